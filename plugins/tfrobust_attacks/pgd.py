@@ -1,0 +1,121 @@
+"""Projected gradient descent: many steps of steepest ascent, each projected back into the ball.
+
+x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨∇ L(x_t, y), d⟩ − x), 0, 1)
+
+Madry, Makelov, Schmidt, Tsipras & Vladu, "Towards deep learning models resistant to adversarial
+attacks" (2018). Threat: white-box, Linf or L2.
+Departures: the loss is the log odds, whose gradient points the same way as cross-entropy's but
+does not vanish (`tfrobust.losses.log_odds`). With `early_stop` an image is left alone once it is
+adversarial; without, its last adversarial iterate is returned, even if that is not the last of
+all. Either way an image is broken if any of its iterates is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import ascend, is_adversarial
+from tfrobust.norms import Region, ball
+from tfrobust.options import option, plugin
+from tfrobust.random import fold, image_seeds
+from tfrobust.types import Flags, Images, Labels, Seeds
+
+
+class _State(NamedTuple):
+    clean: Images
+    region: Region
+    labels: Labels
+    seeds: Seeds
+    current: Images
+    found: Images  # the last adversarial iterate
+    fooled: Flags  # whether there is one
+    done: Flags
+
+
+@plugin
+class ProjectedGradientDescent(Attack):
+    """Iterated steepest ascent inside the ball, from random starts."""
+
+    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
+    norm: Literal["linf", "l2"] = option("linf", "of the ball")
+    steps: int = option(40, "gradients an image and restart", ge=1)
+    step_size: float | None = option(
+        None, "length of a step, in the unit of the norm; none: 2.5 · eps / steps", gt=0
+    )
+    random_start: bool = option(True, "start anywhere in the ball; otherwise at the image")
+    restarts: int = option(1, "how often to start anew on what still stands", ge=1)
+    targeted: bool = option(False, "reach a class instead of leaving one")
+    early_stop: bool = option(True, "leave an image alone once it is adversarial")
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, within the ball."""
+        return Threat("white-box", self.norm, self.targeted)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        state = _State(
+            clean=images,
+            region=ball(self.norm).region(images, self.eps),
+            labels=labels,
+            seeds=image_seeds(seed, tf.shape(images)[0]),
+            current=images,
+            found=images,
+            fooled=tf.zeros_like(labels, tf.bool),
+            done=tf.zeros_like(labels, tf.bool),
+        )
+        if self.restarts == 1:
+            state = self._restart(classifier, state, 0)
+        else:
+            state = iterate(
+                lambda state, number: self._restart(classifier, state, number),
+                state,
+                steps=self.restarts,
+                early_stop=self.early_stop,
+            )
+        return blend(state.fooled, state.found, state.current)
+
+    def _restart(self, classifier: Classifier, state: _State, number: Any) -> _State:
+        """Climb from a new start."""
+        state = iterate(
+            lambda state, _: self._step(classifier, state),
+            state._replace(current=self._start(state, number)),
+            steps=self.steps,
+            early_stop=self.early_stop,
+        )
+        if self.early_stop and self.restarts == 1:
+            return state  # what still stands returns its last iterate, right or wrong
+        verdict = is_adversarial(classifier(state.current), state.labels, targeted=self.targeted)
+        return self._remember(state, verdict)
+
+    def _start(self, state: _State, number: Any) -> Images:
+        if not self.random_start:
+            return state.clean
+        shape = tf.shape(state.clean)[1:]
+        noise = ball(self.norm).draw(fold(state.seeds, number), shape, self.eps)
+        return tf.clip_by_value(state.clean + noise, 0.0, 1.0)
+
+    def _step(self, classifier: Classifier, state: _State) -> _State:
+        """Judge the current iterate and take the next step from it."""
+        gradient, fooled = ascend(classifier, state.current, state.labels, targeted=self.targeted)
+        state = self._remember(state, fooled)
+        geometry = ball(self.norm)
+        moved = state.current + self._step_size() * geometry.steepest(gradient)
+        return state._replace(current=geometry.project(moved, state.region))
+
+    def _step_size(self) -> float:
+        return self.step_size or 2.5 * self.eps / self.steps
+
+    def _remember(self, state: _State, fooled: Flags) -> _State:
+        return state._replace(
+            found=blend(fooled, state.current, state.found),
+            fooled=state.fooled | fooled,
+            done=state.done | fooled if self.early_stop else state.done,
+        )

@@ -1,0 +1,1 @@
+"""CleverHans 4's TensorFlow 2 attacks, run by our engine."""

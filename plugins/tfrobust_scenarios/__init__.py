@@ -1,0 +1,1 @@
+"""Bundled scenarios: image classification datasets."""

@@ -1,0 +1,116 @@
+"""Datasets by way of TensorFlow Datasets.
+
+`TFDS_DATA_DIR` says where prepared datasets lie; what is not there is downloaded and prepared.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from tfrobust.errors import DataError, one_line
+from tfrobust.options import plugin
+from tfrobust.scenario import Scenario
+from tfrobust.types import ImageShape
+
+
+class TfdsScenario(Scenario):
+    """A classification dataset of TensorFlow Datasets with 8-bit images of one size.
+
+    Attributes:
+        dataset: its name there.
+        shape: of its images.
+        label: the feature that holds the class.
+        classes: one name a class; asked of TensorFlow Datasets where this is empty.
+    """
+
+    dataset: ClassVar[str]
+    shape: ClassVar[ImageShape]
+    label: ClassVar[str] = "label"
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """The size all its images share."""
+        return self.shape
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names TensorFlow Datasets gives."""
+        return tuple(_builder(self.dataset).info.features[self.label].names)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """`train` and `test`."""
+        return "train", "test"
+
+    def load(self, split: str) -> tf.data.Dataset:
+        """Return one split, downloading the dataset where it is not prepared.
+
+        Raises:
+            DataError: it is not prepared and cannot be downloaded.
+        """
+        builder = _prepared(self.dataset)
+        dataset = builder.as_dataset(split=split, shuffle_files=False)
+
+        def as_example(features: dict[str, Any]) -> dict[str, Any]:
+            image = tf.cast(features["image"], tf.float32) / 255.0
+            return {"image": image, "label": tf.cast(features[self.label], tf.int64)}
+
+        return dataset.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@plugin
+class Mnist(TfdsScenario):
+    """MNIST: 28×28 grey digits, 60,000 + 10,000 (LeCun et al. 1998)."""
+
+    dataset, shape = "mnist", (28, 28, 1)
+
+
+@plugin
+class FashionMnist(TfdsScenario):
+    """Fashion-MNIST: 28×28 grey clothes, 60,000 + 10,000 (Xiao, Rasul & Vollgraf 2017)."""
+
+    dataset, shape = "fashion_mnist", (28, 28, 1)
+
+
+@plugin
+class Cifar10(TfdsScenario):
+    """CIFAR-10: 32×32 colour, 10 classes, 50,000 + 10,000 (Krizhevsky 2009)."""
+
+    dataset, shape = "cifar10", (32, 32, 3)
+
+
+@plugin
+class Cifar100(TfdsScenario):
+    """CIFAR-100: 32×32 colour, 100 classes, 50,000 + 10,000 (Krizhevsky 2009)."""
+
+    dataset, shape = "cifar100", (32, 32, 3)
+
+
+@plugin
+class Svhn(TfdsScenario):
+    """SVHN, cropped: 32×32 house numbers, 73,257 + 26,032 (Netzer et al. 2011)."""
+
+    dataset, shape = "svhn_cropped", (32, 32, 3)
+
+
+@functools.cache
+def _builder(name: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    return tfds.builder(name)
+
+
+def _prepared(name: str) -> Any:
+    builder = _builder(name)
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # the network, the disk, a checksum: all end here
+        raise DataError(
+            f"{name} is not in {builder.data_dir} and cannot be downloaded "
+            f"({type(error).__name__}: {one_line(error, 120)}); "
+            "set TFDS_DATA_DIR to where it is prepared, or connect to the network"
+        ) from error
+    return builder

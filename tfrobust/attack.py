@@ -1,0 +1,81 @@
+"""The `Attack` contract and the threat model it is made under."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+from tfrobust.classifier import Classifier
+from tfrobust.types import Images, Knowledge, Labels, Norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Threat:
+    """What the attacker knows and may do.
+
+    Attributes:
+        knowledge: `white-box` (gradients), `score` (logits), `decision` (the predicted class) or
+            `none` (the attack never looks at the classifier).
+        norm: in which the perturbation is bounded or minimised; `None` if in no norm.
+        targeted: whether a given class must be reached, not just the label be left.
+    """
+
+    knowledge: Knowledge
+    norm: Norm | None
+    targeted: bool = False
+
+
+class Attack(abc.ABC):
+    """Turns images into adversarial images; claims nothing about success.
+
+    A subclass is decorated with `tfrobust.plugin`; its fields are its options. A *fixed-budget*
+    attack has a field `eps`, the radius of the ball in `threat.norm`, and maximises a loss inside
+    it. A *minimum-norm* attack minimises the distance instead; its `eps`, if it has one, is the
+    budget it is judged at (`None`: any distance).
+
+    Attributes:
+        minimum_norm: which of the two.
+        eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
+
+    Example:
+        >>> @plugin
+        ... class Darken(Attack):
+        ...     eps: float = option(0.1, "how much darker", ge=0, le=1)
+        ...     @property
+        ...     def threat(self):
+        ...         return Threat(knowledge="none", norm="linf")
+        ...     def __call__(self, classifier, images, labels, *, seed):
+        ...         return tf.maximum(images - self.eps, 0.0)
+    """
+
+    minimum_norm: ClassVar[bool] = False
+    eager: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def threat(self) -> Threat:
+        """The threat model, as these options set it."""
+
+    @property
+    def budget(self) -> float | None:
+        """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
+        return getattr(self, "eps", None)
+
+    @abc.abstractmethod
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images.
+
+        Args:
+            classifier: whom to fool.
+            images: float32 `(batch, height, width, channels)` in [0, 1].
+            labels: int64 `(batch,)`: the true classes; for a targeted attack, those to reach.
+            seed: an integer, or int32 `(batch, 2)` with one stateless seed an image
+                (see `tfrobust.random`). Nothing else may be random.
+
+        Returns:
+            float32 images of the same shape. Where no adversarial image was found, any image that
+            keeps to the ball and to [0, 1].
+        """

@@ -1,0 +1,113 @@
+"""What a training must keep so that a resumed run ends where an uninterrupted one does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.errors import StoreError, one_line
+from tfrobust.files import refused_disk
+from tfrobust.keras_models import raw_variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Progressed:
+    """How far a training is: everything about it that is not a variable."""
+
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best_epoch: int = -1
+    stopped: bool = False
+
+
+class _Json(tf.train.experimental.PythonState):
+    """`Progressed` inside the checkpoint, so that both are written in one go."""
+
+    def __init__(self) -> None:
+        self.progress = Progressed()
+
+    def serialize(self) -> str:
+        return json.dumps(dataclasses.asdict(self.progress))
+
+    def deserialize(self, string_value: str) -> None:
+        self.progress = Progressed(**json.loads(string_value))
+
+
+class Checkpoints:
+    """Weights, optimizer state, random state and the best weights, after every epoch.
+
+    Args:
+        folder: where; `None` keeps the best weights in memory only.
+        model: the Keras model.
+        optimizer: built for it.
+    """
+
+    def __init__(self, folder: Path | None, model: Any, optimizer: Any) -> None:
+        self._model = model
+        self._weights = raw_variables(model)
+        self._best = [tf.Variable(v, trainable=False, dtype=v.dtype) for v in self._weights]
+        self._state = _Json()
+        self._manager = None
+        if folder is not None:
+            checkpoint = tf.train.Checkpoint(
+                weights=self._weights,
+                optimizer=raw_variables(optimizer),
+                best=self._best,
+                state=self._state,
+            )
+            self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1)
+
+    def restore(self) -> Progressed:
+        """Return to the last finished epoch; to the beginning if there is none.
+
+        Raises:
+            StoreError: the checkpoint is damaged or of another model.
+        """
+        if self._manager is None or self._manager.latest_checkpoint is None:
+            return Progressed()
+        try:
+            self._manager.checkpoint.restore(
+                self._manager.latest_checkpoint
+            ).assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            raise StoreError(
+                f"{self._manager.directory}: the checkpoint cannot be read "
+                f"({one_line(error)}); start over with --force"
+            ) from error
+        return self._state.progress
+
+    def advance(self, progress: Progressed, logs: dict[str, float], *, stop: bool) -> Progressed:
+        """Add an epoch, and take its weights as the best if they are."""
+        history = [*progress.history, logs]
+        best = progress.best_epoch
+        if best < 0 or _better(logs, history[best]):
+            best = len(history) - 1
+            for kept, weight in zip(self._best, self._weights, strict=True):
+                kept.assign(weight)
+        return Progressed(history, best, stop)
+
+    def save(self, progress: Progressed) -> None:
+        """Write the checkpoint; the one before is deleted once this one is whole."""
+        if self._manager is None:
+            return
+        self._state.progress = progress
+        with refused_disk(self._manager.directory):
+            self._manager.save()
+
+    def take_best(self) -> None:
+        """Give the model the best weights, and its random state with them."""
+        for weight, kept in zip(self._weights, self._best, strict=True):
+            weight.assign(kept)
+
+
+def _better(logs: dict[str, float], best: dict[str, float]) -> bool:
+    """Compare validation accuracy, then loss; without validation the later epoch is better."""
+    if "val_accuracy" not in logs:
+        return True
+    key = ("val_accuracy", "val_loss")
+    accuracy, loss = (logs[k] for k in key)
+    best_accuracy, best_loss = (best[k] for k in key)
+    return (accuracy, -loss) > (best_accuracy, -best_loss)

@@ -1,0 +1,54 @@
+"""What a user can mend, said in one line.
+
+Every error raised on purpose descends from `RobustError`. The command line prints its text and
+leaves with `exit_code`; anything else that surfaces is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RobustError(Exception):
+    """A mistake a user can mend; `str(error)` is one line that says how."""
+
+    exit_code = 1
+
+
+class UsageError(RobustError):
+    """The call itself is wrong: an unknown name, an option out of range."""
+
+    exit_code = 2
+
+
+class PluginError(RobustError):
+    """A plugin cannot be used: it does not import, or breaks its contract."""
+
+
+class ClassifierError(RobustError):
+    """A model cannot serve as a classifier, or does not fit the scenario."""
+
+
+class DataError(RobustError):
+    """Images or labels are missing, unreadable or out of range."""
+
+
+class StoreError(RobustError):
+    """A file or folder cannot be read or written."""
+
+
+def one_line(cause: BaseException | str, limit: int = 300) -> str:
+    """Return the first telling line of `cause`, at most `limit` characters.
+
+    Third parties' exceptions run over pages; an error message of ours quotes one line of them.
+    """
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    text = lines[0] if lines else type(cause).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'pgd'?"` for the nearest of `known`, or the empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

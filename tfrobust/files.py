@@ -1,0 +1,103 @@
+"""Writing without leaving halves behind: everything is written beside, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tfrobust.errors import RobustError, StoreError, one_line
+
+_PREFIX = ".tfrobust-"
+_REFUSALS = {"ResourceExhaustedError", "PermissionDeniedError", "UnknownError", "NotFoundError"}
+
+
+def write_beside(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a file beside `path`, then rename it.
+
+    Raises:
+        StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
+    """
+    with refused_disk(path):
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            write(beside)
+            beside.chmod(0o644)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill; it becomes `path` only if nothing raises.
+
+    An existing `path` is replaced as the last step.
+
+    Raises:
+        StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
+    """
+    with refused_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+    try:
+        with refused_disk(path):
+            yield beside
+            beside.chmod(0o755)
+            _replace_folder(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.replace(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent)) / "old"
+    path.replace(old)
+    new.replace(path)
+    shutil.rmtree(old.parent, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def refused_disk(path: Path | str) -> Iterator[None]:
+    """Turn what a disk or TensorFlow's file system raises into one line.
+
+    Raises:
+        StoreError: naming `path` and the cause.
+    """
+    try:
+        yield
+    except RobustError:
+        raise
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or one_line(error)}") from error
+    except Exception as error:
+        # TensorFlow reports a full or forbidden disk by errors of its own.
+        if type(error).__name__ in _REFUSALS:
+            raise StoreError(f"cannot write {path}: {one_line(error)}") from error
+        raise
+
+
+def claim_folder(path: Path, *, force: bool = False) -> Path:
+    """Return `path` as a folder that results may be written to.
+
+    Raises:
+        StoreError: it is a file, holds other things (and `force` is off), or cannot be made.
+    """
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path}: expected a folder; received: a file")
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise StoreError(f"{path}: is not empty; choose another --out, or overwrite with --force")
+    with refused_disk(path):
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f"{_PREFIX}probe"
+        probe.touch()
+        probe.unlink()
+    return path

@@ -1,0 +1,137 @@
+"""What the core must know of a Keras model, of either generation (Keras 3 and `tf_keras`)."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tfrobust.errors import ClassifierError, one_line
+from tfrobust.types import ImageShape
+
+
+def keras_of(model: Any) -> ModuleType:
+    """Return the Keras generation that `model` belongs to: the module `keras` or `tf_keras`."""
+    if any(cls.__module__.split(".")[0] == "tf_keras" for cls in type(model).__mro__):
+        import tf_keras
+
+        return tf_keras
+    import keras
+
+    return keras
+
+
+def raw_variables(model_or_optimizer: Any) -> list[Any]:
+    """Return the `tf.Variable`s under a model or optimizer, in a fixed order.
+
+    Seed generators and other state count too.
+    """
+    variables = model_or_optimizer.variables
+    return [raw(each) for each in (variables() if callable(variables) else variables)]
+
+
+def raw(variable: Any) -> Any:
+    """Return the `tf.Variable` that gradient tapes watch; Keras 3 wraps it."""
+    return variable.value if type(variable).__module__.startswith("keras.") else variable
+
+
+def has_finite_weights(model: Any) -> bool:
+    """Tell whether no weight is NaN or infinite."""
+    return all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def check_structure(model: Any) -> tuple[ImageShape, int]:
+    """Return the image shape and class count of a model that can serve as a classifier.
+
+    Raises:
+        ClassifierError: several inputs or outputs, sizes left open, or a softmax at the end.
+    """
+    inputs, outputs = _shape(model, "input_shape"), _shape(model, "output_shape")
+    if not (isinstance(inputs, tuple) and len(inputs) == 4 and None not in inputs[1:]):
+        raise ClassifierError(
+            f"model input: expected (batch, height, width, channels) of fixed size; "
+            f"received: {inputs}"
+        )
+    if not (isinstance(outputs, tuple) and len(outputs) == 2 and (outputs[1] or 0) >= 2):
+        raise ClassifierError(
+            f"model output: expected (batch, classes) with 2 classes or more; received: {outputs}"
+        )
+    if ends_in_softmax(model):
+        raise ClassifierError(
+            "the model ends in a softmax, which weakens every attack; build its last layer with "
+            "activation=None, or convert it: --strip-softmax (tfrobust.load(…, strip_softmax=True))"
+        )
+    return inputs[1:], outputs[1]
+
+
+def _shape(model: Any, attribute: str) -> Any:
+    try:
+        return getattr(model, attribute)
+    except AttributeError as error:
+        raise ClassifierError(
+            "the model was never built; call it once or give it an Input"
+        ) from error
+
+
+def ends_in_softmax(model: Any) -> bool:
+    """Tell whether the last layer is a softmax, also inside nested models."""
+    last = model.layers[-1] if getattr(model, "layers", None) else model
+    if last is not model and getattr(last, "layers", None):
+        return ends_in_softmax(last)
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    return type(last).__name__ == "Softmax" or activation == "softmax"
+
+
+def strip_softmax(model: Any) -> Any:
+    """Return a copy of `model` that ends in the logits its softmax was fed.
+
+    Raises:
+        ClassifierError: the softmax sits inside a nested model.
+    """
+    keras = keras_of(model)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    last = clone.layers[-1]
+    if getattr(last, "layers", None):
+        raise ClassifierError(
+            "the softmax sits inside a nested model; build that model's last layer with "
+            "activation=None"
+        )
+    if type(last).__name__ in ("Softmax", "Activation"):
+        return keras.Model(clone.inputs, last.input)
+    last.activation = keras.activations.linear
+    return clone
+
+
+def load_keras_file(path: Path) -> Any:
+    """Load a `.keras` file, of either generation, with safe mode on.
+
+    Raises:
+        ClassifierError: it is damaged, or wants to run code of its own.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = json.loads(archive.read("metadata.json"))["keras_version"]
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ClassifierError(
+            f"{path}: not a readable .keras file ({one_line(error)}); save the model again"
+        ) from error
+    if version.startswith("2."):
+        import tf_keras as keras
+    else:
+        import keras
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError
+        raise ClassifierError(f"{path}: Keras refuses it: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "safe_mode" in text or "unsafe" in text or "Lambda" in text:
+        return "it wants to run code stored in the file (a Lambda layer), which is never allowed"
+    return one_line(error, 160)

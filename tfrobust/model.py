@@ -1,0 +1,34 @@
+"""The `ModelBuilder` contract: an architecture that fits any image shape and class count."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from tfrobust.types import ImageShape
+
+
+class ModelBuilder(abc.ABC):
+    """Builds an untrained Keras model; its fields are its options.
+
+    Example:
+        >>> @plugin
+        ... class Linear(ModelBuilder):
+        ...     def build(self, image_shape, num_classes):
+        ...         layers = [keras.Input(image_shape), keras.layers.Flatten(),
+        ...                   keras.layers.Dense(num_classes)]
+        ...         return keras.Sequential(layers)
+    """
+
+    @abc.abstractmethod
+    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+        """Return a Keras model from images in [0, 1] to logits.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            num_classes: how many logits.
+
+        Returns:
+            A Keras 3 or `tf_keras` model, `(batch, *image_shape)` → `(batch, num_classes)`,
+            without a softmax. Normalisation of the pixels belongs inside it.
+        """

@@ -1,0 +1,146 @@
+"""Options of plugins: a frozen, keyword-only, validated dataclass *is* the configuration.
+
+Pydantic does the checking. The same fields make the command line's options, the record in
+`results.json` and the `repr`, so that none of the three can drift from the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from tfrobust.errors import UsageError, did_you_mean, one_line
+
+T = TypeVar("T")
+
+
+def option(default: Any, help: str, **bounds: Any) -> Any:  # noqa: A002 (argparse's word for it)
+    """Declare an option of a plugin.
+
+    Args:
+        default: the value when nothing is given.
+        help: one line: what it is, in which unit.
+        **bounds: pydantic's `gt`, `ge`, `lt`, `le`, `min_length`, …
+
+    Example:
+        >>> @plugin
+        ... class Dim:
+        ...     factor: float = option(0.5, "share of the brightness that stays", ge=0, le=1)
+        >>> Dim(factor=0.25)
+        Dim(factor=0.25)
+    """
+    return pydantic.Field(default=default, description=help, **bounds)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
+def plugin(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen, keyword-only dataclass whose fields are checked when it is built."""
+    config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+    return pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
+
+
+def build(cls: type[T], name: str, values: Mapping[str, Any]) -> T:
+    """Build plugin `cls` from options, which may still be strings.
+
+    Args:
+        cls: a class decorated with `plugin`.
+        name: what the user calls it, for messages.
+        values: option → value.
+
+    Raises:
+        UsageError: an unknown option (the nearest is named) or a value out of range.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            has = f"it has: {', '.join(known)}" if known else "it has none"
+            raise UsageError(f"{name} has no option {key!r}{did_you_mean(key, known)} ({has})")
+    try:
+        return cls(**{key: _plain(value) for key, value in values.items()})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "options"
+        raise UsageError(
+            f"{name}: {where}: {one_line(first['msg'])}; received: {first['input']!r}"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Read what a command line can only spell: `none`, and JSON objects."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() == "none":
+        return None
+    if value.startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # the field's own check says what is wrong with it
+    return value
+
+
+def record(instance: Any) -> dict[str, Any]:
+    """Return the options of a built plugin as plain JSON values."""
+    adapter = pydantic.TypeAdapter(dict[str, Any])
+    fields = dataclasses.fields(instance)
+    return adapter.dump_python({f.name: getattr(instance, f.name) for f in fields}, mode="json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One line of an option table: what `tfrobust plugins show` prints."""
+
+    name: str
+    type: str
+    default: Any
+    range: str
+    help: str
+
+
+def describe(cls: type) -> list[Option]:
+    """Return the options of plugin `cls` in the order of their declaration."""
+    hints = typing.get_type_hints(cls)
+    fields = getattr(cls, "__pydantic_fields__", {})
+    return [
+        Option(
+            name,
+            _type_name(hints[name]),
+            field.get_default(call_default_factory=True, validated_data={}),
+            ", ".join(filter(None, map(_bound, field.metadata))),
+            field.description or "",
+        )
+        for name, field in fields.items()
+    ]
+
+
+def _type_name(hint: Any) -> str:
+    if hint is type(None):
+        return "none"
+    if typing.get_origin(hint) is typing.Literal:
+        return " | ".join(map(str, typing.get_args(hint)))
+    if arguments := typing.get_args(hint):
+        return " | ".join(map(_type_name, arguments))
+    return getattr(hint, "__name__", str(hint))
+
+
+def _bound(constraint: Any) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
+    for attribute, sign in signs.items():
+        value = getattr(constraint, attribute, None)
+        if value is not None:
+            return f"{sign} {value}"
+    return ""
+
+
+@functools.cache
+def snake_case(name: str) -> str:
+    """Turn a class name into an identifier: `FastGradientSign` → `fast_gradient_sign`."""
+    parts = "".join(f" {c.lower()}" if c.isupper() else c for c in name).split()
+    return "_".join(parts)

@@ -1,0 +1,153 @@
+"""Plugins by entry point: listed without importing them, loaded on first use.
+
+A plugin that cannot be used is reported with its distribution, its entry point and the cause. It
+never takes the tool down, and two plugins of one name are both refused: nothing is renamed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.metadata as metadata
+from collections import Counter
+from typing import Any
+
+from tfrobust.errors import PluginError, UsageError, did_you_mean, one_line
+from tfrobust.options import build, record, snake_case
+
+KINDS = ("models", "scenarios", "shifts", "attacks", "defenses", "detectors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A registered plugin, whether or not it works.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: what users call it.
+        target: `module:Class`.
+        distribution: who brought it, with its version.
+        problem: why it cannot be used, or `None`.
+    """
+
+    kind: str
+    name: str
+    target: str
+    distribution: str
+    problem: str | None = None
+
+    def load(self) -> type:
+        """Import the plugin's class.
+
+        Raises:
+            PluginError: it does not import, or its name is taken twice.
+        """
+        if self.problem:
+            raise PluginError(self._blame(self.problem))
+        try:
+            loaded = metadata.EntryPoint(self.name, self.target, f"tfrobust.{self.kind}").load()
+        except Exception as error:  # a stranger's module may raise anything
+            cause = f"{type(error).__name__}: {one_line(error)}"
+            raise PluginError(self._blame(cause)) from error
+        if not isinstance(loaded, type):
+            raise PluginError(self._blame("the entry point names no class"))
+        return loaded
+
+    def _blame(self, cause: str) -> str:
+        return (
+            f"plugin {self.kind}/{self.name} is broken "
+            f"({self.distribution}, entry point {self.target}): {cause}"
+        )
+
+
+def entries(kind: str | None = None) -> list[Entry]:
+    """List the plugins of one kind, or of all, without importing any of them.
+
+    Raises:
+        UsageError: there is no such kind.
+
+    Example:
+        >>> [entry.name for entry in entries("defenses")]
+        ['pgd_training']
+    """
+    if kind is None:
+        return [entry for each in KINDS for entry in entries(each)]
+    if kind not in KINDS:
+        raise UsageError(
+            f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"
+        )
+    found = {
+        (point.name, point.value, _distribution(point))
+        for point in metadata.entry_points(group=f"tfrobust.{kind}")
+    }
+    count = Counter(name for name, _, _ in found)
+    return [
+        Entry(kind, name, target, owner, _duplicate(name, found) if count[name] > 1 else None)
+        for name, target, owner in sorted(found)
+    ]
+
+
+def _distribution(point: metadata.EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def _duplicate(name: str, found: set[tuple[str, str, str]]) -> str:
+    owners = sorted(owner for other, _, owner in found if other == name)
+    return f"the name is registered {len(owners)} times, by {' and '.join(owners)}; uninstall one"
+
+
+def find(kind: str, name: str) -> Entry:
+    """Return the entry of one plugin.
+
+    Raises:
+        UsageError: no such kind or name; the nearest name is given.
+    """
+    known = entries(kind)
+    for entry in known:
+        if entry.name == name:
+            return entry
+    nearest = did_you_mean(name, (entry.name for entry in known))
+    raise UsageError(
+        f"no plugin {kind}/{name}{nearest} (`tfrobust plugins {kind}` lists what is there)"
+    )
+
+
+def create(kind: str, name: str, **values: Any) -> Any:
+    """Load plugin `kind`/`name` and build it with these options.
+
+    Raises:
+        UsageError: unknown name or option, or a value out of range.
+        PluginError: the plugin is broken.
+
+    Example:
+        >>> create("attacks", "pgd", eps=0.1).steps
+        40
+    """
+    entry = find(kind, name)
+    cls = entry.load()
+    if not dataclasses.is_dataclass(cls):
+        raise PluginError(
+            f"plugin {kind}/{name} is broken ({entry.distribution}, entry point {entry.target}): "
+            "its class is not decorated with @tfrobust.plugin"
+        )
+    return build(cls, name, values)
+
+
+@functools.cache
+def _names(kind: str) -> dict[str, str]:
+    return {entry.target: entry.name for entry in entries(kind) if not entry.problem}
+
+
+def name_of(instance: Any) -> str:
+    """Return the registered name of a built plugin, or one made from its class name."""
+    cls = type(instance)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    for kind in KINDS:
+        if target in _names(kind):
+            return _names(kind)[target]
+    return snake_case(cls.__name__)
+
+
+def signature(instance: Any) -> dict[str, Any]:
+    """Return `{"name": …, "params": {…}}` of a built plugin: how results and cards record it."""
+    return {"name": name_of(instance), "params": record(instance)}

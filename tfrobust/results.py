@@ -1,0 +1,158 @@
+"""The result format: `results.json` and `outcomes.npz`."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+
+from tfrobust.errors import StoreError, one_line
+from tfrobust.files import write_beside
+
+Interval = tuple[float, float]
+
+
+class Proportion(pydantic.BaseModel):
+    """An accuracy with its 95 % Wilson interval."""
+
+    accuracy: float
+    interval: Interval
+
+
+class BudgetedWorstCase(Proportion):
+    """The worst case over the attacks of one norm within one budget."""
+
+    norm: str
+    eps: float
+
+
+class Spread(pydantic.BaseModel):
+    """Mean and median, `None` over no images."""
+
+    mean: float | None
+    median: float | None
+
+
+class ThreatRecord(pydantic.BaseModel):
+    """The threat model of one attack."""
+
+    knowledge: str
+    norm: str | None
+    targeted: bool
+
+
+class AttackResult(Proportion):
+    """What one attack did to one classifier; DESIGN's definitions of every figure."""
+
+    name: str
+    params: dict[str, Any]
+    threat: ThreatRecord
+    crafted_on: str | None
+    success_rate: float | None
+    fooling_ratio: float
+    distance: dict[str, Spread]
+    gradients_per_image: float
+    queries_per_image: float
+    violations: int
+    seconds: float
+
+
+class DetectorResult(pydantic.BaseModel):
+    """How well one detector tells one attack's images from clean ones."""
+
+    name: str
+    params: dict[str, Any]
+    attack: str
+    auroc: float
+    tpr_at_5_fpr: float
+
+
+class ClassifierRecord(pydantic.BaseModel):
+    """Whose robustness was measured."""
+
+    name: str
+    path: str
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    defenses: list[dict[str, Any]]
+
+
+class ScenarioRecord(pydantic.BaseModel):
+    """On which images."""
+
+    name: str
+    shift: str | None
+    split: str
+    images: int
+    seed: int
+
+
+class Evaluation(pydantic.BaseModel):
+    """One classifier on one scenario under a list of attacks."""
+
+    classifier: ClassifierRecord
+    scenario: ScenarioRecord
+    clean: Proportion
+    attacks: list[AttackResult]
+    worst_case: Proportion
+    worst_case_by_budget: list[BudgetedWorstCase] = []
+    detectors: list[DetectorResult] = []
+
+
+class Results(pydantic.BaseModel):
+    """All of `results.json`."""
+
+    format: Literal["tfrobust/evaluation"] = "tfrobust/evaluation"
+    version: Literal[1] = 1
+    evaluations: list[Evaluation]
+    environment: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return the text of `results.json`."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that figures may depend on."""
+    packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans")
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_results(folder: Path, results: Results, outcomes: dict[str, np.ndarray]) -> None:
+    """Write `results.json` and `outcomes.npz` into an existing folder.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    write_beside(folder / "results.json", lambda path: path.write_text(results.to_json()))
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez_compressed(file, **outcomes)
+
+    write_beside(folder / "outcomes.npz", save)
+
+
+def read_results(folder: Path) -> Results:
+    """Read `results.json` of a run folder.
+
+    Raises:
+        StoreError: it is missing or of another format.
+    """
+    path = folder / "results.json"
+    try:
+        return Results.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{path}: {one_line(error)}; run `tfrobust evaluate` first") from error
+    except pydantic.ValidationError as error:
+        raise StoreError(f"{path}: not a result of this version ({one_line(error)})") from error

@@ -1,0 +1,207 @@
+"""The `Scenario` and `Shift` contracts, and the images they bring."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust import registry
+from tfrobust.classifier import Classifier
+from tfrobust.errors import ClassifierError, DataError, UsageError
+from tfrobust.types import Images, ImageShape
+
+
+class Scenario(abc.ABC):
+    """A dataset with its splits; its fields are its options."""
+
+    @property
+    @abc.abstractmethod
+    def image_shape(self) -> ImageShape:
+        """`(height, width, channels)`."""
+
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class, in the order of the labels."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes."""
+        return len(self.class_names)
+
+    @property
+    @abc.abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits: `train`, `test` and, where the data has one, `validation`."""
+
+    @abc.abstractmethod
+    def load(self, split: str) -> tf.data.Dataset:
+        """Return one split, always in the same order.
+
+        Returns:
+            A finite dataset of `{"image": float32 (height, width, channels) in [0, 1],
+            "label": int64 ()}` and, where the data has them, `"boxes"`, float32 `(n, 4)`.
+
+        Raises:
+            DataError: the data is missing, unreadable or out of range.
+        """
+
+
+class Shift(abc.ABC):
+    """Changes the scene, not the label; knows no model. Its fields are its options."""
+
+    @abc.abstractmethod
+    def __call__(self, image: Any, *, seed: Any) -> Any:
+        """Return the shifted image.
+
+        Args:
+            image: float32 `(height, width, channels)` in [0, 1].
+            seed: int32 `(2,)`, a stateless seed of this image.
+
+        Returns:
+            float32 of the same shape, in [0, 1].
+        """
+
+
+class Shifted(Scenario):
+    """A scenario seen through a shift, every split of it."""
+
+    def __init__(self, base: Scenario, shift: Shift, seed: int = 0) -> None:
+        self.base, self.shift, self.seed = base, shift, seed
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """The base scenario's."""
+        return self.base.image_shape
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The base scenario's."""
+        return self.base.class_names
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The base scenario's."""
+        return self.base.splits
+
+    def load(self, split: str) -> tf.data.Dataset:
+        """Return the base scenario's split with every image shifted."""
+
+        def shifted(index: Any, example: dict[str, Any]) -> dict[str, Any]:
+            seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(index, tf.int32)])
+            return {**example, "image": self.shift(example["image"], seed=seed)}
+
+        return self.base.load(split).enumerate().map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def open_scenario(name: str, options: dict[str, dict[str, Any]] | None = None) -> Scenario:
+    """Build a scenario from its name: `cifar10`, with a shift `cifar10+b2`, at a severity
+    `cifar10+fog.3`.
+
+    Args:
+        name: scenario, `+shift` and `.severity` as above.
+        options: plugin name → its options.
+
+    Raises:
+        UsageError: an unknown name or option.
+
+    Example:
+        >>> open_scenario("digits").image_shape
+        (8, 8, 1)
+    """  # noqa: D205 (the first sentence needs two lines)
+    options = options or {}
+    base_name, _, shift_name = name.partition("+")
+    base = registry.create("scenarios", base_name, **options.get(base_name, {}))
+    if not shift_name:
+        return base
+    shift_name, _, severity = shift_name.partition(".")
+    values = dict(options.get(shift_name, {}))
+    if severity:
+        values["severity"] = severity
+    return Shifted(base, registry.create("shifts", shift_name, **values))
+
+
+def check_fits(classifier: Classifier, scenario: Scenario, name: str) -> None:
+    """Refuse a classifier that was made for other images.
+
+    Raises:
+        ClassifierError: image shape or class count differ.
+    """
+    for what, has, needs in (
+        ("images", classifier.image_shape, scenario.image_shape),
+        ("classes", classifier.num_classes, scenario.num_classes),
+    ):
+        if has != needs:
+            raise ClassifierError(
+                f"{name} does not fit the scenario: {what}: expected {needs}; received: {has}"
+            )
+
+
+def check_split(scenario: Scenario, split: str) -> None:
+    """Refuse a split the scenario does not have.
+
+    Raises:
+        UsageError: with the splits there are.
+    """
+    if split not in scenario.splits:
+        raise UsageError(
+            f"split: expected one of {', '.join(scenario.splits)}; received: {split!r}"
+        )
+
+
+def arrays(
+    scenario: Scenario, split: str, limit: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the first `limit` images of a split into memory, and check them.
+
+    Returns:
+        Images float32 `(n, height, width, channels)` and labels int64 `(n,)`.
+
+    Raises:
+        UsageError: no such split, or a limit below 1.
+        DataError: images or labels break the contract.
+    """
+    check_split(scenario, split)
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit: expected 1 or more; received: {limit}")
+    dataset = scenario.load(split)
+    dataset = dataset.take(limit) if limit else dataset
+    batches = [(b["image"], b["label"]) for b in dataset.batch(1024).as_numpy_iterator()]
+    if not batches:
+        raise DataError(f"split {split!r} holds no images")
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    check_images(images, labels, scenario.num_classes)
+    return images, labels.astype(np.int64)
+
+
+def check_images(images: Images, labels: Any, num_classes: int) -> None:
+    """Refuse images that are not float32 in [0, 1] and labels that name no class.
+
+    Raises:
+        DataError: says which, and what was received.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.dtype != np.float32:
+        raise DataError(
+            f"images: expected float32 in [0, 1]; received: {images.dtype} "
+            "(divide 8-bit images by 255)"
+        )
+    if images.ndim != 4 or len(images) != len(labels):
+        raise DataError(
+            f"images: expected ({len(labels)}, height, width, channels), one for each label; "
+            f"received: {images.shape}"
+        )
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        raise DataError(
+            f"images: expected values in [0, 1]; received: {images.min()} to {images.max()}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or (
+        labels.max() >= num_classes
+    ):  # fmt: skip
+        raise DataError(
+            f"labels: expected integers from 0 to {num_classes - 1}; "
+            f"received: {labels.dtype} from {labels.min()} to {labels.max()}"
+        )

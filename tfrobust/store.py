@@ -1,0 +1,210 @@
+"""The model store: TensorFlow Serving's layout, read and written.
+
+    saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
+    saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
+    saved_models/NAME/training/          what is needed to train on
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier, KerasClassifier, SavedModelClassifier, check_sound
+from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean, one_line
+from tfrobust.files import folder_beside
+from tfrobust.keras_models import load_keras_file, strip_softmax
+from tfrobust.types import ImageShape
+
+CARD = Path("assets.extra") / "tfrobust.json"
+
+
+class Card(pydantic.BaseModel):
+    """What a served model says about itself."""
+
+    image_shape: ImageShape
+    class_names: tuple[str, ...]
+    scenario: str | None = None
+    model: dict[str, Any] | None = None
+    defenses: tuple[dict[str, Any], ...] = ()
+    stochastic: bool = False
+    differentiable: bool = True
+    training: dict[str, Any] | None = None
+    seed: int | None = None
+    clean_accuracy: float | None = None
+    versions: dict[str, str] = {}
+
+
+def store_root() -> Path:
+    """Return the folder of the store: `$TFROBUST_MODELS`, or `saved_models` right here."""
+    return Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
+
+
+def card_of(classifier: Classifier, **more: Any) -> Card:
+    """Return a card with what the classifier itself knows."""
+    return Card(
+        image_shape=classifier.image_shape,
+        class_names=classifier.class_names,
+        defenses=classifier.defenses,
+        stochastic=classifier.stochastic,
+        differentiable=classifier.differentiable,
+        **more,
+    )
+
+
+def export(classifier: Classifier, folder: Path | str, *, card: Card | None = None) -> Path:
+    """Write a SavedModel that needs nothing but TensorFlow.
+
+    Args:
+        classifier: defended or plain.
+        folder: the version folder to make, e.g. `saved_models/d1/1`; must not exist.
+        card: recorded in `assets.extra/tfrobust.json`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StoreError: it exists already, or the disk refuses; nothing is left behind then.
+
+    Example:
+        >>> export(classifier, "served/lenet/1")
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
+    with folder_beside(folder) as beside:
+        _save(classifier, beside)
+        (beside / CARD).parent.mkdir(exist_ok=True)
+        (beside / CARD).write_text((card or card_of(classifier)).model_dump_json(indent=1) + "\n")
+    return folder
+
+
+def _save(classifier: Classifier, folder: Path) -> None:
+    spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32, name="images")
+
+    @tf.function(input_signature=[spec])
+    def serve(images: Any) -> dict[str, Any]:
+        return classifier.outputs(images)
+
+    module = tf.Module()
+    module.serve = serve
+    module.state = list(serve.get_concrete_function().graph.variables)
+    module.parts = classifier.trackables()
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    noise = logging.getLogger("absl")
+    level = noise.level
+    noise.setLevel(logging.ERROR)  # "Assets written to", at a folder that is about to be renamed
+    try:
+        tf.saved_model.save(module, str(folder), {"serving_default": serve}, options)
+    finally:
+        noise.setLevel(level)
+
+
+def versions(folder: Path) -> list[int]:
+    """Return the version numbers in `saved_models/NAME`, ascending."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def next_version(folder: Path) -> Path:
+    """Return the folder of the version after the newest."""
+    return folder / str(max(versions(folder), default=0) + 1)
+
+
+def stored(root: Path | None = None) -> list[str]:
+    """Return the names of the classifiers in the store."""
+    root = root or store_root()
+    return sorted(p.name for p in root.iterdir() if versions(p)) if root.is_dir() else []
+
+
+def load(
+    classifier: str | Path, *, root: Path | None = None, strip: bool = False
+) -> Classifier:
+    """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
+
+    Args:
+        classifier: `d1` (the newest version), `saved_models/d1/1`, `model.keras`.
+        root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
+        strip: turn a `.keras` model that ends in a softmax into one that ends in logits.
+
+    Returns:
+        The classifier, tried on random images.
+
+    Raises:
+        UsageError: there is nothing of that name; the nearest is given.
+        ClassifierError: it is damaged, returns probabilities or holds NaN.
+
+    Example:
+        >>> load("d1").class_names
+        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+    """
+    root = root or store_root()
+    path = _locate(str(classifier), root)
+    if path.is_file():
+        made: Classifier = _from_keras_file(path, strip=strip)
+    else:
+        made = _from_saved_model(path)
+    made.source = str(path)
+    check_sound(made, str(classifier))
+    return made
+
+
+def _locate(classifier: str, root: Path) -> Path:
+    if classifier.startswith(("http://", "https://")):
+        raise UsageError(f"{classifier}: remote classifiers cannot be attacked in this version")
+    for path in (root / classifier, Path(classifier)):
+        if path.is_file() or (path / "saved_model.pb").exists():
+            return path
+        if numbers := versions(path):
+            return path / str(numbers[-1])
+    if Path(classifier).is_dir():
+        raise ClassifierError(f"{classifier}: the folder holds no saved_model.pb")
+    known = stored(root)
+    raise UsageError(
+        f"no classifier {classifier!r} in {root}{did_you_mean(classifier, known)} "
+        f"(there are: {', '.join(known) or 'none'}; a SavedModel folder or .keras file will do too)"
+    )
+
+
+def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
+    if path.suffix != ".keras":
+        raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
+    model = load_keras_file(path)
+    try:
+        return KerasClassifier(strip_softmax(model) if strip else model)
+    except ClassifierError as error:
+        raise ClassifierError(f"{path}: {error}") from error
+
+
+def _from_saved_model(path: Path) -> SavedModelClassifier:
+    card = read_card(path)
+    if card is None:
+        return SavedModelClassifier(path)
+    return SavedModelClassifier(
+        path,
+        class_names=card.class_names,
+        defenses=card.defenses,
+        stochastic=card.stochastic,
+        differentiable=card.differentiable,
+    )
+
+
+def read_card(version: Path) -> Card | None:
+    """Return the card of a SavedModel folder; `None` if it has none.
+
+    Raises:
+        StoreError: the card is damaged.
+    """
+    path = version / CARD
+    if not path.exists():
+        return None
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except (OSError, pydantic.ValidationError) as error:
+        raise StoreError(f"{path}: the card cannot be read ({one_line(error)})") from error

@@ -1,0 +1,200 @@
+"""One training loop, on whatever devices there are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from tfrobust.checkpoints import Checkpoints, Progressed
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.devices import StrategyName, choose_strategy
+from tfrobust.errors import ClassifierError, StoreError
+from tfrobust.keras_models import keras_of
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario, check_fits
+from tfrobust.training_data import TrainingData
+from tfrobust.training_steps import Perturb, Steps
+
+Report = Callable[[str, int, int], None]  # what, steps done, steps in all
+
+
+@plugin
+class TrainingOptions:
+    """How a model is trained; recorded in its card."""
+
+    epochs: int = option(10, "passes over the training images", ge=1)
+    batch_size: int = option(128, "images a step, over all devices", ge=1)
+    optimizer: Literal["adam", "sgd"] = option("adam", "adam, or sgd with momentum 0.9")
+    learning_rate: float = option(1e-3, "of the first step", gt=0)
+    schedule: Literal["constant", "cosine", "step"] = option(
+        "constant", "of the learning rate: cosine to zero, or ÷ 10 after 1/2 and 3/4 of the steps"
+    )
+    weight_decay: float = option(0.0, "decoupled, a step", ge=0)
+    validation: float = option(0.1, "share of the training images held out", ge=0, lt=1)
+    patience: int | None = option(None, "stop after so many epochs without a better one", ge=1)
+    seed: int = option(0, "decides everything random", ge=0, lt=2**31)
+    strategy: StrategyName = option("auto", "of tf.distribute: auto takes all GPUs")
+
+
+@dataclasses.dataclass
+class Trainer:
+    """Trains Keras classifiers; defences are handed one.
+
+    Attributes:
+        options: epochs, batch size, learning rate, …
+        workspace: where checkpoints go; `None` keeps none.
+        resume: go on from the workspace's checkpoint, if it has one.
+        tensorboard: folder for TensorBoard's logs, or `None`.
+        callbacks: Keras callbacks of the model's Keras generation.
+        report: told how far the training is.
+
+    Example:
+        >>> trainer = Trainer(TrainingOptions(epochs=5))
+        >>> history = trainer.fit(classifier, create("scenarios", "digits"))
+        >>> history[-1]["val_accuracy"]
+    """
+
+    options: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
+    workspace: Path | None = None
+    resume: bool = False
+    tensorboard: Path | None = None
+    callbacks: Sequence[Any] = ()
+    report: Report | None = None
+    _stages: int = 0
+
+    def __post_init__(self) -> None:
+        self.strategy = choose_strategy(self.options.strategy)
+
+    def fit(
+        self, classifier: Classifier, scenario: Scenario, *, perturb: Perturb | None = None
+    ) -> list[dict[str, float]]:
+        """Train in place, and leave the weights of the best epoch.
+
+        The best epoch has the highest validation accuracy, on perturbed images where `perturb` is
+        given; without validation images it is the last one. An interrupted run that is resumed
+        ends at the same weights as one that was not.
+
+        Args:
+            classifier: a Keras classifier, made inside `self.strategy.scope()`.
+            scenario: its `train` split; `validation` too where it has one.
+            perturb: `(classifier, images, labels, seeds) -> images`, traced: what each step
+                trains on instead of the clean images.
+
+        Returns:
+            One dict an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`.
+
+        Raises:
+            ClassifierError: not a Keras classifier, or the loss became NaN.
+        """
+        model = _keras_model(classifier)
+        check_fits(classifier, scenario, "the model")
+        data = TrainingData(scenario, self.options)
+        optimizer = self._optimizer(model, data.steps)
+        steps = Steps(classifier, model, optimizer, self.strategy, perturb)
+        kept = Checkpoints(self._next_stage(), model, optimizer)
+        progress = kept.restore() if self.resume else Progressed()
+        callbacks = self._callback_list(model)
+        callbacks.on_train_begin()
+        while not self._finished(progress):
+            epoch = len(progress.history)
+            callbacks.on_epoch_begin(epoch)
+            logs = self._epoch(epoch, steps, data, callbacks)
+            logs["learning_rate"] = float(_value(optimizer.learning_rate))
+            progress = kept.advance(progress, logs, stop=bool(model.stop_training))
+            self._log(epoch, logs)
+            callbacks.on_epoch_end(epoch, logs)
+            kept.save(progress)
+        callbacks.on_train_end()
+        kept.take_best()
+        return progress.history
+
+    def _epoch(self, epoch: int, steps: Steps, data: TrainingData, callbacks: Any) -> dict:
+        seed = data.seed_of(epoch)
+        totals = steps.totals()
+        what = f"epoch {epoch + 1}/{self.options.epochs}"
+        for number, batch in enumerate(steps.distribute(data.epoch(epoch))):
+            totals.add(steps.train(*batch, seed))
+            callbacks.on_train_batch_end(number)
+            if self.report:
+                self.report(what, number + 1, data.steps)
+        logs = totals.means()
+        if logs["loss"] != logs["loss"]:  # NaN
+            raise ClassifierError(
+                f"the loss became NaN in epoch {epoch + 1}; lower the learning rate "
+                f"(received: {self.options.learning_rate})"
+            )
+        if data.validation is not None:
+            totals = steps.totals()
+            for batch in steps.distribute(data.validation):
+                totals.add(steps.validate(*batch, seed))
+            logs |= {f"val_{key}": value for key, value in totals.means().items()}
+        return logs
+
+    def _finished(self, progress: Progressed) -> bool:
+        patience = self.options.patience
+        waited = len(progress.history) - 1 - progress.best_epoch
+        return (
+            progress.stopped
+            or len(progress.history) >= self.options.epochs
+            or (patience is not None and bool(progress.history) and waited >= patience)
+        )
+
+    def _next_stage(self) -> Path | None:
+        """Return the checkpoint folder of this call to `fit`: a defence may train again."""
+        self._stages += 1
+        return self.workspace / f"stage-{self._stages}" if self.workspace else None
+
+    def _optimizer(self, model: Any, steps_an_epoch: int) -> Any:
+        keras, options = keras_of(model), self.options
+        rate = _schedule(keras, options, steps_an_epoch * options.epochs)
+        decay = {"weight_decay": options.weight_decay} if options.weight_decay else {}
+        with self.strategy.scope():
+            if options.optimizer == "sgd":
+                made = keras.optimizers.SGD(rate, momentum=0.9, **decay)
+            else:
+                made = keras.optimizers.Adam(rate, **decay)
+            made.build(model.trainable_variables)
+        return made
+
+    def _callback_list(self, model: Any) -> Any:
+        model.stop_training = False
+        return keras_of(model).callbacks.CallbackList(list(self.callbacks), model=model)
+
+    def _log(self, epoch: int, logs: dict[str, float]) -> None:
+        if self.tensorboard is None:
+            return
+        try:
+            writer = tf.summary.create_file_writer(str(self.tensorboard))
+            with writer.as_default(step=epoch):
+                for key, value in logs.items():
+                    tf.summary.scalar(key, value)
+            writer.close()
+        except tf.errors.OpError as error:
+            raise StoreError(f"cannot write {self.tensorboard}: {error.message}") from error
+
+
+def _keras_model(classifier: Classifier) -> Any:
+    if not isinstance(classifier, KerasClassifier):
+        raise ClassifierError(
+            f"only Keras classifiers can be trained; received: {type(classifier).__name__}"
+        )
+    return classifier.model
+
+
+def _schedule(keras: Any, options: TrainingOptions, total: int) -> Any:
+    rate = options.learning_rate
+    if options.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(rate, total)
+    if options.schedule == "step":
+        return keras.optimizers.schedules.PiecewiseConstantDecay(
+            [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100]
+        )
+    return rate
+
+
+def _value(rate: Any) -> Any:
+    return rate.numpy() if hasattr(rate, "numpy") else rate

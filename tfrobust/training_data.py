@@ -1,0 +1,101 @@
+"""Training images: held-out validation, and an order that depends on seed and epoch alone."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.errors import DataError, UsageError
+from tfrobust.scenario import Scenario, check_images
+
+if TYPE_CHECKING:
+    from tfrobust.training import TrainingOptions
+
+_SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory
+_CACHED = 1 << 30  # bytes of images that are kept in memory
+
+
+class TrainingData:
+    """The batches of one training.
+
+    Attributes:
+        steps: batches an epoch.
+        validation: batches of `(images, labels, index)`, or `None`.
+    """
+
+    def __init__(self, scenario: Scenario, options: TrainingOptions) -> None:
+        self._options = options
+        images = _numbered(scenario, "train")
+        count = _count(images)
+        if "validation" in scenario.splits:
+            train, validation = images, _numbered(scenario, "validation")
+        else:
+            train, validation = _hold_out(images, options.validation)
+            count -= math.floor(count * options.validation)
+        _check_first(train, scenario)
+        if count < 1:
+            raise DataError("the training split holds no images beside the validation share")
+        in_memory = count * int(np.prod(scenario.image_shape)) * 4 <= _CACHED
+        self._train = train.cache() if in_memory else train
+        self._shuffled = count if in_memory else _SHUFFLED
+        self._batch = min(options.batch_size, count)
+        self.steps = count // self._batch
+        self.validation = None
+        if "validation" in scenario.splits or options.validation > 0:
+            validation = validation.cache() if in_memory else validation
+            self.validation = validation.batch(options.batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def epoch(self, number: int) -> tf.data.Dataset:
+        """Return the batches `(images, labels, index)` of one epoch, shuffled by its number."""
+        order = int(np.random.SeedSequence([self._options.seed, number]).generate_state(1)[0])
+        shuffled = self._train.shuffle(self._shuffled, seed=order, reshuffle_each_iteration=False)
+        return shuffled.batch(self._batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+    def seed_of(self, epoch: int) -> Any:
+        """Return the int32 scalar that seeds everything random in one epoch."""
+        states = np.random.SeedSequence([self._options.seed, epoch, 1]).generate_state(1)
+        return tf.constant(int(states[0] >> 1), tf.int32)
+
+
+def _numbered(scenario: Scenario, split: str) -> tf.data.Dataset:
+    if split not in scenario.splits:
+        raise UsageError(f"the scenario has no split {split!r} to train on")
+
+    def numbered(index: Any, example: dict[str, Any]) -> Any:
+        label = tf.cast(example["label"], tf.int64)
+        return example["image"], label, tf.cast(index, tf.int32)
+
+    return scenario.load(split).enumerate().map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _count(images: tf.data.Dataset) -> int:
+    known = int(images.cardinality())
+    return known if known >= 0 else int(images.reduce(0, lambda n, *_: n + 1))
+
+
+def _hold_out(images: tf.data.Dataset, share: float) -> tuple[Any, Any]:
+    """Take every 1/share-th image out, which keeps the classes' shares in sorted data too."""
+    if share == 0:
+        return images, None
+
+    def held_out(index: Any) -> Any:
+        number = tf.cast(index, tf.float64)
+        return tf.floor((number + 1) * share) > tf.floor(number * share)
+
+    return (
+        images.filter(lambda _image, _label, index: ~held_out(index)),
+        images.filter(lambda _image, _label, index: held_out(index)),
+    )
+
+
+def _check_first(images: tf.data.Dataset, scenario: Scenario) -> None:
+    for image, label, _ in images.batch(256).take(1).as_numpy_iterator():
+        check_images(image, label, scenario.num_classes)
+        if image.shape[1:] != scenario.image_shape:
+            raise DataError(
+                f"images: expected {scenario.image_shape}, as the scenario says; "
+                f"received: {image.shape[1:]}"
+            )

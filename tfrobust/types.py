@@ -1,0 +1,17 @@
+"""The shapes that travel between the parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+Images = Annotated[Any, "float32 (batch, height, width, channels), in [0, 1]"]
+Labels = Annotated[Any, "int64 (batch,)"]
+Logits = Annotated[Any, "float32 (batch, classes), never probabilities"]
+Boxes = Annotated[Any, "float32 (boxes, 4): ymin, xmin, ymax, xmax in [0, 1]"]
+Flags = Annotated[Any, "bool (batch,)"]
+PerImage = Annotated[Any, "float32 (batch,)"]
+Seeds = Annotated[Any, "int32 (batch, 2): one stateless seed an image"]
+
+ImageShape = tuple[int, int, int]
+Knowledge = Literal["white-box", "score", "decision", "none"]
+Norm = Literal["linf", "l2", "l1", "l0"]
