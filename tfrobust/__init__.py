@@ -33,7 +33,7 @@ _HOME = {
     "plugin": "options",
     "run_attack": "engine",
 }
-__all__ = sorted(_HOME)
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ class Attack(abc.ABC):
     Example:
         >>> @plugin
         ... class Darken(Attack):
-        ...     eps: float = option(0.1, "how much darker", ge=0, le=1)
+        ...     eps: float = option("how much darker", default=0.1, ge=0, le=1)
         ...     @property
         ...     def threat(self):
         ...         return Threat(knowledge="none", norm="linf")

@@ -5,6 +5,7 @@ Core code never asks which adapter it has.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from tfrobust.keras_models import check_structure, has_finite_weights
 from tfrobust.types import Images, ImageShape, Logits
 
 
+@dataclasses.dataclass(frozen=True)
+class AppliedDefense:
+    """A defence that a classifier carries, as cards and results record it."""
+
+    name: str
+    params: dict[str, Any]
+
+
 class Classifier(tf.Module):
     """Images in, logits out.
 
@@ -26,8 +35,7 @@ class Classifier(tf.Module):
         class_names: one name a class.
         differentiable: whether gradients of the logits with respect to the images mean anything.
         stochastic: whether two calls on the same images may differ.
-        defenses: what stands between the plain model and the attacker, in the order applied:
-            `{"name": …, "params": {…}}` each.
+        defenses: what stands between the plain model and the attacker, in the order applied.
         source: the file or folder it was loaded from, or the empty string.
     """
 
@@ -41,7 +49,7 @@ class Classifier(tf.Module):
         class_names: Sequence[str] | None = None,
         differentiable: bool = True,
         stochastic: bool = False,
-        defenses: Sequence[dict[str, Any]] = (),
+        defenses: Sequence[AppliedDefense] = (),
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tfrobust import results
-from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.detector import Detector
-from tfrobust.engine import run_attack
-from tfrobust.registry import name_of, signature
+from tfrobust.engine import TargetRule, run_attack
+from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.types import Images, PerImage
-
-if TYPE_CHECKING:
-    from tfrobust.evaluation import Plan
+from tfrobust.types import PerImage
+from tfrobust.verdicts import Attacked, Plan
 
 
 def judge_detectors(
     detectors: Sequence[Detector],
-    attacks: Sequence[Attack],
-    adversarial: Sequence[Images],
+    attacked: Sequence[Attacked],
     plan: Plan,
     scenario: Scenario,
     classifier: Classifier,
@@ -33,8 +28,7 @@ def judge_detectors(
 
     Args:
         detectors: unfitted.
-        attacks: each gives a detector of its own.
-        adversarial: the plan's images under each attack, `(n, height, width, channels)` each.
+        attacked: the plan's images under each attack; each gives a detector of its own.
         plan: the images to judge on; as many of the training split are used to fit.
         scenario: for the training split.
         classifier: who is protected.
@@ -43,27 +37,24 @@ def judge_detectors(
         One line for every detector and attack.
     """
     clean, labels = arrays(scenario, "train", len(plan.images))
+    rule: TargetRule = "random"  # targets chosen for the plan's images are no use for these
     found = []
-    for attack, attacked in zip(attacks, adversarial, strict=True):
+    for each in attacked:
         to_fit = run_attack(
-            attack, classifier, clean, labels, targets=_rule(plan), seed=plan.seed
+            each.attack, classifier, clean, labels, targets=rule, seed=plan.seed
         ).images
         for detector in detectors:
             fitted = detector.fit(classifier, clean, to_fit)
-            auroc, tpr = separation(fitted.score(plan.images), fitted.score(attacked))
+            auroc, tpr = separation(fitted.score(plan.images), fitted.score(each.crafted.images))
             found.append(
                 results.DetectorResult(
                     **signature(detector),
-                    attack=name_of(attack),
+                    attack=each.result.name,
                     auroc=auroc,
                     tpr_at_5_fpr=tpr,
                 )
             )
     return found
-
-
-def _rule(plan: Plan) -> str:
-    return plan.targets if isinstance(plan.targets, str) else "least_likely"
 
 
 def separation(clean: PerImage, adversarial: PerImage) -> tuple[float, float]:

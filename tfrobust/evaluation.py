@@ -4,63 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from tfrobust import metrics, results
+from tfrobust import results
 from tfrobust.attack import Attack
-from tfrobust.audit import Audit, audit, clean_predictions
+from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.detection import judge_detectors
 from tfrobust.detector import Detector
 from tfrobust.engine import BATCH_SIZE, Crafted, TargetRule, run_attack
 from tfrobust.errors import UsageError
-from tfrobust.registry import name_of, signature
+from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
-from tfrobust.types import Flags, Images, Labels
-
-Progress = Callable[[str, int, int], None]  # what, images done, images in all
-EXAMPLES = 8  # images whose adversarial versions are kept for the report
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is the same for every classifier and attack of one evaluation.
-
-    Attributes:
-        images: float32 `(n, height, width, channels)`.
-        labels: int64 `(n,)`.
-        targets: for targeted attacks, the classes to reach or the rule that picks them.
-        seed: decides everything random.
-        batch_size: images at a time.
-        progress: told how far an attack is.
-    """
-
-    images: Images
-    labels: Labels
-    targets: Labels | TargetRule = "least_likely"
-    seed: int = 0
-    batch_size: int = BATCH_SIZE
-    progress: Progress | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Attacked:
-    """One attack on one classifier: the images, their audit and the line of the result."""
-
-    crafted: Crafted
-    audit: Audit
-    result: results.AttackResult
-    survivors: Flags
+from tfrobust.verdicts import (
+    Attacked,
+    Plan,
+    Progress,
+    Subject,
+    choose_examples,
+    judge,
+    outcome_rows,
+    summarize,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """What `evaluate` returns: the content of `results.json` and of `outcomes.npz`."""
+    """What `evaluate` returns.
+
+    Attributes:
+        results: the content of `results.json`.
+        outcomes: the content of `outcomes.npz`.
+        adversarial: for each classifier, the images each attack made,
+            `(n, height, width, channels)`.
+    """
 
     results: results.Results
     outcomes: dict[str, np.ndarray]
+    adversarial: list[list[np.ndarray]]
 
 
 def evaluate(
@@ -107,89 +89,54 @@ def evaluate(
     """
     if not classifiers:
         raise UsageError("classifiers: expected one or more; received: none")
-    surrogates = dict([crafted_on]) if crafted_on else {}
-    for name, classifier in (*classifiers.items(), *surrogates.items()):
+    for name, classifier in (*classifiers.items(), *([crafted_on] if crafted_on else [])):
         check_fits(classifier, scenario, name)
     images, labels = arrays(scenario, split, limit)
-    plan = Plan(images, labels, targets, seed, batch_size, progress)
-    chosen = choose_examples(labels)
-    outcomes: dict[str, np.ndarray] = {
-        "label": labels,
-        "example_index": chosen,
-        "example_images": images[chosen],
-    }
-    found = []
-    for i, (name, classifier) in enumerate(classifiers.items()):
-        clean = clean_predictions(classifier, images, name)
-        done = _attack_all(plan, name, classifier, attacks, clean, crafted_on)
-        evaluation = _evaluation(plan, scenario, split, name, classifier, clean, attacks, done)
+    plan = Plan(images, labels, crafted_on, targets, seed, batch_size, progress)
+    where = _scenario_record(scenario, split, plan)
+    examples = choose_examples(labels)
+    outcomes = {"label": labels, "example_index": examples, "example_images": images[examples]}
+    found, adversarial = [], []
+    for number, (name, classifier) in enumerate(classifiers.items()):
+        subject = Subject(name, classifier, clean_predictions(classifier, images, name))
+        attacked = attack_all(plan, subject, attacks)
+        evaluation = summarize(plan, subject, where, attacked)
         if detectors:
-            evaluation.detectors = judge_detectors(
-                detectors, attacks, [a.crafted.images for a in done], plan, scenario, classifier
-            )
+            evaluation.detectors = judge_detectors(detectors, attacked, plan, scenario, classifier)
         found.append(evaluation)
-        outcomes |= _outcomes(i, clean, done, chosen)
-    return Evaluated(
-        results.Results(evaluations=found, environment=results.environment()), outcomes
-    )
+        outcomes |= outcome_rows(number, subject.clean, attacked, examples)
+        adversarial.append([each.crafted.images for each in attacked])
+    everything = results.Results(evaluations=found, environment=results.environment())
+    return Evaluated(everything, outcomes, adversarial)
 
 
-def attack_once(
-    plan: Plan,
-    attack: Attack,
-    classifier: Classifier,
-    clean: Labels,
-    *,
-    name: str = "classifier",
-    crafted_on: tuple[str, Classifier] | None = None,
-    crafted: Crafted | None = None,
-) -> Attacked:
-    """Run one attack on one classifier and judge it.
+def attack_all(plan: Plan, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
+    """Run the attacks on one classifier; a minimum-norm attack at several budgets runs once."""
+    made: dict[Attack, Crafted] = {}
+    attacked = []
+    for attack in attacks:
+        key = _without_budget(attack)
+        made[key] = made.get(key) or _craft(plan, subject, attack)
+        attacked.append(judge(plan, subject, attack, made[key]))
+    return attacked
 
-    Args:
-        plan: images, labels, seed.
-        attack: the attack.
-        classifier: whom to judge by.
-        clean: int64 `(n,)`: what the classifier predicts for the clean images.
-        name: the classifier's, for the progress line.
-        crafted_on: name and classifier that the attack sees instead.
-        crafted: images made before, to be judged again at another budget.
 
-    Returns:
-        The adversarial images, their audit and the figures.
-    """
-    what = f"{name} · {name_of(attack)}"
-    crafted = crafted or run_attack(
+def _craft(plan: Plan, subject: Subject, attack: Attack) -> Crafted:
+    return run_attack(
         attack,
-        crafted_on[1] if crafted_on else classifier,
+        plan.crafted_on[1] if plan.crafted_on else subject.classifier,
         plan.images,
         plan.labels,
         targets=plan.targets,
         seed=plan.seed,
         batch_size=plan.batch_size,
-        on_progress=_reporter(plan, what),
+        on_progress=_reporter(plan, _title(subject, attack)),
     )
-    judged = audit(
-        classifier,
-        attack,
-        plan.images,
-        plan.labels,
-        crafted.images,
-        clean=clean,
-        targets=crafted.targets,
-    )
-    survivors = metrics.survivors(judged.prediction, clean, plan.labels)
-    result = _attack_result(
-        plan, attack, clean, crafted, judged, survivors, crafted_on[0] if crafted_on else None
-    )
-    return Attacked(crafted, judged, result, survivors)
 
 
-def choose_examples(labels: Labels) -> np.ndarray:
-    """Return the indices of up to `EXAMPLES` images, of as many classes as there are."""
-    firsts = np.unique(labels, return_index=True)[1]
-    others = np.setdiff1d(np.arange(len(labels)), firsts)
-    return np.concatenate([np.sort(firsts), others])[:EXAMPLES]
+def _title(subject: Subject, attack: Attack) -> str:
+    budget = "" if attack.budget is None or attack.minimum_norm else f" ε={attack.budget:g}"
+    return f"{subject.name} · {name_of(attack)}{budget}"
 
 
 def _reporter(plan: Plan, what: str) -> Callable[[int], None] | None:
@@ -200,160 +147,16 @@ def _reporter(plan: Plan, what: str) -> Callable[[int], None] | None:
     return lambda done: report(what, done, total)
 
 
-def _attack_all(
-    plan: Plan,
-    name: str,
-    classifier: Classifier,
-    attacks: Sequence[Attack],
-    clean: Labels,
-    crafted_on: tuple[str, Classifier] | None,
-) -> list[Attacked]:
-    """Run the attacks; a minimum-norm attack at several budgets runs once."""
-    made: dict[Attack, Crafted] = {}
-    done = []
-    for attack in attacks:
-        key = _without_budget(attack)
-        attacked = attack_once(
-            plan,
-            attack,
-            classifier,
-            clean,
-            name=name,
-            crafted_on=crafted_on,
-            crafted=made.get(key),
-        )
-        made[key] = attacked.crafted
-        done.append(attacked)
-    return done
-
-
 def _without_budget(attack: Attack) -> Attack:
     if attack.minimum_norm and hasattr(attack, "eps"):
         return dataclasses.replace(attack, eps=None)  # type: ignore[type-var]
     return attack
 
 
-def _attack_result(
-    plan: Plan,
-    attack: Attack,
-    clean: Labels,
-    crafted: Crafted,
-    judged: Audit,
-    survivors: Flags,
-    crafted_on: str | None,
-) -> results.AttackResult:
-    count = len(plan.labels)
-    right_before = np.any(clean == plan.labels)
-    return results.AttackResult(
-        **signature(attack),
-        **_proportion(survivors),
-        threat=results.ThreatRecord(**dataclasses.asdict(attack.threat)),
-        crafted_on=crafted_on,
-        success_rate=(
-            metrics.success_rate(judged.success, clean, plan.labels) if right_before else None
-        ),
-        fooling_ratio=metrics.fooling_ratio(judged.prediction, clean),
-        distance={
-            norm: results.Spread(**metrics.summary(judged.distance[norm][judged.success]))
-            for norm in ("l0", "l2", "linf")
-        },
-        gradients_per_image=crafted.gradients / count,
-        queries_per_image=crafted.queries / count,
-        violations=int(judged.violation.sum()),
-        seconds=round(crafted.seconds, 3),
+def _scenario_record(scenario: Scenario, split: str, plan: Plan) -> results.ScenarioRecord:
+    base, shift = scenario, None
+    if isinstance(scenario, Shifted):
+        base, shift = scenario.base, name_of(scenario.shift)
+    return results.ScenarioRecord(
+        name=name_of(base), shift=shift, split=split, images=len(plan.labels), seed=plan.seed
     )
-
-
-def _proportion(right: Flags) -> dict[str, Any]:
-    return {
-        "accuracy": metrics.share(right),
-        "interval": metrics.wilson(int(right.sum()), len(right)),
-    }
-
-
-def _evaluation(
-    plan: Plan,
-    scenario: Scenario,
-    split: str,
-    name: str,
-    classifier: Classifier,
-    clean: Labels,
-    attacks: Sequence[Attack],
-    done: Sequence[Attacked],
-) -> results.Evaluation:
-    right = clean == plan.labels
-    base, shift = (
-        (scenario.base, name_of(scenario.shift))
-        if isinstance(scenario, Shifted)
-        else (scenario, None)
-    )
-    return results.Evaluation(
-        classifier=results.ClassifierRecord(
-            name=name,
-            path=classifier.source,
-            num_classes=classifier.num_classes,
-            image_shape=classifier.image_shape,
-            defenses=list(classifier.defenses),
-        ),
-        scenario=results.ScenarioRecord(
-            name=name_of(base), shift=shift, split=split, images=len(plan.labels), seed=plan.seed
-        ),
-        clean=results.Proportion(**_proportion(right)),
-        attacks=[attacked.result for attacked in done],
-        worst_case=results.Proportion(**_proportion(_all_survive(right, done))),
-        worst_case_by_budget=_worst_by_budget(right, attacks, done),
-    )
-
-
-def _all_survive(right: Flags, done: Sequence[Attacked]) -> Flags:
-    return np.logical_and.reduce([right, *(attacked.survivors for attacked in done)])
-
-
-def _worst_by_budget(
-    right: Flags, attacks: Sequence[Attack], done: Sequence[Attacked]
-) -> list[results.BudgetedWorstCase]:
-    """Return the worst case at each budget of every norm that was tried at several."""
-    budgets: dict[str, set[float]] = {}
-    for attack in attacks:
-        if attack.threat.norm and attack.budget is not None:
-            budgets.setdefault(attack.threat.norm, set()).add(attack.budget)
-    return [
-        results.BudgetedWorstCase(
-            norm=norm,
-            eps=eps,
-            **_proportion(_all_survive(right, _within(norm, eps, attacks, done))),
-        )
-        for norm, several in budgets.items()
-        if len(several) > 1
-        for eps in sorted(several)
-    ]
-
-
-def _within(
-    norm: str, eps: float, attacks: Sequence[Attack], done: Sequence[Attacked]
-) -> list[Attacked]:
-    return [
-        attacked
-        for attack, attacked in zip(attacks, done, strict=True)
-        if attack.threat.norm == norm and attack.budget is not None and attack.budget <= eps
-    ]
-
-
-def _outcomes(
-    number: int, clean: Labels, done: Sequence[Attacked], chosen: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return evaluation `number`'s rows of `outcomes.npz`; `(attacks, images)` but for clean."""
-    count = len(clean)
-    table: dict[str, np.ndarray] = {f"e{number}_clean": clean}
-    table[f"e{number}_prediction"] = _rows([a.audit.prediction for a in done], count, np.int64)
-    table[f"e{number}_success"] = _rows([a.audit.success for a in done], count, bool)
-    for norm in ("l0", "l2", "linf"):
-        rows = [attacked.audit.distance[norm] for attacked in done]
-        table[f"e{number}_{norm}"] = _rows(rows, count, np.float32)
-    for k, attacked in enumerate(done):
-        table[f"e{number}_example_a{k}"] = attacked.crafted.images[chosen]
-    return table
-
-
-def _rows(rows: Sequence[np.ndarray], count: int, dtype: Any) -> np.ndarray:
-    return np.stack(rows).astype(dtype) if rows else np.zeros((0, count), dtype)

@@ -21,18 +21,18 @@ from tfrobust.errors import UsageError, did_you_mean, one_line
 T = TypeVar("T")
 
 
-def option(default: Any, help: str, **bounds: Any) -> Any:  # noqa: A002 (argparse's word for it)
+def option(help: str, *, default: Any, **bounds: Any) -> Any:  # noqa: A002 (argparse's word)
     """Declare an option of a plugin.
 
     Args:
-        default: the value when nothing is given.
         help: one line: what it is, in which unit.
+        default: the value when nothing is given.
         **bounds: pydantic's `gt`, `ge`, `lt`, `le`, `min_length`, …
 
     Example:
         >>> @plugin
         ... class Dim:
-        ...     factor: float = option(0.5, "share of the brightness that stays", ge=0, le=1)
+        ...     factor: float = option("share of brightness that stays", default=0.5, ge=0, le=1)
         >>> Dim(factor=0.25)
         Dim(factor=0.25)
     """
@@ -43,7 +43,8 @@ def option(default: Any, help: str, **bounds: Any) -> Any:  # noqa: A002 (argpar
 def plugin(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass whose fields are checked when it is built."""
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    return pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
+    made: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
+    return made
 
 
 def build(cls: type[T], name: str, values: Mapping[str, Any]) -> T:

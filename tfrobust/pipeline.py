@@ -11,7 +11,7 @@ from typing import Any
 
 from tfrobust import store
 from tfrobust.audit import clean_predictions
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import StoreError, UsageError, one_line
 from tfrobust.files import refused_disk, write_beside
@@ -68,7 +68,7 @@ def train(
     for defense in defenses:
         before = classifier.defenses
         classifier = defense.apply(classifier, scenario, trainer)
-        classifier.defenses = (*before, signature(defense))
+        classifier.defenses = (*before, AppliedDefense(**signature(defense)))
     return classifier
 
 
@@ -107,7 +107,7 @@ def train_and_store(
         StoreError: an interrupted training is there and neither `resume` nor `force` is given.
     """
     home = _home(name, root)
-    plan = {
+    plan: dict[str, Any] = {
         "model": signature(model),
         "scenario": {"name": scenario_name, **signature(scenario)},
         "defenses": [signature(defense) for defense in defenses],
@@ -143,9 +143,7 @@ def _home(name: str, root: Path | None) -> Path:
     return (root or store.store_root()) / name
 
 
-def _open_workspace(
-    home: Path, plan: dict[str, Any], *, resume: bool, force: bool
-) -> int | None:
+def _open_workspace(home: Path, plan: dict[str, Any], *, resume: bool, force: bool) -> int | None:
     """Make `home/training` ready; return the version that this plan ended in, if it did."""
     workspace = home / "training"
     before = _read_plan(workspace / "plan.json")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata as metadata
 from collections import Counter
+from importlib import metadata
 from typing import Any
 
 from tfrobust.errors import PluginError, UsageError, did_you_mean, one_line

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 
+from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_beside
 
@@ -78,7 +79,7 @@ class ClassifierRecord(pydantic.BaseModel):
     path: str
     num_classes: int
     image_shape: tuple[int, int, int]
-    defenses: list[dict[str, Any]]
+    defenses: list[AppliedDefense]
 
 
 class ScenarioRecord(pydantic.BaseModel):

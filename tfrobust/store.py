@@ -1,8 +1,8 @@
 """The model store: TensorFlow Serving's layout, read and written.
 
-    saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
-    saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
-    saved_models/NAME/training/          what is needed to train on
+saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
+saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
+saved_models/NAME/training/          what is needed to train on
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from typing import Any
 import pydantic
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier, SavedModelClassifier, check_sound
+from tfrobust.classifier import (
+    AppliedDefense,
+    Classifier,
+    KerasClassifier,
+    SavedModelClassifier,
+    check_sound,
+)
 from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean, one_line
 from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
@@ -31,7 +37,7 @@ class Card(pydantic.BaseModel):
     class_names: tuple[str, ...]
     scenario: str | None = None
     model: dict[str, Any] | None = None
-    defenses: tuple[dict[str, Any], ...] = ()
+    defenses: tuple[AppliedDefense, ...] = ()
     stochastic: bool = False
     differentiable: bool = True
     training: dict[str, Any] | None = None
@@ -123,9 +129,7 @@ def stored(root: Path | None = None) -> list[str]:
     return sorted(p.name for p in root.iterdir() if versions(p)) if root.is_dir() else []
 
 
-def load(
-    classifier: str | Path, *, root: Path | None = None, strip: bool = False
-) -> Classifier:
+def load(classifier: str | Path, *, root: Path | None = None, strip: bool = False) -> Classifier:
     """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
 
     Args:

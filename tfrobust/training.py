@@ -26,18 +26,21 @@ Report = Callable[[str, int, int], None]  # what, steps done, steps in all
 class TrainingOptions:
     """How a model is trained; recorded in its card."""
 
-    epochs: int = option(10, "passes over the training images", ge=1)
-    batch_size: int = option(128, "images a step, over all devices", ge=1)
-    optimizer: Literal["adam", "sgd"] = option("adam", "adam, or sgd with momentum 0.9")
-    learning_rate: float = option(1e-3, "of the first step", gt=0)
+    epochs: int = option("passes over the training images", default=10, ge=1)
+    batch_size: int = option("images a step, over all devices", default=128, ge=1)
+    optimizer: Literal["adam", "sgd"] = option("adam, or sgd with momentum 0.9", default="adam")
+    learning_rate: float = option("of the first step", default=1e-3, gt=0)
     schedule: Literal["constant", "cosine", "step"] = option(
-        "constant", "of the learning rate: cosine to zero, or ÷ 10 after 1/2 and 3/4 of the steps"
+        "of the learning rate: cosine to zero, or ÷ 10 after 1/2 and 3/4 of the steps",
+        default="constant",
     )
-    weight_decay: float = option(0.0, "decoupled, a step", ge=0)
-    validation: float = option(0.1, "share of the training images held out", ge=0, lt=1)
-    patience: int | None = option(None, "stop after so many epochs without a better one", ge=1)
-    seed: int = option(0, "decides everything random", ge=0, lt=2**31)
-    strategy: StrategyName = option("auto", "of tf.distribute: auto takes all GPUs")
+    weight_decay: float = option("decoupled, a step", default=0.0, ge=0)
+    validation: float = option("share of the training images held out", default=0.1, ge=0, lt=1)
+    patience: int | None = option(
+        "stop after so many epochs without a better one", default=None, ge=1
+    )
+    seed: int = option("decides everything random", default=0, ge=0, lt=2**31)
+    strategy: StrategyName = option("of tf.distribute: auto takes all GPUs", default="auto")
 
 
 @dataclasses.dataclass

@@ -28,10 +28,12 @@ class PgdTraining(Defense):
 
     trains = True
 
-    attack: str = option("pgd", "the inner attack: any attack plugin")
-    eps: float = option(0.1, "its budget, in the unit of its norm", ge=0)
-    steps: int = option(10, "its steps, where it has such an option", ge=1)
-    options: dict[str, Any] | None = option(None, 'further ones of its options: {"norm": "l2"}')
+    attack: str = option("the inner attack: any attack plugin", default="pgd")
+    eps: float = option("its budget, in the unit of its norm", default=0.1, ge=0)
+    steps: int = option("its steps, where it has such an option", default=10, ge=1)
+    options: dict[str, Any] | None = option(
+        'further ones of its options: {"norm": "l2"}', default=None
+    )
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Train `classifier` on attacked images; see `Defense`."""

@@ -26,9 +26,9 @@ from tfrobust.types import Images, Labels
 class FastGradientSign(Attack):
     """One gradient step as long as the budget."""
 
-    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
-    norm: Literal["linf", "l2"] = option("linf", "of the ball")
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property
     def threat(self) -> Threat:
@@ -39,6 +39,6 @@ class FastGradientSign(Attack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        gradient, _, _ = ascend(classifier, images, labels, targeted=self.targeted)
+        gradient, _ = ascend(classifier, images, labels, targeted=self.targeted)
         step = ball(self.norm).steepest(gradient)
         return tf.clip_by_value(images + self.eps * step, 0.0, 1.0)

@@ -41,16 +41,16 @@ class _State(NamedTuple):
 class ProjectedGradientDescent(Attack):
     """Iterated steepest ascent inside the ball, from random starts."""
 
-    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
-    norm: Literal["linf", "l2"] = option("linf", "of the ball")
-    steps: int = option(40, "gradients an image and restart", ge=1)
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    steps: int = option("gradients an image and restart", default=40, ge=1)
     step_size: float | None = option(
-        None, "length of a step, in the unit of the norm; none: 2.5 · eps / steps", gt=0
+        "length of a step, in the unit of the norm; none: 2.5 · eps / steps", default=None, gt=0
     )
-    random_start: bool = option(True, "start anywhere in the ball; otherwise at the image")
-    restarts: int = option(1, "how often to start anew on what still stands", ge=1)
-    targeted: bool = option(False, "reach a class instead of leaving one")
-    early_stop: bool = option(True, "leave an image alone once it is adversarial")
+    random_start: bool = option("start anywhere in the ball; otherwise at the image", default=True)
+    restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
 
     @property
     def threat(self) -> Threat:

@@ -55,14 +55,14 @@ class CleverHansCarliniWagnerL2(Attack):
 
     minimum_norm = True
 
-    eps: float | None = option(None, "L2 budget it is judged at; none: any distance", ge=0)
-    binary_search_steps: int = option(5, "rounds of the search for c", ge=1)
-    max_iterations: int = option(1000, "gradients a round", ge=1)
-    abort_early: bool = option(True, "end a round whose objective no longer falls")
-    confidence: float = option(0.0, "κ: the margin, in logits, to win by", ge=0)
-    initial_const: float = option(1e-2, "c of the first round", gt=0)
-    learning_rate: float = option(5e-3, "of Adam", gt=0)
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
+    binary_search_steps: int = option("rounds of the search for c", default=5, ge=1)
+    max_iterations: int = option("gradients a round", default=1000, ge=1)
+    abort_early: bool = option("end a round whose objective no longer falls", default=True)
+    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
+    initial_const: float = option("c of the first round", default=1e-2, gt=0)
+    learning_rate: float = option("of Adam", default=5e-3, gt=0)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property
     def threat(self) -> Threat:

@@ -62,9 +62,9 @@ class _CleverHans(Attack):
 class CleverHansFgsm(_CleverHans):
     """Fast gradient method (Goodfellow, Shlens & Szegedy 2015)."""
 
-    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
-    norm: Literal["linf", "l2", "l1"] = option("linf", "of the ball")
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -95,11 +95,13 @@ class _Iterative(_CleverHans):
 class CleverHansBim(_Iterative):
     """Basic iterative method (Kurakin, Goodfellow & Bengio 2017): PGD from the image itself."""
 
-    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
-    eps_iter: float | None = option(None, "length of a step; none: 2.5 · eps / nb_iter", ge=0)
-    nb_iter: int = option(40, "steps", ge=1)
-    norm: Literal["linf", "l2"] = option("linf", "of the ball")
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
+    )
+    nb_iter: int = option("steps", default=40, ge=1)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -112,13 +114,15 @@ class CleverHansBim(_Iterative):
 class CleverHansPgd(_Iterative):
     """Projected gradient descent, with or without a random start."""
 
-    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
-    eps_iter: float | None = option(None, "length of a step; none: 2.5 · eps / nb_iter", ge=0)
-    nb_iter: int = option(40, "steps", ge=1)
-    norm: Literal["linf", "l2"] = option("linf", "of the ball")
-    rand_init: bool = option(True, "start anywhere in the ball of radius rand_minmax")
-    rand_minmax: float | None = option(None, "that radius; none: eps", ge=0)
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
+    )
+    nb_iter: int = option("steps", default=40, ge=1)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    rand_init: bool = option("start anywhere in the ball of radius rand_minmax", default=True)
+    rand_minmax: float | None = option("that radius; none: eps", default=None, ge=0)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -137,12 +141,16 @@ class CleverHansPgd(_Iterative):
 class CleverHansMadry(_Iterative):
     """The attack of Madry et al. (2018): PGD from a random start."""
 
-    eps: float = option(0.1, "radius of the ball, in the unit of the norm", ge=0)
-    eps_iter: float | None = option(None, "length of a step; none: 2.5 · eps / nb_iter", ge=0)
-    nb_iter: int = option(40, "steps", ge=1)
-    norm: Literal["linf", "l2"] = option("linf", "of the ball")
-    rand_minmax: float = option(0.3, "start anywhere in the ball of this radius, cut at eps", ge=0)
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
+    )
+    nb_iter: int = option("steps", default=40, ge=1)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    rand_minmax: float = option(
+        "start anywhere in the ball of this radius, cut at eps", default=0.3, ge=0
+    )
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -160,12 +168,14 @@ class CleverHansMadry(_Iterative):
 class CleverHansMim(_Iterative):
     """Momentum iterative method (Dong et al. 2018)."""
 
-    eps: float = option(0.3, "radius of the ball, in the unit of the norm", ge=0)
-    eps_iter: float | None = option(0.06, "length of a step; none: 2.5 · eps / nb_iter", ge=0)
-    nb_iter: int = option(10, "steps", ge=1)
-    norm: Literal["linf", "l2"] = option("linf", "of the ball")
-    decay_factor: float = option(1.0, "of the momentum", ge=0)
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.3, ge=0)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=0.06, ge=0
+    )
+    nb_iter: int = option("steps", default=10, ge=1)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    decay_factor: float = option("of the momentum", default=1.0, ge=0)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any

@@ -31,16 +31,18 @@ from tfrobust.types import Images, Labels, PerImage
 class CleverHansSpsa(Attack):
     """Simultaneous perturbation stochastic approximation: no gradients needed."""
 
-    eps: float = option(0.1, "Linf radius of the ball", ge=0)
-    nb_iter: int = option(20, "steps of Adam", ge=1)
-    learning_rate: float = option(0.01, "of Adam", gt=0)
-    delta: float = option(0.01, "length of a probe in every pixel", gt=0)
-    spsa_samples: int = option(128, "probes an estimate: an even number", ge=2, multiple_of=2)
-    spsa_iters: int = option(1, "estimates a step", ge=1)
-    early_stop_loss_threshold: float | None = option(
-        None, "stop an image below this loss, −margin for leaving a class; none: never"
+    eps: float = option("Linf radius of the ball", default=0.1, ge=0)
+    nb_iter: int = option("steps of Adam", default=20, ge=1)
+    learning_rate: float = option("of Adam", default=0.01, gt=0)
+    delta: float = option("length of a probe in every pixel", default=0.01, gt=0)
+    spsa_samples: int = option(
+        "probes an estimate: an even number", default=128, ge=2, multiple_of=2
     )
-    targeted: bool = option(False, "reach a class instead of leaving one")
+    spsa_iters: int = option("estimates a step", default=1, ge=1)
+    early_stop_loss_threshold: float | None = option(
+        "stop an image below this loss, −margin for leaving a class; none: never", default=None
+    )
+    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property
     def threat(self) -> Threat:
@@ -52,9 +54,7 @@ class CleverHansSpsa(Attack):
     ) -> Images:
         """Return adversarial images; see `Attack`."""
         generator = _generator()
-        optimizer = _optimizer(
-            self.learning_rate, self.delta, self.spsa_samples, self.spsa_iters
-        )
+        optimizer = _optimizer(self.learning_rate, self.delta, self.spsa_samples, self.spsa_iters)
         sign = 1.0 if self.targeted else -1.0
 
         def loss(images: Images, label: Labels) -> PerImage:

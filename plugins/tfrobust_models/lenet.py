@@ -20,7 +20,7 @@ from tfrobust.types import ImageShape
 class LeNet(ModelBuilder):
     """LeNet-5 with ReLU and max pooling."""
 
-    width: int = option(1, "multiplies the number of filters and hidden units", ge=1)
+    width: int = option("multiplies the number of filters and hidden units", default=1, ge=1)
 
     def build(self, image_shape: ImageShape, num_classes: int) -> Any:
         """Return the untrained model; see `ModelBuilder.build`."""

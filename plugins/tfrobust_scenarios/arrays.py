@@ -26,8 +26,10 @@ class Arrays(Scenario):
     `labels` serve as every split.
     """
 
-    path: Path | None = option(None, "the .npz file")
-    classes: int | None = option(None, "how many; none: one more than the largest label", ge=2)
+    path: Path | None = option("the .npz file", default=None)
+    classes: int | None = option(
+        "how many; none: one more than the largest label", default=None, ge=2
+    )
 
     @property
     def image_shape(self) -> ImageShape:

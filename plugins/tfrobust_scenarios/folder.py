@@ -26,11 +26,11 @@ class ImageFolder(Scenario):
     of each class, in the order of the names, is a test image.
     """
 
-    path: Path | None = option(None, "the root folder")
-    height: int = option(64, "images are resized to this many rows", ge=1)
-    width: int = option(64, "and this many columns", ge=1)
-    grey: bool = option(False, "one channel instead of three")
-    seed: int = option(0, "of the order of the images", ge=0)
+    path: Path | None = option("the root folder", default=None)
+    height: int = option("images are resized to this many rows", default=64, ge=1)
+    width: int = option("and this many columns", default=64, ge=1)
+    grey: bool = option("one channel instead of three", default=False)
+    seed: int = option("of the order of the images", default=0, ge=0)
 
     @property
     def image_shape(self) -> ImageShape:

@@ -1,0 +1,204 @@
+"""From audits to figures: the lines of `results.json` and the rows of `outcomes.npz`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfrobust import metrics, results
+from tfrobust.attack import Attack
+from tfrobust.audit import Audit, audit
+from tfrobust.classifier import Classifier
+from tfrobust.engine import BATCH_SIZE, Crafted, TargetRule
+from tfrobust.registry import signature
+from tfrobust.types import Flags, Images, Labels
+
+Progress = Callable[[str, int, int], None]  # what, images done, images in all
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is the same for every classifier and attack of one evaluation.
+
+    Attributes:
+        images: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`.
+        crafted_on: name and classifier that the attacks see instead of the judged one (transfer).
+        targets: for targeted attacks, the classes to reach or the rule that picks them.
+        seed: decides everything random.
+        batch_size: images at a time.
+        progress: told how far an attack is.
+    """
+
+    images: Images
+    labels: Labels
+    crafted_on: tuple[str, Classifier] | None = None
+    targets: Labels | TargetRule = "least_likely"
+    seed: int = 0
+    batch_size: int = BATCH_SIZE
+    progress: Progress | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A classifier under judgement.
+
+    Attributes:
+        name: in results.
+        classifier: itself.
+        clean: int64 `(n,)`: what it predicts for the plan's clean images.
+    """
+
+    name: str
+    classifier: Classifier
+    clean: Labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Attacked:
+    """One attack on one classifier, judged.
+
+    Attributes:
+        attack: with its options.
+        crafted: the images it made.
+        audit: the fate of each.
+        survivors: bool `(n,)`: right before and after.
+        result: the line of `results.json`.
+    """
+
+    attack: Attack
+    crafted: Crafted
+    audit: Audit
+    survivors: Flags
+    result: results.AttackResult
+
+
+def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Attacked:
+    """Audit what an attack made and work out its figures."""
+    judged = audit(
+        subject.classifier,
+        attack,
+        plan.images,
+        plan.labels,
+        crafted.images,
+        clean=subject.clean,
+        targets=crafted.targets,
+    )
+    survivors = metrics.survivors(judged.prediction, subject.clean, plan.labels)
+    count = len(plan.labels)
+    rate = metrics.success_rate(judged.success, subject.clean, plan.labels)
+    result = results.AttackResult(
+        **signature(attack),
+        **dict(proportion(survivors)),
+        threat=results.ThreatRecord(**dataclasses.asdict(attack.threat)),
+        crafted_on=plan.crafted_on[0] if plan.crafted_on else None,
+        success_rate=None if np.isnan(rate) else rate,
+        fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),
+        distance={
+            norm: results.Spread(**metrics.summary(judged.distance[norm][judged.success]))
+            for norm in ("l0", "l2", "linf")
+        },
+        gradients_per_image=crafted.gradients / count,
+        queries_per_image=crafted.queries / count,
+        violations=int(judged.violation.sum()),
+        seconds=round(crafted.seconds, 3),
+    )
+    return Attacked(attack, crafted, judged, survivors, result)
+
+
+def proportion(right: Flags) -> results.Proportion:
+    """Return the share of true flags with its interval."""
+    interval = metrics.wilson(int(right.sum()), len(right))
+    return results.Proportion(accuracy=metrics.share(right), interval=interval)
+
+
+def summarize(
+    plan: Plan, subject: Subject, scenario: results.ScenarioRecord, attacked: Sequence[Attacked]
+) -> results.Evaluation:
+    """Return one classifier's part of `results.json`."""
+    classifier = subject.classifier
+    right = subject.clean == plan.labels
+    return results.Evaluation(
+        classifier=results.ClassifierRecord(
+            name=subject.name,
+            path=classifier.source,
+            num_classes=classifier.num_classes,
+            image_shape=classifier.image_shape,
+            defenses=list(classifier.defenses),
+        ),
+        scenario=scenario,
+        clean=proportion(right),
+        attacks=[each.result for each in attacked],
+        worst_case=proportion(_all_survive(right, attacked)),
+        worst_case_by_budget=_worst_by_budget(right, attacked),
+    )
+
+
+def _all_survive(right: Flags, attacked: Iterable[Attacked]) -> Flags:
+    return np.logical_and.reduce([right, *(each.survivors for each in attacked)])
+
+
+def _worst_by_budget(right: Flags, attacked: Sequence[Attacked]) -> list[results.BudgetedWorstCase]:
+    """Return the worst case at each budget of every norm that was tried at several."""
+    budgets: dict[str, set[float]] = {}
+    for each in attacked:
+        if each.attack.threat.norm and each.attack.budget is not None:
+            budgets.setdefault(each.attack.threat.norm, set()).add(each.attack.budget)
+    return [
+        results.BudgetedWorstCase(
+            norm=norm,
+            eps=eps,
+            **dict(proportion(_all_survive(right, _within(norm, eps, attacked)))),
+        )
+        for norm, several in budgets.items()
+        if len(several) > 1
+        for eps in sorted(several)
+    ]
+
+
+def _within(norm: str, eps: float, attacked: Sequence[Attacked]) -> list[Attacked]:
+    return [
+        each
+        for each in attacked
+        if each.attack.threat.norm == norm
+        and each.attack.budget is not None
+        and each.attack.budget <= eps
+    ]
+
+
+def outcome_rows(
+    number: int, clean: Labels, attacked: Sequence[Attacked], examples: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return evaluation `number`'s part of `outcomes.npz`.
+
+    Args:
+        number: of the evaluation.
+        clean: int64 `(images,)`: predictions for the clean images.
+        attacked: in the order of the result's `attacks`; each becomes a row `(images,)`.
+        examples: indices of the images whose adversarial versions are kept.
+    """
+    audits = [each.audit for each in attacked]
+    table = {
+        "clean": clean,
+        "prediction": _rows([a.prediction for a in audits], len(clean), np.int64),
+        "success": _rows([a.success for a in audits], len(clean), np.bool_),
+    }
+    for norm in ("l0", "l2", "linf"):
+        table[norm] = _rows([a.distance[norm] for a in audits], len(clean), np.float32)
+    for k, each in enumerate(attacked):
+        table[f"example_a{k}"] = each.crafted.images[examples]
+    return {f"e{number}_{key}": value for key, value in table.items()}
+
+
+def _rows(rows: Sequence[np.ndarray], count: int, dtype: Any) -> np.ndarray:
+    return np.stack(rows).astype(dtype) if rows else np.zeros((0, count), dtype)
+
+
+def choose_examples(labels: Labels, most: int = 8) -> np.ndarray:
+    """Return the indices of up to `most` images, of as many classes as there are."""
+    firsts = np.unique(labels, return_index=True)[1]
+    others = np.setdiff1d(np.arange(len(labels)), firsts)
+    return np.concatenate([np.sort(firsts), others])[:most]
