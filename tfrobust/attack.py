@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tfrobust.classifier import Classifier
+from tfrobust.options import build, record
+from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm
 
 
@@ -79,3 +82,24 @@ class Attack(abc.ABC):
             float32 images of the same shape. Where no adversarial image was found, any image that
             keeps to the ball and to [0, 1].
         """
+
+
+def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Attack]:
+    """Return every attack that has an `eps` at each of the budgets, and the others as they are.
+
+    Raises:
+        UsageError: a budget is out of an attack's range.
+
+    Example:
+        >>> [attack.eps for attack in at_budgets([create("attacks", "pgd")], [0.1, 0.2])]
+        [0.1, 0.2]
+    """
+    spread: list[Attack] = []
+    for attack in attacks:
+        if not budgets or not hasattr(attack, "eps"):
+            spread.append(attack)
+            continue
+        for eps in budgets:
+            options = record(attack) | {"eps": eps}
+            spread.append(build(type(attack), name_of(attack), options))
+    return spread

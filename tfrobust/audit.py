@@ -29,6 +29,8 @@ class Audit:
         prediction: int64 `(n,)`: the class predicted for what counts: the adversarial image, or
             the clean one where the attack failed by violation or beyond its budget.
         success: bool `(n,)`: the attack reached its goal, within its budget, without violation.
+        reached: bool `(n,)`: the same at any distance; what a minimum-norm attack's curve is
+            drawn from.
         violation: bool `(n,)`.
         distance: norm → float64 `(n,)`: `l0` changed pixels (all channels as one), `l1` sum of
             the changes, `l2` their Euclidean length, `linf` the largest of them.
@@ -36,6 +38,7 @@ class Audit:
 
     prediction: Labels
     success: Flags
+    reached: Flags
     violation: Flags
     distance: dict[str, PerImage]
 
@@ -85,8 +88,9 @@ def audit(
     counts = ~violation & within
     predicted = clean_predictions(classifier, measurable)
     prediction = np.where(counts, predicted, clean)
-    reached = prediction == targets if targets is not None else prediction != labels
-    return Audit(prediction, counts & reached, violation, distance)
+    hit = predicted == targets if targets is not None else predicted != labels
+    reached = hit & ~violation
+    return Audit(prediction, counts & reached, reached, violation, distance)
 
 
 def distances(images: Images, others: Images) -> dict[str, PerImage]:

@@ -36,12 +36,14 @@ class Evaluated:
     Attributes:
         results: the content of `results.json`.
         outcomes: the content of `outcomes.npz`.
+        images: the clean images, `(n, height, width, channels)`.
         adversarial: for each classifier, the images each attack made,
             `(n, height, width, channels)`.
     """
 
     results: results.Results
     outcomes: dict[str, np.ndarray]
+    images: np.ndarray
     adversarial: list[list[np.ndarray]]
 
 
@@ -107,7 +109,7 @@ def evaluate(
         outcomes |= outcome_rows(number, subject.clean, attacked, examples)
         adversarial.append([each.crafted.images for each in attacked])
     everything = results.Results(evaluations=found, environment=results.environment())
-    return Evaluated(everything, outcomes, adversarial)
+    return Evaluated(everything, outcomes, images, adversarial)
 
 
 def attack_all(plan: Plan, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:

@@ -7,7 +7,6 @@ Pydantic does the checking. The same fields make the command line's options, the
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import typing
 from collections.abc import Mapping
@@ -138,10 +137,3 @@ def _bound(constraint: Any) -> str:
         if value is not None:
             return f"{sign} {value}"
     return ""
-
-
-@functools.cache
-def snake_case(name: str) -> str:
-    """Turn a class name into an identifier: `FastGradientSign` → `fast_gradient_sign`."""
-    parts = "".join(f" {c.lower()}" if c.isupper() else c for c in name).split()
-    return "_".join(parts)

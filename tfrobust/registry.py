@@ -13,7 +13,6 @@ from importlib import metadata
 from typing import Any
 
 from tfrobust.errors import PluginError, UsageError, did_you_mean, one_line
-from tfrobust.options import build, record, snake_case
 
 KINDS = ("models", "scenarios", "shifts", "attacks", "defenses", "detectors")
 
@@ -123,6 +122,8 @@ def create(kind: str, name: str, **values: Any) -> Any:
         >>> create("attacks", "pgd", eps=0.1).steps
         40
     """
+    from tfrobust.options import build  # pydantic takes its time, and listing does not need it
+
     entry = find(kind, name)
     cls = entry.load()
     if not dataclasses.is_dataclass(cls):
@@ -145,9 +146,12 @@ def name_of(instance: Any) -> str:
     for kind in KINDS:
         if target in _names(kind):
             return _names(kind)[target]
-    return snake_case(cls.__name__)
+    parts = "".join(f" {c.lower()}" if c.isupper() else c for c in cls.__name__).split()
+    return "_".join(parts)
 
 
 def signature(instance: Any) -> dict[str, Any]:
     """Return `{"name": …, "params": {…}}` of a built plugin: how results and cards record it."""
+    from tfrobust.options import record
+
     return {"name": name_of(instance), "params": record(instance)}

@@ -52,6 +52,7 @@ class AttackResult(Proportion):
     name: str
     params: dict[str, Any]
     threat: ThreatRecord
+    minimum_norm: bool = False
     crafted_on: str | None
     success_rate: float | None
     fooling_ratio: float
@@ -135,13 +136,22 @@ def write_results(folder: Path, results: Results, outcomes: dict[str, np.ndarray
     Raises:
         StoreError: the disk refuses.
     """
+    write_arrays(folder / "outcomes.npz", outcomes)
     write_beside(folder / "results.json", lambda path: path.write_text(results.to_json()))
 
-    def save(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **outcomes)
 
-    write_beside(folder / "outcomes.npz", save)
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an `.npz`.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+
+    def save(beside: Path) -> None:
+        with beside.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_beside(path, save)
 
 
 def read_results(folder: Path) -> Results:

@@ -94,6 +94,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         **signature(attack),
         **dict(proportion(survivors)),
         threat=results.ThreatRecord(**dataclasses.asdict(attack.threat)),
+        minimum_norm=attack.minimum_norm,
         crafted_on=plan.crafted_on[0] if plan.crafted_on else None,
         success_rate=None if np.isnan(rate) else rate,
         fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),
@@ -185,6 +186,7 @@ def outcome_rows(
         "clean": clean,
         "prediction": _rows([a.prediction for a in audits], len(clean), np.int64),
         "success": _rows([a.success for a in audits], len(clean), np.bool_),
+        "reached": _rows([a.reached for a in audits], len(clean), np.bool_),
     }
     for norm in ("l0", "l2", "linf"):
         table[norm] = _rows([a.distance[norm] for a in audits], len(clean), np.float32)

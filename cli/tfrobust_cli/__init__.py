@@ -1,0 +1,1 @@
+"""The command line: one command a file, no numerics, TensorFlow only where a command needs it."""

@@ -1,0 +1,119 @@
+"""Options that several commands share, and `-p key=value`."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.registry import create, find
+
+
+class TargetRule(enum.Enum):
+    """How the classes for targeted attacks are chosen."""
+
+    LEAST_LIKELY = "least_likely"
+    NEXT = "next"
+    RANDOM = "random"
+
+
+Scenario = Annotated[
+    str, typer.Option(help="Dataset, with a shift after a plus: cifar10, cifar10+fog.3.")
+]
+Split = Annotated[str, typer.Option(help="Split of the scenario.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many images.")]
+Seed = Annotated[int, typer.Option(help="Decides everything random.", min=0, max=2**31 - 1)]
+BatchSize = Annotated[int, typer.Option(help="Images at a time.", min=1)]
+Target = Annotated[TargetRule, typer.Option(help="Which classes targeted attacks must reach.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+StripSoftmax = Annotated[
+    bool,
+    typer.Option("--strip-softmax", help="Turn a .keras model's softmax into logits."),
+]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--param", help="Option of a plugin: eps=0.1, or pgd.eps=0.1 of several."),
+]
+
+
+class Parameters:
+    """The `-p` options of one command, dealt out to the plugins it names.
+
+    Args:
+        pairs: `key=value` or `plugin.key=value`.
+        plugins: `(kind, name)` of every plugin the command uses.
+
+    Raises:
+        UsageError: not of that form, an unknown plugin, or a key that none or several of the
+            plugins have.
+    """
+
+    def __init__(self, pairs: Iterable[str] | None, plugins: list[tuple[str, str]]) -> None:
+        self._options: dict[str, dict[str, Any]] = {}
+        self._kinds = {name: kind for kind, name in plugins}
+        for pair in pairs or ():
+            key, equals, value = pair.partition("=")
+            if not equals or not key:
+                raise UsageError(f"-p: expected key=value; received: {pair!r}")
+            owner, dot, rest = key.partition(".")
+            if not dot:
+                owner, rest = self._owner(key), key
+            elif owner not in self._kinds:
+                raise UsageError(
+                    f"-p {pair}: this command uses no plugin {owner!r}"
+                    f"{did_you_mean(owner, self._kinds)}"
+                )
+            self._options.setdefault(owner, {})[rest] = value
+
+    def _owner(self, key: str) -> str:
+        """Return the one plugin that has option `key`; the only plugin, whatever the key."""
+        if len(self._kinds) == 1:
+            return next(iter(self._kinds))
+        have = [name for name, kind in self._kinds.items() if key in _keys(kind, name)]
+        if len(have) == 1:
+            return have[0]
+        if have:
+            raise UsageError(
+                f"-p {key}: which one? write {' or '.join(f'-p {name}.{key}=…' for name in have)}"
+            )
+        every = {option for name, kind in self._kinds.items() for option in _keys(kind, name)}
+        raise UsageError(
+            f"-p {key}: none of {', '.join(self._kinds)} has this option{did_you_mean(key, every)}"
+        )
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Return the options given for plugin `name`."""
+        return self._options.get(name, {})
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Return the options of every plugin by its name."""
+        return self._options
+
+    def build(self, kind: str, name: str, **more: Any) -> Any:
+        """Build plugin `kind`/`name` with its options."""
+        return create(kind, name, **(self.of(name) | more))
+
+
+def _keys(kind: str, name: str) -> set[str]:
+    from tfrobust.options import describe
+
+    return {option.name for option in describe(find(kind, name).load())}
+
+
+def scenario_plugins(scenario: str) -> list[tuple[str, str]]:
+    """Return the plugins a scenario's name mentions."""
+    base, _, shift = scenario.partition("+")
+    named = [("scenarios", base)]
+    return [*named, ("shifts", shift.partition(".")[0])] if shift else named
+
+
+def check_known(plugins: Iterable[tuple[str, str]]) -> None:
+    """Refuse unknown plugins at once, before TensorFlow is imported."""
+    for kind, name in plugins:
+        find(kind, name)

@@ -1,0 +1,89 @@
+"""`tfrobust attack`: one classifier, one attack → the adversarial images themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrobust_cli.arguments import (
+    BatchSize,
+    Force,
+    Json,
+    Limit,
+    Out,
+    Parameters,
+    Params,
+    Scenario,
+    Seed,
+    Split,
+    StripSoftmax,
+    Target,
+    TargetRule,
+    check_known,
+    scenario_plugins,
+)
+from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.tables import print_results
+
+
+def attack(
+    classifier: Annotated[
+        str, typer.Argument(help="A name in saved_models/, a SavedModel folder, a .keras file.")
+    ],
+    attack: Annotated[str, typer.Option(help="An attack plugin.")],
+    out: Out,
+    scenario: Scenario = "digits",
+    param: Params = None,
+    split: Split = "test",
+    limit: Limit = None,
+    target: Target = TargetRule.LEAST_LIKELY,
+    seed: Seed = 0,
+    batch_size: BatchSize = 128,
+    strip_softmax: StripSoftmax = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Attack a classifier and write adversarial.npz beside the results.
+
+    The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` reads it.
+
+    Example: [bold]tfrobust attack d1 --attack pgd -p eps=0.1 --out runs/pgd[/]
+    """
+    named = [("attacks", attack), *scenario_plugins(scenario)]
+    check_known(named)
+    start_tensorflow()
+    from tfrobust import store
+    from tfrobust.evaluation import evaluate
+    from tfrobust.files import claim_folder
+    from tfrobust.report import write_report
+    from tfrobust.results import write_arrays, write_results
+    from tfrobust.scenario import open_scenario
+
+    params = Parameters(param, named)
+    built = params.build("attacks", attack)
+    claim_folder(out, force=force)
+    with Reporter() as reporter:
+        evaluated = evaluate(
+            {Path(classifier).name: store.load(classifier, strip=strip_softmax)},
+            open_scenario(scenario, params.all()),
+            [built],
+            split=split,
+            limit=limit,
+            targets=target.value,
+            seed=seed,
+            batch_size=batch_size,
+            progress=reporter,
+        )
+    adversarial, labels = evaluated.adversarial[0][0], evaluated.outcomes["label"]
+    found = {"images": adversarial, "labels": labels, "clean": evaluated.images}
+    write_arrays(out / "adversarial.npz", found)
+    write_results(out, evaluated.results, evaluated.outcomes)
+    write_report(out)
+    print_results(evaluated.results, as_json=as_json, out=out)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("attack")(attack)

@@ -1,0 +1,100 @@
+"""`tfrobust evaluate`: classifiers × attacks → results, outcomes, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrobust_cli.arguments import (
+    BatchSize,
+    Force,
+    Json,
+    Limit,
+    Out,
+    Parameters,
+    Params,
+    Scenario,
+    Seed,
+    Split,
+    StripSoftmax,
+    Target,
+    TargetRule,
+    check_known,
+    scenario_plugins,
+)
+from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.tables import print_results
+
+_Attacks = Annotated[list[str] | None, typer.Option("--attack", help="Repeat for several.")]
+_Detectors = Annotated[list[str] | None, typer.Option("--detector", help="Repeat for several.")]
+_Budgets = Annotated[
+    list[float] | None, typer.Option("--eps", help="Budget of every attack; repeat for a curve.")
+]
+
+
+def evaluate(
+    classifier: Annotated[
+        list[str], typer.Argument(help="Names in saved_models/, SavedModel folders, .keras files.")
+    ],
+    out: Out,
+    scenario: Scenario = "digits",
+    attack: _Attacks = None,
+    param: Params = None,
+    eps: _Budgets = None,
+    detector: _Detectors = None,
+    crafted_on: Annotated[
+        str | None, typer.Option(help="Attack this classifier instead (transfer).")
+    ] = None,
+    split: Split = "test",
+    limit: Limit = None,
+    target: Target = TargetRule.LEAST_LIKELY,
+    seed: Seed = 0,
+    batch_size: BatchSize = 128,
+    strip_softmax: StripSoftmax = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Attack classifiers and write results.json, outcomes.npz and report.html.
+
+    Example: [bold]tfrobust evaluate d1 --attack fgsm --attack pgd --eps 0.05 --eps 0.1
+    --out runs/d1[/]
+    """
+    attacks, detectors = attack or [], detector or []
+    named = [("attacks", each) for each in attacks] + [("detectors", each) for each in detectors]
+    check_known([*named, *scenario_plugins(scenario)])
+    start_tensorflow()
+    from tfrobust import store
+    from tfrobust.attack import at_budgets
+    from tfrobust.evaluation import evaluate as run
+    from tfrobust.files import claim_folder
+    from tfrobust.report import write_report
+    from tfrobust.results import write_results
+    from tfrobust.scenario import open_scenario
+
+    params = Parameters(param, [*named, *scenario_plugins(scenario)])
+    built = [params.build("attacks", each) for each in attacks]
+    claim_folder(out, force=force)
+    with Reporter() as reporter:
+        evaluated = run(
+            {Path(each).name: store.load(each, strip=strip_softmax) for each in classifier},
+            open_scenario(scenario, params.all()),
+            at_budgets(built, eps or []),
+            split=split,
+            limit=limit,
+            crafted_on=(crafted_on, store.load(crafted_on)) if crafted_on else None,
+            detectors=[params.build("detectors", each) for each in detectors],
+            targets=target.value,
+            seed=seed,
+            batch_size=batch_size,
+            progress=reporter,
+        )
+    write_results(out, evaluated.results, evaluated.outcomes)
+    write_report(out)
+    print_results(evaluated.results, as_json=as_json, out=out)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("evaluate")(evaluate)

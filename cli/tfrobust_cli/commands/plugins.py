@@ -1,0 +1,100 @@
+"""`tfrobust plugins`: what is installed, and the options of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+import typer
+
+from tfrobust.errors import PluginError, UsageError
+from tfrobust.registry import Entry, entries, find
+from tfrobust_cli.arguments import Json
+from tfrobust_cli.console import start_tensorflow, stdout
+
+
+def plugins(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="models, scenarios, shifts, attacks, defenses, detectors; or 'show'."),
+    ] = None,
+    plugin: Annotated[str | None, typer.Argument(help="With 'show': KIND/NAME.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Import every plugin and report those that fail.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List plugins, or show one's options.
+
+    Example: [bold]tfrobust plugins attacks[/], [bold]tfrobust plugins show attacks/pgd[/]
+    """
+    if kind == "show":
+        _show(plugin, as_json)
+        return
+    if plugin is not None:
+        raise UsageError(
+            f"plugins: unexpected {plugin!r}; did you mean `plugins show {kind}/{plugin}`?"
+        )
+    found = entries(kind)
+    if check:
+        start_tensorflow()
+        found = [checked(entry) for entry in found]
+    if as_json:
+        print(json.dumps([dataclasses.asdict(entry) for entry in found], indent=1))
+    else:
+        _list(found)
+
+
+def checked(entry: Entry) -> Entry:
+    """Return the entry with its problem, if importing it shows one."""
+    try:
+        entry.load()
+    except PluginError as error:
+        cause = str(error).partition("): ")[2] or str(error)
+        return dataclasses.replace(entry, problem=entry.problem or cause)
+    return entry
+
+
+def _list(found: list[Entry]) -> None:
+    from rich.table import Table
+
+    table = Table("kind", "name", "from", "state")
+    for entry in found:
+        state = f"[red]broken[/]: {entry.problem} ({entry.target})" if entry.problem else "ok"
+        table.add_row(entry.kind, entry.name, entry.distribution, state)
+    stdout().print(table)
+
+
+def _show(plugin: str | None, as_json: bool) -> None:
+    kind, slash, name = (plugin or "").partition("/")
+    if not slash:
+        raise UsageError(f"plugins show: expected KIND/NAME, e.g. attacks/pgd; received: {plugin}")
+    entry = find(kind, name)
+    start_tensorflow()
+    from tfrobust.options import describe
+
+    cls = entry.load()
+    options = describe(cls)
+    about = (cls.__doc__ or "").strip()
+    if as_json:
+        found: dict[str, Any] = {**dataclasses.asdict(entry), "about": about}
+        found["options"] = [dataclasses.asdict(option) for option in options]
+        print(json.dumps(found, indent=1, default=str))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("option", "type", "default", "range", "what", title=f"{kind}/{name}")
+    for option in options:
+        table.add_row(
+            option.name, escape(option.type), str(option.default), option.range, escape(option.help)
+        )
+    console = stdout()
+    console.print(about, markup=False, highlight=False)
+    console.print(table if options else "It has no options.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("plugins")(plugins)

@@ -1,0 +1,26 @@
+"""`tfrobust report`: run folders → one page each, made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[list[Path], typer.Argument(help="Run folders with a results.json.")],
+) -> None:
+    """Write report.html anew from results.json and outcomes.npz.
+
+    Example: [bold]tfrobust report runs/d1[/]
+    """
+    from tfrobust.report import write_report
+
+    for each in folder:
+        print(write_report(each))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("report")(report)

@@ -1,0 +1,106 @@
+"""`tfrobust train`: an architecture, a dataset, defences → a stored classifier."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrobust_cli.arguments import (
+    Json,
+    Parameters,
+    Params,
+    Scenario,
+    Seed,
+    check_known,
+    scenario_plugins,
+)
+from tfrobust_cli.console import Reporter, start_tensorflow
+
+_Defenses = Annotated[
+    list[str] | None, typer.Option("--defense", help="In the order they are applied.")
+]
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A model plugin: lenet, resnet, …")],
+    scenario: Scenario = "digits",
+    name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
+    defense: _Defenses = None,
+    param: Params = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 10,
+    batch_size: Annotated[int, typer.Option(help="Images a step, over all devices.")] = 128,
+    optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
+    learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 1e-3,
+    schedule: Annotated[str, typer.Option(help="constant, cosine or step.")] = "constant",
+    weight_decay: Annotated[float, typer.Option(help="Decoupled, a step.")] = 0.0,
+    validation: Annotated[float, typer.Option(help="Share held out to choose the best.")] = 0.1,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better one.")
+    ] = None,
+    seed: Seed = 0,
+    strategy: Annotated[str, typer.Option(help="auto, default or mirrored.")] = "auto",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Throw an interrupted training away.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier and export it as a SavedModel.
+
+    Example: [bold]tfrobust train lenet --scenario digits --defense pgd_training --name robust[/]
+    """
+    named = [("models", model), *scenario_plugins(scenario)]
+    named += [("defenses", each) for each in defense or ()]
+    check_known(named)
+    start_tensorflow()
+    from tfrobust.options import build
+    from tfrobust.pipeline import train_and_store
+    from tfrobust.scenario import open_scenario
+    from tfrobust.training import Trainer, TrainingOptions
+
+    params = Parameters(param, named)
+    options = build(
+        TrainingOptions,
+        "train",
+        {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "optimizer": optimizer,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "weight_decay": weight_decay,
+            "validation": validation,
+            "patience": patience,
+            "seed": seed,
+            "strategy": strategy,
+        },
+    )
+    with Reporter() as reporter:
+        trained = train_and_store(
+            params.build("models", model),
+            open_scenario(scenario, params.all()),
+            name or model,
+            Trainer(options, tensorboard=tensorboard, report=reporter),
+            [params.build("defenses", each) for each in defense or ()],
+            scenario_name=scenario,
+            resume=resume,
+            force=force,
+            on_stage=reporter.say,
+        )
+    if as_json:
+        print(json.dumps({"path": str(trained.folder), **trained.card.model_dump(mode="json")}))
+        return
+    state = "" if trained.fresh else "already trained: "
+    accuracy = trained.card.clean_accuracy
+    print(f"{state}{trained.folder}" + (f"  clean accuracy {accuracy:.2%}" if accuracy else ""))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("train")(train)

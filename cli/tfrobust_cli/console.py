@@ -1,0 +1,100 @@
+"""What the terminal shows: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_PATIENCE = 5.0  # seconds between lines that go to a file or a pipe
+_PLAIN_WIDTH = 120  # of tables that go to a file or a pipe
+
+
+def stdout() -> Console:
+    """Return the console for results."""
+    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+
+
+def stderr() -> Console:
+    """Return the console for everything else."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
+
+
+class Reporter:
+    """Shows how far long work is: bars in a terminal, now and then a line elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._what: str | None = None
+        self._printed = time.monotonic()
+
+    def __enter__(self) -> Reporter:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` steps of `what` are behind us."""
+        if not self._console.is_terminal:
+            if time.monotonic() - self._printed >= _PATIENCE:
+                self.say(f"{what}: {done}/{total}")
+                self._printed = time.monotonic()
+            return
+        if what != self._what:
+            self._what = what
+            self._task = self._bar.add_task(what, total=total)
+        self._bar.update(self._task, completed=done)
+
+    def say(self, text: str) -> None:
+        """Print one line above the bars."""
+        self._console.print(text, markup=False, highlight=False)
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow, without the notes that its native code writes to stderr."""
+    console = stderr()
+    status = (
+        console.status("starting TensorFlow …") if console.is_terminal else contextlib.nullcontext()
+    )
+    warnings.simplefilter("ignore", DeprecationWarning)
+    with status, _native_stderr_closed():
+        import tensorflow as tf
+
+        from tfrobust.devices import grow_memory
+
+        grow_memory()
+        tf.config.list_logical_devices()
+    tf.get_logger().setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Silence file descriptor 2; Python's own `sys.stderr` moves to a copy meanwhile."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,49 @@
+"""The Typer app, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from tfrobust.errors import RobustError
+from tfrobust_cli.commands import attack, demo, doctor, evaluate, export, plugins, report, train
+
+app = typer.Typer(
+    name="tfrobust",
+    help="Train, attack, evaluate and export TensorFlow image classifiers.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, doctor, plugins, train, attack, evaluate, export, report):
+    command.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; leave with 1 (failed), 2 (usage) or 130 (interrupted)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        code = app(standalone_mode=False)
+    except RobustError as error:
+        _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; a training goes on with --resume", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    if message:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

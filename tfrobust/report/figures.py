@@ -1,0 +1,107 @@
+"""Figures of the report: accuracy against the budget, as SVG; image tiles, as PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tfrobust.metrics import wilson
+from tfrobust.results import AttackResult, Evaluation, Results
+
+# Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("-", "--", ":", "-.")
+_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+_TILE = 96  # pixels: smaller images are enlarged to this
+
+
+def curves(results: Results, outcomes: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """Return `(norm, SVG)` for each norm: accuracy against ε, with 95 % bands.
+
+    Budgeted attacks give a point an evaluated budget; a minimum-norm attack gives the whole curve
+    from its distances.
+    """
+    attacks = [attack for e in results.evaluations for attack in e.attacks]
+    norms = dict.fromkeys(attack.threat.norm for attack in attacks if attack.threat.norm)
+    return [(norm, _curve(norm, results, outcomes)) for norm in norms]
+
+
+def _curve(norm: str, results: Results, outcomes: dict[str, np.ndarray]) -> str:
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    for number, evaluation in enumerate(results.evaluations):
+        chosen = [(k, a) for k, a in enumerate(evaluation.attacks) if a.threat.norm == norm]
+        names = list(dict.fromkeys(attack.name for _, attack in chosen))
+        for style, name in enumerate(names):
+            lines = [(k, attack) for k, attack in chosen if attack.name == name]
+            budgets, shares, bands = _points(number, evaluation, lines, outcomes)
+            colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[style % len(_DASHES)]
+            label = f"{evaluation.classifier.name} · {name}"
+            marker = "o" if len(lines) >= len(budgets) - 1 else None
+            axes.plot(budgets, shares, dash, color=colour, marker=marker, ms=4, label=label)
+            low, high = np.transpose(bands)
+            axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
+    _decorate(axes, norm)
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
+def _decorate(axes: Axes, norm: str) -> None:
+    axes.set_xlabel(f"budget ε ({_NORMS[norm]})")
+    axes.set_ylabel("accuracy")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _points(
+    number: int,
+    evaluation: Evaluation,
+    lines: Sequence[tuple[int, AttackResult]],
+    outcomes: dict[str, np.ndarray],
+) -> tuple[list[float], list[float], list[tuple[float, float]]]:
+    """Return budgets, accuracies and intervals of one attack, from ε = 0 on."""
+    k, attack = lines[0]
+    distance = outcomes[f"e{number}_{attack.threat.norm}"] if attack.threat.norm != "l1" else None
+    if attack.minimum_norm and distance is not None:
+        right = outcomes[f"e{number}_clean"] == outcomes["label"]
+        broken = np.where(outcomes[f"e{number}_reached"][k], distance[k], np.inf)
+        finite = broken[right & np.isfinite(broken)]
+        grid = np.linspace(0, 1.05 * (finite.max() if len(finite) else 1.0), 60)
+        left = [int((right & (broken > eps)).sum()) for eps in grid]
+        count = len(right)
+        return grid.tolist(), [n / count for n in left], [wilson(n, count) for n in left]
+    points = sorted((float(a.params.get("eps") or 0), a.accuracy, a.interval) for _, a in lines)
+    start = (0.0, evaluation.clean.accuracy, evaluation.clean.interval)
+    budgets, shares, bands = zip(start, *points, strict=True)
+    return list(budgets), list(shares), list(bands)
+
+
+def tile(image: np.ndarray) -> str:
+    """Return an image `(height, width, channels)` in [0, 1] as a PNG data address."""
+    pixels = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels[..., :3])
+    scale = max(1, round(_TILE / max(picture.size)))
+    picture = picture.resize(
+        (picture.width * scale, picture.height * scale), Image.Resampling.NEAREST
+    )
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def perturbation_tile(clean: np.ndarray, adversarial: np.ndarray) -> str:
+    """Return their difference, stretched so that its largest change is black or white."""
+    change = np.nan_to_num(adversarial - clean)
+    largest = float(np.abs(change).max())
+    return tile(0.5 + change / (2 * largest) if largest else np.full_like(change, 0.5))

@@ -1,0 +1,105 @@
+"""One self-contained HTML page: tables, curves and a grid of images. No script, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from tfrobust.errors import StoreError, one_line
+from tfrobust.files import write_beside
+from tfrobust.report.figures import curves, perturbation_tile, tile
+from tfrobust.report.tables import accuracy_table, attack_title, cost_table, scenario_title
+from tfrobust.results import AttackResult, Evaluation, Results, read_results
+
+_TILES = 6  # images a row of the grid
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` from a run folder's `results.json` and `outcomes.npz`.
+
+    Returns:
+        The page.
+
+    Raises:
+        StoreError: one of the two is missing or damaged, or the disk refuses.
+    """
+    results = read_results(folder)
+    outcomes = _read_outcomes(folder / "outcomes.npz")
+    page = folder / "report.html"
+    html = render(results, outcomes)
+    write_beside(page, lambda beside: beside.write_text(html, encoding="utf-8"))
+    return page
+
+
+def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
+    """Return the page; everything that came from outside is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tfrobust.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    grids = [
+        grid
+        for number, evaluation in enumerate(results.evaluations)
+        for grid in _grids(number, evaluation, outcomes)
+    ]
+    return environment.get_template("page.html.j2").render(
+        title=scenario_title(results.evaluations[0]),
+        results=results,
+        tables=[accuracy_table(results), cost_table(results)],
+        curves=curves(results, outcomes),
+        grids=grids,
+    )
+
+
+def _read_outcomes(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(f"{path}: cannot be read ({one_line(error)})") from error
+
+
+def _grids(
+    number: int, evaluation: Evaluation, outcomes: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Return a grid for each attack, at the middle one of its budgets."""
+    by_name: dict[str, list[tuple[int, AttackResult]]] = {}
+    for k, attack in enumerate(evaluation.attacks):
+        by_name.setdefault(attack.name, []).append((k, attack))
+    chosen = [lines[len(lines) // 2] for lines in by_name.values()]
+    return [
+        {
+            "title": f"{evaluation.classifier.name} under {attack_title(attack)}",
+            "cells": _cells(number, k, outcomes),
+        }
+        for k, attack in chosen
+    ]
+
+
+def _cells(number: int, k: int, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    indices = outcomes["example_index"]
+    pairs = zip(outcomes["example_images"], outcomes[f"e{number}_example_a{k}"], strict=True)
+    cells = []
+    for i, (clean, adversarial) in list(zip(indices, pairs, strict=True))[:_TILES]:
+        label = int(outcomes["label"][i])
+        before = int(outcomes[f"e{number}_clean"][i])
+        after = int(outcomes[f"e{number}_prediction"][k, i])
+        cells.append(
+            {
+                "clean": tile(clean),
+                "change": perturbation_tile(clean, adversarial),
+                "largest": float(np.abs(np.nan_to_num(adversarial - clean)).max()),
+                "adversarial": tile(np.nan_to_num(adversarial)),
+                "label": label,
+                "before": before,
+                "after": after,
+                "state": "wrong" if before != label else "broken" if after != label else "held",
+            }
+        )
+    return cells

@@ -1,0 +1,117 @@
+"""Results as plain text tables, for the terminal and for the page."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfrobust.results import AttackResult, Evaluation, Proportion, Results
+
+Row = tuple[str, ...]
+_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells, grouped into sections."""
+
+    title: str
+    columns: Row
+    sections: list[list[Row]]
+    caption: str = ""
+
+
+def accuracy_table(results: Results) -> Table:
+    """Return accuracy under every attack: a row an attack, a column a classifier."""
+    evaluations = results.evaluations
+    first = evaluations[0]
+    attacks = [
+        (attack_title(attack), *(_percent(e.attacks[k]) for e in evaluations))
+        for k, attack in enumerate(first.attacks)
+    ]
+    sections = [[("clean", *(_percent(e.clean) for e in evaluations))]]
+    if attacks:
+        sections += [attacks, _worst_case_rows(evaluations)]
+    images = first.scenario.images
+    return Table(
+        title=f"Accuracy on {images:,} images of {scenario_title(first)}",
+        columns=("attack", *(e.classifier.name for e in evaluations)),
+        sections=sections,
+        caption="with 95 % Wilson intervals; a clean error stays an error",
+    )
+
+
+def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
+    rows = [
+        (
+            f"worst case, {_NORMS[worst.norm]} ≤ {worst.eps:g}",
+            *(_percent(e.worst_case_by_budget[k]) for e in evaluations),
+        )
+        for k, worst in enumerate(evaluations[0].worst_case_by_budget)
+    ]
+    return [*rows, ("worst case of all", *(_percent(e.worst_case) for e in evaluations))]
+
+
+def cost_table(results: Results) -> Table:
+    """Return what each attack found and what it cost."""
+    sections = []
+    for evaluation in results.evaluations:
+        sections.append(
+            [
+                (
+                    evaluation.classifier.name,
+                    attack_title(attack),
+                    "–" if attack.success_rate is None else f"{attack.success_rate:.1%}",
+                    f"{attack.fooling_ratio:.1%}",
+                    *(_number(attack.distance[norm].median) for norm in ("l0", "l2", "linf")),
+                    f"{attack.gradients_per_image:,.1f}",
+                    f"{attack.queries_per_image:,.1f}",
+                    str(attack.violations),
+                    f"{attack.seconds:,.1f}",
+                )
+                for attack in evaluation.attacks
+            ]
+        )
+    return Table(
+        title="What the attacks found, and what it cost",
+        columns=(
+            "classifier",
+            "attack",
+            "success",
+            "fooling",
+            "median L0",
+            "median L2",
+            "median L∞",
+            "gradients",
+            "queries",
+            "violations",
+            "seconds",
+        ),
+        sections=sections,
+        caption="success over images right before; distances over successes; costs an image",
+    )
+
+
+def scenario_title(evaluation: Evaluation) -> str:
+    """Return `cifar10+fog (test)`."""
+    scenario = evaluation.scenario
+    shift = f"+{scenario.shift}" if scenario.shift else ""
+    return f"{scenario.name}{shift} ({scenario.split})"
+
+
+def attack_title(attack: AttackResult) -> str:
+    """Return an attack with what sets it apart: `pgd  L∞ ≤ 0.1`."""
+    norm = _NORMS.get(attack.threat.norm or "", "")
+    eps = attack.params.get("eps")
+    budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
+    targeted = ", targeted" if attack.threat.targeted else ""
+    transfer = f", crafted on {attack.crafted_on}" if attack.crafted_on else ""
+    return f"{attack.name} {budget}{targeted}{transfer}".rstrip()
+
+
+def _percent(share: Proportion) -> str:
+    low, high = share.interval
+    return f"{share.accuracy:.1%} [{low:.1%}, {high:.1%}]".replace("%,", ",").replace("%]", "]")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
