@@ -1,5 +1,5 @@
 # Everything runs in .venv; each target sets it up first, once.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.installed
 

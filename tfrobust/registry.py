@@ -105,9 +105,10 @@ def find(kind: str, name: str) -> Entry:
     for entry in known:
         if entry.name == name:
             return entry
-    nearest = did_you_mean(name, (entry.name for entry in known))
+    names = [entry.name for entry in known]
     raise UsageError(
-        f"no plugin {kind}/{name}{nearest} (`tfrobust plugins {kind}` lists what is there)"
+        f"no plugin {kind}/{name}{did_you_mean(name, names)} "
+        f"(there are: {', '.join(names) or 'none'})"
     )
 
 

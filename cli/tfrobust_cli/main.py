@@ -32,10 +32,12 @@ def main() -> None:
     except typer.TyperException as error:
         _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; a training goes on with --resume", 130)
+        code = 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
+    if code == 130:  # Typer turns Ctrl-C into this code
+        _fail("interrupted; a training goes on with --resume", code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -91,7 +91,7 @@ def _identity(path: Path | None) -> tuple[Path, float]:
 @functools.lru_cache(maxsize=2)
 def _read(path: Path, _changed: float) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, AttributeError, KeyError, zipfile.BadZipFile) as error:
         cause = one_line(error)

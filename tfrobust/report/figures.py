@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -19,6 +20,7 @@ from tfrobust.results import AttackResult, Evaluation, Results
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":", "-.")
 _NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+_METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold addresses
 _TILE = 96  # pixels: smaller images are enlarged to this
 
 
@@ -50,7 +52,8 @@ def _curve(norm: str, results: Results, outcomes: dict[str, np.ndarray]) -> str:
             axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
     _decorate(axes, norm)
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": norm}):  # the same page for the same results
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(_METADATA))
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 

@@ -59,7 +59,7 @@ def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
 
 def _read_outcomes(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(f"{path}: cannot be read ({one_line(error)})") from error

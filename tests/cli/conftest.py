@@ -1,0 +1,56 @@
+"""The command line, called in this process: TensorFlow starts once."""
+
+import shutil
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from tfrobust_cli.main import main
+
+
+class Said(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tfrobust(monkeypatch, capsys):
+    """Call `tfrobust ARGUMENTS` and return exit code, stdout and stderr."""
+
+    def call(*arguments) -> Said:
+        monkeypatch.setattr(sys, "argv", ["tfrobust", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return Said(left.value.code or 0, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with a store of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFROBUST_MODELS", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory, trained):
+    """A store that holds one digits classifier, `d1`."""
+    from tfrobust.store import export
+
+    root = tmp_path_factory.mktemp("store")
+    export(trained, root / "d1" / "1")
+    return root
+
+
+@pytest.fixture
+def with_store(here, stored):
+    """The folder to work in, and `d1` in its store."""
+    shutil.copytree(stored, here / "saved_models")
+    return here

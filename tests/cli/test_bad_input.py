@@ -1,0 +1,201 @@
+"""A user's mistake costs one clear line and exit code 1 or 2; nothing is written or lost."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfrobust.errors import UsageError
+from tfrobust_cli.arguments import Parameters
+
+
+def one_line(said, code, *words):
+    """Check exit code, that stderr is one line, and that it holds the words."""
+    lines = said.err.strip().splitlines()
+    assert said.code == code, said.err
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+EVALUATE = ("evaluate", "d1", "--out", "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("train", "lenett"), 2, ["lenett", "did you mean 'lenet'"]),
+        (("train", "lenet", "--scenario", "digit"), 2, ["did you mean 'digits'"]),
+        (("train", "lenet", "--defense", "pgd"), 2, ["no plugin defenses/pgd", "pgd_training"]),
+        (("train", "lenet", "--epochs", "0"), 2, ["epochs", "greater than or equal to 1"]),
+        (("train", "lenet", "--learning-rate", "nan"), 2, ["learning_rate"]),
+        (("train", "lenet", "-p", "wdth=2"), 2, ["wdth", "did you mean 'width'"]),
+        (("train", "lenet", "--name", "../x"), 2, ["plain folder name"]),
+        (("train", "resnet", "-p", "depth=9"), 2, ["6n + 2"]),
+        ((*EVALUATE, "--attack", "pdg"), 2, ["no plugin attacks/pdg", "did you mean 'pgd'"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "esp=0.1"), 2, ["esp", "'eps'"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "eps=-0.1"), 2, ["eps", "-0.1"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "eps=nan"), 2, ["eps", "nan"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "eps=big"), 2, ["eps", "'big'"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "eps"), 2, ["key=value"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "norm=l7"), 2, ["norm", "l7"]),
+        ((*EVALUATE, "--attack", "pgd", "-p", "fgsm.eps=1"), 2, ["no plugin 'fgsm'"]),
+        ((*EVALUATE, "--attack", "pgd", "--eps", "-1"), 2, ["eps"]),
+        ((*EVALUATE, "--attack", "pgd", "--eps", "x"), 2, ["--eps", "valid number"]),
+        ((*EVALUATE, "--attack", "pgd", "--attack", "fgsm", "-p", "eps=1"), 2, ["which one"]),
+        ((*EVALUATE, "--limit", "0"), 2, ["limit", "received: 0"]),
+        ((*EVALUATE, "--split", "tset"), 2, ["split", "train, test"]),
+        ((*EVALUATE, "--target", "all"), 2, ["target"]),
+        ((*EVALUATE, "--epochs", "3"), 2, ["--epochs"]),
+        (("evaluate", "d2", "--out", "run"), 2, ["d2", "did you mean 'd1'"]),
+        (("evaluate", "http://h/v1/models/m", "--out", "run"), 2, ["remote"]),
+        (("evaluate", "d1"), 2, ["--out"]),
+        (("plugins", "attack"), 2, ["did you mean 'attacks'"]),
+        (("plugins", "show", "pgd"), 2, ["KIND/NAME"]),
+        (("export", "d1", "served", "--version", "0"), 2, ["version"]),
+        (("report", "nowhere"), 1, ["results.json"]),
+        (("no-such-command",), 2, ["no-such-command"]),
+    ],
+)
+def test_a_wrong_word_on_the_command_line(tfrobust, with_store, arguments, code, words):
+    one_line(tfrobust(*arguments), code, *words)
+    assert not (with_store / "run" / "results.json").exists()
+
+
+def test_a_folder_that_holds_other_things_is_not_touched(tfrobust, with_store):
+    (with_store / "run").mkdir()
+    (with_store / "run" / "thesis.txt").write_text("years of work")
+    one_line(tfrobust(*EVALUATE, "--attack", "fgsm"), 1, "not empty", "--force")
+    assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
+    said = tfrobust(*EVALUATE, "--attack", "fgsm", "--limit", 10, "--force")
+    assert said.code == 0, said.err
+    assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_out_that_is_a_file(tfrobust, with_store):
+    (with_store / "run").write_text("mine")
+    one_line(tfrobust(*EVALUATE), 1, "expected a folder")
+    assert (with_store / "run").read_text() == "mine"
+
+
+def test_a_classifier_for_other_images(tfrobust, with_store, npz):
+    path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
+    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(said, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
+    path = npz(images=np.zeros((4, 8, 8, 1), np.float32), labels=np.arange(4))
+    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(said, 1, "classes: expected 4; received: 10")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (np.full((4, 8, 8, 1), 255, np.uint8), np.arange(4), ["uint8", "divide"]),
+        (np.full((4, 8, 8, 1), 1.5, np.float32), np.arange(4), ["[0, 1]", "1.5"]),
+        (np.full((4, 8, 8, 1), np.nan, np.float32), np.arange(4), ["[0, 1]"]),
+        (np.zeros((4, 8, 8, 1), np.float32), np.array([0, 1, 2, 99]), ["labels", "99"]),
+        (np.zeros((4, 8, 8, 1), np.float32), np.array([0, -1, 2, 3]), ["labels", "-1"]),
+        (np.zeros((4, 8, 8), np.float32), np.arange(4), ["(n, height, width, channels)"]),
+        (np.zeros((3, 8, 8, 1), np.float32), np.arange(4), ["(3, 8, 8, 1)"]),
+        (np.zeros((4, 8, 8, 1), np.float32), np.array([None] * 4, object), ["pickle"]),
+    ],
+)
+def test_arrays_that_break_the_contract(tfrobust, with_store, npz, images, labels, words):
+    path = npz(images=images, labels=labels)
+    said = tfrobust(
+        *EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}", "-p", "arrays.classes=10"
+    )
+    one_line(said, 1, *words)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip at all"])
+def test_a_file_that_is_damaged(tfrobust, with_store, content):
+    (with_store / "m.keras").write_bytes(content)
+    one_line(tfrobust("evaluate", "m.keras", "--out", "run"), 1, "m.keras", "not a readable")
+    (with_store / "a.npz").write_bytes(content)
+    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", "arrays.path=a.npz")
+    one_line(said, 1, "a.npz", "not a readable .npz")
+    folder = with_store / "saved"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(content)
+    one_line(tfrobust("evaluate", "saved", "--out", "run"), 1, "saved", "SavedModel")
+
+
+def test_a_model_that_ends_in_a_softmax_is_refused_and_converted_on_request(tfrobust, with_store):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.save("soft.keras")
+    one_line(tfrobust("evaluate", "soft.keras", "--out", "run"), 1, "softmax", "--strip-softmax")
+    said = tfrobust(
+        "evaluate", "soft.keras", "--out", "run", "--strip-softmax", "--limit", 10, "--json"
+    )
+    assert said.code == 0, said.err
+
+
+def test_nan_weights_are_refused(tfrobust, with_store):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    model.layers[-1].bias.assign(np.full(10, np.nan))
+    model.save("nan.keras")
+    one_line(tfrobust("evaluate", "nan.keras", "--out", "run"), 1, "NaN")
+
+
+def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
+    from tfrobust.training import Trainer
+
+    command = ("train", "lenet", "--name", "half", "--epochs", 2)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_log", interrupt)
+        said = tfrobust(*command)
+    one_line(said, 130, "interrupted", "--resume")
+    one_line(tfrobust(*command), 1, "interrupted training", "--resume", "--force")
+    one_line(tfrobust(*command[:-1], 3, "--resume"), 2, "training.epochs: 2 then, 3 now")
+    assert tfrobust(*command, "--resume").code == 0
+
+
+def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
+    from tfrobust import results
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results.np, "savez_compressed", full)
+    said = tfrobust(*EVALUATE, "--limit", 10)
+    one_line(said, 1, "cannot write", "No space left on device")
+    assert list((with_store / "run").iterdir()) == []
+
+
+def test_a_dataset_that_cannot_be_downloaded(tfrobust, with_store, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(with_store / "empty"))
+    import tensorflow_datasets as tfds
+
+    from tfrobust_scenarios import tfds as scenarios
+
+    scenarios._builder.cache_clear()
+
+    def no_network(*_, **__):
+        raise ConnectionError("Name or service not known")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", no_network)
+    said = tfrobust("train", "lenet", "--scenario", "svhn", "--name", "s")
+    scenarios._builder.cache_clear()
+    one_line(said, 1, "svhn_cropped", "TFDS_DATA_DIR", "network")
+
+
+def test_parameters_go_to_the_one_plugin_that_has_them():
+    plugins = [("models", "lenet"), ("scenarios", "images")]
+    dealt = Parameters(["grey=true", "lenet.width=2"], plugins)
+    assert dealt.of("images") == {"grey": "true"}
+    assert dealt.of("lenet") == {"width": "2"}
+    with pytest.raises(UsageError, match=r"lenet.width=… or -p images.width=…"):
+        Parameters(["width=2"], plugins)

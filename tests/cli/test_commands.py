@@ -1,0 +1,141 @@
+"""Each command does what its help says."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tfrobust.store import load
+
+
+def test_train_stores_a_servable_classifier_with_its_card(tfrobust, here):
+    said = tfrobust("train", "lenet", "--name", "d1", "--epochs", 2, "-p", "width=2", "--json")
+    assert said.code == 0, said.err
+    card = json.loads(said.out)
+    assert card["path"] == "saved_models/d1/1"
+    assert card["model"] == {"name": "lenet", "params": {"width": 2}}
+    assert load("d1").class_names == tuple("0123456789")
+    on_disk = json.loads((here / "saved_models/d1/1/assets.extra/tfrobust.json").read_text())
+    assert on_disk["clean_accuracy"] == card["clean_accuracy"]
+    assert (here / "saved_models/d1/training/model.keras").exists()
+
+
+def test_training_again_makes_the_next_version_and_resuming_makes_none(tfrobust, here):
+    command = ("train", "fully_connected", "--name", "d1", "--epochs", 1)
+    assert "saved_models/d1/1" in tfrobust(*command).out
+    assert "saved_models/d1/2" in tfrobust(*command).out
+    assert "already trained: saved_models/d1/2" in tfrobust(*command, "--resume").out
+
+
+def test_evaluate_writes_results_outcomes_and_report(tfrobust, with_store):
+    said = tfrobust(
+        "evaluate", "d1", "--attack", "fgsm", "--attack", "pgd", "-p", "fgsm.eps=0.1",
+        "-p", "pgd.steps=3", "--limit", 40, "--out", "run",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "fgsm" in said.out
+    assert "worst case" in said.out
+    results = json.loads((with_store / "run/results.json").read_text())
+    evaluation = results["evaluations"][0]
+    assert [a["name"] for a in evaluation["attacks"]] == ["fgsm", "pgd"]
+    assert evaluation["attacks"][1]["params"]["steps"] == 3
+    assert evaluation["scenario"]["images"] == 40
+    with np.load(with_store / "run/outcomes.npz") as outcomes:
+        assert outcomes["e0_prediction"].shape == (2, 40)
+    page = (with_store / "run/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 * 6 * 3
+    assert "<script" not in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_evaluate_at_several_budgets_gives_a_curve_and_its_worst_cases(tfrobust, with_store):
+    said = tfrobust(
+        "evaluate", "d1", "--attack", "fgsm", "--eps", 0.1, "--eps", 0.3, "--limit", 30,
+        "--out", "run", "--json",
+    )  # fmt: skip
+    evaluation = json.loads(said.out)["evaluations"][0]
+    assert [a["params"]["eps"] for a in evaluation["attacks"]] == [0.1, 0.3]
+    assert [w["eps"] for w in evaluation["worst_case_by_budget"]] == [0.1, 0.3]
+    assert "<svg" in (with_store / "run/report.html").read_text()
+
+
+def test_attack_writes_images_that_the_arrays_scenario_reads_back(tfrobust, with_store):
+    said = tfrobust(
+        "attack", "d1", "--attack", "fgsm", "-p", "eps=0.2", "--limit", 30, "--out", "r"
+    )
+    assert said.code == 0, said.err
+    broken = json.loads((with_store / "r/results.json").read_text())["evaluations"][0]
+    said = tfrobust(
+        "evaluate", "d1", "--scenario", "arrays", "-p", "path=r/adversarial.npz", "-p",
+        "arrays.classes=10", "--out", "again", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    again = json.loads(said.out)["evaluations"][0]
+    assert again["clean"]["accuracy"] == pytest.approx(broken["attacks"][0]["accuracy"], abs=0.04)
+
+
+def test_report_is_made_anew_from_the_run_folder(tfrobust, with_store):
+    tfrobust("evaluate", "d1", "--attack", "fgsm", "--limit", 10, "--out", "run")
+    page = with_store / "run/report.html"
+    before = page.read_text()
+    page.unlink()
+    assert tfrobust("report", "run").code == 0
+    assert page.read_text() == before
+
+
+def test_export_makes_the_next_version_with_the_card(tfrobust, with_store):
+    assert tfrobust("export", "d1", "served/digits").out.strip() == "served/digits/1"
+    assert tfrobust("export", "d1", "served/digits").out.strip() == "served/digits/2"
+    assert tfrobust("export", "d1", "served/digits", "--version", 7).code == 0
+    card = json.loads((with_store / "served/digits/7/assets.extra/tfrobust.json").read_text())
+    assert card["image_shape"] == [8, 8, 1]
+
+
+def test_plugins_lists_kinds_names_and_owners(tfrobust):
+    listed = json.loads(tfrobust("plugins", "--json").out)
+    attacks = {entry["name"] for entry in listed if entry["kind"] == "attacks"}
+    assert {"fgsm", "pgd", "cleverhans_cw_l2", "cleverhans_spsa"} <= attacks
+    assert all(entry["problem"] is None for entry in listed)
+    assert "lenet" in tfrobust("plugins", "models").out
+
+
+def test_plugins_show_tells_each_option_with_range_and_default(tfrobust):
+    shown = json.loads(tfrobust("plugins", "show", "attacks/pgd", "--json").out)
+    options = {option["name"]: option for option in shown["options"]}
+    assert options["eps"] == {
+        "name": "eps", "type": "float", "default": 0.1, "range": "≥ 0",
+        "help": "radius of the ball, in the unit of the norm",
+    }  # fmt: skip
+    assert "restarts" in tfrobust("plugins", "show", "attacks/pgd").out
+
+
+def test_doctor_reports_versions_devices_plugins_and_data(tfrobust, with_store):
+    report = json.loads(tfrobust("doctor", "--json").out)
+    assert report["plugins"]["broken"] == []
+    assert report["plugins"]["working"] >= 20
+    assert any("CPU" in device for device in report["devices"])
+    assert report["store"]["classifiers"] == ["d1"]
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "doctor", "plugins", "train", "attack", "evaluate", "export", "report"]
+)
+def test_every_help_text_shows_an_example(tfrobust, command):
+    said = tfrobust(command, "--help")
+    assert said.code == 0
+    assert f"Example: tfrobust {command}" in " ".join(said.out.split())
+
+
+@pytest.mark.parametrize("command", [["--help"], ["plugins"], ["plugins", "--json"]])
+def test_help_and_plugins_import_no_tensorflow(command):
+    program = (
+        "import sys\nfrom tfrobust_cli.main import app\n"
+        f"app({command!r}, standalone_mode=False)\n"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'sklearn')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
