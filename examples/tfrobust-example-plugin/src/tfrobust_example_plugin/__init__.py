@@ -1,0 +1,1 @@
+"""An attack and a scenario for tfrobust, as a third party brings them."""
