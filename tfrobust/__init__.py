@@ -7,40 +7,74 @@ the variable only once, when it is imported.
 
 import importlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfrobust.attack import Attack, Threat
+    from tfrobust.classifier import Classifier, KerasClassifier, SavedModelClassifier, Wrapped
+    from tfrobust.defense import Defense
+    from tfrobust.detector import Detector
+    from tfrobust.engine import run_attack
+    from tfrobust.evaluation import evaluate
+    from tfrobust.model import ModelBuilder
+    from tfrobust.options import option, plugin
+    from tfrobust.pipeline import train, train_and_store
+    from tfrobust.registry import create
+    from tfrobust.scenario import Scenario, Shift
+    from tfrobust.store import export, load
+    from tfrobust.training import Trainer, TrainingOptions
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Attack",
+    "Classifier",
+    "Defense",
+    "Detector",
+    "KerasClassifier",
+    "ModelBuilder",
+    "SavedModelClassifier",
+    "Scenario",
+    "Shift",
+    "Threat",
+    "Trainer",
+    "TrainingOptions",
+    "Wrapped",
+    "create",
+    "evaluate",
+    "export",
+    "load",
+    "option",
+    "plugin",
+    "run_attack",
+    "train",
+    "train_and_store",
+]
 _HOME = {
-    "Attack": "attack",
-    "Classifier": "classifier",
-    "Defense": "defense",
-    "Detector": "detector",
-    "KerasClassifier": "classifier",
-    "ModelBuilder": "model",
-    "SavedModelClassifier": "classifier",
-    "Scenario": "scenario",
-    "Shift": "scenario",
-    "Threat": "attack",
-    "Trainer": "training",
-    "create": "registry",
-    "evaluate": "evaluation",
-    "export": "store",
-    "load": "store",
-    "option": "options",
-    "plugin": "options",
-    "run_attack": "engine",
+    "attack": ("Attack", "Threat"),
+    "classifier": ("Classifier", "KerasClassifier", "SavedModelClassifier", "Wrapped"),
+    "defense": ("Defense",),
+    "detector": ("Detector",),
+    "engine": ("run_attack",),
+    "evaluation": ("evaluate",),
+    "model": ("ModelBuilder",),
+    "options": ("option", "plugin"),
+    "pipeline": ("train", "train_and_store"),
+    "registry": ("create",),
+    "scenario": ("Scenario", "Shift"),
+    "store": ("export", "load"),
+    "training": ("Trainer", "TrainingOptions"),
 }
-__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that `import tfrobust` stays quick."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'tfrobust' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"tfrobust.{_HOME[name]}"), name)
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"tfrobust.{module}"), name)
+    raise AttributeError(f"module 'tfrobust' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

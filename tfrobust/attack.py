@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from tfrobust.classifier import Classifier
+from tfrobust.errors import PluginError
 from tfrobust.options import build, record
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm
@@ -27,6 +28,14 @@ class Threat:
     knowledge: Knowledge
     norm: Norm | None
     targeted: bool = False
+
+    def __post_init__(self) -> None:
+        for field, allowed in (("knowledge", get_args(Knowledge)), ("norm", get_args(Norm))):
+            value = getattr(self, field)
+            if value not in allowed and not (field == "norm" and value is None):
+                raise PluginError(
+                    f"threat: {field}: expected one of {', '.join(allowed)}; received: {value!r}"
+                )
 
 
 class Attack(abc.ABC):

@@ -14,11 +14,11 @@ from pathlib import Path
 from tfrobust import store
 from tfrobust.attack import at_budgets
 from tfrobust.evaluation import evaluate
-from tfrobust.files import claim_folder
+from tfrobust.files import claimed_folder
 from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
-from tfrobust.report import write_report
-from tfrobust.results import Results, write_results
+from tfrobust.report import write_run
+from tfrobust.results import Results
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
@@ -59,7 +59,11 @@ def run_demo(
         StoreError: `out` holds other things, or the disk refuses.
     """
     earlier = out.is_dir() and {path.name for path in out.iterdir()} <= _WRITTEN
-    claim_folder(out, force=force or earlier)
+    with claimed_folder(out, force=force or earlier):
+        return _run(out, progress, say)
+
+
+def _run(out: Path, progress: Progress | None, say: Callable[[str], None]) -> Demo:
     scenario, lenet = create("scenarios", "digits"), create("models", "lenet", width=4)
     defenses = {
         "demo-plain": [],
@@ -76,6 +80,5 @@ def run_demo(
     say("attacking what was exported")
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
     evaluated = evaluate(classifiers, scenario, attacks, progress=progress)
-    write_results(out, evaluated.results, evaluated.outcomes)
-    write_report(out)
+    write_run(out, evaluated)
     return Demo(evaluated.results, out, exported)

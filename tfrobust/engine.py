@@ -80,7 +80,7 @@ def run_attack(
     """
     if batch_size < 1:
         raise UsageError(f"batch_size: expected 1 or more; received: {batch_size}")
-    _check_gradients(attack, classifier)
+    _check_attack(attack, classifier)
     aims = None
     if attack.threat.targeted:
         aims = choose_targets(targets, classifier, images, labels, seed=seed)
@@ -145,22 +145,30 @@ def _one_batch(attack: Attack, call: Any, images: Any, labels: Any, seeds: Any) 
         raise
     except Exception as error:  # a stranger's attack may raise anything
         raise PluginError(f"attack {name} failed: {_cause(error)}") from error
-    if crafted.shape != images.shape:
+    if crafted.shape != images.shape or crafted.dtype != images.dtype:
         raise PluginError(
-            f"attack {name} broke its contract: expected images {images.shape}; "
-            f"received: {crafted.shape}"
+            f"attack {name} broke its contract: expected images {images.dtype} {images.shape}; "
+            f"received: {crafted.dtype} {crafted.shape}"
         )
     return crafted
 
 
 def _cause(error: Exception) -> str:
-    """Return the last line of a traced function's error: AutoGraph quotes its source first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    in_user_code = bool(lines) and lines[0].endswith("in user code:")
-    return f"{type(error).__name__}: {one_line(lines[-1] if in_user_code else error)}"
+    """Name an error and its first line; of a traced function's the last: AutoGraph quotes code."""
+    kind, lines = type(error).__name__, str(error).strip().splitlines()
+    if lines and lines[0].endswith("in user code:"):
+        return lines[-1].strip()  # begins with the kind
+    return f"{kind}: {one_line(error)}"
 
 
-def _check_gradients(attack: Attack, classifier: Classifier) -> None:
+def _check_attack(attack: Attack, classifier: Classifier) -> None:
+    try:
+        hash(attack)
+    except TypeError as error:
+        raise PluginError(
+            f"attack {name_of(attack)} broke its contract: its options cannot be hashed "
+            f"({one_line(error)}); declare tuples instead of lists and dicts"
+        ) from error
     if attack.threat.knowledge == "white-box" and not classifier.differentiable:
         raise UsageError(
             f"{name_of(attack)} needs gradients and this classifier has none; "

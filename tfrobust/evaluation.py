@@ -158,7 +158,7 @@ def _without_budget(attack: Attack) -> Attack:
 def _scenario_record(scenario: Scenario, split: str, plan: Plan) -> results.ScenarioRecord:
     base, shift = scenario, None
     if isinstance(scenario, Shifted):
-        base, shift = scenario.base, name_of(scenario.shift)
+        base, shift = scenario.base, scenario.shift_name
     return results.ScenarioRecord(
         name=name_of(base), shift=shift, split=split, images=len(plan.labels), seed=plan.seed
     )

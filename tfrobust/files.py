@@ -85,8 +85,11 @@ def refused_disk(path: Path | str) -> Iterator[None]:
         raise
 
 
-def claim_folder(path: Path, *, force: bool = False) -> Path:
-    """Return `path` as a folder that results may be written to.
+@contextlib.contextmanager
+def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield `path` as a folder that results may be written to.
+
+    A folder that was made for them is taken away again if nothing came of it.
 
     Raises:
         StoreError: it is a file, holds other things (and `force` is off), or cannot be made.
@@ -95,9 +98,14 @@ def claim_folder(path: Path, *, force: bool = False) -> Path:
         raise StoreError(f"{path}: expected a folder; received: a file")
     if path.is_dir() and any(path.iterdir()) and not force:
         raise StoreError(f"{path}: is not empty; choose another --out, or overwrite with --force")
+    new = not path.exists()
     with refused_disk(path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f"{_PREFIX}probe"
         probe.touch()
         probe.unlink()
-    return path
+    try:
+        yield path
+    finally:
+        if new and not any(path.iterdir()):
+            path.rmdir()

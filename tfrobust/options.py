@@ -41,6 +41,9 @@ def option(help: str, *, default: Any, **bounds: Any) -> Any:  # noqa: A002 (arg
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
 def plugin(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass whose fields are checked when it is built."""
+    for name, value in vars(cls).items():
+        if isinstance(value, pydantic.fields.FieldInfo) and name not in cls.__annotations__:
+            raise TypeError(f"{cls.__name__}.{name}: an option needs a type: `{name}: float = …`")
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
     made: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
     return made
@@ -73,12 +76,12 @@ def build(cls: type[T], name: str, values: Mapping[str, Any]) -> T:
 
 
 def _plain(value: Any) -> Any:
-    """Read what a command line can only spell: `none`, and JSON objects."""
+    """Read what a command line can only spell: `none`, and JSON lists and objects."""
     if not isinstance(value, str):
         return value
     if value.lower() == "none":
         return None
-    if value.startswith("{"):
+    if value.startswith(("{", "[")):
         try:
             return json.loads(value)
         except ValueError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def train_and_store(
         card = store.read_card(folder) or store.Card(image_shape=(0, 0, 0), class_names=())
         return Trained(store.load(folder), folder, card, fresh=False)
     trainer.workspace, trainer.resume = home / "training", resume
-    classifier = train(model, scenario, trainer, defenses)
+    with _kept_if_resumable(home):
+        classifier = train(model, scenario, trainer, defenses)
     on_stage("measuring clean accuracy")
     images, labels = arrays(scenario, "test")
     card = store.card_of(
@@ -156,7 +158,7 @@ def _open_workspace(home: Path, plan: dict[str, Any], *, resume: bool, force: bo
             )
         if resume:
             return finished
-        if finished is None and not force:
+        if finished is None and _resumable(workspace) and not force:
             raise StoreError(
                 f"{home}: an interrupted training is here; go on with --resume, "
                 "or start over with --force"
@@ -166,6 +168,23 @@ def _open_workspace(home: Path, plan: dict[str, Any], *, resume: bool, force: bo
         workspace.mkdir(parents=True)
     _write_plan(workspace / "plan.json", plan)
     return None
+
+
+@contextlib.contextmanager
+def _kept_if_resumable(home: Path) -> Iterator[None]:
+    """Take the workspace away again if training stops before there is anything to resume."""
+    try:
+        yield
+    except BaseException:
+        if not _resumable(home / "training"):
+            shutil.rmtree(home / "training", ignore_errors=True)
+            if not any(home.iterdir()):
+                home.rmdir()
+        raise
+
+
+def _resumable(workspace: Path) -> bool:
+    return any(workspace.glob("stage-*/checkpoint"))
 
 
 def _close_workspace(

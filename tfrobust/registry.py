@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 from collections import Counter
 from importlib import metadata
 from typing import Any
 
 from tfrobust.errors import PluginError, UsageError, did_you_mean, one_line
-
-KINDS = ("models", "scenarios", "shifts", "attacks", "defenses", "detectors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Entry:
         except Exception as error:  # a stranger's module may raise anything
             cause = f"{type(error).__name__}: {one_line(error)}"
             raise PluginError(self._blame(cause)) from error
-        if not isinstance(loaded, type):
-            raise PluginError(self._blame("the entry point names no class"))
+        if fault := _contract_fault(self.kind, loaded):
+            raise PluginError(self._blame(fault))
         return loaded
 
     def _blame(self, cause: str) -> str:
@@ -57,6 +56,31 @@ class Entry:
             f"plugin {self.kind}/{self.name} is broken "
             f"({self.distribution}, entry point {self.target}): {cause}"
         )
+
+
+_CONTRACTS = {
+    "models": "tfrobust.model:ModelBuilder",
+    "scenarios": "tfrobust.scenario:Scenario",
+    "shifts": "tfrobust.scenario:Shift",
+    "attacks": "tfrobust.attack:Attack",
+    "defenses": "tfrobust.defense:Defense",
+    "detectors": "tfrobust.detector:Detector",
+}
+KINDS = tuple(_CONTRACTS)
+
+
+def _contract_fault(kind: str, loaded: Any) -> str | None:
+    """Return why a loaded object cannot be a plugin of this kind, or `None`."""
+    if not isinstance(loaded, type):
+        return "the entry point names no class"
+    module, _, name = _CONTRACTS[kind].partition(":")
+    if not issubclass(loaded, getattr(importlib.import_module(module), name)):
+        return f"its class is no {module}.{name}"
+    if missing := getattr(loaded, "__abstractmethods__", None):
+        return f"its class does not define {', '.join(sorted(missing))}"
+    if not dataclasses.is_dataclass(loaded):
+        return "its class is not decorated with @tfrobust.plugin"
+    return None
 
 
 def entries(kind: str | None = None) -> list[Entry]:
@@ -126,13 +150,7 @@ def create(kind: str, name: str, **values: Any) -> Any:
     from tfrobust.options import build  # pydantic takes its time, and listing does not need it
 
     entry = find(kind, name)
-    cls = entry.load()
-    if not dataclasses.is_dataclass(cls):
-        raise PluginError(
-            f"plugin {kind}/{name} is broken ({entry.distribution}, entry point {entry.target}): "
-            "its class is not decorated with @tfrobust.plugin"
-        )
-    return build(cls, name, values)
+    return build(entry.load(), name, values)
 
 
 @functools.cache

@@ -87,6 +87,12 @@ class Shifted(Scenario):
         """The base scenario's."""
         return self.base.splits
 
+    @property
+    def shift_name(self) -> str:
+        """The shift as a scenario's name spells it: `fog.3`, or `b2` without a severity."""
+        severity = getattr(self.shift, "severity", None)
+        return registry.name_of(self.shift) + ("" if severity is None else f".{severity}")
+
     def load(self, split: str) -> tf.data.Dataset:
         """Return the base scenario's split with every image shifted."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,26 @@ def load(classifier: str | Path, *, root: Path | None = None, strip: bool = Fals
     made.source = str(path)
     check_sound(made, str(classifier))
     return made
+
+
+def load_all(classifiers: Iterable[str], *, strip: bool = False) -> dict[str, Classifier]:
+    """Load several classifiers, each under the name that results show.
+
+    Args:
+        classifiers: as for `load`; `saved_models/d1/2` is shown as `d1/2`.
+        strip: as for `load`.
+
+    Raises:
+        UsageError: two of them would be shown under one name.
+    """
+    loaded: dict[str, Classifier] = {}
+    for each in classifiers:
+        path = Path(each)
+        name = f"{path.parent.name}/{path.name}" if path.name.isdigit() else path.name
+        if name in loaded:
+            raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
+        loaded[name] = load(each, strip=strip)
+    return loaded
 
 
 def _locate(classifier: str, root: Path) -> Path:

@@ -31,10 +31,11 @@ class TrainingData:
         images = _numbered(scenario, "train")
         count = _count(images)
         if "validation" in scenario.splits:
-            train, validation = images, _numbered(scenario, "validation")
+            train, validation, held_out = images, _numbered(scenario, "validation"), 0
         else:
-            train, validation = _hold_out(images, options.validation)
-            count -= math.floor(count * options.validation)
+            held_out = math.floor(count * options.validation)
+            train, validation = _hold_out(images, count, held_out, options.seed)
+            count -= held_out
         _check_first(train, scenario)
         if count < 1:
             raise DataError("the training split holds no images beside the validation share")
@@ -44,7 +45,7 @@ class TrainingData:
         self._batch = min(options.batch_size, count)
         self.steps = count // self._batch
         self.validation = None
-        if "validation" in scenario.splits or options.validation > 0:
+        if "validation" in scenario.splits or held_out > 0:
             validation = validation.cache() if in_memory else validation
             self.validation = validation.batch(options.batch_size).prefetch(tf.data.AUTOTUNE)
 
@@ -76,18 +77,14 @@ def _count(images: tf.data.Dataset) -> int:
     return known if known >= 0 else int(images.reduce(0, lambda n, *_: n + 1))
 
 
-def _hold_out(images: tf.data.Dataset, share: float) -> tuple[Any, Any]:
-    """Take every 1/share-th image out, which keeps the classes' shares in sorted data too."""
-    if share == 0:
-        return images, None
-
-    def held_out(index: Any) -> Any:
-        number = tf.cast(index, tf.float64)
-        return tf.floor((number + 1) * share) > tf.floor(number * share)
-
+def _hold_out(images: tf.data.Dataset, count: int, held_out: int, seed: int) -> tuple[Any, Any]:
+    """Split `count` images into training and `held_out` validation ones, drawn by `seed`."""
+    drawn = np.zeros(count, bool)
+    drawn[np.random.default_rng(seed).permutation(count)[:held_out]] = True
+    chosen = tf.constant(drawn)
     return (
-        images.filter(lambda _image, _label, index: ~held_out(index)),
-        images.filter(lambda _image, _label, index: held_out(index)),
+        images.filter(lambda _image, _label, index: ~chosen[index]),
+        images.filter(lambda _image, _label, index: chosen[index]),
     )
 
 

@@ -82,7 +82,8 @@ def start_tensorflow() -> None:
         grow_memory()
         tf.config.list_logical_devices()
     tf.get_logger().setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for talkative in ("absl", "urllib3"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

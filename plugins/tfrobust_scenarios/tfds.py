@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import socket
+import urllib.parse
+import urllib.request
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -96,16 +100,23 @@ class Svhn(TfdsScenario):
     dataset, shape = "svhn_cropped", (32, 32, 3)
 
 
-@functools.cache
 def _builder(name: str) -> Any:
-    import tensorflow_datasets as tfds
+    return _builder_in(name, os.environ.get("TFDS_DATA_DIR"))
 
-    return tfds.builder(name)
+
+@functools.cache
+def _builder_in(name: str, folder: str | None) -> Any:
+    import tensorflow_datasets as tfds  # reads TFDS_DATA_DIR only once, when it is imported
+
+    return tfds.builder(name, data_dir=folder)
 
 
 def _prepared(name: str) -> Any:
     builder = _builder(name)
+    if builder.info.splits:  # known only once it is prepared
+        return builder
     try:
+        _check_network(builder)
         builder.download_and_prepare()
     except Exception as error:  # the network, the disk, a checksum: all end here
         raise DataError(
@@ -114,3 +125,15 @@ def _prepared(name: str) -> Any:
             "set TFDS_DATA_DIR to where it is prepared, or connect to the network"
         ) from error
     return builder
+
+
+def _check_network(builder: Any) -> None:
+    """Resolve the hosts first: without a network, TensorFlow Datasets retries for minutes.
+
+    Raises:
+        OSError: a host is unknown.
+    """
+    if urllib.request.getproxies():
+        return  # the proxy resolves them
+    for host in {urllib.parse.urlsplit(address).hostname for address in builder.url_infos}:
+        socket.getaddrinfo(host, None)

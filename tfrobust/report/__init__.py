@@ -1,6 +1,6 @@
 """Results → tables, figures, one self-contained HTML page."""
 
-from tfrobust.report.page import write_report
+from tfrobust.report.page import write_report, write_run
 from tfrobust.report.tables import Table, accuracy_table, cost_table
 
-__all__ = ["Table", "accuracy_table", "cost_table", "write_report"]
+__all__ = ["Table", "accuracy_table", "cost_table", "write_report", "write_run"]

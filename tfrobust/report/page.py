@@ -9,10 +9,11 @@ import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError, one_line
+from tfrobust.evaluation import Evaluated
 from tfrobust.files import write_beside
 from tfrobust.report.figures import curves, perturbation_tile, tile
 from tfrobust.report.tables import accuracy_table, attack_title, cost_table, scenario_title
-from tfrobust.results import AttackResult, Evaluation, Results, read_results
+from tfrobust.results import AttackResult, Evaluation, Results, read_results, write_results
 
 _TILES = 6  # images a row of the grid
 
@@ -32,6 +33,16 @@ def write_report(folder: Path) -> Path:
     html = render(results, outcomes)
     write_beside(page, lambda beside: beside.write_text(html, encoding="utf-8"))
     return page
+
+
+def write_run(folder: Path, evaluated: Evaluated) -> None:
+    """Write `results.json`, `outcomes.npz` and `report.html` into an existing folder.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    write_results(folder, evaluated.results, evaluated.outcomes)
+    write_report(folder)
 
 
 def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:

@@ -36,8 +36,22 @@ def accuracy_table(results: Results) -> Table:
         title=f"Accuracy on {images:,} images of {scenario_title(first)}",
         columns=("attack", *(e.classifier.name for e in evaluations)),
         sections=sections,
-        caption="with 95 % Wilson intervals; a clean error stays an error",
+        caption="with 95 % Wilson intervals; a clean error stays an error"
+        + _violations(evaluations),
     )
+
+
+def _violations(evaluations: list[Evaluation]) -> str:
+    """Say which attacks returned images that do not count."""
+    found = [
+        f"{attack.name} on {evaluation.classifier.name}: {attack.violations}"
+        for evaluation in evaluations
+        for attack in evaluation.attacks
+        if attack.violations
+    ]
+    if not found:
+        return ""
+    return f". VIOLATIONS, scored as failed attacks (outside the ball or NaN): {'; '.join(found)}"
 
 
 def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:

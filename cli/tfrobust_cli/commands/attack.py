@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,17 +55,16 @@ def attack(
     start_tensorflow()
     from tfrobust import store
     from tfrobust.evaluation import evaluate
-    from tfrobust.files import claim_folder
-    from tfrobust.report import write_report
-    from tfrobust.results import write_arrays, write_results
+    from tfrobust.files import claimed_folder
+    from tfrobust.report import write_run
+    from tfrobust.results import write_arrays
     from tfrobust.scenario import open_scenario
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)
-    claim_folder(out, force=force)
-    with Reporter() as reporter:
+    with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = evaluate(
-            {Path(classifier).name: store.load(classifier, strip=strip_softmax)},
+            store.load_all([classifier], strip=strip_softmax),
             open_scenario(scenario, params.all()),
             [built],
             split=split,
@@ -76,11 +74,10 @@ def attack(
             batch_size=batch_size,
             progress=reporter,
         )
-    adversarial, labels = evaluated.adversarial[0][0], evaluated.outcomes["label"]
-    found = {"images": adversarial, "labels": labels, "clean": evaluated.images}
-    write_arrays(out / "adversarial.npz", found)
-    write_results(out, evaluated.results, evaluated.outcomes)
-    write_report(out)
+        adversarial, labels = evaluated.adversarial[0][0], evaluated.outcomes["label"]
+        found = {"images": adversarial, "labels": labels, "clean": evaluated.images}
+        write_arrays(out / "adversarial.npz", found)
+        write_run(out, evaluated)
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

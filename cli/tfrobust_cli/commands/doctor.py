@@ -55,6 +55,7 @@ def _data() -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False)
@@ -69,7 +70,7 @@ def _print(report: dict[str, Any]) -> None:
     )
     table.add_row("plugins", f"{report['plugins']['working']} work")
     for line in report["plugins"]["broken"]:
-        table.add_row("[red]broken[/]", line)
+        table.add_row("[red]broken[/]", escape(line))
     table.add_row("data", f"{report['data']['folder']}: {_list(report['data']['prepared'])}")
     table.add_row("store", f"{report['store']['folder']}: {_list(report['store']['classifiers'])}")
     stdout().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,19 +67,18 @@ def evaluate(
     from tfrobust import store
     from tfrobust.attack import at_budgets
     from tfrobust.evaluation import evaluate as run
-    from tfrobust.files import claim_folder
-    from tfrobust.report import write_report
-    from tfrobust.results import write_results
+    from tfrobust.files import claimed_folder
+    from tfrobust.report import write_run
     from tfrobust.scenario import open_scenario
 
     params = Parameters(param, [*named, *scenario_plugins(scenario)])
     built = [params.build("attacks", each) for each in attacks]
-    claim_folder(out, force=force)
-    with Reporter() as reporter:
+    spread = at_budgets(built, eps or [])
+    with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = run(
-            {Path(each).name: store.load(each, strip=strip_softmax) for each in classifier},
+            store.load_all(classifier, strip=strip_softmax),
             open_scenario(scenario, params.all()),
-            at_budgets(built, eps or []),
+            spread,
             split=split,
             limit=limit,
             crafted_on=(crafted_on, store.load(crafted_on)) if crafted_on else None,
@@ -90,8 +88,7 @@ def evaluate(
             batch_size=batch_size,
             progress=reporter,
         )
-    write_results(out, evaluated.results, evaluated.outcomes)
-    write_report(out)
+        write_run(out, evaluated)
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

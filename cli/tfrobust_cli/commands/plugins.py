@@ -57,11 +57,13 @@ def checked(entry: Entry) -> Entry:
 
 
 def _list(found: list[Entry]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("kind", "name", "from", "state")
     for entry in found:
-        state = f"[red]broken[/]: {entry.problem} ({entry.target})" if entry.problem else "ok"
+        problem = escape(f"{entry.problem} ({entry.target})")
+        state = f"[red]broken[/]: {problem}" if entry.problem else "ok"
         table.add_row(entry.kind, entry.name, entry.distribution, state)
     stdout().print(table)
 
