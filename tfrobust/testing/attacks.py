@@ -1,0 +1,135 @@
+"""The contract of attacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfrobust.attack import Attack
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.classifier import Classifier
+from tfrobust.engine import run_attack
+from tfrobust.options import record
+from tfrobust.testing.classifiers import SHAPE, LinearClassifier, grey_images, small_classifier
+from tfrobust.types import Images, Labels
+
+
+def attack_checks() -> Sequence[Callable[[Attack], None]]:
+    """Return the checks every attack must pass; each takes a built attack."""
+    return (
+        keeps_to_the_ball_and_the_box,
+        without_budget_returns_the_image,
+        same_seed_same_result,
+        batch_size_changes_no_verdict,
+        randomness_belongs_to_the_image,
+        does_not_touch_its_inputs,
+        has_a_json_record,
+        reaches_its_targets,
+    )
+
+
+def keeps_to_the_ball_and_the_box(attack: Attack) -> None:
+    """Return images of the same shape, inside the ball and [0, 1], without NaN."""
+    classifier = small_classifier()
+    draw = np.random.default_rng(3)
+    images = draw.uniform(size=(9, *SHAPE)).astype(np.float32)
+    images[0], images[1] = 0.0, 1.0
+    labels = clean_predictions(classifier, images)
+    crafted = run_attack(attack, classifier, images, labels, batch_size=4)
+    assert crafted.images.dtype == np.float32, f"expected float32; got {crafted.images.dtype}"
+    judged = _audited(attack, classifier, images, labels, crafted)
+    assert not judged.violation.any(), (
+        f"images {np.flatnonzero(judged.violation).tolist()} leave the ball or [0, 1], or hold NaN"
+    )
+
+
+def without_budget_returns_the_image(attack: Attack) -> None:
+    """Return the very image where `eps` is 0; skipped for attacks that have no budget."""
+    if attack.minimum_norm or not hasattr(attack, "eps"):
+        return
+    changes = {"eps": 0.0}
+    if hasattr(attack, "eps_iter"):
+        changes["eps_iter"] = 0.0
+    nothing = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
+    classifier = small_classifier()
+    images, labels = grey_images(classifier)
+    crafted = run_attack(nothing, classifier, images, labels)
+    assert np.abs(crafted.images - images).max() <= 1e-6, "eps = 0 changed an image"
+
+
+def same_seed_same_result(attack: Attack) -> None:
+    """Return the same bits twice for one seed."""
+    classifier = small_classifier()
+    images, labels = grey_images(classifier)
+    first, second = (run_attack(attack, classifier, images, labels, seed=5) for _ in range(2))
+    assert np.array_equal(first.images, second.images), "one seed gave two results"
+
+
+def batch_size_changes_no_verdict(attack: Attack) -> None:
+    """Break the same images whatever the batch size."""
+    classifier = small_classifier()
+    images, labels = grey_images(classifier)
+    verdicts = []
+    for batch_size in (1, 4, len(images)):
+        crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size)
+        verdicts.append(_audited(attack, classifier, images, labels, crafted).success)
+    assert np.array_equal(verdicts[0], verdicts[1]), "batch sizes 1 and 4 disagree"
+    assert np.array_equal(verdicts[0], verdicts[2]), "batch size 1 and one batch disagree"
+
+
+def randomness_belongs_to_the_image(attack: Attack) -> None:
+    """Make nearly the same images whatever the batch size: draw from each image's own seed."""
+    classifier = LinearClassifier()
+    images, labels = grey_images(classifier)
+    alone, together = (
+        run_attack(attack, classifier, images, labels, batch_size=size).images for size in (1, 11)
+    )
+    apart = float(np.abs(alone - together).max())
+    assert apart <= 0.02, f"batch sizes 1 and 11 give images {apart:.3f} apart; see tfrobust.random"
+
+
+def does_not_touch_its_inputs(attack: Attack) -> None:
+    """Leave the caller's images and labels as they were."""
+    classifier = small_classifier()
+    images, labels = grey_images(classifier)
+    before = images.copy(), labels.copy()
+    run_attack(attack, classifier, images, labels)
+    assert np.array_equal(images, before[0]), "the attack wrote into its images"
+    assert np.array_equal(labels, before[1]), "the attack wrote into its labels"
+
+
+def has_a_json_record(attack: Attack) -> None:
+    """Have options that `results.json` can record."""
+    json.dumps(record(attack), allow_nan=False)
+
+
+def reaches_its_targets(attack: Attack) -> None:
+    """Reach the target, not just leave the label, given a generous budget.
+
+    Skipped for attacks without the option `targeted`, and without a budget to widen.
+    """
+    if not hasattr(attack, "targeted") or not hasattr(attack, "eps"):
+        return
+    wide = {"linf": 0.5, "l2": 6.0, "l1": 60.0}.get(attack.threat.norm or "", 0.5)
+    changes: dict[str, Any] = {"targeted": True}
+    if not attack.minimum_norm:
+        changes["eps"] = wide
+    aimed = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
+    classifier = LinearClassifier()
+    images, labels = grey_images(classifier)
+    crafted = run_attack(aimed, classifier, images, labels, targets="next")
+    reached = clean_predictions(classifier, crafted.images) == crafted.targets
+    assert reached.mean() > 0.5, f"reached only {reached.mean():.0%} of its targets"
+
+
+def _audited(
+    attack: Attack, classifier: Classifier, images: Images, labels: Labels, crafted: Any
+) -> Any:
+    clean = clean_predictions(classifier, images)
+    return audit(
+        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
+    )

@@ -1,0 +1,77 @@
+"""Classifiers and images to try plugins on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.audit import clean_predictions
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.types import Images, ImageShape, Labels
+
+SHAPE = (6, 5, 2)
+CLASSES = 4
+
+
+class LinearClassifier(Classifier):
+    """z = Wx + b, whose closed forms attacks are measured by.
+
+    Attributes:
+        weights: float32 `(pixels, classes)`.
+        bias: float32 `(classes,)`.
+    """
+
+    def __init__(
+        self, image_shape: ImageShape = SHAPE, num_classes: int = CLASSES, seed: int = 0
+    ) -> None:
+        super().__init__(image_shape=image_shape, num_classes=num_classes)
+        draw = np.random.default_rng(seed)
+        pixels = int(np.prod(image_shape))
+        weights = draw.normal(size=(pixels, num_classes)) / np.sqrt(pixels)
+        self.weights = tf.Variable(weights.astype(np.float32))
+        self.bias = tf.Variable(-0.5 * tf.reduce_sum(self.weights, 0))  # grey is undecided
+
+    def __call__(self, images: Images) -> Any:
+        """Return Wx + b."""
+        return tf.reshape(images, (-1, self.weights.shape[0])) @ self.weights + self.bias
+
+    def least_perturbation(self, images: Images, labels: Labels, norm: str) -> np.ndarray:
+        """Return the distance to the nearest other class, `(batch,)`; the box must not bind.
+
+        min_{k≠y} (z_y − z_k) / ‖w_y − w_k‖_q, q dual to the norm.
+        """
+        order = {"linf": 1, "l2": 2, "l1": np.inf}[norm]
+        logits, weights = self(images).numpy(), self.weights.numpy()
+        least = np.full(len(labels), np.inf)
+        for k in range(self.num_classes):
+            slope = np.linalg.norm(weights[:, labels] - weights[:, [k]], order, axis=0)
+            gap = logits[np.arange(len(labels)), labels] - logits[:, k]
+            other = labels != k
+            least[other] = np.minimum(least[other], gap[other] / slope[other])
+        return least
+
+
+def small_classifier(image_shape: ImageShape = SHAPE, num_classes: int = CLASSES) -> Classifier:
+    """Return an untrained convolutional network with fixed weights."""
+    import keras
+
+    init = keras.initializers.GlorotNormal(seed=7)
+    layers = [
+        keras.Input(image_shape),
+        keras.layers.Conv2D(8, 3, activation="tanh", padding="same", kernel_initializer=init),
+        keras.layers.Flatten(),
+        keras.layers.Dense(num_classes, kernel_initializer=init),
+    ]
+    return KerasClassifier(keras.Sequential(layers))
+
+
+def grey_images(
+    classifier: Classifier, count: int = 11, *, spread: float = 0.1, seed: int = 0
+) -> tuple[Images, Labels]:
+    """Return images near grey, far from the box's walls, and what the classifier calls them."""
+    draw = np.random.default_rng(seed)
+    shape = (count, *classifier.image_shape)
+    images = (0.5 + draw.uniform(-spread, spread, size=shape)).astype(np.float32)
+    return images, clean_predictions(classifier, images)

@@ -1,0 +1,83 @@
+"""The contracts of scenarios and shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.errors import DataError
+from tfrobust.scenario import Scenario, Shift, check_images
+from tfrobust.types import Images, Labels
+
+
+def scenario_checks() -> Sequence[Callable[[Scenario], None]]:
+    """Return the checks every scenario must pass; each takes a built scenario."""
+    return (
+        has_training_and_test_images,
+        brings_images_as_agreed,
+        keeps_its_order,
+        fits_its_description,
+    )
+
+
+def has_training_and_test_images(scenario: Scenario) -> None:
+    """Have the splits `train` and `test`."""
+    assert {"train", "test"} <= set(scenario.splits), f"splits are {scenario.splits}"
+
+
+def brings_images_as_agreed(scenario: Scenario) -> None:
+    """Bring float32 images in [0, 1] and labels that name classes."""
+    for split in scenario.splits:
+        images, labels = _first(scenario, split)
+        try:
+            check_images(images, labels, scenario.num_classes)
+        except DataError as error:
+            raise AssertionError(f"split {split}: {error}") from error
+
+
+def keeps_its_order(scenario: Scenario) -> None:
+    """Bring the same images in the same order each time."""
+    for first, second in zip(_first(scenario, "test"), _first(scenario, "test"), strict=True):
+        assert np.array_equal(first, second), "two readings of `test` differ"
+
+
+def fits_its_description(scenario: Scenario) -> None:
+    """Bring images of the shape, and as many classes, as it says."""
+    images, _ = _first(scenario, "train")
+    assert images.shape[1:] == scenario.image_shape, (
+        f"says {scenario.image_shape}, brings {images.shape[1:]}"
+    )
+    assert scenario.num_classes == len(scenario.class_names) >= 2
+
+
+def _first(scenario: Scenario, split: str) -> tuple[Images, Labels]:
+    batch = next(scenario.load(split).batch(64).as_numpy_iterator())
+    return batch["image"], batch["label"]
+
+
+def shift_checks() -> Sequence[Callable[[Shift], None]]:
+    """Return the checks every shift must pass; each takes a built shift."""
+    return (keeps_shape_and_range, same_seed_same_image)
+
+
+def keeps_shape_and_range(shift: Shift) -> None:
+    """Return float32 of the same shape in [0, 1], for grey and colour, bright and dark."""
+    for channels in (1, 3):
+        for value in (0.0, 0.5, 1.0):
+            image = tf.fill((12, 10, channels), value)
+            shifted = np.asarray(shift(image, seed=tf.constant([0, 1])))
+            assert shifted.shape == (12, 10, channels), f"changed the shape to {shifted.shape}"
+            assert shifted.dtype == np.float32, f"expected float32; got {shifted.dtype}"
+            assert shifted.min() >= 0, "left [0, 1]"
+            assert shifted.max() <= 1, "left [0, 1]"
+
+
+def same_seed_same_image(shift: Shift) -> None:
+    """Return the same image twice for one seed, in `tf.function` too."""
+    image = tf.random.stateless_uniform((12, 10, 3), (1, 2))
+    seed = tf.constant([3, 4])
+    plain = np.asarray(shift(image, seed=seed))
+    traced = tf.function(lambda image, seed: shift(image, seed=seed))(image, seed)
+    assert np.allclose(plain, traced, atol=1e-6), "one seed gave two images"
