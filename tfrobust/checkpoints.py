@@ -72,7 +72,7 @@ class Checkpoints:
             self._manager.checkpoint.restore(
                 self._manager.latest_checkpoint
             ).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+        except Exception as error:  # TensorFlow raises a dozen kinds for a damaged file
             raise StoreError(
                 f"{self._manager.directory}: the checkpoint cannot be read "
                 f"({one_line(error)}); start over with --force"

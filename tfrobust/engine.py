@@ -154,10 +154,11 @@ def _one_batch(attack: Attack, call: Any, images: Any, labels: Any, seeds: Any) 
 
 
 def _cause(error: Exception) -> str:
-    """Name an error and its first line; of a traced function's the last: AutoGraph quotes code."""
-    kind, lines = type(error).__name__, str(error).strip().splitlines()
-    if lines and lines[0].endswith("in user code:"):
-        return lines[-1].strip()  # begins with the kind
+    """Return an error's kind and first line; of a traced function's, what stands below the code."""
+    kind = type(error).__name__
+    for line in str(error).splitlines():
+        if line.strip().startswith(f"{kind}: "):
+            return one_line(line)
     return f"{kind}: {one_line(error)}"
 
 

@@ -38,7 +38,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     centre = p + z2n / 2
     spread = _Z95 * math.sqrt(p * (1 - p) / trials + z2n / (4 * trials))
     low, high = (centre - spread) / (1 + z2n), (centre + spread) / (1 + z2n)
-    return max(0.0, low), min(1.0, high)
+    return (low if successes else 0.0), (high if successes < trials else 1.0)
 
 
 def success_rate(success: Flags, clean: Labels, labels: Labels) -> float:

@@ -35,7 +35,7 @@ def option(help: str, *, default: Any, **bounds: Any) -> Any:  # noqa: A002 (arg
         >>> Dim(factor=0.25)
         Dim(factor=0.25)
     """
-    return pydantic.Field(default=default, description=help, **bounds)
+    return pydantic.Field(default=default, description=help, kw_only=True, **bounds)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))

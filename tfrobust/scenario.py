@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tfrobust import registry
 from tfrobust.classifier import Classifier
-from tfrobust.errors import ClassifierError, DataError, UsageError
+from tfrobust.errors import ClassifierError, DataError, UsageError, one_line
 from tfrobust.types import Images, ImageShape
 
 
@@ -174,13 +175,31 @@ def arrays(
     if limit is not None and limit < 1:
         raise UsageError(f"limit: expected 1 or more; received: {limit}")
     dataset = scenario.load(split)
-    dataset = dataset.take(limit) if limit else dataset
-    batches = [(b["image"], b["label"]) for b in dataset.batch(1024).as_numpy_iterator()]
+    dataset = (dataset.take(limit) if limit else dataset).batch(1024)
+    batches = [(b["image"], b["label"]) for b in readable(dataset.as_numpy_iterator())]
     if not batches:
         raise DataError(f"split {split!r} holds no images")
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     check_images(images, labels, scenario.num_classes)
     return images, labels.astype(np.int64)
+
+
+def readable(batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield the batches of a dataset, and say it in one line where one cannot be read.
+
+    Raises:
+        DataError: a damaged picture, a truncated record.
+    """
+    remaining = iter(batches)
+    while True:
+        try:
+            batch = next(remaining)
+        except StopIteration:
+            return
+        except tf.errors.OpError as error:
+            cause = error.message.split("}} ")[-1]
+            raise DataError(f"the images cannot be read: {one_line(cause)}") from error
+        yield batch
 
 
 def check_images(images: Images, labels: Any, num_classes: int) -> None:

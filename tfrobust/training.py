@@ -15,7 +15,7 @@ from tfrobust.devices import StrategyName, choose_strategy
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Scenario, check_fits
+from tfrobust.scenario import Scenario, check_fits, readable
 from tfrobust.training_data import TrainingData
 from tfrobust.training_steps import Perturb, Steps
 
@@ -119,7 +119,8 @@ class Trainer:
         seed = data.seed_of(epoch)
         totals = steps.totals()
         what = f"epoch {epoch + 1}/{self.options.epochs}"
-        for number, batch in enumerate(steps.distribute(data.epoch(epoch))):
+        for number, batch in enumerate(readable(steps.distribute(data.epoch(epoch)))):
+            callbacks.on_train_batch_begin(number)
             totals.add(steps.train(*batch, seed))
             callbacks.on_train_batch_end(number)
             if self.report:
@@ -132,7 +133,7 @@ class Trainer:
             )
         if data.validation is not None:
             totals = steps.totals()
-            for batch in steps.distribute(data.validation):
+            for batch in readable(steps.distribute(data.validation)):
                 totals.add(steps.validate(*batch, seed))
             logs |= {f"val_{key}": value for key, value in totals.means().items()}
         return logs

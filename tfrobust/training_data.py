@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError
-from tfrobust.scenario import Scenario, check_images
+from tfrobust.scenario import Scenario, check_images, readable
 
 if TYPE_CHECKING:
     from tfrobust.training import TrainingOptions
@@ -89,7 +89,7 @@ def _hold_out(images: tf.data.Dataset, count: int, held_out: int, seed: int) -> 
 
 
 def _check_first(images: tf.data.Dataset, scenario: Scenario) -> None:
-    for image, label, _ in images.batch(256).take(1).as_numpy_iterator():
+    for image, label, _ in readable(images.batch(256).take(1).as_numpy_iterator()):
         check_images(image, label, scenario.num_classes)
         if image.shape[1:] != scenario.image_shape:
             raise DataError(

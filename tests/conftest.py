@@ -1,0 +1,86 @@
+"""Fixtures shared by all tests. TensorFlow's log level must be set before it is imported."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+
+from support import REPO, Reference, shared_folder, train_keras
+from tfrobust.classifier import KerasClassifier
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.testing import LinearClassifier, grey_images
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """All of the digits' splits: `{"train": (images, labels), "test": …}`."""
+    scenario = create("scenarios", "digits")
+    return {split: arrays(scenario, split) for split in scenario.splits}
+
+
+@pytest.fixture(scope="session")
+def trained(digits):
+    """A small convolutional network that reads most of the digits."""
+    init = keras.initializers.GlorotUniform(seed=3)
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(12, 3, activation="relu", kernel_initializer=init),
+        keras.layers.Flatten(),
+        keras.layers.Dense(32, activation="relu", kernel_initializer=init),
+        keras.layers.Dense(10, kernel_initializer=init),
+    ]
+    model = keras.Sequential(layers)
+    train_keras(model, *digits["train"], epochs=8)
+    return KerasClassifier(model)
+
+
+@pytest.fixture(scope="session")
+def test_images(digits):
+    """Sixty test digits and their labels."""
+    images, labels = digits["test"]
+    return images[:60], labels[:60]
+
+
+@pytest.fixture
+def linear():
+    """A linear classifier, and images far from the box's walls with what it calls them."""
+    classifier = LinearClassifier()
+    return classifier, *grey_images(classifier)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The small network, its images and what the peers' attacks made of them."""
+    folder = shared_folder("reference")
+    return Reference(folder)
+
+
+@pytest.fixture
+def tfds_data(monkeypatch):
+    """Point TensorFlow Datasets at the prepared data; nothing is downloaded."""
+    folder = shared_folder("data/tfds")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Write arrays into an `.npz` and return its path."""
+
+    def write(name="data.npz", **named) -> Path:
+        path = tmp_path / name
+        np.savez(path, **named)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def repo() -> Path:
+    """The root of the checkout."""
+    return REPO

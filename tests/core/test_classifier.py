@@ -1,0 +1,182 @@
+"""What may call itself a classifier, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from support import small_classifier, small_model
+from tfrobust.classifier import Classifier, Counted, KerasClassifier, Wrapped, check_sound
+from tfrobust.engine import run_attack
+from tfrobust.errors import ClassifierError
+from tfrobust.keras_models import ends_in_softmax, strip_softmax
+from tfrobust.registry import create
+from tfrobust.testing import grey_images
+
+generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
+SHAPE = (4, 4, 1)
+
+
+def ending_in(kind, *layers):
+    return kind.Sequential([kind.layers.Input(SHAPE), kind.layers.Flatten(), *layers])
+
+
+def softmax_models(kind):
+    """Return models that end in a softmax, each in its own way."""
+    inner = small_model(SHAPE, kind=kind, softmax=True)
+    images = kind.layers.Input(SHAPE)
+    functional = kind.layers.Softmax()(kind.layers.Dense(3)(kind.layers.Flatten()(images)))
+    return {
+        "dense": small_model(SHAPE, kind=kind, softmax=True),
+        "activation": ending_in(kind, kind.layers.Dense(3), kind.layers.Activation("softmax")),
+        "layer": ending_in(kind, kind.layers.Dense(3), kind.layers.Softmax()),
+        "functional": kind.Model(images, functional),
+        "nested": kind.Sequential([kind.layers.Input(SHAPE), inner]),
+    }
+
+
+@generations
+@pytest.mark.parametrize("form", ["dense", "activation", "layer", "functional", "nested"])
+def test_a_model_that_ends_in_a_softmax_is_refused(kind, form):
+    model = softmax_models(kind)[form]
+    assert ends_in_softmax(model)
+    with pytest.raises(ClassifierError, match=r"ends in a softmax.*strip"):
+        KerasClassifier(model)
+
+
+@generations
+@pytest.mark.parametrize("form", ["dense", "activation", "layer", "functional"])
+def test_stripping_the_softmax_leaves_its_logits_and_the_model_as_it_was(kind, form):
+    model = softmax_models(kind)[form]
+    images = np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32)
+    before = np.asarray(model(images))
+    logits = KerasClassifier(strip_softmax(model))(tf.constant(images))
+    assert tf.nn.softmax(logits).numpy() == pytest.approx(before, abs=1e-6)
+    assert np.asarray(model(images)) == pytest.approx(before, abs=0)
+
+
+@generations
+def test_a_softmax_inside_a_nested_model_cannot_be_stripped(kind):
+    with pytest.raises(ClassifierError, match=r"inside a nested model"):
+        strip_softmax(softmax_models(kind)["nested"])
+
+
+@generations
+def test_a_model_of_either_generation_is_a_classifier(kind):
+    model = small_model(SHAPE, kind=kind)
+    classifier = KerasClassifier(model, class_names=("a", "b", "c"))
+    assert (classifier.image_shape, classifier.num_classes) == (SHAPE, 3)
+    images, labels = grey_images(classifier)
+    assert np.allclose(classifier(tf.constant(images)), np.asarray(model(images)))
+    crafted = run_attack(create("attacks", "fgsm", eps=0.3), classifier, images, labels)
+    assert np.abs(crafted.images - images).max() == pytest.approx(0.3, abs=1e-6)
+
+
+@generations
+def test_dropout_is_off_when_classifying(kind):
+    classifier = small_classifier(SHAPE, kind=kind, dropout=0.5)
+    images = tf.constant(grey_images(classifier)[0])
+    assert np.array_equal(classifier(images), classifier(images))
+
+
+@generations
+@pytest.mark.parametrize(
+    ("build", "complaint"),
+    [
+        (lambda k: ending_in(k, k.layers.Dense(1)), r"2 classes or more; received: \(None, 1\)"),
+        (
+            lambda k: k.Sequential([k.layers.Input((4,)), k.layers.Dense(3)]),
+            r"model input: expected \(batch, height, width, channels\).*\(None, 4\)",
+        ),
+        (
+            lambda k: k.Sequential([k.layers.Input((None, None, 1)), k.layers.Conv2D(3, 1)]),
+            r"of fixed size; received: \(None, None, None, 1\)",
+        ),
+        (
+            lambda k: k.Sequential([k.layers.Input(SHAPE), k.layers.Conv2D(3, 1)]),
+            r"model output: expected \(batch, classes\)",
+        ),
+        (lambda k: k.Sequential([k.layers.Flatten(), k.layers.Dense(3)]), "never built"),
+    ],
+    ids=["one class", "flat", "open size", "maps", "unbuilt"],
+)
+def test_a_model_of_another_form_is_refused(kind, build, complaint):
+    with pytest.raises(ClassifierError, match=complaint):
+        KerasClassifier(build(kind))
+
+
+@generations
+def test_a_model_of_two_inputs_is_refused(kind):
+    inputs = [kind.layers.Input(SHAPE), kind.layers.Input(SHAPE)]
+    both = kind.layers.Flatten()(kind.layers.Concatenate()(inputs))
+    with pytest.raises(ClassifierError, match=r"model input: expected"):
+        KerasClassifier(kind.Model(inputs, kind.layers.Dense(3)(both)))
+
+
+@generations
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(kind, bad):
+    model = small_model(SHAPE, kind=kind)
+    weights = model.get_weights()
+    weights[0][0, 0] = bad
+    model.set_weights(weights)
+    with pytest.raises(ClassifierError, match=r"m1: its weights or logits hold NaN or infinity"):
+        check_sound(KerasClassifier(model), "m1")
+
+
+class Says(Classifier):
+    """Returns what it is told to."""
+
+    def __init__(self, answer):
+        super().__init__(image_shape=SHAPE, num_classes=3)
+        self.answer = answer
+
+    def __call__(self, images):
+        return self.answer(tf.reshape(images, (tf.shape(images)[0], -1)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda flat: flat[:, :3] * float("nan"), "NaN or infinity"),
+        (lambda flat: flat[:, :4], r"expected logits \(8, 3\); received: \(8, 4\)"),
+        (lambda flat: tf.nn.softmax(flat[:, :3]), "returns probabilities"),
+    ],
+)
+def test_unsound_logits_are_refused(answer, complaint):
+    with pytest.raises(ClassifierError, match=complaint):
+        check_sound(Says(answer), "m1")
+
+
+def test_as_many_names_as_classes_are_asked_for():
+    with pytest.raises(ClassifierError, match=r"class_names: expected 3 names; received: 2"):
+        small_classifier_named(("a", "b"))
+    assert small_classifier_named(None).class_names == ("0", "1", "2")
+
+
+def small_classifier_named(names):
+    return KerasClassifier(small_model(SHAPE), class_names=names)
+
+
+def test_a_wrapper_passes_on_what_it_does_not_change():
+    inner = small_classifier(SHAPE)
+    wrapped = Wrapped(inner, stochastic=True)
+    images = tf.zeros((2, *SHAPE))
+    assert wrapped.stochastic
+    assert wrapped.class_names == inner.class_names
+    assert np.array_equal(wrapped(images), inner(images))
+    assert set(wrapped.outputs(images)) == {"logits", "probabilities"}
+
+
+def test_the_counter_counts_images_and_only_gradients_that_are_taken():
+    counted = Counted(small_classifier(SHAPE))
+    images = tf.zeros((5, *SHAPE))
+    counted(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = counted(images)
+    tape.gradient(logits, images)
+    assert (int(counted.queries), int(counted.gradients)) == (10, 5)
+    counted.reset()
+    assert (int(counted.queries), int(counted.gradients)) == (0, 0)

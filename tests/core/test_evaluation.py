@@ -1,0 +1,223 @@
+"""Every figure of the result format, against a hand-made example."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import Brightness
+from tfrobust.attack import Attack, Threat
+from tfrobust.detector import Detector
+from tfrobust.errors import ClassifierError, UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.metrics import wilson
+from tfrobust.options import option, plugin
+from tfrobust.registry import create
+from tfrobust.scenario import Scenario
+from tfrobust.testing import LinearClassifier
+
+CLEAN = [0.1, 0.3, 0.45, 0.48, 0.55, 0.7, 0.6, 0.2]
+LABEL = [0, 0, 0, 0, 1, 1, 0, 1]  # the last two are misread
+
+
+@plugin
+class Greys(Scenario):
+    """Eight flat grey images."""
+
+    @property
+    def image_shape(self):
+        return 2, 2, 1
+
+    @property
+    def class_names(self):
+        return "dark", "bright"
+
+    @property
+    def splits(self):
+        return "train", "test"
+
+    def load(self, split):
+        images = np.array(CLEAN, np.float32)[:, None, None, None] * np.ones((2, 2, 1), np.float32)
+        labels = np.array(LABEL, np.int64)
+        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+
+
+@plugin
+class Brighten(Attack):
+    """Adds to every pixel."""
+
+    eps: float = option("how much is allowed", default=0.1, ge=0)
+    by: float = option("how much is added", default=0.1)
+    targeted: bool = option("towards a class", default=False)
+
+    @property
+    def threat(self):
+        return Threat("none", "linf", self.targeted)
+
+    def __call__(self, classifier, images, labels, *, seed):
+        return images + self.by
+
+
+class NoNumbers(Brighten):
+    """Returns NaN."""
+
+    def __call__(self, classifier, images, labels, *, seed):
+        return images * float("nan")
+
+
+RUNS = 0
+
+
+@plugin
+class Nearest(Attack):
+    """Moves to just beyond grey: the least perturbation there is."""
+
+    minimum_norm = True
+    eager = True
+
+    eps: float | None = option("budget", default=None, ge=0)
+
+    @property
+    def threat(self):
+        return Threat("white-box", "linf")
+
+    def __call__(self, classifier, images, labels, *, seed):
+        global RUNS  # noqa: PLW0603
+        RUNS += 1
+        beyond = tf.where(labels == 0, 0.501, 0.499)
+        return tf.ones_like(images) * tf.cast(beyond, tf.float32)[:, None, None, None]
+
+
+def evaluated(*attacks, classifier=None, **options):
+    return evaluate({"greys": classifier or Brightness()}, Greys(), attacks, **options)
+
+
+def test_accuracies_and_rates_are_over_the_images_design_says():
+    (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
+    # After: .2 .4 .55 .58 .65 .8 .7 .3 → predictions 0 0 1 1 1 1 1 0.
+    assert found.clean.accuracy == 6 / 8
+    (attack,) = found.attacks
+    assert attack.accuracy == 4 / 8
+    assert attack.success_rate == 2 / 6
+    assert attack.fooling_ratio == 2 / 8
+    assert attack.violations == 0
+    assert found.worst_case.accuracy == 4 / 8
+    assert attack.interval == pytest.approx(wilson(4, 8))
+
+
+def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
+    # Darkening reads the seventh image, label 0 at 0.6, rightly.
+    (found,) = evaluated(Brighten(eps=0.15, by=-0.15)).results.evaluations
+    assert found.attacks[0].accuracy == 5 / 8  # 0.55 falls; 0.6 → 0.45 is right now, and counts not
+    assert found.attacks[0].fooling_ratio == 2 / 8
+
+
+def test_distances_are_over_successful_attacks_only():
+    (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
+    distance = found.attacks[0].distance
+    assert set(distance) == {"l0", "l2", "linf"}
+    assert distance["linf"].mean == pytest.approx(0.1)
+    assert distance["l2"].median == pytest.approx(0.2)
+    assert distance["l0"].mean == 4
+    (none,) = evaluated(Brighten(eps=0.0, by=0.0), limit=6).results.evaluations
+    assert none.attacks[0].distance["l2"].mean is None
+    assert none.attacks[0].success_rate == 0
+
+
+def test_violations_are_counted_and_fail():
+    (found,) = evaluated(Brighten(eps=0.05, by=0.1)).results.evaluations
+    assert found.attacks[0].violations == 8
+    assert found.attacks[0].accuracy == found.clean.accuracy
+    assert found.attacks[0].success_rate == 0
+
+
+def test_an_attack_that_returns_no_numbers_is_counted_and_fails():
+    (found,) = evaluated(NoNumbers(eps=0.5)).results.evaluations
+    assert found.attacks[0].violations == 8
+    assert found.attacks[0].accuracy == found.clean.accuracy
+
+
+def test_the_worst_case_counts_an_image_as_right_only_if_every_attack_failed():
+    up, down = Brighten(eps=0.06, by=0.06), Brighten(eps=0.06, by=-0.06)
+    evaluations = evaluated(up, down).results.evaluations
+    assert [attack.accuracy for attack in evaluations[0].attacks] == [4 / 8, 5 / 8]
+    assert evaluations[0].worst_case.accuracy == 3 / 8
+
+
+def test_the_worst_case_by_budget_takes_the_attacks_of_a_norm_within_each_budget():
+    attacks = [Brighten(eps=eps, by=by) for eps, by in ((0.03, 0.03), (0.03, -0.03), (0.1, 0.06))]
+    (found,) = evaluated(*attacks).results.evaluations
+    by_budget = [(w.norm, w.eps, w.accuracy) for w in found.worst_case_by_budget]
+    assert by_budget == [("linf", 0.03, 5 / 8), ("linf", 0.1, 4 / 8)]
+    assert found.worst_case.accuracy == min(accuracy for *_, accuracy in by_budget)
+
+
+def test_a_single_budget_has_no_curve():
+    (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
+    assert found.worst_case_by_budget == []
+
+
+def test_targeted_success_is_reaching_the_target():
+    attack = Brighten(eps=0.1, by=0.1, targeted=True)
+    (found,) = evaluated(attack, targets="next").results.evaluations
+    # Towards "bright" the third and fourth; the dark ones of label 1 were to become dark.
+    assert found.attacks[0].success_rate == 2 / 6
+    assert found.attacks[0].threat.targeted
+
+
+def test_a_minimum_norm_attack_at_several_budgets_is_crafted_once():
+    global RUNS  # noqa: PLW0603
+    RUNS = 0
+    attacks = [Nearest(eps=eps) for eps in (0.0, 0.06, 0.25, None)]
+    (found,) = evaluated(*attacks).results.evaluations
+    assert RUNS == 1
+    assert [attack.accuracy for attack in found.attacks] == [6 / 8, 3 / 8, 1 / 8, 0.0]
+    assert [attack.params["eps"] for attack in found.attacks] == [0.0, 0.06, 0.25, None]
+    assert all(attack.violations == 0 for attack in found.attacks)
+
+
+def test_crafted_on_another_classifier_is_judged_by_this_one():
+    surrogate = LinearClassifier((2, 2, 1), 2)
+    own, transferred = (
+        evaluated(create("attacks", "fgsm", eps=0.1), crafted_on=on).results.evaluations[0]
+        for on in (None, ("linear", surrogate))
+    )
+    assert own.attacks[0].crafted_on is None
+    assert transferred.attacks[0].crafted_on == "linear"
+    assert transferred.classifier.name == "greys"
+    assert own.attacks[0].accuracy <= transferred.attacks[0].accuracy
+    assert transferred.attacks[0].gradients_per_image == 1
+
+
+@plugin
+class MeanDetector(Detector):
+    """Suspects what is far from the clean images' mean brightness, in the attack's direction."""
+
+    def fit(self, classifier, clean, adversarial):
+        direction = np.sign(adversarial.mean() - clean.mean())
+
+        class Fitted:
+            def score(self, images):
+                return direction * images.mean((1, 2, 3))
+
+        return Fitted()
+
+
+def test_detectors_are_fitted_and_judged_for_every_attack():
+    attacks = [Brighten(eps=0.9, by=0.9), Brighten(eps=0.0, by=0.0)]
+    (found,) = evaluated(*attacks, detectors=[MeanDetector()]).results.evaluations
+    assert [d.attack for d in found.detectors] == ["brighten", "brighten"]
+    assert found.detectors[0].auroc == 1.0
+    assert found.detectors[0].tpr_at_5_fpr == 1.0
+    assert found.detectors[1].auroc == 0.5
+    assert found.detectors[0].name == "mean_detector"
+
+
+def test_a_classifier_made_for_other_images_or_classes_is_refused():
+    with pytest.raises(ClassifierError, match=r"x does not fit.*images: expected \(2, 2, 1\)"):
+        evaluate({"x": LinearClassifier((3, 2, 1), 2)}, Greys(), [])
+    with pytest.raises(ClassifierError, match=r"classes: expected 2; received: 5"):
+        evaluate({"x": LinearClassifier((2, 2, 1), 5)}, Greys(), [])
+    with pytest.raises(UsageError, match=r"classifiers: expected one or more; received: none"):
+        evaluate({}, Greys(), [])
+    with pytest.raises(UsageError, match=r"limit: expected 1 or more; received: 0"):
+        evaluated(limit=0)

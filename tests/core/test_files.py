@@ -1,0 +1,102 @@
+"""Nothing half-written is ever left behind."""
+
+import pytest
+
+from support import InMemory
+from tfrobust.attack import at_budgets
+from tfrobust.errors import DataError, StoreError, UsageError
+from tfrobust.files import claimed_folder, folder_beside, write_beside
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+
+FULL = OSError(28, "No space left on device")
+
+
+def fail_after(file):
+    """Write a file, and find the disk full."""
+    file.touch()
+    raise FULL
+
+
+def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("old")
+
+    def half(beside):
+        beside.write_text("ha")
+        raise FULL
+
+    with pytest.raises(StoreError, match=r"cannot write .*results.json: No space left on device"):
+        write_beside(path, half)
+    assert path.read_text() == "old"
+    write_beside(path, lambda beside: beside.write_text("new"))
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+    assert path.read_text() == "new"
+
+
+def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(StoreError, match=r"No space left"), folder_beside(path) as beside:
+        fail_after(beside / "half")
+    assert [p.name for p in path.iterdir()] == ["old"]
+    with folder_beside(path) as beside:
+        (beside / "new").touch()
+    assert [p.name for p in path.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_bug_keeps_its_traceback(tmp_path):
+    def bug(beside):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_beside(tmp_path / "x", bug)
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_out_folder_with_other_things_in_it_is_refused_without_force(tmp_path):
+    (tmp_path / "theirs").write_text("precious")
+    with (
+        pytest.raises(StoreError, match=r"is not empty; choose another --out, .*--force"),
+        claimed_folder(tmp_path),
+    ):
+        pass
+    with claimed_folder(tmp_path, force=True) as folder:
+        assert folder == tmp_path
+    assert (tmp_path / "theirs").read_text() == "precious"
+    with (
+        pytest.raises(StoreError, match=r"expected a folder; received: a file"),
+        claimed_folder(tmp_path / "theirs"),
+    ):
+        pass
+
+
+def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
+    with pytest.raises(ZeroDivisionError), claimed_folder(tmp_path / "a" / "out"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "a" / "out").exists()
+
+
+def test_every_attack_with_a_budget_is_spread_over_the_budgets():
+    attacks = [create("attacks", "fgsm"), create("attacks", "cleverhans_cw_l2")]
+    spread = at_budgets(attacks, [0.1, 0.2])
+    assert [(type(a), a.eps) for a in spread] == [
+        (type(attack), eps) for attack in attacks for eps in (0.1, 0.2)
+    ]
+    assert at_budgets(attacks, []) == attacks
+    with pytest.raises(UsageError, match=r"fgsm: eps: .*received: -1"):
+        at_budgets(attacks, [-1])
+
+
+def test_a_scenario_with_fewer_classes_than_labels_is_refused():
+    class Lying(InMemory):
+        """Says two classes and brings three."""
+
+        @property
+        def class_names(self):
+            return ("a", "b")
+
+    with pytest.raises(DataError, match=r"labels: expected integers from 0 to 1; received: int64"):
+        arrays(Lying(count=40), "test")

@@ -1,0 +1,43 @@
+"""Training images: a held-out share, an order of their own, and what the contract refuses."""
+
+import numpy as np
+import pytest
+
+from support import InMemory
+from tfrobust.errors import DataError
+from tfrobust.registry import create
+from tfrobust.training import TrainingOptions
+from tfrobust.training_data import TrainingData
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25])
+def test_the_validation_share_is_held_out_and_never_trained_on(share):
+    data = TrainingData(InMemory(count=40), TrainingOptions(validation=share, batch_size=4))
+    trained = [i for epoch in range(3) for *_, ids in data.epoch(epoch) for i in ids.numpy()]
+    held_out = [i for *_, ids in data.validation or () for i in ids.numpy()]
+    assert len(held_out) == len(set(held_out)) == int(40 * share)
+    assert set(trained) | set(held_out) == set(range(40))
+    assert not set(trained) & set(held_out)
+
+
+def test_each_epoch_has_an_order_of_its_own_that_depends_on_the_seed_alone():
+    def order(seed, epoch):
+        data = TrainingData(InMemory(count=30), TrainingOptions(seed=seed, batch_size=4))
+        return [i for *_, ids in data.epoch(epoch) for i in ids.numpy()]
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_a_validation_split_of_the_scenario_is_used_where_there_is_one():
+    scenario = InMemory(count=20, with_validation=True)
+    data = TrainingData(scenario, TrainingOptions(validation=0.5))
+    assert data.steps * 20 >= 20
+    assert sum(len(ids) for *_, ids in data.validation) == 20
+
+
+def test_training_images_out_of_the_contract_are_refused(npz):
+    wrong = npz(images=np.full((9, 4, 4, 1), 2, np.float32), labels=np.arange(9) % 3)
+    with pytest.raises(DataError, match=r"values in \[0, 1\]; received: 2.0"):
+        TrainingData(create("scenarios", "arrays", path=wrong), TrainingOptions())

@@ -1,0 +1,128 @@
+"""On linear classifiers the best an attack can do is known; ours do it."""
+
+import numpy as np
+import pytest
+
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.engine import run_attack
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images
+
+SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
+DUAL = {"linf": 1, "l2": 2}
+
+
+def carlini_wagner(classes, shape, batch_size=128):
+    """Return classifier, images and labels with what CW makes of them."""
+    classifier = LinearClassifier(shape, classes, seed=classes)
+    images, labels = grey_images(classifier, 8, spread=0.3)
+    attack = create("attacks", "cleverhans_cw_l2", learning_rate=1e-3)
+    crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size)
+    judged = audit(classifier, attack, images, labels, crafted.images, clean=labels)
+    return classifier, images, labels, judged
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_carlini_wagner_comes_within_a_twentieth_of_the_least_perturbation(shape, batch_size):
+    classifier, images, labels, judged = carlini_wagner(2, shape, batch_size)
+    least = classifier.least_perturbation(images, labels, "l2")
+    assert judged.success.all()
+    assert (judged.distance["l2"] <= 1.05 * least).all()
+    assert (judged.distance["l2"] >= least * (1 - 1e-4)).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("classes", [3, 5, 10])
+def test_carlini_wagner_comes_within_a_twentieth_of_the_class_it_goes_for(classes, shape):
+    """Its objective follows the runner-up, which need not be the class nearest in L2."""
+    classifier, images, labels, judged = carlini_wagner(classes, shape)
+    logits, weights = classifier(images).numpy(), classifier.weights.numpy()
+    rows, reached = np.arange(len(labels)), judged.prediction
+    gap = logits[rows, labels] - logits[rows, reached]
+    boundary = gap / np.linalg.norm(weights[:, labels] - weights[:, reached], axis=0)
+    assert judged.success.all()
+    assert (judged.distance["l2"] <= 1.05 * boundary).all()
+    least = classifier.least_perturbation(images, labels, "l2")
+    assert np.median(judged.distance["l2"] / least) <= 1.05
+
+
+def at_eps(name, *, eps, norm, **options):
+    """Build an attack whose steps are long enough to forget where they started."""
+    length = {"pgd": "step_size", "fgsm": None, "cleverhans_fgsm": None}.get(name, "eps_iter")
+    steps = {length: 0.8 * eps} if length else {}
+    return create("attacks", name, eps=eps, norm=norm, **steps, **options)
+
+
+FIXED_BUDGET = [
+    ("fgsm", {}),
+    ("pgd", {"steps": 20}),
+    ("pgd", {"steps": 20, "early_stop": False}),
+    ("pgd", {"steps": 20, "restarts": 2}),
+    ("cleverhans_fgsm", {}),
+    ("cleverhans_bim", {"nb_iter": 20}),
+    ("cleverhans_pgd", {"nb_iter": 20}),
+    ("cleverhans_madry", {"nb_iter": 20}),
+    ("cleverhans_mim", {"nb_iter": 20}),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(("name", "options"), FIXED_BUDGET)
+def test_with_two_classes_fixed_budget_attacks_reach_the_inner_maximum(name, options, norm, shape):
+    classifier = LinearClassifier(shape, 2)
+    images, labels = grey_images(classifier, 8, spread=0.3)
+    # Too small to change a class, so that early stopping ends nowhere short of the maximum.
+    eps = 0.9 * float(classifier.least_perturbation(images, labels, norm).min())
+    attack = at_eps(name, eps=eps, norm=norm, **options)
+    crafted = run_attack(attack, classifier, images, labels, batch_size=3)
+    weights = classifier.weights.numpy()
+    reachable = eps * np.linalg.norm(weights[:, 0] - weights[:, 1], DUAL[norm])
+    gained = margin(classifier, images, labels) - margin(classifier, crafted.images, labels)
+    assert gained == pytest.approx(reachable, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(("name", "options"), FIXED_BUDGET)
+def test_with_two_classes_just_those_images_fall_whose_least_perturbation_is_within_budget(
+    name, options, norm
+):
+    classifier = LinearClassifier((6, 5, 2), 2, seed=4)
+    images, labels = grey_images(classifier, 12)
+    least = classifier.least_perturbation(images, labels, norm)
+    eps = float(np.sort(least)[5:7].mean())
+    attack = at_eps(name, eps=eps, norm=norm, **options)
+    crafted = run_attack(attack, classifier, images, labels)
+    judged = audit(classifier, attack, images, labels, crafted.images, clean=labels)
+    assert np.array_equal(judged.success, least < eps)
+    assert not judged.violation.any()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fgsm", {}),
+        ("pgd", {"steps": 10}),
+        ("cleverhans_fgsm", {}),
+        ("cleverhans_bim", {"nb_iter": 10}),
+        ("cleverhans_pgd", {"nb_iter": 10}),
+        ("cleverhans_madry", {"nb_iter": 10}),
+        ("cleverhans_mim", {"nb_iter": 10, "eps_iter": None}),
+    ],
+)
+def test_targeted_attacks_reach_the_one_other_class_of_two(name, options, norm):
+    classifier = LinearClassifier((6, 5, 2), 2)
+    images, labels = grey_images(classifier, 8)
+    eps = 1.1 * float(classifier.least_perturbation(images, labels, norm).max())
+    attack = create("attacks", name, eps=eps, norm=norm, targeted=True, **options)
+    crafted = run_attack(attack, classifier, images, labels)
+    assert np.array_equal(clean_predictions(classifier, crafted.images), 1 - labels)
+
+
+def margin(classifier, images, labels):
+    """Return z_y − z_k of the other of two classes."""
+    logits = classifier(images).numpy()
+    rows = np.arange(len(labels))
+    return logits[rows, labels] - logits[rows, 1 - labels]

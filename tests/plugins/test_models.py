@@ -1,0 +1,52 @@
+"""Every bundled model keeps the contract."""
+
+import math
+
+import keras
+import pytest
+
+from tfrobust.errors import UsageError
+from tfrobust.registry import create, entries
+from tfrobust.testing import model_checks
+
+SIZES = [
+    ("lenet", {}),
+    ("lenet", {"width": 2}),
+    ("fully_connected", {}),
+    ("fully_connected", {"units": 5}),
+    ("resnet", {"width": 4}),
+    ("resnet", {"depth": 14, "width": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), SIZES)
+@pytest.mark.parametrize("check", model_checks(), ids=lambda check: check.__name__)
+def test_bundled_model_keeps_the_contract(check, name, options):
+    check(create("models", name, **options))
+
+
+def test_no_bundled_model_is_left_untested():
+    assert {entry.name for entry in entries("models")} == {name for name, _ in SIZES}
+
+
+def test_the_hidden_layer_is_as_wide_as_the_image_has_pixels():
+    model = create("models", "fully_connected").build((5, 4, 3), 2)
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in dense] == [math.prod((5, 4, 3)), 2]
+
+
+@pytest.mark.parametrize("depth", [8, 14, 20])
+def test_a_resnet_has_as_many_weighted_layers_as_its_depth(depth):
+    model = create("models", "resnet", depth=depth, width=2).build((8, 8, 1), 3)
+    on_the_main_path = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Dense)
+        or (isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (3, 3))
+    ]
+    assert len(on_the_main_path) == depth
+
+
+def test_a_resnet_of_impossible_depth_is_refused():
+    with pytest.raises(UsageError, match=r"resnet: .*expected 6n \+ 2.*received"):
+        create("models", "resnet", depth=10)
