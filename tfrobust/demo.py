@@ -22,9 +22,9 @@ from tfrobust.results import Results
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
-_OPTIONS = TrainingOptions(epochs=40, batch_size=64, learning_rate=2e-3, schedule="cosine")
+_OPTIONS = TrainingOptions(epochs=25, batch_size=64, learning_rate=3e-3, schedule="cosine")
 _BUDGETS = (0.05, 0.1, 0.2, 0.3)  # L∞
-_CARLINI_WAGNER = {"eps": 1.0, "learning_rate": 0.05, "max_iterations": 200}
+_CARLINI_WAGNER = {"eps": 1.0, "learning_rate": 0.1, "max_iterations": 100}
 _WRITTEN = {"results.json", "outcomes.npz", "report.html"}
 
 
