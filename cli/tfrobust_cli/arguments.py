@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tfrobust.errors import UsageError, did_you_mean
-from tfrobust.registry import create, find
+from tfrobust.registry import create, entries, find
+
+
+def names_of(kind: str) -> Callable[[str], list[str]]:
+    """Return a function that completes the names of one kind of plugin in the shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [e.name for e in entries(kind) if e.name.startswith(incomplete)]
+
+    return complete
+
+
+def classifiers(incomplete: str) -> list[str]:
+    """Complete the names in the store."""
+    root = Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
+    return [path.name for path in root.glob(f"{incomplete}*") if path.is_dir()]
 
 
 class TargetRule(enum.Enum):
@@ -21,8 +37,15 @@ class TargetRule(enum.Enum):
     RANDOM = "random"
 
 
+_CLASSIFIER = "A name in saved_models/, a SavedModel folder, or a .keras file."
+Classifier = Annotated[str, typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
+Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Scenario = Annotated[
-    str, typer.Option(help="Dataset, with a shift after a plus: cifar10, cifar10+fog.3.")
+    str,
+    typer.Option(
+        help="Dataset, with a shift after a plus: cifar10, cifar10+fog.3.",
+        autocompletion=names_of("scenarios"),
+    ),
 ]
 Split = Annotated[str, typer.Option(help="Split of the scenario.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many images.")]

@@ -1,8 +1,10 @@
 """Each command does what its help says."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +141,24 @@ def test_help_and_plugins_import_no_tensorflow(command):
         [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("tfrobust evaluate d1 --attack cleverhans_f", "cleverhans_fgsm"),
+        ("tfrobust train len", "lenet"),
+        ("tfrobust export d", "d1"),
+    ],
+)
+def test_the_shell_completes_plugins_and_stored_classifiers(with_store, words, completed):
+    environment = os.environ | {
+        "_TFROBUST_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    script = Path(sys.executable).parent / "tfrobust"
+    done = subprocess.run(
+        [script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert completed in done.stdout.split(), done.stderr

@@ -8,6 +8,7 @@ import typer
 
 from tfrobust_cli.arguments import (
     BatchSize,
+    Classifier,
     Force,
     Json,
     Limit,
@@ -21,6 +22,7 @@ from tfrobust_cli.arguments import (
     Target,
     TargetRule,
     check_known,
+    names_of,
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
@@ -28,10 +30,10 @@ from tfrobust_cli.tables import print_results
 
 
 def attack(
-    classifier: Annotated[
-        str, typer.Argument(help="A name in saved_models/, a SavedModel folder, a .keras file.")
+    classifier: Classifier,
+    attack: Annotated[
+        str, typer.Option(help="An attack plugin.", autocompletion=names_of("attacks"))
     ],
-    attack: Annotated[str, typer.Option(help="An attack plugin.")],
     out: Out,
     scenario: Scenario = "digits",
     param: Params = None,

@@ -8,6 +8,7 @@ import typer
 
 from tfrobust_cli.arguments import (
     BatchSize,
+    Classifiers,
     Force,
     Json,
     Limit,
@@ -21,22 +22,27 @@ from tfrobust_cli.arguments import (
     Target,
     TargetRule,
     check_known,
+    names_of,
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.tables import print_results
 
-_Attacks = Annotated[list[str] | None, typer.Option("--attack", help="Repeat for several.")]
-_Detectors = Annotated[list[str] | None, typer.Option("--detector", help="Repeat for several.")]
+_Attacks = Annotated[
+    list[str] | None,
+    typer.Option("--attack", help="Repeat for several.", autocompletion=names_of("attacks")),
+]
+_Detectors = Annotated[
+    list[str] | None,
+    typer.Option("--detector", help="Repeat for several.", autocompletion=names_of("detectors")),
+]
 _Budgets = Annotated[
     list[float] | None, typer.Option("--eps", help="Budget of every attack; repeat for a curve.")
 ]
 
 
 def evaluate(
-    classifier: Annotated[
-        list[str], typer.Argument(help="Names in saved_models/, SavedModel folders, .keras files.")
-    ],
+    classifier: Classifiers,
     out: Out,
     scenario: Scenario = "digits",
     attack: _Attacks = None,

@@ -8,14 +8,12 @@ from typing import Annotated
 
 import typer
 
-from tfrobust_cli.arguments import Json, StripSoftmax
+from tfrobust_cli.arguments import Classifier, Json, StripSoftmax
 from tfrobust_cli.console import start_tensorflow
 
 
 def export(
-    classifier: Annotated[
-        str, typer.Argument(help="A name in saved_models/, a SavedModel folder, a .keras file.")
-    ],
+    classifier: Classifier,
     folder: Annotated[Path, typer.Argument(help="Where FOLDER/VERSION is made.")],
     version: Annotated[
         int | None, typer.Option(help="A number; the next free one if not given.", min=1)

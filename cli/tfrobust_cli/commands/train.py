@@ -15,17 +15,26 @@ from tfrobust_cli.arguments import (
     Scenario,
     Seed,
     check_known,
+    names_of,
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
 
 _Defenses = Annotated[
-    list[str] | None, typer.Option("--defense", help="In the order they are applied.")
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="In the order they are applied.",
+        autocompletion=names_of("defenses"),
+    ),
 ]
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="A model plugin: lenet, resnet, …")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A model plugin: lenet, resnet, …", autocompletion=names_of("models")),
+    ],
     scenario: Scenario = "digits",
     name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
     defense: _Defenses = None,
