@@ -15,6 +15,7 @@ from tfrobust.detection import judge_detectors
 from tfrobust.detector import Detector
 from tfrobust.engine import BATCH_SIZE, Crafted, TargetRule, run_attack
 from tfrobust.errors import UsageError
+from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
 from tfrobust.verdicts import (
@@ -59,6 +60,7 @@ def evaluate(
     targets: TargetRule = "least_likely",
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
+    partial: Partial | None = None,
     progress: Progress | None = None,
 ) -> Evaluated:
     """Attack every classifier with every attack and audit what comes back.
@@ -74,6 +76,7 @@ def evaluate(
         targets: the rule that picks classes for targeted attacks.
         seed: decides everything random.
         batch_size: images at a time.
+        partial: keeps finished attacks, so that an interrupted evaluation goes on.
         progress: told how far each attack is.
 
     Returns:
@@ -101,7 +104,7 @@ def evaluate(
     found, adversarial = [], []
     for number, (name, classifier) in enumerate(classifiers.items()):
         subject = Subject(name, classifier, clean_predictions(classifier, images, name))
-        attacked = attack_all(plan, subject, attacks)
+        attacked = attack_all(plan, subject, attacks, partial)
         evaluation = summarize(plan, subject, where, attacked)
         if detectors:
             evaluation.detectors = judge_detectors(detectors, attacked, plan, scenario, classifier)
@@ -112,19 +115,23 @@ def evaluate(
     return Evaluated(everything, outcomes, images, adversarial)
 
 
-def attack_all(plan: Plan, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
+def attack_all(
+    plan: Plan, subject: Subject, attacks: Sequence[Attack], partial: Partial | None = None
+) -> list[Attacked]:
     """Run the attacks on one classifier; a minimum-norm attack at several budgets runs once."""
     made: dict[Attack, Crafted] = {}
     attacked = []
     for attack in attacks:
         key = _without_budget(attack)
-        made[key] = made.get(key) or _craft(plan, subject, attack)
+        made[key] = made.get(key) or _craft(plan, subject, attack, partial)
         attacked.append(judge(plan, subject, attack, made[key]))
     return attacked
 
 
-def _craft(plan: Plan, subject: Subject, attack: Attack) -> Crafted:
-    return run_attack(
+def _craft(plan: Plan, subject: Subject, attack: Attack, partial: Partial | None) -> Crafted:
+    if partial and (kept := partial.load(plan, subject, attack)):
+        return kept
+    crafted = run_attack(
         attack,
         plan.crafted_on[1] if plan.crafted_on else subject.classifier,
         plan.images,
@@ -134,6 +141,9 @@ def _craft(plan: Plan, subject: Subject, attack: Attack) -> Crafted:
         batch_size=plan.batch_size,
         on_progress=_reporter(plan, _title(subject, attack)),
     )
+    if partial:
+        partial.save(plan, subject, attack, crafted)
+    return crafted
 
 
 def _title(subject: Subject, attack: Attack) -> str:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfrobust.errors import RobustError, StoreError, one_line
 
 _PREFIX = ".tfrobust-"
+PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
 _REFUSALS = {"ResourceExhaustedError", "PermissionDeniedError", "UnknownError", "NotFoundError"}
 
 
@@ -23,6 +26,7 @@ def write_beside(path: Path, write: Callable[[Path], Any]) -> None:
         StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
     """
     with refused_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         beside = Path(name)
@@ -32,6 +36,20 @@ def write_beside(path: Path, write: Callable[[Path], Any]) -> None:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an `.npz`.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+
+    def save(beside: Path) -> None:
+        with beside.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_beside(path, save)
 
 
 @contextlib.contextmanager
@@ -89,14 +107,15 @@ def refused_disk(path: Path | str) -> Iterator[None]:
 def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield `path` as a folder that results may be written to.
 
-    A folder that was made for them is taken away again if nothing came of it.
+    A folder that was made for them is taken away again if nothing came of it. What an interrupted
+    evaluation left in it may stay: it goes on from there.
 
     Raises:
         StoreError: it is a file, holds other things (and `force` is off), or cannot be made.
     """
     if path.exists() and not path.is_dir():
         raise StoreError(f"{path}: expected a folder; received: a file")
-    if path.is_dir() and any(path.iterdir()) and not force:
+    if path.is_dir() and _others(path) and not force:
         raise StoreError(f"{path}: is not empty; choose another --out, or overwrite with --force")
     new = not path.exists()
     with refused_disk(path):
@@ -109,3 +128,7 @@ def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     finally:
         if new and not any(path.iterdir()):
             path.rmdir()
+
+
+def _others(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != PARTIAL]

@@ -12,7 +12,7 @@ import pydantic
 
 from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files import write_beside
+from tfrobust.files import write_arrays, write_beside
 
 Interval = tuple[float, float]
 
@@ -138,20 +138,6 @@ def write_results(folder: Path, results: Results, outcomes: dict[str, np.ndarray
     """
     write_arrays(folder / "outcomes.npz", outcomes)
     write_beside(folder / "results.json", lambda path: path.write_text(results.to_json()))
-
-
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an `.npz`.
-
-    Raises:
-        StoreError: the disk refuses.
-    """
-
-    def save(beside: Path) -> None:
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    write_beside(path, save)
 
 
 def read_results(folder: Path) -> Results:

@@ -1,5 +1,7 @@
 """A user's mistake costs one clear line and exit code 1 or 2; nothing is written or lost."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -162,6 +164,38 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
     one_line(tfrobust(*command), 1, "interrupted training", "--resume", "--force")
     one_line(tfrobust(*command[:-1], 3, "--resume"), 2, "training.epochs: 2 then, 3 now")
     assert tfrobust(*command, "--resume").code == 0
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store, monkeypatch):
+    from tfrobust import evaluation
+
+    command = (*EVALUATE, "--attack", "fgsm", "--attack", "pgd", "--limit", 20, "--json")
+    whole = json.loads(tfrobust(*command[:3], "whole", *command[4:]).out)
+    run, ran = evaluation.run_attack, []
+
+    def interrupt_the_second(attack, *rest, **options):
+        if ran:
+            raise KeyboardInterrupt
+        ran.append(attack)
+        return run(attack, *rest, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "run_attack", interrupt_the_second)
+        one_line(tfrobust(*command), 130, "interrupted", "evaluate")
+    assert [path.name for path in (with_store / "run").iterdir()] == [".tfrobust-partial"]
+    again = []
+    monkeypatch.setattr(
+        evaluation, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
+    )
+    said = tfrobust(*command)
+    assert said.code == 0, said.err
+    assert [type(attack).__name__ for attack in again] == ["ProjectedGradientDescent"]
+    resumed = json.loads(said.out)
+    for results in (whole, resumed):
+        for attack in results["evaluations"][0]["attacks"]:
+            del attack["seconds"]
+    assert resumed == whole
+    assert not (with_store / "run" / ".tfrobust-partial").exists()
 
 
 def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 from tfrobust.errors import StoreError, one_line
 from tfrobust.evaluation import Evaluated
 from tfrobust.files import write_beside
+from tfrobust.partial import Partial
 from tfrobust.report.figures import curves, perturbation_tile, tile
 from tfrobust.report.tables import accuracy_table, attack_title, cost_table, scenario_title
 from tfrobust.results import AttackResult, Evaluation, Results, read_results, write_results
@@ -43,6 +44,7 @@ def write_run(folder: Path, evaluated: Evaluated) -> None:
     """
     write_results(folder, evaluated.results, evaluated.outcomes)
     write_report(folder)
+    Partial(folder).discard()
 
 
 def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:

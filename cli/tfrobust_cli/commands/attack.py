@@ -57,9 +57,9 @@ def attack(
     start_tensorflow()
     from tfrobust import store
     from tfrobust.evaluation import evaluate
-    from tfrobust.files import claimed_folder
+    from tfrobust.files import claimed_folder, write_arrays
+    from tfrobust.partial import Partial
     from tfrobust.report import write_run
-    from tfrobust.results import write_arrays
     from tfrobust.scenario import open_scenario
 
     params = Parameters(param, named)
@@ -74,6 +74,7 @@ def attack(
             targets=target.value,
             seed=seed,
             batch_size=batch_size,
+            partial=Partial(out),
             progress=reporter,
         )
         adversarial, labels = evaluated.adversarial[0][0], evaluated.outcomes["label"]

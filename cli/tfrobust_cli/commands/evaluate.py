@@ -74,6 +74,7 @@ def evaluate(
     from tfrobust.attack import at_budgets
     from tfrobust.evaluation import evaluate as run
     from tfrobust.files import claimed_folder
+    from tfrobust.partial import Partial
     from tfrobust.report import write_run
     from tfrobust.scenario import open_scenario
 
@@ -92,6 +93,7 @@ def evaluate(
             targets=target.value,
             seed=seed,
             batch_size=batch_size,
+            partial=Partial(out),
             progress=reporter,
         )
         write_run(out, evaluated)

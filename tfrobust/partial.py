@@ -1,0 +1,72 @@
+"""Finished attacks of an unfinished evaluation, kept so that it can go on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from tfrobust.attack import Attack
+from tfrobust.engine import Crafted, predict
+from tfrobust.files import PARTIAL, write_arrays
+from tfrobust.registry import signature
+from tfrobust.verdicts import Plan, Subject
+
+_PROBED = 64  # images whose logits tell one classifier from another
+
+
+class Partial:
+    """Crafted images by content: the same images, classifier, attack and seed, whatever the names.
+
+    Args:
+        out: the run folder; the files lie in a hidden folder of it until `discard`.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._folder = out / PARTIAL
+
+    def load(self, plan: Plan, subject: Subject, attack: Attack) -> Crafted | None:
+        """Return what this attack made before it was interrupted, or `None`."""
+        path = self._path(plan, subject, attack)
+        try:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+                targets = file["targets"]
+                return Crafted(
+                    images=file["images"],
+                    targets=targets if len(targets) else None,
+                    gradients=int(file["gradients"]),
+                    queries=int(file["queries"]),
+                    seconds=float(file["seconds"]),
+                )
+        except (OSError, ValueError, KeyError, EOFError):
+            return None  # never made, or damaged: it is made again
+
+    def save(self, plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> None:
+        """Keep a finished attack.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        found = {
+            "images": crafted.images,
+            "targets": np.zeros(0) if crafted.targets is None else crafted.targets,
+            "gradients": np.array(crafted.gradients),
+            "queries": np.array(crafted.queries),
+            "seconds": np.array(crafted.seconds),
+        }
+        write_arrays(self._path(plan, subject, attack), found)
+
+    def discard(self) -> None:
+        """Remove everything: the evaluation is finished."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, plan: Plan, subject: Subject, attack: Attack) -> Path:
+        attacked = plan.crafted_on[1] if plan.crafted_on else subject.classifier
+        made_by = {"attack": signature(attack), "seed": plan.seed, "targets": str(plan.targets)}
+        content = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
+        for array in (plan.images, plan.labels, predict(attacked, plan.images[:_PROBED])):
+            content.update(np.ascontiguousarray(array).tobytes())
+        return self._folder / f"{content.hexdigest()[:32]}.npz"
