@@ -12,7 +12,7 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.engine import predict
+from tfrobust.engine import BATCH_SIZE, predict
 from tfrobust.errors import ClassifierError
 from tfrobust.types import Flags, Images, Labels, PerImage
 
@@ -43,13 +43,15 @@ class Audit:
     distance: dict[str, PerImage]
 
 
-def clean_predictions(classifier: Classifier, images: Images, name: str = "classifier") -> Labels:
+def clean_predictions(
+    classifier: Classifier, images: Images, name: str = "classifier", batch_size: int = BATCH_SIZE
+) -> Labels:
     """Return the predicted classes, int64 `(n,)`.
 
     Raises:
         ClassifierError: a logit is NaN.
     """
-    logits = predict(classifier, images)
+    logits = predict(classifier, images, batch_size)
     if np.isnan(logits).any():
         raise ClassifierError(f"{name}: returns NaN logits; its weights are damaged")
     return logits.argmax(axis=1).astype(np.int64)
@@ -64,6 +66,7 @@ def audit(
     *,
     clean: Labels,
     targets: Labels | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> Audit:
     """Judge adversarial images against the threat model the attack declares.
 
@@ -75,6 +78,7 @@ def audit(
         adversarial: what the attack returned, `(n, height, width, channels)`.
         clean: int64 `(n,)`: what the classifier predicts for the clean images.
         targets: int64 `(n,)` for a targeted attack.
+        batch_size: images at a time.
 
     Returns:
         The fate of every image.
@@ -86,7 +90,7 @@ def audit(
     within = _within_budget(attack, distance)
     violation = ~(finite & in_range & (within | attack.minimum_norm))
     counts = ~violation & within
-    predicted = clean_predictions(classifier, measurable)
+    predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
     prediction = np.where(counts, predicted, clean)
     hit = predicted == targets if targets is not None else predicted != labels
     reached = hit & ~violation

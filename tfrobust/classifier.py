@@ -208,10 +208,11 @@ def _image_input(serve: Any, folder: Path | str) -> tuple[str, ImageShape]:
     if len(specs) == 1:
         name, spec = next(iter(specs.items()))
         shape = spec.shape
-        if spec.dtype == tf.float32 and shape.rank == 4 and shape[1:].is_fully_defined():
+        images = spec.dtype == tf.float32 and shape.rank == 4 and shape[0] is None
+        if images and shape[1:].is_fully_defined():
             return name, tuple(shape[1:])
     raise ClassifierError(
-        f"{folder}: expected one float32 input (batch, height, width, channels); "
+        f"{folder}: expected one float32 input (batch, height, width, channels), batch left open; "
         f"received: {', '.join(f'{n} {s.dtype.name} {s.shape}' for n, s in specs.items())}"
     )
 
@@ -234,7 +235,10 @@ def check_sound(classifier: Classifier, name: str) -> None:
     """
     shape = (8, *classifier.image_shape)
     probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
-    logits = np.asarray(classifier(tf.constant(probe)))
+    try:
+        logits = np.asarray(classifier(tf.constant(probe)))
+    except Exception as error:  # a stranger's model may raise anything
+        raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     model = getattr(classifier, "model", None)
     if not np.isfinite(logits).all() or not (model is None or has_finite_weights(model)):
         raise ClassifierError(f"{name}: its weights or logits hold NaN or infinity; train it again")

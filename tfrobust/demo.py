@@ -13,18 +13,20 @@ from pathlib import Path
 
 from tfrobust import store
 from tfrobust.attack import at_budgets
+from tfrobust.errors import StoreError
 from tfrobust.evaluation import evaluate
 from tfrobust.files import claimed_folder
 from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
-from tfrobust.results import Results
+from tfrobust.results import Results, read_results
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
 _OPTIONS = TrainingOptions(epochs=25, batch_size=64, learning_rate=3e-3, schedule="cosine")
 _BUDGETS = (0.05, 0.1, 0.2, 0.3)  # L∞
 _CARLINI_WAGNER = {"eps": 1.0, "learning_rate": 0.1, "max_iterations": 100}
+_NAMES = ("demo-plain", "demo-robust")
 _WRITTEN = {"results.json", "outcomes.npz", "report.html"}
 
 
@@ -51,29 +53,40 @@ def run_demo(
 
     Args:
         out: the run folder; an earlier demo's files in it are replaced.
-        force: write also where it holds other things.
+        force: write also where it holds other things, and train anew.
         progress: told how far each step is.
         say: told what is being done.
 
     Raises:
         StoreError: `out` holds other things, or the disk refuses.
     """
-    earlier = out.is_dir() and {path.name for path in out.iterdir()} <= _WRITTEN
+    earlier = _is_demo(out)
     with claimed_folder(out, force=force or earlier):
-        return _run(out, progress, say)
+        return _run(out, force, progress, say)
 
 
-def _run(out: Path, progress: Progress | None, say: Callable[[str], None]) -> Demo:
+def _is_demo(out: Path) -> bool:
+    """Tell whether a folder holds an earlier demo and nothing else."""
+    if not out.is_dir() or not {path.name for path in out.iterdir()} <= _WRITTEN:
+        return False
+    try:
+        found = read_results(out).evaluations
+    except StoreError:
+        return False
+    return [evaluation.classifier.name for evaluation in found] == list(_NAMES)
+
+
+def _run(out: Path, force: bool, progress: Progress | None, say: Callable[[str], None]) -> Demo:
     scenario, lenet = create("scenarios", "digits"), create("models", "lenet", width=4)
     defenses = {
-        "demo-plain": [],
-        "demo-robust": [create("defenses", "pgd_training", eps=0.2, steps=10)],
+        _NAMES[0]: [],
+        _NAMES[1]: [create("defenses", "pgd_training", eps=0.2, steps=10)],
     }
     exported = []
     for name, applied in defenses.items():
         say(f"training {name}")
         trainer = Trainer(_OPTIONS, report=progress)
-        trained = train_and_store(lenet, scenario, name, trainer, applied, resume=True)
+        trained = train_and_store(lenet, scenario, name, trainer, applied, resume=True, force=force)
         exported.append(trained.folder)
     attacks = at_budgets([create("attacks", "fgsm"), create("attacks", "pgd", steps=40)], _BUDGETS)
     attacks.append(create("attacks", "cleverhans_cw_l2", **_CARLINI_WAGNER))

@@ -45,7 +45,7 @@ def judge_detectors(
         ).images
         for detector in detectors:
             fitted = detector.fit(classifier, clean, to_fit)
-            auroc, tpr = separation(fitted.score(plan.images), fitted.score(each.crafted.images))
+            auroc, tpr = separation(fitted.score(plan.images), fitted.score(each.images))
             found.append(
                 results.DetectorResult(
                     **signature(detector),

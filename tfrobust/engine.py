@@ -14,8 +14,9 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, Counted
 from tfrobust.errors import PluginError, UsageError, one_line
-from tfrobust.random import image_seeds
+from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
+from tfrobust.scenario import check_images
 from tfrobust.types import Images, Labels
 
 TargetRule = Literal["least_likely", "next", "random"]
@@ -71,6 +72,7 @@ def run_attack(
     Raises:
         UsageError: targets that are the true classes, a batch size below 1, or a white-box attack
             on a classifier without gradients.
+        DataError: images or labels break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
     Example:
@@ -80,19 +82,20 @@ def run_attack(
     """
     if batch_size < 1:
         raise UsageError(f"batch_size: expected 1 or more; received: {batch_size}")
+    check_images(images, labels, classifier.num_classes)
     _check_attack(attack, classifier)
     aims = None
     if attack.threat.targeted:
-        aims = choose_targets(targets, classifier, images, labels, seed=seed)
+        aims = choose_targets(targets, classifier, images, labels, seed=seed, batch_size=batch_size)
     goal = labels if aims is None else aims
     counted, call = _compiled(attack, classifier)
     counted.reset()
     crafted = np.empty_like(images)
-    seeds = image_seeds(seed, len(images)).numpy()
     began = time.perf_counter()
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
-        crafted[rows] = _one_batch(attack, call, images[rows], goal[rows], seeds[rows])
+        seeds = content_seeds(seed, images[rows])
+        crafted[rows] = _one_batch(attack, call, images[rows], goal[rows], seeds)
         if on_progress:
             on_progress(min(start + batch_size, len(images)))
     return Crafted(
@@ -104,7 +107,7 @@ def run_attack(
     )
 
 
-def predict(classifier: Classifier, images: Images, batch_size: int = 512) -> np.ndarray:
+def predict(classifier: Classifier, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """Return the logits of all images, float32 `(n, classes)`."""
     call = _forward(classifier)
     starts = range(0, len(images), batch_size)
@@ -184,6 +187,7 @@ def choose_targets(
     labels: Labels,
     *,
     seed: int = 0,
+    batch_size: int = BATCH_SIZE,
 ) -> Labels:
     """Return the class each image of a targeted attack must reach, int64 `(n,)`.
 
@@ -193,6 +197,7 @@ def choose_targets(
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`, never chosen.
         seed: for the rule `random`.
+        batch_size: images at a time.
 
     Raises:
         UsageError: an unknown rule, classes out of range, or a true class as target.
@@ -201,7 +206,7 @@ def choose_targets(
     if not isinstance(targets, str):
         return _given_targets(np.asarray(targets, np.int64), labels, classes)
     if targets == "least_likely":
-        logits = predict(classifier, images)
+        logits = predict(classifier, images, batch_size)
         logits[np.arange(len(labels)), labels] = np.inf
         return logits.argmin(axis=1).astype(np.int64)
     if targets == "next":

@@ -23,7 +23,6 @@ from tfrobust.verdicts import (
     Plan,
     Progress,
     Subject,
-    choose_examples,
     judge,
     outcome_rows,
     summarize,
@@ -39,7 +38,7 @@ class Evaluated:
         outcomes: the content of `outcomes.npz`.
         images: the clean images, `(n, height, width, channels)`.
         adversarial: for each classifier, the images each attack made,
-            `(n, height, width, channels)`.
+            `(n, height, width, channels)`; empty unless `keep_images`.
     """
 
     results: results.Results
@@ -60,6 +59,7 @@ def evaluate(
     targets: TargetRule = "least_likely",
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
+    keep_images: bool = False,
     partial: Partial | None = None,
     progress: Progress | None = None,
 ) -> Evaluated:
@@ -76,6 +76,7 @@ def evaluate(
         targets: the rule that picks classes for targeted attacks.
         seed: decides everything random.
         batch_size: images at a time.
+        keep_images: return every adversarial image, which takes memory for each attack.
         partial: keeps finished attacks, so that an interrupted evaluation goes on.
         progress: told how far each attack is.
 
@@ -97,20 +98,22 @@ def evaluate(
     for name, classifier in (*classifiers.items(), *([crafted_on] if crafted_on else [])):
         check_fits(classifier, scenario, name)
     images, labels = arrays(scenario, split, limit)
-    plan = Plan(images, labels, crafted_on, targets, seed, batch_size, progress)
+    keep = keep_images or bool(detectors)
+    plan = Plan(images, labels, crafted_on, targets, seed, batch_size, keep, progress)
     where = _scenario_record(scenario, split, plan)
-    examples = choose_examples(labels)
-    outcomes = {"label": labels, "example_index": examples, "example_images": images[examples]}
+    chosen = plan.examples
+    outcomes = {"label": labels, "example_index": chosen, "example_images": images[chosen]}
     found, adversarial = [], []
     for number, (name, classifier) in enumerate(classifiers.items()):
-        subject = Subject(name, classifier, clean_predictions(classifier, images, name))
+        clean = clean_predictions(classifier, images, name, batch_size)
+        subject = Subject(name, classifier, clean)
         attacked = attack_all(plan, subject, attacks, partial)
         evaluation = summarize(plan, subject, where, attacked)
         if detectors:
             evaluation.detectors = judge_detectors(detectors, attacked, plan, scenario, classifier)
         found.append(evaluation)
-        outcomes |= outcome_rows(number, subject.clean, attacked, examples)
-        adversarial.append([each.crafted.images for each in attacked])
+        outcomes |= outcome_rows(number, clean, attacked)
+        adversarial.append([each.images for each in attacked if keep_images])
     everything = results.Results(evaluations=found, environment=results.environment())
     return Evaluated(everything, outcomes, images, adversarial)
 
@@ -123,8 +126,10 @@ def attack_all(
     attacked = []
     for attack in attacks:
         key = _without_budget(attack)
-        made[key] = made.get(key) or _craft(plan, subject, attack, partial)
-        attacked.append(judge(plan, subject, attack, made[key]))
+        crafted = made.get(key) or _craft(plan, subject, attack, partial)
+        if attack.minimum_norm:
+            made[key] = crafted
+        attacked.append(judge(plan, subject, attack, crafted))
     return attacked
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,24 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez_compressed(file, **arrays)
 
     write_beside(path, save)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an `.npz`; pickled objects are never loaded.
+
+    Raises:
+        StoreError: it is missing, damaged, no `.npz`, or holds pickled objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.namelist()
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and NumPy raise half a dozen kinds
+        cause = getattr(error, "strerror", None) or one_line(error)
+        if "pickle" in cause.lower():
+            cause = "it holds pickled objects, which could run code and are never loaded"
+        raise StoreError(f"{path}: not a readable .npz ({cause})") from error
 
 
 @contextlib.contextmanager
@@ -117,7 +136,7 @@ def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         raise StoreError(f"{path}: expected a folder; received: a file")
     if path.is_dir() and _others(path) and not force:
         raise StoreError(f"{path}: is not empty; choose another --out, or overwrite with --force")
-    new = not path.exists()
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with refused_disk(path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f"{_PREFIX}probe"
@@ -126,8 +145,10 @@ def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         yield path
     finally:
-        if new and not any(path.iterdir()):
-            path.rmdir()
+        for folder in made:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def _others(folder: Path) -> list[Path]:

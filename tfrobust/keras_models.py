@@ -115,8 +115,8 @@ def load_keras_file(path: Path) -> Any:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ClassifierError(
             f"{path}: not a readable .keras file ({one_line(error)}); save the model again"
         ) from error

@@ -74,7 +74,10 @@ def _freeze(before: Any, after: Any) -> Any:
     """Keep rows as they were once they were done."""
 
     def keep(old: Any, new: Any) -> Any:
-        return new if new is old else blend(before.done, old, new)
+        if new is old:
+            return new
+        # Not `blend`: what a step makes of a row that is done may be NaN.
+        return tf.where(_along(before.done, old), old, new)
 
     return tf.nest.map_structure(keep, before, after)
 
@@ -91,11 +94,16 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
         `tf.where` with the flags broadcast, bit for bit; floating-point images take half its time
         on a CPU.
     """
-    flags = tf.reshape(flags, [-1] + [1] * (no.shape.rank - 1))
+    flags = _along(flags, no)
     if not no.dtype.is_floating or no.shape.rank < 2:
         return tf.where(flags, yes, no)
     share = tf.cast(flags, no.dtype)
     return share * yes + (1.0 - share) * no
+
+
+def _along(flags: Flags, tensor: Any) -> Any:
+    """Give the flags as many axes as `tensor` has."""
+    return tf.reshape(flags, [-1] + [1] * (tensor.shape.rank - 1))
 
 
 def _shrink(rows: Any, state: Any, finished: Any, part: Any) -> Any:
@@ -119,6 +127,8 @@ def _take(state: Any, rows: Any) -> Any:
 
 def _put(into: Any, rows: Any, state: Any) -> Any:
     def scatter(whole: Any, part: Any) -> Any:
+        if whole.dtype in (tf.bool, tf.int32):  # GPUs scatter neither
+            return tf.cast(scatter(tf.cast(whole, tf.int64), tf.cast(part, tf.int64)), whole.dtype)
         return tf.tensor_scatter_nd_update(whole, rows[:, None], part)
 
     return tf.nest.map_structure(scatter, into, state)

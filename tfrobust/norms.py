@@ -15,6 +15,7 @@ from tfrobust.errors import UsageError
 from tfrobust.types import Images, PerImage, Seeds
 
 _PIXELS = (1, 2, 3)
+_RADIUS = 7919  # folded into seeds for the radius of a draw, far from any count of restarts
 _TINY = 1e-30  # below the square of any representable pixel difference that matters
 
 
@@ -96,7 +97,7 @@ class L2:
     def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
         """Draw a normal direction and a radius whose d-th power is uniform."""
         direction = random.normal(seeds, shape)
-        radius = random.uniform(random.fold(seeds, 1), (1, 1, 1))
+        radius = random.uniform(random.fold(seeds, _RADIUS), (1, 1, 1))
         dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
         return eps * radius ** (1.0 / dimensions) * self.steepest(direction)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.engine import Crafted, predict
-from tfrobust.files import PARTIAL, write_arrays
+from tfrobust.errors import StoreError
+from tfrobust.files import PARTIAL, read_arrays, write_arrays
 from tfrobust.registry import signature
 from tfrobust.verdicts import Plan, Subject
 
@@ -32,16 +33,15 @@ class Partial:
         """Return what this attack made before it was interrupted, or `None`."""
         path = self._path(plan, subject, attack)
         try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-                targets = file["targets"]
-                return Crafted(
-                    images=file["images"],
-                    targets=targets if len(targets) else None,
-                    gradients=int(file["gradients"]),
-                    queries=int(file["queries"]),
-                    seconds=float(file["seconds"]),
-                )
-        except (OSError, ValueError, KeyError, EOFError):
+            found = read_arrays(path)
+            return Crafted(
+                images=found["images"],
+                targets=found["targets"] if len(found["targets"]) else None,
+                gradients=int(found["gradients"]),
+                queries=int(found["queries"]),
+                seconds=float(found["seconds"]),
+            )
+        except (StoreError, KeyError):
             return None  # never made, or damaged: it is made again
 
     def save(self, plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,13 +16,15 @@ from tfrobust.audit import clean_predictions
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import StoreError, UsageError, one_line
-from tfrobust.files import refused_disk, write_beside
+from tfrobust.files import folder_beside, refused_disk, write_beside
 from tfrobust.model import ModelBuilder
 from tfrobust.options import record
 from tfrobust.registry import signature
 from tfrobust.results import environment
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario, arrays, scenario_record
 from tfrobust.training import Trainer
+
+FINISHED, UNFINISHED = "training", "unfinished"  # beside the versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,17 +113,17 @@ def train_and_store(
     home = _home(name, root)
     plan: dict[str, Any] = {
         "model": signature(model),
-        "scenario": {"name": scenario_name, **signature(scenario)},
+        "scenario": {"called": scenario_name, **scenario_record(scenario)},
         "defenses": [signature(defense) for defense in defenses],
         "training": record(trainer.options),
     }
-    done = _open_workspace(home, plan, resume=resume, force=force)
+    done = None if force else _open_workspace(home, plan, resume=resume)
     if done is not None:
         folder = home / str(done)
         card = store.read_card(folder) or store.Card(image_shape=(0, 0, 0), class_names=())
         return Trained(store.load(folder), folder, card, fresh=False)
-    trainer.workspace, trainer.resume = home / "training", resume
-    with _kept_if_resumable(home):
+    trainer.workspace, trainer.resume = home / UNFINISHED, resume and not force
+    with _workspace(home, plan, fresh=not trainer.resume):
         classifier = train(model, scenario, trainer, defenses)
     on_stage("measuring clean accuracy")
     images, labels = arrays(scenario, "test")
@@ -140,65 +143,73 @@ def train_and_store(
 
 
 def _home(name: str, root: Path | None) -> Path:
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise UsageError(f"name: expected a plain folder name; received: {name!r}")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UsageError(
+            "name: expected a plain folder name of letters, digits, '_', '-' and '.'; "
+            f"received: {name!r}"
+        )
     return (root or store.store_root()) / name
 
 
-def _open_workspace(home: Path, plan: dict[str, Any], *, resume: bool, force: bool) -> int | None:
-    """Make `home/training` ready; return the version that this plan ended in, if it did."""
-    workspace = home / "training"
-    before = _read_plan(workspace / "plan.json")
-    if before is not None:
-        finished = before.pop("version", None)
-        if resume and before != plan:
-            raise UsageError(
-                f"resume: {home.name} was started with another configuration "
-                f"({_difference(before, plan)}); repeat it as it was, or start over with --force"
-            )
-        if resume:
-            return finished
-        if finished is None and _resumable(workspace) and not force:
+def _open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | None:
+    """Look what is there already; return the version that this very plan ended in, if it did.
+
+    Raises:
+        StoreError: an interrupted training is there and is not to be resumed.
+        UsageError: it is to be resumed, but with another plan.
+    """
+    begun = _read_plan(home / UNFINISHED / "plan.json")
+    if begun is not None and _resumable(home):
+        if not resume:
             raise StoreError(
                 f"{home}: an interrupted training is here; go on with --resume, "
                 "or start over with --force"
             )
-    with refused_disk(home):
-        shutil.rmtree(workspace, ignore_errors=True)
-        workspace.mkdir(parents=True)
-    _write_plan(workspace / "plan.json", plan)
-    return None
+        if begun != plan:
+            raise UsageError(
+                f"resume: {home.name} was started with another configuration "
+                f"({_difference(begun, plan)}); repeat it as it was, or start over with --force"
+            )
+        return None
+    finished = _read_plan(home / FINISHED / "plan.json") or {}
+    version = finished.pop("version", None)
+    return version if resume and finished == plan and version in store.versions(home) else None
 
 
 @contextlib.contextmanager
-def _kept_if_resumable(home: Path) -> Iterator[None]:
-    """Take the workspace away again if training stops before there is anything to resume."""
+def _workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None]:
+    """Make the workspace; take it away again if training stops with nothing to resume."""
+    workspace = home / UNFINISHED
+    with refused_disk(home):
+        if fresh:
+            shutil.rmtree(workspace, ignore_errors=True)
+        workspace.mkdir(parents=True, exist_ok=True)
     try:
+        _write_plan(workspace / "plan.json", plan)
         yield
     except BaseException:
-        if not _resumable(home / "training"):
-            shutil.rmtree(home / "training", ignore_errors=True)
+        if not _resumable(home):
+            shutil.rmtree(workspace, ignore_errors=True)
             if not any(home.iterdir()):
                 home.rmdir()
         raise
 
 
-def _resumable(workspace: Path) -> bool:
-    return any(workspace.glob("stage-*/checkpoint"))
+def _resumable(home: Path) -> bool:
+    return any((home / UNFINISHED).glob("stage-*/checkpoint"))
 
 
 def _close_workspace(
     home: Path, plan: dict[str, Any], version: int, classifier: Classifier
 ) -> None:
-    """Keep the Keras model to train on from; checkpoints are no longer needed."""
-    workspace = home / "training"
-    _write_plan(workspace / "plan.json", {**plan, "version": version})
+    """Keep plan and Keras model to train on from, in place of the version's before."""
     while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
         classifier = classifier.inner
-    if isinstance(classifier, KerasClassifier):
-        write_beside(workspace / "model.keras", classifier.model.save)
-    for stage in workspace.glob("stage-*"):
-        shutil.rmtree(stage, ignore_errors=True)
+    with folder_beside(home / FINISHED) as beside:
+        _write_plan(beside / "plan.json", {**plan, "version": version})
+        if isinstance(classifier, KerasClassifier):
+            classifier.model.save(beside / "model.keras")
+    shutil.rmtree(home / UNFINISHED, ignore_errors=True)
 
 
 def _read_plan(path: Path) -> dict[str, Any] | None:

@@ -1,16 +1,17 @@
 """Randomness that belongs to an image, not to its place in a batch.
 
-Every draw is stateless and seeded by `(seed, index of the image)`, so one seed gives one result
-whatever the batch size, the order of the batches or the device count.
+Every draw is stateless and seeded by `(seed, image)`, so one seed gives one result whatever the
+batch size, the order of the images or the device count.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from tfrobust.types import Seeds
+from tfrobust.types import Images, Seeds
 
 _GOLDEN = -1640531527  # 2³² / φ as int32: neighbouring numbers land far apart
 
@@ -29,6 +30,24 @@ def image_seeds(seed: Any, count: Any) -> Seeds:
     if seed.shape.rank == 2:
         return seed
     return tf.stack([tf.fill([count], seed), tf.range(count)], axis=1)
+
+
+def content_seeds(seed: int, images: Images) -> Seeds:
+    """Return one seed an image that depends on what the image shows, not on where it stands.
+
+    Results then do not depend on the order of the images, nor on how many there are.
+
+    Args:
+        seed: an integer from 0 to 2³¹ − 1.
+        images: float32 NumPy array `(n, height, width, channels)`.
+
+    Returns:
+        int32 NumPy array `(n, 2)`.
+    """
+    bits = np.ascontiguousarray(images).view(np.uint32).reshape(len(images), -1)
+    odd = np.random.default_rng(0).integers(0, 2**31, bits.shape[1], dtype=np.uint32) * 2 + 1
+    content = (bits * odd).sum(axis=1, dtype=np.uint32).view(np.int32)
+    return np.stack([np.full(len(images), seed, np.int32), content], axis=1)
 
 
 def fold(seeds: Seeds, number: Any) -> Seeds:

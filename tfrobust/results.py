@@ -110,7 +110,7 @@ class Results(pydantic.BaseModel):
 
     format: Literal["tfrobust/evaluation"] = "tfrobust/evaluation"
     version: Literal[1] = 1
-    evaluations: list[Evaluation]
+    evaluations: list[Evaluation] = pydantic.Field(min_length=1)
     environment: dict[str, str]
 
     def to_json(self) -> str:

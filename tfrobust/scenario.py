@@ -104,13 +104,24 @@ class Shifted(Scenario):
         return self.base.load(split).enumerate().map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def open_scenario(name: str, options: dict[str, dict[str, Any]] | None = None) -> Scenario:
+def scenario_record(scenario: Scenario) -> dict[str, Any]:
+    """Return name and options of a scenario, and of its shift, as cards and plans record them."""
+    if isinstance(scenario, Shifted):
+        shift = {**registry.signature(scenario.shift), "seed": scenario.seed}
+        return {**registry.signature(scenario.base), "shift": shift}
+    return registry.signature(scenario)
+
+
+def open_scenario(
+    name: str, options: dict[str, dict[str, Any]] | None = None, *, seed: int = 0
+) -> Scenario:
     """Build a scenario from its name: `cifar10`, with a shift `cifar10+b2`, at a severity
     `cifar10+fog.3`.
 
     Args:
         name: scenario, `+shift` and `.severity` as above.
         options: plugin name → its options.
+        seed: of the shift.
 
     Raises:
         UsageError: an unknown name or option.
@@ -128,7 +139,7 @@ def open_scenario(name: str, options: dict[str, dict[str, Any]] | None = None) -
     values = dict(options.get(shift_name, {}))
     if severity:
         values["severity"] = severity
-    return Shifted(base, registry.create("shifts", shift_name, **values))
+    return Shifted(base, registry.create("shifts", shift_name, **values), seed)
 
 
 def check_fits(classifier: Classifier, scenario: Scenario, name: str) -> None:

@@ -52,7 +52,8 @@ class Trainer:
         workspace: where checkpoints go; `None` keeps none.
         resume: go on from the workspace's checkpoint, if it has one.
         tensorboard: folder for TensorBoard's logs, or `None`.
-        callbacks: Keras callbacks of the model's Keras generation.
+        callbacks: Keras callbacks of the model's Keras generation. What they remember is in no
+            checkpoint: after a resume they start anew.
         report: told how far the training is.
 
     Example:
@@ -100,18 +101,19 @@ class Trainer:
         steps = Steps(classifier, model, optimizer, self.strategy, perturb)
         kept = Checkpoints(self._next_stage(), model, optimizer)
         progress = kept.restore() if self.resume else Progressed()
-        callbacks = self._callback_list(model)
+        callbacks = self._callback_list(model, optimizer)
         callbacks.on_train_begin()
         while not self._finished(progress):
             epoch = len(progress.history)
             callbacks.on_epoch_begin(epoch)
             logs = self._epoch(epoch, steps, data, callbacks)
             logs["learning_rate"] = float(_value(optimizer.learning_rate))
-            progress = kept.advance(progress, logs, stop=bool(model.stop_training))
             self._log(epoch, logs)
             callbacks.on_epoch_end(epoch, logs)
+            progress = kept.advance(progress, logs, stop=bool(model.stop_training))
             kept.save(progress)
         callbacks.on_train_end()
+        model.optimizer = None
         kept.take_best()
         return progress.history
 
@@ -164,8 +166,9 @@ class Trainer:
             made.build(model.trainable_variables)
         return made
 
-    def _callback_list(self, model: Any) -> Any:
+    def _callback_list(self, model: Any, optimizer: Any) -> Any:
         model.stop_training = False
+        model.optimizer = optimizer  # schedulers look for it there
         return keras_of(model).callbacks.CallbackList(list(self.callbacks), model=model)
 
     def _log(self, epoch: int, logs: dict[str, float]) -> None:

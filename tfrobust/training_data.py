@@ -65,9 +65,22 @@ def _numbered(scenario: Scenario, split: str) -> tf.data.Dataset:
     if split not in scenario.splits:
         raise UsageError(f"the scenario has no split {split!r} to train on")
 
+    classes = scenario.num_classes
+
     def numbered(index: Any, example: dict[str, Any]) -> Any:
-        label = tf.cast(example["label"], tf.int64)
-        return example["image"], label, tf.cast(index, tf.int32)
+        image, label = example["image"], tf.cast(example["label"], tf.int64)
+        checks = [
+            tf.debugging.Assert(
+                (label >= 0) & (label < classes),
+                [f"labels: expected 0 to {classes - 1}; received:", label, "at image", index],
+            ),
+            tf.debugging.Assert(
+                (tf.reduce_min(image) >= 0) & (tf.reduce_max(image) <= 1),
+                ["images: expected values in [0, 1]; broken by image", index],
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(image), label, tf.cast(index, tf.int32)
 
     return scenario.load(split).enumerate().map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ class Plan:
         targets: for targeted attacks, the classes to reach or the rule that picks them.
         seed: decides everything random.
         batch_size: images at a time.
+        keep_images: keep all that every attack makes, for a detector or a file.
         progress: told how far an attack is.
     """
 
@@ -39,7 +41,13 @@ class Plan:
     targets: Labels | TargetRule = "least_likely"
     seed: int = 0
     batch_size: int = BATCH_SIZE
+    keep_images: bool = False
     progress: Progress | None = None
+
+    @functools.cached_property
+    def examples(self) -> np.ndarray:
+        """The indices of the images whose adversarial versions every result keeps."""
+        return choose_examples(self.labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +71,16 @@ class Attacked:
 
     Attributes:
         attack: with its options.
-        crafted: the images it made.
+        examples: what it made of the plan's examples.
+        images: all it made, `(n, height, width, channels)`; none unless the plan keeps them.
         audit: the fate of each.
         survivors: bool `(n,)`: right before and after.
         result: the line of `results.json`.
     """
 
     attack: Attack
-    crafted: Crafted
+    examples: Images
+    images: Images
     audit: Audit
     survivors: Flags
     result: results.AttackResult
@@ -86,6 +96,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         crafted.images,
         clean=subject.clean,
         targets=crafted.targets,
+        batch_size=plan.batch_size,
     )
     survivors = metrics.survivors(judged.prediction, subject.clean, plan.labels)
     count = len(plan.labels)
@@ -107,7 +118,9 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         violations=int(judged.violation.sum()),
         seconds=round(crafted.seconds, 3),
     )
-    return Attacked(attack, crafted, judged, survivors, result)
+    kept = crafted.images if plan.keep_images else crafted.images[:0]
+    examples = crafted.images[plan.examples]
+    return Attacked(attack, examples, kept, judged, survivors, result)
 
 
 def proportion(right: Flags) -> results.Proportion:
@@ -170,16 +183,13 @@ def _within(norm: str, eps: float, attacked: Sequence[Attacked]) -> list[Attacke
     ]
 
 
-def outcome_rows(
-    number: int, clean: Labels, attacked: Sequence[Attacked], examples: np.ndarray
-) -> dict[str, np.ndarray]:
+def outcome_rows(number: int, clean: Labels, attacked: Sequence[Attacked]) -> dict[str, np.ndarray]:
     """Return evaluation `number`'s part of `outcomes.npz`.
 
     Args:
         number: of the evaluation.
         clean: int64 `(images,)`: predictions for the clean images.
         attacked: in the order of the result's `attacks`; each becomes a row `(images,)`.
-        examples: indices of the images whose adversarial versions are kept.
     """
     audits = [each.audit for each in attacked]
     table = {
@@ -191,7 +201,7 @@ def outcome_rows(
     for norm in ("l0", "l2", "linf"):
         table[norm] = _rows([a.distance[norm] for a in audits], len(clean), np.float32)
     for k, each in enumerate(attacked):
-        table[f"example_a{k}"] = each.crafted.images[examples]
+        table[f"example_a{k}"] = each.examples
     return {f"e{number}_{key}": value for key, value in table.items()}
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _PATIENCE = 5.0  # seconds between lines that go to a file or a pipe
@@ -45,10 +46,12 @@ class Reporter:
     def __enter__(self) -> Reporter:
         if self._console.is_terminal:
             self._bar.start()
+            self._task = self._bar.add_task("", total=None)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` steps of `what` are behind us."""
@@ -59,7 +62,7 @@ class Reporter:
             return
         if what != self._what:
             self._what = what
-            self._task = self._bar.add_task(what, total=total)
+            self._bar.reset(self._task, total=total, description=escape(what))
         self._bar.update(self._task, completed=done)
 
     def say(self, text: str) -> None:
@@ -88,7 +91,7 @@ def start_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _native_stderr_closed() -> Iterator[None]:
-    """Silence file descriptor 2; Python's own `sys.stderr` moves to a copy meanwhile."""
+    """Send what goes to file descriptor 2 nowhere; errors are Python's and still surface."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -52,7 +52,12 @@ class PgdTraining(Defense):
             UsageError: there is no such attack, it is targeted, or it cannot be traced.
         """
         known = {each.name for each in describe(find("attacks", self.attack).load())}
-        wanted = {"eps": self.eps, "steps": self.steps, "early_stop": False}
+        wanted = {
+            "eps": self.eps,
+            "steps": self.steps,
+            "nb_iter": self.steps,  # CleverHans's word for them
+            "early_stop": False,
+        }
         chosen = {key: value for key, value in wanted.items() if key in known}
         attack = create("attacks", self.attack, **(chosen | (self.options or {})))
         if attack.threat.targeted or attack.eager:

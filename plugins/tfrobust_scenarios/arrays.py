@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import DataError, one_line
+from tfrobust.errors import DataError, StoreError
+from tfrobust.files import read_arrays
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_images
 from tfrobust.types import Images, ImageShape, Labels
@@ -91,10 +91,6 @@ def _identity(path: Path | None) -> tuple[Path, float]:
 @functools.lru_cache(maxsize=2)
 def _read(path: Path, _changed: float) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, AttributeError, KeyError, zipfile.BadZipFile) as error:
-        cause = one_line(error)
-        if "pickle" in cause.lower():
-            cause = "it holds pickled objects, which could run code and are never loaded"
-        raise DataError(f"{path}: not a readable .npz ({cause})") from error
+        return read_arrays(path)
+    except StoreError as error:
+        raise DataError(str(error)) from error

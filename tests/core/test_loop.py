@@ -99,3 +99,17 @@ def test_blend_is_where_bit_for_bit():
     yes, no = (draw.normal(size=(9, 4, 4, 2)).astype(np.float32) for _ in range(2))
     blended = blend(tf.constant(flags), tf.constant(yes), tf.constant(no)).numpy()
     assert np.array_equal(blended, np.where(flags[:, None, None, None], yes, no))
+
+
+def test_a_row_that_is_done_stays_as_it_was_whatever_its_step_would_make_of_it():
+    class Row(NamedTuple):
+        value: Any
+        done: Any
+
+    def first_done(state, _):
+        value = tf.where(state.done[:, None, None, None], float("nan"), state.value + 1.0)
+        return Row(value, state.done | (state.value[:, 0, 0, 0] == 0))
+
+    values = tf.reshape(tf.range(16, dtype=tf.float32), (16, 1, 1, 1))
+    end = tf.function(lambda: iterate(first_done, Row(values, tf.zeros(16, tf.bool)), steps=4))()
+    assert end.value.numpy().ravel().tolist() == [1.0, *(value + 4.0 for value in range(1, 16))]

@@ -213,7 +213,7 @@ def test_force_throws_an_interrupted_training_away(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp/x"])  # noqa: S108
 def test_a_name_that_is_no_folder_name_is_refused(name, tmp_path):
-    with pytest.raises(UsageError, match=r"name: expected a plain folder name; received"):
+    with pytest.raises(UsageError, match=r"name: expected a plain folder name of letters"):
         pipeline.train_and_store(
             create("models", "lenet"), InMemory(), name, Trainer(), root=tmp_path
         )

@@ -45,7 +45,7 @@ def _curve(norm: str, results: Results, outcomes: dict[str, np.ndarray]) -> str:
             lines = [(k, attack) for k, attack in chosen if attack.name == name]
             budgets, shares, bands = _points(number, evaluation, lines, outcomes)
             colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[style % len(_DASHES)]
-            label = f"{evaluation.classifier.name} · {name}"
+            label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
             marker = "o" if len(lines) >= len(budgets) - 1 else None
             axes.plot(budgets, shares, dash, color=colour, marker=marker, ms=4, label=label)
             low, high = np.transpose(bands)
@@ -64,7 +64,8 @@ def _decorate(axes: Axes, norm: str) -> None:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    lines = axes.get_lines()
+    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
 
 
 def _points(

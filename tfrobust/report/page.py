@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from tfrobust.errors import StoreError, one_line
+from tfrobust.errors import StoreError
 from tfrobust.evaluation import Evaluated
-from tfrobust.files import write_beside
+from tfrobust.files import read_arrays, write_beside
 from tfrobust.partial import Partial
 from tfrobust.report.figures import curves, perturbation_tile, tile
 from tfrobust.report.tables import accuracy_table, attack_title, cost_table, scenario_title
@@ -29,9 +29,12 @@ def write_report(folder: Path) -> Path:
         StoreError: one of the two is missing or damaged, or the disk refuses.
     """
     results = read_results(folder)
-    outcomes = _read_outcomes(folder / "outcomes.npz")
+    outcomes = read_arrays(folder / "outcomes.npz")
     page = folder / "report.html"
-    html = render(results, outcomes)
+    try:
+        html = render(results, outcomes)
+    except KeyError as error:
+        raise StoreError(f"{folder}: outcomes.npz lacks {error}; evaluate again") from error
     write_beside(page, lambda beside: beside.write_text(html, encoding="utf-8"))
     return page
 
@@ -68,14 +71,6 @@ def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
         curves=curves(results, outcomes),
         grids=grids,
     )
-
-
-def _read_outcomes(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise StoreError(f"{path}: cannot be read ({one_line(error)})") from error
 
 
 def _grids(

@@ -67,13 +67,14 @@ def attack(
     with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = evaluate(
             store.load_all([classifier], strip=strip_softmax),
-            open_scenario(scenario, params.all()),
+            open_scenario(scenario, params.all(), seed=seed),
             [built],
             split=split,
             limit=limit,
             targets=target.value,
             seed=seed,
             batch_size=batch_size,
+            keep_images=True,
             partial=Partial(out),
             progress=reporter,
         )

@@ -84,11 +84,13 @@ def evaluate(
     with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = run(
             store.load_all(classifier, strip=strip_softmax),
-            open_scenario(scenario, params.all()),
+            open_scenario(scenario, params.all(), seed=seed),
             spread,
             split=split,
             limit=limit,
-            crafted_on=(crafted_on, store.load(crafted_on)) if crafted_on else None,
+            crafted_on=(crafted_on, store.load(crafted_on, strip=strip_softmax))
+            if crafted_on
+            else None,
             detectors=[params.build("detectors", each) for each in detectors],
             targets=target.value,
             seed=seed,

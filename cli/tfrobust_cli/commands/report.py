@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tfrobust_cli.console import start_tensorflow
+
 
 def report(
     folder: Annotated[list[Path], typer.Argument(help="Run folders with a results.json.")],
@@ -15,6 +17,7 @@ def report(
 
     Example: [bold]tfrobust report runs/d1[/]
     """
+    start_tensorflow()
     from tfrobust.report import write_report
 
     for each in folder:

@@ -93,7 +93,7 @@ def train(
     with Reporter() as reporter:
         trained = train_and_store(
             params.build("models", model),
-            open_scenario(scenario, params.all()),
+            open_scenario(scenario, params.all(), seed=seed),
             name or model,
             Trainer(options, tensorboard=tensorboard, report=reporter),
             [params.build("defenses", each) for each in defense or ()],
