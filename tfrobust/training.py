@@ -27,7 +27,11 @@ class TrainingOptions:
     """How a model is trained; recorded in its card."""
 
     epochs: int = option("passes over the training images", default=10, ge=1)
-    batch_size: int = option("images a step, over all devices", default=128, ge=1)
+    batch_size: int | None = option(
+        "images a step, over all devices; none: 128, fewer where an epoch had under 40 steps",
+        default=None,
+        ge=1,
+    )
     optimizer: Literal["adam", "sgd"] = option("adam, or sgd with momentum 0.9", default="adam")
     learning_rate: float = option("of the first step", default=1e-3, gt=0)
     schedule: Literal["constant", "cosine", "step"] = option(

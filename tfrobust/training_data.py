@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tfrobust.training import TrainingOptions
 
 _SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory
+_STEPS = 40  # an epoch at least, unless the batch size is given
 _CACHED = 1 << 30  # bytes of images that are kept in memory
 
 
@@ -42,12 +43,13 @@ class TrainingData:
         in_memory = count * int(np.prod(scenario.image_shape)) * 4 <= _CACHED
         self._train = train.cache() if in_memory else train
         self._shuffled = count if in_memory else _SHUFFLED
-        self._batch = min(options.batch_size, count)
+        batch = options.batch_size or min(128, max(count // _STEPS, 1))
+        self._batch = min(batch, count)
         self.steps = count // self._batch
         self.validation = None
         if "validation" in scenario.splits or held_out > 0:
             validation = validation.cache() if in_memory else validation
-            self.validation = validation.batch(options.batch_size).prefetch(tf.data.AUTOTUNE)
+            self.validation = validation.batch(options.batch_size or 128).prefetch(tf.data.AUTOTUNE)
 
     def epoch(self, number: int) -> tf.data.Dataset:
         """Return the batches `(images, labels, index)` of one epoch, shuffled by its number."""

@@ -40,7 +40,10 @@ def train(
     defense: _Defenses = None,
     param: Params = None,
     epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 10,
-    batch_size: Annotated[int, typer.Option(help="Images a step, over all devices.")] = 128,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images a step, over all devices; 128, or fewer for small datasets."),
+    ] = None,
     optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
     learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 1e-3,
     schedule: Annotated[str, typer.Option(help="constant, cosine or step.")] = "constant",
