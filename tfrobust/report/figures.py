@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tfrobust.metrics import wilson
+from tfrobust.report.tables import NORM_TITLES
 from tfrobust.results import AttackResult, Evaluation, Results
 
 # Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":", "-.")
-_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold addresses
 _TILE = 96  # pixels: smaller images are enlarged to this
 
@@ -58,7 +58,7 @@ def _curve(norm: str, results: Results, outcomes: dict[str, np.ndarray]) -> str:
 
 
 def _decorate(axes: Axes, norm: str) -> None:
-    axes.set_xlabel(f"budget ε ({_NORMS[norm]})")
+    axes.set_xlabel(f"budget ε ({NORM_TITLES[norm]})")
     axes.set_ylabel("accuracy")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(left=0)

@@ -7,7 +7,7 @@ import dataclasses
 from tfrobust.results import AttackResult, Evaluation, Proportion, Results
 
 Row = tuple[str, ...]
-_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _violations(evaluations: list[Evaluation]) -> str:
 def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
     rows = [
         (
-            f"worst case, {_NORMS[worst.norm]} ≤ {worst.eps:g}",
+            f"worst case, {NORM_TITLES[worst.norm]} ≤ {worst.eps:g}",
             *(_percent(e.worst_case_by_budget[k]) for e in evaluations),
         )
         for k, worst in enumerate(evaluations[0].worst_case_by_budget)
@@ -114,7 +114,7 @@ def scenario_title(evaluation: Evaluation) -> str:
 
 def attack_title(attack: AttackResult) -> str:
     """Return an attack with what sets it apart: `pgd  L∞ ≤ 0.1`."""
-    norm = _NORMS.get(attack.threat.norm or "", "")
+    norm = NORM_TITLES.get(attack.threat.norm or "", "")
     eps = attack.params.get("eps")
     budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
     targeted = ", targeted" if attack.threat.targeted else ""
