@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, get_args
 
 from tfrobust.classifier import Classifier
-from tfrobust.errors import PluginError
+from tfrobust.errors import PluginError, UsageError
 from tfrobust.options import build, record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Knowledge, Labels, Norm
+from tfrobust.types import Images, ImageShape, Knowledge, Labels, Norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,20 @@ class Attack(abc.ABC):
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
         return getattr(self, "eps", None)
 
+    def check(self, classifier: Classifier) -> None:
+        """Refuse options that do not fit a classifier; called once before any image is attacked.
+
+        Raises:
+            UsageError: a budget larger than any perturbation can be, or the loss `dlr` on fewer
+                than three classes. A subclass that asks for more calls this first.
+        """
+        _check_budget(self, classifier.image_shape)
+        if getattr(self, "loss", None) == "dlr" and classifier.num_classes < 3:
+            raise UsageError(
+                f"{name_of(self)}: loss: dlr compares the first and the third logit; "
+                f"received: a classifier of {classifier.num_classes} classes; take ce or margin"
+            )
+
     @abc.abstractmethod
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -91,6 +105,20 @@ class Attack(abc.ABC):
             float32 images of the same shape. Where no adversarial image was found, any image that
             keeps to the ball and to [0, 1].
         """
+
+
+def _check_budget(attack: Attack, image_shape: ImageShape) -> None:
+    height, width, channels = image_shape
+    pixels = height * width * channels
+    widest = {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels), "l0": float(height * width)}
+    norm, budget = attack.threat.norm, attack.budget
+    if norm is None or budget is None or budget <= widest[norm]:
+        return
+    hint = "; pixels run from 0 to 1: divide by 255?" if norm == "linf" else ""
+    raise UsageError(
+        f"{name_of(attack)}: eps: no two images of shape {height}×{width}×{channels} are farther "
+        f"apart than {widest[norm]:g} in {norm}; received: {budget:g}{hint}"
+    )
 
 
 def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Attack]:

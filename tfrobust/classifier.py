@@ -34,6 +34,8 @@ class Classifier(tf.Module):
         num_classes: how many logits.
         class_names: one name a class.
         differentiable: whether gradients of the logits with respect to the images mean anything.
+        surrogate: for one that is not, a differentiable classifier close to it, whose gradients
+            white-box attacks use instead (BPDA); `None` if there is none.
         stochastic: whether two calls on the same images may differ.
         defenses: what stands between the plain model and the attacker, in the order applied.
         source: the file or folder it was loaded from, or the empty string.
@@ -50,6 +52,7 @@ class Classifier(tf.Module):
         differentiable: bool = True,
         stochastic: bool = False,
         defenses: Sequence[AppliedDefense] = (),
+        surrogate: Classifier | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
@@ -62,6 +65,7 @@ class Classifier(tf.Module):
         self.differentiable = differentiable
         self.stochastic = stochastic
         self.defenses = tuple(defenses)
+        self.surrogate = surrogate
 
     def __call__(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`."""
@@ -100,16 +104,22 @@ class Wrapped(Classifier):
 
 
 class Counted(Wrapped):
-    """Counts forward passes and gradients, an image each; attacks need not know."""
+    """Counts forward passes and gradients, an image each; attacks need not know.
 
-    def __init__(self, inner: Classifier) -> None:
+    Args:
+        inner: whose calls are counted.
+        calls: what one call counts for, where the inner classifier makes several.
+    """
+
+    def __init__(self, inner: Classifier, calls: int = 1) -> None:
         super().__init__(inner)
+        self.calls = calls
         self.queries = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.gradients = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def __call__(self, images: Images) -> Logits:
         """Return the logits, and count."""
-        self.queries.assign_add(tf.shape(images, tf.int64)[0])
+        self.queries.assign_add(self.calls * tf.shape(images, tf.int64)[0])
         return self.inner(self._watched(images))
 
     def reset(self) -> None:
@@ -121,7 +131,7 @@ class Counted(Wrapped):
         @tf.custom_gradient
         def identity(images: Images) -> Any:
             def backward(upstream: Any) -> Any:
-                self.gradients.assign_add(tf.shape(upstream, tf.int64)[0])
+                self.gradients.assign_add(self.calls * tf.shape(upstream, tf.int64)[0])
                 return upstream
 
             return tf.identity(images), backward

@@ -17,6 +17,7 @@ from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
+from tfrobust.seen import seen_by
 from tfrobust.types import Images, Labels
 
 TargetRule = Literal["least_likely", "next", "random"]
@@ -70,8 +71,9 @@ def run_attack(
         The images the attack returned and what they cost.
 
     Raises:
-        UsageError: targets that are the true classes, a batch size below 1, or a white-box attack
-            on a classifier without gradients.
+        UsageError: targets that are the true classes or missing, a batch size below 1, options
+            that do not fit the classifier, or a white-box attack on one without gradients that
+            declares no surrogate.
         DataError: images or labels break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
@@ -92,12 +94,13 @@ def run_attack(
     counted.reset()
     crafted = np.empty_like(images)
     began = time.perf_counter()
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
+    size = max(1, batch_size // counted.calls)  # the calls of one gradient share the memory
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
         seeds = content_seeds(seed, images[rows])
         crafted[rows] = _one_batch(attack, call, images[rows], goal[rows], seeds)
         if on_progress:
-            on_progress(min(start + batch_size, len(images)))
+            on_progress(min(start + size, len(images)))
     return Crafted(
         images=crafted,
         targets=aims,
@@ -117,7 +120,7 @@ def predict(classifier: Classifier, images: Images, batch_size: int = BATCH_SIZE
 @functools.lru_cache(maxsize=16)
 def _compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
     """Trace `attack` on `classifier` once, for batches of any size."""
-    counted = Counted(classifier)
+    counted = Counted(*seen_by(attack, classifier))
 
     def call(images: Any, labels: Any, seeds: Any) -> Any:
         return attack(counted, images, labels, seed=seeds)
@@ -173,11 +176,7 @@ def _check_attack(attack: Attack, classifier: Classifier) -> None:
             f"attack {name_of(attack)} broke its contract: its options cannot be hashed "
             f"({one_line(error)}); declare tuples instead of lists and dicts"
         ) from error
-    if attack.threat.knowledge == "white-box" and not classifier.differentiable:
-        raise UsageError(
-            f"{name_of(attack)} needs gradients and this classifier has none; "
-            "choose a score- or decision-based attack"
-        )
+    attack.check(classifier)
 
 
 def choose_targets(
@@ -200,9 +199,14 @@ def choose_targets(
         batch_size: images at a time.
 
     Raises:
-        UsageError: an unknown rule, classes out of range, or a true class as target.
+        UsageError: no targets, an unknown rule, classes out of range, or a true class as target.
     """
     classes = classifier.num_classes
+    if targets is None:
+        raise UsageError(
+            "targets: a targeted attack needs the classes to reach, or a rule: least_likely, next "
+            "or random; received: none"
+        )
     if not isinstance(targets, str):
         return _given_targets(np.asarray(targets, np.int64), labels, classes)
     if targets == "least_likely":

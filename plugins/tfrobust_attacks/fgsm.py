@@ -3,20 +3,19 @@
 x′ = clip(x + ε · argmax_{‖d‖ ≤ 1} ⟨∇ L(x, y), d⟩, 0, 1)
 
 Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015).
-Threat: white-box, Linf or L2.
-Departures: L2 and targets besides Linf and labels; the loss is the log odds, whose gradient
-points the same way as cross-entropy's but does not vanish (`tfrobust.losses.log_odds`).
+Threat: white-box; Linf, L2 or L1.
+Departures: other norms, losses and targets besides Linf, cross-entropy and labels. For cross-entropy
+stand the log odds, whose gradient points the same way but does not vanish
+(`tfrobust.losses.log_odds`). In L1 the step fills the steepest pixels up to their walls.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import tensorflow as tf
-
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.losses import ascend
+from tfrobust.losses import LossName, ascend
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels
@@ -27,8 +26,10 @@ class FastGradientSign(Attack):
     """One gradient step as long as the budget."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
+    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:
@@ -39,6 +40,9 @@ class FastGradientSign(Attack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        gradient, _ = ascend(classifier, images, labels, targeted=self.targeted)
-        step = ball(self.norm).steepest(gradient)
-        return tf.clip_by_value(images + self.eps * step, 0.0, 1.0)
+        gradient, _ = ascend(
+            classifier, images, labels, targeted=self.targeted, loss=self.loss
+        )
+        geometry = ball(self.norm)
+        region = geometry.region(images, self.eps)
+        return geometry.climb(images, gradient, self.eps, region)

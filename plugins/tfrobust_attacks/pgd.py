@@ -3,9 +3,12 @@
 x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨∇ L(x_t, y), d⟩ − x), 0, 1)
 
 Madry, Makelov, Schmidt, Tsipras & Vladu, "Towards deep learning models resistant to adversarial
-attacks" (2018). Threat: white-box, Linf or L2.
-Departures: the loss is the log odds, whose gradient points the same way as cross-entropy's but
-does not vanish (`tfrobust.losses.log_odds`). With `early_stop` an image is left alone once it is
+attacks" (2018). Threat: white-box; Linf, L2 or L1.
+Departures: for cross-entropy stand the log odds, whose gradient points the same way but does not
+vanish (`tfrobust.losses.log_odds`); there are other losses. In L1 a step goes towards the corner
+of the region that the gradient points at (Frank & Wolfe), for steepest ascent in L1 would push one
+pixel against its wall. Where the steps together are too short to cross the ball, the random start
+lies so much nearer to the image that every corner can still be reached. With `early_stop` an image is left alone once it is
 adversarial; without, its last adversarial iterate is returned, even if that is not the last of
 all. Either way an image is broken if any of its iterates is.
 """
@@ -19,7 +22,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
-from tfrobust.losses import ascend, is_adversarial
+from tfrobust.losses import LossName, ascend, is_adversarial
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
@@ -42,14 +45,16 @@ class ProjectedGradientDescent(Attack):
     """Iterated steepest ascent inside the ball, from random starts."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     steps: int = option("gradients an image and restart", default=40, ge=1)
     step_size: float | None = option(
         "length of a step, in the unit of the norm; none: 2.5 · eps / steps", default=None, gt=0
     )
     random_start: bool = option("start anywhere in the ball; otherwise at the image", default=True)
     restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
     early_stop: bool = option("leave an image alone once it is adversarial", default=True)
 
     @property
@@ -99,16 +104,19 @@ class ProjectedGradientDescent(Attack):
         if not self.random_start:
             return state.clean
         shape = tf.shape(state.clean)[1:]
-        noise = ball(self.norm).draw(fold(state.seeds, number), shape, self.eps)
+        reach = self.steps * self._step_size() - self.eps
+        radius = min(self.eps, max(0.0, reach))
+        noise = ball(self.norm).draw(fold(state.seeds, number), shape, radius)
         return tf.clip_by_value(state.clean + noise, 0.0, 1.0)
 
     def _step(self, classifier: Classifier, state: _State) -> _State:
         """Judge the current iterate and take the next step from it."""
-        gradient, fooled = ascend(classifier, state.current, state.labels, targeted=self.targeted)
+        gradient, fooled = ascend(
+            classifier, state.current, state.labels, targeted=self.targeted, loss=self.loss
+        )
         state = self._remember(state, fooled)
-        geometry = ball(self.norm)
-        moved = state.current + self._step_size() * geometry.steepest(gradient)
-        return state._replace(current=geometry.project(moved, state.region))
+        moved = ball(self.norm).climb(state.current, gradient, self._step_size(), state.region)
+        return state._replace(current=moved)
 
     def _step_size(self) -> float:
         return self.step_size or 2.5 * self.eps / self.steps

@@ -117,5 +117,5 @@ def test_draws_from_the_linf_ball_are_uniform_in_every_pixel():
 
 
 def test_an_unknown_norm_is_refused():
-    with pytest.raises(UsageError, match=r"norm: expected one of linf, l2; received: 'l7'"):
+    with pytest.raises(UsageError, match=r"norm: expected one of linf, l2, l1; received: 'l7'"):
         ball("l7")

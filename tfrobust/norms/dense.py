@@ -1,0 +1,95 @@
+"""Linf and L2: balls in which every pixel moves a little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust import random
+from tfrobust.norms.contract import PIXELS, RADIUS, TINY, Region, radii
+from tfrobust.types import Images, PerImage, Seeds
+
+
+class Linf:
+    """max |x|: every pixel may change by `eps`."""
+
+    def distance(self, images: Images, others: Images) -> PerImage:
+        """Return the largest pixel difference."""
+        return tf.reduce_max(tf.abs(images - others), PIXELS)
+
+    def region(self, clean: Images, eps: Any) -> Region:
+        """Return the lowest and highest value of every pixel: ball and [0, 1] are both boxes."""
+        radius = radii(clean, eps)
+        return tf.maximum(clean - radius, 0.0), tf.minimum(clean + radius, 1.0)
+
+    def project(self, images: Images, region: Region) -> Images:
+        """Clip every pixel."""
+        return tf.clip_by_value(images, *region)
+
+    def dual(self, gradient: Images) -> PerImage:
+        """Return the sum of the absolute values."""
+        return tf.reduce_sum(tf.abs(gradient), PIXELS)
+
+    def steepest(self, gradient: Images) -> Images:
+        """Return the sign of the gradient."""
+        return tf.sign(gradient)
+
+    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+        """Step along the signs, then clip."""
+        return self.project(images + length * self.steepest(gradient), region)
+
+    def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
+        """Draw every pixel uniformly from [−eps, eps)."""
+        return random.uniform(seeds, shape, -1.0, 1.0) * eps
+
+
+class L2:
+    """√Σx²: the Euclidean length of the perturbation."""
+
+    def distance(self, images: Images, others: Images) -> PerImage:
+        """Return the Euclidean distance."""
+        return tf.squeeze(_length(images - others), PIXELS)
+
+    def region(self, clean: Images, eps: Any) -> Region:
+        """Return the centre and the radius."""
+        return clean, radii(clean, eps)
+
+    def project(self, images: Images, region: Region) -> Images:
+        """Shorten what is too long, then clip; clipping only brings it nearer to the centre."""
+        centre, radius = region
+        change = images - centre
+        shorter = change * tf.minimum(1.0, radius / tf.maximum(_length(change), TINY))
+        return tf.clip_by_value(centre + shorter, 0.0, 1.0)
+
+    def dual(self, gradient: Images) -> PerImage:
+        """Return the Euclidean length; that of the scaled gradient, so that nothing underflows."""
+        largest = tf.reduce_max(tf.abs(gradient), PIXELS, keepdims=True)
+        scaled = tf.math.divide_no_nan(gradient, largest)
+        return tf.squeeze(largest * _length(scaled), PIXELS)
+
+    def steepest(self, gradient: Images) -> Images:
+        """Return the gradient at unit length.
+
+        A saturated network's gradient can be so small that its square underflows, so it is
+        scaled by its largest entry first.
+        """
+        scaled = tf.math.divide_no_nan(
+            gradient, tf.reduce_max(tf.abs(gradient), PIXELS, keepdims=True)
+        )
+        return tf.math.divide_no_nan(scaled, _length(scaled))
+
+    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+        """Step along the gradient, then project."""
+        return self.project(images + length * self.steepest(gradient), region)
+
+    def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
+        """Draw a normal direction and a radius whose d-th power is uniform."""
+        direction = random.normal(seeds, shape)
+        radius = random.uniform(random.fold(seeds, RADIUS), (1, 1, 1))
+        dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
+        return eps * radius ** (1.0 / dimensions) * self.steepest(direction)
+
+
+def _length(perturbation: Images) -> Any:
+    return tf.sqrt(tf.reduce_sum(tf.square(perturbation), PIXELS, keepdims=True))

@@ -1,0 +1,141 @@
+"""L1 and L0: balls in which few pixels move by much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust import random
+from tfrobust.norms.contract import PIXELS, RADIUS, TINY, Region, radii
+from tfrobust.types import Images, PerImage, Seeds
+
+
+class L1:
+    """Σ|x|: the sum of all changes; few pixels change, each by much.
+
+    A pixel that has reached the end of [0, 1] takes no more, so that walls matter here as in no
+    other norm: Croce & Hein, "Mind the box: l1-APGD for sparse adversarial attacks" (2021).
+    """
+
+    def distance(self, images: Images, others: Images) -> PerImage:
+        """Return the sum of the pixel differences."""
+        return tf.reduce_sum(tf.abs(images - others), PIXELS)
+
+    def region(self, clean: Images, eps: Any) -> Region:
+        """Return the centre and the radius."""
+        return clean, radii(clean, eps)
+
+    def project(self, images: Images, region: Region) -> Images:
+        """Return the nearest image (in L2) inside both the ball and [0, 1].
+
+        min(max(|u| − λ, 0), room) with the sign of u: λ is 0 inside the ball, and otherwise
+        where the sum is the radius.
+        """
+        centre, radius = region
+        change = images - centre
+        room = tf.where(change > 0, 1.0 - centre, centre)
+        size = tf.abs(change)
+        kept = tf.clip_by_value(size - _soft_threshold(size, room, radius), 0.0, room)
+        total = tf.reduce_sum(kept, PIXELS, keepdims=True)
+        kept *= tf.minimum(1.0, radius / tf.maximum(total, TINY))  # the last bits of rounding
+        return tf.clip_by_value(centre + tf.sign(change) * kept, 0.0, 1.0)
+
+    def dual(self, gradient: Images) -> PerImage:
+        """Return the largest absolute value."""
+        return tf.reduce_max(tf.abs(gradient), PIXELS)
+
+    def steepest(self, gradient: Images) -> Images:
+        """Return the sign of the largest entry; equal ones share."""
+        size = tf.abs(gradient)
+        largest = tf.cast(size == tf.reduce_max(size, PIXELS, keepdims=True), gradient.dtype)
+        share = largest / tf.reduce_sum(largest, PIXELS, keepdims=True)
+        return share * tf.sign(gradient)
+
+    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+        """Step towards the corner of the region that the gradient points at (Frank & Wolfe 1956).
+
+        A step along `steepest` would push one pixel against its wall for ever.
+        """
+        way = self._corner(gradient, region) - images
+        reach = tf.reduce_sum(tf.abs(way), PIXELS, keepdims=True)
+        there = tf.cast(tf.reduce_any(gradient != 0, PIXELS, keepdims=True), images.dtype)
+        return images + there * tf.minimum(1.0, length / tf.maximum(reach, TINY)) * way
+
+    def _corner(self, gradient: Images, region: Region) -> Images:
+        """Return argmax ⟨gradient, x⟩ over the region: fill the steepest pixels to their walls."""
+        centre, radius = region
+        room = tf.where(gradient > 0, 1.0 - centre, centre)
+        slope = tf.abs(gradient)
+        flat = tf.reshape(slope, (tf.shape(slope)[0], tf.reduce_prod(tf.shape(slope)[1:])))
+        falling, order = tf.nn.top_k(flat, tf.shape(flat)[1])
+        filled = tf.cumsum(tf.gather(tf.reshape(room, tf.shape(flat)), order, batch_dims=1), axis=1)
+        fits = tf.math.count_nonzero(filled < radius[:, :, 0, 0], 1, dtype=tf.int32)
+        last = tf.gather(falling, tf.minimum(fits, tf.shape(flat)[1] - 1), batch_dims=1)
+        last = tf.maximum(last, 0.0)[:, None, None, None]
+        full = room * tf.cast(slope > last, room.dtype)
+        tied = room * tf.cast((slope == last) & (slope > 0), room.dtype)
+        left = tf.maximum(radius - tf.reduce_sum(full, PIXELS, keepdims=True), 0.0)
+        wanted = tf.reduce_sum(tied, PIXELS, keepdims=True)
+        part = tf.minimum(1.0, tf.math.divide_no_nan(left, wanted))
+        return centre + tf.sign(gradient) * (full + part * tied)
+
+    def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
+        """Draw signed exponentials over their sum, one of which belongs to no pixel."""
+        size = -tf.math.log1p(-random.uniform(seeds, shape))
+        rest = -tf.math.log1p(-random.uniform(random.fold(seeds, RADIUS), (1, 1, 1)))
+        sign = tf.sign(random.uniform(random.fold(seeds, -RADIUS), shape, -1.0, 1.0))
+        return eps * sign * size / (tf.reduce_sum(size, PIXELS, keepdims=True) + rest)
+
+
+class L0:
+    """How many pixels change, all channels as one. No convex ball: nothing climbs in it."""
+
+    def distance(self, images: Images, others: Images) -> PerImage:
+        """Return the number of changed pixels."""
+        changed = tf.reduce_any(images != others, axis=3)
+        return tf.reduce_sum(tf.cast(changed, tf.float32), (1, 2))
+
+    def region(self, clean: Images, eps: Any) -> Region:
+        """Return the centre and the number of pixels."""
+        return clean, radii(clean, eps)
+
+    def project(self, images: Images, region: Region) -> Images:
+        """Keep the pixels that changed most, as many as the ball allows, and clip."""
+        centre, radius = region
+        inside = tf.clip_by_value(images, 0.0, 1.0)
+        size = tf.reduce_sum(tf.square(inside - centre), axis=3)
+        flat = tf.reshape(size, (tf.shape(size)[0], tf.reduce_prod(tf.shape(size)[1:])))
+        order = tf.argsort(flat, direction="DESCENDING", stable=True)
+        rank = tf.reshape(tf.argsort(order), tf.shape(size))
+        keep = tf.cast(rank, tf.float32)[..., None] < radius
+        return tf.where(keep, inside, centre)
+
+
+def _soft_threshold(size: Images, room: Images, radius: Any) -> Any:
+    """Solve Σ min(max(size − λ, 0), room) = radius for λ ≥ 0 by Newton's method in a bracket."""
+
+    def excess(threshold: Any) -> tuple[Any, Any]:
+        over = size - threshold
+        total = tf.reduce_sum(tf.clip_by_value(over, 0.0, room), PIXELS, keepdims=True)
+        moving = tf.cast((over > 0) & (over < room), size.dtype)
+        return total - radius, tf.reduce_sum(moving, PIXELS, keepdims=True)
+
+    def body(number: Any, threshold: Any, low: Any, high: Any, _: Any) -> Any:
+        value, moving = excess(threshold)
+        low = tf.where(value > 0, threshold, low)
+        high = tf.where(value > 0, high, threshold)
+        newton = threshold + value / tf.maximum(moving, 1.0)
+        inside = (newton > low) & (newton < high)
+        solved = (tf.abs(value) <= 1e-6 * radius) | ((value <= 0) & (threshold <= 0))
+        better = tf.where(inside, newton, 0.5 * (low + high))
+        return number + 1, tf.where(solved, threshold, better), low, high, solved
+
+    low = tf.zeros_like(radius)
+    high = tf.reduce_max(size, PIXELS, keepdims=True)
+    return tf.while_loop(
+        lambda number, _, low, high, solved: (number < 40) & ~tf.reduce_all(solved),
+        body,
+        (0, low, low, high, tf.zeros_like(radius, tf.bool)),
+        parallel_iterations=1,
+    )[1]

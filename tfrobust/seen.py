@@ -1,0 +1,86 @@
+"""The classifier as an attack sees it: averaged where it is random, smoothed where it has steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.errors import UsageError
+from tfrobust.registry import name_of
+from tfrobust.types import Images, Logits
+
+
+class Expected(Wrapped):
+    """The mean logits of `samples` calls, and so the mean of their gradients.
+
+    Expectation over transformation: Athalye, Carlini & Wagner, "Obfuscated gradients give a false
+    sense of security" (2018). The calls are separate, because a classifier may draw once a call
+    (its weights, say) and not once an image.
+
+    Args:
+        inner: a stochastic classifier.
+        samples: calls, 1 or more.
+    """
+
+    def __init__(self, inner: Classifier, samples: int) -> None:
+        super().__init__(inner)
+        self.samples = samples
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the mean of the inner classifier's logits."""
+        total = tf.zeros((tf.shape(images)[0], self.num_classes))
+        _, total = tf.while_loop(
+            lambda number, _: number < self.samples,
+            lambda number, total: (number + 1, total + self.inner(images)),
+            (0, total),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, self.num_classes])),
+            maximum_iterations=self.samples,
+            parallel_iterations=1,
+        )
+        return total / self.samples
+
+
+class Surrogate(Wrapped):
+    """Forward pass of one classifier, gradient of another.
+
+    Backward pass differentiable approximation: Athalye, Carlini & Wagner (2018).
+
+    Args:
+        inner: a classifier whose gradients mean nothing.
+        backward: a differentiable one of the same shapes that is close to it.
+    """
+
+    def __init__(self, inner: Classifier, backward: Classifier) -> None:
+        super().__init__(inner, differentiable=True)
+        self.backward = backward
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the inner classifier's logits with the other's gradient."""
+        near = self.backward(images)
+        return tf.stop_gradient(self.inner(images)) + (near - tf.stop_gradient(near))
+
+
+def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
+    """Return the classifier that an attack is given, and how many calls one of its calls costs.
+
+    A white-box attack on a classifier without gradients gets the surrogate which that one
+    declares; an attack with the option `samples` gets the mean of a stochastic one.
+
+    Raises:
+        UsageError: a white-box attack, no gradients, and no surrogate.
+    """
+    seen: Classifier = classifier
+    if attack.threat.knowledge == "white-box" and not classifier.differentiable:
+        if classifier.surrogate is None:
+            raise UsageError(
+                f"{name_of(attack)} needs gradients and this classifier has none; "
+                "choose a score- or decision-based attack"
+            )
+        seen = Surrogate(classifier, classifier.surrogate)
+    samples: Any = getattr(attack, "samples", 1)
+    if not classifier.stochastic or samples == 1:
+        return seen, 1
+    return Expected(seen, samples), samples
