@@ -78,15 +78,10 @@ class Attack(abc.ABC):
         """Refuse options that do not fit a classifier; called once before any image is attacked.
 
         Raises:
-            UsageError: a budget larger than any perturbation can be, or the loss `dlr` on fewer
-                than three classes. A subclass that asks for more calls this first.
+            UsageError: a budget larger than any perturbation can be. A subclass that asks for more
+                calls this first.
         """
         _check_budget(self, classifier.image_shape)
-        if getattr(self, "loss", None) == "dlr" and classifier.num_classes < 3:
-            raise UsageError(
-                f"{name_of(self)}: loss: dlr compares the first and the third logit; "
-                f"received: a classifier of {classifier.num_classes} classes; take ce or margin"
-            )
 
     @abc.abstractmethod
     def __call__(

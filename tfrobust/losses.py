@@ -15,6 +15,7 @@ LossName = Literal["ce", "margin", "dlr"]
 # Float32 logits of one image differ in the last bits from batch to batch; see
 # `clearly_adversarial`.
 _ROUNDING = 1e-5
+_FLAT = 1e-12  # logits that are all equal have no spread to divide by
 
 
 def log_odds(logits: Logits, labels: Labels) -> PerImage:
@@ -59,8 +60,8 @@ def margin(logits: Logits, labels: Labels) -> PerImage:
 def difference_of_logits_ratio(logits: Logits, labels: Labels) -> PerImage:
     """Return the margin in units of the gap between the first and the third logit.
 
-    DLR = (max_{k≠y} z_k − z_y) / (z_π1 − z_π3), for three classes or more: scaling the logits
-    changes nothing. Croce & Hein (2020).
+    DLR = (max_{k≠y} z_k − z_y) / (z_π1 − z_π3): scaling the logits changes nothing. With two
+    classes there is no third logit, and it is the margin. Croce & Hein (2020).
 
     Args:
         logits: `(batch, classes)`.
@@ -70,15 +71,31 @@ def difference_of_logits_ratio(logits: Logits, labels: Labels) -> PerImage:
         >>> difference_of_logits_ratio(tf.constant([[3.0, 2.0, 1.0]]), tf.constant([0])).numpy()
         array([-0.5], dtype=float32)
     """
+    if logits.shape[1] == 2:
+        return margin(logits, labels)
     top = tf.nn.top_k(logits, 3).values
-    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+    return margin(logits, labels) / (top[:, 0] - top[:, 2] + _FLAT)
 
 
-_LOSSES: dict[str, Callable[[Logits, Labels], PerImage]] = {
-    "ce": log_odds,
-    "margin": margin,
-    "dlr": difference_of_logits_ratio,
-}
+def targeted_difference_of_logits_ratio(
+    logits: Logits, labels: Labels, targets: Labels
+) -> PerImage:
+    """Return the target's lead over the label in units of the spread of the largest logits.
+
+    (z_t − z_y) / (z_π1 − (z_π3 + z_π4) / 2): Croce & Hein (2020). With three classes the unit is
+    z_π1 − z_π3, with two it is 1.
+
+    Args:
+        logits: `(batch, classes)`.
+        labels: `(batch,)`: the classes to leave.
+        targets: `(batch,)`: the classes to reach.
+    """
+    lead = tf.gather(logits, targets, batch_dims=1) - tf.gather(logits, labels, batch_dims=1)
+    classes = logits.shape[1]
+    if classes == 2:
+        return lead
+    top = tf.nn.top_k(logits, min(classes, 4)).values
+    return lead / (top[:, 0] - tf.reduce_mean(top[:, 2:], axis=1) + _FLAT)
 
 
 def loss_and_slope(
@@ -95,11 +112,45 @@ def loss_and_slope(
     Returns:
         The loss `(batch,)` and its derivative `(batch, classes)`.
     """
+    value, slope = _LOSSES[loss](logits, labels)
+    return (-value, -slope) if targeted else (value, slope)
+
+
+# Derivatives are spelt out where they are short: a tape costs a dozen small operations a step.
+
+
+def _log_odds_and_slope(logits: Logits, labels: Labels) -> tuple[PerImage, Logits]:
+    own = tf.one_hot(labels, tf.shape(logits)[1])
+    others = logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
+    total = tf.reduce_logsumexp(others, axis=1, keepdims=True)
+    value = total[:, 0] - tf.gather(logits, labels, batch_dims=1)
+    return value, tf.exp(others - total) - own
+
+
+def _margin_and_slope(logits: Logits, labels: Labels) -> tuple[PerImage, Logits]:
+    others = logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
+    rival = tf.argmax(others, axis=1)
+    slope = tf.one_hot(rival, tf.shape(logits)[1]) - tf.one_hot(labels, tf.shape(logits)[1])
+    return tf.reduce_sum(slope * logits, axis=1), slope
+
+
+def _ratio_and_slope(logits: Logits, labels: Labels) -> tuple[PerImage, Logits]:
+    return value_and_slope(lambda logits: difference_of_logits_ratio(logits, labels), logits)
+
+
+def value_and_slope(function: Callable[[Logits], PerImage], logits: Logits) -> Any:
+    """Return any function of the logits `(batch,)` and its derivative `(batch, classes)`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(logits)
-        value = _LOSSES[loss](logits, labels)
-    slope = tape.gradient(value, logits)
-    return (-value, -slope) if targeted else (value, slope)
+        value = function(logits)
+    return value, tape.gradient(value, logits)
+
+
+_LOSSES: dict[str, Callable[[Logits, Labels], tuple[PerImage, Logits]]] = {
+    "ce": _log_odds_and_slope,
+    "margin": _margin_and_slope,
+    "dlr": _ratio_and_slope,
+}
 
 
 def is_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Flags:
@@ -143,20 +194,9 @@ def ascend(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         logits = classifier(images)
-    gradient: Any = tape.gradient(
-        logits, images, output_gradients=_slope(logits, labels, targeted=targeted, loss=loss)
-    )
+    _, slope = loss_and_slope(logits, labels, targeted=targeted, loss=loss)
+    gradient: Any = tape.gradient(logits, images, output_gradients=slope)
     return gradient, is_adversarial(logits, labels, targeted=targeted)
-
-
-def _slope(logits: Logits, labels: Labels, *, targeted: bool, loss: LossName) -> Logits:
-    if loss != "ce":
-        return loss_and_slope(logits, labels, targeted=targeted, loss=loss)[1]
-    # The derivative of log_odds spelt out: a dozen small operations less a step.
-    classes = tf.shape(logits)[1]
-    own = tf.one_hot(labels, classes)
-    others = tf.nn.softmax(logits + tf.one_hot(labels, classes, -float("inf"), 0.0))
-    return own - others if targeted else others - own
 
 
 def class_gradients(

@@ -4,8 +4,8 @@ x′ = clip(x + ε · argmax_{‖d‖ ≤ 1} ⟨∇ L(x, y), d⟩, 0, 1)
 
 Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015).
 Threat: white-box; Linf, L2 or L1.
-Departures: other norms, losses and targets besides Linf, cross-entropy and labels. For cross-entropy
-stand the log odds, whose gradient points the same way but does not vanish
+Departures: other norms, losses and targets besides Linf, cross-entropy and labels. For
+cross-entropy stand the log odds, whose gradient points the same way but does not vanish
 (`tfrobust.losses.log_odds`). In L1 the step fills the steepest pixels up to their walls.
 """
 
@@ -40,9 +40,7 @@ class FastGradientSign(Attack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        gradient, _ = ascend(
-            classifier, images, labels, targeted=self.targeted, loss=self.loss
-        )
+        gradient, _ = ascend(classifier, images, labels, targeted=self.targeted, loss=self.loss)
         geometry = ball(self.norm)
         region = geometry.region(images, self.eps)
         return geometry.climb(images, gradient, self.eps, region)

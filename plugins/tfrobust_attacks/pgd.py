@@ -8,9 +8,9 @@ Departures: for cross-entropy stand the log odds, whose gradient points the same
 vanish (`tfrobust.losses.log_odds`); there are other losses. In L1 a step goes towards the corner
 of the region that the gradient points at (Frank & Wolfe), for steepest ascent in L1 would push one
 pixel against its wall. Where the steps together are too short to cross the ball, the random start
-lies so much nearer to the image that every corner can still be reached. With `early_stop` an image is left alone once it is
-adversarial; without, its last adversarial iterate is returned, even if that is not the last of
-all. Either way an image is broken if any of its iterates is.
+lies so much nearer to the image that every corner can still be reached. With `early_stop` an
+image is left alone once it is adversarial; without, its last adversarial iterate is returned, even
+if that is not the last of all. Either way an image is broken if any of its iterates is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ProjectedGradientDescent(Attack):
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     steps: int = option("gradients an image and restart", default=40, ge=1)
     step_size: float | None = option(
-        "length of a step, in the unit of the norm; none: 2.5 · eps / steps", default=None, gt=0
+        "length of a step, in the unit of the norm; none: see `default_step`", default=None, gt=0
     )
     random_start: bool = option("start anywhere in the ball; otherwise at the image", default=True)
     restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
@@ -94,6 +94,7 @@ class ProjectedGradientDescent(Attack):
             state._replace(current=self._start(state, number)),
             steps=self.steps,
             early_stop=self.early_stop,
+            outcome=("found", "fooled"),
         )
         if self.early_stop and self.restarts == 1:
             return state  # what still stands returns its last iterate, right or wrong
@@ -119,11 +120,22 @@ class ProjectedGradientDescent(Attack):
         return state._replace(current=moved)
 
     def _step_size(self) -> float:
-        return self.step_size or 2.5 * self.eps / self.steps
+        return self.step_size or default_step(self.eps, self.norm, self.steps)
 
     def _remember(self, state: _State, fooled: Flags) -> _State:
+        if self.early_stop:
+            fooled &= ~state.done  # the iterates of these are undefined
         return state._replace(
             found=blend(fooled, state.current, state.found),
             fooled=state.fooled | fooled,
             done=state.done | fooled if self.early_stop else state.done,
         )
+
+
+def default_step(eps: float, norm: str, steps: int) -> float:
+    """Return max(2.5 / steps, c) · eps, where c is a tenth in Linf and a fifth in L2 and L1.
+
+    Madry's 2.5 · eps / steps crosses the ball just once. That is too slow where a step also has
+    to turn: with 100 steps in L2 it leaves several images standing that 40 longer ones break.
+    """
+    return max(2.5 / steps, 0.1 if norm == "linf" else 0.2) * eps

@@ -1,0 +1,98 @@
+"""Auto-PGD: projected ascent with momentum, which sets its own step size.
+
+x_{t+1} = Π(x_t + ¾ (Π(x_t + η g_t) − x_t) + ¼ (x_t − x_{t−1})). At checkpoints an image whose loss
+rose in too few steps, or whose best point did not improve, goes back to its best point with half
+the step.
+
+Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
+parameter-free attacks" (2020). Threat: white-box; Linf, L2 or L1.
+Departures: for cross-entropy stand the log odds, which rank points alike and whose gradient does
+not vanish. In L1 a step goes towards the corner of the region that the gradient points at (Frank &
+Wolfe), without momentum, instead of the sparse steps of Croce & Hein (2021): see `tfrobust.norms`.
+With two or three classes the targeted loss has a smaller unit. An image that is never adversarial
+returns its point of highest loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.losses import (
+    loss_and_slope,
+    targeted_difference_of_logits_ratio,
+    value_and_slope,
+)
+from tfrobust.options import option, plugin
+from tfrobust.types import Images, Labels, Logits, PerImage
+from tfrobust_attacks.auto_pgd import AscentState, AutoPgd
+
+
+@plugin
+class ApgdCrossEntropy(AutoPgd):
+    """Auto-PGD on cross-entropy."""
+
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        return self.ascend(classifier, images, labels, labels[:, None], seed)
+
+    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
+        """Return the log odds against the labels."""
+        return loss_and_slope(logits, state.labels, targeted=self.targeted, loss="ce")
+
+
+@plugin
+class ApgdDlr(AutoPgd):
+    """Auto-PGD on the difference of logits ratio, which no scaling of the logits disturbs."""
+
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        return self.ascend(classifier, images, labels, labels[:, None], seed)
+
+    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
+        """Return the difference of logits ratio."""
+        return loss_and_slope(logits, state.labels, targeted=self.targeted, loss="dlr")
+
+
+@plugin
+class ApgdTargeted(AutoPgd):
+    """Auto-PGD towards each of the most likely other classes, until one is reached."""
+
+    target_classes: int = option("how many classes to try", default=9, ge=1)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        rivals = likely_rivals(classifier(images), labels, self.target_classes)
+        return self.ascend(classifier, images, labels, rivals, seed)
+
+    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
+        """Return the lead of this run's target over the label."""
+        target = tf.gather(state.rivals, run % state.rivals.shape[1], axis=1)
+        return value_and_slope(
+            lambda logits: targeted_difference_of_logits_ratio(logits, state.labels, target), logits
+        )
+
+
+def likely_rivals(logits: Logits, labels: Labels, count: int) -> Labels:
+    """Return the most likely classes besides the labels, int64 `(batch, min(count, classes − 1))`.
+
+    Args:
+        logits: `(batch, classes)`.
+        labels: `(batch,)`.
+        count: how many.
+    """
+    classes = logits.shape[1]
+    others = logits + tf.one_hot(labels, classes, -float("inf"), 0.0)
+    return tf.cast(tf.nn.top_k(others, min(count, classes - 1)).indices, tf.int64)

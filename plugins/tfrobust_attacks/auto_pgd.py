@@ -1,0 +1,224 @@
+"""The ascent that all variants of Auto-PGD share: see `tfrobust_attacks.apgd`."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import is_adversarial
+from tfrobust.norms import Region, ball
+from tfrobust.options import option, plugin
+from tfrobust.random import fold, image_seeds
+from tfrobust.types import Flags, Images, Labels, Logits, PerImage, Seeds
+
+_MOMENTUM = 0.25  # 1 − α of the paper's equation (1)
+
+
+class AscentState(NamedTuple):
+    """One row an image; what a run of the ascent knows of it."""
+
+    clean: Images
+    region: Region
+    labels: Labels  # to leave; where targeted, to reach
+    rivals: Labels  # (batch, targets): the classes that the targeted loss tries
+    seeds: Seeds
+    current: Images
+    previous: Images
+    gradient: Images  # at `current`
+    loss: PerImage  # at `current`
+    step: Any  # (batch, 1, 1, 1)
+    best: Images  # of this run, by loss
+    best_gradient: Images
+    best_loss: PerImage
+    checked_loss: PerImage  # `best_loss` at the last checkpoint
+    rises: PerImage  # steps since then that raised the loss
+    halved: Flags  # at the last checkpoint
+    found: Images  # the last adversarial iterate; until there is one, the best of all runs
+    found_loss: PerImage
+    fooled: Flags
+    done: Flags
+
+
+_OUTCOME = ("found", "found_loss", "fooled")
+
+
+@plugin
+class AutoPgd(Attack):
+    """What the three variants share; they differ in the loss."""
+
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
+    steps: int = option("N_iter: steps a run; each costs a gradient", default=100, ge=1)
+    restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+    rho: float = option(
+        "ρ: share of steps that must raise the loss to keep their size", default=0.75, ge=0, le=1
+    )
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, within the ball."""
+        return Threat("white-box", self.norm, getattr(self, "targeted", False))
+
+    @abc.abstractmethod
+    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
+        """Return the loss to raise in one run, and its derivative by the logits."""
+
+    def ascend(
+        self, classifier: Classifier, images: Images, labels: Labels, rivals: Labels, seed: Any
+    ) -> Images:
+        """Ascend from a random start once a restart and rival."""
+        seeds = image_seeds(seed, tf.shape(images)[0])
+        region = ball(self.norm).region(images, self.eps)
+        state = iterate(
+            lambda state, number: self._run(classifier, state, number),
+            _begin(images, region, labels, rivals, seeds),
+            steps=self.restarts * rivals.shape[1],
+            early_stop=self.early_stop,
+            outcome=_OUTCOME,
+        )
+        return state.found
+
+    def _run(self, classifier: Classifier, state: AscentState, run: Any) -> AscentState:
+        """Ascend from one random start, with one loss."""
+        noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], self.eps)
+        start = ball(self.norm).project(state.clean + noise, state.region)
+        state = state._replace(current=start, previous=start)
+        state = self._look(classifier, state, run)
+        zero = tf.zeros_like(state.loss)
+        longest = self.eps if self.norm == "l1" else 2.0 * self.eps
+        state = state._replace(
+            step=tf.fill([tf.shape(start)[0], 1, 1, 1], longest),
+            best=start,
+            best_gradient=state.gradient,
+            best_loss=state.loss,
+            checked_loss=state.loss,
+            rises=zero,
+            halved=tf.zeros_like(state.done),
+        )
+        state = iterate(
+            lambda state, number: self._step(classifier, state, run, number),
+            state,
+            steps=self.steps,
+            early_stop=self.early_stop,
+            outcome=(*_OUTCOME, "best", "best_loss"),
+        )
+        higher = ~state.fooled & (state.best_loss > state.found_loss)
+        return state._replace(
+            found=blend(higher, state.best, state.found),
+            found_loss=tf.where(higher, state.best_loss, state.found_loss),
+        )
+
+    def _step(
+        self, classifier: Classifier, state: AscentState, run: Any, number: Any
+    ) -> AscentState:
+        """Move, look, and adapt the step at checkpoints."""
+        before = state.loss
+        state = self._look(classifier, self._move(state, number), run)
+        better = state.loss > state.best_loss
+        state = state._replace(
+            best=blend(better, state.current, state.best),
+            best_gradient=blend(better, state.gradient, state.best_gradient),
+            best_loss=tf.maximum(state.loss, state.best_loss),
+            rises=state.rises + tf.cast(state.loss > before, tf.float32),
+        )
+        length = tf.gather(tf.constant(checkpoints(self.steps)), number)
+        return tf.cond(length > 0, lambda: self._adapt(state, length), lambda: state)
+
+    def _move(self, state: AscentState, number: Any) -> AscentState:
+        geometry = ball(self.norm)
+        moved = geometry.climb(state.current, state.gradient, state.step, state.region)
+        if self.norm != "l1":  # a corner of the L1 ball is reached on a straight line or not at all
+            momentum = tf.where(number > 0, _MOMENTUM, 0.0)
+            drift = state.current - state.previous
+            moved += momentum * (drift - (moved - state.current))
+            moved = geometry.project(moved, state.region)
+        return state._replace(current=moved, previous=state.current)
+
+    def _look(self, classifier: Classifier, state: AscentState, run: Any) -> AscentState:
+        """Find loss, gradient and verdict at the current point."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(state.current)
+            logits = classifier(state.current)
+        loss, slope = self.loss(logits, state, run)
+        gradient: Any = tape.gradient(logits, state.current, output_gradients=slope)
+        fooled = is_adversarial(logits, state.labels, targeted=self.threat.targeted)
+        if self.early_stop:
+            fooled &= ~state.done
+        found = tf.cond(
+            tf.reduce_any(fooled),
+            lambda: blend(fooled, state.current, state.found),
+            lambda: state.found,
+        )
+        return state._replace(
+            gradient=gradient,
+            loss=loss,
+            found=found,
+            fooled=state.fooled | fooled,
+            done=state.done | fooled if self.early_stop else state.done,
+        )
+
+    def _adapt(self, state: AscentState, length: Any) -> AscentState:
+        """Send images that make no progress back to their best point, with half the step."""
+        stuck = ~state.halved & (state.best_loss <= state.checked_loss)
+        halve = stuck | (state.rises <= self.rho * tf.cast(length, tf.float32))
+        return state._replace(
+            current=blend(halve, state.best, state.current),
+            gradient=blend(halve, state.best_gradient, state.gradient),
+            loss=tf.where(halve, state.best_loss, state.loss),
+            step=tf.where(halve[:, None, None, None], 0.5 * state.step, state.step),
+            halved=halve,
+            checked_loss=state.best_loss,
+            rises=tf.zeros_like(state.rises),
+        )
+
+
+def checkpoints(steps: int) -> list[int]:
+    """Return for each step 0, or at a checkpoint the number of steps since the last one.
+
+    The first interval is 22 % of all steps; each next one is 3 % shorter, down to 6 %.
+    """
+    interval, shortest = max(int(0.22 * steps), 1), max(int(0.06 * steps), 1)
+    shorter = max(int(0.03 * steps), 1)
+    lengths, since = [], 0
+    for _ in range(steps):
+        since += 1
+        lengths.append(since if since == interval else 0)
+        if since == interval:
+            interval, since = max(interval - shorter, shortest), 0
+    return lengths
+
+
+def _begin(
+    images: Images, region: Region, labels: Labels, rivals: Labels, seeds: Seeds
+) -> AscentState:
+    """Return a state whose every field has its shape; a run sets most of them."""
+    no, zero = tf.zeros_like(labels, tf.bool), tf.zeros_like(labels, tf.float32)
+    return AscentState(
+        clean=images,
+        region=region,
+        labels=labels,
+        rivals=rivals,
+        seeds=seeds,
+        current=images,
+        previous=images,
+        gradient=images,
+        loss=zero,
+        step=zero[:, None, None, None],
+        best=images,
+        best_gradient=images,
+        best_loss=zero,
+        checked_loss=zero,
+        rises=zero,
+        halved=no,
+        found=images,
+        found_loss=zero - float("inf"),
+        fooled=no,
+        done=no,
+    )

@@ -1,0 +1,112 @@
+"""On linear classifiers the highest loss inside the ball is known; attacks reach it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.engine import run_attack
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images
+
+SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
+NORMS = ["linf", "l2", "l1"]
+ATTACKS = {
+    "fgsm": {},
+    "bim": {"early_stop": False},
+    "mim": {"early_stop": False},
+    "pgd": {"early_stop": False},
+    "pgd margin": {"early_stop": False, "loss": "margin", "restarts": 2},
+    "pgd dlr": {"early_stop": False, "loss": "dlr", "steps": 60},
+    "apgd_ce": {"early_stop": False},
+    "apgd_dlr": {"early_stop": False},
+    "apgd_t": {"early_stop": False},
+}
+
+
+def highest_gain(classifier, images, labels, eps, norm):
+    """Return max z_k − z_y over the ball, cut at [0, 1], less what it is at the image.
+
+    Linf and L2 are given budgets small enough for the walls not to matter. In L1 a pixel reaches
+    its wall at once, and the best is to fill the steepest pixels one after the other.
+    """
+    weights = classifier.weights.numpy().astype(np.float64)
+    slope = (weights[:, 1 - labels] - weights[:, labels]).T
+    if norm != "l1":
+        return eps * np.linalg.norm(slope, {"linf": 1, "l2": 2}[norm], axis=1)
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    gains = np.zeros(len(images))
+    for row, (own, pixels) in enumerate(zip(slope, flat, strict=True)):
+        left = eps
+        for pixel in np.argsort(-np.abs(own)):
+            room = 1 - pixels[pixel] if own[pixel] > 0 else pixels[pixel]
+            gains[row] += abs(own[pixel]) * min(left, room)
+            left -= min(left, room)
+    return gains
+
+
+def lead(classifier, images, labels):
+    logits = classifier(tf.constant(images)).numpy()
+    rows = np.arange(len(labels))
+    return logits[rows, 1 - labels] - logits[rows, labels]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", ATTACKS)
+def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape):
+    classifier = LinearClassifier(shape, 2)
+    images, labels = grey_images(classifier, 8, spread=0.3)
+    nearest = float(classifier.least_perturbation(images, labels, norm).min())
+    eps = 0.9 * nearest if norm != "l1" else 1.7
+    attack = create("attacks", name.split()[0], eps=eps, norm=norm, **ATTACKS[name])
+    crafted = run_attack(attack, classifier, images, labels, batch_size=3).images
+    gained = lead(classifier, crafted, labels) - lead(classifier, images, labels)
+    best = highest_gain(classifier, images, labels, eps, norm)
+    assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", ATTACKS)
+def test_ties_between_pixels_do_not_cost_any_of_it(name, norm):
+    """Every pixel has one of two slopes, so that most are tied."""
+    classifier = LinearClassifier((6, 5, 2), 2)
+    weights = np.random.default_rng(1).choice([-0.1, 0.05], size=(60, 1)).astype(np.float32)
+    classifier.weights.assign(np.concatenate([weights, -weights], axis=1))
+    classifier.bias.assign([50.0, -50.0])
+    images = np.random.default_rng(2).uniform(0.3, 0.7, (8, 6, 5, 2)).astype(np.float32)
+    labels = np.zeros(8, np.int64)
+    eps = {"linf": 0.2, "l2": 0.8, "l1": 3.3}[norm]
+    attack = create("attacks", name.split()[0], eps=eps, norm=norm, **ATTACKS[name])
+    crafted = run_attack(attack, classifier, images, labels).images
+    judged = audit(classifier, attack, images, labels, crafted, clean=labels)
+    assert not judged.violation.any()
+    gained = lead(classifier, crafted, labels) - lead(classifier, images, labels)
+    best = highest_gain(classifier, images, labels, eps, norm)
+    assert gained == pytest.approx(best, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("step_size", [None, 0.03, 0.06])
+def test_a_random_start_is_never_farther_than_the_steps_can_cross(steps, step_size):
+    """From a start anywhere in the ball two steps of a quarter of it would end short of the top."""
+    classifier = LinearClassifier((6, 5, 2), 2)
+    images, labels = grey_images(classifier, 8)
+    eps = 0.9 * float(classifier.least_perturbation(images, labels, "linf").min())
+    size = step_size and step_size / 0.1 * eps
+    attack = create("attacks", "pgd", eps=eps, steps=steps, step_size=size)
+    crafted = run_attack(attack, classifier, images, labels).images
+    gained = lead(classifier, crafted, labels) - lead(classifier, images, labels)
+    reach = min(eps, steps * (size or eps))
+    best = highest_gain(classifier, images, labels, reach, "linf")
+    assert (gained >= best * (1 - 1e-3)).all()
+
+
+@pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
+def test_auto_pgd_that_fails_returns_its_highest_point_and_not_the_clean_image(name):
+    classifier = LinearClassifier((6, 5, 2), 5)
+    images, labels = grey_images(classifier, 8)
+    eps = 0.5 * float(classifier.least_perturbation(images, labels, "linf").min())
+    crafted = run_attack(create("attacks", name, eps=eps), classifier, images, labels).images
+    assert np.array_equal(clean_predictions(classifier, crafted), labels)
+    assert np.abs(crafted - images).max(axis=(1, 2, 3)) == pytest.approx(eps, rel=1e-4)
