@@ -11,7 +11,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.options import build, record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, ImageShape, Knowledge, Labels, Norm
+from tfrobust.types import Images, Knowledge, Labels, Norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Attack(abc.ABC):
         """
 
 
-def _check_budget(attack: Attack, image_shape: ImageShape) -> None:
+def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:
     height, width, channels = image_shape
     pixels = height * width * channels
     widest = {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels), "l0": float(height * width)}

@@ -12,13 +12,10 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.engine import BATCH_SIZE, predict
+from tfrobust.distances import distances, within_budget
 from tfrobust.errors import ClassifierError
+from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.types import Flags, Images, Labels, PerImage
-
-# x + eps rounds to the nearest float32, up to 6e-8 away; a sum over pixels to a few more.
-_SLACK = 1e-6
-_MEASURED = 1024  # images whose distances are computed at a time, in float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +84,8 @@ def audit(
     measurable = np.where(finite[:, None, None, None], adversarial, images)
     distance = distances(images, measurable)
     in_range = (measurable.min(axis=(1, 2, 3)) >= 0) & (measurable.max(axis=(1, 2, 3)) <= 1)
-    within = _within_budget(attack, distance)
+    norm = attack.threat.norm
+    within = within_budget(distance[norm or "linf"], attack.budget if norm else None)
     violation = ~(finite & in_range & (within | attack.minimum_norm))
     counts = ~violation & within
     predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
@@ -95,24 +93,3 @@ def audit(
     hit = predicted == targets if targets is not None else predicted != labels
     reached = hit & ~violation
     return Audit(prediction, counts & reached, reached, violation, distance)
-
-
-def distances(images: Images, others: Images) -> dict[str, PerImage]:
-    """Return the distance of each image in every norm; see `Audit.distance`."""
-    found: dict[str, list[PerImage]] = {"l0": [], "l1": [], "l2": [], "linf": []}
-    for start in range(0, len(images), _MEASURED):
-        rows = slice(start, start + _MEASURED)
-        change = np.abs(others[rows].astype(np.float64) - images[rows])
-        found["l0"].append((change > 0).any(axis=3).sum(axis=(1, 2)).astype(np.float64))
-        found["l1"].append(change.sum(axis=(1, 2, 3)))
-        found["l2"].append(np.sqrt(np.square(change).sum(axis=(1, 2, 3))))
-        found["linf"].append(change.max(axis=(1, 2, 3)))
-    return {norm: np.concatenate(parts) for norm, parts in found.items()}
-
-
-def _within_budget(attack: Attack, distance: dict[str, PerImage]) -> Flags:
-    norm, budget = attack.threat.norm, attack.budget
-    count = len(distance["linf"])
-    if budget is None or norm is None:
-        return np.ones(count, bool)
-    return distance[norm] <= budget + _SLACK * max(1.0, budget)

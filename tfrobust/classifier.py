@@ -103,42 +103,6 @@ class Wrapped(Classifier):
         return self.inner.trackables()
 
 
-class Counted(Wrapped):
-    """Counts forward passes and gradients, an image each; attacks need not know.
-
-    Args:
-        inner: whose calls are counted.
-        calls: what one call counts for, where the inner classifier makes several.
-    """
-
-    def __init__(self, inner: Classifier, calls: int = 1) -> None:
-        super().__init__(inner)
-        self.calls = calls
-        self.queries = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.gradients = tf.Variable(0, dtype=tf.int64, trainable=False)
-
-    def __call__(self, images: Images) -> Logits:
-        """Return the logits, and count."""
-        self.queries.assign_add(self.calls * tf.shape(images, tf.int64)[0])
-        return self.inner(self._watched(images))
-
-    def reset(self) -> None:
-        """Start again from zero."""
-        self.queries.assign(0)
-        self.gradients.assign(0)
-
-    def _watched(self, images: Images) -> Images:
-        @tf.custom_gradient
-        def identity(images: Images) -> Any:
-            def backward(upstream: Any) -> Any:
-                self.gradients.assign_add(self.calls * tf.shape(upstream, tf.int64)[0])
-                return upstream
-
-            return tf.identity(images), backward
-
-        return identity(images)
-
-
 class KerasClassifier(Classifier):
     """A Keras 3 or `tf_keras` model that maps images in [0, 1] to logits.
 

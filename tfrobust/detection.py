@@ -10,9 +10,10 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from tfrobust import results
 from tfrobust.classifier import Classifier
 from tfrobust.detector import Detector
-from tfrobust.engine import TargetRule, run_attack
+from tfrobust.engine import run_attack
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
+from tfrobust.targets import TargetRule
 from tfrobust.types import PerImage
 from tfrobust.verdicts import Attacked, Plan
 

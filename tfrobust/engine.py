@@ -6,22 +6,23 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier, Counted
+from tfrobust.classifier import Classifier
+from tfrobust.distances import distances, within_budget
+from tfrobust.ensemble import Ensemble
 from tfrobust.errors import PluginError, UsageError, one_line
+from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
-from tfrobust.seen import seen_by
-from tfrobust.types import Images, Labels
-
-TargetRule = Literal["least_likely", "next", "random"]
-BATCH_SIZE = 128
+from tfrobust.seen import Counted, seen_by
+from tfrobust.targets import TargetRule, choose_targets
+from tfrobust.types import Flags, Images, Labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,31 +91,80 @@ def run_attack(
     if attack.threat.targeted:
         aims = choose_targets(targets, classifier, images, labels, seed=seed, batch_size=batch_size)
     goal = labels if aims is None else aims
-    counted, call = _compiled(attack, classifier)
+    job = _Job(classifier, images, goal, seed, batch_size, on_progress)
+    if isinstance(attack, Ensemble):
+        return _run_parts(attack, job)
+    return dataclasses.replace(_run_batches(attack, job), targets=aims)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What an attack is run on, and how."""
+
+    classifier: Classifier
+    images: Images
+    goal: Labels
+    seed: int
+    batch_size: int
+    on_progress: Callable[[int], None] | None
+
+    def rest(self, rows: np.ndarray) -> _Job:
+        """Return the same with only some of the images; those left out count as done."""
+        report = self.on_progress
+        gone = len(self.images) - len(rows)
+        later = (lambda count: report(gone + count)) if report else None
+        return dataclasses.replace(
+            self, images=self.images[rows], goal=self.goal[rows], on_progress=later
+        )
+
+    def right(self, classifier: Classifier, images: Images, labels: Labels) -> Flags:
+        """Return which images a classifier still gets right."""
+        return predict(classifier, images, self.batch_size).argmax(axis=1) == labels
+
+
+def _run_batches(attack: Attack, job: _Job) -> Crafted:
+    """Run one attack on all images of a job, a batch at a time."""
+    counted, call = _compiled(attack, job.classifier)
     counted.reset()
-    crafted = np.empty_like(images)
+    crafted = np.empty_like(job.images)
     began = time.perf_counter()
-    size = max(1, batch_size // counted.calls)  # the calls of one gradient share the memory
-    for start in range(0, len(images), size):
+    size = max(1, job.batch_size // counted.calls)  # the calls of one gradient share the memory
+    for start in range(0, len(job.images), size):
         rows = slice(start, start + size)
-        seeds = content_seeds(seed, images[rows])
-        crafted[rows] = _one_batch(attack, call, images[rows], goal[rows], seeds)
-        if on_progress:
-            on_progress(min(start + size, len(images)))
+        images = job.images[rows]
+        seeds = content_seeds(job.seed, images)
+        crafted[rows] = _one_batch(attack, call, images, job.goal[rows], seeds)
+        if job.on_progress:
+            job.on_progress(min(start + size, len(job.images)))
     return Crafted(
         images=crafted,
-        targets=aims,
+        targets=None,
         gradients=int(counted.gradients.numpy()),
         queries=int(counted.queries.numpy()),
         seconds=time.perf_counter() - began,
     )
 
 
-def predict(classifier: Classifier, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
-    """Return the logits of all images, float32 `(n, classes)`."""
-    call = _forward(classifier)
-    starts = range(0, len(images), batch_size)
-    return np.concatenate([call(images[s : s + batch_size]).numpy() for s in starts])
+def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
+    """Run each part of an ensemble on what is still standing, over all batches."""
+    began = time.perf_counter()
+    seen, calls = seen_by(attack, job.classifier)
+    crafted, gradients, queries = job.images.copy(), 0, calls * len(job.images)
+    standing = np.flatnonzero(job.right(seen, job.images, job.goal))
+    for part in attack.parts():
+        if not len(standing):
+            break
+        rest = job.rest(standing)
+        tried = _run_batches(part, rest)
+        distance = distances(rest.images, tried.images)[attack.threat.norm or "linf"]
+        fell = ~job.right(seen, tried.images, rest.goal) & within_budget(distance, attack.budget)
+        crafted[standing[fell]] = tried.images[fell]
+        gradients += tried.gradients
+        queries += tried.queries + calls * len(standing)
+        standing = standing[~fell]
+    if job.on_progress:
+        job.on_progress(len(job.images))
+    return Crafted(crafted, None, gradients, queries, time.perf_counter() - began)
 
 
 @functools.lru_cache(maxsize=16)
@@ -133,12 +183,6 @@ def _compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable
         tf.TensorSpec((None, 2), tf.int32),
     ]
     return counted, tf.function(call, input_signature=signature)
-
-
-@functools.lru_cache(maxsize=16)
-def _forward(classifier: Classifier) -> Callable[..., Any]:
-    spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
-    return tf.function(classifier.__call__, input_signature=[spec])
 
 
 def _one_batch(attack: Attack, call: Any, images: Any, labels: Any, seeds: Any) -> np.ndarray:
@@ -177,59 +221,3 @@ def _check_attack(attack: Attack, classifier: Classifier) -> None:
             f"({one_line(error)}); declare tuples instead of lists and dicts"
         ) from error
     attack.check(classifier)
-
-
-def choose_targets(
-    targets: Labels | TargetRule,
-    classifier: Classifier,
-    images: Images,
-    labels: Labels,
-    *,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-) -> Labels:
-    """Return the class each image of a targeted attack must reach, int64 `(n,)`.
-
-    Args:
-        targets: the classes themselves, or the rule: see `run_attack`.
-        classifier: asked for its `least_likely` classes.
-        images: float32 `(n, height, width, channels)`.
-        labels: int64 `(n,)`, never chosen.
-        seed: for the rule `random`.
-        batch_size: images at a time.
-
-    Raises:
-        UsageError: no targets, an unknown rule, classes out of range, or a true class as target.
-    """
-    classes = classifier.num_classes
-    if targets is None:
-        raise UsageError(
-            "targets: a targeted attack needs the classes to reach, or a rule: least_likely, next "
-            "or random; received: none"
-        )
-    if not isinstance(targets, str):
-        return _given_targets(np.asarray(targets, np.int64), labels, classes)
-    if targets == "least_likely":
-        logits = predict(classifier, images, batch_size)
-        logits[np.arange(len(labels)), labels] = np.inf
-        return logits.argmin(axis=1).astype(np.int64)
-    if targets == "next":
-        return (labels + 1) % classes
-    if targets == "random":
-        step = np.random.default_rng(seed).integers(1, classes, size=len(labels))
-        return (labels + step) % classes
-    raise UsageError(f"target: expected least_likely, next or random; received: {targets!r}")
-
-
-def _given_targets(targets: Labels, labels: Labels, classes: int) -> Labels:
-    if targets.shape != labels.shape or targets.min() < 0 or targets.max() >= classes:
-        raise UsageError(
-            f"targets: expected {labels.shape} classes from 0 to {classes - 1}; "
-            f"received: {targets.shape} from {targets.min()} to {targets.max()}"
-        )
-    if np.any(targets == labels):
-        raise UsageError(
-            f"targets: image {int(np.argmax(targets == labels))} has its true class as target; "
-            "a targeted attack needs another one"
-        )
-    return targets

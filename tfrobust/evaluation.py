@@ -13,11 +13,13 @@ from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.detection import judge_detectors
 from tfrobust.detector import Detector
-from tfrobust.engine import BATCH_SIZE, Crafted, TargetRule, run_attack
+from tfrobust.engine import Crafted, run_attack
 from tfrobust.errors import UsageError
+from tfrobust.inference import BATCH_SIZE
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
+from tfrobust.targets import TargetRule
 from tfrobust.verdicts import (
     Attacked,
     Plan,

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.attack import Attack
-from tfrobust.engine import Crafted, predict
+from tfrobust.engine import Crafted
 from tfrobust.errors import StoreError
 from tfrobust.files import PARTIAL, read_arrays, write_arrays
+from tfrobust.inference import predict
 from tfrobust.registry import signature
 from tfrobust.verdicts import Plan, Subject
 

@@ -1,4 +1,4 @@
-"""The classifier as an attack sees it: averaged where it is random, smoothed where it has steps."""
+"""The classifier as an attack sees it: counted, averaged if random, smoothed if it has steps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,42 @@ from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.errors import UsageError
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
+
+
+class Counted(Wrapped):
+    """Counts forward passes and gradients, an image each; attacks need not know.
+
+    Args:
+        inner: whose calls are counted.
+        calls: what one call counts for, where the inner classifier makes several.
+    """
+
+    def __init__(self, inner: Classifier, calls: int = 1) -> None:
+        super().__init__(inner)
+        self.calls = calls
+        self.queries = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.gradients = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the logits, and count."""
+        self.queries.assign_add(self.calls * tf.shape(images, tf.int64)[0])
+        return self.inner(self._watched(images))
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        self.queries.assign(0)
+        self.gradients.assign(0)
+
+    def _watched(self, images: Images) -> Images:
+        @tf.custom_gradient
+        def identity(images: Images) -> Any:
+            def backward(upstream: Any) -> Any:
+                self.gradients.assign_add(self.calls * tf.shape(upstream, tf.int64)[0])
+                return upstream
+
+            return tf.identity(images), backward
+
+        return identity(images)
 
 
 class Expected(Wrapped):

@@ -13,8 +13,10 @@ from tfrobust import metrics, results
 from tfrobust.attack import Attack
 from tfrobust.audit import Audit, audit
 from tfrobust.classifier import Classifier
-from tfrobust.engine import BATCH_SIZE, Crafted, TargetRule
+from tfrobust.engine import Crafted
+from tfrobust.inference import BATCH_SIZE
 from tfrobust.registry import signature
+from tfrobust.targets import TargetRule
 from tfrobust.types import Flags, Images, Labels
 
 Progress = Callable[[str, int, int], None]  # what, images done, images in all

@@ -5,7 +5,8 @@ import pytest
 
 from support import Brightness
 from tfrobust.attack import Attack, Threat
-from tfrobust.audit import audit, clean_predictions, distances
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.distances import distances
 from tfrobust.errors import ClassifierError
 from tfrobust.options import option, plugin
 

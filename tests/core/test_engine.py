@@ -10,8 +10,9 @@ from support import small_classifier
 from tfrobust.attack import Attack, Threat
 from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import predict, run_attack
+from tfrobust.engine import run_attack
 from tfrobust.errors import PluginError, UsageError
+from tfrobust.inference import predict
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images

@@ -46,8 +46,62 @@ class ConvexBall(Ball, Protocol):
     def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
         """Return perturbations drawn uniformly from the ball."""
 
+    def cross(self, images: Images, normal: Images, gap: PerImage) -> Images:
+        """Return the nearest images in [0, 1] on the other side of a hyperplane.
+
+        argmin ‖x′ − x‖ over x′ in [0, 1] with ⟨normal, x′ − x⟩ = gap, which may be negative; where
+        [0, 1] ends before, the point of it that comes closest.
+        """
+
 
 def radii(clean: Images, eps: Any) -> Any:
     """Return a radius an image, `(batch, 1, 1, 1)`, of one number or one an image."""
     radii = tf.broadcast_to(tf.convert_to_tensor(eps, tf.float32), tf.shape(clean)[:1])
     return radii[:, None, None, None]
+
+
+def way_and_room(images: Images, normal: Images, gap: PerImage) -> tuple[Any, Images, Images]:
+    """Return how far ⟨normal, x⟩ must rise, which way each pixel moves for it, and how far it can.
+
+    Args:
+        images: `(batch, height, width, channels)`.
+        normal: likewise.
+        gap: `(batch,)`: the rise wanted; where negative, a fall.
+
+    Returns:
+        |gap| `(batch, 1, 1, 1)`; −1, 0 or 1 a pixel; and the distance to its wall.
+    """
+    gap = gap[:, None, None, None]
+    way = tf.sign(gap) * tf.sign(normal)
+    return tf.abs(gap), way, 0.5 + way * (0.5 - images)
+
+
+def time_to_rise(speed: Images, hit: Images, gap: Any) -> Any:
+    """Solve Σ speed · min(t, hit) = gap for the time t, by Newton's method.
+
+    The sum is concave and grows, so that Newton from the left stays on the left, and ends after
+    as many steps as there are kinks to pass.
+
+    Args:
+        speed: by how much each pixel raises the sum in a unit of time, `(batch, ...)`, ≥ 0.
+        hit: when it reaches its wall.
+        gap: `(batch, 1, 1, 1)`, ≥ 0.
+
+    Returns:
+        `(batch, 1, 1, 1)`; where the sum cannot reach the gap, when the last pixel hits its wall.
+    """
+
+    def body(number: Any, time: Any, _: Any) -> Any:
+        risen = tf.reduce_sum(speed * tf.minimum(time, hit), PIXELS, keepdims=True)
+        rate = tf.reduce_sum(speed * tf.cast(time < hit, speed.dtype), PIXELS, keepdims=True)
+        missing = gap - risen
+        moves = (missing > 1e-6 * gap) & (rate > 0)
+        step = tf.where(moves, missing / tf.maximum(rate, TINY), 0.0)
+        return number + 1, time + step, tf.reduce_any(moves)
+
+    return tf.while_loop(
+        lambda number, _, moves: moves & (number < 50),
+        body,
+        (0, tf.zeros_like(gap), tf.constant(True)),
+        parallel_iterations=1,
+    )[1]

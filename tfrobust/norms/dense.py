@@ -7,7 +7,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust import random
-from tfrobust.norms.contract import PIXELS, RADIUS, TINY, Region, radii
+from tfrobust.norms.contract import (
+    PIXELS,
+    RADIUS,
+    TINY,
+    Region,
+    radii,
+    time_to_rise,
+    way_and_room,
+)
 from tfrobust.types import Images, PerImage, Seeds
 
 
@@ -42,6 +50,12 @@ class Linf:
     def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
         """Draw every pixel uniformly from [−eps, eps)."""
         return random.uniform(seeds, shape, -1.0, 1.0) * eps
+
+    def cross(self, images: Images, normal: Images, gap: PerImage) -> Images:
+        """Move all pixels at one speed, each until its wall."""
+        gap, way, room = way_and_room(images, normal, gap)
+        time = time_to_rise(tf.abs(normal), room, gap)
+        return tf.clip_by_value(images + way * tf.minimum(time, room), 0.0, 1.0)
 
 
 class L2:
@@ -89,6 +103,13 @@ class L2:
         radius = random.uniform(random.fold(seeds, RADIUS), (1, 1, 1))
         dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
         return eps * radius ** (1.0 / dimensions) * self.steepest(direction)
+
+    def cross(self, images: Images, normal: Images, gap: PerImage) -> Images:
+        """Move each pixel at the speed of its share in the normal, until its wall."""
+        gap, way, room = way_and_room(images, normal, gap)
+        speed = tf.abs(normal)
+        time = time_to_rise(tf.square(normal), tf.math.divide_no_nan(room, speed), gap)
+        return tf.clip_by_value(images + way * tf.minimum(time * speed, room), 0.0, 1.0)
 
 
 def _length(perturbation: Images) -> Any:

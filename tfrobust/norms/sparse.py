@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust import random
-from tfrobust.norms.contract import PIXELS, RADIUS, TINY, Region, radii
+from tfrobust.norms.contract import PIXELS, RADIUS, TINY, Region, radii, way_and_room
 from tfrobust.types import Images, PerImage, Seeds
 
 _ROUNDING = 2e-6  # of a float32 sum over some thousand pixels
@@ -68,19 +68,8 @@ class L1:
         """Return argmax ⟨gradient, x⟩ over the region: fill the steepest pixels to their walls."""
         centre, radius = region
         room = tf.where(gradient > 0, 1.0 - centre, centre)
-        slope = tf.abs(gradient)
-        flat = tf.reshape(slope, (tf.shape(slope)[0], tf.reduce_prod(tf.shape(slope)[1:])))
-        falling, order = tf.nn.top_k(flat, tf.shape(flat)[1])
-        filled = tf.cumsum(tf.gather(tf.reshape(room, tf.shape(flat)), order, batch_dims=1), axis=1)
-        fits = tf.math.count_nonzero(filled < radius[:, :, 0, 0], 1, dtype=tf.int32)
-        last = tf.gather(falling, tf.minimum(fits, tf.shape(flat)[1] - 1), batch_dims=1)
-        last = tf.maximum(last, 0.0)[:, None, None, None]
-        full = room * tf.cast(slope > last, room.dtype)
-        tied = room * tf.cast((slope == last) & (slope > 0), room.dtype)
-        left = tf.maximum(radius - tf.reduce_sum(full, PIXELS, keepdims=True), 0.0)
-        wanted = tf.reduce_sum(tied, PIXELS, keepdims=True)
-        part = tf.minimum(1.0, tf.math.divide_no_nan(left, wanted))
-        return centre + tf.sign(gradient) * (full + part * tied)
+        share = _fill_steepest(tf.abs(gradient), room, radius)
+        return centre + tf.sign(gradient) * share * room
 
     def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
         """Draw signed exponentials over their sum, one of which belongs to no pixel."""
@@ -88,6 +77,13 @@ class L1:
         rest = -tf.math.log1p(-random.uniform(random.fold(seeds, RADIUS), (1, 1, 1)))
         sign = tf.sign(random.uniform(random.fold(seeds, -RADIUS), shape, -1.0, 1.0))
         return eps * sign * size / (tf.reduce_sum(size, PIXELS, keepdims=True) + rest)
+
+    def cross(self, images: Images, normal: Images, gap: PerImage) -> Images:
+        """Move the pixels that raise the sum most to their walls, one after the other."""
+        gap, way, room = way_and_room(images, normal, gap)
+        steep = tf.abs(normal)
+        share = _fill_steepest(steep, steep * room, gap)
+        return tf.clip_by_value(images + way * share * room, 0.0, 1.0)
 
 
 class L0:
@@ -112,6 +108,30 @@ class L0:
         rank = tf.reshape(tf.argsort(order), tf.shape(size))
         keep = tf.cast(rank, tf.float32)[..., None] < radius
         return tf.where(keep, inside, centre)
+
+
+def _fill_steepest(slope: Images, takes: Images, amount: Any) -> Images:
+    """Deal out an amount to the pixels of the largest slope, as much as each takes.
+
+    Args:
+        slope: `(batch, height, width, channels)`, ≥ 0; a pixel of slope 0 gets nothing.
+        takes: how much each pixel takes, likewise.
+        amount: `(batch, 1, 1, 1)`.
+
+    Returns:
+        The share of what it takes that each pixel gets, from 0 to 1; equal slopes get equal shares.
+    """
+    flat = tf.reshape(slope, (tf.shape(slope)[0], tf.reduce_prod(tf.shape(slope)[1:])))
+    falling, order = tf.nn.top_k(flat, tf.shape(flat)[1])
+    taken = tf.cumsum(tf.gather(tf.reshape(takes, tf.shape(flat)), order, batch_dims=1), axis=1)
+    full = tf.math.count_nonzero(taken < amount[:, :, 0, 0], 1, dtype=tf.int32)
+    last = tf.gather(falling, tf.minimum(full, tf.shape(flat)[1] - 1), batch_dims=1)
+    last = last[:, None, None, None]
+    above = tf.cast(slope > last, slope.dtype)
+    tied = tf.cast((slope == last) & (slope > 0), slope.dtype)
+    left = tf.maximum(amount - tf.reduce_sum(above * takes, PIXELS, keepdims=True), 0.0)
+    wanted = tf.reduce_sum(tied * takes, PIXELS, keepdims=True)
+    return above + tied * tf.minimum(1.0, tf.math.divide_no_nan(left, wanted))
 
 
 def _soft_threshold(size: Images, room: Images, radius: Any) -> Any:

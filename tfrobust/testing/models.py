@@ -13,7 +13,7 @@ from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.detector import Detector
-from tfrobust.engine import predict
+from tfrobust.inference import predict
 from tfrobust.model import ModelBuilder
 from tfrobust.registry import create
 from tfrobust.scenario import arrays

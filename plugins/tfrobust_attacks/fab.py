@@ -1,0 +1,212 @@
+"""The fast adaptive boundary attack: project onto the linearised boundary, lean towards the image.
+
+x ← clip((1 − α)(x + η δ) + α (x₀ + η δ₀)), where δ and δ₀ lead from the iterate x and from the
+clean image x₀ to the boundary as it looks from x, and α ≤ α_max grows with the iterate's distance
+from it. A point that is adversarial is pulled back towards x₀ by the factor β, and the search goes
+on.
+
+Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack"
+(2020); the targeted variant, `fab_t`, is that of AutoAttack. Threat: white-box, minimum norm; Linf,
+L2 or L1.
+Departures: the untargeted `fab` looks at the `target_classes` most likely other classes, not at
+all. Random starts lie in a ball of the best distance so far, which for an image that has none is
+the whole of [0, 1]; AutoAttack takes its budget there.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import class_gradients, clearly_adversarial, is_adversarial, margin
+from tfrobust.norms import ball
+from tfrobust.options import option, plugin
+from tfrobust.random import fold, image_seeds
+from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
+from tfrobust_attacks.apgd import likely_rivals
+
+_FINAL_STEPS = 3  # of the search on the line to the image, as in the paper
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    rivals: Labels  # (batch, target_classes)
+    seeds: Seeds
+    current: Images
+    best: Images
+    distance: PerImage  # of `best`; infinite until there is one
+    done: Flags
+
+
+@plugin
+class _Boundary(Attack):
+    """What the two variants share; they differ in the boundary they project onto."""
+
+    minimum_norm = True
+
+    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    norm: Literal["linf", "l2", "l1"] = option("to minimise", default="linf")
+    steps: int = option("N_iter: steps a run", default=100, ge=1)
+    restarts: int = option(
+        "runs for each image and target; the first starts at it", default=1, ge=1
+    )
+    target_classes: int = option("how many other classes to look at", default=9, ge=1)
+    alpha_max: float = option("α_max: largest lean towards the image", default=0.1, ge=0, le=1)
+    eta: float = option("η: factor on every projection, to get across", default=1.05, ge=1)
+    beta: float = option("β: share of the way from the image that stays", default=0.9, gt=0, lt=1)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    early_stop: bool = option("leave an image alone once it is within eps", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, minimum norm."""
+        return Threat("white-box", self.norm)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where none was found. See `Attack`."""
+        logits = classifier(images)
+        wrong = is_adversarial(logits, labels, targeted=False)
+        state = _State(
+            clean=images,
+            labels=labels,
+            rivals=likely_rivals(logits, labels, self.target_classes),
+            seeds=image_seeds(seed, tf.shape(images)[0]),
+            current=images,
+            best=images,
+            distance=tf.where(wrong, 0.0, tf.fill(tf.shape(labels), float("inf"))),
+            done=wrong,
+        )
+        state = iterate(
+            lambda state, number: self._run(classifier, state, number),
+            state,
+            steps=self.restarts * self._targets(state),
+        )
+        return _shorten(classifier, state)
+
+    @abc.abstractmethod
+    def _targets(self, state: _State) -> int:
+        """Return how many targets each restart goes through."""
+
+    @abc.abstractmethod
+    def _boundary(self, classifier: Classifier, state: _State, run: Any) -> tuple[Images, PerImage]:
+        """Return the linearised boundary at the current point: its normal, and how far to rise."""
+
+    def _run(self, classifier: Classifier, state: _State, run: Any) -> _State:
+        """Search from one start, towards one target or all."""
+        return iterate(
+            lambda state, _: self._step(classifier, state, run),
+            state._replace(current=self._start(state, run // self._targets(state))),
+            steps=self.steps,
+            outcome=("best", "distance"),
+        )
+
+    def _start(self, state: _State, restart: Any) -> Images:
+        """Return the image itself, and at later restarts a point half as far as the best one."""
+        geometry = ball(self.norm)
+        known = tf.math.is_finite(state.distance)
+        reach = 0.5 * tf.where(known, state.distance, 1.0)[:, None, None, None]
+
+        def draw() -> Images:
+            noise = geometry.draw(fold(state.seeds, restart), tf.shape(state.clean)[1:], 1.0)
+            return tf.clip_by_value(state.clean + reach * noise, 0.0, 1.0)
+
+        return tf.cond(restart > 0, draw, lambda: state.clean)
+
+    def _step(self, classifier: Classifier, state: _State, run: Any) -> _State:
+        """Move towards the boundary; keep what lies beyond it and fall back from there."""
+        geometry = ball(self.norm)
+        normal, gap = self._boundary(classifier, state, run)
+        away = state.current - state.clean
+        own = geometry.cross(state.current, normal, gap)
+        rest = gap + tf.reduce_sum(normal * away, (1, 2, 3))
+        cleans = geometry.cross(state.clean, normal, rest)
+        far = geometry.distance(own, state.current)
+        near = geometry.distance(cleans, state.clean)
+        lean = tf.minimum(far / tf.maximum(far + near, 1e-8), self.alpha_max)[:, None, None, None]
+        ahead = state.current + self.eta * (own - state.current)
+        beside = state.clean + self.eta * (cleans - state.clean)
+        moved = tf.clip_by_value(ahead + lean * (beside - ahead), 0.0, 1.0)
+        return self._keep(classifier, state._replace(current=moved))
+
+    def _keep(self, classifier: Classifier, state: _State) -> _State:
+        """Remember the current point where it is adversarial and nearer than any before."""
+        fooled = clearly_adversarial(classifier(state.current), state.labels, targeted=False)
+        distance = ball(self.norm).distance(state.current, state.clean)
+        nearer = fooled & (distance < state.distance)
+        back = state.clean + self.beta * (state.current - state.clean)
+        distance = tf.where(nearer, distance, state.distance)
+        within = distance <= self.eps if self.early_stop and self.eps is not None else state.done
+        return state._replace(
+            current=blend(fooled, back, state.current),
+            best=blend(nearer, state.current, state.best),
+            distance=distance,
+            done=state.done | within,
+        )
+
+
+@plugin
+class FastAdaptiveBoundary(_Boundary):
+    """Towards the nearest of the linearised boundaries."""
+
+    def _targets(self, state: _State) -> int:
+        return 1
+
+    def _boundary(self, classifier: Classifier, state: _State, run: Any) -> tuple[Images, PerImage]:
+        classes, count = classifier.num_classes, state.rivals.shape[1]
+        own = tf.one_hot(state.labels, classes)
+        slopes = [tf.one_hot(state.rivals[:, k], classes) - own for k in range(count)]
+        logits, normals = class_gradients(classifier, state.current, lambda _: slopes)
+        gaps = [-tf.reduce_sum(slope * logits, axis=1) for slope in slopes]
+        dual = ball(self.norm).dual
+        reach = [
+            tf.abs(gap) / tf.maximum(dual(normal), 1e-30)
+            for gap, normal in zip(gaps, tf.unstack(normals), strict=True)
+        ]
+        nearest = tf.argmin(tf.stack(reach), axis=0, output_type=tf.int32)
+        pick = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
+        return tf.gather_nd(normals, pick), tf.gather_nd(tf.stack(gaps), pick)
+
+
+@plugin
+class FastAdaptiveBoundaryTargeted(_Boundary):
+    """Towards the boundary with one class after the other."""
+
+    def _targets(self, state: _State) -> int:
+        return int(state.rivals.shape[1])
+
+    def _boundary(self, classifier: Classifier, state: _State, run: Any) -> tuple[Images, PerImage]:
+        classes = classifier.num_classes
+        target = tf.gather(state.rivals, run % self._targets(state), axis=1)
+        slope = tf.one_hot(target, classes) - tf.one_hot(state.labels, classes)
+        logits, normals = class_gradients(classifier, state.current, lambda _: [slope])
+        return normals[0], -tf.reduce_sum(slope * logits, axis=1)
+
+
+def _shorten(classifier: Classifier, state: _State) -> Images:
+    """Move the best points towards their images as far as they stay adversarial: regula falsi."""
+    way = state.best - state.clean
+    low, high = tf.zeros_like(state.distance), tf.ones_like(state.distance)
+
+    def look(share: PerImage) -> tuple[PerImage, Flags]:
+        logits = classifier(state.clean + share[:, None, None, None] * way)
+        return margin(logits, state.labels), clearly_adversarial(
+            logits, state.labels, targeted=False
+        )
+
+    (below, _), (above, _) = look(low), look(high)
+    for _ in range(_FINAL_STEPS):
+        share = tf.clip_by_value(
+            high - above * tf.math.divide_no_nan(high - low, above - below), low, high
+        )
+        value, fooled = look(share)
+        low, below = tf.where(fooled, low, share), tf.where(fooled, below, value)
+        high, above = tf.where(fooled, share, high), tf.where(fooled, value, above)
+    return state.clean + high[:, None, None, None] * way

@@ -1,0 +1,31 @@
+"""How far images lie apart, in every norm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrobust.types import Flags, Images, PerImage
+
+# x + eps rounds to the nearest float32, up to 6e-8 away; a sum over pixels to a few more.
+_SLACK = 1e-6
+_MEASURED = 1024  # images whose distances are computed at a time, in float64
+
+
+def distances(images: Images, others: Images) -> dict[str, PerImage]:
+    """Return the distance of each image in every norm; see `Audit.distance`."""
+    found: dict[str, list[PerImage]] = {"l0": [], "l1": [], "l2": [], "linf": []}
+    for start in range(0, len(images), _MEASURED):
+        rows = slice(start, start + _MEASURED)
+        change = np.abs(others[rows].astype(np.float64) - images[rows])
+        found["l0"].append((change > 0).any(axis=3).sum(axis=(1, 2)).astype(np.float64))
+        found["l1"].append(change.sum(axis=(1, 2, 3)))
+        found["l2"].append(np.sqrt(np.square(change).sum(axis=(1, 2, 3))))
+        found["linf"].append(change.max(axis=(1, 2, 3)))
+    return {norm: np.concatenate(parts) for norm, parts in found.items()}
+
+
+def within_budget(distance: PerImage, budget: float | None) -> Flags:
+    """Return which distances keep to a budget, but for rounding; all of them where it is `None`."""
+    if budget is None:
+        return np.ones(len(distance), bool)
+    return distance <= budget + _SLACK * max(1.0, budget)

@@ -1,0 +1,70 @@
+"""Which classes targeted attacks must reach."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.inference import BATCH_SIZE, predict
+from tfrobust.types import Images, Labels
+
+TargetRule = Literal["least_likely", "next", "random"]
+
+
+def choose_targets(
+    targets: Labels | TargetRule,
+    classifier: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> Labels:
+    """Return the class each image of a targeted attack must reach, int64 `(n,)`.
+
+    Args:
+        targets: the classes themselves, or the rule: see `run_attack`.
+        classifier: asked for its `least_likely` classes.
+        images: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`, never chosen.
+        seed: for the rule `random`.
+        batch_size: images at a time.
+
+    Raises:
+        UsageError: no targets, an unknown rule, classes out of range, or a true class as target.
+    """
+    classes = classifier.num_classes
+    if targets is None:
+        raise UsageError(
+            "targets: a targeted attack needs the classes to reach, or a rule: least_likely, next "
+            "or random; received: none"
+        )
+    if not isinstance(targets, str):
+        return _given_targets(np.asarray(targets, np.int64), labels, classes)
+    if targets == "least_likely":
+        logits = predict(classifier, images, batch_size)
+        logits[np.arange(len(labels)), labels] = np.inf
+        return logits.argmin(axis=1).astype(np.int64)
+    if targets == "next":
+        return (labels + 1) % classes
+    if targets == "random":
+        step = np.random.default_rng(seed).integers(1, classes, size=len(labels))
+        return (labels + step) % classes
+    raise UsageError(f"target: expected least_likely, next or random; received: {targets!r}")
+
+
+def _given_targets(targets: Labels, labels: Labels, classes: int) -> Labels:
+    if targets.shape != labels.shape or targets.min() < 0 or targets.max() >= classes:
+        raise UsageError(
+            f"targets: expected {labels.shape} classes from 0 to {classes - 1}; "
+            f"received: {targets.shape} from {targets.min()} to {targets.max()}"
+        )
+    if np.any(targets == labels):
+        raise UsageError(
+            f"targets: image {int(np.argmax(targets == labels))} has its true class as target; "
+            "a targeted attack needs another one"
+        )
+    return targets
