@@ -17,6 +17,7 @@ from tfrobust.distances import distances, within_budget
 from tfrobust.ensemble import Ensemble
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.inference import BATCH_SIZE, predict
+from tfrobust.learning import Learned, LearningAttack, learned
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
@@ -86,6 +87,8 @@ def run_attack(
     if batch_size < 1:
         raise UsageError(f"batch_size: expected 1 or more; received: {batch_size}")
     check_images(images, labels, classifier.num_classes)
+    if isinstance(attack, LearningAttack):
+        attack = learned(attack, classifier, images, labels, seed=seed)
     _check_attack(attack, classifier)
     aims = None
     if attack.threat.targeted:
@@ -136,11 +139,12 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
         crafted[rows] = _one_batch(attack, call, images, job.goal[rows], seeds)
         if job.on_progress:
             job.on_progress(min(start + size, len(job.images)))
+    before = attack if isinstance(attack, Learned) else None
     return Crafted(
         images=crafted,
         targets=None,
-        gradients=int(counted.gradients.numpy()),
-        queries=int(counted.queries.numpy()),
+        gradients=int(counted.gradients.numpy()) + (before.gradients if before else 0),
+        queries=int(counted.queries.numpy()) + (before.queries if before else 0),
         seconds=time.perf_counter() - began,
     )
 

@@ -16,6 +16,7 @@ from tfrobust.detector import Detector
 from tfrobust.engine import Crafted, run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE
+from tfrobust.learning import LearningAttack, learned
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
@@ -57,6 +58,7 @@ def evaluate(
     split: str = "test",
     limit: int | None = None,
     crafted_on: tuple[str, Classifier] | None = None,
+    baselines: Sequence[Attack] = (),
     detectors: Sequence[Detector] = (),
     targets: TargetRule = "least_likely",
     seed: int = 0,
@@ -74,6 +76,8 @@ def evaluate(
         split: of the scenario.
         limit: only the first so many images.
         crafted_on: name and classifier that the attacks see instead (transfer).
+        baselines: noise to show beside the attacks; part of no worst case. See
+            `tfrobust.suites.baselines`.
         detectors: fitted on the training split and judged on the images attacked here.
         targets: the rule that picks classes for targeted attacks.
         seed: decides everything random.
@@ -101,7 +105,7 @@ def evaluate(
         check_fits(classifier, scenario, name)
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
-    plan = Plan(images, labels, crafted_on, targets, seed, batch_size, keep, progress)
+    plan = Plan(images, labels, crafted_on, targets, seed, batch_size, keep, progress, scenario)
     where = _scenario_record(scenario, split, plan)
     chosen = plan.examples
     outcomes = {"label": labels, "example_index": chosen, "example_images": images[chosen]}
@@ -111,6 +115,8 @@ def evaluate(
         subject = Subject(name, classifier, clean)
         attacked = attack_all(plan, subject, attacks, partial)
         evaluation = summarize(plan, subject, where, attacked)
+        noise = attack_all(plan, subject, baselines, partial)
+        evaluation.baselines = [each.result for each in noise]
         if detectors:
             evaluation.detectors = judge_detectors(detectors, attacked, plan, scenario, classifier)
         found.append(evaluation)
@@ -128,7 +134,7 @@ def attack_all(
     attacked = []
     for attack in attacks:
         key = _without_budget(attack)
-        crafted = made.get(key) or _craft(plan, subject, attack, partial)
+        crafted = made.get(key) or _craft(plan, subject, key, partial)
         if attack.minimum_norm:
             made[key] = crafted
         attacked.append(judge(plan, subject, attack, crafted))
@@ -138,19 +144,29 @@ def attack_all(
 def _craft(plan: Plan, subject: Subject, attack: Attack, partial: Partial | None) -> Crafted:
     if partial and (kept := partial.load(plan, subject, attack)):
         return kept
+    attacked = plan.crafted_on[1] if plan.crafted_on else subject.classifier
     crafted = run_attack(
-        attack,
-        plan.crafted_on[1] if plan.crafted_on else subject.classifier,
+        _ready(attack, attacked, plan),
+        attacked,
         plan.images,
         plan.labels,
         targets=plan.targets,
         seed=plan.seed,
         batch_size=plan.batch_size,
-        on_progress=_reporter(plan, _title(subject, attack)),
+        on_progress=_reporter(plan, _title(subject, attack), len(plan.images)),
     )
     if partial:
         partial.save(plan, subject, attack, crafted)
     return crafted
+
+
+def _ready(attack: Attack, classifier: Classifier, plan: Plan) -> Attack:
+    """Let an attack that learns do so, on training images; return any other as it is."""
+    if not isinstance(attack, LearningAttack) or plan.scenario is None:
+        return attack
+    images, labels = arrays(plan.scenario, "train", getattr(attack, "training_images", None))
+    report = _reporter(plan, f"{name_of(attack)} learns", len(images))
+    return learned(attack, classifier, images, labels, seed=plan.seed, on_progress=report)
 
 
 def _title(subject: Subject, attack: Attack) -> str:
@@ -158,10 +174,10 @@ def _title(subject: Subject, attack: Attack) -> str:
     return f"{subject.name} · {name_of(attack)}{budget}"
 
 
-def _reporter(plan: Plan, what: str) -> Callable[[int], None] | None:
+def _reporter(plan: Plan, what: str, total: int) -> Callable[[int], None] | None:
     if plan.progress is None:
         return None
-    report, total = plan.progress, len(plan.images)
+    report = plan.progress
     report(what, 0, total)
     return lambda done: report(what, done, total)
 

@@ -102,6 +102,7 @@ class Evaluation(pydantic.BaseModel):
     attacks: list[AttackResult]
     worst_case: Proportion
     worst_case_by_budget: list[BudgetedWorstCase] = []
+    baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []
 
 

@@ -16,6 +16,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.engine import Crafted
 from tfrobust.inference import BATCH_SIZE
 from tfrobust.registry import signature
+from tfrobust.scenario import Scenario
 from tfrobust.targets import TargetRule
 from tfrobust.types import Flags, Images, Labels
 
@@ -35,6 +36,7 @@ class Plan:
         batch_size: images at a time.
         keep_images: keep all that every attack makes, for a detector or a file.
         progress: told how far an attack is.
+        scenario: where the images come from, for attacks that learn from its training split.
     """
 
     images: Images
@@ -45,6 +47,7 @@ class Plan:
     batch_size: int = BATCH_SIZE
     keep_images: bool = False
     progress: Progress | None = None
+    scenario: Scenario | None = None
 
     @functools.cached_property
     def examples(self) -> np.ndarray:
@@ -113,7 +116,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),
         distance={
             norm: results.Spread(**metrics.summary(judged.distance[norm][judged.success]))
-            for norm in ("l0", "l2", "linf")
+            for norm in ("l0", "l1", "l2", "linf")
         },
         gradients_per_image=crafted.gradients / count,
         queries_per_image=crafted.queries / count,
@@ -200,7 +203,7 @@ def outcome_rows(number: int, clean: Labels, attacked: Sequence[Attacked]) -> di
         "success": _rows([a.success for a in audits], len(clean), np.bool_),
         "reached": _rows([a.reached for a in audits], len(clean), np.bool_),
     }
-    for norm in ("l0", "l2", "linf"):
+    for norm in ("l0", "l1", "l2", "linf"):
         table[norm] = _rows([a.distance[norm] for a in audits], len(clean), np.float32)
     for k, each in enumerate(attacked):
         table[f"example_a{k}"] = each.examples

@@ -37,6 +37,13 @@ class TargetRule(enum.Enum):
     RANDOM = "random"
 
 
+class Suite(enum.Enum):
+    """The lists of attacks that have a name; see `tfrobust.suites`."""
+
+    FAST = "fast"
+    STANDARD = "standard"
+
+
 _CLASSIFIER = "A name in saved_models/, a SavedModel folder, or a .keras file."
 Classifier = Annotated[str, typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
@@ -118,9 +125,9 @@ class Parameters:
         """Return the options of every plugin by its name."""
         return self._options
 
-    def build(self, kind: str, name: str, **more: Any) -> Any:
-        """Build plugin `kind`/`name` with its options."""
-        return create(kind, name, **(self.of(name) | more))
+    def build(self, kind: str, name: str, *, defaults: dict[str, Any] | None = None) -> Any:
+        """Build plugin `kind`/`name` with its options, and with these where none are given."""
+        return create(kind, name, **((defaults or {}) | self.of(name)))
 
 
 def _keys(kind: str, name: str) -> set[str]:

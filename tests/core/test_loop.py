@@ -113,3 +113,24 @@ def test_a_row_that_is_done_stays_as_it_was_whatever_its_step_would_make_of_it()
     values = tf.reshape(tf.range(16, dtype=tf.float32), (16, 1, 1, 1))
     end = tf.function(lambda: iterate(first_done, Row(values, tf.zeros(16, tf.bool)), steps=4))()
     assert end.value.numpy().ravel().tolist() == [1.0, *(value + 4.0 for value in range(1, 16))]
+
+
+def test_only_the_named_outcome_is_kept_of_rows_that_are_done():
+    class Counting(NamedTuple):
+        limit: Any
+        count: Any
+        scratch: Any
+        done: Any
+
+    def step(state, _):
+        count = state.count + 1
+        return state._replace(count=count, scratch=state.scratch + 1, done=count >= state.limit)
+
+    limits = tf.constant([1, 4, 2, 9, 3])
+    zeros = tf.zeros_like(limits)
+    start = Counting(limits, zeros, zeros, zeros > 0)
+    kept = iterate(step, start, steps=9, outcome=("count",))
+    whole = iterate(step, start, steps=9)
+    assert kept.count.numpy().tolist() == limits.numpy().tolist() == whole.count.numpy().tolist()
+    assert kept.done.numpy().all()
+    assert whole.scratch.numpy().tolist() == limits.numpy().tolist()

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.losses import ascend, is_adversarial, log_odds
+from tfrobust.losses import (
+    ascend,
+    class_gradients,
+    clearly_adversarial,
+    difference_of_logits_ratio,
+    is_adversarial,
+    log_odds,
+    loss_and_slope,
+    margin,
+    targeted_difference_of_logits_ratio,
+)
 from tfrobust.testing import small_classifier
 
 
@@ -51,3 +61,64 @@ def test_adversarial_means_the_target_or_not_the_label():
     logits, labels = tf.constant([[2.0, 1.0], [0.0, 1.0]]), tf.constant([0, 0], tf.int64)
     assert is_adversarial(logits, labels, targeted=False).numpy().tolist() == [False, True]
     assert is_adversarial(logits, labels, targeted=True).numpy().tolist() == [True, False]
+
+
+LOSSES = {"ce": log_odds, "margin": margin, "dlr": difference_of_logits_ratio}
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_comes_with_its_derivative(loss, targeted, classes):
+    logits = tf.random.stateless_normal((20, classes), (0, 0), stddev=3.0)
+    labels = tf.range(20, dtype=tf.int64) % classes
+    sign = -1.0 if targeted else 1.0
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        expected = sign * LOSSES[loss](logits, labels)
+    value, slope = loss_and_slope(logits, labels, targeted=targeted, loss=loss)
+    assert value.numpy() == pytest.approx(expected.numpy(), rel=1e-5, abs=1e-6)
+    assert slope.numpy() == pytest.approx(tape.gradient(expected, logits).numpy(), abs=1e-5)
+
+
+def test_the_ratio_does_not_see_the_scale_of_the_logits():
+    logits = tf.random.stateless_normal((20, 5), (0, 0))
+    labels, targets = tf.range(20) % 5, (tf.range(20) + 1) % 5
+    for loss in (
+        lambda z: difference_of_logits_ratio(z, labels),
+        lambda z: targeted_difference_of_logits_ratio(z, labels, targets),
+    ):
+        assert loss(1000.0 * logits).numpy() == pytest.approx(loss(logits).numpy(), rel=1e-4)
+
+
+def test_the_targeted_ratio_is_the_lead_over_the_label_in_the_papers_unit():
+    logits = tf.constant([[5.0, 3.0, 2.0, 1.0, 0.0]])
+    found = targeted_difference_of_logits_ratio(logits, tf.constant([0]), tf.constant([2]))
+    assert found.numpy() == pytest.approx([(2.0 - 5.0) / (5.0 - (2.0 + 1.0) / 2)])
+
+
+def test_clearly_adversarial_is_adversarial_by_more_than_rounding():
+    logits = tf.constant([[10.0, 10.0 + 2e-5], [10.0, 10.001], [10.001, 10.0]])
+    labels = tf.zeros(3, tf.int64)
+    assert clearly_adversarial(logits, labels, targeted=False).numpy().tolist() == [
+        False,
+        True,
+        False,
+    ]
+    assert clearly_adversarial(logits, labels, targeted=True).numpy().tolist() == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_several_gradients_of_one_forward_pass_are_those_of_several_passes():
+    classifier = small_classifier()
+    images = tf.random.stateless_uniform((5, 6, 5, 2), (0, 0))
+    logits, gradients = class_gradients(classifier, images, lambda z: tf.eye(4)[:, None] + 0 * z)
+    for k in range(4):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            own = classifier(images)[:, k]
+        assert gradients[k].numpy() == pytest.approx(tape.gradient(own, images).numpy(), abs=1e-6)
+    assert logits.shape == (5, 4)

@@ -8,6 +8,7 @@ from tfrobust.results import AttackResult, Evaluation, Proportion, Results
 
 Row = tuple[str, ...]
 NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+_DISTANCES = ("l0", "l1", "l2", "linf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,14 @@ def accuracy_table(results: Results) -> Table:
         (attack_title(attack), *(_percent(e.attacks[k]) for e in evaluations))
         for k, attack in enumerate(first.attacks)
     ]
-    sections = [[("clean", *(_percent(e.clean) for e in evaluations))]]
+    noise = [
+        (
+            f"{attack_title(attack)}, not adversarial",
+            *(_percent(e.baselines[k]) for e in evaluations),
+        )
+        for k, attack in enumerate(first.baselines)
+    ]
+    sections = [[("clean", *(_percent(e.clean) for e in evaluations)), *noise]]
     if attacks:
         sections += [attacks, _worst_case_rows(evaluations)]
     images = first.scenario.images
@@ -76,7 +84,7 @@ def cost_table(results: Results) -> Table:
                     attack_title(attack),
                     "–" if attack.success_rate is None else f"{attack.success_rate:.1%}",
                     f"{attack.fooling_ratio:.1%}",
-                    *(_number(attack.distance[norm].median) for norm in ("l0", "l2", "linf")),
+                    *(_number(attack.distance[norm].median) for norm in _DISTANCES),
                     f"{attack.gradients_per_image:,.1f}",
                     f"{attack.queries_per_image:,.1f}",
                     str(attack.violations),
@@ -92,9 +100,7 @@ def cost_table(results: Results) -> Table:
             "attack",
             "success",
             "fooling",
-            "median L0",
-            "median L2",
-            "median L∞",
+            *(f"median {NORM_TITLES[norm]}" for norm in _DISTANCES),
             "gradients",
             "queries",
             "violations",

@@ -49,6 +49,8 @@ def attack(
     """Attack a classifier and write adversarial.npz beside the results.
 
     The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` reads it.
+    What an attack learned, such as a universal perturbation, is kept beside it: give it to
+    another run by -p file=….
 
     Example: [bold]tfrobust attack d1 --attack pgd -p eps=0.1 --out runs/pgd[/]
     """
@@ -58,6 +60,7 @@ def attack(
     from tfrobust import store
     from tfrobust.evaluation import evaluate
     from tfrobust.files import claimed_folder, write_arrays
+    from tfrobust.learning import kept_in
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
     from tfrobust.scenario import open_scenario
@@ -68,7 +71,7 @@ def attack(
         evaluated = evaluate(
             store.load_all([classifier], strip=strip_softmax),
             open_scenario(scenario, params.all(), seed=seed),
-            [built],
+            [kept_in(built, out, attack)],
             split=split,
             limit=limit,
             targets=target.value,

@@ -19,6 +19,7 @@ from tfrobust_cli.arguments import (
     Seed,
     Split,
     StripSoftmax,
+    Suite,
     Target,
     TargetRule,
     check_known,
@@ -31,6 +32,12 @@ from tfrobust_cli.tables import print_results
 _Attacks = Annotated[
     list[str] | None,
     typer.Option("--attack", help="Repeat for several.", autocompletion=names_of("attacks")),
+]
+_Suite = Annotated[
+    Suite | None, typer.Option(help="A list of attacks: fast for a first look, or standard.")
+]
+_Baselines = Annotated[
+    bool, typer.Option("--baselines/--no-baselines", help="Show what mere noise does as well.")
 ]
 _Detectors = Annotated[
     list[str] | None,
@@ -46,9 +53,11 @@ def evaluate(
     out: Out,
     scenario: Scenario = "digits",
     attack: _Attacks = None,
+    suite: _Suite = None,
     param: Params = None,
     eps: _Budgets = None,
     detector: _Detectors = None,
+    baselines: _Baselines = True,
     crafted_on: Annotated[
         str | None, typer.Option(help="Attack this classifier instead (transfer).")
     ] = None,
@@ -66,7 +75,10 @@ def evaluate(
     Example: [bold]tfrobust evaluate d1 --attack fgsm --attack pgd --eps 0.05 --eps 0.1
     --out runs/d1[/]
     """
-    attacks, detectors = attack or [], detector or []
+    from tfrobust import suites
+
+    attacks = dict.fromkeys([*(attack or []), *(suites.names_in(suite.value) if suite else [])])
+    detectors = detector or []
     named = [("attacks", each) for each in attacks] + [("detectors", each) for each in detectors]
     check_known([*named, *scenario_plugins(scenario)])
     start_tensorflow()
@@ -79,8 +91,10 @@ def evaluate(
     from tfrobust.scenario import open_scenario
 
     params = Parameters(param, [*named, *scenario_plugins(scenario)])
-    built = [params.build("attacks", each) for each in attacks]
+    given = suites.SUITES[suite.value] if suite else ()
+    built = [params.build("attacks", each, defaults=dict(given).get(each)) for each in attacks]
     spread = at_budgets(built, eps or [])
+    noise = suites.baselines(spread) if baselines and spread else []
     with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = run(
             store.load_all(classifier, strip=strip_softmax),
@@ -91,6 +105,7 @@ def evaluate(
             crafted_on=(crafted_on, store.load(crafted_on, strip=strip_softmax))
             if crafted_on
             else None,
+            baselines=[each for each in noise if each not in spread],
             detectors=[params.build("detectors", each) for each in detectors],
             targets=target.value,
             seed=seed,

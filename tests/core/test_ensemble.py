@@ -1,0 +1,105 @@
+"""Attacks made of attacks."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.engine import run_attack
+from tfrobust.ensemble import Ensemble
+from tfrobust.options import option, plugin
+from tfrobust.random import content_seeds
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images
+
+SEEN = []
+
+
+@plugin
+class Recorder(Attack):
+    """Notes how many images it is given, and changes none."""
+
+    eager = True
+
+    @property
+    def threat(self):
+        return Threat("none", "linf")
+
+    def __call__(self, classifier, images, labels, *, seed):
+        SEEN.append(len(images))
+        return images
+
+
+@plugin
+class Chain(Ensemble):
+    """FGSM between two recorders."""
+
+    eps: float = option("radius", default=0.1, ge=0)
+
+    @property
+    def threat(self):
+        return Threat("white-box", "linf")
+
+    def parts(self):
+        return [Recorder(), create("attacks", "fgsm", eps=self.eps), Recorder()]
+
+
+@plugin
+class TooFar(Chain):
+    """A part that finds everything, beyond the budget."""
+
+    def parts(self):
+        return [create("attacks", "deepfool", norm="linf")]
+
+
+@pytest.fixture
+def setting():
+    classifier = LinearClassifier(num_classes=2)
+    images, labels = grey_images(classifier, 40)
+    labels = labels.copy()
+    labels[:4] = 1 - labels[:4]  # wrong from the start
+    least = classifier.least_perturbation(
+        images, np.where(np.arange(40) < 4, 1 - labels, labels), "linf"
+    )
+    return classifier, images, labels, float(np.median(least))
+
+
+def test_each_part_meets_only_what_is_still_standing(setting):
+    classifier, images, labels, eps = setting
+    SEEN.clear()
+    crafted = run_attack(Chain(eps=eps), classifier, images, labels, batch_size=64).images
+    broken = classifier(crafted).numpy().argmax(axis=1) != labels
+    assert [36, 40 - broken.sum()] == SEEN
+    assert 4 < broken.sum() < 40
+
+
+def test_what_all_parts_fail_on_and_what_was_wrong_before_comes_back_unchanged(setting):
+    classifier, images, labels, eps = setting
+    crafted = run_attack(Chain(eps=eps), classifier, images, labels).images
+    standing = classifier(crafted).numpy().argmax(axis=1) == labels
+    assert np.array_equal(crafted[standing], images[standing])
+    assert np.array_equal(crafted[:4], images[:4])
+
+
+def test_called_directly_it_does_the_same(setting):
+    classifier, images, labels, eps = setting
+    chain = create("attacks", "autoattack", eps=eps, steps=5, queries=20)
+    smart = run_attack(chain, classifier, images, labels, seed=3).images
+    seeds = tf.constant(content_seeds(3, images))
+    plain = chain(classifier, tf.constant(images), tf.constant(labels), seed=seeds).numpy()
+    assert plain == pytest.approx(smart, abs=1e-5)
+
+
+def test_what_lies_beyond_the_budget_is_not_taken(setting):
+    classifier, images, labels, eps = setting
+    crafted = run_attack(TooFar(eps=eps), classifier, images, labels).images
+    assert np.abs(crafted - images).max() <= eps + 1e-6
+    assert 4 < (classifier(crafted).numpy().argmax(axis=1) != labels).sum() < 40
+
+
+def test_progress_counts_what_fell_before(setting):
+    classifier, images, labels, eps = setting
+    told = []
+    run_attack(Chain(eps=eps), classifier, images, labels, batch_size=8, on_progress=told.append)
+    assert told[-1] == 40
+    assert max(told) == 40

@@ -1,0 +1,95 @@
+"""Attacks that learn first: what they learned is applied, saved and read again."""
+
+import numpy as np
+import pytest
+
+from tfrobust.engine import run_attack
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.files import write_arrays
+from tfrobust.learning import kept_in, learned
+from tfrobust.registry import create, name_of
+
+
+def fooled(classifier, images, labels, crafted):
+    before = classifier(images).numpy().argmax(axis=1)
+    return float((classifier(crafted).numpy().argmax(axis=1) != before).mean())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_one_perturbation_learned_on_training_images_fools_on_others(trained, digits, norm):
+    eps = {"linf": 0.3, "l2": 2.4}[norm]
+    attack = create("attacks", "uap", norm=norm, eps=eps, passes=5)
+    ready = learned(attack, trained, digits["train"][0][:300], digits["train"][1][:300])
+    images, labels = digits["test"]
+    crafted = run_attack(ready, trained, images, labels).images
+    noise = np.random.default_rng(0).choice([-1.0, 1.0], images.shape).astype(np.float32)
+    noise *= eps / (1.0 if norm == "linf" else 8.0)
+    noisy = np.clip(images + noise, 0, 1)
+    assert fooled(trained, images, labels, crafted) > 0.3
+    assert fooled(trained, images, labels, crafted) > 2 * fooled(trained, images, labels, noisy)
+
+
+def test_the_same_change_is_made_to_every_image_as_far_as_the_box_allows(linear):
+    classifier, images, labels = linear
+    ready = learned(create("attacks", "uap", eps=0.05), classifier, images, labels)
+    change = run_attack(ready, classifier, images, labels).images - images
+    assert change == pytest.approx(np.broadcast_to(change[:1], change.shape), abs=1e-6)
+
+
+def test_deepfools_way_fools_training_images_too(linear):
+    classifier, images, labels = linear
+    eps = 2.0 * float(classifier.least_perturbation(images, labels, "linf").max())
+    attack = create("attacks", "uap", eps=eps, method="deepfool", batch_size=1, passes=3)
+    crafted = run_attack(learned(attack, classifier, images, labels), classifier, images, labels)
+    assert fooled(classifier, images, labels, crafted.images) > 0.3
+
+
+def test_what_was_learned_is_saved_once_and_read_again(linear, tmp_path):
+    classifier, images, labels = linear
+    attack = kept_in(create("attacks", "uap", eps=0.1), tmp_path / "new", "uap")
+    first = learned(attack, classifier, images, labels, seed=0)
+    again = learned(attack, classifier, images[:1], labels[:1], seed=1)
+    assert (tmp_path / "new" / "uap.npz").exists()
+    assert np.array_equal(first.arrays["perturbation"], again.arrays["perturbation"])
+    assert first.gradients > 0 == again.gradients
+    assert name_of(again) == "uap"
+
+
+def test_learning_is_part_of_the_cost(linear):
+    classifier, images, labels = linear
+    crafted = run_attack(create("attacks", "uap", passes=2), classifier, images, labels)
+    assert crafted.gradients >= len(images)
+
+
+def test_a_perturbation_for_other_images_is_refused(linear, tmp_path):
+    classifier, images, labels = linear
+    path = tmp_path / "uap.npz"
+    write_arrays(path, {"perturbation": np.zeros((8, 8, 1), np.float32)})
+    with pytest.raises(
+        UsageError, match=r"uap: file: expected .* \(6, 5, 2\); received: \(8, 8, 1\)"
+    ):
+        run_attack(create("attacks", "uap", file=str(path)), classifier, images, labels)
+
+
+def test_a_damaged_file_is_one_clear_line(linear, tmp_path):
+    path = tmp_path / "uap.npz"
+    path.write_bytes(b"no archive")
+    with pytest.raises(StoreError, match=r"uap\.npz"):
+        run_attack(create("attacks", "uap", file=path), *linear)
+
+
+def test_an_evaluation_learns_from_the_training_split(trained, monkeypatch):
+    seen = []
+    plugin = type(create("attacks", "uap"))
+    plain = plugin.learn
+
+    def watched(self, classifier, images, labels, **options):
+        seen.append(len(images))
+        return plain(self, classifier, images, labels, **options)
+
+    monkeypatch.setattr(plugin, "learn", watched)
+    attack = create("attacks", "uap", eps=0.2, training_images=120, passes=1)
+    found = evaluate({"d": trained}, create("scenarios", "digits"), [attack], limit=30)
+    assert seen == [120]
+    assert found.results.evaluations[0].attacks[0].name == "uap"

@@ -1,0 +1,180 @@
+"""Attacks that learn from many images first, and then apply what they learned to any image."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.errors import StoreError
+from tfrobust.files import read_arrays, write_arrays
+from tfrobust.seen import Counted, seen_by
+from tfrobust.types import Images, Labels
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class LearningAttack(Attack):
+    """Learns once for a classifier and a scenario; the arrays it learned can be saved and re-used.
+
+    A subclass has an option `file: Path | None`, where the arrays are read from if it exists and
+    written to otherwise, and an option `training_images`, how many images of the training split
+    an evaluation learns from. `tfrobust.run_attack`, which knows no training split, learns from
+    the images it is given.
+    """
+
+    @abc.abstractmethod
+    def learn(
+        self,
+        classifier: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Arrays:
+        """Return what there is to learn.
+
+        Args:
+            classifier: whom to fool.
+            images: float32 NumPy array `(n, height, width, channels)` in [0, 1].
+            labels: int64 `(n,)`: the true classes.
+            seed: decides everything random.
+            on_progress: told how many of the images have been learned from.
+        """
+
+    @abc.abstractmethod
+    def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
+        """Refuse arrays that were learned for other images.
+
+        Raises:
+            UsageError: they do not fit the classifier or these options.
+        """
+
+    @abc.abstractmethod
+    def apply(
+        self,
+        learned: Mapping[str, Any],
+        classifier: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: Any,
+    ) -> Images:
+        """Return adversarial images; `learned` holds the arrays as tensors. See `Attack`."""
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Apply what is saved in `file`; see `Attack`.
+
+        Raises:
+            StoreError: nothing has been learned yet.
+        """
+        path = getattr(self, "file", None)
+        if path is None or not Path(path).exists():
+            raise StoreError("nothing learned yet: call tfrobust.learning.learned first")
+        return Learned(self, read_arrays(Path(path)))(classifier, images, labels, seed=seed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Learned(Attack):
+    """A learning attack together with what it has learned.
+
+    Attributes:
+        plan: the attack with its options.
+        arrays: what it learned.
+        gradients: what that cost, in gradients of one image.
+        queries: likewise in forward passes.
+    """
+
+    plan: LearningAttack
+    arrays: Arrays
+    gradients: int = 0
+    queries: int = 0
+
+    @property
+    def __wrapped__(self) -> LearningAttack:
+        """The plugin, by whose name this goes."""
+        return self.plan
+
+    @property
+    def threat(self) -> Threat:
+        """The plan's threat model."""
+        return self.plan.threat
+
+    @property
+    def budget(self) -> float | None:
+        """The plan's budget."""
+        return self.plan.budget
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse what the plan refuses, and arrays that do not fit."""
+        self.plan.check(classifier)
+        self.plan.check_learned(self.arrays, classifier)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        tensors = {name: tf.constant(value) for name, value in self.arrays.items()}
+        return self.plan.apply(tensors, classifier, images, labels, seed=seed)
+
+
+def learned(
+    attack: LearningAttack,
+    classifier: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> Learned:
+    """Return the attack ready for use: from its file if that exists, and learned otherwise.
+
+    Args:
+        attack: with its options; what it learns is written to its `file`, if it names one.
+        classifier: whom to fool.
+        images: float32 NumPy array `(n, height, width, channels)` in [0, 1] to learn from.
+        labels: int64 `(n,)`.
+        seed: decides everything random.
+        on_progress: told how many of the images have been learned from.
+
+    Raises:
+        StoreError: the file cannot be read or written.
+
+    Example:
+        >>> uap = create("attacks", "uap", eps=0.2, file="runs/uap.npz")
+        >>> learned(uap, classifier, images, labels).arrays["perturbation"].shape == (28, 28, 1)
+        True
+    """
+    path: Path | None = getattr(attack, "file", None)
+    if path is not None and path.exists():
+        return Learned(attack, read_arrays(path))
+    attack.check(classifier)
+    counted = Counted(*seen_by(attack, classifier))
+    arrays = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_arrays(path, dict(arrays))
+    return Learned(attack, arrays, int(counted.gradients.numpy()), int(counted.queries.numpy()))
+
+
+def kept_in(attack: Attack, folder: Path, name: str) -> Attack:
+    """Return an attack that saves what it learns in a folder, unless it names a file itself.
+
+    Example:
+        >>> kept_in(create("attacks", "uap"), Path("runs/uap"), "uap").file
+        PosixPath('runs/uap/uap.npz')
+    """
+    if not isinstance(attack, LearningAttack) or getattr(attack, "file", None) is not None:
+        return attack
+    kept: Attack = dataclasses.replace(attack, file=folder / f"{name}.npz")  # type: ignore[type-var]
+    return kept

@@ -1,0 +1,83 @@
+"""Named lists of attacks, and the noise that every evaluation shows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.registry import create
+
+if TYPE_CHECKING:  # the command line asks for names before TensorFlow is imported
+    from tfrobust.attack import Attack
+
+SuiteName = Literal["fast", "standard"]
+
+# Names and options only: the core imports no plugin.
+SUITES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
+    "fast": (("fgsm", {}), ("pgd", {}), ("deepfool", {}), ("square", {"queries": 500})),
+    "standard": (("autoattack", {}), ("cw_l2", {}), ("gaussian_noise", {})),
+}
+_BASELINES = ("gaussian_noise", "uniform_noise", "contrast", "gaussian_blur")
+
+
+def names_in(suite: str) -> list[str]:
+    """Return the names of a suite's attacks.
+
+    Raises:
+        UsageError: there is no such suite.
+
+    Example:
+        >>> names_in("fast")
+        ['fgsm', 'pgd', 'deepfool', 'square']
+    """
+    if suite not in SUITES:
+        raise UsageError(
+            f"no suite {suite!r}{did_you_mean(suite, SUITES)} (there are: {', '.join(SUITES)})"
+        )
+    return [name for name, _ in SUITES[suite]]
+
+
+def options_in(suite: str, name: str) -> dict[str, Any]:
+    """Return the options that a suite gives one of its attacks."""
+    names_in(suite)
+    return dict(SUITES[suite])[name]
+
+
+def suite(name: str) -> list[Attack]:
+    """Build the attacks of a suite.
+
+    `fast` takes minutes and tells whether a model is fragile; `standard` is what to publish.
+
+    Raises:
+        UsageError: there is no such suite.
+
+    Example:
+        >>> [attack.eps for attack in suite("fast")]
+        [0.1, 0.1, None, 0.1]
+    """
+    return [create("attacks", each, **options_in(name, each)) for each in names_in(name)]
+
+
+def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
+    """Build the noise that an evaluation shows beside its attacks: none of it is adversarial.
+
+    Where the attacks have a budget in the norm of a noise, the noise has the largest of them: an
+    attack that does not beat noise of its own size has not been tried.
+
+    Example:
+        >>> [noise.eps for noise in baselines([create("attacks", "pgd", eps=0.2)])][1]
+        0.2
+    """
+    budgets: dict[str | None, float] = {}
+    for attack in attacks:
+        if attack.budget is not None:
+            norm = attack.threat.norm
+            budgets[norm] = max(attack.budget, budgets.get(norm, 0.0))
+    built = []
+    for name in _BASELINES:
+        noise = create("attacks", name)
+        if noise.threat.norm in budgets:
+            noise = create("attacks", name, eps=budgets[noise.threat.norm])
+        built.append(noise)
+    return built
