@@ -9,11 +9,17 @@ that says what was expected. A test joins with one parametrised function:
 """
 
 from tfrobust.testing.attacks import attack_checks
-from tfrobust.testing.classifiers import LinearClassifier, grey_images, small_classifier
+from tfrobust.testing.classifiers import (
+    ConstantClassifier,
+    LinearClassifier,
+    grey_images,
+    small_classifier,
+)
 from tfrobust.testing.models import defense_checks, detector_checks, model_checks
 from tfrobust.testing.scenarios import scenario_checks, shift_checks
 
 __all__ = [
+    "ConstantClassifier",
     "LinearClassifier",
     "attack_checks",
     "defense_checks",

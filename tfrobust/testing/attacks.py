@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,13 @@ from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.engine import run_attack
 from tfrobust.options import record
-from tfrobust.testing.classifiers import SHAPE, LinearClassifier, grey_images, small_classifier
+from tfrobust.testing.classifiers import (
+    SHAPE,
+    ConstantClassifier,
+    LinearClassifier,
+    grey_images,
+    small_classifier,
+)
 from tfrobust.types import Images, Labels
 
 
@@ -27,6 +34,9 @@ def attack_checks() -> Sequence[Callable[[Attack], None]]:
         batch_size_changes_no_verdict,
         randomness_belongs_to_the_image,
         does_not_touch_its_inputs,
+        leaves_alone_what_cannot_be_broken,
+        leaves_alone_what_is_broken_already,
+        is_adversarial_in_any_batch,
         has_a_json_record,
         reaches_its_targets,
     )
@@ -34,7 +44,7 @@ def attack_checks() -> Sequence[Callable[[Attack], None]]:
 
 def keeps_to_the_ball_and_the_box(attack: Attack) -> None:
     """Return images of the same shape, inside the ball and [0, 1], without NaN."""
-    classifier = small_classifier()
+    classifier = _network()
     draw = np.random.default_rng(3)
     images = draw.uniform(size=(9, *SHAPE)).astype(np.float32)
     images[0], images[1] = 0.0, 1.0
@@ -55,7 +65,7 @@ def without_budget_returns_the_image(attack: Attack) -> None:
     if hasattr(attack, "eps_iter"):
         changes["eps_iter"] = 0.0
     nothing = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
-    classifier = small_classifier()
+    classifier = _network()
     images, labels = grey_images(classifier)
     crafted = run_attack(nothing, classifier, images, labels)
     assert np.abs(crafted.images - images).max() <= 1e-6, "eps = 0 changed an image"
@@ -63,7 +73,7 @@ def without_budget_returns_the_image(attack: Attack) -> None:
 
 def same_seed_same_result(attack: Attack) -> None:
     """Return the same bits twice for one seed."""
-    classifier = small_classifier()
+    classifier = _network()
     images, labels = grey_images(classifier)
     first, second = (run_attack(attack, classifier, images, labels, seed=5) for _ in range(2))
     assert np.array_equal(first.images, second.images), "one seed gave two results"
@@ -71,7 +81,7 @@ def same_seed_same_result(attack: Attack) -> None:
 
 def batch_size_changes_no_verdict(attack: Attack) -> None:
     """Break the same images whatever the batch size."""
-    classifier = small_classifier()
+    classifier = _network()
     images, labels = grey_images(classifier)
     verdicts = []
     for batch_size in (1, 4, len(images)):
@@ -83,7 +93,7 @@ def batch_size_changes_no_verdict(attack: Attack) -> None:
 
 def randomness_belongs_to_the_image(attack: Attack) -> None:
     """Make nearly the same images whatever the batch size: draw from each image's own seed."""
-    classifier = LinearClassifier()
+    classifier = _linear()
     images, labels = grey_images(classifier)
     alone, together = (
         run_attack(attack, classifier, images, labels, batch_size=size).images for size in (1, 11)
@@ -94,12 +104,52 @@ def randomness_belongs_to_the_image(attack: Attack) -> None:
 
 def does_not_touch_its_inputs(attack: Attack) -> None:
     """Leave the caller's images and labels as they were."""
-    classifier = small_classifier()
+    classifier = _network()
     images, labels = grey_images(classifier)
     before = images.copy(), labels.copy()
     run_attack(attack, classifier, images, labels)
     assert np.array_equal(images, before[0]), "the attack wrote into its images"
     assert np.array_equal(labels, before[1]), "the attack wrote into its labels"
+
+
+def leaves_alone_what_cannot_be_broken(attack: Attack) -> None:
+    """Return sound images where nothing changes the class; a minimum-norm attack the clean ones."""
+    classifier = _constant()
+    images, _ = grey_images(classifier, 3)
+    labels = np.zeros(len(images), np.int64)
+    crafted = run_attack(attack, classifier, images, labels, targets="next")
+    judged = _audited(attack, classifier, images, labels, crafted)
+    assert not judged.violation.any(), "images leave the ball or [0, 1], or hold NaN"
+    assert not judged.success.any(), "counted as broken"
+    if attack.minimum_norm:
+        assert np.array_equal(crafted.images, images), "changed an image that cannot be broken"
+
+
+def leaves_alone_what_is_broken_already(attack: Attack) -> None:
+    """Return misclassified images unchanged; asked of untargeted minimum-norm attacks only."""
+    if not attack.minimum_norm or attack.threat.targeted:
+        return
+    classifier = _network()
+    images, labels = grey_images(classifier, 4)
+    crafted = run_attack(attack, classifier, images, (labels + 1) % classifier.num_classes)
+    assert np.array_equal(crafted.images, images), "changed an image that was misclassified"
+
+
+def is_adversarial_in_any_batch(attack: Attack) -> None:
+    """Find images that are adversarial in a batch of any size, not just in the one they lay in."""
+    if not attack.minimum_norm:
+        return
+    classifier = _network()
+    images, labels = grey_images(classifier, 9)
+    crafted = run_attack(attack, classifier, images, labels)
+    goal = labels if crafted.targets is None else crafted.targets
+    changed = np.flatnonzero((crafted.images != images).any(axis=(1, 2, 3)))
+    for size in (1, 2, 5):
+        found = clean_predictions(classifier, crafted.images, batch_size=size)[changed]
+        hit = found == goal[changed] if attack.threat.targeted else found != goal[changed]
+        assert hit.all(), (
+            f"images {changed[~hit].tolist()} are not adversarial in batches of {size}"
+        )
 
 
 def has_a_json_record(attack: Attack) -> None:
@@ -119,11 +169,17 @@ def reaches_its_targets(attack: Attack) -> None:
     if not attack.minimum_norm:
         changes["eps"] = wide
     aimed = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
-    classifier = LinearClassifier()
+    classifier = _linear()
     images, labels = grey_images(classifier)
     crafted = run_attack(aimed, classifier, images, labels, targets="next")
     reached = clean_predictions(classifier, crafted.images) == crafted.targets
     assert reached.mean() > 0.5, f"reached only {reached.mean():.0%} of its targets"
+
+
+# One of each for all checks: an attack is traced once a classifier, and that takes longest.
+_network = functools.cache(small_classifier)
+_linear = functools.cache(LinearClassifier)
+_constant = functools.cache(ConstantClassifier)
 
 
 def _audited(

@@ -53,6 +53,18 @@ class LinearClassifier(Classifier):
         return least
 
 
+class ConstantClassifier(Classifier):
+    """The first class, whatever it sees: nothing breaks it, and its gradient is zero."""
+
+    def __init__(self, image_shape: ImageShape = SHAPE, num_classes: int = CLASSES) -> None:
+        super().__init__(image_shape=image_shape, num_classes=num_classes)
+
+    def __call__(self, images: Images) -> Any:
+        """Return logits that depend on nothing."""
+        shown = 0.0 * tf.reduce_sum(images, (1, 2, 3))
+        return shown[:, None] - tf.range(self.num_classes, dtype=tf.float32)
+
+
 def small_classifier(image_shape: ImageShape = SHAPE, num_classes: int = CLASSES) -> Classifier:
     """Return an untrained convolutional network with fixed weights."""
     import keras
