@@ -49,6 +49,8 @@ class Attack(abc.ABC):
     Attributes:
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
+        autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
+            longer than tracing it.
 
     Example:
         >>> @plugin
@@ -63,6 +65,7 @@ class Attack(abc.ABC):
 
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
+    autograph: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -186,7 +186,7 @@ def _compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((None, 2), tf.int32),
     ]
-    return counted, tf.function(call, input_signature=signature)
+    return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
 
 
 def _one_batch(attack: Attack, call: Any, images: Any, labels: Any, seeds: Any) -> np.ndarray:
@@ -197,6 +197,11 @@ def _one_batch(attack: Attack, call: Any, images: Any, labels: Any, seeds: Any) 
         )
     except (KeyboardInterrupt, UsageError, MemoryError):
         raise
+    except tf.errors.OperatorNotAllowedInGraphError as error:
+        raise PluginError(
+            f"attack {name} failed: Python's if, for or bool() ran over a tensor; use tf.where, "
+            "tf.cond and tfrobust.loop.iterate, or set `autograph = True` on its class"
+        ) from error
     except Exception as error:  # a stranger's attack may raise anything
         raise PluginError(f"attack {name} failed: {_cause(error)}") from error
     if crafted.shape != images.shape or crafted.dtype != images.dtype:

@@ -35,6 +35,8 @@ _NAMES: dict[float, str] = {order: name for name, order in _ORDERS.items()}
 class _CleverHans(Attack):
     """Options all of them share; `norm` is each one's own."""
 
+    autograph = True  # a loop over `nb_iter` would unroll otherwise
+
     eps: float
     norm: Norm
     targeted: bool

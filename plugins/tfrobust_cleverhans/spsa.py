@@ -31,6 +31,7 @@ from tfrobust.types import Images, Labels, PerImage
 class CleverHansSpsa(Attack):
     """Simultaneous perturbation stochastic approximation: no gradients needed."""
 
+    autograph = True
     eps: float = option("Linf radius of the ball", default=0.1, ge=0)
     nb_iter: int = option("steps of Adam", default=20, ge=1)
     learning_rate: float = option("of Adam", default=0.01, gt=0)

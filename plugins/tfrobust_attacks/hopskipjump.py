@@ -1,0 +1,197 @@
+"""HopSkipJump: gradient descent on the distance, the gradient guessed from decisions alone.
+
+At the boundary, the share of adversarial images among x_t + δ u_b, u_b random, tells the gradient:
+v = Σ_b (φ(x_t + δ u_b) − φ̄) u_b with φ = ±1, adversarial or not. x_{t+1} is x_t + ξ v/‖v‖ (the
+signs of v in Linf), ξ = ‖x_t − x‖ / √t halved until that is adversarial, bisected back to the
+boundary.
+
+Chen, Jordan & Wainwright, "HopSkipJumpAttack: a query-efficient decision-based attack" (2020).
+Threat: decision-based, minimum L2 or Linf norm.
+Departures: the nearest image of all steps is returned, not the last. ξ is halved at most a dozen
+times, after which the step is left out. δ is never so small that float32 would round it away. All
+images try the same random directions. With `queries`, whole steps are done as long as the dearest
+of their kind fits. For the start and the end see `starting_points`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.norms import ball
+from tfrobust.options import option, plugin
+from tfrobust.random import fold, image_seeds, run_seed
+from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust_attacks.starting_points import (
+    SETTLING,
+    Oracle,
+    affordable,
+    settled,
+    starting_points,
+    to_boundary,
+)
+
+_TRIALS = 12  # of ξ
+_FIRST_WIDTH = 0.1  # δ of the first step
+_LEAST_CHANGE = 2e-6  # of a pixel in a probe, on average; float32 rounds 1 to 6e-8
+_DRAWN = 8  # directions drawn from one seed: what is drawn must not depend on the batch
+_AT_ONCE = 2**20  # pixel values in one forward pass of probes, so that memory stays bounded
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    current: Images  # on the adversarial side of the boundary
+    distance: PerImage  # of the current one
+    best: Images
+    least: PerImage  # distance of the best one
+    done: Flags
+
+
+@plugin
+class HopSkipJump(Attack):
+    """Descent along the decision boundary by gradients estimated from decisions."""
+
+    minimum_norm = True
+
+    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    norm: Literal["l2", "linf"] = option("of the distance", default="l2")
+    steps: int = option("gradient estimates an image", default=64, ge=1)
+    initial_gradient_eval_steps: int = option("queries for the first estimate", default=100, ge=1)
+    max_gradient_eval_steps: int = option("queries for an estimate, at most", default=10_000, ge=1)
+    gamma: float = option("γ: width of the probes and precision of bisections", default=1.0, gt=0)
+    queries: int | None = option(
+        "hard limit of queries an image; none: no limit", default=None, ge=1
+    )
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """Decision-based, minimum norm."""
+        return Threat("decision", self.norm, self.targeted)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where no start was found. See `Attack`."""
+        halvings = self._halvings(math.prod(classifier.image_shape))
+        search = affordable(self.queries, halvings)
+        if search is None:
+            return images
+        seeds = image_seeds(seed, tf.shape(images)[0])
+        oracle, geometry = Oracle(classifier, labels, self.targeted), ball(self.norm)
+        start, found = starting_points(oracle, images, seeds, search=search, geometry=geometry)
+        distance = geometry.distance(start, images)
+        shared = run_seed(seeds)
+        state = iterate(
+            lambda state, number: self._step(classifier, state, number, shared),
+            _State(images, labels, start, distance, start, distance, done=~found),
+            steps=self._affordable_steps(search.queries + SETTLING, halvings),
+        )
+        return blend(found, settled(oracle, images, state.best), images)
+
+    def _halvings(self, pixels: int) -> int:
+        """Return how many halvings leave γ / d^1.5 (L2) or γ / d² (Linf) of a distance."""
+        precision = pixels ** {"l2": 1.5, "linf": 2.0}[self.norm] / self.gamma
+        return min(max(math.ceil(math.log2(precision)), 1), 20)
+
+    def _affordable_steps(self, spent: int, halvings: int) -> int:
+        if self.queries is None:
+            return self.steps
+        for number in range(self.steps):
+            spent += self._probes(number) + _TRIALS + halvings
+            if spent > self.queries:
+                return number
+        return self.steps
+
+    def _probes(self, number: int) -> int:
+        wanted = self.initial_gradient_eval_steps * math.sqrt(number + 1)
+        return int(min(wanted, self.max_gradient_eval_steps))
+
+    def _step(self, classifier: Classifier, state: _State, number: Any, seed: Any) -> _State:
+        """Estimate the gradient, leap, and come back to the boundary."""
+        geometry, halvings = ball(self.norm), self._halvings(math.prod(classifier.image_shape))
+        oracle = Oracle(classifier, state.labels, self.targeted)
+        direction = geometry.steepest(self._gradient(oracle, state, number, seed))
+        leapt = _leap(oracle, state, direction, number)
+        current = to_boundary(oracle, state.clean, leapt, geometry=geometry, halvings=halvings)
+        distance = geometry.distance(current, state.clean)
+        nearer = distance < state.least
+        return state._replace(
+            current=current,
+            distance=distance,
+            best=blend(nearer, current, state.best),
+            least=tf.minimum(distance, state.least),
+        )
+
+    def _gradient(self, oracle: Oracle, state: _State, number: Any, seed: Any) -> Images:
+        """Return the estimated gradient, of any length."""
+        shape, pixels = tf.shape(state.current), math.prod(state.current.shape[1:])
+        probes = tf.gather(tf.constant([self._probes(n) for n in range(self.steps)]), number)
+        width = tf.where(number == 0, _FIRST_WIDTH, self.gamma * state.distance / pixels)
+        width = tf.maximum(width, _LEAST_CHANGE * math.sqrt(pixels))[:, None, None]
+        current = tf.reshape(state.current, (-1, 1, pixels))
+        low, high = -current, 1.0 - current
+        draws = tf.maximum(1, _AT_ONCE // (_DRAWN * pixels * shape[0]))
+        seed = fold(tf.stack([seed, 0]), number)
+
+        def body(asked: Any, sums: Any, verdicts: PerImage) -> Any:
+            first = asked // _DRAWN
+            noise = self._directions(seed, tf.range(first, first + draws), pixels)
+            noise = noise[: probes - asked]
+            count = tf.shape(noise)[0]
+            change = tf.clip_by_value(width * noise, low, high)
+            probed = tf.reshape(current + change, (-1, *state.current.shape[1:]))
+            hit = tf.reshape(oracle.repeated(count).fooled(probed), (-1, count))
+            verdict = 2.0 * tf.cast(hit, tf.float32) - 1.0
+            sums += tf.matmul(tf.stack([verdict, tf.ones_like(verdict)], 1), change)
+            return asked + count, sums, verdicts + tf.reduce_sum(verdict, axis=1)
+
+        start = (0, tf.zeros((shape[0], 2, pixels)), tf.zeros(shape[:1]))
+        _, sums, verdicts = tf.while_loop(
+            lambda asked, *_: asked < probes, body, start, parallel_iterations=1
+        )
+        mean = verdicts / tf.cast(probes, tf.float32)
+        baseline = tf.where(tf.abs(mean) < 1.0, mean, 0.0)[
+            :, None
+        ]  # nothing is left where all agree
+        return tf.reshape(sums[:, 0] - baseline * sums[:, 1], shape)
+
+    def _directions(self, seed: Any, numbers: Any, pixels: int) -> Any:
+        """Draw `_DRAWN` unit vectors for each number, `(directions, pixels)`."""
+
+        def draw(number: Any) -> Any:
+            own, shape = seed + tf.stack([0, number]), (_DRAWN, pixels)
+            if self.norm == "linf":
+                return tf.random.stateless_uniform(shape, own, -1.0, 1.0)
+            return tf.random.stateless_normal(shape, own)
+
+        drawn = tf.map_fn(draw, numbers, fn_output_signature=tf.float32)
+        drawn = tf.reshape(drawn, (-1, pixels))
+        return drawn / tf.norm(drawn, axis=1, keepdims=True)
+
+
+def _leap(oracle: Oracle, state: _State, direction: Images, number: Any) -> Images:
+    """Return the adversarial image of the longest step ξ; the current one if there is none."""
+
+    def at(length: PerImage) -> Images:
+        moved = state.current + length[:, None, None, None] * direction
+        return tf.clip_by_value(moved, 0.0, 1.0)
+
+    def halve(trial: Any, length: PerImage, hit: Flags) -> Any:
+        length = tf.where(hit | (trial == 0), length, 0.5 * length)
+        return trial + 1, length, hit | oracle.fooled(at(length))
+
+    first = state.distance / tf.sqrt(tf.cast(number + 1, tf.float32))
+    _, length, hit = tf.while_loop(
+        lambda trial, _, hit: (trial < _TRIALS) & ~tf.reduce_all(hit),
+        halve,
+        (0, first, tf.zeros_like(state.done)),
+        parallel_iterations=1,
+    )
+    return at(tf.where(hit, length, 0.0))

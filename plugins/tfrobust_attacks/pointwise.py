@@ -1,0 +1,182 @@
+"""The pointwise attack: take noise back, pixel by pixel, as long as the image stays adversarial.
+
+min ‖x̃ − x‖_0, greedily: x̃ ← x̃ with x̃_i = x_i, wherever that is adversarial still; i at random
+
+Schott, Rauber, Bethge & Brendel, "Towards the first adversarially robust neural network model on
+MNIST" (2019). Threat: decision-based, minimum L0 norm.
+What remains has no pixel that could be left out alone; it need not be the smallest such set, so
+the best of several starts is kept, as in the paper. With `refine` every pixel that remains is
+moved as far back as it can be, which lowers L1 and L2 and leaves L0 as it is.
+Departures: a pixel goes back with all its channels. The salt-and-pepper start is the sparsest of
+`start_steps` tries (`salt_and_pepper`). A success does not end the pass over the pixels; passes are
+repeated until one takes nothing back. `refine` makes one pass: the first pixel it moves brings the
+image to the boundary, and a second pass finds nothing left to move.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.norms import L0
+from tfrobust.options import option, plugin
+from tfrobust.random import fold, image_seeds, run_seed
+from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust_attacks.salt_and_pepper import least_noise
+from tfrobust_attacks.starting_points import Oracle, settled
+
+_HALVINGS = 10  # of a pixel's change, in `refine`
+_PASSES = 1  # added to the seed of a start for the order of its pixels: other draws
+
+
+class _Best(NamedTuple):
+    clean: Images
+    labels: Labels
+    image: Images
+    distance: PerImage  # infinity where nothing was found
+    done: Flags
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    current: Images  # adversarial
+    turn: Any  # (batch, pixels): the untried pixel with the largest comes next; 0: none of them
+    improved: Flags  # this pass took a pixel back
+    done: Flags
+
+
+@plugin
+class Pointwise(Attack):
+    """The fewest pixels of salt-and-pepper noise that still change the class."""
+
+    minimum_norm = True
+
+    eps: float | None = option("L0 budget it is judged at; none: any distance", default=None, ge=0)
+    restarts: int = option("starts, the best of which is kept", default=10, ge=1)
+    start_steps: int = option("noisy images tried for a start", default=50, ge=1)
+    refine: bool = option("then lower L1 and L2 over the same pixels", default=False)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """Decision-based, minimum L0 norm."""
+        return Threat("decision", "l0", self.targeted)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where no noise fools. See `Attack`."""
+        shared = tf.stack([run_seed(image_seeds(seed, tf.shape(images)[0])), 0])
+        best = iterate(
+            lambda best, number: self._restart(classifier, best, fold(shared, number)[0]),
+            _Best(
+                clean=images,
+                labels=labels,
+                image=images,
+                distance=tf.fill(tf.shape(labels), float("inf")),
+                done=tf.zeros_like(labels, tf.bool),
+            ),
+            steps=self.restarts,
+        )
+        image = self._refined(classifier, best, fold(shared, -1)[0]) if self.refine else best.image
+        return settled(Oracle(classifier, labels, self.targeted), images, image)
+
+    def _restart(self, classifier: Classifier, best: _Best, seed: Any) -> _Best:
+        """Take the noise of another start back; keep the result if it has fewer pixels."""
+        oracle = Oracle(classifier, best.labels, self.targeted)
+        start, found = least_noise(oracle, best.clean, seed, steps=self.start_steps, alike=True)
+        seed += _PASSES
+        state = _State(
+            clean=best.clean,
+            labels=best.labels,
+            current=start,
+            turn=_shuffled(start, best.clean, tf.stack([seed, -1])),
+            improved=tf.zeros_like(found),
+            done=~found,
+        )
+        state = iterate(
+            lambda state, number: self._take_back(classifier, state, tf.stack([seed, number])),
+            state,
+            steps=state.turn.shape[1] ** 2,  # a pass takes one pixel back, or it is the last
+        )
+        distance = tf.where(found, L0().distance(state.current, best.clean), float("inf"))
+        nearer = distance < best.distance
+        return best._replace(
+            image=blend(nearer, state.current, best.image),
+            distance=tf.where(nearer, distance, best.distance),
+        )
+
+    def _take_back(self, classifier: Classifier, state: _State, seed: Any) -> _State:
+        """Try the next pixel at its clean value; after the last one, begin another pass."""
+        pixel, turn = _next(state)
+        tried = pixel * state.clean + (1.0 - pixel) * state.current
+        hit = Oracle(classifier, state.labels, self.targeted).fooled(tried)
+        current, improved = blend(hit, tried, state.current), state.improved | hit
+        over = tf.reduce_max(turn, axis=1) == 0
+        return state._replace(
+            current=current,
+            turn=blend(over, _shuffled(current, state.clean, seed), turn),
+            improved=improved & ~over,
+            done=state.done | (over & ~improved),
+        )
+
+    def _refined(self, classifier: Classifier, best: _Best, seed: Any) -> Images:
+        """Return the images with every pixel as near to its clean value as one pass brings it."""
+        turn = _shuffled(best.image, best.clean, tf.stack([seed, 0]))
+        state = _State(
+            clean=best.clean,
+            labels=best.labels,
+            current=best.image,
+            turn=turn,
+            improved=tf.zeros_like(best.done),
+            done=tf.reduce_max(turn, axis=1) == 0,
+        )
+        state = iterate(
+            lambda state, _: self._move_back(classifier, state), state, steps=turn.shape[1]
+        )
+        return state.current
+
+    def _move_back(self, classifier: Classifier, state: _State) -> _State:
+        """Bisect the next pixel between its clean and its present value."""
+        pixel, turn = _next(state)
+        oracle = Oracle(classifier, state.labels, self.targeted)
+
+        def at(share: PerImage) -> Images:
+            moved = state.clean + share[:, None, None, None] * (state.current - state.clean)
+            return pixel * moved + (1.0 - pixel) * state.current
+
+        def halve(number: Any, low: PerImage, high: PerImage) -> Any:
+            middle = 0.5 * (low + high)
+            hit = oracle.fooled(at(middle))
+            return number + 1, tf.where(hit, low, middle), tf.where(hit, middle, high)
+
+        nothing = tf.zeros_like(state.labels, tf.float32)
+        high = tf.while_loop(
+            lambda number, *_: number < _HALVINGS,
+            halve,
+            (0, nothing, nothing + 1.0),
+            parallel_iterations=1,
+        )[2]
+        done = tf.reduce_max(turn, axis=1) == 0
+        return state._replace(current=at(high), turn=turn, done=state.done | done)
+
+
+def _next(state: _State) -> tuple[Images, Any]:
+    """Return the pixel whose turn it is, 1 in an image of zeros, and the turns without it."""
+    turn = state.turn
+    pixel = tf.one_hot(tf.argmax(turn, axis=1), turn.shape[1])
+    shape = (-1, *state.clean.shape[1:3], 1)
+    return tf.reshape(pixel, shape), (1.0 - pixel) * turn
+
+
+def _shuffled(images: Images, clean: Images, seed: Any) -> Any:
+    """Return turns, `(batch, pixels)`: at random from 1 up for changed pixels, 0 for the others."""
+    height, width = clean.shape[1:3]
+    changed = tf.cast(tf.reduce_any(images != clean, axis=3), tf.float32)
+    order = tf.random.stateless_uniform((1, height * width), seed, 1.0, 2.0)
+    return tf.reshape(changed, (-1, height * width)) * order

@@ -1,0 +1,120 @@
+"""Salt-and-pepper noise, as little as still fools: random pixels turn black or white.
+
+x̃(u, p) = x + [u > 1 − p] (1 − x) − [u < p − 1] x,  u uniform in [−1, 1);  min ‖x̃ − x‖_0 over u, p
+
+As in Foolbox (Rauber, Brendel & Bethge 2017). Threat: decision-based, minimum L0 norm: noise of
+this kind changes few pixels, and each of them all the way.
+Departures from Foolbox: it keeps the image whose own L2 norm is least and lets p rise and fall
+again with a new u each time. Here the image with the fewest changed pixels is kept, each try is
+at nine tenths of the least p so far, and a u that fooled is tried again before another is drawn,
+so that a draw is followed down to its own least p. All images try the same draws.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.norms import L0
+from tfrobust.options import option, plugin
+from tfrobust.random import image_seeds, run_seed
+from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust_attacks.starting_points import Oracle, settled
+
+_LESS = 0.9  # the next p, as a share of the least so far
+_STEEP = 1e9  # times the least difference of two draws is more than 1: relu becomes a step
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    noise: Any  # u: (batch, height, width, 1 or channels)
+    spent: Flags  # the last try of this noise did not fool: draw another
+    level: PerImage  # the least p that fooled
+    best: Images
+    distance: PerImage  # of the best; infinity where there is none
+    done: Flags  # fooled before the attack
+
+
+@plugin
+class SaltAndPepper(Attack):
+    """The fewest black and white pixels at random places that change the class."""
+
+    minimum_norm = True
+
+    eps: float | None = option("L0 budget it is judged at; none: any distance", default=None, ge=0)
+    steps: int = option("noisy images tried", default=1000, ge=1)
+    across_channels: bool = option("turn all channels of a pixel alike", default=True)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """Decision-based, minimum L0 norm."""
+        return Threat("decision", "l0", self.targeted)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where no noise fools. See `Attack`."""
+        seeds = image_seeds(seed, tf.shape(images)[0])
+        oracle = Oracle(classifier, labels, self.targeted)
+        best, found = least_noise(
+            oracle, images, run_seed(seeds), steps=self.steps, alike=self.across_channels
+        )
+        return blend(found, settled(oracle, images, best), images)
+
+
+def least_noise(
+    oracle: Oracle, images: Images, seed: Any, *, steps: int, alike: bool
+) -> tuple[Images, Flags]:
+    """Return the noisy images with the fewest changed pixels that fool, and whether any does.
+
+    Where none does, and where the clean image is adversarial already, the clean one comes back.
+    `seed` is an int32 scalar; `alike` turns all channels of a pixel alike.
+    """
+    labels = oracle.labels
+    zeros = tf.zeros_like(labels, tf.float32)
+    state = _State(
+        clean=images,
+        labels=labels,
+        noise=tf.zeros_like(images[..., :1] if alike else images),
+        spent=tf.ones_like(labels, tf.bool),
+        level=zeros,
+        best=images,
+        distance=zeros + float("inf"),
+        done=oracle.fooled(images),
+    )
+
+    def step(state: _State, number: Any) -> _State:
+        return _step(oracle._replace(labels=state.labels), state, tf.stack([seed, number]))
+
+    state = iterate(step, state, steps=steps)
+    return state.best, state.distance < float("inf")
+
+
+def _step(oracle: Oracle, state: _State, seed: Any) -> _State:
+    """Try less of the noise that fooled last, or of another."""
+    drawn = tf.random.stateless_uniform((1, *state.noise.shape[1:]), seed, -1.0, 1.0)
+    noise = blend(state.spent, drawn, state.noise)
+    anything = tf.random.stateless_uniform((), seed)
+    level = tf.where(state.distance < float("inf"), _LESS * state.level, anything)
+    tried = _turned(state.clean, noise, level)
+    distance = L0().distance(tried, state.clean)
+    nearer = oracle.fooled(tried) & (distance < state.distance)
+    return state._replace(
+        noise=noise,
+        spent=~nearer,
+        level=tf.where(nearer, level, state.level),
+        best=blend(nearer, tried, state.best),
+        distance=tf.where(nearer, distance, state.distance),
+    )
+
+
+def _turned(clean: Images, noise: Any, level: PerImage) -> Images:
+    """Turn a share `level` of the pixels white or black, where |noise| is largest."""
+    beyond = tf.nn.relu(tf.abs(noise) - (1.0 - level)[:, None, None, None])
+    return tf.clip_by_value(clean + _STEEP * tf.sign(noise) * beyond, 0.0, 1.0)

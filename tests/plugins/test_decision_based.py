@@ -1,0 +1,284 @@
+"""Attacks that see predicted classes only: boundary, hopskipjump, pointwise, salt_and_pepper."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust.audit import audit, clean_predictions, distances
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
+from tfrobust.losses import clearly_adversarial
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, attack_checks, grey_images
+from tfrobust_attacks.boundary import Boundary
+from tfrobust_attacks.starting_points import SETTLING, affordable
+
+CHEAP = {
+    "boundary": {"steps": 100},
+    "hopskipjump-l2": {"steps": 3, "initial_gradient_eval_steps": 40},
+    "hopskipjump-linf": {"steps": 3, "initial_gradient_eval_steps": 40, "norm": "linf"},
+    "pointwise": {"restarts": 2, "start_steps": 20},
+    "salt_and_pepper": {"steps": 60},
+}
+WALKS = ["boundary", "hopskipjump-l2", "hopskipjump-linf"]
+
+
+def built(case, **options):
+    """Build the attack of a case, `name` or `name-norm`, with few steps."""
+    return create("attacks", case.split("-")[0], **(CHEAP[case] | options))
+
+
+def crafted(attack, classifier, images, labels, **options):
+    return run_attack(attack, classifier, images, labels, **options).images
+
+
+@pytest.mark.parametrize("case", CHEAP)
+@pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
+def test_the_attack_keeps_the_contract(check, case):
+    check(built(case))
+
+
+CLOSED_FORMS = [
+    ("boundary", "l2", {"steps": 2000}),
+    ("hopskipjump", "l2", {"steps": 10}),
+    ("hopskipjump", "linf", {"steps": 10, "norm": "linf"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "batch_size"), [((6, 5, 2), 2, 3), ((8, 8, 1), 3, 8), ((4, 4, 3), 10, 1)]
+)
+@pytest.mark.parametrize(("name", "norm", "options"), CLOSED_FORMS)
+def test_walks_end_within_a_quarter_of_the_least_perturbation(
+    name, norm, options, shape, classes, batch_size
+):
+    classifier = LinearClassifier(shape, classes, seed=classes)
+    images, labels = grey_images(classifier, 8, spread=0.3)
+    attack = create("attacks", name, **options)
+    adversarial = crafted(attack, classifier, images, labels, batch_size=batch_size)
+    judged = audit(classifier, attack, images, labels, adversarial, clean=labels)
+    least = classifier.least_perturbation(images, labels, norm)
+    assert judged.success.all()
+    assert np.median(judged.distance[norm] / least) <= 1.25
+    assert (judged.distance[norm] >= least * (1 - 1e-4)).all()
+
+
+def confident(shape):
+    """Return a linear classifier that a quarter of all possible change turns from class 0 to 1."""
+    classifier = LinearClassifier(shape, 2, seed=5)
+    slope = classifier.weights[:, 1] - classifier.weights[:, 0]
+    lead = 0.25 * 0.5 * tf.reduce_sum(tf.abs(slope))
+    classifier.bias.assign_add(tf.stack([lead, 0.0]))
+    images, _ = grey_images(classifier, 8, spread=0.3)
+    return classifier, images, np.zeros(8, np.int64)
+
+
+def fewest_pixels(classifier, images, labels):
+    """Return the least number of pixels that take class 0 to class 1: those that gain most."""
+    weights, logits = classifier.weights.numpy(), classifier(images).numpy()
+    slope, flat = weights[:, 1] - weights[:, 0], images.reshape(len(images), -1)
+    gain = np.maximum(slope * (1 - flat), -slope * flat)
+    gain = gain.reshape(len(images), -1, images.shape[3]).sum(axis=2)
+    sums = np.cumsum(-np.sort(-gain, axis=1), axis=1)
+    return 1 + (sums < (logits[:, 0] - logits[:, 1])[:, None]).sum(axis=1)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 2), (8, 8, 1), (4, 4, 3)])
+def test_pointwise_changes_at_most_half_as_many_pixels_again_as_are_needed(shape):
+    classifier, images, labels = confident(shape)
+    attack = create("attacks", "pointwise")
+    adversarial = crafted(attack, classifier, images, labels)
+    judged = audit(classifier, attack, images, labels, adversarial, clean=labels)
+    fewest = fewest_pixels(classifier, images, labels)
+    assert judged.success.all()
+    assert fewest.min() >= 2
+    assert np.median(judged.distance["l0"] / fewest) <= 1.5
+    assert (judged.distance["l0"] >= fewest).all()
+
+
+def test_no_pixel_that_pointwise_leaves_could_be_taken_back_alone(trained, test_images):
+    images, labels = test_images[0][:12], test_images[1][:12]
+    adversarial = crafted(built("pointwise"), trained, images, labels)
+    for image, label, found in zip(images, labels, adversarial, strict=True):
+        changed = np.argwhere((found != image).any(axis=2))
+        without = np.repeat(found[None], len(changed), axis=0)
+        for row, (y, x) in enumerate(changed):
+            without[row, y, x] = image[y, x]
+        assert len(changed) == 0 or (clean_predictions(trained, without) == label).all()
+
+
+def test_refining_pointwise_lowers_l1_and_l2_over_the_same_pixels(trained, test_images):
+    images, labels = test_images[0][:12], test_images[1][:12]
+    plain, refined = (
+        distances(images, crafted(built("pointwise", refine=on), trained, images, labels))
+        for on in (False, True)
+    )
+    assert (refined["l0"] <= plain["l0"]).all()
+    assert refined["l1"].sum() < 0.99 * plain["l1"].sum()
+    assert refined["l2"].sum() < plain["l2"].sum()
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_salt_and_pepper_turns_pixels_black_or_white_with_or_without_their_other_channels(
+    alike, linear
+):
+    classifier, images, labels = linear
+    found = crafted(built("salt_and_pepper", across_channels=alike), classifier, images, labels)
+    changed = found != images
+    assert changed.any(axis=(1, 2, 3)).all()
+    assert np.isin(found[changed], (0.0, 1.0)).all()
+    assert (changed[..., 0] == changed[..., 1]).all() == alike
+
+
+class ClassOnly(Wrapped):
+    """Logits that tell the class and nothing else."""
+
+    def __call__(self, images):
+        return 3.0 * tf.one_hot(tf.argmax(self.inner(images), axis=1), self.num_classes)
+
+
+@pytest.mark.parametrize("case", CHEAP)
+def test_nothing_but_the_predicted_class_is_looked_at(case, trained, test_images):
+    images, labels = test_images[0][:8], test_images[1][:8]
+    attack = built(case)
+    open_, closed = (crafted(attack, c, images, labels) for c in (trained, ClassOnly(trained)))
+    assert np.array_equal(open_, closed)
+    assert not np.array_equal(open_, images)
+
+
+class Stubborn(Classifier):
+    """Always the same class."""
+
+    def __call__(self, images):
+        return tf.tile([[0.0, 1.0, 0.0]], (tf.shape(images)[0], 1))
+
+
+@pytest.mark.parametrize("case", CHEAP)
+def test_an_image_without_any_adversarial_comes_back_unchanged(case):
+    classifier = Stubborn(image_shape=(6, 5, 2), num_classes=3)
+    images, _ = grey_images(classifier, 4)
+    assert np.array_equal(crafted(built(case), classifier, images, np.ones(4, np.int64)), images)
+
+
+@pytest.mark.parametrize("case", CHEAP)
+def test_an_image_misclassified_already_comes_back_unchanged(case, linear):
+    classifier, images, labels = linear
+    wrong = labels.copy()
+    wrong[::2] = (labels[::2] + 1) % classifier.num_classes
+    found = crafted(built(case), classifier, images, wrong)
+    same = (found == images).all(axis=(1, 2, 3))
+    assert np.array_equal(same, wrong != labels)
+
+
+@pytest.mark.parametrize("case", WALKS)
+def test_a_walk_reaches_every_target_on_a_linear_classifier(case):
+    classifier = LinearClassifier()
+    images, labels = grey_images(classifier)
+    found = run_attack(built(case, targeted=True), classifier, images, labels, targets="next")
+    assert np.array_equal(clean_predictions(classifier, found.images), found.targets)
+
+
+@pytest.mark.parametrize("case", WALKS)
+@pytest.mark.parametrize("queries", [20, 60, 700])
+def test_the_query_budget_is_a_hard_limit(case, queries, linear):
+    classifier, images, labels = linear
+    attack = built(case, steps=1000, queries=queries)
+    for batch_size in (11, 1):
+        made = run_attack(attack, classifier, images, labels, batch_size=batch_size)
+        assert made.queries <= queries * len(images)
+    broken = clean_predictions(classifier, made.images) != labels
+    assert broken.all() or queries < 60
+
+
+def test_boundary_spends_its_budget_to_the_last_queries(linear):
+    classifier, images, labels = linear
+    spent = run_attack(
+        built("boundary", steps=1000, queries=1000), classifier, images[:1], labels[:1]
+    ).queries
+    assert 998 <= spent <= 1000
+
+
+def test_a_start_takes_a_quarter_of_the_budget_at_most_unless_that_is_too_little():
+    assert affordable(None).queries == affordable(10_000).queries
+    for queries in (110, 200, 400, 800):
+        assert affordable(queries).queries <= queries / 4
+    assert affordable(60).queries + SETTLING <= 60
+    assert affordable(25) is None
+
+
+@pytest.mark.parametrize("option", ["steps", "queries"])
+@pytest.mark.parametrize("name", ["boundary", "hopskipjump"])
+def test_fewer_than_one_step_or_query_is_refused(name, option):
+    with pytest.raises(UsageError, match=f"{name}: {option}: .*received: 0"):
+        create("attacks", name, **{option: 0})
+
+
+class Traced(LinearClassifier):
+    """Counts how often its Python runs."""
+
+    def __call__(self, images):
+        self.traces = getattr(self, "traces", 0) + 1
+        return super().__call__(images)
+
+
+@pytest.mark.parametrize("case", CHEAP)
+def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case):
+    counts = []
+    for steps in (20, 40):
+        classifier = Traced()
+        images, labels = grey_images(classifier)
+        attack = built(case, **{"restarts" if case == "pointwise" else "steps": steps})
+        classifier.traces = 0
+        run_attack(attack, classifier, images, labels)
+        counts.append(classifier.traces)
+        run_attack(attack, classifier, images[:7], labels[:7], batch_size=3)
+        assert classifier.traces == counts[-1]
+    assert counts[0] == counts[1]
+
+
+def judged(reference, attack, count):
+    """Return what an audit finds of the first images, and which were broken."""
+    images, labels = reference.images[:count], reference.labels[:count]
+    clean = clean_predictions(reference.classifier, images)
+    found = crafted(attack, reference.classifier, images, labels)
+    fate = audit(reference.classifier, attack, images, labels, found, clean=clean)
+    return fate, fate.success & (clean == labels), found
+
+
+PEERS = [
+    ("boundary", "boundary_l2_5000", {"steps": 5000}),
+    ("hopskipjump", "hopskipjump_l2", {"steps": 32, "max_gradient_eval_steps": 1000}),
+    ("salt_and_pepper", "salt_and_pepper", {"steps": 1000}),
+]
+
+
+@pytest.mark.parametrize(("name", "key", "options"), PEERS)
+def test_images_are_as_near_as_foolboxs_and_hold_in_other_batch_sizes(
+    reference, name, key, options
+):
+    peer = reference.peers[key]
+    attack = create("attacks", name, **options)
+    fate, broken, found = judged(reference, attack, peer["images"])
+    right = fate.prediction == reference.labels[: peer["images"]]
+    assert not fate.violation.any()
+    assert right.mean() <= peer["robust_accuracy"] + 0.005
+    assert np.median(fate.distance["l2"][broken]) <= 1.02 * peer["median_l2"]
+    if attack.threat.norm == "l0":
+        assert fate.distance["l0"][broken].mean() <= 1.02 * peer["mean_l0"]
+    logits = reference.classifier(tf.constant(found[broken]))
+    labels = tf.constant(reference.labels[: peer["images"]][broken])
+    assert clearly_adversarial(logits, labels, targeted=False).numpy().all()
+
+
+def test_pointwise_leaves_a_quarter_of_the_pixels_of_salt_and_pepper(reference):
+    pixels = reference.peers["salt_and_pepper"]["mean_l0"]
+    fate, broken, _ = judged(reference, create("attacks", "pointwise", restarts=2), 20)
+    assert broken.sum() == 19  # one is misread from the outset
+    assert fate.distance["l0"][broken].mean() <= pixels / 4
+
+
+def test_steps_that_succeed_grow_and_steps_that_fail_shrink():
+    attack = Boundary(step_adaptation=2.0)
+    count = tf.constant([0.0, 1.0, 2.0, 3.0, 5.0])  # of five looks
+    assert attack._factor(count, (0.2, 0.5)).numpy().tolist() == [0.5, 1.0, 1.0, 2.0, 2.0]
