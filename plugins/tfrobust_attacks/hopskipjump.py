@@ -157,10 +157,8 @@ class HopSkipJump(Attack):
             lambda asked, *_: asked < probes, body, start, parallel_iterations=1
         )
         mean = verdicts / tf.cast(probes, tf.float32)
-        baseline = tf.where(tf.abs(mean) < 1.0, mean, 0.0)[
-            :, None
-        ]  # nothing is left where all agree
-        return tf.reshape(sums[:, 0] - baseline * sums[:, 1], shape)
+        baseline = tf.where(tf.abs(mean) < 1.0, mean, 0.0)  # nothing is left where all agree
+        return tf.reshape(sums[:, 0] - baseline[:, None] * sums[:, 1], shape)
 
     def _directions(self, seed: Any, numbers: Any, pixels: int) -> Any:
         """Draw `_DRAWN` unit vectors for each number, `(directions, pixels)`."""

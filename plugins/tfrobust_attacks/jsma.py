@@ -1,0 +1,127 @@
+"""The Jacobian-based saliency map attack: two features a step, those that tell most for the target.
+
+(p, q) = argmax −α β,  α = Σ_{i=p,q} ∂z_t/∂x_i > 0,  β = Σ_{i=p,q} Σ_{j≠t} π_j ∂z_j/∂x_i < 0
+
+Both rise by θ, until the image reaches its target, a share γ of the features has changed, or no
+pair is left that may be taken. Features are values, not pixels; the norm counts pixels.
+
+Papernot, McDaniel, Jha, Fredrikson, Celik & Swami, "The limitations of deep learning in adversarial
+settings" (2015). Threat: white-box, minimum L0 norm.
+Departures: the paper sums the derivatives of all other logits, so that classes far behind count as
+much as the one ahead. Here they are weighed by π, the softmax over the others (`weighted`; without
+it, the paper's sum), which reaches more targets with fewer pixels. Features at their wall from the
+start are left out at once, not after a step was wasted on them. An image that does not reach its
+target is given back unchanged. Without targets each step goes for the class nearest to winning, the
+largest logit besides the label's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import class_gradients, clearly_adversarial
+from tfrobust.options import option, plugin
+from tfrobust.types import Flags, Images, Labels, Logits
+from tfrobust_attacks.feature_pairs import best_pair
+
+_NEVER = -float("inf")  # the logit of a class that is not to be chosen
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    current: Images
+    reached: Flags
+    done: Flags  # reached, or no admissible pair left
+
+
+@plugin
+class JacobianSaliencyMap(Attack):
+    """Few pixels changed by much, two at a time."""
+
+    minimum_norm = True
+
+    eps: float | None = option("pixels it is judged at (L0); none: any number", default=None, ge=0)
+    theta: float = option("θ: by how much a feature changes a step", default=1.0, ge=-1, le=1)
+    gamma: float = option("γ: largest share of the features changed", default=0.1, gt=0, le=1)
+    weighted: bool = option(
+        "weigh the other classes by their probabilities; otherwise their plain sum", default=True
+    )
+    targeted: bool = option("reach a class instead of leaving one", default=True)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, minimum L0 norm."""
+        return Threat("white-box", "l0", self.targeted)
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse steps of no length; see `Attack`."""
+        super().check(classifier)
+        if self.theta == 0:
+            raise UsageError("jsma: theta: expected a number other than 0; received: 0")
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where the target was not reached."""
+        nowhere = tf.zeros_like(labels, tf.bool)
+        budget = math.floor(self.gamma * math.prod(classifier.image_shape) + 1e-6)
+        moves = budget * math.ceil(1.0 / abs(self.theta))
+        state = iterate(
+            lambda state, _: self._step(classifier, state, budget),
+            _State(images, labels, images, nowhere, nowhere),
+            steps=moves // 2 + 1,  # the last one only judges
+            outcome=("current", "reached"),
+        )
+        return blend(state.reached, state.current, images)
+
+    def _step(self, classifier: Classifier, state: _State, budget: int) -> _State:
+        """Judge the current images and move their best pairs."""
+        logits, gradients = class_gradients(
+            classifier, state.current, lambda logits: self._sides(logits, state.labels)
+        )
+        reached = clearly_adversarial(logits, state.labels, targeted=self.targeted)
+        free = self._free(_flat(state.current), _flat(state.clean), budget)
+        upwards = math.copysign(1.0, self.theta)
+        own, others = _flat(gradients[0]), _flat(gradients[1])
+        pair = best_pair(upwards * own, -upwards * others, free)
+        stuck = pair.value <= 0.0
+        features = free.shape[1]
+        moved = tf.one_hot(pair.first, features) + tf.one_hot(pair.second, features)
+        moved = tf.reshape(moved, tf.shape(state.current))
+        current = tf.clip_by_value(state.current + self.theta * moved, 0.0, 1.0)
+        return state._replace(
+            current=blend(reached | stuck, state.current, current),
+            reached=state.reached | reached,
+            done=state.done | reached | stuck,
+        )
+
+    def _sides(self, logits: Logits, labels: Labels) -> Any:
+        """Return what to differentiate: the logit of the class to reach, and those of the rest."""
+        classes = tf.shape(logits)[1]
+        target = labels
+        if not self.targeted:
+            target = tf.argmax(logits + tf.one_hot(labels, classes, _NEVER, 0.0), axis=1)
+        own = tf.one_hot(target, classes)
+        if not self.weighted:
+            return tf.stack([own, 1.0 - own])
+        return tf.stack([own, tf.nn.softmax(logits + tf.one_hot(target, classes, _NEVER, 0.0))])
+
+    def _free(self, current: Any, clean: Any, budget: int) -> Any:
+        """Return which features may still be moved, float32 `(batch, features)`."""
+        wall = 1.0 if self.theta > 0 else 0.0
+        changed = current != clean
+        spent = tf.math.count_nonzero(changed, axis=1, keepdims=True, dtype=tf.int32) + 2 > budget
+        return (current != wall) & (changed | ~spent)
+
+
+def _flat(images: Images) -> Any:
+    return tf.reshape(images, (tf.shape(images)[0], math.prod(images.shape[1:])))
