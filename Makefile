@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.installed
+PEERS := .venv/.peers
 
-.PHONY: demo install test test-slow lint types bench constraints clean
+.PHONY: demo install test test-slow lint types bench reference constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -28,12 +29,21 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)
+# Foolbox, ART and PyTorch: what the attacks are measured beside; nothing else needs them.
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	touch $(PEERS)
+
+bench: $(PEERS)
 	$(BIN)/python -m benchmarks.run
 
-constraints: $(READY)
+reference: $(READY)
+	$(BIN)/python -m benchmarks.reference
+
+constraints: $(PEERS)
 	{ echo "# The versions everything was tested with. Renew: make constraints"; \
-	  $(BIN)/python -m pip freeze --exclude-editable --exclude tfrobust; } > constraints.new
+	  $(BIN)/python -m pip freeze --exclude-editable --exclude tfrobust | sed 's/+cpu$$//'; } \
+	  > constraints.new
 	mv constraints.new constraints.txt
 
 clean:

@@ -1,159 +1,169 @@
-"""PGD against the gradient floor: the same number of bare gradients, nothing else.
+"""The gradient floor: what an attack's own gradients and forward passes cost bare.
 
-The floor is forty gradients of the label's logit in one `tf.while_loop` of one `tf.function`, the
-iterate moved just enough that no gradient can be reused. (Cross-entropy would make the floor
-slower: where a confident network's gradient nearly vanishes, the numbers become denormal.) Floor
-and attacks take turns in random order, so that a busy machine disturbs all of them alike; the
+The floor is as many gradients and forward passes an image as the engine counted for the attack, of
+the same classifier on the same batches, in one `tf.while_loop` of one `tf.function`, the iterate
+moved just enough that nothing can be reused. A gradient is that of the label's logit.
+(Cross-entropy would make the floor slower: where a confident network's gradient nearly vanishes,
+the numbers become denormal.) Where an attack takes several gradients from one forward pass, one a
+class, so does the floor.
+
+Floor and attacks take turns in random order, so that a busy machine disturbs all of them alike; the
 figure is the median of the ratios of each turn. What a gradient costs depends on the pixels, by up
 to a third on the machine this was written on, so that a ratio may lie below 1: the floor's images
-stay clean, the attack's do not.
+stay clean, the attack's do not. An attack that needs many thousand gradients is held against a
+shorter loop, scaled. Images that leave the attack's batch leave smaller batches, which cost more an
+image; the floor's batches stay full.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
-from tfrobust import Trainer, create, run_attack
-from tfrobust.audit import clean_predictions
-from tfrobust.pipeline import train
-from tfrobust.scenario import arrays
-from tfrobust.training import TrainingOptions
+from tfrobust import Classifier
+from tfrobust.engine import Crafted
 
-_IMAGES, _BATCH, _STEPS, _TURNS, _EPS = 1000, 100, 40, 7, 0.3
-_STEP = 0.01
+BATCH = 100
+_LONGEST = 200  # gradients or forward passes an image that one turn of the floor takes at most
 
 
-def measure() -> list[dict[str, Any]]:
-    """Time PGD-40 on LeNet and 1,000 MNIST images, with and without early stopping."""
-    scenario = create("scenarios", "mnist")
-    lenet = create("models", "lenet")
-    classifier = train(lenet, scenario, Trainer(TrainingOptions(epochs=2)))
-    images, labels = arrays(scenario, "test", _IMAGES)
-    options = {"eps": _EPS, "steps": _STEPS, "step_size": _STEP}
-    whole = create("attacks", "pgd", early_stop=False, **options)
-    early = create("attacks", "pgd", **options)
-    gentle = create("attacks", "pgd", **options | {"eps": 0.1})
-    loop_options = {"eps": _EPS, "eps_iter": _STEP, "nb_iter": _STEPS}
-    engine = create("attacks", "cleverhans_pgd", **loop_options)
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """Bare gradients and forward passes, as many an image as an attack made.
 
-    def run(attack: Any) -> Any:
-        return run_attack(attack, classifier, images, labels, batch_size=_BATCH)
+    Attributes:
+        classifier: the attack's.
+        images: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`.
+        gradients: backward passes an image; need not be whole.
+        queries: forward passes an image, those of the gradients among them.
+    """
 
-    runners: dict[str, Callable[[], Any]] = {
-        "floor": lambda: _floor(classifier, images, labels),
-        "whole": lambda: run(whole),
-        "early": lambda: run(early),
-        "gentle": lambda: run(gentle),
-        "engine": lambda: run(engine),
-        "eager": lambda: _cleverhans_eagerly(classifier, images, labels),
-    }
-    ratios = _ratios(runners)
-    verdicts = [clean_predictions(classifier, run(a).images) == labels for a in (whole, early)]
-    same = bool(np.array_equal(*verdicts))
-    title = f"PGD-{_STEPS}, LeNet, {_IMAGES:,} MNIST images, ε = {_EPS}"
-    return [
-        _row(f"{title}, no early stopping ÷ gradient floor", ratios["whole"], 1.05),
-        _row(f"{title}, early stopping ÷ gradient floor", ratios["early"], 0.6),
-        _row("the same at ε = 0.1, where most images hold out", ratios["gentle"], None),
-        _row("`cleverhans_pgd` in our engine ÷ gradient floor", ratios["engine"], None),
-        _row("CleverHans run eagerly ÷ gradient floor", ratios["eager"], None),
-        {
-            "what": "early stopping gives every image the same verdict",
-            "measured": f"{int((verdicts[0] != verdicts[1]).sum())} of {_IMAGES:,} differ",
-            "bar": "0",
-            "holds": same,
-        },
-        _tracing(classifier, images, labels),
+    classifier: Classifier
+    images: np.ndarray
+    labels: np.ndarray
+    gradients: float
+    queries: float
+
+    @classmethod
+    def of(cls, classifier: Classifier, images: Any, labels: Any, crafted: Crafted) -> Floor:
+        """Return the floor of an attack that has run on these images."""
+        count = len(images)
+        return cls(classifier, images, labels, crafted.gradients / count, crafted.queries / count)
+
+    @property
+    def backward(self) -> int:
+        """Backward passes taken from one forward pass."""
+        return max(1, math.ceil(self.gradients / max(self.queries, 1e-9) - 1e-9))
+
+    @property
+    def differentiated(self) -> float:
+        """Forward passes an image that backward passes start from."""
+        return self.gradients / self.backward
+
+    @property
+    def plain(self) -> float:
+        """Forward passes an image that nothing starts from."""
+        return max(0.0, self.queries - self.differentiated)
+
+    def __str__(self) -> str:
+        alone = f"{self.plain:.4g} forward passes"
+        if not self.gradients:
+            return alone
+        gradients = f"{self.gradients:.4g} gradients"
+        return gradients if self.plain < 0.05 else f"{gradients} and {alone}"
+
+    def seconds(self) -> float:
+        """Run it once, and return how long the whole would take."""
+        return sum(
+            self._loop(backward, many)
+            for backward, many in ((self.backward, self.differentiated), (0, self.plain))
+            if many >= 0.01
+        )
+
+    def _loop(self, backward: int, many: float) -> float:
+        number = min(_LONGEST, max(1, round(many)))
+        call = _bare(self.classifier, backward)
+        began = time.perf_counter()
+        for start in range(0, len(self.images), BATCH):
+            rows = slice(start, start + BATCH)
+            images, labels = tf.constant(self.images[rows]), tf.constant(self.labels[rows])
+            call(images, labels, tf.constant(number)).numpy()
+        return (time.perf_counter() - began) * many / number
+
+
+@functools.lru_cache(maxsize=16)
+def _bare(classifier: Classifier, backward: int) -> Callable[..., Any]:
+    """Trace a loop of forward passes, each with so many backward passes (0: none)."""
+
+    def differentiate(images: Any, labels: Any) -> Any:
+        with tf.GradientTape(persistent=backward > 1, watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = classifier(images)
+        classes = classifier.num_classes
+        upstream = [tf.one_hot((labels + k) % classes, classes) for k in range(backward)]
+        gradients = [tape.gradient(logits, images, row) for row in upstream]
+        return tf.add_n(gradients)
+
+    def run(images: Any, labels: Any, number: Any) -> Any:
+        def gradient_step(index: Any, images: Any, total: Any) -> Any:
+            return index + 1, images + 1e-9 * differentiate(images, labels), total
+
+        def forward_step(index: Any, images: Any, total: Any) -> Any:
+            return index + 1, images + 1e-9, total + classifier(images)
+
+        shapes = (tf.shape(images)[0], classifier.num_classes)
+        _, images, total = tf.while_loop(
+            lambda index, *_: index < number,
+            gradient_step if backward else forward_step,
+            (0, images, tf.zeros(shapes)),
+            shape_invariants=(
+                tf.TensorShape([]),
+                images.shape,
+                tf.TensorShape([None, classifier.num_classes]),
+            ),
+            parallel_iterations=1,
+        )
+        return tf.reduce_sum(images) + tf.reduce_sum(total)
+
+    spec = [
+        tf.TensorSpec((None, *classifier.image_shape)),
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((), tf.int32),
     ]
+    return tf.function(run, input_signature=spec)
 
 
-def _ratios(runners: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    for run in runners.values():
-        run()  # traces
-    turns, order = [], np.random.default_rng(0)
-    for _ in range(_TURNS):
+def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
+    """Return the median time of each runner, in floors; each has run before, and so is traced."""
+    floor.seconds()  # traces
+    order, found = np.random.default_rng(0), []
+    for _ in range(turns):
         seconds = {}
-        for name in order.permutation(list(runners)):
-            began = time.perf_counter()
-            runners[name]()
-            seconds[name] = time.perf_counter() - began
-        turns.append({name: value / seconds["floor"] for name, value in seconds.items()})
-    return {name: float(np.median([turn[name] for turn in turns])) for name in runners}
+        for name in order.permutation(["", *runners]):
+            seconds[name] = _timed(runners[name]) if name else floor.seconds()
+        found.append({name: seconds[name] / seconds[""] for name in runners})
+    return {name: float(np.median([turn[name] for turn in found])) for name in runners}
 
 
-_FLOORS: dict[int, Any] = {}
+def _timed(run: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
-def _floor(classifier: Any, images: np.ndarray, labels: np.ndarray) -> None:
-    def gradients(images: Any, labels: Any) -> Any:
-        def body(number: Any, images: Any) -> Any:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                logits = classifier(images)
-            upstream = tf.one_hot(labels, classifier.num_classes)
-            return number + 1, images + 1e-9 * tape.gradient(logits, images, upstream)
-
-        return tf.while_loop(
-            lambda number, _: number < _STEPS, body, (0, images), parallel_iterations=1
-        )[1]
-
-    spec = [tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((None,), tf.int64)]
-    call = _FLOORS.setdefault(id(classifier), tf.function(gradients, input_signature=spec))
-    for start in range(0, len(images), _BATCH):
-        rows = slice(start, start + _BATCH)
-        call(tf.constant(images[rows]), tf.constant(labels[rows])).numpy()
-
-
-def _cleverhans_eagerly(classifier: Any, images: np.ndarray, labels: np.ndarray) -> None:
-    for start in range(0, len(images), _BATCH):
-        rows = slice(start, start + _BATCH)
-        projected_gradient_descent(
-            classifier,
-            tf.constant(images[rows]),
-            _EPS,
-            _STEP,
-            _STEPS,
-            np.inf,
-            clip_min=0.0,
-            clip_max=1.0,
-            y=tf.constant(labels[rows]),
-            rand_init=True,
-        ).numpy()
-
-
-def _tracing(classifier: Any, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Count how often the classifier's Python runs over batches of several sizes."""
-    traces = 0
-    attack = create("attacks", "pgd", steps=3)
-
-    class Watched(type(classifier)):  # type: ignore[misc]
-        def __call__(self, images: Any) -> Any:
-            nonlocal traces
-            traces += 1
-            return super().__call__(images)
-
-    watched = Watched(classifier.model)
-    run_attack(attack, watched, images[:250], labels[:250], batch_size=100)
-    once = traces
-    run_attack(attack, watched, images[:77], labels[:77], batch_size=30)
-    return {
-        "what": "traces after the first batch, over batches of 100, 50, 30 and 17 images",
-        "measured": str(traces - once),
-        "bar": "0",
-        "holds": traces == once,
-    }
-
-
-def _row(what: str, ratio: float, bar: float | None) -> dict[str, Any]:
+def row(what: str, ratio: float, bar: float | None, *, of: str = "") -> dict[str, Any]:
+    """Return a row of the table: a ratio, and whether it is within its bar."""
     return {
         "what": what,
-        "measured": f"{ratio:.2f} ×",
+        "measured": f"{ratio:.2f} ×{of}",
         "bar": f"≤ {bar} ×" if bar else "–",
         "holds": None if bar is None else ratio <= bar,
     }

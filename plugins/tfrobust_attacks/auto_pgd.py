@@ -35,12 +35,14 @@ class AscentState(NamedTuple):
     best: Images  # of this run, by loss
     best_gradient: Images
     best_loss: PerImage
+    best_fooled: Flags
     checked_loss: PerImage  # `best_loss` at the last checkpoint
     rises: PerImage  # steps since then that raised the loss
     halved: Flags  # at the last checkpoint
-    found: Images  # the last adversarial iterate; until there is one, the best of all runs
+    found: Images  # an adversarial image; until there is one, the best of all runs
     found_loss: PerImage
     fooled: Flags
+    fooled_now: Flags  # at `current`
     done: Flags
 
 
@@ -98,6 +100,7 @@ class AutoPgd(Attack):
             best=start,
             best_gradient=state.gradient,
             best_loss=state.loss,
+            best_fooled=state.fooled_now,
             checked_loss=state.loss,
             rises=zero,
             halved=tf.zeros_like(state.done),
@@ -107,9 +110,11 @@ class AutoPgd(Attack):
             state,
             steps=self.steps,
             early_stop=self.early_stop,
-            outcome=(*_OUTCOME, "best", "best_loss"),
+            outcome=(*_OUTCOME, "best", "best_loss", "best_fooled"),
         )
-        higher = ~state.fooled & (state.best_loss > state.found_loss)
+        higher = (state.best_loss > state.found_loss) & (state.best_fooled | ~state.fooled)
+        if self.early_stop:
+            higher &= ~state.fooled
         return state._replace(
             found=blend(higher, state.best, state.found),
             found_loss=tf.where(higher, state.best_loss, state.found_loss),
@@ -126,6 +131,7 @@ class AutoPgd(Attack):
             best=blend(better, state.current, state.best),
             best_gradient=blend(better, state.gradient, state.best_gradient),
             best_loss=tf.maximum(state.loss, state.best_loss),
+            best_fooled=tf.where(better, state.fooled_now, state.best_fooled),
             rises=state.rises + tf.cast(state.loss > before, tf.float32),
         )
         length = tf.gather(tf.constant(checkpoints(self.steps)), number)
@@ -149,11 +155,10 @@ class AutoPgd(Attack):
         loss, slope = self.loss(logits, state, run)
         gradient: Any = tape.gradient(logits, state.current, output_gradients=slope)
         fooled = is_adversarial(logits, state.labels, targeted=self.threat.targeted)
-        if self.early_stop:
-            fooled &= ~state.done
+        first = fooled & ~state.fooled
         found = tf.cond(
-            tf.reduce_any(fooled),
-            lambda: blend(fooled, state.current, state.found),
+            tf.reduce_any(first),
+            lambda: blend(first, state.current, state.found),
             lambda: state.found,
         )
         return state._replace(
@@ -161,6 +166,7 @@ class AutoPgd(Attack):
             loss=loss,
             found=found,
             fooled=state.fooled | fooled,
+            fooled_now=fooled,
             done=state.done | fooled if self.early_stop else state.done,
         )
 
@@ -214,11 +220,13 @@ def _begin(
         best=images,
         best_gradient=images,
         best_loss=zero,
+        best_fooled=no,
         checked_loss=zero,
         rises=zero,
         halved=no,
         found=images,
         found_loss=zero - float("inf"),
         fooled=no,
+        fooled_now=no,
         done=no,
     )

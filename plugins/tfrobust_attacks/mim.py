@@ -24,6 +24,8 @@ from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels
 from tfrobust_attacks.pgd import default_step
 
+_TINY = 1e-30
+
 
 class _State(NamedTuple):
     region: Region
@@ -87,7 +89,7 @@ class MomentumIterative(Attack):
         )
         state = self._remember(state, fooled)
         length = tf.reduce_sum(tf.abs(gradient), (1, 2, 3), keepdims=True)
-        momentum = self.decay * state.momentum + tf.math.divide_no_nan(gradient, length)
+        momentum = self.decay * state.momentum + gradient * (1.0 / tf.maximum(length, _TINY))
         step = self.step_size or default_step(self.eps, self.norm, self.steps)
         moved = ball(self.norm).climb(state.current, momentum, step, state.region)
         return state._replace(current=moved, momentum=momentum)

@@ -9,14 +9,32 @@ from tfrobust.registry import create, entries
 from tfrobust.testing import attack_checks
 
 CHEAP = {
-    "cleverhans_cw_l2": {"max_iterations": 25, "binary_search_steps": 2, "learning_rate": 0.05},
-    "cleverhans_spsa": {"nb_iter": 4, "spsa_samples": 16, "learning_rate": 0.1},
-    "pgd": {"steps": 10},
+    "apgd_ce": {"steps": 8},
+    "apgd_dlr": {"steps": 8, "restarts": 2},
+    "apgd_t": {"steps": 8, "target_classes": 2},
+    "autoattack": {"steps": 4, "queries": 20, "target_classes": 2},
+    "bim": {"steps": 5},
+    "boundary": {"steps": 100},
     "cleverhans_bim": {"nb_iter": 10},
-    "cleverhans_pgd": {"nb_iter": 10},
+    "cleverhans_cw_l2": {"max_iterations": 25, "binary_search_steps": 2, "learning_rate": 0.05},
     "cleverhans_madry": {"nb_iter": 10},
+    "cleverhans_pgd": {"nb_iter": 10},
+    "cleverhans_spsa": {"nb_iter": 4, "spsa_samples": 16, "learning_rate": 0.1},
+    "cw_l2": {"steps": 25, "binary_search_steps": 2, "learning_rate": 0.05},
+    "ddn": {"steps": 20},
+    "ead": {"steps": 25, "binary_search_steps": 2, "learning_rate": 0.05},
+    "fab": {"steps": 5, "restarts": 2},
+    "fab_t": {"steps": 5, "target_classes": 2},
+    "fmn": {"steps": 20},
+    "hopskipjump": {"steps": 3, "initial_gradient_eval_steps": 40},
+    "mim": {"steps": 5},
+    "pgd": {"steps": 10},
+    "pointwise": {"restarts": 2, "start_steps": 20},
+    "salt_and_pepper": {"steps": 60},
+    "square": {"queries": 60},
+    "uap": {"passes": 2},
 }
-BUDGET = {"linf": 0.1, "l2": 0.7, "l1": 3.0}
+BUDGET = {"linf": 0.1, "l2": 0.7, "l1": 3.0, "l0": 10.0}
 
 
 def bundled():

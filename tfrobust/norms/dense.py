@@ -18,6 +18,9 @@ from tfrobust.norms.contract import (
 )
 from tfrobust.types import Images, PerImage, Seeds
 
+_LEAST = 1e-37  # whose inverse is still a float32
+_SMALL = 1e-15  # lengths below: float32 squares of single entries may vanish
+
 
 class Linf:
     """max |x|: every pixel may change by `eps`."""
@@ -77,20 +80,12 @@ class L2:
         return tf.clip_by_value(centre + shorter, 0.0, 1.0)
 
     def dual(self, gradient: Images) -> PerImage:
-        """Return the Euclidean length; that of the scaled gradient, so that nothing underflows."""
-        largest = tf.reduce_max(tf.abs(gradient), PIXELS, keepdims=True)
-        scaled = gradient * (1.0 / tf.maximum(largest, TINY))
-        return tf.squeeze(largest * _length(scaled), PIXELS)
+        """Return the Euclidean length."""
+        return tf.squeeze(_safe_length(gradient), PIXELS)
 
     def steepest(self, gradient: Images) -> Images:
-        """Return the gradient at unit length.
-
-        A saturated network's gradient can be so small that its square underflows, so it is
-        scaled by its largest entry first.
-        """
-        largest = tf.reduce_max(tf.abs(gradient), PIXELS, keepdims=True)
-        scaled = gradient * (1.0 / tf.maximum(largest, TINY))  # a broadcast division costs thrice
-        return scaled * (1.0 / tf.maximum(_length(scaled), TINY))
+        """Return the gradient at unit length."""
+        return gradient * (1.0 / tf.maximum(_safe_length(gradient), _LEAST))
 
     def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
         """Step along the gradient, then project."""
@@ -113,3 +108,19 @@ class L2:
 
 def _length(perturbation: Images) -> Any:
     return tf.sqrt(tf.reduce_sum(tf.square(perturbation), PIXELS, keepdims=True))
+
+
+def _safe_length(gradient: Images) -> Any:
+    """Return the Euclidean length, also where its square underflows or overflows.
+
+    A saturated network's gradient can be that small. It is then scaled by its largest entry first,
+    which costs three more operations on whole images.
+    """
+    length = _length(gradient)
+
+    def scaled() -> Any:
+        largest = tf.reduce_max(tf.abs(gradient), PIXELS, keepdims=True)
+        return largest * _length(gradient * (1.0 / tf.maximum(largest, _LEAST)))
+
+    usual = tf.reduce_all((length > _SMALL) & (length < 1.0 / _SMALL))
+    return tf.cond(usual, lambda: length, scaled)

@@ -1,0 +1,154 @@
+"""Our attacks beside the peers', on the same network, images and parameters, in the same process.
+
+Both are timed in turn, from images in memory to adversarial images in memory; ours runs once
+before, and what that took longer (tracing) is shown apart. A peer that needs longer than 20 s is
+timed once. All adversarial images are audited alike. Besides the speed, ours must be as good:
+accuracy at most the peer's + 0.005, and where a norm is minimised, that norm at most 1.005 × the
+peer's over the images that both broke.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks import networks
+from benchmarks.contest_table import CONTESTS, Contest
+from benchmarks.gradient_floor import BATCH
+from benchmarks.networks import Network
+from benchmarks.peers import Made, NotInstalledError, Task, peer
+from benchmarks.plan import Plan
+from tfrobust import Attack, create, run_attack
+from tfrobust.audit import Audit, audit
+from tfrobust.engine import choose_targets
+from tfrobust.errors import RobustError
+
+_ACCURACY, _NORM = 0.005, 1.005
+_TURNS = 3
+_PATIENCE = 20.0  # seconds after which a peer is not timed again
+
+
+def measure(plan: Plan, name: str) -> Iterator[dict[str, Any]]:
+    """Yield one row a contest on the network of this name."""
+    network = networks.network(name)
+    for contest in CONTESTS[name]:
+        if plan.wants(contest.attack):
+            yield _row(plan, contest, network)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """What one side made of the images, and how long it took."""
+
+    made: Made
+    fate: Audit
+    right: np.ndarray
+    seconds: float
+
+
+def _row(plan: Plan, contest: Contest, network: Network) -> dict[str, Any]:
+    count = min(contest.images, plan.images)
+    row = {
+        "what": f"{contest}; {network.title}, {count} images",
+        "bar": f"≥ {contest.bar:g} ×" if contest.bar else "–",
+    }
+    if contest.unfit:
+        return row | {"measured": f"not measured: {contest.unfit}", "holds": None}
+    task = Task(network.classifier, *network.first(count))
+    try:
+        module, title = peer(contest.peer)
+    except NotInstalledError as error:
+        return row | {"measured": f"skipped: {error}", "holds": None}
+    try:
+        ours, theirs, tracing = _held(plan, contest, task, module.craft)
+    except RobustError as error:
+        return row | {"measured": f"failed: {error}", "holds": False}
+    faster = theirs.seconds / ours.seconds
+    good, quality = _quality(contest, ours, theirs)
+    holds = good and faster >= contest.bar if contest.bar else None
+    return row | {
+        "peer": title,
+        "measured": f"{faster:.1f} × ({_number(ours.seconds)} s : {_number(theirs.seconds)} s; "
+        f"tracing {_number(tracing)} s), {quality}",
+        "holds": holds,
+    }
+
+
+def _held(
+    plan: Plan, contest: Contest, task: Task, craft: Callable[..., Made]
+) -> tuple[_Result, _Result, float]:
+    """Let both sides craft in turn; return their results and the seconds our tracing took."""
+    attack = create("attacks", contest.attack, **contest.options)
+    if attack.threat.targeted:
+        targets = choose_targets("next", task.classifier, task.images, task.labels)
+        task = dataclasses.replace(task, targets=targets)
+
+    def theirs() -> Made:
+        made = craft(contest.peers_attack, task, contest.peers_options)
+        return dataclasses.replace(made, images=np.clip(made.images, 0.0, 1.0))
+
+    _, first = _timed(lambda: _craft(attack, task))
+    mine, other = [], []
+    for _ in range(min(_TURNS, plan.turns)):
+        made, seconds = _timed(lambda: _craft(attack, task))
+        mine.append(seconds)
+        peers_made, seconds = _timed(theirs)
+        other.append(seconds)
+        if seconds > _PATIENCE:
+            break
+    tracing = max(0.0, first - float(np.median(mine)))
+    return _judged(attack, task, made, mine), _judged(attack, task, peers_made, other), tracing
+
+
+def _craft(attack: Attack, task: Task) -> Made:
+    named = {} if task.targets is None else {"targets": task.targets}
+    crafted = run_attack(
+        attack, task.classifier, task.images, task.labels, batch_size=BATCH, **named
+    )
+    return Made(crafted.images, crafted.queries / len(task.images))
+
+
+def _judged(attack: Attack, task: Task, made: Made, seconds: list[float]) -> _Result:
+    fate = audit(
+        task.classifier,
+        attack,
+        task.images,
+        task.labels,
+        made.images,
+        clean=task.labels,  # `Network` has only images that are read correctly
+        targets=task.targets,
+    )
+    return _Result(made, fate, fate.prediction == task.labels, float(np.median(seconds)))
+
+
+def _timed(run: Callable[[], Made]) -> tuple[Made, float]:
+    began = time.perf_counter()
+    made = run()
+    return made, time.perf_counter() - began
+
+
+def _quality(contest: Contest, ours: _Result, theirs: _Result) -> tuple[bool, str]:
+    """Return whether ours is as good as the peer's, and the figures that say so."""
+    accuracy = [float(side.right.mean()) for side in (ours, theirs)]
+    worse = accuracy[0] - accuracy[1]
+    good = worse <= _ACCURACY and (not contest.equal or worse >= -_ACCURACY)
+    said = [f"accuracy {accuracy[0]:.3g} : {accuracy[1]:.3g}"]
+    both = ~ours.right & ~theirs.right
+    if contest.figure and both.any():
+        statistic, norm = contest.figure.split("_")
+        sizes = [
+            float(getattr(np, statistic)(side.fate.distance[norm][both])) for side in (ours, theirs)
+        ]
+        good &= sizes[0] <= _NORM * sizes[1]
+        said.append(f"{statistic} {norm} {sizes[0]:.4g} : {sizes[1]:.4g}")
+    if contest.black_box and theirs.made.queries:
+        said.append(f"queries {ours.made.queries:.0f} : {theirs.made.queries:.0f}")
+    return good, ", ".join(said)
+
+
+def _number(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
