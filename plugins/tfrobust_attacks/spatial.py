@@ -1,0 +1,120 @@
+"""Spatial: rotations and translations, the smallest first.
+
+x′(u, v) = x(R(−θ) (u − δu, v − δv)), black outside; |θ| and |δ| bounded
+
+Engstrom, Tran, Tsipras, Schmidt & Madry, "Exploring the landscape of spatial robustness" (2019).
+Threat: decision-based, bounded in no norm.
+Departures: the paper's worst-of-k keeps the try with the highest loss, which a decision-based
+attacker does not see. Here an image gets the least transformed try that fools, and no further one:
+the class is lost for the same images. The clean image is the first try of either search.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import is_adversarial
+from tfrobust.options import option, plugin
+from tfrobust.random import image_seeds, uniform
+from tfrobust.types import Flags, Images, Labels, Seeds
+
+_DEGREE = np.pi / 180.0
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    shares: Any  # (batch, tries, 3): of the largest rotation, of those down and to the right
+    found: Images
+    done: Flags
+
+
+@plugin
+class Spatial(Attack):
+    """The smallest rotation and translation, of those tried, that changes the class."""
+
+    search: Literal["grid", "random"] = option("which transformations are tried", default="grid")
+    max_rotation: float = option("in degrees, either way", default=30.0, ge=0, le=180)
+    max_translation: float = option(
+        "either way, as a share of height and width", default=0.1, ge=0, le=1
+    )
+    rotations: int = option("angles of the grid", default=31, ge=1)
+    translations: int = option("shifts of the grid, down as well as to the right", default=5, ge=1)
+    worst_of: int = option("k: transformations of the random search", default=10, ge=1)
+    interpolation: Literal["bilinear", "nearest"] = option("between pixels", default="bilinear")
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """Decision-based, bounded in no norm."""
+        return Threat("decision", None, self.targeted)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return transformed images; the clean one where none fools. See `Attack`."""
+        seeds = image_seeds(seed, tf.shape(images)[0])
+        shares = self._grid(seeds) if self.search == "grid" else self._drawn(seeds)
+        state = iterate(
+            lambda state, number: self._try(classifier, state, number),
+            _State(images, labels, shares, images, tf.zeros_like(labels, tf.bool)),
+            steps=shares.shape[1],
+            outcome=("found",),
+        )
+        return state.found
+
+    def _grid(self, seeds: Seeds) -> Any:
+        angles, shifts = _spread(self.rotations), _spread(self.translations)
+        grid = np.stack(np.meshgrid(angles, shifts, shifts, indexing="ij"), -1).reshape(-1, 3)
+        size = np.square(grid).sum(1)
+        order = np.argsort(size, kind="stable")
+        moved = grid[order[size[order] > 0]]
+        tries = np.concatenate([np.zeros((1, 3)), moved]).astype(np.float32)
+        return tf.tile(tries[None], [tf.shape(seeds)[0], 1, 1])
+
+    def _drawn(self, seeds: Seeds) -> Any:
+        drawn = uniform(seeds, (self.worst_of, 3), -1.0, 1.0)
+        order = tf.argsort(tf.reduce_sum(tf.square(drawn), 2), stable=True)
+        drawn = tf.gather(drawn, order, batch_dims=1)
+        return tf.pad(drawn, [[0, 0], [1, 0], [0, 0]])
+
+    def _try(self, classifier: Classifier, state: _State, number: Any) -> _State:
+        tried = self._transformed(state.clean, state.shares[:, number])
+        hit = is_adversarial(classifier(tried), state.labels, targeted=self.targeted)
+        found = blend(hit & ~state.done, tried, state.found)
+        return state._replace(found=found, done=state.done | hit)
+
+    def _transformed(self, images: Images, shares: Any) -> Images:
+        """Rotate round the middle, then shift."""
+        height, width, _ = images.shape[1:]
+        angle = shares[:, 0] * self.max_rotation * _DEGREE
+        cosine, sine = tf.cos(angle), tf.sin(angle)
+        middle = (height - 1) / 2.0, (width - 1) / 2.0
+        down = middle[0] + shares[:, 1] * self.max_translation * height
+        right = middle[1] + shares[:, 2] * self.max_translation * width
+        zero = tf.zeros_like(angle)
+        # From where each pixel is taken: (x, y) → (a x + b y + c, d x + e y + f).
+        rows = [
+            [cosine, sine, middle[1] - cosine * right - sine * down],
+            [-sine, cosine, middle[0] + sine * right - cosine * down],
+            [zero, zero],
+        ]
+        moved = tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.stack([entry for row in rows for entry in row], 1),
+            output_shape=[height, width],
+            fill_value=0.0,
+            interpolation=self.interpolation.upper(),
+        )
+        return tf.clip_by_value(moved, 0.0, 1.0)
+
+
+def _spread(count: int) -> Any:
+    """Return `count` numbers from −1 to 1 with 0 in the middle; of one, 0."""
+    return np.linspace(-1.0, 1.0, count) if count > 1 else np.zeros(1)

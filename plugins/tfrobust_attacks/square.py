@@ -1,0 +1,115 @@
+"""Square: random search whose steps are square windows, ever smaller ones.
+
+x̂ ← x̂ + δ if L(clip(x̂ + δ), y) rises, δ nought outside a window of p · height · width pixels. In
+Linf a window takes one corner of the ball a channel, ±ε; the start is vertical stripes of ±ε. In L2
+a window takes a pyramid of two halves of opposite sign, and the perturbation of a second window.
+
+Andriushchenko, Croce, Flammarion & Hein, "Square attack: a query-efficient black-box adversarial
+attack via random search" (2020). Threat: score-based; Linf or L2.
+Departures: all images of a step try the same window with the same signs, as in AutoAttack's
+version, and each accepts or refuses it for itself. Where the signs drawn for Linf change nothing,
+the opposite ones are tried (the paper draws again). `queries` counts all forward passes of an
+image: the first asks for the clean image, which comes back where it is misclassified; the paper's
+schedule for p is scaled to them. Windows may touch the lower and the right border too. Targets are
+reached by the margin unless `loss` says otherwise (the paper: cross-entropy). In Linf it ends in
+the inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import iterate
+from tfrobust.losses import LossName, is_adversarial, loss_and_slope
+from tfrobust.norms import Region
+from tfrobust.options import option, plugin
+from tfrobust.random import fold, image_seeds, run_seed
+from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust_attacks.square_windows import MOVES, Point
+
+_START = 1  # folded into the seeds for the start; the windows have the others
+
+
+class _State(NamedTuple):
+    region: Region
+    labels: Labels
+    best: Point
+    loss: PerImage  # of the best
+    done: Flags
+
+
+@plugin
+class Square(Attack):
+    """Random search in square windows; asks for logits only."""
+
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    queries: int = option("forward passes an image: a hard limit", default=5000, ge=1)
+    p_init: float = option("p: share of the pixels in the first window", default=0.8, gt=0, le=1)
+    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="margin")
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
+
+    @property
+    def threat(self) -> Threat:
+        """Score-based, within the ball."""
+        return Threat("score", self.norm, self.targeted)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        loss, fooled = self._judge(classifier, images, labels)
+        if self.queries == 1:
+            return images  # the one query is spent
+        seeds = image_seeds(seed, tf.shape(images)[0])
+        steps = self.queries - 2  # besides the clean image and the start
+        moves = MOVES[self.norm](classifier.image_shape, max(1, steps), self.p_init)
+        region = moves.region(images, self.eps)
+        windows = moves.windows(run_seed(seeds))
+        state = _State(region, labels, Point(images, tf.zeros_like(loss)), loss, fooled)
+
+        def step(state: _State, number: Any) -> _State:
+            candidate = moves.move(state.best, state.region, windows.at(number))
+            return self._try(classifier, state, candidate)
+
+        # The start is worse than the clean image more often than not, and is taken all the same.
+        low = state._replace(loss=tf.where(fooled, loss, -float("inf")))
+        return iterate(
+            step,
+            self._try(classifier, low, moves.start(region, fold(seeds, _START))),
+            steps=steps,
+            early_stop=self.early_stop,
+            outcome=("loss",),  # a row that is done takes nothing, and so keeps its best
+        ).best.images
+
+    def _try(self, classifier: Classifier, state: _State, candidate: Point) -> _State:
+        """Go where the loss is higher, never back from an adversarial image to another."""
+        loss, fooled = self._judge(classifier, candidate.images, state.labels)
+        rises = loss > state.loss
+        # The first adversarial image counts even where cross-entropy is lower there.
+        better = (rises | fooled) & ~state.done
+        if not self.early_stop:
+            better |= rises & fooled
+        rows = tf.where(better)
+        images, spent = (tf.gather(new, rows[:, 0]) for new in candidate)
+        return state._replace(
+            best=Point(
+                # A few rows are all that changes: blending whole images takes longer.
+                images=tf.tensor_scatter_nd_update(state.best.images, rows, images),
+                spent=tf.tensor_scatter_nd_update(state.best.spent, rows, spent),
+            ),
+            loss=tf.where(better, loss, state.loss),
+            done=state.done | fooled,
+        )
+
+    def _judge(
+        self, classifier: Classifier, images: Images, labels: Labels
+    ) -> tuple[PerImage, Flags]:
+        logits = classifier(images)
+        loss, _ = loss_and_slope(logits, labels, targeted=self.targeted, loss=self.loss)
+        return loss, is_adversarial(logits, labels, targeted=self.targeted)

@@ -1,0 +1,181 @@
+"""ZOO: Carlini & Wagner's attack on gradients that are measured, some coordinates at a time.
+
+min ‖x′ − x‖₂² + c · max(0, κ − m(x′)) over x′ in [0, 1], m the margin: by Adam, a batch of random
+coordinates i a step, with ∂ᵢm ≈ (m(x′ + h eᵢ) − m(x′ − h eᵢ)) / 2h
+
+Chen, Zhang, Sharma, Yi & Hsieh, "ZOO: zeroth order optimization based black-box attacks to deep
+neural networks without training substitute models" (2017): its ZOO-Adam. Threat: score-based,
+minimum L2 norm.
+Departures: the distance's derivative is not measured but known. The margin of the logits stands
+for that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
+logits round. All images of a step take the same coordinates, each once. Every iterate is judged,
+for one query more a step; `queries` ends the search wherever it stands. The search for c is that of
+`tfrobust_attacks.constant_search`. There is no dimension reduction and no importance sampling,
+which the paper needs for large images only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import clearly_adversarial, is_adversarial, margin
+from tfrobust.norms import L2
+from tfrobust.options import option, plugin
+from tfrobust.random import image_seeds, run_seed
+from tfrobust.types import Flags, Images, Labels, Logits, PerImage
+from tfrobust_attacks.constant_search import ConstantSearch, Round
+from tfrobust_attacks.spsa import affordable, slopes_along
+
+_BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    current: Images
+    mean: Images  # Adam's, a coordinate each
+    variance: Images
+    time: Images
+    round: Round
+    best: Images
+    best_square: PerImage  # of its distance; infinity where there is none
+    done: Flags
+
+
+@plugin
+class ZerothOrder(Attack):
+    """The smallest L2 perturbation that changes the class, from logits alone."""
+
+    minimum_norm = True
+
+    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
+    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
+    steps: int = option("of Adam a round, at most", default=3000, ge=1)
+    coordinates: int = option("B: measured and moved a step, at most", default=128, ge=1)
+    learning_rate: float = option("of Adam", default=0.01, gt=0)
+    initial_const: float = option("c of the first round", default=0.01, gt=0)
+    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
+    h: float = option("how far a probe is from the image, in one coordinate", default=1e-3, gt=0)
+    abort_early: bool = option("end a round whose objective no longer falls", default=True)
+    queries: int | None = option(
+        "forward passes an image: a hard limit; none: as many as the steps take", default=None, ge=1
+    )
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """Score-based, minimum L2 norm."""
+        return Threat("score", "l2", self.targeted)
+
+    @property
+    def _search(self) -> ConstantSearch:
+        return ConstantSearch(
+            self.binary_search_steps, self.steps, self.initial_const, self.abort_early
+        )
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where none was found. See `Attack`."""
+        zeros = tf.zeros_like(images)
+        state = _State(
+            clean=images,
+            labels=labels,
+            current=images,
+            mean=zeros,
+            variance=zeros,
+            time=zeros,
+            round=self._search.start(labels),
+            best=images,
+            best_square=tf.zeros_like(labels, tf.float32) + float("inf"),
+            done=is_adversarial(classifier(images), labels, targeted=self.targeted),
+        )
+        shared = run_seed(image_seeds(seed, tf.shape(images)[0]))
+        steps = self.binary_search_steps * self.steps
+        return iterate(
+            lambda state, number: self._step(classifier, state, tf.stack([shared, number])),
+            state,
+            steps=affordable(steps, 2 * self._measured(classifier) + 1, self.queries),
+            outcome=("best", "best_square"),
+        ).best
+
+    def _measured(self, classifier: Classifier) -> int:
+        height, width, channels = classifier.image_shape
+        return min(self.coordinates, height * width * channels)
+
+    def _step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
+        """Judge the current iterate, and move some of its coordinates."""
+        logits = classifier(state.current)
+        miss = tf.nn.relu(self.confidence - self._lead(logits, state.labels))
+        square = tf.square(L2().distance(state.current, state.clean))
+        success = (miss <= 0) & clearly_adversarial(logits, state.labels, targeted=self.targeted)
+        better = success & (square < state.best_square)
+        objective = square + state.round.const * miss
+        now, over = self._search.advance(state.round, objective, success)
+        rise, moving = self._measure(classifier, state, seed)
+        price = state.round.const * tf.cast(miss > 0, tf.float32)
+        gradient = 2.0 * (state.current - state.clean) - price[:, None, None, None] * rise
+        state = self._adam(state, gradient, moving)._replace(
+            round=now,
+            best=blend(better, state.current, state.best),
+            best_square=tf.where(better, square, state.best_square),
+        )
+        return tf.cond(tf.reduce_any(over), lambda: self._next_round(state, over), lambda: state)
+
+    def _lead(self, logits: Logits, labels: Labels) -> PerImage:
+        lead = margin(logits, labels)
+        return -lead if self.targeted else lead
+
+    def _measure(self, classifier: Classifier, state: _State, seed: Any) -> tuple[Images, Any]:
+        """Return the lead's derivative in random coordinates, 0 in the others, and which they are.
+
+        The latter as ones among zeros, `(1, height, width, channels)`.
+        """
+        count, shape = self._measured(classifier), (-1, *classifier.image_shape)
+        drawn = tf.random.stateless_uniform((tf.size(state.clean[0]),), seed)
+        chosen = tf.math.top_k(drawn, count).indices
+
+        def axes(first: Any, last: Any) -> Any:
+            return tf.reshape(tf.one_hot(chosen[first:last], tf.size(drawn)), shape)
+
+        slopes = slopes_along(
+            classifier,
+            state.current,
+            axes,
+            count=count,
+            score=lambda logits, copies: self._lead(logits, tf.tile(state.labels, [copies])),
+            reach=self.h,
+        )
+        whole = tf.scatter_nd(
+            chosen[:, None], slopes, tf.stack([tf.size(drawn), tf.shape(slopes)[1]])
+        )
+        moving = tf.scatter_nd(chosen[:, None], tf.ones(count), tf.shape(drawn))
+        return tf.reshape(tf.transpose(whole), shape), tf.reshape(moving, shape)
+
+    def _adam(self, state: _State, gradient: Images, moving: Any) -> _State:
+        """Move the coordinates that were measured; each has moments and a time of its own."""
+        time = state.time + moving
+        mean = state.mean + moving * (1 - _BETA1) * (gradient - state.mean)
+        variance = state.variance + moving * (1 - _BETA2) * (tf.square(gradient) - state.variance)
+        since = tf.maximum(time, 1.0)
+        rate = self.learning_rate * tf.sqrt(1 - _BETA2**since) / (1 - _BETA1**since)
+        moved = state.current - moving * rate * mean / (tf.sqrt(variance) + _TINY)
+        current = tf.clip_by_value(moved, 0.0, 1.0)
+        return state._replace(current=current, mean=mean, variance=variance, time=time)
+
+    def _next_round(self, state: _State, over: Flags) -> _State:
+        now, last = self._search.following(state.round, over)
+        zeros = tf.zeros_like(state.mean)
+        return state._replace(
+            current=blend(over, state.clean, state.current),
+            mean=blend(over, zeros, state.mean),
+            variance=blend(over, zeros, state.variance),
+            time=blend(over, zeros, state.time),
+            round=now,
+            done=state.done | last,
+        )
