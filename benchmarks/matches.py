@@ -17,21 +17,24 @@ class Match:
         options: the peer's parameters, as ours are called.
         figure: the entry's field that the attack minimises, such as `median_l2`; `None` for a
             fixed budget.
+        seeds: how many runs, whose median is judged, where one random start or window decides.
     """
 
     attack: str
     options: Mapping[str, Any]
     figure: str | None = None
+    seeds: int = 1
 
 
 _PGD = {"steps": 40, "random_start": True}
+_SEEDS = 5
 _CW = {"binary_search_steps": 9, "steps": 1000, "learning_rate": 0.01, "initial_const": 1e-3}
 
 MATCHES = {
     "fgsm_linf": Match("fgsm", {"eps": 0.1}),
-    "pgd_linf_0.1": Match("pgd", _PGD | {"eps": 0.1, "step_size": 0.01}),
-    "pgd_linf_0.2": Match("pgd", _PGD | {"eps": 0.2, "step_size": 0.02}),
-    "pgd_l2_2.0": Match("pgd", _PGD | {"eps": 2.0, "step_size": 0.2, "norm": "l2"}),
+    "pgd_linf_0.1": Match("pgd", _PGD | {"eps": 0.1, "step_size": 0.01}, seeds=_SEEDS),
+    "pgd_linf_0.2": Match("pgd", _PGD | {"eps": 0.2, "step_size": 0.02}, seeds=_SEEDS),
+    "pgd_l2_2.0": Match("pgd", _PGD | {"eps": 2.0, "step_size": 0.2, "norm": "l2"}, seeds=_SEEDS),
     "deepfool_l2": Match("deepfool", {"steps": 50, "overshoot": 0.02}, "median_l2"),
     "deepfool_linf": Match(
         "deepfool", {"steps": 50, "overshoot": 0.02, "norm": "linf"}, "median_linf"
@@ -44,7 +47,7 @@ MATCHES = {
     ),
     "salt_and_pepper": Match("salt_and_pepper", {"steps": 1000}, "mean_l0"),
     "jsma_targeted_0.1": Match("jsma", {"theta": 1.0, "gamma": 0.1, "targeted": True}, "mean_l0"),
-    "square_linf_0.2_1000": Match("square", {"eps": 0.2, "queries": 1000}),
+    "square_linf_0.2_1000": Match("square", {"eps": 0.2, "queries": 1000}, seeds=_SEEDS),
 }
 
 # AutoAttack's parts with the options its standard version gives them.
@@ -52,7 +55,7 @@ PARTS = {
     "apgd-ce": Match("apgd_ce", {"steps": 100, "restarts": 1, "rho": 0.75}),
     "apgd-t": Match("apgd_t", {"steps": 100, "restarts": 1, "rho": 0.75, "target_classes": 9}),
     "fab-t": Match("fab_t", {"steps": 100, "restarts": 1, "target_classes": 9}),
-    "square": Match("square", {"queries": 5000}),
+    "square": Match("square", {"queries": 5000}, seeds=3),
 }
 
 

@@ -6,12 +6,12 @@ import typing
 import numpy as np
 import pytest
 
+from support import small_model
 from tfrobust.classifier import KerasClassifier
 from tfrobust.engine import run_attack
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.registry import create, entries
 from tfrobust.testing import LinearClassifier, grey_images
-from support import small_model
 
 CLASSES = {entry.name: entry.load() for entry in entries("attacks")}
 
@@ -59,7 +59,8 @@ def test_targets_must_be_there_and_must_not_be_the_true_classes(name, linear):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, cls in CLASSES.items() if create("attacks", n).threat.knowledge == "white-box"]
+    "name",
+    [n for n, cls in CLASSES.items() if create("attacks", n).threat.knowledge == "white-box"],
 )
 def test_a_white_box_attack_needs_gradients(name):
     classifier = LinearClassifier()
@@ -81,6 +82,8 @@ def test_an_attack_on_two_classes_has_its_losses():
     eps = 1.05 * float(classifier.least_perturbation(images, labels, "linf").max())
     for name in ("apgd_dlr", "apgd_t", "autoattack"):
         options = {"queries": 10} if name == "autoattack" else {}
-        crafted = run_attack(create("attacks", name, eps=eps, **options), classifier, images, labels)
+        crafted = run_attack(
+            create("attacks", name, eps=eps, **options), classifier, images, labels
+        )
         assert (classifier(crafted.images).numpy().argmax(axis=1) != labels).all()
         assert np.abs(crafted.images - images).max() <= eps * (1 + 1e-5)

@@ -31,8 +31,19 @@ CHEAP = {
     "pgd": {"steps": 10},
     "pointwise": {"restarts": 2, "start_steps": 20},
     "salt_and_pepper": {"steps": 60},
-    "square": {"queries": 60},
+    "spatial": {"rotations": 5, "translations": 3},
+    "spsa": {"steps": 6, "samples_per_step": 16, "learning_rate": 0.1},
+    "square": {"queries": 80},
     "uap": {"passes": 2},
+    "zoo": {"binary_search_steps": 3, "steps": 40, "coordinates": 24, "initial_const": 1.0},
+}
+VARIANTS = {
+    "autoattack": [{"version": "rand"}],
+    "jsma": [{"targeted": False}],
+    "pgd": [{"restarts": 2, "early_stop": False, "loss": "dlr"}],
+    "spatial": [{"search": "random", "interpolation": "nearest"}],
+    "spsa": [{"early_stop": False}],
+    "square": [{"loss": "ce", "early_stop": False}],
 }
 BUDGET = {"linf": 0.1, "l2": 0.7, "l1": 3.0, "l0": 10.0}
 
@@ -47,6 +58,9 @@ def bundled():
                 options |= {"norm": norm, "eps": BUDGET[norm]}
                 options |= {"eps_iter": None} if "eps_iter" in hints else {}
             yield pytest.param(entry.name, options, id=f"{entry.name}-{norm or 'own'}")
+        for number, variant in enumerate(VARIANTS.get(entry.name, ())):
+            options = CHEAP.get(entry.name, {}) | variant
+            yield pytest.param(entry.name, options, id=f"{entry.name}-variant{number}")
 
 
 @pytest.mark.parametrize(("name", "options"), list(bundled()))
@@ -57,7 +71,10 @@ def test_bundled_attack_keeps_the_contract(check, name, options):
     check(create("attacks", name, **options))
 
 
-@pytest.mark.parametrize("entry", entries("attacks"), ids=lambda entry: entry.name)
+BUDGETED = [entry for entry in entries("attacks") if hasattr(create("attacks", entry.name), "eps")]
+
+
+@pytest.mark.parametrize("entry", BUDGETED, ids=lambda entry: entry.name)
 def test_a_negative_budget_is_refused(entry):
     with pytest.raises(UsageError, match=f"{entry.name}: eps: .*received: -1"):
         create("attacks", entry.name, eps=-1)

@@ -10,7 +10,7 @@ from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.losses import clearly_adversarial
 from tfrobust.registry import create
-from tfrobust.testing import LinearClassifier, attack_checks, grey_images
+from tfrobust.testing import LinearClassifier, grey_images
 from tfrobust_attacks.boundary import Boundary
 from tfrobust_attacks.starting_points import SETTLING, affordable
 
@@ -31,12 +31,6 @@ def built(case, **options):
 
 def crafted(attack, classifier, images, labels, **options):
     return run_attack(attack, classifier, images, labels, **options).images
-
-
-@pytest.mark.parametrize("case", CHEAP)
-@pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
-def test_the_attack_keeps_the_contract(check, case):
-    check(built(case))
 
 
 CLOSED_FORMS = [

@@ -10,29 +10,13 @@ from tfrobust.classifier import Classifier
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
-from tfrobust.testing import LinearClassifier, attack_checks, grey_images, small_classifier
+from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 from tfrobust_attacks.spsa import slopes_along
 from tfrobust_attacks.square_pyramids import pyramids
 from tfrobust_attacks.square_windows import L2Moves, LinfMoves
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 DUAL = {"linf": 1, "l2": 2}
-CHEAP = [
-    ("square", {"norm": "linf", "queries": 80}),
-    ("square", {"norm": "l2", "eps": 0.7, "queries": 80}),
-    ("square", {"queries": 80, "loss": "ce", "early_stop": False}),
-    ("spsa", {"steps": 6, "samples_per_step": 16, "learning_rate": 0.1}),
-    ("spsa", {"steps": 6, "samples_per_step": 16, "learning_rate": 0.1, "early_stop": False}),
-    ("zoo", {"binary_search_steps": 3, "steps": 40, "coordinates": 24, "initial_const": 1.0}),
-    ("spatial", {"rotations": 5, "translations": 3}),
-    ("spatial", {"search": "random", "interpolation": "nearest"}),
-    ("gaussian_noise", {"norm": "linf"}),
-    ("gaussian_noise", {"norm": "l2", "eps": 0.7}),
-    ("gaussian_noise", {"norm": "l1", "eps": 3.0}),
-    ("uniform_noise", {}),
-    ("contrast", {}),
-    ("gaussian_blur", {}),
-]
 
 
 def judged(attack, classifier, images, labels, **options):
@@ -44,12 +28,6 @@ def judged(attack, classifier, images, labels, **options):
     )
     assert not fate.violation.any()
     return crafted, fate
-
-
-@pytest.mark.parametrize(("name", "options"), CHEAP)
-@pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
-def test_the_contract_is_kept(check, name, options):
-    check(create("attacks", name, **options))
 
 
 def margins(classifier, images, labels):
