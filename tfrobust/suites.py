@@ -15,7 +15,12 @@ SuiteName = Literal["fast", "standard"]
 
 # Names and options only: the core imports no plugin.
 SUITES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
-    "fast": (("fgsm", {}), ("pgd", {}), ("deepfool", {}), ("square", {"queries": 500})),
+    "fast": (
+        ("fgsm", {}),
+        ("pgd", {}),
+        ("deepfool", {"norm": "linf"}),  # the others' norm, so that one `--eps` fits all
+        ("square", {"queries": 500}),
+    ),
     "standard": (("autoattack", {}), ("cw_l2", {}), ("gaussian_noise", {})),
 }
 _BASELINES = ("gaussian_noise", "uniform_noise", "contrast", "gaussian_blur")

@@ -151,9 +151,19 @@ def summarize(
         scenario=scenario,
         clean=proportion(right),
         attacks=[each.result for each in attacked],
-        worst_case=proportion(_all_survive(right, attacked)),
+        worst_case=proportion(_all_survive(right, bounded(attacked))),
         worst_case_by_budget=_worst_by_budget(right, attacked),
     )
+
+
+def bounded(attacked: Sequence[Attacked]) -> Sequence[Attacked]:
+    """Return the attacks that count for the worst case: those with a budget, if any has one.
+
+    A minimum-norm attack without budget breaks every image sooner or later. What it tells is the
+    distance; the worst case would be zero beside it, always.
+    """
+    limited = [a for a in attacked if not (a.attack.minimum_norm and a.attack.budget is None)]
+    return limited or attacked
 
 
 def _all_survive(right: Flags, attacked: Iterable[Attacked]) -> Flags:

@@ -1,0 +1,54 @@
+"""Named lists of attacks, and the noise beside them."""
+
+import pytest
+
+from tfrobust import suites
+from tfrobust.attack import Attack
+from tfrobust.errors import UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.registry import create, name_of
+
+
+def test_the_suites_are_what_the_documentation_says():
+    assert suites.names_in("fast") == ["fgsm", "pgd", "deepfool", "square"]
+    assert suites.names_in("standard") == ["autoattack", "cw_l2", "gaussian_noise"]
+    for name in suites.SUITES:
+        assert all(isinstance(attack, Attack) for attack in suites.suite(name))
+
+
+def test_one_budget_fits_the_whole_fast_suite():
+    assert {attack.threat.norm for attack in suites.suite("fast")} == {"linf"}
+
+
+def test_an_unknown_suite_names_the_nearest():
+    with pytest.raises(UsageError, match=r"no suite 'fasst'; did you mean 'fast'"):
+        suites.suite("fasst")
+
+
+def test_the_noise_is_as_large_as_the_largest_budget_of_its_norm():
+    attacks = [create("attacks", "pgd", eps=eps) for eps in (0.1, 0.3, 0.2)]
+    noise = {name_of(each): each for each in suites.baselines(attacks)}
+    assert set(noise) == {"gaussian_noise", "uniform_noise", "contrast", "gaussian_blur"}
+    assert noise["uniform_noise"].eps == 0.3
+    assert noise["gaussian_noise"].budget in (0.3, create("attacks", "gaussian_noise").eps)
+
+
+def test_baselines_are_reported_and_are_no_part_of_the_worst_case(trained):
+    attacks = [create("attacks", "fgsm", eps=0.01)]
+    noise = [create("attacks", "contrast", factor=1.0)]
+    found = evaluate(
+        {"d": trained}, create("scenarios", "digits"), attacks, baselines=noise, limit=50
+    )
+    evaluation = found.results.evaluations[0]
+    assert [each.name for each in evaluation.baselines] == ["contrast"]
+    assert evaluation.baselines[0].accuracy < 0.3
+    assert evaluation.worst_case.accuracy == evaluation.attacks[0].accuracy
+
+
+def test_attacks_without_budget_are_no_part_of_the_worst_case_unless_they_are_alone(trained):
+    digits = create("scenarios", "digits")
+    bounded, free = create("attacks", "fgsm", eps=0.02), create("attacks", "deepfool")
+    both = evaluate({"d": trained}, digits, [bounded, free], limit=30).results.evaluations[0]
+    alone = evaluate({"d": trained}, digits, [free], limit=30).results.evaluations[0]
+    assert both.worst_case.accuracy == both.attacks[0].accuracy > 0.5
+    assert both.attacks[1].accuracy == alone.worst_case.accuracy == 0
