@@ -67,6 +67,7 @@ _CONTRACTS = {
     "detectors": "tfrobust.detector:Detector",
 }
 KINDS = tuple(_CONTRACTS)
+_MANY = 12  # more names than a message should list
 
 
 def _contract_fault(kind: str, loaded: Any) -> str | None:
@@ -130,10 +131,10 @@ def find(kind: str, name: str) -> Entry:
         if entry.name == name:
             return entry
     names = [entry.name for entry in known]
-    raise UsageError(
-        f"no plugin {kind}/{name}{did_you_mean(name, names)} "
-        f"(there are: {', '.join(names) or 'none'})"
-    )
+    there = f"there are: {', '.join(names) or 'none'}"
+    if len(names) > _MANY:
+        there = f"`tfrobust plugins {kind}` lists all {len(names)}"
+    raise UsageError(f"no plugin {kind}/{name}{did_you_mean(name, names)} ({there})")
 
 
 def create(kind: str, name: str, **values: Any) -> Any:

@@ -113,8 +113,10 @@ def test_an_unknown_name_names_the_nearest():
     assert refusal.value.exit_code == 2
     with pytest.raises(UsageError, match=r"no plugin kind 'atacks'; did you mean 'attacks'"):
         registry.entries("atacks")
-    with pytest.raises(UsageError, match=r"no plugin attacks/zzzzzz \(there are: .*fgsm, pgd\)"):
+    with pytest.raises(UsageError, match=r"no plugin attacks/zzzzzz \(`tfrobust plugins attacks`"):
         registry.find("attacks", "zzzzzz")
+    with pytest.raises(UsageError, match=r"no plugin models/zzzzzz \(there are: .*resnet\)"):
+        registry.find("models", "zzzzzz")
 
 
 def test_a_built_plugin_is_recorded_by_its_registered_name_and_options():
