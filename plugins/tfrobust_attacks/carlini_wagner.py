@@ -1,0 +1,160 @@
+"""Carlini and Wagner's L2 attack: Adam on the distance plus the price of not being adversarial.
+
+min_w ‖x(w) − x‖² + c · max(0, z_y − z_k + κ),  x(w) = (tanh(w) + 1) / 2
+
+Carlini & Wagner, "Towards evaluating the robustness of neural networks" (2017); c is searched for
+a power of ten at a time, then by bisection. Threat: white-box, minimum L2 norm.
+Departures: those of `tfrobust_attacks.constant_search`: which class the hinge follows, and when a
+round counts as a success. An image that is adversarial before the attack is returned unchanged.
+Adam's ε stands inside the root.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import iterate
+from tfrobust.losses import is_adversarial
+from tfrobust.options import option, plugin
+from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust_attacks.constant_search import ConstantSearch, Round, hinge, keep
+from tfrobust_attacks.rivals import logit_worth
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
+_INSIDE = 0.999999  # the authors' factor: a pixel at the end of [0, 1] would be infinite
+_PIXELS = (1, 2, 3)
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    worth: Any  # of a logit, in distance, (batch, classes)
+    origin: Images  # where every round starts: the clean image before the sigmoid
+    point: Images  # 2w
+    mean: Images  # Adam's moments
+    variance: Images
+    round: Round
+    best: Images
+    best_square: PerImage
+    done: Flags
+
+
+@plugin
+class CarliniWagnerL2(Attack):
+    """The smallest L2 perturbation that changes the class, by Adam and binary search."""
+
+    minimum_norm = True
+
+    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
+    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
+    steps: int = option("gradients a round, at most", default=1000, ge=1)
+    learning_rate: float = option("of Adam", default=0.01, gt=0)
+    initial_const: float = option("c of the first round", default=1e-3, gt=0)
+    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
+    abort_early: bool = option("end a round whose objective no longer falls", default=True)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, minimum L2 norm."""
+        return Threat("white-box", "l2", self.targeted)
+
+    @property
+    def _search(self) -> ConstantSearch:
+        return ConstantSearch(
+            self.binary_search_steps, self.steps, self.initial_const, self.abort_early
+        )
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where none was found. See `Attack`."""
+        state = iterate(
+            lambda state, _: self._step(classifier, state),
+            self._start(classifier, images, labels),
+            steps=self.binary_search_steps * self.steps,
+            outcome=("best_square",),  # `best` changes with it alone: `_step` looks at `done`
+        )
+        return state.best
+
+    def _start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
+        if self.targeted:
+            logits = classifier(images)
+            worth = tf.ones_like(logits)
+        else:
+            logits, worth = logit_worth(classifier, images, labels, norm="l2")
+        origin = 2.0 * tf.atanh((images * 2.0 - 1.0) * _INSIDE)
+        return _State(
+            clean=images,
+            labels=labels,
+            worth=worth,
+            origin=origin,
+            point=origin,
+            mean=tf.zeros_like(images),
+            variance=tf.zeros_like(images),
+            round=self._search.start(labels),
+            best=images,
+            best_square=tf.zeros_like(labels, tf.float32) + float("inf"),
+            done=is_adversarial(logits, labels, targeted=self.targeted),
+        )
+
+    def _step(self, classifier: Classifier, state: _State) -> _State:
+        """Take one step of Adam; judge the point it leaves from.
+
+        (tanh(w) + 1) / 2 = sigmoid(2w), in one operation instead of three.
+        """
+        candidate = tf.sigmoid(state.point)
+        change = candidate - state.clean
+        square = tf.reduce_sum(tf.square(change), _PIXELS)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(candidate)
+            logits = classifier(candidate)
+        now = hinge(
+            logits, state.labels, state.worth, confidence=self.confidence, targeted=self.targeted
+        )
+        const = state.round.const
+        climb = tape.gradient(logits, candidate, output_gradients=0.5 * const[:, None] * now.slope)
+        quarter = tf.raw_ops.SigmoidGrad(y=candidate, dy=change + climb)
+        better = now.success & (square < state.best_square) & ~state.done
+        round_, over = self._search.advance(state.round, square + const * now.value, now.success)
+        state = _adam(state, quarter, self.learning_rate)._replace(
+            round=round_,
+            best=keep(better, candidate, state.best),
+            best_square=tf.where(better, square, state.best_square),
+        )
+        over &= ~state.done
+        return tf.cond(tf.reduce_any(over), lambda: self._next_round(state, over), lambda: state)
+
+    def _next_round(self, state: _State, over: Flags) -> _State:
+        """Set the images whose round is over back to the start, with their next c."""
+        following, last = self._search.following(state.round, over)
+        zeros = tf.zeros_like(state.mean)
+        return state._replace(
+            point=keep(over, state.origin, state.point),
+            mean=keep(over, zeros, state.mean),
+            variance=keep(over, zeros, state.variance),
+            round=following,
+            done=state.done | last,
+        )
+
+
+def _adam(state: _State, quarter: Images, learning_rate: float) -> _State:
+    """Move w against the gradient, of which a quarter is given (Kingma & Ba 2015).
+
+    The point is 2w, and the moments lack their factors 1 − β: both save operations on whole
+    images. Adam does not feel a factor of the gradient but through ε, which has it too and stands
+    inside the root: one operation does for a root and a division.
+    """
+    time, scale = state.round.step + 1.0, (1.0 - _BETA2) ** 0.5
+    mean = _BETA1 * state.mean + quarter
+    variance = _BETA2 * state.variance + tf.square(quarter)
+    rate = learning_rate * tf.sqrt(1.0 - _BETA2**time) / (1.0 - _BETA1**time)
+    rate *= 2.0 * (1.0 - _BETA1) / scale
+    inverse = tf.math.rsqrt(variance + (_EPSILON / (4.0 * scale)) ** 2)
+    step = rate[:, None, None, None] * mean * inverse
+    return state._replace(point=state.point - step, mean=mean, variance=variance)

@@ -1,0 +1,142 @@
+"""Carlini & Wagner's hinge and the search for its weight c, which their attack and EAD share.
+
+min distance + c · f,  f = max(0, z_y − z_k + κ)
+
+An image's first round has c = `initial_const`. A round that succeeds lowers the upper bound to c,
+one that fails raises the lower; the next c is ten times as large until there is an upper bound,
+and the mean of both from then on. Every image is in a round and at a step of its own.
+
+Departures from both papers' code, of both attacks:
+
+- A round counts as a success if its last steps, a tenth of them, hold one, not any step. A small c
+  hardly slows the first steps down: they rush across a near boundary and come back for good, and
+  the search would settle on a c too small to stay there.
+- The class k that the hinge follows is, by the slopes at the clean image, the nearest one
+  (`tfrobust_attacks.rivals`), not the one with the largest logit.
+- Rounds end early for each image alone, not for the batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.types import Flags, Labels, Logits, PerImage
+
+_UNBOUNDED = 1e10
+_BEYOND = (
+    2e-5  # of the largest logit: surely adversarial for `tfrobust.losses`, which asks for half
+)
+_NEVER = 1e38  # a lead no class has
+_PARTS = 10  # of a round; after each it is asked whether the objective still falls
+_FALLING = 0.9999
+
+
+class Hinge(NamedTuple):
+    """What the logits of an image mean to the objective."""
+
+    value: PerImage  # f
+    slope: Logits  # its derivative by the logits
+    success: Flags  # adversarial by κ, and by more than rounding could undo
+
+
+def hinge(
+    logits: Logits, labels: Labels, worth: Any, *, confidence: float, targeted: bool
+) -> Hinge:
+    """Return f = max(0, z_y − z_k + κ); for a target t, max(0, max_{k≠t} z_k − z_t + κ).
+
+    Args:
+        logits: `(batch, classes)`.
+        labels: `(batch,)`: the true classes, or the targets.
+        worth: `(batch, classes)`: what distance a logit is worth; k is the nearest class.
+        confidence: κ.
+        targeted: which of the two.
+    """
+    own = tf.one_hot(labels, tf.shape(logits)[1])
+    leads = logits - tf.reduce_sum(own * logits, axis=1, keepdims=True)
+    rival = tf.one_hot(tf.argmax(leads * worth - _NEVER * own, axis=1), tf.shape(logits)[1])
+    slope = rival - own if targeted else own - rival
+    rounding = _BEYOND * tf.reduce_max(tf.abs(logits), axis=1)
+    short = tf.reduce_sum(slope * logits, axis=1) + rounding + confidence
+    missed = tf.cast(short > 0, tf.float32)
+    return Hinge(missed * short, missed[:, None] * slope, short <= 0)
+
+
+class Round(NamedTuple):
+    """Where each image stands in the search."""
+
+    const: PerImage
+    lower: PerImage
+    upper: PerImage
+    number: PerImage  # of the round
+    step: PerImage  # in the round
+    checked: PerImage  # the objective when it was last asked for
+    hit: Flags  # whether there was a success since then
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantSearch:
+    """The rules by which rounds end and c moves.
+
+    Attributes:
+        rounds: an image's.
+        steps: of a round, at most.
+        initial_const: c of the first round.
+        abort_early: end a round whose objective no longer falls.
+    """
+
+    rounds: int
+    steps: int
+    initial_const: float
+    abort_early: bool
+
+    def start(self, labels: Labels) -> Round:
+        """Return the first round."""
+        zeros = tf.zeros_like(labels, tf.float32)
+        return Round(
+            const=zeros + self.initial_const,
+            lower=zeros,
+            upper=zeros + _UNBOUNDED,
+            number=zeros,
+            step=zeros,
+            checked=zeros + float("inf"),
+            hit=tf.zeros_like(labels, tf.bool),
+        )
+
+    def advance(self, now: Round, objective: PerImage, success: Flags) -> tuple[Round, Flags]:
+        """Count a step; return also which rounds it ended."""
+        over = now.step >= self.steps - 1
+        look = tf.equal(tf.math.floormod(now.step, max(self.steps // _PARTS, 1)), 0.0)
+        if self.abort_early:
+            over |= look & (objective > _FALLING * now.checked)
+        checked = tf.where(look, objective, now.checked)
+        hit = (now.hit & (over | ~look)) | success
+        return now._replace(step=now.step + 1.0, checked=checked, hit=hit), over
+
+    def following(self, now: Round, over: Flags) -> tuple[Round, Flags]:
+        """Start the next round where one is over; return also which images have had their last."""
+        upper = tf.where(over & now.hit, tf.minimum(now.upper, now.const), now.upper)
+        lower = tf.where(over & ~now.hit, tf.maximum(now.lower, now.const), now.lower)
+        const = tf.where(upper < _UNBOUNDED, (lower + upper) / 2.0, now.const * 10.0)
+        number = now.number + tf.cast(over, tf.float32)
+        following = Round(
+            const=tf.where(over, const, now.const),
+            lower=lower,
+            upper=upper,
+            number=number,
+            step=tf.where(over, 0.0, now.step),
+            checked=tf.where(over, float("inf"), now.checked),
+            hit=now.hit & ~over,
+        )
+        return following, number >= self.rounds
+
+
+def keep(flags: Flags, yes: Any, no: Any) -> Any:
+    """Return `yes` in the flagged rows, `no` in the others, at no cost where no row is flagged.
+
+    Not `tfrobust.loop.blend`: a gradient that is NaN must not spread to the best image.
+    """
+    wide = tf.reshape(flags, [-1] + [1] * (no.shape.rank - 1))
+    return tf.cond(tf.reduce_any(flags), lambda: tf.where(wide, yes, no), lambda: no)

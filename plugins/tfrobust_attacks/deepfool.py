@@ -1,0 +1,164 @@
+"""DeepFool: walk to the nearest boundary of the classifier made linear, until it is crossed.
+
+r_{t+1} = r_t + min_{k≠y} (z_y − z_k) / ‖∇(z_k − z_y)‖_q · argmax_{‖d‖ ≤ 1} ⟨∇(z_k − z_y), d⟩
+x_{t+1} = clip(x + (1 + overshoot) · r_{t+1}, 0, 1),  q dual to the norm
+
+Moosavi-Dezfooli, Fawzi & Frossard, "DeepFool: a simple and accurate method to fool deep neural
+networks" (2016). Threat: white-box, minimum L2 or Linf norm.
+Departures: only the classes with the largest logits are looked at (`candidates`, as in the
+authors' code), ranked anew at every step. It leaves the label, not the class predicted. Every
+iterate is clipped to [0, 1]. At the end `line_search` forward passes look for the boundary
+between the image and what was found, along the same perturbation: most of the overshoot is given
+back; 0 is the paper's attack.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.loop import blend, iterate
+from tfrobust.losses import clearly_adversarial, is_adversarial, margin
+from tfrobust.norms import ball
+from tfrobust.options import option, plugin
+from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust_attacks.rivals import linear_rivals
+
+# Where linear, aim so far behind the boundary, in shares of the largest logit, that
+# `clearly_adversarial` agrees; without it a curved boundary is approached for ever.
+_BEYOND = 2e-5
+# The line search aims so far from the boundary it expects towards the point it knows to be
+# adversarial: half of its guesses would else fall short and bring that point no nearer.
+_CAUTION = 0.1
+_NEAR = 1e-3  # where less than this share is expected to be gained, the search ends
+
+
+class _State(NamedTuple):
+    clean: Images
+    labels: Labels
+    perturbation: Images  # before the overshoot
+    current: Images
+    lead: PerImage  # the label's defeat at the current image, in logits
+    done: Flags  # the current image is adversarial
+
+
+class _Bracket(NamedTuple):
+    clean: Images
+    labels: Labels
+    perturbation: Images
+    found: Images  # adversarial
+    low: PerImage  # share of the perturbation that is too little
+    high: PerImage  # share that is enough
+    low_lead: PerImage
+    high_lead: PerImage
+    done: Flags
+
+
+@plugin
+class DeepFool(Attack):
+    """The nearest boundary of the classifier made linear, again and again."""
+
+    minimum_norm = True
+
+    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    norm: Literal["l2", "linf"] = option("to keep small", default="l2")
+    steps: int = option("linearisations at most", default=50, ge=1)
+    candidates: int = option("classes looked at, the label among them", default=10, ge=2)
+    overshoot: float = option("how much further than the boundary, a share", default=0.02, ge=0)
+    line_search: int = option("forward passes that look for a nearer image", default=3, ge=0)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, minimum norm."""
+        return Threat("white-box", self.norm)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; the clean one where none was found. See `Attack`."""
+        logits = classifier(images)
+        wrong = is_adversarial(logits, labels, targeted=False)
+        lead = margin(logits, labels)
+        state = iterate(
+            lambda state, _: self._step(classifier, state),
+            _State(images, labels, tf.zeros_like(images), images, lead, wrong),
+            steps=self.steps,
+            outcome=("perturbation", "current", "lead"),
+        )
+        found = state.current
+        if self.line_search:
+            found = self._nearer(classifier, state, lead)
+        return blend(state.done & ~wrong, found, images)
+
+    def _step(self, classifier: Classifier, state: _State) -> _State:
+        """Cross the nearest of the linear boundaries, and look whether that is enough."""
+        distance, gradient = self._nearest_boundary(classifier, state)
+        way = distance[:, None, None, None] * ball(self.norm).steepest(gradient)
+        perturbation = state.perturbation + way
+        current = _moved(state.clean, perturbation, 1.0 + self.overshoot)
+        # One forward pass more a step, but no class gradients where the boundary is crossed.
+        logits = classifier(current)
+        return state._replace(
+            perturbation=perturbation,
+            current=current,
+            lead=margin(logits, state.labels),
+            done=clearly_adversarial(logits, state.labels, targeted=False),
+        )
+
+    def _nearest_boundary(self, classifier: Classifier, state: _State) -> tuple[PerImage, Images]:
+        """Return how far the nearest linear boundary is, and the gradient towards it."""
+        logits, slopes, gradients, steepness = linear_rivals(
+            classifier, state.current, state.labels, norm=self.norm, candidates=self.candidates
+        )
+        leads = tf.reduce_sum(slopes * logits, axis=2)
+        behind = _BEYOND * tf.reduce_max(tf.abs(logits), axis=1)
+        distances = (behind - leads) / steepness
+        nearest = tf.argmin(distances, axis=0, output_type=tf.int32)
+        chosen = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
+        return tf.gather_nd(distances, chosen), tf.gather_nd(gradients, chosen)
+
+    def _nearer(self, classifier: Classifier, state: _State, lead: PerImage) -> Images:
+        """Look for the boundary on the way from the image to what was found."""
+        zeros = tf.zeros_like(lead)
+        start = _Bracket(
+            clean=state.clean,
+            labels=state.labels,
+            perturbation=state.perturbation,
+            found=state.current,
+            low=zeros,
+            high=zeros + (1.0 + self.overshoot),
+            low_lead=lead,
+            high_lead=state.lead,
+            done=~state.done,
+        )
+        return iterate(
+            lambda bracket, _: _narrower(classifier, bracket), start, steps=self.line_search
+        ).found
+
+
+def _narrower(classifier: Classifier, bracket: _Bracket) -> _Bracket:
+    """Try the share of the perturbation at which the lead, if linear, would be zero."""
+    rise = bracket.high_lead - bracket.low_lead
+    zero = tf.clip_by_value(tf.math.divide_no_nan(-bracket.low_lead, rise), 0.0, 1.0)
+    to_gain = (1.0 - zero) * (bracket.high - bracket.low)
+    share = bracket.high - (1.0 - _CAUTION) * to_gain
+    tried = _moved(bracket.clean, bracket.perturbation, share[:, None, None, None])
+    logits = classifier(tried)
+    lead = margin(logits, bracket.labels)
+    enough = clearly_adversarial(logits, bracket.labels, targeted=False)
+    return bracket._replace(
+        found=blend(enough, tried, bracket.found),
+        low=tf.where(enough, bracket.low, share),
+        high=tf.where(enough, share, bracket.high),
+        low_lead=tf.where(enough, bracket.low_lead, lead),
+        high_lead=tf.where(enough, lead, bracket.high_lead),
+        done=to_gain < _NEAR,
+    )
+
+
+def _moved(clean: Images, perturbation: Images, share: Any) -> Images:
+    return tf.clip_by_value(clean + share * perturbation, 0.0, 1.0)
