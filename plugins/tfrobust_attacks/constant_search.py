@@ -26,9 +26,8 @@ import tensorflow as tf
 from tfrobust.types import Flags, Labels, Logits, PerImage
 
 _UNBOUNDED = 1e10
-_BEYOND = (
-    2e-5  # of the largest logit: surely adversarial for `tfrobust.losses`, which asks for half
-)
+# Of the largest logit: surely adversarial for `tfrobust.losses`, which asks for half of it.
+_BEYOND = 2e-5
 _NEVER = 1e38  # a lead no class has
 _PARTS = 10  # of a round; after each it is asked whether the objective still falls
 _FALLING = 0.9999

@@ -145,4 +145,5 @@ class UniversalPerturbation(LearningAttack):
     def _into_ball(self, perturbation: Any) -> Any:
         if self.norm == "linf":
             return tf.clip_by_value(perturbation, -self.eps, self.eps)
-        return tf.clip_by_norm(perturbation, self.eps)
+        length = tf.sqrt(tf.reduce_sum(tf.square(perturbation)))
+        return perturbation * tf.minimum(1.0, self.eps / tf.maximum(length, _TINY))

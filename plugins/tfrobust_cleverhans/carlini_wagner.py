@@ -10,7 +10,8 @@ The change of variables and the objective are CleverHans's functions. Its driver
 from it: `c` is one number an image (CleverHans keeps an image-shaped one, which the broadcast
 mixes over the batch); the binary search looks at the round it just did, as in the paper, not at
 any round before; confidence counts for success; abort-early looks at each image, not at the
-batch. Labels are always given, never guessed.
+batch. Labels are always given, never guessed. An image that is adversarial before the attack comes
+back unchanged.
 """
 
 from __future__ import annotations
@@ -75,12 +76,12 @@ class CleverHansCarliniWagnerL2(Attack):
         """Return adversarial images; the clean one where none was found. See `Attack`."""
         state = iterate(
             lambda state, _: self._end_of_round(*self._step(classifier, state)),
-            self._start(images, labels),
+            self._start(classifier, images, labels),
             steps=self.binary_search_steps * self.max_iterations,
         )
         return state.best
 
-    def _start(self, images: Images, labels: Labels) -> _State:
+    def _start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
         zeros, image_zeros = tf.zeros_like(labels, tf.float32), tf.zeros_like(images)
         return _State(
             origin=tf.atanh((images * 2.0 - 1.0) * 0.999999),  # CleverHans's factor: ±1 is ±∞
@@ -97,7 +98,7 @@ class CleverHansCarliniWagnerL2(Attack):
             round=tf.zeros_like(labels),
             best=images,
             best_l2=zeros + _UNBOUNDED,
-            done=tf.zeros_like(labels, tf.bool),
+            done=is_adversarial(classifier(images), labels, targeted=self.targeted),
         )
 
     def _step(self, classifier: Classifier, state: _State) -> tuple[_State, PerImage]:

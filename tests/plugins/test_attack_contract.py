@@ -23,7 +23,7 @@ CHEAP = {
     "cleverhans_spsa": {"nb_iter": 4, "spsa_samples": 16, "learning_rate": 0.1},
     "cw_l2": {"steps": 25, "binary_search_steps": 2, "learning_rate": 0.05},
     "ddn": {"steps": 20},
-    "ead": {"steps": 25, "binary_search_steps": 2, "learning_rate": 0.05},
+    "ead": {"steps": 40, "binary_search_steps": 3, "learning_rate": 0.05, "initial_const": 1.0},
     "fab": {"steps": 5, "restarts": 2},
     "fab_t": {"steps": 5, "target_classes": 2},
     "fmn": {"steps": 20},
