@@ -1,0 +1,79 @@
+"""FAB finds the nearest boundary of a linear classifier, and stops where it is told to."""
+
+import numpy as np
+import pytest
+
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.engine import run_attack
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images
+
+SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
+
+
+def least(classifier, images, labels, norm):
+    """Return the distance to the nearest class; in L1 with walls: the steepest pixels, filled."""
+    if norm != "l1":
+        return classifier.least_perturbation(images, labels, norm)
+    weights = classifier.weights.numpy().astype(np.float64)
+    logits = classifier(images).numpy().astype(np.float64)
+    found = np.full(len(labels), np.inf)
+    for row, (image, own) in enumerate(zip(images.reshape(len(images), -1), labels, strict=True)):
+        for k in set(range(classifier.num_classes)) - {int(own)}:
+            slope, gap, spent = (
+                weights[:, k] - weights[:, own],
+                logits[row, own] - logits[row, k],
+                0.0,
+            )
+            for pixel in np.argsort(-np.abs(slope)):
+                room = 1.0 - image[pixel] if slope[pixel] > 0 else image[pixel]
+                move = min(room, gap / abs(slope[pixel]))
+                spent, gap = spent + move, gap - move * abs(slope[pixel])
+                if gap <= 1e-12:
+                    break
+            found[row] = min(found[row], spent)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch_size", "classes"), [*zip(SHAPES, [1, 3, 8], [10, 3, 2], strict=True)]
+)
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", ["fab_t", "fab"])
+def test_every_image_falls_within_a_twentieth_of_the_least_distance(
+    name, norm, classes, shape, batch_size
+):
+    classifier = LinearClassifier(shape, classes, seed=classes)
+    images, labels = grey_images(classifier, 8, spread=0.3)
+    attack = create("attacks", name, norm=norm, steps=15)
+    crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size)
+    judged = audit(classifier, attack, images, labels, crafted.images, clean=labels)
+    shortest = least(classifier, images, labels, norm)
+    assert judged.success.all()
+    assert np.median(judged.distance[norm] / shortest) <= 1.05
+    assert (judged.distance[norm] >= shortest * (1 - 1e-4) - 1e-7).all()
+
+
+def test_each_restart_can_only_come_nearer(trained, test_images):
+    images, labels = test_images
+    distances = []
+    for restarts in (1, 3):
+        attack = create("attacks", "fab_t", steps=10, restarts=restarts, target_classes=3)
+        crafted = run_attack(attack, trained, images, labels).images
+        judged = audit(trained, attack, images, labels, crafted, clean=labels)
+        distances.append(judged.distance["linf"])
+    assert (distances[1] <= distances[0] + 1e-6).all()
+    assert (distances[1] < distances[0] - 1e-4).any()
+
+
+def test_early_stopping_spares_steps_and_changes_no_verdict(trained, test_images):
+    images, labels = test_images
+    found = {}
+    for early in (False, True):
+        attack = create("attacks", "fab_t", eps=0.1, steps=20, early_stop=early)
+        crafted = run_attack(attack, trained, images, labels)
+        clean = clean_predictions(trained, images)
+        judged = audit(trained, attack, images, labels, crafted.images, clean=clean)
+        found[early] = judged.success, crafted.gradients
+    assert np.array_equal(found[True][0], found[False][0])
+    assert found[True][1] < 0.7 * found[False][1]
