@@ -20,12 +20,13 @@ from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
 from tfrobust.results import Results, read_results
+from tfrobust.suites import baselines
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
 _OPTIONS = TrainingOptions(epochs=25, batch_size=64, learning_rate=3e-3, schedule="cosine")
 _BUDGETS = (0.05, 0.1, 0.2, 0.3)  # L∞
-_CARLINI_WAGNER = {"eps": 1.0, "learning_rate": 0.1, "max_iterations": 100}
+_CARLINI_WAGNER = {"eps": 1.0, "learning_rate": 0.1, "steps": 100, "binary_search_steps": 5}
 _NAMES = ("demo-plain", "demo-robust")
 _WRITTEN = {"results.json", "outcomes.npz", "report.html"}
 
@@ -89,9 +90,10 @@ def _run(out: Path, force: bool, progress: Progress | None, say: Callable[[str],
         trained = train_and_store(lenet, scenario, name, trainer, applied, resume=True, force=force)
         exported.append(trained.folder)
     attacks = at_budgets([create("attacks", "fgsm"), create("attacks", "pgd", steps=40)], _BUDGETS)
-    attacks.append(create("attacks", "cleverhans_cw_l2", **_CARLINI_WAGNER))
+    attacks.append(create("attacks", "cw_l2", **_CARLINI_WAGNER))
     say("attacking what was exported")
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
-    evaluated = evaluate(classifiers, scenario, attacks, progress=progress)
+    noise = baselines(attacks)
+    evaluated = evaluate(classifiers, scenario, attacks, baselines=noise, progress=progress)
     write_run(out, evaluated)
     return Demo(evaluated.results, out, exported)
