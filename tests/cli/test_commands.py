@@ -162,3 +162,24 @@ def test_the_shell_completes_plugins_and_stored_classifiers(with_store, words, c
         [script], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert completed in done.stdout.split(), done.stderr
+
+
+def test_a_suite_runs_its_attacks_and_takes_options_and_noise_is_shown_beside(tfrobust, with_store):
+    said = tfrobust(
+        *("evaluate", "d1", "--out", "run", "--suite", "fast", "--limit", 20, "--json"),
+        *("-p", "pgd.steps=3", "-p", "square.queries=30"),
+    )
+    assert said.code == 0, said.err
+    evaluation = json.loads(said.out)["evaluations"][0]
+    attacks = {each["name"]: each["params"] for each in evaluation["attacks"]}
+    assert list(attacks) == ["fgsm", "pgd", "deepfool", "square"]
+    assert (attacks["pgd"]["steps"], attacks["square"]["queries"]) == (3, 30)
+    assert attacks["deepfool"]["norm"] == "linf"
+    noise = [each["name"] for each in evaluation["baselines"]]
+    assert noise == ["gaussian_noise", "uniform_noise", "contrast", "gaussian_blur"]
+
+
+def test_an_attack_that_learns_keeps_what_it_learned_beside_its_images(tfrobust, with_store):
+    said = tfrobust("attack", "d1", "--attack", "uap", "--out", "run", "--limit", 20)
+    assert said.code == 0, said.err
+    assert (with_store / "run" / "uap.npz").exists()

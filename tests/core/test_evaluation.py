@@ -114,7 +114,7 @@ def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
 def test_distances_are_over_successful_attacks_only():
     (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
     distance = found.attacks[0].distance
-    assert set(distance) == {"l0", "l2", "linf"}
+    assert set(distance) == {"l0", "l1", "l2", "linf"}
     assert distance["linf"].mean == pytest.approx(0.1)
     assert distance["l2"].median == pytest.approx(0.2)
     assert distance["l0"].mean == 4

@@ -67,7 +67,7 @@ def test_outcomes_keep_every_images_fate_in_the_order_of_the_attacks(several, tm
         clean = kept[f"e{i}_clean"]
         assert clean.shape == (24,)
         assert (clean == labels).mean() == evaluation.clean.accuracy
-        for name in ("prediction", "l0", "l2", "linf"):
+        for name in ("prediction", "l0", "l1", "l2", "linf"):
             assert kept[f"e{i}_{name}"].shape == (2, 24)
         for row, attack in zip(kept[f"e{i}_prediction"], evaluation.attacks, strict=True):
             assert ((row == labels) & (clean == labels)).mean() == attack.accuracy
