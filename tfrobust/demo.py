@@ -20,7 +20,6 @@ from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
 from tfrobust.results import Results, read_results
-from tfrobust.suites import baselines
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
@@ -93,7 +92,6 @@ def _run(out: Path, force: bool, progress: Progress | None, say: Callable[[str],
     attacks.append(create("attacks", "cw_l2", **_CARLINI_WAGNER))
     say("attacking what was exported")
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
-    noise = baselines(attacks)
-    evaluated = evaluate(classifiers, scenario, attacks, baselines=noise, progress=progress)
+    evaluated = evaluate(classifiers, scenario, attacks, progress=progress)
     write_run(out, evaluated)
     return Demo(evaluated.results, out, exported)

@@ -25,7 +25,11 @@ def distances(images: Images, others: Images) -> dict[str, PerImage]:
 
 
 def within_budget(distance: PerImage, budget: float | None) -> Flags:
-    """Return which distances keep to a budget, but for rounding; all of them where it is `None`."""
-    if budget is None:
-        return np.ones(len(distance), bool)
-    return distance <= budget + _SLACK * max(1.0, budget)
+    """Return which distances keep to a budget, but for rounding; all of them where it is `None`.
+
+    Args:
+        distance: NumPy array or tensor `(batch,)`.
+        budget: in the same unit.
+    """
+    limit = float("inf") if budget is None else budget + _SLACK * max(1.0, budget)
+    return distance <= limit

@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.distances import within_budget
 from tfrobust.loop import blend
 from tfrobust.losses import is_adversarial
 from tfrobust.norms import ball
 from tfrobust.types import Flags, Images, Labels
-
-_SLACK = 1e-6  # for rounding, as in the audit
 
 
 class Ensemble(Attack):
@@ -51,7 +50,6 @@ class Ensemble(Attack):
         return tf.convert_to_tensor(found)
 
     def _within(self, tried: Images, images: Images) -> Flags:
-        if self.budget is None or self.threat.norm is None:
+        if self.threat.norm is None:
             return tf.fill(tf.shape(images)[:1], True)
-        distance = ball(self.threat.norm).distance(tried, images)
-        return distance <= self.budget + _SLACK * max(1.0, self.budget)
+        return within_budget(ball(self.threat.norm).distance(tried, images), self.budget)

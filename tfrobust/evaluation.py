@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tfrobust import results
+from tfrobust import results, suites
 from tfrobust.attack import Attack
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
@@ -58,7 +58,7 @@ def evaluate(
     split: str = "test",
     limit: int | None = None,
     crafted_on: tuple[str, Classifier] | None = None,
-    baselines: Sequence[Attack] = (),
+    baselines: Sequence[Attack] | None = None,
     detectors: Sequence[Detector] = (),
     targets: TargetRule = "least_likely",
     seed: int = 0,
@@ -76,8 +76,8 @@ def evaluate(
         split: of the scenario.
         limit: only the first so many images.
         crafted_on: name and classifier that the attacks see instead (transfer).
-        baselines: noise to show beside the attacks; part of no worst case. See
-            `tfrobust.suites.baselines`.
+        baselines: noise to show beside the attacks; part of no worst case. `None`: that of
+            `tfrobust.suites.baselines`; `()`: none.
         detectors: fitted on the training split and judged on the images attacked here.
         targets: the rule that picks classes for targeted attacks.
         seed: decides everything random.
@@ -103,6 +103,8 @@ def evaluate(
         raise UsageError("classifiers: expected one or more; received: none")
     for name, classifier in (*classifiers.items(), *([crafted_on] if crafted_on else [])):
         check_fits(classifier, scenario, name)
+    if baselines is None:
+        baselines = suites.baselines(attacks)
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
     plan = Plan(images, labels, crafted_on, targets, seed, batch_size, keep, progress, scenario)
@@ -164,7 +166,7 @@ def _ready(attack: Attack, classifier: Classifier, plan: Plan) -> Attack:
     """Let an attack that learns do so, on training images; return any other as it is."""
     if not isinstance(attack, LearningAttack) or plan.scenario is None:
         return attack
-    images, labels = arrays(plan.scenario, "train", getattr(attack, "training_images", None))
+    images, labels = arrays(plan.scenario, "train", attack.training_images)
     report = _reporter(plan, f"{name_of(attack)} learns", len(images))
     return learned(attack, classifier, images, labels, seed=plan.seed, on_progress=report)
 

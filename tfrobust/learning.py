@@ -24,11 +24,16 @@ Arrays = Mapping[str, np.ndarray]
 class LearningAttack(Attack):
     """Learns once for a classifier and a scenario; the arrays it learned can be saved and re-used.
 
-    A subclass has an option `file: Path | None`, where the arrays are read from if it exists and
-    written to otherwise, and an option `training_images`, how many images of the training split
-    an evaluation learns from. `tfrobust.run_attack`, which knows no training split, learns from
-    the images it is given.
+    `tfrobust.run_attack`, which knows no training split, learns from the images it is given.
+
+    Attributes:
+        file: where the arrays are read from if it exists, and written to otherwise; an option that
+            a subclass declares, as is the next.
+        training_images: how many images of the training split an evaluation learns from.
     """
+
+    file: Path | None
+    training_images: int
 
     @abc.abstractmethod
     def learn(
@@ -78,10 +83,9 @@ class LearningAttack(Attack):
         Raises:
             StoreError: nothing has been learned yet.
         """
-        path = getattr(self, "file", None)
-        if path is None or not Path(path).exists():
+        if self.file is None or not self.file.exists():
             raise StoreError("nothing learned yet: call tfrobust.learning.learned first")
-        return Learned(self, read_arrays(Path(path)))(classifier, images, labels, seed=seed)
+        return Learned(self, read_arrays(self.file))(classifier, images, labels, seed=seed)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -155,15 +159,14 @@ def learned(
         >>> learned(uap, classifier, images, labels).arrays["perturbation"].shape == (28, 28, 1)
         True
     """
-    path: Path | None = getattr(attack, "file", None)
-    if path is not None and path.exists():
-        return Learned(attack, read_arrays(path))
+    if attack.file is not None and attack.file.exists():
+        return Learned(attack, read_arrays(attack.file))
     attack.check(classifier)
     counted = Counted(*seen_by(attack, classifier))
     arrays = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(path, dict(arrays))
+    if attack.file is not None:
+        attack.file.parent.mkdir(parents=True, exist_ok=True)
+        write_arrays(attack.file, dict(arrays))
     return Learned(attack, arrays, int(counted.gradients.numpy()), int(counted.queries.numpy()))
 
 
@@ -174,7 +177,7 @@ def kept_in(attack: Attack, folder: Path, name: str) -> Attack:
         >>> kept_in(create("attacks", "uap"), Path("runs/uap"), "uap").file
         PosixPath('runs/uap/uap.npz')
     """
-    if not isinstance(attack, LearningAttack) or getattr(attack, "file", None) is not None:
+    if not isinstance(attack, LearningAttack) or attack.file is not None:
         return attack
     kept: Attack = dataclasses.replace(attack, file=folder / f"{name}.npz")  # type: ignore[type-var]
     return kept

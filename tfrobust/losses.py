@@ -12,10 +12,14 @@ from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 LossName = Literal["ce", "margin", "dlr"]
 
-# Float32 logits of one image differ in the last bits from batch to batch; see
-# `clearly_adversarial`.
-_ROUNDING = 1e-5
+# Of the largest logit: float32 logits of one image differ in the last bits from batch to batch.
+ROUNDING = 1e-5
 _FLAT = 1e-12  # logits that are all equal have no spread to divide by
+
+
+def without_label(logits: Logits, labels: Labels) -> Logits:
+    """Return the logits with −∞ for the label, `(batch, classes)`: what the other classes get."""
+    return logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
 
 
 def log_odds(logits: Logits, labels: Labels) -> PerImage:
@@ -36,8 +40,7 @@ def log_odds(logits: Logits, labels: Labels) -> PerImage:
         >>> log_odds(tf.constant([[2.0, 1.0]]), tf.constant([0])).numpy()
         array([-1.], dtype=float32)
     """
-    others = logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
-    return tf.reduce_logsumexp(others, axis=1) - tf.gather(logits, labels, batch_dims=1)
+    return _log_odds_and_slope(logits, labels)[0]
 
 
 def margin(logits: Logits, labels: Labels) -> PerImage:
@@ -53,8 +56,9 @@ def margin(logits: Logits, labels: Labels) -> PerImage:
         >>> margin(tf.constant([[2.0, 1.0]]), tf.constant([0])).numpy()
         array([-1.], dtype=float32)
     """
-    others = logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
-    return tf.reduce_max(others, axis=1) - tf.gather(logits, labels, batch_dims=1)
+    return tf.reduce_max(without_label(logits, labels), axis=1) - tf.gather(
+        logits, labels, batch_dims=1
+    )
 
 
 def difference_of_logits_ratio(logits: Logits, labels: Labels) -> PerImage:
@@ -121,15 +125,14 @@ def loss_and_slope(
 
 def _log_odds_and_slope(logits: Logits, labels: Labels) -> tuple[PerImage, Logits]:
     own = tf.one_hot(labels, tf.shape(logits)[1])
-    others = logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
+    others = without_label(logits, labels)
     total = tf.reduce_logsumexp(others, axis=1, keepdims=True)
     value = total[:, 0] - tf.gather(logits, labels, batch_dims=1)
     return value, tf.exp(others - total) - own
 
 
 def _margin_and_slope(logits: Logits, labels: Labels) -> tuple[PerImage, Logits]:
-    others = logits + tf.one_hot(labels, tf.shape(logits)[1], -float("inf"), 0.0)
-    rival = tf.argmax(others, axis=1)
+    rival = tf.argmax(without_label(logits, labels), axis=1)
     slope = tf.one_hot(rival, tf.shape(logits)[1]) - tf.one_hot(labels, tf.shape(logits)[1])
     return tf.reduce_sum(slope * logits, axis=1), slope
 
@@ -167,7 +170,7 @@ def clearly_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Fl
     """
     lead = margin(logits, labels)
     lead = -lead if targeted else lead
-    return lead > _ROUNDING * tf.reduce_max(tf.abs(logits), axis=1)
+    return lead > ROUNDING * tf.reduce_max(tf.abs(logits), axis=1)
 
 
 def ascend(

@@ -12,6 +12,8 @@ from tfrobust.errors import UsageError
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 
+_SAMPLES = 20  # as every gradient attack's option has it
+
 
 class Counted(Wrapped):
     """Counts forward passes and gradients, an image each; attacks need not know.
@@ -73,7 +75,6 @@ class Expected(Wrapped):
             lambda number, total: (number + 1, total + self.inner(images)),
             (0, total),
             shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, self.num_classes])),
-            maximum_iterations=self.samples,
             parallel_iterations=1,
         )
         return total / self.samples
@@ -103,7 +104,8 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     """Return the classifier that an attack is given, and how many calls one of its calls costs.
 
     A white-box attack on a classifier without gradients gets the surrogate which that one
-    declares; an attack with the option `samples` gets the mean of a stochastic one.
+    declares; of a stochastic one it gets the mean of `samples` calls, or of 20 where it has no
+    such option. Black-box attacks see what there is, unless they have the option.
 
     Raises:
         UsageError: a white-box attack, no gradients, and no surrogate.
@@ -116,7 +118,8 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
                 "choose a score- or decision-based attack"
             )
         seen = Surrogate(classifier, classifier.surrogate)
-    samples: Any = getattr(attack, "samples", 1)
+    unsaid = _SAMPLES if attack.threat.knowledge == "white-box" else 1
+    samples: Any = getattr(attack, "samples", unsaid)
     if not classifier.stochastic or samples == 1:
         return seen, 1
     return Expected(seen, samples), samples

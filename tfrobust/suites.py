@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.registry import create
 
 if TYPE_CHECKING:  # the command line asks for names before TensorFlow is imported
     from tfrobust.attack import Attack
-
-SuiteName = Literal["fast", "standard"]
 
 # Names and options only: the core imports no plugin.
 SUITES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
@@ -43,10 +41,10 @@ def names_in(suite: str) -> list[str]:
     return [name for name, _ in SUITES[suite]]
 
 
-def options_in(suite: str, name: str) -> dict[str, Any]:
-    """Return the options that a suite gives one of its attacks."""
+def options_in(suite: str) -> dict[str, dict[str, Any]]:
+    """Return the options that a suite gives its attacks, by name; see `names_in`."""
     names_in(suite)
-    return dict(SUITES[suite])[name]
+    return dict(SUITES[suite])
 
 
 def suite(name: str) -> list[Attack]:
@@ -61,28 +59,30 @@ def suite(name: str) -> list[Attack]:
         >>> [attack.eps for attack in suite("fast")]
         [0.1, 0.1, None, 0.1]
     """
-    return [create("attacks", each, **options_in(name, each)) for each in names_in(name)]
+    return [create("attacks", each, **options) for each, options in options_in(name).items()]
 
 
 def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
     """Build the noise that an evaluation shows beside its attacks: none of it is adversarial.
 
     Where the attacks have a budget in the norm of a noise, the noise has the largest of them: an
-    attack that does not beat noise of its own size has not been tried.
+    attack that does not beat noise of its own size has not been tried. Noise that is among the
+    attacks is not shown twice, and beside no attack there is none.
 
     Example:
         >>> [noise.eps for noise in baselines([create("attacks", "pgd", eps=0.2)])][1]
         0.2
     """
+    attacks = list(attacks)
     budgets: dict[str | None, float] = {}
     for attack in attacks:
         if attack.budget is not None:
             norm = attack.threat.norm
             budgets[norm] = max(attack.budget, budgets.get(norm, 0.0))
-    built = []
-    for name in _BASELINES:
+    built: list[Attack] = []
+    for name in _BASELINES if attacks else ():
         noise = create("attacks", name)
         if noise.threat.norm in budgets:
             noise = create("attacks", name, eps=budgets[noise.threat.norm])
         built.append(noise)
-    return built
+    return [noise for noise in built if noise not in attacks]

@@ -15,53 +15,54 @@ returns its point of highest loss.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.losses import (
+    LossName,
     loss_and_slope,
     targeted_difference_of_logits_ratio,
     value_and_slope,
 )
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels, Logits, PerImage
-from tfrobust_attacks.auto_pgd import AscentState, AutoPgd
+from tfrobust_attacks.auto_pgd import ApgdState, AutoPgd
+from tfrobust_attacks.rivals import likely_rivals
 
 
 @plugin
-class ApgdCrossEntropy(AutoPgd):
+class _OneLoss(AutoPgd):
+    """Auto-PGD against, or towards, the labels themselves."""
+
+    name: ClassVar[LossName]
+
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images; see `Attack`."""
+        return self.ascend(classifier, images, labels, labels[:, None], seed)
+
+    def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
+        """Return the loss of this name against the labels."""
+        return loss_and_slope(logits, state.labels, targeted=self.targeted, loss=self.name)
+
+
+@plugin
+class ApgdCrossEntropy(_OneLoss):
     """Auto-PGD on cross-entropy."""
 
-    targeted: bool = option("reach a class instead of leaving one", default=False)
-
-    def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
-    ) -> Images:
-        """Return adversarial images; see `Attack`."""
-        return self.ascend(classifier, images, labels, labels[:, None], seed)
-
-    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
-        """Return the log odds against the labels."""
-        return loss_and_slope(logits, state.labels, targeted=self.targeted, loss="ce")
+    name = "ce"
 
 
 @plugin
-class ApgdDlr(AutoPgd):
+class ApgdDlr(_OneLoss):
     """Auto-PGD on the difference of logits ratio, which no scaling of the logits disturbs."""
 
-    targeted: bool = option("reach a class instead of leaving one", default=False)
-
-    def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
-    ) -> Images:
-        """Return adversarial images; see `Attack`."""
-        return self.ascend(classifier, images, labels, labels[:, None], seed)
-
-    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
-        """Return the difference of logits ratio."""
-        return loss_and_slope(logits, state.labels, targeted=self.targeted, loss="dlr")
+    name = "dlr"
 
 
 @plugin
@@ -77,22 +78,9 @@ class ApgdTargeted(AutoPgd):
         rivals = likely_rivals(classifier(images), labels, self.target_classes)
         return self.ascend(classifier, images, labels, rivals, seed)
 
-    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
+    def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
         """Return the lead of this run's target over the label."""
         target = tf.gather(state.rivals, run % state.rivals.shape[1], axis=1)
         return value_and_slope(
             lambda logits: targeted_difference_of_logits_ratio(logits, state.labels, target), logits
         )
-
-
-def likely_rivals(logits: Logits, labels: Labels, count: int) -> Labels:
-    """Return the most likely classes besides the labels, int64 `(batch, min(count, classes − 1))`.
-
-    Args:
-        logits: `(batch, classes)`.
-        labels: `(batch,)`.
-        count: how many.
-    """
-    classes = logits.shape[1]
-    others = logits + tf.one_hot(labels, classes, -float("inf"), 0.0)
-    return tf.cast(tf.nn.top_k(others, min(count, classes - 1)).indices, tf.int64)

@@ -19,7 +19,7 @@ from tfrobust.types import Flags, Images, Labels, Logits, PerImage, Seeds
 _MOMENTUM = 0.25  # 1 − α of the paper's equation (1)
 
 
-class AscentState(NamedTuple):
+class ApgdState(NamedTuple):
     """One row an image; what a run of the ascent knows of it."""
 
     clean: Images
@@ -69,7 +69,7 @@ class AutoPgd(Attack):
         return Threat("white-box", self.norm, getattr(self, "targeted", False))
 
     @abc.abstractmethod
-    def loss(self, logits: Logits, state: AscentState, run: Any) -> tuple[PerImage, Logits]:
+    def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
         """Return the loss to raise in one run, and its derivative by the logits."""
 
     def ascend(
@@ -87,7 +87,7 @@ class AutoPgd(Attack):
         )
         return state.found
 
-    def _run(self, classifier: Classifier, state: AscentState, run: Any) -> AscentState:
+    def _run(self, classifier: Classifier, state: ApgdState, run: Any) -> ApgdState:
         """Ascend from one random start, with one loss."""
         noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], self.eps)
         start = ball(self.norm).project(state.clean + noise, state.region)
@@ -120,9 +120,7 @@ class AutoPgd(Attack):
             found_loss=tf.where(higher, state.best_loss, state.found_loss),
         )
 
-    def _step(
-        self, classifier: Classifier, state: AscentState, run: Any, number: Any
-    ) -> AscentState:
+    def _step(self, classifier: Classifier, state: ApgdState, run: Any, number: Any) -> ApgdState:
         """Move, look, and adapt the step at checkpoints."""
         before = state.loss
         state = self._look(classifier, self._move(state, number), run)
@@ -137,7 +135,7 @@ class AutoPgd(Attack):
         length = tf.gather(tf.constant(checkpoints(self.steps)), number)
         return tf.cond(length > 0, lambda: self._adapt(state, length), lambda: state)
 
-    def _move(self, state: AscentState, number: Any) -> AscentState:
+    def _move(self, state: ApgdState, number: Any) -> ApgdState:
         geometry = ball(self.norm)
         moved = geometry.climb(state.current, state.gradient, state.step, state.region)
         if self.norm != "l1":  # a corner of the L1 ball is reached on a straight line or not at all
@@ -147,7 +145,7 @@ class AutoPgd(Attack):
             moved = geometry.project(moved, state.region)
         return state._replace(current=moved, previous=state.current)
 
-    def _look(self, classifier: Classifier, state: AscentState, run: Any) -> AscentState:
+    def _look(self, classifier: Classifier, state: ApgdState, run: Any) -> ApgdState:
         """Find loss, gradient and verdict at the current point."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.current)
@@ -170,7 +168,7 @@ class AutoPgd(Attack):
             done=state.done | fooled if self.early_stop else state.done,
         )
 
-    def _adapt(self, state: AscentState, length: Any) -> AscentState:
+    def _adapt(self, state: ApgdState, length: Any) -> ApgdState:
         """Send images that make no progress back to their best point, with half the step."""
         stuck = ~state.halved & (state.best_loss <= state.checked_loss)
         halve = stuck | (state.rises <= self.rho * tf.cast(length, tf.float32))
@@ -203,10 +201,10 @@ def checkpoints(steps: int) -> list[int]:
 
 def _begin(
     images: Images, region: Region, labels: Labels, rivals: Labels, seeds: Seeds
-) -> AscentState:
+) -> ApgdState:
     """Return a state whose every field has its shape; a run sets most of them."""
     no, zero = tf.zeros_like(labels, tf.bool), tf.zeros_like(labels, tf.float32)
-    return AscentState(
+    return ApgdState(
         clean=images,
         region=region,
         labels=labels,

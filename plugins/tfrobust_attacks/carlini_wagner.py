@@ -15,18 +15,16 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
-from tfrobust.losses import is_adversarial
+from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.constant_search import ConstantSearch, Round, hinge, keep
-from tfrobust_attacks.rivals import logit_worth
+from tfrobust_attacks.constant_search import Round, SearchingAttack, keep
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
 _INSIDE = 0.999999  # the authors' factor: a pixel at the end of [0, 1] would be infinite
-_PIXELS = (1, 2, 3)
 
 
 class _State(NamedTuple):
@@ -44,31 +42,15 @@ class _State(NamedTuple):
 
 
 @plugin
-class CarliniWagnerL2(Attack):
+class CarliniWagnerL2(SearchingAttack):
     """The smallest L2 perturbation that changes the class, by Adam and binary search."""
 
-    minimum_norm = True
-
-    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
-    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
-    steps: int = option("gradients a round, at most", default=1000, ge=1)
-    learning_rate: float = option("of Adam", default=0.01, gt=0)
-    initial_const: float = option("c of the first round", default=1e-3, gt=0)
-    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
-    abort_early: bool = option("end a round whose objective no longer falls", default=True)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
     samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:
         """White-box, minimum L2 norm."""
         return Threat("white-box", "l2", self.targeted)
-
-    @property
-    def _search(self) -> ConstantSearch:
-        return ConstantSearch(
-            self.binary_search_steps, self.steps, self.initial_const, self.abort_early
-        )
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -83,11 +65,7 @@ class CarliniWagnerL2(Attack):
         return state.best
 
     def _start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
-        if self.targeted:
-            logits = classifier(images)
-            worth = tf.ones_like(logits)
-        else:
-            logits, worth = logit_worth(classifier, images, labels, norm="l2")
+        worth, wrong = self.look(classifier, images, labels)
         origin = 2.0 * tf.atanh((images * 2.0 - 1.0) * _INSIDE)
         return _State(
             clean=images,
@@ -97,10 +75,10 @@ class CarliniWagnerL2(Attack):
             point=origin,
             mean=tf.zeros_like(images),
             variance=tf.zeros_like(images),
-            round=self._search.start(labels),
+            round=self.search.start(labels),
             best=images,
             best_square=tf.zeros_like(labels, tf.float32) + float("inf"),
-            done=is_adversarial(logits, labels, targeted=self.targeted),
+            done=wrong,
         )
 
     def _step(self, classifier: Classifier, state: _State) -> _State:
@@ -110,18 +88,16 @@ class CarliniWagnerL2(Attack):
         """
         candidate = tf.sigmoid(state.point)
         change = candidate - state.clean
-        square = tf.reduce_sum(tf.square(change), _PIXELS)
+        square = tf.reduce_sum(tf.square(change), PIXELS)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(candidate)
             logits = classifier(candidate)
-        now = hinge(
-            logits, state.labels, state.worth, confidence=self.confidence, targeted=self.targeted
-        )
+        now = self.hinge(logits, state.labels, state.worth)
         const = state.round.const
         climb = tape.gradient(logits, candidate, output_gradients=0.5 * const[:, None] * now.slope)
         quarter = tf.raw_ops.SigmoidGrad(y=candidate, dy=change + climb)
         better = now.success & (square < state.best_square) & ~state.done
-        round_, over = self._search.advance(state.round, square + const * now.value, now.success)
+        round_, over = self.search.advance(state.round, square + const * now.value, now.success)
         state = _adam(state, quarter, self.learning_rate)._replace(
             round=round_,
             best=keep(better, candidate, state.best),
@@ -132,7 +108,7 @@ class CarliniWagnerL2(Attack):
 
     def _next_round(self, state: _State, over: Flags) -> _State:
         """Set the images whose round is over back to the start, with their next c."""
-        following, last = self._search.following(state.round, over)
+        following, last = self.search.following(state.round, over)
         zeros = tf.zeros_like(state.mean)
         return state._replace(
             point=keep(over, state.origin, state.point),

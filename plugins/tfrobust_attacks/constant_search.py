@@ -1,4 +1,4 @@
-"""Carlini & Wagner's hinge and the search for its weight c, which their attack and EAD share.
+"""Carlini & Wagner's hinge and the search for its weight c; EAD and ZOO search like them.
 
 min distance + c · f,  f = max(0, z_y − z_k + κ)
 
@@ -6,13 +6,13 @@ An image's first round has c = `initial_const`. A round that succeeds lowers the
 one that fails raises the lower; the next c is ten times as large until there is an upper bound,
 and the mean of both from then on. Every image is in a round and at a step of its own.
 
-Departures from both papers' code, of both attacks:
+Departures from the papers' code, of all three attacks:
 
 - A round counts as a success if its last steps, a tenth of them, hold one, not any step. A small c
   hardly slows the first steps down: they rush across a near boundary and come back for good, and
   the search would settle on a c too small to stay there.
-- The class k that the hinge follows is, by the slopes at the clean image, the nearest one
-  (`tfrobust_attacks.rivals`), not the one with the largest logit.
+- The class k that the hinge of `cw_l2` and `ead` follows is, by the slopes at the clean image, the
+  nearest one (`tfrobust_attacks.rivals`), not the one with the largest logit.
 - Rounds end early for each image alone, not for the batch.
 """
 
@@ -23,14 +23,19 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.types import Flags, Labels, Logits, PerImage
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.losses import ROUNDING, is_adversarial
+from tfrobust.options import option, plugin
+from tfrobust.types import Flags, Images, Labels, Logits, PerImage
+from tfrobust_attacks.rivals import logit_worth
 
 _UNBOUNDED = 1e10
-# Of the largest logit: surely adversarial for `tfrobust.losses`, which asks for half of it.
-_BEYOND = 2e-5
+_BEYOND = 2.0 * ROUNDING  # of the largest logit: surely adversarial for `clearly_adversarial`
 _NEVER = 1e38  # a lead no class has
 _PARTS = 10  # of a round; after each it is asked whether the objective still falls
 _FALLING = 0.9999
+_SETTLING = 2  # parts that a round takes to settle
 
 
 class Hinge(NamedTuple):
@@ -84,12 +89,14 @@ class ConstantSearch:
         steps: of a round, at most.
         initial_const: c of the first round.
         abort_early: end a round whose objective no longer falls.
+        settle: end it with its last fifth instead of at once, for steps that grow shorter.
     """
 
     rounds: int
     steps: int
     initial_const: float
     abort_early: bool
+    settle: bool = False
 
     def start(self, labels: Labels) -> Round:
         """Return the first round."""
@@ -106,13 +113,19 @@ class ConstantSearch:
 
     def advance(self, now: Round, objective: PerImage, success: Flags) -> tuple[Round, Flags]:
         """Count a step; return also which rounds it ended."""
-        over = now.step >= self.steps - 1
-        look = tf.equal(tf.math.floormod(now.step, max(self.steps // _PARTS, 1)), 0.0)
-        if self.abort_early:
-            over |= look & (objective > _FALLING * now.checked)
+        part = max(self.steps // _PARTS, 1)
+        following, over = now.step + 1.0, now.step >= self.steps - 1
+        look = tf.equal(tf.math.floormod(now.step, part), 0.0)
+        stalled = look & (objective > _FALLING * now.checked)
+        if self.abort_early and self.settle:
+            following = tf.where(
+                stalled, tf.maximum(following, self.steps - _SETTLING * part + 1.0), following
+            )
+        elif self.abort_early:
+            over |= stalled
         checked = tf.where(look, objective, now.checked)
         hit = (now.hit & (over | ~look)) | success
-        return now._replace(step=now.step + 1.0, checked=checked, hit=hit), over
+        return now._replace(step=following, checked=checked, hit=hit), over
 
     def following(self, now: Round, over: Flags) -> tuple[Round, Flags]:
         """Start the next round where one is over; return also which images have had their last."""
@@ -130,6 +143,43 @@ class ConstantSearch:
             hit=now.hit & ~over,
         )
         return following, number >= self.rounds
+
+
+@plugin
+class SearchingAttack(Attack):
+    """The options that the attacks with such a search share."""
+
+    minimum_norm = True
+
+    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
+    steps: int = option("of a round, at most", default=1000, ge=1)
+    learning_rate: float = option("of the first step", default=0.01, gt=0)
+    initial_const: float = option("c of the first round", default=1e-3, gt=0)
+    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
+    abort_early: bool = option("end a round whose objective no longer falls", default=True)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def search(self) -> ConstantSearch:
+        """The rules as these options set them."""
+        return ConstantSearch(
+            self.binary_search_steps, self.steps, self.initial_const, self.abort_early
+        )
+
+    def hinge(self, logits: Logits, labels: Labels, worth: Any) -> Hinge:
+        """Return the hinge of these options; see `hinge`."""
+        return hinge(logits, labels, worth, confidence=self.confidence, targeted=self.targeted)
+
+    def look(self, classifier: Classifier, images: Images, labels: Labels) -> tuple[Any, Flags]:
+        """Return what distance a logit is worth for each class, and what is adversarial already."""
+        if self.targeted:
+            logits = classifier(images)
+            worth = tf.ones_like(logits)
+        else:
+            norm = self.threat.norm or "l2"
+            logits, worth = logit_worth(classifier, images, labels, norm=norm)
+        return worth, is_adversarial(logits, labels, targeted=self.targeted)
 
 
 def keep(flags: Flags, yes: Any, no: Any) -> Any:

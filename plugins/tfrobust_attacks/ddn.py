@@ -25,7 +25,7 @@ from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import clearly_adversarial, loss_and_slope, margin
-from tfrobust.norms import L2
+from tfrobust.norms import L2, PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
@@ -126,4 +126,4 @@ class DecoupledDirectionNorm(Attack):
 
 
 def _length(change: Images) -> PerImage:
-    return tf.sqrt(tf.reduce_sum(tf.square(change), (1, 2, 3)))
+    return tf.sqrt(tf.reduce_sum(tf.square(change), PIXELS))

@@ -7,9 +7,9 @@ Moosavi-Dezfooli, Fawzi & Frossard, "DeepFool: a simple and accurate method to f
 networks" (2016). Threat: white-box, minimum L2 or Linf norm.
 Departures: only the classes with the largest logits are looked at (`candidates`, as in the
 authors' code), ranked anew at every step. It leaves the label, not the class predicted. Every
-iterate is clipped to [0, 1]. At the end `line_search` forward passes look for the boundary
-between the image and what was found, along the same perturbation: most of the overshoot is given
-back; 0 leaves it out. Every step aims a little behind the boundary (`_BEYOND`).
+iterate is clipped to [0, 1]. At the end `line_search` forward passes look for the boundary between
+the image and what was found (`tfrobust_attacks.line_search`): most of the overshoot is given back;
+0 leaves it out. Every step aims a little behind the boundary (`_BEYOND`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,13 @@ from tfrobust.losses import clearly_adversarial, is_adversarial, margin
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.rivals import linear_rivals
+from tfrobust_attacks.line_search import Line, moved, nearest_on_line
+from tfrobust_attacks.rivals import nearest_boundary
 
 # Where linear, aim so far behind the boundary, in shares of the largest logit. Clipping takes a
 # part of every step away, so that a boundary aimed at exactly is approached for ever: 1e-3 spares
 # a third of the steps that 2e-5 takes, and moves the median norm by 1e-4 of itself.
 _BEYOND = 1e-3
-# The line search aims so far from the boundary it expects towards the point it knows to be
-# adversarial: half of its guesses would else fall short and bring that point no nearer.
-_CAUTION = 0.1
-_NEAR = 1e-4  # where less than this share is expected to be gained, the search ends
 
 
 class _State(NamedTuple):
@@ -44,18 +41,6 @@ class _State(NamedTuple):
     current: Images
     lead: PerImage  # the label's defeat at the current image, in logits
     done: Flags  # the current image is adversarial
-
-
-class _Bracket(NamedTuple):
-    clean: Images
-    labels: Labels
-    perturbation: Images
-    found: Images  # adversarial
-    low: PerImage  # share of the perturbation that is too little
-    high: PerImage  # share that is enough
-    low_lead: PerImage
-    high_lead: PerImage
-    done: Flags
 
 
 @plugin
@@ -97,10 +82,17 @@ class DeepFool(Attack):
 
     def _step(self, classifier: Classifier, state: _State) -> _State:
         """Cross the nearest of the linear boundaries, and look whether that is enough."""
-        distance, gradient = self._nearest_boundary(classifier, state)
-        way = distance[:, None, None, None] * ball(self.norm).steepest(gradient)
+        gap, gradient, steepness = nearest_boundary(
+            classifier,
+            state.current,
+            state.labels,
+            norm=self.norm,
+            candidates=self.candidates,
+            beyond=_BEYOND,
+        )
+        way = (gap / steepness)[:, None, None, None] * ball(self.norm).steepest(gradient)
         perturbation = state.perturbation + way
-        current = _moved(state.clean, perturbation, 1.0 + self.overshoot)
+        current = moved(state.clean, perturbation, 1.0 + self.overshoot)
         # One forward pass more a step, but no class gradients where the boundary is crossed.
         logits = classifier(current)
         return state._replace(
@@ -110,22 +102,10 @@ class DeepFool(Attack):
             done=clearly_adversarial(logits, state.labels, targeted=False),
         )
 
-    def _nearest_boundary(self, classifier: Classifier, state: _State) -> tuple[PerImage, Images]:
-        """Return how far the nearest linear boundary is, and the gradient towards it."""
-        logits, slopes, gradients, steepness = linear_rivals(
-            classifier, state.current, state.labels, norm=self.norm, candidates=self.candidates
-        )
-        leads = tf.reduce_sum(slopes * logits, axis=2)
-        behind = _BEYOND * tf.reduce_max(tf.abs(logits), axis=1)
-        distances = (behind - leads) / steepness
-        nearest = tf.argmin(distances, axis=0, output_type=tf.int32)
-        chosen = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
-        return tf.gather_nd(distances, chosen), tf.gather_nd(gradients, chosen)
-
     def _nearer(self, classifier: Classifier, state: _State, lead: PerImage) -> Images:
         """Look for the boundary on the way from the image to what was found."""
         zeros = tf.zeros_like(lead)
-        start = _Bracket(
+        line = Line(
             clean=state.clean,
             labels=state.labels,
             perturbation=state.perturbation,
@@ -136,30 +116,4 @@ class DeepFool(Attack):
             high_lead=state.lead,
             done=~state.done,
         )
-        return iterate(
-            lambda bracket, _: _narrower(classifier, bracket), start, steps=self.line_search
-        ).found
-
-
-def _narrower(classifier: Classifier, bracket: _Bracket) -> _Bracket:
-    """Try the share of the perturbation at which the lead, if linear, would be zero."""
-    rise = bracket.high_lead - bracket.low_lead
-    zero = tf.clip_by_value(tf.math.divide_no_nan(-bracket.low_lead, rise), 0.0, 1.0)
-    to_gain = (1.0 - zero) * (bracket.high - bracket.low)
-    share = bracket.high - (1.0 - _CAUTION) * to_gain
-    tried = _moved(bracket.clean, bracket.perturbation, share[:, None, None, None])
-    logits = classifier(tried)
-    lead = margin(logits, bracket.labels)
-    enough = clearly_adversarial(logits, bracket.labels, targeted=False)
-    return bracket._replace(
-        found=blend(enough, tried, bracket.found),
-        low=tf.where(enough, bracket.low, share),
-        high=tf.where(enough, share, bracket.high),
-        low_lead=tf.where(enough, bracket.low_lead, lead),
-        high_lead=tf.where(enough, lead, bracket.high_lead),
-        done=to_gain < _NEAR,
-    )
-
-
-def _moved(clean: Images, perturbation: Images, share: Any) -> Images:
-    return tf.clip_by_value(clean + share * perturbation, 0.0, 1.0)
+        return nearest_on_line(classifier, line, self.line_search)

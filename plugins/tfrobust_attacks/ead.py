@@ -10,28 +10,25 @@ Chen, Sharma, Zhang, Yi & Hsieh, "EAD: elastic-net attacks to deep neural networ
 examples" (2018). Threat: white-box, minimum L1 norm.
 Departures: those of `tfrobust_attacks.constant_search`: which class the hinge follows (here the
 nearest in L1), and when a round counts as a success. An image that is adversarial before the
-attack is returned unchanged. The image kept is by default the nearest in L1.
-
-With `abort_early` it ends well before it has converged: on small linear classifiers the median L1
-distance was up to 1.12 times the least, without it 1.03 times, for three times the gradients.
+attack is returned unchanged. The image kept is by default the nearest in L1. With `abort_early` a
+round whose objective no longer falls goes on with its last fifth, where the steps are shortest:
+ended at once, it leaves the L1 distance up to a tenth longer.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
-from tfrobust.losses import is_adversarial
+from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.constant_search import ConstantSearch, Hinge, Round, hinge, keep
-from tfrobust_attacks.rivals import logit_worth
-
-_PIXELS = (1, 2, 3)
+from tfrobust_attacks.constant_search import ConstantSearch, Round, SearchingAttack, keep
 
 
 class _State(NamedTuple):
@@ -47,23 +44,13 @@ class _State(NamedTuple):
 
 
 @plugin
-class ElasticNet(Attack):
+class ElasticNet(SearchingAttack):
     """Few changed pixels: iterative shrinkage and binary search."""
 
-    minimum_norm = True
-
-    eps: float | None = option("L1 budget it is judged at; none: any distance", default=None, ge=0)
-    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
-    steps: int = option("gradients a round, at most", default=1000, ge=1)
-    learning_rate: float = option("α: length of the first step", default=0.01, gt=0)
-    initial_const: float = option("c of the first round", default=1e-3, gt=0)
     beta: float = option("β: weight of the L1 norm beside L2 squared", default=0.01, ge=0)
     decision_rule: Literal["l1", "en"] = option(
         "the image kept is the nearest in L1, or in the elastic net", default="l1"
     )
-    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
-    abort_early: bool = option("end a round whose objective no longer falls", default=True)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
     samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
@@ -72,10 +59,9 @@ class ElasticNet(Attack):
         return Threat("white-box", "l1", self.targeted)
 
     @property
-    def _search(self) -> ConstantSearch:
-        return ConstantSearch(
-            self.binary_search_steps, self.steps, self.initial_const, self.abort_early
-        )
+    def search(self) -> ConstantSearch:
+        """The shared rules, but a round settles before it ends."""
+        return dataclasses.replace(super().search, settle=True)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -90,21 +76,17 @@ class ElasticNet(Attack):
         return state.best
 
     def _start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
-        if self.targeted:
-            logits = classifier(images)
-            worth = tf.ones_like(logits)
-        else:
-            logits, worth = logit_worth(classifier, images, labels, norm="l1")
+        worth, wrong = self.look(classifier, images, labels)
         return _State(
             clean=images,
             labels=labels,
             worth=worth,
             current=images,
             ahead=images,
-            round=self._search.start(labels),
+            round=self.search.start(labels),
             best=images,
             best_score=tf.zeros_like(labels, tf.float32) + float("inf"),
-            done=is_adversarial(logits, labels, targeted=self.targeted),
+            done=wrong,
         )
 
     def _step(self, classifier: Classifier, state: _State) -> _State:
@@ -114,13 +96,13 @@ class ElasticNet(Attack):
         descent = rate[:, None, None, None] * self._gradient(classifier, state)
         current = _shrink(state.ahead - descent, state.clean, self.beta)
         momentum = (time / (time + 3.0))[:, None, None, None]
-        now = self._hinge(classifier(current), state)
+        now = self.hinge(classifier(current), state.labels, state.worth)
         change = current - state.clean
-        absolute = tf.reduce_sum(tf.abs(change), _PIXELS)
-        net = tf.reduce_sum(tf.square(change), _PIXELS) + self.beta * absolute
+        absolute = tf.reduce_sum(tf.abs(change), PIXELS)
+        net = tf.reduce_sum(tf.square(change), PIXELS) + self.beta * absolute
         score = absolute if self.decision_rule == "l1" else net
         better = now.success & (score < state.best_score) & ~state.done
-        round_, over = self._search.advance(state.round, net + const * now.value, now.success)
+        round_, over = self.search.advance(state.round, net + const * now.value, now.success)
         state = state._replace(
             current=current,
             ahead=current + momentum * (current - state.current),
@@ -136,18 +118,14 @@ class ElasticNet(Attack):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.ahead)
             logits = classifier(state.ahead)
-        upstream = state.round.const[:, None] * self._hinge(logits, state).slope
+        now = self.hinge(logits, state.labels, state.worth)
+        upstream = state.round.const[:, None] * now.slope
         climb: Any = tape.gradient(logits, state.ahead, output_gradients=upstream)
         return climb + 2.0 * (state.ahead - state.clean)
 
-    def _hinge(self, logits: Any, state: _State) -> Hinge:
-        return hinge(
-            logits, state.labels, state.worth, confidence=self.confidence, targeted=self.targeted
-        )
-
     def _next_round(self, state: _State, over: Flags) -> _State:
         """Set the images whose round is over back to the start, with their next c."""
-        following, last = self._search.following(state.round, over)
+        following, last = self.search.following(state.round, over)
         return state._replace(
             current=keep(over, state.clean, state.current),
             ahead=keep(over, state.clean, state.ahead),

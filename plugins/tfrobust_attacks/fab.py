@@ -9,8 +9,9 @@ Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive bou
 (2020); the targeted variant, `fab_t`, is that of AutoAttack. Threat: white-box, minimum norm; Linf,
 L2 or L1.
 Departures: the untargeted `fab` looks at the `target_classes` most likely other classes, not at
-all. Random starts lie in a ball of the best distance so far, which for an image that has none is
-the whole of [0, 1]; AutoAttack takes its budget there.
+all. The search on the line to the image is DeepFool's (`tfrobust_attacks.line_search`), and ends
+every run that found something nearer. Random starts lie in a ball of the best distance so far,
+which for an image that has none is the whole of [0, 1]; AutoAttack takes its budget there.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import class_gradients, clearly_adversarial, is_adversarial, margin
-from tfrobust.norms import ball
+from tfrobust.norms import PIXELS, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
-from tfrobust_attacks.apgd import likely_rivals
+from tfrobust_attacks.line_search import Line, nearest_on_line
+from tfrobust_attacks.rivals import likely_rivals, nearest_boundary, slopes_towards
 
 _FINAL_STEPS = 3  # of the search on the line to the image, as in the paper
 
@@ -38,6 +40,7 @@ class _State(NamedTuple):
     labels: Labels
     rivals: Labels  # (batch, target_classes)
     seeds: Seeds
+    lead: PerImage  # the label's defeat at the clean image, in logits
     current: Images
     best: Images
     distance: PerImage  # of `best`; infinite until there is one
@@ -79,17 +82,17 @@ class _Boundary(Attack):
             labels=labels,
             rivals=likely_rivals(logits, labels, self.target_classes),
             seeds=image_seeds(seed, tf.shape(images)[0]),
+            lead=margin(logits, labels),
             current=images,
             best=images,
             distance=tf.where(wrong, 0.0, tf.fill(tf.shape(labels), float("inf"))),
             done=wrong,
         )
-        state = iterate(
+        return iterate(
             lambda state, number: self._run(classifier, state, number),
             state,
             steps=self.restarts * self._targets(state),
-        )
-        return _shorten(classifier, state)
+        ).best
 
     @abc.abstractmethod
     def _targets(self, state: _State) -> int:
@@ -101,12 +104,38 @@ class _Boundary(Attack):
 
     def _run(self, classifier: Classifier, state: _State, run: Any) -> _State:
         """Search from one start, towards one target or all."""
-        return iterate(
+        ended = iterate(
             lambda state, _: self._step(classifier, state, run),
             state._replace(current=self._start(state, run // self._targets(state))),
             steps=self.steps,
             outcome=("best", "distance"),
         )
+        return self._shorten(classifier, ended, ended.distance < state.distance)
+
+    def _shorten(self, classifier: Classifier, state: _State, fresh: Flags) -> _State:
+        """Move the fresh points towards their images as far as they stay adversarial."""
+        line = Line(
+            clean=state.clean,
+            labels=state.labels,
+            perturbation=state.best - state.clean,
+            found=state.best,
+            low=tf.zeros_like(state.lead),
+            high=tf.ones_like(state.lead),
+            low_lead=state.lead,
+            high_lead=margin(classifier(state.best), state.labels),
+            done=~fresh,
+        )
+        best = nearest_on_line(classifier, line, _FINAL_STEPS)
+        distance = ball(self.norm).distance(best, state.clean)
+        distance = tf.where(fresh, distance, state.distance)
+        return state._replace(
+            best=best, distance=distance, done=state.done | self._enough(distance)
+        )
+
+    def _enough(self, distance: PerImage) -> Flags:
+        """Return which distances need no shortening, which are none where it never stops early."""
+        limit = self.eps if self.early_stop and self.eps is not None else -1.0
+        return distance <= limit
 
     def _start(self, state: _State, restart: Any) -> Images:
         """Return the image itself, and at later restarts a point half as far as the best one."""
@@ -126,7 +155,7 @@ class _Boundary(Attack):
         normal, gap = self._boundary(classifier, state, run)
         away = state.current - state.clean
         own = geometry.cross(state.current, normal, gap)
-        rest = gap + tf.reduce_sum(normal * away, (1, 2, 3))
+        rest = gap + tf.reduce_sum(normal * away, PIXELS)
         cleans = geometry.cross(state.clean, normal, rest)
         far = geometry.distance(own, state.current)
         near = geometry.distance(cleans, state.clean)
@@ -143,12 +172,11 @@ class _Boundary(Attack):
         nearer = fooled & (distance < state.distance)
         back = state.clean + self.beta * (state.current - state.clean)
         distance = tf.where(nearer, distance, state.distance)
-        within = distance <= self.eps if self.early_stop and self.eps is not None else state.done
         return state._replace(
             current=blend(fooled, back, state.current),
             best=blend(nearer, state.current, state.best),
             distance=distance,
-            done=state.done | within,
+            done=state.done | self._enough(distance),
         )
 
 
@@ -160,19 +188,14 @@ class FastAdaptiveBoundary(_Boundary):
         return 1
 
     def _boundary(self, classifier: Classifier, state: _State, run: Any) -> tuple[Images, PerImage]:
-        classes, count = classifier.num_classes, state.rivals.shape[1]
-        own = tf.one_hot(state.labels, classes)
-        slopes = [tf.one_hot(state.rivals[:, k], classes) - own for k in range(count)]
-        logits, normals = class_gradients(classifier, state.current, lambda _: slopes)
-        gaps = [-tf.reduce_sum(slope * logits, axis=1) for slope in slopes]
-        dual = ball(self.norm).dual
-        reach = [
-            tf.abs(gap) / tf.maximum(dual(normal), 1e-30)
-            for gap, normal in zip(gaps, tf.unstack(normals), strict=True)
-        ]
-        nearest = tf.argmin(tf.stack(reach), axis=0, output_type=tf.int32)
-        pick = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
-        return tf.gather_nd(normals, pick), tf.gather_nd(tf.stack(gaps), pick)
+        boundary = nearest_boundary(
+            classifier,
+            state.current,
+            state.labels,
+            norm=self.norm,
+            candidates=self.target_classes + 1,
+        )
+        return boundary.normal, boundary.gap
 
 
 @plugin
@@ -183,30 +206,7 @@ class FastAdaptiveBoundaryTargeted(_Boundary):
         return int(state.rivals.shape[1])
 
     def _boundary(self, classifier: Classifier, state: _State, run: Any) -> tuple[Images, PerImage]:
-        classes = classifier.num_classes
-        target = tf.gather(state.rivals, run % self._targets(state), axis=1)
-        slope = tf.one_hot(target, classes) - tf.one_hot(state.labels, classes)
-        logits, normals = class_gradients(classifier, state.current, lambda _: [slope])
-        return normals[0], -tf.reduce_sum(slope * logits, axis=1)
-
-
-def _shorten(classifier: Classifier, state: _State) -> Images:
-    """Move the best points towards their images as far as they stay adversarial: regula falsi."""
-    way = state.best - state.clean
-    low, high = tf.zeros_like(state.distance), tf.ones_like(state.distance)
-
-    def look(share: PerImage) -> tuple[PerImage, Flags]:
-        logits = classifier(state.clean + share[:, None, None, None] * way)
-        return margin(logits, state.labels), clearly_adversarial(
-            logits, state.labels, targeted=False
-        )
-
-    (below, _), (above, _) = look(low), look(high)
-    for _ in range(_FINAL_STEPS):
-        share = tf.clip_by_value(
-            high - above * tf.math.divide_no_nan(high - low, above - below), low, high
-        )
-        value, fooled = look(share)
-        low, below = tf.where(fooled, low, share), tf.where(fooled, below, value)
-        high, above = tf.where(fooled, share, high), tf.where(fooled, value, above)
-    return state.clean + high[:, None, None, None] * way
+        target = tf.gather(state.rivals, [run % self._targets(state)], axis=1)
+        slope = slopes_towards(target, state.labels, classifier.num_classes)
+        logits, normals = class_gradients(classifier, state.current, lambda _: slope)
+        return normals[0], -tf.reduce_sum(slope[0] * logits, axis=1)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfrobust.norms import TINY
 from tfrobust.types import Flags, Labels, PerImage
 
 _ANCHORS = 8  # features tried with all others at a time
 _BARRED = -1e30
-_TINY = 1e-30
 _WIDEST = 8  # the ratio t goes to 4^±8 in search of a first pair
 
 
@@ -74,7 +74,7 @@ def _scaled(numbers: Any, free: Any) -> Any:
     """Return them over the largest, so that no product underflows; what is not free is barred."""
     numbers *= free
     largest = tf.reduce_max(tf.abs(numbers), axis=1, keepdims=True)
-    return numbers * (1.0 / tf.maximum(largest, _TINY)) + (1.0 - free) * _BARRED
+    return numbers * (1.0 / tf.maximum(largest, TINY)) + (1.0 - free) * _BARRED
 
 
 def _try_next(number: Any, search: _Search, gain: Any, loss: Any) -> _Search:

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfrobust.norms import PIXELS, TINY
 from tfrobust.types import Flags, Images, Labels, PerImage
 
-_PIXELS = (1, 2, 3)
 _NEWTON_STEPS = 3
 _FAR = 1e6  # farther than any image; an infinite ε would make 0 · ∞
-_TINY = 1e-30
 
 
 class BallState(NamedTuple):
@@ -47,10 +46,10 @@ class Slopes(NamedTuple):
 
 def slopes_of(gradient: Images) -> Slopes:
     """Scale a gradient by its largest entry; one of zeros stays zero."""
-    largest = tf.maximum(tf.reduce_max(tf.abs(gradient), _PIXELS), _TINY)
+    largest = tf.maximum(tf.reduce_max(tf.abs(gradient), PIXELS), TINY)
     scaled = gradient * _along(1.0 / largest)
-    length = tf.sqrt(tf.reduce_sum(tf.square(scaled), _PIXELS))
-    return Slopes(largest, scaled, tf.maximum(length, _TINY))
+    length = tf.sqrt(tf.reduce_sum(tf.square(scaled), PIXELS))
+    return Slopes(largest, scaled, tf.maximum(length, TINY))
 
 
 def _along(per_image: PerImage) -> Any:
@@ -87,13 +86,13 @@ class _Convex(abc.ABC):
 
 class _Linf(_Convex):
     def dual(self, slopes: Slopes) -> PerImage:
-        return slopes.largest * tf.reduce_sum(tf.abs(slopes.scaled), _PIXELS)
+        return slopes.largest * tf.reduce_sum(tf.abs(slopes.scaled), PIXELS)
 
     def shorten(self, change: Images, state: BallState) -> tuple[Images, PerImage, PerImage]:
         """Clip every pixel."""
-        radius = tf.maximum(state.radius, _TINY)
+        radius = tf.maximum(state.radius, TINY)
         change = tf.clip_by_value(change * _along(1.0 / radius), -1.0, 1.0)
-        distance = radius * tf.reduce_max(tf.abs(change), _PIXELS)
+        distance = radius * tf.reduce_max(tf.abs(change), PIXELS)
         return change * _along(radius), distance, state.threshold
 
 
@@ -103,8 +102,8 @@ class _L2(_Convex):
 
     def shorten(self, change: Images, state: BallState) -> tuple[Images, PerImage, PerImage]:
         """Scale the change."""
-        length = tf.sqrt(tf.reduce_sum(tf.square(change), _PIXELS))
-        share = tf.minimum(1.0, state.radius / tf.maximum(length, _TINY))
+        length = tf.sqrt(tf.reduce_sum(tf.square(change), PIXELS))
+        share = tf.minimum(1.0, state.radius / tf.maximum(length, TINY))
         return change * _along(share), length * share, state.threshold
 
 
@@ -119,16 +118,16 @@ class _L1(_Convex):
         is left is too long, never too short.
         """
         size = tf.abs(change)
-        lowest = tf.reduce_max(size, _PIXELS) - state.radius  # one pixel must not exceed the sum
+        lowest = tf.reduce_max(size, PIXELS) - state.radius  # one pixel must not exceed the sum
         threshold = tf.maximum(state.threshold, lowest)
         for _ in range(_NEWTON_STEPS):
             over = tf.nn.relu(size - _along(threshold))
-            excess = tf.reduce_sum(over, _PIXELS) - state.radius
-            moving = tf.reduce_sum(tf.sign(over), _PIXELS)
+            excess = tf.reduce_sum(over, PIXELS) - state.radius
+            moving = tf.reduce_sum(tf.sign(over), PIXELS)
             threshold = tf.maximum(threshold + excess / tf.maximum(moving, 1.0), 0.0)
         over = tf.nn.relu(size - _along(threshold))
-        length = tf.reduce_sum(over, _PIXELS)
-        share = tf.minimum(1.0, state.radius / tf.maximum(length, _TINY))
+        length = tf.reduce_sum(over, PIXELS)
+        share = tf.minimum(1.0, state.radius / tf.maximum(length, TINY))
         return tf.sign(change) * over * _along(share), length * share, threshold
 
 

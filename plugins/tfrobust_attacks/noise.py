@@ -17,12 +17,11 @@ import tensorflow as tf
 from tfrobust import random
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.norms import Linf, ball
+from tfrobust.norms import TINY, Linf, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds
 from tfrobust.types import Images, Labels
 
-_TINY = 1e-30
 _REACH = 4.0  # the kernel ends after so many standard deviations
 
 
@@ -45,7 +44,7 @@ class GaussianNoise(Attack):
         geometry = ball(self.norm)
         noise = random.normal(image_seeds(seed, tf.shape(images)[0]), tf.shape(images)[1:])
         length = geometry.distance(noise, tf.zeros_like(noise))[:, None, None, None]
-        noise *= self.eps / tf.maximum(length, _TINY)
+        noise *= self.eps / tf.maximum(length, TINY)
         # Clipping comes first: the ball is not to send the noise anywhere else.
         clipped = tf.clip_by_value(images + noise, 0.0, 1.0)
         return geometry.project(clipped, geometry.region(images, self.eps))

@@ -1,4 +1,4 @@
-"""Which other class is nearest: what DeepFool, Carlini & Wagner's attack and EAD share.
+"""Which other class is nearest: what DeepFool, FAB, Carlini & Wagner's attack and EAD share.
 
 Where the classifier is linear, class k is (z_y − z_k) / ‖∇(z_k − z_y)‖_q away, q dual to the
 norm. The class with the second largest logit need not be the nearest.
@@ -6,33 +6,40 @@ norm. The class with the second largest logit need not be the nearest.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.losses import class_gradients
-from tfrobust.norms import ball
-from tfrobust.types import Images, Labels, Logits
-
-_TINY = 1e-30  # keeps the distance finite where no pixel matters
+from tfrobust.losses import class_gradients, without_label
+from tfrobust.norms import TINY, ball
+from tfrobust.types import Images, Labels, Logits, PerImage
 
 
-def rival_slopes(logits: Logits, labels: Labels, count: int) -> Any:
-    """Return z_k − z_y of the `count` largest other logits, as slopes.
+def likely_rivals(logits: Logits, labels: Labels, count: int) -> Labels:
+    """Return the most likely classes besides the labels, int64 `(batch, min(count, classes − 1))`.
 
     Args:
         logits: `(batch, classes)`.
         labels: `(batch,)`.
-        count: how many, from 1 to classes − 1.
+        count: how many.
+    """
+    largest = tf.nn.top_k(without_label(logits, labels), min(count, logits.shape[1] - 1))
+    return tf.cast(largest.indices, tf.int64)
+
+
+def slopes_towards(rivals: Labels, labels: Labels, classes: int) -> Any:
+    """Return z_k − z_y for every rival k, as slopes.
+
+    Args:
+        rivals: `(batch, count)`.
+        labels: `(batch,)`.
+        classes: how many the classifier has.
 
     Returns:
         float32 `(count, batch, classes)`: 1 at the class k, −1 at the label.
     """
-    classes = tf.shape(logits)[1]
-    others = logits + tf.one_hot(labels, classes, -float("inf"), 0.0)
-    rivals = tf.transpose(tf.nn.top_k(others, count).indices)
-    return tf.one_hot(rivals, classes) - tf.one_hot(labels, classes)
+    return tf.one_hot(tf.transpose(rivals), classes) - tf.one_hot(labels, classes)
 
 
 def linear_rivals(
@@ -51,16 +58,52 @@ def linear_rivals(
         The logits `(batch, classes)`; of every rival the slope `(rivals, batch, classes)`, the
         gradient `(rivals, batch, height, width, channels)` and its dual norm `(rivals, batch)`.
     """
-    count = min(candidates, classifier.num_classes) - 1
 
     def slopes(logits: Logits) -> Any:
-        return rival_slopes(logits, labels, count)
+        rivals = likely_rivals(logits, labels, candidates - 1)
+        return slopes_towards(rivals, labels, classifier.num_classes)
 
     logits, gradients = class_gradients(classifier, images, slopes)
     shape = tf.shape(gradients)
     flat = tf.reshape(gradients, tf.concat([shape[:1] * shape[1], shape[2:]], axis=0))
     steepness = tf.reshape(ball(norm).dual(flat), shape[:2])
-    return logits, slopes(logits), gradients, tf.maximum(steepness, _TINY)
+    return logits, slopes(logits), gradients, tf.maximum(steepness, TINY)
+
+
+class Boundary(NamedTuple):
+    """The nearest linearised boundary of each image: where ⟨normal, x′ − x⟩ = gap."""
+
+    gap: PerImage
+    normal: Images
+    steepness: PerImage  # the normal's dual norm: gap / steepness is the distance
+
+
+def nearest_boundary(
+    classifier: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    norm: str,
+    candidates: int,
+    beyond: float = 0.0,
+) -> Boundary:
+    """Return the boundary with the nearest of the likely classes, on whichever side of it.
+
+    Args:
+        classifier: a differentiable classifier.
+        images: `(batch, height, width, channels)`.
+        labels: `(batch,)`.
+        norm: in which it is the nearest.
+        candidates: classes looked at, the label among them; at most all are.
+        beyond: how far behind the boundary to aim, in shares of the largest logit.
+    """
+    logits, slopes, normals, steepness = linear_rivals(
+        classifier, images, labels, norm=norm, candidates=candidates
+    )
+    gaps = beyond * tf.reduce_max(tf.abs(logits), axis=1) - tf.reduce_sum(slopes * logits, axis=2)
+    nearest = tf.argmin(tf.abs(gaps) / steepness, axis=0, output_type=tf.int32)
+    chosen = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
+    return Boundary(*(tf.gather_nd(each, chosen) for each in (gaps, normals, steepness)))
 
 
 def logit_worth(

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrobust import random
 from tfrobust.loop import blend
-from tfrobust.norms import L2, Linf, Region
+from tfrobust.norms import L2, PIXELS, Linf, Region
 from tfrobust.types import Images, PerImage, Seeds
 from tfrobust_attacks.square_pyramids import pyramids, tiles
 
@@ -106,7 +106,7 @@ class LinfMoves(Moves):
         up = 0.5 * window.sign + 0.5
         drawn = up * high + (1.0 - up) * low
         other = (1.0 - up) * high + up * low
-        same = tf.reduce_all(drawn == old, (1, 2, 3))
+        same = tf.reduce_all(drawn == old, PIXELS)
         new = blend(same, other, drawn)
         return point._replace(images=here.paste(point.images, new))
 
@@ -148,7 +148,7 @@ class L2Moves(Moves):
         change = window.sign * pyramid + change / (tf.sqrt(_square(change)) + _TINY)
         change *= tf.sqrt((freed + unused) / (_square(change) + _TINY))
         new = tf.clip_by_value(base + change, 0.0, 1.0)
-        spent = point.spent + tf.reduce_sum(_square(new - base) - freed, (1, 2, 3))
+        spent = point.spent + tf.reduce_sum(_square(new - base) - freed, PIXELS)
         return Point(here.paste(emptied, new), spent)
 
     def _fitting(self, sides: Any) -> Any:

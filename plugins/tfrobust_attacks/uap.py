@@ -2,7 +2,7 @@
 
 `deepfool`: v ← Π(v + argmin_r ‖r‖ s.t. k(x_i + v + r) ≠ k(x_i)) over the images x_i that v does not
 fool yet, the inner problem being DeepFool's.
-`gradient`: v ← Π(v + α · argmax_{‖d‖ ≤ 1} ⟨Σ_i ∇ L(x_i + v), d⟩) over batches, L the margin.
+`gradient`: v ← Π(v + α · argmax_{‖d‖ ≤ 1} ⟨Σ_i ∇ L(x_i + v), d⟩) over batches, L the loss.
 Both until v fools a share 1 − δ of the training images.
 
 Moosavi-Dezfooli, Fawzi, Fawzi & Frossard, "Universal adversarial perturbations" (2017) is the
@@ -29,7 +29,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.inference import predict
 from tfrobust.learning import Arrays, LearningAttack
-from tfrobust.losses import ascend
+from tfrobust.losses import LossName, ascend
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
@@ -45,6 +45,7 @@ class UniversalPerturbation(LearningAttack):
     eps: float = option("ξ: radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     method: Literal["gradient", "deepfool"] = option("how to learn", default="gradient")
+    loss: LossName = option("that `gradient` raises: ce, margin (C&W) or dlr", default="margin")
     delta: float = option("δ: stop when this share at most is not fooled", default=0.0, ge=0, lt=1)
     passes: int = option("over the training images, at most", default=10, ge=1)
     training_images: int = option("images of the training split to learn from", default=1000, ge=1)
@@ -131,7 +132,7 @@ class UniversalPerturbation(LearningAttack):
         return tf.function(step, input_signature=specs)
 
     def _by_gradient(self, classifier: Classifier, there: Images, labels: Labels, size: Any) -> Any:
-        gradient, _ = ascend(classifier, there, labels, targeted=False, loss="margin")
+        gradient, _ = ascend(classifier, there, labels, targeted=False, loss=self.loss)
         return size * ball(self.norm).steepest(tf.reduce_sum(gradient, axis=0, keepdims=True))[0]
 
     def _by_deepfool(self, classifier: Classifier, there: Images, labels: Labels, _: Any) -> Any:

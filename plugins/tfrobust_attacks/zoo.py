@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import clearly_adversarial, is_adversarial, margin
@@ -28,7 +28,7 @@ from tfrobust.norms import L2
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
-from tfrobust_attacks.constant_search import ConstantSearch, Round
+from tfrobust_attacks.constant_search import Round, SearchingAttack
 from tfrobust_attacks.spsa import affordable, slopes_along
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's
@@ -48,35 +48,21 @@ class _State(NamedTuple):
 
 
 @plugin
-class ZerothOrder(Attack):
+class ZerothOrder(SearchingAttack):
     """The smallest L2 perturbation that changes the class, from logits alone."""
 
-    minimum_norm = True
-
-    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
-    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
     steps: int = option("of Adam a round, at most", default=3000, ge=1)
-    coordinates: int = option("B: measured and moved a step, at most", default=128, ge=1)
-    learning_rate: float = option("of Adam", default=0.01, gt=0)
     initial_const: float = option("c of the first round", default=0.01, gt=0)
-    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
+    coordinates: int = option("B: measured and moved a step, at most", default=128, ge=1)
     h: float = option("how far a probe is from the image, in one coordinate", default=1e-3, gt=0)
-    abort_early: bool = option("end a round whose objective no longer falls", default=True)
     queries: int | None = option(
         "forward passes an image: a hard limit; none: as many as the steps take", default=None, ge=1
     )
-    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property
     def threat(self) -> Threat:
         """Score-based, minimum L2 norm."""
         return Threat("score", "l2", self.targeted)
-
-    @property
-    def _search(self) -> ConstantSearch:
-        return ConstantSearch(
-            self.binary_search_steps, self.steps, self.initial_const, self.abort_early
-        )
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -90,7 +76,7 @@ class ZerothOrder(Attack):
             mean=zeros,
             variance=zeros,
             time=zeros,
-            round=self._search.start(labels),
+            round=self.search.start(labels),
             best=images,
             best_square=tf.zeros_like(labels, tf.float32) + float("inf"),
             done=is_adversarial(classifier(images), labels, targeted=self.targeted),
@@ -116,7 +102,7 @@ class ZerothOrder(Attack):
         success = (miss <= 0) & clearly_adversarial(logits, state.labels, targeted=self.targeted)
         better = success & (square < state.best_square)
         objective = square + state.round.const * miss
-        now, over = self._search.advance(state.round, objective, success)
+        now, over = self.search.advance(state.round, objective, success)
         rise, moving = self._measure(classifier, state, seed)
         price = state.round.const * tf.cast(miss > 0, tf.float32)
         gradient = 2.0 * (state.current - state.clean) - price[:, None, None, None] * rise
@@ -169,7 +155,7 @@ class ZerothOrder(Attack):
         return state._replace(current=current, mean=mean, variance=variance, time=time)
 
     def _next_round(self, state: _State, over: Flags) -> _State:
-        now, last = self._search.following(state.round, over)
+        now, last = self.search.following(state.round, over)
         zeros = tf.zeros_like(state.mean)
         return state._replace(
             current=blend(over, state.clean, state.current),

@@ -91,6 +91,14 @@ def test_gradient_attacks_average_over_a_random_classifier_and_pay_for_it(name):
     assert costs[5] > 2 * costs[1]
 
 
+def test_a_white_box_attack_without_that_option_averages_twenty_calls():
+    noisy = Noisy(small_classifier())
+    bare = create("attacks", "cleverhans_fgsm")
+    assert not hasattr(bare, "samples")
+    assert seen_by(bare, noisy)[1] == 20
+    assert seen_by(create("attacks", "boundary"), noisy) == (noisy, 1)
+
+
 def test_a_deterministic_classifier_is_called_once():
     classifier = small_classifier()
     images, labels = grey_images(classifier, 4)

@@ -45,6 +45,18 @@ def test_baselines_are_reported_and_are_no_part_of_the_worst_case(trained):
     assert evaluation.worst_case.accuracy == evaluation.attacks[0].accuracy
 
 
+def test_noise_is_shown_unless_it_is_switched_off_or_attacks_already(trained):
+    digits = create("scenarios", "digits")
+    attacks = [create("attacks", "fgsm", eps=0.01), create("attacks", "contrast")]
+    for given, names in (
+        (None, ["gaussian_noise", "uniform_noise", "gaussian_blur"]),
+        ((), []),
+    ):
+        found = evaluate({"d": trained}, digits, attacks, baselines=given, limit=20)
+        assert [each.name for each in found.results.evaluations[0].baselines] == names
+    assert suites.baselines([]) == []
+
+
 def test_attacks_without_budget_are_no_part_of_the_worst_case_unless_they_are_alone(trained):
     digits = create("scenarios", "digits")
     bounded, free = create("attacks", "fgsm", eps=0.02), create("attacks", "deepfool")

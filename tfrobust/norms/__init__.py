@@ -4,9 +4,9 @@ Perturbations are float32 `(batch, height, width, channels)`; `eps` is a radius 
 unit (pixel values run from 0 to 1).
 """
 
-from tfrobust.norms.contract import Ball, ConvexBall, Region
+from tfrobust.norms.contract import PIXELS, TINY, Ball, ConvexBall, Region
 from tfrobust.norms.dense import L2, Linf
 from tfrobust.norms.sparse import L0, L1
 from tfrobust.norms.table import ball
 
-__all__ = ["L0", "L1", "L2", "Ball", "ConvexBall", "Linf", "Region", "ball"]
+__all__ = ["L0", "L1", "L2", "PIXELS", "TINY", "Ball", "ConvexBall", "Linf", "Region", "ball"]

@@ -91,21 +91,19 @@ def evaluate(
     from tfrobust.scenario import open_scenario
 
     params = Parameters(param, [*named, *scenario_plugins(scenario)])
-    given = suites.SUITES[suite.value] if suite else ()
-    built = [params.build("attacks", each, defaults=dict(given).get(each)) for each in attacks]
-    spread = at_budgets(built, eps or [])
-    noise = suites.baselines(spread) if baselines and spread else []
+    given = suites.options_in(suite.value) if suite else {}
+    built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
     with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = run(
             store.load_all(classifier, strip=strip_softmax),
             open_scenario(scenario, params.all(), seed=seed),
-            spread,
+            at_budgets(built, eps or []),
             split=split,
             limit=limit,
             crafted_on=(crafted_on, store.load(crafted_on, strip=strip_softmax))
             if crafted_on
             else None,
-            baselines=[each for each in noise if each not in spread],
+            baselines=None if baselines else (),
             detectors=[params.build("detectors", each) for each in detectors],
             targets=target.value,
             seed=seed,
