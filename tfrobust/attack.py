@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, get_args
 
 from tfrobust.classifier import Classifier
+from tfrobust.distances import widest
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.options import build, record
 from tfrobust.registry import name_of
@@ -77,6 +78,11 @@ class Attack(abc.ABC):
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
         return getattr(self, "eps", None)
 
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether it differentiates the classifier it is called with."""
+        return self.threat.knowledge == "white-box"
+
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
 
@@ -107,15 +113,13 @@ class Attack(abc.ABC):
 
 def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:
     height, width, channels = image_shape
-    pixels = height * width * channels
-    widest = {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels), "l0": float(height * width)}
     norm, budget = attack.threat.norm, attack.budget
-    if norm is None or budget is None or budget <= widest[norm]:
+    if norm is None or budget is None or budget <= (most := widest(norm, image_shape)):
         return
     hint = "; pixels run from 0 to 1: divide by 255?" if norm == "linf" else ""
     raise UsageError(
         f"{name_of(attack)}: eps: no two images of shape {height}×{width}×{channels} are farther "
-        f"apart than {widest[norm]:g} in {norm}; received: {budget:g}{hint}"
+        f"apart than {most:g} in {norm}; received: {budget:g}{hint}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfrobust.types import Flags, Images, PerImage
+from tfrobust.types import Flags, Images, Norm, PerImage
 
 # x + eps rounds to the nearest float32, up to 6e-8 away; a sum over pixels to a few more.
 _SLACK = 1e-6
@@ -33,3 +33,15 @@ def within_budget(distance: PerImage, budget: float | None) -> Flags:
     """
     limit = float("inf") if budget is None else budget + _SLACK * max(1.0, budget)
     return distance <= limit
+
+
+def widest(norm: Norm, image_shape: tuple[int, ...]) -> float:
+    """Return how far apart two images of a shape can be.
+
+    Example:
+        >>> widest("l2", (4, 4, 1))
+        4.0
+    """
+    height, width, channels = image_shape
+    pixels = float(height * width * channels)
+    return {"linf": 1.0, "l2": pixels**0.5, "l1": pixels, "l0": float(height * width)}[norm]

@@ -16,7 +16,7 @@ from tfrobust.detector import Detector
 from tfrobust.engine import Crafted, run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE
-from tfrobust.learning import LearningAttack, learned
+from tfrobust.learning import LearningAttack, check_files, learned
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
@@ -90,7 +90,8 @@ def evaluate(
         Results and outcomes, ready for `tfrobust.results.write_results`.
 
     Raises:
-        UsageError: no classifier, an unknown split, an attack that fits no classifier.
+        UsageError: no classifier, an unknown split, an attack that fits no classifier, a file of
+            something learned that does not fit.
         ClassifierError: a classifier does not fit the scenario or returns NaN.
         DataError: the scenario's images break the contract.
 
@@ -105,6 +106,7 @@ def evaluate(
         check_fits(classifier, scenario, name)
     if baselines is None:
         baselines = suites.baselines(attacks)
+    check_files(attacks, [crafted_on[1]] if crafted_on else list(classifiers.values()))
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
     plan = Plan(images, labels, crafted_on, targets, seed, batch_size, keep, progress, scenario)

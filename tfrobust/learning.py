@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.errors import StoreError
+from tfrobust.errors import StoreError, UsageError
 from tfrobust.files import read_arrays, write_arrays
+from tfrobust.registry import name_of
 from tfrobust.seen import Counted, seen_by
 from tfrobust.types import Images, Labels
 
@@ -119,6 +120,11 @@ class Learned(Attack):
         """The plan's budget."""
         return self.plan.budget
 
+    @property
+    def needs_gradients(self) -> bool:
+        """No longer: what needed them has been learned."""
+        return False
+
     def check(self, classifier: Classifier) -> None:
         """Refuse what the plan refuses, and arrays that do not fit."""
         self.plan.check(classifier)
@@ -168,6 +174,34 @@ def learned(
         attack.file.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(attack.file, dict(arrays))
     return Learned(attack, arrays, int(counted.gradients.numpy()), int(counted.queries.numpy()))
+
+
+def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) -> None:
+    """Refuse files that do not fit, or that would be learned for several, before anything runs.
+
+    Args:
+        attacks: of one evaluation.
+        classifiers: whom they learn to fool.
+
+    Raises:
+        UsageError: what a file holds was learned for other images or options; or a file is not
+            there, and several classifiers or budgets would share what the first of them learns.
+        StoreError: a file cannot be read.
+    """
+    missing: set[Path] = set()
+    for attack in attacks:
+        if not isinstance(attack, LearningAttack) or attack.file is None:
+            continue
+        if attack.file.exists():
+            for classifier in classifiers:
+                attack.check_learned(read_arrays(attack.file), classifier)
+        elif len(classifiers) > 1 or attack.file in missing:
+            raise UsageError(
+                f"{name_of(attack)}: file: {attack.file} is not there yet, and several classifiers "
+                "or budgets would share what the first of them learns; learn one at a time"
+            )
+        else:
+            missing.add(attack.file)
 
 
 def kept_in(attack: Attack, folder: Path, name: str) -> Attack:

@@ -45,6 +45,8 @@ def iterate(
     Returns:
         The last state of every row, in the order they came in.
     """
+    if isinstance(steps, int):
+        steps = min(steps, tf.int32.max)  # the counter's type
     if not early_stop:
         _, state = tf.while_loop(
             lambda number, _: number < steps,
@@ -82,10 +84,7 @@ def _freeze(before: Any, after: Any, outcome: tuple[str, ...]) -> Any:
     """Keep rows as they were once they were done."""
 
     def keep(old: Any, new: Any) -> Any:
-        if new is old:
-            return new
-        # Not `blend`: what a step makes of a row that is done may be NaN.
-        return tf.where(_along(before.done, old), old, new)
+        return new if new is old else blend(before.done, old, new)
 
     if not outcome:
         return tf.nest.map_structure(keep, before, after)
@@ -98,23 +97,14 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
 
     Args:
         flags: bool `(batch,)`.
-        yes: `(batch, ...)`, finite.
-        no: `(batch, ...)`, finite.
+        yes: `(batch, ...)`; may be NaN in rows that are not flagged.
+        no: likewise in the flagged ones.
 
     Returns:
-        `tf.where` with the flags broadcast, bit for bit; floating-point images take half its time
-        on a CPU.
+        `tf.where` with the flags broadcast, bit for bit. The older operation copies whole rows: on
+        a CPU it takes a seventh of the time for colour images.
     """
-    flags = _along(flags, no)
-    if not no.dtype.is_floating or no.shape.rank < 2:
-        return tf.where(flags, yes, no)
-    share = tf.cast(flags, no.dtype)
-    return share * yes + (1.0 - share) * no
-
-
-def _along(flags: Flags, tensor: Any) -> Any:
-    """Give the flags as many axes as `tensor` has."""
-    return tf.reshape(flags, [-1] + [1] * (tensor.shape.rank - 1))
+    return tf.raw_ops.Select(condition=flags, x=yes, y=no)
 
 
 def _shrink(rows: Any, state: Any, finished: Any, part: Any) -> Any:

@@ -198,8 +198,35 @@ def ascend(
         tape.watch(images)
         logits = classifier(images)
     _, slope = loss_and_slope(logits, labels, targeted=targeted, loss=loss)
-    gradient: Any = tape.gradient(logits, images, output_gradients=slope)
+    gradient = pulled_back(tape, logits, images, slope)
     return gradient, is_adversarial(logits, labels, targeted=targeted)
+
+
+def pulled_back(tape: tf.GradientTape, logits: Logits, images: Images, slope: Logits) -> Images:
+    """Return the gradient by the images of what has this slope by the logits.
+
+    Args:
+        tape: which has watched the images.
+        logits: `(batch, classes)`, computed under the tape.
+        images: `(batch, height, width, channels)`.
+        slope: `(batch, classes)`.
+
+    Returns:
+        The gradient `(batch, height, width, channels)`, 0 where it is NaN or infinite.
+    """
+    return _finite(tape.gradient(logits, images, output_gradients=slope))
+
+
+def _finite(gradients: Any) -> Any:
+    """Return the gradients with zeros for what is not finite; a sum tells that all of them are.
+
+    Where a network divides by zero on the way back, a step would else end outside of [0, 1].
+    """
+    return tf.cond(
+        tf.math.is_finite(tf.reduce_sum(gradients)),
+        lambda: gradients,
+        lambda: tf.where(tf.math.is_finite(gradients), gradients, 0.0),
+    )
 
 
 def class_gradients(
@@ -222,4 +249,4 @@ def class_gradients(
         logits = classifier(images)
     rows = tf.unstack(slopes(logits))
     gradients: Any = [tape.gradient(logits, images, output_gradients=row) for row in rows]
-    return logits, tf.stack(gradients)
+    return logits, _finite(tf.stack(gradients))

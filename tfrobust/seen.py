@@ -52,11 +52,12 @@ class Counted(Wrapped):
 
 
 class Expected(Wrapped):
-    """The mean logits of `samples` calls, and so the mean of their gradients.
+    """The mean logits of `samples` calls, and so the mean of the gradients of every logit.
 
     Expectation over transformation: Athalye, Carlini & Wagner, "Obfuscated gradients give a false
-    sense of security" (2018). The calls are separate, because a classifier may draw once a call
-    (its weights, say) and not once an image.
+    sense of security" (2018). A loss is that of the mean logits, where AutoAttack's `rand` averages
+    the losses of the single calls. The calls are separate, because a classifier may draw once a
+    call (its weights, say) and not once an image.
 
     Args:
         inner: a stochastic classifier.
@@ -103,23 +104,22 @@ class Surrogate(Wrapped):
 def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     """Return the classifier that an attack is given, and how many calls one of its calls costs.
 
-    A white-box attack on a classifier without gradients gets the surrogate which that one
-    declares; of a stochastic one it gets the mean of `samples` calls, or of 20 where it has no
-    such option. Black-box attacks see what there is, unless they have the option.
+    An attack that needs gradients gets the declared surrogate of a classifier without any, and of
+    a stochastic one the mean of `samples` calls, or of 20 where it has no such option. Others see
+    what there is, unless they have the option.
 
     Raises:
         UsageError: a white-box attack, no gradients, and no surrogate.
     """
     seen: Classifier = classifier
-    if attack.threat.knowledge == "white-box" and not classifier.differentiable:
+    if attack.needs_gradients and not classifier.differentiable:
         if classifier.surrogate is None:
             raise UsageError(
                 f"{name_of(attack)} needs gradients and this classifier has none; "
                 "choose a score- or decision-based attack"
             )
         seen = Surrogate(classifier, classifier.surrogate)
-    unsaid = _SAMPLES if attack.threat.knowledge == "white-box" else 1
-    samples: Any = getattr(attack, "samples", unsaid)
+    samples: Any = getattr(attack, "samples", _SAMPLES if attack.needs_gradients else 1)
     if not classifier.stochastic or samples == 1:
         return seen, 1
     return Expected(seen, samples), samples

@@ -9,8 +9,8 @@ parameter-free attacks" (2020). Threat: white-box; Linf, L2 or L1.
 Departures: for cross-entropy stand the log odds, which rank points alike and whose gradient does
 not vanish. In L1 a step goes towards the corner of the region that the gradient points at (Frank &
 Wolfe), without momentum, instead of the sparse steps of Croce & Hein (2021): see `tfrobust.norms`.
-With two or three classes the targeted loss has a smaller unit. An image that is never adversarial
-returns its point of highest loss.
+Starts are drawn uniformly from the ball. With two or three classes the targeted loss has a smaller
+unit. An image that is never adversarial returns its point of highest loss.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
-from tfrobust.losses import is_adversarial
+from tfrobust.losses import is_adversarial, pulled_back
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
@@ -151,7 +151,7 @@ class AutoPgd(Attack):
             tape.watch(state.current)
             logits = classifier(state.current)
         loss, slope = self.loss(logits, state, run)
-        gradient: Any = tape.gradient(logits, state.current, output_gradients=slope)
+        gradient = pulled_back(tape, logits, state.current, slope)
         fooled = is_adversarial(logits, state.labels, targeted=self.threat.targeted)
         first = fooled & ~state.fooled
         found = tf.cond(

@@ -9,8 +9,9 @@ parameter-free attacks" (2020). Threat: white-box; Linf, L2 or L1.
 | `plus` | `apgd_ce` and `apgd_dlr` with 5 restarts, `fab` with 5, `square`, `apgd_t`, `fab_t` |
 | `rand` | `apgd_ce`, `apgd_dlr`, on gradients averaged over `samples`: for random classifiers |
 
-Departures: in L1 there is no `square`, and `apgd_t` tries 9 classes once instead of 5 classes five
-times. The parts' own departures are in their files.
+Departures: `rand` attacks the mean of the logits, not the mean of the losses. In L1 there is no
+`square`, and `apgd_t` tries 9 classes once instead of 5 classes five times. The parts' own
+departures are in their files.
 """
 
 from __future__ import annotations

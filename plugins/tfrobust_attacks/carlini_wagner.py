@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
+from tfrobust.losses import pulled_back
 from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
@@ -94,7 +95,7 @@ class CarliniWagnerL2(SearchingAttack):
             logits = classifier(candidate)
         now = self.hinge(logits, state.labels, state.worth)
         const = state.round.const
-        climb = tape.gradient(logits, candidate, output_gradients=0.5 * const[:, None] * now.slope)
+        climb = pulled_back(tape, logits, candidate, 0.5 * const[:, None] * now.slope)
         quarter = tf.raw_ops.SigmoidGrad(y=candidate, dy=change + climb)
         better = now.success & (square < state.best_square) & ~state.done
         round_, over = self.search.advance(state.round, square + const * now.value, now.success)

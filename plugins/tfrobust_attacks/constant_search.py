@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.loop import blend
 from tfrobust.losses import ROUNDING, is_adversarial
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
@@ -183,9 +184,5 @@ class SearchingAttack(Attack):
 
 
 def keep(flags: Flags, yes: Any, no: Any) -> Any:
-    """Return `yes` in the flagged rows, `no` in the others, at no cost where no row is flagged.
-
-    Not `tfrobust.loop.blend`: a gradient that is NaN must not spread to the best image.
-    """
-    wide = tf.reshape(flags, [-1] + [1] * (no.shape.rank - 1))
-    return tf.cond(tf.reduce_any(flags), lambda: tf.where(wide, yes, no), lambda: no)
+    """Return `blend(flags, yes, no)`, at no cost where no row is flagged."""
+    return tf.cond(tf.reduce_any(flags), lambda: blend(flags, yes, no), lambda: no)

@@ -10,8 +10,8 @@ direction of cross-entropy but does not vanish, of the logits in tenths of the c
 The paper's cross-entropy depends on the scale of the logits: where they are small it mixes all
 classes, and the perturbation gets longer by a third. As in the authors' code, δ is the perturbation
 after scaling and clipping, and ε never exceeds the way to the farthest corner of [0, 1]. Images are
-not quantised to 256 levels. The margin and the verdict on the last image cost a forward pass each,
-beside the `steps` gradients.
+not quantised to 256 levels. One whose gradient is zero stays where it is. The margin, and the
+verdict on the last image, cost a forward pass each beside the `steps` gradients.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, loss_and_slope, margin
+from tfrobust.losses import clearly_adversarial, loss_and_slope, margin, pulled_back
 from tfrobust.norms import L2, PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
@@ -104,7 +104,7 @@ class DecoupledDirectionNorm(Attack):
             logits = classifier(state.current)
         scaled = logits * state.scale[:, None]
         _, slope = loss_and_slope(scaled, state.labels, targeted=self.targeted)
-        gradient: Any = tape.gradient(logits, state.current, output_gradients=slope)
+        gradient = pulled_back(tape, logits, state.current, slope)
         change = state.current - state.clean
         state, adversarial = self._judge(state, _length(change), logits)
         factor = tf.where(adversarial, 1.0 - self.gamma, 1.0 + self.gamma)

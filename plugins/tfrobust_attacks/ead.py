@@ -25,6 +25,7 @@ import tensorflow as tf
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
+from tfrobust.losses import pulled_back
 from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
@@ -120,7 +121,7 @@ class ElasticNet(SearchingAttack):
             logits = classifier(state.ahead)
         now = self.hinge(logits, state.labels, state.worth)
         upstream = state.round.const[:, None] * now.slope
-        climb: Any = tape.gradient(logits, state.ahead, output_gradients=upstream)
+        climb = pulled_back(tape, logits, state.ahead, upstream)
         return climb + 2.0 * (state.ahead - state.clean)
 
     def _next_round(self, state: _State, over: Flags) -> _State:

@@ -10,8 +10,8 @@ Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive bou
 L2 or L1.
 Departures: the untargeted `fab` looks at the `target_classes` most likely other classes, not at
 all. The search on the line to the image is DeepFool's (`tfrobust_attacks.line_search`), and ends
-every run that found something nearer. Random starts lie in a ball of the best distance so far,
-which for an image that has none is the whole of [0, 1]; AutoAttack takes its budget there.
+every run that found something nearer. Random starts lie within half of the best distance so
+far, or of `eps` where that is less; for an image that has neither, of the widest way in [0, 1].
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.distances import widest
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import class_gradients, clearly_adversarial, is_adversarial, margin
 from tfrobust.norms import PIXELS, ball
@@ -138,10 +139,10 @@ class _Boundary(Attack):
         return distance <= limit
 
     def _start(self, state: _State, restart: Any) -> Images:
-        """Return the image itself, and at later restarts a point half as far as the best one."""
+        """Return the image itself, and at later restarts a point at most half as far as wanted."""
         geometry = ball(self.norm)
-        known = tf.math.is_finite(state.distance)
-        reach = 0.5 * tf.where(known, state.distance, 1.0)[:, None, None, None]
+        most = widest(self.norm, state.clean.shape[1:]) if self.eps is None else self.eps
+        reach = 0.5 * tf.minimum(state.distance, most)[:, None, None, None]
 
         def draw() -> Images:
             noise = geometry.draw(fold(state.seeds, restart), tf.shape(state.clean)[1:], 1.0)

@@ -63,7 +63,7 @@ def best_pair(gain: Any, loss: Any, free: Any) -> Pair:
         tf.zeros([images], tf.bool),
     )
     return tf.while_loop(
-        lambda number, search: ~tf.reduce_all(search.over),
+        lambda number, search: (number < gain.shape[1]) & ~tf.reduce_all(search.over),
         lambda number, search: (number + 1, _try_next(number, search, gain, loss)),
         (0, start),
         parallel_iterations=1,
@@ -98,7 +98,7 @@ def _try_next(number: Any, search: _Search, gain: Any, loss: Any) -> _Search:
         best,
         search.left + tf.reduce_sum(themselves, axis=1),
         _next_ratio(number, best, gain, loss),
-        search.over | (falling[:, count] <= tf.sqrt(best.value)),
+        search.over | ~(falling[:, count] > tf.sqrt(best.value)),
     )
 
 

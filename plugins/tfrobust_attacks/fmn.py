@@ -26,7 +26,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, loss_and_slope
+from tfrobust.losses import clearly_adversarial, loss_and_slope, pulled_back
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits
 from tfrobust_attacks.fmn_balls import BALLS, BallState, slopes_of
@@ -78,7 +78,7 @@ class FastMinimumNorm(Attack):
             tape.watch(state.current)
             logits = classifier(state.current)
         loss, slope = loss_and_slope(logits, state.labels, targeted=self.targeted, loss="margin")
-        gradient: Any = tape.gradient(logits, state.current, output_gradients=slope)
+        gradient = pulled_back(tape, logits, state.current, slope)
         state, adversarial = self._judge(state, logits)
         # On the boundary itself nothing is clearly adversarial yet, and ε would stay there.
         gap = tf.abs(loss) + _CLEARLY * tf.reduce_max(tf.abs(logits), axis=1)

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
 from tfrobust.loop import blend, iterate
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
@@ -31,6 +32,15 @@ class ProjectedGradientDescent(Ascent):
     steps: int = option("gradients an image and restart", default=40, ge=1)
     random_start: bool = option("start anywhere in the ball; otherwise at the image", default=True)
     restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse restarts that would all be the same; see `Attack`."""
+        super().check(classifier)
+        if self.restarts > 1 and self.eps > 0 and not (self.random_start and self._reach() > 0):
+            raise UsageError(
+                f"pgd: restarts: all {self.restarts} would start at the image itself; expected "
+                "random_start, and steps × step_size beyond eps"
+            )
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -59,7 +69,9 @@ class ProjectedGradientDescent(Ascent):
         if not self.random_start:
             return state.clean
         shape = tf.shape(state.clean)[1:]
-        reach = self.steps * self.step_length() - self.eps
-        radius = min(self.eps, max(0.0, reach))
-        noise = ball(self.norm).draw(fold(state.seeds, number), shape, radius)
+        noise = ball(self.norm).draw(fold(state.seeds, number), shape, self._reach())
         return tf.clip_by_value(state.clean + noise, 0.0, 1.0)
+
+    def _reach(self) -> float:
+        """Return how far from the image a start may be, if the steps are to cross the rest."""
+        return min(self.eps, max(0.0, self.steps * self.step_length() - self.eps))

@@ -116,5 +116,5 @@ class Spatial(Attack):
 
 
 def _spread(count: int) -> Any:
-    """Return `count` numbers from −1 to 1 with 0 in the middle; of one, 0."""
+    """Return `count` numbers from −1 to 1, evenly spread; of one, 0."""
     return np.linspace(-1.0, 1.0, count) if count > 1 else np.zeros(1)

@@ -12,11 +12,14 @@ fiftieth of the time. Threat: white-box on the training images, nothing on those
 Linf or L2.
 Departures: with `deepfool` the perturbations of a batch are all found at the same v, and their mean
 is added at the length of the longest (`batch_size=1` is the paper's). With `gradient` the step
-falls from a tenth of the radius to zero. The best v is kept, for the share it fools may fall again.
+falls from a tenth of the radius to zero; from more where the batches are too few to cross the ball.
+The best v is kept, of several the last, for the share it fools may fall again. The file says which
+ball v was learned for, and serves no other.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -69,35 +72,47 @@ class UniversalPerturbation(LearningAttack):
         seed: int,
         on_progress: Callable[[int], None] | None = None,
     ) -> Arrays:
-        """Return `perturbation` `(height, width, channels)`; see `LearningAttack`."""
+        """Return `perturbation` `(height, width, channels)`, and its ball; see `LearningAttack`."""
         step = self._compiled(classifier)
         predicted = predict(classifier, images).argmax(axis=1)
         current: Any = np.zeros(images.shape[1:], np.float32)
         best, fooled = current, -1.0
         draw = np.random.default_rng(seed)
+        sizes = iter(self._sizes(len(images)))
         for number in range(self.passes):
-            size = np.float32(0.1 * self.eps * (1.0 - number / self.passes))
             order = draw.permutation(len(images))
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                current = step(current, images[rows], predicted[rows], size)
+                current = step(current, images[rows], predicted[rows], next(sizes))
             moved = np.clip(images + np.asarray(current), 0.0, 1.0)
             share = float((predict(classifier, moved).argmax(axis=1) != predicted).mean())
-            if share > fooled:
+            if share >= fooled:
                 best, fooled = current, share
             if on_progress:
                 on_progress(len(images) * (number + 1) // self.passes)
             if fooled >= 1.0 - self.delta:
                 break
-        return {"perturbation": np.asarray(best)}
+        return {
+            "perturbation": np.asarray(best),
+            "eps": np.asarray(self.eps),
+            "norm": np.asarray(self.norm),
+        }
 
     def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
-        """Refuse a perturbation of another shape; see `LearningAttack`."""
-        found = arrays["perturbation"].shape if "perturbation" in arrays else None
+        """Refuse a perturbation of another shape or ball; see `LearningAttack`."""
+        if missing := {"perturbation", "eps", "norm"} - set(arrays):
+            raise UsageError(f"uap: file: no array {', '.join(sorted(missing))} in it")
+        found = arrays["perturbation"].shape
         if found != classifier.image_shape:
             raise UsageError(
-                f"uap: file: expected an array 'perturbation' {classifier.image_shape}; "
-                f"received: {found or ', '.join(arrays)}"
+                f"uap: file: expected a perturbation {classifier.image_shape}; received: {found}"
+            )
+        ball_of_file = str(arrays["norm"]), float(arrays["eps"])
+        if ball_of_file != (self.norm, self.eps):
+            norm, eps = ball_of_file
+            raise UsageError(
+                f"uap: file: learned for {norm} ≤ {eps:g}; expected {self.norm} ≤ {self.eps:g}; "
+                "name another file to learn that"
             )
 
     def apply(
@@ -113,6 +128,12 @@ class UniversalPerturbation(LearningAttack):
         geometry = ball(self.norm)
         moved = images + learned["perturbation"][None]
         return geometry.project(moved, geometry.region(images, self.eps))
+
+    def _sizes(self, images: int) -> Any:
+        """Return the length of every step: together at least two and a half times the radius."""
+        steps = self.passes * math.ceil(images / self.batch_size)
+        first = max(0.1, 5.0 / steps) * self.eps
+        return np.linspace(first, 0.0, steps, endpoint=False, dtype=np.float32)
 
     def _compiled(self, classifier: Classifier) -> Callable[..., Any]:
         """Trace one step of v on a batch: `(v, images, predicted classes, size) -> v`."""

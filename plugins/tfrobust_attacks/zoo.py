@@ -8,10 +8,11 @@ neural networks without training substitute models" (2017): its ZOO-Adam. Threat
 minimum L2 norm.
 Departures: the distance's derivative is not measured but known. The margin of the logits stands
 for that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
-logits round. All images of a step take the same coordinates, each once. Every iterate is judged,
-for one query more a step; `queries` ends the search wherever it stands. The search for c is that of
-`tfrobust_attacks.constant_search`. There is no dimension reduction and no importance sampling,
-which the paper needs for large images only.
+logits round. Pixels are clipped to [0, 1] where the paper changes variables. All images of a step
+take the same coordinates, each once. Every iterate is judged, for one query more a step; `queries`
+ends the search wherever it stands. The search for c is that of `tfrobust_attacks.constant_search`.
+There is no dimension reduction and no importance sampling, which the paper needs for large images
+only.
 """
 
 from __future__ import annotations

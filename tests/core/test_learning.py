@@ -1,8 +1,13 @@
 """Attacks that learn first: what they learned is applied, saved and read again."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfrobust.attack import at_budgets
+from tfrobust.classifier import Wrapped
 from tfrobust.engine import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation import evaluate
@@ -65,11 +70,63 @@ def test_learning_is_part_of_the_cost(linear):
 def test_a_perturbation_for_other_images_is_refused(linear, tmp_path):
     classifier, images, labels = linear
     path = tmp_path / "uap.npz"
-    write_arrays(path, {"perturbation": np.zeros((8, 8, 1), np.float32)})
+    ball = {"eps": np.asarray(0.1), "norm": np.asarray("linf")}
+    write_arrays(path, {"perturbation": np.zeros((8, 8, 1), np.float32), **ball})
+    attack = create("attacks", "uap", file=str(path))
     with pytest.raises(
         UsageError, match=r"uap: file: expected .* \(6, 5, 2\); received: \(8, 8, 1\)"
     ):
-        run_attack(create("attacks", "uap", file=str(path)), classifier, images, labels)
+        run_attack(attack, classifier, images, labels)
+    write_arrays(path, {"perturbation": np.zeros((6, 5, 2), np.float32)})
+    with pytest.raises(UsageError, match="uap: file: no array eps, norm in it"):
+        run_attack(attack, classifier, images, labels)
+
+
+def test_a_perturbation_serves_no_other_ball_than_it_was_learned_for(linear, tmp_path):
+    classifier, images, labels = linear
+    attack = create("attacks", "uap", eps=0.02, file=tmp_path / "uap.npz")
+    run_attack(attack, classifier, images, labels)
+    with pytest.raises(UsageError, match=r"learned for linf ≤ 0\.02; expected linf ≤ 0\.3"):
+        run_attack(dataclasses.replace(attack, eps=0.3), classifier, images, labels)
+
+
+def test_a_file_that_several_would_learn_into_is_refused_before_anything_runs(trained, tmp_path):
+    digits, path = create("scenarios", "digits"), tmp_path / "uap.npz"
+    attack = create("attacks", "uap", file=path)
+    budgets = at_budgets([attack], [0.1, 0.2])
+    with pytest.raises(UsageError, match=r"uap: file: .* several classifiers or budgets"):
+        evaluate({"d": trained}, digits, budgets, limit=10)
+    with pytest.raises(UsageError, match=r"uap: file: .* several classifiers or budgets"):
+        evaluate({"d": trained, "e": trained}, digits, [attack], limit=10)
+    assert not path.exists()
+
+
+def test_what_was_learned_applies_to_a_classifier_without_gradients(linear, tmp_path):
+    classifier, images, labels = linear
+    attack = create("attacks", "uap", eps=0.1, file=tmp_path / "uap.npz")
+    made = run_attack(attack, classifier, images, labels).images
+
+    class Opaque(Wrapped):
+        def __init__(self, inner):
+            super().__init__(inner, differentiable=False)
+
+        def __call__(self, images):
+            return tf.stop_gradient(self.inner(images))
+
+    assert np.array_equal(run_attack(attack, Opaque(classifier), images, labels).images, made)
+    fresh = create("attacks", "uap", eps=0.1)
+    with pytest.raises(UsageError, match="uap needs gradients"):
+        run_attack(fresh, Opaque(classifier), images, labels)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_few_images_suffice_to_cross_the_ball(linear, norm):
+    classifier, images, labels = linear
+    ready = learned(
+        create("attacks", "uap", eps=0.001, norm=norm), classifier, images[:3], labels[:3]
+    )
+    length = {"linf": np.abs, "l2": lambda v: np.sqrt(np.square(v).sum())}[norm]
+    assert np.max(length(ready.arrays["perturbation"])) == pytest.approx(0.001, rel=1e-4)
 
 
 def test_a_damaged_file_is_one_clear_line(linear, tmp_path):

@@ -79,6 +79,11 @@ def test_the_number_of_steps_may_be_a_tensor():
     assert state.value.numpy().tolist() == plainly([27], 3)[0]
 
 
+def test_more_steps_than_an_int32_counts_are_no_reason_to_take_none():
+    state = iterate(step, start([27]), steps=224**4)
+    assert state.value.numpy().tolist() == [1]
+
+
 def test_done_rows_leave_the_batch():
     sizes = []
 
@@ -99,6 +104,14 @@ def test_blend_is_where_bit_for_bit():
     yes, no = (draw.normal(size=(9, 4, 4, 2)).astype(np.float32) for _ in range(2))
     blended = blend(tf.constant(flags), tf.constant(yes), tf.constant(no)).numpy()
     assert np.array_equal(blended, np.where(flags[:, None, None, None], yes, no))
+
+
+def test_blend_takes_no_nan_from_the_side_it_leaves():
+    flags = tf.constant([True, False])
+    nan = tf.fill((2, 3, 3, 1), float("nan"))
+    ones = tf.ones((2, 3, 3, 1))
+    assert np.isfinite(blend(flags, ones, nan).numpy()).tolist()[0][0][0] == [True]
+    assert np.isfinite(blend(flags, nan, ones).numpy()[1]).all()
 
 
 def test_a_row_that_is_done_stays_as_it_was_whatever_its_step_would_make_of_it():

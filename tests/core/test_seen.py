@@ -145,6 +145,6 @@ def test_black_box_attacks_see_the_classifier_itself():
     assert isinstance(seen_by(noise, rounded)[0], Surrogate)
 
     class Score:
-        threat = type("Threat", (), {"knowledge": "score"})
+        needs_gradients = False
 
     assert seen_by(Score(), rounded) == (rounded, 1)

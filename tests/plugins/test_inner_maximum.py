@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfrobust.audit import audit, clean_predictions
 from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 
@@ -51,16 +52,16 @@ def lead(classifier, images, labels):
     return logits[rows, 1 - labels] - logits[rows, labels]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "batch_size"), list(zip(SHAPES, [1, 3, 8], strict=True)))
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ATTACKS)
-def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape):
+def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape, batch_size):
     classifier = LinearClassifier(shape, 2)
     images, labels = grey_images(classifier, 8, spread=0.3)
     nearest = float(classifier.least_perturbation(images, labels, norm).min())
     eps = 0.9 * nearest if norm != "l1" else 1.7
     attack = create("attacks", name.split()[0], eps=eps, norm=norm, **ATTACKS[name])
-    crafted = run_attack(attack, classifier, images, labels, batch_size=3).images
+    crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size).images
     gained = lead(classifier, crafted, labels) - lead(classifier, images, labels)
     best = highest_gain(classifier, images, labels, eps, norm)
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
@@ -100,6 +101,25 @@ def test_a_random_start_is_never_farther_than_the_steps_can_cross(steps, step_si
     reach = min(eps, steps * (size or eps))
     best = highest_gain(classifier, images, labels, reach, "linf")
     assert (gained >= best * (1 - 1e-3)).all()
+
+
+def test_restarts_that_would_all_be_the_same_are_refused(linear):
+    for options in ({"random_start": False}, {"steps": 2, "step_size": 0.05}):
+        attack = create("attacks", "pgd", eps=0.1, restarts=3, **options)
+        with pytest.raises(UsageError, match="pgd: restarts: all 3 would start at the image"):
+            run_attack(attack, *linear)
+
+
+def test_momentum_goes_on_after_the_boundary_so_that_its_images_transfer(linear):
+    classifier, images, labels = linear
+    found = {
+        early: run_attack(
+            create("attacks", "mim", eps=0.3, early_stop=early), classifier, images, labels
+        ).images
+        for early in (True, False)
+    }
+    assert create("attacks", "mim").early_stop is False
+    assert np.abs(found[False] - images).max() > 2 * np.abs(found[True] - images).max()
 
 
 @pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])

@@ -1,0 +1,106 @@
+"""Gradients that are NaN, and rows of the loop that are done: neither may reach a result."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust import loop
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.classifier import Wrapped
+from tfrobust.engine import run_attack
+from tfrobust.registry import create
+from tfrobust.testing import grey_images, small_classifier
+from tfrobust_attacks.feature_pairs import best_pair
+
+WHITE_BOX = {
+    "fgsm": {"eps": 0.1},
+    "bim": {"eps": 0.1},
+    "mim": {"eps": 0.1},
+    "pgd": {"eps": 0.1, "steps": 10},
+    "apgd_ce": {"eps": 0.1, "steps": 10},
+    "apgd_t": {"eps": 0.1, "steps": 10},
+    "deepfool": {},
+    "cw_l2": {"steps": 50, "binary_search_steps": 3, "initial_const": 1.0},
+    "ead": {"steps": 50, "binary_search_steps": 3, "initial_const": 1.0},
+    "fab": {"steps": 5},
+    "fab_t": {"steps": 5, "target_classes": 2},
+    "ddn": {"steps": 20},
+    "fmn": {"steps": 20},
+    "jsma": {"targeted": False},
+}
+# Attacks of one step, that stop no row early, or all of whose state is the outcome.
+WHOLE = ("fgsm", "ddn", "fmn", "deepfool", "spatial", "jsma")
+SHRINKING = WHITE_BOX | {
+    "mim": {"eps": 0.1, "early_stop": True},
+    "square": {"eps": 0.1, "queries": 50},
+    "spsa": {"eps": 0.1, "steps": 6, "samples_per_step": 16},
+    "zoo": {"binary_search_steps": 3, "steps": 40, "coordinates": 24, "initial_const": 1.0},
+    "spatial": {"rotations": 5, "translations": 3},
+}
+
+
+class Torn(Wrapped):
+    """A classifier whose gradient is NaN in every other pixel."""
+
+    def __call__(self, images):
+        @tf.custom_gradient
+        def torn(images):
+            def backward(upstream):
+                rows = tf.reshape(tf.range(tf.shape(upstream)[1]) % 2, (1, -1, 1, 1))
+                return tf.where(rows == 0, upstream, float("nan"))
+
+            return tf.identity(images), backward
+
+        return self.inner(torn(images))
+
+
+@pytest.mark.parametrize("name", WHITE_BOX)
+def test_a_gradient_that_is_nan_here_and_there_carries_no_image_away(name):
+    classifier = Torn(small_classifier())
+    images, labels = grey_images(classifier, 8)
+    attack = create("attacks", name, **WHITE_BOX[name])
+    crafted = run_attack(attack, classifier, images, labels).images
+    judged = audit(classifier, attack, images, labels, crafted, clean=labels)
+    assert not judged.violation.any()
+    assert judged.reached.any()
+    if attack.minimum_norm:
+        change = np.abs(crafted - images)
+        assert change[:, 1::2].max() < 0.05 * change[:, ::2].max()
+
+
+def test_the_search_for_pairs_ends_where_every_slope_is_nan():
+    nan = tf.fill((2, 12), float("nan"))
+    assert best_pair(nan, nan, tf.ones((2, 12), tf.bool)).value.numpy().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", SHRINKING)
+def test_what_the_loop_leaves_undefined_in_rows_that_are_done_reaches_no_result(name, monkeypatch):
+    """Once with all of that replaced by NaN: the same images, bit for bit."""
+    classifier = small_classifier()
+    images, labels = grey_images(classifier, 12, spread=0.3)
+    attack = create("attacks", name, **SHRINKING[name])
+    plain = run_attack(attack, classifier, images, labels)
+    freeze, poisoned = loop._freeze, []
+
+    def poisoning(before, after, outcome):
+        kept = freeze(before, after, outcome)
+
+        def spoil(old, new):
+            if new is old or new.dtype != tf.float32:
+                return new
+            poisoned.append(new)
+            return loop.blend(before.done, tf.fill(tf.shape(new), np.float32("nan")), new)
+
+        undefined = set(kept._fields) - {*outcome, "done"} if outcome else ()
+        return kept._replace(
+            **{
+                name: tf.nest.map_structure(spoil, getattr(before, name), getattr(kept, name))
+                for name in undefined
+            }
+        )
+
+    monkeypatch.setattr(loop, "_freeze", poisoning)
+    again = small_classifier()  # another object: traced anew
+    assert np.array_equal(clean_predictions(again, images), labels)
+    assert np.array_equal(run_attack(attack, again, images, labels).images, plain.images)
+    assert poisoned or name in WHOLE
