@@ -98,7 +98,7 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
     Args:
         flags: bool `(batch,)`.
         yes: `(batch, ...)`; may be NaN in rows that are not flagged.
-        no: likewise in the flagged ones.
+        no: the same shape; likewise in the flagged ones.
 
     Returns:
         `tf.where` with the flags broadcast, bit for bit. The older operation copies whole rows: on

@@ -99,7 +99,7 @@ def least_noise(
 def _step(oracle: Oracle, state: _State, seed: Any) -> _State:
     """Try less of the noise that fooled last, or of another."""
     drawn = tf.random.stateless_uniform((1, *state.noise.shape[1:]), seed, -1.0, 1.0)
-    noise = blend(state.spent, drawn, state.noise)
+    noise = blend(state.spent, tf.broadcast_to(drawn, tf.shape(state.noise)), state.noise)
     anything = tf.random.stateless_uniform((), seed)
     level = tf.where(state.distance < float("inf"), _LESS * state.level, anything)
     tried = _turned(state.clean, noise, level)
