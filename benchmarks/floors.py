@@ -35,7 +35,7 @@ class Case:
     bar: float | None
     bare: bool = False
     images: Mapping[str, int] = dataclasses.field(
-        default_factory=lambda: {"lenet": 500, "resnet": 100}
+        default_factory=lambda: {"lenet": 200, "resnet": 100}
     )
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Case:
 _FEW = {"lenet": 100, "resnet": 100}
 
 CASES = (
-    Case("fgsm", {}, 1.05, images={"lenet": 1000, "resnet": 200}),
+    Case("fgsm", {}, 1.05, images={"lenet": 1000, "resnet": 100}),
     Case("bim", {"steps": 40}, 1.05),
     Case("pgd", {"norm": "linf", "steps": 40}, 1.05),
     Case("pgd", {"norm": "l2", "steps": 40}, 1.05),

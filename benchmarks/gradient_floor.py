@@ -8,11 +8,12 @@ the numbers become denormal.) Where an attack takes several gradients from one f
 class, so does the floor.
 
 Floor and attacks take turns in random order, so that a busy machine disturbs all of them alike; the
-figure is the median of the ratios of each turn. What a gradient costs depends on the pixels, by up
-to a third on the machine this was written on, so that a ratio may lie below 1: the floor's images
-stay clean, the attack's do not. An attack that needs many thousand gradients is held against a
-shorter loop, scaled. Images that leave the attack's batch leave smaller batches, which cost more an
-image; the floor's batches stay full.
+figure is the median of the ratios of each turn. Every turn traces both anew: one and the same graph
+runs up to a fifth faster or slower from trace to trace, for as long as it lives. What a gradient
+costs depends on the pixels, by up to a third on the machine this was written on, so that a ratio
+may lie below 1: the floor's images stay clean, the attack's do not. An attack that needs many
+thousand gradients is held against a shorter loop, scaled. Images that leave the attack's batch
+leave smaller batches, which cost more an image; the floor's batches stay full.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust import Classifier
+from tfrobust import Classifier, engine
 from tfrobust.engine import Crafted
 
 BATCH = 100
@@ -142,10 +143,13 @@ def _bare(classifier: Classifier, backward: int) -> Callable[..., Any]:
 
 
 def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
-    """Return the median time of each runner, in floors; each has run before, and so is traced."""
-    floor.seconds()  # traces
+    """Return the median time of each runner, in floors; see the module for what a turn is."""
     order, found = np.random.default_rng(0), []
     for _ in range(turns):
+        for cache in (_bare, engine.compiled):
+            cache.cache_clear()
+        for run in (floor.seconds, *runners.values()):
+            run()  # traces
         seconds = {}
         for name in order.permutation(["", *runners]):
             seconds[name] = _timed(runners[name]) if name else floor.seconds()

@@ -15,7 +15,7 @@ class Plan:
         attacks: these alone; empty: all.
     """
 
-    turns: int = 5
+    turns: int = 3
     images: int = 1000
     attacks: frozenset[str] = frozenset()
 

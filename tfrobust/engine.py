@@ -127,7 +127,7 @@ class _Job:
 
 def _run_batches(attack: Attack, job: _Job) -> Crafted:
     """Run one attack on all images of a job, a batch at a time."""
-    counted, call = _compiled(attack, job.classifier)
+    counted, call = compiled(attack, job.classifier)
     counted.reset()
     crafted = np.empty_like(job.images)
     began = time.perf_counter()
@@ -172,7 +172,7 @@ def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
+def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
     """Trace `attack` on `classifier` once, for batches of any size."""
     counted = Counted(*seen_by(attack, classifier))
 

@@ -20,20 +20,15 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.norms import L2
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.starting_points import (
-    SETTLING,
-    Oracle,
-    affordable,
-    settled,
-    starting_points,
-)
+from tfrobust_attacks.decision_walk import DecisionWalk, Start
+from tfrobust_attacks.starting_points import Oracle, Search, settled
 
 _LOOKS = 5  # at s and x̃ before the steps adapt
 _ALONG = (0.2, 0.5)  # share of adversarial s below which steps shrink, above which they grow
@@ -55,20 +50,15 @@ class _State(NamedTuple):
 
 
 @plugin
-class Boundary(Attack):
+class Boundary(DecisionWalk):
     """A random walk along the decision boundary that comes nearer whenever it can."""
 
-    minimum_norm = True
-
-    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
     steps: int = option("candidates an image", default=25_000, ge=1)
     spherical_step: float = option("δ: first step along, as a share of ‖d‖", default=0.01, gt=0)
     source_step: float = option("ε: first step nearer, as a share of ‖d‖", default=0.01, gt=0, lt=1)
     step_adaptation: float = option("steps grow and shrink by this factor", default=1.5, gt=1)
     source_step_convergence: float = option("ε below which a walk ends", default=1e-7, ge=0)
     update_stats_every_k: int = option("candidates from look to look", default=10, ge=1)
-    queries: int | None = option("hard limit of queries an image; none: none", default=None, ge=1)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property
     def threat(self) -> Threat:
@@ -79,21 +69,20 @@ class Boundary(Attack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; the clean one where no start was found. See `Attack`."""
-        search = affordable(self.queries)
-        if search is None:
-            return images
         seeds = image_seeds(seed, tf.shape(images)[0])
         oracle = Oracle(classifier, labels, self.targeted)
-        start, found = starting_points(oracle, images, seeds, search=search, geometry=L2())
-        steps = self._affordable_steps(search.queries + SETTLING)
+        start = self.begin(oracle, images, seeds, geometry=L2(), halvings=Search().halvings)
+        if start is None:
+            return images
+        steps = self._affordable_steps(start.queries)
         shared = run_seed(seeds)
         state = iterate(
             lambda state, number: self._round(classifier, state, number, shared, steps),
-            self._start(images, labels, start, found),
+            self._start(images, labels, start),
             steps=math.ceil(steps / self.update_stats_every_k),
         )
         near = tf.clip_by_value(images + tf.reshape(state.offset, tf.shape(images)), 0.0, 1.0)
-        return blend(found, settled(oracle, images, near), images)
+        return blend(start.found, settled(oracle, images, near), images)
 
     def _affordable_steps(self, spent: int) -> int:
         """Return how many candidates the budget has room for; a look costs one query more."""
@@ -103,9 +92,9 @@ class Boundary(Attack):
         rounds, rest = divmod(left, every + 1)
         return min(self.steps, rounds * every + max(rest - 1, 0))
 
-    def _start(self, clean: Images, labels: Labels, start: Images, found: Flags) -> _State:
+    def _start(self, clean: Images, labels: Labels, start: Start) -> _State:
         pixels = math.prod(clean.shape[1:])
-        low, offset = (tf.reshape(x, (-1, pixels)) for x in (-clean, start - clean))
+        low, offset = (tf.reshape(x, (-1, pixels)) for x in (-clean, start.images - clean))
         zeros = tf.zeros_like(labels, tf.float32)
         return _State(
             low=low,
@@ -117,7 +106,7 @@ class Boundary(Attack):
             source_step=zeros + self.source_step,
             along=zeros,
             nearer=zeros,
-            done=~found,
+            done=~start.found,
         )
 
     def _round(

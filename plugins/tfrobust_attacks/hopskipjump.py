@@ -20,21 +20,15 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.starting_points import (
-    SETTLING,
-    Oracle,
-    affordable,
-    settled,
-    starting_points,
-    to_boundary,
-)
+from tfrobust_attacks.decision_walk import DecisionWalk
+from tfrobust_attacks.starting_points import Oracle, settled, to_boundary
 
 _TRIALS = 12  # of ξ
 _FIRST_WIDTH = 0.1  # δ of the first step
@@ -54,21 +48,14 @@ class _State(NamedTuple):
 
 
 @plugin
-class HopSkipJump(Attack):
+class HopSkipJump(DecisionWalk):
     """Descent along the decision boundary by gradients estimated from decisions."""
 
-    minimum_norm = True
-
-    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
     norm: Literal["l2", "linf"] = option("of the distance", default="l2")
     steps: int = option("gradient estimates an image", default=64, ge=1)
     initial_gradient_eval_steps: int = option("queries for the first estimate", default=100, ge=1)
     max_gradient_eval_steps: int = option("queries for an estimate, at most", default=10_000, ge=1)
     gamma: float = option("γ: width of the probes and precision of bisections", default=1.0, gt=0)
-    queries: int | None = option(
-        "hard limit of queries an image; none: no limit", default=None, ge=1
-    )
-    targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property
     def threat(self) -> Threat:
@@ -80,20 +67,19 @@ class HopSkipJump(Attack):
     ) -> Images:
         """Return adversarial images; the clean one where no start was found. See `Attack`."""
         halvings = self._halvings(math.prod(classifier.image_shape))
-        search = affordable(self.queries, halvings)
-        if search is None:
-            return images
         seeds = image_seeds(seed, tf.shape(images)[0])
         oracle, geometry = Oracle(classifier, labels, self.targeted), ball(self.norm)
-        start, found = starting_points(oracle, images, seeds, search=search, geometry=geometry)
-        distance = geometry.distance(start, images)
+        start = self.begin(oracle, images, seeds, geometry=geometry, halvings=halvings)
+        if start is None:
+            return images
+        near, distance = start.images, geometry.distance(start.images, images)
         shared = run_seed(seeds)
         state = iterate(
             lambda state, number: self._step(classifier, state, number, shared),
-            _State(images, labels, start, distance, start, distance, done=~found),
-            steps=self._affordable_steps(search.queries + SETTLING, halvings),
+            _State(images, labels, near, distance, near, distance, done=~start.found),
+            steps=self._affordable_steps(start.queries, halvings),
         )
-        return blend(found, settled(oracle, images, state.best), images)
+        return blend(start.found, settled(oracle, images, state.best), images)
 
     def _halvings(self, pixels: int) -> int:
         """Return how many halvings leave γ / d^1.5 (L2) or γ / d² (Linf) of a distance."""

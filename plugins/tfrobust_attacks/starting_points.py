@@ -4,8 +4,9 @@ A start is found among drawn pictures of patches, coarse to fine: plain noise is
 class to a network, patches are of many. Each image looks along the lines to the nearest of those
 that are adversarial for it, stops at the nearest adversarial point, and bisects to the boundary
 (as in Brendel, Rauber & Bethge 2018, who take one line to uniform noise). The pictures are the same
-for all images and are classified once, and a target is reached like any other class: if one of the
-pictures, or of the blends with them, shows it. No image ever starts from another image of the data.
+for all images and are classified once. A target is reached like any other class: if one of the
+pictures, or of the blends with them, shows it. To a good network few drawn pictures show a class of
+the data: with targets, give real images as starts besides, as the papers do.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Oracle(NamedTuple):
 class Search(NamedTuple):
     """How much is spent on a start; every number is fixed before the attack begins."""
 
-    pictures: int = 64
+    pictures: int = 64  # drawn
+    given: int = 0  # besides those
     lines: int = 8
     stops: int = 8  # on each line
     halvings: int = 10
@@ -54,30 +56,34 @@ class Search(NamedTuple):
     @property
     def queries(self) -> int:
         """Queries an image, at most: what a batch of one image pays."""
-        return 1 + self.pictures + self.lines * (self.stops - 1) + self.halvings
+        return 1 + self.pictures + self.given + self.lines * (self.stops - 1) + self.halvings
 
 
-def affordable(queries: int | None, halvings: int = Search().halvings) -> Search | None:
+def affordable(queries: int | None, search: Search) -> Search | None:
     """Return the search that a budget has room for, at most a quarter of it if that is possible.
 
     `None` where even the smallest search and `settled` cost more than the budget.
     """
-    search = Search(halvings=halvings)
     while queries is not None and 4 * search.queries > queries:
         if search.lines == 1:
             return search if search.queries + SETTLING <= queries else None
-        search = search._replace(pictures=search.pictures // 2, lines=search.lines // 2)
+        search = search._replace(
+            pictures=search.pictures // 2, given=search.given // 2, lines=search.lines // 2
+        )
     return search
 
 
 def starting_points(
-    oracle: Oracle, clean: Images, seeds: Seeds, *, search: Search, geometry: Ball
+    oracle: Oracle, clean: Images, seeds: Seeds, *, search: Search, geometry: Ball, given: Images
 ) -> tuple[Images, Flags]:
     """Return an adversarial image at the boundary for each image, and whether there is one.
 
     Where there is none, and where the clean image is adversarial already, the clean one comes back.
+    `given` are pictures to try besides the drawn ones; it may be empty.
     """
     pictures = _pictures(run_seed(seeds), search.pictures, clean.shape[1:])
+    if len(given):
+        pictures = tf.concat([given, pictures], axis=0)
     ends, reached = _nearest(oracle, clean, pictures, search.lines)
     share = _first_stops(oracle, clean, ends, reached, search.stops)
     way = ends - clean[:, None]

@@ -12,7 +12,7 @@ from tfrobust.losses import clearly_adversarial
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 from tfrobust_attacks.boundary import Boundary
-from tfrobust_attacks.starting_points import SETTLING, affordable
+from tfrobust_attacks.starting_points import SETTLING, Search, affordable
 
 CHEAP = {
     "boundary": {"steps": 100},
@@ -194,11 +194,50 @@ def test_boundary_spends_its_budget_to_the_last_queries(linear):
 
 
 def test_a_start_takes_a_quarter_of_the_budget_at_most_unless_that_is_too_little():
-    assert affordable(None).queries == affordable(10_000).queries
+    search = Search()
+    assert affordable(None, search) == affordable(10_000, search) == search
     for queries in (110, 200, 400, 800):
-        assert affordable(queries).queries <= queries / 4
-    assert affordable(60).queries + SETTLING <= 60
-    assert affordable(25) is None
+        assert affordable(queries, search).queries <= queries / 4
+    assert affordable(400, search._replace(given=50)).queries <= 100
+    assert affordable(60, search).queries + SETTLING <= 60
+    assert affordable(25, search) is None
+
+
+@pytest.mark.parametrize("case", ["boundary", "hopskipjump-linf"])
+def test_with_real_images_to_start_from_every_target_is_reached(case, reference, tmp_path):
+    images, labels = reference.images[:20], reference.labels[:20]
+    np.savez(tmp_path / "starts.npz", images=reference.images[100:])
+    found = {}
+    for starts in (None, tmp_path / "starts.npz"):
+        attack = built(case, targeted=True, start_images=starts)
+        made = run_attack(attack, reference.classifier, images, labels, targets="next")
+        found[starts] = clean_predictions(reference.classifier, made.images) == made.targets
+    assert found[tmp_path / "starts.npz"].all()
+    assert not found[None].all()
+
+
+@pytest.mark.parametrize("case", ["boundary", "hopskipjump-l2"])
+def test_starts_that_do_not_fit_are_refused(case, linear, tmp_path):
+    np.savez(tmp_path / "grey.npz", images=np.zeros((3, 8, 8, 1), np.float32))
+    np.savez(tmp_path / "bytes.npz", images=np.full((3, 6, 5, 2), 255, np.uint8))
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    for name, said in [
+        ("grey", r"expected float images .* received: \(3, 8, 8, 1\)"),
+        ("bytes", "from 255 to 255"),
+        ("other", "expected an array 'images' in .* received: x"),
+    ]:
+        attack = built(case, start_images=tmp_path / f"{name}.npz")
+        with pytest.raises(UsageError, match=f"{case.split('-')[0]}: start_images: .*{said}"):
+            run_attack(attack, *linear)
+
+
+def test_starts_count_as_queries_and_keep_to_the_budget(linear, tmp_path):
+    classifier, images, labels = linear
+    np.savez(tmp_path / "starts.npz", images=images)
+    for queries in (60, 400):
+        attack = built("boundary", queries=queries, start_images=tmp_path / "starts.npz")
+        spent = run_attack(attack, classifier, images[:1], labels[:1]).queries
+        assert spent <= queries
 
 
 @pytest.mark.parametrize("option", ["steps", "queries"])

@@ -1,0 +1,80 @@
+"""How `boundary` and `hopskipjump` begin their walks along the decision boundary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.files import read_arrays
+from tfrobust.norms import Ball
+from tfrobust.options import option, plugin
+from tfrobust.registry import name_of
+from tfrobust.types import Flags, Images
+from tfrobust_attacks.starting_points import SETTLING, Oracle, Search, affordable, starting_points
+
+
+class Start(NamedTuple):
+    """Where each image's walk begins."""
+
+    images: Images  # at the boundary; the clean one where no start was found
+    found: Flags
+    queries: int  # that an image pays for its start and its end
+
+
+@plugin
+class DecisionWalk(Attack):
+    """A walk from an adversarial image to the nearest one, along the boundary."""
+
+    minimum_norm = True
+
+    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    queries: int | None = option("hard limit of queries an image; none: none", default=None, ge=1)
+    targeted: bool = option("reach a class instead of leaving one", default=False)
+    start_images: Path | None = option(
+        "an .npz whose `images` are tried as starts besides drawn pictures; for targets, images of "
+        "every class",
+        default=None,
+    )
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse starts of another shape or range; see `Attack`.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        super().check(classifier)
+        given, shape = self._given(), classifier.image_shape
+        if len(given) and (given.shape[1:] != shape or given.min() < 0 or given.max() > 1):
+            raise UsageError(
+                f"{name_of(self)}: start_images: expected float images (n, *{shape}) from 0 to 1; "
+                f"received: {given.shape} from {given.min():g} to {given.max():g}"
+            )
+
+    def begin(
+        self, oracle: Oracle, images: Images, seeds: Any, *, geometry: Ball, halvings: int
+    ) -> Start | None:
+        """Return the starts; `None` where `queries` cannot pay for any search."""
+        given = self._given()
+        search = affordable(self.queries, Search(halvings=halvings, given=len(given)))
+        if search is None:
+            return None
+        start, found = starting_points(
+            oracle, images, seeds, search=search, geometry=geometry, given=given[: search.given]
+        )
+        return Start(start, found, search.queries + SETTLING)
+
+    def _given(self) -> np.ndarray:
+        if self.start_images is None:
+            return np.zeros((0,), np.float32)
+        arrays = read_arrays(self.start_images)
+        if "images" not in arrays:
+            raise UsageError(
+                f"{name_of(self)}: start_images: expected an array 'images' in "
+                f"{self.start_images}; received: {', '.join(arrays)}"
+            )
+        return arrays["images"].astype(np.float32)
