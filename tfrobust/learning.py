@@ -193,8 +193,9 @@ def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) ->
         if not isinstance(attack, LearningAttack) or attack.file is None:
             continue
         if attack.file.exists():
+            arrays = read_arrays(attack.file)
             for classifier in classifiers:
-                attack.check_learned(read_arrays(attack.file), classifier)
+                attack.check_learned(arrays, classifier)
         elif len(classifiers) > 1 or attack.file in missing:
             raise UsageError(
                 f"{name_of(attack)}: file: {attack.file} is not there yet, and several classifiers "

@@ -47,28 +47,6 @@ class Hinge(NamedTuple):
     success: Flags  # adversarial by κ, and by more than rounding could undo
 
 
-def hinge(
-    logits: Logits, labels: Labels, worth: Any, *, confidence: float, targeted: bool
-) -> Hinge:
-    """Return f = max(0, z_y − z_k + κ); for a target t, max(0, max_{k≠t} z_k − z_t + κ).
-
-    Args:
-        logits: `(batch, classes)`.
-        labels: `(batch,)`: the true classes, or the targets.
-        worth: `(batch, classes)`: what distance a logit is worth; k is the nearest class.
-        confidence: κ.
-        targeted: which of the two.
-    """
-    own = tf.one_hot(labels, tf.shape(logits)[1])
-    leads = logits - tf.reduce_sum(own * logits, axis=1, keepdims=True)
-    rival = tf.one_hot(tf.argmax(leads * worth - _NEVER * own, axis=1), tf.shape(logits)[1])
-    slope = rival - own if targeted else own - rival
-    rounding = _BEYOND * tf.reduce_max(tf.abs(logits), axis=1)
-    short = tf.reduce_sum(slope * logits, axis=1) + rounding + confidence
-    missed = tf.cast(short > 0, tf.float32)
-    return Hinge(missed * short, missed[:, None] * slope, short <= 0)
-
-
 class Round(NamedTuple):
     """Where each image stands in the search."""
 
@@ -169,8 +147,21 @@ class SearchingAttack(Attack):
         )
 
     def hinge(self, logits: Logits, labels: Labels, worth: Any) -> Hinge:
-        """Return the hinge of these options; see `hinge`."""
-        return hinge(logits, labels, worth, confidence=self.confidence, targeted=self.targeted)
+        """Return f = max(0, z_y − z_k + κ); for a target t, max(0, max_{k≠t} z_k − z_t + κ).
+
+        Args:
+            logits: `(batch, classes)`.
+            labels: `(batch,)`: the true classes, or the targets.
+            worth: `(batch, classes)`: what distance a logit is worth; k is the nearest class.
+        """
+        own = tf.one_hot(labels, tf.shape(logits)[1])
+        leads = logits - tf.reduce_sum(own * logits, axis=1, keepdims=True)
+        rival = tf.one_hot(tf.argmax(leads * worth - _NEVER * own, axis=1), tf.shape(logits)[1])
+        slope = rival - own if self.targeted else own - rival
+        rounding = _BEYOND * tf.reduce_max(tf.abs(logits), axis=1)
+        short = tf.reduce_sum(slope * logits, axis=1) + rounding + self.confidence
+        missed = tf.cast(short > 0, tf.float32)
+        return Hinge(missed * short, missed[:, None] * slope, short <= 0)
 
     def look(self, classifier: Classifier, images: Images, labels: Labels) -> tuple[Any, Flags]:
         """Return what distance a logit is worth for each class, and what is adversarial already."""

@@ -48,11 +48,19 @@ class DecisionWalk(Attack):
             StoreError: the file cannot be read.
         """
         super().check(classifier)
+        if self.start_images is None:
+            return
         given, shape = self._given(), classifier.image_shape
-        if len(given) and (given.shape[1:] != shape or given.min() < 0 or given.max() > 1):
+        if given.shape[1:] != shape or not len(given):
+            wanted = ", ".join(map(str, ("n", *shape)))
             raise UsageError(
-                f"{name_of(self)}: start_images: expected float images (n, *{shape}) from 0 to 1; "
-                f"received: {given.shape} from {given.min():g} to {given.max():g}"
+                f"{name_of(self)}: start_images: expected images ({wanted}); "
+                f"received: {given.shape}"
+            )
+        if not (given.min() >= 0 and given.max() <= 1):  # NaN is neither
+            raise UsageError(
+                f"{name_of(self)}: start_images: expected pixels from 0 to 1; "
+                f"received: {given.min():g} to {given.max():g}"
             )
 
     def begin(

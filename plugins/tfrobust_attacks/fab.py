@@ -134,7 +134,7 @@ class _Boundary(Attack):
         )
 
     def _enough(self, distance: PerImage) -> Flags:
-        """Return which distances need no shortening, which are none where it never stops early."""
+        """Return which distances end an image's search: those within eps, if it stops early."""
         limit = self.eps if self.early_stop and self.eps is not None else -1.0
         return distance <= limit
 

@@ -220,10 +220,14 @@ def test_with_real_images_to_start_from_every_target_is_reached(case, reference,
 def test_starts_that_do_not_fit_are_refused(case, linear, tmp_path):
     np.savez(tmp_path / "grey.npz", images=np.zeros((3, 8, 8, 1), np.float32))
     np.savez(tmp_path / "bytes.npz", images=np.full((3, 6, 5, 2), 255, np.uint8))
+    np.savez(tmp_path / "none.npz", images=np.zeros((0, 6, 5, 2), np.float32))
+    np.savez(tmp_path / "nan.npz", images=np.full((3, 6, 5, 2), np.nan, np.float32))
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     for name, said in [
-        ("grey", r"expected float images .* received: \(3, 8, 8, 1\)"),
-        ("bytes", "from 255 to 255"),
+        ("grey", r"expected images \(n, 6, 5, 2\); received: \(3, 8, 8, 1\)"),
+        ("none", r"expected images \(n, 6, 5, 2\); received: \(0, 6, 5, 2\)"),
+        ("bytes", "expected pixels from 0 to 1; received: 255 to 255"),
+        ("nan", "expected pixels from 0 to 1; received: nan to nan"),
         ("other", "expected an array 'images' in .* received: x"),
     ]:
         attack = built(case, start_images=tmp_path / f"{name}.npz")
