@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from tfrobust.errors import UsageError
+from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch):
+    """On a slow machine, progress would be said as well; here all of stderr is the error."""
+    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
 def one_line(said, code, *words):
