@@ -7,11 +7,11 @@ moved just enough that nothing can be reused. A gradient is that of the label's 
 the numbers become denormal.) Where an attack takes several gradients from one forward pass, one a
 class, so does the floor.
 
-Floor and attacks take turns in random order, so that a busy machine disturbs all of them alike; the
-figure is the median of the ratios of each turn. Every turn traces both anew: one and the same graph
-runs up to a fifth faster or slower from trace to trace, for as long as it lives. What a gradient
-costs depends on the pixels, by up to a third on the machine this was written on, so that a ratio
-may lie below 1: the floor's images stay clean, the attack's do not. An attack that needs many
+Floor and attacks run by turns in random order, so that a busy machine disturbs all of them alike;
+the figure is the median of the ratios of each turn. Every turn traces both anew: one and the same
+graph runs up to a fifth faster or slower from trace to trace, for as long as it lives. What a
+gradient costs depends on the pixels, by up to a third on the machine this was written on, so that a
+ratio may lie below 1: the floor's images stay clean, the attack's do not. An attack that needs many
 thousand gradients is held against a shorter loop, scaled. Images that leave the attack's batch
 leave smaller batches, which cost more an image; the floor's batches stay full.
 """
@@ -32,7 +32,8 @@ from tfrobust import Classifier, engine
 from tfrobust.engine import Crafted
 
 BATCH = 100
-_LONGEST = 200  # gradients or forward passes an image that one turn of the floor takes at most
+_LONGEST = 200  # gradients or forward passes an image that one run of the floor takes at most
+_TURN = 2.0  # seconds of a turn at least: short attacks run several times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +151,10 @@ def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> d
             cache.cache_clear()
         for run in (floor.seconds, *runners.values()):
             run()  # traces
-        seconds = {}
-        for name in order.permutation(["", *runners]):
-            seconds[name] = _timed(runners[name]) if name else floor.seconds()
+        seconds = dict.fromkeys(["", *runners], 0.0)
+        while sum(seconds.values()) < _TURN:
+            for name in order.permutation(["", *runners]):
+                seconds[name] += _timed(runners[name]) if name else floor.seconds()
         found.append({name: seconds[name] / seconds[""] for name in runners})
     return {name: float(np.median([turn[name] for turn in found])) for name in runners}
 

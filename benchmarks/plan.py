@@ -15,7 +15,7 @@ class Plan:
         attacks: these alone; empty: all.
     """
 
-    turns: int = 3
+    turns: int = 5
     images: int = 1000
     attacks: frozenset[str] = frozenset()
 

@@ -142,9 +142,10 @@ def _last_slope(slope: Images, takes: Images, amount: Any) -> PerImage:
         taken = tf.cumsum(tf.gather(room, order, batch_dims=1), axis=1)
         full = tf.math.count_nonzero(taken < amount[:, :, 0, 0], 1, dtype=tf.int32)
         last = tf.gather(falling, tf.minimum(full, count - 1), batch_dims=1)
-        return last, tf.reduce_all(full < count)
+        return last, tf.reduce_all((full < count) | (falling[:, -1] <= 0))
 
-    # Few pixels take it all, as a rule, and a whole sort costs three times the search for a few.
+    # Few pixels take it all, as a rule, or have a slope at all, and a whole sort costs three times
+    # the search for a few.
     last, enough = among(tf.minimum(_FEW, pixels))
     return tf.cond(enough, lambda: last, lambda: among(pixels)[0])
 
