@@ -9,7 +9,8 @@ class, so does the floor.
 
 Floor and attacks run by turns in random order, so that a busy machine disturbs all of them alike;
 the figure is the median of the ratios of each turn. Every turn traces both anew: one and the same
-graph runs up to a fifth faster or slower from trace to trace, for as long as it lives. What a
+graph runs up to a quarter faster or slower from trace to trace, for as long as it lives, so that
+the least and the greatest ratio are told as well. What a
 gradient costs depends on the pixels, by up to a third on the machine this was written on, so that a
 ratio may lie below 1: the floor's images stay clean, the attack's do not. An attack that needs many
 thousand gradients is held against a shorter loop, scaled. Images that leave the attack's batch
@@ -23,7 +24,7 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -143,8 +144,16 @@ def _bare(classifier: Classifier, backward: int) -> Callable[..., Any]:
     return tf.function(run, input_signature=spec)
 
 
-def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
-    """Return the median time of each runner, in floors; see the module for what a turn is."""
+class Ratio(NamedTuple):
+    """A time in floors: the median of several turns, the least and the greatest."""
+
+    median: float
+    low: float
+    high: float
+
+
+def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> dict[str, Ratio]:
+    """Return the time of each runner, in floors; see the module for what a turn is."""
     order, found = np.random.default_rng(0), []
     for _ in range(turns):
         for cache in (_bare, engine.compiled):
@@ -156,7 +165,11 @@ def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> d
             for name in order.permutation(["", *runners]):
                 seconds[name] += _timed(runners[name]) if name else floor.seconds()
         found.append({name: seconds[name] / seconds[""] for name in runners})
-    return {name: float(np.median([turn[name] for turn in found])) for name in runners}
+    return {name: _spread([turn[name] for turn in found]) for name in runners}
+
+
+def _spread(turns: list[float]) -> Ratio:
+    return Ratio(float(np.median(turns)), min(turns), max(turns))
 
 
 def _timed(run: Callable[[], Any]) -> float:
@@ -165,11 +178,11 @@ def _timed(run: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def row(what: str, ratio: float, bar: float | None, *, of: str = "") -> dict[str, Any]:
-    """Return a row of the table: a ratio, and whether it is within its bar."""
+def row(what: str, ratio: Ratio, bar: float | None, *, of: str = "") -> dict[str, Any]:
+    """Return a row of the table: a ratio, and whether its median is within its bar."""
     return {
         "what": what,
-        "measured": f"{ratio:.2f} ×{of}",
+        "measured": f"{ratio.median:.2f} ×{of} ({ratio.low:.2f} to {ratio.high:.2f})",
         "bar": f"≤ {bar} ×" if bar else "–",
-        "holds": None if bar is None else ratio <= bar,
+        "holds": None if bar is None else ratio.median <= bar,
     }

@@ -78,9 +78,10 @@ def _keep(part: str, rows: list[Row], *, whole: bool) -> None:
 
 _NOTE = """`make bench`, {cores} cores. A ratio to the floor is the attack's time over that of as
 many gradients and forward passes bare, on the same images: the median of five turns in random
-order, both traced anew for each (`benchmarks/gradient_floor.py`). Beside a peer: how many times
-faster ours is, (seconds ours : theirs; tracing, once an attack and network, not counted), then what
-each reached (`benchmarks/contests.py`). Peers: {peers}."""
+order, both traced anew for each, and the range of the turns: one and the same graph runs up to a
+quarter faster or slower from trace to trace (`benchmarks/gradient_floor.py`). Beside a peer: how
+many times faster ours is, (seconds ours : theirs; tracing, once an attack and network, not
+counted), then what each reached (`benchmarks/contests.py`). Peers: {peers}."""
 
 
 def _line(row: Row) -> str:
