@@ -1,9 +1,10 @@
-"""Fixtures shared by all tests. TensorFlow's log level must be set before it is imported."""
+"""Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import keras
 import numpy as np

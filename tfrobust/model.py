@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+from tfrobust.summary import Summary, summarized
 from tfrobust.types import ImageShape
 
 
@@ -32,3 +33,12 @@ class ModelBuilder(abc.ABC):
             A Keras 3 or `tf_keras` model, `(batch, *image_shape)` → `(batch, num_classes)`,
             without a softmax. Normalisation of the pixels belongs inside it.
         """
+
+    def summary(self, image_shape: ImageShape, num_classes: int) -> Summary:
+        """Return what the model consists of; an override may count bits or operations.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            num_classes: how many logits.
+        """
+        return summarized(self.build(image_shape, num_classes))

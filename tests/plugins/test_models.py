@@ -16,6 +16,13 @@ SIZES = [
     ("fully_connected", {"units": 5}),
     ("resnet", {"width": 4}),
     ("resnet", {"depth": 14, "width": 2}),
+    ("lenet_float", {}),
+    ("lenet_bnn", {}),
+    ("lenet_bnn", {"binary_activations": True}),
+    ("lenet_random_bnn", {}),
+    ("lenet_quantized", {"bits": 3}),
+    ("resnet_quantized", {"width": 2}),
+    ("resnet_quantized", {"width": 2, "bits": 1, "dropout": 0.3}),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Binarized and quantized networks: genuine Larq layers on Keras 2."""

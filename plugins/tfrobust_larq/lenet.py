@@ -1,0 +1,125 @@
+"""LeNet in several precisions: the same network, only its weights differ.
+
+Guan, "Adversarial example defense and detection using quantized neural networks with inference
+time dropout"; Courbariaux, Hubara, Soudry, El-Yaniv & Bengio, "Binarized neural networks" (2016);
+Hubara et al., "Quantized neural networks" (2018).
+
+    convolution 6 – pool – convolution 16 – pool – dense 120 – dropout – dense 84 – dropout – logits
+
+Every convolution and dense layer is quantized, the first and the last too, has no bias and is
+followed by batch normalisation: without it sums of ±1 saturate whatever follows. (Where weights are
+drawn anew their sums are divided by √inputs instead; see `layers.normalized`.) The paper leaves
+open where dropout stands; here it follows each hidden dense layer, so that repeated passes share
+the convolutions. Activations are ReLU unless told otherwise, so that the gradient with respect to
+the image is exact: only the weights' gradient is straight-through. Binary activations are taken
+after pooling and dropout, so that a dropped unit is +1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras
+
+from tfrobust.model import ModelBuilder
+from tfrobust.options import option, plugin
+from tfrobust.types import ImageShape
+from tfrobust_larq.layers import (
+    ActivationGradient,
+    Precision,
+    activated,
+    convolution,
+    dense,
+    dropped,
+    logits,
+)
+from tfrobust_larq.profile import LarqModel
+
+
+def _dropout(default: float) -> Any:
+    return option("rate after each hidden dense layer", default=default, ge=0, lt=1)
+
+
+def _width() -> Any:
+    return option("multiplies the number of filters and hidden units", default=1, ge=1)
+
+
+class _LeNet(LarqModel):
+    """What the four have in common."""
+
+    dropout: float
+    width: int
+
+    def precision(self) -> Precision:
+        """Return how weights and activations are quantized."""
+        raise NotImplementedError
+
+    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+        """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""
+        precision = self.precision()
+        images = tf_keras.Input(image_shape, name="images")
+        x = images
+        for filters in (6, 16):
+            x = convolution(x, precision, filters * self.width, 5)
+            x = activated(x, precision)
+            x = tf_keras.layers.MaxPooling2D(padding="same")(x)
+        x = tf_keras.layers.Flatten()(x)
+        for units in (120, 84):
+            x = activated(dense(x, precision, units * self.width), precision)
+            x = dropped(x, self.dropout)
+        name = type(self).__name__.lower()
+        return tf_keras.Model(images, logits(x, precision, num_classes), name=name)
+
+
+@plugin
+class LeNetFloat(_LeNet, ModelBuilder):
+    """LeNet in full precision, on the code of the quantized ones."""
+
+    dropout: float = _dropout(0.5)
+    width: int = _width()
+
+    def precision(self) -> Precision:
+        """Return 32 bits."""
+        return Precision("float")
+
+
+@plugin
+class LeNetBnn(_LeNet, ModelBuilder):
+    """LeNet with weights ±1."""
+
+    dropout: float = _dropout(0.5)
+    width: int = _width()
+    binary_activations: bool = option("activations ±1 too, instead of ReLU", default=False)
+    activation_gradient: ActivationGradient = option(
+        "of binary activations: straight-through (ste), approx sign or swish sign", default="ste"
+    )
+
+    def precision(self) -> Precision:
+        """Return signs, with a straight-through gradient cut at ±1."""
+        gradient = self.activation_gradient if self.binary_activations else None
+        return Precision("sign", activations=gradient)
+
+
+@plugin
+class LeNetRandomBnn(_LeNet, ModelBuilder):
+    """LeNet whose weights ±1 are drawn anew at each forward pass, at inference too."""
+
+    dropout: float = _dropout(0.0)
+    width: int = _width()
+
+    def precision(self) -> Precision:
+        """Return drawn signs."""
+        return Precision("drawn")
+
+
+@plugin
+class LeNetQuantized(_LeNet, ModelBuilder):
+    """LeNet with k-bit weights."""
+
+    bits: int = option("of a weight: 2 gives −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16)
+    dropout: float = _dropout(0.5)
+    width: int = _width()
+
+    def precision(self) -> Precision:
+        """Return `bits` bits."""
+        return Precision("linear", self.bits)

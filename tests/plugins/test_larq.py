@@ -1,0 +1,269 @@
+"""Quantized networks: what the quantizers compute, that they learn, and that they are served."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from support import python
+from tfrobust import store
+from tfrobust.audit import clean_predictions
+from tfrobust.classifier import KerasClassifier, draws
+from tfrobust.errors import UsageError
+from tfrobust.keras_models import load_keras_file, random_state
+from tfrobust.pipeline import train
+from tfrobust.registry import create
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_larq.quantizers import DrawnSign, Linear
+
+LENETS = ["lenet_float", "lenet_bnn", "lenet_quantized", "lenet_random_bnn"]
+SHAPE = (8, 8, 1)
+
+
+def built(name, **options):
+    tf_keras.utils.set_random_seed(3)
+    return KerasClassifier(create("models", name, **options).build(SHAPE, 10))
+
+
+def images(count=5, shape=SHAPE):
+    return tf.constant(np.random.default_rng(0).uniform(size=(count, *shape)).astype(np.float32))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8, 16])
+def test_linear_is_the_formula_of_the_paper(bits):
+    x = np.linspace(-1.5, 1.5, 401).astype(np.float32)
+    steps = 2 ** (bits - 1)
+    expected = np.clip(np.round(x * steps) / steps, -1, 1)
+    np.testing.assert_array_equal(Linear(bits)(x), expected)
+    assert len(np.unique(expected)) == min(2**bits + 1, len(np.unique(expected)))
+
+
+def test_two_bits_give_five_levels():
+    levels = np.unique(Linear(2)(np.linspace(-2, 2, 99).astype(np.float32)))
+    np.testing.assert_array_equal(levels, [-1.0, -0.5, 0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("quantizer", [Linear(3), DrawnSign(1)], ids=["linear", "drawn"])
+def test_gradients_go_straight_through_and_are_cut_beyond_one(quantizer):
+    x = tf.constant([-1.2, -1.0, -0.3, 0.0, 0.4, 1.0, 1.1])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(quantizer(x) * tf.range(1.0, 8.0))
+    np.testing.assert_array_equal(tape.gradient(y, x), [0, 2, 3, 4, 5, 6, 0])
+
+
+def test_signs_are_drawn_with_the_hard_sigmoid():
+    quantizer = DrawnSign(7)
+    x = tf.constant([-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5])
+    drawn = np.mean([quantizer(x) for _ in range(4000)], axis=0)
+    np.testing.assert_allclose(drawn, np.clip(x, -1, 1), atol=0.06)
+    np.testing.assert_array_equal(drawn[[0, 1, 5, 6]], [-1, -1, 1, 1])
+
+
+def test_one_seed_draws_the_same_signs_and_another_others():
+    x = tf.zeros(64)
+    first, again, other = (DrawnSign(seed)(x).numpy() for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", [*LENETS, "resnet_quantized"])
+def test_a_model_comes_back_from_its_file_the_same(name, tmp_path):
+    classifier = built(name)
+    classifier.model.save(tmp_path / "m.keras")
+    loaded = KerasClassifier(load_keras_file(tmp_path / "m.keras"))
+    if name != "lenet_random_bnn":
+        np.testing.assert_array_equal(loaded(images()), classifier(images()))
+    kernels = [w for w in loaded.model.get_weights() if w.ndim > 1]
+    same = [w for w in classifier.model.get_weights() if w.ndim > 1]
+    assert all(np.array_equal(a, b) for a, b in zip(kernels, same, strict=True))
+    assert draws(loaded) == (name == "lenet_random_bnn")
+
+
+def test_every_layer_of_the_random_network_draws_for_itself():
+    states = [tuple(state.numpy()) for state in random_state(built("lenet_random_bnn").model)]
+    assert len(states) == len(set(states)) == 5
+
+
+def test_quantized_layers_compute_with_quantized_weights():
+    model = built("lenet_quantized", bits=2).model
+    layer = model.get_layer(index=1)
+    kernel = layer.kernel.latent_variable.numpy()
+    levels = np.clip(np.round(kernel * 2) / 2, -1, 1)
+    expected = tf.nn.conv2d(images(), levels, 1, "SAME")
+    np.testing.assert_allclose(layer(images()), expected, atol=1e-5)
+    assert not np.allclose(kernel, levels)
+
+
+def test_the_gradient_with_respect_to_the_image_is_exact_while_activations_are_not_binary():
+    classifier = built("lenet_bnn", dropout=0.0)
+    x = images(2)
+
+    def loss(x):
+        return tf.reduce_sum(classifier(x)[:, 0])
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = loss(x)
+    gradient = tape.gradient(value, x).numpy()
+    direction = np.random.default_rng(1).normal(size=x.shape).astype(np.float32)
+    step = 1e-3
+    slope = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+    assert float(slope) == pytest.approx(float((gradient * direction).sum()), rel=0.05)
+
+
+def test_binary_activations_are_signs_with_the_gradient_asked_for():
+    gradients = []
+    for name in ("ste", "approx", "swish"):
+        classifier = built("lenet_bnn", binary_activations=True, activation_gradient=name)
+        kinds = {type(layer).__name__ for layer in classifier.model.layers}
+        assert not kinds & {"ReLU"}
+        x = images(3)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            logits = classifier(x)
+        gradients.append((logits.numpy(), tape.gradient(logits, x).numpy()))
+    (first, ste), (second, approx), (third, swish) = gradients
+    assert np.array_equal(first, second)
+    assert np.array_equal(first, third)
+    assert not np.allclose(ste, approx)
+    assert not np.allclose(ste, swish)
+
+
+LEARNT = {
+    "lenet_float": ({}, 12, 0.9),
+    "lenet_bnn": ({}, 12, 0.8),
+    "lenet_quantized": ({"bits": 2}, 12, 0.8),
+    "lenet_random_bnn": ({"width": 2}, 40, 0.6),
+}
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_quantized_network_learns_the_digits(name, digits):
+    options, epochs, least = LEARNT[name]
+    trainer = Trainer(TrainingOptions(epochs=epochs, learning_rate=1e-2))
+    classifier = train(create("models", name, **options), create("scenarios", "digits"), trainer)
+    test, labels = digits["test"]
+    assert (clean_predictions(classifier, test) == labels).mean() > least
+    assert classifier.stochastic == (name == "lenet_random_bnn")
+    kernels = [w for w in classifier.model.trainable_weights if "kernel" in w.name]
+    if name != "lenet_float":
+        assert max(float(tf.reduce_max(tf.abs(w))) for w in kernels) <= 1.0 + 1e-6
+
+
+def test_larq_counts_bits_memory_and_operations():
+    float_, signs, both = (
+        create("models", name, **options).summary((28, 28, 1), 10)
+        for name, options in (
+            ("lenet_float", {}),
+            ("lenet_bnn", {}),
+            ("lenet_bnn", {"binary_activations": True}),
+        )
+    )
+    weights = 25 * 6 + 150 * 16 + 784 * 120 + 120 * 84 + 84 * 10
+    of_total = dict(zip(signs.columns, signs.rows[-1], strict=True))
+    assert of_total["# 1-bit x 1"] == str(weights)
+    assert "# 1-bit x 1" not in float_.columns
+    assert float(signs.totals["Compression Ratio of Memory"]) < 0.06
+    assert float(float_.totals["Compression Ratio of Memory"]) == 1
+    name = "Ratio of MACs that are binarized"
+    assert float(both.totals[name]) > 0.5 > float(signs.totals[name]) == 0
+
+
+def test_the_draws_are_no_weights_of_the_summary():
+    drawn, signs = (
+        create("models", name).summary(SHAPE, 10) for name in ("lenet_random_bnn", "lenet_bnn")
+    )
+    assert drawn.rows[-1][3] == signs.rows[-1][3]
+
+
+SERVED = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load(sys.argv[1])
+serve = loaded.signatures["serving_default"]
+images = tf.constant(np.load(sys.argv[2]))
+with tf.GradientTape() as tape:
+    tape.watch(images)
+    logits = serve(images=images)["logits"]
+gradient = tape.gradient(logits, images)
+again = serve(images=images)["logits"]
+np.savez(sys.argv[3], logits=logits, gradient=gradient, again=again)
+assert not {"larq", "tfrobust"} & set(sys.modules)
+"""
+
+
+def served(classifier, tmp_path):
+    folder = store.export(classifier, tmp_path / "1")
+    np.save(tmp_path / "images.npy", images())
+    done = python(SERVED, folder, tmp_path / "images.npy", tmp_path / "out.npz")
+    assert done.returncode == 0, done.stderr[-1500:]
+    return np.load(tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lenet_bnn", {"binary_activations": True, "activation_gradient": "approx"}),
+        ("lenet_bnn", {}),
+        ("lenet_quantized", {"bits": 3}),
+    ],
+)
+def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, options, tmp_path):
+    classifier = built(name, **options)
+    x = images()
+
+    @tf.function
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            logits = classifier(x)
+        return logits, tape.gradient(logits, x)
+
+    logits, gradient = both(x)
+    found = served(classifier, tmp_path)
+    np.testing.assert_array_equal(found["logits"], logits)
+    np.testing.assert_array_equal(found["gradient"], gradient)
+    assert np.abs(found["gradient"]).max() > 0
+
+
+def test_the_random_network_draws_anew_at_each_call_after_export(tmp_path):
+    found = served(built("lenet_random_bnn"), tmp_path)
+    assert not np.array_equal(found["logits"], found["again"])
+    assert store.load(tmp_path / "1").stochastic
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("lenet_quantized", {"bits": 0}, "bits: .*greater than or equal to 1; received: 0"),
+        ("lenet_quantized", {"bits": 17}, "bits: .*less than or equal to 16; received: 17"),
+        ("lenet_bnn", {"dropout": 1.0}, "dropout: .*less than 1; received: 1.0"),
+        ("lenet_bnn", {"dropout": -0.5}, "dropout: .*greater than or equal to 0"),
+        ("resnet_quantized", {"bits": 99}, "bits: .*less than or equal to 16"),
+        ("resnet_quantized", {"depth": 9}, r"6n \+ 2"),
+    ],
+)
+def test_impossible_options_cost_a_line(name, options, said):
+    with pytest.raises(UsageError, match=said):
+        create("models", name, **options)
+
+
+def test_tensorflow_imported_first_without_the_variable_costs_a_line():
+    code = """
+import tensorflow
+import tfrobust
+from tfrobust.errors import PluginError
+try:
+    tfrobust.create("models", "lenet_bnn")
+except PluginError as error:
+    print(error)
+print(type(tfrobust.create("models", "lenet")).__name__)
+"""
+    done = python(code, TF_USE_LEGACY_KERAS="0")
+    said, rest = done.stdout.strip().splitlines()
+    assert "Larq needs Keras 2" in said, done.stderr[-500:]
+    assert "TF_USE_LEGACY_KERAS=1" in said
+    assert rest == "LeNet"
