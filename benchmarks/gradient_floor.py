@@ -165,10 +165,11 @@ def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> d
             for name in order.permutation(["", *runners]):
                 seconds[name] += _timed(runners[name]) if name else floor.seconds()
         found.append({name: seconds[name] / seconds[""] for name in runners})
-    return {name: _spread([turn[name] for turn in found]) for name in runners}
+    return {name: spread([turn[name] for turn in found]) for name in runners}
 
 
-def _spread(turns: list[float]) -> Ratio:
+def spread(turns: list[float]) -> Ratio:
+    """Return the median of the turns, the least and the greatest."""
     return Ratio(float(np.median(turns)), min(turns), max(turns))
 
 

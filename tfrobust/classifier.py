@@ -1,20 +1,20 @@
-"""The `Classifier` contract and its adapters: Keras 3, Keras 2 (`tf_keras`), SavedModel.
+"""The `Classifier` contract and its adapter for Keras models, of either generation.
 
-Core code never asks which adapter it has.
+`tfrobust.saved_model` has the one for SavedModels. Core code never asks which adapter it has.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.keras_models import check_structure, has_finite_weights
+from tfrobust.keras_graph import hidden
+from tfrobust.keras_models import check_structure, has_finite_weights, random_state
 from tfrobust.types import Images, ImageShape, Logits
 
 
@@ -37,6 +37,7 @@ class Classifier(tf.Module):
         surrogate: for one that is not, a differentiable classifier close to it, whose gradients
             white-box attacks use instead (BPDA); `None` if there is none.
         stochastic: whether two calls on the same images may differ.
+        passes: how many independent draws one call of a stochastic classifier averages.
         defenses: what stands between the plain model and the attacker, in the order applied.
         source: the file or folder it was loaded from, or the empty string.
     """
@@ -51,6 +52,7 @@ class Classifier(tf.Module):
         class_names: Sequence[str] | None = None,
         differentiable: bool = True,
         stochastic: bool = False,
+        passes: int = 1,
         defenses: Sequence[AppliedDefense] = (),
         surrogate: Classifier | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Classifier(tf.Module):
             )
         self.differentiable = differentiable
         self.stochastic = stochastic
+        self.passes = passes
         self.defenses = tuple(defenses)
         self.surrogate = surrogate
 
@@ -76,19 +79,41 @@ class Classifier(tf.Module):
         logits = self(images)
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
+    def features(self, images: Images) -> Any:
+        """Return what the last layer reads, float32 `(batch, units)`, without randomness.
+
+        Raises:
+            ClassifierError: it shows no hidden layer.
+        """
+        raise ClassifierError(
+            "the classifier shows no hidden layer, and this needs one: take a Keras model, or a "
+            "SavedModel that tfrobust exported from one"
+        )
+
     def trackables(self) -> list[Any]:
         """Return the TensorFlow objects an export must keep besides the variables it reads."""
         return []
+
+
+_INHERITED = (
+    "image_shape",
+    "num_classes",
+    "class_names",
+    "differentiable",
+    "stochastic",
+    "passes",
+    "defenses",
+)
 
 
 class Wrapped(Classifier):
     """A classifier round another one; defences and counters start from it."""
 
     def __init__(self, inner: Classifier, **changes: Any) -> None:
-        same = ("image_shape", "num_classes", "class_names", "differentiable", "stochastic")
-        attributes = {name: getattr(inner, name) for name in (*same, "defenses")}
+        attributes = {name: getattr(inner, name) for name in _INHERITED}
         super().__init__(**(attributes | changes))
         self.inner = inner
+        self.source = inner.source
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits."""
@@ -97,6 +122,10 @@ class Wrapped(Classifier):
     def outputs(self, images: Images) -> dict[str, Any]:
         """Return the inner classifier's other outputs, beside these logits."""
         return self.inner.outputs(images) | super().outputs(images)
+
+    def features(self, images: Images) -> Any:
+        """Return the inner classifier's."""
+        return self.inner.features(images)
 
     def trackables(self) -> list[Any]:
         """Return what the inner classifier needs kept."""
@@ -125,84 +154,27 @@ class KerasClassifier(Classifier):
         image_shape, num_classes = check_structure(model)
         super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
         self.model = model
+        self._hidden: Any = None
 
     def __call__(self, images: Images) -> Logits:
         """Return the model's logits in inference mode."""
         return tf.cast(self.model(images, training=False), tf.float32)
 
-
-class SavedModelClassifier(Classifier):
-    """A SavedModel folder: what is served is what is attacked, gradients and all.
-
-    Args:
-        folder: a SavedModel whose `serving_default` takes one float32 image batch and returns
-            `logits`, or a single output.
-        **attributes: see `Classifier`.
-
-    Raises:
-        ClassifierError: it cannot be read, or serves something else.
-    """
-
-    def __init__(self, folder: Path | str, **attributes: Any) -> None:
-        self._loaded, self._serve = _load_signature(Path(folder))
-        self._input, image_shape = _image_input(self._serve, folder)
-        self._output, num_classes = _logits_output(self._serve, folder)
-        super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
-
-    def __call__(self, images: Images) -> Logits:
-        """Return the served logits."""
-        return self._serve(**{self._input: images})[self._output]
-
-    def outputs(self, images: Images) -> dict[str, Any]:
-        """Return everything that is served."""
-        served = dict(self._serve(**{self._input: images}))
-        logits = served.pop(self._output)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)} | served
+    def features(self, images: Images) -> Any:
+        """Return what the model's last layer reads, flattened."""
+        if self._hidden is None:
+            self._hidden = hidden(self.model)
+        return self._hidden(images)
 
     def trackables(self) -> list[Any]:
-        """Return the loaded object, which owns the variables."""
-        return [self._loaded]
-
-
-def _load_signature(folder: Path) -> tuple[Any, Any]:
-    try:
-        loaded = tf.saved_model.load(str(folder))
-    except Exception as error:  # TensorFlow raises a dozen kinds for a damaged file
-        raise ClassifierError(
-            f"{folder}: not a readable SavedModel ({one_line(error)}); export it again"
-        ) from error
-    serve = loaded.signatures.get("serving_default")
-    if serve is None:
-        raise ClassifierError(f"{folder}: the SavedModel has no signature 'serving_default'")
-    return loaded, serve
-
-
-def _image_input(serve: Any, folder: Path | str) -> tuple[str, ImageShape]:
-    specs = serve.structured_input_signature[1]
-    if len(specs) == 1:
-        name, spec = next(iter(specs.items()))
-        shape = spec.shape
-        images = spec.dtype == tf.float32 and shape.rank == 4 and shape[0] is None
-        if images and shape[1:].is_fully_defined():
-            return name, tuple(shape[1:])
-    raise ClassifierError(
-        f"{folder}: expected one float32 input (batch, height, width, channels), batch left open; "
-        f"received: {', '.join(f'{n} {s.dtype.name} {s.shape}' for n, s in specs.items())}"
-    )
-
-
-def _logits_output(serve: Any, folder: Path | str) -> tuple[str, int]:
-    outputs = serve.structured_outputs
-    name = "logits" if "logits" in outputs else next(iter(outputs))
-    if ("logits" in outputs or len(outputs) == 1) and outputs[name].shape.rank == 2:
-        return name, int(outputs[name].shape[1])
-    raise ClassifierError(
-        f"{folder}: expected an output 'logits' (batch, classes); received: {', '.join(outputs)}"
-    )
+        """Return the state that random layers draw from."""
+        return random_state(self.model)
 
 
 def check_sound(classifier: Classifier, name: str) -> None:
     """Try a classifier on eight random images before anything is built on it.
+
+    One that answers differently the second time is marked as `stochastic`.
 
     Raises:
         ClassifierError: logits that are not finite, of the wrong shape, or probabilities.
@@ -225,3 +197,12 @@ def check_sound(classifier: Classifier, name: str) -> None:
             f"{name}: returns probabilities, and attacks on those are weaker than they look; "
             "export it without its softmax"
         )
+    classifier.stochastic = classifier.stochastic or draws(classifier)
+
+
+def draws(classifier: Classifier) -> bool:
+    """Tell whether a classifier answers twice differently, by more than rounding."""
+    shape = (8, *classifier.image_shape)
+    probe = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))
+    first, second = np.asarray(classifier(probe)), np.asarray(classifier(probe))
+    return bool(np.abs(first - second).max() > 1e-4 * (1.0 + np.abs(first).max()))

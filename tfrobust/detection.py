@@ -2,60 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tfrobust import results
+from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.detector import Detector
+from tfrobust.detector import Detector, FittedDetector
 from tfrobust.engine import run_attack
+from tfrobust.inference import BATCH_SIZE, in_batches
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.targets import TargetRule
-from tfrobust.types import PerImage
+from tfrobust.types import Images, PerImage
 from tfrobust.verdicts import Attacked, Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class FittingImages:
+    """What detectors learn from: images of the training split, before and after an attack.
+
+    Attributes:
+        clean: float32 `(n, height, width, channels)`.
+        adversarial: the same ones attacked.
+    """
+
+    clean: Images
+    adversarial: Images
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One detector against one attack.
+
+    Attributes:
+        result: the line of `results.json`.
+        clean: float32 `(n,)`: the scores of the plan's clean images.
+        adversarial: those of the same images attacked.
+    """
+
+    result: results.DetectorResult
+    clean: PerImage
+    adversarial: PerImage
+
+
+def attacked_training_images(
+    attack: Attack,
+    classifier: Classifier,
+    scenario: Scenario,
+    count: int,
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> FittingImages:
+    """Attack the first `count` training images, for detectors to learn from.
+
+    A targeted attack is given random targets.
+    """
+    clean, labels = arrays(scenario, "train", count)
+    crafted = run_attack(
+        attack, classifier, clean, labels, targets="random", seed=seed, batch_size=batch_size
+    )
+    return FittingImages(clean, crafted.images)
 
 
 def judge_detectors(
     detectors: Sequence[Detector],
     attacked: Sequence[Attacked],
     plan: Plan,
-    scenario: Scenario,
     classifier: Classifier,
-) -> list[results.DetectorResult]:
-    """Fit each detector against each attack on training images and judge it on the plan's.
+    to_fit: Callable[[Attack], FittingImages],
+) -> list[Judged]:
+    """Fit each detector against each attack and judge it on the plan's images.
 
     Args:
         detectors: unfitted.
         attacked: the plan's images under each attack; each gives a detector of its own.
-        plan: the images to judge on; as many of the training split are used to fit.
-        scenario: for the training split.
+        plan: the images to judge on.
         classifier: who is protected.
+        to_fit: gives the images to learn an attack from.
 
     Returns:
-        One line for every detector and attack.
+        One line for every attack and detector.
     """
-    clean, labels = arrays(scenario, "train", len(plan.images))
-    rule: TargetRule = "random"  # targets chosen for the plan's images are no use for these
     found = []
     for each in attacked:
-        to_fit = run_attack(
-            each.attack, classifier, clean, labels, targets=rule, seed=plan.seed
-        ).images
+        images = to_fit(each.attack)
         for detector in detectors:
-            fitted = detector.fit(classifier, clean, to_fit)
-            auroc, tpr = separation(fitted.score(plan.images), fitted.score(each.images))
-            found.append(
-                results.DetectorResult(
-                    **signature(detector),
-                    attack=each.result.name,
-                    auroc=auroc,
-                    tpr_at_5_fpr=tpr,
-                )
+            fitted = detector.fit(classifier, images.clean, images.adversarial)
+            boundary = threshold(fitted, images, plan.batch_size)
+            clean = scores(fitted, plan.images, plan.batch_size)
+            adversarial = scores(fitted, each.images, plan.batch_size)
+            result = results.DetectorResult(
+                **signature(detector),
+                attack=each.result.name,
+                **figures(clean, adversarial, boundary),
             )
+            found.append(Judged(result, clean, adversarial))
     return found
+
+
+def scores(fitted: FittedDetector, images: Images, batch_size: int = BATCH_SIZE) -> PerImage:
+    """Return the scores of all images, float32 `(n,)`."""
+    return in_batches(_scorer(fitted), images, batch_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _scorer(fitted: FittedDetector) -> Callable[..., Any]:
+    return fitted.score if fitted.eager else tf.function(fitted.score, reduce_retracing=True)
+
+
+def threshold(fitted: FittedDetector, images: FittingImages, batch_size: int = BATCH_SIZE) -> float:
+    """Return a detector's own boundary, or the best one on the images it was fitted on."""
+    if fitted.threshold is not None:
+        return fitted.threshold
+    clean = scores(fitted, images.clean, batch_size)
+    return best_threshold(clean, scores(fitted, images.adversarial, batch_size))
+
+
+def best_threshold(clean: PerImage, adversarial: PerImage) -> float:
+    """Return the score above which to call an image adversarial: fewest errors, both kinds alike.
+
+    Example:
+        >>> best_threshold(np.array([0.0, 1.0]), np.array([2.0, 4.0]))
+        1.5
+    """
+    truth, both = _stacked(clean, adversarial)
+    false_alarms, caught, cuts = roc_curve(truth, both, drop_intermediate=False)
+    best = int(np.argmax(caught - false_alarms))
+    if best == 0:  # calling nothing adversarial is best
+        return float(both.max())
+    below = both[both < cuts[best]]  # adversarial from this cut on
+    return float(
+        (cuts[best] + below.max()) / 2 if len(below) else np.nextafter(cuts[best], -np.inf)
+    )
+
+
+def figures(clean: PerImage, adversarial: PerImage, boundary: float) -> dict[str, Any]:
+    """Return the figures of `results.DetectorResult`.
+
+    Args:
+        clean: scores `(n,)` of clean images.
+        adversarial: scores `(m,)` of adversarial ones; higher is more suspicious.
+        boundary: scores above it mean adversarial.
+    """
+    auroc, tpr = separation(clean, adversarial)
+    right = np.concatenate([clean <= boundary, adversarial > boundary])
+    return {
+        "auroc": auroc,
+        "tpr_at_5_fpr": tpr,
+        "accuracy": float(right.mean()),
+        "threshold": boundary,
+        "clean": results.Moments.of(clean),
+        "adversarial": results.Moments.of(adversarial),
+    }
 
 
 def separation(clean: PerImage, adversarial: PerImage) -> tuple[float, float]:
@@ -69,7 +174,20 @@ def separation(clean: PerImage, adversarial: PerImage) -> tuple[float, float]:
         >>> separation(np.zeros(20), np.ones(20))
         (1.0, 1.0)
     """
+    truth, both = _stacked(clean, adversarial)
+    false_alarms, caught, _ = roc_curve(truth, both, drop_intermediate=False)
+    return float(roc_auc_score(truth, both)), float(caught[false_alarms <= 0.05].max())
+
+
+def _stacked(clean: PerImage, adversarial: PerImage) -> tuple[np.ndarray, np.ndarray]:
     truth = np.concatenate([np.zeros(len(clean)), np.ones(len(adversarial))])
-    scores = np.concatenate([clean, adversarial])
-    false_alarms, caught, _ = roc_curve(truth, scores, drop_intermediate=False)
-    return float(roc_auc_score(truth, scores)), float(caught[false_alarms <= 0.05].max())
+    return truth, np.concatenate([clean, adversarial])
+
+
+def score_rows(number: int, judged: Sequence[Judged]) -> dict[str, np.ndarray]:
+    """Return the scores of evaluation `number`'s detectors for `outcomes.npz`."""
+    rows = {}
+    for k, each in enumerate(judged):
+        rows[f"e{number}_d{k}_clean"] = each.clean
+        rows[f"e{number}_d{k}_adversarial"] = each.adversarial
+    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from tfrobust import results, suites
 from tfrobust.attack import Attack
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.detection import judge_detectors
+from tfrobust.detection import FittingImages, attacked_training_images, judge_detectors, score_rows
 from tfrobust.detector import Detector
 from tfrobust.engine import Crafted, run_attack
 from tfrobust.errors import UsageError
@@ -60,6 +60,7 @@ def evaluate(
     crafted_on: tuple[str, Classifier] | None = None,
     baselines: Sequence[Attack] | None = None,
     detectors: Sequence[Detector] = (),
+    watched: Collection[str] | None = None,
     targets: TargetRule = "least_likely",
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
@@ -79,6 +80,7 @@ def evaluate(
         baselines: noise to show beside the attacks; part of no worst case. `None`: that of
             `tfrobust.suites.baselines`; `()`: none.
         detectors: fitted on the training split and judged on the images attacked here.
+        watched: the classifiers that detectors look at; `None`: all.
         targets: the rule that picks classes for targeted attacks.
         seed: decides everything random.
         batch_size: images at a time.
@@ -109,20 +111,25 @@ def evaluate(
     check_files(attacks, [crafted_on[1]] if crafted_on else list(classifiers.values()))
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
-    plan = Plan(images, labels, crafted_on, targets, seed, batch_size, keep, progress, scenario)
+    plan = Plan(images, labels, scenario, crafted_on, targets, seed, batch_size, keep, progress)
     where = _scenario_record(scenario, split, plan)
     chosen = plan.examples
     outcomes = {"label": labels, "example_index": chosen, "example_images": images[chosen]}
     found, adversarial = [], []
+    workshop = Workshop(plan, partial)
     for number, (name, classifier) in enumerate(classifiers.items()):
         clean = clean_predictions(classifier, images, name, batch_size)
         subject = Subject(name, classifier, clean)
-        attacked = attack_all(plan, subject, attacks, partial)
+        attacked = workshop.attack_all(subject, attacks)
         evaluation = summarize(plan, subject, where, attacked)
-        noise = attack_all(plan, subject, baselines, partial)
+        noise = workshop.attack_all(subject, baselines)
         evaluation.baselines = [each.result for each in noise]
-        if detectors:
-            evaluation.detectors = judge_detectors(detectors, attacked, plan, scenario, classifier)
+        if detectors and (watched is None or name in watched):
+            judged = judge_detectors(
+                detectors, attacked, plan, classifier, workshop.to_fit(subject)
+            )
+            evaluation.detectors = [each.result for each in judged]
+            outcomes |= score_rows(number, judged)
         found.append(evaluation)
         outcomes |= outcome_rows(number, clean, attacked)
         adversarial.append([each.images for each in attacked if keep_images])
@@ -130,43 +137,83 @@ def evaluate(
     return Evaluated(everything, outcomes, images, adversarial)
 
 
-def attack_all(
-    plan: Plan, subject: Subject, attacks: Sequence[Attack], partial: Partial | None = None
-) -> list[Attacked]:
-    """Run the attacks on one classifier; a minimum-norm attack at several budgets runs once."""
-    made: dict[Attack, Crafted] = {}
-    attacked = []
-    for attack in attacks:
-        key = _without_budget(attack)
-        crafted = made.get(key) or _craft(plan, subject, key, partial)
-        if attack.minimum_norm:
-            made[key] = crafted
-        attacked.append(judge(plan, subject, attack, crafted))
-    return attacked
+class Workshop:
+    """Crafts every image of an evaluation, and none of them twice.
 
+    Args:
+        plan: of the evaluation.
+        partial: keeps finished attacks on disk, or `None`.
+    """
 
-def _craft(plan: Plan, subject: Subject, attack: Attack, partial: Partial | None) -> Crafted:
-    if partial and (kept := partial.load(plan, subject, attack)):
-        return kept
-    attacked = plan.crafted_on[1] if plan.crafted_on else subject.classifier
-    crafted = run_attack(
-        _ready(attack, attacked, plan),
-        attacked,
-        plan.images,
-        plan.labels,
-        targets=plan.targets,
-        seed=plan.seed,
-        batch_size=plan.batch_size,
-        on_progress=_reporter(plan, _title(subject, attack), len(plan.images)),
-    )
-    if partial:
-        partial.save(plan, subject, attack, crafted)
-    return crafted
+    def __init__(self, plan: Plan, partial: Partial | None = None) -> None:
+        self._plan, self._partial = plan, partial
+        self._made: dict[tuple[Classifier, Attack], Crafted] = {}
+        self._fitting: dict[tuple[Classifier, Attack], FittingImages] = {}
+
+    def attack_all(self, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
+        """Run the attacks on one classifier and judge what they made.
+
+        A minimum-norm attack at several budgets runs once, and so does every attack that is
+        crafted on the same other classifier for all.
+        """
+        return [
+            judge(self._plan, subject, attack, self._craft(subject, _without_budget(attack)))
+            for attack in attacks
+        ]
+
+    def to_fit(self, subject: Subject) -> Callable[[Attack], FittingImages]:
+        """Return what attacks training images for the detectors of one classifier."""
+        plan, attacked = self._plan, self._attacked(subject)
+
+        def images(attack: Attack) -> FittingImages:
+            key = attacked, attack
+            if key not in self._fitting:
+                self._fitting[key] = attacked_training_images(
+                    attack,
+                    attacked,
+                    plan.scenario,
+                    len(plan.images),
+                    seed=plan.seed,
+                    batch_size=plan.batch_size,
+                )
+            return self._fitting[key]
+
+        return images
+
+    def _attacked(self, subject: Subject) -> Classifier:
+        return self._plan.crafted_on[1] if self._plan.crafted_on else subject.classifier
+
+    def _craft(self, subject: Subject, attack: Attack) -> Crafted:
+        key = self._attacked(subject), attack
+        if key not in self._made:
+            crafted = self._run(subject, attack)
+            if not (attack.minimum_norm or self._plan.crafted_on):
+                return crafted  # nobody asks for it again
+            self._made[key] = crafted
+        return self._made[key]
+
+    def _run(self, subject: Subject, attack: Attack) -> Crafted:
+        plan, partial, attacked = self._plan, self._partial, self._attacked(subject)
+        if partial and (kept := partial.load(plan, subject, attack)):
+            return kept
+        crafted = run_attack(
+            _ready(attack, attacked, plan),
+            attacked,
+            plan.images,
+            plan.labels,
+            targets=plan.targets,
+            seed=plan.seed,
+            batch_size=plan.batch_size,
+            on_progress=_reporter(plan, _title(subject, attack), len(plan.images)),
+        )
+        if partial:
+            partial.save(plan, subject, attack, crafted)
+        return crafted
 
 
 def _ready(attack: Attack, classifier: Classifier, plan: Plan) -> Attack:
     """Let an attack that learns do so, on training images; return any other as it is."""
-    if not isinstance(attack, LearningAttack) or plan.scenario is None:
+    if not isinstance(attack, LearningAttack):
         return attack
     images, labels = arrays(plan.scenario, "train", attack.training_images)
     report = _reporter(plan, f"{name_of(attack)} learns", len(images))

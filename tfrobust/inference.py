@@ -17,9 +17,15 @@ BATCH_SIZE = 128
 
 def predict(classifier: Classifier, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """Return the logits of all images, float32 `(n, classes)`."""
-    call = _forward(classifier)
+    return in_batches(_forward(classifier), images, batch_size)
+
+
+def in_batches(
+    call: Callable[..., Any], images: Images, batch_size: int = BATCH_SIZE
+) -> np.ndarray:
+    """Call a function on all images, a batch at a time, and join what it returns."""
     starts = range(0, len(images), batch_size)
-    return np.concatenate([call(images[s : s + batch_size]).numpy() for s in starts])
+    return np.concatenate([np.asarray(call(images[s : s + batch_size])) for s in starts])
 
 
 @functools.lru_cache(maxsize=16)

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import ImageShape
@@ -28,10 +29,41 @@ def keras_of(model: Any) -> ModuleType:
 def raw_variables(model_or_optimizer: Any) -> list[Any]:
     """Return the `tf.Variable`s under a model or optimizer, in a fixed order.
 
-    Seed generators and other state count too.
+    What random layers draw from counts too.
     """
     variables = model_or_optimizer.variables
-    return [raw(each) for each in (variables() if callable(variables) else variables)]
+    found = [raw(each) for each in (variables() if callable(variables) else variables)]
+    known = {id(each) for each in found}
+    return found + [each for each in random_state(model_or_optimizer) if id(each) not in known]
+
+
+def random_state(model: Any) -> list[Any]:
+    """Return the variables that a model's random layers draw from.
+
+    Keras 3 lists its seed generators among the variables. Keras 2 hides the generators of layers
+    made with `rng_type="stateful"`; its other random layers have no state that can be kept. A
+    quantizer or layer of ours has an attribute `random_state`.
+    """
+    if not hasattr(model, "_flatten_layers"):
+        return []
+    found: dict[int, Any] = {}
+    for layer in model._flatten_layers():
+        generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
+        for state in (getattr(generator, "state", None), getattr(layer, "random_state", None)):
+            if isinstance(state, tf.Variable):
+                found[id(state)] = state
+    return list(found.values())
+
+
+def draws_once_a_call(layer: Any) -> bool:
+    """Tell whether a layer, or one inside it, draws one sample for all images of a call.
+
+    Dropout draws for every image; weights drawn anew are the same for all images.
+    """
+    return any(
+        isinstance(getattr(each, "random_state", None), tf.Variable)
+        for each in layer._flatten_layers()
+    )
 
 
 def raw(variable: Any) -> Any:

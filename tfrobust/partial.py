@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
 from tfrobust.engine import Crafted
 from tfrobust.errors import StoreError
 from tfrobust.files import PARTIAL, read_arrays, write_arrays
 from tfrobust.inference import predict
 from tfrobust.registry import signature
+from tfrobust.types import Images
 from tfrobust.verdicts import Plan, Subject
 
 _PROBED = 64  # images whose logits tell one classifier from another
@@ -68,6 +70,14 @@ class Partial:
         attacked = plan.crafted_on[1] if plan.crafted_on else subject.classifier
         made_by = {"attack": signature(attack), "seed": plan.seed, "targets": str(plan.targets)}
         content = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
-        for array in (plan.images, plan.labels, predict(attacked, plan.images[:_PROBED])):
+        for array in (plan.images, plan.labels):
             content.update(np.ascontiguousarray(array).tobytes())
+        content.update(_identity(attacked, plan.images[:_PROBED]))
         return self._folder / f"{content.hexdigest()[:32]}.npz"
+
+
+def _identity(classifier: Classifier, images: Images) -> bytes:
+    """Return what tells one classifier from another: its logits, or where a random one lies."""
+    if classifier.stochastic and classifier.source:
+        return repr((classifier.source, classifier.defenses)).encode()
+    return np.ascontiguousarray(predict(classifier, images)).tobytes()

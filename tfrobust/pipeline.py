@@ -13,7 +13,7 @@ from typing import Any
 
 from tfrobust import store
 from tfrobust.audit import clean_predictions
-from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier
+from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, draws
 from tfrobust.defense import Defense
 from tfrobust.errors import StoreError, UsageError, one_line
 from tfrobust.files import folder_beside, refused_disk, write_beside
@@ -67,13 +67,36 @@ def train(
     with trainer.strategy.scope():
         built = model.build(scenario.image_shape, scenario.num_classes)
     classifier: Classifier = KerasClassifier(built, class_names=scenario.class_names)
+    classifier.stochastic = draws(classifier)
     if not (defenses and defenses[0].trains):
         trainer.fit(classifier, scenario)
+    return defended(classifier, defenses, scenario, trainer)
+
+
+def defended(
+    classifier: Classifier, defenses: Sequence[Defense], scenario: Scenario, trainer: Trainer
+) -> Classifier:
+    """Apply defences in their order, and record them in what comes out."""
     for defense in defenses:
         before = classifier.defenses
         classifier = defense.apply(classifier, scenario, trainer)
         classifier.defenses = (*before, AppliedDefense(**signature(defense)))
     return classifier
+
+
+def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
+    """Return the defences; refuse one that would train what is finished already.
+
+    Raises:
+        UsageError: naming it.
+    """
+    for defense in defenses:
+        if defense.trains:
+            raise UsageError(
+                f"defense {signature(defense)['name']} trains the classifier; give it to "
+                "`tfrobust train`"
+            )
+    return defenses
 
 
 def train_and_store(

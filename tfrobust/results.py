@@ -13,6 +13,7 @@ import pydantic
 from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_arrays, write_beside
+from tfrobust.types import PerImage
 
 Interval = tuple[float, float]
 
@@ -63,6 +64,19 @@ class AttackResult(Proportion):
     seconds: float
 
 
+class Moments(pydantic.BaseModel):
+    """Mean and variance of the scores of one kind of images."""
+
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, values: PerImage) -> Moments:
+        """Return those of `(n,)` values."""
+        exact = np.asarray(values, np.float64)
+        return cls(mean=float(exact.mean()), variance=float(exact.var()))
+
+
 class DetectorResult(pydantic.BaseModel):
     """How well one detector tells one attack's images from clean ones."""
 
@@ -71,6 +85,10 @@ class DetectorResult(pydantic.BaseModel):
     attack: str
     auroc: float
     tpr_at_5_fpr: float
+    accuracy: float
+    threshold: float
+    clean: Moments
+    adversarial: Moments
 
 
 class ClassifierRecord(pydantic.BaseModel):
@@ -121,7 +139,7 @@ class Results(pydantic.BaseModel):
 
 def environment() -> dict[str, str]:
     """Return the versions that figures may depend on."""
-    packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans")
+    packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in packages:
         try:

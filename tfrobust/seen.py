@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -105,8 +106,9 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     """Return the classifier that an attack is given, and how many calls one of its calls costs.
 
     An attack that needs gradients gets the declared surrogate of a classifier without any, and of
-    a stochastic one the mean of `samples` calls, or of 20 where it has no such option. Others see
-    what there is, unless they have the option.
+    a stochastic one the mean over `samples` draws, or over 20 where it has no such option; one
+    whose calls average several draws themselves is called so much less often. Others see what
+    there is, unless they have the option.
 
     Raises:
         UsageError: a white-box attack, no gradients, and no surrogate.
@@ -120,6 +122,5 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
             )
         seen = Surrogate(classifier, classifier.surrogate)
     samples: Any = getattr(attack, "samples", _SAMPLES if attack.needs_gradients else 1)
-    if not classifier.stochastic or samples == 1:
-        return seen, 1
-    return Expected(seen, samples), samples
+    calls = math.ceil(samples / classifier.passes) if classifier.stochastic else 1
+    return (seen if calls == 1 else Expected(seen, calls)), calls

@@ -64,6 +64,7 @@ class CleverHansCarliniWagnerL2(Attack):
     initial_const: float = option("c of the first round", default=1e-2, gt=0)
     learning_rate: float = option("of Adam", default=5e-3, gt=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

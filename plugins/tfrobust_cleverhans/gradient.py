@@ -67,6 +67,7 @@ class CleverHansFgsm(_CleverHans):
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -104,6 +105,7 @@ class CleverHansBim(_Iterative):
     nb_iter: int = option("steps", default=40, ge=1)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -125,6 +127,7 @@ class CleverHansPgd(_Iterative):
     rand_init: bool = option("start anywhere in the ball of radius rand_minmax", default=True)
     rand_minmax: float | None = option("that radius; none: eps", default=None, ge=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -153,6 +156,7 @@ class CleverHansMadry(_Iterative):
         "start anywhere in the ball of this radius, cut at eps", default=0.3, ge=0
     )
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -178,6 +182,7 @@ class CleverHansMim(_Iterative):
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     decay_factor: float = option("of the momentum", default=1.0, ge=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from support import Brightness
 from tfrobust.attack import Attack, Threat
-from tfrobust.detector import Detector
+from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation import evaluate
 from tfrobust.metrics import wilson
@@ -195,8 +195,10 @@ class MeanDetector(Detector):
     def fit(self, classifier, clean, adversarial):
         direction = np.sign(adversarial.mean() - clean.mean())
 
-        class Fitted:
-            def score(self, images):
+        class Fitted(FittedDetector):
+            eager = True
+
+            def score(self, images, outputs=None):
                 return direction * images.mean((1, 2, 3))
 
         return Fitted()
@@ -210,6 +212,8 @@ def test_detectors_are_fitted_and_judged_for_every_attack():
     assert found.detectors[0].tpr_at_5_fpr == 1.0
     assert found.detectors[1].auroc == 0.5
     assert found.detectors[0].name == "mean_detector"
+    assert [d.accuracy for d in found.detectors] == [1.0, 0.5]
+    assert found.detectors[0].adversarial.mean > found.detectors[0].clean.mean
 
 
 def test_a_classifier_made_for_other_images_or_classes_is_refused():

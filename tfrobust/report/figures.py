@@ -18,7 +18,7 @@ from tfrobust.report.tables import NORM_TITLES
 from tfrobust.results import AttackResult, Evaluation, Results
 
 # Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":", "-.")
 _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold addresses
 _TILE = 96  # pixels: smaller images are enlarged to this
@@ -44,15 +44,20 @@ def _curve(norm: str, results: Results, outcomes: dict[str, np.ndarray]) -> str:
         for style, name in enumerate(names):
             lines = [(k, attack) for k, attack in chosen if attack.name == name]
             budgets, shares, bands = _points(number, evaluation, lines, outcomes)
-            colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[style % len(_DASHES)]
+            colour, dash = COLOURS[number % len(COLOURS)], _DASHES[style % len(_DASHES)]
             label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
             marker = "o" if len(lines) >= len(budgets) - 1 else None
             axes.plot(budgets, shares, dash, color=colour, marker=marker, ms=4, label=label)
             low, high = np.transpose(bands)
             axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
     _decorate(axes, norm)
+    return as_svg(figure, norm)
+
+
+def as_svg(figure: Figure, salt: str) -> str:
+    """Return a figure as an SVG element: the same text for the same figure and `salt`."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": norm}):  # the same page for the same results
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(_METADATA))
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 

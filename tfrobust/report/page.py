@@ -12,6 +12,7 @@ from tfrobust.errors import StoreError
 from tfrobust.evaluation import Evaluated
 from tfrobust.files import read_arrays, write_beside
 from tfrobust.partial import Partial
+from tfrobust.report.detectors import detector_table, histograms
 from tfrobust.report.figures import curves, perturbation_tile, tile
 from tfrobust.report.tables import accuracy_table, attack_title, cost_table, scenario_title
 from tfrobust.results import AttackResult, Evaluation, Results, read_results, write_results
@@ -69,6 +70,10 @@ def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
         results=results,
         tables=[accuracy_table(results), cost_table(results)],
         curves=curves(results, outcomes),
+        detectors=detector_table(results)
+        if any(e.detectors for e in results.evaluations)
+        else None,
+        histograms=histograms(results, outcomes),
         grids=grids,
     )
 

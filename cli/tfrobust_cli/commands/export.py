@@ -8,8 +8,40 @@ from typing import Annotated
 
 import typer
 
-from tfrobust_cli.arguments import Classifier, Json, StripSoftmax
+from tfrobust.errors import UsageError
+from tfrobust_cli.arguments import (
+    Classifier,
+    Json,
+    Parameters,
+    Params,
+    Scenario,
+    Seed,
+    StripSoftmax,
+    check_known,
+    names_of,
+    scenario_plugins,
+)
 from tfrobust_cli.console import start_tensorflow
+
+_Defenses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="One that trains nothing, such as mc_dropout; of a .keras file. Repeat for several.",
+        autocompletion=names_of("defenses"),
+    ),
+]
+_Detector = Annotated[
+    str | None,
+    typer.Option(
+        help="Serve its adversarial_score too; it learns from --attack.",
+        autocompletion=names_of("detectors"),
+    ),
+]
+_Attack = Annotated[
+    str | None,
+    typer.Option(help="What the detector learns to tell.", autocompletion=names_of("attacks")),
+]
 
 
 def export(
@@ -18,20 +50,46 @@ def export(
     version: Annotated[
         int | None, typer.Option(help="A number; the next free one if not given.", min=1)
     ] = None,
+    defense: _Defenses = None,
+    detector: _Detector = None,
+    attack: _Attack = None,
+    scenario: Scenario = "digits",
+    param: Params = None,
+    images: Annotated[int, typer.Option(help="Training images the detector learns from.")] = 500,
+    seed: Seed = 0,
     strip_softmax: StripSoftmax = False,
     as_json: Json = False,
 ) -> None:
     """Export a classifier as a SavedModel that needs nothing but TensorFlow.
 
     Example: [bold]tfrobust export d1 served/digits[/]
+
+    Example: [bold]tfrobust export d1 served/guarded --detector kernel_density --attack pgd[/]
     """
+    if (detector is None) != (attack is None):
+        raise UsageError("export: a detector learns from an attack; give both or neither")
+    named = [("defenses", each) for each in defense or ()]
+    named += [("detectors", detector), ("attacks", attack)] if detector and attack else []
+    named += scenario_plugins(scenario) if named else []
+    check_known(named)
     start_tensorflow()
     from tfrobust import store
+    from tfrobust.guard import guard
+    from tfrobust.pipeline import defended, untrained
+    from tfrobust.scenario import open_scenario
+    from tfrobust.training import Trainer
 
-    loaded = store.load(classifier, strip=strip_softmax)
-    card = store.read_card(Path(loaded.source)) if Path(loaded.source).is_dir() else None
+    params = Parameters(param, named)
+    exported = store.load(classifier, strip=strip_softmax)
+    if named:
+        data = open_scenario(scenario, params.all(), seed=seed)
+        wanted = [params.build("defenses", each) for each in defense or ()]
+        exported = defended(exported, untrained(wanted), data, Trainer())
+        if detector and attack:
+            learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
+            exported = guard(exported, learner, lesson, data, images=images, seed=seed)
     target = folder / str(version) if version else store.next_version(folder)
-    made = store.export(loaded, target, card=card)
+    made = store.export(exported, target, card=store.recarded(exported))
     print(json.dumps({"path": str(made)}) if as_json else made)
 
 

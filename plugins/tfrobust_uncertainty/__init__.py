@@ -1,0 +1,1 @@
+"""Uncertainty from randomness: Monte Carlo dropout, and detectors that look at its spread."""

@@ -1,0 +1,72 @@
+"""Distance to the nearest class, measured by how features spread within the classes.
+
+M(x) = min over classes c of (φ(x) − μ_c)ᵀ Σ⁻¹ (φ(x) − μ_c)
+
+Lee, Lee, Lee & Shin, "A simple unified framework for detecting out-of-distribution samples and
+adversarial attacks" (2018). Score: M(x), after the paper's step x − magnitude · sign(∇ M) towards
+the nearest class. Departures: only the last hidden layer, where the paper weighs all of them; the
+classes of the clean images are the predicted ones; the covariance is shrunk (Ledoit & Wolf 2004),
+so that fewer images than features will do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from sklearn.covariance import LedoitWolf
+
+from tfrobust.classifier import Classifier
+from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
+from tfrobust.options import option, plugin
+from tfrobust.types import Images, PerImage
+from tfrobust_uncertainty.observed import features_of_all, predicted
+
+
+@plugin
+class Mahalanobis(Detector):
+    """Mahalanobis distance of the last hidden layer to the nearest class."""
+
+    magnitude: float = option(
+        "of the step towards the nearest class before measuring; 0: none", default=0.0, ge=0, le=1
+    )
+
+    def fit(self, classifier: Classifier, clean: Images, adversarial: Images) -> FittedDetector:
+        """Fit a Gaussian to each class, with one covariance; see `Detector`."""
+        check_both(clean, adversarial)
+        return _Mahalanobis(classifier, clean, self.magnitude)
+
+
+class _Mahalanobis(FittedDetector):
+    def __init__(self, classifier: Classifier, clean: Images, magnitude: float) -> None:
+        super().__init__()
+        self.classifier, self.magnitude = classifier, magnitude
+        features = features_of_all(classifier, clean).astype(np.float64)
+        classes = predicted(classifier, clean)
+        means = np.stack([features[classes == c].mean(axis=0) for c in np.unique(classes)])
+        centred = features - means[np.searchsorted(np.unique(classes), classes)]
+        precision = LedoitWolf(assume_centered=True).fit(centred).precision_
+        # With L Lᵀ = Σ⁻¹ the distance is a plain one between φ L and μ L, never negative.
+        root = np.linalg.cholesky(precision + 1e-9 * np.trace(precision) * np.eye(len(precision)))
+        self.root = tf.constant(root, tf.float32)
+        self.means = tf.constant(means @ root, tf.float32)
+
+    def score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
+        """Return the squared distance, float32 `(batch,)`."""
+        if self.magnitude:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                distance = self._distance(images)
+            step = self.magnitude * tf.sign(tape.gradient(distance, images))
+            images = tf.clip_by_value(images - step, 0.0, 1.0)
+        return self._distance(images)
+
+    def _distance(self, images: Images) -> PerImage:
+        whitened = self.classifier.features(images) @ self.root
+        apart = whitened[:, None, :] - self.means[None, :, :]
+        return tf.reduce_min(tf.reduce_sum(tf.square(apart), 2), 1)
+
+    def trackables(self) -> list[Any]:
+        """Return what the classifier needs kept."""
+        return self.classifier.trackables()

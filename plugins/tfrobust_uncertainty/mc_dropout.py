@@ -1,0 +1,42 @@
+"""Monte Carlo dropout: leave dropout on at inference and average many passes.
+
+p(y | x) = mean over t of softmax(f_t(x)),  f_t: the network under the t-th draw
+
+Gal & Ghahramani, "Dropout as a Bayesian approximation" (2016); as a defence Feinman, Curtin,
+Shintre & Gardner, "Detecting adversarial samples from artifacts" (2017), and Guan, "Adversarial
+example defense and detection using quantized neural networks with inference time dropout".
+Departures: what stands before the first random layer runs once; any other randomness of the
+network, such as weights drawn anew, is drawn in every pass too.
+"""
+
+from __future__ import annotations
+
+from tfrobust.classifier import Classifier
+from tfrobust.defense import Defense
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust_uncertainty.monte_carlo import MonteCarlo
+from tfrobust_uncertainty.passes import passes_through
+
+
+@plugin
+class McDropout(Defense):
+    """Averages the softmax over passes with dropout on, and tells how far they lie apart."""
+
+    samples: int = option("passes that are averaged", default=50, ge=1)
+    rate: float | None = option(
+        "of every dropout; none: each layer's own. Inserts dropout where there is none",
+        default=None,
+        ge=0,
+        lt=1,
+    )
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Return the averaging classifier; nothing is trained. See `Defense`.
+
+        Raises:
+            UsageError: the classifier is not random, and no rate is given or nothing can be
+                inserted.
+        """
+        return MonteCarlo(classifier, passes_through(classifier, self.samples, self.rate))

@@ -1,0 +1,270 @@
+"""The detectors: what they score, what they learn, and that they can be served."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KernelDensity
+
+from support import python
+from tfrobust import store
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.detection import best_threshold, figures, scores
+from tfrobust.errors import ClassifierError, DataError, UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.guard import guard
+from tfrobust.registry import create, entries
+from tfrobust.testing import detector_checks
+
+ALL = [entry.name for entry in entries("detectors")]
+OPTIONS = {name: {"rate": 0.3} for name in ALL if name not in ("kernel_density", "mahalanobis")}
+
+
+class Dim(Classifier):
+    """Its uncertainty is the mean pixel, and its features are the first two pixels."""
+
+    def __init__(self):
+        super().__init__(image_shape=(2, 2, 1), num_classes=2)
+
+    def __call__(self, images):
+        return tf.stack([images[:, 0, 0, 0], 0.5 + 0.0 * images[:, 0, 0, 0]], axis=1)
+
+    def outputs(self, images):
+        return super().outputs(images) | {"uncertainty": tf.reduce_mean(images, (1, 2, 3))}
+
+    def features(self, images):
+        return tf.reshape(images, (-1, 4))[:, :2]
+
+
+def flat(values):
+    """Return images of one grey each."""
+    return np.repeat(np.asarray(values, np.float32), 4).reshape(-1, 2, 2, 1)
+
+
+def two_kinds(count=200):
+    draw = np.random.default_rng(0)
+    clean = np.clip(draw.exponential(0.05, count), 0, 1)
+    return clean, np.clip(draw.normal(0.4, 0.1, count), 0, 1)
+
+
+@pytest.fixture(scope="module")
+def with_dropout(digits):
+    """A network with dropout that reads the digits."""
+    from support import train_keras
+
+    init = keras.initializers.GlorotUniform(seed=3)
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(64, activation="relu", kernel_initializer=init),
+        keras.layers.Dropout(0.5, seed=5),
+        keras.layers.Dense(10, kernel_initializer=init),
+    ]
+    model = keras.Sequential(layers)
+    train_keras(model, *digits["train"], epochs=15)
+    return KerasClassifier(model)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("check", detector_checks(), ids=lambda check: check.__name__)
+def test_every_detector_keeps_the_contract(check, name):
+    check(create("detectors", name, **OPTIONS.get(name, {})))
+
+
+def test_variance_threshold_scores_the_uncertainty_itself():
+    clean, adversarial = map(flat, two_kinds())
+    fitted = create("detectors", "variance_threshold").fit(Dim(), clean, adversarial)
+    np.testing.assert_allclose(scores(fitted, clean), clean.mean((1, 2, 3)), rtol=1e-6)
+
+
+def test_variance_logistic_is_scikit_learns_regression():
+    clean, adversarial = two_kinds()
+    fitted = create("detectors", "variance_logistic").fit(Dim(), flat(clean), flat(adversarial))
+    values = np.concatenate([clean, adversarial])[:, None]
+    scaled = (values - values.mean()) / values.std()
+    truth = np.repeat([0, 1], len(clean))
+    expected = LogisticRegression().fit(scaled, truth).predict_proba(scaled)[:, 1]
+    np.testing.assert_allclose(scores(fitted, flat(values[:, 0])), expected, atol=1e-4)
+    assert fitted.threshold == 0.5
+
+
+def test_mixture_scores_the_posterior_of_its_two_parts():
+    clean, adversarial = two_kinds()
+    fitted = create("detectors", "mixture").fit(Dim(), flat(clean), flat(adversarial))
+    at = np.array([0.0, 0.1, 0.2, 0.4, 0.9])
+    gaussian = stats.norm(adversarial.mean(), adversarial.std()).pdf(at)
+    exponential = stats.expon(scale=clean.mean()).pdf(at)
+    np.testing.assert_allclose(
+        scores(fitted, flat(at)), gaussian / (gaussian + exponential), rtol=1e-3, atol=1e-6
+    )
+
+
+def test_kernel_density_is_scikit_learns_within_the_predicted_class():
+    draw = np.random.default_rng(0)
+    clean = draw.uniform(size=(60, 2, 2, 1)).astype(np.float32)
+    fitted = create("detectors", "kernel_density", bandwidth=0.2).fit(Dim(), clean, clean)
+    new = draw.uniform(size=(9, 2, 2, 1)).astype(np.float32)
+    for image, score in zip(new, scores(fitted, new), strict=True):
+        of_class = (clean[:, 0, 0, 0] >= 0.5) == (image[0, 0, 0] >= 0.5)
+        near = KernelDensity(bandwidth=0.2).fit(clean[of_class].reshape(-1, 4)[:, :2])
+        expected = -near.score_samples(image.reshape(1, 4)[:, :2])[0]
+        assert score == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_a_class_no_clean_image_had_still_gets_a_finite_score():
+    fitted = create("detectors", "kernel_density").fit(Dim(), flat([0.1, 0.2, 0.3]), flat([0.9]))
+    assert np.isfinite(scores(fitted, flat([0.9]))).all()
+
+
+def test_mahalanobis_is_the_distance_to_the_nearest_class_mean():
+    draw = np.random.default_rng(0)
+    clean = draw.uniform(size=(4000, 2, 2, 1)).astype(np.float32)
+    fitted = create("detectors", "mahalanobis").fit(Dim(), clean, clean)
+    features, dark = clean.reshape(-1, 4)[:, :2], clean[:, 0, 0, 0] < 0.5
+    means = np.stack([features[dark].mean(0), features[~dark].mean(0)])
+    centred = features - means[np.where(dark, 0, 1)]
+    precision = np.linalg.inv(np.cov(centred.T, bias=True))
+    apart = features[:20, None] - means[None]
+    expected = np.einsum("icu,uv,icv->ic", apart, precision, apart).min(1)
+    np.testing.assert_allclose(scores(fitted, clean[:20]), expected, rtol=0.02, atol=1e-3)
+
+
+def test_the_step_towards_the_nearest_class_shortens_the_distance():
+    draw = np.random.default_rng(0)
+    clean = draw.uniform(0.2, 0.8, size=(400, 2, 2, 1)).astype(np.float32)
+    plain, stepped = (
+        create("detectors", "mahalanobis", magnitude=magnitude).fit(Dim(), clean, clean)
+        for magnitude in (0.0, 0.02)
+    )
+    assert (scores(stepped, clean) <= scores(plain, clean) + 1e-4).mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_kind_of_images_is_not_enough(name):
+    detector = create("detectors", name, **OPTIONS.get(name, {}))
+    some, none = flat([0.1, 0.2]), flat([])
+    for clean, adversarial in ((some, none), (none, some)):
+        with pytest.raises(DataError, match=r"learns from clean and adversarial images; received"):
+            detector.fit(Dim(), clean, adversarial)
+
+
+def test_a_detector_that_needs_randomness_says_so(trained, digits):
+    images, _ = digits["test"]
+    with pytest.raises(UsageError, match=r"give a rate to insert some: -p rate=0.5"):
+        create("detectors", "variance_threshold").fit(trained, images[:9], images[9:19])
+
+
+def test_a_detector_that_needs_features_says_so():
+    class Bare(Dim):
+        def features(self, images):
+            return Classifier.features(self, images)
+
+    with pytest.raises(ClassifierError, match="shows no hidden layer"):
+        create("detectors", "mahalanobis").fit(Bare(), flat([0.1]), flat([0.2]))
+
+
+def test_the_best_threshold_makes_the_fewest_errors():
+    assert best_threshold(np.array([0.0, 1.0]), np.array([2.0, 4.0])) == 1.5
+    draw = np.random.default_rng(0)
+    clean, adversarial = draw.normal(0, 1, 500), draw.normal(1, 1, 300)
+    cut = best_threshold(clean, adversarial)
+    errors = [(clean > c).mean() + (adversarial <= c).mean() for c in np.linspace(-3, 4, 300)]
+    assert (clean > cut).mean() + (adversarial <= cut).mean() <= min(errors) + 1e-9
+
+
+@pytest.mark.parametrize("scores", [([1.0, 2.0], [0.0, 0.5]), ([1.0, 1.0], [1.0]), ([0.0], [1.0])])
+def test_a_boundary_is_finite_even_where_a_detector_is_of_no_use(scores):
+    clean, adversarial = map(np.array, scores)
+    cut = best_threshold(clean, adversarial)
+    assert math.isfinite(cut)
+    errors = (clean > cut).mean() + (adversarial <= cut).mean()
+    assert errors <= 1.0
+
+
+def test_figures_are_over_clean_and_attacked_images_alike():
+    found = figures(np.array([0.0, 0.2, 0.9]), np.array([0.4, 0.8]), 0.5)
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    assert found["clean"].mean == pytest.approx(1.1 / 3)
+    assert found["adversarial"].variance == pytest.approx(0.04)
+    assert found["auroc"] == pytest.approx(4 / 6)
+
+
+def test_attacked_digits_are_told_from_clean_ones(with_dropout):
+    detectors = [create("detectors", name) for name in ALL]
+    evaluated = evaluate(
+        {"net": with_dropout},
+        create("scenarios", "digits"),
+        [create("attacks", "fgsm", eps=0.3)],
+        detectors=detectors,
+        limit=200,
+        baselines=(),
+    )
+    lines = evaluated.results.evaluations[0].detectors
+    assert [line.name for line in lines] == ALL
+    assert min(line.auroc for line in lines) > 0.7
+    assert min(line.accuracy for line in lines) > 0.5
+    assert max(line.accuracy for line in lines) > 0.7
+    for k, line in enumerate(lines):
+        clean, attacked = (evaluated.outcomes[f"e0_d{k}_{w}"] for w in ("clean", "adversarial"))
+        assert clean.shape == attacked.shape == (200,)
+        assert line.clean.mean == pytest.approx(clean.mean(), rel=1e-4)
+        assert math.isfinite(line.threshold)
+
+
+SERVED = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load(sys.argv[1])
+images = tf.constant(np.load(sys.argv[2]))
+np.save(sys.argv[3], loaded.signatures["serving_default"](images=images)["adversarial_score"])
+"""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_fitted_detector_is_served_with_the_model(name, with_dropout, digits, tmp_path):
+    images, _ = digits["test"]
+    guarded = guard(
+        with_dropout,
+        create("detectors", name),
+        create("attacks", "fgsm", eps=0.3),
+        create("scenarios", "digits"),
+        images=100,
+    )
+    assert guarded.defenses[-1].params["fitted_on"]["attack"]["name"] == "fgsm"
+    served = store.load(store.export(guarded, tmp_path / "1"))
+    score = served.outputs(images[:20])["adversarial_score"].numpy()
+    assert score.shape == (20,)
+    if name in ("kernel_density", "mahalanobis"):  # nothing random in these
+        expected = guarded.outputs(tf.constant(images[:20]))["adversarial_score"]
+        np.testing.assert_allclose(score, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_served_score_needs_nothing_but_tensorflow(with_dropout, digits, tmp_path):
+    images, _ = digits["test"]
+    guarded = guard(
+        with_dropout,
+        create("detectors", "kernel_density"),
+        create("attacks", "fgsm", eps=0.3),
+        create("scenarios", "digits"),
+        images=100,
+    )
+    folder = store.export(guarded, tmp_path / "1")
+    np.save(tmp_path / "images.npy", images[:20])
+    done = python(SERVED, folder, tmp_path / "images.npy", tmp_path / "scores.npy")
+    assert done.returncode == 0, done.stderr[-1500:]
+    expected = guarded.outputs(tf.constant(images[:20]))["adversarial_score"]
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_loaded_model_shows_its_hidden_layer(with_dropout, digits, tmp_path):
+    images, _ = digits["test"]
+    served = store.load(store.export(with_dropout, tmp_path / "1"))
+    np.testing.assert_allclose(
+        served.features(images[:5]), with_dropout.features(images[:5]), atol=1e-5
+    )

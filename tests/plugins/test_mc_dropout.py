@@ -1,0 +1,226 @@
+"""Monte Carlo dropout: the averages are right, the sure part runs once, and it can be served."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from support import InMemory, python, small_model
+from tfrobust import store
+from tfrobust.classifier import KerasClassifier, Wrapped
+from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
+from tfrobust.keras_graph import split
+from tfrobust.registry import create
+from tfrobust.seen import seen_by
+from tfrobust.testing import LinearClassifier, defense_checks
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_uncertainty.noise_layers import draws, noisy
+from tfrobust_uncertainty.passes import passes_through
+
+KINDS = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras 3", "keras 2"])
+
+
+def images(count=6, shape=(4, 4, 1)):
+    return tf.constant(np.random.default_rng(0).uniform(size=(count, *shape)).astype(np.float32))
+
+
+def defended(classifier, **options):
+    defense = create("defenses", "mc_dropout", **options)
+    return defense.apply(classifier, InMemory(), Trainer(TrainingOptions(epochs=1)))
+
+
+class WithNormalization:
+    """Builds a network with a branch, batch normalization and dropout in the middle."""
+
+    @staticmethod
+    def build(kind, rate=0.5):
+        layers = kind.layers
+        inputs = layers.Input((4, 4, 1))
+        x = layers.Conv2D(3, 3, padding="same", kernel_initializer=glorot(kind, 1))(inputs)
+        x = layers.BatchNormalization()(x)
+        flat = layers.Flatten()(x)
+        left = layers.Dropout(rate)(layers.Dense(8, activation="relu", name="left")(flat))
+        right = layers.Dense(8, name="right", kernel_initializer=glorot(kind, 2))(flat)
+        both = layers.Add()([left, right])
+        return kind.Model(inputs, layers.Dense(3, kernel_initializer=glorot(kind, 3))(both))
+
+
+def glorot(kind, seed):
+    return kind.initializers.GlorotUniform(seed=seed)
+
+
+@KINDS
+def test_the_probabilities_are_the_mean_of_the_passes_and_the_uncertainty_their_variance(kind):
+    classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=40)
+    logits = tf.constant(np.random.default_rng(1).normal(size=(40, 6, 3)).astype(np.float32))
+    classifier.through = lambda _: logits
+    outputs = classifier.outputs(images())
+    each = tf.nn.softmax(logits).numpy().astype(np.float64)
+    np.testing.assert_allclose(outputs["probabilities"], each.mean(0), atol=1e-6)
+    np.testing.assert_allclose(outputs["uncertainty"], each.var(0).mean(1), atol=1e-7)
+    np.testing.assert_allclose(classifier(images()), np.log(each.mean(0)), atol=1e-5)
+
+
+@KINDS
+def test_passes_agree_in_distribution_with_the_model_called_in_training_mode(kind):
+    model = small_model(kind=kind, dropout=0.5)
+    passes = passes_through(KerasClassifier(model), 4000, None)
+    fast = tf.nn.softmax(passes(images())).numpy()
+    plain = tf.nn.softmax(model(tf.repeat(images(), 4000, axis=0), training=True))
+    plain = np.transpose(np.reshape(plain, (6, 4000, 3)), (1, 0, 2))
+    error = 5 * fast.std(0) / np.sqrt(4000)  # five standard errors
+    assert (np.abs(fast.mean(0) - plain.mean(0)) < 2 * error + 1e-6).all()
+    np.testing.assert_allclose(fast.std(0), plain.std(0), rtol=0.1, atol=1e-3)
+
+
+@KINDS
+def test_every_image_and_every_pass_has_a_draw_of_its_own(kind):
+    passes = passes_through(KerasClassifier(small_model(kind=kind, dropout=0.5)), 30, None)
+    same = tf.repeat(images(1), 5, axis=0)
+    logits = passes(same).numpy()
+    assert len(np.unique(logits[..., 0])) > 75  # of 150; dropout of 16 units rarely repeats
+    assert not np.array_equal(logits, passes(same).numpy())
+
+
+@KINDS
+def test_what_stands_before_the_first_draw_runs_once(kind):
+    model = noisy(WithNormalization.build(kind))
+    before, after = split(model, draws)
+    names = {layer.name for layer in before.layers}
+    assert {"left", "right"} <= names
+    assert len(after.inputs) == 2  # both branches are sure up to there
+    given = before(images(), training=False)
+    assert after(given, training=False).shape == (6, 3)
+
+
+@KINDS
+def test_batch_normalization_keeps_its_running_statistics(kind):
+    model = WithNormalization.build(kind, rate=0.0)
+    kept = [np.array(weight) for weight in model.get_weights()]
+    passes = passes_through(KerasClassifier(model), 3, None)
+    plain = model(images(), training=False).numpy()
+    np.testing.assert_allclose(passes(images()), np.stack([plain] * 3), atol=1e-5)
+    for before, now in zip(kept, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, now)
+
+
+@KINDS
+def test_dropout_inside_a_nested_model_is_on_too(kind):
+    inputs = kind.layers.Input((4, 4, 1))
+    nested = kind.Model(inputs, small_model(kind=kind, dropout=0.5)(inputs))
+    logits = passes_through(KerasClassifier(nested), 8, None)(images()).numpy()
+    assert logits.std(axis=0).max() > 0
+
+
+@KINDS
+def test_a_rate_inserts_dropout_where_there_is_none(kind):
+    classifier = KerasClassifier(small_model(kind=kind))
+    with pytest.raises(UsageError, match=r"no dropout and no other randomness; give a rate"):
+        defended(classifier)
+    assert float(tf.reduce_max(defended(classifier, rate=0.5).outputs(images())["uncertainty"])) > 0
+    sure = defended(classifier, rate=0.0)
+    np.testing.assert_allclose(
+        tf.nn.softmax(sure(images())), tf.nn.softmax(classifier(images())), atol=1e-6
+    )
+
+
+def test_a_rate_stands_above_the_layers_own():
+    classifier = KerasClassifier(small_model(dropout=0.5))
+    sure = defended(classifier, rate=0.0).outputs(images())["uncertainty"]
+    np.testing.assert_allclose(sure, 0.0, atol=1e-12)
+
+
+def test_a_convolutional_network_gets_its_dropout_before_the_last_layer():
+    layers = [
+        keras.Input((4, 4, 1)),
+        keras.layers.Conv2D(4, 3, padding="same"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3),
+    ]
+    before, _ = split(noisy(keras.Sequential(layers), 0.5), draws)
+    assert [type(layer).__name__ for layer in before.layers][-1] == "GlobalAveragePooling2D"
+
+
+class Shaken(Wrapped):
+    """A classifier that is random without being a Keras model."""
+
+    def __init__(self, inner):
+        super().__init__(inner, stochastic=True)
+        self.draws = tf.random.Generator.from_seed(2)
+
+    def __call__(self, images):
+        return self.inner(images) + self.draws.normal((1, self.num_classes))
+
+
+def test_any_random_classifier_can_be_averaged():
+    classifier = LinearClassifier((4, 4, 1), 3)
+    averaged = defended(Shaken(classifier), samples=20)
+    assert averaged.passes == 20
+    assert float(averaged.outputs(images())["uncertainty"][0]) > 0
+    with pytest.raises(UsageError, match=r"functional or sequential Keras model.*LinearClassifier"):
+        defended(classifier, rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"samples": 0}, "samples: .*greater than or equal to 1"),
+        ({"rate": 1.0}, "rate: .*less than 1"),
+        ({"rate": -0.1}, "rate: .*greater than or equal to 0"),
+    ],
+)
+def test_impossible_options_cost_a_line(options, said):
+    with pytest.raises(UsageError, match=f"mc_dropout: {said}"):
+        create("defenses", "mc_dropout", **options)
+
+
+def test_an_attack_that_averages_20_gradients_needs_one_call_of_50_passes():
+    classifier = defended(KerasClassifier(small_model(dropout=0.5)), samples=50)
+    assert seen_by(create("attacks", "pgd"), classifier) == (classifier, 1)
+    single = defended(KerasClassifier(small_model(dropout=0.5)), samples=1)
+    assert seen_by(create("attacks", "pgd"), single)[1] == 20
+
+
+@KINDS
+def test_white_box_attacks_go_through_all_passes(kind):
+    classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.3)), samples=10)
+    clean = images().numpy()
+    labels = np.asarray(tf.argmax(classifier.inner(images()), 1))
+    crafted = run_attack(create("attacks", "pgd", eps=0.5, steps=5), classifier, clean, labels)
+    assert (np.asarray(tf.argmax(classifier.inner(crafted.images), 1)) != labels).any()
+
+
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+def test_mc_dropout_keeps_the_contract(check):
+    check(create("defenses", "mc_dropout", samples=5, rate=0.3))
+
+
+SERVED = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load(sys.argv[1])
+serve = loaded.signatures["serving_default"]
+images = tf.constant(np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype(np.float32))
+first, second = serve(images=images), serve(images=images)
+assert set(first) == {"logits", "probabilities", "uncertainty"}, sorted(first)
+assert first["uncertainty"].shape == (6,), first["uncertainty"].shape
+assert np.allclose(first["probabilities"].numpy().sum(1), 1, atol=1e-5)
+assert not np.array_equal(first["logits"], second["logits"]), "one draw for ever"
+assert float(tf.reduce_min(first["uncertainty"])) > 0
+assert "tfrobust" not in sys.modules
+"""
+
+
+@KINDS
+def test_what_is_served_draws_anew_and_needs_only_tensorflow(kind, tmp_path):
+    classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
+    folder = store.export(classifier, tmp_path / "1")
+    done = python(SERVED, folder)
+    assert done.returncode == 0, done.stderr[-1500:]
+    served = store.load(folder)
+    assert (served.stochastic, served.passes) == (True, 12)
+    assert "uncertainty" in served.outputs(images())

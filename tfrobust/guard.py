@@ -1,0 +1,82 @@
+"""A classifier with a detector beside it: what is served then tells how suspicious an image is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import AppliedDefense, Classifier, Wrapped
+from tfrobust.detection import attacked_training_images, threshold
+from tfrobust.detector import Detector, FittedDetector
+from tfrobust.errors import UsageError
+from tfrobust.registry import name_of, signature
+from tfrobust.scenario import Scenario
+from tfrobust.types import Images
+
+
+class Guarded(Wrapped):
+    """The classifier's outputs, and `adversarial_score`: higher is more suspicious.
+
+    Args:
+        inner: who is protected.
+        fitted: the detector.
+        applied: how it is recorded.
+    """
+
+    def __init__(self, inner: Classifier, fitted: FittedDetector, applied: AppliedDefense) -> None:
+        super().__init__(inner, defenses=(*inner.defenses, applied))
+        self.fitted = fitted
+
+    def outputs(self, images: Images) -> dict[str, Any]:
+        """Return the inner classifier's outputs and the score, float32 `(batch,)`."""
+        outputs = self.inner.outputs(images)
+        return outputs | {"adversarial_score": self.fitted.score(images, outputs)}
+
+    def trackables(self) -> list[Any]:
+        """Return what classifier and detector need kept."""
+        return [*self.inner.trackables(), *self.fitted.trackables()]
+
+
+def guard(
+    classifier: Classifier,
+    detector: Detector,
+    attack: Attack,
+    scenario: Scenario,
+    *,
+    images: int = 500,
+    seed: int = 0,
+) -> Guarded:
+    """Fit a detector on attacked training images and put it beside a classifier.
+
+    Args:
+        classifier: who is to be protected.
+        detector: unfitted.
+        attack: whose images it learns to tell from clean ones.
+        scenario: for its training split.
+        images: how many of them.
+        seed: decides everything random.
+
+    Returns:
+        A classifier that serves `adversarial_score` too. Its record tells the threshold.
+
+    Raises:
+        UsageError: the detector cannot run in TensorFlow, and so cannot be served.
+
+    Example:
+        >>> guarded = guard(classifier, create("detectors", "mahalanobis"),
+        ...                 create("attacks", "fgsm"), create("scenarios", "digits"))
+        >>> export(guarded, "served/guarded/1")
+    """
+    to_fit = attacked_training_images(attack, classifier, scenario, images, seed=seed)
+    fitted = detector.fit(classifier, to_fit.clean, to_fit.adversarial)
+    if fitted.eager:
+        raise UsageError(
+            f"detector {name_of(detector)} does not run in TensorFlow, and so cannot be exported"
+        )
+    record = signature(detector)
+    learned = {
+        "fitted_on": {"attack": signature(attack), "images": len(to_fit.clean), "seed": seed},
+        "threshold": threshold(fitted, to_fit),
+    }
+    applied = AppliedDefense(record["name"], record["params"] | learned)
+    return Guarded(classifier, fitted, applied)

@@ -1,0 +1,87 @@
+"""Detectors in the report: a table of figures, and how their scores are spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.report.tables import Row, Table
+from tfrobust.results import DetectorResult, Results
+
+_BINS = 50
+_CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
+
+
+def detector_table(results: Results) -> Table:
+    """Return how well each detector tells each attack: a row a detector and attack."""
+    sections: list[list[Row]] = [
+        [
+            (
+                evaluation.classifier.name,
+                found.name,
+                found.attack,
+                f"{found.auroc:.3f}",
+                f"{found.accuracy:.1%}",
+                f"{found.tpr_at_5_fpr:.1%}",
+                f"{found.clean.mean:.3g}",
+                f"{found.adversarial.mean:.3g}",
+            )
+            for found in evaluation.detectors
+        ]
+        for evaluation in results.evaluations
+    ]
+    return Table(
+        title="What the detectors saw",
+        columns=(
+            "classifier",
+            "detector",
+            "attack",
+            "AUROC",
+            "accuracy",
+            "caught at 5 %",
+            "clean score",
+            "attacked score",
+        ),
+        sections=sections,
+        caption="fitted on training images, judged on fresh ones, as many clean as attacked; "
+        "scores are means",
+    )
+
+
+def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Return `{"title", "svg"}` for each detector and attack: clean and attacked scores."""
+    found = []
+    for number, evaluation in enumerate(results.evaluations):
+        for k, detector in enumerate(evaluation.detectors):
+            clean, adversarial = (
+                outcomes[f"e{number}_d{k}_{kind}"] for kind in ("clean", "adversarial")
+            )
+            title = f"{evaluation.classifier.name}: {detector.name} against {detector.attack}"
+            found.append({"title": title, "svg": _histogram(detector, clean, adversarial, title)})
+    return found
+
+
+def _histogram(
+    detector: DetectorResult, clean: np.ndarray, adversarial: np.ndarray, salt: str
+) -> str:
+    figure = Figure(figsize=(4.2, 2.5), layout="constrained")
+    axes = figure.add_subplot()
+    both = np.concatenate([clean, adversarial])
+    low, high = np.quantile(both, [0.0, 0.995])  # one wild score would squeeze all others
+    edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+    for scores, colour, label in (
+        (clean, _CLEAN, "clean"),
+        (adversarial, _ADVERSARIAL, "attacked"),
+    ):
+        kept = np.clip(scores, edges[0], edges[-1])
+        axes.hist(kept, edges, color=colour, alpha=0.6, label=label)
+    if edges[0] <= detector.threshold <= edges[-1]:
+        axes.axvline(detector.threshold, color="black", linewidth=1, linestyle=":")
+    axes.set_xlabel("score")
+    axes.set_ylabel("images")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return as_svg(figure, salt)

@@ -1,0 +1,147 @@
+"""SavedModels: written from any classifier, and read back as one.
+
+What is served is what is attacked, gradients and all. Signatures:
+
+| signature | gives |
+|---|---|
+| `serving_default` | `images` → `logits`, `probabilities` and what a defence or detector adds |
+| `features` | `images` → what the last layer reads; only where the classifier shows it |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.errors import ClassifierError, one_line
+from tfrobust.types import Images, ImageShape, Logits
+
+_SERVE, _FEATURES = "serving_default", "features"
+
+
+class SavedModelClassifier(Classifier):
+    """A SavedModel folder as a classifier.
+
+    Args:
+        folder: a SavedModel whose `serving_default` takes one float32 image batch and returns
+            `logits`, or a single output.
+        **attributes: see `Classifier`.
+
+    Raises:
+        ClassifierError: it cannot be read, or serves something else.
+
+    Example:
+        >>> SavedModelClassifier("served/lenet/1").num_classes
+        10
+    """
+
+    def __init__(self, folder: Path | str, **attributes: Any) -> None:
+        self._loaded = _loaded(Path(folder))
+        self._serve = _signature(self._loaded, Path(folder))
+        self._input, image_shape = _image_input(self._serve, folder)
+        self._output, num_classes = _logits_output(self._serve, folder)
+        super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the served logits."""
+        return self._serve(**{self._input: images})[self._output]
+
+    def outputs(self, images: Images) -> dict[str, Any]:
+        """Return everything that is served."""
+        served = dict(self._serve(**{self._input: images}))
+        logits = served.pop(self._output)
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)} | served
+
+    def features(self, images: Images) -> Any:
+        """Return what the signature `features` serves; see `Classifier`."""
+        if _FEATURES not in self._loaded.signatures:
+            return super().features(images)
+        return self._loaded.signatures[_FEATURES](images=images)[_FEATURES]
+
+    def trackables(self) -> list[Any]:
+        """Return the loaded object, which owns the variables."""
+        return [self._loaded]
+
+
+def write_saved_model(classifier: Classifier, folder: Path) -> None:
+    """Write a classifier as a SavedModel into an existing folder.
+
+    Custom gradients, such as straight-through ones, are written too.
+    """
+    spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32, name="images")
+    signatures = {_SERVE: tf.function(classifier.outputs, input_signature=[spec])}
+    features = tf.function(
+        lambda images: {_FEATURES: classifier.features(images)}, input_signature=[spec]
+    )
+    with contextlib.suppress(ClassifierError):  # it shows none
+        features.get_concrete_function()
+        signatures[_FEATURES] = features
+    module = tf.Module()
+    module.signatures_kept = signatures
+    module.state = [
+        variable
+        for signature in signatures.values()
+        for variable in signature.get_concrete_function().graph.variables
+    ]
+    module.parts = classifier.trackables()
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    with _quiet():
+        tf.saved_model.save(module, str(folder), signatures, options)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out "Assets written to": it names a folder that is about to be renamed."""
+    noise = logging.getLogger("absl")
+    level = noise.level
+    noise.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noise.setLevel(level)
+
+
+def _loaded(folder: Path) -> Any:
+    try:
+        return tf.saved_model.load(str(folder))
+    except Exception as error:  # TensorFlow raises a dozen kinds for a damaged file
+        raise ClassifierError(
+            f"{folder}: not a readable SavedModel ({one_line(error)}); export it again"
+        ) from error
+
+
+def _signature(loaded: Any, folder: Path) -> Any:
+    serve = loaded.signatures.get(_SERVE)
+    if serve is None:
+        raise ClassifierError(f"{folder}: the SavedModel has no signature {_SERVE!r}")
+    return serve
+
+
+def _image_input(serve: Any, folder: Path | str) -> tuple[str, ImageShape]:
+    specs = serve.structured_input_signature[1]
+    if len(specs) == 1:
+        name, spec = next(iter(specs.items()))
+        shape = spec.shape
+        images = spec.dtype == tf.float32 and shape.rank == 4 and shape[0] is None
+        if images and shape[1:].is_fully_defined():
+            return name, tuple(shape[1:])
+    raise ClassifierError(
+        f"{folder}: expected one float32 input (batch, height, width, channels), batch left open; "
+        f"received: {', '.join(f'{n} {s.dtype.name} {s.shape}' for n, s in specs.items())}"
+    )
+
+
+def _logits_output(serve: Any, folder: Path | str) -> tuple[str, int]:
+    outputs = serve.structured_outputs
+    name = "logits" if "logits" in outputs else next(iter(outputs))
+    if ("logits" in outputs or len(outputs) == 1) and outputs[name].shape.rank == 2:
+        return name, int(outputs[name].shape[1])
+    raise ClassifierError(
+        f"{folder}: expected an output 'logits' (batch, classes); received: {', '.join(outputs)}"
+    )
