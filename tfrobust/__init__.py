@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack, Threat
-    from tfrobust.classifier import Classifier, KerasClassifier, SavedModelClassifier, Wrapped
+    from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
     from tfrobust.defense import Defense
-    from tfrobust.detector import Detector
+    from tfrobust.detector import Detector, FittedDetector
     from tfrobust.engine import run_attack
     from tfrobust.evaluation import evaluate
     from tfrobust.model import ModelBuilder
     from tfrobust.options import option, plugin
     from tfrobust.pipeline import train, train_and_store
     from tfrobust.registry import create
+    from tfrobust.saved_model import SavedModelClassifier
     from tfrobust.scenario import Scenario, Shift
     from tfrobust.store import export, load
     from tfrobust.training import Trainer, TrainingOptions
@@ -33,6 +34,7 @@ __all__ = [
     "Classifier",
     "Defense",
     "Detector",
+    "FittedDetector",
     "KerasClassifier",
     "ModelBuilder",
     "SavedModelClassifier",
@@ -54,15 +56,16 @@ __all__ = [
 ]
 _HOME = {
     "attack": ("Attack", "Threat"),
-    "classifier": ("Classifier", "KerasClassifier", "SavedModelClassifier", "Wrapped"),
+    "classifier": ("Classifier", "KerasClassifier", "Wrapped"),
     "defense": ("Defense",),
-    "detector": ("Detector",),
+    "detector": ("Detector", "FittedDetector"),
     "engine": ("run_attack",),
     "evaluation": ("evaluate",),
     "model": ("ModelBuilder",),
     "options": ("option", "plugin"),
     "pipeline": ("train", "train_and_store"),
     "registry": ("create",),
+    "saved_model": ("SavedModelClassifier",),
     "scenario": ("Scenario", "Shift"),
     "store": ("export", "load"),
     "training": ("Trainer", "TrainingOptions"),

@@ -7,25 +7,18 @@ saved_models/NAME/training/          what is needed to train on
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pydantic
-import tensorflow as tf
 
-from tfrobust.classifier import (
-    AppliedDefense,
-    Classifier,
-    KerasClassifier,
-    SavedModelClassifier,
-    check_sound,
-)
+from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, check_sound
 from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean, one_line
 from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
+from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 from tfrobust.types import ImageShape
 
 CARD = Path("assets.extra") / "tfrobust.json"
@@ -40,6 +33,7 @@ class Card(pydantic.BaseModel):
     model: dict[str, Any] | None = None
     defenses: tuple[AppliedDefense, ...] = ()
     stochastic: bool = False
+    passes: int = 1
     differentiable: bool = True
     training: dict[str, Any] | None = None
     seed: int | None = None
@@ -59,9 +53,24 @@ def card_of(classifier: Classifier, **more: Any) -> Card:
         class_names=classifier.class_names,
         defenses=classifier.defenses,
         stochastic=classifier.stochastic,
+        passes=classifier.passes,
         differentiable=classifier.differentiable,
         **more,
     )
+
+
+def recarded(classifier: Classifier) -> Card:
+    """Return the card of where a classifier was loaded from, brought up to what it is now.
+
+    A classifier that was never stored gets a card of its own.
+    """
+    source = Path(classifier.source)
+    card = read_card(source) if classifier.source and source.is_dir() else None
+    now = card_of(classifier)
+    if card is None:
+        return now
+    same = {"defenses", "stochastic", "passes", "differentiable"}
+    return card.model_copy(update={name: getattr(now, name) for name in same})
 
 
 def export(classifier: Classifier, folder: Path | str, *, card: Card | None = None) -> Path:
@@ -85,31 +94,10 @@ def export(classifier: Classifier, folder: Path | str, *, card: Card | None = No
     if folder.exists():
         raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
     with folder_beside(folder) as beside:
-        _save(classifier, beside)
+        write_saved_model(classifier, beside)
         (beside / CARD).parent.mkdir(exist_ok=True)
         (beside / CARD).write_text((card or card_of(classifier)).model_dump_json(indent=1) + "\n")
     return folder
-
-
-def _save(classifier: Classifier, folder: Path) -> None:
-    spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32, name="images")
-
-    @tf.function(input_signature=[spec])
-    def serve(images: Any) -> dict[str, Any]:
-        return classifier.outputs(images)
-
-    module = tf.Module()
-    module.serve = serve
-    module.state = list(serve.get_concrete_function().graph.variables)
-    module.parts = classifier.trackables()
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
-    noise = logging.getLogger("absl")
-    level = noise.level
-    noise.setLevel(logging.ERROR)  # "Assets written to", at a folder that is about to be renamed
-    try:
-        tf.saved_model.save(module, str(folder), {"serving_default": serve}, options)
-    finally:
-        noise.setLevel(level)
 
 
 def versions(folder: Path) -> list[int]:
@@ -149,8 +137,7 @@ def load(classifier: str | Path, *, root: Path | None = None, strip: bool = Fals
         >>> load("d1").class_names
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    root = root or store_root()
-    path = _locate(str(classifier), root)
+    path = locate(str(classifier), root)
     if path.is_file():
         made: Classifier = _from_keras_file(path, strip=strip)
     else:
@@ -180,7 +167,14 @@ def load_all(classifiers: Iterable[str], *, strip: bool = False) -> dict[str, Cl
     return loaded
 
 
-def _locate(classifier: str, root: Path) -> Path:
+def locate(classifier: str, root: Path | None = None) -> Path:
+    """Return the file or version folder that a classifier's name means; see `load`.
+
+    Raises:
+        UsageError: there is nothing of that name; the nearest is given.
+        ClassifierError: the folder holds no SavedModel.
+    """
+    root = root or store_root()
     if classifier.startswith(("http://", "https://")):
         raise UsageError(f"{classifier}: remote classifiers cannot be attacked in this version")
     for path in (root / classifier, Path(classifier)):
@@ -216,6 +210,7 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
         class_names=card.class_names,
         defenses=card.defenses,
         stochastic=card.stochastic,
+        passes=card.passes,
         differentiable=card.differentiable,
     )
 

@@ -30,24 +30,24 @@ class Plan:
     Attributes:
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`.
+        scenario: where the images come from; attacks and detectors learn from its training split.
         crafted_on: name and classifier that the attacks see instead of the judged one (transfer).
         targets: for targeted attacks, the classes to reach or the rule that picks them.
         seed: decides everything random.
         batch_size: images at a time.
         keep_images: keep all that every attack makes, for a detector or a file.
         progress: told how far an attack is.
-        scenario: where the images come from, for attacks that learn from its training split.
     """
 
     images: Images
     labels: Labels
+    scenario: Scenario
     crafted_on: tuple[str, Classifier] | None = None
     targets: Labels | TargetRule = "least_likely"
     seed: int = 0
     batch_size: int = BATCH_SIZE
     keep_images: bool = False
     progress: Progress | None = None
-    scenario: Scenario | None = None
 
     @functools.cached_property
     def examples(self) -> np.ndarray:

@@ -8,7 +8,18 @@ import sys
 import typer
 
 from tfrobust.errors import RobustError
-from tfrobust_cli.commands import attack, demo, doctor, evaluate, export, plugins, report, train
+from tfrobust_cli.commands import (
+    attack,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    plugins,
+    report,
+    study,
+    summary,
+    train,
+)
 
 app = typer.Typer(
     name="tfrobust",
@@ -18,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, doctor, plugins, train, attack, evaluate, export, report):
+for command in (demo, doctor, plugins, summary, train, attack, evaluate, export, report, study):
     command.add_to(app)
 
 

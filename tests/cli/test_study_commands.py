@@ -1,0 +1,154 @@
+"""`study`, `summary` and `export` with a defence or a detector, as a user types them."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust.store import load, read_card
+from tfrobust.study import find_study
+
+
+def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
+    command = ("study", "run", "quantized-dropout", "--scale", "smoke", "--out", "out")
+    said = tfrobust(*command, "--results", "results", "--json")
+    assert said.code == 0, said.err
+    assert [claim["holds"] for claim in json.loads(said.out)["claims"]] == [None] * 6
+    cells = sorted((here / "results/quantized-dropout/smoke").glob("*.json"))
+    assert len(cells) == 15
+    found = json.loads(cells[0].read_text())
+    assert found["command"] == "tfrobust study run quantized-dropout --scale smoke"
+    text = (here / "out/report.md").read_text()
+    assert "| Full precision |" in text
+    assert (here / "out/report.html").read_text().count("<svg") == 1
+    assert (here / "results/quantized-dropout/smoke/report.md").read_text() == text
+    before = {path: path.stat().st_mtime_ns for path in cells}
+    cells[0].unlink()
+    again = tfrobust(*command, "--results", "results")
+    assert "cell 1 of 1" in again.err
+    assert "not yet known" in again.out
+    assert all(path.stat().st_mtime_ns == before[path] for path in cells[1:])
+
+
+def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
+    listed = json.loads(tfrobust("study", "list", "--json").out)
+    assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
+    shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)
+    paper = next(cost for cost in shown["costs"] if cost["scale"] == "paper")
+    assert paper["cells"] == 8 * 9 + 2
+    said = tfrobust("study", "show", "quantized-dropout", "--results", "none")
+    assert "claim 6: Nobody detects PGD." in said.out
+    assert "minutes left" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "quantised"), ["no study 'quantised'", "quantized-dropout"]),
+        (("run", "quantized-dropout", "--scale", "papr", "--out", "o"), ["'paper'"]),
+        (("run", "missing.toml", "--scale", "paper", "--out", "o"), ["missing.toml: cannot be"]),
+    ],
+)
+def test_mistakes_cost_one_line(tfrobust, here, arguments, words):
+    said = tfrobust("study", *arguments)
+    assert said.code == 2
+    assert len(said.err.strip().splitlines()) == 1
+    for word in words:
+        assert word in said.err
+    assert not (here / "o").exists()
+
+
+def test_summary_shows_larqs_table(tfrobust, here):
+    said = tfrobust("summary", "lenet_bnn", "-p", "binary_activations=true", "--json")
+    found = json.loads(said.out)
+    assert "# 1-bit x 1" in found["columns"]
+    assert float(found["totals"]["Ratio of MACs that are binarized"]) > 0.5
+    assert "Model size" in tfrobust("summary", "lenet_quantized").out
+
+
+def test_summary_counts_the_parameters_of_any_model_and_of_a_stored_one(tfrobust, here):
+    plain = json.loads(tfrobust("summary", "fully_connected", "-p", "units=3", "--json").out)
+    assert plain["totals"]["parameters"] == str(64 * 3 + 3 + 3 * 10 + 10)
+    tfrobust("train", "fully_connected", "-p", "units=3", "--name", "f1", "--epochs", 1)
+    assert json.loads(tfrobust("summary", "f1", "--json").out)["totals"] == plain["totals"]
+
+
+def test_summary_of_something_unknown_costs_one_line(tfrobust, with_store):
+    assert "no classifier 'lenett'" in tfrobust("summary", "lenett").err
+    said = tfrobust("summary", "d1")
+    assert said.code == 2
+    assert "nothing tells which model it was built from" in said.err
+
+
+def test_export_puts_dropout_into_a_keras_file(tfrobust, here, trained):
+    trained.model.save(here / "m.keras")
+    said = tfrobust(
+        "export", "m.keras", "served", "--defense", "mc_dropout", "-p", "rate=0.5",
+        "-p", "samples=7",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    served = load(here / "served/1")
+    assert (served.stochastic, served.passes) == (True, 7)
+    assert served.defenses[0].name == "mc_dropout"
+    assert "uncertainty" in served.outputs(tf.zeros((2, 8, 8, 1)))
+
+
+def test_export_serves_a_detectors_score(tfrobust, with_store, test_images):
+    said = tfrobust(
+        "export", "d1", "served", "--detector", "kernel_density", "--attack", "fgsm",
+        "-p", "fgsm.eps=0.3", "--images", 120,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    images, _ = test_images
+    score = load(with_store / "served/1").outputs(tf.constant(images))["adversarial_score"]
+    assert np.isfinite(score).all()
+    record = read_card(with_store / "served/1").defenses[-1]
+    assert record.params["fitted_on"]["attack"]["params"]["eps"] == 0.3
+    assert "threshold" in record.params
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--detector", "mixture"), ["learns from an attack; give both or neither"]),
+        (("--attack", "fgsm"), ["give both or neither"]),
+        (("--detector", "mixtur", "--attack", "fgsm"), ["did you mean 'mixture'"]),
+        (("--defense", "mc_dropout"), ["functional or sequential Keras model", "SavedModel"]),
+        (("--defense", "pgd_training"), ["pgd_training trains the classifier"]),
+        (("--detector", "mixture", "--attack", "fgsm"), ["SavedModelClassifier, not random"]),
+    ],
+)
+def test_an_impossible_export_costs_one_line_and_leaves_nothing(
+    tfrobust, with_store, arguments, words
+):
+    said = tfrobust("export", "d1", "served", *arguments)
+    assert said.code in (1, 2)
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    for word in words:
+        assert word in said.err
+    assert not (with_store / "served").exists()
+
+
+def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
+    said = tfrobust(
+        "train", "lenet_float", "--name", "avg", "--epochs", 3, "--defense", "mc_dropout",
+        "-p", "samples=6", "--learning-rate", 0.01,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    said = tfrobust(
+        "evaluate", "avg", "--attack", "fgsm", "--detector", "variance_logistic",
+        "--detector", "mahalanobis", "--limit", 40, "--no-baselines", "--out", "run",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    page = (here / "run/report.html").read_text()
+    assert "What the detectors saw" in page
+    assert page.count("dotted: its boundary") == 2
+    (evaluation,) = json.loads((here / "run/results.json").read_text())["evaluations"]
+    assert [d["name"] for d in evaluation["detectors"]] == ["variance_logistic", "mahalanobis"]
+
+
+def test_the_bundled_study_file_is_found_from_any_folder(here):
+    study, path = find_study("quantized-dropout")
+    assert study.name == "quantized-dropout"
+    assert path.is_absolute()

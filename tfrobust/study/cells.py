@@ -1,0 +1,227 @@
+"""The cells of a study, and the small files that finished ones are kept in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from tfrobust.errors import StoreError, one_line
+from tfrobust.files import write_beside
+from tfrobust.study.declared import Condition, Measured, Network, Plugin, Scale, Study
+
+
+class Result(pydantic.BaseModel):
+    """The content of a cell's file.
+
+    Attributes:
+        key: of what determined it; see `Cell.key`.
+        figures: `view.figure` → value; shares from 0 to 1.
+        histograms: `clean` and `adversarial` → counts of the condition's bins.
+        seconds: what the cell took, training not counted.
+        command: that made it.
+        versions: of the packages it may depend on.
+    """
+
+    format: Literal["tfrobust/study-cell"] = "tfrobust/study-cell"
+    version: Literal[1] = 1
+    study: str
+    scale: str
+    network: str
+    condition: str
+    seed: int
+    key: str
+    figures: dict[str, float]
+    histograms: dict[str, list[int]] = {}
+    seconds: float
+    command: str
+    versions: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One network under one condition, from one seed."""
+
+    study: Study
+    scale_name: str
+    network_name: str
+    condition_name: str
+    seed: int
+
+    @property
+    def scale(self) -> Scale:
+        """The scale's settings."""
+        return self.study.scales[self.scale_name]
+
+    @property
+    def network(self) -> Network:
+        """The network's declaration."""
+        return self.study.networks[self.network_name]
+
+    @property
+    def condition(self) -> Condition:
+        """The condition's declaration."""
+        return self.study.conditions[self.condition_name]
+
+    def plugin(self, declared: Plugin) -> Plugin:
+        """Return a plugin with the options it has at this scale."""
+        replaced = self.scale.options.get(declared.name, {})
+        return Plugin(name=declared.name, options={**declared.options, **replaced})
+
+    @functools.cached_property
+    def training(self) -> dict[str, Any]:
+        """What determines the trained network."""
+        return {
+            "model": self.network.model,
+            "options": self.network.options,
+            "defenses": [self.plugin(each).model_dump() for each in self.network.defenses],
+            "train": {**self.scale.train, **self.network.train, "seed": self.seed},
+            "scenario": self.scale.scenario,
+        }
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A hash of all that determines the result: another declaration is another cell."""
+        condition = self.condition
+        views = {*condition.judged, condition.crafted_on, condition.detected} - {None}
+        plugins = [*condition.detectors, *([condition.attack] if condition.attack else [])]
+        seen = {
+            view: [self.plugin(each).model_dump() for each in self.study.views[str(view)].defenses]
+            for view in views
+        }
+        content = {
+            "training": self.training,
+            "images": self.scale.images,
+            "views": seen,
+            "plugins": [self.plugin(each).model_dump() for each in plugins],
+            "condition": condition.model_dump(exclude={"title", "networks", "attack", "detectors"}),
+        }
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        seed = f", seed {self.seed}" if len(self.scale.seeds) > 1 else ""
+        return f"{self.network.title} · {self.condition.title}{seed}"
+
+    def file(self, results: Path) -> Path:
+        """Return where its result is kept: `results/STUDY/SCALE/network-condition-sSEED.json`."""
+        name = f"{self.network_name}-{self.condition_name}-s{self.seed}.json"
+        return results / self.study.name / self.scale_name / name
+
+
+def cells_of(study: Study, scale: str) -> list[Cell]:
+    """Return all cells of a study at one scale, network by network.
+
+    Raises:
+        UsageError: there is no such scale.
+    """
+    chosen = study.scale(scale)
+    return [
+        Cell(study, scale, network, condition, seed)
+        for seed in chosen.seeds
+        for network in chosen.networks or study.networks
+        for condition in chosen.conditions or study.conditions
+        if network in (study.conditions[condition].networks or study.networks)
+    ]
+
+
+def read_cell(cell: Cell, results: Path) -> Result | None:
+    """Return a finished cell's result; `None` if it is not finished, or declared otherwise since.
+
+    Raises:
+        StoreError: its file is damaged.
+    """
+    path = cell.file(results)
+    if not path.exists():
+        return None
+    try:
+        found = Result.model_validate_json(path.read_bytes())
+    except (OSError, pydantic.ValidationError) as error:
+        raise StoreError(
+            f"{path}: the cell cannot be read ({one_line(error)}); delete it, and it is made again"
+        ) from error
+    return found if found.key == cell.key else None
+
+
+def write_cell(result: Result, path: Path) -> None:
+    """Keep a finished cell.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    text = result.model_dump_json(indent=1) + "\n"
+    write_beside(path, lambda beside: beside.write_text(text))
+
+
+class Finished:
+    """The results there are, looked up by network and figure; a mean where there are several seeds.
+
+    Args:
+        cells: of the study at one scale.
+        results: the folder of results.
+    """
+
+    def __init__(self, cells: list[Cell], results: Path) -> None:
+        self.cells = cells
+        self._found = {
+            _place(cell): found for cell in cells if (found := read_cell(cell, results)) is not None
+        }
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._found.values())
+
+    def has(self, cell: Cell) -> bool:
+        """Tell whether a cell is finished."""
+        return _place(cell) in self._found
+
+    def of(self, network: str, condition: str) -> list[Result]:
+        """Return the results of a network under a condition, one a seed."""
+        wanted = (network, condition)
+        return [
+            found
+            for (network_name, condition_name, _), found in self._found.items()
+            if (network_name, condition_name) == wanted
+        ]
+
+    def values(self, network: str, measured: Measured) -> list[float]:
+        """Return a figure for every seed; none where it is not known yet."""
+        found = [
+            result.figures[measured.figure]
+            for result in self.of(network, measured.condition)
+            if measured.figure in result.figures
+        ]
+        if measured.less is None:
+            return found
+        less = self.values(network, measured.less)
+        return [a - b for a, b in zip(found, less, strict=False)]
+
+    def value(self, network: str, measured: Measured) -> float | None:
+        """Return the mean over seeds, or `None`."""
+        values = self.values(network, measured)
+        return sum(values) / len(values) if values else None
+
+
+def in_paper(study: Study) -> Mapping[tuple[str, str, str], float]:
+    """Return the paper's figures: (network, condition, figure) → value."""
+    return {
+        (network, column.condition, column.figure): value
+        for table in study.tables
+        for network, values in table.paper.items()
+        for column, value in zip(table.columns, values, strict=True)
+        if value is not None and column.less is None
+    }
+
+
+def _place(cell: Cell) -> tuple[str, str, int]:
+    return cell.network_name, cell.condition_name, cell.seed

@@ -1,0 +1,60 @@
+"""Where study files lie, and how one is read."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pydantic
+
+import tfrobust
+from tfrobust.errors import UsageError, did_you_mean, one_line
+from tfrobust.study.declared import Study
+
+
+def studies() -> dict[str, Path]:
+    """Return the study files there are, by name: in `studies/` right here, then the bundled ones.
+
+    Example:
+        >>> "quantized-dropout" in studies()
+        True
+    """
+    package = Path(tfrobust.__file__).parent
+    folders = (Path("studies"), package.parent / "studies", package / "study" / "studies")
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_study(name: str) -> tuple[Study, Path]:
+    """Return a study by its name or its file, and the file.
+
+    Raises:
+        UsageError: there is none of this name, or the file breaks the format.
+    """
+    path = Path(name) if name.endswith(".toml") else studies().get(name)
+    if path is None:
+        known = studies()
+        there = f"there are: {', '.join(known) or 'none'}"
+        raise UsageError(f"no study {name!r}{did_you_mean(name, known)} ({there})")
+    return read_study(path), path
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file.
+
+    Raises:
+        UsageError: it cannot be read, or says something a study file may not say.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Study.model_validate({"name": path.stem, **content})
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{path}: {where + ': ' if where else ''}{said}") from error

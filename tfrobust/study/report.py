@@ -1,0 +1,86 @@
+"""A study's result as Markdown and as one self-contained page."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from tfrobust.files import write_beside
+from tfrobust.study.cells import Finished
+from tfrobust.study.claims import check_claims, verdicts
+from tfrobust.study.declared import Study
+from tfrobust.study.figures import histogram_svgs
+from tfrobust.study.tables import study_tables
+
+_HOLDS = {True: "holds", False: "does not hold", None: "not yet known"}
+_IN_PAPER = {
+    True: "the paper's own figures bear it out, by the same checks",
+    False: "the paper's own figures do not bear it out, by the same checks",
+    None: "",
+}
+
+
+def write_study(study: Study, scale: str, finished: Finished, folder: Path) -> tuple[Path, Path]:
+    """Write `report.md` and `report.html`.
+
+    Args:
+        study: the study.
+        scale: at which it was run.
+        finished: its results; those that are missing are shown as such.
+        folder: where.
+
+    Returns:
+        The two files.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    content = _content(study, scale, finished)
+    files = folder / "report.md", folder / "report.html"
+    for path, template in zip(files, ("study.md.j2", "study.html.j2"), strict=True):
+        escaped = template.endswith("html.j2")
+        text = _environment(escaped=escaped).get_template(template).render(content)
+        write_beside(path, functools.partial(_write, text))
+    return files
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
+    results = list(finished)
+    return {
+        "study": study,
+        "scale_name": scale,
+        "scale": study.scales[scale],
+        "command": f"tfrobust study run {study.name} --scale {scale}",
+        "cells": len(finished.cells),
+        "finished": len(results),
+        "minutes": sum(result.seconds for result in results) / 60,
+        "versions": results[-1].versions if results else {},
+        "tables": study_tables(study, finished),
+        "claims": check_claims(study, finished),
+        "verdicts": verdicts(study, finished),
+        "histograms": histogram_svgs(study, finished),
+        "holds": _HOLDS,
+        "in_paper": _IN_PAPER,
+    }
+
+
+def _environment(*, escaped: bool) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("tfrobust.study", "."),
+                jinja2.PackageLoader("tfrobust.report", "."),
+            ]
+        ),
+        autoescape=escaped,  # noqa: S701 (Markdown is not HTML)
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

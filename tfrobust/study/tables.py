@@ -1,0 +1,84 @@
+"""A study's tables: paper, ours and the difference, cell by cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+
+from tfrobust.study.cells import Finished
+from tfrobust.study.claims import shown
+from tfrobust.study.declared import Column, Study, Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """One figure beside the paper's; texts, `–` where there is none."""
+
+    paper: str
+    ours: str
+    difference: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyTable:
+    """A table of the study.
+
+    Attributes:
+        title: with the paper's number of it.
+        about: what to know when reading it.
+        columns: their titles.
+        rows: a network's title and its figures.
+        compared: whether the paper has this table.
+    """
+
+    title: str
+    about: str
+    columns: list[str]
+    rows: list[tuple[str, list[Compared]]]
+    compared: bool
+
+
+def study_tables(study: Study, finished: Finished) -> list[StudyTable]:
+    """Return all tables of a study."""
+    return [_table(study, table, finished) for table in study.tables]
+
+
+def _table(study: Study, table: Table, finished: Finished) -> StudyTable:
+    rows = table.rows or tuple(table.paper) or tuple(study.networks)
+    nothing: tuple[None, ...] = (None,) * len(table.columns)
+    return StudyTable(
+        title=table.title,
+        about=table.about,
+        columns=[column.title for column in table.columns],
+        rows=[
+            (
+                study.networks[network].title,
+                [
+                    _compared(column, paper, finished.values(network, column))
+                    for column, paper in zip(
+                        table.columns, table.paper.get(network, nothing), strict=True
+                    )
+                ],
+            )
+            for network in rows
+        ],
+        compared=bool(table.paper),
+    )
+
+
+def _compared(column: Column, paper: float | None, values: list[float]) -> Compared:
+    theirs = "–" if paper is None else shown(paper, column.unit)
+    if not values:
+        return Compared(theirs, "–", "–")
+    mean = statistics.fmean(values)
+    spread = f" ± {shown(statistics.stdev(values), column.unit)}" if len(values) > 1 else ""
+    return Compared(theirs, shown(mean, column.unit) + spread, _difference(column, paper, mean))
+
+
+def _difference(column: Column, paper: float | None, ours: float) -> str:
+    """Return points of a share; a factor between numbers that span orders of magnitude."""
+    if paper is None:
+        return "–"
+    if column.unit == "percent":
+        return f"{100 * (ours - paper):+.1f}"
+    return f"× {ours / paper:.3g}" if paper else "–"
