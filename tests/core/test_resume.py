@@ -10,6 +10,7 @@ import tf_keras
 
 from support import InMemory, python, small_classifier
 from tfrobust import pipeline, store
+from tfrobust.classifier import KerasClassifier
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.registry import create
 from tfrobust.training import Trainer, TrainingOptions
@@ -141,6 +142,20 @@ def test_a_tf_keras_model_is_resumed_too(dropout, tmp_path):
         classifier = small_classifier(kind=tf_keras, dropout=dropout)
         trainer = Trainer(options, workspace=folder, resume=resume)
         trainer.fit(classifier, InMemory(count=48))
+        return weights(classifier)
+
+    run(tmp_path, 2)
+    halves, whole = run(tmp_path, 4, resume=True), run(None, 4)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, halves, strict=True))
+
+
+def test_a_network_that_draws_weights_and_drops_units_is_resumed_bit_for_bit(tmp_path):
+    def run(folder, epochs, resume=False):
+        tf_keras.utils.set_random_seed(1)
+        model = create("models", "lenet_random_bnn", dropout=0.3).build((4, 4, 1), 3)
+        options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
+        classifier = KerasClassifier(model, stochastic=True)
+        Trainer(options, workspace=folder, resume=resume).fit(classifier, InMemory(count=48))
         return weights(classifier)
 
     run(tmp_path, 2)
