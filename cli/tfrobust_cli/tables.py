@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
+    from tfrobust.report.tables import Table as Content
     from tfrobust.results import Results
 
 
@@ -16,20 +17,27 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
     if as_json:
         print(results.to_json(), end="")
         return
+    from tfrobust.report.tables import accuracy_table, detector_table
+
+    console = stdout()
+    console.print(_rich(accuracy_table(results), bold_end=True))
+    if any(evaluation.detectors for evaluation in results.evaluations):
+        console.print(_rich(detector_table(results), words=3))
+    if out is not None:
+        console.print(f"{out / 'report.html'}", markup=False, highlight=False)
+
+
+def _rich(content: Content, *, words: int = 1, bold_end: bool = False) -> Any:
+    """Return a table for the terminal; its first columns are words, the others numbers."""
     from rich.table import Table
     from rich.text import Text
 
-    from tfrobust.report.tables import accuracy_table
-
-    content = accuracy_table(results)
     table = Table(title=content.title, caption=content.caption)
     for number, column in enumerate(content.columns):
-        table.add_column(Text(column), justify="left" if number == 0 else "right")
+        table.add_column(Text(column), justify="left" if number < words else "right")
     for section in content.sections:
+        last = bold_end and section is content.sections[-1]
         for row in section:
-            table.add_row(*map(Text, row), style="bold" if section is content.sections[-1] else "")
+            table.add_row(*map(Text, row), style="bold" if last else "")
         table.add_section()
-    console = stdout()
-    console.print(table)
-    if out is not None:
-        console.print(f"{out / 'report.html'}", markup=False, highlight=False)
+    return table

@@ -141,6 +141,7 @@ def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
         "--detector", "mahalanobis", "--limit", 40, "--no-baselines", "--out", "run",
     )  # fmt: skip
     assert said.code == 0, said.err
+    assert "What the detectors saw" in said.out
     page = (here / "run/report.html").read_text()
     assert "What the detectors saw" in page
     assert page.count("dotted: its boundary") == 2

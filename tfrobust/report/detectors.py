@@ -1,4 +1,4 @@
-"""Detectors in the report: a table of figures, and how their scores are spread."""
+"""Detectors in the report: how their scores are spread over clean and attacked images."""
 
 from __future__ import annotations
 
@@ -8,47 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
-from tfrobust.report.tables import Row, Table
 from tfrobust.results import DetectorResult, Results
 
 _BINS = 50
 _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
-
-
-def detector_table(results: Results) -> Table:
-    """Return how well each detector tells each attack: a row a detector and attack."""
-    sections: list[list[Row]] = [
-        [
-            (
-                evaluation.classifier.name,
-                found.name,
-                found.attack,
-                f"{found.auroc:.3f}",
-                f"{found.accuracy:.1%}",
-                f"{found.tpr_at_5_fpr:.1%}",
-                f"{found.clean.mean:.3g}",
-                f"{found.adversarial.mean:.3g}",
-            )
-            for found in evaluation.detectors
-        ]
-        for evaluation in results.evaluations
-    ]
-    return Table(
-        title="What the detectors saw",
-        columns=(
-            "classifier",
-            "detector",
-            "attack",
-            "AUROC",
-            "accuracy",
-            "caught at 5 %",
-            "clean score",
-            "attacked score",
-        ),
-        sections=sections,
-        caption="fitted on training images, judged on fresh ones, as many clean as attacked; "
-        "scores are means",
-    )
 
 
 def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:

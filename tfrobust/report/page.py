@@ -12,9 +12,15 @@ from tfrobust.errors import StoreError
 from tfrobust.evaluation import Evaluated
 from tfrobust.files import read_arrays, write_beside
 from tfrobust.partial import Partial
-from tfrobust.report.detectors import detector_table, histograms
+from tfrobust.report.detectors import histograms
 from tfrobust.report.figures import curves, perturbation_tile, tile
-from tfrobust.report.tables import accuracy_table, attack_title, cost_table, scenario_title
+from tfrobust.report.tables import (
+    accuracy_table,
+    attack_title,
+    cost_table,
+    detector_table,
+    scenario_title,
+)
 from tfrobust.results import AttackResult, Evaluation, Results, read_results, write_results
 
 _TILES = 6  # images a row of the grid

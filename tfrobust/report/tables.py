@@ -111,6 +111,42 @@ def cost_table(results: Results) -> Table:
     )
 
 
+def detector_table(results: Results) -> Table:
+    """Return how well each detector tells each attack: a row a detector and attack."""
+    sections: list[list[Row]] = [
+        [
+            (
+                evaluation.classifier.name,
+                found.name,
+                found.attack,
+                f"{found.auroc:.3f}",
+                f"{found.accuracy:.1%}",
+                f"{found.tpr_at_5_fpr:.1%}",
+                f"{found.clean.mean:.3g}",
+                f"{found.adversarial.mean:.3g}",
+            )
+            for found in evaluation.detectors
+        ]
+        for evaluation in results.evaluations
+    ]
+    return Table(
+        title="What the detectors saw",
+        columns=(
+            "classifier",
+            "detector",
+            "attack",
+            "AUROC",
+            "accuracy",
+            "caught at 5 %",
+            "clean score",
+            "attacked score",
+        ),
+        sections=sections,
+        caption="fitted on training images, judged on fresh ones, as many clean as attacked; "
+        "scores are means",
+    )
+
+
 def scenario_title(evaluation: Evaluation) -> str:
     """Return `cifar10+fog (test)`."""
     scenario = evaluation.scenario
