@@ -21,7 +21,7 @@ from tfrobust.learning import Learned, LearningAttack, learned
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
-from tfrobust.seen import Counted, seen_by
+from tfrobust.seen import Counted, persistent, seen_by
 from tfrobust.targets import TargetRule, choose_targets
 from tfrobust.types import Flags, Images, Labels
 
@@ -127,7 +127,7 @@ class _Job:
 
 def _run_batches(attack: Attack, job: _Job) -> Crafted:
     """Run one attack on all images of a job, a batch at a time."""
-    counted, call = compiled(attack, job.classifier)
+    counted, call = compiled(persistent(attack, job.classifier), job.classifier)
     counted.reset()
     crafted = np.empty_like(job.images)
     began = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -124,3 +125,14 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     samples: Any = getattr(attack, "samples", _SAMPLES if attack.needs_gradients else 1)
     calls = math.ceil(samples / classifier.passes) if classifier.stochastic else 1
     return (seen if calls == 1 else Expected(seen, calls)), calls
+
+
+def persistent(attack: Attack, classifier: Classifier) -> Attack:
+    """Return an attack that leaves no image of a stochastic classifier alone.
+
+    An image may look adversarial under one lucky draw and not under the next. An attack that stops
+    there leaves images standing that a few more steps break.
+    """
+    if classifier.stochastic and getattr(attack, "early_stop", False):
+        return dataclasses.replace(attack, early_stop=False)  # type: ignore[type-var]
+    return attack

@@ -10,7 +10,7 @@ from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
 from tfrobust.registry import create
-from tfrobust.seen import Expected, Surrogate, seen_by
+from tfrobust.seen import Expected, Surrogate, persistent, seen_by
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 
 
@@ -162,3 +162,15 @@ def test_black_box_attacks_see_the_classifier_itself():
         needs_gradients = False
 
     assert seen_by(Score(), rounded) == (rounded, 1)
+
+
+def test_no_image_of_a_random_classifier_is_left_alone_after_a_lucky_draw():
+    plain = LinearClassifier(num_classes=2)
+    noisy = Noisy(plain, spread=3.0)
+    images, labels = grey_images(plain, 40)
+    eps = 1.5 * float(np.median(plain.least_perturbation(images, labels, "linf")))
+    attack = create("attacks", "pgd", eps=eps, steps=20)
+    assert persistent(attack, plain) is attack
+    assert not persistent(attack, noisy).early_stop
+    crafted = run_attack(attack, noisy, images, labels)
+    assert crafted.gradients == 40 * 20 * 20  # every image, every step, every draw

@@ -122,19 +122,22 @@ def _in_words(study: Study, check: Check) -> str:
     value = _measured_in_words(study, check.value)
     if check.kind in ("rising", "falling"):
         slack = f", by no neighbour against by more than {shown(check.tolerance, check.unit)}"
-        return f"{value}: {check.kind} from first to last{slack if check.tolerance else ''}"
+        return f"{value}; {check.kind} from first to last{slack if check.tolerance else ''}"
     if check.kind == "greatest":
         winners = ", ".join(study.networks[each].title for each in check.winners)
-        return f"{value}: greatest for one of {winners}"
+        return f"{value}; greatest for one of {winners}"
     sign = "≤" if check.kind == "below" else "≥"
-    return f"{value}: {sign} {shown(check.bound or 0.0, check.unit)} for all"
+    return f"{value}; {sign} {shown(check.bound or 0.0, check.unit)} for all"
 
 
 def _measured_in_words(study: Study, measured: Measured) -> str:
-    words = f"{study.conditions[measured.condition].title}, {measured.figure}"
+    view, _, figure = measured.figure.partition(".")
+    named = figure.replace("_", " ").replace(".", ", ")
+    condition, seen = study.conditions[measured.condition], study.views[view]
+    words = f"{condition.title} {seen.title}: {named}"
     if measured.less is None:
         return words
-    return f"{words} less {_measured_in_words(study, measured.less)}"
+    return f"{words}, less {_measured_in_words(study, measured.less)}"
 
 
 def shown(value: float, unit: str) -> str:

@@ -223,7 +223,9 @@ class Study(_Declared):
         for number, claim in enumerate(self.claims):
             for check in claim.checks:
                 where = f"claims[{number}]"
-                _known(where, [check.value.condition], self.conditions)
+                for measured in filter(None, (check.value, check.value.less)):
+                    _known(where, [measured.condition], self.conditions)
+                    _known(where, [measured.figure.partition(".")[0]], self.views)
                 _known(where, (*check.networks, *check.winners), self.networks)
         return self
 
