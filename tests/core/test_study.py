@@ -89,7 +89,8 @@ bound = -1.0
 condition = "fgsm"
 figure = "averaged.accuracy"
 less = { condition = "fgsm", figure = "plain.accuracy" }
-[masked]
+[[masked]]
+title = "At 0.2"
 naive = { condition = "clean", figure = "plain.clean" }
 adaptive = [{ condition = "fgsm", figure = "plain.accuracy" }]
 looks_robust = 0.5
@@ -364,7 +365,8 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
         ("large", "clean"): {"plain.clean": 0.6},
         ("large", "fgsm"): {"plain.accuracy": 0.2},
     }
-    found = verdicts(study, filled(study, "tiny", tmp_path, figures))
+    ((rule, found),) = verdicts(study, filled(study, "tiny", tmp_path, figures))
+    assert rule.title == "At 0.2"
     assert [(each.network, each.masked) for each in found] == [
         ("4 units", True),
         ("32 units", False),

@@ -145,13 +145,13 @@ def shown(value: float, unit: str) -> str:
     return f"{value:.1%}" if unit == "percent" else f"{value:.2e}"
 
 
-def verdicts(study: Study, finished: Finished) -> list[Verdict]:
-    """Return which networks' robustness is masked; those not yet known are left out."""
-    rule = study.masked
-    if rule is None:
-        return []
-    found = (_verdict(study, rule, network, finished) for network in study.networks)
-    return [each for each in found if each is not None]
+def verdicts(study: Study, finished: Finished) -> list[tuple[Masked, list[Verdict]]]:
+    """Return each rule with the networks' verdicts; those not yet known are left out."""
+    found = []
+    for rule in study.masked:
+        judged = (_verdict(study, rule, network, finished) for network in study.networks)
+        found.append((rule, [each for each in judged if each is not None]))
+    return found
 
 
 def _verdict(study: Study, rule: Masked, network: str, finished: Finished) -> Verdict | None:

@@ -8,6 +8,7 @@ verdict *masked* refer to it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -127,13 +128,29 @@ class Column(Measured):
 
 
 class Table(_Declared):
-    """A table: a row a network; `paper` has the paper's figures in the order of the columns."""
+    """A table: a row a network.
+
+    Attributes:
+        title: with the paper's number of it.
+        about: what to know when reading it.
+        columns: what is measured.
+        paper: the paper's figures in the order of the columns; `nan` where it has none.
+        rows: the networks; none: those of `paper`, or all.
+    """
 
     title: str
     about: str = ""
     columns: tuple[Column, ...]
     paper: dict[str, tuple[float | None, ...]] = {}
     rows: tuple[str, ...] | None = None
+
+    @pydantic.field_validator("paper")
+    @classmethod
+    def _no_figure(cls, paper: dict[str, tuple[float | None, ...]]) -> Any:
+        return {
+            row: tuple(None if value is None or math.isnan(value) else value for value in values)
+            for row, values in paper.items()
+        }
 
 
 class Check(_Declared):
@@ -172,6 +189,7 @@ class Masked(_Declared):
     and at most `falls` under the strongest of the `adaptive` ones.
     """
 
+    title: str
     naive: Measured
     adaptive: tuple[Measured, ...]
     looks_robust: float
@@ -201,7 +219,7 @@ class Study(_Declared):
     conditions: dict[str, Condition]
     tables: tuple[Table, ...] = ()
     claims: tuple[Claim, ...] = ()
-    masked: Masked | None = None
+    masked: tuple[Masked, ...] = ()
     histograms: tuple[Histograms, ...] = ()
 
     @pydantic.model_validator(mode="after")
@@ -213,6 +231,9 @@ class Study(_Declared):
             views = (*condition.judged, condition.crafted_on, condition.detected)
             _known(f"conditions.{name}", filter(None, views), self.views)
             _known(f"conditions.{name}", condition.networks or (), self.networks)
+        for number, rule in enumerate(self.masked):
+            tried = [each.condition for each in (rule.naive, *rule.adaptive)]
+            _known(f"masked[{number}]", tried, self.conditions)
         for number, table in enumerate(self.tables):
             where = f"tables[{number}]"
             _known(where, (column.condition for column in table.columns), self.conditions)
