@@ -197,10 +197,10 @@ def check_sound(classifier: Classifier, name: str) -> None:
             f"{name}: returns probabilities, and attacks on those are weaker than they look; "
             "export it without its softmax"
         )
-    classifier.stochastic = classifier.stochastic or draws(classifier)
+    classifier.stochastic = classifier.stochastic or answers_differ(classifier)
 
 
-def draws(classifier: Classifier) -> bool:
+def answers_differ(classifier: Classifier) -> bool:
     """Tell whether a classifier answers twice differently, by more than rounding."""
     shape = (8, *classifier.image_shape)
     probe = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))

@@ -22,8 +22,8 @@ from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
 from tfrobust.seen import Counted, persistent, seen_by
-from tfrobust.targets import TargetRule, choose_targets
-from tfrobust.types import Flags, Images, Labels
+from tfrobust.targets import choose_targets
+from tfrobust.types import Flags, Images, Labels, TargetRule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tfrobust.learning import LearningAttack, check_files, learned
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
-from tfrobust.targets import TargetRule
+from tfrobust.types import TargetRule
 from tfrobust.verdicts import (
     Attacked,
     Plan,
@@ -166,10 +166,10 @@ class Workshop:
         plan, attacked = self._plan, self._attacked(subject)
 
         def images(attack: Attack) -> FittingImages:
-            key = attacked, attack
+            key = attacked, _without_budget(attack)
             if key not in self._fitting:
                 self._fitting[key] = attacked_training_images(
-                    attack,
+                    key[1],
                     attacked,
                     plan.scenario,
                     len(plan.images),

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfrobust import store
 from tfrobust.audit import clean_predictions
-from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, draws
+from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
 from tfrobust.defense import Defense
 from tfrobust.errors import StoreError, UsageError, one_line
 from tfrobust.files import folder_beside, refused_disk, write_beside
@@ -67,7 +67,7 @@ def train(
     with trainer.strategy.scope():
         built = model.build(scenario.image_shape, scenario.num_classes)
     classifier: Classifier = KerasClassifier(built, class_names=scenario.class_names)
-    classifier.stochastic = draws(classifier)
+    classifier.stochastic = answers_differ(classifier)
     if not (defenses and defenses[0].trains):
         trainer.fit(classifier, scenario)
     return defended(classifier, defenses, scenario, trainer)

@@ -59,7 +59,7 @@ def card_of(classifier: Classifier, **more: Any) -> Card:
     )
 
 
-def recarded(classifier: Classifier) -> Card:
+def renewed_card(classifier: Classifier) -> Card:
     """Return the card of where a classifier was loaded from, brought up to what it is now.
 
     A classifier that was never stored gets a card of its own.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE, predict
-from tfrobust.types import Images, Labels
-
-TargetRule = Literal["least_likely", "next", "random"]
+from tfrobust.types import Images, Labels, TargetRule
 
 
 def choose_targets(

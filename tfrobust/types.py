@@ -15,3 +15,4 @@ Seeds = Annotated[Any, "int32 (batch, 2): one stateless seed an image"]
 ImageShape = tuple[int, int, int]
 Knowledge = Literal["white-box", "score", "decision", "none"]
 Norm = Literal["linf", "l2", "l1", "l0"]
+TargetRule = Literal["least_likely", "next", "random"]  # picks the classes of targeted attacks

@@ -17,8 +17,7 @@ from tfrobust.engine import Crafted
 from tfrobust.inference import BATCH_SIZE
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
-from tfrobust.targets import TargetRule
-from tfrobust.types import Flags, Images, Labels
+from tfrobust.types import Flags, Images, Labels, TargetRule
 
 Progress = Callable[[str, int, int], None]  # what, images done, images in all
 

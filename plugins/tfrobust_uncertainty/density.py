@@ -19,6 +19,7 @@ import tensorflow as tf
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity as Estimator
 
+from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
 from tfrobust.inference import in_batches
@@ -28,7 +29,6 @@ from tfrobust_uncertainty.logistic import Logistic
 from tfrobust_uncertainty.observed import (
     Uncertainty,
     features_of_all,
-    predicted,
     rate_option,
     samples_option,
 )
@@ -77,7 +77,7 @@ class _Density(FittedDetector):
         self.classifier = classifier
         features = features_of_all(classifier, clean)
         self.known = tf.constant(features)
-        self.classes = tf.constant(predicted(classifier, clean))
+        self.classes = tf.constant(clean_predictions(classifier, clean))
         self.bandwidth = bandwidth or _likeliest_bandwidth(features)
 
     def score(self, images: Images, outputs: Outputs | None = None) -> PerImage:

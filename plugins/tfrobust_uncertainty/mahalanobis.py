@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow as tf
 from sklearn.covariance import LedoitWolf
 
+from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage
-from tfrobust_uncertainty.observed import features_of_all, predicted
+from tfrobust_uncertainty.observed import features_of_all
 
 
 @plugin
@@ -43,7 +44,7 @@ class _Mahalanobis(FittedDetector):
         super().__init__()
         self.classifier, self.magnitude = classifier, magnitude
         features = features_of_all(classifier, clean).astype(np.float64)
-        classes = predicted(classifier, clean)
+        classes = clean_predictions(classifier, clean)
         means = np.stack([features[classes == c].mean(axis=0) for c in np.unique(classes)])
         centred = features - means[np.searchsorted(np.unique(classes), classes)]
         precision = LedoitWolf(assume_centered=True).fit(centred).precision_

@@ -81,9 +81,3 @@ class LooksAtUncertainty(FittedDetector):
 def features_of_all(classifier: Classifier, images: Images) -> np.ndarray:
     """Return the hidden features of all images, float32 `(n, units)`."""
     return in_batches(tf.function(classifier.features, reduce_retracing=True), images)
-
-
-def predicted(classifier: Classifier, images: Images) -> np.ndarray:
-    """Return the predicted classes of all images, int64 `(n,)`."""
-    traced = tf.function(lambda batch: tf.argmax(classifier(batch), 1), reduce_retracing=True)
-    return in_batches(traced, images)

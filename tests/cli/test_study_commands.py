@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from support import python
 from tfrobust.store import load, read_card
-from tfrobust.study import find_study
+from tfrobust.study.files import find_study
 
 
 def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
@@ -18,7 +19,8 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     cells = sorted((here / "results/quantized-dropout/smoke").glob("*.json"))
     assert len(cells) == 15
     found = json.loads(cells[0].read_text())
-    assert found["command"] == "tfrobust study run quantized-dropout --scale smoke"
+    typed = "tfrobust study run quantized-dropout --scale smoke --out runs/quantized-dropout"
+    assert found["command"] == typed
     text = (here / "out/report.md").read_text()
     assert "| Full precision |" in text
     assert (here / "out/report.html").read_text().count("<svg") == 1
@@ -147,6 +149,22 @@ def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
     assert page.count("dotted: its boundary") == 2
     (evaluation,) = json.loads((here / "run/results.json").read_text())["evaluations"]
     assert [d["name"] for d in evaluation["detectors"]] == ["variance_logistic", "mahalanobis"]
+
+
+def test_listing_studies_imports_no_tensorflow(here):
+    code = """
+import sys
+sys.argv = ["tfrobust", "study", "list"]
+from tfrobust_cli.main import main
+try:
+    main()
+except SystemExit as left:
+    assert not left.code, left.code
+assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "quantized" in done.stdout
 
 
 def test_the_bundled_study_file_is_found_from_any_folder(here):

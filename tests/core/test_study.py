@@ -6,12 +6,22 @@ import shutil
 import pytest
 
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.study import cells_of, find_study, run_study, studies, write_study
 from tfrobust.study import run as engine
-from tfrobust.study.cells import Cell, Finished, Result, in_paper, read_cell, write_cell
+from tfrobust.study.cells import (
+    Cell,
+    Finished,
+    Result,
+    cells_of,
+    in_paper,
+    read_cell,
+    write_cell,
+)
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.cost import costs
-from tfrobust.study.files import read_study
+from tfrobust.study.declared import Measured
+from tfrobust.study.files import find_study, read_study, studies
+from tfrobust.study.report import write_study
+from tfrobust.study.run import run_study
 from tfrobust.study.tables import study_tables
 
 STUDY = """
@@ -150,7 +160,7 @@ def result(cell: Cell, figures, **more):
 def counted(monkeypatch, stop_after=10**6):
     """Count the cells that are computed; stop as a kill would after so many."""
     done = []
-    compute = engine._computed
+    compute = engine.compute
 
     def computed(cell, *args):
         if len(done) >= stop_after:
@@ -159,14 +169,16 @@ def counted(monkeypatch, stop_after=10**6):
         done.append((cell.network_name, cell.condition_name))
         return found
 
-    monkeypatch.setattr(engine, "_computed", computed)
+    monkeypatch.setattr(engine, "compute", computed)
     return done
 
 
 def test_every_cell_has_its_figures_and_what_made_it(finished, study):
     for cell in cells_of(study, "tiny"):
         found = read_cell(cell, finished / "results")
-        assert found.command == "tfrobust study run small-study --scale tiny"
+        assert found.command == (
+            "tfrobust study run small-study --scale tiny --out runs/small-study"
+        )
         assert "tensorflow" in found.versions
     figures = read_cell(cells_of(study, "tiny")[1], finished / "results").figures
     assert 0 <= figures["plain.accuracy"] <= figures["plain.clean"] <= 1
@@ -215,7 +227,7 @@ def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_pat
     done = counted(monkeypatch)
     run_study(study, "tiny", tmp_path / "elsewhere", tmp_path / "results")
     assert done == [("large", "fgsm")]  # its network was trained again: the other's was not
-    assert [p.name for p in (tmp_path / "elsewhere" / "models").iterdir()] == ["large-0"]
+    assert [p.name for p in (tmp_path / "elsewhere" / "models").iterdir()] == [last.model_name]
     assert read_cell(last, tmp_path / "results").figures == before.figures
 
 
@@ -302,6 +314,32 @@ def test_several_seeds_give_a_mean_and_a_deviation(study, tmp_path):
     assert table.rows[0][1][0].ours == "80.0% ± 14.1%"
 
 
+def test_a_difference_is_taken_within_a_seed(study, tmp_path):
+    less = {"condition": "fgsm", "figure": "plain.accuracy"}
+    gain = Measured(condition="fgsm", figure="averaged.accuracy", less=Measured(**less))
+    figures = {
+        ("small", "fgsm"): [
+            {"averaged.accuracy": 0.9},  # the other figure is missing here
+            {"averaged.accuracy": 0.5, "plain.accuracy": 0.4},
+        ]
+    }
+    found = filled(study, "twice", tmp_path, figures)
+    assert found.values("small", gain) == pytest.approx([0.1])
+
+
+def test_a_network_is_looked_up_once_a_run(study, tmp_path, monkeypatch):
+    asked = []
+    train = engine.train_network
+
+    def counted_training(cell, *args):
+        asked.append(cell.network_name)
+        return train(cell, *args)
+
+    monkeypatch.setattr(engine, "train_network", counted_training)
+    run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    assert asked == ["small", "large"]
+
+
 def test_claims_hold_fail_or_are_not_yet_known(study, tmp_path):
     nothing = check_claims(study, Finished(cells_of(study, "tiny"), tmp_path / "none"))
     assert [claim.holds for claim in nothing] == [None, None]
@@ -375,8 +413,9 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
 
 def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp_path):
     cells = Finished(cells_of(study, "tiny"), finished / "results")
-    markdown, page = write_study(study, "tiny", cells, tmp_path)
-    text, html = markdown.read_text(), page.read_text()
+    write_study(study, "tiny", cells, tmp_path, tmp_path / "twice")
+    text, html = ((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))
+    assert (tmp_path / "twice" / "report.html").read_text() == html
     assert "| network | Clean | FGSM | μ |" in text
     assert "| 4 units | 50.0% / **" in text
     assert "Larger is better." in text

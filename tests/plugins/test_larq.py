@@ -8,7 +8,7 @@ import tf_keras
 from support import python
 from tfrobust import store
 from tfrobust.audit import clean_predictions
-from tfrobust.classifier import KerasClassifier, draws
+from tfrobust.classifier import KerasClassifier, answers_differ
 from tfrobust.errors import UsageError
 from tfrobust.keras_models import load_keras_file, random_state
 from tfrobust.pipeline import train
@@ -77,7 +77,7 @@ def test_a_model_comes_back_from_its_file_the_same(name, tmp_path):
     kernels = [w for w in loaded.model.get_weights() if w.ndim > 1]
     same = [w for w in classifier.model.get_weights() if w.ndim > 1]
     assert all(np.array_equal(a, b) for a, b in zip(kernels, same, strict=True))
-    assert draws(loaded) == (name == "lenet_random_bnn")
+    assert answers_differ(loaded) == (name == "lenet_random_bnn")
 
 
 def test_every_layer_of_the_random_network_draws_for_itself():

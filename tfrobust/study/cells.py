@@ -85,6 +85,11 @@ class Cell:
             "scenario": self.scale.scenario,
         }
 
+    @property
+    def model_name(self) -> str:
+        """What the trained network is called: another training is another network."""
+        return f"{self.network_name}-s{self.seed}-{_hashed(self.training)[:8]}"
+
     @functools.cached_property
     def key(self) -> str:
         """A hash of all that determines the result: another declaration is another cell."""
@@ -102,8 +107,7 @@ class Cell:
             "plugins": [self.plugin(each).model_dump() for each in plugins],
             "condition": condition.model_dump(exclude={"title", "networks", "attack", "detectors"}),
         }
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _hashed(content)[:16]
 
     @property
     def title(self) -> str:
@@ -195,16 +199,19 @@ class Finished:
         ]
 
     def values(self, network: str, measured: Measured) -> list[float]:
-        """Return a figure for every seed; none where it is not known yet."""
-        found = [
-            result.figures[measured.figure]
+        """Return a figure for every seed that it is known for."""
+        return list(self._by_seed(network, measured).values())
+
+    def _by_seed(self, network: str, measured: Measured) -> dict[int, float]:
+        found = {
+            result.seed: result.figures[measured.figure]
             for result in self.of(network, measured.condition)
             if measured.figure in result.figures
-        ]
+        }
         if measured.less is None:
             return found
-        less = self.values(network, measured.less)
-        return [a - b for a, b in zip(found, less, strict=False)]
+        less = self._by_seed(network, measured.less)
+        return {seed: found[seed] - less[seed] for seed in found if seed in less}
 
     def value(self, network: str, measured: Measured) -> float | None:
         """Return the mean over seeds, or `None`."""
@@ -221,6 +228,16 @@ def in_paper(study: Study) -> Mapping[tuple[str, str, str], float]:
         for column, value in zip(table.columns, values, strict=True)
         if value is not None and column.less is None
     }
+
+
+def command(study: Study, scale: str) -> str:
+    """Return what a user types to compute a study."""
+    return f"tfrobust study run {study.name} --scale {scale} --out runs/{study.name}"
+
+
+def _hashed(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _place(cell: Cell) -> tuple[str, str, int]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pydantic
 
 from tfrobust.errors import UsageError, did_you_mean
-from tfrobust.targets import TargetRule
+from tfrobust.types import TargetRule
 
 Options = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from tfrobust.files import write_beside
-from tfrobust.study.cells import Finished
+from tfrobust.study.cells import Finished, command
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.declared import Study
 from tfrobust.study.figures import histogram_svgs
@@ -23,28 +23,24 @@ _IN_PAPER = {
 }
 
 
-def write_study(study: Study, scale: str, finished: Finished, folder: Path) -> tuple[Path, Path]:
-    """Write `report.md` and `report.html`.
+def write_study(study: Study, scale: str, finished: Finished, *folders: Path) -> None:
+    """Write `report.md` and `report.html` into each of the folders.
 
     Args:
         study: the study.
         scale: at which it was run.
         finished: its results; those that are missing are shown as such.
-        folder: where.
-
-    Returns:
-        The two files.
+        *folders: where.
 
     Raises:
         StoreError: the disk refuses.
     """
     content = _content(study, scale, finished)
-    files = folder / "report.md", folder / "report.html"
-    for path, template in zip(files, ("study.md.j2", "study.html.j2"), strict=True):
-        escaped = template.endswith("html.j2")
-        text = _environment(escaped=escaped).get_template(template).render(content)
-        write_beside(path, functools.partial(_write, text))
-    return files
+    for kind in ("md", "html"):
+        template = _environment(escaped=kind == "html").get_template(f"study.{kind}.j2")
+        text = template.render(content)
+        for folder in folders:
+            write_beside(folder / f"report.{kind}", functools.partial(_write, text))
 
 
 def _write(text: str, path: Path) -> None:
@@ -57,7 +53,7 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "study": study,
         "scale_name": scale,
         "scale": study.scales[scale],
-        "command": f"tfrobust study run {study.name} --scale {scale}",
+        "command": command(study, scale),
         "cells": len(finished.cells),
         "finished": len(results),
         "minutes": sum(result.seconds for result in results) / 60,

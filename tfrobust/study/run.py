@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.classifier import Classifier, KerasClassifier, draws
-from tfrobust.errors import UsageError
+from tfrobust import store
+from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.evaluation import Evaluated, evaluate
-from tfrobust.keras_models import load_keras_file
 from tfrobust.options import build
 from tfrobust.pipeline import FINISHED, defended, train_and_store, untrained
 from tfrobust.registry import create
 from tfrobust.results import Evaluation, environment
 from tfrobust.scenario import Scenario, open_scenario
-from tfrobust.study.cells import Cell, Finished, Result, cells_of, read_cell, write_cell
+from tfrobust.study.cells import Cell, Finished, Result, cells_of, command, read_cell, write_cell
 from tfrobust.study.declared import Plugin, Study
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
@@ -54,17 +53,26 @@ def run_study(
     """
     cells = cells_of(study, scale)
     todo = [cell for cell in cells if read_cell(cell, results) is None]
+    files: dict[str, Path] = {}
     for number, cell in enumerate(todo):
         say(f"cell {number + 1} of {len(todo)}: {cell.title}")
-        write_cell(_computed(cell, out, progress, say), cell.file(results))
+        scenario = open_scenario(cell.scale.scenario, seed=cell.seed)
+        if cell.model_name not in files:
+            files[cell.model_name] = train_network(cell, scenario, out, progress, say)
+        found = compute(cell, scenario, files[cell.model_name], progress)
+        write_cell(found, cell.file(results))
     return Finished(cells, results)
 
 
-def _computed(
-    cell: Cell, out: Path, progress: Progress | None, say: Callable[[str], None]
-) -> Result:
-    scenario = open_scenario(cell.scale.scenario, seed=cell.seed)
-    file = _trained(cell, scenario, out, progress, say)
+def compute(cell: Cell, scenario: Scenario, file: Path, progress: Progress | None = None) -> Result:
+    """Measure one cell.
+
+    Args:
+        cell: which.
+        scenario: its data.
+        file: the trained network, from `train_network`.
+        progress: told how far attacks are.
+    """
     began = time.perf_counter()
     evaluated = _evaluated(cell, scenario, file, progress)
     return Result(
@@ -77,44 +85,32 @@ def _computed(
         figures=_figures(evaluated),
         histograms=_histograms(cell, evaluated),
         seconds=round(time.perf_counter() - began, 1),
-        command=f"tfrobust study run {cell.study.name} --scale {cell.scale_name}",
+        command=command(cell.study, cell.scale_name),
         versions=environment(),
     )
 
 
-def _trained(
+def train_network(
     cell: Cell,
     scenario: Scenario,
     out: Path,
-    progress: Progress | None,
-    say: Callable[[str], None],
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Return the file of the trained network; train it, or train on, where it is missing."""
+    """Return the file of a cell's trained network; train it, or train on, where it is missing."""
     training = cell.training
-    options = build(TrainingOptions, "train", training["train"])
-    name = f"{cell.network_name}-{cell.seed}"
-
-    def train(*, force: bool) -> None:
-        train_and_store(
-            create("models", training["model"], **training["options"]),
-            scenario,
-            name,
-            Trainer(options, report=progress),
-            _built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
-            scenario_name=cell.scale.scenario,
-            resume=not force,
-            force=force,
-            root=out / "models",
-            on_stage=say,
-        )
-
-    try:
-        train(force=False)
-    except UsageError as error:
-        if "was started with another configuration" not in str(error):
-            raise
-        train(force=True)  # the study was edited while this network trained
-    return out / "models" / name / FINISHED / "model.keras"
+    train_and_store(
+        create("models", training["model"], **training["options"]),
+        scenario,
+        cell.model_name,
+        Trainer(build(TrainingOptions, "train", training["train"]), report=progress),
+        _built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
+        scenario_name=cell.scale.scenario,
+        resume=True,
+        root=out / "models",
+        on_stage=say,
+    )
+    return out / "models" / cell.model_name / FINISHED / "model.keras"
 
 
 def _evaluated(cell: Cell, scenario: Scenario, file: Path, progress: Progress | None) -> Evaluated:
@@ -150,15 +146,14 @@ def _network(
     cell: Cell, scenario: Scenario, file: Path, surrogate: dict[str, Any] | None = None
 ) -> Classifier:
     """Return the trained network, or the same weights in a model built with other options."""
-    builder = create("models", cell.network.model, **{**cell.network.options, **(surrogate or {})})
-    model = load_keras_file(file)
-    if surrogate:
-        weights = model.get_weights()
-        model = builder.build(scenario.image_shape, scenario.num_classes)
-        model.set_weights(weights)
-    classifier = KerasClassifier(model, class_names=scenario.class_names)
-    classifier.stochastic = draws(classifier)
-    return classifier
+    options = {**cell.network.options, **(surrogate or {})}
+    builder = create("models", cell.network.model, **options)  # its import brings its layers too
+    trained = store.load(file)
+    if not surrogate:
+        return trained
+    model = builder.build(scenario.image_shape, scenario.num_classes)
+    model.set_weights(trained.model.get_weights())
+    return KerasClassifier(model, stochastic=trained.stochastic)
 
 
 def _seen(cell: Cell, view: str, network: Classifier, scenario: Scenario) -> Classifier:

@@ -89,7 +89,7 @@ def export(
             learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
             exported = guard(exported, learner, lesson, data, images=images, seed=seed)
     target = folder / str(version) if version else store.next_version(folder)
-    made = store.export(exported, target, card=store.recarded(exported))
+    made = store.export(exported, target, card=store.renewed_card(exported))
     print(json.dumps({"path": str(made)}) if as_json else made)
 
 

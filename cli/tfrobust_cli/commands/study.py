@@ -34,7 +34,6 @@ def list_studies(as_json: Json = False) -> None:
 
     Example: [bold]tfrobust study list[/]
     """
-    start_tensorflow()
     from tfrobust.study.cost import costs
     from tfrobust.study.files import find_study, studies
 
@@ -57,7 +56,6 @@ def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
 
     Example: [bold]tfrobust study show quantized-dropout[/]
     """
-    start_tensorflow()
     from rich.markup import escape
 
     from tfrobust.study.cost import costs
@@ -104,15 +102,14 @@ def run(
     kept = results or _results(path)
     with Reporter() as reporter:
         finished = run_study(study, scale, out, kept, progress=reporter, say=reporter.say)
-    markdown, page = write_study(study, scale, finished, out)
-    write_study(study, scale, finished, kept / study.name / scale)
+    write_study(study, scale, finished, out, kept / study.name / scale)
     claims = check_claims(study, finished)
     if as_json:
         found = [{"claim": each.text, "holds": each.holds} for each in claims]
-        print(json.dumps({"claims": found, "report": str(markdown), "page": str(page)}, indent=1))
+        print(json.dumps({"claims": found, "report": str(out / "report.html")}, indent=1))
     else:
         _print_claims(claims)
-        print(page)
+        print(out / "report.html")
 
 
 def _results(study_file: Path) -> Path:
