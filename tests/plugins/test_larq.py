@@ -10,7 +10,7 @@ from tfrobust import store
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import KerasClassifier, answers_differ
 from tfrobust.errors import UsageError
-from tfrobust.keras_models import load_keras_file, random_state
+from tfrobust.keras_models import load_keras_file, random_state, raw_variables
 from tfrobust.pipeline import train
 from tfrobust.registry import create
 from tfrobust.training import Trainer, TrainingOptions
@@ -185,12 +185,14 @@ import tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
 serve = loaded.signatures["serving_default"]
 images = tf.constant(np.load(sys.argv[2]))
+kernels = [variable for variable in serve.variables if variable.shape.rank > 1]
 with tf.GradientTape() as tape:
     tape.watch(images)
     logits = serve(images=images)["logits"]
-gradient = tape.gradient(logits, images)
+gradient, *of_weights = tape.gradient(logits, [images, *kernels])
 again = serve(images=images)["logits"]
-np.savez(sys.argv[3], logits=logits, gradient=gradient, again=again)
+trained = {"x".join(map(str, g.shape)): g.numpy() for g in of_weights}
+np.savez(sys.argv[3], logits=logits, gradient=gradient, again=again, **trained)
 assert not {"larq", "tfrobust"} & set(sys.modules)
 """
 
@@ -220,10 +222,15 @@ def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, opti
         with tf.GradientTape() as tape:
             tape.watch(x)
             logits = classifier(x)
-        return logits, tape.gradient(logits, x)
+        return logits, tape.gradient(logits, [x, *kernels])
 
-    logits, gradient = both(x)
+    kernels = [raw for raw in raw_variables(classifier.model) if raw.shape.rank > 1]
+    logits, (gradient, *of_weights) = both(x)
     found = served(classifier, tmp_path)
+    for expected in of_weights:  # straight through the kernels' quantizers
+        weights = found["x".join(map(str, expected.shape))]
+        np.testing.assert_array_equal(weights, expected)
+        assert np.abs(weights).max() > 0
     np.testing.assert_array_equal(found["logits"], logits)
     np.testing.assert_array_equal(found["gradient"], gradient)
     assert np.abs(found["gradient"]).max() > 0
