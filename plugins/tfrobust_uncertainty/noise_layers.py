@@ -7,11 +7,13 @@ are called as in training: batch normalisation keeps its running statistics.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from tfrobust.keras_graph import is_functional, producer
-from tfrobust.keras_models import draws_once_a_call, keras_of
+from tfrobust.keras_models import draws_once_a_call, keras_of, raw_variables
+from tfrobust_uncertainty.masks import Mask
 
 _NOISE = (
     "Dropout",
@@ -35,6 +37,13 @@ def has_noise(model: Any) -> bool:
     return any(map(_is_noise, model._flatten_layers()))
 
 
+def state_of(model: Any) -> list[Any]:
+    """Return the variables of a model from `noisy`, with those that its masks draw from."""
+    inside = (getattr(layer, "noise", None) for layer in model._flatten_layers())
+    masks = [noise.draws.state for noise in inside if isinstance(noise, Mask)]
+    return raw_variables(model) + masks
+
+
 def noisy(model: Any, rate: float | None = None) -> Any:
     """Return a model round the same layers whose dropout is always on.
 
@@ -56,18 +65,21 @@ def _rebuilt(model: Any, rate: float | None, insert: Any) -> Any:
         if is_functional(layer):
             return _rebuilt(layer, rate, insert)
         if _is_noise(layer):
-            return always(layer if rate is None else _dropout(keras, rate))
-        if any(layer is each for each in insert):
-            return always(_dropout(keras, rate), layer)
+            return always(_always_drawing(layer, rate))
+        if rate is not None and any(layer is each for each in insert):
+            return always(Mask(rate), layer)
         return layer
 
     return keras.models.clone_model(model, clone_function=replaced)
 
 
-def _dropout(keras: ModuleType, rate: Any) -> Any:
-    # Keras 2 draws from a variable, which can be saved and restored, only where it is told to.
-    kept = {"rng_type": "stateful"} if keras.__name__ == "tf_keras" else {}
-    return keras.layers.Dropout(rate, **kept)
+def _always_drawing(layer: Any, rate: float | None) -> Callable[[Any], Any]:
+    """Return what stands for a noise layer: a mask for plain dropout, else the layer itself."""
+    if rate is not None:
+        return Mask(rate)
+    if type(layer).__name__ == "Dropout" and layer.noise_shape is None:
+        return Mask(layer.rate)
+    return functools.partial(layer, training=True)
 
 
 def _is_noise(layer: Any) -> bool:
@@ -115,13 +127,14 @@ def _always_on(keras: ModuleType) -> type:
 
         always_on = True
 
-        def __init__(self, noise: Any, then: Any = None) -> None:
+        def __init__(self, noise: Callable[[Any], Any], then: Any = None) -> None:
             super().__init__()
             self.noise, self.then = noise, then
+            self.kept = getattr(noise, "func", None)  # a layer, to be found among the layers
 
         def call(self, inputs: Any) -> Any:
             """Return the noisy inputs, or what the layer makes of them."""
-            drawn = self.noise(inputs, training=True)
+            drawn = self.noise(inputs)
             return drawn if self.then is None else self.then(drawn)
 
     return AlwaysOn

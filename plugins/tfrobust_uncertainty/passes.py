@@ -11,9 +11,9 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.keras_graph import is_functional, split
-from tfrobust.keras_models import draws_once_a_call, raw_variables
+from tfrobust.keras_models import draws_once_a_call
 from tfrobust.types import Images
-from tfrobust_uncertainty.noise_layers import draws, has_noise, noisy
+from tfrobust_uncertainty.noise_layers import draws, has_noise, noisy, state_of
 
 _WIDEST = 4096  # numbers an image, up to which all passes go through in one batch
 
@@ -101,7 +101,6 @@ def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
         )
     random = noisy(model, rate)
     before, after = split(random, draws)
-    state = raw_variables(random)
     together = not draws_once_a_call(after) and _widest(after) <= _WIDEST
     first = tf.identity if before is None else lambda images: before(images, training=False)
     return Passes(
@@ -109,7 +108,7 @@ def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
         first,
         lambda given: after(given, training=False),
         together=together,
-        state=state,
+        state=state_of(random),
     )
 
 

@@ -16,6 +16,7 @@ from tfrobust.registry import create
 from tfrobust.seen import seen_by
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_uncertainty.masks import Mask
 from tfrobust_uncertainty.noise_layers import draws, noisy
 from tfrobust_uncertainty.passes import passes_through
 
@@ -141,6 +142,37 @@ def test_a_convolutional_network_gets_its_dropout_before_the_last_layer():
     ]
     before, _ = split(noisy(keras.Sequential(layers), 0.5), draws)
     assert [type(layer).__name__ for layer in before.layers][-1] == "GlobalAveragePooling2D"
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.3, 0.5, 0.9])
+def test_a_mask_drops_its_share_and_keeps_the_expectation(rate):
+    inputs = tf.ones((501, 401))  # an odd number of units
+    dropped = np.mean([Mask(rate)(inputs).numpy() == 0 for _ in range(5)])
+    total = np.mean([Mask(rate)(inputs).numpy() for _ in range(5)])
+    count = 5 * 501 * 401
+    assert abs(dropped - rate) <= 5 * np.sqrt(rate * (1 - rate) / count) + 1e-5
+    assert abs(total - 1.0) <= 5 * np.sqrt(rate / (1 - rate) / count) + 1e-6
+
+
+def test_neighbouring_units_of_a_mask_are_drawn_apart():
+    """Two units share a random number; that must not be seen."""
+    stays = (Mask(0.5)(tf.ones((2000, 64))).numpy() > 0).astype(float)
+    correlation = np.corrcoef(stays.T) - np.eye(64)
+    assert np.abs(correlation).max() < 5 / np.sqrt(2000)
+    across = np.corrcoef(stays[:-1].ravel(), stays[1:].ravel())[0, 1]
+    assert abs(across) < 5 / np.sqrt(stays.size)
+
+
+def test_other_noise_layers_draw_as_they_are():
+    layers = [
+        keras.Input((4, 4, 1)),
+        keras.layers.SpatialDropout2D(0.5),
+        keras.layers.GaussianNoise(0.1),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ]
+    passes = passes_through(KerasClassifier(keras.Sequential(layers)), 6, None)
+    assert passes(images()).numpy().std(axis=0).min() > 0
 
 
 class Shaken(Wrapped):
