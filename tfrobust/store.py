@@ -7,6 +7,7 @@ saved_models/NAME/training/          what is needed to train on
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +16,17 @@ from typing import Any
 import pydantic
 
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, check_sound
-from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean, one_line
+from tfrobust.errors import (
+    ClassifierError,
+    PluginError,
+    StoreError,
+    UsageError,
+    did_you_mean,
+    one_line,
+)
 from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
+from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 from tfrobust.types import ImageShape
 
@@ -194,11 +203,22 @@ def locate(classifier: str, root: Path | None = None) -> Path:
 def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
     if path.suffix != ".keras":
         raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
-    model = load_keras_file(path)
+    model = _keras_model(path)
     try:
         return KerasClassifier(strip_softmax(model) if strip else model)
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from error
+
+
+def _keras_model(path: Path) -> Any:
+    """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
+    try:
+        return load_keras_file(path)
+    except ClassifierError:
+        for entry in entries("models"):
+            with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
+                entry.load()
+        return load_keras_file(path)
 
 
 def _from_saved_model(path: Path) -> SavedModelClassifier:

@@ -274,3 +274,11 @@ print(type(tfrobust.create("models", "lenet")).__name__)
     assert "Larq needs Keras 2" in said, done.stderr[-500:]
     assert "TF_USE_LEGACY_KERAS=1" in said
     assert rest == "LeNet"
+
+
+def test_a_fresh_process_finds_the_layers_of_a_saved_network(tmp_path):
+    model = create("models", "lenet_quantized", bits=2).build((28, 28, 1), 10)
+    model.save(tmp_path / "m.keras")
+    script = "import sys; from tfrobust import store; print(store.load(sys.argv[1]).stochastic)"
+    done = python(script, tmp_path / "m.keras")
+    assert done.stdout.strip() == "False", done.stderr[-2000:]
