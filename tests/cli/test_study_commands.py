@@ -38,7 +38,8 @@ def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
     shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)
     paper = next(cost for cost in shown["costs"] if cost["scale"] == "paper")
-    assert paper["cells"] == 8 * 14
+    everywhere, without_drawn_weights, through_another_sign = 8 * 17, 6 * 2, 2
+    assert paper["cells"] == everywhere + without_drawn_weights + through_another_sign
     said = tfrobust("study", "show", "quantized-dropout", "--results", "none")
     assert "claim 6: Nobody detects PGD." in said.out
     assert "minutes left" in said.out
