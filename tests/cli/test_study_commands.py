@@ -19,7 +19,7 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     cells = sorted((here / "results/quantized-dropout/smoke").glob("*.json"))
     assert len(cells) == 15
     found = json.loads(cells[0].read_text())
-    typed = "tfrobust study run quantized-dropout --scale smoke --out runs/quantized-dropout"
+    typed = "tfrobust study run quantized-dropout --scale smoke --out out --results results"
     assert found["command"] == typed
     text = (here / "out/report.md").read_text()
     assert "| Full precision |" in text
@@ -35,11 +35,11 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
 
 def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
-    assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
+    assert {line["scale"] for line in listed} == {"paper", "replication", "laptop", "smoke"}
     shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)
     paper = next(cost for cost in shown["costs"] if cost["scale"] == "paper")
-    everywhere, without_drawn_weights, through_another_sign = 8 * 17, 6 * 2, 2
-    assert paper["cells"] == everywhere + without_drawn_weights + through_another_sign
+    everywhere, where_weights_are_drawn, through_another_sign = 8 * 15, 2, 2
+    assert paper["cells"] == everywhere + where_weights_are_drawn + through_another_sign
     said = tfrobust("study", "show", "quantized-dropout", "--results", "none")
     assert "claim 6: Nobody detects PGD." in said.out
     assert "minutes left" in said.out

@@ -9,19 +9,18 @@ from tfrobust.errors import StoreError, UsageError
 from tfrobust.study import run as engine
 from tfrobust.study.cells import (
     Cell,
-    Finished,
     Result,
     cells_of,
-    in_paper,
     read_cell,
     write_cell,
 )
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.cost import costs
-from tfrobust.study.declared import Measured
 from tfrobust.study.files import find_study, read_study, studies
+from tfrobust.study.finished import Finished, in_paper
 from tfrobust.study.report import write_study
 from tfrobust.study.run import run_study
+from tfrobust.study.shown import Measured
 from tfrobust.study.tables import study_tables
 
 STUDY = """
@@ -360,7 +359,20 @@ CHECKS = {
     "rising, equal ends": ([0.2, 0.2, 0.2], False),
     "rising, a slip within tolerance": ([0.1, 0.095, 0.3], True),
     "rising, a slip beyond it": ([0.1, 0.05, 0.3], False),
+    "rising, slips that add up": ([0.1, 0.095, 0.088, 0.3], False),
+    "rising, not far enough": ([0.1, 0.12, 0.14], False),
+    "rising, too far": ([0.1, 0.3, 0.9], False),
     "falling": ([0.3, 0.2, 0.1], True),
+    "falling, turned round": ([0.1, 0.2, 0.3], False),
+    "within": ([0.1, -0.15], True),
+    "within, one outside": ([0.1, -0.16], False),
+    "least": ([0.1, 0.2], True),
+    "least, another": ([0.2, 0.1], False),
+    "second greatest": ([0.2, 0.1, 0.3], True),
+    "second greatest, the first": ([0.3, 0.1, 0.2], False),
+    "leap": ([0.2, 0.1, 0.3], False),
+    "leap, to the second": ([0.1, 0.3, 0.4], True),
+    "leap, never up": ([0.3, 0.2, 0.1], False),
     "below": ([0.1, 0.15], True),
     "below, one above": ([0.1, 0.16], False),
     "above": ([0.15, 0.2], True),
@@ -372,17 +384,20 @@ CHECKS = {
 @pytest.mark.parametrize(("values", "holds"), CHECKS.values(), ids=CHECKS)
 def test_a_check_compares_what_its_kind_says(values, holds, request):
     from tfrobust.study.claims import _holds
-    from tfrobust.study.declared import Check
+    from tfrobust.study.shown import Check
 
     kind = request.node.callspec.id.partition(",")[0]
     networks = [f"n{k}" for k in range(len(values))]
     check = Check(
-        kind=kind,
+        kind=kind.removeprefix("second "),
         value={"condition": "c", "figure": "f"},
         networks=networks,
         tolerance=0.01,
+        by=0.05,
+        at_most=0.7,
+        place=2 if kind.startswith("second") else 1,
         bound=0.15,
-        winners=("n0",),
+        winners=("n1" if kind == "leap" else "n0",),
     )
     assert _holds(check, dict(zip(networks, values, strict=True))) is holds
 
@@ -405,10 +420,17 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
     }
     ((rule, found),) = verdicts(study, filled(study, "tiny", tmp_path, figures))
     assert rule.title == "At 0.2"
+    assert {each.naive_range for each in found} == {""}
     assert [(each.network, each.masked) for each in found] == [
         ("4 units", True),
         ("32 units", False),
     ]
+
+
+def test_no_verdict_is_given_before_every_attack_is_known(study, tmp_path):
+    figures = {("small", "clean"): {"plain.clean": 0.6}, ("large", "fgsm"): {"plain.accuracy": 0.2}}
+    ((_, found),) = verdicts(study, filled(study, "tiny", tmp_path, figures))
+    assert found == []
 
 
 def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp_path):
@@ -421,6 +443,8 @@ def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp
     assert "Larger is better." in text
     assert "A &lt;small&gt; study" in html
     assert html.count("<svg") == 1
+    assert (tmp_path / "figure-1.svg").read_text().startswith("<svg")
+    assert "![Figure 1](figure-1.svg)" in text
     assert "<script" not in html
     assert "http" not in html.replace("http://www.w3.org", "")
 
@@ -442,12 +466,99 @@ def test_costs_tell_what_is_left(finished, study, tmp_path):
         ('condition = "clean"', 'condition = "cleen"', r"'cleen' is not declared"),
         ("small = [0.5, 0.25, 2e-3]", "small = [0.5]", r"paper\.small: expected 3 figures"),
         ("[scales.tiny]", "[scales.tiny", r"cannot be read"),
+        (
+            'figure = "averaged.accuracy"',
+            'figure = "averaged.acuracy"',
+            r"did you mean 'averaged.acc",
+        ),
+        ('figure = "plain.clean"', 'figure = "plane.clean"', r"did you mean 'plain.clean'"),
+        ('detector = "variance_threshold", low', 'detector = "mixture", low', r"'mixture' is not"),
+        ("options = { fgsm = {", "options = { fgsmm = {", r"'fgsmm' is not .*did you mean 'fgsm'"),
+        ("bound = -1.0\n", "", r"kind 'above' needs a bound"),
     ],
 )
 def test_a_mistake_in_a_study_file_costs_one_line(old, new, said, tmp_path):
     with pytest.raises(UsageError, match=said) as refusal:
         written(tmp_path, STUDY.replace(old, new, 1))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('attack = { name = "fgsm"', 'attack = { name = "fgsmm"', r"4 units · FGSM: no plugin att"),
+        (
+            "options = { units = 4 }",
+            "options = { unit = 4 }",
+            r"4 units · clean: .*no option 'unit'",
+        ),
+        ("epochs = 1", "epochs = -1", r"train: epochs"),
+    ],
+)
+def test_a_mistake_in_a_plugin_costs_no_training(old, new, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "train_network", lambda *_: pytest.fail("trained"))
+    wrong = STUDY.replace("options = { fgsm = { eps = 0.2 } }", "").replace(old, new, 1)
+    with pytest.raises(UsageError, match=said):
+        run_study(written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")
+
+
+SWEPT = STUDY.replace(
+    '[conditions.clean]\ntitle = "clean"\njudged = ["plain"]',
+    """[conditions.clean]
+title = "clean"
+judged = ["plain"]
+[conditions.noise]
+title = "noise"
+attack = { name = "white_to_black" }
+sweep = { option = "count", values = [0, 5, 20], averaged = [5, 20] }
+judged = ["plain"]
+images = 20
+[[curves]]
+title = "Figure 2"
+panels = [{ title = "White to black", condition = "noise" }]
+figure = "plain.accuracy"
+networks = ["small", "large"]
+xlabel = "generations"
+[[tables]]
+title = "Noise"
+columns = [
+    { title = "5", condition = "noise", figure = "plain.accuracy@5" },
+    { title = "20", condition = "noise", figure = "plain.accuracy@20" },
+]
+paper = { small = [0.6, 0.2] }""",
+)
+
+
+def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
+    study = written(tmp_path, SWEPT)
+    found = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    (result,) = found.of("small", "noise")
+    at = {name: result.figures[f"plain.accuracy@{name}"] for name in ("0", "5", "20", "mean")}
+    assert at["0"] == result.figures["plain.clean"]
+    assert at["20"] <= at["0"]
+    assert at["mean"] == pytest.approx((at["5"] + at["20"]) / 2)
+    assert round(at["5"] * 20) == pytest.approx(at["5"] * 20)  # of twenty images
+    write_study(study, "tiny", found, tmp_path / "out")
+    assert "![Figure 2](figure-1.svg)" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_the_papers_sweeps_have_their_mean_too(tmp_path):
+    papers = in_paper(written(tmp_path, SWEPT))
+    assert papers["small", "noise", "plain.accuracy@mean"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("values = [0, 5, 20]", "values = []", r"conditions\.noise\.sweep\.values"),
+        ("averaged = [5, 20]", "averaged = [6]", r"averaged: '6' is not declared"),
+        ("accuracy@20", "accuracy@30", r"'plain.accuracy@30' is not declared"),
+        ('condition = "noise" }]', 'condition = "clean" }]', r"'clean' has no sweep"),
+    ],
+)
+def test_a_mistake_in_a_sweep_costs_one_line(old, new, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        written(tmp_path, SWEPT.replace(old, new, 1))
 
 
 def test_unknown_studies_and_scales_name_the_nearest(study):

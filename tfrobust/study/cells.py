@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ import pydantic
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_beside
-from tfrobust.study.declared import Condition, Measured, Network, Plugin, Scale, Study
+from tfrobust.study.declared import Condition, Network, Plugin, Scale, Study
 
 
 class Result(pydantic.BaseModel):
@@ -77,12 +76,15 @@ class Cell:
     @functools.cached_property
     def training(self) -> dict[str, Any]:
         """What determines the trained network."""
+        more = self.scale.model_options.get(self.network_name, {})
+        options = self.scale.scenario_options
         return {
             "model": self.network.model,
-            "options": self.network.options,
+            "options": {**self.network.options, **more},
             "defenses": [self.plugin(each).model_dump() for each in self.network.defenses],
             "train": {**self.scale.train, **self.network.train, "seed": self.seed},
             "scenario": self.scale.scenario,
+            **({"scenario_options": options} if options else {}),
         }
 
     @property
@@ -102,12 +104,21 @@ class Cell:
         }
         content = {
             "training": self.training,
-            "images": self.scale.images,
+            "images": self.images,
             "views": seen,
             "plugins": [self.plugin(each).model_dump() for each in plugins],
-            "condition": condition.model_dump(exclude={"title", "networks", "attack", "detectors"}),
+            # What a declaration leaves out is not counted: a new field unmakes no cell.
+            "condition": condition.model_dump(
+                exclude={"title", "networks", "attack", "detectors", "images"},
+                exclude_defaults=True,
+            ),
         }
         return _hashed(content)[:16]
+
+    @property
+    def images(self) -> int:
+        """How many of the test split."""
+        return min(self.scale.images, self.condition.images or self.scale.images)
 
     @property
     def title(self) -> str:
@@ -165,80 +176,11 @@ def write_cell(result: Result, path: Path) -> None:
     write_beside(path, lambda beside: beside.write_text(text))
 
 
-class Finished:
-    """The results there are, looked up by network and figure; a mean where there are several seeds.
-
-    Args:
-        cells: of the study at one scale.
-        results: the folder of results.
-    """
-
-    def __init__(self, cells: list[Cell], results: Path) -> None:
-        self.cells = cells
-        self._found = {
-            _place(cell): found for cell in cells if (found := read_cell(cell, results)) is not None
-        }
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __iter__(self) -> Iterator[Result]:
-        return iter(self._found.values())
-
-    def has(self, cell: Cell) -> bool:
-        """Tell whether a cell is finished."""
-        return _place(cell) in self._found
-
-    def of(self, network: str, condition: str) -> list[Result]:
-        """Return the results of a network under a condition, one a seed."""
-        wanted = (network, condition)
-        return [
-            found
-            for (network_name, condition_name, _), found in self._found.items()
-            if (network_name, condition_name) == wanted
-        ]
-
-    def values(self, network: str, measured: Measured) -> list[float]:
-        """Return a figure for every seed that it is known for."""
-        return list(self._by_seed(network, measured).values())
-
-    def _by_seed(self, network: str, measured: Measured) -> dict[int, float]:
-        found = {
-            result.seed: result.figures[measured.figure]
-            for result in self.of(network, measured.condition)
-            if measured.figure in result.figures
-        }
-        if measured.less is None:
-            return found
-        less = self._by_seed(network, measured.less)
-        return {seed: found[seed] - less[seed] for seed in found if seed in less}
-
-    def value(self, network: str, measured: Measured) -> float | None:
-        """Return the mean over seeds, or `None`."""
-        values = self.values(network, measured)
-        return sum(values) / len(values) if values else None
-
-
-def in_paper(study: Study) -> Mapping[tuple[str, str, str], float]:
-    """Return the paper's figures: (network, condition, figure) → value."""
-    return {
-        (network, column.condition, column.figure): value
-        for table in study.tables
-        for network, values in table.paper.items()
-        for column, value in zip(table.columns, values, strict=True)
-        if value is not None and column.less is None
-    }
-
-
 def command(study: Study, scale: str) -> str:
-    """Return what a user types to compute a study."""
+    """Return what a user types to compute a bundled study."""
     return f"tfrobust study run {study.name} --scale {scale} --out runs/{study.name}"
 
 
 def _hashed(content: dict[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _place(cell: Cell) -> tuple[str, str, int]:
-    return cell.network_name, cell.condition_name, cell.seed

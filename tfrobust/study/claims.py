@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 
-from tfrobust.study.cells import Finished, in_paper
-from tfrobust.study.declared import Check, Masked, Measured, Study
+import numpy as np
+
+from tfrobust.study.declared import Study
+from tfrobust.study.finished import Finished, in_paper
+from tfrobust.study.shown import Check, Masked, Measured, Unit
 
 Lookup = Callable[[str, Measured], float | None]
 
@@ -52,14 +54,18 @@ class Verdict:
     Attributes:
         network: its title.
         naive: accuracy under the attack that knows nothing.
+        naive_range: its 95 % interval, as text.
         strongest: accuracy under the strongest attack that knows the defence.
+        strongest_range: likewise.
         by: the title of that attack.
         masked: looked robust, and fell.
     """
 
     network: str
     naive: float
+    naive_range: str
     strongest: float
+    strongest_range: str
     by: str
     masked: bool
 
@@ -104,35 +110,63 @@ def _checked(study: Study, check: Check, lookup: Lookup) -> Checked:
 
 
 def _holds(check: Check, values: dict[str, float]) -> bool:
-    numbers = list(values.values())
-    bound = check.bound if check.bound is not None else 0.0
+    numbers = np.array(list(values.values()))
+    bound = check.bound or 0.0
     if check.kind in ("rising", "falling"):
-        sign = 1 if check.kind == "rising" else -1
-        pairs = itertools.pairwise(numbers)
-        steps = all(sign * (b - a) >= -check.tolerance for a, b in pairs)
-        return steps and sign * (numbers[-1] - numbers[0]) > 0
+        return _in_order(check, numbers if check.kind == "rising" else -numbers)
     if check.kind == "below":
-        return max(numbers) <= bound
+        return bool((numbers <= bound).all())
     if check.kind == "above":
-        return min(numbers) >= bound
-    return max(values, key=lambda network: values[network]) in check.winners
+        return bool((numbers >= bound).all())
+    if check.kind == "within":
+        return bool((abs(numbers) <= bound).all())
+    names = list(values)
+    if check.kind == "leap":
+        rises = np.diff(numbers)
+        return names[1 + int(rises.argmax())] in check.winners and bool(rises.max() > 0)
+    order = np.argsort(numbers if check.kind == "least" else -numbers, kind="stable")
+    return names[order[check.place - 1]] in check.winners
+
+
+def _in_order(check: Check, rising: np.ndarray) -> bool:
+    """Tell whether numbers rise: none far behind the best before it, the ends far enough apart."""
+    apart = rising[-1] - rising[0]
+    behind = np.maximum.accumulate(rising) - rising
+    enough = apart > 0 and apart >= check.by
+    return bool(
+        (behind <= check.tolerance).all()
+        and enough
+        and (check.at_most is None or apart <= check.at_most)
+    )
 
 
 def _in_words(study: Study, check: Check) -> str:
     value = _measured_in_words(study, check.value)
     if check.kind in ("rising", "falling"):
-        slack = f", by no neighbour against by more than {shown(check.tolerance, check.unit)}"
-        return f"{value}; {check.kind} from first to last{slack if check.tolerance else ''}"
-    if check.kind == "greatest":
+        return f"{value}; {check.kind} from first to last{_how_far(check)}"
+    if check.winners:
         winners = ", ".join(study.networks[each].title for each in check.winners)
-        return f"{value}; greatest for one of {winners}"
-    sign = "≤" if check.kind == "below" else "≥"
+        if check.kind == "leap":
+            return f"{value}; the greatest rise leads to {winners}"
+        place = {1: "", 2: "second "}.get(check.place, f"{check.place}th ")
+        return f"{value}; {place}{check.kind} for {'one of ' * (',' in winners)}{winners}"
+    sign = {"below": "≤", "above": "≥", "within": "within ±"}[check.kind]
     return f"{value}; {sign} {shown(check.bound or 0.0, check.unit)} for all"
+
+
+def _how_far(check: Check) -> str:
+    by, most = shown(check.by, check.unit), shown(check.at_most or 0.0, check.unit)
+    apart = f" by {by} or more" if check.by else ""
+    if check.at_most is not None:
+        apart = f" by {by} to {most}"
+    slack = f", none behind another by more than {shown(check.tolerance, check.unit)}"
+    return apart + (slack if check.tolerance else "")
 
 
 def _measured_in_words(study: Study, measured: Measured) -> str:
     view, _, figure = measured.figure.partition(".")
-    named = figure.replace("_", " ").replace(".", ", ")
+    named = figure.replace("_", " ").replace(".", ", ").replace("@", " at ")
+    named = named.replace(" at mean", ", mean")
     condition, seen = study.conditions[measured.condition], study.views[view]
     words = f"{condition.title} {seen.title}: {named}"
     if measured.less is None:
@@ -140,7 +174,7 @@ def _measured_in_words(study: Study, measured: Measured) -> str:
     return f"{words}, less {_measured_in_words(study, measured.less)}"
 
 
-def shown(value: float, unit: str) -> str:
+def shown(value: float, unit: Unit) -> str:
     """Return a figure as tables show it: a share in per cent, a number with three digits."""
     return f"{value:.1%}" if unit == "percent" else f"{value:.2e}"
 
@@ -155,14 +189,31 @@ def verdicts(study: Study, finished: Finished) -> list[tuple[Masked, list[Verdic
 
 
 def _verdict(study: Study, rule: Masked, network: str, finished: Finished) -> Verdict | None:
+    """Return a network's verdict; `None` until every attack that is declared for it is known."""
+    declared = [each for each in rule.adaptive if finished.expects(network, each.condition)]
+    tried = [(finished.value(network, each), each) for each in declared]
+    known = [(value, each) for value, each in tried if value is not None]
     naive = finished.value(network, rule.naive)
-    tried = [
-        (value, study.conditions[each.condition].title)
-        for each in rule.adaptive
-        if (value := finished.value(network, each)) is not None
-    ]
-    if naive is None or not tried:
+    if naive is None or not known or len(known) < len(tried):
         return None
-    strongest, by = min(tried)
-    masked = naive >= rule.looks_robust and strongest <= rule.falls
-    return Verdict(study.networks[network].title, naive, strongest, by, masked)
+    strongest, by = min(known, key=lambda pair: pair[0])
+    return Verdict(
+        network=study.networks[network].title,
+        naive=naive,
+        naive_range=_range(finished, network, rule.naive),
+        strongest=strongest,
+        strongest_range=_range(finished, network, by),
+        by=study.conditions[by.condition].title,
+        masked=naive >= rule.looks_robust and strongest <= rule.falls,
+    )
+
+
+def _range(finished: Finished, network: str, measured: Measured) -> str:
+    """Return a share's 95 % interval as text; with several seeds, none."""
+    ends = [
+        finished.values(network, Measured(condition=measured.condition, figure=measured.figure + e))
+        for e in ("_low", "_high")
+    ]
+    if any(len(values) != 1 for values in ends):
+        return ""
+    return f" [{', '.join(f'{100 * values[0]:.1f}' for values in ends)}]"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tfrobust.study.cells import Finished, cells_of
+from tfrobust.study.cells import cells_of
 from tfrobust.study.declared import Study
+from tfrobust.study.finished import Finished
 
 
 @dataclasses.dataclass(frozen=True)

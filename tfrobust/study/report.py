@@ -9,10 +9,11 @@ from typing import Any
 import jinja2
 
 from tfrobust.files import write_beside
-from tfrobust.study.cells import Finished, command
+from tfrobust.study.cells import command
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.declared import Study
-from tfrobust.study.figures import histogram_svgs
+from tfrobust.study.figures import pictures
+from tfrobust.study.finished import Finished
 from tfrobust.study.tables import study_tables
 
 _HOLDS = {True: "holds", False: "does not hold", None: "not yet known"}
@@ -24,7 +25,7 @@ _IN_PAPER = {
 
 
 def write_study(study: Study, scale: str, finished: Finished, *folders: Path) -> None:
-    """Write `report.md` and `report.html` into each of the folders.
+    """Write `report.md` with its `figure-N.svg`, and `report.html`, into each of the folders.
 
     Args:
         study: the study.
@@ -41,6 +42,9 @@ def write_study(study: Study, scale: str, finished: Finished, *folders: Path) ->
         text = template.render(content)
         for folder in folders:
             write_beside(folder / f"report.{kind}", functools.partial(_write, text))
+    for number, (_, svg) in enumerate(content["pictures"], 1):
+        for folder in folders:
+            write_beside(folder / f"figure-{number}.svg", functools.partial(_write, svg + "\n"))
 
 
 def _write(text: str, path: Path) -> None:
@@ -61,7 +65,7 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "tables": study_tables(study, finished),
         "claims": check_claims(study, finished),
         "verdicts": verdicts(study, finished),
-        "histograms": histogram_svgs(study, finished),
+        "pictures": pictures(study, finished),
         "holds": _HOLDS,
         "in_paper": _IN_PAPER,
     }

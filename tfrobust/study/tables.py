@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import statistics
 
-from tfrobust.study.cells import Finished
 from tfrobust.study.claims import shown
-from tfrobust.study.declared import Column, Study, Table
+from tfrobust.study.declared import Study
+from tfrobust.study.finished import Finished, in_paper
+from tfrobust.study.shown import Column, Table
+
+Row = tuple[float | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +47,9 @@ def study_tables(study: Study, finished: Finished) -> list[StudyTable]:
 
 
 def _table(study: Study, table: Table, finished: Finished) -> StudyTable:
-    rows = table.rows or tuple(table.paper) or tuple(study.networks)
-    nothing: tuple[None, ...] = (None,) * len(table.columns)
+    papers = _papers(study, table)
+    rows = table.rows or tuple(papers) or tuple(study.networks)
+    nothing: Row = (None,) * len(table.columns)
     return StudyTable(
         title=table.title,
         about=table.about,
@@ -56,14 +60,28 @@ def _table(study: Study, table: Table, finished: Finished) -> StudyTable:
                 [
                     _compared(column, paper, finished.values(network, column))
                     for column, paper in zip(
-                        table.columns, table.paper.get(network, nothing), strict=True
+                        table.columns, papers.get(network, nothing), strict=True
                     )
                 ],
             )
             for network in rows
         ],
-        compared=bool(table.paper),
+        compared=bool(papers),
     )
+
+
+def _papers(study: Study, table: Table) -> dict[str, Row]:
+    """Return the paper's figures of a table, a row a network that has any."""
+    if not any(column.beside for column in table.columns):
+        return table.paper
+    known = in_paper(study)
+    borrowed = {
+        network: tuple(
+            known.get((network, column.beside or "", column.figure)) for column in table.columns
+        )
+        for network in study.networks
+    }
+    return {row: values for row, values in borrowed.items() if any(v is not None for v in values)}
 
 
 def _compared(column: Column, paper: float | None, values: list[float]) -> Compared:

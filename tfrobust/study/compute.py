@@ -1,0 +1,207 @@
+"""One cell: its network under its condition, as figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrobust import store
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.defense import Defense
+from tfrobust.evaluation import Evaluated, evaluate
+from tfrobust.pipeline import defended, untrained
+from tfrobust.registry import create
+from tfrobust.results import AttackResult, DetectorResult, environment
+from tfrobust.scenario import Scenario
+from tfrobust.study.cells import Cell, Result
+from tfrobust.study.declared import Plugin
+from tfrobust.study.names import MEAN, NORMS
+from tfrobust.training import Trainer
+from tfrobust.verdicts import Progress
+
+
+def compute(
+    cell: Cell, scenario: Scenario, file: Path, typed: str, progress: Progress | None = None
+) -> Result:
+    """Measure one cell.
+
+    Args:
+        cell: which.
+        scenario: its data.
+        file: the trained network, from `train_network`.
+        typed: the command that asked for it.
+        progress: told how far attacks are.
+    """
+    began = time.perf_counter()
+    evaluated = _evaluated(cell, scenario, file, progress)
+    return Result(
+        study=cell.study.name,
+        scale=cell.scale_name,
+        network=cell.network_name,
+        condition=cell.condition_name,
+        seed=cell.seed,
+        key=cell.key,
+        figures=_figures(cell, evaluated),
+        histograms=_histograms(cell, evaluated),
+        seconds=round(time.perf_counter() - began, 1),
+        command=typed,
+        versions=environment(),
+    )
+
+
+def attacks_of(cell: Cell) -> list[Attack]:
+    """Return the cell's attack, once for each value of its sweep."""
+    if cell.condition.attack is None:
+        return []
+    attack, sweep = cell.plugin(cell.condition.attack), cell.condition.sweep
+    if sweep is None:
+        return built("attacks", [attack])
+    return [
+        create("attacks", attack.name, **{**attack.options, sweep.option: name})
+        for name in sweep.names.values()
+    ]
+
+
+def views_of(cell: Cell) -> dict[str, list[Defense]]:
+    """Return the defences of every view that the cell looks through."""
+    condition = cell.condition
+    names = filter(None, (*condition.judged, condition.crafted_on))
+    return {
+        name: built("defenses", [cell.plugin(each) for each in cell.study.views[name].defenses])
+        for name in names
+    }
+
+
+def built(kind: str, declared: Iterable[Plugin]) -> list[Any]:
+    """Return declared plugins, built."""
+    return [create(kind, each.name, **each.options) for each in declared]
+
+
+def _evaluated(cell: Cell, scenario: Scenario, file: Path, progress: Progress | None) -> Evaluated:
+    import keras
+
+    keras.utils.set_random_seed(cell.seed)  # dropout draws from generators that are made here
+    condition, views = cell.condition, views_of(cell)
+
+    def seen(view: str, network: Classifier) -> Classifier:
+        return defended(network, untrained(views[view]), scenario, Trainer())
+
+    network = _network(cell, scenario, file)
+    judged = {view: seen(view, network) for view in condition.judged}
+    crafted_on = None
+    if condition.crafted_on is not None:
+        view = condition.crafted_on
+        same = judged.get(view) if not condition.surrogate else None
+        source = same or seen(view, _network(cell, scenario, file, condition.surrogate))
+        crafted_on = (view, source)
+    return evaluate(
+        judged,
+        scenario,
+        attacks_of(cell),
+        limit=cell.images,
+        crafted_on=crafted_on,
+        baselines=(),
+        detectors=built("detectors", [cell.plugin(each) for each in condition.detectors]),
+        watched=[condition.detected] if condition.detected else None,
+        targets=condition.targets,
+        seed=cell.seed,
+        progress=progress,
+    )
+
+
+def _network(
+    cell: Cell, scenario: Scenario, file: Path, surrogate: dict[str, Any] | None = None
+) -> Classifier:
+    """Return the trained network, or the same weights in a model built with other options."""
+    training = cell.training
+    options = {**training["options"], **(surrogate or {})}
+    builder = create("models", training["model"], **options)  # its import brings its layers too
+    trained = store.load(file)
+    if not surrogate:
+        return trained
+    model = builder.build(scenario.image_shape, scenario.num_classes)
+    model.set_weights(trained.model.get_weights())
+    return KerasClassifier(model, stochastic=trained.stochastic)
+
+
+def _figures(cell: Cell, evaluated: Evaluated) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for number, evaluation in enumerate(evaluated.results.evaluations):
+        low, high = evaluation.clean.interval
+        figures = {"clean": evaluation.clean.accuracy, "clean_low": low, "clean_high": high}
+        figures |= _of_attacks(cell, number, evaluated)
+        for detector in evaluation.detectors:
+            figures |= {f"{detector.name}.{name}": value for name, value in _of_detector(detector)}
+        found |= {f"{evaluation.classifier.name}.{name}": v for name, v in figures.items()}
+    return found
+
+
+def _of_attacks(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, float]:
+    """Return one view's figures under the attack; in a sweep one for each value, and the mean."""
+    outcomes, sweep = evaluated.outcomes, cell.condition.sweep
+    right = outcomes[f"e{number}_prediction"] == outcomes["label"]
+    each = [
+        dict(_of_attack(attack)) | {"adversarial_accuracy": float(right[k].mean())}
+        for k, attack in enumerate(evaluated.results.evaluations[number].attacks)
+    ]
+    if sweep is None:
+        return each[0] if each else {}
+    by_value = dict(zip(sweep.names.values(), each, strict=True))
+    found = {f"{name}@{at}": v for at, figures in by_value.items() for name, v in figures.items()}
+    for name in {name for figures in each for name in figures}:
+        mean = sweep.mean({at: f[name] for at, f in by_value.items() if name in f})
+        found |= {} if mean is None else {f"{name}@{MEAN}": mean}
+    return dict(sorted(found.items()))
+
+
+def _of_attack(attack: AttackResult) -> Iterator[tuple[str, float]]:
+    low, high = attack.interval
+    yield from {
+        "accuracy": attack.accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "fooling_ratio": attack.fooling_ratio,
+        "gradients": attack.gradients_per_image,
+        "queries": attack.queries_per_image,
+        "violations": attack.violations,
+    }.items()
+    for norm in NORMS:
+        if (median := attack.distance[norm].median) is not None:
+            yield f"median_{norm}", median
+    if attack.success_rate is not None:
+        yield "success_rate", attack.success_rate
+
+
+def _of_detector(detector: DetectorResult) -> Iterator[tuple[str, float]]:
+    yield "auroc", detector.auroc
+    yield "accuracy", detector.accuracy
+    yield "tpr_at_5_fpr", detector.tpr_at_5_fpr
+    yield "threshold", detector.threshold
+    for kind, scores in (("clean", detector.clean), ("adversarial", detector.adversarial)):
+        yield f"{kind}_mean", scores.mean
+        yield f"{kind}_variance", scores.variance
+
+
+def _histograms(cell: Cell, evaluated: Evaluated) -> dict[str, list[int]]:
+    bins = cell.condition.histogram
+    if bins is None:
+        return {}
+    names = [each.name for each in cell.condition.detectors]
+    prefix = f"e{cell.condition.judged.index(str(cell.condition.detected))}_d"
+    edges = np.linspace(bins.low, bins.high, bins.count + 1)
+    return {
+        kind: np.histogram(
+            np.clip(
+                evaluated.outcomes[f"{prefix}{names.index(bins.detector)}_{kind}"],
+                bins.low,
+                bins.high,
+            ),
+            edges,
+        )[0].tolist()
+        for kind in ("clean", "adversarial")
+    }

@@ -1,0 +1,165 @@
+"""Whether every name that a study file mentions is declared, and every figure will be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tfrobust.errors import did_you_mean
+from tfrobust.study.shown import Measured
+
+if TYPE_CHECKING:
+    from tfrobust.study.declared import Condition, Study
+
+NORMS = ("l0", "l1", "l2", "linf")
+CLEAN = ("clean", "clean_low", "clean_high")
+ATTACKED = (
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "adversarial_accuracy",
+    "success_rate",
+    "fooling_ratio",
+    "gradients",
+    "queries",
+    "violations",
+    *(f"median_{norm}" for norm in NORMS),
+)
+DETECTED = (
+    "auroc",
+    "accuracy",
+    "tpr_at_5_fpr",
+    "threshold",
+    "clean_mean",
+    "clean_variance",
+    "adversarial_mean",
+    "adversarial_variance",
+)
+MEAN = "mean"
+
+
+def figures_of(condition: Condition) -> set[str]:
+    """Return the names of the figures that a cell under this condition has."""
+    ends = [""]
+    if condition.sweep is not None:
+        ends = [f"@{name}" for name in (*condition.sweep.names.values(), MEAN)]
+    attacked = [name + end for name in ATTACKED for end in ends] if condition.attack else []
+    found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked)}
+    return found | {
+        f"{condition.detected}.{detector.name}.{name}"
+        for detector in condition.detectors
+        for name in DETECTED
+    }
+
+
+def check_names(study: Study) -> None:
+    """Refuse a study that mentions what it does not declare.
+
+    Raises:
+        ValueError: where, what, and the nearest name.
+    """
+    for name, scale in study.scales.items():
+        _known(f"scales.{name}", scale.networks or (), study.networks)
+        _known(f"scales.{name}.model_options", scale.model_options, study.networks)
+        _known(f"scales.{name}", scale.conditions or (), study.conditions)
+        _known(f"scales.{name}.options", scale.options, dict.fromkeys(_plugins(study)))
+    for name, condition in study.conditions.items():
+        _check_condition(study, f"conditions.{name}", condition)
+    for where, measured in _measured(study):
+        _check_figure(study, where, measured)
+    _check_shown(study)
+
+
+def _check_condition(study: Study, where: str, condition: Condition) -> None:
+    views = (*condition.judged, condition.crafted_on, condition.detected)
+    _known(where, filter(None, views), study.views)
+    _known(where, condition.networks or (), study.networks)
+    if condition.histogram is not None:
+        detectors = dict.fromkeys(detector.name for detector in condition.detectors)
+        _known(f"{where}.histogram", [condition.histogram.detector], detectors)
+    if condition.detectors and condition.detected not in condition.judged:
+        raise ValueError(f"{where}: detectors look at a view that is judged; name it in `detected`")
+    if condition.sweep is not None:
+        if condition.attack is None:
+            raise ValueError(f"{where}: a sweep needs an attack")
+        if condition.detectors:
+            raise ValueError(f"{where}: detectors are judged on one attack, not on a sweep")
+        values = dict.fromkeys(condition.sweep.names.values())
+        _known(f"{where}.sweep.averaged", (f"{v:g}" for v in condition.sweep.averaged), values)
+
+
+def _check_figure(study: Study, where: str, measured: Measured) -> None:
+    _known(where, [measured.condition], study.conditions)
+    figures = sorted(figures_of(study.conditions[measured.condition]))
+    _known(f"{where}: {measured.condition}", [measured.figure], dict.fromkeys(figures))
+
+
+def _check_shown(study: Study) -> None:
+    for number, table in enumerate(study.tables):
+        where = f"tables[{number}]"
+        _known(where, filter(None, (c.beside for c in table.columns)), study.conditions)
+        _known(where, (*table.paper, *(table.rows or ())), study.networks)
+        for row, figures in table.paper.items():
+            if len(figures) != len(table.columns):
+                raise ValueError(f"{where}.paper.{row}: expected {len(table.columns)} figures")
+    for number, claim in enumerate(study.claims):
+        for check in claim.checks:
+            _known(f"claims[{number}]", (*check.networks, *check.winners), study.networks)
+    for number, histograms in enumerate(study.histograms):
+        where = f"histograms[{number}]"
+        _known(where, [histograms.condition], study.conditions)
+        _known(where, histograms.networks, study.networks)
+        if study.conditions[histograms.condition].histogram is None:
+            raise ValueError(f"{where}: condition {histograms.condition!r} keeps no histogram")
+    for number, curves in enumerate(study.curves):
+        where = f"curves[{number}]"
+        _known(where, curves.networks, study.networks)
+        for panel in curves.panels:
+            _known(where, [panel.condition], study.conditions)
+            sweep = study.conditions[panel.condition].sweep
+            if sweep is None:
+                raise ValueError(f"{where}: condition {panel.condition!r} has no sweep")
+            first = f"{curves.figure}@{next(iter(sweep.names.values()))}"
+            _check_figure(study, where, Measured(condition=panel.condition, figure=first))
+
+
+def _measured(study: Study) -> Iterator[tuple[str, Measured]]:
+    """Yield every figure that tables, claims and verdicts ask for, with where they do."""
+    asked: list[tuple[str, Measured]] = [
+        (f"tables[{number}]", column)
+        for number, table in enumerate(study.tables)
+        for column in table.columns
+    ]
+    asked += [
+        (f"claims[{number}]", check.value)
+        for number, claim in enumerate(study.claims)
+        for check in claim.checks
+    ]
+    asked += [
+        (f"masked[{number}]", each)
+        for number, rule in enumerate(study.masked)
+        for each in (rule.naive, *rule.adaptive)
+    ]
+    for where, measured in asked:
+        each: Measured | None = measured
+        while each is not None:
+            yield where, each
+            each = each.less
+
+
+def _plugins(study: Study) -> Iterator[str]:
+    """Yield the names of all plugins with options: attacks, detectors, defences."""
+    for condition in study.conditions.values():
+        yield from (detector.name for detector in condition.detectors)
+        if condition.attack:
+            yield condition.attack.name
+    for defenses in (each.defenses for each in study.networks.values()):
+        yield from (defense.name for defense in defenses)
+    for defenses in (each.defenses for each in study.views.values()):
+        yield from (defense.name for defense in defenses)
+
+
+def _known(where: str, names: Iterable[str], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: {name!r} is not declared{did_you_mean(name, known)}")

@@ -1,0 +1,155 @@
+"""What a study shows of its figures: tables, claims, verdicts, pictures. See `study.declared`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import pydantic
+
+Unit = Literal["percent", "number"]
+
+
+class Declared(pydantic.BaseModel):
+    """A part of a study file: it may not be changed, nor say what is not foreseen."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Measured(Declared):
+    """A figure of a cell, or the difference of two."""
+
+    condition: str
+    figure: str
+    less: Measured | None = None
+
+
+class Column(Measured):
+    """A column of a table.
+
+    Attributes:
+        beside: another condition, whose figure in the paper stands beside ours.
+    """
+
+    title: str
+    unit: Unit = "percent"
+    beside: str | None = None
+
+
+class Table(Declared):
+    """A table: a row a network.
+
+    Attributes:
+        title: with the paper's number of it.
+        about: what to know when reading it.
+        columns: what is measured.
+        paper: the paper's figures in the order of the columns; `nan` where it has none. Columns
+            that stand `beside` others need none.
+        rows: the networks; none: those of `paper`, or all.
+    """
+
+    title: str
+    about: str = ""
+    columns: tuple[Column, ...]
+    paper: dict[str, tuple[float | None, ...]] = {}
+    rows: tuple[str, ...] | None = None
+
+    @pydantic.field_validator("paper")
+    @classmethod
+    def _no_figure(cls, paper: dict[str, tuple[float | None, ...]]) -> Any:
+        return {
+            row: tuple(None if value is None or math.isnan(value) else value for value in values)
+            for row, values in paper.items()
+        }
+
+
+class Check(Declared):
+    """A comparison between networks.
+
+    Attributes:
+        kind: `rising` or `falling` along `networks`; all `below` or `above` the bound, or `within`
+            it of zero; `greatest` or `least` among `networks` is one of `winners`; a `leap`: the
+            greatest rise from one to the next leads to one of `winners`.
+        value: what is compared.
+        networks: in their order.
+        tolerance: how far any may fall back behind the best before it.
+        by: how far first and last must lie apart, at least.
+        at_most: and at most.
+        place: 2 for the second greatest or least.
+        bound: for `below`, `above` and `within`.
+        winners: for `greatest`, `least` and `leap`.
+    """
+
+    kind: Literal["rising", "falling", "below", "above", "within", "greatest", "least", "leap"]
+    value: Measured
+    networks: tuple[str, ...] = pydantic.Field(min_length=1)
+    tolerance: float = 0.0
+    by: float = 0.0
+    at_most: float | None = None
+    place: int = pydantic.Field(1, ge=1)
+    bound: float | None = None
+    winners: tuple[str, ...] = ()
+    unit: Unit = "percent"
+
+    @pydantic.model_validator(mode="after")
+    def _is_whole(self) -> Check:
+        if self.kind in ("below", "above", "within") and self.bound is None:
+            raise ValueError(f"a check of kind {self.kind!r} needs a bound")
+        if self.kind in ("greatest", "least", "leap") and not self.winners:
+            raise ValueError(f"a check of kind {self.kind!r} needs winners")
+        return self
+
+
+class Claim(Declared):
+    """Something the paper says; it holds if all its checks do."""
+
+    text: str
+    checks: tuple[Check, ...] = pydantic.Field(min_length=1)
+
+
+class Masked(Declared):
+    """When robustness counts as masked.
+
+    A network is masked if it keeps at least `looks_robust` of the images under the `naive` attack
+    and at most `falls` under the strongest of the `adaptive` ones.
+    """
+
+    title: str
+    naive: Measured
+    adaptive: tuple[Measured, ...]
+    looks_robust: float
+    falls: float
+
+
+class Panel(Declared):
+    """One of several plots side by side."""
+
+    title: str
+    condition: str
+
+
+class Curves(Declared):
+    """A figure along a sweep, a panel a condition and a line a network; a band over seeds.
+
+    Attributes:
+        title: with the paper's number of it.
+        panels: conditions with a `sweep`.
+        figure: without the value: `plain.accuracy`.
+        networks: the lines.
+        xlabel: what is swept.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+    figure: str
+    networks: tuple[str, ...]
+    xlabel: str
+
+
+class Histograms(Declared):
+    """Scores of clean and attacked images, a picture a network."""
+
+    title: str
+    condition: str
+    networks: tuple[str, ...]
+    xlabel: str
