@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -11,25 +11,23 @@ from tfrobust import results, suites
 from tfrobust.attack import Attack
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.detection import FittingImages, attacked_training_images, judge_detectors, score_rows
+from tfrobust.detection import judge_detectors, score_rows
 from tfrobust.detector import Detector
-from tfrobust.engine import Crafted, run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE
-from tfrobust.learning import LearningAttack, check_files, learned
+from tfrobust.learning import check_files
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
 from tfrobust.types import TargetRule
 from tfrobust.verdicts import (
-    Attacked,
     Plan,
     Progress,
     Subject,
-    judge,
     outcome_rows,
     summarize,
 )
+from tfrobust.workshop import Workshop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,108 +133,6 @@ def evaluate(
         adversarial.append([each.images for each in attacked if keep_images])
     everything = results.Results(evaluations=found, environment=results.environment())
     return Evaluated(everything, outcomes, images, adversarial)
-
-
-class Workshop:
-    """Crafts every image of an evaluation, and none of them twice.
-
-    Args:
-        plan: of the evaluation.
-        partial: keeps finished attacks on disk, or `None`.
-    """
-
-    def __init__(self, plan: Plan, partial: Partial | None = None) -> None:
-        self._plan, self._partial = plan, partial
-        self._made: dict[tuple[Classifier, Attack], Crafted] = {}
-        self._fitting: dict[tuple[Classifier, Attack], FittingImages] = {}
-
-    def attack_all(self, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
-        """Run the attacks on one classifier and judge what they made.
-
-        A minimum-norm attack at several budgets runs once, and so does every attack that is
-        crafted on the same other classifier for all.
-        """
-        return [
-            judge(self._plan, subject, attack, self._craft(subject, _without_budget(attack)))
-            for attack in attacks
-        ]
-
-    def to_fit(self, subject: Subject) -> Callable[[Attack], FittingImages]:
-        """Return what attacks training images for the detectors of one classifier."""
-        plan, attacked = self._plan, self._attacked(subject)
-
-        def images(attack: Attack) -> FittingImages:
-            key = attacked, _without_budget(attack)
-            if key not in self._fitting:
-                self._fitting[key] = attacked_training_images(
-                    key[1],
-                    attacked,
-                    plan.scenario,
-                    len(plan.images),
-                    seed=plan.seed,
-                    batch_size=plan.batch_size,
-                )
-            return self._fitting[key]
-
-        return images
-
-    def _attacked(self, subject: Subject) -> Classifier:
-        return self._plan.crafted_on[1] if self._plan.crafted_on else subject.classifier
-
-    def _craft(self, subject: Subject, attack: Attack) -> Crafted:
-        key = self._attacked(subject), attack
-        if key not in self._made:
-            crafted = self._run(subject, attack)
-            if not (attack.minimum_norm or self._plan.crafted_on):
-                return crafted  # nobody asks for it again
-            self._made[key] = crafted
-        return self._made[key]
-
-    def _run(self, subject: Subject, attack: Attack) -> Crafted:
-        plan, partial, attacked = self._plan, self._partial, self._attacked(subject)
-        if partial and (kept := partial.load(plan, subject, attack)):
-            return kept
-        crafted = run_attack(
-            _ready(attack, attacked, plan),
-            attacked,
-            plan.images,
-            plan.labels,
-            targets=plan.targets,
-            seed=plan.seed,
-            batch_size=plan.batch_size,
-            on_progress=_reporter(plan, _title(subject, attack), len(plan.images)),
-        )
-        if partial:
-            partial.save(plan, subject, attack, crafted)
-        return crafted
-
-
-def _ready(attack: Attack, classifier: Classifier, plan: Plan) -> Attack:
-    """Let an attack that learns do so, on training images; return any other as it is."""
-    if not isinstance(attack, LearningAttack):
-        return attack
-    images, labels = arrays(plan.scenario, "train", attack.training_images)
-    report = _reporter(plan, f"{name_of(attack)} learns", len(images))
-    return learned(attack, classifier, images, labels, seed=plan.seed, on_progress=report)
-
-
-def _title(subject: Subject, attack: Attack) -> str:
-    budget = "" if attack.budget is None or attack.minimum_norm else f" ε={attack.budget:g}"
-    return f"{subject.name} · {name_of(attack)}{budget}"
-
-
-def _reporter(plan: Plan, what: str, total: int) -> Callable[[int], None] | None:
-    if plan.progress is None:
-        return None
-    report = plan.progress
-    report(what, 0, total)
-    return lambda done: report(what, done, total)
-
-
-def _without_budget(attack: Attack) -> Attack:
-    if attack.minimum_norm and hasattr(attack, "eps"):
-        return dataclasses.replace(attack, eps=None)  # type: ignore[type-var]
-    return attack
 
 
 def _scenario_record(scenario: Scenario, split: str, plan: Plan) -> results.ScenarioRecord:

@@ -1,0 +1,215 @@
+"""The pixel noises do what the paper's equations say, one generation after another."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import shared_folder
+from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.growing import grown_together, run_stages
+from tfrobust.random import content_seeds
+from tfrobust.registry import create
+from tfrobust.scenario import arrays, open_scenario
+from tfrobust.testing import small_classifier
+from tfrobust_attacks.pixel_noise import draws
+
+NOISES = ("white_to_black", "black_to_white", "random_pixel_invert", "edge_to_altered")
+COUNTS = (0, 1, 7, 30)
+
+
+def eligible(name, brightness, row, column):
+    """Say whether a cell may be drawn, as the paper puts it."""
+    b = brightness[row][column]
+    if name == "white_to_black":
+        return b > 0
+    if name == "black_to_white":
+        return b < 100
+    if name == "random_pixel_invert":
+        return True
+    neighbours = [
+        brightness[r][c]
+        for r in range(max(row - 1, 0), min(row + 2, len(brightness)))
+        for c in range(max(column - 1, 0), min(column + 2, len(brightness[0])))
+        if (r, c) != (row, column)
+    ]
+    return any((b > 127) != (other > 127) for other in neighbours)
+
+
+def inverted(name, b, brightness, constant):
+    """Return what equation (3) or (4) makes of one value."""
+    equation_3 = name == "white_to_black" or (name != "black_to_white" and brightness > 127)
+    value = int((255 - b) / constant) if equation_3 else int(255 - b / constant)
+    return min(max(value, 0), 255)
+
+
+def plain_noise(name, image, drawn, *, constant, side=1):
+    """Return one image after `len(drawn)` generations: slow, with loops, in Python's numbers."""
+    levels = [[[round(float(v) * 255) for v in pixel] for pixel in line] for line in image]
+    rows, columns = len(levels) // side, len(levels[0]) // side
+    result = np.array(image)
+    for draw in drawn:
+        values = [
+            [
+                [
+                    levels[row * side + i][column * side + j]
+                    for i in range(side)
+                    for j in range(side)
+                ]
+                for column in range(columns)
+            ]
+            for row in range(rows)
+        ]
+        brightness = [[float(np.mean(cell)) for cell in line] for line in values]
+        able = [
+            (row, column)
+            for row in range(rows)
+            for column in range(columns)
+            if eligible(name, brightness, row, column)
+        ]
+        if not able:
+            continue
+        row, column = able[min(int(np.float32(draw) * np.float32(len(able))), len(able) - 1)]
+        for y in range(row * side, (row + 1) * side):
+            for x in range(column * side, (column + 1) * side):
+                new = [inverted(name, b, brightness[row][column], constant) for b in levels[y][x]]
+                levels[y][x] = new
+    changed = np.array(levels)
+    first = np.rint(np.array(image) * 255).astype(int)
+    result[changed != first] = (changed[changed != first] / 255).astype(np.float32)
+    return result
+
+
+def pictures(shape, count=3, seed=0):
+    """Return images with black, grey and white areas."""
+    draw = np.random.default_rng(seed)
+    levels = draw.choice([0, 0, 0, 40, 99, 100, 127, 128, 200, 255], (count, *shape))
+    return (levels / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize(
+    ("shape", "side", "constant"),
+    [
+        ((7, 5, 1), 1, None),
+        ((7, 5, 1), 1, 1.1),
+        ((6, 8, 1), 2, 3.0),
+        ((5, 6, 3), 1, None),
+        ((6, 6, 3), 3, 0.7),
+        ((1, 1, 1), 1, None),
+    ],
+)
+def test_each_generation_agrees_with_the_plain_reference(name, shape, side, constant):
+    options = {"pixel_size": side} | ({"c": constant} if constant else {})
+    attack = create("attacks", name, **options)
+    images = pictures(shape)
+    seeds = content_seeds(3, images)
+    drawn = draws(tf.constant(seeds), max(COUNTS)).numpy()
+    stages = attack.stages(tf.constant(images), COUNTS, seed=tf.constant(seeds)).numpy()
+    for count, stage in zip(COUNTS, stages, strict=True):
+        for image, line, noisy in zip(images, drawn, stage, strict=True):
+            expected = plain_noise(name, image, line[:count], constant=attack.c, side=side)
+            np.testing.assert_array_equal(noisy, expected)
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_real_digits_agree_with_the_plain_reference(name, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(shared_folder("data") / "tfds"))
+    images, _ = arrays(open_scenario("mnist"), "test", 2)
+    seeds = tf.constant(content_seeds(0, images))
+    drawn = draws(seeds, 60).numpy()
+    attack = create("attacks", name)
+    (noisy,) = attack.stages(tf.constant(images), (60,), seed=seeds).numpy()
+    for image, line, made in zip(images, drawn, noisy, strict=True):
+        np.testing.assert_array_equal(made, plain_noise(name, image, line, constant=attack.c))
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("white_to_black", 0.0), ("black_to_white", 1.0), ("edge_to_altered", 0.7)]
+)
+def test_an_image_without_an_eligible_pixel_is_left_as_it_is(name, level):
+    images = tf.fill((2, 4, 4, 1), level)
+    attack = create("attacks", name, count=20)
+    np.testing.assert_array_equal(attack.stages(images, (20,), seed=0)[0], images)
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_no_generation_returns_the_image_itself(name):
+    images = tf.random.stateless_uniform((2, 4, 4, 3), (0, 1))  # not in steps of 1/255
+    attack = create("attacks", name, count=0)
+    np.testing.assert_array_equal(attack(None, images, None, seed=0), images)
+
+
+def test_white_turns_black_and_black_white_for_good():
+    images = tf.constant([[[[1.0], [0.0]]]])
+    blackened = create("attacks", "white_to_black").stages(images, (1, 5), seed=0)
+    whitened = create("attacks", "black_to_white").stages(images, (1, 5), seed=0)
+    assert blackened.numpy().max() == 0
+    assert whitened.numpy().min() == 1
+
+
+def test_a_long_run_begins_like_a_short_one():
+    images, seeds = pictures((6, 6, 1)), tf.constant([[0, 1], [0, 2], [0, 3]])
+    for name in NOISES:
+        attack = create("attacks", name)
+        short = attack.stages(tf.constant(images), (5,), seed=seeds)[0]
+        long = attack.stages(tf.constant(images), (5, 300), seed=seeds)[0]
+        np.testing.assert_array_equal(short, long)
+
+
+def test_one_pass_makes_the_stages_that_single_runs_make():
+    classifier = small_classifier((8, 8, 1), 4)
+    images, labels = pictures((8, 8, 1), 9), np.arange(9) % 4
+    attacks = [create("attacks", "edge_to_altered", count=count) for count in (12, 3)]
+    (together,) = grown_together(attacks)
+    made = run_stages(together, classifier, images, labels, seed=5)
+    for attack, stage in zip(together, made, strict=True):
+        alone = run_attack(attack, classifier, images, labels, seed=5, batch_size=4)
+        np.testing.assert_array_equal(stage.images, alone.images)
+        assert (alone.gradients, alone.queries) == (0, 0)
+
+
+def test_an_evaluation_at_several_counts_makes_one_pass(monkeypatch):
+    from tfrobust import workshop
+
+    passes = []
+    monkeypatch.setattr(
+        workshop, "run_stages", lambda *args, **more: passes.append(1) or run_stages(*args, **more)
+    )
+    digits = open_scenario("digits")
+    networks = {name: small_classifier(digits.image_shape, 10) for name in ("one", "two")}
+    attacks = [create("attacks", "white_to_black", count=count) for count in (8, 0, 4)]
+    found = evaluate(networks, digits, attacks, limit=20, baselines=()).results.evaluations
+    assert len(passes) == 1
+    for evaluation in found:
+        counts = [attack.params["count"] for attack in evaluation.attacks]
+        changed = [attack.distance["l0"].mean or 0 for attack in evaluation.attacks]
+        assert counts == [8, 0, 4]
+        assert evaluation.attacks[1].accuracy == evaluation.clean.accuracy
+        assert changed[1] == 0
+    assert found[0].attacks[0].violations == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"count": -1}, r"white_to_black: count: .*greater than or equal to 0; received: -1"),
+        ({"c": 0}, r"white_to_black: c: .*greater than 0; received: 0"),
+        ({"c": -2}, r"white_to_black: c: .*greater than 0; received: -2"),
+        ({"pixel_size": 0}, r"white_to_black: pixel_size: .*greater than or equal to 1"),
+    ],
+)
+def test_impossible_options_cost_one_line(options, said):
+    with pytest.raises(UsageError, match=said):
+        create("attacks", "white_to_black", **options)
+
+
+def test_a_pixel_size_that_does_not_divide_the_image_costs_one_line():
+    attack = create("attacks", "black_to_white", pixel_size=3)
+    classifier = small_classifier((8, 8, 1), 4)
+    images, labels = pictures((8, 8, 1), 2), np.zeros(2, np.int64)
+    with pytest.raises(UsageError, match=r"pixel_size: expected a divisor of 8 and of 8; .*: 3"):
+        run_attack(attack, classifier, images, labels)
+    with pytest.raises(UsageError, match="divisor"):
+        run_stages([attack], classifier, images, labels)

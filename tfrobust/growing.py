@@ -1,0 +1,123 @@
+"""Noise that grows: fewer generations of it are an earlier stage of the very same images."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.engine import Crafted
+from tfrobust.errors import PluginError
+from tfrobust.random import content_seeds
+from tfrobust.registry import name_of
+from tfrobust.scenario import check_images
+from tfrobust.types import Images, Labels
+
+_BATCH = 1024  # no network is run here: small batches would only cost calls
+
+
+class GrowingAttack(Attack):
+    """An attack that asks no classifier and changes images one generation at a time.
+
+    An evaluation at several counts makes all stages in one pass.
+
+    Attributes:
+        count: how many generations; an option that a subclass declares.
+    """
+
+    count: int
+
+    @abc.abstractmethod
+    def stages(self, images: Images, counts: Sequence[int], *, seed: Any) -> Any:
+        """Return the images after each of so many generations.
+
+        Args:
+            images: float32 `(batch, height, width, channels)` in [0, 1].
+            counts: one or more, ascending, from 0 upwards; `self.count` does not matter here.
+            seed: an integer or seeds, as for `Attack`.
+
+        Returns:
+            float32 `(len(counts), batch, height, width, channels)` in [0, 1]; a stage does not
+            depend on the counts that are asked for beside it.
+        """
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return the images after `count` generations; see `Attack`."""
+        return self.stages(images, (self.count,), seed=seed)[0]
+
+
+def grown_together(attacks: Iterable[Attack]) -> list[list[GrowingAttack]]:
+    """Return the growing attacks that differ in nothing but their count, each list ascending.
+
+    Example:
+        >>> noise = [create("attacks", "white_to_black", count=count) for count in (20, 10)]
+        >>> [[each.count for each in same] for same in grown_together(noise)]
+        [[10, 20]]
+    """
+    found: dict[Attack, dict[int, GrowingAttack]] = {}
+    for attack in attacks:
+        if isinstance(attack, GrowingAttack):
+            same: Attack = dataclasses.replace(attack, count=0)  # type: ignore[type-var]
+            found.setdefault(same, {})[attack.count] = attack
+    return [[stages[count] for count in sorted(stages)] for stages in found.values()]
+
+
+def run_stages(
+    attacks: Sequence[GrowingAttack],
+    classifier: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Crafted]:
+    """Make the images of several counts in one pass; the same as `run_attack` makes of each.
+
+    Args:
+        attacks: one of the lists of `grown_together`.
+        classifier: whose images these are; it is not asked.
+        images: float32 `(n, height, width, channels)` in [0, 1].
+        labels: int64 `(n,)`.
+        seed: decides everything random.
+        on_progress: called with the number of images done after each batch.
+
+    Returns:
+        One for each attack, with an equal share of the time.
+
+    Raises:
+        UsageError: options that do not fit the images.
+        DataError: images or labels break the contract.
+        PluginError: the attack returns something else than agreed.
+    """
+    check_images(images, labels, classifier.num_classes)
+    for attack in attacks:
+        attack.check(classifier)
+    counts = [attack.count for attack in attacks]
+    specs = tf.TensorSpec((None, *images.shape[1:]), tf.float32), tf.TensorSpec((None, 2), tf.int32)
+    grow = tf.function(
+        lambda images, seeds: attacks[-1].stages(images, counts, seed=seeds), input_signature=specs
+    )
+    began = time.perf_counter()
+    made = np.empty((len(counts), *images.shape), np.float32)
+    for start in range(0, len(images), _BATCH):
+        batch = images[start : start + _BATCH]
+        stages = np.asarray(grow(batch, content_seeds(seed, batch)))
+        if stages.shape != (len(counts), *batch.shape):
+            raise PluginError(
+                f"attack {name_of(attacks[-1])} broke its contract: expected stages "
+                f"{(len(counts), *batch.shape)}; received: {stages.shape}"
+            )
+        made[:, start : start + _BATCH] = stages
+        if on_progress:
+            on_progress(start + len(batch))
+    seconds = (time.perf_counter() - began) / len(counts)
+    return [Crafted(each, targets=None, gradients=0, queries=0, seconds=seconds) for each in made]
