@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -49,13 +49,14 @@ def plugin(cls: type[T]) -> type[T]:
     return made
 
 
-def build(cls: type[T], name: str, values: Mapping[str, Any]) -> T:
+def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequence[str] = ()) -> T:
     """Build plugin `cls` from options, which may still be strings.
 
     Args:
         cls: a class decorated with `plugin`.
         name: what the user calls it, for messages.
         values: option → value.
+        beside: options that the user may give too and that go elsewhere, for messages.
 
     Raises:
         UsageError: an unknown option (the nearest is named) or a value out of range.
@@ -63,8 +64,9 @@ def build(cls: type[T], name: str, values: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            has = f"it has: {', '.join(known)}" if known else "it has none"
-            raise UsageError(f"{name} has no option {key!r}{did_you_mean(key, known)} ({has})")
+            every = [*known, *beside]
+            has = f"it has: {', '.join(every)}" if every else "it has none"
+            raise UsageError(f"{name} has no option {key!r}{did_you_mean(key, every)} ({has})")
     try:
         return cls(**{key: _plain(value) for key, value in values.items()})
     except pydantic.ValidationError as error:

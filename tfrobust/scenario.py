@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfrobust import registry
 from tfrobust.classifier import Classifier
 from tfrobust.errors import ClassifierError, DataError, UsageError, one_line
+from tfrobust.options import record
 from tfrobust.types import Images, ImageShape
 
 
@@ -37,6 +38,11 @@ class Scenario(abc.ABC):
     @abc.abstractmethod
     def splits(self) -> tuple[str, ...]:
         """The names of the splits: `train`, `test` and, where the data has one, `validation`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options as plain JSON values."""
+        return record(self)
 
     @abc.abstractmethod
     def load(self, split: str) -> tf.data.Dataset:
@@ -108,8 +114,8 @@ def scenario_record(scenario: Scenario) -> dict[str, Any]:
     """Return name and options of a scenario, and of its shift, as cards and plans record them."""
     if isinstance(scenario, Shifted):
         shift = {**registry.signature(scenario.shift), "seed": scenario.seed}
-        return {**registry.signature(scenario.base), "shift": shift}
-    return registry.signature(scenario)
+        return {**scenario_record(scenario.base), "shift": shift}
+    return {"name": registry.name_of(scenario), "params": scenario.options}
 
 
 def open_scenario(
@@ -130,9 +136,11 @@ def open_scenario(
         >>> open_scenario("digits").image_shape
         (8, 8, 1)
     """  # noqa: D205 (the first sentence needs two lines)
+    from tfrobust.framing import framed  # stands on this module
+
     options = options or {}
     base_name, _, shift_name = name.partition("+")
-    base = registry.create("scenarios", base_name, **options.get(base_name, {}))
+    base = framed(base_name, options.get(base_name, {}))
     if not shift_name:
         return base
     shift_name, _, severity = shift_name.partition(".")

@@ -191,5 +191,5 @@ def test_scenario_names_are_looked_up_with_their_shift():
     assert open_scenario("digits").image_shape == (8, 8, 1)
     with pytest.raises(UsageError, match=r"no plugin scenarios/digit; did you mean 'digits'"):
         open_scenario("digit")
-    with pytest.raises(UsageError, match=r"no plugin shifts/fog"):
-        open_scenario("digits+fog.3")
+    with pytest.raises(UsageError, match=r"no plugin shifts/fogg; did you mean 'fog'"):
+        open_scenario("digits+fogg.3")

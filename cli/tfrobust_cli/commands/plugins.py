@@ -74,10 +74,10 @@ def _show(plugin: str | None, as_json: bool) -> None:
         raise UsageError(f"plugins show: expected KIND/NAME, e.g. attacks/pgd; received: {plugin}")
     entry = find(kind, name)
     start_tensorflow()
-    from tfrobust.options import describe
+    from tfrobust.framing import options_of
 
     cls = entry.load()
-    options = describe(cls)
+    options = options_of(kind, cls)
     about = (cls.__doc__ or "").strip()
     if as_json:
         found: dict[str, Any] = {**dataclasses.asdict(entry), "about": about}

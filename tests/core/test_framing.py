@@ -1,0 +1,66 @@
+"""Any scenario can be had at another size, in grey or in colour."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory
+from tfrobust.errors import UsageError
+from tfrobust.framing import Framed, Framing, framed
+from tfrobust.registry import name_of
+from tfrobust.scenario import arrays, open_scenario, scenario_record
+from tfrobust.testing import scenario_checks
+
+
+@pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_a_framed_scenario_keeps_the_contract(check, interpolation):
+    check(framed("digits", {"size": 20, "channels": 3, "interpolation": interpolation}))
+
+
+def test_twice_the_size_makes_every_pixel_a_block_of_four():
+    small, labels = arrays(open_scenario("digits"), "test", 5)
+    large, same = arrays(open_scenario("digits", {"digits": {"size": "16"}}), "test", 5)
+    np.testing.assert_array_equal(large, small.repeat(2, axis=1).repeat(2, axis=2))
+    np.testing.assert_array_equal(labels, same)
+
+
+def test_shrinking_bilinearly_averages():
+    options = {"size": 2, "interpolation": "bilinear"}
+    base = InMemory(shape=(4, 4, 1))
+    whole, _ = arrays(base, "test", 3)
+    half, _ = arrays(Framed(base, Framing(**options)), "test", 3)
+    expected = tf.image.resize(whole, (2, 2), "bilinear", antialias=True)
+    np.testing.assert_allclose(half, expected, atol=1e-6)
+    assert not np.allclose(half, tf.image.resize(whole, (2, 2), "bilinear"), atol=1e-3)
+
+
+def test_grey_is_repeated_and_colour_becomes_luma():
+    grey, _ = arrays(open_scenario("digits"), "test", 3)
+    colour, _ = arrays(framed("digits", {"channels": "3"}), "test", 3)
+    np.testing.assert_array_equal(colour, grey.repeat(3, axis=3))
+    base = InMemory(shape=(3, 3, 3))
+    whole, _ = arrays(base, "test", 3)
+    luma, _ = arrays(Framed(base, Framing(channels=1)), "test", 3)
+    np.testing.assert_allclose(luma[..., 0], whole @ [0.2989, 0.587, 0.114], atol=1e-3)
+
+
+def test_records_name_the_scenario_with_all_its_options():
+    scenario = open_scenario("digits", {"digits": {"size": 16}})
+    assert name_of(scenario) == "digits"
+    assert scenario_record(scenario)["params"]["size"] == 16
+    assert scenario_record(open_scenario("digits")) == {"name": "digits", "params": {}}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"size": 0}, r"digits: size: .*greater than or equal to 1; received: 0"),
+        ({"channels": 2}, r"digits: .*channels: expected 1 or 3"),
+        ({"sise": 8}, r"digits has no option 'sise'; did you mean 'size'\? \(it has: size, "),
+        ({"interpolation": "cubic"}, r"digits: interpolation: .*'nearest' or 'bilinear'"),
+    ],
+)
+def test_impossible_framings_cost_one_line(options, said):
+    with pytest.raises(UsageError, match=said):
+        open_scenario("digits", {"digits": options})
