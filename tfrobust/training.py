@@ -26,7 +26,7 @@ Report = Callable[[str, int, int], None]  # what, steps done, steps in all
 class TrainingOptions:
     """How a model is trained; recorded in its card."""
 
-    epochs: int = option("passes over the training images", default=10, ge=1)
+    epochs: int = option("passes over the training images; 0: none", default=10, ge=0)
     batch_size: int | None = option(
         "images a step, over all devices; none: 128, fewer where an epoch had under 40 steps",
         default=None,
@@ -34,14 +34,19 @@ class TrainingOptions:
     )
     optimizer: Literal["adam", "sgd"] = option("adam, or sgd with momentum 0.9", default="adam")
     learning_rate: float = option("of the first step", default=1e-3, gt=0)
-    schedule: Literal["constant", "cosine", "step"] = option(
-        "of the learning rate: cosine to zero, or ÷ 10 after 1/2 and 3/4 of the steps",
+    schedule: Literal["constant", "cosine", "step", "epoch"] = option(
+        "of the learning rate: cosine to zero, ÷ 10 after 1/2 and 3/4 of the steps, or ÷ `decay` "
+        "after every epoch",
         default="constant",
     )
+    decay: float = option("divides the learning rate; of the schedule `epoch`", default=10, ge=1)
     weight_decay: float = option("decoupled, a step", default=0.0, ge=0)
     validation: float = option("share of the training images held out", default=0.1, ge=0, lt=1)
     patience: int | None = option(
         "stop after so many epochs without a better one", default=None, ge=1
+    )
+    target: float | None = option(
+        "stop after an epoch of this validation accuracy", default=None, gt=0, le=1
     )
     seed: int = option("decides everything random", default=0, ge=0, lt=2**31)
     strategy: StrategyName = option("of tf.distribute: auto takes all GPUs", default="auto")
@@ -145,12 +150,14 @@ class Trainer:
         return logs
 
     def _finished(self, progress: Progressed) -> bool:
-        patience = self.options.patience
-        waited = len(progress.history) - 1 - progress.best_epoch
+        options, history = self.options, progress.history
+        waited = len(history) - 1 - progress.best_epoch
+        reached = history[-1].get("val_accuracy", 0.0) if history else 0.0
         return (
             progress.stopped
-            or len(progress.history) >= self.options.epochs
-            or (patience is not None and bool(progress.history) and waited >= patience)
+            or len(history) >= options.epochs
+            or (options.patience is not None and bool(history) and waited >= options.patience)
+            or (options.target is not None and reached >= options.target)
         )
 
     def _next_stage(self) -> Path | None:
@@ -160,7 +167,7 @@ class Trainer:
 
     def _optimizer(self, model: Any, steps_an_epoch: int) -> Any:
         keras, options = keras_of(model), self.options
-        rate = _schedule(keras, options, steps_an_epoch * options.epochs)
+        rate = _schedule(keras, options, steps_an_epoch)
         decay = {"weight_decay": options.weight_decay} if options.weight_decay else {}
         with self.strategy.scope():
             if options.optimizer == "sgd":
@@ -196,13 +203,21 @@ def _keras_model(classifier: Classifier) -> Any:
     return classifier.model
 
 
-def _schedule(keras: Any, options: TrainingOptions, total: int) -> Any:
-    rate = options.learning_rate
+def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
+    """Return the learning rate, or Keras's schedule of it; `epoch` in steps."""
+    rate, schedules = options.learning_rate, keras.optimizers.schedules
+    total = max(epoch * options.epochs, 1)
     if options.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(rate, total)
+        return schedules.CosineDecay(rate, total)
     if options.schedule == "step":
-        return keras.optimizers.schedules.PiecewiseConstantDecay(
+        return schedules.PiecewiseConstantDecay(
             [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100]
+        )
+    if options.schedule == "epoch" and options.epochs > 1:
+        later = range(1, options.epochs)
+        return schedules.PiecewiseConstantDecay(
+            [number * epoch for number in later],
+            [rate, *(rate / options.decay**number for number in later)],
         )
     return rate
 

@@ -132,6 +132,21 @@ def test_patience_ends_training_after_so_many_epochs_without_a_better_one():
     assert len(history) - 1 - best == 3
 
 
+def test_training_ends_with_the_epoch_that_reaches_its_target():
+    _, history = fit(epochs=40, learning_rate=0.03, target=0.6)
+    scores = [logs["val_accuracy"] for logs in history]
+    assert len(history) < 40
+    assert scores[-1] >= 0.6 > max(scores[:-1], default=0)
+
+
+def test_no_epochs_leave_the_weights_as_they_are():
+    classifier = small_classifier()
+    before = weights(classifier)
+    trained, history = fit(classifier, epochs=0)
+    assert history == []
+    assert same(weights(trained), before)
+
+
 def test_a_callback_can_stop_training():
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -147,8 +162,9 @@ def test_a_callback_can_stop_training():
         ("constant", [0.1, 0.1, 0.1, 0.1]),
         ("step", [0.1, 0.1, 0.01, 0.001]),
         ("cosine", [0.1 * (1 + np.cos(np.pi * done)) / 2 for done in (0.25, 0.5, 0.75, 1.0)]),
+        ("epoch", [0.1, 0.02, 0.004, 0.0008]),
     ],
-    ids=["constant", "step", "cosine"],
+    ids=["constant", "step", "cosine", "epoch"],
 )
 def test_the_learning_rate_follows_its_schedule(kind, schedule, expected):
     _, history = fit(
@@ -156,6 +172,7 @@ def test_the_learning_rate_follows_its_schedule(kind, schedule, expected):
         optimizer="sgd",
         learning_rate=0.1,
         schedule=schedule,
+        decay=5,
         epochs=4,
         validation=0.0,
     )
@@ -176,7 +193,7 @@ def test_weight_decay_shrinks_weights(kind):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("epochs", 0), ("batch_size", 0), ("learning_rate", 0), ("validation", 1.0),
+    [("epochs", -1), ("target", 1.5), ("decay", 0.5), ("batch_size", 0), ("learning_rate", 0), ("validation", 1.0),
      ("learning_rate", "nan"), ("optimizer", "adagrad"), ("patience", 0), ("seed", -1)],
 )  # fmt: skip
 def test_impossible_training_options_are_refused(option, value):
