@@ -511,6 +511,7 @@ judged = ["plain"]
 title = "noise"
 attack = { name = "white_to_black" }
 sweep = { option = "count", values = [0, 5, 20], averaged = [5, 20] }
+within = { norm = "l0", distance = 5 }
 judged = ["plain"]
 images = 20
 [[curves]]
@@ -538,6 +539,9 @@ def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
     assert at["20"] <= at["0"]
     assert at["mean"] == pytest.approx((at["5"] + at["20"]) / 2)
     assert round(at["5"] * 20) == pytest.approx(at["5"] * 20)  # of twenty images
+    near = {name: result.figures[f"plain.accuracy_within@{name}"] for name in ("5", "20")}
+    assert near["5"] == at["5"]  # five generations change five pixels at most
+    assert near["20"] >= at["20"]
     write_study(study, "tiny", found, tmp_path / "out")
     assert "![Figure 2](figure-1.svg)" in (tmp_path / "out" / "report.md").read_text()
 

@@ -149,6 +149,14 @@ def _of_attacks(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, floa
         dict(_of_attack(attack)) | {"adversarial_accuracy": float(right[k].mean())}
         for k, attack in enumerate(evaluated.results.evaluations[number].attacks)
     ]
+    if (within := cell.condition.within) is not None:
+        clean = outcomes[f"e{number}_clean"] == outcomes["label"]
+        near = outcomes[f"e{number}_{within.norm}"] <= within.distance
+        standing = clean & ~(outcomes[f"e{number}_reached"] & near)
+        each = [
+            figures | {"accuracy_within": float(standing[k].mean())}
+            for k, figures in enumerate(each)
+        ]
     if sweep is None:
         return each[0] if each else {}
     by_value = dict(zip(sweep.names.values(), each, strict=True))

@@ -9,7 +9,7 @@ measured there has a name of the form `view.figure`; what is shown and claimed r
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -107,6 +107,13 @@ class Sweep(Declared):
         return math.fsum(known) / len(known) if known and len(known) == len(found) else None
 
 
+class Within(Declared):
+    """A distance that a change must keep to, in any norm: the figure `accuracy_within`."""
+
+    norm: Literal["l0", "l1", "l2", "linf"]
+    distance: float = pydantic.Field(gt=0)
+
+
 class Condition(Declared):
     """What is done to the networks.
 
@@ -114,6 +121,7 @@ class Condition(Declared):
         title: as tables and messages call it.
         attack: with its options; none: clean images only.
         sweep: several values of one of the attack's options.
+        within: a distance that attacked images are counted at besides, whatever the attack's norm.
         crafted_on: the view that the attack sees; none: each view is attacked itself.
         surrogate: options of the model that replace the network's, with the same weights: whose
             gradients the attack follows.
@@ -130,6 +138,7 @@ class Condition(Declared):
     title: str
     attack: Plugin | None = None
     sweep: Sweep | None = None
+    within: Within | None = None
     crafted_on: str | None = None
     surrogate: Options = pydantic.Field(default_factory=dict)
     judged: tuple[str, ...]

@@ -43,7 +43,8 @@ def figures_of(condition: Condition) -> set[str]:
     ends = [""]
     if condition.sweep is not None:
         ends = [f"@{name}" for name in (*condition.sweep.names.values(), MEAN)]
-    attacked = [name + end for name in ATTACKED for end in ends] if condition.attack else []
+    named = (*ATTACKED, *(["accuracy_within"] if condition.within else []))
+    attacked = [name + end for name in named for end in ends] if condition.attack else []
     found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked)}
     return found | {
         f"{condition.detected}.{detector.name}.{name}"
@@ -79,9 +80,9 @@ def _check_condition(study: Study, where: str, condition: Condition) -> None:
         _known(f"{where}.histogram", [condition.histogram.detector], detectors)
     if condition.detectors and condition.detected not in condition.judged:
         raise ValueError(f"{where}: detectors look at a view that is judged; name it in `detected`")
+    if condition.attack is None and (condition.sweep or condition.within):
+        raise ValueError(f"{where}: a sweep, or a distance to keep to, needs an attack")
     if condition.sweep is not None:
-        if condition.attack is None:
-            raise ValueError(f"{where}: a sweep needs an attack")
         if condition.detectors:
             raise ValueError(f"{where}: detectors are judged on one attack, not on a sweep")
         values = dict.fromkeys(condition.sweep.names.values())
