@@ -17,7 +17,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 
-from benchmarks import contests, floors, memory, passes, pgd, startup
+from benchmarks import contests, floors, memory, noise, passes, pgd, startup
 from benchmarks.plan import Plan
 from benchmarks.tables import Row, read, replaced, verdict, write
 
@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "contests_lenet": functools.partial(contests.measure, name="lenet"),
     "contests_resnet": functools.partial(contests.measure, name="resnet"),
     "passes": passes.measure,
+    "noise": noise.measure,
     "memory": lambda plan: memory.measure(),
 }
 _TITLES = {
@@ -39,6 +40,7 @@ _TITLES = {
     "contests_lenet": "Beside Foolbox, ART, CleverHans and the original AutoAttack: LeNet, MNIST",
     "contests_resnet": "The same: residual network, CIFAR-10",
     "passes": "Monte Carlo dropout: fifty passes beside one",
+    "noise": "Pixel noise",
     "memory": "Memory",
 }
 
