@@ -80,7 +80,11 @@ class Classifier(tf.Module):
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     def features(self, images: Images) -> Any:
-        """Return what the last layer reads, float32 `(batch, units)`, without randomness.
+        """Return what the last layer with a kernel reads, float32 `(batch, units)`.
+
+        What normalises, scales or activates the logits is passed over. Two calls give the same:
+        dropout is off, and weights that are drawn at inference stand at their mean, clip(w, −1, 1)
+        for a drawn sign. Only a stranger's layer that draws at inference draws here too.
 
         Raises:
             ClassifierError: it shows no hidden layer.
@@ -161,7 +165,7 @@ class KerasClassifier(Classifier):
         return tf.cast(self.model(images, training=False), tf.float32)
 
     def features(self, images: Images) -> Any:
-        """Return what the model's last layer reads, flattened."""
+        """Return what the model's last layer with a kernel reads, flattened; see `Classifier`."""
         if self._hidden is None:
             self._hidden = hidden(self.model)
         return self._hidden(images)

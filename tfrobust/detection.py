@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -94,7 +95,7 @@ def judge_detectors(
     for each in attacked:
         images = to_fit(each.attack)
         for detector in detectors:
-            fitted = detector.fit(classifier, images.clean, images.adversarial)
+            fitted = fitted_on(images, detector, classifier, seed=plan.seed)
             boundary = threshold(fitted, images, plan.batch_size)
             clean = scores(fitted, plan.images, plan.batch_size)
             adversarial = scores(fitted, each.images, plan.batch_size)
@@ -105,6 +106,18 @@ def judge_detectors(
             )
             found.append(Judged(result, clean, adversarial))
     return found
+
+
+def fitted_on(
+    images: FittingImages, detector: Detector, classifier: Classifier, *, seed: int = 0
+) -> FittedDetector:
+    """Fit a detector; one seed gives one detector, whatever was fitted before.
+
+    Its Monte Carlo passes draw from generators that are made here, so the seed of everything random
+    in the process is set first.
+    """
+    keras.utils.set_random_seed(seed)
+    return detector.fit(classifier, images.clean, images.adversarial)
 
 
 def scores(fitted: FittedDetector, images: Images, batch_size: int = BATCH_SIZE) -> PerImage:

@@ -6,6 +6,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
@@ -20,7 +21,8 @@ class FittedDetector(tf.Module):
 
     Attributes:
         threshold: scores above it mean adversarial, where the detector has a boundary of its own;
-            `None`: the best one on the images it was fitted on is taken.
+            `None`: the best one on the images it was fitted on is taken, which is right only for a
+            detector that remembers none of them.
         eager: set it where `score` cannot run in `tf.function` (NumPy inside). Such a detector
             cannot be exported.
     """
@@ -59,6 +61,9 @@ class Detector(abc.ABC):
 
         Raises:
             DataError: there are no clean or no adversarial images; see `check_both`.
+
+        Whatever is drawn while fitting, and the seeds of what draws later, must come from what
+        `keras.utils.set_random_seed` decides; see `tfrobust.detection.fitted_on`.
         """
 
 
@@ -66,11 +71,13 @@ def check_both(clean: Images, adversarial: Images) -> None:
     """Refuse to fit a detector on one kind of images only.
 
     Raises:
-        DataError: there are no clean or no adversarial ones.
+        DataError: there are no clean or no adversarial ones, or the attack changed none.
     """
-    if len(clean) and len(adversarial):
-        return
-    raise DataError(
-        "a detector learns from clean and adversarial images; "
-        f"received: {len(clean)} clean, {len(adversarial)} adversarial"
-    )
+    counts = f"{len(clean)} clean, {len(adversarial)} adversarial"
+    if not (len(clean) and len(adversarial)):
+        raise DataError(f"a detector learns from clean and adversarial images; received: {counts}")
+    if np.array_equal(clean, adversarial):
+        raise DataError(
+            f"a detector learns from clean and adversarial images; received: {counts}, all of them "
+            "unchanged by the attack; give it a larger budget"
+        )

@@ -1,19 +1,39 @@
-"""The graph of a functional Keras model, of either generation: where to cut it.
+"""The graph of a functional Keras model, of either generation: laid open, and cut.
 
-A model is cut where randomness begins: what stands before gives the same for every pass, and has
-to run only once.
+Nested models are looked into: what is asked of a graph is answered in one level, with the layers of
+a nested model where the model stood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_models import keras_of
+from tfrobust.keras_models import expected_draws, keras_of
 from tfrobust.types import Images
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a layer in a model's graph.
+
+    Attributes:
+        layer: the layer or operation.
+        given: the symbolic tensors it reads; none for an input.
+        results: the symbolic tensors it gives.
+        args: what it is called with, tensors among it.
+        kwargs: by name.
+    """
+
+    layer: Any
+    given: list[Any]
+    results: list[Any]
+    args: Any
+    kwargs: dict[str, Any]
 
 
 def is_functional(model: Any) -> bool:
@@ -22,16 +42,107 @@ def is_functional(model: Any) -> bool:
     return bool(outputs) and hasattr(outputs[0], "_keras_history")
 
 
-def producer(tensor: Any) -> tuple[Any, list[Any]]:
-    """Return the layer that gives a symbolic tensor, and the tensors it was given."""
+def call_of(tensor: Any) -> Call:
+    """Return the call that gives a symbolic tensor."""
     layer, index, _ = tensor._keras_history
     node = layer._inbound_nodes[index]
-    given = node.keras_inputs if hasattr(node, "keras_inputs") else node.input_tensors
-    return layer, list(given)
+    results = tf.nest.flatten(node.outputs)
+    if hasattr(node, "keras_inputs"):  # Keras 2
+        return Call(layer, list(node.keras_inputs), results, node.call_args, node.call_kwargs)
+    arguments = node.arguments
+    return Call(layer, list(node.input_tensors), results, arguments.args, arguments.kwargs)
+
+
+def calls(model: Any) -> list[Call]:
+    """Return the calls of a functional model's own layers, each after those it reads from."""
+    found: dict[int, Call] = {}  # by result
+    ordered = []
+    waiting = [call_of(tensor) for tensor in model.outputs]
+    while waiting:  # a deep network would be too much for recursion
+        call = waiting[-1]
+        missing = [tensor for tensor in call.given if id(tensor) not in found]
+        if missing:
+            waiting.extend(map(call_of, missing))
+            continue
+        waiting.pop()
+        if id(call.results[0]) not in found:
+            found |= {id(tensor): call for tensor in call.results}
+            ordered.append(call)
+    return ordered
+
+
+def inlined(model: Any, replaced: Callable[[Any], Callable[..., Any]] | None = None) -> Any:
+    """Return a model round the same layers, in one level.
+
+    Only a nested model that is called as in training stays: its layers would behave differently.
+
+    Args:
+        model: functional or sequential, of either generation.
+        replaced: gives what is called instead of a layer, on the same symbolic tensors. `None`:
+            the layers themselves.
+    """
+    if replaced is None and not any(map(_is_nested, calls(model))):
+        return model
+    outputs = _called_again(model, model.inputs, replaced or (lambda layer: layer))
+    return keras_of(model).Model(model.inputs[0], outputs[0], name=model.name)
+
+
+def _is_nested(call: Call) -> bool:
+    return is_functional(call.layer) and not call.kwargs.get("training")
+
+
+def _called_again(model: Any, inputs: Sequence[Any], replaced: Callable[[Any], Any]) -> list[Any]:
+    """Call what stands for a model's layers on other inputs; return the outputs."""
+    now = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+
+    def current(value: Any) -> Any:
+        return now.get(id(value), value)
+
+    for call in calls(model):
+        if not call.given:
+            continue
+        args, kwargs = tf.nest.map_structure(current, (call.args, call.kwargs))
+        if _is_nested(call):
+            results = _called_again(call.layer, list(map(current, call.given)), replaced)
+        else:
+            results = tf.nest.flatten(replaced(call.layer)(*args, **kwargs))
+        now |= {id(old): new for old, new in zip(call.results, results, strict=True)}
+    return [now[id(tensor)] for tensor in model.outputs]
+
+
+def last_weighed(model: Any) -> list[Call]:
+    """Return the calls of the last layers with a kernel, dense or convolutional.
+
+    What follows them only normalises, scales, activates or adds. A model in one level is expected.
+    """
+    found: dict[int, Call] = {}
+    waiting = [call_of(tensor) for tensor in model.outputs]
+    while waiting:
+        call = waiting.pop()
+        if has_kernel(call):
+            found[id(call.results[0])] = call
+        else:
+            waiting.extend(map(call_of, call.given))
+    return list(found.values())
+
+
+def has_kernel(call: Call) -> bool:
+    """Tell whether a layer weighs its inputs against each other, and not each for itself.
+
+    It has a `kernel`, or a weight of no fewer axes than its input: the weights that scale and shift
+    single units or channels have no axis for the batch.
+    """
+    if hasattr(call.layer, "kernel"):
+        return True
+    weights = getattr(call.layer, "weights", [])
+    return bool(call.given) and any(len(w.shape) >= len(call.given[0].shape) for w in weights)
 
 
 def hidden(model: Any) -> Callable[[Images], Any]:
-    """Return a function from images to what the model's last layer reads, `(batch, units)`.
+    """Return a function from images to what the last layer with a kernel reads, `(batch, units)`.
+
+    What normalises, scales or activates the logits is passed over. Dropout is off, and weights that
+    are drawn anew at each call stand at their mean.
 
     Raises:
         ClassifierError: the model's graph is not known, or it has a single layer.
@@ -41,47 +152,42 @@ def hidden(model: Any) -> Callable[[Images], Any]:
             "the hidden layers of a subclassed Keras model are not known; build it as a "
             "functional or sequential model"
         )
-    last, given = producer(model.outputs[0])
-    if not given or not producer(given[0])[1]:
+    model = inlined(model)
+    last = last_weighed(model) or [call_of(model.outputs[0])]
+    read = {id(tensor): tensor for call in last for tensor in call.given if call_of(tensor).given}
+    if not read:
         raise ClassifierError("the model has no hidden layer: its last layer reads the images")
-    before = keras_of(model).Model(model.inputs[0], given[0])
-    inner = hidden(last) if is_functional(last) else tf.identity
+    before = keras_of(model).Model(model.inputs[0], list(read.values()))
 
     def features(images: Images) -> Any:
-        read = inner(before(images, training=False))
-        return tf.reshape(tf.cast(read, tf.float32), (tf.shape(images)[0], -1))
+        with expected_draws(before):
+            given = tf.nest.flatten(before(images, training=False))
+        flat = [tf.reshape(tf.cast(g, tf.float32), (tf.shape(images)[0], -1)) for g in given]
+        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
 
     return features
 
 
-def split(model: Any, draws: Callable[[Any], bool]) -> tuple[Any, Any]:
+def split(model: Any, draws: Callable[[Call], bool]) -> tuple[Any, Any]:
     """Cut a functional model where randomness begins.
 
     Args:
-        model: functional or sequential, of either generation.
-        draws: tells whether a layer is random.
+        model: functional or sequential, of either generation, in one level (see `inlined`).
+        draws: tells whether a call is random, whatever it is given.
 
     Returns:
         The part before, images → tensors, `None` where the first layer draws already; and the part
         from there on, those tensors → logits.
     """
-    random: dict[int, bool] = {}
-    edge: dict[int, Any] = {}
-
-    def visit(tensor: Any) -> bool:
-        """Tell whether a tensor is random; where it is, note the sure ones it was made of."""
-        if id(tensor) not in random:
-            layer, given = producer(tensor)
-            drawn = [visit(each) for each in given]
-            random[id(tensor)] = bool(given) and (any(drawn) or draws(layer))
-            if random[id(tensor)]:
-                sure = [each for each, is_drawn in zip(given, drawn, strict=True) if not is_drawn]
-                edge.update({id(each): each for each in sure})
-        return random[id(tensor)]
-
-    visit(model.outputs[0])
+    random: set[int] = set()
+    edge: dict[int, Any] = {}  # what is sure, and read where it is random
+    for call in calls(model):
+        sure = [tensor for tensor in call.given if id(tensor) not in random]
+        if call.given and (len(sure) < len(call.given) or draws(call)):
+            random |= {id(tensor) for tensor in call.results}
+            edge |= {id(tensor): tensor for tensor in sure}
     cut = list(edge.values())
-    if all(not producer(each)[1] for each in cut):
+    if all(not call_of(tensor).given for tensor in cut):
         return None, model
     keras = keras_of(model)
     between = cut[0] if len(cut) == 1 else cut

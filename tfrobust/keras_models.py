@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,7 +44,7 @@ def random_state(model: Any) -> list[Any]:
 
     Keras 3 lists its seed generators among the variables. Keras 2 hides the generators of layers
     made with `rng_type="stateful"`; its other random layers have no state that can be kept. A
-    quantizer or layer of ours has an attribute `random_state`.
+    quantizer or layer of ours has an attribute `random_state`; see `expected_draws` too.
     """
     if not hasattr(model, "_flatten_layers"):
         return []
@@ -55,15 +57,21 @@ def random_state(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def draws_once_a_call(layer: Any) -> bool:
-    """Tell whether a layer, or one inside it, draws one sample for all images of a call.
+@contextlib.contextmanager
+def expected_draws(model: Any) -> Iterator[None]:
+    """Let quantizers and layers of ours that draw at inference give their mean instead.
 
-    Dropout draws for every image; weights drawn anew are the same for all images.
+    They have an attribute `gives_mean`, which is read where they are called or traced.
     """
-    return any(
-        isinstance(getattr(each, "random_state", None), tf.Variable)
-        for each in layer._flatten_layers()
-    )
+    drawing = [each for each in model._flatten_layers() if hasattr(each, "gives_mean")]
+    before = [each.gives_mean for each in drawing]
+    for each in drawing:
+        each.gives_mean = True
+    try:
+        yield
+    finally:
+        for each, old in zip(drawing, before, strict=True):
+            each.gives_mean = old
 
 
 def raw(variable: Any) -> Any:

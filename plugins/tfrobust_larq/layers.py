@@ -54,7 +54,7 @@ class Precision:
             return larq.quantizers.SteSign(clip_value=1.0)
         if self.kind == "linear":
             return Linear(self.bits)
-        return DrawnSign(seed=self._layers)
+        return DrawnSign()
 
 
 def convolution(x: Any, precision: Precision, filters: int, size: int, stride: int = 1) -> Any:

@@ -13,6 +13,11 @@ open where dropout stands; here it follows each hidden dense layer, so that repe
 the convolutions. Activations are ReLU unless told otherwise, so that the gradient with respect to
 the image is exact: only the weights' gradient is straight-through. Binary activations are taken
 after pooling and dropout, so that a dropped unit is +1.
+
+Weights of b ≥ 2 bits are clip(round(x · 2^(b−1)) / 2^(b−1), −1, 1), the paper's eq. 11: "b is the
+number of bits required to represent all possible weight values in addition to 0". Departure: one
+bit is a sign, as in Hubara et al. and in Larq, where `precision` 1 means ±1; the formula would give
+−1, 0 and 1, which no bit tells apart. The paper has no such network beside its signs.
 """
 
 from __future__ import annotations
@@ -42,6 +47,13 @@ def _dropout(default: float) -> Any:
 
 def _width() -> Any:
     return option("multiplies the number of filters and hidden units", default=1, ge=1)
+
+
+def weights_of(bits: int | None) -> Precision:
+    """Return weights of so many bits: 1: signs; more: linear; `None`: float."""
+    if bits is None:
+        return Precision("float")
+    return Precision("sign") if bits == 1 else Precision("linear", bits)
 
 
 class _LeNet(LarqModel):
@@ -114,12 +126,14 @@ class LeNetRandomBnn(_LeNet, ModelBuilder):
 
 @plugin
 class LeNetQuantized(_LeNet, ModelBuilder):
-    """LeNet with k-bit weights."""
+    """LeNet with k-bit weights, of one bit as `lenet_bnn`'s: ±1."""
 
-    bits: int = option("of a weight: 2 gives −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16)
+    bits: int = option(
+        "of a weight, zero apart; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16
+    )
     dropout: float = _dropout(0.5)
     width: int = _width()
 
     def precision(self) -> Precision:
         """Return `bits` bits."""
-        return Precision("linear", self.bits)
+        return weights_of(self.bits)

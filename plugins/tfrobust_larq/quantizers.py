@@ -6,6 +6,7 @@ and loaded. Gradients go straight through and are cut where |x| > 1 (Courbariaux
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import tensorflow as tf
@@ -23,14 +24,14 @@ class Linear(larq.quantizers.Quantizer):
     time dropout", eq. 11; Hubara et al., "Quantized neural networks" (2018).
 
     Args:
-        bits: b; 2 gives {−1, −0.5, 0, 0.5, 1}. Counted as b bits, as the paper does, though
-            2^b + 1 levels do not quite fit into them.
+        bits: b; 2 gives {−1, −0.5, 0, 0.5, 1}. The paper counts b bits, zero apart; `precision` is
+            what 2^b + 1 levels take: b + 1.
     """
 
     def __init__(self, bits: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bits = bits
-        self.precision = bits
+        self.precision = bits + 1
 
     def call(self, inputs: Any) -> Any:
         """Return the quantized values."""
@@ -52,21 +53,27 @@ class DrawnSign(larq.quantizers.Quantizer):
     inference, too.
 
     Args:
-        seed: of this quantizer; two of one model need two seeds.
+        seed: of this quantizer; `None`: one of its own, which `keras.utils.set_random_seed` decides
+            as it does for Keras's random layers.
 
     Attributes:
         random_state: int32 `(2,)`: the seed and the number of draws so far.
+        gives_mean: give the expectation, clip(x, −1, 1), instead of a draw; see
+            `tfrobust.keras_models.expected_draws`.
     """
 
     precision = 1
 
-    def __init__(self, seed: int, **kwargs: Any) -> None:
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.seed = seed
-        self.random_state = tf.Variable([seed, 0], trainable=False, dtype=tf.int32)
+        self.seed = random.getrandbits(31) if seed is None else seed
+        self.random_state = tf.Variable([self.seed, 0], trainable=False, dtype=tf.int32)
+        self.gives_mean = False
 
     def call(self, inputs: Any) -> Any:
         """Return drawn signs."""
+        if self.gives_mean:
+            return tf.clip_by_value(inputs, -1.0, 1.0)
         seed = self.random_state.assign_add([0, 1])
         drawn = tf.random.stateless_uniform(tf.shape(inputs), seed)
 

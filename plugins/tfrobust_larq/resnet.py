@@ -1,8 +1,10 @@
 """A residual network for small images whose weights are quantized.
 
 He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016), section 4.2, in the
-precisions of `tfrobust_larq.lenet`. Departures: as in `lenet`, every weight is quantized, the first
-and the last layer's and the shortcuts' too.
+precisions of `tfrobust_larq.lenet`. Departures: where a stage halves the image, the shortcut is a
+1×1 convolution of stride 2 (the paper's option B), quantized and normalised like the others; the
+paper's networks for small images pad with zeros there (option A). As in `lenet`, every weight is
+quantized, the first and the last layer's too, and the logits are normalised.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
 from tfrobust.types import ImageShape
 from tfrobust_larq.layers import Precision, activated, convolution, dropped, logits
+from tfrobust_larq.lenet import weights_of
 from tfrobust_larq.profile import LarqModel
 
 
@@ -22,7 +25,12 @@ from tfrobust_larq.profile import LarqModel
 class ResNetQuantized(LarqModel, ModelBuilder):
     """A residual network with 1-bit (sign), k-bit or float weights."""
 
-    bits: int | None = option("of a weight; 1: its sign; none: float", default=2, ge=1, le=16)
+    bits: int | None = option(
+        "of a weight, zero apart; 1: its sign; 2: −1, −0.5, 0, 0.5, 1; none: float",
+        default=2,
+        ge=1,
+        le=16,
+    )
     depth: int = option("layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
     width: int = option(
         "filters of the first stage; doubled by each of the other two", default=16, ge=1
@@ -35,9 +43,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
 
     def precision(self) -> Precision:
         """Return how weights are quantized."""
-        if self.bits is None:
-            return Precision("float")
-        return Precision("sign") if self.bits == 1 else Precision("linear", self.bits)
+        return weights_of(self.bits)
 
     def build(self, image_shape: ImageShape, num_classes: int) -> Any:
         """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""

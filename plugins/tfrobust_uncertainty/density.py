@@ -4,9 +4,11 @@ K(x) = log mean over clean x' of the predicted class of N(φ(x); φ(x'), h² I)
 
 Feinman, Curtin, Shintre & Gardner, "Detecting adversarial samples from artifacts" (2017): the
 density alone, and with the uncertainty of Monte Carlo dropout by logistic regression.
-Departures: the clean images' classes are the predicted ones; the bandwidth is chosen by three-fold
-cross-validation over the likelihood, unless it is given; what lies far out is scored by its
-distance to the nearest clean image, where the density would underflow.
+Departures: the clean images' classes are the predicted ones; the bandwidth is that under which each
+clean image is likeliest among the others of its class, unless it is given; boundary and regression
+are fitted to the densities of images left out (`held_out`), because a remembered image lies nearest
+to itself; what lies far out is scored by its distance to the nearest clean image, where the density
+would underflow.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KernelDensity as Estimator
+from scipy.special import logsumexp
 
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
+from tfrobust.detection import best_threshold
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
-from tfrobust.inference import in_batches
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage
+from tfrobust_uncertainty.held_out import Remembering, held_out_scores
 from tfrobust_uncertainty.logistic import Logistic
 from tfrobust_uncertainty.observed import (
     Uncertainty,
@@ -50,7 +52,9 @@ class KernelDensity(Detector):
     def fit(self, classifier: Classifier, clean: Images, adversarial: Images) -> FittedDetector:
         """Remember the clean images' features; see `Detector`."""
         check_both(clean, adversarial)
-        return _Density(classifier, clean, self.bandwidth)
+        fitted = _Density(classifier, clean, self.bandwidth)
+        fitted.threshold = best_threshold(*held_out_scores(fitted, clean, adversarial))
+        return fitted
 
 
 @plugin
@@ -69,16 +73,23 @@ class DensityAndUncertainty(Detector):
         return _Both(density, uncertainty, clean, adversarial)
 
 
-class _Density(FittedDetector):
+class _Density(Remembering):
     """Score: −K(x)."""
 
     def __init__(self, classifier: Classifier, clean: Images, bandwidth: float | None) -> None:
         super().__init__()
         self.classifier = classifier
-        features = features_of_all(classifier, clean)
-        self.known = tf.constant(features)
-        self.classes = tf.constant(clean_predictions(classifier, clean))
-        self.bandwidth = bandwidth or _likeliest_bandwidth(features)
+        features, classes = features_of_all(classifier, clean), clean_predictions(classifier, clean)
+        self._all = features, classes
+        self.known = tf.Variable(features, shape=(None, features.shape[1]), trainable=False)
+        self.classes = tf.Variable(classes, shape=(None,), trainable=False)
+        self.bandwidth = bandwidth or _likeliest_bandwidth(features, classes)
+
+    def remember(self, rows: np.ndarray) -> None:
+        """Take the density of these clean images alone."""
+        features, classes = self._all
+        self.known.assign(features[rows])
+        self.classes.assign(classes[rows])
 
     def score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
         """Return −log density among clean images of the predicted class, float32 `(batch,)`."""
@@ -107,16 +118,15 @@ class _Both(FittedDetector):
     ) -> None:
         super().__init__()
         self.density, self.uncertainty = density, uncertainty
-        traced = tf.function(self._measured, reduce_retracing=True)
-        self.regression = Logistic(in_batches(traced, clean), in_batches(traced, adversarial))
+        kinds = zip((clean, adversarial), held_out_scores(density, clean, adversarial), strict=True)
+        self.regression = Logistic(
+            *(np.stack([score, uncertainty.of_all(images)], axis=1) for images, score in kinds)
+        )
 
     def score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
         """Return the regression's probability, float32 `(batch,)`."""
-        return self.regression(self._measured(images, outputs))
-
-    def _measured(self, images: Images, outputs: Outputs | None = None) -> Any:
         spread = self.uncertainty(images, outputs)
-        return tf.stack([self.density.score(images, outputs), spread], axis=1)
+        return self.regression(tf.stack([self.density.score(images, outputs), spread], axis=1))
 
     def trackables(self) -> list[Any]:
         """Return what the classifier and its passes need kept."""
@@ -129,12 +139,21 @@ def _squared_distances(a: Any, b: Any) -> Any:
     return tf.maximum(squares - 2.0 * tf.matmul(a, b, transpose_b=True), 0.0)
 
 
-def _likeliest_bandwidth(features: np.ndarray) -> float:
-    """Return the bandwidth under which held-out features are likeliest."""
-    spread = max(float(features.std(axis=0).mean()), 1e-6)
-    grid = {"bandwidth": spread * np.logspace(-1, 1, 15)}
-    folds = min(3, len(features))
-    if folds < 2:
-        return spread
-    found = GridSearchCV(Estimator(), grid, cv=folds).fit(features)
-    return float(found.best_params_["bandwidth"])
+def _likeliest_bandwidth(features: np.ndarray, classes: np.ndarray) -> float:
+    """Return the h under which each image's features are likeliest among the others of its class.
+
+    argmax over h of Σᵢ log Σ over j ≠ i of i's class of N(φᵢ; φⱼ, h² I)
+    """
+    groups = [features[classes == c].astype(np.float64) for c in np.unique(classes)]
+    spread = np.sqrt(np.mean(np.concatenate([group - group.mean(0) for group in groups]) ** 2))
+    grid = max(float(spread), 1e-6) * np.logspace(-1, 1, 15)
+    likelihood = np.zeros(len(grid))
+    for group in groups:
+        if len(group) < 2:
+            continue
+        apart = _squared_distances(tf.constant(group), tf.constant(group)).numpy()
+        np.fill_diagonal(apart, np.inf)
+        likelihood += [
+            logsumexp(-0.5 * apart / h**2, axis=1).sum() - group.size * np.log(h) for h in grid
+        ]
+    return float(grid[likelihood.argmax()]) if likelihood.any() else float(grid[len(grid) // 2])

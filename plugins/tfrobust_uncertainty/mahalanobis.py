@@ -6,7 +6,8 @@ Lee, Lee, Lee & Shin, "A simple unified framework for detecting out-of-distribut
 adversarial attacks" (2018). Score: M(x), after the paper's step x − magnitude · sign(∇ M) towards
 the nearest class. Departures: only the last hidden layer, where the paper weighs all of them; the
 classes of the clean images are the predicted ones; the covariance is shrunk (Ledoit & Wolf 2004),
-so that fewer images than features will do.
+so that fewer images than features will do; the boundary is the best one for images left out
+(`held_out`), because the clean images lie nearer to their own means than fresh ones do.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from sklearn.covariance import LedoitWolf
 
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
+from tfrobust.detection import best_threshold
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage
+from tfrobust_uncertainty.held_out import Remembering, held_out_scores
 from tfrobust_uncertainty.observed import features_of_all
 
 
@@ -36,22 +39,32 @@ class Mahalanobis(Detector):
     def fit(self, classifier: Classifier, clean: Images, adversarial: Images) -> FittedDetector:
         """Fit a Gaussian to each class, with one covariance; see `Detector`."""
         check_both(clean, adversarial)
-        return _Mahalanobis(classifier, clean, self.magnitude)
+        fitted = _Mahalanobis(classifier, clean, self.magnitude)
+        fitted.threshold = best_threshold(*held_out_scores(fitted, clean, adversarial))
+        return fitted
 
 
-class _Mahalanobis(FittedDetector):
+class _Mahalanobis(Remembering):
     def __init__(self, classifier: Classifier, clean: Images, magnitude: float) -> None:
         super().__init__()
         self.classifier, self.magnitude = classifier, magnitude
-        features = features_of_all(classifier, clean).astype(np.float64)
-        classes = clean_predictions(classifier, clean)
+        features, classes = features_of_all(classifier, clean), clean_predictions(classifier, clean)
+        self._all = features.astype(np.float64), classes
+        units = features.shape[1]
+        self.root = tf.Variable(tf.zeros((units, units)), trainable=False)
+        self.means = tf.Variable(tf.zeros((0, units)), shape=(None, units), trainable=False)
+        self.remember(np.ones(len(clean), bool))
+
+    def remember(self, rows: np.ndarray) -> None:
+        """Fit the Gaussians to these clean images alone."""
+        features, classes = self._all[0][rows], self._all[1][rows]
         means = np.stack([features[classes == c].mean(axis=0) for c in np.unique(classes)])
         centred = features - means[np.searchsorted(np.unique(classes), classes)]
         precision = LedoitWolf(assume_centered=True).fit(centred).precision_
         # With L Lᵀ = Σ⁻¹ the distance is a plain one between φ L and μ L, never negative.
         root = np.linalg.cholesky(precision + 1e-9 * np.trace(precision) * np.eye(len(precision)))
-        self.root = tf.constant(root, tf.float32)
-        self.means = tf.constant(means @ root, tf.float32)
+        self.root.assign(root.astype(np.float32))
+        self.means.assign((means @ root).astype(np.float32))
 
     def score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
         """Return the squared distance, float32 `(batch,)`."""

@@ -18,6 +18,9 @@ _LEVELS = 1 << 16
 class Mask(tf.Module):
     """Dropout that is always on, each number of a batch for itself.
 
+    It draws from a seed of its own, which `keras.utils.set_random_seed` decides as it does for
+    Keras's random layers.
+
     Args:
         rate: of the units that are dropped, in [0, 1).
     """

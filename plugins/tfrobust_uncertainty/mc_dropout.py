@@ -33,6 +33,14 @@ class McDropout(Defense):
         lt=1,
     )
 
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse what no pass could draw from, before it is trained. See `Defense`.
+
+        Raises:
+            UsageError: as `apply` does.
+        """
+        passes_through(classifier, 1, self.rate)
+
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Return the averaging classifier; nothing is trained. See `Defense`.
 

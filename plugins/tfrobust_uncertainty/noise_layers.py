@@ -1,7 +1,7 @@
 """Layers that keep drawing: dropout that is on at inference, and dropout put where there was none.
 
-A model is rebuilt round the same layers, so that its weights stay shared. Only the random layers
-are called as in training: batch normalisation keeps its running statistics.
+A model is rebuilt in one level round the same layers, so that its weights stay shared. Only the
+random layers are called as in training: batch normalisation keeps its running statistics.
 """
 
 from __future__ import annotations
@@ -11,30 +11,34 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from tfrobust.keras_graph import is_functional, producer
-from tfrobust.keras_models import draws_once_a_call, keras_of, raw_variables
+from tfrobust.keras_graph import Call, call_of, calls, has_kernel, inlined, last_weighed
+from tfrobust.keras_models import keras_of, raw_variables
 from tfrobust_uncertainty.masks import Mask
 
-_NOISE = (
+_DROPOUT = (
     "Dropout",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
     "AlphaDropout",
     "GaussianDropout",
-    "GaussianNoise",
 )
+_NOISE = (*_DROPOUT, "GaussianNoise")
 
 
-def draws(layer: Any) -> bool:
-    """Tell whether a layer, or one inside it, answers two calls at inference differently."""
-    inside = layer._flatten_layers()
-    return draws_once_a_call(layer) or any(getattr(each, "always_on", False) for each in inside)
+def always_on(call: Call) -> bool:
+    """Tell whether a call is of noise that `noisy` switched on."""
+    return getattr(call.layer, "always_on", False)
 
 
 def has_noise(model: Any) -> bool:
-    """Tell whether a model holds dropout or other noise that inference leaves out."""
-    return any(map(_is_noise, model._flatten_layers()))
+    """Tell whether a model has dropout or other noise, among its layers, that inference omits."""
+    return any(_is(call.layer, _NOISE) for call in calls(inlined(model)))
+
+
+def each_for_itself(model: Any) -> bool:
+    """Tell whether all noise of a model from `noisy` is drawn for every image of a batch anew."""
+    return all(call.layer.an_image for call in calls(model) if always_on(call))
 
 
 def state_of(model: Any) -> list[Any]:
@@ -45,96 +49,85 @@ def state_of(model: Any) -> list[Any]:
 
 
 def noisy(model: Any, rate: float | None = None) -> Any:
-    """Return a model round the same layers whose dropout is always on.
+    """Return a model in one level round the same layers, whose dropout and noise are always on.
 
     Args:
         model: functional or sequential, of either Keras generation.
-        rate: of every dropout instead of its own. A model without any gets dropout of this rate
-            before each dense layer that reads another dense layer, and before the last layer
-            where there is no such.
+        rate: of every dropout instead of its own; each keeps its kind. A model without dropout gets
+            plain dropout of this rate before each dense layer that reads another dense layer, and
+            before the last layer with a kernel where there is no such.
     """
-    insert = () if has_noise(model) or rate is None else _readers_of_dense(model)
-    return _rebuilt(model, rate, insert)
+    flat = inlined(model)
+    always = _always_on(keras_of(model))
+    insert = set() if rate is None or _has_dropout(flat) else set(map(id, _to_drop_before(flat)))
 
-
-def _rebuilt(model: Any, rate: float | None, insert: Any) -> Any:
-    keras = keras_of(model)
-    always = _always_on(keras)
-
-    def replaced(layer: Any) -> Any:
-        if is_functional(layer):
-            return _rebuilt(layer, rate, insert)
-        if _is_noise(layer):
-            return always(_always_drawing(layer, rate))
-        if rate is not None and any(layer is each for each in insert):
-            return always(Mask(rate), layer)
+    @functools.cache  # a layer that is called twice stays one
+    def replaced(layer: Any) -> Callable[..., Any]:
+        if _is(layer, _NOISE):
+            noise = always(*_always_drawing(layer, rate))
+            return lambda inputs, **_: noise(inputs)
+        if id(layer) in insert:
+            dropped = always(Mask(rate or 0.0))
+            return lambda inputs, **options: layer(dropped(inputs), **options)
         return layer
 
-    return keras.models.clone_model(model, clone_function=replaced)
+    return inlined(flat, replaced)
 
 
-def _always_drawing(layer: Any, rate: float | None) -> Callable[[Any], Any]:
-    """Return what stands for a noise layer: a mask for plain dropout, else the layer itself."""
-    if rate is not None:
-        return Mask(rate)
-    if type(layer).__name__ == "Dropout" and layer.noise_shape is None:
-        return Mask(layer.rate)
-    return functools.partial(layer, training=True)
+def _always_drawing(layer: Any, rate: float | None) -> tuple[Callable[[Any], Any], bool]:
+    """Return what stands for a noise layer, and whether it draws for every image anew.
+
+    A mask stands for plain dropout, else the layer itself, or one of its kind with another rate.
+    """
+    kind, shape = type(layer).__name__, getattr(layer, "noise_shape", None)
+    if kind == "Dropout" and shape is None:
+        return Mask(layer.rate if rate is None else rate), True
+    if rate is not None and _is(layer, _DROPOUT):
+        layer = type(layer).from_config({**layer.get_config(), "rate": rate})
+    an_image = kind in _NOISE and (shape is None or shape[0] is None)
+    return functools.partial(layer, training=True), an_image
 
 
-def _is_noise(layer: Any) -> bool:
-    return any(cls.__name__ in _NOISE for cls in type(layer).__mro__)
+def _is(layer: Any, kinds: tuple[str, ...]) -> bool:
+    return any(cls.__name__ in kinds for cls in type(layer).__mro__)
 
 
-def _readers_of_dense(model: Any) -> list[Any]:
-    """Return the dense layers that read, in the end, another dense layer; else the last layer."""
-    found = [layer for layer in _layers(model) if _is_dense(layer) and _reads_dense(layer)]
-    last = model.layers[-1]
-    while is_functional(last):
-        last = last.layers[-1]
-    return found or [last]
+def _has_dropout(flat: Any) -> bool:
+    return any(_is(call.layer, _DROPOUT) for call in calls(flat))
 
 
-def _layers(model: Any) -> list[Any]:
-    return [
-        each
-        for layer in model.layers
-        for each in (_layers(layer) if is_functional(layer) else [layer])
-    ]
+def _to_drop_before(flat: Any) -> list[Any]:
+    """Return the dense layers that read, in the end, another dense layer; else the last layers."""
+    found = [call.layer for call in calls(flat) if _is(call.layer, ("Dense",)) and _deep(call)]
+    return found or [call.layer for call in last_weighed(flat)]
 
 
-def _is_dense(layer: Any) -> bool:
-    return any(cls.__name__ == "Dense" for cls in type(layer).__mro__)
-
-
-def _reads_dense(layer: Any) -> bool:
-    """Walk back from a layer to the nearest ones with a kernel; tell whether one is dense."""
-    node = layer._inbound_nodes[0]
-    waiting = list(node.keras_inputs if hasattr(node, "keras_inputs") else node.input_tensors)
+def _deep(call: Call) -> bool:
+    """Walk back from a call to the nearest ones with a kernel; tell whether one is dense."""
+    waiting = list(call.given)
     while waiting:
-        before, given = producer(waiting.pop())
-        if _is_dense(before):
+        before = call_of(waiting.pop())
+        if _is(before.layer, ("Dense",)):
             return True
-        if not hasattr(before, "kernel"):
-            waiting.extend(given)
+        if not has_kernel(before):
+            waiting.extend(before.given)
     return False
 
 
 @functools.cache
 def _always_on(keras: ModuleType) -> type:
     class AlwaysOn(keras.layers.Layer):  # type: ignore[name-defined]
-        """Noise that is on at inference too, and the layer that reads it, if one is given."""
+        """Noise that is on at inference too."""
 
         always_on = True
 
-        def __init__(self, noise: Callable[[Any], Any], then: Any = None) -> None:
+        def __init__(self, noise: Callable[[Any], Any], an_image: bool = True) -> None:
             super().__init__()
-            self.noise, self.then = noise, then
+            self.noise, self.an_image = noise, an_image
             self.kept = getattr(noise, "func", None)  # a layer, to be found among the layers
 
         def call(self, inputs: Any) -> Any:
-            """Return the noisy inputs, or what the layer makes of them."""
-            drawn = self.noise(inputs)
-            return drawn if self.then is None else self.then(drawn)
+            """Return the noisy inputs."""
+            return self.noise(inputs)
 
     return AlwaysOn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,4 +82,9 @@ class LooksAtUncertainty(FittedDetector):
 
 def features_of_all(classifier: Classifier, images: Images) -> np.ndarray:
     """Return the hidden features of all images, float32 `(n, units)`."""
-    return in_batches(tf.function(classifier.features, reduce_retracing=True), images)
+    return in_batches(_features(classifier), images)
+
+
+@functools.lru_cache(maxsize=4)
+def _features(classifier: Classifier) -> Callable[..., Any]:
+    return tf.function(classifier.features, reduce_retracing=True)

@@ -11,9 +11,15 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.keras_graph import is_functional, split
-from tfrobust.keras_models import draws_once_a_call
 from tfrobust.types import Images
-from tfrobust_uncertainty.noise_layers import draws, has_noise, noisy, state_of
+from tfrobust_uncertainty.drawing import call_draws, model_draws
+from tfrobust_uncertainty.noise_layers import (
+    always_on,
+    each_for_itself,
+    has_noise,
+    noisy,
+    state_of,
+)
 
 _WIDEST = 4096  # numbers an image, up to which all passes go through in one batch
 
@@ -94,14 +100,16 @@ def passes_through(classifier: Classifier, samples: int, rate: float | None) -> 
 
 
 def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
-    if rate is None and not (has_noise(model) or draws(model)):
+    otherwise = model_draws(model)  # random without any dropout
+    if rate is None and not (has_noise(model) or otherwise):
         raise UsageError(
             "mc_dropout: the model has no dropout and no other randomness; give a rate to insert "
             "some: -p rate=0.5"
         )
     random = noisy(model, rate)
-    before, after = split(random, draws)
-    together = not draws_once_a_call(after) and _widest(after) <= _WIDEST
+    before, after = split(random, lambda call: always_on(call) or (otherwise and call_draws(call)))
+    # Nobody knows whether a stranger's layer draws for every image anew.
+    together = not otherwise and each_for_itself(random) and _widest(after) <= _WIDEST
     first = tf.identity if before is None else lambda images: before(images, training=False)
     return Passes(
         samples,

@@ -1,6 +1,7 @@
 """The detectors: what they score, what they learn, and that they can be served."""
 
 import math
+import random
 
 import keras
 import numpy as np
@@ -13,12 +14,20 @@ from sklearn.neighbors import KernelDensity
 from support import python
 from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.detection import best_threshold, figures, scores
+from tfrobust.detection import (
+    attacked_training_images,
+    best_threshold,
+    figures,
+    fitted_on,
+    scores,
+    threshold,
+)
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.evaluation import evaluate
 from tfrobust.guard import guard
 from tfrobust.registry import create, entries
 from tfrobust.testing import detector_checks
+from tfrobust_uncertainty.held_out import held_out_scores
 
 ALL = [entry.name for entry in entries("detectors")]
 OPTIONS = {name: {"rate": 0.3} for name in ALL if name not in ("kernel_density", "mahalanobis")}
@@ -106,13 +115,78 @@ def test_mixture_scores_the_posterior_of_its_two_parts():
 def test_kernel_density_is_scikit_learns_within_the_predicted_class():
     draw = np.random.default_rng(0)
     clean = draw.uniform(size=(60, 2, 2, 1)).astype(np.float32)
-    fitted = create("detectors", "kernel_density", bandwidth=0.2).fit(Dim(), clean, clean)
+    fitted = create("detectors", "kernel_density", bandwidth=0.2).fit(Dim(), clean, 1 - clean)
     new = draw.uniform(size=(9, 2, 2, 1)).astype(np.float32)
     for image, score in zip(new, scores(fitted, new), strict=True):
         of_class = (clean[:, 0, 0, 0] >= 0.5) == (image[0, 0, 0] >= 0.5)
         near = KernelDensity(bandwidth=0.2).fit(clean[of_class].reshape(-1, 4)[:, :2])
         expected = -near.score_samples(image.reshape(1, 4)[:, :2])[0]
         assert score == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_the_bandwidth_is_chosen_within_the_classes():
+    """Two tight classes far apart: pooled, the likeliest bandwidth would be no other."""
+    draw = np.random.default_rng(0)
+    clean = np.clip(draw.normal(0.05, 0.01, size=(80, 2, 2, 1)), 0, 1).astype(np.float32)
+    clean[40:] += 0.9
+    fitted = create("detectors", "kernel_density").fit(Dim(), clean, 1 - clean)
+    features, classes = clean.reshape(-1, 4)[:, :2], np.repeat([0, 1], 40)
+
+    def left_out(bandwidth):
+        total = 0.0
+        for i in range(80):
+            others = features[(classes == classes[i]) & (np.arange(80) != i)]
+            total += KernelDensity(bandwidth=bandwidth).fit(others).score(features[i : i + 1])
+        return total
+
+    chosen = left_out(fitted.bandwidth)
+    assert all(chosen >= left_out(fitted.bandwidth * 10 ** (step / 7)) - 1e-6 for step in (-1, 1))
+
+
+@pytest.mark.parametrize("name", ["kernel_density", "mahalanobis"])
+def test_false_alarms_on_fresh_images_are_as_the_boundary_promises(name, with_dropout, digits):
+    """Images that a detector remembers lie nearest to themselves; fresh ones never do."""
+    scenario = create("scenarios", "digits")
+    images = attacked_training_images(
+        create("attacks", "fgsm", eps=0.1), with_dropout, scenario, 500
+    )
+    fitted = fitted_on(images, create("detectors", name), with_dropout)
+    left_out, attacked = held_out_scores(fitted, images.clean, images.adversarial)
+    promised = (left_out > fitted.threshold).mean()
+    fresh, _ = digits["test"]
+    alarms = (scores(fitted, fresh) > threshold(fitted, images)).mean()
+    assert alarms == pytest.approx(promised, abs=0.06)
+    assert alarms < 0.5 < (attacked > fitted.threshold).mean()
+
+
+def test_density_beside_uncertainty_is_calibrated_on_images_left_out(with_dropout, digits):
+    images = attacked_training_images(
+        create("attacks", "fgsm", eps=0.1), with_dropout, create("scenarios", "digits"), 500
+    )
+    fitted = fitted_on(images, create("detectors", "density_and_uncertainty"), with_dropout)
+    alarms = (scores(fitted, digits["test"][0]) > fitted.threshold).mean()
+    caught = (scores(fitted, images.adversarial) > fitted.threshold).mean()
+    assert alarms < 0.4 < caught
+
+
+def test_one_seed_gives_one_judgement(with_dropout):
+    def judged(seed, *names):
+        evaluated = evaluate(
+            {"net": with_dropout},
+            create("scenarios", "digits"),
+            [create("attacks", "fgsm", eps=0.3)],
+            detectors=[create("detectors", name) for name in names],
+            limit=64,
+            baselines=(),
+            seed=seed,
+        )
+        return evaluated.outcomes[f"e0_d{len(names) - 1}_clean"]
+
+    first = judged(0, "variance_logistic")
+    random.random()  # noqa: S311 (whatever else draws in this process)
+    np.testing.assert_array_equal(judged(0, "variance_logistic"), first)
+    np.testing.assert_array_equal(judged(0, "variance_threshold", "variance_logistic"), first)
+    assert not np.array_equal(judged(1, "variance_logistic"), first)
 
 
 def test_a_class_no_clean_image_had_still_gets_a_finite_score():
@@ -123,7 +197,7 @@ def test_a_class_no_clean_image_had_still_gets_a_finite_score():
 def test_mahalanobis_is_the_distance_to_the_nearest_class_mean():
     draw = np.random.default_rng(0)
     clean = draw.uniform(size=(4000, 2, 2, 1)).astype(np.float32)
-    fitted = create("detectors", "mahalanobis").fit(Dim(), clean, clean)
+    fitted = create("detectors", "mahalanobis").fit(Dim(), clean, 1 - clean)
     features, dark = clean.reshape(-1, 4)[:, :2], clean[:, 0, 0, 0] < 0.5
     means = np.stack([features[dark].mean(0), features[~dark].mean(0)])
     centred = features - means[np.where(dark, 0, 1)]
@@ -137,7 +211,7 @@ def test_the_step_towards_the_nearest_class_shortens_the_distance():
     draw = np.random.default_rng(0)
     clean = draw.uniform(0.2, 0.8, size=(400, 2, 2, 1)).astype(np.float32)
     plain, stepped = (
-        create("detectors", "mahalanobis", magnitude=magnitude).fit(Dim(), clean, clean)
+        create("detectors", "mahalanobis", magnitude=magnitude).fit(Dim(), clean, 1 - clean)
         for magnitude in (0.0, 0.02)
     )
     assert (scores(stepped, clean) <= scores(plain, clean) + 1e-4).mean() > 0.95
@@ -150,6 +224,13 @@ def test_one_kind_of_images_is_not_enough(name):
     for clean, adversarial in ((some, none), (none, some)):
         with pytest.raises(DataError, match=r"learns from clean and adversarial images; received"):
             detector.fit(Dim(), clean, adversarial)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_images_that_no_attack_changed_are_one_kind_only(name):
+    detector = create("detectors", name, **OPTIONS.get(name, {}))
+    with pytest.raises(DataError, match=r"2 clean, 2 adversarial, all of them unchanged"):
+        detector.fit(Dim(), flat([0.1, 0.2]), flat([0.1, 0.2]))
 
 
 def test_a_detector_that_needs_randomness_says_so(trained, digits):

@@ -68,6 +68,49 @@ def test_one_seed_draws_the_same_signs_and_another_others():
 
 
 @pytest.mark.parametrize("name", [*LENETS, "resnet_quantized"])
+def test_the_features_are_the_hidden_units_and_not_the_logits_before_they_are_normalised(name):
+    classifier = built(name)
+    features = classifier.features(images()).numpy()
+    assert features.shape == (5, 64 if name == "resnet_quantized" else 84)
+    np.testing.assert_array_equal(classifier.features(images()), features)
+    assert answers_differ(classifier) == (name == "lenet_random_bnn")
+
+
+def test_the_features_of_drawn_weights_are_those_of_their_means():
+    classifier = built("lenet_random_bnn")
+    mean = tf_keras.models.clone_model(classifier.model)
+    for layer in mean.layers:
+        if hasattr(layer, "kernel_quantizer"):
+            layer.kernel_quantizer.gives_mean = True
+    mean.set_weights(classifier.model.get_weights())
+    before = tf_keras.Model(mean.inputs, mean.layers[-2].input)
+    np.testing.assert_allclose(classifier.features(images()), before(images()), atol=1e-5)
+
+
+def test_the_features_of_drawn_weights_are_served(tmp_path):
+    classifier = built("lenet_random_bnn")
+    loaded = store.load(store.export(classifier, tmp_path / "1"))
+    np.testing.assert_allclose(
+        loaded.features(images()), classifier.features(images()), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_seed_of_a_training_decides_its_draws_and_a_file_keeps_them(tmp_path):
+    def states(seed):
+        tf_keras.utils.set_random_seed(seed)
+        model = create("models", "lenet_random_bnn").build(SHAPE, 10)
+        return model, np.stack(random_state(model))
+
+    (_, first), (model, again), (_, other) = states(0), states(0), states(1)
+    np.testing.assert_array_equal(first, again)
+    assert not np.isin(first[:, 0], other[:, 0]).any()
+    model.save(tmp_path / "m.keras")
+    loaded = [np.stack(random_state(load_keras_file(tmp_path / "m.keras"))) for _ in range(2)]
+    np.testing.assert_array_equal(loaded[0], first)
+    np.testing.assert_array_equal(loaded[1], first)
+
+
+@pytest.mark.parametrize("name", [*LENETS, "resnet_quantized"])
 def test_a_model_comes_back_from_its_file_the_same(name, tmp_path):
     classifier = built(name)
     classifier.model.save(tmp_path / "m.keras")

@@ -11,13 +11,14 @@ from tfrobust import store
 from tfrobust.classifier import KerasClassifier, Wrapped
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.keras_graph import split
+from tfrobust.keras_graph import calls, inlined, is_functional, split
 from tfrobust.registry import create
 from tfrobust.seen import seen_by
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_uncertainty.drawing import call_draws
 from tfrobust_uncertainty.masks import Mask
-from tfrobust_uncertainty.noise_layers import draws, noisy
+from tfrobust_uncertainty.noise_layers import always_on, noisy
 from tfrobust_uncertainty.passes import passes_through
 
 KINDS = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras 3", "keras 2"])
@@ -88,7 +89,7 @@ def test_every_image_and_every_pass_has_a_draw_of_its_own(kind):
 @KINDS
 def test_what_stands_before_the_first_draw_runs_once(kind):
     model = noisy(WithNormalization.build(kind))
-    before, after = split(model, draws)
+    before, after = split(model, always_on)
     names = {layer.name for layer in before.layers}
     assert {"left", "right"} <= names
     assert len(after.inputs) == 2  # both branches are sure up to there
@@ -113,6 +114,147 @@ def test_dropout_inside_a_nested_model_is_on_too(kind):
     nested = kind.Model(inputs, small_model(kind=kind, dropout=0.5)(inputs))
     logits = passes_through(KerasClassifier(nested), 8, None)(images()).numpy()
     assert logits.std(axis=0).max() > 0
+
+
+def nested(kind):
+    """Return a network whose backbone, a model itself, ends in dropout and is called twice."""
+    layers = kind.layers
+    inputs = layers.Input((4, 4, 1))
+    x = layers.BatchNormalization()(layers.Conv2D(3, 3, padding="same")(inputs))
+    x = layers.Dense(16, activation="relu")(layers.Flatten()(x))
+    backbone = kind.Model(inputs, layers.Dropout(0.5)(x), name="backbone")
+    outer = layers.Input((4, 4, 1))
+    both = layers.Add()([backbone(outer, training=False), backbone(outer * 0.5, training=False)])
+    head = kind.Sequential([layers.Input((16,)), layers.Dense(3), layers.Activation("linear")])
+    return kind.Model(outer, head(both) + 1.0)
+
+
+@KINDS
+def test_a_model_in_one_level_computes_the_same(kind):
+    model = nested(kind)
+    flat = inlined(model)
+    assert not any(is_functional(call.layer) for call in calls(flat))
+    assert flat.count_params() == model.count_params()
+    np.testing.assert_allclose(
+        flat(images(), training=False), model(images(), training=False), atol=1e-6
+    )
+
+
+@KINDS
+def test_a_nested_model_is_cut_at_the_dropout_in_it(kind):
+    model = nested(kind)
+    before, after = split(noisy(model), always_on)
+    assert {"Conv2D", "BatchNormalization", "Dense"} <= {type(x).__name__ for x in before.layers}
+    assert not {"Conv2D", "BatchNormalization"} & {type(x).__name__ for x in after.layers}
+    passes = passes_through(KerasClassifier(model), 2000, None)
+    fast = passes(images()).numpy()
+    plain = model(images(), training=False).numpy()  # linear behind the dropout: the mean is known
+    np.testing.assert_allclose(fast.mean(0), plain, atol=0.15 * fast.std(0).max() + 1e-3)
+
+
+@KINDS
+def test_what_follows_the_last_kernel_is_not_dropped(kind):
+    layers = [
+        kind.layers.Input((4, 4, 1)),
+        kind.layers.Conv2D(4, 3, padding="same"),
+        kind.layers.GlobalAveragePooling2D(),
+        kind.layers.Dense(3),
+        kind.layers.BatchNormalization(),
+        kind.layers.Activation("linear"),
+    ]
+    before, _ = split(noisy(kind.Sequential(layers), 0.5), always_on)
+    assert before.output_shape == (None, 4)
+
+
+def test_the_hidden_units_of_a_quantized_residual_network_are_dropped_and_not_its_logits():
+    model = create("models", "resnet_quantized", width=4).build((8, 8, 1), 10)
+    before, _ = split(noisy(model, 0.5), always_on)
+    assert before.output_shape == (None, 16)
+
+
+def shaken(kind):
+    """Return a network of either generation with a layer that draws whatever it is told."""
+
+    class Shake(kind.layers.Layer):
+        def call(self, inputs):
+            return inputs + tf.random.normal((1, 16))
+
+    return Shake()
+
+
+@KINDS
+@pytest.mark.parametrize("dropout", [0.0, 1e-6])
+def test_a_layer_that_draws_at_inference_is_drawn_in_every_pass(kind, dropout):
+    last = kind.layers.Dense(3)
+    layers = [
+        kind.layers.Input((4, 4, 1)),
+        kind.layers.Flatten(),
+        kind.layers.Dense(16),
+        shaken(kind),
+        *([kind.layers.Dropout(dropout)] if dropout else []),
+        last,
+    ]
+    model = kind.Sequential(layers)
+    passes = passes_through(KerasClassifier(model, stochastic=True), 4000, None)
+    logits = tf.function(passes.__call__)(images(2)).numpy()
+    spread = np.sqrt(np.square(np.array(last.kernel)).sum(axis=0))  # of 16 standard normals
+    np.testing.assert_allclose(logits.std(0), [spread, spread], rtol=0.07)
+    before, _ = split(noisy(model), lambda call: always_on(call) or call_draws(call))
+    assert [type(layer).__name__ for layer in before.layers][-1] == "Dense"
+
+
+@KINDS
+def test_passes_do_not_share_what_all_images_of_a_batch_share(kind):
+    layers = [
+        kind.layers.Input((4, 4, 1)),
+        kind.layers.Flatten(),
+        kind.layers.Dense(16),
+        kind.layers.Dropout(0.5, noise_shape=(1, 16)),
+        kind.layers.Dense(3),
+    ]
+    logits = passes_through(KerasClassifier(kind.Sequential(layers)), 8, None)(images()).numpy()
+    assert len(np.unique(logits[:, 0, 0])) > 4
+
+
+@KINDS
+def test_a_rate_keeps_the_kind_of_every_noise_layer(kind):
+    layers = [
+        kind.layers.Input((4, 4, 2)),
+        kind.layers.GaussianNoise(0.05),
+        kind.layers.SpatialDropout2D(0.1),
+        kind.layers.Flatten(),
+    ]
+    model = noisy(kind.Sequential(layers), 0.5)
+    ones = tf.ones((400, 4, 4, 2))
+    drawn = model(ones, training=False).numpy().reshape(400, 16, 2)
+    dropped = (drawn == 0).reshape(400, 16, 2)
+    assert (dropped.all(axis=1) == dropped.any(axis=1)).all()  # whole channels
+    assert dropped.mean() == pytest.approx(0.5, abs=0.1)
+    assert drawn[~dropped].std() == pytest.approx(2 * 0.05, rel=0.1)  # the rest is noisy as before
+
+
+@KINDS
+def test_a_rate_inserts_dropout_where_the_only_noise_is_gaussian(kind):
+    layers = [
+        kind.layers.Input((4, 4, 1)),
+        kind.layers.GaussianNoise(1e-6),
+        kind.layers.Flatten(),
+        kind.layers.Dense(16),
+        kind.layers.Dense(3),
+    ]
+    passes = passes_through(KerasClassifier(kind.Sequential(layers)), 20, 0.5)
+    assert passes(images()).numpy().std(axis=0).max() > 1e-2
+
+
+def test_keras_seed_decides_what_the_masks_draw():
+    model = small_model(dropout=0.5)
+
+    def logits(seed):
+        keras.utils.set_random_seed(seed)
+        return passes_through(KerasClassifier(model), 8, None)(images()).numpy()
+
+    np.testing.assert_array_equal(logits(3), logits(3))
+    assert not np.array_equal(logits(3), logits(4))
 
 
 @KINDS
@@ -140,7 +282,7 @@ def test_a_convolutional_network_gets_its_dropout_before_the_last_layer():
         keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dense(3),
     ]
-    before, _ = split(noisy(keras.Sequential(layers), 0.5), draws)
+    before, _ = split(noisy(keras.Sequential(layers), 0.5), always_on)
     assert [type(layer).__name__ for layer in before.layers][-1] == "GlobalAveragePooling2D"
 
 

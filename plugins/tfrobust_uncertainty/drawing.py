@@ -1,0 +1,40 @@
+"""Which layers draw random numbers at inference, told from their TensorFlow graph.
+
+Trying would not do: a dropout of 1 % seldom shows in a few calls.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.keras_graph import Call
+from tfrobust.keras_models import keras_of
+
+# Python's own functions may do anything, and so count as random.
+_DRAWS = re.compile(
+    "Random|Rng|Multinomial|TruncatedNormal|SampleDistorted|PyFunc|Stateful(?!PartitionedCall)"
+)
+
+
+def model_draws(model: Any) -> bool:
+    """Tell whether two calls of a model at inference may differ."""
+    specs = [tf.TensorSpec(each.shape, each.dtype) for each in model.inputs]
+    traced = tf.function(lambda *given: model(_one_or_all(given), training=False))
+    graph = traced.get_concrete_function(*specs).graph.as_graph_def()
+    inner = [node for each in graph.library.function for node in each.node_def]
+    return any(_DRAWS.search(node.op) for node in (*graph.node, *inner))
+
+
+def call_draws(call: Call) -> bool:
+    """Tell whether a layer draws in a call at inference, whatever it is given."""
+    if not call.given:
+        return False
+    given = list({id(each): each for each in call.given}.values())
+    return model_draws(keras_of(call.layer).Model(_one_or_all(given), _one_or_all(call.results)))
+
+
+def _one_or_all(tensors: Any) -> Any:
+    return tensors[0] if len(tensors) == 1 else list(tensors)

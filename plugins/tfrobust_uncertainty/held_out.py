@@ -1,0 +1,57 @@
+"""Scores of images that a detector has not seen, when it remembers what it was fitted on.
+
+A clean image lies nearest to itself. A boundary drawn from the scores of remembered images would
+call every fresh one suspicious, so each is scored while it is left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.detector import FittedDetector
+from tfrobust.inference import in_batches
+from tfrobust.types import Images, PerImage
+
+_FOLDS = 5
+
+
+class Remembering(FittedDetector):
+    """A fitted detector that remembers clean images."""
+
+    def remember(self, rows: np.ndarray) -> None:
+        """Remember only these of the clean images it was fitted on.
+
+        Args:
+            rows: bool `(n,)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no remember")
+
+
+def held_out_scores(
+    detector: Remembering, clean: Images, adversarial: Images
+) -> tuple[PerImage, PerImage]:
+    """Score every image while a detector remembers the other four fifths of the clean ones.
+
+    An adversarial image is scored without the clean one it was made from too, where both stand at
+    the same place.
+
+    Args:
+        detector: fitted on the clean images; remembers all of them in the end.
+        clean: float32 `(n, height, width, channels)`.
+        adversarial: float32 `(m, height, width, channels)`.
+
+    Returns:
+        The scores, `(n,)` and `(m,)`. A single clean image cannot be left out, and scores itself.
+    """
+    score = tf.function(detector.score, reduce_retracing=True)
+    folds = min(_FOLDS, len(clean))
+    scored = np.zeros(len(clean), np.float32), np.zeros(len(adversarial), np.float32)
+    for fold in range(folds):
+        if folds > 1:
+            detector.remember(np.arange(len(clean)) % folds != fold)
+        for images, into in zip((clean, adversarial), scored, strict=True):
+            if len(images[fold::folds]):
+                into[fold::folds] = in_batches(score, images[fold::folds])
+    detector.remember(np.ones(len(clean), bool))
+    return scored
