@@ -1,12 +1,14 @@
 """tfrobust: train, attack, evaluate and export TensorFlow image classifiers.
 
 Importing this package imports no TensorFlow. It makes `tf.keras` resolve to Keras 2 (`tf_keras`)
-unless the environment says otherwise, because Larq and CleverHans need that and TensorFlow reads
-the variable only once, when it is imported.
+unless the environment says otherwise, because Larq and CleverHans need that. Where TensorFlow came
+first it leaves `tf.keras` alone: half of TensorFlow has chosen its Keras by then, and a variable
+that is set later would move the other half.
 """
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from tfrobust.store import export, load
     from tfrobust.training import Trainer, TrainingOptions
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 __version__ = "0.1.0"
 

@@ -25,6 +25,21 @@ class Defense(abc.ABC):
 
     trains: ClassVar[bool] = False
 
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:  # noqa: B027
+        """Refuse a classifier that `apply` would refuse, before hours of training; by default none.
+
+        Called on the network as it was built, for every defence up to the first that does not
+        train: what those behind it will be given does not exist yet. Nothing may be changed here,
+        and `apply` must refuse by itself too: it is also called on classifiers that were loaded.
+
+        Args:
+            classifier: untrained.
+            scenario: the data.
+
+        Raises:
+            UsageError: it can never be defended this way; the text says what to do.
+        """
+
     @abc.abstractmethod
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Return the defended classifier.

@@ -53,20 +53,25 @@ def guard(
         detector: unfitted.
         attack: whose images it learns to tell from clean ones.
         scenario: for its training split.
-        images: how many of them.
-        seed: decides everything random.
+        images: how many of them, 1 or more.
+        seed: decides everything random; Python's and TensorFlow's global seeds are set to it.
 
     Returns:
         A classifier that serves `adversarial_score` too. Its record tells the threshold.
 
     Raises:
-        UsageError: the detector cannot run in TensorFlow, and so cannot be served.
+        UsageError: no images; or the detector cannot run in TensorFlow, and so cannot be served.
 
     Example:
         >>> guarded = guard(classifier, create("detectors", "mahalanobis"),
         ...                 create("attacks", "fgsm"), create("scenarios", "digits"))
         >>> export(guarded, "served/guarded/1")
     """
+    import keras
+
+    if images < 1:
+        raise UsageError(f"images: expected 1 or more; received: {images}")
+    keras.utils.set_random_seed(seed)  # detectors make generators of their own
     to_fit = attacked_training_images(attack, classifier, scenario, images, seed=seed)
     fitted = detector.fit(classifier, to_fit.clean, to_fit.adversarial)
     if fitted.eager:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfrobust import store
 from tfrobust.audit import clean_predictions
+from tfrobust.cards import Card, card_of, read_card
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
 from tfrobust.defense import Defense
-from tfrobust.errors import StoreError, UsageError, one_line
-from tfrobust.files import folder_beside, refused_disk, write_beside
+from tfrobust.errors import RobustError, UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.options import record
-from tfrobust.registry import signature
+from tfrobust.registry import create, signature
 from tfrobust.results import environment
-from tfrobust.scenario import Scenario, arrays, scenario_record
+from tfrobust.scenario import Scenario, arrays, open_scenario, scenario_record
 from tfrobust.training import Trainer
-
-FINISHED, UNFINISHED = "training", "unfinished"  # beside the versions
+from tfrobust.workspace import (
+    FINISHED,
+    UNFINISHED,
+    close_workspace,
+    open_workspace,
+    read_plan,
+    workspace,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Trained:
 
     classifier: Classifier
     folder: Path
-    card: store.Card
+    card: Card
     fresh: bool = True
 
 
@@ -57,6 +61,9 @@ def train(
     Returns:
         The classifier, outermost defence last.
 
+    Raises:
+        UsageError: a defence refuses the network; said before any training where it can be known.
+
     Example:
         >>> train(create("models", "lenet"), create("scenarios", "digits"),
         ...       Trainer(TrainingOptions(epochs=5)), [create("defenses", "pgd_training")])
@@ -68,9 +75,18 @@ def train(
         built = model.build(scenario.image_shape, scenario.num_classes)
     classifier: Classifier = KerasClassifier(built, class_names=scenario.class_names)
     classifier.stochastic = answers_differ(classifier)
+    _check(defenses, classifier, scenario)
     if not (defenses and defenses[0].trains):
         trainer.fit(classifier, scenario)
     return defended(classifier, defenses, scenario, trainer)
+
+
+def _check(defenses: Sequence[Defense], classifier: Classifier, scenario: Scenario) -> None:
+    """Let defences refuse an untrained network, up to the first that wraps it."""
+    for defense in defenses:
+        defense.check(classifier, scenario)
+        if not defense.trains:
+            break
 
 
 def defended(
@@ -140,17 +156,17 @@ def train_and_store(
         "defenses": [signature(defense) for defense in defenses],
         "training": record(trainer.options),
     }
-    done = None if force else _open_workspace(home, plan, resume=resume)
+    done = None if force else open_workspace(home, plan, resume=resume)
     if done is not None:
         folder = home / str(done)
-        card = store.read_card(folder) or store.Card(image_shape=(0, 0, 0), class_names=())
+        card = read_card(folder) or Card(image_shape=(0, 0, 0), class_names=())
         return Trained(store.load(folder), folder, card, fresh=False)
     trainer.workspace, trainer.resume = home / UNFINISHED, resume and not force
-    with _workspace(home, plan, fresh=not trainer.resume):
+    with workspace(home, plan, fresh=not trainer.resume):
         classifier = train(model, scenario, trainer, defenses)
     on_stage("measuring clean accuracy")
     images, labels = arrays(scenario, "test")
-    card = store.card_of(
+    card = card_of(
         classifier,
         scenario=scenario_name or plan["scenario"]["name"],
         model=plan["model"],
@@ -161,8 +177,67 @@ def train_and_store(
     )
     on_stage("exporting")
     folder = store.export(classifier, store.next_version(home), card=card)
-    _close_workspace(home, plan, int(folder.name), classifier)
+    close_workspace(home, plan | {"version": int(folder.name)}, classifier, card)
     return Trained(classifier, folder, card)
+
+
+def stored_network(
+    name: str, root: Path | None = None, *, scenario: Scenario | None = None
+) -> Classifier:
+    """Load the newest finished training of `name` as the Keras network it was, defended again.
+
+    `train_and_store` keeps the network without the defences that were put round it. Here these are
+    applied once more. Where that cannot be done (the plugin is gone, or it trains), or no Keras
+    network was kept, it is the SavedModel version that is loaded: it answers alike, but shows no
+    layers.
+
+    Args:
+        name: in the store.
+        root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
+        scenario: handed to the defences; by default opened again as the training's plan says.
+
+    Returns:
+        The classifier, as it came out of `train_and_store`.
+
+    Raises:
+        UsageError: nothing of that name was ever stored.
+        ClassifierError: what was kept is damaged.
+
+    Example:
+        >>> train_and_store(create("models", "lenet_float"), digits, "d1", trainer,
+        ...                 [create("defenses", "mc_dropout")])
+        >>> stored_network("d1").passes
+        50
+    """
+    home = _home(name, root)
+    plan, file = read_plan(home / FINISHED / "plan.json"), home / FINISHED / "model.keras"
+    if plan is None:
+        return store.load(name, root=root)
+    if file.exists():
+        network = store.load(file)
+        with contextlib.suppress(RobustError):
+            return _defended_again(network, plan, scenario)
+    return store.load(home / str(plan["version"]))
+
+
+def _defended_again(
+    network: Classifier, plan: dict[str, Any], scenario: Scenario | None
+) -> Classifier:
+    """Apply the defences of a plan that the network has not had, none of which may train."""
+    missing = plan["defenses"][len(network.defenses) :]
+    if not missing:
+        return network
+    again = [create("defenses", each["name"], **each["params"]) for each in missing]
+    data = scenario or _planned_scenario(plan["scenario"])
+    return defended(network, untrained(again), data, Trainer())
+
+
+def _planned_scenario(planned: dict[str, Any]) -> Scenario:
+    """Open the scenario that a plan records."""
+    shift = planned.get("shift")
+    options = {each["name"]: each["params"] for each in (planned, shift) if each}
+    called = f"{planned['name']}+{shift['name']}" if shift else planned["name"]
+    return open_scenario(called, options, seed=shift["seed"] if shift else 0)
 
 
 def _home(name: str, root: Path | None) -> Path:
@@ -172,88 +247,3 @@ def _home(name: str, root: Path | None) -> Path:
             f"received: {name!r}"
         )
     return (root or store.store_root()) / name
-
-
-def _open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | None:
-    """Look what is there already; return the version that this very plan ended in, if it did.
-
-    Raises:
-        StoreError: an interrupted training is there and is not to be resumed.
-        UsageError: it is to be resumed, but with another plan.
-    """
-    begun = _read_plan(home / UNFINISHED / "plan.json")
-    if begun is not None and _resumable(home):
-        if not resume:
-            raise StoreError(
-                f"{home}: an interrupted training is here; go on with --resume, "
-                "or start over with --force"
-            )
-        if begun != plan:
-            raise UsageError(
-                f"resume: {home.name} was started with another configuration "
-                f"({_difference(begun, plan)}); repeat it as it was, or start over with --force"
-            )
-        return None
-    finished = _read_plan(home / FINISHED / "plan.json") or {}
-    version = finished.pop("version", None)
-    return version if resume and finished == plan and version in store.versions(home) else None
-
-
-@contextlib.contextmanager
-def _workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None]:
-    """Make the workspace; take it away again if training stops with nothing to resume."""
-    workspace = home / UNFINISHED
-    with refused_disk(home):
-        if fresh:
-            shutil.rmtree(workspace, ignore_errors=True)
-        workspace.mkdir(parents=True, exist_ok=True)
-    try:
-        _write_plan(workspace / "plan.json", plan)
-        yield
-    except BaseException:
-        if not _resumable(home):
-            shutil.rmtree(workspace, ignore_errors=True)
-            if not any(home.iterdir()):
-                home.rmdir()
-        raise
-
-
-def _resumable(home: Path) -> bool:
-    return any((home / UNFINISHED).glob("stage-*/checkpoint"))
-
-
-def _close_workspace(
-    home: Path, plan: dict[str, Any], version: int, classifier: Classifier
-) -> None:
-    """Keep plan and Keras model to train on from, in place of the version's before."""
-    while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
-        classifier = classifier.inner
-    with folder_beside(home / FINISHED) as beside:
-        _write_plan(beside / "plan.json", {**plan, "version": version})
-        if isinstance(classifier, KerasClassifier):
-            classifier.model.save(beside / "model.keras")
-    shutil.rmtree(home / UNFINISHED, ignore_errors=True)
-
-
-def _read_plan(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text()) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: cannot be read ({one_line(error)}); start over with --force"
-        ) from error
-
-
-def _write_plan(path: Path, plan: dict[str, Any]) -> None:
-    write_beside(path, lambda beside: beside.write_text(json.dumps(plan, indent=1) + "\n"))
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Name the first option that differs: `training.epochs: 5 then, 10 now`."""
-    for key in {**before, **now}:
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict) and old != new:
-            return f"{key}.{_difference(old, new)}"
-        if old != new:
-            return f"{key}: {old} then, {new} now"
-    return "nothing differs"

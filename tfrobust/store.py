@@ -3,6 +3,7 @@
 saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
 saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
 saved_models/NAME/training/          what is needed to train on
+saved_models/NAME/training/model.tfrobust.json   the card of model.keras beside it
 """
 
 from __future__ import annotations
@@ -13,73 +14,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
-from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, check_sound
+from tfrobust.cards import CARD, Card, card_of, read_card, write_card  # noqa: F401 (CARD: public)
+from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import (
     ClassifierError,
     PluginError,
     StoreError,
     UsageError,
     did_you_mean,
-    one_line,
 )
 from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
-from tfrobust.types import ImageShape
-
-CARD = Path("assets.extra") / "tfrobust.json"
-
-
-class Card(pydantic.BaseModel):
-    """What a served model says about itself."""
-
-    image_shape: ImageShape
-    class_names: tuple[str, ...]
-    scenario: str | None = None
-    model: dict[str, Any] | None = None
-    defenses: tuple[AppliedDefense, ...] = ()
-    stochastic: bool = False
-    passes: int = 1
-    differentiable: bool = True
-    training: dict[str, Any] | None = None
-    seed: int | None = None
-    clean_accuracy: float | None = None
-    versions: dict[str, str] = {}
 
 
 def store_root() -> Path:
     """Return the folder of the store: `$TFROBUST_MODELS`, or `saved_models` right here."""
     return Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
-
-
-def card_of(classifier: Classifier, **more: Any) -> Card:
-    """Return a card with what the classifier itself knows."""
-    return Card(
-        image_shape=classifier.image_shape,
-        class_names=classifier.class_names,
-        defenses=classifier.defenses,
-        stochastic=classifier.stochastic,
-        passes=classifier.passes,
-        differentiable=classifier.differentiable,
-        **more,
-    )
-
-
-def renewed_card(classifier: Classifier) -> Card:
-    """Return the card of where a classifier was loaded from, brought up to what it is now.
-
-    A classifier that was never stored gets a card of its own.
-    """
-    source = Path(classifier.source)
-    card = read_card(source) if classifier.source and source.is_dir() else None
-    now = card_of(classifier)
-    if card is None:
-        return now
-    same = {"defenses", "stochastic", "passes", "differentiable"}
-    return card.model_copy(update={name: getattr(now, name) for name in same})
 
 
 def export(classifier: Classifier, folder: Path | str, *, card: Card | None = None) -> Path:
@@ -104,8 +56,7 @@ def export(classifier: Classifier, folder: Path | str, *, card: Card | None = No
         raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
     with folder_beside(folder) as beside:
         write_saved_model(classifier, beside)
-        (beside / CARD).parent.mkdir(exist_ok=True)
-        (beside / CARD).write_text((card or card_of(classifier)).model_dump_json(indent=1) + "\n")
+        write_card(beside, card or card_of(classifier))
     return folder
 
 
@@ -203,9 +154,10 @@ def locate(classifier: str, root: Path | None = None) -> Path:
 def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
     if path.suffix != ".keras":
         raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
-    model = _keras_model(path)
+    model, card = _keras_model(path), read_card(path)
+    known = {"class_names": card.class_names, "defenses": card.defenses} if card else {}
     try:
-        return KerasClassifier(strip_softmax(model) if strip else model)
+        return KerasClassifier(strip_softmax(model) if strip else model, **known)
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from error
 
@@ -233,18 +185,3 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
         passes=card.passes,
         differentiable=card.differentiable,
     )
-
-
-def read_card(version: Path) -> Card | None:
-    """Return the card of a SavedModel folder; `None` if it has none.
-
-    Raises:
-        StoreError: the card is damaged.
-    """
-    path = version / CARD
-    if not path.exists():
-        return None
-    try:
-        return Card.model_validate_json(path.read_bytes())
-    except (OSError, pydantic.ValidationError) as error:
-        raise StoreError(f"{path}: the card cannot be read ({one_line(error)})") from error

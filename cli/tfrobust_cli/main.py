@@ -48,7 +48,11 @@ def main() -> None:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
     if code == 130:  # Typer turns Ctrl-C into this code
-        _fail("interrupted; `train --resume` or the same `evaluate` goes on from here", code)
+        _fail(
+            "interrupted; `train --resume`, or the same `evaluate` or `study run`, goes on from "
+            "here",
+            code,
+        )
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -28,6 +28,7 @@ def one_line(said, code, *words):
 
 
 EVALUATE = ("evaluate", "d1", "--out", "run")
+GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgsm")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ EVALUATE = ("evaluate", "d1", "--out", "run")
         (("train", "lenett"), 2, ["lenett", "did you mean 'lenet'"]),
         (("train", "lenet", "--scenario", "digit"), 2, ["did you mean 'digits'"]),
         (("train", "lenet", "--defense", "pgd"), 2, ["no plugin defenses/pgd", "pgd_training"]),
-        (("train", "lenet", "--epochs", "0"), 2, ["epochs", "greater than or equal to 1"]),
+        (("train", "lenet", "--epochs", "-1"), 2, ["epochs", "greater than or equal to 0"]),
         (("train", "lenet", "--learning-rate", "nan"), 2, ["learning_rate"]),
         (("train", "lenet", "-p", "wdth=2"), 2, ["wdth", "did you mean 'width'"]),
         (("train", "lenet", "--name", "../x"), 2, ["plain folder name"]),
@@ -62,6 +63,9 @@ EVALUATE = ("evaluate", "d1", "--out", "run")
         (("plugins", "attack"), 2, ["did you mean 'attacks'"]),
         (("plugins", "show", "pgd"), 2, ["KIND/NAME"]),
         (("export", "d1", "served", "--version", "0"), 2, ["version"]),
+        ((*GUARD, "--images", "0"), 2, ["--images", "greater than or equal to 1"]),
+        ((*GUARD, "--images", "-3"), 2, ["--images", "greater than or equal to 1"]),
+        ((*EVALUATE, "--detector", "mahalanobis"), 2, ["a detector learns from an attack"]),
         (("report", "nowhere"), 1, ["results.json"]),
         (("no-such-command",), 2, ["no-such-command"]),
     ],
@@ -155,6 +159,38 @@ def test_nan_weights_are_refused(tfrobust, with_store):
     one_line(tfrobust("evaluate", "nan.keras", "--out", "run"), 1, "NaN")
 
 
+def test_a_scenario_that_does_not_fit_what_is_exported(tfrobust, with_store, npz):
+    path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
+    said = tfrobust("export", "d1", "served", "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(said, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
+    assert not (with_store / "served").exists()
+
+
+def test_ctrl_c_names_everything_that_goes_on(tfrobust, here, monkeypatch):
+    from tfrobust_cli import main
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupted)
+    one_line(tfrobust("study", "run"), 130, "train --resume", "evaluate", "study run")
+
+
+def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
+    tfrobust, here, monkeypatch
+):
+    from tfrobust.training import Trainer
+
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("it was trained"))
+    command = ("train", "lenet", "--name", "m", "--epochs", 1, "--defense", "mc_dropout")
+    one_line(tfrobust(*command), 2, "no dropout", "-p rate=0.5")
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
+    assert not (here / "saved_models" / "m").exists()
+    assert tfrobust(*command, "-p", "mc_dropout.rate=0.5", "-p", "samples=2").code == 0
+
+
 def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
     from tfrobust.training import Trainer
 
@@ -174,12 +210,12 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store, monkeypatch):
-    from tfrobust import evaluation
+    from tfrobust import workshop
 
     chosen = ("--attack", "fgsm", "--attack", "pgd", "--no-baselines")
     command = (*EVALUATE, *chosen, "--limit", 20, "--json")
     whole = json.loads(tfrobust(*command[:3], "whole", *command[4:]).out)
-    run, ran = evaluation.run_attack, []
+    run, ran = workshop.run_attack, []
 
     def interrupt_the_second(attack, *rest, **options):
         if ran:
@@ -188,12 +224,12 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
         return run(attack, *rest, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(evaluation, "run_attack", interrupt_the_second)
+        patched.setattr(workshop, "run_attack", interrupt_the_second)
         one_line(tfrobust(*command), 130, "interrupted", "evaluate")
     assert [path.name for path in (with_store / "run").iterdir()] == [".tfrobust-partial"]
     again = []
     monkeypatch.setattr(
-        evaluation, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
+        workshop, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
     )
     said = tfrobust(*command)
     assert said.code == 0, said.err

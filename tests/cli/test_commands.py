@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import small_model
+from tfrobust.registry import create
 from tfrobust.store import load
 
 
@@ -93,6 +95,99 @@ def test_export_makes_the_next_version_with_the_card(tfrobust, with_store):
     assert tfrobust("export", "d1", "served/digits", "--version", 7).code == 0
     card = json.loads((with_store / "served/digits/7/assets.extra/tfrobust.json").read_text())
     assert card["image_shape"] == [8, 8, 1]
+
+
+def card_of(folder):
+    return json.loads((folder / "assets.extra/tfrobust.json").read_text())
+
+
+def test_a_keras_file_is_exported_with_the_card_of_its_training(tfrobust, here):
+    trained = ("train", "fully_connected", "--name", "d1", "--epochs", 1, "--seed", 3)
+    assert tfrobust(*trained).code == 0
+    said = tfrobust("export", "saved_models/d1/training/model.keras", "served")
+    assert said.code == 0, said.err
+    assert card_of(here / "served/1") == card_of(here / "saved_models/d1/1")
+    averaged = ("--defense", "mc_dropout", "-p", "rate=0.5", "-p", "samples=2")
+    said = tfrobust("export", "saved_models/d1/training/model.keras", "averaged", *averaged)
+    assert said.code == 0, said.err
+    card, before = card_of(here / "averaged/1"), card_of(here / "saved_models/d1/1")
+    assert [each["name"] for each in card["defenses"]] == ["mc_dropout"]
+    assert card["clean_accuracy"] is None  # another classifier answers now
+    same = ("scenario", "model", "training", "seed", "versions", "class_names")
+    assert {key: card[key] for key in same} == {key: before[key] for key in same}
+    assert card["seed"] == 3
+
+
+def test_a_strangers_keras_file_is_named_by_the_scenario_given(tfrobust, here, npz):
+    small_model((4, 4, 1), 3).save("m.keras")
+    images = np.random.default_rng(0).uniform(size=(9, 4, 4, 1)).astype(np.float32)
+    path = npz(images=images, labels=np.arange(9) % 3)
+    given = ("--scenario", "arrays", "-p", f"path={path}")
+    assert tfrobust("export", "m.keras", "served", *given).code == 0
+    assert tfrobust("export", "m.keras", "served").code == 0
+    told, plain = card_of(here / "served/1"), card_of(here / "served/2")
+    assert (told["scenario"], plain["scenario"]) == ("arrays", None)
+    assert told["class_names"] == list(create("scenarios", "arrays", path=path).class_names)
+    assert "tensorflow" in told["versions"]
+
+
+def test_a_detector_changes_no_answer_and_keeps_the_clean_accuracy(tfrobust, here):
+    assert tfrobust("train", "fully_connected", "--name", "d1", "--epochs", 1).code == 0
+    guard = ("--detector", "mahalanobis", "--attack", "fgsm", "--images", 200)
+    said = tfrobust("export", "d1", "served", *guard)
+    assert said.code == 0, said.err
+    before, card = card_of(here / "saved_models/d1/1"), card_of(here / "served/1")
+    assert card["clean_accuracy"] == before["clean_accuracy"] is not None
+    assert [each["name"] for each in card["defenses"]] == ["mahalanobis"]
+
+
+@pytest.fixture
+def random_network(here):
+    """An untrained network with dropout in `m.keras`."""
+    small_model((8, 8, 1), 10, dropout=0.5).save(here / "m.keras")
+
+
+def test_several_counts_of_noise_make_a_curve(tfrobust, with_store):
+    counts = ("--count", 0, "--count", 5, "--count", 30)
+    said = tfrobust(
+        "evaluate", "d1", "--attack", "white_to_black", *counts, "--limit", 30, "--out", "run",
+        "--no-baselines", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    (evaluation,) = json.loads(said.out)["evaluations"]
+    assert [a["params"]["count"] for a in evaluation["attacks"]] == [0, 5, 30]
+    assert evaluation["attacks"][0]["accuracy"] == evaluation["clean"]["accuracy"]
+    page = (with_store / "run/report.html").read_text()
+    assert page.count("<svg") == 1
+    assert "white_to_black  × 30" in page
+
+
+def test_one_seed_gives_one_result_where_a_detector_draws(tfrobust, here, random_network):
+    chosen = ("--detector", "variance_logistic", "--attack", "fgsm", "--no-baselines")
+    found = []
+    for number, seed in enumerate((0, 0, 1)):
+        run = ("--out", f"run{number}", "--limit", 60, "--seed", seed, "--json")
+        said = tfrobust("evaluate", "m.keras", *chosen, *run)
+        assert said.code == 0, said.err
+        found.append(json.loads(said.out)["evaluations"][0]["detectors"])
+    assert found[0] == found[1] != found[2]
+
+
+def test_one_seed_exports_one_guard(tfrobust, here, random_network):
+    guard = ("--detector", "variance_logistic", "--attack", "fgsm", "--images", 100)
+    averaged = ("--defense", "mc_dropout", "-p", "mc_dropout.samples=5")
+    images = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
+    served = []
+    for version in (1, 2):
+        said = tfrobust("export", "m.keras", "served", *guard, *averaged, "--seed", 5)
+        assert said.code == 0, said.err
+        outputs = load(here / "served" / str(version)).outputs(images)
+        served.append({name: np.asarray(value) for name, value in outputs.items()})
+    assert set(served[0]) == {"logits", "probabilities", "uncertainty", "adversarial_score"}
+    for name, value in served[0].items():
+        np.testing.assert_array_equal(value, served[1][name])
+    cards = [card_of(here / "served" / str(version)) for version in (1, 2)]
+    assert cards[0] == cards[1]
 
 
 def test_plugins_lists_kinds_names_and_owners(tfrobust):

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust import store
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.evaluation import Evaluated, evaluate
-from tfrobust.pipeline import defended, untrained
+from tfrobust.pipeline import defended, stored_network, untrained
 from tfrobust.registry import create
 from tfrobust.results import AttackResult, DetectorResult, environment
 from tfrobust.scenario import Scenario
@@ -26,19 +25,19 @@ from tfrobust.verdicts import Progress
 
 
 def compute(
-    cell: Cell, scenario: Scenario, file: Path, typed: str, progress: Progress | None = None
+    cell: Cell, scenario: Scenario, models: Path, typed: str, progress: Progress | None = None
 ) -> Result:
     """Measure one cell.
 
     Args:
         cell: which.
         scenario: its data.
-        file: the trained network, from `train_network`.
+        models: the store that holds its network, trained by `train_network`.
         typed: the command that asked for it.
         progress: told how far attacks are.
     """
     began = time.perf_counter()
-    evaluated = _evaluated(cell, scenario, file, progress)
+    evaluated = _evaluated(cell, scenario, models, progress)
     return Result(
         study=cell.study.name,
         scale=cell.scale_name,
@@ -82,7 +81,9 @@ def built(kind: str, declared: Iterable[Plugin]) -> list[Any]:
     return [create(kind, each.name, **each.options) for each in declared]
 
 
-def _evaluated(cell: Cell, scenario: Scenario, file: Path, progress: Progress | None) -> Evaluated:
+def _evaluated(
+    cell: Cell, scenario: Scenario, models: Path, progress: Progress | None
+) -> Evaluated:
     import keras
 
     keras.utils.set_random_seed(cell.seed)  # dropout draws from generators that are made here
@@ -91,13 +92,13 @@ def _evaluated(cell: Cell, scenario: Scenario, file: Path, progress: Progress | 
     def seen(view: str, network: Classifier) -> Classifier:
         return defended(network, untrained(views[view]), scenario, Trainer())
 
-    network = _network(cell, scenario, file)
+    network = stored_network(cell.model_name, models, scenario=scenario)
     judged = {view: seen(view, network) for view in condition.judged}
     crafted_on = None
     if condition.crafted_on is not None:
         view = condition.crafted_on
         same = judged.get(view) if not condition.surrogate else None
-        source = same or seen(view, _network(cell, scenario, file, condition.surrogate))
+        source = same or seen(view, _surrogate(cell, scenario, network))
         crafted_on = (view, source)
     return evaluate(
         judged,
@@ -114,19 +115,16 @@ def _evaluated(cell: Cell, scenario: Scenario, file: Path, progress: Progress | 
     )
 
 
-def _network(
-    cell: Cell, scenario: Scenario, file: Path, surrogate: dict[str, Any] | None = None
-) -> Classifier:
-    """Return the trained network, or the same weights in a model built with other options."""
-    training = cell.training
-    options = {**training["options"], **(surrogate or {})}
-    builder = create("models", training["model"], **options)  # its import brings its layers too
-    trained = store.load(file)
+def _surrogate(cell: Cell, scenario: Scenario, network: Classifier) -> Classifier:
+    """Return the network itself, or its weights in a model built with other options."""
+    surrogate = cell.condition.surrogate
     if not surrogate:
-        return trained
+        return network
+    training = cell.training
+    builder = create("models", training["model"], **{**training["options"], **surrogate})
     model = builder.build(scenario.image_shape, scenario.num_classes)
-    model.set_weights(trained.model.get_weights())
-    return KerasClassifier(model, stochastic=trained.stochastic)
+    model.set_weights(network.model.get_weights())
+    return KerasClassifier(model, stochastic=network.stochastic)
 
 
 def _figures(cell: Cell, evaluated: Evaluated) -> dict[str, float]:

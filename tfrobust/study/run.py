@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfrobust.errors import UsageError
 from tfrobust.options import build
-from tfrobust.pipeline import FINISHED, train_and_store
+from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario, open_scenario
 from tfrobust.study.cells import Cell, cells_of, command, read_cell, write_cell
@@ -50,13 +50,14 @@ def run_study(
     todo = [cell for cell in cells if read_cell(cell, results) is None]
     _check_plugins(todo)
     made_by = typed or command(study, scale)
-    files: dict[str, Path] = {}
+    trained: set[str] = set()
     for number, cell in enumerate(todo):
         say(f"cell {number + 1} of {len(todo)}: {cell.title}")
         scenario = scenario_of(cell)
-        if cell.model_name not in files:
-            files[cell.model_name] = train_network(cell, scenario, out, progress, say)
-        found = compute(cell, scenario, files[cell.model_name], made_by, progress)
+        if cell.model_name not in trained:
+            train_network(cell, scenario, out / "models", progress, say)
+            trained.add(cell.model_name)
+        found = compute(cell, scenario, out / "models", made_by, progress)
         write_cell(found, cell.file(results))
     return Finished(cells, results)
 
@@ -69,11 +70,11 @@ def scenario_of(cell: Cell) -> Scenario:
 def train_network(
     cell: Cell,
     scenario: Scenario,
-    out: Path,
+    models: Path,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Path:
-    """Return the file of a cell's trained network; train it, or train on, where it is missing."""
+) -> None:
+    """Train a cell's network into a store, or train on, where it is missing."""
     training = cell.training
     train_and_store(
         create("models", training["model"], **training["options"]),
@@ -83,10 +84,9 @@ def train_network(
         built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
         scenario_name=cell.scale.scenario,
         resume=True,
-        root=out / "models",
+        root=models,
         on_stage=say,
     )
-    return out / "models" / cell.model_name / FINISHED / "model.keras"
 
 
 def _check_plugins(cells: Sequence[Cell]) -> None:

@@ -14,7 +14,6 @@ from tfrobust_cli.arguments import (
     Json,
     Parameters,
     Params,
-    Scenario,
     Seed,
     StripSoftmax,
     check_known,
@@ -42,6 +41,13 @@ _Attack = Annotated[
     str | None,
     typer.Option(help="What the detector learns to tell.", autocompletion=names_of("attacks")),
 ]
+_Scenario = Annotated[
+    str | None,
+    typer.Option(
+        help="What the detector learns on, digits if not given; recorded where no card tells it.",
+        autocompletion=names_of("scenarios"),
+    ),
+]
 
 
 def export(
@@ -53,9 +59,11 @@ def export(
     defense: _Defenses = None,
     detector: _Detector = None,
     attack: _Attack = None,
-    scenario: Scenario = "digits",
+    scenario: _Scenario = None,
     param: Params = None,
-    images: Annotated[int, typer.Option(help="Training images the detector learns from.")] = 500,
+    images: Annotated[
+        int, typer.Option(help="Training images the detector learns from.", min=1)
+    ] = 500,
     seed: Seed = 0,
     strip_softmax: StripSoftmax = False,
     as_json: Json = False,
@@ -70,26 +78,36 @@ def export(
         raise UsageError("export: a detector learns from an attack; give both or neither")
     named = [("defenses", each) for each in defense or ()]
     named += [("detectors", detector), ("attacks", attack)] if detector and attack else []
-    named += scenario_plugins(scenario) if named else []
+    opened = scenario or ("digits" if named else None)
+    named += scenario_plugins(opened) if opened else []
     check_known(named)
     start_tensorflow()
+    import keras
+
     from tfrobust import store
+    from tfrobust.cards import renewed_card
     from tfrobust.guard import guard
     from tfrobust.pipeline import defended, untrained
-    from tfrobust.scenario import open_scenario
-    from tfrobust.training import Trainer
+    from tfrobust.scenario import check_fits, open_scenario
+    from tfrobust.training import Trainer, TrainingOptions
 
+    keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)
     exported = store.load(classifier, strip=strip_softmax)
-    if named:
-        data = open_scenario(scenario, params.all(), seed=seed)
+    data = open_scenario(opened, params.all(), seed=seed) if opened else None
+    if data and scenario:
+        check_fits(exported, data, classifier)
+    if data:
         wanted = [params.build("defenses", each) for each in defense or ()]
-        exported = defended(exported, untrained(wanted), data, Trainer())
-        if detector and attack:
-            learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
-            exported = guard(exported, learner, lesson, data, images=images, seed=seed)
+        trainer = Trainer(TrainingOptions(seed=seed))
+        exported = defended(exported, untrained(wanted), data, trainer)
+    if data and detector and attack:
+        learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
+        exported = guard(exported, learner, lesson, data, images=images, seed=seed)
+    names = data.class_names if data and scenario else ()
+    card = renewed_card(exported, scenario=scenario, class_names=names)
     target = folder / str(version) if version else store.next_version(folder)
-    made = store.export(exported, target, card=store.renewed_card(exported))
+    made = store.export(exported, target, card=card)
     print(json.dumps({"path": str(made)}) if as_json else made)
 
 

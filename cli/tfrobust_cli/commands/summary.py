@@ -68,7 +68,7 @@ def _card(classifier: str) -> Any:
     from tfrobust import store
 
     path: Path = store.locate(classifier)
-    card = store.read_card(path) if path.is_dir() else None
+    card = store.read_card(path)
     if card is None or card.model is None:
         raise UsageError(
             f"{classifier}: nothing tells which model it was built from; name a model plugin "

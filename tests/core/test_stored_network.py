@@ -1,0 +1,214 @@
+"""What is kept of a training: the network, what it was defended with, and what is known of it."""
+
+import json
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from support import InMemory, small_classifier
+from tfrobust import pipeline, store, workspace
+from tfrobust.cards import renewed_card
+from tfrobust.classifier import KerasClassifier, Wrapped
+from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
+from tfrobust.guard import guard
+from tfrobust.options import option, plugin
+from tfrobust.pipeline import stored_network, train, train_and_store
+from tfrobust.registry import create
+from tfrobust.saved_model import SavedModelClassifier
+from tfrobust.training import Trainer, TrainingOptions
+
+IMAGES = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
+
+
+@plugin
+class Refusing(Defense):
+    """Remembers what it was asked; refuses where told."""
+
+    called: str = option("in the diary", default="a")
+    trains_first: bool = option("pretend to train", default=False)
+    refuses: bool = option("refuse to be applied", default=False)
+
+    diary: ClassVar = []
+
+    @property
+    def trains(self):
+        return self.trains_first
+
+    def check(self, classifier, scenario):
+        self.diary.append(f"check {self.called}")
+
+    def apply(self, classifier, scenario, trainer):
+        self.diary.append(f"apply {self.called}")
+        if self.refuses:
+            raise UsageError("refused")
+        return classifier if self.trains_first else Wrapped(classifier)
+
+
+@pytest.fixture
+def diary(monkeypatch):
+    """What defences and the trainer did, in their order."""
+    fit = Trainer.fit
+    monkeypatch.setattr(Refusing, "diary", found := [])
+    monkeypatch.setattr(
+        Trainer, "fit", lambda *given, **how: (found.append("fit"), fit(*given, **how))[1]
+    )
+    return found
+
+
+def run(root, defenses=(), *, model=None, scenario=None, **how):
+    """Train for an epoch and store; with a model without dropout unless told otherwise."""
+    trainer = Trainer(TrainingOptions(epochs=1, batch_size=16))
+    model = model or create("models", "fully_connected", units=4)
+    return train_and_store(model, scenario or InMemory(), "m", trainer, defenses, root=root, **how)
+
+
+def test_defences_are_asked_before_any_training_as_far_as_they_see_the_network(diary):
+    defenses = [Refusing(called="a", trains_first=True), Refusing(called="b"), Refusing(called="c")]
+    trainer = Trainer(TrainingOptions(epochs=1))
+    train(create("models", "fully_connected"), InMemory(), trainer, defenses)
+    assert diary == ["check a", "check b", "apply a", "apply b", "apply c"]
+    diary.clear()
+    train(create("models", "fully_connected"), InMemory(), trainer, defenses[1:])
+    assert diary == ["check b", "fit", "apply b", "apply c"]
+
+
+def test_a_defence_that_need_not_refuse_checks_nothing():
+    assert create("defenses", "pgd_training").check(None, InMemory()) is None
+
+
+def test_mc_dropout_refuses_a_sure_network_before_it_is_trained(tmp_path, diary):
+    with pytest.raises(UsageError, match=r"no dropout .*rate"):
+        run(tmp_path, [create("defenses", "mc_dropout")])
+    assert "fit" not in diary
+    assert not (tmp_path / "m").exists()
+    mended = [create("defenses", "mc_dropout", rate=0.5, samples=3)]
+    assert run(tmp_path, mended).classifier.passes == 3
+
+
+def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, diary, monkeypatch):
+    monkeypatch.setattr(workspace, "_trains", lambda planned: planned["params"]["trains_first"])
+    with pytest.raises(UsageError, match="refused"):
+        run(tmp_path, [Refusing(), Refusing(refuses=True)])
+    assert diary.count("fit") == 1
+    with pytest.raises(UsageError, match=r"another configuration \(defenses"):
+        run(tmp_path, [Refusing(trains_first=True)], resume=True)
+    finished = run(tmp_path, [Refusing()], resume=True)
+    plain = run(tmp_path / "plain")
+    for mended, weight in zip(
+        finished.classifier.inner.model.get_weights(),
+        plain.classifier.model.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mended, weight)
+
+
+def test_a_defence_nobody_knows_is_taken_for_one_that_trains():
+    assert workspace._trains({"name": "gone", "params": {}})
+    assert workspace._trains({"name": "pgd_training", "params": {}})
+    assert not workspace._trains({"name": "mc_dropout", "params": {}})
+
+
+def test_a_stored_network_comes_back_with_the_defences_round_it(tmp_path):
+    """`lenet_float` under `mc_dropout`, one epoch on the digits: random, and averaged."""
+    defense = create("defenses", "mc_dropout", samples=8)
+    digits = create("scenarios", "digits")
+    made = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
+    network = stored_network("m", tmp_path)
+    assert (network.stochastic, network.passes) == (True, 8)
+    assert network.defenses == made.classifier.defenses
+    assert isinstance(network.inner, KerasClassifier)
+    images = np.random.default_rng(0).uniform(size=(5, 8, 8, 1)).astype(np.float32)
+    first, again = network.outputs(images), network.outputs(images)
+    assert not np.array_equal(first["logits"], again["logits"])
+    assert float(np.min(first["uncertainty"])) > 0
+    np.testing.assert_array_equal(network.inner(images), made.classifier.inner(images))
+    np.testing.assert_array_equal(network.features(images), made.classifier.features(images))
+
+
+def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path, diary):
+    defenses = [
+        create("defenses", "pgd_training", steps=1),
+        create("defenses", "mc_dropout", rate=0.5, samples=2),
+    ]
+    made = run(tmp_path, defenses)
+    diary.clear()
+    network = stored_network("m", tmp_path, scenario=InMemory())
+    assert diary == []
+    assert isinstance(network.inner, KerasClassifier)
+    assert [each.name for each in network.defenses] == ["pgd_training", "mc_dropout"]
+    assert network.defenses == made.classifier.defenses
+    file = store.load(tmp_path / "m/training/model.keras")
+    assert [each.name for each in file.defenses] == ["pgd_training"]
+
+
+def test_an_undefended_network_comes_back_as_it_was(tmp_path):
+    made = run(tmp_path)
+    network = stored_network("m", tmp_path)
+    assert isinstance(network, KerasClassifier)
+    assert network.class_names == ("class 0", "class 1", "class 2")
+    np.testing.assert_array_equal(network(IMAGES), made.classifier(IMAGES))
+
+
+def test_where_a_defence_cannot_be_applied_again_the_saved_model_answers(tmp_path):
+    made = run(tmp_path, [Refusing()])  # no registered plugin
+    network = stored_network("m", tmp_path)
+    assert isinstance(network, SavedModelClassifier)
+    assert network.defenses == made.classifier.defenses
+    np.testing.assert_allclose(network(IMAGES), made.classifier(IMAGES), atol=1e-6)
+
+
+def test_without_a_training_the_newest_version_is_loaded(tmp_path):
+    made = run(tmp_path / "a")
+    store.export(made.classifier, tmp_path / "b" / "m" / "1")
+    assert isinstance(stored_network("m", tmp_path / "b"), SavedModelClassifier)
+    with pytest.raises(UsageError, match="no classifier 'n'"):
+        stored_network("n", tmp_path / "b")
+
+
+def test_the_card_beside_the_network_tells_what_the_network_is(tmp_path):
+    plain = run(tmp_path / "a")
+    assert store.read_card(tmp_path / "a/m/training/model.keras") == plain.card
+    averaged = run(tmp_path / "b", [create("defenses", "mc_dropout", rate=0.5, samples=2)])
+    card = store.read_card(tmp_path / "b/m/training/model.keras")
+    assert (card.defenses, card.passes, card.clean_accuracy) == ((), 1, None)
+    assert card.model == averaged.card.model
+
+
+def test_a_scenario_names_only_what_no_card_tells(tmp_path):
+    network = small_classifier()
+    named = renewed_card(network, scenario="noise", class_names=("a", "b", "c"))
+    assert (named.scenario, named.class_names) == ("noise", ("a", "b", "c"))
+    network = store.load(store.export(network, tmp_path / "1", card=named))
+    again = renewed_card(network, scenario="digits", class_names=("x", "y", "z"))
+    assert again == named
+
+
+def test_a_defence_put_round_later_forgets_the_clean_accuracy_and_a_detector_does_not(tmp_path):
+    loaded = store.load(run(tmp_path).folder)
+    assert renewed_card(loaded).clean_accuracy is not None
+    detector, attack = create("detectors", "mahalanobis"), create("attacks", "fgsm")
+    guarded = guard(loaded, detector, attack, InMemory(), images=60)
+    assert renewed_card(guarded).clean_accuracy is not None
+    shaken = pipeline.defended(loaded, [Refusing()], InMemory(), Trainer())
+    card = renewed_card(shaken)
+    assert card.clean_accuracy is None
+    assert card.model["name"] == "fully_connected"
+
+
+@pytest.mark.parametrize("images", [0, -1])
+def test_a_guard_needs_images_to_learn_from(images, tmp_path):
+    detector, attack = create("detectors", "mahalanobis"), create("attacks", "fgsm")
+    classifier = run(tmp_path).classifier
+    with pytest.raises(UsageError, match=rf"images: expected 1 or more; received: {images}"):
+        guard(classifier, detector, attack, InMemory(), images=images)
+
+
+def test_a_card_of_another_network_costs_a_line(tmp_path):
+    run(tmp_path)
+    file = tmp_path / "m/training/model.tfrobust.json"
+    card = json.loads(file.read_text())
+    file.write_text(json.dumps(card | {"class_names": ["a", "b"]}))
+    with pytest.raises(store.ClassifierError, match=r"model.keras: class_names: expected 3 names"):
+        store.load(tmp_path / "m/training/model.keras")

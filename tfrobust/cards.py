@@ -1,0 +1,117 @@
+"""Cards: what a stored model says about itself, beside its SavedModel or `.keras` file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from tfrobust.classifier import AppliedDefense, Classifier
+from tfrobust.errors import StoreError, one_line
+from tfrobust.registry import entries
+from tfrobust.results import environment
+from tfrobust.types import ImageShape
+
+CARD = Path("assets.extra") / "tfrobust.json"
+_RENEWED = ("defenses", "stochastic", "passes", "differentiable")
+
+
+class Card(pydantic.BaseModel):
+    """What a stored model says about itself.
+
+    What is not known is `None`: the accuracy of a network that a defence was put round later, say.
+    """
+
+    image_shape: ImageShape
+    class_names: tuple[str, ...]
+    scenario: str | None = None
+    model: dict[str, Any] | None = None
+    defenses: tuple[AppliedDefense, ...] = ()
+    stochastic: bool = False
+    passes: int = 1
+    differentiable: bool = True
+    training: dict[str, Any] | None = None
+    seed: int | None = None
+    clean_accuracy: float | None = None
+    versions: dict[str, str] = {}
+
+
+def card_of(classifier: Classifier, **more: Any) -> Card:
+    """Return a card with what the classifier itself knows."""
+    return Card(
+        image_shape=classifier.image_shape,
+        class_names=classifier.class_names,
+        defenses=classifier.defenses,
+        stochastic=classifier.stochastic,
+        passes=classifier.passes,
+        differentiable=classifier.differentiable,
+        **more,
+    )
+
+
+def renewed_card(
+    classifier: Classifier, *, scenario: str | None = None, class_names: Sequence[str] = ()
+) -> Card:
+    """Return the card of where a classifier was loaded from, brought up to what it is now.
+
+    Args:
+        classifier: one that came without a card gets one of its own.
+        scenario: for a card that tells none.
+        class_names: of that scenario, for classes without names.
+    """
+    known = read_card(Path(classifier.source)) if classifier.source else None
+    if known is None:
+        known = card_of(classifier, versions=environment())
+    card = renewed(known, classifier)
+    if scenario is None or card.scenario is not None:
+        return card
+    nameless = card.class_names == tuple(map(str, range(len(card.class_names))))
+    names = tuple(class_names) if nameless and class_names else card.class_names
+    return card.model_copy(update={"scenario": scenario, "class_names": names})
+
+
+def renewed(card: Card, classifier: Classifier) -> Card:
+    """Return a card brought up to the defences that a classifier has now.
+
+    Its clean accuracy is forgotten where a defence more or less may change an answer; a detector
+    changes none.
+    """
+    changed = {name: getattr(classifier, name) for name in _RENEWED}
+    if _answering(card.defenses) != _answering(classifier.defenses):
+        changed["clean_accuracy"] = None
+    return card.model_copy(update=changed)
+
+
+def _answering(defenses: Iterable[AppliedDefense]) -> list[AppliedDefense]:
+    """Return the defences that can change an answer: all but the detectors."""
+    detectors = {entry.name for entry in entries("detectors")}
+    return [each for each in defenses if each.name not in detectors]
+
+
+def card_file(stored: Path) -> Path:
+    """Return where the card of a SavedModel folder lies, or that of a `.keras` file: beside it."""
+    return stored.with_suffix(".tfrobust.json") if stored.suffix == ".keras" else stored / CARD
+
+
+def write_card(stored: Path, card: Card) -> None:
+    """Write the card of a SavedModel folder or a `.keras` file."""
+    path = card_file(stored)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(card.model_dump_json(indent=1) + "\n")
+
+
+def read_card(stored: Path) -> Card | None:
+    """Return the card of a SavedModel folder or a `.keras` file; `None` if it has none.
+
+    Raises:
+        StoreError: the card is damaged.
+    """
+    path = card_file(stored)
+    if not path.exists():
+        return None
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except (OSError, pydantic.ValidationError) as error:
+        raise StoreError(f"{path}: the card cannot be read ({one_line(error)})") from error

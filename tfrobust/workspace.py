@@ -1,0 +1,126 @@
+"""The folder a training works in: its plan, what may be resumed, and what is kept of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfrobust.cards import Card, renewed, write_card
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.errors import RobustError, StoreError, UsageError, one_line
+from tfrobust.files import folder_beside, refused_disk, write_beside
+from tfrobust.registry import create
+from tfrobust.store import versions
+
+FINISHED, UNFINISHED = "training", "unfinished"  # beside the versions
+
+
+def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | None:
+    """Look what is there already; return the version that this very plan ended in, if it did.
+
+    Raises:
+        StoreError: an interrupted training is there and is not to be resumed.
+        UsageError: it is to be resumed, but with another plan.
+    """
+    begun = read_plan(home / UNFINISHED / "plan.json")
+    if begun is not None and _resumable(home):
+        if not resume:
+            raise StoreError(
+                f"{home}: an interrupted training is here; go on with --resume, "
+                "or start over with --force"
+            )
+        if _weighs(begun) != _weighs(plan):
+            raise UsageError(
+                f"resume: {home.name} was started with another configuration "
+                f"({_difference(begun, plan)}); repeat it as it was, or start over with --force"
+            )
+        return None
+    finished = read_plan(home / FINISHED / "plan.json") or {}
+    version = finished.pop("version", None)
+    return version if resume and finished == plan and version in versions(home) else None
+
+
+def _weighs(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a plan decides the weights: not the defences put round them in the end."""
+    defenses = list(plan["defenses"])
+    while defenses and not _trains(defenses[-1]):
+        defenses.pop()
+    return plan | {"defenses": defenses}
+
+
+def _trains(planned: dict[str, Any]) -> bool:
+    try:
+        return create("defenses", planned["name"], **planned["params"]).trains
+    except RobustError:
+        return True  # a stranger: who knows
+
+
+@contextlib.contextmanager
+def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None]:
+    """Make the workspace; take it away again if training stops with nothing to resume."""
+    folder = home / UNFINISHED
+    with refused_disk(home):
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_plan(folder / "plan.json", plan)
+        yield
+    except BaseException:
+        if not _resumable(home):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not any(home.iterdir()):
+                home.rmdir()
+        raise
+
+
+def _resumable(home: Path) -> bool:
+    return any((home / UNFINISHED).glob("stage-*/checkpoint"))
+
+
+def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, card: Card) -> None:
+    """Keep plan and Keras model to train on from, in place of the version's before.
+
+    The model is kept without the defences that stand round it, and has a card of its own.
+    """
+    while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
+        classifier = classifier.inner
+    with folder_beside(home / FINISHED) as beside:
+        _write_plan(beside / "plan.json", plan)
+        if isinstance(classifier, KerasClassifier):
+            classifier.model.save(beside / "model.keras")
+            write_card(beside / "model.keras", renewed(card, classifier))
+    shutil.rmtree(home / UNFINISHED, ignore_errors=True)
+
+
+def read_plan(path: Path) -> dict[str, Any] | None:
+    """Return what was to be trained; `None` if no plan is there.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text()) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({one_line(error)}); start over with --force"
+        ) from error
+
+
+def _write_plan(path: Path, plan: dict[str, Any]) -> None:
+    write_beside(path, lambda beside: beside.write_text(json.dumps(plan, indent=1) + "\n"))
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Name the first option that differs: `training.epochs: 5 then, 10 now`."""
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            return f"{key}.{_difference(old, new)}"
+        if old != new:
+            return f"{key}: {old} then, {new} now"
+    return "nothing differs"
