@@ -133,12 +133,26 @@ def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Atta
         >>> [attack.eps for attack in at_budgets([create("attacks", "pgd")], [0.1, 0.2])]
         [0.1, 0.2]
     """
+    return at_values(attacks, "eps", budgets)
+
+
+def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> list[Attack]:
+    """Return every attack that has an option at each of these values, and the others as they are.
+
+    Raises:
+        UsageError: a value is out of an attack's range.
+
+    Example:
+        >>> noise = [create("attacks", "white_to_black")]
+        >>> [attack.count for attack in at_values(noise, "count", [0, 40])]
+        [0, 40]
+    """
     spread: list[Attack] = []
     for attack in attacks:
-        if not budgets or not hasattr(attack, "eps"):
+        if not values or not hasattr(attack, option):
             spread.append(attack)
             continue
-        for eps in budgets:
-            options = record(attack) | {"eps": eps}
+        for value in values:
+            options = record(attack) | {option: value}
             spread.append(build(type(attack), name_of(attack), options))
     return spread

@@ -91,6 +91,23 @@ class DetectorResult(pydantic.BaseModel):
     adversarial: Moments
 
 
+class CorruptionErrors(pydantic.BaseModel):
+    """One classifier's errors under the fifteen corruptions; see `tfrobust.corruptions`.
+
+    The ratios are `None` without a baseline, and where there is nothing to divide by.
+    """
+
+    classifier: str
+    clean: float
+    errors: dict[str, list[float]]  # corruption → error at each severity
+    mean: dict[str, float]  # corruption → mean of these
+    mce: float
+    baseline: str | None = None
+    ratio: dict[str, float | None] = {}  # corruption → error as a share of the baseline's
+    mce_ratio: float | None = None
+    relative_mce_ratio: float | None = None
+
+
 class ClassifierRecord(pydantic.BaseModel):
     """Whose robustness was measured."""
 
@@ -131,6 +148,14 @@ class Results(pydantic.BaseModel):
     version: Literal[1] = 1
     evaluations: list[Evaluation] = pydantic.Field(min_length=1)
     environment: dict[str, str]
+    corruptions: list[CorruptionErrors] = []
+
+    @property
+    def unshifted(self) -> list[Evaluation]:
+        """One evaluation a classifier: where there are corruptions, that of the clean scenario."""
+        if not self.corruptions:
+            return self.evaluations
+        return [each for each in self.evaluations if each.scenario.shift is None]
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

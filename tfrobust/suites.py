@@ -1,4 +1,4 @@
-"""Named lists of attacks, and the noise that every evaluation shows beside them."""
+"""Named lists of attacks and of shifts, and the noise that evaluations show beside attacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tfrobust.registry import create
 
 if TYPE_CHECKING:  # the command line asks for names before TensorFlow is imported
     from tfrobust.attack import Attack
+    from tfrobust.scenario import Shift
 
 # Names and options only: the core imports no plugin.
 SUITES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
@@ -21,6 +22,27 @@ SUITES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     ),
     "standard": (("autoattack", {}), ("cw_l2", {}), ("gaussian_noise", {})),
 }
+# Made of shifts, each at every severity: the fifteen of ImageNet-C, in the paper's order.
+SHIFT_SUITES: dict[str, tuple[str, ...]] = {
+    "corruptions": (
+        "gaussian_noise",
+        "shot_noise",
+        "impulse_noise",
+        "defocus_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+        "snow",
+        "frost",
+        "fog",
+        "brightness",
+        "contrast",
+        "elastic_transform",
+        "pixelate",
+        "jpeg_compression",
+    ),
+}
+SEVERITIES = (1, 2, 3, 4, 5)
 _BASELINES = ("gaussian_noise", "uniform_noise", "contrast", "gaussian_blur")
 
 
@@ -28,15 +50,18 @@ def names_in(suite: str) -> list[str]:
     """Return the names of a suite's attacks.
 
     Raises:
-        UsageError: there is no such suite.
+        UsageError: there is no such suite, or it is made of shifts.
 
     Example:
         >>> names_in("fast")
         ['fgsm', 'pgd', 'deepfool', 'square']
     """
+    if suite in SHIFT_SUITES:
+        raise UsageError(f"suite {suite!r} is made of shifts, not of attacks")
     if suite not in SUITES:
+        known = [*SUITES, *SHIFT_SUITES]
         raise UsageError(
-            f"no suite {suite!r}{did_you_mean(suite, SUITES)} (there are: {', '.join(SUITES)})"
+            f"no suite {suite!r}{did_you_mean(suite, known)} (there are: {', '.join(known)})"
         )
     return [name for name, _ in SUITES[suite]]
 
@@ -60,6 +85,22 @@ def suite(name: str) -> list[Attack]:
         [0.1, 0.1, None, 0.1]
     """
     return [create("attacks", each, **options) for each, options in options_in(name).items()]
+
+
+def corruptions() -> dict[str, list[Shift]]:
+    """Build the shifts of the suite `corruptions`: name → one a severity, the mildest first.
+
+    Raises:
+        UsageError: the plugin that brings one is not installed.
+
+    Example:
+        >>> [shift.severity for shift in corruptions()["fog"]]
+        [1, 2, 3, 4, 5]
+    """
+    return {
+        name: [create("shifts", name, severity=severity) for severity in SEVERITIES]
+        for name in SHIFT_SUITES["corruptions"]
+    }
 
 
 def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:

@@ -38,10 +38,11 @@ class TargetRule(enum.Enum):
 
 
 class Suite(enum.Enum):
-    """The lists of attacks that have a name; see `tfrobust.suites`."""
+    """The lists of attacks, and of shifts, that have a name; see `tfrobust.suites`."""
 
     FAST = "fast"
     STANDARD = "standard"
+    CORRUPTIONS = "corruptions"
 
 
 _CLASSIFIER = "A name in saved_models/, a SavedModel folder, or a .keras file."
@@ -76,7 +77,8 @@ class Parameters:
     """The `-p` options of one command, dealt out to the plugins it names.
 
     Args:
-        pairs: `key=value` or `plugin.key=value`.
+        pairs: `key=value`, `plugin.key=value` or, where plugins of two kinds share a name,
+            `kind/plugin.key=value`.
         plugins: `(kind, name)` of every plugin the command uses.
 
     Raises:
@@ -85,55 +87,72 @@ class Parameters:
     """
 
     def __init__(self, pairs: Iterable[str] | None, plugins: list[tuple[str, str]]) -> None:
-        self._options: dict[str, dict[str, Any]] = {}
-        self._kinds = {name: kind for kind, name in plugins}
+        self._plugins = list(dict.fromkeys(plugins))
+        self._options: dict[tuple[str, str], dict[str, Any]] = {}
         for pair in pairs or ():
             key, equals, value = pair.partition("=")
             if not equals or not key:
                 raise UsageError(f"-p: expected key=value; received: {pair!r}")
             owner, dot, rest = key.partition(".")
-            if not dot:
-                owner, rest = self._owner(key), key
-            elif owner not in self._kinds:
-                raise UsageError(
-                    f"-p {pair}: this command uses no plugin {owner!r}"
-                    f"{did_you_mean(owner, self._kinds)}"
-                )
-            self._options.setdefault(owner, {})[rest] = value
+            plugin = self._named(owner, rest, pair) if dot else self._having(key)
+            self._options.setdefault(plugin, {})[rest if dot else key] = value
 
-    def _owner(self, key: str) -> str:
-        """Return the one plugin that has option `key`; the only plugin, whatever the key."""
-        if len(self._kinds) == 1:
-            return next(iter(self._kinds))
-        have = [name for name, kind in self._kinds.items() if key in _keys(kind, name)]
-        if len(have) == 1:
-            return have[0]
-        if have:
+    def _named(self, owner: str, key: str, pair: str) -> tuple[str, str]:
+        """Return the plugin called `owner`; of several kinds, the one that has the option."""
+        kind, _, name = owner.rpartition("/")
+        called = [each for each in self._plugins if each[1] == name and kind in {"", each[0]}]
+        if not called:
+            known = [self._label(each) for each in self._plugins]
             raise UsageError(
-                f"-p {key}: which one? write {' or '.join(f'-p {name}.{key}=…' for name in have)}"
+                f"-p {pair}: this command uses no plugin {owner!r}{did_you_mean(owner, known)}"
             )
-        every = {option for name, kind in self._kinds.items() for option in _keys(kind, name)}
-        raise UsageError(
-            f"-p {key}: none of {', '.join(self._kinds)} has this option{did_you_mean(key, every)}"
-        )
+        have = [each for each in called if key in _keys(*each)] if len(called) > 1 else called
+        return self._only(have or called, key)
 
-    def of(self, name: str) -> dict[str, Any]:
-        """Return the options given for plugin `name`."""
-        return self._options.get(name, {})
+    def _having(self, key: str) -> tuple[str, str]:
+        """Return the one plugin that has option `key`; the only plugin, whatever the key."""
+        if len(self._plugins) == 1:
+            return self._plugins[0]
+        have = [each for each in self._plugins if key in _keys(*each)]
+        if have:
+            return self._only(have, key)
+        every = {option for each in self._plugins for option in _keys(*each)}
+        names = ", ".join(map(self._label, self._plugins))
+        raise UsageError(f"-p {key}: none of {names} has this option{did_you_mean(key, every)}")
+
+    def _only(self, found: list[tuple[str, str]], key: str) -> tuple[str, str]:
+        if len(found) > 1:
+            choices = " or ".join(f"-p {self._label(each)}.{key}=…" for each in found)
+            raise UsageError(f"-p {key}: which one? write {choices}")
+        return found[0]
+
+    def _label(self, plugin: tuple[str, str]) -> str:
+        """Return a plugin's name, with its kind where the name alone does not tell."""
+        kind, name = plugin
+        shared = sum(other == name for _, other in self._plugins) > 1
+        return f"{kind}/{name}" if shared else name
+
+    def of(self, name: str, kind: str | None = None) -> dict[str, Any]:
+        """Return the options given for plugin `name`, of any kind or of this one."""
+        for plugin, options in self._options.items():
+            if plugin[1] == name and kind in {None, plugin[0]}:
+                return options
+        return {}
 
     def all(self) -> dict[str, dict[str, Any]]:
-        """Return the options of every plugin by its name."""
-        return self._options
+        """Return the options of scenario and shift by name, as `open_scenario` takes them."""
+        kinds = {"scenarios", "shifts"}  # an attack may have a shift's name
+        return {name: given for (kind, name), given in self._options.items() if kind in kinds}
 
     def build(self, kind: str, name: str, *, defaults: dict[str, Any] | None = None) -> Any:
         """Build plugin `kind`/`name` with its options, and with these where none are given."""
-        return create(kind, name, **((defaults or {}) | self.of(name)))
+        return create(kind, name, **((defaults or {}) | self.of(name, kind)))
 
 
 def _keys(kind: str, name: str) -> set[str]:
-    from tfrobust.options import describe
+    from tfrobust.framing import options_of
 
-    return {option.name for option in describe(find(kind, name).load())}
+    return {option.name for option in options_of(kind, find(kind, name).load())}
 
 
 def scenario_plugins(scenario: str) -> list[tuple[str, str]]:

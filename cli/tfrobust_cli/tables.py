@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 
 def print_results(results: Results, *, as_json: bool = False, out: Path | None = None) -> None:
-    """Print one table: a row an attack, a column a classifier; or the JSON."""
+    """Print one table: a row an attack or corruption, a column a classifier; or the JSON."""
     if as_json:
         print(results.to_json(), end="")
         return
+    from tfrobust.report.corruptions import corruption_table
     from tfrobust.report.tables import accuracy_table, detector_table
 
     console = stdout()
-    console.print(_rich(accuracy_table(results), bold_end=True))
+    table = corruption_table if results.corruptions else accuracy_table
+    console.print(_rich(table(results), bold_end=True))
     if any(evaluation.detectors for evaluation in results.evaluations):
         console.print(_rich(detector_table(results), words=3))
     if out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from collections.abc import Sequence
 
@@ -24,34 +25,56 @@ _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold address
 _TILE = 96  # pixels: smaller images are enlarged to this
 
 
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """What accuracy is drawn against."""
+
+    name: str
+    option: str  # of the attacks
+    label: str
+    norm: str | None  # of their threat
+
+
 def curves(results: Results, outcomes: dict[str, np.ndarray]) -> list[tuple[str, str]]:
-    """Return `(norm, SVG)` for each norm: accuracy against ε, with 95 % bands.
+    """Return `(name, SVG)` of accuracy against ε in each norm, and against counts of noise.
 
     Budgeted attacks give a point an evaluated budget; a minimum-norm attack gives the whole curve
-    from its distances.
+    from its distances. Bands are 95 % intervals.
     """
     attacks = [attack for e in results.evaluations for attack in e.attacks]
     norms = dict.fromkeys(attack.threat.norm for attack in attacks if attack.threat.norm)
-    return [(norm, _curve(norm, results, outcomes)) for norm in norms]
+    axes = [_Axis(norm, "eps", f"budget ε ({NORM_TITLES[norm]})", norm) for norm in norms]
+    if len({a.params["count"] for a in attacks if _drawn_against(a, _COUNTS)}) > 1:
+        axes.append(_COUNTS)
+    return [(axis.name, _curve(axis, results, outcomes)) for axis in axes]
 
 
-def _curve(norm: str, results: Results, outcomes: dict[str, np.ndarray]) -> str:
+_COUNTS = _Axis("count", "count", "generations of noise", None)
+
+
+def _drawn_against(attack: AttackResult, axis: _Axis) -> bool:
+    if axis.norm is None:
+        return attack.threat.norm is None and axis.option in attack.params
+    return attack.threat.norm == axis.norm
+
+
+def _curve(axis: _Axis, results: Results, outcomes: dict[str, np.ndarray]) -> str:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     for number, evaluation in enumerate(results.evaluations):
-        chosen = [(k, a) for k, a in enumerate(evaluation.attacks) if a.threat.norm == norm]
+        chosen = [(k, a) for k, a in enumerate(evaluation.attacks) if _drawn_against(a, axis)]
         names = list(dict.fromkeys(attack.name for _, attack in chosen))
         for style, name in enumerate(names):
             lines = [(k, attack) for k, attack in chosen if attack.name == name]
-            budgets, shares, bands = _points(number, evaluation, lines, outcomes)
+            budgets, shares, bands = _points(axis, number, evaluation, lines, outcomes)
             colour, dash = COLOURS[number % len(COLOURS)], _DASHES[style % len(_DASHES)]
             label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
             marker = "o" if len(lines) >= len(budgets) - 1 else None
             axes.plot(budgets, shares, dash, color=colour, marker=marker, ms=4, label=label)
             low, high = np.transpose(bands)
             axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
-    _decorate(axes, norm)
-    return as_svg(figure, norm)
+    _decorate(axes, axis.label)
+    return as_svg(figure, axis.name)
 
 
 def as_svg(figure: Figure, salt: str) -> str:
@@ -62,8 +85,8 @@ def as_svg(figure: Figure, salt: str) -> str:
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
-def _decorate(axes: Axes, norm: str) -> None:
-    axes.set_xlabel(f"budget ε ({NORM_TITLES[norm]})")
+def _decorate(axes: Axes, label: str) -> None:
+    axes.set_xlabel(label)
     axes.set_ylabel("accuracy")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(left=0)
@@ -74,14 +97,15 @@ def _decorate(axes: Axes, norm: str) -> None:
 
 
 def _points(
+    axis: _Axis,
     number: int,
     evaluation: Evaluation,
     lines: Sequence[tuple[int, AttackResult]],
     outcomes: dict[str, np.ndarray],
 ) -> tuple[list[float], list[float], list[tuple[float, float]]]:
-    """Return budgets, accuracies and intervals of one attack, from ε = 0 on."""
+    """Return budgets, accuracies and intervals of one attack, from 0 on."""
     k, attack = lines[0]
-    distance = outcomes[f"e{number}_{attack.threat.norm}"] if attack.threat.norm != "l1" else None
+    distance = outcomes.get(f"e{number}_{attack.threat.norm}") if axis.norm != "l1" else None
     if attack.minimum_norm and distance is not None:
         right = outcomes[f"e{number}_clean"] == outcomes["label"]
         broken = np.where(outcomes[f"e{number}_reached"][k], distance[k], np.inf)
@@ -90,7 +114,9 @@ def _points(
         left = [int((right & (broken > eps)).sum()) for eps in grid]
         count = len(right)
         return grid.tolist(), [n / count for n in left], [wilson(n, count) for n in left]
-    points = sorted((float(a.params.get("eps") or 0), a.accuracy, a.interval) for _, a in lines)
+    points = sorted(
+        (float(a.params.get(axis.option) or 0), a.accuracy, a.interval) for _, a in lines
+    )
     start = (0.0, evaluation.clean.accuracy, evaluation.clean.interval)
     budgets, shares, bands = zip(start, *points, strict=True)
     return list(budgets), list(shares), list(bands)

@@ -12,6 +12,7 @@ from tfrobust.errors import StoreError
 from tfrobust.evaluation import Evaluated
 from tfrobust.files import read_arrays, write_beside
 from tfrobust.partial import Partial
+from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.figures import curves, perturbation_tile, tile
 from tfrobust.report.tables import (
@@ -71,10 +72,15 @@ def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
         for number, evaluation in enumerate(results.evaluations)
         for grid in _grids(number, evaluation, outcomes)
     ]
+    corrupted = bool(results.corruptions)
+    attacked = [accuracy_table(results), cost_table(results)]
     return environment.get_template("page.html.j2").render(
         title=scenario_title(results.evaluations[0]),
         results=results,
-        tables=[accuracy_table(results), cost_table(results)],
+        evaluations=results.unshifted,
+        tables=[corruption_table(results)] if corrupted else attacked,
+        error_map=error_map(results) if corrupted else None,
+        tiles=corruption_tiles(results, outcomes) if corrupted else [],
         curves=curves(results, outcomes),
         detectors=detector_table(results)
         if any(e.detectors for e in results.evaluations)

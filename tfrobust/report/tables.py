@@ -159,6 +159,8 @@ def attack_title(attack: AttackResult) -> str:
     norm = NORM_TITLES.get(attack.threat.norm or "", "")
     eps = attack.params.get("eps")
     budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
+    if not norm and "count" in attack.params:
+        budget = f" × {attack.params['count']}"
     targeted = ", targeted" if attack.threat.targeted else ""
     transfer = f", crafted on {attack.crafted_on}" if attack.crafted_on else ""
     return f"{attack.name} {budget}{targeted}{transfer}".rstrip()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import (
     BatchSize,
     Classifiers,
@@ -23,44 +22,37 @@ from tfrobust_cli.arguments import (
     Target,
     TargetRule,
     check_known,
-    names_of,
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.corruption_run import CorruptionRun
+from tfrobust_cli.evaluate_options import (
+    Attacks,
+    Baselines,
+    Budgets,
+    Counts,
+    CraftedOn,
+    Detectors,
+    NormaliseBy,
+    SuiteName,
+    check_suite,
+)
 from tfrobust_cli.tables import print_results
-
-_Attacks = Annotated[
-    list[str] | None,
-    typer.Option("--attack", help="Repeat for several.", autocompletion=names_of("attacks")),
-]
-_Suite = Annotated[
-    Suite | None, typer.Option(help="A list of attacks: fast for a first look, or standard.")
-]
-_Baselines = Annotated[
-    bool, typer.Option("--baselines/--no-baselines", help="Show what mere noise does as well.")
-]
-_Detectors = Annotated[
-    list[str] | None,
-    typer.Option("--detector", help="Repeat for several.", autocompletion=names_of("detectors")),
-]
-_Budgets = Annotated[
-    list[float] | None, typer.Option("--eps", help="Budget of every attack; repeat for a curve.")
-]
 
 
 def evaluate(
     classifier: Classifiers,
     out: Out,
     scenario: Scenario = "digits",
-    attack: _Attacks = None,
-    suite: _Suite = None,
+    attack: Attacks = None,
+    suite: SuiteName = None,
     param: Params = None,
-    eps: _Budgets = None,
-    detector: _Detectors = None,
-    baselines: _Baselines = True,
-    crafted_on: Annotated[
-        str | None, typer.Option(help="Attack this classifier instead (transfer).")
-    ] = None,
+    eps: Budgets = None,
+    count: Counts = None,
+    detector: Detectors = None,
+    baselines: Baselines = True,
+    crafted_on: CraftedOn = None,
+    normalise_by: NormaliseBy = None,
     split: Split = "test",
     limit: Limit = None,
     target: Target = TargetRule.LEAST_LIKELY,
@@ -77,19 +69,39 @@ def evaluate(
     """
     from tfrobust import suites
 
+    attacking = {"attack": attack, "eps": eps, "count": count, "detector": detector}
+    check_suite(suite, normalise_by, **attacking, crafted_on=crafted_on)
+    if suite is Suite.CORRUPTIONS:
+        CorruptionRun(
+            classifiers=classifier,
+            normalise_by=normalise_by,
+            scenario=scenario,
+            param=param,
+            split=split,
+            limit=limit,
+            seed=seed,
+            batch_size=batch_size,
+            strip_softmax=strip_softmax,
+        ).run(out, force=force, as_json=as_json)
+        return
     attacks = dict.fromkeys([*(attack or []), *(suites.names_in(suite.value) if suite else [])])
     detectors = detector or []
+    if detectors and not attacks:
+        raise UsageError("evaluate: a detector learns from an attack; give --attack or --suite too")
     named = [("attacks", each) for each in attacks] + [("detectors", each) for each in detectors]
     check_known([*named, *scenario_plugins(scenario)])
     start_tensorflow()
+    import keras
+
     from tfrobust import store
-    from tfrobust.attack import at_budgets
+    from tfrobust.attack import at_values
     from tfrobust.evaluation import evaluate as run
     from tfrobust.files import claimed_folder
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
     from tfrobust.scenario import open_scenario
 
+    keras.utils.set_random_seed(seed)  # detectors make generators of their own
     params = Parameters(param, [*named, *scenario_plugins(scenario)])
     given = suites.options_in(suite.value) if suite else {}
     built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
@@ -97,7 +109,7 @@ def evaluate(
         evaluated = run(
             store.load_all(classifier, strip=strip_softmax),
             open_scenario(scenario, params.all(), seed=seed),
-            at_budgets(built, eps or []),
+            at_values(at_values(built, "eps", eps or []), "count", count or []),
             split=split,
             limit=limit,
             crafted_on=(crafted_on, store.load(crafted_on, strip=strip_softmax))

@@ -19,6 +19,20 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.training_options import (
+    Decay,
+    Epochs,
+    Goal,
+    LearningRate,
+    Optimizer,
+    Patience,
+    Schedule,
+    Strategy,
+    TrainingBatch,
+    Validation,
+    WeightDecay,
+)
+from tfrobust_cli.weights import Weights, with_weights
 
 _Defenses = Annotated[
     list[str] | None,
@@ -39,21 +53,19 @@ def train(
     name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
     defense: _Defenses = None,
     param: Params = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 10,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Images a step, over all devices; 128, or fewer for small datasets."),
-    ] = None,
-    optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
-    learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 1e-3,
-    schedule: Annotated[str, typer.Option(help="constant, cosine or step.")] = "constant",
-    weight_decay: Annotated[float, typer.Option(help="Decoupled, a step.")] = 0.0,
-    validation: Annotated[float, typer.Option(help="Share held out to choose the best.")] = 0.1,
-    patience: Annotated[
-        int | None, typer.Option(help="Stop after so many epochs without a better one.")
-    ] = None,
+    weights: Weights = None,
+    epochs: Epochs = 10,
+    batch_size: TrainingBatch = None,
+    optimizer: Optimizer = "adam",
+    learning_rate: LearningRate = 1e-3,
+    schedule: Schedule = "constant",
+    decay: Decay = 10.0,
+    weight_decay: WeightDecay = 0.0,
+    validation: Validation = 0.1,
+    patience: Patience = None,
+    target: Goal = None,
     seed: Seed = 0,
-    strategy: Annotated[str, typer.Option(help="auto, default or mirrored.")] = "auto",
+    strategy: Strategy = "auto",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
@@ -76,7 +88,7 @@ def train(
     from tfrobust.scenario import open_scenario
     from tfrobust.training import Trainer, TrainingOptions
 
-    params = Parameters(param, named)
+    params = Parameters(with_weights(param, model, weights), named)
     options = build(
         TrainingOptions,
         "train",
@@ -86,9 +98,11 @@ def train(
             "optimizer": optimizer,
             "learning_rate": learning_rate,
             "schedule": schedule,
+            "decay": decay,
             "weight_decay": weight_decay,
             "validation": validation,
             "patience": patience,
+            "target": target,
             "seed": seed,
             "strategy": strategy,
         },

@@ -1,0 +1,62 @@
+"""`tfrobust evaluate --suite corruptions`: classifiers × corruptions → results and report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tfrobust.errors import UsageError
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
+from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.tables import print_results
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorruptionRun:
+    """One call of the command; the fields are its options."""
+
+    classifiers: list[str]
+    normalise_by: str | None
+    scenario: str
+    param: list[str] | None
+    split: str
+    limit: int | None
+    seed: int
+    batch_size: int
+    strip_softmax: bool
+
+    def run(self, out: Path, *, force: bool, as_json: bool) -> None:
+        """Evaluate, write the run folder and print the table."""
+        plugins = scenario_plugins(self.scenario)
+        check_known(plugins)
+        if len(plugins) > 1:
+            raise UsageError(
+                "--suite corruptions: expected a scenario without a shift; "
+                f"received: {self.scenario}"
+            )
+        start_tensorflow()
+        from tfrobust import store
+        from tfrobust.corruptions import evaluate_corruptions
+        from tfrobust.files import claimed_folder
+        from tfrobust.report import write_run
+        from tfrobust.scenario import open_scenario
+
+        options = Parameters(self.param, plugins).all()
+        baseline = [self.normalise_by] if self.normalise_by else []
+        typed = list(dict.fromkeys([*self.classifiers, *baseline]))
+        with claimed_folder(out, force=force), Reporter() as reporter:
+            loaded = store.load_all(typed, strip=self.strip_softmax)
+            shown = dict(zip(typed, loaded, strict=True))
+            evaluated = evaluate_corruptions(
+                loaded,
+                open_scenario(self.scenario, options),
+                baseline=shown[self.normalise_by] if self.normalise_by else None,
+                split=self.split,
+                limit=self.limit,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                out=out,
+                progress=reporter,
+            )
+            write_run(out, evaluated)
+        print_results(evaluated.results, as_json=as_json, out=out)

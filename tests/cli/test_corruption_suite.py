@@ -1,0 +1,103 @@
+"""`--suite corruptions`, `scenario+corruption.severity`, and names that two kinds share."""
+
+import json
+
+import pytest
+
+from tfrobust import suites
+from tfrobust.errors import UsageError
+from tfrobust_cli import console
+from tfrobust_cli.arguments import Parameters
+
+SUITE = ("evaluate", "d1", "--suite", "corruptions", "--out", "run")
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch):
+    """On a slow machine, progress would be said as well; here all of stderr is the error."""
+    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
+
+
+def test_the_suite_prints_and_writes_the_mean_corruption_error(tfrobust, with_store):
+    said = tfrobust(*SUITE, "--limit", 10)
+    assert said.code == 0, said.err
+    assert "mCE" in said.out
+    assert "jpeg compression" in said.out
+    written = json.loads((with_store / "run/results.json").read_text())
+    assert len(written["evaluations"]) == 76
+    assert 0 <= written["corruptions"][0]["mce"] <= 1
+    assert "<svg" in (with_store / "run/report.html").read_text()
+    before = (with_store / "run/report.html").read_text()
+    assert tfrobust("report", "run").code == 0
+    assert (with_store / "run/report.html").read_text() == before
+
+
+def test_a_baseline_is_measured_too_and_divided_by(tfrobust, with_store, monkeypatch):
+    monkeypatch.setitem(suites.SHIFT_SUITES, "corruptions", ("contrast", "fog"))
+    said = tfrobust(*SUITE, "--limit", 10, "--normalise-by", "saved_models/d1/1", "--json")
+    assert said.code == 0, said.err
+    d1, baseline = json.loads(said.out)["corruptions"]
+    assert (d1["classifier"], baseline["classifier"]) == ("d1", "d1/1")
+    assert d1["baseline"] == "d1/1"
+    assert d1["mce_ratio"] in (None, pytest.approx(1))
+
+
+def test_a_corruption_at_a_severity_is_a_scenario_to_attack(tfrobust, with_store):
+    said = tfrobust(
+        "evaluate", "d1", "--scenario", "digits+gaussian_noise.5", "--attack", "gaussian_noise",
+        "-p", "gaussian_noise.eps=0.25", "--limit", 10, "--out", "run", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    evaluation = json.loads(said.out)["evaluations"][0]
+    assert evaluation["scenario"]["shift"] == "gaussian_noise.5"
+    assert evaluation["attacks"][0]["params"]["eps"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*SUITE, "--attack", "pgd", "--eps", "0.1"), ["leave out --attack, --eps"]),
+        ((*SUITE, "--detector", "mixture"), ["leave out --detector"]),
+        ((*SUITE, "--crafted-on", "d1"), ["leave out --crafted-on"]),
+        ((*SUITE, "--scenario", "digits+fog.3"), ["without a shift", "digits+fog.3"]),
+        ((*SUITE, "--normalise-by", "d2"), ["no classifier 'd2'"]),
+        ((*SUITE, "-p", "fog.severity=2"), ["no plugin 'fog'"]),
+        ((*SUITE, "--limit", "0"), ["limit"]),
+        (("evaluate", "d1", "--normalise-by", "d1", "--out", "run"), ["--suite corruptions"]),
+        (("evaluate", "d1", "--suite", "corruption", "--out", "run"), ["corruptions"]),
+        (("evaluate", "d1", "--scenario", "digits+fog.6", "--out", "run"), ["severity", "5", "6"]),
+        (("evaluate", "d1", "--scenario", "digits+fog.x", "--out", "run"), ["severity", "'x'"]),
+    ],
+)
+def test_what_makes_no_sense_costs_one_line(tfrobust, with_store, arguments, words):
+    said = tfrobust(*arguments)
+    lines = said.err.strip().splitlines()
+    assert (said.code, len(lines)) == (2, 1), said.err
+    assert lines[0].startswith("error: ")
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not (with_store / "run" / "results.json").exists()
+
+
+SHARED = [("attacks", "gaussian_noise"), ("scenarios", "digits"), ("shifts", "gaussian_noise")]
+
+
+def test_an_option_that_one_of_two_namesakes_has_needs_no_kind():
+    dealt = Parameters(["gaussian_noise.severity=2", "gaussian_noise.eps=0.3"], SHARED)
+    assert dealt.all() == {"gaussian_noise": {"severity": "2"}}
+    assert dealt.of("gaussian_noise", "attacks") == {"eps": "0.3"}
+    assert dealt.build("attacks", "gaussian_noise").eps == 0.3
+    assert dealt.build("shifts", "gaussian_noise").severity == 2
+    assert Parameters(["severity=2"], SHARED).all() == {"gaussian_noise": {"severity": "2"}}
+
+
+def test_the_kind_tells_namesakes_apart():
+    dealt = Parameters(["shifts/gaussian_noise.severity=2"], SHARED)
+    assert dealt.build("shifts", "gaussian_noise").severity == 2
+    assert dealt.of("gaussian_noise", "attacks") == {}
+    with pytest.raises(
+        UsageError,
+        match=r"which one\? write -p attacks/gaussian_noise.no=… or -p shifts/gaussian_noise.no=…",
+    ):
+        Parameters(["gaussian_noise.no=1"], SHARED)
+    with pytest.raises(UsageError, match=r"no plugin 'models/gaussian_noise'"):
+        Parameters(["models/gaussian_noise.severity=2"], SHARED)

@@ -1,0 +1,196 @@
+"""The mean corruption error, and the evaluation that measures it."""
+
+import numpy as np
+import pytest
+
+from support import InMemory, small_classifier
+from tfrobust import results, suites
+from tfrobust.corruption_errors import corruption_errors
+from tfrobust.corruptions import evaluate_corruptions
+from tfrobust.errors import ClassifierError, UsageError
+from tfrobust.files import PARTIAL
+from tfrobust.kept_predictions import KeptPredictions
+from tfrobust.registry import create
+from tfrobust.report import corruption_table, write_run
+from tfrobust.scenario import Shifted, arrays, open_scenario
+
+
+def evaluation(name, shift, error):
+    accuracy = results.Proportion(accuracy=1 - error, interval=(0, 1))
+    return results.Evaluation(
+        classifier=results.ClassifierRecord(
+            name=name, path="", num_classes=2, image_shape=(8, 8, 1), defenses=[]
+        ),
+        scenario=results.ScenarioRecord(
+            name="digits", shift=shift, split="test", images=100, seed=0
+        ),
+        clean=accuracy,
+        attacks=[],
+        worst_case=accuracy,
+    )
+
+
+def evaluations(name, clean, **errors):
+    shifted = [
+        evaluation(name, f"{shift}.{severity}", error)
+        for shift, several in errors.items()
+        for severity, error in enumerate(several, start=1)
+    ]
+    return [evaluation(name, None, clean), *shifted]
+
+
+A = evaluations("a", 0.1, fog=[0.2, 0.2, 0.3, 0.3, 0.5], snow=[0.1, 0.1, 0.1, 0.2, 0.2])
+B = evaluations("b", 0.2, fog=[0.4, 0.4, 0.4, 0.4, 0.4], snow=[0.3, 0.3, 0.4, 0.5, 0.5])
+
+
+def test_the_mean_goes_over_severities_then_over_corruptions():
+    (found,) = corruption_errors(A)
+    assert found.clean == pytest.approx(0.1)
+    assert found.errors["fog"] == pytest.approx([0.2, 0.2, 0.3, 0.3, 0.5])
+    assert found.mean == pytest.approx({"fog": 0.3, "snow": 0.14})
+    assert found.mce == pytest.approx(0.22)
+    assert found.mce_ratio is None
+
+
+def test_a_baseline_divides_each_corruptions_error_and_what_exceeds_the_clean_one():
+    a, b = corruption_errors([*A, *B], "b")
+    assert a.ratio == pytest.approx({"fog": 0.3 / 0.4, "snow": 0.14 / 0.4})
+    assert a.mce_ratio == pytest.approx((0.75 + 0.35) / 2)
+    assert a.relative_mce_ratio == pytest.approx(((0.2 / 0.2) + (0.04 / 0.2)) / 2)
+    assert (b.mce_ratio, b.relative_mce_ratio) == pytest.approx((1, 1))
+
+
+def test_where_the_baseline_loses_nothing_there_is_nothing_to_divide_by():
+    harmless = evaluations("c", 0.0, fog=[0.1] * 5, snow=[0.0] * 5)
+    a, _ = corruption_errors([*A, *harmless], "c")
+    assert a.ratio["snow"] is None
+    assert a.mce_ratio is None
+    helped = evaluations("c", 0.4, fog=[0.3] * 5, snow=[0.5] * 5)
+    a, _ = corruption_errors([*A, *helped], "c")
+    assert a.mce_ratio is not None
+    assert a.relative_mce_ratio is None
+
+
+NAMES = "contrast", "fog", "jpeg_compression"
+CONDITIONS = [f"{name}.{severity}" for name in NAMES for severity in (1, 2, 3, 4, 5)]
+
+
+def three():
+    """Three of the corruptions: tracing all of them takes half a minute."""
+    return {name: suites.corruptions()[name] for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def run(trained):
+    """The trained network on forty digits."""
+    return evaluate_corruptions(
+        {"d": trained}, create("scenarios", "digits"), shifts=three(), limit=40
+    )
+
+
+def test_every_condition_is_an_evaluation_like_any_other(run, trained):
+    found = run.results.evaluations
+    assert len(found) == 16
+    assert found[0].scenario.shift is None
+    assert [each.scenario.shift for each in found[1:]] == CONDITIONS
+    number = 1 + CONDITIONS.index("fog.3")
+    images, labels = arrays(open_scenario("digits+fog.3"), "test", 40)
+    predicted = np.argmax(trained(images), axis=1)
+    assert np.array_equal(run.outcomes[f"e{number}_clean"], predicted)
+    assert found[number].clean.accuracy == np.mean(predicted == labels)
+    again = results.Results.model_validate_json(run.results.to_json())
+    assert again == run.results
+
+
+def test_a_seed_is_the_seed_of_the_corruptions(run, trained):
+    digits = create("scenarios", "digits")
+    other = evaluate_corruptions({"d": trained}, digits, shifts=three(), limit=40, seed=1)
+    one, two = (each.results.corruptions[0] for each in (run, other))
+    assert one.errors["contrast"] == two.errors["contrast"]
+    assert one.errors != two.errors
+
+
+def test_results_without_corruptions_read_as_before():
+    old = results.Results(evaluations=A[:1], environment={})
+    assert old.corruptions == []
+    assert old.unshifted == old.evaluations
+
+
+def test_the_table_ends_in_the_mean_corruption_error(run, trained):
+    table = corruption_table(run.results)
+    assert table.columns == ("corruption", "1", "2", "3", "4", "5", "mean")
+    clean, rows, last = table.sections
+    assert [row[0] for row in rows] == ["contrast", "fog", "jpeg compression"]
+    assert last[-1][0] == "mCE"
+    assert last[-1][-1] == f"{run.results.corruptions[0].mce:.1%}"
+    assert all(len(row) == 7 for row in [*clean, *rows, *last])
+    both = corruption_errors([*A, *B], "b")
+    two = results.Results(evaluations=[*A, *B], environment={}, corruptions=both)
+    table = corruption_table(two)
+    assert table.columns == ("corruption", "a", "b")
+    assert table.sections[2] == [
+        ("mCE", "22.0%", "40.0%"),
+        ("mCE by b", "55.0%", "100.0%"),
+        ("relative mCE by b", "60.0%", "100.0%"),
+    ]
+
+
+def test_the_report_shows_table_map_and_images(run, tmp_path):
+    write_run(tmp_path, run)
+    page = (tmp_path / "report.html").read_text()
+    assert "Error under corruptions, 40 images of digits (test)" in page
+    assert page.count("<figcaption>") == 4
+    assert "jpeg compression" in page
+    assert "adversarial image" not in page
+    assert page.count("<h3>d</h3>") == 1
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    classifier, scenario = small_classifier(), InMemory(count=8)
+    looked = []
+
+    def stop_at_fog(what, done, total):
+        if what == "fog.1":
+            raise KeyboardInterrupt
+
+    def measured(**options):
+        return evaluate_corruptions({"c": classifier}, scenario, shifts=three(), **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        measured(out=tmp_path, progress=stop_at_fog)
+    assert len(list((tmp_path / PARTIAL).iterdir())) == 1 + 5
+    load = Shifted.load
+    monkeypatch.setattr(
+        Shifted, "load", lambda self, split: looked.append(self.shift_name) or load(self, split)
+    )
+    resumed = measured(out=tmp_path)
+    assert looked == [f"{name}.3" for name in NAMES] + CONDITIONS[5:]
+    assert resumed.results == measured().results
+    write_run(tmp_path, resumed)
+    assert not (tmp_path / PARTIAL).exists()
+
+
+def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
+    from tfrobust.verdicts import Plan
+
+    images, labels = arrays(InMemory(count=8), "test")
+    plan, record = Plan(images, labels, InMemory(count=8)), A[1].scenario
+    kept = KeptPredictions(tmp_path, plan)
+    one, other = small_classifier(), small_classifier(dropout=0.0)
+    other.model.layers[-1].bias.assign([1.0, 0.0, 0.0])
+    kept.save(record, one, labels)
+    assert np.array_equal(kept.load(record, one), labels)
+    assert kept.load(record, other) is None
+    assert kept.load(record.model_copy(update={"seed": 1}), one) is None
+
+
+def test_what_cannot_be_measured_is_refused(trained):
+    digits = create("scenarios", "digits")
+    with pytest.raises(UsageError, match="expected one or more; received: none"):
+        evaluate_corruptions({}, digits)
+    with pytest.raises(UsageError, match=r"baseline: expected one of d; received: 'e'"):
+        evaluate_corruptions({"d": trained}, digits, baseline="e")
+    with pytest.raises(UsageError, match=r"without a shift; received: digits\+fog\.3"):
+        evaluate_corruptions({"d": trained}, open_scenario("digits+fog.3"))
+    with pytest.raises(ClassifierError, match="does not fit"):
+        evaluate_corruptions({"d": trained}, InMemory())

@@ -1,0 +1,66 @@
+"""Predictions of an unfinished evaluation, kept so that it can go on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from tfrobust.classifier import Classifier
+from tfrobust.errors import StoreError
+from tfrobust.files import PARTIAL, read_arrays, write_arrays
+from tfrobust.inference import predict
+from tfrobust.results import ScenarioRecord
+from tfrobust.types import Labels
+from tfrobust.verdicts import Plan
+
+_PROBED = 64  # images whose logits tell one classifier from another
+
+
+class KeptPredictions:
+    """Predictions by content: the same clean images, shift, seed and classifier.
+
+    Args:
+        out: the run folder; the files lie in a hidden folder of it until `Partial.discard`.
+        plan: whose images and labels are shifted.
+    """
+
+    def __init__(self, out: Path, plan: Plan) -> None:
+        self._folder, self._plan = out / PARTIAL, plan
+        content = hashlib.sha256()
+        for array in (plan.images, plan.labels):
+            content.update(np.ascontiguousarray(array).tobytes())
+        self._content = content.digest()
+        self._identities: dict[Classifier, bytes] = {}
+
+    def load(self, scenario: ScenarioRecord, classifier: Classifier) -> Labels | None:
+        """Return what was predicted before the interruption, int64 `(images,)`, or `None`."""
+        try:
+            return read_arrays(self._path(scenario, classifier))["prediction"]
+        except (StoreError, KeyError):
+            return None  # never made, or damaged: it is made again
+
+    def save(self, scenario: ScenarioRecord, classifier: Classifier, predicted: Labels) -> None:
+        """Keep finished predictions.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        write_arrays(self._path(scenario, classifier), {"prediction": predicted})
+
+    def _path(self, scenario: ScenarioRecord, classifier: Classifier) -> Path:
+        content = hashlib.sha256(self._content + scenario.model_dump_json().encode())
+        content.update(self._identity(classifier))
+        return self._folder / f"{content.hexdigest()[:32]}.npz"
+
+    def _identity(self, classifier: Classifier) -> bytes:
+        """Return what tells one classifier from another: its logits, or where a random one lies."""
+        if classifier not in self._identities:
+            if classifier.stochastic and classifier.source:
+                found = repr((classifier.source, classifier.defenses)).encode()
+            else:
+                logits = predict(classifier, self._plan.images[:_PROBED])
+                found = np.ascontiguousarray(logits).tobytes()
+            self._identities[classifier] = found
+        return self._identities[classifier]
