@@ -21,6 +21,14 @@ class ModelBuilder(abc.ABC):
         ...         return keras.Sequential(layers)
     """
 
+    @property
+    def smallest_side(self) -> int:
+        """The least height and width of the images `build` takes, in pixels; 1 unless overridden.
+
+        Smaller ones are refused with a `UsageError` that says what to do.
+        """
+        return 1
+
     @abc.abstractmethod
     def build(self, image_shape: ImageShape, num_classes: int) -> Any:
         """Return a Keras model from images in [0, 1] to logits.

@@ -35,7 +35,7 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
 
 def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
-    assert {line["scale"] for line in listed} == {"paper", "replication", "laptop", "smoke"}
+    assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
     shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)
     paper = next(cost for cost in shown["costs"] if cost["scale"] == "paper")
     everywhere, where_weights_are_drawn, through_another_sign = 8 * 15, 2, 2

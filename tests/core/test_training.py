@@ -193,7 +193,8 @@ def test_weight_decay_shrinks_weights(kind):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("epochs", -1), ("target", 1.5), ("decay", 0.5), ("batch_size", 0), ("learning_rate", 0), ("validation", 1.0),
+    [("epochs", -1), ("target", 1.5), ("decay", 0.5),
+     ("batch_size", 0), ("learning_rate", 0), ("validation", 1.0),
      ("learning_rate", "nan"), ("optimizer", "adagrad"), ("patience", 0), ("seed", -1)],
 )  # fmt: skip
 def test_impossible_training_options_are_refused(option, value):

@@ -27,8 +27,13 @@ def model_checks() -> Sequence[Callable[[ModelBuilder], None]]:
 
 
 def fits_any_images(builder: ModelBuilder) -> None:
-    """Build for grey and colour images of several sizes, and return logits."""
-    for shape, classes in (((8, 8, 1), 10), ((13, 9, 3), 2), ((32, 32, 3), 7)):
+    """Build for grey and colour images of several sizes, and return logits.
+
+    The smallest have the builder's `smallest_side`, or 8 pixels.
+    """
+    more = max(0, builder.smallest_side - 8)
+    for (height, width, channels), classes in (((8, 8, 1), 10), ((13, 9, 3), 2), ((32, 32, 3), 7)):
+        shape = (height + more, width + more, channels)
         classifier = KerasClassifier(builder.build(shape, classes))
         assert (classifier.image_shape, classifier.num_classes) == (shape, classes)
         logits = classifier(tf.zeros((3, *shape)))
@@ -37,8 +42,10 @@ def fits_any_images(builder: ModelBuilder) -> None:
 
 def gives_gradients(builder: ModelBuilder) -> None:
     """Have a gradient with respect to the images that is not zero everywhere."""
-    classifier = KerasClassifier(builder.build((8, 8, 1), 4))
-    images = tf.random.stateless_uniform((2, 8, 8, 1), (0, 1))
+    side = max(8, builder.smallest_side)
+    shape = (side, side, 1)
+    classifier = KerasClassifier(builder.build(shape, 4))
+    images = tf.random.stateless_uniform((2, *shape), (0, 1))
     with tf.GradientTape() as tape:
         tape.watch(images)
         loss = tf.reduce_sum(classifier(images)[:, 0])
