@@ -10,7 +10,7 @@ from tfrobust.detection import attacked_training_images, threshold
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import UsageError
 from tfrobust.registry import name_of, signature
-from tfrobust.scenario import Scenario
+from tfrobust.scenario import Scenario, check_fits
 from tfrobust.types import Images
 
 
@@ -60,6 +60,7 @@ def guard(
         A classifier that serves `adversarial_score` too. Its record tells the threshold.
 
     Raises:
+        ClassifierError: it was made for other images.
         UsageError: no images; or the detector cannot run in TensorFlow, and so cannot be served.
 
     Example:
@@ -69,6 +70,7 @@ def guard(
     """
     import keras
 
+    check_fits(classifier, scenario, "the classifier")
     if images < 1:
         raise UsageError(f"images: expected 1 or more; received: {images}")
     keras.utils.set_random_seed(seed)  # detectors make generators of their own

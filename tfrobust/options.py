@@ -72,9 +72,8 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise UsageError(
-            f"{name}: {where}: {one_line(first['msg'])}; received: {first['input']!r}"
-        ) from error
+        said = one_line(first["msg"].removeprefix("Value error, "))  # pydantic's, of a ValueError
+        raise UsageError(f"{name}: {where}: {said}; received: {first['input']!r}") from error
 
 
 def _plain(value: Any) -> Any:

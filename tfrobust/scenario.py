@@ -146,6 +146,10 @@ def open_scenario(
     shift_name, _, severity = shift_name.partition(".")
     values = dict(options.get(shift_name, {}))
     if severity:
+        if values.get("severity", severity) != severity:
+            raise UsageError(
+                f"{shift_name}: severity: given twice, as {name!r} and as {values['severity']!r}"
+            )
         values["severity"] = severity
     return Shifted(base, registry.create("shifts", shift_name, **values), seed)
 

@@ -104,6 +104,8 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
     )
     survivors = metrics.survivors(judged.prediction, subject.clean, plan.labels)
     count = len(plan.labels)
+    # What was wrong before the attack needs no change: its distance of zero says nothing.
+    broken = judged.success & (subject.clean == plan.labels)
     rate = metrics.success_rate(judged.success, subject.clean, plan.labels)
     result = results.AttackResult(
         **signature(attack),
@@ -114,7 +116,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         success_rate=None if np.isnan(rate) else rate,
         fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),
         distance={
-            norm: results.Spread(**metrics.summary(judged.distance[norm][judged.success]))
+            norm: results.Spread(**metrics.summary(judged.distance[norm][broken]))
             for norm in ("l0", "l1", "l2", "linf")
         },
         gradients_per_image=crafted.gradients / count,

@@ -123,6 +123,22 @@ def test_distances_are_over_successful_attacks_only():
     assert none.attacks[0].success_rate == 0
 
 
+@plugin
+class BrightenTheRight(Brighten):
+    """Leaves an image alone that is read wrongly anyway, as minimum-norm attacks do."""
+
+    def __call__(self, classifier, images, labels, *, seed):
+        right = tf.argmax(classifier(images), 1) == labels
+        brighter = super().__call__(classifier, images, labels, seed=seed)
+        return tf.where(right[:, None, None, None], brighter, images)
+
+
+def test_images_that_were_wrong_before_have_no_part_in_distances():
+    (found,) = evaluated(BrightenTheRight(eps=0.1, by=0.1)).results.evaluations
+    assert found.attacks[0].success_rate == 2 / 6
+    assert found.attacks[0].distance["linf"].mean == pytest.approx(0.1)
+
+
 def test_violations_are_counted_and_fail():
     (found,) = evaluated(Brighten(eps=0.05, by=0.1)).results.evaluations
     assert found.attacks[0].violations == 8

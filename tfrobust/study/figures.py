@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.study.declared import Bins, Study
@@ -118,6 +119,7 @@ def _drawn(declared: Histograms, bins: Bins, panels: Sequence[Panel]) -> str:
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=7)
         panel.set_yscale("symlog", linthresh=10)
+        panel.yaxis.set_major_formatter(ScalarFormatter())
     axes.flat[0].legend(frameon=False, fontsize=8)
     figure.supxlabel(declared.xlabel, fontsize=9)
     figure.supylabel("images", fontsize=9)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from tfrobust.files import write_beside
-from tfrobust.study.cells import command
+from tfrobust.study.cells import Result, command
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.declared import Study
 from tfrobust.study.figures import pictures
@@ -57,7 +58,7 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "study": study,
         "scale_name": scale,
         "scale": study.scales[scale],
-        "command": command(study, scale),
+        "command": _typed(results) or command(study, scale),
         "cells": len(finished.cells),
         "finished": len(results),
         "minutes": sum(result.seconds for result in results) / 60,
@@ -69,6 +70,12 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "holds": _HOLDS,
         "in_paper": _IN_PAPER,
     }
+
+
+def _typed(results: list[Result]) -> str | None:
+    """Return the command that most cells came from."""
+    counted = Counter(result.command for result in results)
+    return counted.most_common(1)[0][0] if counted else None
 
 
 def _environment(*, escaped: bool) -> jinja2.Environment:

@@ -42,30 +42,33 @@ class StudyTable:
 
 
 def study_tables(study: Study, finished: Finished) -> list[StudyTable]:
-    """Return all tables of a study."""
-    return [_table(study, table, finished) for table in study.tables]
+    """Return all tables of a study, without the rows and columns that its scale does not have."""
+    tables = (_table(study, table, finished) for table in study.tables)
+    return [table for table in tables if table.rows and table.columns]
 
 
 def _table(study: Study, table: Table, finished: Finished) -> StudyTable:
     papers = _papers(study, table)
-    rows = table.rows or tuple(papers) or tuple(study.networks)
+    named = table.rows or tuple(papers) or tuple(study.networks)
+    rows = [n for n in named if any(finished.expects(n, c.condition) for c in table.columns)]
+    shown_here = [any(finished.expects(n, c.condition) for n in rows) for c in table.columns]
     nothing: Row = (None,) * len(table.columns)
+
+    def compared(network: str) -> list[Compared]:
+        beside = zip(table.columns, papers.get(network, nothing), shown_here, strict=True)
+        return [
+            _compared(column, paper, finished.values(network, column))
+            for column, paper, is_shown in beside
+            if is_shown
+        ]
+
     return StudyTable(
         title=table.title,
         about=table.about,
-        columns=[column.title for column in table.columns],
-        rows=[
-            (
-                study.networks[network].title,
-                [
-                    _compared(column, paper, finished.values(network, column))
-                    for column, paper in zip(
-                        table.columns, papers.get(network, nothing), strict=True
-                    )
-                ],
-            )
-            for network in rows
+        columns=[
+            c.title for c, is_shown in zip(table.columns, shown_here, strict=True) if is_shown
         ],
+        rows=[(study.networks[network].title, compared(network)) for network in rows],
         compared=bool(papers),
     )
 
