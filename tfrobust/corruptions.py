@@ -18,7 +18,8 @@ from tfrobust.evaluation import Evaluated
 from tfrobust.inference import BATCH_SIZE
 from tfrobust.kept_predictions import KeptPredictions
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, Shift, Shifted, arrays, check_fits
+from tfrobust.scenario import Scenario, Shift, arrays, check_fits
+from tfrobust.scenes import Shifted
 from tfrobust.types import Images, Labels
 from tfrobust.verdicts import Plan, Progress, Subject, outcome_rows, summarize
 

@@ -18,7 +18,8 @@ from tfrobust.inference import BATCH_SIZE
 from tfrobust.learning import check_files
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, Shifted, arrays, check_fits
+from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.scenes import Shifted
 from tfrobust.types import TargetRule
 from tfrobust.verdicts import (
     Plan,

@@ -19,7 +19,8 @@ from tfrobust.model import ModelBuilder
 from tfrobust.options import record
 from tfrobust.registry import create, signature
 from tfrobust.results import environment
-from tfrobust.scenario import Scenario, arrays, open_scenario, scenario_record
+from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenes import open_scenario, scenario_record
 from tfrobust.training import Trainer
 from tfrobust.workspace import (
     FINISHED,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust import registry
 from tfrobust.classifier import Classifier
 from tfrobust.errors import ClassifierError, DataError, UsageError, one_line
 from tfrobust.options import record
@@ -71,87 +70,6 @@ class Shift(abc.ABC):
         Returns:
             float32 of the same shape, in [0, 1].
         """
-
-
-class Shifted(Scenario):
-    """A scenario seen through a shift, every split of it."""
-
-    def __init__(self, base: Scenario, shift: Shift, seed: int = 0) -> None:
-        self.base, self.shift, self.seed = base, shift, seed
-
-    @property
-    def image_shape(self) -> ImageShape:
-        """The base scenario's."""
-        return self.base.image_shape
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The base scenario's."""
-        return self.base.class_names
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The base scenario's."""
-        return self.base.splits
-
-    @property
-    def shift_name(self) -> str:
-        """The shift as a scenario's name spells it: `fog.3`, or `b2` without a severity."""
-        severity = getattr(self.shift, "severity", None)
-        return registry.name_of(self.shift) + ("" if severity is None else f".{severity}")
-
-    def load(self, split: str) -> tf.data.Dataset:
-        """Return the base scenario's split with every image shifted."""
-
-        def shifted(index: Any, example: dict[str, Any]) -> dict[str, Any]:
-            seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(index, tf.int32)])
-            return {**example, "image": self.shift(example["image"], seed=seed)}
-
-        return self.base.load(split).enumerate().map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def scenario_record(scenario: Scenario) -> dict[str, Any]:
-    """Return name and options of a scenario, and of its shift, as cards and plans record them."""
-    if isinstance(scenario, Shifted):
-        shift = {**registry.signature(scenario.shift), "seed": scenario.seed}
-        return {**scenario_record(scenario.base), "shift": shift}
-    return {"name": registry.name_of(scenario), "params": scenario.options}
-
-
-def open_scenario(
-    name: str, options: dict[str, dict[str, Any]] | None = None, *, seed: int = 0
-) -> Scenario:
-    """Build a scenario from its name: `cifar10`, with a shift `cifar10+b2`, at a severity
-    `cifar10+fog.3`.
-
-    Args:
-        name: scenario, `+shift` and `.severity` as above.
-        options: plugin name → its options.
-        seed: of the shift.
-
-    Raises:
-        UsageError: an unknown name or option.
-
-    Example:
-        >>> open_scenario("digits").image_shape
-        (8, 8, 1)
-    """  # noqa: D205 (the first sentence needs two lines)
-    from tfrobust.framing import framed  # stands on this module
-
-    options = options or {}
-    base_name, _, shift_name = name.partition("+")
-    base = framed(base_name, options.get(base_name, {}))
-    if not shift_name:
-        return base
-    shift_name, _, severity = shift_name.partition(".")
-    values = dict(options.get(shift_name, {}))
-    if severity:
-        if values.get("severity", severity) != severity:
-            raise UsageError(
-                f"{shift_name}: severity: given twice, as {name!r} and as {values['severity']!r}"
-            )
-        values["severity"] = severity
-    return Shifted(base, registry.create("shifts", shift_name, **values), seed)
 
 
 def check_fits(classifier: Classifier, scenario: Scenario, name: str) -> None:

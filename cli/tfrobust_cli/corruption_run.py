@@ -39,7 +39,7 @@ class CorruptionRun:
         from tfrobust.corruptions import evaluate_corruptions
         from tfrobust.files import claimed_folder
         from tfrobust.report import write_run
-        from tfrobust.scenario import open_scenario
+        from tfrobust.scenes import open_scenario
 
         options = Parameters(self.param, plugins).all()
         baseline = [self.normalise_by] if self.normalise_by else []

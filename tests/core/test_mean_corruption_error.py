@@ -12,7 +12,8 @@ from tfrobust.files import PARTIAL
 from tfrobust.kept_predictions import KeptPredictions
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
-from tfrobust.scenario import Shifted, arrays, open_scenario
+from tfrobust.scenario import arrays
+from tfrobust.scenes import Shifted, open_scenario
 
 
 def evaluation(name, shift, error):

@@ -13,7 +13,8 @@ from tfrobust.files import read_arrays
 from tfrobust.options import plugin
 from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import Scenario, Shift, Shifted
+from tfrobust.scenario import Scenario, Shift
+from tfrobust.scenes import Shifted
 from tfrobust.store import load
 from tfrobust.training import Trainer, TrainingOptions
 

@@ -12,7 +12,8 @@ from support import shared_folder
 from tfrobust import suites
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, name_of
-from tfrobust.scenario import Shifted, arrays, open_scenario
+from tfrobust.scenario import arrays
+from tfrobust.scenes import Shifted, open_scenario
 from tfrobust.testing import shift_checks
 from tfrobust_scenarios.corruptions.corruption import SIZES, published_size
 

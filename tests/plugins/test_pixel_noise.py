@@ -11,7 +11,8 @@ from tfrobust.evaluation import evaluate
 from tfrobust.growing import grown_together, run_stages
 from tfrobust.random import content_seeds
 from tfrobust.registry import create
-from tfrobust.scenario import arrays, open_scenario
+from tfrobust.scenario import arrays
+from tfrobust.scenes import open_scenario
 from tfrobust.testing import small_classifier
 from tfrobust_attacks.pixel_noise import draws
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 from support import noise
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
-from tfrobust.scenario import Shift, Shifted, arrays, open_scenario
+from tfrobust.scenario import Shift, arrays
+from tfrobust.scenes import Shifted, open_scenario
 from tfrobust.testing import scenario_checks
 
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)

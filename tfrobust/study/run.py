@@ -9,7 +9,8 @@ from tfrobust.errors import UsageError
 from tfrobust.options import build
 from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import Scenario, open_scenario
+from tfrobust.scenario import Scenario
+from tfrobust.scenes import open_scenario
 from tfrobust.study.cells import Cell, cells_of, command, read_cell, write_cell
 from tfrobust.study.compute import attacks_of, built, compute, views_of
 from tfrobust.study.declared import Study

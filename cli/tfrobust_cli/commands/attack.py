@@ -63,7 +63,7 @@ def attack(
     from tfrobust.learning import kept_in
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
-    from tfrobust.scenario import open_scenario
+    from tfrobust.scenes import open_scenario
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)

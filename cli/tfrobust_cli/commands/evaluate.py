@@ -99,7 +99,7 @@ def evaluate(
     from tfrobust.files import claimed_folder
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
-    from tfrobust.scenario import open_scenario
+    from tfrobust.scenes import open_scenario
 
     keras.utils.set_random_seed(seed)  # detectors make generators of their own
     params = Parameters(param, [*named, *scenario_plugins(scenario)])

@@ -88,7 +88,8 @@ def export(
     from tfrobust.cards import renewed_card
     from tfrobust.guard import guard
     from tfrobust.pipeline import defended, untrained
-    from tfrobust.scenario import check_fits, open_scenario
+    from tfrobust.scenario import check_fits
+    from tfrobust.scenes import open_scenario
     from tfrobust.training import Trainer, TrainingOptions
 
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own

@@ -47,7 +47,7 @@ def summary(
     check_known(named)
     start_tensorflow()
     from tfrobust.registry import create
-    from tfrobust.scenario import open_scenario
+    from tfrobust.scenes import open_scenario
 
     if named:
         params = Parameters(param, named)

@@ -85,7 +85,7 @@ def train(
     start_tensorflow()
     from tfrobust.options import build
     from tfrobust.pipeline import train_and_store
-    from tfrobust.scenario import open_scenario
+    from tfrobust.scenes import open_scenario
     from tfrobust.training import Trainer, TrainingOptions
 
     params = Parameters(with_weights(param, model, weights), named)

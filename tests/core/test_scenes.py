@@ -1,4 +1,4 @@
-"""Any scenario can be had at another size, in grey or in colour."""
+"""Scenarios as they are asked for: any can be had at another size, in grey or in colour."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from support import InMemory
 from tfrobust.errors import UsageError
-from tfrobust.framing import Framed, Framing, framed
 from tfrobust.registry import name_of
-from tfrobust.scenario import arrays, open_scenario, scenario_record
+from tfrobust.scenario import arrays
+from tfrobust.scenes import Framed, Framing, framed, open_scenario, scenario_record
 from tfrobust.testing import scenario_checks
 
 
