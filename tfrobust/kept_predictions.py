@@ -10,12 +10,10 @@ import numpy as np
 from tfrobust.classifier import Classifier
 from tfrobust.errors import StoreError
 from tfrobust.files import PARTIAL, read_arrays, write_arrays
-from tfrobust.inference import predict
+from tfrobust.partial import identity
 from tfrobust.results import ScenarioRecord
 from tfrobust.types import Labels
 from tfrobust.verdicts import Plan
-
-_PROBED = 64  # images whose logits tell one classifier from another
 
 
 class KeptPredictions:
@@ -55,12 +53,7 @@ class KeptPredictions:
         return self._folder / f"{content.hexdigest()[:32]}.npz"
 
     def _identity(self, classifier: Classifier) -> bytes:
-        """Return what tells one classifier from another: its logits, or where a random one lies."""
+        """Return what tells a classifier from others, worked out once."""
         if classifier not in self._identities:
-            if classifier.stochastic and classifier.source:
-                found = repr((classifier.source, classifier.defenses)).encode()
-            else:
-                logits = predict(classifier, self._plan.images[:_PROBED])
-                found = np.ascontiguousarray(logits).tobytes()
-            self._identities[classifier] = found
+            self._identities[classifier] = identity(classifier, self._plan.images)
         return self._identities[classifier]

@@ -72,12 +72,12 @@ class Partial:
         content = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
         for array in (plan.images, plan.labels):
             content.update(np.ascontiguousarray(array).tobytes())
-        content.update(_identity(attacked, plan.images[:_PROBED]))
+        content.update(identity(attacked, plan.images))
         return self._folder / f"{content.hexdigest()[:32]}.npz"
 
 
-def _identity(classifier: Classifier, images: Images) -> bytes:
+def identity(classifier: Classifier, images: Images) -> bytes:
     """Return what tells one classifier from another: its logits, or where a random one lies."""
     if classifier.stochastic and classifier.source:
         return repr((classifier.source, classifier.defenses)).encode()
-    return np.ascontiguousarray(predict(classifier, images)).tobytes()
+    return np.ascontiguousarray(predict(classifier, images[:_PROBED])).tobytes()
