@@ -115,8 +115,10 @@ def test_an_unknown_name_names_the_nearest():
         registry.entries("atacks")
     with pytest.raises(UsageError, match=r"no plugin attacks/zzzzzz \(`tfrobust plugins attacks`"):
         registry.find("attacks", "zzzzzz")
-    with pytest.raises(UsageError, match=r"no plugin models/zzzzzz \(there are: .*resnet.*\)"):
-        registry.find("models", "zzzzzz")
+    with pytest.raises(
+        UsageError, match=r"no plugin detectors/zzzzzz \(there are: .*mahalanobis.*\)"
+    ):
+        registry.find("detectors", "zzzzzz")
 
 
 def test_a_built_plugin_is_recorded_by_its_registered_name_and_options():
