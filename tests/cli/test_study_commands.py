@@ -33,6 +33,27 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     assert all(path.stat().st_mtime_ns == before[path] for path in cells[1:])
 
 
+def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
+    said = tfrobust(
+        "study", "run", "pixel-noise", "--scale", "smoke", "--out", "out", "--results", "results"
+    )
+    assert said.code == 0, said.err
+    cells = {
+        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
+    }
+    everywhere, on_the_cnn = 3 * 5, 3
+    assert len(cells) == everywhere + on_the_cnn
+    swept = cells["fully_connected-btw-s0"]["figures"]
+    assert swept["plain.accuracy@0"] == cells["fully_connected-clean-s0"]["figures"]["plain.clean"]
+    assert swept["plain.accuracy@200"] < swept["plain.accuracy@0"]
+    assert 0 <= cells["cnn-pointwise-s0"]["figures"]["plain.accuracy_within"] <= 1
+    figures = [(here / f"out/figure-{number}.svg").read_text() for number in (1, 2)]
+    assert all(title in figures[0] for title in ("White to Black", "Edge to Altered"))
+    page = (here / "out/report.html").read_text()
+    assert page.count("<svg") == len(figures)
+    assert "not yet known" in page
+
+
 def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
