@@ -71,6 +71,35 @@ class Shift(abc.ABC):
             float32 of the same shape, in [0, 1].
         """
 
+    def batch(self, images: Any, *, seeds: Any) -> Any:
+        """Return a batch of shifted images, each as its own seed has it.
+
+        Args:
+            images: float32 `(batch, height, width, channels)` in [0, 1].
+            seeds: int32 `(batch, 2)`.
+
+        Returns:
+            float32 of the same shape, in [0, 1].
+        """
+        return tf.map_fn(
+            lambda each: self(each[0], seed=each[1]),
+            (images, seeds),
+            fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
+        )
+
+
+class BatchShift(Shift):
+    """A shift that does a whole batch at once, which is how training wants it."""
+
+    @abc.abstractmethod
+    def batch(self, images: Any, *, seeds: Any) -> Any:
+        """Return a batch of shifted images; see `Shift`."""
+
+    def __call__(self, image: Any, *, seed: Any) -> Any:
+        """Return the shifted image; see `Shift`."""
+        image, seed = tf.convert_to_tensor(image, tf.float32), tf.convert_to_tensor(seed)
+        return self.batch(image[tf.newaxis], seeds=seed[tf.newaxis])[0]
+
 
 def check_fits(classifier: Classifier, scenario: Scenario, name: str) -> None:
     """Refuse a classifier that was made for other images.

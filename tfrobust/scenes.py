@@ -114,7 +114,11 @@ class Framed(Reviewed):
 
 
 class Shifted(Reviewed):
-    """A scenario seen through a shift, every split of it."""
+    """A scenario seen through a shift, every split of it.
+
+    Each image is shifted by its place in the split and `seed`, so it looks the same whenever it is
+    loaded. Only a training draws anew in every epoch; see `TrainingData`.
+    """
 
     def __init__(self, base: Scenario, shift: Shift, seed: int = 0) -> None:
         super().__init__(base)

@@ -1,15 +1,20 @@
-"""Training images: held-out validation, and an order that depends on seed and epoch alone."""
+"""Training images: held-out validation, and an order that depends on seed and epoch alone.
+
+So does what a shift draws: in each epoch a training image is shifted anew.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError
-from tfrobust.scenario import Scenario, check_images, readable
+from tfrobust.scenario import Scenario, Shift, check_images, readable
+from tfrobust.scenes import Shifted
 
 if TYPE_CHECKING:
     from tfrobust.training import TrainingOptions
@@ -29,38 +34,73 @@ class TrainingData:
 
     def __init__(self, scenario: Scenario, options: TrainingOptions) -> None:
         self._options = options
-        images = _numbered(scenario, "train")
+        plain, self._shift = scenario, None
+        if isinstance(scenario, Shifted):
+            plain, self._shift = scenario.base, _traced(scenario.shift)
+        images = _numbered(plain, "train")
         count = _count(images)
-        if "validation" in scenario.splits:
-            train, validation, held_out = images, _numbered(scenario, "validation"), 0
+        if "validation" in plain.splits:
+            train, validation, held_out = images, _numbered(plain, "validation"), 0
         else:
             held_out = math.floor(count * options.validation)
             train, validation = _hold_out(images, count, held_out, options.seed)
             count -= held_out
-        _check_first(train, scenario)
         if count < 1:
             raise DataError("the training split holds no images beside the validation share")
-        in_memory = count * int(np.prod(scenario.image_shape)) * 4 <= _CACHED
+        in_memory = count * int(np.prod(plain.image_shape)) * 4 <= _CACHED
         self._train = train.cache() if in_memory else train
         self._shuffled = count if in_memory else _SHUFFLED
         batch = options.batch_size or min(128, max(count // _STEPS, 1))
         self._batch = min(batch, count)
         self.steps = count // self._batch
+        _check_first(self._shifted(train.batch(256), self.seed_of(0)), scenario)
         self.validation = None
-        if "validation" in scenario.splits or held_out > 0:
-            validation = validation.cache() if in_memory else validation
-            self.validation = validation.batch(options.batch_size or 128).prefetch(tf.data.AUTOTUNE)
+        if "validation" in plain.splits or held_out > 0:
+            batches = validation.batch(options.batch_size or 128)
+            if isinstance(scenario, Shifted):
+                batches = self._shifted(batches, tf.constant(scenario.seed, tf.int32))
+            batches = batches.cache() if in_memory else batches
+            self.validation = batches.prefetch(tf.data.AUTOTUNE)
 
     def epoch(self, number: int) -> tf.data.Dataset:
         """Return the batches `(images, labels, index)` of one epoch, shuffled by its number."""
         order = int(np.random.SeedSequence([self._options.seed, number]).generate_state(1)[0])
         shuffled = self._train.shuffle(self._shuffled, seed=order, reshuffle_each_iteration=False)
-        return shuffled.batch(self._batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+        batches = shuffled.batch(self._batch, drop_remainder=True)
+        return self._shifted(batches, self.seed_of(number, 2)).prefetch(tf.data.AUTOTUNE)
 
-    def seed_of(self, epoch: int) -> Any:
+    def seed_of(self, epoch: int, purpose: int = 1) -> Any:
         """Return the int32 scalar that seeds everything random in one epoch."""
-        states = np.random.SeedSequence([self._options.seed, epoch, 1]).generate_state(1)
+        states = np.random.SeedSequence([self._options.seed, epoch, purpose]).generate_state(1)
         return tf.constant(int(states[0] >> 1), tf.int32)
+
+    def _shifted(self, batches: tf.data.Dataset, seed: Any) -> tf.data.Dataset:
+        """Return the batches with each image shifted, from a seed and the image's number."""
+        shift = self._shift
+        if shift is None:
+            return batches
+        return batches.map(
+            lambda images, labels, index: (shift(images, index, seed), labels, index),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+
+def _traced(shift: Shift) -> Callable[[Any, Any, Any], Any]:
+    """Return a shift of numbered images that is traced once, not in every epoch."""
+
+    @tf.function(reduce_retracing=True)
+    def shifted(images: Any, index: Any, seed: Any) -> Any:
+        seeds = tf.stack([tf.fill(tf.shape(index), seed), index], axis=1)
+        return _in_range(shift.batch(images, seeds=seeds), index)
+
+    return shifted
+
+
+def _in_range(images: Any, index: Any) -> Any:
+    held = (tf.reduce_min(images) >= 0) & (tf.reduce_max(images) <= 1)
+    complaint = ["images: expected values in [0, 1]; broken by image", index]
+    with tf.control_dependencies([tf.debugging.Assert(held, complaint)]):
+        return tf.identity(images)
 
 
 def _numbered(scenario: Scenario, split: str) -> tf.data.Dataset:
@@ -70,19 +110,11 @@ def _numbered(scenario: Scenario, split: str) -> tf.data.Dataset:
     classes = scenario.num_classes
 
     def numbered(index: Any, example: dict[str, Any]) -> Any:
-        image, label = example["image"], tf.cast(example["label"], tf.int64)
-        checks = [
-            tf.debugging.Assert(
-                (label >= 0) & (label < classes),
-                [f"labels: expected 0 to {classes - 1}; received:", label, "at image", index],
-            ),
-            tf.debugging.Assert(
-                (tf.reduce_min(image) >= 0) & (tf.reduce_max(image) <= 1),
-                ["images: expected values in [0, 1]; broken by image", index],
-            ),
-        ]
-        with tf.control_dependencies(checks):
-            return tf.identity(image), label, tf.cast(index, tf.int32)
+        label = tf.cast(example["label"], tf.int64)
+        complaint = [f"labels: expected 0 to {classes - 1}; received:", label, "at image", index]
+        known = tf.debugging.Assert((label >= 0) & (label < classes), complaint)
+        with tf.control_dependencies([known]):
+            return _in_range(example["image"], index), label, tf.cast(index, tf.int32)
 
     return scenario.load(split).enumerate().map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -103,8 +135,8 @@ def _hold_out(images: tf.data.Dataset, count: int, held_out: int, seed: int) -> 
     )
 
 
-def _check_first(images: tf.data.Dataset, scenario: Scenario) -> None:
-    for image, label, _ in readable(images.batch(256).take(1).as_numpy_iterator()):
+def _check_first(batches: tf.data.Dataset, scenario: Scenario) -> None:
+    for image, label, _ in readable(batches.take(1).as_numpy_iterator()):
         check_images(image, label, scenario.num_classes)
         if image.shape[1:] != scenario.image_shape:
             raise DataError(

@@ -59,7 +59,7 @@ def _first(scenario: Scenario, split: str) -> tuple[Images, Labels]:
 
 def shift_checks() -> Sequence[Callable[[Shift], None]]:
     """Return the checks every shift must pass; each takes a built shift."""
-    return (keeps_shape_and_range, same_seed_same_image)
+    return (keeps_shape_and_range, same_seed_same_image, a_batch_is_its_images)
 
 
 def keeps_shape_and_range(shift: Shift) -> None:
@@ -81,3 +81,12 @@ def same_seed_same_image(shift: Shift) -> None:
     plain = np.asarray(shift(image, seed=seed))
     traced = tf.function(lambda image, seed: shift(image, seed=seed))(image, seed)
     assert np.allclose(plain, traced, atol=1e-6), "one seed gave two images"
+
+
+def a_batch_is_its_images(shift: Shift) -> None:
+    """Shift a batch as its images one by one."""
+    images = tf.random.stateless_uniform((5, 12, 10, 3), (1, 2))
+    seeds = tf.stack([tf.fill([5], 7), tf.range(5)], axis=1)
+    batch = np.asarray(shift.batch(images, seeds=seeds))
+    single = [np.asarray(shift(images[k], seed=seeds[k])) for k in range(5)]
+    assert np.allclose(batch, single, atol=1e-6), "a batch differs from its images"

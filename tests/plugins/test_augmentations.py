@@ -1,0 +1,179 @@
+"""Crops, rotations, colours and the scenes A, B1 and B2: pixel by pixel, and as shifts."""
+
+import augmentation_reference as plain
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageEnhance
+
+from support import InMemory
+from tfrobust.errors import UsageError
+from tfrobust.random import fold, uniform
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.scenes import Shifted
+from tfrobust.testing import shift_checks
+from tfrobust.training import TrainingOptions
+from tfrobust.training_data import TrainingData
+from tfrobust_scenarios.augmentations.color_jitter import jittered
+from tfrobust_scenarios.augmentations.random_resized_crop import enlarged
+from tfrobust_scenarios.augmentations.rotation import rotated
+
+COUNT = 40
+NAMES = ("a", "b1", "b2", "rotation", "color_jitter", "random_resized_crop")
+SHAPES = [(12, 10, 3), (9, 16, 1), (32, 32, 3)]
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+@pytest.mark.parametrize("check", shift_checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_one_keeps_the_contract(check, name):
+    check(create("shifts", name))
+
+
+def drawn(shape):
+    images = tf.random.stateless_uniform((COUNT, *shape), (3, 4))
+    return images, tf.stack([tf.fill([COUNT], 5), tf.range(COUNT)], axis=1)
+
+
+@each_shape
+def test_rotation_turns_as_the_reference_does(shape):
+    images, seeds = drawn(shape)
+    found = create("shifts", "rotation", degrees=60).batch(images, seeds=seeds).numpy()
+    angles = uniform(seeds, [], -60.0, 60.0).numpy()
+    expected = [plain.rotate(*each) for each in zip(images.numpy(), angles, strict=True)]
+    differ = (found != np.stack(expected)).any(-1).mean()
+    assert differ < 1e-3  # a place on the edge between two pixels, in single precision
+    assert np.abs(angles).max() > 50
+
+
+def test_rotation_is_pillows():
+    image = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
+    for angle in (-137.3, -20.0, -3.1, 0.0, 7.7, 20.0, 90.0):
+        expected = np.asarray(Image.fromarray(image).rotate(angle))
+        found = rotated(tf.constant(image[np.newaxis] / 255, tf.float32), tf.constant([angle]))
+        assert ((found[0].numpy() * 255).round() != expected).any(-1).mean() < 2e-3, angle
+
+
+@each_shape
+def test_colours_change_as_in_the_reference(shape):
+    images, seeds = drawn(shape)
+    jitter = create("shifts", "color_jitter", brightness=2, contrast=0.5, saturation=1.5)
+    numbers = uniform(seeds, [6]).numpy()
+    low, high = np.array([0.0, 0.5, 0.0]), np.array([3.0, 1.5, 2.5])
+    factors = low + numbers[:, :3] * (high - low)
+    orders = numbers[:, 3:].argsort(1)
+    expected = [plain.jitter(*each) for each in zip(images.numpy(), factors, orders, strict=True)]
+    assert np.allclose(jitter.batch(images, seeds=seeds), expected, atol=1e-5)
+    assert len({tuple(order) for order in orders}) == 6
+    assert (expected != images.numpy()).any()
+
+
+def test_colours_are_pillows_to_the_rounding_of_8_bits():
+    image = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
+    enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+    for which, enhancer in enumerate(enhancers):
+        for factor in (0.0, 0.3, 1.0, 1.8, 3.0):
+            expected = np.asarray(enhancer(Image.fromarray(image)).enhance(factor), np.float32)
+            factors = np.ones((1, 3), np.float32)
+            factors[0, which] = factor
+            pixels = tf.constant(image[np.newaxis] / 255, tf.float32)
+            found = jittered(pixels, tf.constant(factors), tf.constant([[0, 1, 2]]))[0]
+            assert np.abs(found.numpy() * 255 - expected).max() < 2.5, (which, factor)
+
+
+@each_shape
+@pytest.mark.parametrize("scale", [(0.08, 1.0), (0.9, 1.0)])
+def test_crops_are_the_references(shape, scale):
+    images, seeds = drawn(shape)
+    crop = create("shifts", "random_resized_crop", min_scale=scale[0], flip=0.5)
+    numbers = uniform(seeds, [23]).numpy()
+    expected, fitted = [], 0
+    for image, draws in zip(images.numpy(), numbers, strict=True):
+        box = plain.crop_box(
+            shape[:2], draws[:10], draws[10:20], draws[20:22], scale=scale, ratio=(3 / 4, 4 / 3)
+        )
+        large = plain.enlarge(image, *box)
+        fitted += box[2:] != shape[:2]
+        expected.append(large[:, ::-1] if draws[22] < 0.5 else large)
+    assert fitted
+    assert np.allclose(crop.batch(images, seeds=seeds), expected, atol=1e-5)
+
+
+def test_enlarging_is_pillows_bilinear():
+    image = np.random.default_rng(2).integers(0, 256, (20, 20), np.uint8)
+    box = [tf.constant([float(number)]) for number in (3, 5, 11, 9)]
+    found = enlarged(tf.constant(image[np.newaxis, ..., np.newaxis] / 255, tf.float32), *box)
+    part = Image.fromarray(image[3:14, 5:14])
+    expected = np.asarray(part.resize((20, 20), Image.Resampling.BILINEAR), np.float32)
+    assert np.abs(found[0, ..., 0].numpy() * 255 - expected).max() < 1.01
+
+
+def test_where_no_part_fits_the_largest_allowed_one_in_the_middle_is_taken():
+    images = tf.random.stateless_uniform((3, 4, 16, 1), (1, 2))
+    crop = create("shifts", "random_resized_crop", min_scale=1.0)
+    found = crop.batch(images, seeds=tf.constant([[0, 0], [0, 1], [0, 2]]))
+    expected = [plain.enlarge(image, 0, 5, 4, 5) for image in images.numpy()]
+    assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_the_scenes_are_made_of_those_parts():
+    images, seeds = drawn((12, 10, 3))
+    crop = create("shifts", "random_resized_crop", flip=0.5)
+    assert np.array_equal(
+        create("shifts", "a").batch(images, seeds=seeds), crop.batch(images, seeds=seeds)
+    )
+    for name, degrees, change in (("b1", 15, 0.8), ("b2", 20, 2.0)):
+        turned = create("shifts", "rotation", degrees=degrees).batch(images, seeds=seeds)
+        jitter = create(
+            "shifts", "color_jitter", brightness=change, contrast=change, saturation=change
+        )
+        expected = jitter.batch(turned, seeds=fold(seeds, 1))
+        assert np.array_equal(create("shifts", name).batch(images, seeds=seeds), expected)
+
+
+def test_one_image_has_one_shifted_version_in_the_test_split():
+    shifted = Shifted(InMemory(count=20, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
+    once, _ = arrays(shifted, "test", 20)
+    assert np.array_equal(once, arrays(shifted, "test", 20)[0])
+    assert np.array_equal(once[:7], arrays(shifted, "test", 7)[0])
+
+
+def test_every_epoch_of_a_training_shifts_anew_and_validation_never_does():
+    shifted = Shifted(InMemory(count=40, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
+
+    def seen(seed, epoch):
+        data = TrainingData(shifted, TrainingOptions(seed=seed, batch_size=6))
+        batches = [(images.numpy(), index.numpy()) for images, _, index in data.epoch(epoch)]
+        return {k: image for images, ids in batches for image, k in zip(images, ids, strict=True)}
+
+    first, second = seen(0, 0), seen(0, 1)
+    both = set(first) & set(second)
+    assert both
+    assert not any(np.array_equal(first[k], second[k]) for k in both)
+    assert all(np.array_equal(image, first[k]) for k, image in seen(0, 0).items())
+    assert not any(np.array_equal(image, first[k]) for k, image in seen(1, 0).items() if k in first)
+    data = TrainingData(shifted, TrainingOptions(validation=0.2, batch_size=6))
+    everything, _ = arrays(shifted, "train", 40)
+    for images, _, index in data.validation:
+        assert np.allclose(images, everything[index.numpy()], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("rotation", {"degrees": 181}, "degrees"),
+        ("color_jitter", {"brightness": -0.1}, "brightness"),
+        ("random_resized_crop", {"min_scale": 0}, "min_scale"),
+        (
+            "random_resized_crop",
+            {"min_scale": 0.5, "max_scale": 0.4},
+            "min_scale: expected at most",
+        ),
+        ("b1", {"degrees": 3}, "degrees"),
+    ],
+)
+def test_options_out_of_range_cost_one_line(name, options, words):
+    with pytest.raises(UsageError, match=words) as refusal:
+        create("shifts", name, **options)
+    assert "\n" not in str(refusal.value)
