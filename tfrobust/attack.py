@@ -52,6 +52,8 @@ class Attack(abc.ABC):
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
             longer than tracing it.
+        helps: set it where the attack wants the classifier to be right. Its `accuracy` is then
+            that of the images it made, its success to mend an image, and no worst case has it.
 
     Example:
         >>> @plugin
@@ -67,6 +69,7 @@ class Attack(abc.ABC):
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
     autograph: ClassVar[bool] = False
+    helps: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

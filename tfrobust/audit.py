@@ -90,6 +90,7 @@ def audit(
     counts = ~violation & within
     predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
     prediction = np.where(counts, predicted, clean)
-    hit = predicted == targets if targets is not None else predicted != labels
+    aims = labels if attack.helps else targets
+    hit = predicted != labels if aims is None else predicted == aims
     reached = hit & ~violation
     return Audit(prediction, counts & reached, reached, violation, distance)

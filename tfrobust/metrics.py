@@ -41,9 +41,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return (low if successes else 0.0), (high if successes < trials else 1.0)
 
 
-def success_rate(success: Flags, clean: Labels, labels: Labels) -> float:
-    """Return the share of broken images among those that were right before the attack."""
-    return share(success[clean == labels])
+def success_rate(success: Flags, attackable: Flags) -> float:
+    """Return the share of successes among the images that left the attack anything to do."""
+    return share(success[attackable])
 
 
 def fooling_ratio(prediction: Labels, clean: Labels) -> float:

@@ -78,7 +78,7 @@ class Attacked:
         examples: what it made of the plan's examples.
         images: all it made, `(n, height, width, channels)`; none unless the plan keeps them.
         audit: the fate of each.
-        survivors: bool `(n,)`: right before and after.
+        survivors: bool `(n,)`: right before and after; after one that helps, right then.
         result: the line of `results.json`.
     """
 
@@ -102,11 +102,15 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         targets=crafted.targets,
         batch_size=plan.batch_size,
     )
-    survivors = metrics.survivors(judged.prediction, subject.clean, plan.labels)
-    count = len(plan.labels)
+    count, was_right = len(plan.labels), subject.clean == plan.labels
     # What was wrong before the attack needs no change: its distance of zero says nothing.
-    broken = judged.success & (subject.clean == plan.labels)
-    rate = metrics.success_rate(judged.success, subject.clean, plan.labels)
+    to_do = ~was_right if attack.helps else was_right
+    survivors = (
+        judged.prediction == plan.labels
+        if attack.helps
+        else metrics.survivors(judged.prediction, subject.clean, plan.labels)
+    )
+    rate = metrics.success_rate(judged.success, to_do)
     result = results.AttackResult(
         **signature(attack),
         **dict(proportion(survivors)),
@@ -116,7 +120,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         success_rate=None if np.isnan(rate) else rate,
         fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),
         distance={
-            norm: results.Spread(**metrics.summary(judged.distance[norm][broken]))
+            norm: results.Spread(**metrics.summary(judged.distance[norm][judged.success & to_do]))
             for norm in ("l0", "l1", "l2", "linf")
         },
         gradients_per_image=crafted.gradients / count,
@@ -141,6 +145,7 @@ def summarize(
     """Return one classifier's part of `results.json`."""
     classifier = subject.classifier
     right = subject.clean == plan.labels
+    hostile = [each for each in attacked if not each.attack.helps]
     return results.Evaluation(
         classifier=results.ClassifierRecord(
             name=subject.name,
@@ -152,8 +157,8 @@ def summarize(
         scenario=scenario,
         clean=proportion(right),
         attacks=[each.result for each in attacked],
-        worst_case=proportion(_all_survive(right, bounded(attacked))),
-        worst_case_by_budget=_worst_by_budget(right, attacked),
+        worst_case=proportion(_all_survive(right, bounded(hostile))),
+        worst_case_by_budget=_worst_by_budget(right, hostile),
     )
 
 

@@ -111,6 +111,23 @@ def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
     assert found.attacks[0].fooling_ratio == 2 / 8
 
 
+@plugin
+class Mend(Brighten):
+    """Means well."""
+
+    helps = True
+
+
+def test_one_that_helps_is_judged_by_what_is_right_afterwards_and_spoils_no_worst_case():
+    # Darkening by 0.15 mends the seventh image and breaks the fifth, at 0.55.
+    (found,) = evaluated(Mend(eps=0.15, by=-0.15), Brighten(eps=0, by=0)).results.evaluations
+    mended, nothing = found.attacks
+    assert mended.accuracy == 6 / 8
+    assert mended.success_rate == 1 / 2  # of the two misread ones
+    assert mended.distance["linf"].mean == pytest.approx(0.15)
+    assert found.worst_case.accuracy == nothing.accuracy == 6 / 8
+
+
 def test_distances_are_over_successful_attacks_only():
     (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
     distance = found.attacks[0].distance

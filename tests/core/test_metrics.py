@@ -37,7 +37,7 @@ def test_shares_are_over_the_images_their_names_say():
     clean = np.array([0, 0, 1, 1, 1])  # the third is misread to begin with
     after = np.array([1, 0, 0, 1, 0])
     success = np.array([True, False, False, False, True])
-    assert metrics.success_rate(success, clean, labels) == 2 / 4
+    assert metrics.success_rate(success, clean == labels) == 2 / 4
     assert metrics.fooling_ratio(after, clean) == 3 / 5
     right = metrics.survivors(after, clean, labels)
     assert right.tolist() == [False, True, False, True, False]

@@ -1,0 +1,53 @@
+"""Iterated FGSM run backwards: the loss goes down, and the classifier gets its image right.
+
+x_{t+1} = clip(x + Π_ε(x_t − α · sign(∇ L(x_t, y)) − x), 0, 1),  x_0 = x
+
+Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), after Kurakin,
+Goodfellow & Bengio, "Adversarial machine learning at scale" (2017).
+Threat: white-box, and it needs the true class: it tells what could be gained, not what an image of
+unknown class gains. Departures: the paper gives neither ε nor α; those of `bim`. By default an
+image is left alone once it is read right.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.options import option, plugin
+from tfrobust.types import Images, Labels
+from tfrobust_attacks.bim import BasicIterative
+
+
+@plugin
+class ReverseIfgsm(Attack):
+    """Bends images towards their true class, within a ball."""
+
+    helps: ClassVar[bool] = True
+
+    eps: float = option("radius of the Linf ball", default=0.1, ge=0)
+    steps: int = option("gradients an image", default=40, ge=1)
+    step_size: float | None = option(
+        "α: length of a step; none: max(2.5 / steps, 0.1) · eps", default=None, gt=0
+    )
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    early_stop: bool = option("leave an image alone once it is read right", default=True)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, within the ball."""
+        return Threat("white-box", "linf")
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return images that are read right where that could be done; see `Attack`."""
+        towards = BasicIterative(
+            eps=self.eps,
+            steps=self.steps,
+            step_size=self.step_size,
+            targeted=True,
+            early_stop=self.early_stop,
+        )
+        return towards(classifier, images, labels, seed=seed)
