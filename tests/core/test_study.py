@@ -546,6 +546,24 @@ def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
     assert "![Figure 2](figure-1.svg)" in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_a_sweep_may_be_given_by_its_ends_and_its_step(tmp_path):
+    by_ends = "values = { first = 0, last = 20, step = 5 }, averaged"
+    ends = written(tmp_path, SWEPT.replace("values = [0, 5, 20], averaged", by_ends))
+    assert ends.conditions["noise"].sweep.values == (0, 5, 10, 15, 20)
+
+
+def test_a_scale_may_look_at_fewer_images_under_a_condition_and_says_so(tmp_path):
+    fewer = written(tmp_path, SWEPT.replace("images = 30", "images = 30\nimages_of = { fgsm = 9 }"))
+    cells = cells_of(fewer, "tiny")
+    assert {cell.condition_name: cell.images for cell in cells} == {
+        "clean": 30, "noise": 20, "fgsm": 9,
+    }  # fmt: skip
+    write_study(fewer, "tiny", Finished(cells, tmp_path / "results"), tmp_path / "out")
+    for kind in ("md", "html"):
+        text = (tmp_path / "out" / f"report.{kind}").read_text()
+        assert "30 test images of digits (20 under noise; 9 under FGSM)" in text
+
+
 def test_the_papers_sweeps_have_their_mean_too(tmp_path):
     papers = in_paper(written(tmp_path, SWEPT))
     assert papers["small", "noise", "plain.accuracy@mean"] == pytest.approx(0.4)
@@ -556,6 +574,8 @@ def test_the_papers_sweeps_have_their_mean_too(tmp_path):
     [
         ("values = [0, 5, 20]", "values = []", r"conditions\.noise\.sweep\.values"),
         ("averaged = [5, 20]", "averaged = [6]", r"averaged: '6' is not declared"),
+        ("values = [0, 5, 20]", "values = { first = 0, last = 9 }", r"sweep\.values.*step"),
+        ("images = 30", "images = 30\nimages_of = { fgsn = 3 }", r"'fgsn' is not declared"),
         ("accuracy@20", "accuracy@30", r"'plain.accuracy@30' is not declared"),
         ('condition = "noise" }]', 'condition = "clean" }]', r"'clean' has no sweep"),
     ],

@@ -118,7 +118,8 @@ class Cell:
     @property
     def images(self) -> int:
         """How many of the test split."""
-        return min(self.scale.images, self.condition.images or self.scale.images)
+        scale, fewer = self.scale, self.scale.images_of.get(self.condition_name)
+        return min(scale.images, fewer or scale.images, self.condition.images or scale.images)
 
     @property
     def title(self) -> str:

@@ -9,7 +9,7 @@ measured there has a name of the form `view.figure`; what is shown and claimed r
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -19,6 +19,7 @@ from tfrobust.study.shown import Claim, Curves, Declared, Histograms, Masked, Ta
 from tfrobust.types import TargetRule
 
 Options = dict[str, Any]
+Count = Annotated[int, pydantic.Field(ge=1)]
 
 
 class Plugin(Declared):
@@ -35,6 +36,7 @@ class Scale(Declared):
         scenario: as on the command line.
         scenario_options: plugin → its options, such as the `size` of the images.
         images: of the test split.
+        images_of: condition → fewer of them, at this scale.
         seeds: the grid is repeated for each.
         train: options of the training, such as `epochs`.
         options: plugin → options that replace those of the study at this scale.
@@ -48,6 +50,7 @@ class Scale(Declared):
     scenario: str
     scenario_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     images: int = pydantic.Field(ge=1)
+    images_of: dict[str, Count] = pydantic.Field(default_factory=dict)
     seeds: tuple[int, ...] = pydantic.Field((0,), min_length=1)
     train: Options = pydantic.Field(default_factory=dict)
     options: dict[str, Options] = pydantic.Field(default_factory=dict)
@@ -84,16 +87,36 @@ class Bins(Declared):
     count: int = pydantic.Field(ge=1)
 
 
+class Steps(Declared):
+    """Whole numbers from `first` to `last`."""
+
+    first: int
+    last: int
+    step: int = pydantic.Field(ge=1)
+
+    @property
+    def values(self) -> list[int]:
+        """All of them."""
+        return list(range(self.first, self.last + 1, self.step))
+
+
 class Sweep(Declared):
     """An attack at several values of one of its options.
 
     Each figure of the attack then has a value's name behind it, `plain.accuracy@40`, and its mean
-    over `averaged` is `plain.accuracy@mean`.
+    over `averaged` is `plain.accuracy@mean`. Values may be given as `{ first, last, step }`.
     """
 
     option: str
     values: tuple[float, ...] = pydantic.Field(min_length=1)
     averaged: tuple[float, ...] = ()
+
+    @pydantic.field_validator("values", mode="before")
+    @classmethod
+    def _spelled_out(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return Steps.model_validate(given).values
 
     @property
     def names(self) -> dict[float, str]:

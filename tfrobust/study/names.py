@@ -63,6 +63,7 @@ def check_names(study: Study) -> None:
         _known(f"scales.{name}", scale.networks or (), study.networks)
         _known(f"scales.{name}.model_options", scale.model_options, study.networks)
         _known(f"scales.{name}", scale.conditions or (), study.conditions)
+        _known(f"scales.{name}.images_of", scale.images_of, study.conditions)
         _known(f"scales.{name}.options", scale.options, dict.fromkeys(_plugins(study)))
     for name, condition in study.conditions.items():
         _check_condition(study, f"conditions.{name}", condition)

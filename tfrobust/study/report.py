@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from tfrobust.files import write_beside
-from tfrobust.study.cells import Result, command
+from tfrobust.study.cells import Cell, Result, command
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.declared import Study
 from tfrobust.study.figures import pictures
@@ -58,6 +59,7 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "study": study,
         "scale_name": scale,
         "scale": study.scales[scale],
+        "fewer": _fewer(finished.cells),
         "command": _typed(results) or command(study, scale),
         "cells": len(finished.cells),
         "finished": len(results),
@@ -70,6 +72,16 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "holds": _HOLDS,
         "in_paper": _IN_PAPER,
     }
+
+
+def _fewer(cells: Iterable[Cell]) -> str:
+    """Return which conditions have fewer images: ` (200 under Boundary, Pointwise)`."""
+    under: dict[int, dict[str, None]] = {}
+    for cell in cells:
+        if cell.images < cell.scale.images:
+            under.setdefault(cell.images, {})[cell.condition.title] = None
+    said = [f"{count} under {', '.join(titles)}" for count, titles in under.items()]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _typed(results: list[Result]) -> str | None:
