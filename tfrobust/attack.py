@@ -143,7 +143,7 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
     """Return every attack that has an option at each of these values, and the others as they are.
 
     Raises:
-        UsageError: a value is out of an attack's range.
+        UsageError: a value is out of an attack's range, or no attack has the option.
 
     Example:
         >>> noise = [create("attacks", "white_to_black")]
@@ -151,11 +151,14 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
         [0, 40]
     """
     spread: list[Attack] = []
+    if values and attacks and not any(hasattr(attack, option) for attack in attacks):
+        names = ", ".join(map(name_of, attacks))
+        raise UsageError(f"{option}: an option of none of the attacks: {names}")
     for attack in attacks:
         if not values or not hasattr(attack, option):
             spread.append(attack)
             continue
-        for value in values:
+        for value in dict.fromkeys(values):
             options = record(attack) | {option: value}
             spread.append(build(type(attack), name_of(attack), options))
     return spread

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrobust import results, suites
+from tfrobust import registry, results, suites
 from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.corruption_errors import corruption_errors
@@ -58,7 +58,7 @@ def evaluate_corruptions(
 
     Raises:
         UsageError: no classifier, a baseline that is none of them, a scenario that has a shift
-            already, an unknown split.
+            already, a shift without a severity, an unknown split.
         ClassifierError: a classifier does not fit the scenario or returns NaN.
         DataError: the scenario's images break the contract.
 
@@ -66,11 +66,11 @@ def evaluate_corruptions(
         >>> evaluated = evaluate_corruptions({"d1": load("d1")}, create("scenarios", "digits"))
         >>> evaluated.results.corruptions[0].mce
     """
-    _check(classifiers, scenario, baseline)
+    shifts = suites.corruptions() if shifts is None else shifts
+    _check(classifiers, scenario, shifts, baseline)
     images, labels = arrays(scenario, split, limit)
     plan = Plan(images, labels, scenario, seed=seed, batch_size=batch_size)
     survey = _Survey(plan, split, KeptPredictions(out, plan) if out else None)
-    shifts = suites.corruptions() if shifts is None else shifts
     conditions = [None, *(shift for several in shifts.values() for shift in several)]
     found: list[results.Evaluation] = []
     outcomes = {"label": labels, **survey.examples(shifts)}
@@ -125,12 +125,13 @@ class _Survey:
         self, name: str, classifier: Classifier, shift: Shift | None, images: Callable[[], Images]
     ) -> Labels:
         record = self.record(shift)
-        found = self.kept.load(record, classifier) if self.kept else None
+        key = record.model_dump_json() + (repr(registry.signature(shift)) if shift else "")
+        found = self.kept.load(key, classifier) if self.kept else None
         if found is not None:
             return found
         predicted = clean_predictions(classifier, images(), name, self.plan.batch_size)
         if self.kept:
-            self.kept.save(record, classifier, predicted)
+            self.kept.save(key, classifier, predicted)
         return predicted
 
     def examples(self, shifts: Mapping[str, Sequence[Shift]]) -> dict[str, np.ndarray]:
@@ -143,7 +144,12 @@ class _Survey:
         }
 
 
-def _check(classifiers: Mapping[str, Classifier], scenario: Scenario, baseline: str | None) -> None:
+def _check(
+    classifiers: Mapping[str, Classifier],
+    scenario: Scenario,
+    shifts: Mapping[str, Sequence[Shift]],
+    baseline: str | None,
+) -> None:
     if not classifiers:
         raise UsageError("classifiers: expected one or more; received: none")
     if baseline is not None and baseline not in classifiers:
@@ -154,5 +160,8 @@ def _check(classifiers: Mapping[str, Classifier], scenario: Scenario, baseline: 
             "suite 'corruptions': expected a scenario without a shift; "
             f"received: {name_of(scenario.base)}+{scenario.shift_name}"
         )
+    for shift in (each for several in shifts.values() for each in several):
+        if getattr(shift, "severity", None) is None:
+            raise UsageError(f"shifts: expected shifts with a severity; received: {name_of(shift)}")
     for name, classifier in classifiers.items():
         check_fits(classifier, scenario, name)

@@ -11,7 +11,6 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import StoreError
 from tfrobust.files import PARTIAL, read_arrays, write_arrays
 from tfrobust.partial import identity
-from tfrobust.results import ScenarioRecord
 from tfrobust.types import Labels
 from tfrobust.verdicts import Plan
 
@@ -32,23 +31,28 @@ class KeptPredictions:
         self._content = content.digest()
         self._identities: dict[Classifier, bytes] = {}
 
-    def load(self, scenario: ScenarioRecord, classifier: Classifier) -> Labels | None:
-        """Return what was predicted before the interruption, int64 `(images,)`, or `None`."""
+    def load(self, scene: str, classifier: Classifier) -> Labels | None:
+        """Return what was predicted before the interruption, int64 `(images,)`, or `None`.
+
+        Args:
+            scene: tells what the images went through from anything else.
+            classifier: whose predictions.
+        """
         try:
-            return read_arrays(self._path(scenario, classifier))["prediction"]
+            return read_arrays(self._path(scene, classifier))["prediction"]
         except (StoreError, KeyError):
             return None  # never made, or damaged: it is made again
 
-    def save(self, scenario: ScenarioRecord, classifier: Classifier, predicted: Labels) -> None:
+    def save(self, scene: str, classifier: Classifier, predicted: Labels) -> None:
         """Keep finished predictions.
 
         Raises:
             StoreError: the disk refuses.
         """
-        write_arrays(self._path(scenario, classifier), {"prediction": predicted})
+        write_arrays(self._path(scene, classifier), {"prediction": predicted})
 
-    def _path(self, scenario: ScenarioRecord, classifier: Classifier) -> Path:
-        content = hashlib.sha256(self._content + scenario.model_dump_json().encode())
+    def _path(self, scene: str, classifier: Classifier) -> Path:
+        content = hashlib.sha256(self._content + scene.encode())
         content.update(self._identity(classifier))
         return self._folder / f"{content.hexdigest()[:32]}.npz"
 

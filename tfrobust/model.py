@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import Any
 
 from tfrobust.summary import Summary, summarized
@@ -28,6 +29,14 @@ class ModelBuilder(abc.ABC):
         Smaller ones are refused with a `UsageError` that says what to do.
         """
         return 1
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The SHA-256 of each file that `build` reads, by the option that names it.
+
+        Cards record it, and a training goes on only from the files it began with.
+        """
+        return {}
 
     @abc.abstractmethod
     def build(self, image_shape: ImageShape, num_classes: int) -> Any:

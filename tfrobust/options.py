@@ -73,7 +73,8 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
         said = one_line(first["msg"].removeprefix("Value error, "))  # pydantic's, of a ValueError
-        raise UsageError(f"{name}: {where}: {said}; received: {first['input']!r}") from error
+        received = first["input"] if first["loc"] else dict(values)  # none: all of them together
+        raise UsageError(f"{name}: {where}: {said}; received: {received!r}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -152,7 +152,7 @@ def train_and_store(
     """
     home = _home(name, root)
     plan: dict[str, Any] = {
-        "model": signature(model),
+        "model": signature(model) | ({"files": dict(model.files)} if model.files else {}),
         "scenario": {"called": scenario_name, **scenario_record(scenario)},
         "defenses": [signature(defense) for defense in defenses],
         "training": record(trainer.options),

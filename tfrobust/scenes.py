@@ -45,7 +45,7 @@ class Framing:
     """How the images of a scenario are framed; `-p SCENARIO.size=56` on the command line."""
 
     size: int | None = option(
-        "side that images are resized to; none: as they are", default=None, ge=1
+        "side that images are resized to; none: as they are", default=None, ge=1, le=4096
     )
     interpolation: Literal["nearest", "bilinear"] = option(
         "of the resizing; bilinear is antialiased where images shrink", default="nearest"
@@ -73,6 +73,12 @@ class Framed(Reviewed):
     def __init__(self, base: Scenario, framing: Framing) -> None:
         super().__init__(base)
         self.framing = framing
+        before, wanted = base.image_shape[2], framing.channels
+        if wanted not in (None, before) and before not in (1, 3):
+            raise UsageError(
+                f"{registry.name_of(base)}: channels: only grey and colour images can be turned "
+                f"into one another; received: {wanted} for images of {before} channels"
+            )
 
     @property
     def __wrapped__(self) -> Scenario:
@@ -167,14 +173,16 @@ def open_scenario(
         (8, 8, 1)
     """  # noqa: D205 (the first sentence needs two lines)
     options = options or {}
-    base_name, _, shift_name = name.partition("+")
+    base_name, plus, shift_name = name.partition("+")
     base = framed(base_name, options.get(base_name, {}))
-    if not shift_name:
+    if not plus:
         return base
-    shift_name, _, severity = shift_name.partition(".")
+    shift_name, dot, severity = shift_name.partition(".")
+    if not shift_name or (dot and not severity):
+        raise UsageError(f"scenario: expected NAME, NAME+SHIFT or NAME+SHIFT.SEVERITY: {name!r}")
     values = dict(options.get(shift_name, {}))
     if severity:
-        if values.get("severity", severity) != severity:
+        if str(values.get("severity", severity)) != severity:
             raise UsageError(
                 f"{shift_name}: severity: given twice, as {name!r} and as {values['severity']!r}"
             )

@@ -59,7 +59,9 @@ class PixelNoise(GrowingAttack):
 
     reach: ClassVar[int] = 0
 
-    count: int = option("generations: cells inverted one after another", default=40, ge=0)
+    count: int = option(
+        "generations: cells inverted one after another", default=40, ge=0, le=100_000
+    )
     c: float = option("divides the brightness: above 1 towards the extremes", default=2.0, gt=0)
     pixel_size: int = option(
         "side of a cell in pixels: 2 on images enlarged twice", default=1, ge=1
@@ -200,7 +202,7 @@ def draws(seeds: Seeds, count: int) -> Any:
 
 
 def _levels(numbers: Sequence[float]) -> Any:
-    return tf.constant([min(max(int(number), 0), 255) for number in numbers], tf.uint8)
+    return tf.constant([int(min(max(number, 0), 255)) for number in numbers], tf.uint8)
 
 
 def _highest_near(cells: Any) -> Any:

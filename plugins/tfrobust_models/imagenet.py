@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -43,6 +44,8 @@ class ImageNetModel(ModelBuilder):
     @pydantic.field_validator("weights")
     @classmethod
     def _check_weights(cls, weights: str | None) -> str | None:
+        if weights == "":
+            raise ValueError("expected none, imagenet or a file")
         if weights == IMAGENET and cls.application is None:
             raise ValueError(
                 "keras.applications has no ImageNet weights for this network; give a state dict "
@@ -128,6 +131,14 @@ class ScalableModel(ImageNetModel):
     def _by_keras(self) -> bool:
         """Whether `keras.applications` builds it."""
         return self._standard and self.application is not None and not self._file
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The state dict's, if one is given and is there."""
+        if self._file is None or not self._file.is_file():
+            return {}  # `build` says what is wrong with it
+        with self._file.open("rb") as file:
+            return {"weights": hashlib.file_digest(file, "sha256").hexdigest()}
 
     @property
     def _file(self) -> Path | None:

@@ -1,5 +1,6 @@
 """`tfrobust train MODEL --weights FILE`."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,24 +12,49 @@ import torchvision_reference as reference
 from tfrobust.store import load
 
 NARROW = ("-p", "resnet18.width=0.0625")
-OPTIONS = ("--epochs", 1, "--learning-rate", 1e-9, "--batch-size", 512, "--validation", 0.5)
+COLOUR = ("-p", "digits.channels=3", "-p", "digits.size=32")
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A narrow ResNet-18's, of ten classes."""
+    return reference.random_state(reference.resnet_shapes(18, 10, width=0.0625))
 
 
 @pytest.fixture
-def weights(here):
-    """A narrow ResNet-18 of ten classes."""
-    state = reference.random_state(reference.resnet_shapes(18, 10, width=0.0625))
+def weights(here, state):
+    """Its file."""
     return files.zipped(here / "net.pth", state)
 
 
-def test_training_starts_from_the_file(tfrobust, weights):
-    said = tfrobust("train", "resnet18", "--weights", weights, *NARROW, *OPTIONS, "--json")
-    assert said.code == 0, said.err
-    card = json.loads(said.out)
+@pytest.fixture
+def start(tfrobust, weights):
+    """Store the file as it is, and return the card."""
+
+    def call(*more):
+        given = ("--weights", weights, *NARROW, "--epochs", 0, "--name", "n1", "--json")
+        said = tfrobust("train", "resnet18", *given, *COLOUR, *more)
+        assert said.code == 0, said.err
+        return json.loads(said.out)
+
+    return call
+
+
+def test_training_starts_from_the_file(start, state):
+    card = start()
+    images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
+    expected = reference.resnet_logits(state, images, 18)
+    assert np.abs(load(Path(card["path"]))(images) - expected).max() < 1e-3
+
+
+def test_a_training_goes_on_from_the_very_file_it_began_with(start, weights, state):
+    card = start()
     assert card["model"]["params"]["weights"] == str(weights)
-    images = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype(np.float32)
-    # Training hardly moved a weight; the normalisation's averages it did.
-    assert np.isfinite(load(Path(card["path"]))(images)).all()
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert card["model"]["files"] == {"weights": digest}
+    assert start("--resume")["path"] == card["path"]
+    files.zipped(weights, {name: tensor * 0.5 for name, tensor in state.items()})
+    assert start("--resume")["path"] != card["path"]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +64,7 @@ def test_training_starts_from_the_file(tfrobust, weights):
         (("mobilenet", "--weights", "net.pth"), 2, ["weights:", "expected none or imagenet"]),
         (("resnet18", "--weights", "imagenet"), 2, ["no ImageNet weights for this network"]),
         (("resnet18", "--weights", "a.pth", "-p", "weights=b.pth"), 2, ["given twice"]),
+        (("resnet18", "--weights", ""), 2, ["weights: expected none, imagenet or a file"]),
         (("resnet18", "--weights", "none.pth"), 1, ["none.pth: No such file"]),
         (("resnet18", "--weights", "net.pth"), 1, ["does not fit resnet18", "misshapen: conv1"]),
         (("resnet50", "--weights", "net.pth", *NARROW), 2, ["no plugin 'resnet18'"]),

@@ -56,7 +56,8 @@ def test_records_name_the_scenario_with_all_its_options():
     ("options", "said"),
     [
         ({"size": 0}, r"digits: size: .*greater than or equal to 1; received: 0"),
-        ({"channels": 2}, r"digits: .*channels: expected 1 or 3"),
+        ({"size": 10**5}, r"digits: size: .*less than or equal to 4096"),
+        ({"channels": 2}, r"digits: .*channels: expected 1 or 3; received: \{'channels': 2\}"),
         ({"sise": 8}, r"digits has no option 'sise'; did you mean 'size'\? \(it has: size, "),
         ({"interpolation": "cubic"}, r"digits: interpolation: .*'nearest' or 'bilinear'"),
     ],
@@ -64,3 +65,15 @@ def test_records_name_the_scenario_with_all_its_options():
 def test_impossible_framings_cost_one_line(options, said):
     with pytest.raises(UsageError, match=said):
         open_scenario("digits", {"digits": options})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_other_channels_are_not_turned_grey_or_to_colour(channels):
+    with pytest.raises(UsageError, match=r"only grey and colour images .* images of 4 channels"):
+        Framed(InMemory(shape=(3, 3, 4)), Framing(channels=channels))
+
+
+@pytest.mark.parametrize("name", ["digits+", "digits+fog.", "digits+.3"])
+def test_half_a_name_is_refused(name):
+    with pytest.raises(UsageError, match=r"expected NAME, NAME\+SHIFT or NAME\+SHIFT.SEVERITY"):
+        open_scenario(name)

@@ -214,3 +214,20 @@ def test_a_pixel_size_that_does_not_divide_the_image_costs_one_line():
         run_attack(attack, classifier, images, labels)
     with pytest.raises(UsageError, match="divisor"):
         run_stages([attack], classifier, images, labels)
+
+
+def test_draws_are_uniform_and_no_two_rows_or_blocks_alike():
+    drawn = draws(tf.constant([[0, k] for k in range(50)]), 600).numpy()
+    assert abs(drawn.mean() - 0.5) < 0.01
+    assert abs(drawn.var() - 1 / 12) < 0.002
+    assert len(np.unique(drawn)) > 0.99 * drawn.size
+    assert (
+        len(np.unique(drawn[:, :256])) + len(np.unique(drawn[:, 256:])) - len(np.unique(drawn))
+        < 0.01 * drawn.size
+    )  # a second block that repeats the first would have these in common
+
+
+def test_a_divisor_next_to_nothing_gives_the_extremes():
+    images = tf.constant(np.full((1, 2, 2, 1), 0.5, np.float32))
+    noise = create("attacks", "white_to_black", count=1, c=1e-320)
+    assert set(np.unique(noise(None, images, None, seed=0))) <= {np.float32(0.5), 1.0}

@@ -142,6 +142,48 @@ def test_a_tensor_that_lies_about_its_storage_is_refused(lies, words, tmp_path, 
     assert words in refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"shape": (20_000,), "strides": (1,)},  # would read what lies behind in memory
+        {"shape": (3 * 10**8,), "strides": (0,)},
+        {"offset": 2**60},
+        {"storage": 0},
+    ],
+)
+def test_a_tensor_is_not_altered_once_it_was_checked(altered, tmp_path, refused):
+    def spelled(value):
+        return (
+            files.sequence(*map(spelled, value)) if type(value) is tuple else files.integer(value)
+        )
+
+    state = files.mapping([(name, spelled(value)) for name, value in altered.items()])
+    build = b"b"  # writes the attributes of what was made before
+    pickled = files.ordered([("a", files.tensor(VALUES["a"], 0) + state + build)])
+    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
+    assert "it alters a view after it was made" in said
+
+
+@pytest.mark.parametrize("name", ["_rebuild_tensor_v2", "_rebuild_parameter"])
+def test_what_stands_for_pytorchs_functions_cannot_be_altered(name, tmp_path, refused):
+    function = f"ctorch._utils\n{name}\n".encode()
+    state = files.sequence(b"N", files.mapping([("__defaults__", files.sequence())]))
+    pickled = function + state + b"b"
+    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
+    assert "cannot be read as a state dict" in said
+
+
+def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused):
+    """Each level holds the one before twice; printed, the last has 2⁶⁰ numbers."""
+    nested = files.integer(1)
+    for level in range(60):
+        memo = bytes([level])
+        nested += b"q" + memo + b"h" + memo + b"\x86"
+    lies = files.called("torch._utils", "_rebuild_tensor", files.integer(0), nested, nested)
+    for pickled in (lies, files.ordered([("a", nested)]), files.sequence(nested) + b"Q"):
+        assert len(refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))) < 400
+
+
 @pytest.mark.parametrize("key", ["../../secret", "/etc/passwd", "0/../1", "", "7"])
 def test_a_storage_is_only_looked_for_where_storages_lie(key, tmp_path, refused):
     pickled = files.ordered([("a", files.tensor(VALUES["a"], key))])

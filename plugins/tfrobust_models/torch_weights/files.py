@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
+from reprlib import repr as cut_repr
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,8 @@ def _views(found: Any) -> dict[str, View]:
     for name, value in dict.items(found):
         if not isinstance(name, str) or not isinstance(value, View):
             raise ValueError(
-                f"expected a dict of tensors; received: {name!r} of {type(value).__name__}; "
+                "expected a dict of tensors; "
+                f"received: {cut_repr(name)} of {type(value).__name__}; "
                 "save the network's state_dict() alone"
             )
     return dict(dict.items(found))

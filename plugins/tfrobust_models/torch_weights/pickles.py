@@ -12,6 +12,7 @@ import pickle
 import pickletools
 from collections import OrderedDict
 from io import BytesIO
+from reprlib import repr as cut_repr
 from typing import Any
 
 from tfrobust_models.torch_weights.tensors import STORAGE_NAMES, Storage, View
@@ -49,21 +50,31 @@ def _check_memo(file: BytesIO) -> None:
             raise ValueError(f"it reserves {argument} places it cannot need")
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
-    return View(storage, offset, tuple(shape), tuple(strides))
+class _RebuildTensor:
+    """Stands for PyTorch's function; unlike one of ours it has no attribute that could be set."""
+
+    __slots__ = ()
+
+    def __call__(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
+        return View(storage, offset, tuple(shape), tuple(strides))
 
 
-def _rebuild_parameter(data: Any, *_: Any) -> View:
-    if not isinstance(data, View):
-        raise ValueError("a parameter without a tensor")
-    return data
+class _RebuildParameter:
+    """Likewise."""
+
+    __slots__ = ()
+
+    def __call__(self, data: Any, *_: Any) -> View:
+        if not isinstance(data, View):
+            raise ValueError("a parameter without a tensor")
+        return data
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
     **{(module, name): name for module in ("torch", "torch.cuda") for name in STORAGE_NAMES},
 }
 
@@ -85,7 +96,7 @@ class _TensorUnpickler(pickle.Unpickler):
         """Return the storage a tensor refers to."""
         tag, kind, key, _device, count, *view = pid
         if tag not in {"storage", b"storage"} or view not in ([], [None]):
-            raise ValueError(f"it refers to something that is no storage: {tag!r}")
+            raise ValueError(f"it refers to something that is no storage: {cut_repr(tag)}")
         storage = Storage(kind, key, count)
         if self.storages.setdefault(key, storage) != storage:
             raise ValueError(f"storage {key} is of two sizes or types")

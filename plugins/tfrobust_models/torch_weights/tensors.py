@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from reprlib import repr as cut_repr  # a file may name what takes hours to print
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,15 @@ _STORAGES = {
 STORAGE_NAMES = tuple(_STORAGES)
 
 
+class _Final:
+    """What no pickle can alter once it was checked: its opcode BUILD would write any attribute."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError(f"it alters a {type(self).__name__.lower()} after it was made")
+
+
 @dataclasses.dataclass(frozen=True)
-class Storage:
+class Storage(_Final):
     """A flat run of numbers in the file.
 
     Attributes:
@@ -40,12 +48,12 @@ class Storage:
 
     def __post_init__(self) -> None:
         if self.kind not in _STORAGES:
-            raise ValueError(f"a storage of an unknown type: {self.kind!r}")
+            raise ValueError(f"a storage of an unknown type: {cut_repr(self.kind)}")
         # Keys name members of an archive: nothing that could be a path may pass.
         if not (isinstance(self.key, str) and self.key.isascii() and self.key.isdigit()):
-            raise ValueError(f"a storage is called {self.key!r}, not by a number")
+            raise ValueError(f"a storage is called {cut_repr(self.key)}, not by a number")
         if not _is_count(self.count):
-            raise ValueError(f"storage {self.key} says it holds {self.count!r} numbers")
+            raise ValueError(f"storage {self.key} says it holds {cut_repr(self.count)} numbers")
 
     @property
     def size(self) -> int:
@@ -66,7 +74,7 @@ class Storage:
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class View(_Final):
     """A tensor: a window on a storage, checked not to look beside it."""
 
     storage: Storage
@@ -78,22 +86,19 @@ class View:
         if not isinstance(self.storage, Storage):
             raise ValueError("a tensor without a storage")
         numbers = (self.offset, *self.shape, *self.strides)
+        said = f"a tensor of shape {cut_repr(self.shape)}, strides {cut_repr(self.strides)}"
         if not all(map(_is_count, numbers)) or len(self.shape) != len(self.strides):
-            raise ValueError(
-                f"a tensor of shape {self.shape!r}, strides {self.strides!r}, "
-                f"offset {self.offset!r}"
-            )
+            raise ValueError(f"{said}, offset {cut_repr(self.offset)}")
         size = math.prod(self.shape)
         reach = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         # A stride of 0 would blow a few bytes up to any size; no weight is stored like that.
         if size and (size > self.storage.count or self.offset + reach >= self.storage.count):
-            raise ValueError(
-                f"a tensor of shape {self.shape} with strides {self.strides} reaches beyond its "
-                f"storage of {self.storage.count} numbers"
-            )
+            raise ValueError(f"{said} reaches beyond its storage of {self.storage.count} numbers")
 
     def cut(self, values: np.ndarray) -> np.ndarray:
         """Return the tensor, given its storage's numbers."""
+        if len(values) != self.storage.count:
+            raise ValueError(f"storage {self.storage.key} is not as long as its tensors say")
         if not math.prod(self.shape):
             return np.zeros(self.shape, values.dtype)
         steps = [step * values.itemsize for step in self.strides]
