@@ -15,7 +15,13 @@ from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
 from tfrobust.types import ImageShape
-from tfrobust_models.applications import IMAGENET_CLASSES, SMALLEST, application, take_imagenet
+from tfrobust_models.applications import (
+    IMAGENET_CLASSES,
+    SMALLEST,
+    application,
+    draw_he_normal,
+    take_imagenet,
+)
 from tfrobust_models.pixels import UNTRAINED, PixelRange
 
 IMAGENET = "imagenet"
@@ -31,6 +37,7 @@ class ImageNetModel(ModelBuilder):
         untrained_pixels: what it reads when it starts from random weights.
         blue_first: whether its ImageNet weights read blue, green, red.
         reads_files: whether state dicts fit it.
+        he_normal: whether untrained kernels are drawn He-normal where Keras has them otherwise.
     """
 
     application: ClassVar[Callable[..., Any] | None] = None
@@ -38,6 +45,7 @@ class ImageNetModel(ModelBuilder):
     untrained_pixels: ClassVar[PixelRange] = UNTRAINED
     blue_first: ClassVar[bool] = False
     reads_files: ClassVar[bool] = False
+    he_normal: ClassVar[bool] = False
 
     weights: str | None = option("none, or imagenet: those of keras.applications", default=None)
 
@@ -97,6 +105,8 @@ class ImageNetModel(ModelBuilder):
         model = application(function, image_shape, num_classes, pixels, name_of(self))
         if pretrained:
             take_imagenet(model, function, blue_first=self.blue_first, **choice)
+        elif self.he_normal:
+            draw_he_normal(model)
         return model
 
 

@@ -29,6 +29,7 @@ class _ResNet(TorchvisionModel):
 
     family: ClassVar[Residual]
     imagenet_pixels, blue_first, first = CAFFE, True, "conv1"
+    he_normal = True
 
     def _built(self, image_shape: ImageShape, num_classes: int) -> Any:
         if not self._by_keras:

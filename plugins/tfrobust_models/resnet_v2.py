@@ -26,7 +26,7 @@ class ResNet50V2(ScalableModel):
     """ResNet-50V2: 49 convolutions in bottlenecks, pre-activated."""
 
     application = staticmethod(keras.applications.ResNet50V2)
-    imagenet_pixels = CENTRED
+    imagenet_pixels, he_normal = CENTRED, True
 
     def _built(self, image_shape: ImageShape, num_classes: int) -> Any:
         if self._by_keras:

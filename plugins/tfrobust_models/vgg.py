@@ -34,6 +34,7 @@ class _Vgg(TorchvisionModel):
 
     convolutions: ClassVar[tuple[int, ...]]
     imagenet_pixels, blue_first, first = CAFFE, True, "features.0"
+    he_normal = True
 
     batch_norm: bool = option(
         "normalise behind each convolution (torchvision's _bn)", default=False
@@ -60,15 +61,12 @@ class _Vgg(TorchvisionModel):
     def _built(self, image_shape: ImageShape, num_classes: int) -> Any:
         if not self._by_keras:
             return self._built_here(image_shape, num_classes)
-        model = self._from_keras(
+        return self._from_keras(
             image_shape,
             num_classes,
             whole=image_shape[:2] == (_SIDE, _SIDE),  # the first dense layer reads 7×7 maps
             new_head=self.head == "new" or num_classes != IMAGENET_CLASSES,
         )
-        if self.weights != IMAGENET:
-            _restart(model)
-        return model
 
     def _network(self, x: Any, num_classes: int) -> Any:
         cifar = self.stem == "cifar"
@@ -124,14 +122,3 @@ class Vgg19(_Vgg):
 
 def _dense(x: Any, units: int, name: str) -> Any:
     return keras.layers.Dense(units, kernel_initializer="he_normal", name=name)(x)
-
-
-def _restart(model: Any) -> None:
-    """Draw the kernels anew, He-normal: from Keras's Glorot plain SGD does not get going.
-
-    Each ReLU halves the variance that Glorot's keeps, so that behind 19 layers all images look
-    the same and no gradient arrives.
-    """
-    for layer in model.layers:
-        if hasattr(layer, "kernel"):
-            layer.kernel.assign(keras.initializers.HeNormal()(layer.kernel.shape))

@@ -166,3 +166,15 @@ def test_vgg_starts_where_plain_sgd_gets_going():
     layer = model.get_layer("block5_conv4")
     deviation = layer.kernel.numpy().std()
     assert deviation == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50v2", "vgg16"])
+def test_untrained_kernels_are_he_normal_whoever_builds_the_network(name):
+    for options in ({}, {"width": 0.5}):
+        model = create("models", name, **options).build((32, 32, 1), 10)
+        kernels = [
+            layer.kernel.numpy() for layer in model.layers if isinstance(layer, keras.layers.Conv2D)
+        ]
+        ratios = [k.std() / np.sqrt(2 / np.prod(k.shape[:3])) for k in kernels if k.size > 4000]
+        assert len(ratios) > 10
+        assert np.allclose(ratios, 1, atol=0.05)

@@ -75,12 +75,12 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
 
 
 def _fewer(cells: Iterable[Cell]) -> str:
-    """Return which conditions have fewer images: ` (200 under Boundary, Pointwise)`."""
+    """Return which conditions have fewer images: ` (200 under Boundary and Pointwise)`."""
     under: dict[int, dict[str, None]] = {}
     for cell in cells:
         if cell.images < cell.scale.images:
             under.setdefault(cell.images, {})[cell.condition.title] = None
-    said = [f"{count} under {', '.join(titles)}" for count, titles in under.items()]
+    said = [f"{count} under {' and '.join(titles)}" for count, titles in under.items()]
     return f" ({'; '.join(said)})" if said else ""
 
 
