@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -136,6 +136,21 @@ class Wrapped(Classifier):
         return self.inner.trackables()
 
 
+@runtime_checkable
+class Trainable(Protocol):
+    """A classifier that a `Trainer` can train.
+
+    Attributes:
+        model: the Keras model, of either generation, whose weights are trained; there may be more
+            to the classifier, which then stays as it is.
+    """
+
+    model: Any
+
+    def logits_in_training(self, images: Images) -> Logits:
+        """Return logits, float32 `(batch, num_classes)`, with `model` in training mode."""
+
+
 class KerasClassifier(Classifier):
     """A Keras 3 or `tf_keras` model that maps images in [0, 1] to logits.
 
@@ -163,6 +178,10 @@ class KerasClassifier(Classifier):
     def __call__(self, images: Images) -> Logits:
         """Return the model's logits in inference mode."""
         return tf.cast(self.model(images, training=False), tf.float32)
+
+    def logits_in_training(self, images: Images) -> Logits:
+        """Return the model's logits in training mode; see `Trainable`."""
+        return tf.cast(self.model(images, training=True), tf.float32)
 
     def features(self, images: Images) -> Any:
         """Return what the model's last layer with a kernel reads, flattened; see `Classifier`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfrobust.classifier import Classifier
 from tfrobust.scenario import Scenario
@@ -21,9 +21,12 @@ class Defense(abc.ABC):
     Attributes:
         trains: the defence trains the classifier itself, so that no ordinary training precedes
             it.
+        learns: the defence trains a Keras model of its own and leaves the classifier as it is.
+            What comes out has that model as its attribute `model` and the classifier as `inner`.
     """
 
     trains: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:  # noqa: B027
         """Refuse a classifier that `apply` would refuse, before hours of training; by default none.
@@ -49,3 +52,15 @@ class Defense(abc.ABC):
             scenario: the data.
             trainer: the training loop, with the user's epochs, seed and strategy.
         """
+
+    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+        """Return what `apply` did, from the model it trained; of a defence that `learns`.
+
+        Args:
+            classifier: what was defended.
+            model: the Keras model, loaded from a file.
+
+        Raises:
+            ClassifierError: the model was trained for other images.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns, and defines no restore")

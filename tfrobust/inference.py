@@ -28,7 +28,21 @@ def in_batches(
     return np.concatenate([np.asarray(call(images[s : s + batch_size])) for s in starts])
 
 
+def parameters(classifier: Classifier) -> int:
+    """Return how many floating-point numbers the logits depend on, averages of batches too.
+
+    Example:
+        >>> parameters(KerasClassifier(create("models", "lenet").build((28, 28, 1), 10)))
+        107786
+    """
+    graph = _forward(classifier).get_concrete_function().graph
+    found = {variable.ref(): variable for variable in graph.variables}
+    return sum(
+        variable.shape.num_elements() for variable in found.values() if variable.dtype.is_floating
+    )
+
+
 @functools.lru_cache(maxsize=16)
-def _forward(classifier: Classifier) -> Callable[..., Any]:
+def _forward(classifier: Classifier) -> Any:
     spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
     return tf.function(classifier.__call__, input_signature=[spec])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
@@ -14,20 +13,18 @@ from tfrobust.audit import clean_predictions
 from tfrobust.cards import Card, card_of, read_card
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
 from tfrobust.defense import Defense
-from tfrobust.errors import RobustError, UsageError
+from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.options import record
-from tfrobust.registry import create, signature
+from tfrobust.registry import signature
 from tfrobust.results import environment
-from tfrobust.scenario import Scenario, arrays
-from tfrobust.scenes import open_scenario, scenario_record
+from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.scenes import scenario_record
 from tfrobust.training import Trainer
 from tfrobust.workspace import (
-    FINISHED,
     UNFINISHED,
     close_workspace,
     open_workspace,
-    read_plan,
     workspace,
 )
 
@@ -49,21 +46,36 @@ class Trained:
     fresh: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class Deployed:
+    """A finished classifier that defences are to be learned for; it stays as it is.
+
+    Attributes:
+        name: what it was loaded by.
+        classifier: itself.
+    """
+
+    name: str
+    classifier: Classifier
+
+
 def train(
-    model: ModelBuilder,
+    model: ModelBuilder | Deployed,
     scenario: Scenario,
     trainer: Trainer,
     defenses: Sequence[Defense] = (),
 ) -> Classifier:
     """Build, train and defend a classifier; nothing is stored.
 
-    Ordinary training comes first unless the first defence trains the classifier itself.
+    Ordinary training comes first unless the first defence trains the classifier itself. What is
+    deployed is not trained at all.
 
     Returns:
         The classifier, outermost defence last.
 
     Raises:
         UsageError: a defence refuses the network; said before any training where it can be known.
+        ClassifierError: what is deployed does not fit the scenario.
 
     Example:
         >>> train(create("models", "lenet"), create("scenarios", "digits"),
@@ -72,6 +84,10 @@ def train(
     import keras
 
     keras.utils.set_random_seed(trainer.options.seed)
+    if isinstance(model, Deployed):
+        check_fits(model.classifier, scenario, model.name)
+        _check(_only_learning(defenses), model.classifier, scenario)
+        return defended(model.classifier, defenses, scenario, trainer)
     with trainer.strategy.scope():
         built = model.build(scenario.image_shape, scenario.num_classes)
     classifier: Classifier = KerasClassifier(built, class_names=scenario.class_names)
@@ -80,6 +96,17 @@ def train(
     if not (defenses and defenses[0].trains):
         trainer.fit(classifier, scenario)
     return defended(classifier, defenses, scenario, trainer)
+
+
+def _only_learning(defenses: Sequence[Defense]) -> Sequence[Defense]:
+    """Return the defences; refuse those that learn nothing, or train the classifier itself."""
+    for defense in defenses:
+        if not defense.learns:
+            raise UsageError(
+                f"only: {signature(defense)['name']} trains no network of its own; "
+                "expected a defence that does, such as calibrater"
+            )
+    return defenses
 
 
 def _check(defenses: Sequence[Defense], classifier: Classifier, scenario: Scenario) -> None:
@@ -102,22 +129,22 @@ def defended(
 
 
 def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
-    """Return the defences; refuse one that would train what is finished already.
+    """Return the defences; refuse one that would train anything.
 
     Raises:
         UsageError: naming it.
     """
     for defense in defenses:
-        if defense.trains:
+        what = "the classifier" if defense.trains else "a network of its own"
+        if defense.trains or defense.learns:
             raise UsageError(
-                f"defense {signature(defense)['name']} trains the classifier; give it to "
-                "`tfrobust train`"
+                f"defense {signature(defense)['name']} trains {what}; give it to `tfrobust train`"
             )
     return defenses
 
 
 def train_and_store(
-    model: ModelBuilder,
+    model: ModelBuilder | Deployed,
     scenario: Scenario,
     name: str,
     trainer: Trainer,
@@ -132,7 +159,7 @@ def train_and_store(
     """Train a classifier and export it as the next version of `name`.
 
     Args:
-        model: the architecture.
+        model: the architecture, or a finished classifier.
         scenario: the data.
         name: in the store.
         trainer: its `workspace` and `resume` are set here.
@@ -150,9 +177,9 @@ def train_and_store(
         UsageError: a name that is no folder name; `resume` with another configuration.
         StoreError: an interrupted training is there and neither `resume` nor `force` is given.
     """
-    home = _home(name, root)
+    home = home_of(name, root)
     plan: dict[str, Any] = {
-        "model": signature(model) | ({"files": dict(model.files)} if model.files else {}),
+        "model": _model_record(model),
         "scenario": {"called": scenario_name, **scenario_record(scenario)},
         "defenses": [signature(defense) for defense in defenses],
         "training": record(trainer.options),
@@ -182,66 +209,21 @@ def train_and_store(
     return Trained(classifier, folder, card)
 
 
-def stored_network(
-    name: str, root: Path | None = None, *, scenario: Scenario | None = None
-) -> Classifier:
-    """Load the newest finished training of `name` as the Keras network it was, defended again.
+def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
+    """Return what tells the network that is trained, or the one that is deployed, from others."""
+    if isinstance(model, ModelBuilder):
+        return signature(model) | ({"files": dict(model.files)} if model.files else {})
+    source = model.classifier.source
+    card = read_card(Path(source)) if source else None
+    return (card.model if card and card.model else {}) | {"deployed": source}
 
-    `train_and_store` keeps the network without the defences that were put round it. Here these are
-    applied once more. Where that cannot be done (the plugin is gone, or it trains), or no Keras
-    network was kept, it is the SavedModel version that is loaded: it answers alike, but shows no
-    layers.
 
-    Args:
-        name: in the store.
-        root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
-        scenario: handed to the defences; by default opened again as the training's plan says.
-
-    Returns:
-        The classifier, as it came out of `train_and_store`.
+def home_of(name: str, root: Path | None) -> Path:
+    """Return the folder of a name in the store.
 
     Raises:
-        UsageError: nothing of that name was ever stored.
-        ClassifierError: what was kept is damaged.
-
-    Example:
-        >>> train_and_store(create("models", "lenet_float"), digits, "d1", trainer,
-        ...                 [create("defenses", "mc_dropout")])
-        >>> stored_network("d1").passes
-        50
+        UsageError: it is no plain folder name.
     """
-    home = _home(name, root)
-    plan, file = read_plan(home / FINISHED / "plan.json"), home / FINISHED / "model.keras"
-    if plan is None:
-        return store.load(name, root=root)
-    if file.exists():
-        network = store.load(file)
-        with contextlib.suppress(RobustError):
-            return _defended_again(network, plan, scenario)
-    return store.load(home / str(plan["version"]))
-
-
-def _defended_again(
-    network: Classifier, plan: dict[str, Any], scenario: Scenario | None
-) -> Classifier:
-    """Apply the defences of a plan that the network has not had, none of which may train."""
-    missing = plan["defenses"][len(network.defenses) :]
-    if not missing:
-        return network
-    again = [create("defenses", each["name"], **each["params"]) for each in missing]
-    data = scenario or _planned_scenario(plan["scenario"])
-    return defended(network, untrained(again), data, Trainer())
-
-
-def _planned_scenario(planned: dict[str, Any]) -> Scenario:
-    """Open the scenario that a plan records."""
-    shift = planned.get("shift")
-    options = {each["name"]: each["params"] for each in (planned, shift) if each}
-    called = f"{planned['name']}+{shift['name']}" if shift else planned["name"]
-    return open_scenario(called, options, seed=shift["seed"] if shift else 0)
-
-
-def _home(name: str, root: Path | None) -> Path:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UsageError(
             "name: expected a plain folder name of letters, digits, '_', '-' and '.'; "

@@ -177,17 +177,42 @@ def open_scenario(
     base = framed(base_name, options.get(base_name, {}))
     if not plus:
         return base
-    shift_name, dot, severity = shift_name.partition(".")
-    if not shift_name or (dot and not severity):
-        raise UsageError(f"scenario: expected NAME, NAME+SHIFT or NAME+SHIFT.SEVERITY: {name!r}")
-    values = dict(options.get(shift_name, {}))
+    return Shifted(base, _shift(shift_name, options), seed)
+
+
+def reshifted(scenario: Scenario, shift: str) -> Shifted:
+    """Return a scenario seen through another shift than its own, if it has one.
+
+    Args:
+        scenario: with or without a shift.
+        shift: its name, with a severity where it has some: `b2`, `fog.3`.
+
+    Raises:
+        UsageError: an unknown name.
+
+    Example:
+        >>> reshifted(open_scenario("digits+fog.3"), "b2").shift_name
+        'b2'
+    """
+    if isinstance(scenario, Shifted):
+        return Shifted(scenario.base, _shift(shift, {}), scenario.seed)
+    return Shifted(scenario, _shift(shift, {}))
+
+
+def _shift(spelled: str, options: Mapping[str, dict[str, Any]]) -> Shift:
+    """Build a shift from `NAME` or `NAME.SEVERITY`."""
+    name, dot, severity = spelled.partition(".")
+    if not name or (dot and not severity):
+        raise UsageError(f"shift: expected NAME or NAME.SEVERITY; received: {spelled!r}")
+    values = dict(options.get(name, {}))
     if severity:
         if str(values.get("severity", severity)) != severity:
             raise UsageError(
-                f"{shift_name}: severity: given twice, as {name!r} and as {values['severity']!r}"
+                f"{name}: severity: given twice, as {spelled!r} and as {values['severity']!r}"
             )
         values["severity"] = severity
-    return Shifted(base, registry.create("shifts", shift_name, **values), seed)
+    made: Shift = registry.create("shifts", name, **values)
+    return made
 
 
 def framed(name: str, values: Mapping[str, Any]) -> Scenario:

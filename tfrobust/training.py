@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from tfrobust.checkpoints import Checkpoints, Progressed
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier, Trainable
 from tfrobust.devices import StrategyName, choose_strategy
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_fits, readable
 from tfrobust.training_data import TrainingData
-from tfrobust.training_steps import Perturb, Steps
+from tfrobust.training_steps import Loss, Perturb, Steps, cross_entropy
 
 Report = Callable[[str, int, int], None]  # what, steps done, steps in all
 
@@ -34,9 +35,9 @@ class TrainingOptions:
     )
     optimizer: Literal["adam", "sgd"] = option("adam, or sgd with momentum 0.9", default="adam")
     learning_rate: float = option("of the first step", default=1e-3, gt=0)
-    schedule: Literal["constant", "cosine", "step", "epoch"] = option(
-        "of the learning rate: cosine to zero, ÷ 10 after 1/2 and 3/4 of the steps, or ÷ `decay` "
-        "after every epoch",
+    schedule: Literal["constant", "cosine", "step", "quarters", "epoch"] = option(
+        "of the learning rate: cosine to zero, ÷ 10 after 1/2 and 3/4 of the steps, ÷ 2, 4 and 10 "
+        "after each quarter, or ÷ `decay` after every epoch",
         default="constant",
     )
     decay: float = option("divides the learning rate; of the schedule `epoch`", default=10, ge=1)
@@ -64,6 +65,7 @@ class Trainer:
         callbacks: Keras callbacks of the model's Keras generation. What they remember is in no
             checkpoint: after a resume they start anew.
         report: told how far the training is.
+        strategy: of tf.distribute; chosen by the options unless given.
 
     Example:
         >>> trainer = Trainer(TrainingOptions(epochs=5))
@@ -77,13 +79,23 @@ class Trainer:
     tensorboard: Path | None = None
     callbacks: Sequence[Any] = ()
     report: Report | None = None
-    _stages: int = 0
+    strategy: Any = None
+    _stages: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self.strategy = choose_strategy(self.options.strategy)
+        self.strategy = self.strategy or choose_strategy(self.options.strategy)
+
+    def altered(self, **options: Any) -> Trainer:
+        """Return a trainer with other options for a defence's own training, the next stage."""
+        return dataclasses.replace(self, options=dataclasses.replace(self.options, **options))
 
     def fit(
-        self, classifier: Classifier, scenario: Scenario, *, perturb: Perturb | None = None
+        self,
+        classifier: Classifier,
+        scenario: Scenario,
+        *,
+        perturb: Perturb | None = None,
+        loss: Loss = cross_entropy,
     ) -> list[dict[str, float]]:
         """Train in place, and leave the weights of the best epoch.
 
@@ -92,22 +104,23 @@ class Trainer:
         ends at the same weights as one that was not.
 
         Args:
-            classifier: a Keras classifier, made inside `self.strategy.scope()`.
+            classifier: a `Trainable`; its model made inside `self.strategy.scope()`.
             scenario: its `train` split; `validation` too where it has one.
             perturb: `(classifier, images, labels, seeds) -> images`, traced: what each step
                 trains on instead of the clean images.
+            loss: `(labels, logits) -> (batch,)`, to lower; cross-entropy by default.
 
         Returns:
             One dict an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`.
 
         Raises:
-            ClassifierError: not a Keras classifier, or the loss became NaN.
+            ClassifierError: nothing that can be trained, or the loss became NaN.
         """
-        model = _keras_model(classifier)
+        model = _trained_model(classifier)
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
         optimizer = self._optimizer(model, data.steps)
-        steps = Steps(classifier, model, optimizer, self.strategy, perturb)
+        steps = Steps(classifier, optimizer, self.strategy, perturb, loss)
         kept = Checkpoints(self._next_stage(), model, optimizer)
         progress = kept.restore() if self.resume else Progressed()
         callbacks = self._callback_list(model, optimizer)
@@ -162,8 +175,8 @@ class Trainer:
 
     def _next_stage(self) -> Path | None:
         """Return the checkpoint folder of this call to `fit`: a defence may train again."""
-        self._stages += 1
-        return self.workspace / f"stage-{self._stages}" if self.workspace else None
+        stage = next(self._stages)
+        return self.workspace / f"stage-{stage}" if self.workspace else None
 
     def _optimizer(self, model: Any, steps_an_epoch: int) -> Any:
         keras, options = keras_of(model), self.options
@@ -195,8 +208,8 @@ class Trainer:
             raise StoreError(f"cannot write {self.tensorboard}: {error.message}") from error
 
 
-def _keras_model(classifier: Classifier) -> Any:
-    if not isinstance(classifier, KerasClassifier):
+def _trained_model(classifier: Classifier) -> Any:
+    if not isinstance(classifier, Trainable):
         raise ClassifierError(
             f"only Keras classifiers can be trained; received: {type(classifier).__name__}"
         )
@@ -212,6 +225,10 @@ def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
     if options.schedule == "step":
         return schedules.PiecewiseConstantDecay(
             [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100]
+        )
+    if options.schedule == "quarters":
+        return schedules.PiecewiseConstantDecay(
+            [total // 4, total // 2, total * 3 // 4], [rate, rate / 2, rate / 4, rate / 10]
         )
     if options.schedule == "epoch" and options.epochs > 1:
         later = range(1, options.epochs)

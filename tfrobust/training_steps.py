@@ -11,6 +11,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.keras_models import raw
 
 Perturb = Callable[[Classifier, Any, Any, Any], Any]
+Loss = Callable[[Any, Any], Any]  # labels, logits → (batch,)
 
 
 class Steps:
@@ -22,14 +23,14 @@ class Steps:
 
     def __init__(
         self,
-        classifier: Classifier,
-        model: Any,
+        classifier: Any,
         optimizer: Any,
         strategy: Any,
         perturb: Perturb | None,
+        loss: Loss,
     ) -> None:
-        self._classifier, self._model, self._optimizer = classifier, model, optimizer
-        self._strategy, self._perturb = strategy, perturb
+        self._classifier, self._model, self._optimizer = classifier, classifier.model, optimizer
+        self._strategy, self._perturb, self._loss = strategy, perturb, loss
         self.train = self._traced(self._train_replica)
         self.validate = self._traced(self._validate_replica)
 
@@ -57,8 +58,8 @@ class Steps:
         replicas = self._strategy.num_replicas_in_sync
         share = tf.cast(tf.size(labels) * replicas, tf.float32)
         with tf.GradientTape() as tape:
-            logits = tf.cast(self._model(images, training=True), tf.float32)
-            losses = _cross_entropy(labels, logits)
+            logits = self._classifier.logits_in_training(images)
+            losses = self._loss(labels, logits)
             penalty = tf.add_n(self._model.losses) if self._model.losses else 0.0
             loss = tf.reduce_sum(losses) / share + penalty / replicas
         weights = [raw(variable) for variable in self._model.trainable_variables]
@@ -70,7 +71,7 @@ class Steps:
 
     def _validate_replica(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
         logits = self._classifier(self._perturbed(images, labels, index, seed))
-        return _sums(_cross_entropy(labels, logits), logits, labels)
+        return _sums(self._loss(labels, logits), logits, labels)
 
     def _perturbed(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
         if self._perturb is None:
@@ -95,7 +96,8 @@ class Totals:
         return {"loss": loss / images, "accuracy": right / images}
 
 
-def _cross_entropy(labels: Any, logits: Any) -> Any:
+def cross_entropy(labels: Any, logits: Any) -> Any:
+    """Return −log p(label) of each image, `(batch,)`."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 

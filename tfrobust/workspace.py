@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust.cards import Card, renewed, write_card
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier, KerasClassifier, Trainable
 from tfrobust.errors import RobustError, StoreError, UsageError, one_line
 from tfrobust.files import folder_beside, refused_disk, write_beside
 from tfrobust.registry import create
@@ -54,7 +54,8 @@ def _weighs(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _trains(planned: dict[str, Any]) -> bool:
     try:
-        return create("defenses", planned["name"], **planned["params"]).trains
+        defense = create("defenses", planned["name"], **planned["params"])
+        return defense.trains or defense.learns
     except RobustError:
         return True  # a stranger: who knows
 
@@ -83,18 +84,26 @@ def _resumable(home: Path) -> bool:
 
 
 def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, card: Card) -> None:
-    """Keep plan and Keras model to train on from, in place of the version's before.
+    """Keep plan and Keras models to train on from, in place of the version's before.
 
-    The model is kept without the defences that stand round it, and has a card of its own.
+    The classifier's own is kept without the defences that stand round it, and has a card of its
+    own; beside it lies what defences have learned, each as `learned-NUMBER.keras`.
     """
-    while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
-        classifier = classifier.inner
     with folder_beside(home / FINISHED) as beside:
         _write_plan(beside / "plan.json", plan)
+        while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
+            if isinstance(classifier, Trainable):
+                classifier.model.save(learned_file(beside, len(classifier.defenses)))
+            classifier = classifier.inner
         if isinstance(classifier, KerasClassifier):
             classifier.model.save(beside / "model.keras")
             write_card(beside / "model.keras", renewed(card, classifier))
     shutil.rmtree(home / UNFINISHED, ignore_errors=True)
+
+
+def learned_file(folder: Path, number: int) -> Path:
+    """Return where the model lies that the so manieth defence of a classifier has learned."""
+    return folder / f"learned-{number}.keras"
 
 
 def read_plan(path: Path) -> dict[str, Any] | None:

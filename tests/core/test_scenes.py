@@ -75,5 +75,5 @@ def test_images_of_other_channels_are_not_turned_grey_or_to_colour(channels):
 
 @pytest.mark.parametrize("name", ["digits+", "digits+fog.", "digits+.3"])
 def test_half_a_name_is_refused(name):
-    with pytest.raises(UsageError, match=r"expected NAME, NAME\+SHIFT or NAME\+SHIFT.SEVERITY"):
+    with pytest.raises(UsageError, match=r"shift: expected NAME or NAME.SEVERITY"):
         open_scenario(name)

@@ -14,9 +14,10 @@ from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
 from tfrobust.guard import guard
 from tfrobust.options import option, plugin
-from tfrobust.pipeline import stored_network, train, train_and_store
+from tfrobust.pipeline import train, train_and_store
 from tfrobust.registry import create
 from tfrobust.saved_model import SavedModelClassifier
+from tfrobust.stored_network import stored_network
 from tfrobust.training import Trainer, TrainingOptions
 
 IMAGES = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)

@@ -13,10 +13,11 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.evaluation import Evaluated, evaluate
-from tfrobust.pipeline import defended, stored_network, untrained
+from tfrobust.pipeline import defended, untrained
 from tfrobust.registry import create
 from tfrobust.results import AttackResult, DetectorResult, environment
 from tfrobust.scenario import Scenario
+from tfrobust.stored_network import stored_network
 from tfrobust.study.cells import Cell, Result
 from tfrobust.study.declared import Plugin
 from tfrobust.study.names import MEAN, NORMS

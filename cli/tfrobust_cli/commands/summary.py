@@ -69,7 +69,7 @@ def _card(classifier: str) -> Any:
 
     path: Path = store.locate(classifier)
     card = store.read_card(path)
-    if card is None or card.model is None:
+    if card is None or "name" not in (card.model or {}):
         raise UsageError(
             f"{classifier}: nothing tells which model it was built from; name a model plugin "
             "(`tfrobust plugins models` lists them)"

@@ -21,9 +21,11 @@ from tfrobust_cli.arguments import (
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.training_options import (
     Decay,
+    Defenses,
     Epochs,
     Goal,
     LearningRate,
+    Only,
     Optimizer,
     Patience,
     Schedule,
@@ -31,17 +33,10 @@ from tfrobust_cli.training_options import (
     TrainingBatch,
     Validation,
     WeightDecay,
+    check_only,
+    training_options,
 )
 from tfrobust_cli.weights import Weights, with_weights
-
-_Defenses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--defense",
-        help="In the order they are applied.",
-        autocompletion=names_of("defenses"),
-    ),
-]
 
 
 def train(
@@ -51,7 +46,8 @@ def train(
     ],
     scenario: Scenario = "digits",
     name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
-    defense: _Defenses = None,
+    defense: Defenses = None,
+    only: Only = None,
     param: Params = None,
     weights: Weights = None,
     epochs: Epochs = 10,
@@ -78,42 +74,33 @@ def train(
     """Train a classifier and export it as a SavedModel.
 
     Example: [bold]tfrobust train lenet --scenario digits --defense pgd_training --name robust[/]
+
+    Example: [bold]tfrobust train d1 --only calibrater --scenario digits+b2 --name d1-b2[/]
     """
-    named = [("models", model), *scenario_plugins(scenario)]
-    named += [("defenses", each) for each in defense or ()]
+    defenses = [only] if only else list(defense or ())
+    check_only(only, defense=defense, weights=weights, name=name)
+    named = [*scenario_plugins(scenario), *(("defenses", each) for each in defenses)]
+    named += [] if only else [("models", model)]
     check_known(named)
     start_tensorflow()
-    from tfrobust.options import build
-    from tfrobust.pipeline import train_and_store
+    from tfrobust import store
+    from tfrobust.pipeline import Deployed, train_and_store
     from tfrobust.scenes import open_scenario
-    from tfrobust.training import Trainer, TrainingOptions
+    from tfrobust.training import Trainer
 
     params = Parameters(with_weights(param, model, weights), named)
-    options = build(
-        TrainingOptions,
-        "train",
-        {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "optimizer": optimizer,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
-            "decay": decay,
-            "weight_decay": weight_decay,
-            "validation": validation,
-            "patience": patience,
-            "target": target,
-            "seed": seed,
-            "strategy": strategy,
-        },
-    )
+    options = training_options(
+        epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
+        schedule=schedule, decay=decay, weight_decay=weight_decay, validation=validation,
+        patience=patience, target=target, seed=seed, strategy=strategy,
+    )  # fmt: skip
     with Reporter() as reporter:
         trained = train_and_store(
-            params.build("models", model),
+            Deployed(model, store.load(model)) if only else params.build("models", model),
             open_scenario(scenario, params.all(), seed=seed),
             name or model,
             Trainer(options, tensorboard=tensorboard, report=reporter),
-            [params.build("defenses", each) for each in defense or ()],
+            [params.build("defenses", each) for each in defenses],
             scenario_name=scenario,
             resume=resume,
             force=force,

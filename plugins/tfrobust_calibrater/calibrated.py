@@ -1,0 +1,58 @@
+"""A frozen classifier behind a calibrater."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.errors import ClassifierError
+from tfrobust.keras_models import random_state
+from tfrobust.types import Images, Logits
+
+
+class Calibrated(Wrapped):
+    """Looks at calibrated images.
+
+    Args:
+        inner: the classifier, which is only ever called in inference mode.
+        model: the calibrater, a Keras model from images to images.
+
+    Raises:
+        ClassifierError: the calibrater takes other images than the classifier.
+    """
+
+    def __init__(self, inner: Classifier, model: Any) -> None:
+        if tuple(model.input_shape[1:]) != inner.image_shape:
+            raise ClassifierError(
+                f"the calibrater was trained for images {tuple(model.input_shape[1:])}; the "
+                f"classifier takes {inner.image_shape}"
+            )
+        super().__init__(inner)
+        self.model = model
+
+    def calibrate(self, images: Images) -> Images:
+        """Return what the classifier is shown, float32 of the images' shape in [0, 1]."""
+        return tf.cast(self.model(images, training=False), tf.float32)
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the classifier's logits of the calibrated images."""
+        return self.inner(self.calibrate(images))
+
+    def logits_in_training(self, images: Images) -> Logits:
+        """Return them with the calibrater in training mode; see `Trainable`."""
+        return self.inner(tf.cast(self.model(images, training=True), tf.float32))
+
+    def outputs(self, images: Images) -> dict[str, Any]:
+        """Return what the classifier serves, of calibrated images, and these themselves."""
+        calibrated = self.calibrate(images)
+        return self.inner.outputs(calibrated) | {"calibrated": calibrated}
+
+    def features(self, images: Images) -> Any:
+        """Return the classifier's, of the calibrated images."""
+        return self.inner.features(self.calibrate(images))
+
+    def trackables(self) -> list[Any]:
+        """Return what classifier and calibrater need kept."""
+        return [*self.inner.trackables(), *random_state(self.model)]

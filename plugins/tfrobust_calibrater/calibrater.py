@@ -1,0 +1,111 @@
+"""The calibrater: adversarial attack run backwards, learned by a network a tenth as large.
+
+min over θ of E_{x,y} L(f(G_θ(x)), y),  f frozen;  L = 1 − softmax(f)[y], or cross-entropy
+
+Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), algorithm 1 and
+section 4.1. Departures: those of `generator`; of the training's epochs the last with the highest
+validation accuracy counts, where any are held out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
+from tfrobust.inference import parameters
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.scenes import reshifted
+from tfrobust.training import Trainer
+from tfrobust.training_steps import cross_entropy
+from tfrobust_calibrater.calibrated import Calibrated
+from tfrobust_calibrater.generator import Merge, Size, generator, size_for
+
+
+@plugin
+class Calibrater(Defense):
+    """Bends images towards what the classifier knows, before it sees them."""
+
+    learns: ClassVar[bool] = True
+
+    merge: Merge = option("how the perturbation goes into the image", default="multiply")
+    loss: Literal["true_class", "cross_entropy"] = option(
+        "to lower: 1 − probability of the true class, or its −log", default="true_class"
+    )
+    size_ratio: float = option(
+        "parameters over the classifier's, which `channels` and `blocks` are chosen for",
+        default=0.1,
+        gt=0,
+        le=10,
+    )
+    channels: int | None = option("inside a residual block; none: chosen", default=None, ge=1)
+    blocks: int | None = option("residual blocks; none: chosen", default=None, ge=1)
+    shift: str | None = option(
+        "the scene to learn for, such as b2 or fog.3; none: the scenario's own", default=None
+    )
+    epochs: int | None = option("of its own training; none: the training's", default=None, ge=0)
+    learning_rate: float = option("of its own training, with Adam", default=2e-4, gt=0)
+    schedule: Literal["constant", "cosine", "quarters"] = option(
+        "of the learning rate; quarters: ÷ 2, 4 and 10 after each, as in the paper",
+        default="quarters",
+    )
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse a classifier without gradients and an unknown shift; see `Defense`.
+
+        Raises:
+            UsageError: says which.
+        """
+        if not classifier.differentiable:
+            raise UsageError(
+                "calibrater: expected a classifier with gradients, which it learns from"
+            )
+        self._scene(scenario)
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train a calibrater before the classifier, which stays as it is; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does.
+        """
+        self.check(classifier, scenario)
+        with trainer.strategy.scope():
+            size, seed = self.size(classifier), trainer.options.seed
+            model = generator(classifier.image_shape, size, self.merge, seed=seed)
+        calibrated = Calibrated(classifier, model)
+        own = trainer.altered(
+            epochs=trainer.options.epochs if self.epochs is None else self.epochs,
+            optimizer="adam",
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            weight_decay=0.0,
+            target=None,
+        )
+        loss = cross_entropy if self.loss == "cross_entropy" else one_less_true_class
+        own.fit(calibrated, self._scene(scenario), loss=loss)
+        return calibrated
+
+    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+        """Put a trained calibrater before a classifier; see `Defense`."""
+        return Calibrated(classifier, model)
+
+    def size(self, classifier: Classifier) -> Size:
+        """Return the calibrater's size for a classifier."""
+        chosen = size_for(self.size_ratio * parameters(classifier), classifier.image_shape[2])
+        return Size(
+            base=chosen.base,
+            channels=self.channels or chosen.channels,
+            blocks=self.blocks or chosen.blocks,
+        )
+
+    def _scene(self, scenario: Scenario) -> Scenario:
+        return scenario if self.shift is None else reshifted(scenario, self.shift)
+
+
+def one_less_true_class(labels: Any, logits: Any) -> Any:
+    """Return 1 − softmax(logits)[label] of each image, `(batch,)`."""
+    return 1.0 - tf.gather(tf.nn.softmax(logits), labels, batch_dims=1)

@@ -1,0 +1,146 @@
+"""The calibrater's network: images in, images out, the identity before it is trained.
+
+x′ = clip(x ⊙ (1 + G(x)), 0, 1), or clip(x + G(x), 0, 1);  G = 0 at first
+
+G halves the image three times, sends it through residual blocks and doubles it three times. A side
+that is no multiple of 8 is padded with zeros at its end, and what belongs to them is cut off.
+
+Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), section 4.1.
+Departures: the paper's factor is G itself, which would begin as noise. It does not say how wide
+the outer layers are, nor whether it clips: ours are 32, 64 and 128 filters wide or fewer, which
+with its two blocks of 18 channels gives about the size it names for MobileNet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import keras
+
+Merge = Literal["multiply", "add"]
+
+HALVINGS = 3
+WIDEST = 32  # filters of the first convolution; each halving doubles them
+_BLOCKS = 2  # the paper's for MobileNet, and the least unless the size leaves room for one only
+_TRUNK = 0.7  # share of the size that the outer layers may take
+_MOMENTUM = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How large a generator is.
+
+    Attributes:
+        base: filters of the first convolution; the next have twice and four times as many.
+        channels: inside a residual block.
+        blocks: how many of them.
+    """
+
+    base: int
+    channels: int
+    blocks: int
+
+    def parameters(self, image_channels: int) -> int:
+        """Return how many parameters it has, the normalisation's averages too.
+
+        Example:
+            >>> Size(base=32, channels=18, blocks=2).parameters(3)
+            271443
+        """
+        return _trunk(self.base, image_channels) + self.blocks * _block(self.base, self.channels)
+
+
+def size_for(parameters: float, image_channels: int) -> Size:
+    """Return the size that comes nearest to so many parameters without exceeding them.
+
+    The outer layers take 70 % of them at most. Below about 300 there is nothing smaller to choose.
+
+    Example:
+        >>> size_for(320_000, 3)
+        Size(base=32, channels=28, blocks=2)
+    """
+    bases = [WIDEST >> halved for halved in range(WIDEST.bit_length())]
+    fitting = [base for base in bases if _trunk(base, image_channels) <= _TRUNK * parameters]
+    base = fitting[0] if fitting else 1
+    room = parameters - _trunk(base, image_channels)
+    blocks = _BLOCKS
+    while room / blocks > _block(base, 4 * base):  # as wide inside as outside is wide enough
+        blocks += 1
+    fixed, each = _block(base, 0), _block(base, 1) - _block(base, 0)
+    return Size(base, max(1, int((room / blocks - fixed) / each)), blocks)
+
+
+def _trunk(base: int, image_channels: int) -> int:
+    """Return the parameters of the outer convolutions and their normalisations."""
+    kernels = 9 * (2 * image_channels * base + 2 * 2 * base**2 + 2 * 8 * base**2)
+    return kernels + 4 * (base + 2 * base + 4 * base + 2 * base + base) + image_channels
+
+
+def _block(base: int, channels: int) -> int:
+    return 9 * 2 * 4 * base * channels + 4 * (channels + 4 * base)
+
+
+def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: int) -> Any:
+    """Return the Keras model, `(batch, height, width, channels)` in [0, 1] to the same.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        size: of the network.
+        merge: how the perturbation goes into the image.
+        seed: of its random weights.
+    """
+    layers = _Layers(seed)
+    images = keras.Input(image_shape, name="images")
+    spare = [-side % 2**HALVINGS for side in image_shape[:2]]
+    margins = tuple((0, each) for each in spare)
+    x = keras.layers.ZeroPadding2D(margins, name="pad")(images) if any(spare) else images
+    widths = [size.base << step for step in range(HALVINGS)]
+    for step, filters in enumerate(widths, 1):
+        x = layers.activated(layers.halved(x, filters, f"down{step}"), f"down{step}")
+    for number in range(1, size.blocks + 1):
+        x = layers.block(x, size.channels, f"block{number}")
+    for step, filters in enumerate(widths[-2::-1], 1):
+        x = layers.activated(layers.doubled(x, filters, f"up{step}"), f"up{step}")
+    x = layers.doubled(x, image_shape[2], "perturbation", last=True)
+    x = keras.layers.Cropping2D(margins, name="crop")(x) if any(spare) else x
+    if merge == "multiply":
+        factor = keras.layers.Rescaling(1.0, offset=1.0, name="factor")(x)
+        merged = keras.layers.Multiply(name="multiply")([images, factor])
+    else:
+        merged = keras.layers.Add(name="add")([images, x])
+    calibrated = keras.layers.ReLU(max_value=1.0, name="calibrated")(merged)
+    return keras.Model(images, calibrated, name="calibrater")
+
+
+class _Layers:
+    """Convolutions with weights of their own seeds."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def halved(self, x: Any, filters: int, name: str) -> Any:
+        return keras.layers.Conv2D(filters, 3, 2, **self._options(), name=name)(x)
+
+    def doubled(self, x: Any, filters: int, name: str, *, last: bool = False) -> Any:
+        options = self._options()
+        if last:
+            options |= {"kernel_initializer": "zeros", "use_bias": True}
+        return keras.layers.Conv2DTranspose(filters, 3, 2, **options, name=name)(x)
+
+    def activated(self, x: Any, name: str) -> Any:
+        return keras.layers.ReLU(name=f"{name}.relu")(self._normalized(x, name))
+
+    def block(self, x: Any, channels: int, name: str) -> Any:
+        y = keras.layers.Conv2D(channels, 3, **self._options(), name=f"{name}.conv1")(x)
+        y = self.activated(y, f"{name}.conv1")
+        y = keras.layers.Conv2D(x.shape[-1], 3, **self._options(), name=f"{name}.conv2")(y)
+        return keras.layers.Add(name=f"{name}.add")([x, self._normalized(y, f"{name}.conv2")])
+
+    def _normalized(self, x: Any, name: str) -> Any:
+        return keras.layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}.norm")(x)
+
+    def _options(self) -> dict[str, Any]:
+        self._seed += 1
+        start = keras.initializers.HeNormal(self._seed)
+        return {"padding": "same", "use_bias": False, "kernel_initializer": start}

@@ -1,0 +1,259 @@
+"""The calibrater: begins as the identity, learns for a frozen classifier, and is kept beside it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory, small_classifier
+from tfrobust import store
+from tfrobust.audit import clean_predictions
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.engine import run_attack
+from tfrobust.errors import ClassifierError, UsageError
+from tfrobust.inference import parameters, predict
+from tfrobust.keras_models import load_keras_file
+from tfrobust.pipeline import Deployed, defended, train, train_and_store
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.scenes import open_scenario
+from tfrobust.stored_network import stored_network
+from tfrobust.testing import LinearClassifier, defense_checks
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_calibrater.calibrated import Calibrated
+from tfrobust_calibrater.calibrater import one_less_true_class
+from tfrobust_calibrater.generator import Size, generator, size_for
+
+NOTHING = Trainer(TrainingOptions(epochs=0))
+
+
+def calibrater(**options):
+    return create("defenses", "calibrater", **options)
+
+
+def identity(classifier, **options):
+    """Return the classifier behind a calibrater that was not trained."""
+    scenario = InMemory(shape=classifier.image_shape, classes=classifier.num_classes)
+    return calibrater(**options).apply(classifier, scenario, NOTHING)
+
+
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("merge", ["multiply", "add"])
+def test_it_keeps_the_contract(check, merge):
+    check(calibrater(merge=merge))
+
+
+@pytest.mark.parametrize("merge", ["multiply", "add"])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (13, 30, 3), (1, 1, 2)], ids=str)
+def test_it_begins_as_the_identity_on_images_of_any_size(shape, merge):
+    images = tf.random.stateless_uniform((3, *shape), (1, 2))
+    model = generator(shape, Size(base=2, channels=3, blocks=1), merge, seed=0)
+    for training in (False, True):
+        assert np.array_equal(model(images, training=training), images)
+
+
+def test_the_paddings_zeros_do_not_show_in_images_that_need_none():
+    """Images of 16 and of 13 pixels a side pass the same convolutions, once weights move."""
+    model = generator((13, 13, 1), Size(base=2, channels=3, blocks=1), "add", seed=0)
+    model.get_layer("perturbation").kernel.assign(np.full((3, 3, 1, 2), 0.1))
+    found = model(tf.fill((1, 13, 13, 1), 0.5)).numpy()
+    assert found.shape == (1, 13, 13, 1)
+    assert 0 <= found.min() <= found.max() <= 1
+    assert not np.allclose(found, 0.5)
+
+
+@pytest.mark.parametrize("size", [Size(1, 1, 1), Size(4, 9, 3), Size(32, 18, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_its_parameters_are_counted_right(size, channels):
+    model = generator((16, 16, channels), size, "multiply", seed=0)
+    assert model.count_params() == size.parameters(channels)
+
+
+@pytest.mark.parametrize("wanted", [500, 2_000, 20_000, 320_000, 1_120_000, 14_700_000])
+def test_a_size_is_chosen_that_comes_near_and_does_not_exceed(wanted):
+    size = size_for(wanted, 3)
+    assert 0.75 * wanted <= size.parameters(3) <= wanted
+    assert size.channels <= 4 * size.base
+
+
+def test_a_tenth_of_the_classifier_is_the_default():
+    lenet = KerasClassifier(create("models", "lenet").build((28, 28, 1), 10))
+    made = identity(lenet)
+    assert parameters(lenet) == lenet.model.count_params()
+    assert 0.075 <= made.model.count_params() / parameters(lenet) <= 0.1
+    assert calibrater(channels=5, blocks=3).size(lenet) == Size(
+        base=calibrater().size(lenet).base, channels=5, blocks=3
+    )
+
+
+def test_the_loss_of_the_paper_is_one_less_the_true_classs_probability():
+    logits = tf.math.log([[0.2, 0.5, 0.3], [0.9, 0.05, 0.05]])
+    losses = one_less_true_class(tf.constant([1, 0], tf.int64), logits)
+    assert np.allclose(losses, [0.5, 0.1], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def bright():
+    """A network that reads the digits, with batch normalisation; and what b2 leaves of it."""
+    scenario = create("scenarios", "digits")
+    trainer = Trainer(TrainingOptions(epochs=6))
+    return train(create("models", "resnet", width=4), scenario, trainer), open_scenario("digits+b2")
+
+
+@pytest.mark.parametrize("loss", ["true_class", "cross_entropy"])
+def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_it_was(
+    loss, bright
+):
+    network, scene = bright
+    before = [weight.copy() for weight in network.model.get_weights()]
+    images, labels = arrays(scene, "test")
+    bare = (clean_predictions(network, images) == labels).mean()
+    trainer = Trainer(TrainingOptions(epochs=12))
+    made = calibrater(loss=loss, size_ratio=2, learning_rate=1e-2).apply(network, scene, trainer)
+    assert (clean_predictions(made, images) == labels).mean() > bare + 0.05
+    for weight, old in zip(network.model.get_weights(), before, strict=True):
+        assert np.array_equal(weight, old)
+
+
+def test_its_own_scene_and_training_are_options(bright):
+    network, _ = bright
+    seen = []
+    trainer = Trainer(
+        TrainingOptions(epochs=50, target=0.1), report=lambda what, *_: seen.append(what)
+    )
+    same = calibrater(shift="b2", epochs=2).apply(network, create("scenarios", "digits"), trainer)
+    assert dict.fromkeys(seen) == {"epoch 1/2": None, "epoch 2/2": None}
+    scene = open_scenario("digits+b2")
+    other = calibrater(epochs=2).apply(network, scene, Trainer(TrainingOptions(epochs=50)))
+    for one, two in zip(same.model.get_weights(), other.model.get_weights(), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
+    digits = open_scenario("digits+b2")
+    larq = KerasClassifier(create("models", "lenet_bnn").build((8, 8, 1), 10))
+    folder = store.export(larq, tmp_path / "larq" / "1")
+    loaded = store.load(folder)
+    assert parameters(loaded) == parameters(larq)
+    for classifier in (larq, loaded):
+        made = calibrater(epochs=1).apply(classifier, digits, NOTHING)
+        moved = made.model.get_layer("perturbation").kernel.numpy()
+        assert np.abs(moved).max() > 0
+
+
+def test_an_attack_goes_through_the_calibrater():
+    """Before it has learned, the perturbation is the classifier's own."""
+    linear = LinearClassifier((8, 8, 1), 2)
+    made = identity(linear)
+    images = np.random.default_rng(0).uniform(0.3, 0.7, (4, 8, 8, 1)).astype(np.float32)
+    labels = clean_predictions(linear, images)
+    attack = create("attacks", "fgsm", eps=0.1)
+    through, bare = (run_attack(attack, each, images, labels).images for each in (made, linear))
+    assert np.array_equal(through, bare)
+    with tf.GradientTape() as tape:
+        watched = tf.constant(images)
+        tape.watch(watched)
+        total = tf.reduce_sum(made(watched))
+    assert np.abs(tape.gradient(total, watched)).max() > 0
+
+
+def test_what_is_served_shows_the_calibrated_images_too(tmp_path):
+    made = identity(small_classifier((8, 8, 1)))
+    made.model.get_layer("perturbation").bias.assign([0.25])
+    served = store.load(store.export(made, tmp_path / "1"))
+    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))
+    outputs = served.outputs(images)
+    assert np.allclose(outputs["calibrated"], np.minimum(images * 1.25, 1), atol=1e-6)
+    assert np.allclose(outputs["logits"], made.inner(outputs["calibrated"]), atol=1e-5)
+
+
+def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
+    scenario = create("scenarios", "digits")
+    made = train_and_store(
+        create("models", "lenet", width=1), scenario, "m",
+        Trainer(TrainingOptions(epochs=1)), [calibrater(epochs=1, shift="b2")], root=tmp_path,
+    )  # fmt: skip
+    network = stored_network("m", tmp_path)
+    assert isinstance(network, Calibrated)
+    assert network.defenses == made.classifier.defenses
+    images, _ = arrays(scenario, "test", 9)
+    assert np.array_equal(predict(network, images), predict(made.classifier, images))
+    alone = load_keras_file(tmp_path / "m/training/learned-1.keras")
+    assert np.array_equal(alone(images), network.calibrate(images))
+
+
+def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
+    scenario = create("scenarios", "digits")
+    trained = train_and_store(
+        create("models", "lenet", width=1), scenario, "m",
+        Trainer(TrainingOptions(epochs=1)), root=tmp_path,
+    )  # fmt: skip
+    files = {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()}
+    deployed = Deployed("m", store.load("m", root=tmp_path))
+    made = train_and_store(
+        deployed, open_scenario("digits+b2"), "m-b2",
+        Trainer(TrainingOptions(epochs=1)), [calibrater()], root=tmp_path,
+        scenario_name="digits+b2",
+    )  # fmt: skip
+    assert {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()} == files
+    assert made.card.model["deployed"] == str(trained.folder)
+    assert made.card.model["name"] == "lenet"
+    assert [each.name for each in made.card.defenses] == ["calibrater"]
+    assert (tmp_path / "m-b2/training/learned-1.keras").exists()
+    with pytest.raises(UsageError, match="only: mc_dropout trains no network of its own"):
+        train(deployed, scenario, NOTHING, [create("defenses", "mc_dropout", rate=0.5)])
+    with pytest.raises(ClassifierError, match=r"m does not fit the scenario: images"):
+        train(deployed, InMemory(), NOTHING, [calibrater()])
+
+
+def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
+    linear = LinearClassifier((8, 8, 1), 3)
+    scenario = InMemory(shape=(8, 8, 1))
+
+    def weights(seed):
+        options = TrainingOptions(epochs=1, seed=seed, batch_size=16)
+        made = calibrater().apply(linear, scenario, Trainer(options))
+        return np.concatenate([each.ravel() for each in made.model.get_weights()])
+
+    assert np.array_equal(weights(1), weights(1))
+    assert not np.array_equal(weights(1), weights(2))
+
+
+class Steps(Classifier):
+    """One without gradients."""
+
+    def __init__(self):
+        super().__init__(image_shape=(8, 8, 1), num_classes=3, differentiable=False)
+
+    def __call__(self, images):
+        return tf.one_hot(tf.cast(images[:, 0, 0, 0] * 2, tf.int32), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size_ratio": 0}, "size_ratio: .*greater than 0"),
+        ({"size_ratio": 10.1}, "size_ratio: .*less than or equal to 10"),
+        ({"merge": "concatenate"}, "merge: .*'multiply' or 'add'"),
+        ({"blocks": 0}, "blocks"),
+        ({"channels": 0}, "channels"),
+    ],
+)
+def test_options_out_of_range_cost_one_line(options, words):
+    with pytest.raises(UsageError, match=words) as refusal:
+        calibrater(**options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_it_cannot_learn_for_is_refused_before_a_training():
+    scenario = InMemory(shape=(8, 8, 1))
+    with pytest.raises(UsageError, match="expected a classifier with gradients"):
+        defended(Steps(), [calibrater()], scenario, NOTHING)
+    with pytest.raises(UsageError, match="no plugin shifts/b3; did you mean 'b"):
+        calibrater(shift="b3").check(small_classifier((8, 8, 1)), scenario)
+
+
+def test_a_calibrater_of_other_images_is_refused():
+    model = generator((8, 8, 3), Size(1, 1, 1), "add", seed=0)
+    complaint = r"trained for images \(8, 8, 3\); the classifier takes \(8, 8, 1\)"
+    with pytest.raises(ClassifierError, match=complaint):
+        calibrater().restore(small_classifier((8, 8, 1)), model)
