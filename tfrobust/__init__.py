@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tfrobust.pipeline import train, train_and_store
     from tfrobust.registry import create
     from tfrobust.saved_model import SavedModelClassifier
-    from tfrobust.scenario import Scenario, Shift
+    from tfrobust.scenario import BatchShift, Scenario, Shift
     from tfrobust.store import export, load
     from tfrobust.training import Trainer, TrainingOptions
 
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Attack",
+    "BatchShift",
     "Classifier",
     "Defense",
     "Detector",
@@ -69,7 +70,7 @@ _HOME = {
     "pipeline": ("train", "train_and_store"),
     "registry": ("create",),
     "saved_model": ("SavedModelClassifier",),
-    "scenario": ("Scenario", "Shift"),
+    "scenario": ("BatchShift", "Scenario", "Shift"),
     "store": ("export", "load"),
     "training": ("Trainer", "TrainingOptions"),
 }
