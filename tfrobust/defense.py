@@ -21,11 +21,13 @@ class Defense(abc.ABC):
     Attributes:
         trains: the defence trains the classifier itself, so that no ordinary training precedes
             it.
+        tunes: the defence trains the classifier further, after its ordinary training.
         learns: the defence trains a Keras model of its own and leaves the classifier as it is.
             What comes out has that model as its attribute `model` and the classifier as `inner`.
     """
 
     trains: ClassVar[bool] = False
+    tunes: ClassVar[bool] = False
     learns: ClassVar[bool] = False
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:  # noqa: B027

@@ -113,7 +113,7 @@ def _check(defenses: Sequence[Defense], classifier: Classifier, scenario: Scenar
     """Let defences refuse an untrained network, up to the first that wraps it."""
     for defense in defenses:
         defense.check(classifier, scenario)
-        if not defense.trains:
+        if not (defense.trains or defense.tunes):
             break
 
 
@@ -135,8 +135,8 @@ def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
         UsageError: naming it.
     """
     for defense in defenses:
-        what = "the classifier" if defense.trains else "a network of its own"
-        if defense.trains or defense.learns:
+        what = "a network of its own" if defense.learns else "the classifier"
+        if defense.trains or defense.tunes or defense.learns:
             raise UsageError(
                 f"defense {signature(defense)['name']} trains {what}; give it to `tfrobust train`"
             )

@@ -55,7 +55,7 @@ def _weighs(plan: dict[str, Any]) -> dict[str, Any]:
 def _trains(planned: dict[str, Any]) -> bool:
     try:
         defense = create("defenses", planned["name"], **planned["params"])
-        return defense.trains or defense.learns
+        return defense.trains or defense.tunes or defense.learns
     except RobustError:
         return True  # a stranger: who knows
 

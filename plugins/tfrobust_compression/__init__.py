@@ -1,0 +1,1 @@
+"""Deep compression: pruned networks whose weights share a few values."""

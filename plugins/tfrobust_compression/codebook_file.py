@@ -1,0 +1,81 @@
+"""A compressed network's weights as codebooks and packed indices, in one `.npz`.
+
+Each kernel takes as many bits a weight as its codebook has need of; all other weights are kept as
+they are. `Shared.bits` counts what Huffman's code would take of it besides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrobust.errors import ClassifierError, StoreError
+from tfrobust.files import read_arrays, write_arrays
+from tfrobust_compression.deep_compression import compression_of, kernels_of
+from tfrobust_compression.shared import Shared
+
+
+def write_codebooks(path: Path, model: Any) -> None:
+    """Write the weights of a compressed Keras model.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    arrays = {f"weight/{k}": np.asarray(each) for k, each in enumerate(_others(model))}
+    for k, code in enumerate(compression_of(model).values()):
+        arrays |= {f"codebook/{k}": code.codebook, f"index/{k}": _packed(code)}
+    write_arrays(path, arrays)
+
+
+def read_codebooks(path: Path, model: Any) -> None:
+    """Give a Keras model of the same architecture the weights of a file, to the last bit.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+        ClassifierError: it was written for another architecture.
+    """
+    arrays, others, kernels = read_arrays(path), _others(model), kernels_of(model).values()
+    wanted = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
+    for k, _ in enumerate(kernels):
+        wanted |= {f"{what}/{k}": None for what in ("codebook", "index")}
+    if set(arrays) != set(wanted) or any(
+        shape not in (None, arrays[name].shape) for name, shape in wanted.items()
+    ):
+        raise ClassifierError(f"{path}: was written for another network than {model.name}")
+    found = [
+        _unpacked(path, arrays[f"codebook/{k}"], arrays[f"index/{k}"], kernel.shape)
+        for k, kernel in enumerate(kernels)
+    ]
+    for kernel, weights in zip(kernels, found, strict=True):
+        kernel.assign(weights)
+    for k, variable in enumerate(others):
+        variable.assign(arrays[f"weight/{k}"])
+
+
+def _others(model: Any) -> list[Any]:
+    """Return the weights that are no kernels, in the order of the layers."""
+    kernels = {id(kernel) for kernel in kernels_of(model).values()}
+    weights = [variable for layer in model.layers for variable in layer.weights]
+    return [variable for variable in weights if id(variable) not in kernels]
+
+
+def _width(codebook: np.ndarray) -> int:
+    return max(1, int(len(codebook) - 1).bit_length())
+
+
+def _packed(code: Shared) -> np.ndarray:
+    places = np.arange(_width(code.codebook))
+    return np.packbits((code.index.ravel()[:, None] >> places) & 1)
+
+
+def _unpacked(path: Path, codebook: np.ndarray, packed: np.ndarray, shape: Any) -> np.ndarray:
+    width, count = _width(codebook), int(np.prod(shape))
+    if packed.dtype != np.uint8 or len(packed) != -(-count * width // 8):
+        raise StoreError(f"{path}: is damaged; compress the network again")
+    bits = np.unpackbits(packed, count=count * width).reshape(count, width)
+    index = bits @ (1 << np.arange(width))
+    if index.max() >= len(codebook):
+        raise StoreError(f"{path}: is damaged; compress the network again")
+    return codebook[index].reshape(shape)

@@ -1,0 +1,158 @@
+"""Deep compression: weights are pruned by size, and those that are left share a few values.
+
+1. Prune the smallest weights of each layer, and train the rest.
+2. Cluster the rest of each layer by k-means; members of a cluster share its centre.
+3. Train the centres: the members move together.
+
+Han, Mao & Dally, "Deep compression: compressing deep neural networks with pruning, trained
+quantization and Huffman coding" (2016). Departures: a layer's share is pruned, where the paper sets
+a threshold by hand; a centre moves by the mean of its members' steps and not by their sum, so that
+one learning rate does for clusters of all sizes. Biases and normalisations stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
+from tfrobust.keras_models import keras_of
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust_compression.shared import Shared, shared
+
+Constraint = Callable[[Any], Any]
+
+
+@plugin
+class DeepCompression(Defense):
+    """Makes a network small: few weights, of few values."""
+
+    tunes: ClassVar[bool] = True
+
+    bits: int = option("2^bits values a layer", default=5, ge=1, le=16)
+    sparsity: float = option(
+        "share of each layer's weights that is pruned", default=0.5, ge=0, lt=1
+    )
+    prune_epochs: int = option("of training after the pruning", default=2, ge=0)
+    tune_epochs: int = option("of training the shared values", default=2, ge=0)
+    learning_rate: float = option("of both", default=1e-4, gt=0)
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse what has no Keras 3 weights; see `Defense`.
+
+        Raises:
+            UsageError: says what it is.
+        """
+        model = getattr(classifier, "model", None)
+        if not isinstance(classifier, KerasClassifier) or keras_of(model) is not keras:
+            what = "a Keras 2 model" if model is not None else type(classifier).__name__
+            raise UsageError(f"deep_compression: expected a Keras 3 model; received: {what}")
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Return a compressed copy of the classifier; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does.
+        """
+        self.check(classifier, scenario)
+        with trainer.strategy.scope():
+            model = keras.models.clone_model(classifier.model)
+        model.set_weights(classifier.model.get_weights())
+        compressed = KerasClassifier(
+            model, class_names=classifier.class_names, stochastic=classifier.stochastic
+        )
+        kernels = kernels_of(model)
+        for kernel in kernels.values():
+            kernel.assign(pruned(np.asarray(kernel), self.sparsity))
+        masks = {name: _zeros_kept(np.asarray(kernel)) for name, kernel in kernels.items()}
+        self._train(compressed, scenario, trainer, self.prune_epochs, masks)
+        codes = {name: shared(np.asarray(kernel), self.bits) for name, kernel in kernels.items()}
+        for name, kernel in kernels.items():
+            kernel.assign(codes[name].weights)
+        ties = {name: _tied(code) for name, code in codes.items()}
+        self._train(compressed, scenario, trainer, self.tune_epochs, ties)
+        return compressed
+
+    def _train(
+        self,
+        classifier: KerasClassifier,
+        scenario: Scenario,
+        trainer: Trainer,
+        epochs: int,
+        constraints: Mapping[str, Constraint],
+    ) -> None:
+        own = trainer.altered(
+            epochs=epochs,
+            learning_rate=self.learning_rate,
+            schedule="constant",
+            weight_decay=0.0,
+            target=None,
+        )
+        with _constrained(kernels_of(classifier.model), constraints):
+            own.fit(classifier, scenario)
+
+
+def kernels_of(model: Any) -> dict[str, Any]:
+    """Return the kernels of a model's convolutions and dense layers, by the layer's name."""
+    return {layer.name: layer.kernel for layer in model.layers if hasattr(layer, "kernel")}
+
+
+def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
+    """Return the weights with the smallest share of them set to 0.
+
+    Example:
+        >>> pruned(np.array([0.1, -0.4, 0.2, 0.3], np.float32), 0.5)
+        array([ 0. , -0.4,  0. ,  0.3], dtype=float32)
+    """
+    smallest = np.argsort(np.abs(weights), axis=None, kind="stable")[: int(sparsity * weights.size)]
+    left = weights.copy()
+    left.flat[smallest] = 0
+    return left
+
+
+def compression_of(model: Any) -> dict[str, Shared]:
+    """Return each layer's shared values, as they stand in its kernel."""
+    return {name: shared(np.asarray(kernel), 16) for name, kernel in kernels_of(model).items()}
+
+
+@contextlib.contextmanager
+def _constrained(
+    kernels: Mapping[str, Any], constraints: Mapping[str, Constraint]
+) -> Iterator[None]:
+    """Let the optimizer apply constraints to kernels after each step, for as long as this lasts."""
+    before = {name: kernel.constraint for name, kernel in kernels.items()}
+    for name, kernel in kernels.items():
+        kernel.constraint = constraints[name]
+    try:
+        yield
+    finally:
+        for name, kernel in kernels.items():
+            kernel.constraint = before[name]
+
+
+def _zeros_kept(weights: np.ndarray) -> Constraint:
+    """Return what keeps zeros zero."""
+    left = tf.constant((weights != 0).astype(np.float32))
+    return lambda kernel: tf.convert_to_tensor(kernel) * left
+
+
+def _tied(code: Shared) -> Constraint:
+    """Return what moves the members of a cluster together, and keeps zeros zero."""
+    numbers = tf.constant(code.index.ravel(), tf.int32)
+    some = tf.constant((np.arange(len(code.codebook)) > 0).astype(np.float32))
+
+    def tied(kernel: Any) -> Any:
+        flat = tf.reshape(tf.convert_to_tensor(kernel), [-1])
+        means = tf.math.unsorted_segment_mean(flat, numbers, len(code.codebook)) * some
+        return tf.reshape(tf.gather(means, numbers), code.index.shape)
+
+    return tied

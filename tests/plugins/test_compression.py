@@ -1,0 +1,204 @@
+"""Deep compression: codes, shared values, and the networks made of them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from support import small_classifier
+from tfrobust import store
+from tfrobust.errors import ClassifierError, StoreError, UsageError
+from tfrobust.files import read_arrays, write_arrays
+from tfrobust.inference import predict
+from tfrobust.pipeline import train, train_and_store
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.stored_network import stored_network
+from tfrobust.testing import LinearClassifier, defense_checks
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_compression.codebook_file import read_codebooks, write_codebooks
+from tfrobust_compression.deep_compression import compression_of, kernels_of, pruned
+from tfrobust_compression.huffman import code_lengths, coded_bits
+from tfrobust_compression.shared import shared
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_code_lengths_are_a_prefix_codes_and_within_a_bit_of_the_entropy(seed):
+    counts = np.random.default_rng(seed).integers(0, 50, 2 + 9 * seed)
+    counts[0] += 1
+    counts[1] += 1
+    lengths = np.array(code_lengths(counts))
+    present = counts > 0
+    assert (lengths[~present] == 0).all()
+    assert np.isclose((2.0 ** -lengths[present]).sum(), 1)  # Kraft, with equality
+    share = counts[present] / counts.sum()
+    entropy = -(share * np.log2(share)).sum()
+    assert entropy <= (share * lengths[present]).sum() < entropy + 1
+
+
+def test_one_symbol_takes_a_bit_each_and_none_takes_nothing():
+    assert coded_bits(np.full(5, 3)) == 5 + 8
+    assert coded_bits(np.zeros(0, int)) == 0
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5])
+def test_shared_values_are_cluster_means_and_zeros_stay(bits):
+    weights = np.random.default_rng(bits).normal(size=(7, 9, 4)).astype(np.float32)
+    weights[np.abs(weights) < 0.3] = 0
+    found = shared(weights, bits)
+    assert len(found.codebook) == 2**bits + 1
+    assert found.weights.shape == weights.shape
+    assert np.array_equal(found.weights == 0, weights == 0)
+    for number in range(1, 2**bits + 1):
+        members = weights[found.index == number]
+        assert np.isclose(members.mean(), found.codebook[number], atol=1e-3)
+    distances = np.abs(weights[..., None] - found.codebook[1:])
+    nearest = distances.argmin(-1)[weights != 0] + 1
+    assert (nearest == found.index[weights != 0]).mean() > 0.999
+
+
+def test_more_bits_never_err_more_and_enough_err_not_at_all():
+    weights = np.random.default_rng(0).normal(size=300).astype(np.float32)
+    errors = [np.square(shared(weights, bits).weights - weights).sum() for bits in range(1, 10)]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(errors))
+    assert errors[-1] == 0
+
+
+def test_the_size_counts_codebook_places_and_numbers():
+    dense = shared(np.array([1, 2, 2, 2, 1, 1, 1, 2], np.float32), 1)
+    assert dense.bits == 2 * 32 + (8 + 2 * 8)
+    sparse = np.zeros(1000, np.float32)
+    sparse[[0, 600]] = 1, 2
+    # 600 = 255 + 255 + 90: two weights of value 0 stand in between.
+    places, numbers = np.array([1, 90, 255, 255]), np.array([1, 2, 0, 0])
+    assert shared(sparse, 1).bits == 2 * 32 + coded_bits(places) + coded_bits(numbers)
+
+
+def test_pruned_and_shared_weights_take_less():
+    weights = np.random.default_rng(1).normal(size=20_000).astype(np.float32)
+    pruned = np.where(np.abs(weights) > np.quantile(np.abs(weights), 0.9), weights, 0)
+    whole, four, sparse = 32 * weights.size, shared(weights, 2).bits, shared(pruned, 5).bits
+    assert four < whole / 15
+    assert sparse < whole / 25
+
+
+QUICK = {"prune_epochs": 1, "tune_epochs": 1, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return create("scenarios", "digits")
+
+
+@pytest.fixture(scope="module")
+def network(digits):
+    """A residual network that reads the digits."""
+    trainer = Trainer(TrainingOptions(epochs=8))
+    return train(create("models", "resnet", width=8), digits, trainer)
+
+
+@pytest.fixture(scope="module")
+def compressed(network, digits):
+    """The same in two bits a weight, half of which are left."""
+    defense = create("defenses", "deep_compression", bits=2, sparsity=0.5, **QUICK)
+    return defense.apply(network, digits, Trainer())
+
+
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+def test_it_keeps_the_contract(check):
+    check(create("defenses", "deep_compression", **QUICK))
+
+
+def test_each_kernel_has_four_values_beside_its_zeros_after_all_training(network, compressed):
+    for name, kernel in kernels_of(compressed.model).items():
+        weights = np.asarray(kernel)
+        assert len(np.unique(weights[weights != 0])) <= 4, name
+        assert np.isclose((weights == 0).mean(), 0.5, atol=0.02), name
+        before = np.asarray(kernels_of(network.model)[name])
+        assert np.array_equal(weights == 0, pruned(before, 0.5) == 0), name
+
+
+def test_training_moves_the_shared_values(network, digits):
+    still = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
+    moving = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
+    first, second = (each.apply(network, digits, Trainer()).model for each in (still, moving))
+    for name, code in compression_of(first).items():
+        moved = compression_of(second)[name]
+        assert np.array_equal(code.index == 0, moved.index == 0)
+        assert not np.array_equal(code.codebook, moved.codebook)
+
+
+def test_the_classifier_it_was_made_from_stays_as_it_is(network, digits):
+    before = [weight.copy() for weight in network.model.get_weights()]
+    create("defenses", "deep_compression", **QUICK).apply(network, digits, Trainer())
+    for weight, old in zip(network.model.get_weights(), before, strict=True):
+        assert np.array_equal(weight, old)
+    assert all(kernel.constraint is None for kernel in kernels_of(network.model).values())
+
+
+def test_it_still_reads_the_digits_in_a_twelfth_of_the_size(network, compressed, digits):
+    images, labels = arrays(digits, "test")
+    whole, small = ((predict(c, images).argmax(1) == labels).mean() for c in (network, compressed))
+    assert small > whole - 0.15
+    bits = sum(code.bits for code in compression_of(compressed.model).values())
+    kernels = sum(np.asarray(kernel).size for kernel in kernels_of(network.model).values())
+    assert bits < 32 * kernels / 12
+
+
+def test_codebooks_and_indices_give_the_same_logits_to_the_last_bit(compressed, digits, tmp_path):
+    images, _ = arrays(digits, "test", 50)
+    write_codebooks(tmp_path / "c.npz", compressed.model)
+    fresh = train(create("models", "resnet", width=8), digits, Trainer(TrainingOptions(epochs=0)))
+    assert not np.array_equal(predict(fresh, images), predict(compressed, images))
+    read_codebooks(tmp_path / "c.npz", fresh.model)
+    for one, two in zip(fresh.model.get_weights(), compressed.model.get_weights(), strict=True):
+        assert np.array_equal(one, two)
+    assert np.array_equal(fresh(images), compressed(images))
+    kernels = sum(np.asarray(kernel).size for kernel in kernels_of(fresh.model).values())
+    others = sum(w.size for w in fresh.model.get_weights()) - kernels
+    assert (tmp_path / "c.npz").stat().st_size < 3 / 8 * kernels + 4 * others + 20_000
+
+
+def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothing(
+    compressed, network, tmp_path
+):
+    path = tmp_path / "c.npz"
+    write_codebooks(path, compressed.model)
+    other = small_classifier((8, 8, 1), 10)
+    before = other.model.get_weights()
+    with pytest.raises(ClassifierError, match="was written for another network"):
+        read_codebooks(path, other.model)
+    whole = read_arrays(path)
+    name = next(each for each in whole if each.startswith("index/"))
+    for wrong in (whole[name][:-1], np.full_like(whole[name], 255)):
+        write_arrays(path, whole | {name: wrong})
+        with pytest.raises(StoreError, match="is damaged; compress the network again"):
+            read_codebooks(path, network.model)
+    for weight, old in zip(other.model.get_weights(), before, strict=True):
+        assert np.array_equal(weight, old)
+
+
+def test_it_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
+    defense = create("defenses", "deep_compression", bits=3, **QUICK)
+    made = train_and_store(
+        create("models", "lenet", width=1), digits, "m",
+        Trainer(TrainingOptions(epochs=1)), [defense], root=tmp_path,
+    )  # fmt: skip
+    images, _ = arrays(digits, "test", 20)
+    network = stored_network("m", tmp_path)
+    assert [each.name for each in network.defenses] == ["deep_compression"]
+    assert np.array_equal(predict(network, images), predict(made.classifier, images))
+    served = store.load("m", root=tmp_path)
+    assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"bits": 0}, {"bits": 17}, {"sparsity": 1}, {"sparsity": -1}])
+def test_options_out_of_range_cost_one_line(options):
+    with pytest.raises(UsageError, match=next(iter(options))):
+        create("defenses", "deep_compression", **options)
+
+
+def test_what_has_no_keras_3_weights_is_refused(digits):
+    defense = create("defenses", "deep_compression")
+    with pytest.raises(UsageError, match="expected a Keras 3 model; received: LinearClassifier"):
+        defense.apply(LinearClassifier((8, 8, 1), 10), digits, Trainer())
