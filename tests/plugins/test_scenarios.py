@@ -198,5 +198,5 @@ def test_scenario_names_are_looked_up_with_their_shift():
 
 def test_a_severity_given_twice_costs_one_line():
     assert open_scenario("digits+fog.2", {"fog": {"severity": "2"}}).shift.severity == 2
-    with pytest.raises(UsageError, match=r"fog: severity: given twice, as 'digits\+fog.1' and as"):
+    with pytest.raises(UsageError, match=r"fog: severity: given twice, as 'fog.1' and as"):
         open_scenario("digits+fog.1", {"fog": {"severity": "5"}})
