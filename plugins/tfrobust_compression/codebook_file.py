@@ -17,7 +17,7 @@ from tfrobust_compression.deep_compression import compression_of, kernels_of
 from tfrobust_compression.shared import Shared
 
 
-def write_codebooks(path: Path, model: Any) -> None:
+def write_codebooks(path: Path | str, model: Any) -> None:
     """Write the weights of a compressed Keras model.
 
     Raises:
@@ -26,16 +26,17 @@ def write_codebooks(path: Path, model: Any) -> None:
     arrays = {f"weight/{k}": np.asarray(each) for k, each in enumerate(_others(model))}
     for k, code in enumerate(compression_of(model).values()):
         arrays |= {f"codebook/{k}": code.codebook, f"index/{k}": _packed(code)}
-    write_arrays(path, arrays)
+    write_arrays(Path(path), arrays)
 
 
-def read_codebooks(path: Path, model: Any) -> None:
+def read_codebooks(path: Path | str, model: Any) -> None:
     """Give a Keras model of the same architecture the weights of a file, to the last bit.
 
     Raises:
         StoreError: the file is missing or damaged.
         ClassifierError: it was written for another architecture.
     """
+    path = Path(path)
     arrays, others, kernels = read_arrays(path), _others(model), kernels_of(model).values()
     wanted = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
     for k, _ in enumerate(kernels):
