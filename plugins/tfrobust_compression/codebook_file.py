@@ -38,11 +38,10 @@ def read_codebooks(path: Path | str, model: Any) -> None:
     """
     path = Path(path)
     arrays, others, kernels = read_arrays(path), _others(model), kernels_of(model).values()
-    wanted = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
-    for k, _ in enumerate(kernels):
-        wanted |= {f"{what}/{k}": None for what in ("codebook", "index")}
-    if set(arrays) != set(wanted) or any(
-        shape not in (None, arrays[name].shape) for name, shape in wanted.items()
+    shapes = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
+    coded = {f"{what}/{k}" for k in range(len(kernels)) for what in ("codebook", "index")}
+    if set(arrays) != coded | set(shapes) or any(
+        arrays[name].shape != shape for name, shape in shapes.items()
     ):
         raise ClassifierError(f"{path}: was written for another network than {model.name}")
     found = [

@@ -50,6 +50,6 @@ def coded_bits(symbols: np.ndarray) -> int:
         >>> coded_bits(np.array([0, 0, 0, 0, 0, 1, 1, 2, 3])) - 4 * 8
         15
     """
-    counts = np.bincount(symbols.ravel()) if symbols.size else np.zeros(0, int)
-    bits = sum(int(n) * length for n, length in zip(counts, code_lengths(counts), strict=True))
-    return bits + 8 * int(np.count_nonzero(counts))
+    counts = np.bincount(symbols.ravel()).tolist() if symbols.size else []
+    bits: int = sum(n * length for n, length in zip(counts, code_lengths(counts), strict=True))
+    return bits + 8 * sum(n > 0 for n in counts)
