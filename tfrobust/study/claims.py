@@ -175,8 +175,12 @@ def _measured_in_words(study: Study, measured: Measured) -> str:
 
 
 def shown(value: float, unit: Unit) -> str:
-    """Return a figure as tables show it: a share in per cent, a number with three digits."""
-    return f"{value:.1%}" if unit == "percent" else f"{value:.2e}"
+    """Return a figure as tables show it: a share in per cent, a number with three digits or so."""
+    if unit == "percent":
+        return f"{value:.1%}"
+    if abs(value) < 1:
+        return f"{value:.2e}"
+    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def verdicts(study: Study, finished: Finished) -> list[tuple[Masked, list[Verdict]]]:
