@@ -30,6 +30,11 @@ class Defense(abc.ABC):
     tunes: ClassVar[bool] = False
     learns: ClassVar[bool] = False
 
+    @property
+    def fits(self) -> bool:
+        """Whether `apply` fits any weights, so that it is no matter of a moment to apply again."""
+        return self.trains or self.tunes or self.learns
+
     def check(self, classifier: Classifier, scenario: Scenario) -> None:  # noqa: B027
         """Refuse a classifier that `apply` would refuse, before hours of training; by default none.
 

@@ -113,7 +113,7 @@ def _check(defenses: Sequence[Defense], classifier: Classifier, scenario: Scenar
     """Let defences refuse an untrained network, up to the first that wraps it."""
     for defense in defenses:
         defense.check(classifier, scenario)
-        if not (defense.trains or defense.tunes):
+        if defense.learns or not defense.fits:
             break
 
 
@@ -122,10 +122,14 @@ def defended(
 ) -> Classifier:
     """Apply defences in their order, and record them in what comes out."""
     for defense in defenses:
-        before = classifier.defenses
-        classifier = defense.apply(classifier, scenario, trainer)
-        classifier.defenses = (*before, AppliedDefense(**signature(defense)))
+        classifier = recorded(defense, classifier, defense.apply(classifier, scenario, trainer))
     return classifier
+
+
+def recorded(defense: Defense, before: Classifier, after: Classifier) -> Classifier:
+    """Return what a defence made of a classifier, with the defence among its own."""
+    after.defenses = (*before.defenses, AppliedDefense(**signature(defense)))
+    return after
 
 
 def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
@@ -136,7 +140,7 @@ def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
     """
     for defense in defenses:
         what = "a network of its own" if defense.learns else "the classifier"
-        if defense.trains or defense.tunes or defense.learns:
+        if defense.fits:
             raise UsageError(
                 f"defense {signature(defense)['name']} trains {what}; give it to `tfrobust train`"
             )
@@ -212,7 +216,8 @@ def train_and_store(
 def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
     """Return what tells the network that is trained, or the one that is deployed, from others."""
     if isinstance(model, ModelBuilder):
-        return signature(model) | ({"files": dict(model.files)} if model.files else {})
+        files = dict(model.files)  # they are read whole for it
+        return signature(model) | ({"files": files} if files else {})
     source = model.classifier.source
     card = read_card(Path(source)) if source else None
     return (card.model if card and card.model else {}) | {"deployed": source}

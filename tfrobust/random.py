@@ -29,7 +29,20 @@ def image_seeds(seed: Any, count: Any) -> Seeds:
     seed = tf.convert_to_tensor(seed, tf.int32)
     if seed.shape.rank == 2:
         return seed
-    return tf.stack([tf.fill([count], seed), tf.range(count)], axis=1)
+    return numbered_seeds(seed, tf.range(count))
+
+
+def numbered_seeds(seed: Any, numbers: Any) -> Seeds:
+    """Return one stateless seed an image, from its number in the data.
+
+    Args:
+        seed: an int32 scalar.
+        numbers: int32 `(count,)`.
+
+    Returns:
+        int32 `(count, 2)`.
+    """
+    return tf.stack([tf.fill(tf.shape(numbers), seed), numbers], axis=1)
 
 
 def content_seeds(seed: int, images: Images) -> Seeds:

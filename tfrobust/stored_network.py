@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust import store
-from tfrobust.classifier import AppliedDefense, Classifier
+from tfrobust.classifier import Classifier
 from tfrobust.errors import RobustError
 from tfrobust.keras_models import load_keras_file
-from tfrobust.pipeline import defended, home_of, untrained
-from tfrobust.registry import create, signature
+from tfrobust.pipeline import defended, home_of, recorded, untrained
+from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.scenes import open_scenario
 from tfrobust.training import Trainer
@@ -60,15 +60,12 @@ def stored_network(
 def _defended_again(
     network: Classifier, home: Path, plan: dict[str, Any], scenario: Scenario | None
 ) -> Classifier:
-    """Apply the defences of a plan that the network has not had, none of which may train."""
-    missing = plan["defenses"][len(network.defenses) :]
-    for each in missing:
+    """Apply the defences of a plan that the network has not had; what they learned is loaded."""
+    for each in plan["defenses"][len(network.defenses) :]:
         defense = create("defenses", each["name"], **each["params"])
-        before = network.defenses
         if defense.learns:
-            model = load_keras_file(learned_file(home / FINISHED, len(before) + 1))
-            network = defense.restore(network, model)
-            network.defenses = (*before, AppliedDefense(**signature(defense)))
+            file = learned_file(home / FINISHED, len(network.defenses) + 1)
+            network = recorded(defense, network, defense.restore(network, load_keras_file(file)))
         else:
             data = scenario or _planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError
+from tfrobust.random import numbered_seeds
 from tfrobust.scenario import Scenario, Shift, check_images, readable
 from tfrobust.scenes import Shifted
 
@@ -90,8 +91,7 @@ def _traced(shift: Shift) -> Callable[[Any, Any, Any], Any]:
 
     @tf.function(reduce_retracing=True)
     def shifted(images: Any, index: Any, seed: Any) -> Any:
-        seeds = tf.stack([tf.fill(tf.shape(index), seed), index], axis=1)
-        return _in_range(shift.batch(images, seeds=seeds), index)
+        return _in_range(shift.batch(images, seeds=numbered_seeds(seed, index)), index)
 
     return shifted
 

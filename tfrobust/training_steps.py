@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.keras_models import raw
+from tfrobust.random import numbered_seeds
 
 Perturb = Callable[[Classifier, Any, Any, Any], Any]
 Loss = Callable[[Any, Any], Any]  # labels, logits → (batch,)
@@ -76,7 +77,7 @@ class Steps:
     def _perturbed(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
         if self._perturb is None:
             return images
-        seeds = tf.stack([tf.fill(tf.shape(index), seed), index], axis=1)
+        seeds = numbered_seeds(seed, index)
         return tf.stop_gradient(self._perturb(self._classifier, images, labels, seeds))
 
 

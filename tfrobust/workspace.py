@@ -54,8 +54,7 @@ def _weighs(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _trains(planned: dict[str, Any]) -> bool:
     try:
-        defense = create("defenses", planned["name"], **planned["params"])
-        return defense.trains or defense.tunes or defense.learns
+        return create("defenses", planned["name"], **planned["params"]).fits
     except RobustError:
         return True  # a stranger: who knows
 

@@ -27,7 +27,7 @@ from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
-from tfrobust_compression.shared import Shared, shared
+from tfrobust_compression.shared import Shared, as_shared, shared
 
 Constraint = Callable[[Any], Any]
 
@@ -121,7 +121,7 @@ def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
 
 def compression_of(model: Any) -> dict[str, Shared]:
     """Return each layer's shared values, as they stand in its kernel."""
-    return {name: shared(np.asarray(kernel), 16) for name, kernel in kernels_of(model).items()}
+    return {name: as_shared(np.asarray(kernel)) for name, kernel in kernels_of(model).items()}
 
 
 @contextlib.contextmanager

@@ -67,12 +67,24 @@ def shared(weights: np.ndarray, bits: int) -> Shared:
     """
     kept = weights != 0
     values = weights[kept].astype(np.float64)
-    different = np.unique(values)
-    index = np.zeros(weights.shape, np.uint16 if bits < 16 else np.uint32)
-    if len(different) <= 2**bits:
-        codebook, numbers = different, np.searchsorted(different, values)
-    else:
-        codebook, numbers = _clusters(values, 2**bits)
+    if len(np.unique(values)) <= 2**bits:
+        return as_shared(weights)
+    return _numbered(kept, *_clusters(values, 2**bits))
+
+
+def as_shared(weights: np.ndarray) -> Shared:
+    """Return weights as they are, in a codebook of as many values as there are.
+
+    Example:
+        >>> as_shared(np.array([0.5, 0.0, 0.5], np.float32)).index
+        array([1, 0, 1], dtype=uint32)
+    """
+    kept = weights != 0
+    return _numbered(kept, *np.unique(weights[kept], return_inverse=True))
+
+
+def _numbered(kept: np.ndarray, codebook: np.ndarray, numbers: np.ndarray) -> Shared:
+    index = np.zeros(kept.shape, np.uint32)
     index[kept] = numbers + 1
     return Shared(np.concatenate([[0.0], codebook]).astype(np.float32), index)
 

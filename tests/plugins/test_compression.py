@@ -19,7 +19,7 @@ from tfrobust.training import Trainer, TrainingOptions
 from tfrobust_compression.codebook_file import read_codebooks, write_codebooks
 from tfrobust_compression.deep_compression import compression_of, kernels_of, pruned
 from tfrobust_compression.huffman import code_lengths, coded_bits
-from tfrobust_compression.shared import shared
+from tfrobust_compression.shared import as_shared, shared
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -80,6 +80,13 @@ def test_pruned_and_shared_weights_take_less():
     whole, four, sparse = 32 * weights.size, shared(weights, 2).bits, shared(pruned, 5).bits
     assert four < whole / 15
     assert sparse < whole / 25
+
+
+@pytest.mark.parametrize("count", [7, 70_000])
+def test_weights_as_they_are_are_coded_exactly_however_many_values_there_are(count):
+    weights = np.random.default_rng(2).normal(size=count).astype(np.float32)
+    weights[::3] = 0
+    assert np.array_equal(as_shared(weights).weights, weights)
 
 
 QUICK = {"prune_epochs": 1, "tune_epochs": 1, "learning_rate": 1e-3}
@@ -157,6 +164,16 @@ def test_codebooks_and_indices_give_the_same_logits_to_the_last_bit(compressed, 
     kernels = sum(np.asarray(kernel).size for kernel in kernels_of(fresh.model).values())
     others = sum(w.size for w in fresh.model.get_weights()) - kernels
     assert (tmp_path / "c.npz").stat().st_size < 3 / 8 * kernels + 4 * others + 20_000
+
+
+def test_a_network_that_was_never_compressed_comes_back_too(network, tmp_path):
+    before = [weight.copy() for weight in network.model.get_weights()]
+    write_codebooks(tmp_path / "c.npz", network.model)
+    for kernel in kernels_of(network.model).values():
+        kernel.assign(np.zeros(kernel.shape))
+    read_codebooks(tmp_path / "c.npz", network.model)
+    for weight, old in zip(network.model.get_weights(), before, strict=True):
+        assert np.array_equal(weight, old)
 
 
 def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothing(
