@@ -15,7 +15,7 @@ from tfrobust.results import environment
 from tfrobust.types import ImageShape
 
 CARD = Path("assets.extra") / "tfrobust.json"
-_RENEWED = ("defenses", "stochastic", "passes", "differentiable")
+_RENEWED = ("defenses", "stochastic", "passes", "differentiable", "megabytes")
 
 
 class Card(pydantic.BaseModel):
@@ -35,6 +35,7 @@ class Card(pydantic.BaseModel):
     training: dict[str, Any] | None = None
     seed: int | None = None
     clean_accuracy: float | None = None
+    megabytes: float | None = None
     versions: dict[str, str] = {}
 
 
@@ -47,6 +48,7 @@ def card_of(classifier: Classifier, **more: Any) -> Card:
         stochastic=classifier.stochastic,
         passes=classifier.passes,
         differentiable=classifier.differentiable,
+        megabytes=classifier.megabytes,
         **more,
     )
 

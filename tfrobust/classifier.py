@@ -40,9 +40,11 @@ class Classifier(tf.Module):
         passes: how many independent draws one call of a stochastic classifier averages.
         defenses: what stands between the plain model and the attacker, in the order applied.
         source: the file or folder it was loaded from, or the empty string.
+        megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
     """
 
     source = ""
+    megabytes: float | None = None
 
     def __init__(
         self,
@@ -118,6 +120,7 @@ class Wrapped(Classifier):
         super().__init__(**(attributes | changes))
         self.inner = inner
         self.source = inner.source
+        self.megabytes = inner.megabytes
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits."""
@@ -149,6 +152,20 @@ class Trainable(Protocol):
 
     def logits_in_training(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`, with `model` in training mode."""
+
+
+@runtime_checkable
+class Separable(Protocol):
+    """A classifier whose defence can be served by itself, before it: on another processor, say.
+
+    Attributes:
+        inner: the classifier that it stands before.
+    """
+
+    inner: Classifier
+
+    def before(self, images: Images) -> dict[str, Images]:
+        """Return what the classifier inside is shown, under the name that it is served by."""
 
 
 class KerasClassifier(Classifier):

@@ -42,6 +42,22 @@ def parameters(classifier: Classifier) -> int:
     )
 
 
+def megabytes_of(numbers: int) -> float:
+    """Return how many MB (10⁶ bytes) so many float32 numbers take."""
+    return numbers * 4 / 1e6
+
+
+def megabytes(classifier: Classifier) -> float:
+    """Return how many MB a classifier's weights take, as they are kept: compressed, if they are.
+
+    Example:
+        >>> megabytes(KerasClassifier(create("models", "lenet").build((28, 28, 1), 10)))
+        0.431144
+    """
+    known = classifier.megabytes
+    return megabytes_of(parameters(classifier)) if known is None else known
+
+
 @functools.lru_cache(maxsize=16)
 def _forward(classifier: Classifier) -> Any:
     spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32)

@@ -86,7 +86,7 @@ def train(
     keras.utils.set_random_seed(trainer.options.seed)
     if isinstance(model, Deployed):
         check_fits(model.classifier, scenario, model.name)
-        _check(_only_learning(defenses), model.classifier, scenario)
+        _check(_only_training(defenses), model.classifier, scenario)
         return defended(model.classifier, defenses, scenario, trainer)
     with trainer.strategy.scope():
         built = model.build(scenario.image_shape, scenario.num_classes)
@@ -98,13 +98,14 @@ def train(
     return defended(classifier, defenses, scenario, trainer)
 
 
-def _only_learning(defenses: Sequence[Defense]) -> Sequence[Defense]:
-    """Return the defences; refuse those that learn nothing, or train the classifier itself."""
+def _only_training(defenses: Sequence[Defense]) -> Sequence[Defense]:
+    """Return the defences; refuse those that train nothing, or train from the beginning."""
     for defense in defenses:
-        if not defense.learns:
+        if defense.trains or not defense.fits:
+            what = "the classifier from the beginning" if defense.trains else "nothing"
             raise UsageError(
-                f"only: {signature(defense)['name']} trains no network of its own; "
-                "expected a defence that does, such as calibrater"
+                f"only: {signature(defense)['name']} trains {what}; expected a defence that "
+                "trains beside a finished classifier or trains it further, such as calibrater"
             )
     return defenses
 
@@ -220,7 +221,9 @@ def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
         return signature(model) | ({"files": files} if files else {})
     source = model.classifier.source
     card = read_card(Path(source)) if source else None
-    return (card.model if card and card.model else {}) | {"deployed": source}
+    defenses = [dataclasses.asdict(each) for each in model.classifier.defenses]
+    known = card.model if card and card.model else {}
+    return known | {"deployed": source} | ({"defenses": defenses} if defenses else {})
 
 
 def home_of(name: str, root: Path | None) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,28 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     with contextlib.suppress(ClassifierError):  # it shows none
         features.get_concrete_function()
         signatures[_FEATURES] = features
+    _write(signatures, classifier.trackables(), folder)
+
+
+def write_function(
+    function: Callable[[Images], dict[str, Any]],
+    image_shape: ImageShape,
+    folder: Path,
+    parts: Sequence[Any] = (),
+) -> None:
+    """Write one function of images into an existing folder.
+
+    Args:
+        function: images → what is served.
+        image_shape: of the images.
+        folder: where.
+        parts: objects it needs besides the variables that it reads.
+    """
+    spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
+    _write({_SERVE: tf.function(function, input_signature=[spec])}, parts, folder)
+
+
+def _write(signatures: dict[str, Any], parts: Sequence[Any], folder: Path) -> None:
     module = tf.Module()
     module.signatures_kept = signatures
     module.state = [
@@ -89,7 +111,7 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
         for signature in signatures.values()
         for variable in signature.get_concrete_function().graph.variables
     ]
-    module.parts = classifier.trackables()
+    module.parts = list(parts)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
     with _quiet():
         tf.saved_model.save(module, str(folder), signatures, options)

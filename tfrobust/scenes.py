@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfrobust import registry
 from tfrobust.errors import UsageError
 from tfrobust.options import Option, build, describe, option, plugin, record
-from tfrobust.scenario import Scenario, Shift
+from tfrobust.scenario import BatchShift, Scenario, Shift
 from tfrobust.types import ImageShape
 
 
@@ -59,6 +59,7 @@ class Framing:
             raise ValueError("channels: expected 1 or 3")
 
 
+_TOGETHER = 64  # images that a shift of batches does at once
 _OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))
 
 
@@ -139,11 +140,28 @@ class Shifted(Reviewed):
     def load(self, split: str) -> tf.data.Dataset:
         """Return the base scenario's split with every image shifted."""
 
+        dataset = self.base.load(split).enumerate()
+        if isinstance(self.shift, BatchShift) and _of_one_shape(dataset):
+            batches = dataset.batch(_TOGETHER)
+            return batches.map(self._shifted, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+
         def shifted(index: Any, example: dict[str, Any]) -> dict[str, Any]:
             seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(index, tf.int32)])
             return {**example, "image": self.shift(example["image"], seed=seed)}
 
-        return self.base.load(split).enumerate().map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _shifted(self, indices: Any, examples: dict[str, Any]) -> dict[str, Any]:
+        """Shift a batch, each image by its place."""
+        places = tf.cast(indices, tf.int32)
+        seeds = tf.stack([tf.fill(tf.shape(places), self.seed), places], axis=1)
+        return {**examples, "image": self.shift.batch(examples["image"], seeds=seeds)}
+
+
+def _of_one_shape(dataset: tf.data.Dataset) -> bool:
+    """Tell whether examples can be batched: boxes, say, may be more or fewer."""
+    specs = tf.nest.flatten(dataset.element_spec)
+    return all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs)
 
 
 def scenario_record(scenario: Scenario) -> dict[str, Any]:

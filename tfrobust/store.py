@@ -157,9 +157,11 @@ def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
     model, card = _keras_model(path), read_card(path)
     known = {"class_names": card.class_names, "defenses": card.defenses} if card else {}
     try:
-        return KerasClassifier(strip_softmax(model) if strip else model, **known)
+        made = KerasClassifier(strip_softmax(model) if strip else model, **known)
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from error
+    made.megabytes = card.megabytes if card else None
+    return made
 
 
 def _keras_model(path: Path) -> Any:
@@ -177,7 +179,7 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
         return SavedModelClassifier(path)
-    return SavedModelClassifier(
+    made = SavedModelClassifier(
         path,
         class_names=card.class_names,
         defenses=card.defenses,
@@ -185,3 +187,5 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
         passes=card.passes,
         differentiable=card.differentiable,
     )
+    made.megabytes = card.megabytes
+    return made

@@ -23,10 +23,10 @@ def stored_network(
 ) -> Classifier:
     """Load the newest finished training of `name` as the Keras network it was, defended again.
 
-    `train_and_store` keeps the network without the defences that were put round it. Here these are
-    applied once more. Where that cannot be done (the plugin is gone, or it trains), or no Keras
-    network was kept, it is the SavedModel version that is loaded: it answers alike, but shows no
-    layers.
+    `train_and_store` keeps the network without the defences that were put round it, or knows where
+    the deployed one lies that they were learned for. Here they are applied once more. Where that
+    cannot be done (the plugin or the deployed network is gone, or it trains), it is the SavedModel
+    version that is loaded: it answers alike, but shows no layers.
 
     Args:
         name: in the store.
@@ -50,18 +50,49 @@ def stored_network(
     plan, file = read_plan(home / FINISHED / "plan.json"), home / FINISHED / "model.keras"
     if plan is None:
         return store.load(name, root=root)
-    if file.exists():
-        network = store.load(file)
-        with contextlib.suppress(RobustError):
+    with contextlib.suppress(RobustError):
+        if file.exists() or plan["model"].get("deployed"):
+            network = store.load(file if file.exists() else plan["model"]["deployed"])
             return _defended_again(network, home, plan, scenario)
     return store.load(home / str(plan["version"]))
+
+
+def network_of(classifier: str) -> Classifier:
+    """Load a classifier by its name in the store, as `stored_network` does, or as `store.load` does.
+
+    Args:
+        classifier: a name, a SavedModel folder or a `.keras` file.
+
+    Raises:
+        UsageError: there is nothing of that name.
+        ClassifierError: it is damaged.
+    """
+    return stored_network(classifier) if classifier in store.stored() else store.load(classifier)
+
+
+def trained_on(classifier: str) -> Scenario | None:
+    """Open the scenario that a classifier was trained on; `None` if neither plan nor card tells it.
+
+    Args:
+        classifier: as for `network_of`.
+
+    Raises:
+        UsageError: it is no plugin any more.
+    """
+    if classifier in store.stored():
+        plan = read_plan(home_of(classifier, None) / FINISHED / "plan.json")
+        if plan is not None:
+            return _planned_scenario(plan["scenario"])
+    card = store.read_card(store.locate(classifier))
+    return open_scenario(card.scenario) if card and card.scenario else None
 
 
 def _defended_again(
     network: Classifier, home: Path, plan: dict[str, Any], scenario: Scenario | None
 ) -> Classifier:
-    """Apply the defences of a plan that the network has not had; what they learned is loaded."""
-    for each in plan["defenses"][len(network.defenses) :]:
+    """Apply the defences that the network has not had; what they learned is loaded."""
+    planned = [*plan["model"].get("defenses", []), *plan["defenses"]]
+    for each in planned[len(network.defenses) :]:
         defense = create("defenses", each["name"], **each["params"])
         if defense.learns:
             file = learned_file(home / FINISHED, len(network.defenses) + 1)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.errors import ClassifierError
+from tfrobust.inference import megabytes_of
 from tfrobust.keras_models import random_state
 from tfrobust.types import Images, Logits
 
@@ -31,10 +32,16 @@ class Calibrated(Wrapped):
             )
         super().__init__(inner)
         self.model = model
+        if inner.megabytes is not None:
+            self.megabytes = inner.megabytes + megabytes_of(model.count_params())
 
     def calibrate(self, images: Images) -> Images:
         """Return what the classifier is shown, float32 of the images' shape in [0, 1]."""
         return tf.cast(self.model(images, training=False), tf.float32)
+
+    def before(self, images: Images) -> dict[str, Images]:
+        """Return it as `calibrated`; see `Separable`."""
+        return {"calibrated": self.calibrate(images)}
 
     def __call__(self, images: Images) -> Logits:
         """Return the classifier's logits of the calibrated images."""
@@ -46,8 +53,8 @@ class Calibrated(Wrapped):
 
     def outputs(self, images: Images) -> dict[str, Any]:
         """Return what the classifier serves, of calibrated images, and these themselves."""
-        calibrated = self.calibrate(images)
-        return self.inner.outputs(calibrated) | {"calibrated": calibrated}
+        shown = self.before(images)
+        return self.inner.outputs(shown["calibrated"]) | shown
 
     def features(self, images: Images) -> Any:
         """Return the classifier's, of the calibrated images."""

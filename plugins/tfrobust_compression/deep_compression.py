@@ -13,6 +13,7 @@ one learning rate does for clusters of all sizes. Biases and normalisations stay
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
+from tfrobust.inference import megabytes_of
 from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
@@ -80,6 +82,7 @@ class DeepCompression(Defense):
             kernel.assign(codes[name].weights)
         ties = {name: _tied(code) for name, code in codes.items()}
         self._train(compressed, scenario, trainer, self.tune_epochs, ties)
+        compressed.megabytes = compressed_megabytes(model)
         return compressed
 
     def _train(
@@ -122,6 +125,18 @@ def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
 def compression_of(model: Any) -> dict[str, Shared]:
     """Return each layer's shared values, as they stand in its kernel."""
     return {name: as_shared(np.asarray(kernel)) for name, kernel in kernels_of(model).items()}
+
+
+def compressed_megabytes(model: Any) -> float:
+    """Return how many MB (10⁶ bytes) a compressed model takes: kernels Huffman-coded, and the rest.
+
+    Example:
+        >>> compressed_megabytes(load("saved_models/small/training/model.keras").model)
+        0.004
+    """
+    kernels = kernels_of(model).values()
+    rest = model.count_params() - sum(math.prod(kernel.shape) for kernel in kernels)
+    return sum(code.bits for code in compression_of(model).values()) / 8e6 + megabytes_of(rest)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`tfrobust export`: a classifier → TensorFlow Serving's layout."""
+"""`tfrobust export`: a classifier → TensorFlow Serving's layout, or a LiteRT file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import (
     Classifier,
     Json,
@@ -17,37 +16,22 @@ from tfrobust_cli.arguments import (
     Seed,
     StripSoftmax,
     check_known,
-    names_of,
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow
-
-_Defenses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--defense",
-        help="One that trains nothing, such as mc_dropout; of a .keras file. Repeat for several.",
-        autocompletion=names_of("defenses"),
-    ),
-]
-_Detector = Annotated[
-    str | None,
-    typer.Option(
-        help="Serve its adversarial_score too; it learns from --attack.",
-        autocompletion=names_of("detectors"),
-    ),
-]
-_Attack = Annotated[
-    str | None,
-    typer.Option(help="What the detector learns to tell.", autocompletion=names_of("attacks")),
-]
-_Scenario = Annotated[
-    str | None,
-    typer.Option(
-        help="What the detector learns on, digits if not given; recorded where no card tells it.",
-        autocompletion=names_of("scenarios"),
-    ),
-]
+from tfrobust_cli.export_options import (
+    As,
+    Attack,
+    Defenses,
+    Detector,
+    Format,
+    Only,
+    Samples,
+    Scenario,
+    ToBits,
+    check_options,
+)
+from tfrobust_cli.parts import write_part
 
 
 def export(
@@ -56,45 +40,52 @@ def export(
     version: Annotated[
         int | None, typer.Option(help="A number; the next free one if not given.", min=1)
     ] = None,
-    defense: _Defenses = None,
-    detector: _Detector = None,
-    attack: _Attack = None,
-    scenario: _Scenario = None,
+    only: Only = None,
+    form: As = Format.SAVED_MODEL,
+    quantize: ToBits = None,
+    defense: Defenses = None,
+    detector: Detector = None,
+    attack: Attack = None,
+    scenario: Scenario = None,
     param: Params = None,
-    images: Annotated[
-        int, typer.Option(help="Training images the detector learns from.", min=1)
-    ] = 500,
+    images: Samples = 500,
     seed: Seed = 0,
     strip_softmax: StripSoftmax = False,
     as_json: Json = False,
 ) -> None:
-    """Export a classifier as a SavedModel that needs nothing but TensorFlow.
+    """Export a classifier as a SavedModel that needs nothing but TensorFlow, or for LiteRT.
 
     Example: [bold]tfrobust export d1 served/digits[/]
 
     Example: [bold]tfrobust export d1 served/guarded --detector kernel_density --attack pgd[/]
+
+    Example: [bold]tfrobust export d1-b2 served/calibrater --only calibrater --format tflite
+    --quantize int8[/]
     """
-    if (detector is None) != (attack is None):
-        raise UsageError("export: a detector learns from an attack; give both or neither")
+    check_options(
+        only=only, form=form, quantize=quantize, detector=detector, attack=attack, defense=defense
+    )
     named = [("defenses", each) for each in defense or ()]
     named += [("detectors", detector), ("attacks", attack)] if detector and attack else []
     opened = scenario or ("digits" if named else None)
     named += scenario_plugins(opened) if opened else []
-    check_known(named)
+    check_known([*named, *([("defenses", only)] if only else [])])
     start_tensorflow()
     import keras
 
     from tfrobust import store
     from tfrobust.cards import renewed_card
     from tfrobust.guard import guard
+    from tfrobust.parts import separated, whole
     from tfrobust.pipeline import defended, untrained
     from tfrobust.scenario import check_fits
     from tfrobust.scenes import open_scenario
+    from tfrobust.stored_network import network_of, trained_on
     from tfrobust.training import Trainer, TrainingOptions
 
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)
-    exported = store.load(classifier, strip=strip_softmax)
+    exported = network_of(classifier) if only else store.load(classifier, strip=strip_softmax)
     data = open_scenario(opened, params.all(), seed=seed) if opened else None
     if data and scenario:
         check_fits(exported, data, classifier)
@@ -105,9 +96,17 @@ def export(
     if data and detector and attack:
         learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
         exported = guard(exported, learner, lesson, data, images=images, seed=seed)
+    target = folder / str(version) if version else store.next_version(folder)
+    if only or form is Format.TFLITE:
+        write_part(
+            separated(exported, only) if only else whole(exported),
+            target,
+            data if scenario else trained_on(classifier),
+            lite=form is Format.TFLITE, quantize=quantize, samples=images, as_json=as_json,
+        )  # fmt: skip
+        return
     names = data.class_names if data and scenario else ()
     card = renewed_card(exported, scenario=scenario, class_names=names)
-    target = folder / str(version) if version else store.next_version(folder)
     made = store.export(exported, target, card=card)
     print(json.dumps({"path": str(made)}) if as_json else made)
 

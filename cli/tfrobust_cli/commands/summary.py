@@ -57,6 +57,8 @@ def summary(
         card = _card(model)
         builder = create("models", card.model["name"], **card.model["params"])
         found = builder.summary(card.image_shape, len(card.class_names))
+        if card.megabytes:
+            found.totals["compressed"] = f"{card.megabytes:.3g} MB"
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     else:

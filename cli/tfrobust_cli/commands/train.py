@@ -83,9 +83,9 @@ def train(
     named += [] if only else [("models", model)]
     check_known(named)
     start_tensorflow()
-    from tfrobust import store
     from tfrobust.pipeline import Deployed, train_and_store
     from tfrobust.scenes import open_scenario
+    from tfrobust.stored_network import network_of
     from tfrobust.training import Trainer
 
     params = Parameters(with_weights(param, model, weights), named)
@@ -96,7 +96,7 @@ def train(
     )  # fmt: skip
     with Reporter() as reporter:
         trained = train_and_store(
-            Deployed(model, store.load(model)) if only else params.build("models", model),
+            Deployed(model, network_of(model)) if only else params.build("models", model),
             open_scenario(scenario, params.all(), seed=seed),
             name or model,
             Trainer(options, tensorboard=tensorboard, report=reporter),
@@ -110,8 +110,10 @@ def train(
         print(json.dumps({"path": str(trained.folder), **trained.card.model_dump(mode="json")}))
         return
     state = "" if trained.fresh else "already trained: "
-    accuracy = trained.card.clean_accuracy
-    print(f"{state}{trained.folder}" + (f"  clean accuracy {accuracy:.2%}" if accuracy else ""))
+    accuracy, size = trained.card.clean_accuracy, trained.card.megabytes
+    known = [f"clean accuracy {accuracy:.2%}"] if accuracy else []
+    known += [f"{size:.3g} MB"] if size else []
+    print("  ".join([f"{state}{trained.folder}", *known]))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,0 +1,103 @@
+"""LiteRT (TensorFlow Lite) files: made of a SavedModel, 8-bit if wanted, and run here.
+
+Eight bits are those of post-training quantization: weights and activations are int8, their ranges
+taken from sample images; what goes in and what comes out stays float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.errors import ClassifierError, one_line
+from tfrobust.types import Images
+
+Quantize = Literal["int8"]
+
+
+def lite(folder: Path, samples: Images | None = None) -> bytes:
+    """Return the content of a LiteRT file that does what a SavedModel's `serving_default` does.
+
+    Args:
+        folder: the SavedModel; one input, images, and one output.
+        samples: float32 `(n, height, width, channels)`: images that show the ranges of its
+            activations, for 8 bits; none: float32 as it is.
+
+    Raises:
+        ClassifierError: an operation that LiteRT has not.
+
+    Example:
+        >>> len(lite(Path("served/d1-b2/1"), images[:200]))
+        18264
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    if samples is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([each[np.newaxis]] for each in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    try:
+        with _silent():
+            content: bytes = converter.convert()
+    except Exception as error:  # the converter raises whatever its parts raise
+        missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
+        why = f"LiteRT has no {', '.join(missing)}" if missing else one_line(error)
+        raise ClassifierError(
+            f"format: cannot be turned into a TFLite file ({why}); export a SavedModel instead"
+        ) from error
+    return content
+
+
+class LiteModel:
+    """A LiteRT file, run by its interpreter.
+
+    Args:
+        content: of the file.
+        threads: of the interpreter.
+
+    Example:
+        >>> LiteModel(lite(folder))(images).shape
+        (360, 10)
+    """
+
+    def __init__(self, content: bytes, threads: int = 1) -> None:
+        self.megabytes = len(content) / 1e6
+        with warnings.catch_warnings(), _silent():
+            warnings.simplefilter("ignore", UserWarning)  # it is to move to a package of its own
+            self._interpreter: Any = tf.lite.Interpreter(model_content=content, num_threads=threads)
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._shape: tuple[int, ...] | None = None
+
+    def __call__(self, images: Images) -> np.ndarray:
+        """Return what the model makes of a batch of images."""
+        images = np.asarray(images, np.float32)
+        if images.shape != self._shape:
+            self._interpreter.resize_tensor_input(self._input, images.shape)
+            with _silent():
+                self._interpreter.allocate_tensors()
+            self._shape = images.shape
+        self._interpreter.set_tensor(self._input, images)
+        self._interpreter.invoke()
+        made: np.ndarray = self._interpreter.get_tensor(self._output)
+        return made
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what C++ writes to stderr by itself out of a user's sight."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)

@@ -1,0 +1,101 @@
+"""A classifier, or what stands before it, as a LiteRT file; and what eight bits cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tfrobust.errors import UsageError
+from tfrobust.files import folder_beside
+from tfrobust.inference import in_batches
+from tfrobust.lite import LiteModel, Quantize, lite
+from tfrobust.parts import Part, refuse_existing, write_part_card
+from tfrobust.saved_model import write_function
+from tfrobust.types import Images, Labels
+
+FILE = "model.tflite"  # as TensorFlow Serving expects it
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a file is like.
+
+    Attributes:
+        name: `float32` or `int8`; `none` is the classifier without the part.
+        megabytes: of the file, 10⁶ bytes; `None` where there is none.
+        accuracy: of the classifier with it, through the interpreter; `None` if not measured.
+    """
+
+    name: str
+    megabytes: float | None
+    accuracy: float | None
+
+
+def export_lite(
+    part: Part,
+    folder: Path | str,
+    *,
+    quantize: Quantize | None = None,
+    samples: Images | None = None,
+    tested: tuple[Images, Labels] | None = None,
+) -> list[Measured]:
+    """Write `model.tflite` into a new version folder, and measure it beside the float one.
+
+    Args:
+        part: what is written; see `tfrobust.parts`.
+        folder: the version folder to make.
+        quantize: to 8 bits, or not.
+        samples: images that show the ranges of activations; for 8 bits.
+        tested: images with labels to measure accuracy on; none: only sizes.
+
+    Returns:
+        Without the part, in float32, and in 8 bits, as far as they apply.
+
+    Raises:
+        UsageError: 8 bits without samples.
+        ClassifierError: an operation that LiteRT has not.
+        StoreError: the folder exists already, or the disk refuses.
+    """
+    folder = Path(folder)
+    refuse_existing(folder)
+    contents = lite_files(part, samples if quantize else None, quantize=quantize)
+    found = [] if part.bare is None else [Measured("none", None, _accuracy(part, None, tested))]
+    for name, content in contents.items():
+        model = LiteModel(content)
+        found.append(Measured(name, model.megabytes, _accuracy(part, model, tested)))
+    with folder_beside(folder) as beside:
+        (beside / FILE).write_bytes(contents[quantize or "float32"])
+        write_part_card(part, beside)
+    return found
+
+
+def lite_files(
+    part: Part, samples: Images | None = None, *, quantize: Quantize | None = "int8"
+) -> dict[str, bytes]:
+    """Return a part as LiteRT files: `float32`, and `int8` if wanted.
+
+    Raises:
+        UsageError: 8 bits without samples.
+        ClassifierError: an operation that LiteRT has not.
+    """
+    if quantize and samples is None:
+        raise UsageError(
+            "quantize: expected a scenario, whose images show the ranges of activations; name one"
+        )
+    with tempfile.TemporaryDirectory() as made:
+        write_function(part.serve, part.image_shape, Path(made), part.kept)
+        files = {"float32": lite(Path(made))}
+        return files | ({quantize: lite(Path(made), samples)} if quantize else {})
+
+
+def _accuracy(
+    part: Part, model: LiteModel | None, tested: tuple[Images, Labels] | None
+) -> float | None:
+    if tested is None:
+        return None
+    images, labels = tested
+    served = images if model is None else in_batches(model, images)
+    return float((np.argmax(part.logits(served), axis=1) == labels).mean())

@@ -1,0 +1,122 @@
+"""What of a classifier is served: all of it, or only what a defence put before it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrobust.cards import card_of, write_card
+from tfrobust.classifier import AppliedDefense, Classifier, Separable
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.files import folder_beside
+from tfrobust.inference import in_batches, predict
+from tfrobust.saved_model import write_function
+from tfrobust.types import Images, ImageShape, Logits
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A function of images that can be served by itself.
+
+    Attributes:
+        image_shape: of the images.
+        serve: images → what is served, under its name.
+        logits: what is served, as an array → the logits that come of it.
+        classifier: the whole that it is part of.
+        bare: the classifier without it; `None` where it is all.
+        kept: what a SavedModel must keep besides variables.
+    """
+
+    image_shape: ImageShape
+    serve: Callable[[Images], dict[str, Any]]
+    logits: Callable[[np.ndarray], Logits]
+    classifier: Classifier
+    bare: Classifier | None = None
+    kept: Sequence[Any] = ()
+
+    @property
+    def defenses(self) -> tuple[AppliedDefense, ...]:
+        """The defences it consists of; those of the whole, where it is all."""
+        known = len(self.bare.defenses) if self.bare else 0
+        return self.classifier.defenses[known : known + 1] if self.bare else self.classifier.defenses
+
+    def __call__(self, images: Images) -> np.ndarray:
+        """Return what is served, for all images."""
+        return in_batches(lambda batch: next(iter(self.serve(batch).values())), images)
+
+
+def whole(classifier: Classifier) -> Part:
+    """Return all of a classifier, which serves its logits."""
+    return Part(
+        image_shape=classifier.image_shape,
+        serve=lambda images: {"logits": classifier(images)},
+        logits=lambda served: served,
+        classifier=classifier,
+        kept=classifier.trackables(),
+    )
+
+
+def separated(classifier: Classifier, defense: str) -> Part:
+    """Return what a defence put before a classifier, without the classifier.
+
+    Args:
+        classifier: as it was trained; see `stored_network`.
+        defense: the defence's name.
+
+    Raises:
+        UsageError: it has no such defence, or none that can be separated.
+
+    Example:
+        >>> separated(stored_network("d1-b2"), "calibrater")(images).shape
+        (360, 8, 8, 1)
+    """
+    layer: Any = classifier
+    while layer is not None:
+        if isinstance(layer, Separable) and layer.defenses[-1].name == defense:
+            return Part(
+                image_shape=layer.image_shape,
+                serve=layer.before,
+                logits=lambda shown: predict(layer.inner, shown),
+                classifier=layer,
+                bare=layer.inner,
+            )
+        layer = getattr(layer, "inner", None)
+    has = ", ".join(each.name for each in classifier.defenses) or "none"
+    raise UsageError(
+        f"only: expected a defence that stands before the classifier, as it was trained here; "
+        f"received: {defense!r} of one with defences: {has}"
+    )
+
+
+def export_part(part: Part, folder: Path | str) -> Path:
+    """Write a part as a SavedModel, with a card that names its defence.
+
+    Raises:
+        StoreError: the folder exists already, or the disk refuses.
+    """
+    folder = Path(folder)
+    refuse_existing(folder)
+    with folder_beside(folder) as beside:
+        write_function(part.serve, part.image_shape, beside, part.kept)
+        write_part_card(part, beside)
+    return folder
+
+
+def write_part_card(part: Part, folder: Path) -> None:
+    """Write a card into a folder that holds a part."""
+    card = card_of(part.classifier)
+    write_card(folder, card.model_copy(update={"defenses": part.defenses, "megabytes": None}))
+
+
+def refuse_existing(folder: Path) -> None:
+    """Refuse to overwrite a version.
+
+    Raises:
+        StoreError: the folder exists.
+    """
+    if folder.exists():
+        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
