@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.keras_graph import hidden
-from tfrobust.keras_models import check_structure, has_finite_weights, random_state
+from tfrobust.keras_models import check_structure, has_finite_weights, keras_of, random_state
 from tfrobust.types import Images, ImageShape, Logits
 
 
@@ -209,6 +209,15 @@ class KerasClassifier(Classifier):
     def trackables(self) -> list[Any]:
         """Return the state that random layers draw from."""
         return random_state(self.model)
+
+
+def copied(classifier: KerasClassifier) -> KerasClassifier:
+    """Return a classifier with a model of its own, of the same weights; without its defences."""
+    model = keras_of(classifier.model).models.clone_model(classifier.model)
+    model.set_weights(classifier.model.get_weights())
+    return KerasClassifier(
+        model, class_names=classifier.class_names, stochastic=classifier.stochastic
+    )
 
 
 def check_sound(classifier: Classifier, name: str) -> None:

@@ -19,25 +19,27 @@ class Calibrated(Wrapped):
     Args:
         inner: the classifier, which is only ever called in inference mode.
         model: the calibrater, a Keras model from images to images.
+        backwards: take its perturbation with the opposite sign.
 
     Raises:
         ClassifierError: the calibrater takes other images than the classifier.
     """
 
-    def __init__(self, inner: Classifier, model: Any) -> None:
+    def __init__(self, inner: Classifier, model: Any, *, backwards: bool = False) -> None:
         if tuple(model.input_shape[1:]) != inner.image_shape:
             raise ClassifierError(
                 f"the calibrater was trained for images {tuple(model.input_shape[1:])}; the "
                 f"classifier takes {inner.image_shape}"
             )
         super().__init__(inner)
-        self.model = model
+        self.model, self.backwards = model, backwards
         if inner.megabytes is not None:
             self.megabytes = inner.megabytes + megabytes_of(model.count_params())
 
     def calibrate(self, images: Images) -> Images:
         """Return what the classifier is shown, float32 of the images' shape in [0, 1]."""
-        return tf.cast(self.model(images, training=False), tf.float32)
+        forwards = tf.cast(self.model(images, training=False), tf.float32)
+        return tf.clip_by_value(2 * images - forwards, 0, 1) if self.backwards else forwards
 
     def before(self, images: Images) -> dict[str, Images]:
         """Return it as `calibrated`; see `Separable`."""

@@ -37,13 +37,21 @@ class Calibrater(Defense):
         "to lower: 1 − probability of the true class, or its −log", default="true_class"
     )
     size_ratio: float = option(
-        "parameters over the classifier's, which `channels` and `blocks` are chosen for",
+        "parameters over the classifier's, which `base`, `channels` and `blocks` are chosen for",
         default=0.1,
         gt=0,
         le=10,
     )
+    base: int | None = option(
+        "filters of the first convolution, 2 and 4 times as many in the next; none: chosen",
+        default=None,
+        ge=1,
+    )
     channels: int | None = option("inside a residual block; none: chosen", default=None, ge=1)
     blocks: int | None = option("residual blocks; none: chosen", default=None, ge=1)
+    use: Literal["forwards", "backwards"] = option(
+        "backwards: the perturbation with the opposite sign, an attack", default="forwards"
+    )
     shift: str | None = option(
         "the scene to learn for, such as b2 or fog.3; none: the scenario's own", default=None
     )
@@ -87,17 +95,17 @@ class Calibrater(Defense):
         )
         loss = cross_entropy if self.loss == "cross_entropy" else one_less_true_class
         own.fit(calibrated, self._scene(scenario), loss=loss)
-        return calibrated
+        return self.restore(classifier, model)
 
     def restore(self, classifier: Classifier, model: Any) -> Classifier:
         """Put a trained calibrater before a classifier; see `Defense`."""
-        return Calibrated(classifier, model)
+        return Calibrated(classifier, model, backwards=self.use == "backwards")
 
     def size(self, classifier: Classifier) -> Size:
         """Return the calibrater's size for a classifier."""
         chosen = size_for(self.size_ratio * parameters(classifier), classifier.image_shape[2])
         return Size(
-            base=chosen.base,
+            base=self.base or chosen.base,
             channels=self.channels or chosen.channels,
             blocks=self.blocks or chosen.blocks,
         )

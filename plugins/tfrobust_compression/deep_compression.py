@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier, KerasClassifier, copied
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
 from tfrobust.inference import megabytes_of
@@ -67,11 +67,8 @@ class DeepCompression(Defense):
         """
         self.check(classifier, scenario)
         with trainer.strategy.scope():
-            model = keras.models.clone_model(classifier.model)
-        model.set_weights(classifier.model.get_weights())
-        compressed = KerasClassifier(
-            model, class_names=classifier.class_names, stochastic=classifier.stochastic
-        )
+            compressed = copied(classifier)
+        model = compressed.model
         kernels = kernels_of(model)
         for kernel in kernels.values():
             kernel.assign(pruned(np.asarray(kernel), self.sparsity))

@@ -23,6 +23,8 @@ class Result(pydantic.BaseModel):
         key: of what determined it; see `Cell.key`.
         figures: `view.figure` → value; shares from 0 to 1.
         histograms: `clean` and `adversarial` → counts of the condition's bins.
+        exhibits: `original`, and each view → images in thousandths; `label`, the classes; `regions`,
+            a row after the other, what the network says of points.
         seconds: what the cell took, training not counted.
         command: that made it.
         versions: of the packages it may depend on.
@@ -38,6 +40,7 @@ class Result(pydantic.BaseModel):
     key: str
     figures: dict[str, float]
     histograms: dict[str, list[int]] = {}
+    exhibits: dict[str, list[Any]] = {}
     seconds: float
     command: str
     versions: dict[str, str]
@@ -76,16 +79,56 @@ class Cell:
     @functools.cached_property
     def training(self) -> dict[str, Any]:
         """What determines the trained network."""
-        more = self.scale.model_options.get(self.network_name, {})
-        options = self.scale.scenario_options
+        network, scale = self.network, self.scale
+        more, options = scale.model_options.get(self.network_name, {}), scale.scenario_options
+        train_on = scale.train_on if network.base else {}
+        if self.base:
+            begun = {"base": self.base.training}
+        else:
+            begun = {"model": network.model, "options": {**network.options, **more}}
         return {
-            "model": self.network.model,
-            "options": {**self.network.options, **more},
-            "defenses": [self.plugin(each).model_dump() for each in self.network.defenses],
-            "train": {**self.scale.train, **self.network.train, "seed": self.seed},
-            "scenario": self.scale.scenario,
+            **begun,
+            "defenses": [self.plugin(each).model_dump() for each in network.defenses],
+            "train": {**scale.train, **train_on, **network.train, "seed": self.seed},
+            "scenario": _shifted(self.scenario, network.shift),
             **({"scenario_options": options} if options else {}),
         }
+
+    @property
+    def base(self) -> Cell | None:
+        """The same cell of the network that this one is based on."""
+        return self.of(self.network.base) if self.network.base else None
+
+    def of(self, network: str) -> Cell:
+        """Return the same cell of another network."""
+        return dataclasses.replace(self, network_name=network)
+
+    def lender(self, view: str) -> Cell | None:
+        """Return the same cell of the network whose defence a view borrows."""
+        name = self.study.views[view].lender(self.network_name)
+        return self.of(name) if name else None
+
+    @property
+    def schooling(self) -> list[Cell]:
+        """The cells of all networks that this one looks at, in the order they are trained."""
+        lenders = (self.lender(view) for view in self.condition.judged)
+        lines = [self._line(), *(lender._line() for lender in lenders if lender)]
+        return [cell for line in lines for cell in line]
+
+    def _line(self) -> list[Cell]:
+        """Return the network with those that it is based on, the first before."""
+        return [*(self.base._line() if self.base else []), self]
+
+    @property
+    def scenario(self) -> str:
+        """The network's scenario, without the scene of its training."""
+        own = self.scale.scenarios.get(self.network_name)
+        return own or (self.base.scenario if self.base else self.scale.scenario)
+
+    @property
+    def tested_on(self) -> str:
+        """The scenario it is tested on, with the scene."""
+        return _shifted(self.condition.scenario or self.scenario, self.condition.shift)
 
     @property
     def model_name(self) -> str:
@@ -98,10 +141,7 @@ class Cell:
         condition = self.condition
         views = {*condition.judged, condition.crafted_on, condition.detected} - {None}
         plugins = [*condition.detectors, *([condition.attack] if condition.attack else [])]
-        seen = {
-            view: [self.plugin(each).model_dump() for each in self.study.views[str(view)].defenses]
-            for view in views
-        }
+        seen = {view: self._seen(str(view)) for view in views}
         content = {
             "training": self.training,
             "images": self.images,
@@ -114,6 +154,12 @@ class Cell:
             ),
         }
         return _hashed(content)[:16]
+
+    def _seen(self, view: str) -> Any:
+        """Return what determines a view."""
+        defenses = [self.plugin(each).model_dump() for each in self.study.views[view].defenses]
+        lender = self.lender(view)
+        return defenses if lender is None else {"defenses": defenses, "learned": lender.training}
 
     @property
     def images(self) -> int:
@@ -180,6 +226,10 @@ def write_cell(result: Result, path: Path) -> None:
 def command(study: Study, scale: str) -> str:
     """Return what a user types to compute a bundled study."""
     return f"tfrobust study run {study.name} --scale {scale} --out runs/{study.name}"
+
+
+def _shifted(scenario: str, shift: str | None) -> str:
+    return f"{scenario}+{shift}" if shift else scenario
 
 
 def _hashed(content: dict[str, Any]) -> str:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.defense import Defense
+from tfrobust.classifier import Classifier
 from tfrobust.evaluation import Evaluated, evaluate
-from tfrobust.pipeline import defended, untrained
 from tfrobust.registry import create
 from tfrobust.results import AttackResult, DetectorResult, environment
-from tfrobust.scenario import Scenario
-from tfrobust.stored_network import stored_network
+from tfrobust.scenario import Scenario, arrays
 from tfrobust.study.cells import Cell, Result
-from tfrobust.study.declared import Plugin
+from tfrobust.study.exhibits import exhibits
 from tfrobust.study.names import MEAN, NORMS
-from tfrobust.training import Trainer
+from tfrobust.study.price import prices
+from tfrobust.study.seen import Networks, built
 from tfrobust.verdicts import Progress
 
 
@@ -38,7 +35,16 @@ def compute(
         progress: told how far attacks are.
     """
     began = time.perf_counter()
-    evaluated = _evaluated(cell, scenario, models, progress)
+    networks = Networks(cell, scenario, models)
+    judged = networks.judged()
+    evaluated = _evaluated(cell, scenario, judged, networks.attacked(judged), progress)
+    images, labels = arrays(scenario, "test", cell.images)
+    figures = _figures(cell, evaluated)
+    if cell.condition.priced:
+        for view, classifier in judged.items():
+            priced = prices(classifier, scenario, images, labels)
+            figures |= {f"{view}.{name}": value for name, value in priced}
+    shown = cell.condition.exhibits
     return Result(
         study=cell.study.name,
         scale=cell.scale_name,
@@ -46,8 +52,9 @@ def compute(
         condition=cell.condition_name,
         seed=cell.seed,
         key=cell.key,
-        figures=_figures(cell, evaluated),
+        figures=figures,
         histograms=_histograms(cell, evaluated),
+        exhibits=exhibits(judged, images[:shown], labels[:shown]) if shown else {},
         seconds=round(time.perf_counter() - began, 1),
         command=typed,
         versions=environment(),
@@ -67,40 +74,14 @@ def attacks_of(cell: Cell) -> list[Attack]:
     ]
 
 
-def views_of(cell: Cell) -> dict[str, list[Defense]]:
-    """Return the defences of every view that the cell looks through."""
-    condition = cell.condition
-    names = filter(None, (*condition.judged, condition.crafted_on))
-    return {
-        name: built("defenses", [cell.plugin(each) for each in cell.study.views[name].defenses])
-        for name in names
-    }
-
-
-def built(kind: str, declared: Iterable[Plugin]) -> list[Any]:
-    """Return declared plugins, built."""
-    return [create(kind, each.name, **each.options) for each in declared]
-
-
 def _evaluated(
-    cell: Cell, scenario: Scenario, models: Path, progress: Progress | None
+    cell: Cell,
+    scenario: Scenario,
+    judged: dict[str, Classifier],
+    crafted_on: tuple[str, Classifier] | None,
+    progress: Progress | None,
 ) -> Evaluated:
-    import keras
-
-    keras.utils.set_random_seed(cell.seed)  # dropout draws from generators that are made here
-    condition, views = cell.condition, views_of(cell)
-
-    def seen(view: str, network: Classifier) -> Classifier:
-        return defended(network, untrained(views[view]), scenario, Trainer())
-
-    network = stored_network(cell.model_name, models, scenario=scenario)
-    judged = {view: seen(view, network) for view in condition.judged}
-    crafted_on = None
-    if condition.crafted_on is not None:
-        view = condition.crafted_on
-        same = judged.get(view) if not condition.surrogate else None
-        source = same or seen(view, _surrogate(cell, scenario, network))
-        crafted_on = (view, source)
+    condition = cell.condition
     return evaluate(
         judged,
         scenario,
@@ -116,23 +97,13 @@ def _evaluated(
     )
 
 
-def _surrogate(cell: Cell, scenario: Scenario, network: Classifier) -> Classifier:
-    """Return the network itself, or its weights in a model built with other options."""
-    surrogate = cell.condition.surrogate
-    if not surrogate:
-        return network
-    training = cell.training
-    builder = create("models", training["model"], **{**training["options"], **surrogate})
-    model = builder.build(scenario.image_shape, scenario.num_classes)
-    model.set_weights(network.model.get_weights())
-    return KerasClassifier(model, stochastic=network.stochastic)
-
-
 def _figures(cell: Cell, evaluated: Evaluated) -> dict[str, float]:
     found: dict[str, float] = {}
+    first = evaluated.results.evaluations[0].clean.accuracy
     for number, evaluation in enumerate(evaluated.results.evaluations):
-        low, high = evaluation.clean.interval
-        figures = {"clean": evaluation.clean.accuracy, "clean_low": low, "clean_high": high}
+        (low, high), clean = evaluation.clean.interval, evaluation.clean.accuracy
+        figures = {"clean": clean, "clean_low": low, "clean_high": high}
+        figures |= {"error": 1 - clean, "gain": clean - first}
         figures |= _of_attacks(cell, number, evaluated)
         for detector in evaluation.detectors:
             figures |= {f"{detector.name}.{name}": value for name, value in _of_detector(detector)}

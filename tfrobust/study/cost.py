@@ -45,7 +45,8 @@ def costs(study: Study, results: Path) -> list[Cost]:
 def _cost(study: Study, scale: str, results: Path) -> Cost:
     cells = cells_of(study, scale)
     finished = Finished(cells, results)
-    needed = {(cell.network_name, cell.seed) for cell in cells if not finished.has(cell)}
+    unfinished = [cell for cell in cells if not finished.has(cell)]
+    needed = {(each.network_name, each.seed) for cell in unfinished for each in cell.schooling}
     minutes = study.scales[scale].minutes
     return Cost(
         scale=scale,

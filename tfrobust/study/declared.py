@@ -1,9 +1,9 @@
 """What a study file may say: `studies/NAME.toml`.
 
 A study is a grid: every *network* is trained at a *scale*'s settings, looked at through *views*
-(defences that train nothing) and put under every *condition* (an attack, or none). What is
-measured there has a name of the form `view.figure`; what is shown and claimed refers to it: see
-`tfrobust.study.shown`.
+(defences that train nothing, or what was learned for another network) and put under every
+*condition* (an attack, or none). What is measured there has a name of the form `view.figure`; what
+is shown and claimed refers to it: see `tfrobust.study.shown`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ import pydantic
 
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.study.names import check_names
-from tfrobust.study.shown import Claim, Curves, Declared, Histograms, Masked, Table
+from tfrobust.study.shown import (
+    Claim,
+    Curves,
+    Declared,
+    Gallery,
+    Histograms,
+    Masked,
+    Scatter,
+    Table,
+)
 from tfrobust.types import TargetRule
 
 Options = dict[str, Any]
@@ -34,11 +43,13 @@ class Scale(Declared):
 
     Attributes:
         scenario: as on the command line.
+        scenarios: network → its own instead; those based on it have it too.
         scenario_options: plugin → its options, such as the `size` of the images.
         images: of the test split.
         images_of: condition → fewer of them, at this scale.
         seeds: the grid is repeated for each.
         train: options of the training, such as `epochs`.
+        train_on: options that are added for networks based on another.
         options: plugin → options that replace those of the study at this scale.
         model_options: network → options that are added to its own at this scale.
         networks: those it has; none: all.
@@ -48,11 +59,13 @@ class Scale(Declared):
     """
 
     scenario: str
+    scenarios: dict[str, str] = pydantic.Field(default_factory=dict)
     scenario_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     images: int = pydantic.Field(ge=1)
     images_of: dict[str, Count] = pydantic.Field(default_factory=dict)
     seeds: tuple[int, ...] = pydantic.Field((0,), min_length=1)
     train: Options = pydantic.Field(default_factory=dict)
+    train_on: Options = pydantic.Field(default_factory=dict)
     options: dict[str, Options] = pydantic.Field(default_factory=dict)
     model_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     networks: tuple[str, ...] | None = None
@@ -62,20 +75,52 @@ class Scale(Declared):
 
 
 class Network(Declared):
-    """A classifier to be trained; `train` adds to the scale's training options."""
+    """A classifier to be trained.
+
+    Attributes:
+        title: as tables and messages call it.
+        model: its architecture.
+        base: or the network that is trained further, or learned for, by its defences.
+        options: of the architecture.
+        shift: the scene it is trained on.
+        train: adds to the scale's training options.
+        defenses: in the order they are applied.
+    """
 
     title: str
-    model: str
+    model: str | None = None
+    base: str | None = None
     options: Options = pydantic.Field(default_factory=dict)
+    shift: str | None = None
     train: Options = pydantic.Field(default_factory=dict)
     defenses: tuple[Plugin, ...] = ()
 
+    @pydantic.model_validator(mode="after")
+    def _has_a_beginning(self) -> Network:
+        if (self.model is None) == (self.base is None):
+            raise ValueError("expected a model or a base, and not both")
+        if self.base is not None and not self.defenses:
+            raise ValueError("expected defenses, which the base is trained with")
+        return self
+
 
 class View(Declared):
-    """A trained network seen through defences that train nothing."""
+    """How a trained network is seen.
+
+    Attributes:
+        title: as tables call it.
+        defenses: that train nothing.
+        learned_from: a network whose last defence goes before this one, as it was learned there;
+            `{network}` in it stands for this one's name.
+    """
 
     title: str
     defenses: tuple[Plugin, ...] = ()
+    learned_from: str | None = None
+
+    def lender(self, network: str) -> str | None:
+        """Return the network whose defence a network is seen through."""
+        return self.learned_from and self.learned_from.replace("{network}", network)
 
 
 class Bins(Declared):
@@ -142,6 +187,8 @@ class Condition(Declared):
 
     Attributes:
         title: as tables and messages call it.
+        shift: the scene of its images.
+        scenario: another scenario than the network's.
         attack: with its options; none: clean images only.
         sweep: several values of one of the attack's options.
         within: a distance that attacked images are counted at besides, whatever the attack's norm.
@@ -152,6 +199,8 @@ class Condition(Declared):
         detectors: fitted and judged on `detected`.
         detected: the view that detectors look at.
         histogram: of a detector's scores, kept in the cell.
+        priced: measure sizes and times too; what is learned before a network, in 8 bits as well.
+        exhibits: how many images are kept in the cell, as each view shows them to the network.
         targets: for targeted attacks.
         networks: which of them; none: all.
         images: fewer of them than the scale's; none: as many.
@@ -159,6 +208,8 @@ class Condition(Declared):
     """
 
     title: str
+    shift: str | None = None
+    scenario: str | None = None
     attack: Plugin | None = None
     sweep: Sweep | None = None
     within: Within | None = None
@@ -168,6 +219,8 @@ class Condition(Declared):
     detectors: tuple[Plugin, ...] = ()
     detected: str | None = None
     histogram: Bins | None = None
+    priced: bool = False
+    exhibits: int = pydantic.Field(0, ge=0)
     targets: TargetRule = "random"
     networks: tuple[str, ...] | None = None
     images: int | None = pydantic.Field(None, ge=1)
@@ -191,6 +244,8 @@ class Study(Declared):
     masked: tuple[Masked, ...] = ()
     curves: tuple[Curves, ...] = ()
     histograms: tuple[Histograms, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
+    scatters: tuple[Scatter, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _names_are_known(self) -> Study:

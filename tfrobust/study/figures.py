@@ -10,13 +10,19 @@ from matplotlib.ticker import ScalarFormatter
 
 from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.study.declared import Bins, Study
+from tfrobust.study.exhibit_figures import galleries, scatters
 from tfrobust.study.finished import Finished
 from tfrobust.study.shown import Curves, Histograms, Measured
 
 
 def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
     """Return `(title, SVG)` for each picture whose cells are finished."""
-    return [*_curves(study, finished), *_all_histograms(study, finished)]
+    return [
+        *galleries(study, finished),
+        *scatters(study, finished),
+        *_curves(study, finished),
+        *_all_histograms(study, finished),
+    ]
 
 
 def _curves(study: Study, finished: Finished) -> list[tuple[str, str]]:

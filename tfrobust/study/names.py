@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from tfrobust.study.declared import Condition, Study
 
 NORMS = ("l0", "l1", "l2", "linf")
-CLEAN = ("clean", "clean_low", "clean_high")
+CLEAN = ("clean", "clean_low", "clean_high", "error", "gain")
+PRICED = ("megabytes", "milliseconds")
+LENT = ("part_megabytes", "int8_megabytes", "int8_accuracy", "int8_milliseconds")
 ATTACKED = (
     "accuracy",
     "accuracy_low",
@@ -45,7 +47,8 @@ def figures_of(condition: Condition) -> set[str]:
         ends = [f"@{name}" for name in (*condition.sweep.names.values(), MEAN)]
     named = (*ATTACKED, *(["accuracy_within"] if condition.within else []))
     attacked = [name + end for name in named for end in ends] if condition.attack else []
-    found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked)}
+    priced = (*PRICED, *LENT) if condition.priced else ()
+    found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked, *priced)}
     return found | {
         f"{condition.detected}.{detector.name}.{name}"
         for detector in condition.detectors
@@ -62,9 +65,12 @@ def check_names(study: Study) -> None:
     for name, scale in study.scales.items():
         _known(f"scales.{name}", scale.networks or (), study.networks)
         _known(f"scales.{name}.model_options", scale.model_options, study.networks)
+        _known(f"scales.{name}.scenarios", scale.scenarios, study.networks)
         _known(f"scales.{name}", scale.conditions or (), study.conditions)
         _known(f"scales.{name}.images_of", scale.images_of, study.conditions)
         _known(f"scales.{name}.options", scale.options, dict.fromkeys(_plugins(study)))
+    for name, network in study.networks.items():
+        _check_base(study, name, network.base)
     for name, condition in study.conditions.items():
         _check_condition(study, f"conditions.{name}", condition)
     for where, measured in _measured(study):
@@ -76,6 +82,9 @@ def _check_condition(study: Study, where: str, condition: Condition) -> None:
     views = (*condition.judged, condition.crafted_on, condition.detected)
     _known(where, filter(None, views), study.views)
     _known(where, condition.networks or (), study.networks)
+    for network in condition.networks or study.networks:
+        lenders = (study.views[view].lender(network) for view in condition.judged)
+        _known(where, filter(None, lenders), study.networks)
     if condition.histogram is not None:
         detectors = dict.fromkeys(detector.name for detector in condition.detectors)
         _known(f"{where}.histogram", [condition.histogram.detector], detectors)
@@ -88,6 +97,17 @@ def _check_condition(study: Study, where: str, condition: Condition) -> None:
             raise ValueError(f"{where}: detectors are judged on one attack, not on a sweep")
         values = dict.fromkeys(condition.sweep.names.values())
         _known(f"{where}.sweep.averaged", (f"{v:g}" for v in condition.sweep.averaged), values)
+
+
+def _check_base(study: Study, name: str, base: str | None) -> None:
+    """Refuse an unknown base, and one that leads back to the network itself."""
+    met = [name]
+    while base is not None:
+        _known(f"networks.{name}", [base], study.networks)
+        if base in met:
+            raise ValueError(f"networks.{name}: is based on itself, through {', '.join(met)}")
+        met.append(base)
+        base = study.networks[base].base
 
 
 def _check_figure(study: Study, where: str, measured: Measured) -> None:
@@ -113,6 +133,15 @@ def _check_shown(study: Study) -> None:
         _known(where, histograms.networks, study.networks)
         if study.conditions[histograms.condition].histogram is None:
             raise ValueError(f"{where}: condition {histograms.condition!r} keeps no histogram")
+    pictures = [("galleries", g.condition, g.rows) for g in study.galleries]
+    pictures += [("scatters", s.condition, s.panels) for s in study.scatters]
+    for where, condition, parts in pictures:
+        _known(where, [condition], study.conditions)
+        _known(where, (part.network for part in parts), study.networks)
+        judged = dict.fromkeys(study.conditions[condition].judged)
+        _known(f"{where}: {condition}", (part.view for part in parts), judged)
+        if not study.conditions[condition].exhibits:
+            raise ValueError(f"{where}: condition {condition!r} keeps no exhibits")
     for number, curves in enumerate(study.curves):
         where = f"curves[{number}]"
         _known(where, curves.networks, study.networks)

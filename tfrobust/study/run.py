@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tfrobust.errors import UsageError
+from tfrobust.model import ModelBuilder
 from tfrobust.options import build
-from tfrobust.pipeline import train_and_store
+from tfrobust.pipeline import Deployed, train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.scenes import open_scenario
+from tfrobust.stored_network import stored_network
 from tfrobust.study.cells import Cell, cells_of, command, read_cell, write_cell
-from tfrobust.study.compute import attacks_of, built, compute, views_of
+from tfrobust.study.compute import attacks_of, compute
 from tfrobust.study.declared import Study
 from tfrobust.study.finished import Finished
+from tfrobust.study.seen import built, views_of
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
@@ -51,43 +55,74 @@ def run_study(
     todo = [cell for cell in cells if read_cell(cell, results) is None]
     _check_plugins(todo)
     made_by = typed or command(study, scale)
-    trained: set[str] = set()
+    school = School(out / "models", progress, say)
     for number, cell in enumerate(todo):
         say(f"cell {number + 1} of {len(todo)}: {cell.title}")
-        scenario = scenario_of(cell)
-        if cell.model_name not in trained:
-            train_network(cell, scenario, out / "models", progress, say)
-            trained.add(cell.model_name)
-        found = compute(cell, scenario, out / "models", made_by, progress)
+        for each in cell.schooling:
+            school.train(each)
+        found = compute(cell, tested_on(cell), out / "models", made_by, progress)
         write_cell(found, cell.file(results))
     return Finished(cells, results)
 
 
-def scenario_of(cell: Cell) -> Scenario:
-    """Return the data of a cell."""
-    return open_scenario(cell.scale.scenario, cell.scale.scenario_options, seed=cell.seed)
+def trained_on(cell: Cell) -> Scenario:
+    """Return the data that a cell's network is trained on."""
+    name, options = cell.training["scenario"], cell.scale.scenario_options
+    return open_scenario(name, options, seed=cell.seed)
 
 
-def train_network(
-    cell: Cell,
-    scenario: Scenario,
-    models: Path,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Train a cell's network into a store, or train on, where it is missing."""
+def tested_on(cell: Cell) -> Scenario:
+    """Return the data that a cell's network is tested on."""
+    return open_scenario(cell.tested_on, cell.scale.scenario_options, seed=cell.seed)
+
+
+class School:
+    """Trains networks into a store, each once, and goes on where one was interrupted.
+
+    Args:
+        models: the store.
+        progress: told how far a training is.
+        say: told what is being done.
+    """
+
+    def __init__(
+        self,
+        models: Path,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._models, self._progress, self._say = models, progress, say
+        self._trained: set[str] = set()
+
+    def train(self, cell: Cell) -> None:
+        """Train a cell's network where it is missing; the one it is based on must be there."""
+        if cell.model_name in self._trained:
+            return
+        training = cell.training
+        train_and_store(
+            self._beginning(cell),
+            trained_on(cell),
+            cell.model_name,
+            Trainer(build(TrainingOptions, "train", training["train"]), report=self._progress),
+            built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
+            scenario_name=training["scenario"],
+            resume=True,
+            root=self._models,
+            on_stage=self._say,
+        )
+        self._trained.add(cell.model_name)
+
+    def _beginning(self, cell: Cell) -> ModelBuilder | Deployed:
+        if cell.base is None:
+            model: ModelBuilder = _builder(cell)
+            return model
+        name = cell.base.model_name
+        return Deployed(name, stored_network(name, self._models))
+
+
+def _builder(cell: Cell, **more: Any) -> Any:
     training = cell.training
-    train_and_store(
-        create("models", training["model"], **training["options"]),
-        scenario,
-        cell.model_name,
-        Trainer(build(TrainingOptions, "train", training["train"]), report=progress),
-        built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
-        scenario_name=cell.scale.scenario,
-        resume=True,
-        root=models,
-        on_stage=say,
-    )
+    return create("models", training["model"], **{**training["options"], **more})
 
 
 def _check_plugins(cells: Sequence[Cell]) -> None:
@@ -98,13 +133,21 @@ def _check_plugins(cells: Sequence[Cell]) -> None:
     """
     for cell in cells:
         try:
-            training = cell.training
-            create("models", training["model"], **training["options"], **cell.condition.surrogate)
-            build(TrainingOptions, "train", training["train"])
-            built("defenses", [cell.plugin(each) for each in cell.network.defenses])
+            for each in cell.schooling:
+                _check_training(each)
+            if cell.condition.surrogate:
+                _builder(cell, **cell.condition.surrogate)
             views_of(cell)
             attacks_of(cell)
             built("detectors", [cell.plugin(each) for each in cell.condition.detectors])
-            scenario_of(cell)
+            tested_on(cell)
         except UsageError as error:
             raise UsageError(f"{cell.title}: {error}") from error
+
+
+def _check_training(cell: Cell) -> None:
+    if cell.base is None:
+        _builder(cell)
+    build(TrainingOptions, "train", cell.training["train"])
+    built("defenses", [cell.plugin(each) for each in cell.network.defenses])
+    trained_on(cell)

@@ -153,3 +153,35 @@ class Histograms(Declared):
     condition: str
     networks: tuple[str, ...]
     xlabel: str
+
+
+class Shown(Declared):
+    """What a picture shows of a cell: its images through one view.
+
+    Attributes:
+        title: of the row or panel.
+        network: whose cell.
+        view: through which.
+        factor: show how many times as bright pixels became, and not by how much brighter.
+    """
+
+    title: str
+    network: str
+    view: str
+    factor: bool = False
+
+
+class Gallery(Declared):
+    """Images and what views make of them: two rows for each, the change and what comes of it."""
+
+    title: str
+    condition: str
+    rows: tuple[Shown, ...] = pydantic.Field(min_length=1)
+
+
+class Scatter(Declared):
+    """Points of two coordinates as views show them to a network, over its decision regions."""
+
+    title: str
+    condition: str
+    panels: tuple[Shown, ...] = pydantic.Field(min_length=1)

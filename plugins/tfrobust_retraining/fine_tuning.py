@@ -1,0 +1,58 @@
+"""Fine-tuning: a finished network is trained further, on a scene it was not made for.
+
+What a calibrater, which leaves the network alone, has to be measured against.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.scenes import reshifted
+from tfrobust.training import Trainer
+
+
+@plugin
+class FineTuning(Defense):
+    """Trains a copy of the network further."""
+
+    tunes: ClassVar[bool] = True
+
+    shift: str | None = option(
+        "the scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
+    )
+    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
+    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse what shows no Keras model to train, and an unknown shift; see `Defense`.
+
+        Raises:
+            UsageError: says which.
+        """
+        if not isinstance(classifier, KerasClassifier):
+            raise UsageError(
+                f"fine_tuning: expected a Keras model; received: {type(classifier).__name__}"
+            )
+        self._scene(scenario)
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Return a copy of the classifier, trained further; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does.
+        """
+        self.check(classifier, scenario)
+        with trainer.strategy.scope():
+            tuned = copied(classifier)
+        given = {"epochs": self.epochs, "learning_rate": self.learning_rate}
+        own = trainer.altered(**{name: v for name, v in given.items() if v is not None})
+        own.fit(tuned, self._scene(scenario))
+        return tuned
+
+    def _scene(self, scenario: Scenario) -> Scenario:
+        return scenario if self.shift is None else reshifted(scenario, self.shift)

@@ -1,0 +1,103 @@
+"""Pictures of what cells keep: images and how they are changed, points over decision regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.study.declared import Study
+from tfrobust.study.finished import Finished
+from tfrobust.study.shown import Gallery, Scatter, Shown
+
+_DARK = 0.02  # added to both sides of a factor: black stays black whatever it is multiplied by
+_MOST = 4.0  # a factor that is drawn white
+
+
+def galleries(study: Study, finished: Finished) -> list[tuple[str, str]]:
+    """Return `(title, SVG)` of each gallery whose cells are finished."""
+    drawn = []
+    for declared in study.galleries:
+        kept = _kept(declared.condition, declared.rows, finished)
+        if all(kept):
+            drawn.append((declared.title, _gallery(declared, kept)))
+    return drawn
+
+
+def scatters(study: Study, finished: Finished) -> list[tuple[str, str]]:
+    """Return `(title, SVG)` of each scatter whose cells are finished."""
+    drawn = []
+    for declared in study.scatters:
+        kept = _kept(declared.condition, declared.panels, finished)
+        if all(kept):
+            drawn.append((declared.title, _scatter(declared, kept)))
+    return drawn
+
+
+Exhibits = dict[str, list[Any]]
+
+
+def _kept(condition: str, parts: Sequence[Shown], finished: Finished) -> list[Exhibits]:
+    """Return the exhibits of each part, from the first seed; empty where not finished."""
+    found = (finished.of(part.network, condition) for part in parts)
+    return [results[0].exhibits if results else {} for results in found]
+
+
+def _gallery(declared: Gallery, kept: Sequence[Exhibits]) -> str:
+    originals = _images(kept[0]["original"])
+    rows: list[tuple[str, np.ndarray]] = [("original", originals)]
+    for part, exhibits in zip(declared.rows, kept, strict=True):
+        before, after = _images(exhibits["original"]), _images(exhibits[part.view])
+        rows += [(f"{part.title}:\nthe change", _change(before, after, part)), ("seen", after)]
+    figure = Figure(figsize=(1.3 * len(originals) + 1.4, 1.25 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(originals), squeeze=False)
+    for (title, images), line in zip(rows, axes, strict=True):
+        for image, axis in zip(images, line, strict=True):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(title, fontsize=8, rotation=0, ha="right", va="center")
+    return as_svg(figure, declared.title)
+
+
+def _images(thousandths: list[Any]) -> np.ndarray:
+    images = np.array(thousandths) / 1000
+    return images[..., 0] if images.shape[-1] == 1 else images
+
+
+def _change(before: np.ndarray, after: np.ndarray, part: Shown) -> np.ndarray:
+    """Return a change as an image: no change is a middle grey, or a quarter of a factor's range."""
+    if part.factor:
+        return np.clip((after + _DARK) / (before + _DARK) / _MOST, 0, 1)
+    change = after - before
+    return 0.5 + 0.5 * change / max(np.abs(change).max(), 1e-3)
+
+
+def _scatter(declared: Scatter, kept: Sequence[Exhibits]) -> str:
+    figure = Figure(figsize=(2.9 * len(kept), 3.1), layout="constrained")
+    axes = figure.subplots(1, len(kept), squeeze=False, sharex=True, sharey=True)[0]
+    for part, exhibits, axis in zip(declared.panels, kept, axes, strict=True):
+        points = np.array(exhibits[part.view]).reshape(-1, 2) / 1000
+        regions, classes = np.array(exhibits["regions"]), np.array(exhibits["label"])
+        side = int(np.sqrt(regions.size))
+        colours = COLOURS[: max(classes.max(), regions.max()) + 1]
+        axis.imshow(
+            regions.reshape(side, side),
+            origin="lower",
+            extent=(0, 1, 0, 1),
+            cmap=ListedColormap(colours),
+            vmin=0,
+            vmax=len(colours) - 1,
+            alpha=0.18,
+            interpolation="nearest",
+        )
+        for number, colour in enumerate(colours):
+            axis.scatter(*points[classes == number].T, s=5, color=colour)
+        axis.set_title(part.title, fontsize=9)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.tick_params(labelsize=7)
+    return as_svg(figure, declared.title)

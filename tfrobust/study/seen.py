@@ -1,0 +1,88 @@
+"""A cell's network as its views show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfrobust.classifier import Classifier, KerasClassifier, Trainable
+from tfrobust.defense import Defense
+from tfrobust.pipeline import defended, recorded, untrained
+from tfrobust.registry import create
+from tfrobust.scenario import Scenario
+from tfrobust.stored_network import stored_network
+from tfrobust.study.cells import Cell
+from tfrobust.study.declared import Plugin
+from tfrobust.training import Trainer
+
+
+class Networks:
+    """The networks that a cell looks at, from the store they were trained into.
+
+    Args:
+        cell: which.
+        scenario: what they are tested on.
+        models: the store.
+    """
+
+    def __init__(self, cell: Cell, scenario: Scenario, models: Path) -> None:
+        keras.utils.set_random_seed(cell.seed)  # dropout draws from generators that are made here
+        self._cell, self._scenario, self._models = cell, scenario, models
+        self._views = views_of(cell)
+        self._network = stored_network(cell.model_name, models, scenario=scenario)
+
+    def judged(self) -> dict[str, Classifier]:
+        """Return the network through each view that is measured."""
+        return {view: self._seen(view, self._network) for view in self._cell.condition.judged}
+
+    def attacked(self, judged: dict[str, Classifier]) -> tuple[str, Classifier] | None:
+        """Return the view that the attack sees, if it is to see but one, and the network in it."""
+        condition = self._cell.condition
+        if condition.crafted_on is None:
+            return None
+        view = condition.crafted_on
+        same = judged.get(view) if not condition.surrogate else None
+        return view, same or self._seen(view, self._surrogate())
+
+    def _seen(self, view: str, network: Classifier) -> Classifier:
+        lender = self._cell.lender(view)
+        if lender is not None:
+            network = self._through(lender, network)
+        return defended(network, untrained(self._views[view]), self._scenario, Trainer())
+
+    def _through(self, lender: Cell, network: Classifier) -> Classifier:
+        """Put what the lender's last defence has learned before a network."""
+        taught = stored_network(lender.model_name, self._models, scenario=self._scenario)
+        if not isinstance(taught, Trainable):
+            raise TypeError(f"{lender.network_name}: its last defence has learned nothing to lend")
+        (defense,) = built("defenses", [lender.plugin(lender.network.defenses[-1])])
+        return recorded(defense, network, defense.restore(network, taught.model))
+
+    def _surrogate(self) -> Classifier:
+        """Return the network itself, or its weights in a model built with other options."""
+        surrogate, network = self._cell.condition.surrogate, self._network
+        if not surrogate:
+            return network
+        training = self._cell.training
+        builder = create("models", training["model"], **{**training["options"], **surrogate})
+        model = builder.build(self._scenario.image_shape, self._scenario.num_classes)
+        model.set_weights(network.model.get_weights())
+        return KerasClassifier(model, stochastic=network.stochastic)
+
+
+def views_of(cell: Cell) -> dict[str, list[Defense]]:
+    """Return the defences of every view that the cell looks through."""
+    condition = cell.condition
+    names = filter(None, (*condition.judged, condition.crafted_on))
+    return {
+        name: built("defenses", [cell.plugin(each) for each in cell.study.views[name].defenses])
+        for name in names
+    }
+
+
+def built(kind: str, declared: Iterable[Plugin]) -> list[Any]:
+    """Return declared plugins, built."""
+    return [create(kind, each.name, **each.options) for each in declared]
