@@ -59,7 +59,7 @@ class Classifier(tf.Module):
         surrogate: Classifier | None = None,
     ) -> None:
         super().__init__()
-        self.image_shape = tuple(image_shape)
+        self.image_shape: ImageShape = image_shape[0], image_shape[1], image_shape[2]
         self.num_classes = num_classes
         self.class_names = tuple(class_names or map(str, range(num_classes)))
         if len(self.class_names) != num_classes:
@@ -160,9 +160,11 @@ class Separable(Protocol):
 
     Attributes:
         inner: the classifier that it stands before.
+        defenses: its own, the last of which this is.
     """
 
     inner: Classifier
+    defenses: tuple[AppliedDefense, ...]
 
     def before(self, images: Images) -> dict[str, Images]:
         """Return what the classifier inside is shown, under the name that it is served by."""

@@ -38,14 +38,9 @@ def lite(folder: Path, samples: Images | None = None) -> bytes:
         >>> len(lite(Path("served/d1-b2/1"), images[:200]))
         18264
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-    if samples is not None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([each[np.newaxis]] for each in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     try:
         with _silent():
-            content: bytes = converter.convert()
+            content: bytes = _converter(folder, samples).convert()
     except Exception as error:  # the converter raises whatever its parts raise
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
         why = f"LiteRT has no {', '.join(missing)}" if missing else one_line(error)
@@ -53,6 +48,15 @@ def lite(folder: Path, samples: Images | None = None) -> bytes:
             f"format: cannot be turned into a TFLite file ({why}); export a SavedModel instead"
         ) from error
     return content
+
+
+def _converter(folder: Path, samples: Images | None) -> Any:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    if samples is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([each[np.newaxis]] for each in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return converter
 
 
 class LiteModel:

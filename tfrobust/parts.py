@@ -41,8 +41,7 @@ class Part:
     @property
     def defenses(self) -> tuple[AppliedDefense, ...]:
         """The defences it consists of; those of the whole, where it is all."""
-        known = len(self.bare.defenses) if self.bare else 0
-        return self.classifier.defenses[known : known + 1] if self.bare else self.classifier.defenses
+        return self.classifier.defenses[-1:] if self.bare else self.classifier.defenses
 
     def __call__(self, images: Images) -> np.ndarray:
         """Return what is served, for all images."""
@@ -76,19 +75,25 @@ def separated(classifier: Classifier, defense: str) -> Part:
     """
     layer: Any = classifier
     while layer is not None:
-        if isinstance(layer, Separable) and layer.defenses[-1].name == defense:
-            return Part(
-                image_shape=layer.image_shape,
-                serve=layer.before,
-                logits=lambda shown: predict(layer.inner, shown),
-                classifier=layer,
-                bare=layer.inner,
-            )
+        last = [each.name for each in layer.defenses[-1:]]
+        if isinstance(layer, Separable) and last == [defense]:
+            return _before(layer)
         layer = getattr(layer, "inner", None)
     has = ", ".join(each.name for each in classifier.defenses) or "none"
     raise UsageError(
         f"only: expected a defence that stands before the classifier, as it was trained here; "
         f"received: {defense!r} of one with defences: {has}"
+    )
+
+
+def _before(classifier: Any) -> Part:
+    inner: Classifier = classifier.inner
+    return Part(
+        image_shape=inner.image_shape,
+        serve=classifier.before,
+        logits=lambda shown: predict(inner, shown),
+        classifier=classifier,
+        bare=inner,
     )
 
 

@@ -139,7 +139,6 @@ class Shifted(Reviewed):
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return the base scenario's split with every image shifted."""
-
         dataset = self.base.load(split).enumerate()
         if isinstance(self.shift, BatchShift) and _of_one_shape(dataset):
             batches = dataset.batch(_TOGETHER)

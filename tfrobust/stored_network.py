@@ -58,7 +58,7 @@ def stored_network(
 
 
 def network_of(classifier: str) -> Classifier:
-    """Load a classifier by its name in the store, as `stored_network` does, or as `store.load` does.
+    """Load a classifier as `stored_network` does, where the store knows its name.
 
     Args:
         classifier: a name, a SavedModel folder or a `.keras` file.

@@ -23,8 +23,8 @@ class Result(pydantic.BaseModel):
         key: of what determined it; see `Cell.key`.
         figures: `view.figure` → value; shares from 0 to 1.
         histograms: `clean` and `adversarial` → counts of the condition's bins.
-        exhibits: `original`, and each view → images in thousandths; `label`, the classes; `regions`,
-            a row after the other, what the network says of points.
+        exhibits: `original`, and each view → images in thousandths; `label`, the classes;
+            `regions`, what the network says of the points of a lattice.
         seconds: what the cell took, training not counted.
         command: that made it.
         versions: of the packages it may depend on.
@@ -82,6 +82,7 @@ class Cell:
         network, scale = self.network, self.scale
         more, options = scale.model_options.get(self.network_name, {}), scale.scenario_options
         train_on = scale.train_on if network.base else {}
+        begun: dict[str, Any]
         if self.base:
             begun = {"base": self.base.training}
         else:

@@ -65,8 +65,8 @@ def _gallery(declared: Gallery, kept: Sequence[Exhibits]) -> str:
 
 
 def _images(thousandths: list[Any]) -> np.ndarray:
-    images = np.array(thousandths) / 1000
-    return images[..., 0] if images.shape[-1] == 1 else images
+    images: np.ndarray = np.array(thousandths) / 1000
+    return images if images.shape[-1] == 3 else images.mean(axis=-1)  # neither grey nor colour
 
 
 def _change(before: np.ndarray, after: np.ndarray, part: Shown) -> np.ndarray:

@@ -14,9 +14,7 @@ _STEPS = 61  # of the lattice, along each axis
 _POINTS = (1, 1, 2)  # the shape of an image that is a point
 
 
-def exhibits(
-    judged: dict[str, Classifier], images: Images, labels: Labels
-) -> dict[str, list[Any]]:
+def exhibits(judged: dict[str, Classifier], images: Images, labels: Labels) -> dict[str, list[Any]]:
     """Return images as thousandths: as they are, and through each view.
 
     Points come with the classes that the network without the views' defences gives a lattice.

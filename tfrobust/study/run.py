@@ -18,7 +18,7 @@ from tfrobust.study.cells import Cell, cells_of, command, read_cell, write_cell
 from tfrobust.study.compute import attacks_of, compute
 from tfrobust.study.declared import Study
 from tfrobust.study.finished import Finished
-from tfrobust.study.seen import built, views_of
+from tfrobust.study.seen import built, lent, views_of
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
 
@@ -135,6 +135,9 @@ def _check_plugins(cells: Sequence[Cell]) -> None:
         try:
             for each in cell.schooling:
                 _check_training(each)
+            for view in cell.condition.judged:
+                if (lender := cell.lender(view)) is not None:
+                    lent(lender)
             if cell.condition.surrogate:
                 _builder(cell, **cell.condition.surrogate)
             views_of(cell)

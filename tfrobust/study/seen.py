@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 
-from tfrobust.classifier import Classifier, KerasClassifier, Trainable
+from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
 from tfrobust.pipeline import defended, recorded, untrained
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -55,10 +56,8 @@ class Networks:
 
     def _through(self, lender: Cell, network: Classifier) -> Classifier:
         """Put what the lender's last defence has learned before a network."""
-        taught = stored_network(lender.model_name, self._models, scenario=self._scenario)
-        if not isinstance(taught, Trainable):
-            raise TypeError(f"{lender.network_name}: its last defence has learned nothing to lend")
-        (defense,) = built("defenses", [lender.plugin(lender.network.defenses[-1])])
+        taught: Any = stored_network(lender.model_name, self._models, scenario=self._scenario)
+        defense = lent(lender)
         return recorded(defense, network, defense.restore(network, taught.model))
 
     def _surrogate(self) -> Classifier:
@@ -81,6 +80,21 @@ def views_of(cell: Cell) -> dict[str, list[Defense]]:
         name: built("defenses", [cell.plugin(each) for each in cell.study.views[name].defenses])
         for name in names
     }
+
+
+def lent(lender: Cell) -> Defense:
+    """Return the last defence of a cell's network, which others are seen through.
+
+    Raises:
+        UsageError: it learns no model of its own.
+    """
+    named = lender.network.defenses[-1:]
+    defenses = built("defenses", [lender.plugin(each) for each in named])
+    if not defenses or not defenses[0].learns:
+        last = named[0].name if named else "none"
+        raise UsageError(f"{lender.network_name}: its last defence, {last}, learns nothing to lend")
+    made: Defense = defenses[0]
+    return made
 
 
 def built(kind: str, declared: Iterable[Plugin]) -> list[Any]:

@@ -1,0 +1,127 @@
+"""LiteRT files: the same answers in float32, nearly so in 8 bits, one line where there is none."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory, small_classifier
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.errors import ClassifierError, StoreError, UsageError
+from tfrobust.lite import LiteModel, lite
+from tfrobust.lite_export import FILE, export_lite, lite_files
+from tfrobust.parts import export_part, separated, whole
+from tfrobust.pipeline import recorded
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.testing import LinearClassifier
+from tfrobust.training import Trainer, TrainingOptions
+
+IMAGES = np.random.default_rng(3).uniform(size=(50, 8, 8, 1)).astype(np.float32)
+
+
+class Inverting(Classifier):
+    """Needs an operation that LiteRT has not."""
+
+    def __init__(self):
+        super().__init__(image_shape=(4, 4, 1), num_classes=4)
+
+    def __call__(self, images):
+        return tf.linalg.inv(images[..., 0] + 5 * tf.eye(4))[:, 0]
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """A convolutional network of the digits behind a calibrater that bends images."""
+    classifier = KerasClassifier(create("models", "lenet").build((8, 8, 1), 10))
+    defense = create("defenses", "calibrater", size_ratio=1, channels=4, blocks=1)
+    scenario = InMemory(shape=(8, 8, 1), classes=10)
+    made = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
+    kernel = made.model.get_layer("perturbation").kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 0.3, kernel.shape))
+    return recorded(defense, classifier, made)
+
+
+def test_a_float_file_answers_as_the_classifier_whatever_the_batch():
+    classifier = LinearClassifier((8, 8, 1), 3)
+    model = LiteModel(lite_files(whole(classifier), quantize=None)["float32"])
+    for count in (1, 50, 7):
+        np.testing.assert_allclose(model(IMAGES[:count]), classifier(IMAGES[:count]), atol=1e-5)
+
+
+def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, tmp_path):
+    part = separated(calibrated, "calibrater")
+    shown = np.asarray(calibrated.calibrate(IMAGES))
+    assert not np.allclose(shown, IMAGES, atol=0.05)
+    np.testing.assert_allclose(part(IMAGES), shown, atol=1e-6)
+    served = tf.saved_model.load(str(export_part(part, tmp_path / "1")))
+    found = served.signatures["serving_default"](images=tf.constant(IMAGES))
+    assert set(found) == {"calibrated"}
+    np.testing.assert_allclose(found["calibrated"], shown, atol=1e-6)
+    card = json.loads((tmp_path / "1/assets.extra/tfrobust.json").read_text())
+    assert [each["name"] for each in card["defenses"]] == ["calibrater"]
+    size = sum(path.stat().st_size for path in (tmp_path / "1/variables").iterdir())
+    assert size < 4 * 1.5 * calibrated.model.count_params() + 10_000  # no classifier in it
+
+
+def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
+    files = lite_files(separated(calibrated, "calibrater"), IMAGES)
+    exact, small = (LiteModel(files[name]) for name in ("float32", "int8"))
+    np.testing.assert_allclose(exact(IMAGES), calibrated.calibrate(IMAGES), atol=1e-5)
+    away = np.abs(small(IMAGES) - exact(IMAGES))
+    assert 0 < away.mean() < 0.03
+    large = LiteModel(lite_files(whole(calibrated.inner), IMAGES)["int8"])
+    logits = np.asarray(calibrated.inner(IMAGES))
+    assert large.megabytes < 0.5 * 4 * calibrated.inner.model.count_params() / 1e6
+    assert (large(IMAGES).argmax(1) == logits.argmax(1)).mean() > 0.8
+
+
+def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibrated, tmp_path):
+    images, labels = arrays(InMemory(shape=(8, 8, 1), classes=10), "test")
+    part = separated(calibrated, "calibrater")
+    found = export_lite(
+        part, tmp_path / "1", quantize="int8", samples=images, tested=(images, labels)
+    )
+    bare, exact, small = found
+    assert [each.name for each in found] == ["none", "float32", "int8"]
+    assert bare.megabytes is None
+    for each, classifier in ((bare, calibrated.inner), (exact, calibrated)):
+        right = (np.asarray(classifier(images)).argmax(1) == labels).mean()
+        assert each.accuracy == pytest.approx(right)
+    file = tmp_path / "1" / FILE
+    assert file.stat().st_size / 1e6 == small.megabytes < exact.megabytes
+    assert LiteModel(file.read_bytes())(images).shape == images.shape
+    with pytest.raises(StoreError, match="exists already"):
+        export_lite(part, tmp_path / "1")
+
+
+def test_without_images_only_the_size_is_told(calibrated, tmp_path):
+    (found,) = export_lite(whole(calibrated), tmp_path / "1")
+    assert (found.name, found.accuracy) == ("float32", None)
+    with pytest.raises(UsageError, match="quantize: expected a scenario"):
+        export_lite(whole(calibrated), tmp_path / "2", quantize="int8")
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("samples", [None, IMAGES[:, :4, :4]])
+def test_an_operation_that_it_has_not_costs_one_line_and_leaves_nothing(samples, tmp_path, capfd):
+    with pytest.raises(ClassifierError, match=r"LiteRT has no MatrixInverse\); export a SavedM"):
+        export_lite(
+            whole(Inverting()), tmp_path / "1", samples=samples,
+            quantize=None if samples is None else "int8",
+        )  # fmt: skip
+    assert not any(tmp_path.iterdir())
+    assert "MatrixInverse" not in capfd.readouterr().err
+
+
+def test_a_folder_that_is_no_saved_model_costs_one_line(tmp_path):
+    with pytest.raises(ClassifierError, match="cannot be turned into a TFLite file"):
+        lite(tmp_path)
+
+
+def test_only_what_stands_before_a_classifier_can_be_separated(calibrated):
+    with pytest.raises(UsageError, match=r"received: 'calibrater' of one with defences: none"):
+        separated(small_classifier(), "calibrater")
+    with pytest.raises(UsageError, match=r"'mc_dropout' of one with defences: "):
+        separated(calibrated, "mc_dropout")

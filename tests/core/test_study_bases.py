@@ -1,0 +1,235 @@
+"""Studies of networks based on others: what is learned for one, lent, priced and shown."""
+
+import re
+
+import pytest
+
+from tfrobust.errors import UsageError
+from tfrobust.study import run as engine
+from tfrobust.study.cells import cells_of, read_cell
+from tfrobust.study.cost import costs
+from tfrobust.study.files import read_study
+from tfrobust.study.finished import Finished
+from tfrobust.study.report import write_study
+from tfrobust.study.run import run_study
+from tfrobust.study.shown import Measured
+
+STUDY = """
+title = "A study of points"
+source = "Nobody"
+about = "Circles."
+[scales.tiny]
+scenario = "circles"
+scenarios = { other = "ellipses_apart" }
+images = 40
+train = { epochs = 1, validation = 0.0 }
+train_on = { epochs = 2 }
+minutes = 1
+[networks.line]
+title = "Line"
+model = "linear"
+[networks.line_bent]
+title = "Line behind a calibrater"
+base = "line"
+defenses = [{ name = "calibrater", options = { base = 2, channels = 2, blocks = 1 } }]
+[networks.line_tuned]
+title = "Line, tuned"
+base = "line"
+shift = "rotation"
+defenses = [{ name = "fine_tuning" }]
+[networks.other]
+title = "Other"
+model = "fully_connected"
+options = { units = 4 }
+[views.plain]
+title = "bare"
+[views.bent]
+title = "bent"
+learned_from = "{network}_bent"
+[views.lent]
+title = "through the line's"
+learned_from = "line_bent"
+[conditions.own]
+title = "own"
+judged = ["plain", "bent"]
+networks = ["line"]
+priced = true
+exhibits = 5
+[conditions.foreign]
+title = "foreign"
+judged = ["plain", "lent"]
+networks = ["other"]
+[conditions.elsewhere]
+title = "elsewhere"
+scenario = "ellipses_overlap"
+judged = ["plain"]
+networks = ["line_tuned"]
+[[tables]]
+title = "Price"
+columns = [
+    { title = "MB", condition = "own", figure = "bent.part_megabytes", unit = "number" },
+    { title = "gain", condition = "own", figure = "bent.gain" },
+    { title = "int8", condition = "own", figure = "bent.int8_accuracy" },
+]
+[tables.paper]
+line = [0.1, 0.5, nan]
+[[galleries]]
+title = "Gallery"
+condition = "own"
+rows = [{ title = "bent", network = "line", view = "bent", factor = true }]
+[[scatters]]
+title = "Scatter"
+condition = "own"
+panels = [
+    { title = "before", network = "line", view = "plain" },
+    { title = "after", network = "line", view = "bent" },
+]
+"""
+
+
+def written(folder, text=STUDY):
+    path = folder / "points.toml"
+    path.write_text(text)
+    return read_study(path)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The study, run once: its folder, and the networks in the order they were trained."""
+    folder = tmp_path_factory.mktemp("points")
+    trained = []
+    train = engine.train_and_store
+
+    def noted(model, scenario, name, *args, **options):
+        trained.append(name.partition("-")[0])
+        return train(model, scenario, name, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "train_and_store", noted)
+        run_study(written(folder), "tiny", folder / "out", folder / "results")
+    return folder, trained
+
+
+def cell_of(study, network, condition):
+    return next(
+        cell
+        for cell in cells_of(study, "tiny")
+        if (cell.network_name, cell.condition_name) == (network, condition)
+    )
+
+
+def test_each_network_is_trained_once_after_its_base_and_lenders_too(done):
+    assert done[1] == ["line", "line_bent", "line_tuned", "other"]
+
+
+def test_scales_shifts_and_conditions_say_what_is_trained_and_tested_on(done):
+    study = written(done[0])
+    tuned = cell_of(study, "line_tuned", "elsewhere")
+    assert (tuned.training["scenario"], tuned.tested_on) == (
+        "circles+rotation",
+        "ellipses_overlap",
+    )
+    assert tuned.training["train"]["epochs"] == 2
+    assert tuned.base.training["train"]["epochs"] == 1
+    assert tuned.training["base"] == cell_of(study, "line", "own").training
+    assert cell_of(study, "other", "foreign").tested_on == "ellipses_apart"
+
+
+def test_gains_and_errors_are_told_of_every_view(done):
+    found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
+    assert found["bent.gain"] == pytest.approx(found["bent.clean"] - found["plain.clean"])
+    assert found["plain.error"] == pytest.approx(1 - found["plain.clean"])
+    assert found["plain.gain"] == 0
+
+
+def test_prices_are_those_of_whole_part_and_eight_bits(done):
+    found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
+    assert found["plain.megabytes"] == pytest.approx(6 * 4e-6)
+    assert found["bent.megabytes"] == pytest.approx(
+        found["plain.megabytes"] + found["bent.part_megabytes"]
+    )
+    assert found["bent.int8_megabytes"] > 0
+    assert 0 < found["plain.milliseconds"] < 1000
+    assert found["bent.int8_milliseconds"] > 0
+    assert abs(found["bent.int8_accuracy"] - found["bent.clean"]) < 0.2
+    assert "plain.int8_accuracy" not in found
+
+
+def test_exhibits_show_what_the_network_is_shown(done):
+    found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").exhibits
+    assert set(found) == {"original", "label", "plain", "bent", "regions"}
+    assert found["plain"] == found["original"]
+    assert len(found["bent"]) == len(found["label"]) == 5
+    assert len(found["regions"]) == 61 * 61
+    assert all(0 <= each <= 1000 for image in found["bent"] for each in image[0][0])
+
+
+def test_tables_and_pictures_are_drawn(done):
+    study = written(done[0])
+    finished = Finished(cells_of(study, "tiny"), done[0] / "results")
+    write_study(study, "tiny", finished, done[0] / "report")
+    text = (done[0] / "report/report.md").read_text()
+    assert re.search(r"\| Line \| 1.00e-01 / \*\*\d", text)
+    for number, title in ((1, "Gallery"), (2, "Scatter")):
+        assert f"## {title}" in text or title in text
+        assert "<svg" in (done[0] / f"report/figure-{number}.svg").read_text()
+
+
+def test_an_edit_of_a_base_or_of_a_lender_makes_again_what_stands_on_it(done, tmp_path):
+    def lost(old, new):
+        edited = written(tmp_path, STUDY.replace(old, new, 1))
+        return {
+            cell.condition_name
+            for cell in cells_of(edited, "tiny")
+            if read_cell(cell, done[0] / "results") is None
+        }
+
+    assert lost("channels = 2", "channels = 3") == {"own", "foreign"}
+    assert lost('shift = "rotation"', 'shift = "b1"') == {"elsewhere"}
+    assert lost("train = { epochs = 1", "train = { epochs = 3") == {"own", "foreign", "elsewhere"}
+    assert lost("exhibits = 5", "exhibits = 6") == {"own"}
+    assert lost("units = 4", "units = 5") == {"foreign"}
+
+
+def test_bases_and_lenders_count_among_the_networks_to_train(tmp_path):
+    (cost,) = costs(written(tmp_path), tmp_path / "results")
+    assert (cost.cells, cost.trainings) == (3, 4)
+
+
+def test_a_missing_cell_leaves_its_picture_out(tmp_path):
+    study = written(tmp_path)
+    finished = Finished(cells_of(study, "tiny"), tmp_path / "results")
+    write_study(study, "tiny", finished, tmp_path / "report")
+    assert not list((tmp_path / "report").glob("*.svg"))
+    assert finished.values("line", Measured(condition="own", figure="bent.gain")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('base = "line"', 'base = "lime"', r"networks.line_bent: 'lime' is not declared; did you"),
+        ('base = "line"', 'base = "line_bent"', r"networks.line_bent: is based on itself"),
+        (
+            'model = "linear"',
+            'model = "linear"\nbase = "other"',
+            r"a model or a base, and not both",
+        ),
+        ('defenses = [{ name = "fine_tuning" }]', "", r"expected defenses"),
+        ('"line_bent"', '"line_bend"', r"conditions.foreign: 'line_bend' is not declared"),
+        ("{network}_bent", "{network}_x", r"conditions.own: 'line_x' is not declared"),
+        ("exhibits = 5", "", r"galleries: condition 'own' keeps no exhibits"),
+        ('view = "bent", factor', 'view = "lent", factor', r"galleries: own: 'lent' is not decl"),
+        ('figure = "bent.gain"', 'figure = "bent.gains"', r"'bent.gains' is not declared"),
+        ("{ other = ", "{ otter = ", r"scales.tiny.scenarios: 'otter' is not declared"),
+    ],
+)
+def test_mistakes_in_bases_and_pictures_are_told_when_the_file_is_read(old, new, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        written(tmp_path, STUDY.replace(old, new, 1))
+
+
+def test_a_lender_that_learned_nothing_to_lend_costs_one_line(tmp_path):
+    wrong = STUDY.replace('learned_from = "line_bent"', 'learned_from = "line_tuned"')
+    with pytest.raises(UsageError, match=r"line_tuned: .*fine_tuning, learns nothing to lend"):
+        run_study(written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,95 @@
+"""Fine-tuning: a copy learns the new scene, and the network stays."""
+
+import numpy as np
+import pytest
+
+from tfrobust import store
+from tfrobust.audit import clean_predictions
+from tfrobust.errors import UsageError
+from tfrobust.pipeline import Deployed, train, train_and_store
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.scenes import open_scenario
+from tfrobust.stored_network import network_of, stored_network
+from tfrobust.testing import LinearClassifier, defense_checks
+from tfrobust.training import Trainer, TrainingOptions
+
+
+def fine_tuning(**options):
+    return create("defenses", "fine_tuning", **options)
+
+
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+def test_it_keeps_the_contract(check):
+    check(fine_tuning(epochs=1))
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """A perceptron that learned the ellipses apart."""
+    scenario = create("scenarios", "ellipses_apart")
+    trainer = Trainer(TrainingOptions(epochs=8, batch_size=50, learning_rate=0.01))
+    return train(create("models", "fully_connected", units=32), scenario, trainer)
+
+
+def right(network, scenario):
+    images, labels = arrays(create("scenarios", scenario), "test")
+    return (clean_predictions(network, images) == labels).mean()
+
+
+def test_a_copy_learns_the_new_scene_and_forgets_the_old(apart):
+    before = [weight.copy() for weight in apart.model.get_weights()]
+    assert right(apart, "ellipses_apart") == 1
+    assert right(apart, "ellipses_overlap") < 0.05
+    tuned = fine_tuning().apply(
+        apart,
+        create("scenarios", "ellipses_overlap"),
+        Trainer(TrainingOptions(epochs=8, batch_size=50, learning_rate=0.01)),
+    )
+    assert right(tuned, "ellipses_overlap") > 0.95
+    assert right(tuned, "ellipses_apart") < 0.5
+    for weight, old in zip(apart.model.get_weights(), before, strict=True):
+        assert np.array_equal(weight, old)
+
+
+def test_its_options_stand_above_the_trainings(apart):
+    seen = []
+    trainer = Trainer(TrainingOptions(epochs=9), report=lambda what, *_: seen.append(what))
+    overlap = create("scenarios", "ellipses_overlap")
+    tuned = fine_tuning(epochs=1, learning_rate=1e-9).apply(apart, overlap, trainer)
+    assert dict.fromkeys(seen) == {"epoch 1/1": None}
+    for weight, old in zip(tuned.model.get_weights(), apart.model.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, old, atol=1e-6)
+
+
+def test_a_stored_network_is_tuned_and_kept_as_a_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
+    quick = Trainer(TrainingOptions(epochs=1))
+    train_and_store(create("models", "linear"), create("scenarios", "digits"), "d1", quick)
+    made = train_and_store(
+        Deployed("d1", network_of("d1")), open_scenario("digits+b2"), "d1-b2", quick,
+        [fine_tuning(), create("defenses", "calibrater", size_ratio=9)],
+    )  # fmt: skip
+    assert [each.name for each in made.card.defenses] == ["fine_tuning", "calibrater"]
+    again = stored_network("d1-b2")
+    assert again.defenses == made.classifier.defenses
+    images, _ = arrays(open_scenario("digits+b2"), "test", 20)
+    np.testing.assert_array_equal(again(images), made.classifier(images))
+    np.testing.assert_allclose(store.load("d1-b2")(images), again(images), atol=1e-5)
+    # A third defence for what has two already: all are put together again.
+    third = train_and_store(
+        Deployed("d1-b2", again), open_scenario("digits+b1"), "d1-b1", quick,
+        [create("defenses", "calibrater", size_ratio=9)],
+    )  # fmt: skip
+    found = stored_network("d1-b1")
+    assert [each.name for each in found.defenses] == ["fine_tuning", "calibrater", "calibrater"]
+    np.testing.assert_array_equal(found(images), third.classifier(images))
+
+
+def test_what_is_no_keras_model_is_refused():
+    with pytest.raises(UsageError, match="fine_tuning: expected a Keras model; received: Linear"):
+        fine_tuning().check(LinearClassifier((8, 8, 1), 2), create("scenarios", "digits"))
+    quick = Trainer(TrainingOptions(epochs=0))
+    network = train(create("models", "linear"), create("scenarios", "digits"), quick)
+    with pytest.raises(UsageError, match="no plugin shifts/b9"):
+        fine_tuning(shift="b9").check(network, create("scenarios", "digits"))
