@@ -17,7 +17,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 
-from benchmarks import contests, floors, memory, noise, passes, pgd, startup
+from benchmarks import calibrater, contests, floors, memory, noise, passes, pgd, startup
 from benchmarks.plan import Plan
 from benchmarks.tables import Row, read, replaced, verdict, write
 
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "contests_resnet": functools.partial(contests.measure, name="resnet"),
     "passes": passes.measure,
     "noise": noise.measure,
+    "calibrater": calibrater.measure,
     "memory": lambda plan: memory.measure(),
 }
 _TITLES = {
@@ -41,6 +42,7 @@ _TITLES = {
     "contests_resnet": "The same: residual network, CIFAR-10",
     "passes": "Monte Carlo dropout: fifty passes beside one",
     "noise": "Pixel noise",
+    "calibrater": "Training a calibrater",
     "memory": "Memory",
 }
 

@@ -79,6 +79,11 @@ def separated(classifier: Classifier, defense: str) -> Part:
         if isinstance(layer, Separable) and last == [defense]:
             return _before(layer)
         layer = getattr(layer, "inner", None)
+    if any(each.name == defense for each in classifier.defenses):
+        raise UsageError(
+            f"only: {defense} is part of one SavedModel here and cannot be separated; export it "
+            "where it was trained, with the classifier it was learned for in its place"
+        )
     has = ", ".join(each.name for each in classifier.defenses) or "none"
     raise UsageError(
         f"only: expected a defence that stands before the classifier, as it was trained here; "

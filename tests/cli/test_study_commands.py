@@ -54,6 +54,25 @@ def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
     assert "not yet known" in page
 
 
+def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here):
+    said = tfrobust(
+        "study", "run", "calibrater", "--scale", "smoke", "--out", "out", "--results", "results"
+    )
+    assert said.code == 0, said.err
+    cells = {
+        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
+    }
+    small = cells["vgg16_2bit-b2-s0"]["figures"]
+    assert small["plain.megabytes"] < cells["vgg16-b2-s0"]["figures"]["plain.megabytes"] / 4
+    assert small["b2.int8_megabytes"] > 0
+    untrained = cells["lenet_cifar10-reverse-s0"]["figures"]
+    assert untrained["plain.accuracy@0.2"] > untrained["plain.clean"] + 0.2
+    assert len(cells["vgg16-looks-s0"]["exhibits"]["add"]) == 6
+    page = (here / "out/report.html").read_text()
+    assert page.count("<svg") == 3  # figures 1 and 3, and the calibrated half of figure 4
+    assert "not yet known" in page
+
+
 def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}

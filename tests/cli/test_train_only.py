@@ -33,7 +33,7 @@ def test_a_calibrater_is_trained_for_a_stored_classifier_and_leaves_it_alone(tfr
         (("d1", "--only", "calibrator", "--name", "x"), ["did you mean 'calibrater'"]),
         (
             ("d1", "--only", "mc_dropout", "--name", "x"),
-            ["mc_dropout trains no network of its own"],
+            ["mc_dropout trains nothing; expected a defence"],
         ),
         (
             ("d1", "--only", "calibrater", "--name", "x", "--defense", "mc_dropout"),

@@ -177,3 +177,32 @@ def test_options_out_of_range_cost_one_line(name, options, words):
     with pytest.raises(UsageError, match=words) as refusal:
         create("shifts", name, **options)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["a", "b2"])
+def test_a_split_shifted_by_batches_is_the_one_shifted_image_by_image(name):
+    base = InMemory(shape=(12, 10, 3), count=150)
+    shift = create("shifts", name)
+    found, _ = arrays(Shifted(base, shift, seed=4), "test")
+    images, _ = arrays(base, "test")
+    for place in (0, 63, 64, 149):
+        alone = shift(images[place], seed=tf.constant([4, place]))
+        assert np.array_equal(found[place], alone)
+
+
+def test_images_with_boxes_are_shifted_one_by_one():
+    """So many boxes an image as it has: they do not go into one batch."""
+
+    class Boxed(InMemory):
+        def load(self, split):
+            def boxed(index, example):
+                return {**example, "boxes": tf.zeros((tf.cast(index, tf.int32) % 3, 4))}
+
+            return super().load(split).enumerate().map(boxed)
+
+    scenario = Boxed(shape=(12, 10, 3), count=5)
+    shift = create("shifts", "b2")
+    found = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
+    plain, _ = arrays(Shifted(InMemory(shape=(12, 10, 3), count=5), shift, seed=4), "test")
+    assert [len(example["boxes"]) for example in found] == [0, 1, 2, 0, 1]
+    assert np.array_equal(np.stack([example["image"] for example in found]), plain)

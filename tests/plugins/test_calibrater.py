@@ -19,6 +19,7 @@ from tfrobust.scenes import open_scenario
 from tfrobust.stored_network import stored_network
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training_steps import cross_entropy
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.calibrater import one_less_true_class
 from tfrobust_calibrater.generator import Size, generator, size_for
@@ -199,10 +200,38 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
     assert made.card.model["name"] == "lenet"
     assert [each.name for each in made.card.defenses] == ["calibrater"]
     assert (tmp_path / "m-b2/training/learned-1.keras").exists()
-    with pytest.raises(UsageError, match="only: mc_dropout trains no network of its own"):
+    with pytest.raises(UsageError, match="only: mc_dropout trains nothing; expected a defence"):
         train(deployed, scenario, NOTHING, [create("defenses", "mc_dropout", rate=0.5)])
+    with pytest.raises(UsageError, match="only: pgd_training trains the classifier from the begi"):
+        train(deployed, scenario, NOTHING, [create("defenses", "pgd_training")])
     with pytest.raises(ClassifierError, match=r"m does not fit the scenario: images"):
         train(deployed, InMemory(), NOTHING, [calibrater()])
+
+
+def test_backwards_it_takes_away_what_it_would_add():
+    bare = small_classifier((8, 8, 1))
+    forwards, backwards = identity(bare), identity(bare, use="backwards")
+    for made in (forwards, backwards):
+        made.model.get_layer("perturbation").bias.assign([0.25])
+    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2), 0.0, 0.7)
+    added = forwards.calibrate(images) - images
+    assert np.allclose(backwards.calibrate(images), images - added, atol=1e-6)
+    assert np.allclose(backwards(images), bare(images - added), atol=1e-5)
+
+
+def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
+    """Its gradient vanishes with the probability of the true class; cross-entropy's does not."""
+    sure = LinearClassifier((1, 1, 2), 2)
+    images = tf.constant([[[[0.4, 0.6]]]])
+    slopes = {}
+    for loss in (one_less_true_class, cross_entropy):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = 1e3 * sure(images)
+            wrong = tf.argmin(logits, axis=1)
+            value = tf.reduce_sum(loss(wrong, logits))
+        slopes[loss] = float(tf.norm(tape.gradient(value, images)))
+    assert slopes[one_less_true_class] < 1e-6 * slopes[cross_entropy]
 
 
 def test_two_seeds_are_two_calibraters_and_one_seed_is_one():

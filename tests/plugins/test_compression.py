@@ -9,7 +9,7 @@ from support import small_classifier
 from tfrobust import store
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.files import read_arrays, write_arrays
-from tfrobust.inference import predict
+from tfrobust.inference import megabytes, predict
 from tfrobust.pipeline import train, train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
@@ -219,3 +219,32 @@ def test_what_has_no_keras_3_weights_is_refused(digits):
     defense = create("defenses", "deep_compression")
     with pytest.raises(UsageError, match="expected a Keras 3 model; received: LinearClassifier"):
         defense.apply(LinearClassifier((8, 8, 1), 10), digits, Trainer())
+
+
+def test_its_megabytes_are_counted_kept_and_loaded(compressed, network, tmp_path):
+    kernels = sum(code.bits for code in compression_of(compressed.model).values()) / 8e6
+    rest = sum(w.size for w in network.model.get_weights()) - sum(
+        np.asarray(kernel).size for kernel in kernels_of(network.model).values()
+    )
+    assert compressed.megabytes == pytest.approx(kernels + 4e-6 * rest)
+    assert megabytes(compressed) == compressed.megabytes < megabytes(network) / 5
+    folder = store.export(compressed, tmp_path / "1")
+    assert megabytes(store.load(folder)) == compressed.megabytes
+    behind = create("defenses", "calibrater", size_ratio=0.5).apply(
+        compressed, create("scenarios", "digits"), Trainer(TrainingOptions(epochs=0))
+    )
+    own = 4e-6 * behind.model.count_params()
+    assert megabytes(behind) == pytest.approx(compressed.megabytes + own)
+
+
+def test_a_compressed_network_gets_a_calibrater_and_both_come_back(digits, tmp_path):
+    quick = Trainer(TrainingOptions(epochs=1))
+    few = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
+    both = [few, create("defenses", "calibrater", size_ratio=0.5, shift="b2", epochs=1)]
+    made = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
+    images, _ = arrays(digits, "test", 9)
+    again = stored_network("m", tmp_path)
+    assert np.array_equal(predict(again, images), predict(made.classifier, images))
+    assert megabytes(again) == pytest.approx(made.classifier.megabytes)
+    card = store.read_card(tmp_path / "m/1")
+    assert card.megabytes == made.classifier.megabytes

@@ -14,6 +14,7 @@ SIZES = [
     ("lenet", {"width": 2}),
     ("fully_connected", {}),
     ("fully_connected", {"units": 5}),
+    ("linear", {}),
     ("resnet", {"width": 4}),
     ("resnet", {"depth": 14, "width": 2}),
     ("resnet18", {"width": 0.25}),

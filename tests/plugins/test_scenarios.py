@@ -27,8 +27,34 @@ def class_folders(tmp_path):
 
 
 @checks
-def test_digits_keep_the_contract(check):
-    check(create("scenarios", "digits"))
+@pytest.mark.parametrize(
+    "name", ["digits", "circles", "ellipses", "ellipses_apart", "ellipses_overlap"]
+)
+def test_what_needs_no_data_keeps_the_contract(check, name):
+    check(create("scenarios", name))
+
+
+def test_circles_have_one_centre_and_two_radii():
+    images, labels = arrays(create("scenarios", "circles"), "test")
+    away = np.hypot(*(images.reshape(-1, 2) - 0.5).T)
+    assert abs(away[labels == 0].mean() - 0.32) < 0.005
+    assert abs(away[labels == 1].mean() - 0.12) < 0.005
+
+
+def test_ellipses_fall_into_what_lies_apart_and_what_overlaps():
+    def offside(name):
+        """Tell how many points lie on the side of the other ellipse, and how many inside it."""
+        images, labels = arrays(create("scenarios", name), "train")
+        points = images.reshape(-1, 2)
+        other = np.where(labels == 0, 0.63, 0.37)
+        inside = ((points[:, 0] - other) / 0.2) ** 2 + ((points[:, 1] - 0.5) / 0.32) ** 2 <= 1
+        return ((points[:, 0] > 0.5) == (labels == 0)).mean(), inside.mean()
+
+    assert offside("ellipses_overlap") == (1, 1)
+    assert offside("ellipses_apart") == (0, 0)
+    whole = offside("ellipses")
+    assert 0 < whole[0] < 0.2
+    assert whole[0] < whole[1] < 0.4
 
 
 @checks

@@ -1,0 +1,140 @@
+"""`tfrobust export` of a defence alone and of LiteRT files, as a user types it."""
+
+import json
+import shutil
+
+import pytest
+
+QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
+
+
+@pytest.fixture(scope="module")
+def calibrated(stored, tmp_path_factory):
+    """A store with `d1`, and `d1-b2`, a calibrater learned for it."""
+    from tfrobust import store
+    from tfrobust.pipeline import Deployed, train_and_store
+    from tfrobust.registry import create
+    from tfrobust.scenes import open_scenario
+    from tfrobust.training import Trainer, TrainingOptions
+
+    root = tmp_path_factory.mktemp("calibrated") / "saved_models"
+    shutil.copytree(stored, root)
+    train_and_store(
+        Deployed("d1", store.load("d1", root=root)),
+        open_scenario("digits+b2"),
+        "d1-b2",
+        Trainer(TrainingOptions(epochs=1)),
+        [create("defenses", "calibrater", size_ratio=0.5)],
+        scenario_name="digits+b2",
+        root=root,
+    )
+    return root
+
+
+@pytest.fixture
+def both(here, calibrated, monkeypatch):
+    """A folder to work in, and the store with both."""
+    monkeypatch.setenv("TFROBUST_MODELS", str(calibrated))
+    return here
+
+
+def test_the_calibrater_is_served_alone(tfrobust, both):
+    said = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
+    assert said.code == 0, said.err
+    assert said.out.strip() == "served/1"
+    assert (both / "served/1/saved_model.pb").exists()
+
+
+def test_it_becomes_a_file_of_8_bits_beside_the_float_ones_figures(tfrobust, both):
+    command = ("export", "d1-b2", "served", "--only", "calibrater", "--format", "tflite")
+    said = tfrobust(*command, "--quantize", "int8", "--json")
+    assert said.code == 0, said.err
+    assert not said.err.strip()
+    found = json.loads(said.out)
+    assert found["path"] == "served/1/model.tflite"
+    bare, exact, small = found["measured"]
+    assert [bare["name"], exact["name"], small["name"]] == ["none", "float32", "int8"]
+    assert small["megabytes"] < exact["megabytes"]
+    assert abs(small["accuracy"] - exact["accuracy"]) < 0.1
+    card = json.loads((both / "served/1/assets.extra/tfrobust.json").read_text())
+    assert card["image_shape"] == [8, 8, 1]
+    said = tfrobust(*command, "--quantize", "int8", "--images", 30)
+    assert "without it" in said.out
+    assert "served/2/model.tflite" in said.out
+
+
+def test_a_whole_classifier_becomes_a_file_too(tfrobust, both):
+    said = tfrobust("export", "d1", "lite", "--format", "tflite", "--scenario", "digits", "--json")
+    assert said.code == 0, said.err
+    (found,) = json.loads(said.out)["measured"]
+    assert found["name"] == "float32"
+    assert found["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("d1", "--only", "calibrater"), ["received: 'calibrater' of one with defences: none"]),
+        (("d1-b2", "--only", "calibrator"), ["did you mean 'calibrater'"]),
+        (("d1-b2", "--only", "mc_dropout"), ["'mc_dropout' of one with defences: calibrater"]),
+        (("d1-b2", "--quantize", "int8"), ["--quantize: expected --format tflite"]),
+        (("d1-b2", "--only", "calibrater", "--defense", "mc_dropout"), ["leave out --defense"]),
+        (
+            ("d1", "--format", "tflite", "--detector", "mahalanobis", "--attack", "pgd"),
+            ["--format tflite: has logits only"],
+        ),
+        (
+            ("d1-b2", "--only", "calibrater", "--scenario", "digits", "-p", "digits.size=9"),
+            ["images: expected (9, 9, 1); received: (8, 8, 1)"],
+        ),
+    ],
+)
+def test_mistakes_cost_one_line_and_leave_nothing(tfrobust, both, arguments, words):
+    name, *rest = arguments
+    said = tfrobust("export", name, "served", *rest)
+    assert said.code in (1, 2)
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    for word in words:
+        assert word in said.err
+    assert not (both / "served").exists()
+
+
+def test_a_network_without_a_known_scenario_needs_one_for_8_bits(tfrobust, both, calibrated):
+    from support import small_model
+
+    small_model().save(both / "small.keras")
+    command = ("export", "small.keras", "served", "--format", "tflite")
+    said = tfrobust(*command, "--quantize", "int8")
+    assert said.code == 2
+    assert "quantize: expected a scenario" in said.err
+    said = tfrobust(*command, "--json")
+    assert json.loads(said.out)["measured"][0]["accuracy"] is None
+
+
+def test_where_the_deployed_one_is_gone_the_calibrater_cannot_be_told_apart(
+    tfrobust, both, calibrated, monkeypatch
+):
+    root = both / "moved"
+    shutil.copytree(calibrated, root)
+    plan = root / "d1-b2/training/plan.json"
+    plan.write_text(plan.read_text().replace(str(calibrated / "d1"), str(root / "gone")))
+    (root / "d1-b2/training/model.keras").unlink(missing_ok=True)
+    monkeypatch.setenv("TFROBUST_MODELS", str(root))
+    said = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
+    assert said.code == 2
+    assert "cannot be separated; export it where it was trained" in said.err
+
+
+def test_a_compressed_network_tells_its_size(tfrobust, with_store):
+    said = tfrobust(
+        "train", "lenet", "--epochs", 1, "--name", "small", "--defense", "deep_compression",
+        "-p", "bits=2", "-p", "prune_epochs=0", "-p", "tune_epochs=0",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert " MB" in said.out
+    size = float(said.out.split()[-2])
+    said = tfrobust("summary", "small", "--json")
+    assert json.loads(said.out)["totals"]["compressed"] == f"{size:.3g} MB"
+    said = tfrobust("train", "small", "--only", "calibrater", "--name", "both", *QUICK)
+    assert said.code == 0, said.err
+    assert float(said.out.split()[-2]) > size
