@@ -16,10 +16,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-# In three goes: TensorFlow gives little memory back, and each go starts with fresh processes.
+# In three goes: TensorFlow gives little memory back, and each go starts with fresh processes. The
+# longest tests come first, so that neither core waits for the other in the end.
 CONTRACT := tests/plugins/test_attack_contract.py
 test: lint types
-	$(BIN)/python -m pytest tests/core tests/cli tests/test_example_plugin.py
+	$(BIN)/python -m pytest tests/cli tests/core tests/test_example_plugin.py
 	$(BIN)/python -m pytest $(CONTRACT)
 	$(BIN)/python -m pytest tests/plugins --ignore $(CONTRACT)
 

@@ -22,10 +22,12 @@ class Card(pydantic.BaseModel):
     """What a stored model says about itself.
 
     What is not known is `None`: the accuracy of a network that a defence was put round later, say.
+    `serves` is what comes out: `logits`, or what a defence alone shows the classifier behind it.
     """
 
     image_shape: ImageShape
     class_names: tuple[str, ...]
+    serves: str = "logits"
     scenario: str | None = None
     model: dict[str, Any] | None = None
     defenses: tuple[AppliedDefense, ...] = ()

@@ -161,13 +161,15 @@ class Separable(Protocol):
     Attributes:
         inner: the classifier that it stands before.
         defenses: its own, the last of which this is.
+        shown_as: the name that what it shows the classifier is served by.
     """
 
     inner: Classifier
     defenses: tuple[AppliedDefense, ...]
+    shown_as: str
 
-    def before(self, images: Images) -> dict[str, Images]:
-        """Return what the classifier inside is shown, under the name that it is served by."""
+    def before(self, images: Images) -> Images:
+        """Return what the classifier inside is shown."""
 
 
 class KerasClassifier(Classifier):

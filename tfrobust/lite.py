@@ -43,7 +43,8 @@ def lite(folder: Path, samples: Images | None = None) -> bytes:
             content: bytes = _converter(folder, samples).convert()
     except Exception as error:  # the converter raises whatever its parts raise
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
-        why = f"LiteRT has no {', '.join(missing)}" if missing else one_line(error)
+        kernels = f"LiteRT has no kernel of these types for {', '.join(missing)}"
+        why = kernels if missing else one_line(error)
         raise ClassifierError(
             f"format: cannot be turned into a TFLite file ({why}); export a SavedModel instead"
         ) from error

@@ -12,8 +12,8 @@ from tfrobust.errors import UsageError
 from tfrobust.files import folder_beside
 from tfrobust.inference import in_batches
 from tfrobust.lite import LiteModel, Quantize, lite
-from tfrobust.parts import Part, refuse_existing, write_part_card
-from tfrobust.saved_model import write_function
+from tfrobust.parts import Part, write_part_card
+from tfrobust.store import check_place
 from tfrobust.types import Images, Labels
 
 FILE = "model.tflite"  # as TensorFlow Serving expects it
@@ -60,7 +60,7 @@ def export_lite(
         StoreError: the folder exists already, or the disk refuses.
     """
     folder = Path(folder)
-    refuse_existing(folder)
+    check_place(folder, serves=part.output, file=FILE)
     contents = lite_files(part, samples if quantize else None, quantize=quantize)
     found = [] if part.bare is None else [Measured("none", None, _accuracy(part, None, tested))]
     for name, content in contents.items():
@@ -86,7 +86,7 @@ def lite_files(
             "quantize: expected a scenario, whose images show the ranges of activations; name one"
         )
     with tempfile.TemporaryDirectory() as made:
-        write_function(part.serve, part.image_shape, Path(made), part.kept)
+        part.write(Path(made))
         files = {"float32": lite(Path(made))}
         return files | ({quantize: lite(Path(made), samples)} if quantize else {})
 

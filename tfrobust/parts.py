@@ -11,10 +11,11 @@ import numpy as np
 
 from tfrobust.cards import card_of, write_card
 from tfrobust.classifier import AppliedDefense, Classifier, Separable
-from tfrobust.errors import StoreError, UsageError
+from tfrobust.errors import UsageError
 from tfrobust.files import folder_beside
 from tfrobust.inference import in_batches, predict
 from tfrobust.saved_model import write_function
+from tfrobust.store import check_place
 from tfrobust.types import Images, ImageShape, Logits
 
 
@@ -24,7 +25,8 @@ class Part:
 
     Attributes:
         image_shape: of the images.
-        serve: images → what is served, under its name.
+        output: the name of what is served.
+        serve: images → what is served.
         logits: what is served, as an array → the logits that come of it.
         classifier: the whole that it is part of.
         bare: the classifier without it; `None` where it is all.
@@ -32,7 +34,8 @@ class Part:
     """
 
     image_shape: ImageShape
-    serve: Callable[[Images], dict[str, Any]]
+    output: str
+    serve: Callable[[Images], Any]
     logits: Callable[[np.ndarray], Logits]
     classifier: Classifier
     bare: Classifier | None = None
@@ -45,14 +48,21 @@ class Part:
 
     def __call__(self, images: Images) -> np.ndarray:
         """Return what is served, for all images."""
-        return in_batches(lambda batch: next(iter(self.serve(batch).values())), images)
+        return in_batches(self.serve, images)
+
+    def write(self, folder: Path) -> None:
+        """Write a SavedModel into an existing folder."""
+        write_function(
+            lambda images: {self.output: self.serve(images)}, self.image_shape, folder, self.kept
+        )
 
 
 def whole(classifier: Classifier) -> Part:
     """Return all of a classifier, which serves its logits."""
     return Part(
         image_shape=classifier.image_shape,
-        serve=lambda images: {"logits": classifier(images)},
+        output="logits",
+        serve=classifier,
         logits=lambda served: served,
         classifier=classifier,
         kept=classifier.trackables(),
@@ -95,6 +105,7 @@ def _before(classifier: Any) -> Part:
     inner: Classifier = classifier.inner
     return Part(
         image_shape=inner.image_shape,
+        output=classifier.shown_as,
         serve=classifier.before,
         logits=lambda shown: predict(inner, shown),
         classifier=classifier,
@@ -109,24 +120,14 @@ def export_part(part: Part, folder: Path | str) -> Path:
         StoreError: the folder exists already, or the disk refuses.
     """
     folder = Path(folder)
-    refuse_existing(folder)
+    check_place(folder, serves=part.output)
     with folder_beside(folder) as beside:
-        write_function(part.serve, part.image_shape, beside, part.kept)
+        part.write(beside)
         write_part_card(part, beside)
     return folder
 
 
 def write_part_card(part: Part, folder: Path) -> None:
     """Write a card into a folder that holds a part."""
-    card = card_of(part.classifier)
-    write_card(folder, card.model_copy(update={"defenses": part.defenses, "megabytes": None}))
-
-
-def refuse_existing(folder: Path) -> None:
-    """Refuse to overwrite a version.
-
-    Raises:
-        StoreError: the folder exists.
-    """
-    if folder.exists():
-        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
+    changes = {"defenses": part.defenses, "serves": part.output, "megabytes": None}
+    write_card(folder, card_of(part.classifier).model_copy(update=changes))

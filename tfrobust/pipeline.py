@@ -53,10 +53,13 @@ class Deployed:
     Attributes:
         name: what it was loaded by.
         classifier: itself.
+        known_as: what tells it from others in the plan of a training; none: where it was loaded
+            from.
     """
 
     name: str
     classifier: Classifier
+    known_as: str | None = None
 
 
 def train(
@@ -223,7 +226,8 @@ def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
     card = read_card(Path(source)) if source else None
     defenses = [dataclasses.asdict(each) for each in model.classifier.defenses]
     known = card.model if card and card.model else {}
-    return known | {"deployed": source} | ({"defenses": defenses} if defenses else {})
+    deployed = model.known_as or source
+    return known | {"deployed": deployed} | ({"defenses": defenses} if defenses else {})
 
 
 def home_of(name: str, root: Path | None) -> Path:

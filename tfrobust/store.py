@@ -52,12 +52,33 @@ def export(classifier: Classifier, folder: Path | str, *, card: Card | None = No
         >>> export(classifier, "served/lenet/1")
     """
     folder = Path(folder)
-    if folder.exists():
-        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
+    check_place(folder)
     with folder_beside(folder) as beside:
         write_saved_model(classifier, beside)
         write_card(beside, card or card_of(classifier))
     return folder
+
+
+def check_place(folder: Path, *, serves: str = "logits", file: str = "saved_model.pb") -> None:
+    """Refuse a version folder that exists, or stands beside versions of another kind.
+
+    Args:
+        folder: to be made.
+        serves: what it will serve.
+        file: that it will hold.
+
+    Raises:
+        StoreError: says which.
+    """
+    if folder.exists():
+        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
+    for number in versions(folder.parent):
+        other = folder.parent / str(number)
+        card = read_card(other)
+        if not (other / file).exists() or (card is not None and card.serves != serves):
+            raise StoreError(
+                f"{folder}: {other} is no version of the same kind; choose a folder of its own"
+            )
 
 
 def versions(folder: Path) -> list[int]:

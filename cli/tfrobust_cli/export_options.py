@@ -46,7 +46,8 @@ Attack = Annotated[
 Scenario = Annotated[
     str | None,
     typer.Option(
-        help="What detectors and quantization learn on; that of the training if not given.",
+        help="What detectors and quantization learn on, that of the training if not given; "
+        "recorded where no card tells it.",
         autocompletion=names_of("scenarios"),
     ),
 ]
@@ -75,6 +76,7 @@ def check_options(
     detector: str | None,
     attack: str | None,
     defense: list[str] | None,
+    strip: bool,
 ) -> None:
     """Refuse options that have no use for one another.
 
@@ -83,8 +85,10 @@ def check_options(
     """
     if (detector is None) != (attack is None):
         raise UsageError("export: a detector learns from an attack; give both or neither")
-    if only and (detector or defense):
-        raise UsageError("--only: exports a defence alone; leave out --defense and --detector")
+    if only and (detector or defense or strip):
+        raise UsageError(
+            "--only: exports a defence alone; leave out --defense, --detector and --strip-softmax"
+        )
     if quantize and form is not Format.TFLITE:
         raise UsageError("--quantize: expected --format tflite with it")
     if detector and form is Format.TFLITE:

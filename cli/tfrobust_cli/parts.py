@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfrobust_cli.console import stdout
+from tfrobust.errors import RobustError
+from tfrobust_cli.console import stderr, stdout
 
 if TYPE_CHECKING:
     from tfrobust.lite_export import Measured
@@ -14,40 +15,62 @@ if TYPE_CHECKING:
     from tfrobust.scenario import Scenario
 
 
-def write_part(
+def write_part(part: Part, folder: Path, *, as_json: bool) -> None:
+    """Write a part as a SavedModel, and print where."""
+    from tfrobust.parts import export_part
+
+    made = export_part(part, folder)
+    print(json.dumps({"path": str(made)}) if as_json else made)
+
+
+def write_lite(
     part: Part,
     folder: Path,
     scenario: Scenario | None,
     *,
-    lite: bool,
+    classifier: str,
     quantize: Any,
     samples: int,
     as_json: bool,
 ) -> None:
-    """Write a part as a SavedModel or a LiteRT file, and print where, and what it is like."""
-    from tfrobust.lite_export import FILE, export_lite
-    from tfrobust.parts import export_part
-    from tfrobust.scenario import arrays, check_fits
+    """Write a part as a LiteRT file, and print where, and what it is like.
 
-    if scenario:
-        check_fits(part.classifier, scenario, "the classifier")
-    if not lite:
-        made = export_part(part, folder)
-        print(json.dumps({"path": str(made)}) if as_json else made)
-        return
-    measured = export_lite(
-        part,
-        folder,
-        quantize=quantize.value if quantize else None,
-        samples=arrays(scenario, "train", samples)[0] if scenario and quantize else None,
-        tested=arrays(scenario, "test") if scenario else None,
-    )
+    Where no scenario was given, it is that of the classifier's training; if its images cannot be
+    had, sizes must do.
+    """
+    from tfrobust.lite_export import FILE, export_lite
+
+    learned, tested = None, None
+    try:
+        known = scenario or _trained_on(classifier)
+        if known is not None:
+            learned, tested = _images(part, known, samples if quantize else None)
+    except RobustError as error:
+        if scenario:
+            raise
+        stderr().print(f"accuracy is not measured: {error}", markup=False, highlight=False)
+    measured = export_lite(part, folder, quantize=quantize, samples=learned, tested=tested)
     made = folder / FILE
     if as_json:
         print(json.dumps({"path": str(made), "measured": [vars(each) for each in measured]}))
         return
     _print(measured)
     print(made)
+
+
+def _trained_on(classifier: str) -> Scenario | None:
+    from tfrobust.stored_network import trained_on
+
+    return trained_on(classifier)
+
+
+def _images(part: Part, scenario: Scenario, samples: int | None) -> tuple[Any, Any]:
+    """Return training images for a quantization, if any are wanted, and the test split."""
+    from tfrobust.scenario import arrays, check_fits
+
+    check_fits(part.classifier, scenario, "the classifier")
+    learned = arrays(scenario, "train", samples)[0] if samples else None
+    return learned, arrays(scenario, "test")
 
 
 def _print(measured: list[Measured]) -> None:

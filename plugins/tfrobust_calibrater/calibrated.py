@@ -11,6 +11,7 @@ from tfrobust.errors import ClassifierError
 from tfrobust.inference import megabytes_of
 from tfrobust.keras_models import random_state
 from tfrobust.types import Images, Logits
+from tfrobust_calibrater.generator import uncut
 
 
 class Calibrated(Wrapped):
@@ -25,6 +26,8 @@ class Calibrated(Wrapped):
         ClassifierError: the calibrater takes other images than the classifier.
     """
 
+    shown_as = "calibrated"
+
     def __init__(self, inner: Classifier, model: Any, *, backwards: bool = False) -> None:
         if tuple(model.input_shape[1:]) != inner.image_shape:
             raise ClassifierError(
@@ -32,22 +35,21 @@ class Calibrated(Wrapped):
                 f"classifier takes {inner.image_shape}"
             )
         super().__init__(inner)
-        self.model, self.backwards = model, backwards
+        self.model = model
+        self._uncut = uncut(model) if backwards else None
         if inner.megabytes is not None:
             self.megabytes = inner.megabytes + megabytes_of(model.count_params())
 
-    def calibrate(self, images: Images) -> Images:
+    def before(self, images: Images) -> Images:
         """Return what the classifier is shown, float32 of the images' shape in [0, 1]."""
-        forwards = tf.cast(self.model(images, training=False), tf.float32)
-        return tf.clip_by_value(2 * images - forwards, 0, 1) if self.backwards else forwards
-
-    def before(self, images: Images) -> dict[str, Images]:
-        """Return it as `calibrated`; see `Separable`."""
-        return {"calibrated": self.calibrate(images)}
+        if self._uncut is None:
+            return tf.cast(self.model(images, training=False), tf.float32)
+        forwards = tf.cast(self._uncut(images, training=False), tf.float32)
+        return tf.clip_by_value(2 * images - forwards, 0, 1)
 
     def __call__(self, images: Images) -> Logits:
         """Return the classifier's logits of the calibrated images."""
-        return self.inner(self.calibrate(images))
+        return self.inner(self.before(images))
 
     def logits_in_training(self, images: Images) -> Logits:
         """Return them with the calibrater in training mode; see `Trainable`."""
@@ -55,12 +57,12 @@ class Calibrated(Wrapped):
 
     def outputs(self, images: Images) -> dict[str, Any]:
         """Return what the classifier serves, of calibrated images, and these themselves."""
-        shown = self.before(images)
-        return self.inner.outputs(shown["calibrated"]) | shown
+        calibrated = self.before(images)
+        return self.inner.outputs(calibrated) | {self.shown_as: calibrated}
 
     def features(self, images: Images) -> Any:
         """Return the classifier's, of the calibrated images."""
-        return self.inner.features(self.calibrate(images))
+        return self.inner.features(self.before(images))
 
     def trackables(self) -> list[Any]:
         """Return what classifier and calibrater need kept."""

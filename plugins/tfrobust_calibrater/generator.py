@@ -113,6 +113,11 @@ def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: i
     return keras.Model(images, calibrated, name="calibrater")
 
 
+def uncut(model: Any) -> Any:
+    """Return a generator's model up to where its images are cut to [0, 1]."""
+    return keras.Model(model.input, model.get_layer("calibrated").input, name="uncut")
+
+
 class _Layers:
     """Convolutions with weights of their own seeds."""
 

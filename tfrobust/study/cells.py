@@ -112,7 +112,7 @@ class Cell:
     @property
     def schooling(self) -> list[Cell]:
         """The cells of all networks that this one looks at, in the order they are trained."""
-        lenders = (self.lender(view) for view in self.condition.judged)
+        lenders = (self.lender(view) for view in self.condition.views)
         lines = [self._line(), *(lender._line() for lender in lenders if lender)]
         return [cell for line in lines for cell in line]
 
@@ -140,9 +140,8 @@ class Cell:
     def key(self) -> str:
         """A hash of all that determines the result: another declaration is another cell."""
         condition = self.condition
-        views = {*condition.judged, condition.crafted_on, condition.detected} - {None}
         plugins = [*condition.detectors, *([condition.attack] if condition.attack else [])]
-        seen = {view: self._seen(str(view)) for view in views}
+        seen = {view: self._seen(view) for view in condition.views}
         content = {
             "training": self.training,
             "images": self.images,

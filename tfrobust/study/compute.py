@@ -30,7 +30,7 @@ def compute(
     Args:
         cell: which.
         scenario: its data.
-        models: the store that holds its network, trained by `train_network`.
+        models: the store that holds its network, trained by `run.School`.
         typed: the command that asked for it.
         progress: told how far attacks are.
     """

@@ -226,6 +226,12 @@ class Condition(Declared):
     images: int | None = pydantic.Field(None, ge=1)
     revision: int = 0
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """All views that networks are seen through under it, each once."""
+        seen = (*self.judged, self.crafted_on, self.detected)
+        return tuple(dict.fromkeys(view for view in seen if view is not None))
+
 
 class Study(Declared):
     """A whole study file."""

@@ -16,6 +16,8 @@ from tfrobust.study.shown import Gallery, Scatter, Shown
 
 _DARK = 0.02  # added to both sides of a factor: black stays black whatever it is multiplied by
 _MOST = 4.0  # a factor that is drawn white
+_PANELS = 4  # in a row
+_MARGIN = 0.04  # round the unit square, whose border is where many points are cut
 
 
 def galleries(study: Study, finished: Finished) -> list[tuple[str, str]]:
@@ -78,10 +80,13 @@ def _change(before: np.ndarray, after: np.ndarray, part: Shown) -> np.ndarray:
 
 
 def _scatter(declared: Scatter, kept: Sequence[Exhibits]) -> str:
-    figure = Figure(figsize=(2.9 * len(kept), 3.1), layout="constrained")
-    axes = figure.subplots(1, len(kept), squeeze=False, sharex=True, sharey=True)[0]
-    for part, exhibits, axis in zip(declared.panels, kept, axes, strict=True):
-        points = np.array(exhibits[part.view]).reshape(-1, 2) / 1000
+    columns = max(_PANELS, len(kept))  # a panel is as large wherever it stands
+    figure = Figure(figsize=(2.9 * columns, 3.1), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False, sharex=True, sharey=True)[0]
+    for spare in axes[len(kept) :]:
+        spare.set_visible(False)
+    for part, exhibits, axis in zip(declared.panels, kept, axes, strict=False):
+        before, after = (_points(exhibits[name]) for name in ("original", part.view))
         regions, classes = np.array(exhibits["regions"]), np.array(exhibits["label"])
         side = int(np.sqrt(regions.size))
         colours = COLOURS[: max(classes.max(), regions.max()) + 1]
@@ -95,9 +100,14 @@ def _scatter(declared: Scatter, kept: Sequence[Exhibits]) -> str:
             alpha=0.18,
             interpolation="nearest",
         )
+        axis.plot(*np.stack([before, after], axis=1).T, color="0.6", lw=0.3, zorder=1)
         for number, colour in enumerate(colours):
-            axis.scatter(*points[classes == number].T, s=5, color=colour)
+            axis.scatter(*after[classes == number].T, s=7, color=colour, zorder=2)
         axis.set_title(part.title, fontsize=9)
-        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.set(xlim=(-_MARGIN, 1 + _MARGIN), ylim=(-_MARGIN, 1 + _MARGIN), aspect="equal")
         axis.tick_params(labelsize=7)
     return as_svg(figure, declared.title)
+
+
+def _points(thousandths: list[Any]) -> np.ndarray:
+    return np.array(thousandths).reshape(-1, 2) / 1000

@@ -40,15 +40,18 @@ DETECTED = (
 MEAN = "mean"
 
 
-def figures_of(condition: Condition) -> set[str]:
+def figures_of(study: Study, condition: Condition) -> set[str]:
     """Return the names of the figures that a cell under this condition has."""
     ends = [""]
     if condition.sweep is not None:
         ends = [f"@{name}" for name in (*condition.sweep.names.values(), MEAN)]
     named = (*ATTACKED, *(["accuracy_within"] if condition.within else []))
     attacked = [name + end for name in named for end in ends] if condition.attack else []
-    priced = (*PRICED, *LENT) if condition.priced else ()
-    found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked, *priced)}
+    found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked)}
+    if condition.priced:
+        found |= {f"{view}.{name}" for view in condition.judged for name in PRICED}
+        lent = (view for view in condition.judged if study.views[view].learned_from)
+        found |= {f"{view}.{name}" for view in lent for name in LENT}
     return found | {
         f"{condition.detected}.{detector.name}.{name}"
         for detector in condition.detectors
@@ -79,12 +82,14 @@ def check_names(study: Study) -> None:
 
 
 def _check_condition(study: Study, where: str, condition: Condition) -> None:
-    views = (*condition.judged, condition.crafted_on, condition.detected)
-    _known(where, filter(None, views), study.views)
+    _known(where, condition.views, study.views)
     _known(where, condition.networks or (), study.networks)
     for network in condition.networks or study.networks:
-        lenders = (study.views[view].lender(network) for view in condition.judged)
+        lenders = (study.views[view].lender(network) for view in condition.views)
         _known(where, filter(None, lenders), study.networks)
+    for view in condition.judged:
+        if condition.priced and study.views[view].learned_from and study.views[view].defenses:
+            raise ValueError(f"{where}: view {view!r} is priced; it may have no more defenses")
     if condition.histogram is not None:
         detectors = dict.fromkeys(detector.name for detector in condition.detectors)
         _known(f"{where}.histogram", [condition.histogram.detector], detectors)
@@ -112,7 +117,7 @@ def _check_base(study: Study, name: str, base: str | None) -> None:
 
 def _check_figure(study: Study, where: str, measured: Measured) -> None:
     _known(where, [measured.condition], study.conditions)
-    figures = sorted(figures_of(study.conditions[measured.condition]))
+    figures = sorted(figures_of(study, study.conditions[measured.condition]))
     _known(f"{where}: {measured.condition}", [measured.figure], dict.fromkeys(figures))
 
 

@@ -116,8 +116,8 @@ class School:
         if cell.base is None:
             model: ModelBuilder = _builder(cell)
             return model
-        name = cell.base.model_name
-        return Deployed(name, stored_network(name, self._models))
+        name = cell.base.model_name  # which tells all that determines it, wherever the store lies
+        return Deployed(name, stored_network(name, self._models), known_as=name)
 
 
 def _builder(cell: Cell, **more: Any) -> Any:
@@ -135,7 +135,7 @@ def _check_plugins(cells: Sequence[Cell]) -> None:
         try:
             for each in cell.schooling:
                 _check_training(each)
-            for view in cell.condition.judged:
+            for view in cell.condition.views:
                 if (lender := cell.lender(view)) is not None:
                     lent(lender)
             if cell.condition.surrogate:

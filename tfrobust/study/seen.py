@@ -74,11 +74,10 @@ class Networks:
 
 def views_of(cell: Cell) -> dict[str, list[Defense]]:
     """Return the defences of every view that the cell looks through."""
-    condition = cell.condition
-    names = filter(None, (*condition.judged, condition.crafted_on))
+    views = cell.study.views
     return {
-        name: built("defenses", [cell.plugin(each) for each in cell.study.views[name].defenses])
-        for name in names
+        name: built("defenses", [cell.plugin(each) for each in views[name].defenses])
+        for name in cell.condition.views
     }
 
 

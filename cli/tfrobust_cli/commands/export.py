@@ -31,7 +31,7 @@ from tfrobust_cli.export_options import (
     ToBits,
     check_options,
 )
-from tfrobust_cli.parts import write_part
+from tfrobust_cli.parts import write_lite, write_part
 
 
 def export(
@@ -63,12 +63,12 @@ def export(
     --quantize int8[/]
     """
     check_options(
-        only=only, form=form, quantize=quantize, detector=detector, attack=attack, defense=defense
-    )
-    named = [("defenses", each) for each in defense or ()]
-    named += [("detectors", detector), ("attacks", attack)] if detector and attack else []
-    opened = scenario or ("digits" if named else None)
-    named += scenario_plugins(opened) if opened else []
+        only=only, form=form, quantize=quantize, detector=detector, attack=attack,
+        defense=defense, strip=strip_softmax,
+    )  # fmt: skip
+    around = [("defenses", each) for each in defense or ()]
+    around += [("detectors", detector), ("attacks", attack)] if detector and attack else []
+    named = [*around, *(scenario_plugins(scenario) if scenario else [])]
     check_known([*named, *([("defenses", only)] if only else [])])
     start_tensorflow()
     import keras
@@ -86,27 +86,29 @@ def export(
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)
     exported = network_of(classifier) if only else store.load(classifier, strip=strip_softmax)
-    data = open_scenario(opened, params.all(), seed=seed) if opened else None
-    if data and scenario:
-        check_fits(exported, data, classifier)
+    data = open_scenario(scenario, params.all(), seed=seed) if scenario else None
     if data:
-        wanted = [params.build("defenses", each) for each in defense or ()]
-        trainer = Trainer(TrainingOptions(seed=seed))
-        exported = defended(exported, untrained(wanted), data, trainer)
-    if data and detector and attack:
-        learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
-        exported = guard(exported, learner, lesson, data, images=images, seed=seed)
+        check_fits(exported, data, classifier)
+    if around:
+        shown = data or trained_on(classifier) or open_scenario("digits")
+        wanted = untrained([params.build("defenses", each) for each in defense or ()])
+        exported = defended(exported, wanted, shown, Trainer(TrainingOptions(seed=seed)))
+        if detector and attack:
+            learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
+            exported = guard(exported, learner, lesson, shown, images=images, seed=seed)
     target = folder / str(version) if version else store.next_version(folder)
     if only or form is Format.TFLITE:
-        write_part(
-            separated(exported, only) if only else whole(exported),
-            target,
-            data if scenario else trained_on(classifier),
-            lite=form is Format.TFLITE, quantize=quantize, samples=images, as_json=as_json,
+        part = separated(exported, only) if only else whole(exported)
+        if form is Format.SAVED_MODEL:
+            write_part(part, target, as_json=as_json)
+            return
+        bits = quantize.value if quantize else None
+        write_lite(
+            part, target, data, classifier=classifier, quantize=bits, samples=images,
+            as_json=as_json,
         )  # fmt: skip
         return
-    names = data.class_names if data and scenario else ()
-    card = renewed_card(exported, scenario=scenario, class_names=names)
+    card = renewed_card(exported, scenario=scenario, class_names=data.class_names if data else ())
     made = store.export(exported, target, card=card)
     print(json.dumps({"path": str(made)}) if as_json else made)
 
