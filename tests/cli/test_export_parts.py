@@ -111,6 +111,24 @@ def test_a_network_without_a_known_scenario_needs_one_for_8_bits(tfrobust, both,
     assert json.loads(said.out)["measured"][0]["accuracy"] is None
 
 
+def test_a_scenario_that_cannot_be_opened_costs_the_measuring_only(
+    tfrobust, both, calibrated, monkeypatch
+):
+    root = both / "moved"
+    shutil.copytree(calibrated, root)
+    for card in root.glob("d1*/1/assets.extra/tfrobust.json"):
+        card.write_text(json.dumps(json.loads(card.read_text()) | {"scenario": "images"}))
+    monkeypatch.setenv("TFROBUST_MODELS", str(root))
+    command = ("export", "d1", "lite", "--format", "tflite", "--json")
+    said = tfrobust(*command)
+    assert said.code == 0, said.err
+    assert said.err.startswith("accuracy is not measured: ")
+    assert json.loads(said.out)["measured"][0]["accuracy"] is None
+    said = tfrobust(*command, "--quantize", "int8")
+    assert said.code == 2
+    assert "quantize: expected a scenario" in said.err
+
+
 def test_where_the_deployed_one_is_gone_the_calibrater_cannot_be_told_apart(
     tfrobust, both, calibrated, monkeypatch
 ):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from support import InMemory, small_classifier
+from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.lite import LiteModel, lite
@@ -35,6 +36,8 @@ class Inverting(Classifier):
 def calibrated():
     """A convolutional network of the digits behind a calibrater that bends images."""
     classifier = KerasClassifier(create("models", "lenet").build((8, 8, 1), 10))
+    head = classifier.model.layers[-1]
+    head.bias.assign(-np.asarray(classifier(IMAGES)).mean(axis=0))  # so that answers differ
     defense = create("defenses", "calibrater", size_ratio=1, channels=4, blocks=1)
     scenario = InMemory(shape=(8, 8, 1), classes=10)
     made = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
@@ -86,10 +89,18 @@ def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibra
     bare, exact, small = found
     assert [each.name for each in found] == ["none", "float32", "int8"]
     assert bare.megabytes is None
-    for each, classifier in ((bare, calibrated.inner), (exact, calibrated)):
-        right = (np.asarray(classifier(images)).argmax(1) == labels).mean()
-        assert each.accuracy == pytest.approx(right)
     file = tmp_path / "1" / FILE
+    in_8_bits = LiteModel(file.read_bytes())(images)
+    logits = {
+        "none": calibrated.inner(images),
+        "float32": calibrated(images),
+        "int8": calibrated.inner(in_8_bits),
+    }
+    for each in found:
+        right = (np.asarray(logits[each.name]).argmax(1) == labels).mean()
+        assert each.accuracy == pytest.approx(right), each.name
+    assert not np.array_equal(in_8_bits, calibrated.before(images))
+    assert (np.argmax(logits["int8"], 1) != np.argmax(logits["none"], 1)).any()
     assert file.stat().st_size / 1e6 == small.megabytes < exact.megabytes
     assert LiteModel(file.read_bytes())(images).shape == images.shape
     with pytest.raises(StoreError, match="exists already"):
@@ -113,6 +124,35 @@ def test_an_operation_that_it_has_not_costs_one_line_and_leaves_nothing(samples,
         )  # fmt: skip
     assert not any(tmp_path.iterdir())
     assert "MatrixInverse" not in capfd.readouterr().err
+
+
+def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
+    """Its random numbers are integers of a kind that LiteRT neither draws nor computes with."""
+    network = KerasClassifier(create("models", "lenet_float").build((8, 8, 1), 10))
+    drawing = create("defenses", "mc_dropout", samples=2).apply(
+        network, create("scenarios", "digits"), Trainer()
+    )
+    with pytest.raises(ClassifierError, match=r"no kernel of these types for .*StatelessRandom"):
+        lite_files(whole(drawing), quantize=None)
+
+
+def test_versions_of_one_folder_are_of_one_kind(calibrated, tmp_path):
+    part = separated(calibrated, "calibrater")
+    export_part(part, tmp_path / "a" / "1")
+    store.export(calibrated, tmp_path / "b" / "1")
+    export_lite(part, tmp_path / "c" / "1")
+    export_part(part, tmp_path / "a" / "2")
+    export_lite(part, tmp_path / "c" / "2")
+    for wrong in (
+        lambda: export_lite(part, tmp_path / "a" / "3"),
+        lambda: store.export(calibrated, tmp_path / "a" / "3"),
+        lambda: export_part(part, tmp_path / "b" / "3"),
+        lambda: store.export(calibrated, tmp_path / "c" / "3"),
+        lambda: export_lite(whole(calibrated), tmp_path / "c" / "3"),
+    ):
+        with pytest.raises(StoreError, match=r"no version of the same kind; choose a folder"):
+            wrong()
+    assert not list(tmp_path.glob("*/3"))
 
 
 def test_a_folder_that_is_no_saved_model_costs_one_line(tmp_path):

@@ -1,5 +1,7 @@
 """The calibrater: begins as the identity, learns for a frozen classifier, and is kept beside it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -232,6 +234,26 @@ def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
             value = tf.reduce_sum(loss(wrong, logits))
         slopes[loss] = float(tf.norm(tape.gradient(value, images)))
     assert slopes[one_less_true_class] < 1e-6 * slopes[cross_entropy]
+
+
+def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
+    scenario, quick = create("scenarios", "digits"), Trainer(TrainingOptions(epochs=1))
+    first, second = tmp_path / "net" / "1", tmp_path / "other" / "1"
+    for folder, units in ((first, 4), (second, 5)):
+        model = create("models", "fully_connected", units=units).build((8, 8, 1), 10)
+        store.export(KerasClassifier(model), folder)
+    made = train_and_store(
+        Deployed("net", store.load("net")), open_scenario("digits+b2"), "bent", quick,
+        [calibrater(size_ratio=2)],
+    )  # fmt: skip
+    images, _ = arrays(scenario, "test", 20)
+    assert isinstance(stored_network("bent"), Calibrated)
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    again = stored_network("bent")
+    assert not isinstance(again, Calibrated)
+    assert np.allclose(again(images), made.classifier(images), atol=1e-4)
 
 
 def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
