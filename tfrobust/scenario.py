@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,21 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import ClassifierError, DataError, UsageError, one_line
 from tfrobust.options import record
 from tfrobust.types import Images, ImageShape
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A dataset that lies ready.
+
+    Attributes:
+        folder: where.
+        images: how many, by the split's name there.
+        skipped: what was left out: a line each, naming the image and what is wrong with it.
+    """
+
+    folder: Path
+    images: dict[str, int]
+    skipped: tuple[str, ...] = ()
 
 
 class Scenario(abc.ABC):
@@ -42,6 +59,22 @@ class Scenario(abc.ABC):
     def options(self) -> dict[str, Any]:
         """Its options as plain JSON values."""
         return record(self)
+
+    def prepare(
+        self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
+    ) -> Prepared:
+        """Get ready what `load` reads; by default there is nothing to do.
+
+        Args:
+            archive: the dataset's official archive; none: it is downloaded.
+            sha256: what its checksum must be; none: the official one's, of a download.
+            strict: refuse an image that is broken, and do not leave it out.
+
+        Raises:
+            UsageError: it takes no archive, or needs no preparation.
+            DataError: what is there cannot be used.
+        """
+        raise UsageError(f"{type(self).__name__}: needs no preparation")
 
     @abc.abstractmethod
     def load(self, split: str) -> tf.data.Dataset:

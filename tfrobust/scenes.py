@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ import tensorflow as tf
 from tfrobust import registry
 from tfrobust.errors import UsageError
 from tfrobust.options import Option, build, describe, option, plugin, record
-from tfrobust.scenario import BatchShift, Scenario, Shift
+from tfrobust.scenario import BatchShift, Prepared, Scenario, Shift
 from tfrobust.types import ImageShape
 
 
@@ -23,6 +24,12 @@ class Reviewed(Scenario):
 
     def __init__(self, base: Scenario) -> None:
         self.base = base
+
+    def prepare(
+        self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
+    ) -> Prepared:
+        """Prepare the base scenario; see `Scenario.prepare`."""
+        return self.base.prepare(archive, sha256=sha256, strict=strict)
 
     @property
     def image_shape(self) -> ImageShape:

@@ -10,6 +10,7 @@ import typer
 from tfrobust.errors import RobustError
 from tfrobust_cli.commands import (
     attack,
+    data,
     demo,
     doctor,
     evaluate,
@@ -29,7 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, doctor, plugins, summary, train, attack, evaluate, export, report, study):
+for command in (
+    demo, doctor, plugins, data, summary, train, attack, evaluate, export, report, study,
+):  # fmt: skip
     command.add_to(app)
 
 

@@ -10,13 +10,14 @@ import os
 import socket
 import urllib.parse
 import urllib.request
+from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.errors import DataError, one_line
+from tfrobust.errors import DataError, UsageError, one_line
 from tfrobust.options import plugin
-from tfrobust.scenario import Scenario
+from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 
 
@@ -48,6 +49,24 @@ class TfdsScenario(Scenario):
     def splits(self) -> tuple[str, ...]:
         """`train` and `test`."""
         return "train", "test"
+
+    def prepare(
+        self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
+    ) -> Prepared:
+        """Download and prepare the dataset, by TensorFlow Datasets' own checksums.
+
+        Raises:
+            UsageError: it takes no archive.
+            DataError: it cannot be downloaded.
+        """
+        if archive or sha256:
+            raise UsageError(
+                f"{self.dataset}: TensorFlow Datasets downloads it by itself; leave out --archive "
+                "and --sha256"
+            )
+        builder = _prepared(self.dataset)
+        sizes = {name: int(split.num_examples) for name, split in builder.info.splits.items()}
+        return Prepared(Path(builder.data_dir), sizes)
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split, downloading the dataset where it is not prepared.

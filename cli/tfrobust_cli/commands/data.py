@@ -1,0 +1,98 @@
+"""`tfrobust data`: prepare datasets, and look at them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrobust_cli.arguments import (
+    Json,
+    Parameters,
+    Params,
+    Seed,
+    Split,
+    check_known,
+    names_of,
+    scenario_plugins,
+)
+from tfrobust_cli.console import start_tensorflow, stderr
+
+_Name = Annotated[
+    str,
+    typer.Argument(
+        help="A scenario: tiny_imagenet, cifar10, cifar10+fog.3.",
+        autocompletion=names_of("scenarios"),
+    ),
+]
+
+app = typer.Typer(help="Prepare datasets, and look at them: prepare, show.")
+
+
+@app.command("prepare")
+def prepare(
+    name: _Name,
+    archive: Annotated[
+        Path | None, typer.Option(help="The official archive; downloaded if not given.")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="What the archive's checksum must be, in hexadecimal.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse broken images, and do not leave them out.")
+    ] = False,
+    param: Params = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare a dataset in TFDS_DATA_DIR, from its archive or by downloading it.
+
+    Example: [bold]tfrobust data prepare tiny_imagenet --archive tiny-imagenet-200.zip[/]
+    """
+    named = scenario_plugins(name)
+    check_known(named)
+    start_tensorflow()
+    from tfrobust.scenes import open_scenario
+
+    scenario = open_scenario(name, Parameters(param, named).all())
+    made = scenario.prepare(archive, sha256=sha256, strict=strict)
+    if as_json:
+        shown = {"folder": str(made.folder), "images": made.images, "skipped": made.skipped}
+        print(json.dumps(shown, indent=1))
+        return
+    for each in made.skipped[:5]:
+        stderr().print(f"left out: {each}", markup=False, highlight=False)
+    if len(made.skipped) > 5:
+        stderr().print(f"left out in all: {len(made.skipped)}", highlight=False)
+    counts = ", ".join(f"{count:,} {split}" for split, count in made.images.items())
+    print(f"{made.folder}  {counts}")
+
+
+@app.command("show")
+def show(
+    name: _Name,
+    out: Annotated[Path, typer.Option(help="The picture, a .png.")],
+    split: Split = "test",
+    count: Annotated[int, typer.Option(help="How many images.", min=1, max=600)] = 24,
+    param: Params = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw some images with their labels and boxes.
+
+    Example: [bold]tfrobust data show tiny_imagenet --out grid.png[/]
+    """
+    named = scenario_plugins(name)
+    check_known(named)
+    start_tensorflow()
+    from tfrobust.report.grid import image_grid
+    from tfrobust.scenes import open_scenario
+
+    scenario = open_scenario(name, Parameters(param, named).all(), seed=seed)
+    image_grid(scenario, split, out, count=count, seed=seed)
+    print(out)
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Register the commands."""
+    parent.add_typer(app, name="data")

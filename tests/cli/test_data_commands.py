@@ -1,0 +1,51 @@
+"""`tfrobust data`, as a user types it."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from tiny_imagenet_files import edited, zipped
+
+
+@pytest.fixture
+def small_archive(here, monkeypatch):
+    """A small archive in the official layout, and an empty folder of datasets."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(here / "tfds"))
+    return zipped(here / "small.zip", edited(n01_0__JPEG=b"no picture"))
+
+
+def test_an_archive_is_prepared_and_looked_at(tfrobust, here, small_archive):
+    command = ("data", "prepare", "tiny_imagenet", "--archive", small_archive)
+    said = tfrobust(*command, "--strict")
+    assert said.code == 1
+    assert "n01_0.JPEG: broken" in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    said = tfrobust(*command)
+    assert said.code == 0, said.err
+    assert said.out.strip() == f"{here / 'tfds/tiny_imagenet/1.0.0'}  8 train, 6 validation"
+    assert "left out: n01_0.JPEG: broken" in said.err
+    said = tfrobust(*command, "--json")
+    assert json.loads(said.out)["images"] == {"train": 8, "validation": 6}
+    said = tfrobust("data", "show", "tiny_imagenet", "--out", "grid.png", "-p", "classes=n01,n02")
+    assert said.code == 0, said.err
+    with Image.open(here / "grid.png") as picture:
+        assert picture.size[0] > 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("prepare", "digits"), "needs no preparation"),
+        (("prepare", "digitz"), "did you mean"),
+        (("prepare", "mnist", "--archive", "x.zip"), "leave out --archive"),
+        (("prepare", "tiny_imagenet", "--archive", "gone.zip"), "not a readable archive"),
+        (("show", "digits", "--out", "x.png", "--split", "tset"), "expected one of train, test"),
+    ],
+)
+def test_mistakes_cost_one_line(tfrobust, here, arguments, said):
+    found = tfrobust("data", *arguments)
+    assert found.code in (1, 2)
+    assert said in found.err
+    assert len(found.err.strip().splitlines()) == 1
+    assert not list(here.glob("*.png"))

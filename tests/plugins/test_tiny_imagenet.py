@@ -1,0 +1,181 @@
+"""Tiny ImageNet: prepared from an archive in the official layout, with its boxes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import shared_folder
+from tfrobust.errors import DataError, UsageError
+from tfrobust.registry import create
+from tfrobust.report.grid import image_grid
+from tfrobust.scenario import arrays
+from tfrobust.scenes import open_scenario
+from tfrobust.testing import scenario_checks
+from tfrobust_scenarios import tiny_imagenet_builder
+from tiny_imagenet_files import content, edited, jpeg, zipped
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder of datasets."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    return tmp_path
+
+
+@pytest.fixture
+def prepared(home):
+    """The small archive, prepared."""
+    return create("scenarios", "tiny_imagenet").prepare(zipped(home / "small.zip", content()))
+
+
+def test_it_is_prepared_whole_and_keeps_the_contract(prepared):
+    assert prepared.images == {"train": 9, "validation": 6}
+    assert prepared.skipped == ()
+    scenario = create("scenarios", "tiny_imagenet")
+    for check in scenario_checks():
+        check(scenario)
+    assert scenario.class_names == ("goldfish", "crane (n02)", "crane (n03)")
+
+
+def test_images_labels_and_boxes_are_those_of_the_archive(prepared):
+    found = list(create("scenarios", "tiny_imagenet").load("train").as_numpy_iterator())
+    assert len(found) == 9
+    for example in found:
+        red, green, _ = np.rint(255 * example["image"].mean(axis=(0, 1)))
+        (box,) = example["boxes"]
+        if example["label"] < 2:
+            assert abs(red - 80 * example["label"]) <= 4
+            k = round(green / 60)
+            assert box.tolist() == [8 * example["label"] / 64, 0, (8 * k + 32) / 64, 1]
+    last = next(iter(create("scenarios", "tiny_imagenet").load("test").as_numpy_iterator()))
+    assert last["boxes"].tolist() == [[63 / 64, 63 / 64, 1, 1]]
+
+
+@pytest.mark.parametrize("spelled", ["n03, goldfish", ("n03", "Carassius auratus"), "file"])
+def test_some_classes_are_taken_by_id_or_name_in_their_order(prepared, home, spelled):
+    if spelled == "file":
+        (home / "classes.txt").write_text("n03\ngoldfish\n")
+        spelled = str(home / "classes.txt")
+    scenario = open_scenario("tiny_imagenet", {"tiny_imagenet": {"classes": spelled}})
+    assert scenario.class_names == ("crane", "goldfish")
+    images, labels = arrays(scenario, "test")
+    assert sorted(labels) == [0, 0, 1, 1]
+    blue = np.rint(255 * images.mean(axis=(1, 2)))[:, 2]
+    np.testing.assert_allclose(blue, np.where(labels == 0, 160, 0), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ("goldfisch,n02", "no class 'goldfisch'; did you mean 'goldfish'"),
+        ("crane,goldfish", "'crane' is the name of n02, n03; take an id"),
+        ("goldfish", "expected two or more, each once"),
+        ("n02,n02", "expected two or more, each once"),
+    ],
+)
+def test_classes_it_has_not_cost_one_line(prepared, classes, said):
+    with pytest.raises(UsageError, match=said):
+        create("scenarios", "tiny_imagenet", classes=classes).load("test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n01_0__JPEG": b"no picture"}, r"n01_0.JPEG: broken"),
+        ({"n01_0__JPEG": None}, r"n01_0.JPEG: is not in the archive"),
+        ({"n01_0__JPEG": jpeg(0, size=32, mode="L")}, r"expected 64×64 pixels"),
+        ({"n01_boxes__txt": "n01_0.JPEG\t0\t0\t64\t63\n"}, r"n01_0.JPEG: box reaches out"),
+        ({"n01_boxes__txt": "n01_0.JPEG\t9\t9\t3\t20\n"}, r"n01_0.JPEG: box is empty"),
+        ({"n01_boxes__txt": "n01_0.JPEG\n"}, r"n01_0.JPEG: no box"),
+    ],
+)
+def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, said):
+    archive = zipped(home / "broken.zip", edited(**changes))
+    scenario = create("scenarios", "tiny_imagenet")
+    with pytest.raises(DataError, match=said) as refusal:
+        scenario.prepare(archive, strict=True)
+    assert "\n" not in str(refusal.value)
+    assert not list((home / "tfds/tiny_imagenet").glob("*"))
+    found = scenario.prepare(archive)
+    assert len(found.skipped) == 1
+    assert said.split(": ")[-1].split()[0] in found.skipped[0]
+    assert found.images["train"] + len(found.skipped) in (7, 9)
+    assert scenario.prepare(archive).skipped == found.skipped
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"../evil.txt": "x", **content()}, r"refused: '../evil.txt' would leave its folder"),
+        ({"/evil.txt": "x", **content()}, r"refused: '/evil.txt' would leave"),
+        ({"readme.txt": "x"}, r"not Tiny ImageNet's layout: tiny-imagenet-200/wnids.txt is mis"),
+        (edited(val_annotations__txt=None), r"val/val_annotations.txt is missing"),
+    ],
+)
+def test_what_is_not_its_layout_is_refused_and_leaves_nothing(home, files, said):
+    with pytest.raises(DataError, match=said):
+        create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
+    assert not list((home / "tfds").glob("tiny_imagenet/*"))
+    assert not (home / "evil.txt").exists()
+
+
+def test_checksums_are_checked_and_another_archive_is_told_from_the_first(prepared, home):
+    scenario = create("scenarios", "tiny_imagenet")
+    assert scenario.prepare() == prepared
+    assert scenario.prepare(home / "small.zip") == prepared
+    with pytest.raises(DataError, match=r"its SHA-256 is \w{64}; expected 00; get"):
+        scenario.prepare(home / "small.zip", sha256="00")
+    other = zipped(home / "other.zip", edited(n01_0__JPEG=jpeg((1, 2, 3))))
+    with pytest.raises(DataError, match="was prepared from another archive; remove it first"):
+        scenario.prepare(other)
+    (home / "text.zip").write_text("no archive")
+    with pytest.raises(DataError, match="not a readable archive"):
+        scenario.prepare(home / "text.zip")
+
+
+def test_a_download_is_checked_and_one_that_fails_costs_one_line(home, monkeypatch):
+    archive = zipped(home / "served.zip", content())
+    monkeypatch.setattr(tiny_imagenet_builder, "URL", archive.as_uri())
+    scenario = create("scenarios", "tiny_imagenet")
+    with pytest.raises(DataError, match=r"its SHA-256 is \w+; expected 6198c8ae"):
+        scenario.load("test")
+    right = tiny_imagenet_builder.TinyImagenetArchive(archive).sha256
+    monkeypatch.setattr(tiny_imagenet_builder, "SHA256", right)
+    assert scenario.prepare().images == {"train": 9, "validation": 6}
+    monkeypatch.setenv("TFDS_DATA_DIR", str(home / "elsewhere"))
+    monkeypatch.setattr(tiny_imagenet_builder, "URL", (home / "gone.zip").as_uri())
+    with pytest.raises(DataError, match=r"cannot be downloaded .*give --archive FILE"):
+        scenario.load("test")
+    assert not list((home / "elsewhere/tiny_imagenet").glob("*"))
+
+
+def test_a_foreign_dataset_of_its_name_is_not_taken_for_it(prepared):
+    file = prepared.folder / "metadata.json"
+    file.write_text(json.dumps({"other": 1}))
+    with pytest.raises(DataError, match="was not prepared by tfrobust"):
+        create("scenarios", "tiny_imagenet").prepare()
+
+
+def test_a_grid_shows_images_labels_and_boxes(prepared, home):
+    scenario = create("scenarios", "tiny_imagenet")
+    assert image_grid(scenario, "train", home / "grid.png", count=4) == 4
+    with Image.open(home / "grid.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    orange = (abs(pixels.astype(int) - [0xD5, 0x5E, 0x00]).max(axis=-1) < 40).sum()
+    assert orange > 200  # the boxes
+    assert image_grid(create("scenarios", "digits"), "test", home / "digits.png", count=3) == 3
+
+
+@pytest.mark.slow
+def test_the_real_images_are_prepared_from_their_archive(home):
+    archive = shared_folder("data") / "tiny-imagenet-200-61.zip"
+    found = create("scenarios", "tiny_imagenet").prepare(archive, strict=True)
+    assert found.images == {"train": 30500, "validation": 3050}
+    scenes = archive.with_suffix(".scenes.txt")
+    scenario = create("scenarios", "tiny_imagenet", classes=str(scenes))
+    assert scenario.num_classes == 21
+    images, labels = arrays(scenario, "test")
+    assert images.shape == (1050, 64, 64, 3)
+    assert (np.bincount(labels) == 50).all()

@@ -1,0 +1,116 @@
+"""Bounding boxes: (ymin, xmin, ymax, xmax) as fractions of the image's height and width.
+
+Pixel (row, column) of an image covers the fractions row / height to (row + 1) / height, and
+likewise across: a box of whole pixels has its edges between pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.errors import DataError
+from tfrobust.types import Boxes
+
+
+def check_boxes(boxes: Boxes, name: str) -> None:
+    """Refuse boxes that are empty or reach out of the image.
+
+    Args:
+        boxes: float `(n, 4)`.
+        name: of the image, for the message.
+
+    Raises:
+        DataError: the first box that breaks this.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    for top, left, bottom, right in boxes:
+        inside = top >= 0 and left >= 0 and bottom <= 1 and right <= 1
+        if not (inside and top < bottom and left < right):
+            what = "is empty" if inside else "reaches out of the image"
+            raise DataError(
+                f"{name}: box {what}: expected ymin < ymax and xmin < xmax in [0, 1]; "
+                f"received: ({top:g}, {left:g}, {bottom:g}, {right:g})"
+            )
+
+
+def of_pixels(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Boxes:
+    """Return the box between edges given in pixels.
+
+    Args:
+        left: the left edge; 0 is the image's own.
+        top: the upper edge.
+        right: the right edge: one more than the last column.
+        bottom: the lower edge: one more than the last row.
+        size: the image's height and width.
+
+    Example:
+        >>> of_pixels(0, 0, 64, 32, (64, 64))
+        array([0. , 0. , 0.5, 1. ], dtype=float32)
+    """
+    height, width = size
+    return np.array([top / height, left / width, bottom / height, right / width], np.float32)
+
+
+def cropped(boxes: Boxes, window: Boxes) -> Boxes:
+    """Return boxes as a crop of the image has them, cut to it; those outside are left out.
+
+    Args:
+        boxes: float `(n, 4)`, of the whole image.
+        window: float `(4,)`, what is cropped.
+
+    Example:
+        >>> cropped([[0.0, 0.0, 0.5, 0.5], [0.8, 0.8, 1.0, 1.0]], [0.25, 0.25, 0.75, 0.75])
+        array([[0. , 0. , 0.5, 0.5]], dtype=float32)
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    top, left, bottom, right = np.asarray(window, np.float64)
+    scale = np.array([bottom - top, right - left] * 2)
+    moved = np.clip((boxes - [top, left, top, left]) / scale, 0, 1)
+    kept = (moved[:, 0] < moved[:, 2]) & (moved[:, 1] < moved[:, 3])
+    return moved[kept].astype(np.float32)
+
+
+def covered(boxes: Boxes) -> float:
+    """Return the share of the image that lies in at least one box.
+
+    Example:
+        >>> covered([[0.0, 0.0, 0.5, 1.0], [0.25, 0.0, 0.75, 1.0]])
+        0.75
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    rows, columns = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
+    if not len(boxes):
+        return 0.0
+    areas = np.diff(rows)[:, np.newaxis] * np.diff(columns)
+    inside = (
+        (boxes[:, 0, None, None] <= rows[:-1, None])
+        & (rows[1:, None] <= boxes[:, 2, None, None])
+        & (boxes[:, 1, None, None] <= columns[None, :-1])
+        & (columns[None, 1:] <= boxes[:, 3, None, None])
+    ).any(axis=0)
+    return float(areas[inside].sum())
+
+
+def masks(boxes: Boxes, height: int, width: int) -> tf.Tensor:
+    """Return which pixels lie in a box of their image: those whose centre does.
+
+    Args:
+        boxes: float32 `(batch, n, 4)`; images with fewer boxes are filled up with zeros.
+        height: of the images.
+        width: of the images.
+
+    Returns:
+        bool `(batch, height, width, 1)`.
+
+    Example:
+        >>> masks([[[0.0, 0.5, 1.0, 1.0]]], 1, 4)[0, 0, :, 0].numpy().tolist()
+        [False, False, True, True]
+    """
+    top, left, bottom, right = tf.unstack(tf.convert_to_tensor(boxes, tf.float32), axis=-1)
+    y = (tf.range(height, dtype=tf.float32) + 0.5) / height
+    x = (tf.range(width, dtype=tf.float32) + 0.5) / width
+    rows = (top[..., tf.newaxis] <= y) & (y < bottom[..., tf.newaxis])
+    columns = (left[..., tf.newaxis] <= x) & (x < right[..., tf.newaxis])
+    inside = rows[..., :, tf.newaxis] & columns[..., tf.newaxis, :]
+    return tf.reduce_any(inside, axis=1)[..., tf.newaxis]
