@@ -177,14 +177,19 @@ def arrays(
     check_split(scenario, split)
     if limit is not None and limit < 1:
         raise UsageError(f"limit: expected 1 or more; received: {limit}")
-    dataset = scenario.load(split)
+    dataset = labelled(scenario.load(split))
     dataset = (dataset.take(limit) if limit else dataset).batch(1024)
-    batches = [(b["image"], b["label"]) for b in readable(dataset.as_numpy_iterator())]
+    batches = list(readable(dataset.as_numpy_iterator()))
     if not batches:
         raise DataError(f"split {split!r} holds no images")
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     check_images(images, labels, scenario.num_classes)
     return images, labels.astype(np.int64)
+
+
+def labelled(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return images and labels alone: boxes, more or fewer an image, go into no batch."""
+    return dataset.map(lambda example: (example["image"], example["label"]))
 
 
 def readable(batches: Iterable[Any]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import DataError
-from tfrobust.scenario import Scenario, Shift, check_images
+from tfrobust.scenario import Scenario, Shift, check_images, labelled
 from tfrobust.types import Images, Labels
 
 
@@ -53,8 +53,10 @@ def fits_its_description(scenario: Scenario) -> None:
 
 
 def _first(scenario: Scenario, split: str) -> tuple[Images, Labels]:
-    batch = next(scenario.load(split).batch(64).as_numpy_iterator())
-    return batch["image"], batch["label"]
+    batch: tuple[Images, Labels] = next(
+        labelled(scenario.load(split)).batch(64).as_numpy_iterator()
+    )
+    return batch
 
 
 def shift_checks() -> Sequence[Callable[[Shift], None]]:

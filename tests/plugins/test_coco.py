@@ -1,0 +1,241 @@
+"""COCO as a classification: which images are taken, and where their boxes are then."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import shared_folder
+from tfrobust.errors import DataError, UsageError
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.testing import scenario_checks
+
+CATEGORIES = [("dog", "animal"), ("cow", "animal"), ("cat", "animal"), ("bus", "vehicle")]
+BLUE, GREY = (0, 0, 255), (90, 90, 90)
+
+
+def drawn(path, width, height, boxes):
+    """Save an image, grey but for its boxes."""
+    pixels = np.full((height, width, 3), GREY, np.uint8)
+    for left, top, across, down in boxes:
+        pixels[top : top + down, left : left + across] = BLUE
+    Image.fromarray(pixels).save(path, "JPEG", quality=100, subsampling=0)
+
+
+class Layout:
+    """A folder in COCO's layout that is filled image by image."""
+
+    def __init__(self, root):
+        self.root = root
+        self.images, self.annotations = [], []
+        (root / "annotations").mkdir()
+        (root / "val2017").mkdir()
+
+    def add(self, objects, width=64, height=48, crowd=0, on_disk=True, name=None):
+        """Add an image with `(category, box)` objects, boxes in pixels."""
+        number = len(self.images) + 1
+        name = name or f"{number:012d}.jpg"
+        self.images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for category, box in objects:
+            self.annotations.append(
+                {
+                    "id": len(self.annotations) + 1,
+                    "image_id": number,
+                    "category_id": 10 + [c for c, _ in CATEGORIES].index(category),
+                    "bbox": box,
+                    "iscrowd": crowd,
+                }
+            )
+        if on_disk:
+            drawn(self.root / "val2017" / name, width, height, [box for _, box in objects])
+
+    def write(self):
+        """Write the annotations, and return the folder."""
+        content = {
+            "images": self.images,
+            "annotations": self.annotations,
+            "categories": [
+                {"id": 10 + k, "name": name, "supercategory": above}
+                for k, (name, above) in enumerate(CATEGORIES)
+            ],
+        }
+        file = self.root / "annotations" / "instances_val2017.json"
+        file.write_text(json.dumps(content))
+        return self.root
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path)
+
+
+@pytest.fixture
+def many(layout):
+    """Eight images of each class, four of the bus."""
+    for category, _ in CATEGORIES:
+        for k in range(4 if category == "bus" else 8):
+            layout.add([(category, [16 + k, 8, 12, 20])])
+    return layout.write()
+
+
+def coco(path, **options):
+    return create("scenarios", "coco", path=path, size=options.pop("size", 48), **options)
+
+
+@pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
+def test_it_keeps_the_contract(check, many):
+    check(coco(many))
+
+
+def test_images_of_one_category_few_objects_and_much_surrounding_are_taken(layout):
+    small = [20, 10, 8, 8]
+    for _ in range(2):
+        layout.add([("dog", small)])
+        layout.add([("cow", small), ("cow", [40, 10, 8, 8])])
+    layout.add([("dog", small)] * 3)  # too many
+    layout.add([("dog", small), ("cow", small)])  # two categories
+    layout.add([("dog", [0, 0, 64, 30])])  # 62 % of the image
+    layout.add([("dog", small)], crowd=1)
+    layout.add([])
+    root = layout.write()
+    scenario = coco(root)
+    assert scenario.class_names == ("cow", "dog")
+    assert sum(len(list(scenario.load(split))) for split in scenario.splits) == 4
+    more = coco(root, max_instances=3, max_foreground=0.7)
+    assert more.class_names == ("dog", "cow")
+    assert sum(len(list(more.load(split))) for split in more.splits) == 6
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (48, 64), (51, 48), (48, 48)])
+def test_boxes_are_where_the_objects_are_after_scaling_and_cropping(layout, width, height):
+    draw = np.random.default_rng(width)
+    for category in ("dog", "cow") * 4:
+        left, top = draw.integers(0, width - 14), draw.integers(0, height - 14)
+        box = [int(left), int(top), *(int(each) for each in draw.integers(6, 15, 2))]
+        box[2], box[3] = min(box[2], width - left), min(box[3], height - top)
+        layout.add([(category, [int(each) for each in box])], width, height)
+    scenario = coco(layout.write(), size=96, max_foreground=1)
+    seen = 0
+    for split in scenario.splits:
+        for example in scenario.load(split).as_numpy_iterator():
+            blue = example["image"][..., 0] < 0.2
+            (box,) = example["boxes"]
+            top, left, bottom, right = np.rint(box * 96).astype(int)
+            rows, columns = np.nonzero(blue)
+            edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+            np.testing.assert_allclose(edges, [top, left, bottom, right], atol=2)
+            seen += 1
+    assert seen >= 6
+
+
+def test_an_image_whose_object_lies_outside_the_middle_is_left_out(layout):
+    for category in ("dog", "cow"):
+        layout.add([(category, [0, 10, 6, 10])])  # the middle begins at 8
+        layout.add([(category, [2, 10, 20, 10])])
+        layout.add([(category, [30, 10, 20, 10])])
+    scenario = coco(layout.write())
+    found = [e for split in scenario.splits for e in scenario.load(split).as_numpy_iterator()]
+    assert len(found) == 4
+    assert all((example["boxes"][:, 1] >= 0).all() for example in found)
+
+
+def test_the_most_frequent_classes_or_named_ones_are_taken(many):
+    assert coco(many).class_names == ("cat", "cow", "dog", "bus")
+    assert coco(many, classes=3).class_names == ("cat", "cow", "dog")
+    named = coco(many, classes="bus, cat")
+    assert named.class_names == ("bus", "cat")
+    _, labels = arrays(named, "test")
+    assert sorted(labels.tolist()) == [0, 1, 1]
+
+
+def test_each_class_is_split_by_itself_and_by_the_seed(many):
+    first, second = coco(many), coco(many, seed=1)
+    sizes = [[len(list(each.load(split))) for split in each.splits] for each in (first, second)]
+    assert sizes == [[21, 7], [21, 7]]
+    tests = [arrays(each, "test")[0] for each in (first, second, coco(many))]
+    assert np.array_equal(tests[0], tests[2])
+    assert not np.array_equal(tests[0], tests[1])
+
+
+def test_similar_classes_share_a_supercategory_and_dissimilar_ones_do_not(many):
+    _, similar = arrays(coco(many, supercategories="similar"), "test")
+    assert set(similar.tolist()) == {0, 1, 2}  # the animals
+    scenario = coco(many, supercategories="dissimilar")
+    _, dissimilar = arrays(scenario, "test")
+    assert len(set(dissimilar.tolist())) == 2
+    assert 3 in dissimilar  # the bus
+    assert scenario.num_classes == 4
+    assert len(list(scenario.load("train"))) == 21
+
+
+def test_an_annotated_image_that_is_missing_is_left_out_or_refused(layout):
+    for category in ("dog", "cow") * 3:
+        layout.add([(category, [20, 10, 8, 8])])
+    layout.add([("dog", [20, 10, 8, 8])], on_disk=False)
+    layout.add([("dog", [60, 10, 8, 8])])  # reaches out by four pixels
+    root = layout.write()
+    assert sum(len(list(coco(root).load(split))) for split in ("train", "test")) == 6
+    with pytest.raises(DataError, match=r"000000000007.jpg: is annotated and not there"):
+        coco(root, strict=True).load("test")
+    found = coco(root).prepare()
+    assert found.images == {"train": 4, "test": 2}
+    assert ["not there" in found.skipped[0], "reaches out" in found.skipped[1]] == [True, True]
+    with pytest.raises(DataError, match="is annotated and not there"):
+        coco(root).prepare(strict=True)
+
+
+def test_a_broken_jpeg_costs_one_line(layout):
+    for category in ("dog", "cow") * 3:
+        layout.add([(category, [20, 10, 8, 8])])
+    root = layout.write()
+    (root / "val2017/000000000001.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError) as refusal:
+        _ = [arrays(coco(root), split) for split in ("train", "test")]
+    assert "\n" not in str(refusal.value)
+    assert "000000000001.jpg: broken" in coco(root).prepare().skipped[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ({"classes": "dgo,cow"}, UsageError, "no class 'dgo' with images that fit; did you mean"),
+        ({"classes": "dog"}, UsageError, "expected two or more, each once"),
+        ({"classes": 9}, UsageError, "expected 2 to 4, which have images that fit; received: 9"),
+        ({"max_foreground": 0.01}, UsageError, "expected 2 to 0"),
+    ],
+)
+def test_what_it_has_not_costs_one_line(many, options, kind, said):
+    with pytest.raises(kind, match=said):
+        coco(many, **options).load("test")
+
+
+def test_another_layout_costs_one_line(tmp_path, layout):
+    with pytest.raises(DataError, match=r"which folder\? pass -p coco.path=FOLDER"):
+        coco(None).load("test")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"no annotations in it; expected ROOT/annotations"):
+        coco(tmp_path / "empty").load("test")
+    (layout.root / "annotations/instances_val2017.json").write_text("{")
+    with pytest.raises(DataError, match=r"instances_val2017.json: cannot be read"):
+        coco(layout.root).load("test")
+
+
+def test_a_file_name_that_leads_out_of_its_folder_is_not_read(layout):
+    for category in ("dog", "cow") * 3:
+        layout.add([(category, [20, 10, 8, 8])])
+    layout.add([("dog", [20, 10, 8, 8])], on_disk=False, name="../../secret.jpg")
+    found = coco(layout.write()).prepare()
+    assert "refused: would leave" in found.skipped[0]
+
+
+def test_real_images_are_read_with_their_boxes():
+    scenario = coco(
+        shared_folder("data") / "coco", max_foreground=0.9, max_instances=4, size=64, strict=True
+    )
+    for check in scenario_checks():
+        check(scenario)
+    assert {"toilet", "elephant"} <= set(scenario.class_names)
+    for example in scenario.load("test").as_numpy_iterator():
+        assert 1 <= len(example["boxes"]) <= 4
