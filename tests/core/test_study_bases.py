@@ -16,6 +16,8 @@ from tfrobust.study.run import run_study
 from tfrobust.study.seen import views_of
 from tfrobust.study.shown import Measured
 
+pytestmark = pytest.mark.xdist_group("study_bases")  # what they share is made once
+
 STUDY = """
 title = "A study of points"
 source = "Nobody"

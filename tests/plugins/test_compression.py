@@ -22,6 +22,9 @@ from tfrobust_compression.huffman import code_lengths, coded_bits
 from tfrobust_compression.shared import as_shared, shared
 
 
+pytestmark = pytest.mark.xdist_group("compression")  # what they share is made once
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_code_lengths_are_a_prefix_codes_and_within_a_bit_of_the_entropy(seed):
     counts = np.random.default_rng(seed).integers(0, 50, 2 + 9 * seed)
