@@ -21,7 +21,6 @@ from tfrobust_compression.deep_compression import compression_of, kernels_of, pr
 from tfrobust_compression.huffman import code_lengths, coded_bits
 from tfrobust_compression.shared import as_shared, shared
 
-
 pytestmark = pytest.mark.xdist_group("compression")  # what they share is made once
 
 

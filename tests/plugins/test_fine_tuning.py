@@ -14,7 +14,6 @@ from tfrobust.stored_network import network_of, stored_network
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
 
-
 pytestmark = pytest.mark.xdist_group("fine_tuning")  # what they share is made once
 
 
