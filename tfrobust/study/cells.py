@@ -7,13 +7,17 @@ import functools
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_beside
+from tfrobust.registry import create
 from tfrobust.study.declared import Condition, Network, Plugin, Scale, Study
+
+if TYPE_CHECKING:
+    from tfrobust.model import ModelBuilder
 
 
 class Result(pydantic.BaseModel):
@@ -94,6 +98,16 @@ class Cell:
             "scenario": _shifted(self.scenario, network.shift),
             **({"scenario_options": options} if options else {}),
         }
+
+    def builder(self, **more: Any) -> ModelBuilder:
+        """Return the builder of the network's architecture, with these options besides.
+
+        Raises:
+            UsageError: it is no plugin, or has no such options.
+        """
+        training = self.training
+        made: ModelBuilder = create("models", training["model"], **{**training["options"], **more})
+        return made
 
     @property
     def base(self) -> Cell | None:

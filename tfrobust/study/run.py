@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
 from tfrobust.pipeline import Deployed, train_and_store
-from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.scenes import open_scenario
 from tfrobust.stored_network import stored_network
@@ -60,18 +58,18 @@ def run_study(
         say(f"cell {number + 1} of {len(todo)}: {cell.title}")
         for each in cell.schooling:
             school.train(each)
-        found = compute(cell, tested_on(cell), out / "models", made_by, progress)
+        found = compute(cell, test_scenario(cell), out / "models", made_by, progress)
         write_cell(found, cell.file(results))
     return Finished(cells, results)
 
 
-def trained_on(cell: Cell) -> Scenario:
+def training_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is trained on."""
     name, options = cell.training["scenario"], cell.scale.scenario_options
     return open_scenario(name, options, seed=cell.seed)
 
 
-def tested_on(cell: Cell) -> Scenario:
+def test_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is tested on."""
     return open_scenario(cell.tested_on, cell.scale.scenario_options, seed=cell.seed)
 
@@ -101,7 +99,7 @@ class School:
         training = cell.training
         train_and_store(
             self._beginning(cell),
-            trained_on(cell),
+            training_scenario(cell),
             cell.model_name,
             Trainer(build(TrainingOptions, "train", training["train"]), report=self._progress),
             built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
@@ -114,15 +112,9 @@ class School:
 
     def _beginning(self, cell: Cell) -> ModelBuilder | Deployed:
         if cell.base is None:
-            model: ModelBuilder = _builder(cell)
-            return model
+            return cell.builder()
         name = cell.base.model_name  # which tells all that determines it, wherever the store lies
         return Deployed(name, stored_network(name, self._models), known_as=name)
-
-
-def _builder(cell: Cell, **more: Any) -> Any:
-    training = cell.training
-    return create("models", training["model"], **{**training["options"], **more})
 
 
 def _check_plugins(cells: Sequence[Cell]) -> None:
@@ -139,18 +131,18 @@ def _check_plugins(cells: Sequence[Cell]) -> None:
                 if (lender := cell.lender(view)) is not None:
                     lent(lender)
             if cell.condition.surrogate:
-                _builder(cell, **cell.condition.surrogate)
+                cell.builder(**cell.condition.surrogate)
             views_of(cell)
             attacks_of(cell)
             built("detectors", [cell.plugin(each) for each in cell.condition.detectors])
-            tested_on(cell)
+            test_scenario(cell)
         except UsageError as error:
             raise UsageError(f"{cell.title}: {error}") from error
 
 
 def _check_training(cell: Cell) -> None:
     if cell.base is None:
-        _builder(cell)
+        cell.builder()
     build(TrainingOptions, "train", cell.training["train"])
     built("defenses", [cell.plugin(each) for each in cell.network.defenses])
-    trained_on(cell)
+    training_scenario(cell)

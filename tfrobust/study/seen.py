@@ -65,8 +65,7 @@ class Networks:
         surrogate, network = self._cell.condition.surrogate, self._network
         if not surrogate:
             return network
-        training = self._cell.training
-        builder = create("models", training["model"], **{**training["options"], **surrogate})
+        builder = self._cell.builder(**surrogate)
         model = builder.build(self._scenario.image_shape, self._scenario.num_classes)
         model.set_weights(network.model.get_weights())
         return KerasClassifier(model, stochastic=network.stochastic)
