@@ -26,7 +26,7 @@ from tfrobust.training_data import TrainingData
 from tfrobust.training_steps import Steps, cross_entropy
 
 _BATCH, _BAR = 128, 1.1
-_TURN = 5.0  # seconds that each part runs in a turn, at least
+_SPELL = 1.5  # seconds that each part runs between two epochs, at least
 _TURNS = 3  # of several epochs each
 _SHIFTS = ("", "+a", "+b1", "+b2")
 _LEFT_OUT = 0.8  # share of the training images: 10,000 are enough for an epoch
@@ -49,14 +49,16 @@ def _of_network(name: str, network: Classifier, plan: Plan) -> Iterator[dict[str
     defense = create("defenses", "calibrater")
     calibrated = defense.apply(network, scene, Trainer(TrainingOptions(epochs=0)))
     images, labels = arrays(create("scenarios", "cifar10"), "test", _BATCH)
+    train = _steps(calibrated).train  # one trace for all: a second may be faster or slower
+    given = tf.constant(images), tf.constant(labels), tf.range(len(images)), tf.constant(0)
     parts = {
         "calibrater": _own_pass(calibrated.model, images),
         "classifier": _input_gradient(network, images, labels),
-        "step": _step(calibrated, images, labels),
+        "step": lambda: train(*given),
     }
     for run in parts.values():
         run()  # traces
-    epochs = {shift: _epochs(calibrated, f"cifar10{shift}") for shift in _SHIFTS}
+    epochs = {shift: _epochs(train, f"cifar10{shift}") for shift in _SHIFTS}
     found = [_turn(parts, epochs, turn) for turn in range(min(plan.turns, _TURNS))]
     bare = [turn["calibrater"] + turn["classifier"] for turn in found]
     for way, what in (("step", "a step of training"), ("+b2", "an epoch on `cifar10+b2`")):
@@ -92,30 +94,23 @@ def _input_gradient(network: Classifier, images: Any, labels: Any) -> Callable[[
     return lambda: run(tf.constant(images))
 
 
-def _step(calibrated: Any, images: Any, labels: Any) -> Callable[[], Any]:
+def _steps(calibrated: Any) -> Steps:
     optimizer = keras.optimizers.Adam(2e-4)
     optimizer.build(calibrated.model.trainable_variables)
-    steps = Steps(calibrated, optimizer, tf.distribute.get_strategy(), None, cross_entropy)
-    given = tf.constant(images), tf.constant(labels), tf.range(len(images)), tf.constant(0)
-    return lambda: steps.train(*given)
+    return Steps(calibrated, optimizer, tf.distribute.get_strategy(), None, cross_entropy)
 
 
-def _epochs(calibrated: Any, scenario: str) -> Callable[[int], float]:
+def _epochs(train: Callable[..., Any], scenario: str) -> Callable[[int], float]:
     """Return what trains for one epoch, and tells the seconds a batch."""
     options = TrainingOptions(batch_size=_BATCH, validation=_LEFT_OUT)
     data = TrainingData(open_scenario(scenario), options)
-    optimizer = keras.optimizers.Adam(2e-4)
-    optimizer.build(calibrated.model.trainable_variables)
-    steps = Steps(calibrated, optimizer, tf.distribute.get_strategy(), None, cross_entropy)
-    seed = data.seed_of(0)
-    for batch in data.epoch(0):  # fills the cache
-        last = batch
-    steps.train(*last, seed)  # traces
+    for _ in data.epoch(0):  # fills the cache
+        pass
 
     def run(number: int) -> float:
         began = time.perf_counter()
         for batch in data.epoch(number):
-            sums = steps.train(*batch, seed)
+            sums = train(*batch, tf.constant(0))
         sums.numpy()  # waits for it
         return (time.perf_counter() - began) / data.steps
 
@@ -125,13 +120,21 @@ def _epochs(calibrated: Any, scenario: str) -> Callable[[int], float]:
 def _turn(
     parts: dict[str, Callable[[], Any]], epochs: dict[str, Callable[[int], float]], number: int
 ) -> dict[str, float]:
-    """Return the seconds of a batch that each way takes, run one after the other."""
-    found = {name: run(number) for name, run in epochs.items()}
-    for name, run in parts.items():
-        seconds: list[float] = []
-        while sum(seconds) < _TURN:
-            began = time.perf_counter()
-            tf.nest.map_structure(np.asarray, tf.nest.flatten(run())[:1])  # waits for it
-            seconds.append(time.perf_counter() - began)
-        found[name] = sum(seconds) / len(seconds)
-    return found
+    """Return the seconds of a batch that each way takes: epochs, and the parts between them."""
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    found = {}
+    for shift, run in epochs.items():
+        for name, part in parts.items():
+            seconds[name] += _timed(part)
+        found[shift] = run(number)
+    return found | {name: sum(each) / len(each) for name, each in seconds.items()}
+
+
+def _timed(run: Callable[[], Any]) -> list[float]:
+    """Return the seconds of each of some runs."""
+    seconds: list[float] = []
+    while sum(seconds) < _SPELL:
+        began = time.perf_counter()
+        tf.nest.map_structure(np.asarray, tf.nest.flatten(run())[:1])  # waits for it
+        seconds.append(time.perf_counter() - began)
+    return seconds
