@@ -233,7 +233,11 @@ def write_cell(result: Result, path: Path) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    text = result.model_dump_json(indent=1) + "\n"
+    text = result.model_dump_json(indent=1, exclude={"exhibits"})
+    if result.exhibits:  # ten thousands of numbers, which nobody wants a line each of
+        pixels = json.dumps(result.exhibits, separators=(",", ":"))
+        text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'
+    text += "\n"
     write_beside(path, lambda beside: beside.write_text(text))
 
 

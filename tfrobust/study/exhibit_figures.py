@@ -15,28 +15,20 @@ from tfrobust.study.finished import Finished
 from tfrobust.study.shown import Gallery, Scatter, Shown
 
 _DARK = 0.02  # added to both sides of a factor: black stays black whatever it is multiplied by
-_MOST = 4.0  # a factor that is drawn white
+_DOUBLINGS = 2  # of brightness, either way, from middle grey to white or black
 _PANELS = 4  # in a row
 _MARGIN = 0.04  # round the unit square, whose border is where many points are cut
 
 
-def galleries(study: Study, finished: Finished) -> list[tuple[str, str]]:
-    """Return `(title, SVG)` of each gallery whose cells are finished."""
+def exhibited(study: Study, finished: Finished) -> list[tuple[str, str]]:
+    """Return `(title, SVG)` of each gallery and scatter whose cells are finished."""
     drawn = []
-    for declared in study.galleries:
-        kept = _kept(declared.condition, declared.rows, finished)
-        if all(kept):
-            drawn.append((declared.title, _gallery(declared, kept)))
-    return drawn
-
-
-def scatters(study: Study, finished: Finished) -> list[tuple[str, str]]:
-    """Return `(title, SVG)` of each scatter whose cells are finished."""
-    drawn = []
-    for declared in study.scatters:
-        kept = _kept(declared.condition, declared.panels, finished)
-        if all(kept):
-            drawn.append((declared.title, _scatter(declared, kept)))
+    for gallery in study.galleries:
+        if all(kept := _kept(gallery.condition, gallery.rows, finished)):
+            drawn.append((gallery.title, _gallery(gallery, kept)))
+    for scatter in study.scatters:
+        if all(kept := _kept(scatter.condition, scatter.panels, finished)):
+            drawn.append((scatter.title, _scatter(scatter, kept)))
     return drawn
 
 
@@ -72,9 +64,10 @@ def _images(thousandths: list[Any]) -> np.ndarray:
 
 
 def _change(before: np.ndarray, after: np.ndarray, part: Shown) -> np.ndarray:
-    """Return a change as an image: no change is a middle grey, or a quarter of a factor's range."""
+    """Return a change as an image: no change is middle grey."""
     if part.factor:
-        return np.clip((after + _DARK) / (before + _DARK) / _MOST, 0, 1)
+        doublings = np.log2((after + _DARK) / (before + _DARK))
+        return np.clip(0.5 + 0.5 * doublings / _DOUBLINGS, 0, 1)
     change = after - before
     return 0.5 + 0.5 * change / max(np.abs(change).max(), 1e-3)
 

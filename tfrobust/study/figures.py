@@ -10,7 +10,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.study.declared import Bins, Study
-from tfrobust.study.exhibit_figures import galleries, scatters
+from tfrobust.study.exhibit_figures import exhibited
 from tfrobust.study.finished import Finished
 from tfrobust.study.shown import Curves, Histograms, Measured
 
@@ -18,8 +18,7 @@ from tfrobust.study.shown import Curves, Histograms, Measured
 def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
     """Return `(title, SVG)` for each picture whose cells are finished."""
     return [
-        *galleries(study, finished),
-        *scatters(study, finished),
+        *exhibited(study, finished),
         *_curves(study, finished),
         *_all_histograms(study, finished),
     ]
