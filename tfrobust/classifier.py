@@ -44,7 +44,6 @@ class Classifier(tf.Module):
     """
 
     source = ""
-    megabytes: float | None = None
 
     def __init__(
         self,
@@ -57,6 +56,7 @@ class Classifier(tf.Module):
         passes: int = 1,
         defenses: Sequence[AppliedDefense] = (),
         surrogate: Classifier | None = None,
+        megabytes: float | None = None,
     ) -> None:
         super().__init__()
         self.image_shape: ImageShape = image_shape[0], image_shape[1], image_shape[2]
@@ -71,6 +71,7 @@ class Classifier(tf.Module):
         self.passes = passes
         self.defenses = tuple(defenses)
         self.surrogate = surrogate
+        self.megabytes = megabytes
 
     def __call__(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`."""
@@ -109,6 +110,7 @@ _INHERITED = (
     "stochastic",
     "passes",
     "defenses",
+    "megabytes",
 )
 
 
@@ -120,7 +122,6 @@ class Wrapped(Classifier):
         super().__init__(**(attributes | changes))
         self.inner = inner
         self.source = inner.source
-        self.megabytes = inner.megabytes
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits."""

@@ -20,7 +20,7 @@ FILE = "model.tflite"  # as TensorFlow Serving expects it
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class Sized:
     """What a file is like.
 
     Attributes:
@@ -41,7 +41,7 @@ def export_lite(
     quantize: Quantize | None = None,
     samples: Images | None = None,
     tested: tuple[Images, Labels] | None = None,
-) -> list[Measured]:
+) -> list[Sized]:
     """Write `model.tflite` into a new version folder, and measure it beside the float one.
 
     Args:
@@ -61,34 +61,32 @@ def export_lite(
     """
     folder = Path(folder)
     check_place(folder, serves=part.output, file=FILE)
-    contents = lite_files(part, samples if quantize else None, quantize=quantize)
-    found = [] if part.bare is None else [Measured("none", None, _accuracy(part, None, tested))]
+    if quantize and samples is None:
+        raise UsageError(
+            "quantize: expected a scenario, whose images show the ranges of activations; name one"
+        )
+    contents = {"float32": lite_file(part)} | (
+        {quantize: lite_file(part, samples)} if quantize else {}
+    )
+    found = [] if part.bare is None else [Sized("none", None, _accuracy(part, None, tested))]
     for name, content in contents.items():
         model = LiteModel(content)
-        found.append(Measured(name, model.megabytes, _accuracy(part, model, tested)))
+        found.append(Sized(name, model.megabytes, _accuracy(part, model, tested)))
     with folder_beside(folder) as beside:
         (beside / FILE).write_bytes(contents[quantize or "float32"])
         write_part_card(part, beside)
     return found
 
 
-def lite_files(
-    part: Part, samples: Images | None = None, *, quantize: Quantize | None = "int8"
-) -> dict[str, bytes]:
-    """Return a part as LiteRT files: `float32`, and `int8` if wanted.
+def lite_file(part: Part, samples: Images | None = None) -> bytes:
+    """Return a part as a LiteRT file: of 8 bits where samples are given, else of float32.
 
     Raises:
-        UsageError: 8 bits without samples.
         ClassifierError: an operation that LiteRT has not.
     """
-    if quantize and samples is None:
-        raise UsageError(
-            "quantize: expected a scenario, whose images show the ranges of activations; name one"
-        )
     with tempfile.TemporaryDirectory() as made:
         part.write(Path(made))
-        files = {"float32": lite(Path(made))}
-        return files | ({quantize: lite(Path(made), samples)} if quantize else {})
+        return lite(Path(made), samples)
 
 
 def _accuracy(

@@ -176,13 +176,13 @@ def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
     if path.suffix != ".keras":
         raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
     model, card = _keras_model(path), read_card(path)
-    known = {"class_names": card.class_names, "defenses": card.defenses} if card else {}
+    known: dict[str, Any] = {}
+    if card is not None:
+        known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
     try:
-        made = KerasClassifier(strip_softmax(model) if strip else model, **known)
+        return KerasClassifier(strip_softmax(model) if strip else model, **known)
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from error
-    made.megabytes = card.megabytes if card else None
-    return made
 
 
 def _keras_model(path: Path) -> Any:
@@ -200,13 +200,12 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
         return SavedModelClassifier(path)
-    made = SavedModelClassifier(
+    return SavedModelClassifier(
         path,
         class_names=card.class_names,
         defenses=card.defenses,
         stochastic=card.stochastic,
         passes=card.passes,
         differentiable=card.differentiable,
+        megabytes=card.megabytes,
     )
-    made.megabytes = card.megabytes
-    return made

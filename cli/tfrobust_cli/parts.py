@@ -10,7 +10,7 @@ from tfrobust.errors import RobustError
 from tfrobust_cli.console import stderr, stdout
 
 if TYPE_CHECKING:
-    from tfrobust.lite_export import Measured
+    from tfrobust.lite_export import Sized
     from tfrobust.parts import Part
     from tfrobust.scenario import Scenario
 
@@ -73,7 +73,7 @@ def _images(part: Part, scenario: Scenario, samples: int | None) -> tuple[Any, A
     return learned, arrays(scenario, "test")
 
 
-def _print(measured: list[Measured]) -> None:
+def _print(measured: list[Sized]) -> None:
     from rich.table import Table
 
     table = Table()

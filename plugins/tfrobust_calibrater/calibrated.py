@@ -34,11 +34,11 @@ class Calibrated(Wrapped):
                 f"the calibrater was trained for images {tuple(model.input_shape[1:])}; the "
                 f"classifier takes {inner.image_shape}"
             )
-        super().__init__(inner)
+        known = inner.megabytes
+        own = megabytes_of(model.count_params())
+        super().__init__(inner, megabytes=None if known is None else known + own)
         self.model = model
         self._uncut = uncut(model) if backwards else None
-        if inner.megabytes is not None:
-            self.megabytes = inner.megabytes + megabytes_of(model.count_params())
 
     def before(self, images: Images) -> Images:
         """Return what the classifier is shown, float32 of the images' shape in [0, 1]."""

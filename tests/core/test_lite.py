@@ -11,7 +11,7 @@ from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.lite import LiteModel, lite
-from tfrobust.lite_export import FILE, export_lite, lite_files
+from tfrobust.lite_export import FILE, export_lite, lite_file
 from tfrobust.parts import export_part, separated, whole
 from tfrobust.pipeline import recorded
 from tfrobust.registry import create
@@ -48,7 +48,7 @@ def calibrated():
 
 def test_a_float_file_answers_as_the_classifier_whatever_the_batch():
     classifier = LinearClassifier((8, 8, 1), 3)
-    model = LiteModel(lite_files(whole(classifier), quantize=None)["float32"])
+    model = LiteModel(lite_file(whole(classifier)))
     for count in (1, 50, 7):
         np.testing.assert_allclose(model(IMAGES[:count]), classifier(IMAGES[:count]), atol=1e-5)
 
@@ -69,12 +69,12 @@ def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, 
 
 
 def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
-    files = lite_files(separated(calibrated, "calibrater"), IMAGES)
-    exact, small = (LiteModel(files[name]) for name in ("float32", "int8"))
+    part = separated(calibrated, "calibrater")
+    exact, small = (LiteModel(lite_file(part, samples)) for samples in (None, IMAGES))
     np.testing.assert_allclose(exact(IMAGES), calibrated.before(IMAGES), atol=1e-5)
     away = np.abs(small(IMAGES) - exact(IMAGES))
     assert 0 < away.mean() < 0.03
-    large = LiteModel(lite_files(whole(calibrated.inner), IMAGES)["int8"])
+    large = LiteModel(lite_file(whole(calibrated.inner), IMAGES))
     logits = np.asarray(calibrated.inner(IMAGES))
     assert large.megabytes < 0.5 * 4 * calibrated.inner.model.count_params() / 1e6
     assert (large(IMAGES).argmax(1) == logits.argmax(1)).mean() > 0.8
@@ -133,7 +133,7 @@ def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
         network, create("scenarios", "digits"), Trainer()
     )
     with pytest.raises(ClassifierError, match=r"no kernel of these types for .*StatelessRandom"):
-        lite_files(whole(drawing), quantize=None)
+        lite_file(whole(drawing))
 
 
 def test_versions_of_one_folder_are_of_one_kind(calibrated, tmp_path):

@@ -38,13 +38,12 @@ def compute(
     networks = Networks(cell, scenario, models)
     judged = networks.judged()
     evaluated = _evaluated(cell, scenario, judged, networks.attacked(judged), progress)
-    images, labels = arrays(scenario, "test", cell.images)
-    figures = _figures(cell, evaluated)
+    figures, shown = _figures(cell, evaluated), cell.condition.exhibits
     if cell.condition.priced:
+        images, labels = arrays(scenario, "test", cell.images)
         for view, classifier in judged.items():
             priced = prices(classifier, scenario, images, labels)
             figures |= {f"{view}.{name}": value for name, value in priced}
-    shown = cell.condition.exhibits
     return Result(
         study=cell.study.name,
         scale=cell.scale_name,
@@ -54,7 +53,7 @@ def compute(
         key=cell.key,
         figures=figures,
         histograms=_histograms(cell, evaluated),
-        exhibits=exhibits(judged, images[:shown], labels[:shown]) if shown else {},
+        exhibits=exhibits(judged, *arrays(scenario, "test", shown)) if shown else {},
         seconds=round(time.perf_counter() - began, 1),
         command=typed,
         versions=environment(),

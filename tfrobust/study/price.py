@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier, Separable
 from tfrobust.inference import in_batches, megabytes, megabytes_of, parameters, predict
 from tfrobust.lite import LiteModel
-from tfrobust.lite_export import lite_files
+from tfrobust.lite_export import lite_file
 from tfrobust.parts import separated
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.types import Images, Labels
@@ -40,7 +40,7 @@ def prices(
     bare = classifier.inner
     yield "part_megabytes", megabytes_of(parameters(classifier) - parameters(bare))
     part = separated(classifier, classifier.defenses[-1].name)
-    small = LiteModel(lite_files(part, arrays(scenario, "train", _SAMPLES)[0])["int8"])
+    small = LiteModel(lite_file(part, arrays(scenario, "train", _SAMPLES)[0]))
     yield "int8_megabytes", small.megabytes
     logits = predict(bare, in_batches(small, images))
     yield "int8_accuracy", float((logits.argmax(axis=1) == labels).mean())
