@@ -2,8 +2,8 @@
 
 Bare are the calibrater's own forward and backward pass and the frozen classifier's forward pass
 with the gradient of its input, each a graph of its own. Beside their sum stand one step of the
-project's training loop, optimizer and all, and whole epochs of it, from the filling of the shuffle
-buffer to the last batch: with every image shifted anew, and with none shifted. Where the first
+project's training loop, optimizer and all, and whole epochs of it, from the drawing of the order
+to the last batch: with every image shifted anew, and with none shifted. Where the first
 takes no longer than the second, the shift keeps up.
 """
 
@@ -104,8 +104,7 @@ def _epochs(train: Callable[..., Any], scenario: str) -> Callable[[int], float]:
     """Return what trains for one epoch, and tells the seconds a batch."""
     options = TrainingOptions(batch_size=_BATCH, validation=_LEFT_OUT)
     data = TrainingData(open_scenario(scenario), options)
-    for _ in data.epoch(0):  # fills the cache
-        pass
+    next(iter(data.epoch(0)))  # reads the images into memory
 
     def run(number: int) -> float:
         began = time.perf_counter()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory
 _STEPS = 40  # an epoch at least, unless the batch size is given
 _CACHED = 1 << 30  # bytes of images that are kept in memory
+_READ = 1024  # images at a time, into memory
 
 
 class TrainingData:
@@ -49,8 +51,7 @@ class TrainingData:
         if count < 1:
             raise DataError("the training split holds no images beside the validation share")
         in_memory = count * int(np.prod(plain.image_shape)) * 4 <= _CACHED
-        self._train = train.cache() if in_memory else train
-        self._shuffled = count if in_memory else _SHUFFLED
+        self._train, self._count, self._in_memory = train, count, in_memory
         batch = options.batch_size or min(128, max(count // _STEPS, 1))
         self._batch = min(batch, count)
         self.steps = count // self._batch
@@ -66,14 +67,35 @@ class TrainingData:
     def epoch(self, number: int) -> tf.data.Dataset:
         """Return the batches `(images, labels, index)` of one epoch, shuffled by its number."""
         order = int(np.random.SeedSequence([self._options.seed, number]).generate_state(1)[0])
-        shuffled = self._train.shuffle(self._shuffled, seed=order, reshuffle_each_iteration=False)
+        places = tf.data.Dataset.range(self._count)
+        elements, buffer = (places, self._count) if self._in_memory else (self._train, _SHUFFLED)
+        shuffled = elements.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
         batches = shuffled.batch(self._batch, drop_remainder=True)
+        if self._in_memory:
+            kept = self._kept
+            batches = batches.map(
+                lambda places: tuple(tf.gather(each, places) for each in kept),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         return self._shifted(batches, self.seed_of(number, 2)).prefetch(tf.data.AUTOTUNE)
 
     def seed_of(self, epoch: int, purpose: int = 1) -> Any:
         """Return the int32 scalar that seeds everything random in one epoch."""
         states = np.random.SeedSequence([self._options.seed, epoch, purpose]).generate_state(1)
         return tf.constant(int(states[0] >> 1), tf.int32)
+
+    @cached_property
+    def _kept(self) -> tuple[Any, Any, Any]:
+        """All training images in one tensor, their labels and numbers: read once, on first use."""
+        first = self._train.element_spec
+        kept = [np.empty((self._count, *of.shape), of.dtype.as_numpy_dtype) for of in first]
+        place = 0
+        for batch in readable(self._train.batch(_READ).as_numpy_iterator()):
+            for all_of_them, some in zip(kept, batch, strict=True):
+                all_of_them[place : place + len(some)] = some
+            place += len(batch[0])
+        with tf.device("CPU"):  # where tf.data gathers from it
+            return tuple(tf.convert_to_tensor(each) for each in kept)
 
     def _shifted(self, batches: tf.data.Dataset, seed: Any) -> tf.data.Dataset:
         """Return the batches with each image shifted, from a seed and the image's number."""

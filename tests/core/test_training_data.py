@@ -30,6 +30,21 @@ def test_each_epoch_has_an_order_of_its_own_that_depends_on_the_seed_alone():
     assert order(0, 0) != order(1, 0)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_images_kept_in_memory_come_in_the_order_of_images_that_are_read_anew(share, monkeypatch):
+    def batches():
+        data = TrainingData(InMemory(count=30), TrainingOptions(validation=share, batch_size=4))
+        return [batch for epoch in range(2) for batch in data.epoch(epoch)]
+
+    kept = batches()
+    monkeypatch.setattr("tfrobust.training_data._CACHED", 0)
+    read = batches()
+    assert len(kept) == len(read) == 2 * (int(30 * (1 - share)) // 4)
+    for one, other in zip(kept, read, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
 def test_a_validation_split_of_the_scenario_is_used_where_there_is_one():
     scenario = InMemory(count=20, with_validation=True)
     data = TrainingData(scenario, TrainingOptions(validation=0.5))
