@@ -17,7 +17,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 
-from benchmarks import calibrater, contests, floors, memory, noise, passes, pgd, startup
+from benchmarks import calibrater, contests, floors, fusion, memory, noise, passes, pgd, startup
 from benchmarks.plan import Plan
 from benchmarks.tables import Row, read, replaced, verdict, write
 
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "passes": passes.measure,
     "noise": noise.measure,
     "calibrater": calibrater.measure,
+    "fusion": fusion.measure,
     "memory": lambda plan: memory.measure(),
 }
 _TITLES = {
@@ -43,6 +44,7 @@ _TITLES = {
     "passes": "Monte Carlo dropout: fifty passes beside one",
     "noise": "Pixel noise",
     "calibrater": "Training a calibrater",
+    "fusion": "Training a fusion",
     "memory": "Memory",
 }
 

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfrobust.attack import Attack, Threat
+    from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
     from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
     from tfrobust.defense import Defense
     from tfrobust.detector import Detector, FittedDetector
@@ -39,8 +39,10 @@ __all__ = [
     "Defense",
     "Detector",
     "FittedDetector",
+    "GradientAttack",
     "KerasClassifier",
     "ModelBuilder",
+    "RegionalAttack",
     "SavedModelClassifier",
     "Scenario",
     "Shift",
@@ -59,7 +61,7 @@ __all__ = [
     "train_and_store",
 ]
 _HOME = {
-    "attack": ("Attack", "Threat"),
+    "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
     "classifier": ("Classifier", "KerasClassifier", "Wrapped"),
     "defense": ("Defense",),
     "detector": ("Detector", "FittedDetector"),

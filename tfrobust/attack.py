@@ -10,9 +10,9 @@ from typing import Any, ClassVar, get_args
 from tfrobust.classifier import Classifier
 from tfrobust.distances import widest
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.options import build, record
+from tfrobust.options import build, option, plugin, record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Knowledge, Labels, Norm
+from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Attack(abc.ABC):
     A subclass is decorated with `tfrobust.plugin`; its fields are its options. A *fixed-budget*
     attack has a field `eps`, the radius of the ball in `threat.norm`, and maximises a loss inside
     it. A *minimum-norm* attack minimises the distance instead; its `eps`, if it has one, is the
-    budget it is judged at (`None`: any distance).
+    budget it is judged at (`None`: any distance). An attack may also have a field `region`; see
+    `RegionalAttack`.
 
     Attributes:
         minimum_norm: which of the two.
@@ -86,6 +87,11 @@ class Attack(abc.ABC):
         """Whether it differentiates the classifier it is called with."""
         return self.threat.knowledge == "white-box"
 
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether it changes only a part of each image, which boxes tell from the rest."""
+        return getattr(self, "region", "all") != "all"
+
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
 
@@ -112,6 +118,26 @@ class Attack(abc.ABC):
             float32 images of the same shape. Where no adversarial image was found, any image that
             keeps to the ball and to [0, 1].
         """
+
+
+@plugin
+class RegionalAttack(Attack):
+    """An attack that can be confined to the pixels in an image's boxes, or to those outside.
+
+    `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
+    image comes back as it was, bit for bit. See `tfrobust.regions`.
+    """
+
+    region: RegionName = option(
+        "which pixels may change: all, or those in the image's boxes, or outside", default="all"
+    )
+
+
+@plugin
+class GradientAttack(RegionalAttack):
+    """The options that all attacks by gradients share."""
+
+    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
 
 def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:

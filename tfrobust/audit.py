@@ -1,7 +1,7 @@
 """Re-checks every adversarial image; trusts no attack.
 
-Predictions and distances are computed anew. An image outside the ball, outside [0, 1] or with a
-NaN is a *violation*: counted, and scored as a failed attack.
+Predictions and distances are computed anew. An image outside the ball, outside [0, 1], with a NaN,
+or changed outside of the attack's region, is a *violation*: counted, and scored as a failed attack.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from tfrobust.classifier import Classifier
 from tfrobust.distances import distances, within_budget
 from tfrobust.errors import ClassifierError
 from tfrobust.inference import BATCH_SIZE, predict
-from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust.object_boxes import strays
+from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,7 @@ def audit(
     *,
     clean: Labels,
     targets: Labels | None = None,
+    boxes: Boxes | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Audit:
     """Judge adversarial images against the threat model the attack declares.
@@ -75,10 +77,14 @@ def audit(
         adversarial: what the attack returned, `(n, height, width, channels)`.
         clean: int64 `(n,)`: what the classifier predicts for the clean images.
         targets: int64 `(n,)` for a targeted attack.
+        boxes: of an attack on a region; see `run_attack`.
         batch_size: images at a time.
 
     Returns:
         The fate of every image.
+
+    Raises:
+        UsageError: an attack on a region, without boxes.
     """
     finite = np.isfinite(adversarial).all(axis=(1, 2, 3))
     measurable = np.where(finite[:, None, None, None], adversarial, images)
@@ -87,6 +93,7 @@ def audit(
     norm = attack.threat.norm
     within = within_budget(distance[norm or "linf"], attack.budget if norm else None)
     violation = ~(finite & in_range & (within | attack.minimum_norm))
+    violation |= strays(attack, images, adversarial, boxes)
     counts = ~violation & within
     predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
     prediction = np.where(counts, predicted, clean)

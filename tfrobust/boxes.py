@@ -6,6 +6,8 @@ likewise across: a box of whole pixels has its edges between pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -32,6 +34,34 @@ def check_boxes(boxes: Boxes, name: str) -> None:
                 f"{name}: box {what}: expected ymin < ymax and xmin < xmax in [0, 1]; "
                 f"received: ({top:g}, {left:g}, {bottom:g}, {right:g})"
             )
+
+
+def padded(boxes: Boxes | Sequence[Boxes]) -> np.ndarray:
+    """Return the boxes of several images as one array, filled up with zeros.
+
+    Args:
+        boxes: float `(n, k, 4)`, filled up already; or `(k, 4)` an image, more or fewer each.
+
+    Returns:
+        float32 `(n, most, 4)`.
+
+    Raises:
+        DataError: the first image without a box, or whose box is empty or reaches out of it.
+
+    Example:
+        >>> padded([np.array([[0.0, 0.0, 0.5, 0.5]]), np.array([[0.0, 0.0, 1.0, 1.0]] * 2)]).shape
+        (2, 2, 4)
+    """
+    each = [np.asarray(own, np.float32).reshape(-1, 4) for own in boxes]
+    each = [own[(own != 0).any(axis=1)] for own in each]
+    for number, own in enumerate(each):
+        if not len(own):
+            raise DataError(f"image {number}: has no box; expected one or more")
+        check_boxes(own, f"image {number}")
+    whole = np.zeros((len(each), max(map(len, each), default=0), 4), np.float32)
+    for row, own in zip(whole, each, strict=True):
+        row[: len(own)] = own
+    return whole
 
 
 def of_pixels(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Boxes:

@@ -22,12 +22,14 @@ class Card(pydantic.BaseModel):
     """What a stored model says about itself.
 
     What is not known is `None`: the accuracy of a network that a defence was put round later, say.
-    `serves` is what comes out: `logits`, or what a defence alone shows the classifier behind it.
+    `serves` is what comes out: `logits`, or what a defence alone shows the classifier behind it;
+    `members` are the classifiers inside, whose logits come out by their names.
     """
 
     image_shape: ImageShape
     class_names: tuple[str, ...]
     serves: str = "logits"
+    members: tuple[str, ...] = ()
     scenario: str | None = None
     model: dict[str, Any] | None = None
     defenses: tuple[AppliedDefense, ...] = ()
@@ -51,6 +53,7 @@ def card_of(classifier: Classifier, **more: Any) -> Card:
         passes=classifier.passes,
         differentiable=classifier.differentiable,
         megabytes=classifier.megabytes,
+        members=tuple(classifier.members),
         **more,
     )
 
@@ -82,7 +85,8 @@ def renewed(card: Card, classifier: Classifier) -> Card:
     Its clean accuracy is forgotten where a defence more or less may change an answer; a detector
     changes none.
     """
-    changed = {name: getattr(classifier, name) for name in _RENEWED}
+    changed: dict[str, Any] = {name: getattr(classifier, name) for name in _RENEWED}
+    changed["members"] = tuple(classifier.members)
     if _answering(card.defenses) != _answering(classifier.defenses):
         changed["clean_accuracy"] = None
     return card.model_copy(update=changed)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,10 +41,12 @@ class Classifier(tf.Module):
         passes: how many independent draws one call of a stochastic classifier averages.
         defenses: what stands between the plain model and the attacker, in the order applied.
         source: the file or folder it was loaded from, or the empty string.
+        members: name → a classifier inside, which can be judged and attacked by itself.
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
     """
 
     source = ""
+    members: Mapping[str, Classifier] = MappingProxyType({})
 
     def __init__(
         self,

@@ -24,11 +24,13 @@ class Defense(abc.ABC):
         tunes: the defence trains the classifier further, after its ordinary training.
         learns: the defence trains a Keras model of its own and leaves the classifier as it is.
             What comes out has that model as its attribute `model` and the classifier as `inner`.
+        adapts: what comes out has the scenario's classes, whatever those of the classifier are.
     """
 
     trains: ClassVar[bool] = False
     tunes: ClassVar[bool] = False
     learns: ClassVar[bool] = False
+    adapts: ClassVar[bool] = False
 
     @property
     def fits(self) -> bool:

@@ -18,6 +18,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.engine import run_attack
 from tfrobust.inference import BATCH_SIZE, in_batches
+from tfrobust.object_boxes import boxes_for
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.types import Images, PerImage
@@ -67,7 +68,14 @@ def attacked_training_images(
     """
     clean, labels = arrays(scenario, "train", count)
     crafted = run_attack(
-        attack, classifier, clean, labels, targets="random", seed=seed, batch_size=batch_size
+        attack,
+        classifier,
+        clean,
+        labels,
+        targets="random",
+        boxes=boxes_for([attack], scenario, "train", count),
+        seed=seed,
+        batch_size=batch_size,
     )
     return FittingImages(clean, crafted.images)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfrobust import regions
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.distances import distances, within_budget
@@ -18,12 +19,13 @@ from tfrobust.ensemble import Ensemble
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.learning import Learned, LearningAttack, learned
+from tfrobust.object_boxes import checked_boxes, free_of
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
 from tfrobust.seen import Counted, persistent, seen_by
 from tfrobust.targets import choose_targets
-from tfrobust.types import Flags, Images, Labels, TargetRule
+from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ def run_attack(
     labels: Labels,
     *,
     targets: Labels | TargetRule = "least_likely",
+    boxes: Boxes | Sequence[Boxes] | None = None,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
     on_progress: Callable[[int], None] | None = None,
@@ -65,6 +68,8 @@ def run_attack(
         labels: int64 `(n,)`: the true classes.
         targets: for a targeted attack the classes to reach, `(n,)`, or the rule that picks them:
             the classifier's `least_likely` class, the class `next` to the label, a `random` one.
+        boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
+            image; see `tfrobust.boxes`. A region without a single pixel is left as it is.
         seed: decides everything random.
         batch_size: images at a time; memory grows with it and with nothing else.
         on_progress: called with the number of images done after each batch.
@@ -74,9 +79,9 @@ def run_attack(
 
     Raises:
         UsageError: targets that are the true classes or missing, a batch size below 1, options
-            that do not fit the classifier, or a white-box attack on one without gradients that
-            declares no surrogate.
-        DataError: images or labels break the contract.
+            that do not fit the classifier, a region without boxes, or a white-box attack on a
+            classifier without gradients that declares no surrogate.
+        DataError: images, labels or boxes break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
     Example:
@@ -94,7 +99,8 @@ def run_attack(
     if attack.threat.targeted:
         aims = choose_targets(targets, classifier, images, labels, seed=seed, batch_size=batch_size)
     goal = labels if aims is None else aims
-    job = _Job(classifier, images, goal, seed, batch_size, on_progress)
+    boxes = checked_boxes(attack, boxes, len(images))
+    job = _Job(classifier, images, goal, boxes, seed, batch_size, on_progress)
     if isinstance(attack, Ensemble):
         return _run_parts(attack, job)
     return dataclasses.replace(_run_batches(attack, job), targets=aims)
@@ -107,6 +113,7 @@ class _Job:
     classifier: Classifier
     images: Images
     goal: Labels
+    boxes: Boxes | None  # (n, most, 4), if the attack needs them
     seed: int
     batch_size: int
     on_progress: Callable[[int], None] | None
@@ -116,8 +123,9 @@ class _Job:
         report = self.on_progress
         gone = len(self.images) - len(rows)
         later = (lambda count: report(gone + count)) if report else None
+        boxes = None if self.boxes is None else self.boxes[rows]
         return dataclasses.replace(
-            self, images=self.images[rows], goal=self.goal[rows], on_progress=later
+            self, images=self.images[rows], goal=self.goal[rows], boxes=boxes, on_progress=later
         )
 
     def right(self, classifier: Classifier, images: Images, labels: Labels) -> Flags:
@@ -136,7 +144,10 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
         rows = slice(start, start + size)
         images = job.images[rows]
         seeds = content_seeds(job.seed, images)
-        crafted[rows] = _one_batch(attack, call, images, job.goal[rows], seeds)
+        free = free_of(attack, None if job.boxes is None else job.boxes[rows], images)
+        given = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
+        made = _one_batch(attack, call, given if free is None else [*given, free])
+        crafted[rows] = made if free is None else np.where(free, made, images)
         if job.on_progress:
             job.on_progress(min(start + size, len(job.images)))
     before = attack if isinstance(attack, Learned) else None
@@ -175,26 +186,31 @@ def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
 def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
     """Trace `attack` on `classifier` once, for batches of any size."""
     counted = Counted(*seen_by(attack, classifier))
+    shown = regions.Confined(counted)
 
-    def call(images: Any, labels: Any, seeds: Any) -> Any:
+    def everywhere(images: Any, labels: Any, seeds: Any) -> Any:
         return attack(counted, images, labels, seed=seeds)
 
+    def within(images: Any, labels: Any, seeds: Any, free: Any) -> Any:
+        with regions.held(images, free):
+            return attack(shown, images, labels, seed=seeds)
+
+    call: Callable[..., Any] = within if attack.needs_boxes else everywhere
     if attack.eager:
         return counted, call
     signature = [
         tf.TensorSpec((None, *classifier.image_shape), tf.float32),
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((None, 2), tf.int32),
-    ]
+        tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
+    ][: 4 if attack.needs_boxes else 3]
     return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
 
 
-def _one_batch(attack: Attack, call: Any, images: Any, labels: Any, seeds: Any) -> np.ndarray:
-    name = name_of(attack)
+def _one_batch(attack: Attack, call: Any, given: Sequence[Any]) -> np.ndarray:
+    name, images = name_of(attack), given[0].numpy()
     try:
-        crafted = np.asarray(
-            call(tf.constant(images), tf.constant(labels, tf.int64), tf.constant(seeds))
-        )
+        crafted = np.asarray(call(*given))
     except (KeyboardInterrupt, UsageError, MemoryError):
         raise
     except tf.errors.OperatorNotAllowedInGraphError as error:
@@ -216,7 +232,7 @@ def _cause(error: Exception) -> str:
     """Return an error's kind and first line; of a traced function's, what stands below the code."""
     kind = type(error).__name__
     for line in str(error).splitlines():
-        if line.strip().startswith(f"{kind}: "):
+        if line.strip().startswith((f"{kind}: ", "assertion failed: ")):
             return one_line(line)
     return f"{kind}: {one_line(error)}"
 

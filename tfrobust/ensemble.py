@@ -29,6 +29,11 @@ class Ensemble(Attack):
     def parts(self) -> Sequence[Attack]:
         """Return the attacks in their order, built for this budget."""
 
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether any of the parts does."""
+        return super().needs_boxes or any(part.needs_boxes for part in self.parts())
+
     def check(self, classifier: Classifier) -> None:
         """Refuse what any of the parts refuses."""
         super().check(classifier)

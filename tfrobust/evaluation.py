@@ -16,6 +16,7 @@ from tfrobust.detector import Detector
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE
 from tfrobust.learning import check_files
+from tfrobust.object_boxes import boxes_for
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, arrays, check_fits
@@ -92,9 +93,9 @@ def evaluate(
 
     Raises:
         UsageError: no classifier, an unknown split, an attack that fits no classifier, a file of
-            something learned that does not fit.
+            something learned that does not fit, a region of images without boxes.
         ClassifierError: a classifier does not fit the scenario or returns NaN.
-        DataError: the scenario's images break the contract.
+        DataError: the scenario's images or boxes break the contract.
 
     Example:
         >>> evaluated = evaluate({"d1": load("d1")}, create("scenarios", "digits"),
@@ -110,7 +111,19 @@ def evaluate(
     check_files(attacks, [crafted_on[1]] if crafted_on else list(classifiers.values()))
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
-    plan = Plan(images, labels, scenario, crafted_on, targets, seed, batch_size, keep, progress)
+    boxes = boxes_for([*attacks, *baselines], scenario, split, limit)
+    plan = Plan(
+        images,
+        labels,
+        scenario,
+        crafted_on=crafted_on,
+        targets=targets,
+        seed=seed,
+        batch_size=batch_size,
+        keep_images=keep,
+        progress=progress,
+        boxes=boxes,
+    )
     where = _scenario_record(scenario, split, plan)
     chosen = plan.examples
     outcomes = {"label": labels, "example_index": chosen, "example_images": images[chosen]}

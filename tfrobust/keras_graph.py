@@ -147,6 +147,36 @@ def hidden(model: Any) -> Callable[[Images], Any]:
     Raises:
         ClassifierError: the model's graph is not known, or it has a single layer.
     """
+    images, read = _read_last(model)
+    before = keras_of(model).Model(images, read)
+
+    def features(images: Images) -> Any:
+        with expected_draws(before):
+            given = tf.nest.flatten(before(images, training=False))
+        flat = [tf.reshape(tf.cast(g, tf.float32), (tf.shape(images)[0], -1)) for g in given]
+        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
+
+    return features
+
+
+def trunk(model: Any) -> Any:
+    """Return a Keras model round the same layers that gives what `hidden` gives.
+
+    Args:
+        model: of either generation, without weights that are drawn at inference.
+
+    Raises:
+        ClassifierError: as `hidden`.
+    """
+    layers = keras_of(model).layers
+    images, read = _read_last(model)
+    flat = [layers.Flatten(name=f"features_{k}")(each) for k, each in enumerate(read)]
+    joined = flat[0] if len(flat) == 1 else layers.Concatenate(name="features")(flat)
+    return keras_of(model).Model(images, joined, name=f"{model.name}_trunk")
+
+
+def _read_last(model: Any) -> tuple[Any, list[Any]]:
+    """Return a model's input, and the tensors that its last layers with a kernel read."""
     if not is_functional(model):
         raise ClassifierError(
             "the hidden layers of a subclassed Keras model are not known; build it as a "
@@ -157,15 +187,7 @@ def hidden(model: Any) -> Callable[[Images], Any]:
     read = {id(tensor): tensor for call in last for tensor in call.given if call_of(tensor).given}
     if not read:
         raise ClassifierError("the model has no hidden layer: its last layer reads the images")
-    before = keras_of(model).Model(model.inputs[0], list(read.values()))
-
-    def features(images: Images) -> Any:
-        with expected_draws(before):
-            given = tf.nest.flatten(before(images, training=False))
-        flat = [tf.reshape(tf.cast(g, tf.float32), (tf.shape(images)[0], -1)) for g in given]
-        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
-
-    return features
+    return model.inputs[0], list(read.values())
 
 
 def split(model: Any, draws: Callable[[Call], bool]) -> tuple[Any, Any]:

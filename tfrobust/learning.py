@@ -17,7 +17,7 @@ from tfrobust.errors import StoreError, UsageError
 from tfrobust.files import read_arrays, write_arrays
 from tfrobust.registry import name_of
 from tfrobust.seen import Counted, seen_by
-from tfrobust.types import Images, Labels
+from tfrobust.types import Images, Labels, RegionName
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -25,7 +25,8 @@ Arrays = Mapping[str, np.ndarray]
 class LearningAttack(Attack):
     """Learns once for a classifier and a scenario; the arrays it learned can be saved and re-used.
 
-    `tfrobust.run_attack`, which knows no training split, learns from the images it is given.
+    `tfrobust.run_attack`, which knows no training split, learns from the images it is given. What
+    is learned is learned for whole images: a region confines only what is applied.
 
     Attributes:
         file: where the arrays are read from if it exists, and written to otherwise; an option that
@@ -119,6 +120,11 @@ class Learned(Attack):
     def budget(self) -> float | None:
         """The plan's budget."""
         return self.plan.budget
+
+    @property
+    def region(self) -> RegionName:
+        """The plan's region, if it has one."""
+        return getattr(self.plan, "region", "all")
 
     @property
     def needs_gradients(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from tfrobust.regions import narrowed
 from tfrobust.types import Flags
 
 State = TypeVar("State")
@@ -61,7 +62,9 @@ def iterate(
     part = tf.maximum(1, batch // _PARTS)
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
-        stepped = _freeze(state, step(state, number), outcome)
+        with narrowed(rows):
+            stepped = step(state, number)
+        stepped = _freeze(state, stepped, outcome)
         return (number + 1, *_shrink(rows, stepped, finished, part))
 
     free = tf.TensorShape([None])

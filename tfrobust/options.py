@@ -110,9 +110,15 @@ class Option:
 
 
 def describe(cls: type) -> list[Option]:
-    """Return the options of plugin `cls` in the order of their declaration."""
+    """Return the options of plugin `cls` in the order of their declaration.
+
+    Its own, and those of its package, come before what it has from the core's classes.
+    """
     hints = typing.get_type_hints(cls)
-    fields = getattr(cls, "__pydantic_fields__", {})
+    plugins = [base for base in cls.__mro__ if not base.__module__.startswith("tfrobust.")]
+    own = {name for base in plugins for name in vars(base).get("__annotations__", ())}
+    declared = getattr(cls, "__pydantic_fields__", {})
+    fields = dict(sorted(declared.items(), key=lambda field: field[0] not in own))
     return [
         Option(
             name,

@@ -70,7 +70,8 @@ class Partial:
         attacked = plan.crafted_on[1] if plan.crafted_on else subject.classifier
         made_by = {"attack": signature(attack), "seed": plan.seed, "targets": str(plan.targets)}
         content = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
-        for array in (plan.images, plan.labels):
+        boxes = [plan.boxes] if attack.needs_boxes else []
+        for array in (plan.images, plan.labels, *boxes):
             content.update(np.ascontiguousarray(array).tobytes())
         content.update(identity(attacked, plan.images))
         return self._folder / f"{content.hexdigest()[:32]}.npz"

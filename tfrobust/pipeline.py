@@ -62,6 +62,22 @@ class Deployed:
     known_as: str | None = None
 
 
+def as_built(model: ModelBuilder, scenario: Scenario) -> Deployed:
+    """Return a network as it is built, with the weights that it starts from, as a finished one.
+
+    Args:
+        model: the architecture; its option `weights` says which weights.
+        scenario: whose image shape and classes it is built for.
+
+    Raises:
+        DataError: the weights cannot be read, or do not fit.
+    """
+    made = signature(model)
+    files = "".join(f" {name} {digest}" for name, digest in model.files.items())
+    built = KerasClassifier(model.build(scenario.image_shape, scenario.num_classes))
+    return Deployed(made["name"], built, known_as=f"{made['name']} {made['params']}{files}")
+
+
 def train(
     model: ModelBuilder | Deployed,
     scenario: Scenario,
@@ -88,7 +104,8 @@ def train(
 
     keras.utils.set_random_seed(trainer.options.seed)
     if isinstance(model, Deployed):
-        check_fits(model.classifier, scenario, model.name)
+        adapts = bool(defenses) and defenses[0].adapts
+        check_fits(model.classifier, scenario, model.name, classes=not adapts)
         _check(_only_training(defenses), model.classifier, scenario)
         return defended(model.classifier, defenses, scenario, trainer)
     with trainer.strategy.scope():

@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier
+from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images, ImageShape, Logits
 
@@ -31,6 +31,7 @@ class SavedModelClassifier(Classifier):
     Args:
         folder: a SavedModel whose `serving_default` takes one float32 image batch and returns
             `logits`, or a single output.
+        members: outputs that are the logits of classifiers inside.
         **attributes: see `Classifier`.
 
     Raises:
@@ -41,12 +42,15 @@ class SavedModelClassifier(Classifier):
         10
     """
 
-    def __init__(self, folder: Path | str, **attributes: Any) -> None:
+    def __init__(
+        self, folder: Path | str, *, members: Sequence[str] = (), **attributes: Any
+    ) -> None:
         self._loaded = _loaded(Path(folder))
         self._serve = _signature(self._loaded, Path(folder))
         self._input, image_shape = _image_input(self._serve, folder)
         self._output, num_classes = _logits_output(self._serve, folder)
         super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
+        self.members = {name: _Member(self, name) for name in members}
 
     def __call__(self, images: Images) -> Logits:
         """Return the served logits."""
@@ -67,6 +71,26 @@ class SavedModelClassifier(Classifier):
     def trackables(self) -> list[Any]:
         """Return the loaded object, which owns the variables."""
         return [self._loaded]
+
+
+class _Member(Wrapped):
+    """A classifier inside a SavedModel, which serves its logits by its name."""
+
+    def __init__(self, inner: SavedModelClassifier, name: str) -> None:
+        super().__init__(inner, megabytes=None)
+        self._output = name
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the member's logits."""
+        return self.inner.outputs(images)[self._output]
+
+    def outputs(self, images: Images) -> dict[str, Any]:
+        """Return the member's logits and probabilities alone."""
+        return Classifier.outputs(self, images)
+
+    def features(self, images: Images) -> Any:
+        """Refuse: the signature `features` is that of the whole."""
+        return Classifier.features(self, images)
 
 
 def write_saved_model(classifier: Classifier, folder: Path) -> None:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +34,8 @@ class Prepared:
 
 class Scenario(abc.ABC):
     """A dataset with its splits; its fields are its options."""
+
+    bounded: ClassVar[bool] = True  # in [0, 1]; features, which may be trained on too, are not
 
     @property
     @abc.abstractmethod
@@ -90,7 +92,13 @@ class Scenario(abc.ABC):
 
 
 class Shift(abc.ABC):
-    """Changes the scene, not the label; knows no model. Its fields are its options."""
+    """Changes the scene, not the label; knows no model. Its fields are its options.
+
+    Attributes:
+        keeps_geometry: set it where every object stays where it is, so that its box still fits.
+    """
+
+    keeps_geometry: ClassVar[bool] = False
 
     @abc.abstractmethod
     def __call__(self, image: Any, *, seed: Any) -> Any:
@@ -134,8 +142,10 @@ class BatchShift(Shift):
         return self.batch(image[tf.newaxis], seeds=seed[tf.newaxis])[0]
 
 
-def check_fits(classifier: Classifier, scenario: Scenario, name: str) -> None:
-    """Refuse a classifier that was made for other images.
+def check_fits(
+    classifier: Classifier, scenario: Scenario, name: str, *, classes: bool = True
+) -> None:
+    """Refuse a classifier that was made for other images, or other classes where they matter.
 
     Raises:
         ClassifierError: image shape or class count differ.
@@ -144,7 +154,7 @@ def check_fits(classifier: Classifier, scenario: Scenario, name: str) -> None:
         ("images", classifier.image_shape, scenario.image_shape),
         ("classes", classifier.num_classes, scenario.num_classes),
     ):
-        if has != needs:
+        if has != needs and (classes or what == "images"):
             raise ClassifierError(
                 f"{name} does not fit the scenario: {what}: expected {needs}; received: {has}"
             )
@@ -210,7 +220,7 @@ def readable(batches: Iterable[Any]) -> Iterator[Any]:
         yield batch
 
 
-def check_images(images: Images, labels: Any, num_classes: int) -> None:
+def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool = True) -> None:
     """Refuse images that are not float32 in [0, 1] and labels that name no class.
 
     Raises:
@@ -227,7 +237,8 @@ def check_images(images: Images, labels: Any, num_classes: int) -> None:
             f"images: expected ({len(labels)}, height, width, channels), one for each label; "
             f"received: {images.shape}"
         )
-    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+    outside = bounded and (images.min() < 0 or images.max() > 1)
+    if not np.isfinite(images).all() or outside:
         raise DataError(
             f"images: expected values in [0, 1]; received: {images.min()} to {images.max()}"
         )

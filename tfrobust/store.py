@@ -9,8 +9,9 @@ saved_models/NAME/training/model.tfrobust.json   the card of model.keras beside 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,26 @@ from tfrobust.errors import (
 )
 from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
+from tfrobust.members import member_of, split_member
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
+
+_ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
 
 def store_root() -> Path:
     """Return the folder of the store: `$TFROBUST_MODELS`, or `saved_models` right here."""
-    return Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
+    return _ROOT.get() or Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
+
+
+@contextlib.contextmanager
+def rooted(root: Path) -> Iterator[None]:
+    """Let names mean what lies in another store: those in a defence's options too."""
+    token = _ROOT.set(root)
+    try:
+        yield
+    finally:
+        _ROOT.reset(token)
 
 
 def export(classifier: Classifier, folder: Path | str, *, card: Card | None = None) -> Path:
@@ -103,7 +117,8 @@ def load(classifier: str | Path, *, root: Path | None = None, strip: bool = Fals
     """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
 
     Args:
-        classifier: `d1` (the newest version), `saved_models/d1/1`, `model.keras`.
+        classifier: `d1` (the newest version), `saved_models/d1/1`, `model.keras`; a member of
+            one, `fused:foreground`.
         root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
         strip: turn a `.keras` model that ends in a softmax into one that ends in logits.
 
@@ -118,12 +133,16 @@ def load(classifier: str | Path, *, root: Path | None = None, strip: bool = Fals
         >>> load("d1").class_names
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    path = locate(str(classifier), root)
+    called, member = split_member(str(classifier))
+    path = locate(called, root)
     if path.is_file():
         made: Classifier = _from_keras_file(path, strip=strip)
     else:
         made = _from_saved_model(path)
     made.source = str(path)
+    if member is not None:
+        made = member_of(made, member, called)
+        made.source = f"{path}:{member}"
     check_sound(made, str(classifier))
     return made
 
@@ -208,4 +227,5 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
         passes=card.passes,
         differentiable=card.differentiable,
         megabytes=card.megabytes,
+        members=card.members,
     )

@@ -12,6 +12,7 @@ from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.errors import RobustError
 from tfrobust.keras_models import load_keras_file
+from tfrobust.members import member_of, split_member
 from tfrobust.pipeline import defended, home_of, recorded, untrained
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -52,16 +53,17 @@ def stored_network(
     plan, file = read_plan(home / FINISHED / "plan.json"), home / FINISHED / "model.keras"
     if plan is None:
         return store.load(name, root=root)
-    if file.exists():
-        network = store.load(file)
-        with contextlib.suppress(RobustError):
-            return _defended_again(network, home, plan, scenario)
-    served = store.load(home / str(plan["version"]))
-    with contextlib.suppress(RobustError):
-        if deployed := plan["model"].get("deployed"):
-            network = _defended_again(store.load(deployed), home, plan, scenario)
+    version, deployed = home / str(plan["version"]), plan["model"].get("deployed")
+    kept = store.load(file) if file.exists() else None
+    with contextlib.suppress(RobustError), store.rooted(root or store.store_root()):
+        if kept or deployed:
+            network = _defended_again(kept or store.load(deployed), home, plan, scenario)
+            if not deployed and not network.members:
+                return network  # nothing of it lies elsewhere, where it may change
+            served = store.load(version)
+            network.class_names = served.class_names
             return network if _answer_alike(network, served) else served
-    return served
+    return store.load(version)
 
 
 def _answer_alike(network: Classifier, served: Classifier) -> bool:
@@ -82,13 +84,21 @@ def network_of(classifier: str) -> Classifier:
     """Load a classifier as `stored_network` does, where the store knows its name.
 
     Args:
-        classifier: a name, a SavedModel folder or a `.keras` file.
+        classifier: a name, a SavedModel folder or a `.keras` file; or a member of one.
 
     Raises:
         UsageError: there is nothing of that name.
         ClassifierError: it is damaged.
     """
-    return stored_network(classifier) if classifier in store.stored() else store.load(classifier)
+    called, member = split_member(classifier)
+    if called not in store.stored():
+        return store.load(classifier)
+    network = stored_network(called)
+    if member is None:
+        return network
+    found = member_of(network, member, called)
+    found.source = f"{store.locate(called)}:{member}"  # the network shows layers, this serves
+    return found
 
 
 def trained_on(classifier: str) -> Scenario | None:
@@ -100,6 +110,7 @@ def trained_on(classifier: str) -> Scenario | None:
     Raises:
         UsageError: it is no plugin any more.
     """
+    classifier, _ = split_member(classifier)
     if classifier in store.stored():
         plan = read_plan(home_of(classifier, None) / FINISHED / "plan.json")
         if plan is not None:

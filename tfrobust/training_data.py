@@ -136,7 +136,9 @@ def _numbered(scenario: Scenario, split: str) -> tf.data.Dataset:
         complaint = [f"labels: expected 0 to {classes - 1}; received:", label, "at image", index]
         known = tf.debugging.Assert((label >= 0) & (label < classes), complaint)
         with tf.control_dependencies([known]):
-            return _in_range(example["image"], index), label, tf.cast(index, tf.int32)
+            image = example["image"]
+            image = _in_range(image, index) if scenario.bounded else tf.identity(image)
+            return image, label, tf.cast(index, tf.int32)
 
     return scenario.load(split).enumerate().map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -159,7 +161,7 @@ def _hold_out(images: tf.data.Dataset, count: int, held_out: int, seed: int) -> 
 
 def _check_first(batches: tf.data.Dataset, scenario: Scenario) -> None:
     for image, label, _ in readable(batches.take(1).as_numpy_iterator()):
-        check_images(image, label, scenario.num_classes)
+        check_images(image, label, scenario.num_classes, bounded=scenario.bounded)
         if image.shape[1:] != scenario.image_shape:
             raise DataError(
                 f"images: expected {scenario.image_shape}, as the scenario says; "

@@ -16,3 +16,4 @@ ImageShape = tuple[int, int, int]
 Knowledge = Literal["white-box", "score", "decision", "none"]
 Norm = Literal["linf", "l2", "l1", "l0"]
 TargetRule = Literal["least_likely", "next", "random"]  # picks the classes of targeted attacks
+RegionName = Literal["all", "foreground", "background"]  # of an image: inside its boxes, or outside

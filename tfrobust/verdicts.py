@@ -17,7 +17,7 @@ from tfrobust.engine import Crafted
 from tfrobust.inference import BATCH_SIZE
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
-from tfrobust.types import Flags, Images, Labels, TargetRule
+from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 Progress = Callable[[str, int, int], None]  # what, images done, images in all
 
@@ -36,6 +36,7 @@ class Plan:
         batch_size: images at a time.
         keep_images: keep all that every attack makes, for a detector or a file.
         progress: told how far an attack is.
+        boxes: float32 `(n, most, 4)`, if an attack needs them; see `tfrobust.boxes.padded`.
     """
 
     images: Images
@@ -47,6 +48,7 @@ class Plan:
     batch_size: int = BATCH_SIZE
     keep_images: bool = False
     progress: Progress | None = None
+    boxes: Boxes | None = None
 
     @functools.cached_property
     def examples(self) -> np.ndarray:
@@ -100,6 +102,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         crafted.images,
         clean=subject.clean,
         targets=crafted.targets,
+        boxes=plan.boxes,
         batch_size=plan.batch_size,
     )
     count, was_right = len(plan.labels), subject.clean == plan.labels

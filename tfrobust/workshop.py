@@ -99,6 +99,7 @@ class Workshop:
             plan.images,
             plan.labels,
             targets=plan.targets,
+            boxes=plan.boxes,
             seed=plan.seed,
             batch_size=plan.batch_size,
             on_progress=_reporter(plan, _title(subject, attack), len(plan.images)),

@@ -17,6 +17,7 @@ from tfrobust_cli.commands import (
     export,
     plugins,
     report,
+    streams,
     study,
     summary,
     train,
@@ -31,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo, doctor, plugins, data, summary, train, attack, evaluate, export, report, study,
+    demo, doctor, plugins, data, summary, train, attack, evaluate, streams, export, report, study,
 ):  # fmt: skip
     command.add_to(app)
 

@@ -39,7 +39,8 @@ Strategy = Annotated[str, typer.Option(help="auto, default or mirrored.")]
 Only = Annotated[
     str | None,
     typer.Option(
-        help="Train this defence alone, such as calibrater; MODEL then is a finished classifier.",
+        help="Train this defence alone, such as calibrater; MODEL then is a finished classifier, "
+        "or an architecture with --weights.",
         autocompletion=names_of("defenses"),
     ),
 ]

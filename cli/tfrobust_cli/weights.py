@@ -13,7 +13,8 @@ Weights = Annotated[
     str | None,
     typer.Option(
         help="Start from a .pth or .safetensors file in torchvision's names, or from imagenet: "
-        "the model's option weights. With --epochs 0 they are stored as they are.",
+        "the model's option weights. With --epochs 0 they are stored as they are; with --only "
+        "they are what a defence is trained for.",
         metavar="FILE",
     ),
 ]

@@ -15,11 +15,10 @@ from typing import Any
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defense
-from tfrobust.errors import UsageError
-from tfrobust.options import describe, option, plugin
-from tfrobust.registry import create, find
+from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
+from tfrobust_adversarial_training.inner_attack import inner_attack
 
 
 @plugin
@@ -49,20 +48,7 @@ class PgdTraining(Defense):
         """Return the attack that each step runs.
 
         Raises:
-            UsageError: there is no such attack, it is targeted, or it cannot be traced.
+            UsageError: there is no such attack, it is targeted, cannot be traced or wants boxes.
         """
-        known = {each.name for each in describe(find("attacks", self.attack).load())}
-        wanted = {
-            "eps": self.eps,
-            "steps": self.steps,
-            "nb_iter": self.steps,  # CleverHans's word for them
-            "early_stop": False,
-        }
-        chosen = {key: value for key, value in wanted.items() if key in known}
-        attack = create("attacks", self.attack, **(chosen | (self.options or {})))
-        if attack.threat.targeted or attack.eager:
-            raise UsageError(
-                "pgd_training: attack: expected an untargeted attack that runs in tf.function; "
-                f"received: {self.attack!r}"
-            )
-        return attack
+        wanted = {"eps": self.eps, "steps": self.steps}
+        return inner_attack("pgd_training", self.attack, wanted, self.options)

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import LossName, ascend, is_adversarial
@@ -42,7 +42,7 @@ class AscentState(NamedTuple):
 
 
 @plugin
-class Ascent(Attack):
+class Ascent(GradientAttack):
     """Steps up the loss from the image itself, each projected back into the ball."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
@@ -56,7 +56,6 @@ class Ascent(Attack):
     )
     loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
     early_stop: bool = option("leave an image alone once it is adversarial", default=True)
 
     @property

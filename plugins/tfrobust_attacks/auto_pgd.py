@@ -7,13 +7,14 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import is_adversarial, pulled_back
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
+from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage, Seeds
 
 _MOMENTUM = 0.25  # 1 − α of the paper's equation (1)
@@ -50,7 +51,7 @@ _OUTCOME = ("found", "found_loss", "fooled")
 
 
 @plugin
-class AutoPgd(Attack):
+class AutoPgd(GradientAttack):
     """What the three variants share; they differ in the loss."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
@@ -60,7 +61,6 @@ class AutoPgd(Attack):
     rho: float = option(
         "ρ: share of steps that must raise the loss to keep their size", default=0.75, ge=0, le=1
     )
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
     early_stop: bool = option("leave an image alone once it is adversarial", default=True)
 
     @property
@@ -90,7 +90,7 @@ class AutoPgd(Attack):
     def _run(self, classifier: Classifier, state: ApgdState, run: Any) -> ApgdState:
         """Ascend from one random start, with one loss."""
         noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], self.eps)
-        start = ball(self.norm).project(state.clean + noise, state.region)
+        start = ball(self.norm).project(state.clean + confined(noise), state.region)
         state = state._replace(current=start, previous=start)
         state = self._look(classifier, state, run)
         zero = tf.zeros_like(state.loss)

@@ -19,14 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Attack, GradientAttack, Threat
 from tfrobust.ensemble import Ensemble
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 
 
 @plugin
-class AutoAttack(Ensemble):
+class AutoAttack(Ensemble, GradientAttack):
     """The standard evaluation: what it leaves standing is likely to be robust."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
@@ -35,7 +35,6 @@ class AutoAttack(Ensemble):
     steps: int = option("of each gradient attack and run", default=100, ge=1)
     queries: int = option("of square", default=5000, ge=1)
     target_classes: int = option("of the targeted parts", default=9, ge=1)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:
@@ -79,5 +78,6 @@ class AutoAttack(Ensemble):
         return [] if self.norm == "l1" else [self._make("square", queries=self.queries)]
 
     def _make(self, name: str, **options: Any) -> Attack:
-        made: Attack = create("attacks", name, eps=self.eps, norm=self.norm, **options)
+        options |= {"eps": self.eps, "norm": self.norm, "region": self.region}
+        made: Attack = create("attacks", name, **options)
         return made

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
 from tfrobust.losses import pulled_back
 from tfrobust.norms import PIXELS
-from tfrobust.options import option, plugin
+from tfrobust.options import plugin
+from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, PerImage
 from tfrobust_attacks.constant_search import Round, SearchingAttack, keep
 
@@ -43,10 +44,8 @@ class _State(NamedTuple):
 
 
 @plugin
-class CarliniWagnerL2(SearchingAttack):
+class CarliniWagnerL2(SearchingAttack, GradientAttack):
     """The smallest L2 perturbation that changes the class, by Adam and binary search."""
-
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:
@@ -88,7 +87,9 @@ class CarliniWagnerL2(SearchingAttack):
         (tanh(w) + 1) / 2 = sigmoid(2w), in one operation instead of three.
         """
         candidate = tf.sigmoid(state.point)
-        change = candidate - state.clean
+        change = confined(
+            candidate - state.clean
+        )  # what rounding moved elsewhere, Adam would scale up
         square = tf.reduce_sum(tf.square(change), PIXELS)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(candidate)

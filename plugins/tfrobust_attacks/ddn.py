@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import clearly_adversarial, loss_and_slope, margin, pulled_back
 from tfrobust.norms import L2, PIXELS
 from tfrobust.options import option, plugin
+from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 _LAST_STEP = 0.01  # α falls from 1 to this along half a cosine
@@ -47,7 +48,7 @@ class _State(NamedTuple):
 
 
 @plugin
-class DecoupledDirectionNorm(Attack):
+class DecoupledDirectionNorm(GradientAttack):
     """The smallest L2 perturbation, by steps on a sphere that shrinks and grows."""
 
     minimum_norm = True
@@ -57,7 +58,6 @@ class DecoupledDirectionNorm(Attack):
     gamma: float = option("γ: share by which ε changes a step", default=0.05, gt=0, lt=1)
     init_eps: float = option("ε of the start, an L2 norm", default=1.0, gt=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:
@@ -89,7 +89,7 @@ class DecoupledDirectionNorm(Attack):
             clean=images,
             labels=labels,
             scale=_SHARPNESS / tf.maximum(tf.abs(margin(logits, labels)), _NO_MARGIN),
-            widest=L2().distance(images, tf.round(1.0 - images)),
+            widest=_length(confined(images - tf.round(1.0 - images))),
             radius=zeros + self.init_eps,
             current=images,
             best=images,

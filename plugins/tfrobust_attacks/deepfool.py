@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import clearly_adversarial, is_adversarial, margin
@@ -44,7 +44,7 @@ class _State(NamedTuple):
 
 
 @plugin
-class DeepFool(Attack):
+class DeepFool(GradientAttack):
     """The nearest boundary of the classifier made linear, again and again."""
 
     minimum_norm = True
@@ -55,7 +55,6 @@ class DeepFool(Attack):
     candidates: int = option("classes looked at, the label among them", default=10, ge=2)
     overshoot: float = option("how much further than the boundary, a share", default=0.02, ge=0)
     line_search: int = option("forward passes that look for a nearer image", default=3, ge=0)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
 from tfrobust.losses import pulled_back
@@ -45,14 +45,13 @@ class _State(NamedTuple):
 
 
 @plugin
-class ElasticNet(SearchingAttack):
+class ElasticNet(SearchingAttack, GradientAttack):
     """Few changed pixels: iterative shrinkage and binary search."""
 
     beta: float = option("β: weight of the L1 norm beside L2 squared", default=0.01, ge=0)
     decision_rule: Literal["l1", "en"] = option(
         "the image kept is the nearest in L1, or in the elastic net", default="l1"
     )
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.distances import widest
 from tfrobust.loop import blend, iterate
@@ -29,6 +29,7 @@ from tfrobust.losses import class_gradients, clearly_adversarial, is_adversarial
 from tfrobust.norms import PIXELS, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
+from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
 from tfrobust_attacks.line_search import Line, nearest_on_line
 from tfrobust_attacks.rivals import likely_rivals, nearest_boundary, slopes_towards
@@ -49,7 +50,7 @@ class _State(NamedTuple):
 
 
 @plugin
-class _Boundary(Attack):
+class _Boundary(GradientAttack):
     """What the two variants share; they differ in the boundary they project onto."""
 
     minimum_norm = True
@@ -64,7 +65,6 @@ class _Boundary(Attack):
     alpha_max: float = option("α_max: largest lean towards the image", default=0.1, ge=0, le=1)
     eta: float = option("η: factor on every projection, to get across", default=1.05, ge=1)
     beta: float = option("β: share of the way from the image that stays", default=0.9, gt=0, lt=1)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
     early_stop: bool = option("leave an image alone once it is within eps", default=False)
 
     @property
@@ -146,7 +146,7 @@ class _Boundary(Attack):
 
         def draw() -> Images:
             noise = geometry.draw(fold(state.seeds, restart), tf.shape(state.clean)[1:], 1.0)
-            return tf.clip_by_value(state.clean + reach * noise, 0.0, 1.0)
+            return tf.clip_by_value(state.clean + reach * confined(noise), 0.0, 1.0)
 
         return tf.cond(restart > 0, draw, lambda: state.clean)
 

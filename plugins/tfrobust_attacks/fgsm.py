@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.losses import LossName, ascend
 from tfrobust.norms import ball
@@ -22,14 +22,13 @@ from tfrobust.types import Images, Labels
 
 
 @plugin
-class FastGradientSign(Attack):
+class FastGradientSign(GradientAttack):
     """One gradient step as long as the budget."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

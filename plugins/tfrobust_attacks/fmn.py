@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import clearly_adversarial, loss_and_slope, pulled_back
@@ -37,7 +37,7 @@ _CLEARLY = 2e-5  # of the largest logit: what the first phase aims beyond the bo
 
 
 @plugin
-class FastMinimumNorm(Attack):
+class FastMinimumNorm(GradientAttack):
     """The smallest perturbation in any norm, by steps in a ball that shrinks and grows."""
 
     minimum_norm = True
@@ -50,7 +50,6 @@ class FastMinimumNorm(Attack):
     gamma: float = option("γ₀: share by which ε changes at first", default=0.05, gt=0, lt=1)
     step_size: float = option("α₀: length of the first step, an L2 norm", default=1.0, gt=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

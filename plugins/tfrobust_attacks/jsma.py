@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import class_gradients, clearly_adversarial
 from tfrobust.options import option, plugin
+from tfrobust.regions import free_pixels
 from tfrobust.types import Flags, Images, Labels, Logits
 from tfrobust_attacks.feature_pairs import best_pair
 
@@ -43,7 +44,7 @@ class _State(NamedTuple):
 
 
 @plugin
-class JacobianSaliencyMap(Attack):
+class JacobianSaliencyMap(GradientAttack):
     """Few pixels changed by much, two at a time."""
 
     minimum_norm = True
@@ -55,7 +56,6 @@ class JacobianSaliencyMap(Attack):
         "weigh the other classes by their probabilities; otherwise their plain sum", default=True
     )
     targeted: bool = option("reach a class instead of leaving one", default=True)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:
@@ -90,6 +90,8 @@ class JacobianSaliencyMap(Attack):
         )
         reached = clearly_adversarial(logits, state.labels, targeted=self.targeted)
         free = self._free(_flat(state.current), _flat(state.clean), budget)
+        if (pixels := free_pixels()) is not None:
+            free &= _flat(tf.repeat(pixels, state.clean.shape[3], axis=3))
         upwards = math.copysign(1.0, self.theta)
         own, others = _flat(gradients[0]), _flat(gradients[1])
         pair = best_pair(upwards * own, -upwards * others, free)

@@ -21,6 +21,7 @@ from tfrobust.loop import blend, iterate
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold
+from tfrobust.regions import confined
 from tfrobust.types import Images, Labels
 from tfrobust_attacks.ascent import Ascent, AscentState
 
@@ -70,7 +71,7 @@ class ProjectedGradientDescent(Ascent):
             return state.clean
         shape = tf.shape(state.clean)[1:]
         noise = ball(self.norm).draw(fold(state.seeds, number), shape, self._reach())
-        return tf.clip_by_value(state.clean + noise, 0.0, 1.0)
+        return tf.clip_by_value(state.clean + confined(noise), 0.0, 1.0)
 
     def _reach(self) -> float:
         """Return how far from the image a start may be, if the steps are to cross the rest."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels
@@ -21,7 +21,7 @@ from tfrobust_attacks.bim import BasicIterative
 
 
 @plugin
-class ReverseIfgsm(Attack):
+class ReverseIfgsm(GradientAttack):
     """Bends images towards their true class, within a ball."""
 
     helps: ClassVar[bool] = True
@@ -31,7 +31,6 @@ class ReverseIfgsm(Attack):
     step_size: float | None = option(
         "α: length of a step; none: max(2.5 / steps, 0.1) · eps", default=None, gt=0
     )
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
     early_stop: bool = option("leave an image alone once it is read right", default=True)
 
     @property

@@ -13,6 +13,7 @@ image: the first asks for the clean image, which comes back where it is misclass
 schedule for p is scaled to them. Windows may touch the lower and the right border too. Targets are
 reached by the margin unless `loss` says otherwise (the paper: cross-entropy). In Linf it ends in
 the inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
+All images share the windows, which lie anywhere: those outside of a region are tried in vain.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import RegionalAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
 from tfrobust.losses import LossName, is_adversarial, loss_and_slope
@@ -43,7 +44,7 @@ class _State(NamedTuple):
 
 
 @plugin
-class Square(Attack):
+class Square(RegionalAttack):
     """Random search in square windows; asks for logits only."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)

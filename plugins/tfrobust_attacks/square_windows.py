@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfrobust import random
 from tfrobust.loop import blend
 from tfrobust.norms import L2, PIXELS, Linf, Region
+from tfrobust.regions import confined, free_pixels
 from tfrobust.types import Images, PerImage, Seeds
 from tfrobust_attacks.square_pyramids import pyramids, tiles
 
@@ -130,7 +131,7 @@ class L2Moves(Moves):
         clean, radius = region
         pattern, tile = tiles(self.shape)
         signs = _sign(random.uniform(seeds, (int(tile.max()) + 1, self.shape[2])))
-        change = pattern[..., None] * tf.gather(signs, tile, axis=1)
+        change = confined(pattern[..., None] * tf.gather(signs, tile, axis=1))
         images = tf.clip_by_value(clean + radius * L2().steepest(change), 0.0, 1.0)
         return Point(images, tf.square(L2().distance(images, clean)))
 
@@ -146,6 +147,8 @@ class L2Moves(Moves):
         pyramid = self._pyramids[number, standing, :side, :side, None]
         change = here.cut(point.images) - base
         change = window.sign * pyramid + change / (tf.sqrt(_square(change)) + _TINY)
+        if (free := free_pixels()) is not None:  # what goes elsewhere is lost to the budget
+            change = tf.where(here.cut(free), change, 0.0)
         change *= tf.sqrt((freed + unused) / (_square(change) + _TINY))
         new = tf.clip_by_value(base + change, 0.0, 1.0)
         spent = point.spent + tf.reduce_sum(_square(new - base) - freed, PIXELS)

@@ -14,7 +14,8 @@ Departures: with `deepfool` the perturbations of a batch are all found at the sa
 is added at the length of the longest (`batch_size=1` is the paper's). With `gradient` the step
 falls from a tenth of the radius to zero; from more where the batches are too few to cross the ball.
 The best v is kept, of several the last, for the share it fools may fall again. The file says which
-ball v was learned for, and serves no other.
+ball v was learned for, and serves no other. v is learned for whole images; of an attack on a
+`region`, only what it adds there is applied and judged.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.attack import Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.inference import predict
@@ -42,7 +43,7 @@ _TINY = 1e-12
 
 
 @plugin
-class UniversalPerturbation(LearningAttack):
+class UniversalPerturbation(LearningAttack, GradientAttack):
     """One perturbation, learned on training images, that fools on most others."""
 
     eps: float = option("ξ: radius of the ball, in the unit of the norm", default=0.1, ge=0)
@@ -53,7 +54,6 @@ class UniversalPerturbation(LearningAttack):
     passes: int = option("over the training images, at most", default=10, ge=1)
     training_images: int = option("images of the training split to learn from", default=1000, ge=1)
     batch_size: int = option("images that v is moved for at once", default=100, ge=1)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
     file: Path | None = option(
         "an .npz: the perturbation is read from it, or learned and written", default=None
     )

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from cleverhans.tf2.attacks.carlini_wagner_l2 import clip_tanh, loss_fn
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import iterate
 from tfrobust.losses import is_adversarial
@@ -51,7 +51,7 @@ class _State(NamedTuple):
 
 
 @plugin
-class CleverHansCarliniWagnerL2(Attack):
+class CleverHansCarliniWagnerL2(GradientAttack):
     """The smallest L2 perturbation that changes the class, by Adam and binary search."""
 
     minimum_norm = True
@@ -64,7 +64,6 @@ class CleverHansCarliniWagnerL2(Attack):
     initial_const: float = option("c of the first round", default=1e-2, gt=0)
     learning_rate: float = option("of Adam", default=5e-3, gt=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

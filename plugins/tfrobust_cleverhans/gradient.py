@@ -21,18 +21,19 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.madry_et_al import madry_et_al
 from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds
+from tfrobust.regions import confined
 from tfrobust.types import Images, Labels, Norm, Seeds
 
 _ORDERS: dict[str, float] = {"linf": math.inf, "l2": 2, "l1": 1}
 _NAMES: dict[float, str] = {order: name for name, order in _ORDERS.items()}
 
 
-class _CleverHans(Attack):
+class _CleverHans(GradientAttack):
     """Options all of them share; `norm` is each one's own."""
 
     autograph = True  # a loop over `nb_iter` would unroll otherwise
@@ -67,7 +68,6 @@ class CleverHansFgsm(_CleverHans):
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -105,7 +105,6 @@ class CleverHansBim(_Iterative):
     nb_iter: int = option("steps", default=40, ge=1)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -127,7 +126,6 @@ class CleverHansPgd(_Iterative):
     rand_init: bool = option("start anywhere in the ball of radius rand_minmax", default=True)
     rand_minmax: float | None = option("that radius; none: eps", default=None, ge=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -156,7 +154,6 @@ class CleverHansMadry(_Iterative):
         "start anywhere in the ball of this radius, cut at eps", default=0.3, ge=0
     )
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -182,7 +179,6 @@ class CleverHansMim(_Iterative):
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     decay_factor: float = option("of the momentum", default=1.0, ge=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -199,6 +195,6 @@ def _starts(seeds: Seeds) -> Any:
     """Let CleverHans draw its random starts from the images' own seeds, while this is open."""
 
     def draw(shape: Any, order: float, radius: Any, **_: Any) -> Images:
-        return ball(_NAMES[order]).draw(seeds, shape[1:], radius)
+        return confined(ball(_NAMES[order]).draw(seeds, shape[1:], radius))
 
     return mock.patch.object(cleverhans_pgd, "random_lp_vector", draw)

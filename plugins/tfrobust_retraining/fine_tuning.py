@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifier import Classifier
 from tfrobust.defense import Defense
-from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.scenes import reshifted
 from tfrobust.training import Trainer
+from tfrobust.tuning import check_tunable, tuned
 
 
 @plugin
@@ -34,10 +34,7 @@ class FineTuning(Defense):
         Raises:
             UsageError: says which.
         """
-        if not isinstance(classifier, KerasClassifier):
-            raise UsageError(
-                f"fine_tuning: expected a Keras model; received: {type(classifier).__name__}"
-            )
+        check_tunable(classifier, "fine_tuning")
         self._scene(scenario)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
@@ -46,13 +43,13 @@ class FineTuning(Defense):
         Raises:
             UsageError: as `check` does.
         """
-        self.check(classifier, scenario)
-        with trainer.strategy.scope():
-            tuned = copied(classifier)
-        given = {"epochs": self.epochs, "learning_rate": self.learning_rate}
-        own = trainer.altered(**{name: v for name, v in given.items() if v is not None})
-        own.fit(tuned, self._scene(scenario))
-        return tuned
+        return tuned(
+            check_tunable(classifier, "fine_tuning"),
+            self._scene(scenario),
+            trainer,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
 
     def _scene(self, scenario: Scenario) -> Scenario:
         return scenario if self.shift is None else reshifted(scenario, self.shift)

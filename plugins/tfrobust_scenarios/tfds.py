@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import socket
+import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,7 +68,7 @@ class TfdsScenario(Scenario):
                 f"{self.dataset}: TensorFlow Datasets downloads it by itself; leave out --archive "
                 "and --sha256"
             )
-        builder = _prepared(self.dataset)
+        builder = prepared(self.dataset)
         sizes = {name: int(split.num_examples) for name, split in builder.info.splits.items()}
         return Prepared(Path(builder.data_dir), sizes)
 
@@ -74,7 +78,7 @@ class TfdsScenario(Scenario):
         Raises:
             DataError: it is not prepared and cannot be downloaded.
         """
-        builder = _prepared(self.dataset)
+        builder = prepared(self.dataset)
         dataset = builder.as_dataset(split=split, shuffle_files=False)
 
         def as_example(features: dict[str, Any]) -> dict[str, Any]:
@@ -119,24 +123,52 @@ class Svhn(TfdsScenario):
     dataset, shape = "svhn_cropped", (32, 32, 3)
 
 
+def data_folder() -> Path:
+    """Return the folder of prepared datasets."""
+    import tensorflow_datasets as tfds  # reads TFDS_DATA_DIR only once, when it is imported
+
+    return Path(os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR)
+
+
+def newest_version(name: str) -> Path | None:
+    """Return the folder of a dataset's newest version that is prepared, if there is one.
+
+    Args:
+        name: with its configuration, where it has any: `coco/2017`.
+    """
+    import tensorflow_datasets as tfds
+
+    home = data_folder() / name
+    files = home.glob("*/dataset_info.json")
+    version = tfds.core.Version
+    folders = [each.parent for each in files if version.is_valid(each.parent.name)]
+    return max(folders, key=lambda folder: version(folder.name), default=None)
+
+
 def _builder(name: str) -> Any:
     return _builder_in(name, os.environ.get("TFDS_DATA_DIR"))
 
 
 @functools.cache
 def _builder_in(name: str, folder: str | None) -> Any:
-    import tensorflow_datasets as tfds  # reads TFDS_DATA_DIR only once, when it is imported
+    import tensorflow_datasets as tfds
 
     return tfds.builder(name, data_dir=folder)
 
 
-def _prepared(name: str) -> Any:
+def prepared(name: str) -> Any:
+    """Return the builder of a dataset, downloaded and prepared where it is not.
+
+    Raises:
+        DataError: it cannot be.
+    """
     builder = _builder(name)
     if builder.info.splits:  # known only once it is prepared
         return builder
     try:
         _check_network(builder)
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(io.StringIO()), bars_for_people():
+            builder.download_and_prepare()
     except Exception as error:  # the network, the disk, a checksum: all end here
         raise DataError(
             f"{name} is not in {builder.data_dir} and cannot be downloaded "
@@ -144,6 +176,21 @@ def _prepared(name: str) -> Any:
             "set TFDS_DATA_DIR to where it is prepared, or connect to the network"
         ) from error
     return builder
+
+
+@contextlib.contextmanager
+def bars_for_people() -> Iterator[None]:
+    """Keep the progress bars of TensorFlow Datasets out of files and pipes."""
+    import tensorflow_datasets as tfds
+
+    if sys.stderr.isatty():
+        yield
+        return
+    tfds.disable_progress_bar()
+    try:
+        yield
+    finally:
+        tfds.enable_progress_bar()
 
 
 def _check_network(builder: Any) -> None:

@@ -11,21 +11,23 @@ Datasets in `TFDS_DATA_DIR`, from the official archive or from a part of it.
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError, did_you_mean
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
+from tfrobust_scenarios.tfds import data_folder
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE
 from tfrobust_scenarios.tiny_imagenet_builder import NAME, VERSION, prepared_from
 
 _SPLITS = {"train": "train", "test": "validation"}
+_ALL = "train+validation"
 
 
 @plugin
@@ -35,6 +37,17 @@ class TinyImagenet(Scenario):
     classes: str | tuple[str, ...] | None = option(
         "WordNet ids or names, with commas between, or a file of one a line; none: all",
         default=None,
+    )
+    test_share: float | None = option(
+        "of each class's training and validation images, drawn by `seed`, to test on; none: the "
+        "validation images",
+        default=None,
+        gt=0,
+        lt=1,
+    )
+    seed: int = option("draws them", default=0, ge=0)
+    test_classes: str | tuple[str, ...] | None = option(
+        "test on images of these alone, of `classes`; none: all", default=None
     )
 
     @property
@@ -75,17 +88,38 @@ class TinyImagenet(Scenario):
             UsageError: a class it does not have.
         """
         wnids = tf.constant(self._wnids)
-        dataset = _stored(_home()).as_dataset(split=_SPLITS[split], shuffle_files=False)
+        decode = _stored(_home()).info.features["image"].decode_example
+        dataset = self._official(split) if self.test_share is None else self._drawn(split)
 
         def as_example(features: dict[str, Any]) -> dict[str, Any]:
             return {
-                "image": tf.cast(features["image"], tf.float32) / 255.0,
+                "image": tf.cast(decode(features["image"]), tf.float32) / 255.0,
                 "label": tf.argmax(wnids == features["wnid"], output_type=tf.int64),
                 "boxes": features["box"][tf.newaxis],
             }
 
-        wanted = dataset.filter(lambda features: tf.reduce_any(wnids == features["wnid"]))
-        return wanted.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+        if split == "test" and self.test_classes is not None:
+            dataset = dataset.filter(_of(self._tested))
+        return dataset.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _official(self, split: str) -> tf.data.Dataset:
+        return _encoded(_home(), _SPLITS[split]).filter(_of(self._wnids))
+
+    def _drawn(self, split: str) -> tf.data.Dataset:
+        """Return the images of one side of a split that is drawn class by class."""
+        wnids = self._wnids
+        chosen = tf.constant(_drawn(_home(), tuple(wnids), self.test_share, self.seed))
+        wanted = chosen if split == "test" else ~chosen
+        numbered = _encoded(_home(), _ALL).filter(_of(wnids)).enumerate()
+        return numbered.filter(lambda number, _: wanted[number]).map(lambda _, features: features)
+
+    @property
+    def _tested(self) -> list[str]:
+        tested = [_wnid(each, self._words) for each in _listed(self.test_classes or ())]
+        for each in tested:
+            if each not in self._wnids:
+                raise UsageError(f"tiny_imagenet: test_classes: {each!r} is none of `classes`")
+        return tested
 
     @property
     def _words(self) -> dict[str, list[str]]:
@@ -98,6 +132,32 @@ class TinyImagenet(Scenario):
         if self.classes is None:
             return list(words)
         return [_wnid(each, words) for each in _listed(self.classes)]
+
+
+def _encoded(home: Path, split: str) -> tf.data.Dataset:
+    """Return a stored split with its images as they are stored: decoding all takes long."""
+    import tensorflow_datasets as tfds
+
+    kept = {"image": tfds.decode.SkipDecoding()}
+    return _stored(home).as_dataset(split=split, shuffle_files=False, decoders=kept)
+
+
+def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
+    """Return what tells whether an image is of one of some classes."""
+    wanted = tf.constant(list(wnids))
+    return lambda features: tf.reduce_any(wanted == features["wnid"])
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(home: Path, wnids: tuple[str, ...], share: float, seed: int) -> np.ndarray:
+    """Return which of all images of some classes are drawn for the test, class by class."""
+    of = _encoded(home, _ALL).filter(_of(wnids)).map(lambda features: features["wnid"])
+    classes = np.array(list(of.as_numpy_iterator()))
+    drawn, random = np.zeros(len(classes), bool), np.random.default_rng(seed)
+    for wnid in wnids:
+        places = np.flatnonzero(classes == wnid.encode())
+        drawn[random.permutation(places)[: round(share * len(places))]] = True
+    return drawn
 
 
 def _listed(classes: str | Sequence[str]) -> list[str]:
@@ -133,9 +193,7 @@ def _wnid(called: str, words: dict[str, list[str]]) -> str:
 
 def _home() -> Path:
     """Return the folder that holds the prepared dataset's versions."""
-    import tensorflow_datasets as tfds
-
-    return Path(os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR) / NAME
+    return data_folder() / NAME
 
 
 def _stored(home: Path) -> Any:

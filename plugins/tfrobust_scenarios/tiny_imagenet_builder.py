@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import json
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from tfrobust.errors import DataError, RobustError, one_line
 from tfrobust.files import refused_disk
 from tfrobust.scenario import Prepared
+from tfrobust_scenarios.tfds import bars_for_people
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE, Picture, TinyImagenetArchive
 
 NAME, VERSION = "tiny_imagenet", "1.0.0"
@@ -77,7 +77,7 @@ def _prepared(home: Path, archive: TinyImagenetArchive, *, strict: bool) -> Prep
     builder = _builder_class()(data_dir=home.parent)
     builder.archive, builder.examples, builder.skipped = archive, examples, skipped
     try:
-        with contextlib.redirect_stdout(io.StringIO()), _bars_for_people(), refused_disk(home):
+        with contextlib.redirect_stdout(io.StringIO()), bars_for_people(), refused_disk(home):
             builder.download_and_prepare()
     except RobustError:
         raise
@@ -85,21 +85,6 @@ def _prepared(home: Path, archive: TinyImagenetArchive, *, strict: bool) -> Prep
         cause = error.__cause__ if isinstance(error.__cause__, RobustError) else error
         raise DataError(f"{archive.path}: cannot be prepared ({one_line(cause)})") from error
     return _found(home / VERSION)
-
-
-@contextlib.contextmanager
-def _bars_for_people() -> Iterator[None]:
-    """Keep the progress bars of TensorFlow Datasets out of files and pipes."""
-    import tensorflow_datasets as tfds
-
-    if sys.stderr.isatty():
-        yield
-        return
-    tfds.disable_progress_bar()
-    try:
-        yield
-    finally:
-        tfds.enable_progress_bar()
 
 
 def _example(archive: TinyImagenetArchive, picture: Picture) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_an_archive_is_prepared_and_looked_at(tfrobust, here, small_archive):
         (("prepare", "digitz"), "did you mean"),
         (("prepare", "mnist", "--archive", "x.zip"), "leave out --archive"),
         (("prepare", "tiny_imagenet", "--archive", "gone.zip"), "not a readable archive"),
+        (("show", "voc", "--out", "x.png"), "run tfrobust data prepare voc -p voc.year=2007"),
         (("show", "digits", "--out", "x.png", "--split", "tset"), "expected one of train, test"),
     ],
 )

@@ -98,6 +98,11 @@ def test_an_option_table_says_name_type_default_and_range():
     assert lines["eps"].help == "radius"
 
 
+def test_what_a_plugin_inherits_from_the_core_comes_last_in_the_table():
+    names = [line.name for line in describe(type(create("attacks", "mim")))]
+    assert (names[0], names[-2:]) == ("eps", ["region", "samples"])
+
+
 def test_a_record_is_plain_json_and_builds_the_same_plugin_again():
     built = Everything(path=Path("x"), more={"k": [1, 2]})
     text = json.dumps(record(built), allow_nan=False)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from study_runs import cell_of, run_noted, written_study
 from tfrobust.errors import UsageError
 from tfrobust.study import run as engine
-from tfrobust.study.cells import cells_of, read_cell
+from tfrobust.study.cells import cells_of
 from tfrobust.study.cost import costs
-from tfrobust.study.files import read_study
 from tfrobust.study.finished import Finished
+from tfrobust.study.kept import read_cell
 from tfrobust.study.report import write_study
 from tfrobust.study.run import run_study
 from tfrobust.study.seen import views_of
@@ -92,34 +93,14 @@ panels = [
 
 
 def written(folder, text=STUDY):
-    path = folder / "points.toml"
-    path.write_text(text)
-    return read_study(path)
+    return written_study(folder, "points", text)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The study, run once: its folder, and the networks in the order they were trained."""
     folder = tmp_path_factory.mktemp("points")
-    trained = []
-    train = engine.train_and_store
-
-    def noted(model, scenario, name, *args, **options):
-        trained.append(name.partition("-")[0])
-        return train(model, scenario, name, *args, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "train_and_store", noted)
-        run_study(written(folder), "tiny", folder / "out", folder / "results")
-    return folder, trained
-
-
-def cell_of(study, network, condition):
-    return next(
-        cell
-        for cell in cells_of(study, "tiny")
-        if (cell.network_name, cell.condition_name) == (network, condition)
-    )
+    return folder, [name for name, _ in run_noted(written(folder), folder)]
 
 
 def test_each_network_is_trained_once_after_its_base_and_lenders_too(done):

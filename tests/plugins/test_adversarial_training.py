@@ -1,13 +1,19 @@
 """Adversarial training: any attack inside, and its effect."""
 
-import pytest
+import dataclasses
 
-from support import InMemory
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory, small_classifier
 from tfrobust.audit import clean_predictions
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.pipeline import train
 from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
 
 INNER = [
@@ -29,10 +35,58 @@ def test_adversarial_training_runs_with_any_attack_inside(options):
 
 
 @pytest.mark.parametrize("inner", [{"attack": "pgd", "options": {"targeted": True}},
+                                   {"attack": "box_blur"},
+                                   {"attack": "pgd", "options": {"region": "background"}},
                                    {"attack": "pdg"}, {"options": {"stps": 3}}])  # fmt: skip
 def test_adversarial_training_refuses_attacks_it_cannot_run(inner):
     with pytest.raises(UsageError, match=r"untargeted|did you mean"):
         create("defenses", "pgd_training", **inner).inner_attack()
+
+
+def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
+    data = InMemory(count=40)
+    network = small_classifier(data.image_shape, data.num_classes)
+    before = network.model.get_weights()
+    seen = []
+
+    class Watching(Trainer):
+        def fit(self, classifier, scenario, *, perturb=None, **options):
+            images, labels = arrays(scenario, "train", 10)
+            seeds = tf.zeros((10, 2), tf.int32)
+            seen.append((images, perturb(classifier, images, labels, seeds).numpy()))
+            return super().fit(classifier, scenario, perturb=perturb, **options)
+
+        def altered(self, **options):
+            return Watching(dataclasses.replace(self.options, **options))
+
+    defense = create("defenses", "adversarial_retraining", eps=0.05, share=0.25, epochs=1)
+    tuned = defense.apply(network, data, Watching(TrainingOptions(epochs=9)))
+    clean, attacked = seen[0]
+    changed = (clean != attacked).any(axis=(1, 2, 3))
+    assert changed[:3].all()
+    assert not changed[3:].any()
+    assert np.abs(attacked - clean).max() == pytest.approx(0.05, abs=1e-6)
+    assert all(map(np.array_equal, before, network.model.get_weights()))
+    assert not all(map(np.array_equal, before, tuned.model.get_weights()))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"attack": "box_blur"}, {"attack": "pgd", "options": {"targeted": True}}, {"attack": "pdg"}],
+    ids=str,
+)
+def test_retraining_refuses_attacks_it_cannot_run(options):
+    data = InMemory()
+    network = small_classifier(data.image_shape, data.num_classes)
+    defense = create("defenses", "adversarial_retraining", **options)
+    with pytest.raises(UsageError, match=r"adversarial_retraining: attack|did you mean"):
+        defense.check(network, data)
+
+
+def test_retraining_refuses_what_is_no_keras_model():
+    data = InMemory()
+    with pytest.raises(UsageError, match="expected a Keras model"):
+        create("defenses", "adversarial_retraining").check(LinearClassifier(), data)
 
 
 def test_it_makes_the_digits_harder_to_attack_than_plain_training_does(digits):
@@ -47,3 +101,8 @@ def test_it_makes_the_digits_harder_to_attack_than_plain_training_does(digits):
         crafted = run_attack(attack, classifier, images, labels).images
         accuracy.append((clean_predictions(classifier, crafted) == labels).mean())
     assert accuracy[1] > accuracy[0] + 0.1
+
+
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+def test_retraining_keeps_the_contract(check):
+    check(create("defenses", "adversarial_retraining", eps=0.1))

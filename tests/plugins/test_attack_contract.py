@@ -41,8 +41,13 @@ CHEAP = {
 ONE_NORM = {"autoattack": 1}  # its parts are tested in all of theirs
 VARIANTS = {
     "autoattack": [{"version": "rand"}],
+    "box_blur": [{"region": "background", "sigma": 0.7}],
     "jsma": [{"targeted": False}],
-    "pgd": [{"restarts": 2, "early_stop": False, "loss": "dlr"}],
+    "fab_t": [{"region": "background"}],
+    "pgd": [
+        {"restarts": 2, "early_stop": False, "loss": "dlr"},
+        {"region": "foreground", "norm": "l2", "eps": 0.7},
+    ],
     "spatial": [{"search": "random", "interpolation": "nearest"}],
     "spsa": [{"early_stop": False}],
     "square": [{"loss": "ce", "early_stop": False}],

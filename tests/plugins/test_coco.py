@@ -1,74 +1,21 @@
 """COCO as a classification: which images are taken, and where their boxes are then."""
 
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from support import shared_folder
+from tfds_object_files import CocoLayout
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 
 CATEGORIES = [("dog", "animal"), ("cow", "animal"), ("cat", "animal"), ("bus", "vehicle")]
-BLUE, GREY = (0, 0, 255), (90, 90, 90)
-
-
-def drawn(path, width, height, boxes):
-    """Save an image, grey but for its boxes."""
-    pixels = np.full((height, width, 3), GREY, np.uint8)
-    for left, top, across, down in boxes:
-        pixels[top : top + down, left : left + across] = BLUE
-    Image.fromarray(pixels).save(path, "JPEG", quality=100, subsampling=0)
-
-
-class Layout:
-    """A folder in COCO's layout that is filled image by image."""
-
-    def __init__(self, root):
-        self.root = root
-        self.images, self.annotations = [], []
-        (root / "annotations").mkdir()
-        (root / "val2017").mkdir()
-
-    def add(self, objects, width=64, height=48, crowd=0, on_disk=True, name=None):
-        """Add an image with `(category, box)` objects, boxes in pixels."""
-        number = len(self.images) + 1
-        name = name or f"{number:012d}.jpg"
-        self.images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for category, box in objects:
-            self.annotations.append(
-                {
-                    "id": len(self.annotations) + 1,
-                    "image_id": number,
-                    "category_id": 10 + [c for c, _ in CATEGORIES].index(category),
-                    "bbox": box,
-                    "iscrowd": crowd,
-                }
-            )
-        if on_disk:
-            drawn(self.root / "val2017" / name, width, height, [box for _, box in objects])
-
-    def write(self):
-        """Write the annotations, and return the folder."""
-        content = {
-            "images": self.images,
-            "annotations": self.annotations,
-            "categories": [
-                {"id": 10 + k, "name": name, "supercategory": above}
-                for k, (name, above) in enumerate(CATEGORIES)
-            ],
-        }
-        file = self.root / "annotations" / "instances_val2017.json"
-        file.write_text(json.dumps(content))
-        return self.root
 
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(tmp_path)
+    return CocoLayout(tmp_path, CATEGORIES)
 
 
 @pytest.fixture

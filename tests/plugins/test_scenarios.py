@@ -28,10 +28,32 @@ def class_folders(tmp_path):
 
 @checks
 @pytest.mark.parametrize(
-    "name", ["digits", "circles", "ellipses", "ellipses_apart", "ellipses_overlap"]
+    "name",
+    ["digits", "digits_in_places", "circles", "ellipses", "ellipses_apart", "ellipses_overlap"],
 )
 def test_what_needs_no_data_keeps_the_contract(check, name):
     check(create("scenarios", name))
+
+
+def test_digits_stand_in_their_boxes_and_mostly_in_their_places():
+    scene = create("scenarios", "digits_in_places", agreement=1.0)
+    images, labels = arrays(scene, "test")
+    boxes = np.concatenate([e["boxes"] for e in scene.load("test").as_numpy_iterator()])
+    bare, of = arrays(create("scenarios", "digits_in_places", shows="digits"), "test")
+    digits, digit_labels = arrays(create("scenarios", "digits"), "test")
+    assert np.array_equal(of, digit_labels)
+    assert np.array_equal(labels, digit_labels)
+    top, left, bottom, right = (boxes * 24).round().astype(int).T
+    for k, image in enumerate(bare):
+        assert np.array_equal(image[top[k] : bottom[k], left[k] : right[k]], digits[k])
+        assert image.sum() == pytest.approx(digits[k].sum(), rel=1e-5)
+    assert (images >= bare - 1e-6).all()  # the place shows where the digit does not hide it
+    places, told = arrays(create("scenarios", "digits_in_places", shows="places"), "test")
+    assert (told == digit_labels).mean() == pytest.approx(0.91, abs=0.03)  # 0.9, and by chance
+    spectra = np.abs(np.fft.fft2(places[..., 0]))[:, :12].reshape(len(places), -1)
+    means = np.stack([spectra[told == k].mean(0) for k in range(10)])
+    nearest = np.argmin([[np.square(s - m).sum() for m in means] for s in spectra], axis=1)
+    assert (nearest == told).mean() > 0.95
 
 
 def test_circles_have_one_centre_and_two_radii():

@@ -179,3 +179,31 @@ def test_the_real_images_are_prepared_from_their_archive(home):
     images, labels = arrays(scenario, "test")
     assert images.shape == (1050, 64, 64, 3)
     assert (np.bincount(labels) == 50).all()
+
+
+def test_a_share_of_all_images_may_be_drawn_for_the_test(prepared):
+    def numbers(split, **options):
+        scenario = create("scenarios", "tiny_imagenet", test_share=0.4, **options)
+        images, labels = arrays(scenario, split)
+        return {image.tobytes() for image in images}, np.bincount(labels, minlength=3).tolist()
+
+    train, test = numbers("train"), numbers("test")
+    assert train[1] == [3, 3, 3]  # of three training and two validation images a class
+    assert test[1] == [2, 2, 2]
+    official = [arrays(create("scenarios", "tiny_imagenet"), s)[0] for s in ("train", "test")]
+    assert train[0] | test[0] == {image.tobytes() for part in official for image in part}
+    assert test == numbers("test")
+    assert any(numbers("test", seed=seed)[0] != test[0] for seed in range(1, 4))
+
+
+def test_some_classes_may_be_tested_alone_and_keep_their_labels(prepared):
+    scenario = create("scenarios", "tiny_imagenet", test_classes="n02,n03")
+    images, labels = arrays(scenario, "test")
+    whole = arrays(create("scenarios", "tiny_imagenet"), "test")
+    assert np.array_equal(labels, whole[1][whole[1] > 0])
+    assert np.array_equal(images, whole[0][whole[1] > 0])
+    assert scenario.num_classes == 3
+    assert len(arrays(scenario, "train")[1]) == 9
+    wrong = create("scenarios", "tiny_imagenet", classes="n01,n02", test_classes="n01,n03")
+    with pytest.raises(UsageError, match="test_classes: 'n03' is none of `classes`"):
+        wrong.load("test")

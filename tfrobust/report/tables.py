@@ -164,9 +164,11 @@ def attack_title(attack: AttackResult) -> str:
     budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
     if not norm and "count" in attack.params:
         budget = f" × {attack.params['count']}"
+    region = attack.params.get("region", "all")
+    where = "" if region == "all" else f", {region} only"
     targeted = ", targeted" if attack.threat.targeted else ""
     transfer = f", crafted on {attack.crafted_on}" if attack.crafted_on else ""
-    return f"{attack.name} {budget}{targeted}{transfer}".rstrip()
+    return f"{attack.name} {budget}".rstrip() + where + targeted + transfer
 
 
 def _percent(share: Proportion) -> str:

@@ -1,4 +1,4 @@
-"""The cells of a study, and the small files that finished ones are kept in."""
+"""The cells of a study: one network under one condition, from one seed."""
 
 from __future__ import annotations
 
@@ -7,47 +7,15 @@ import functools
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import pydantic
-
-from tfrobust.errors import StoreError, one_line
-from tfrobust.files import write_beside
 from tfrobust.registry import create
-from tfrobust.study.declared import Condition, Network, Plugin, Scale, Study
+from tfrobust.study.declared import Condition, Network, Options, Plugin, Scale, Study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tfrobust.model import ModelBuilder
-
-
-class Result(pydantic.BaseModel):
-    """The content of a cell's file.
-
-    Attributes:
-        key: of what determined it; see `Cell.key`.
-        figures: `view.figure` → value; shares from 0 to 1.
-        histograms: `clean` and `adversarial` → counts of the condition's bins.
-        exhibits: `original`, and each view → images in thousandths; `label`, the classes;
-            `regions`, what the network says of the points of a lattice.
-        seconds: what the cell took, training not counted.
-        command: that made it.
-        versions: of the packages it may depend on.
-    """
-
-    format: Literal["tfrobust/study-cell"] = "tfrobust/study-cell"
-    version: Literal[1] = 1
-    study: str
-    scale: str
-    network: str
-    condition: str
-    seed: int
-    key: str
-    figures: dict[str, float]
-    histograms: dict[str, list[int]] = {}
-    exhibits: dict[str, list[Any]] = {}
-    seconds: float
-    command: str
-    versions: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,17 +46,19 @@ class Cell:
     def plugin(self, declared: Plugin) -> Plugin:
         """Return a plugin with the options it has at this scale."""
         replaced = self.scale.options.get(declared.name, {})
-        return Plugin(name=declared.name, options={**declared.options, **replaced})
+        given = {option: self.of(each).model_name for option, each in declared.networks.items()}
+        return Plugin(name=declared.name, options={**declared.options, **replaced, **given})
 
     @functools.cached_property
     def training(self) -> dict[str, Any]:
         """What determines the trained network."""
         network, scale = self.network, self.scale
-        more, options = scale.model_options.get(self.network_name, {}), scale.scenario_options
+        more, options = scale.model_options.get(self.network_name, {}), self.scenario_options()
         train_on = scale.train_on if network.base else {}
         begun: dict[str, Any]
         if self.base:
             begun = {"base": self.base.training}
+            begun |= {"member": network.member} if network.member else {}
         else:
             begun = {"model": network.model, "options": {**network.options, **more}}
         return {
@@ -98,6 +68,13 @@ class Cell:
             "scenario": _shifted(self.scenario, network.shift),
             **({"scenario_options": options} if options else {}),
         }
+
+    def scenario_options(self, *more: Mapping[str, Options]) -> dict[str, Options]:
+        """Return the scenarios' options by plugin: of the scale, the network and `more`."""
+        found: dict[str, Options] = {}
+        for each in (self.scale.scenario_options, self.network.scenario_options, *more):
+            found |= {name: {**found.get(name, {}), **options} for name, options in each.items()}
+        return found
 
     def builder(self, **more: Any) -> ModelBuilder:
         """Return the builder of the network's architecture, with these options besides.
@@ -126,13 +103,16 @@ class Cell:
     @property
     def schooling(self) -> list[Cell]:
         """The cells of all networks that this one looks at, in the order they are trained."""
-        lenders = (self.lender(view) for view in self.condition.views)
-        lines = [self._line(), *(lender._line() for lender in lenders if lender)]
+        seen = [self.study.views[view] for view in self.condition.views]
+        named = [name for each in seen for name in (each.lender(self.network_name), each.instead)]
+        lines = [self._line(), *(self.of(name)._line() for name in named if name)]
         return [cell for line in lines for cell in line]
 
     def _line(self) -> list[Cell]:
-        """Return the network with those that it is based on, the first before."""
-        return [*(self.base._line() if self.base else []), self]
+        """Return the network with those that it needs, the first before."""
+        needed = [name for each in self.network.defenses for name in each.networks.values()]
+        before = [*([self.base] if self.base else []), *map(self.of, needed)]
+        return [*(cell for each in before for cell in each._line()), self]
 
     @property
     def scenario(self) -> str:
@@ -172,8 +152,11 @@ class Cell:
     def _seen(self, view: str) -> Any:
         """Return what determines a view."""
         defenses = [self.plugin(each).model_dump() for each in self.study.views[view].defenses]
-        lender = self.lender(view)
-        return defenses if lender is None else {"defenses": defenses, "learned": lender.training}
+        lender, seen = self.lender(view), self.study.views[view]
+        chosen: dict[str, Any] = {"learned": lender.training} if lender else {}
+        chosen |= {"member": seen.member} if seen.member else {}
+        chosen |= {"instead": self.of(seen.instead).training} if seen.instead else {}
+        return {"defenses": defenses, **chosen} if chosen else defenses
 
     @property
     def images(self) -> int:
@@ -207,38 +190,6 @@ def cells_of(study: Study, scale: str) -> list[Cell]:
         for condition in chosen.conditions or study.conditions
         if network in (study.conditions[condition].networks or study.networks)
     ]
-
-
-def read_cell(cell: Cell, results: Path) -> Result | None:
-    """Return a finished cell's result; `None` if it is not finished, or declared otherwise since.
-
-    Raises:
-        StoreError: its file is damaged.
-    """
-    path = cell.file(results)
-    if not path.exists():
-        return None
-    try:
-        found = Result.model_validate_json(path.read_bytes())
-    except (OSError, pydantic.ValidationError) as error:
-        raise StoreError(
-            f"{path}: the cell cannot be read ({one_line(error)}); delete it, and it is made again"
-        ) from error
-    return found if found.key == cell.key else None
-
-
-def write_cell(result: Result, path: Path) -> None:
-    """Keep a finished cell.
-
-    Raises:
-        StoreError: the disk refuses.
-    """
-    text = result.model_dump_json(indent=1, exclude={"exhibits"})
-    if result.exhibits:  # ten thousands of numbers, which nobody wants a line each of
-        pixels = json.dumps(result.exhibits, separators=(",", ":"))
-        text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'
-    text += "\n"
-    write_beside(path, lambda beside: beside.write_text(text))
 
 
 def command(study: Study, scale: str) -> str:

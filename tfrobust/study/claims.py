@@ -165,7 +165,8 @@ def _how_far(check: Check) -> str:
 
 def _measured_in_words(study: Study, measured: Measured) -> str:
     view, _, figure = measured.figure.partition(".")
-    named = figure.replace("_", " ").replace(".", ", ").replace("@", " at ")
+    name, _, value = figure.partition("@")
+    named = name.replace("_", " ").replace(".", ", ") + (f" at {value}" if value else "")
     named = named.replace(" at mean", ", mean")
     condition, seen = study.conditions[measured.condition], study.views[view]
     words = f"{condition.title} {seen.title}: {named}"

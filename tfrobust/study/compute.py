@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from tfrobust.evaluation import Evaluated, evaluate
 from tfrobust.registry import create
 from tfrobust.results import AttackResult, DetectorResult, environment
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.study.cells import Cell, Result
-from tfrobust.study.exhibits import exhibits
+from tfrobust.streams import Streamed
+from tfrobust.study.cells import Cell
+from tfrobust.study.exhibits import exhibits, projections
+from tfrobust.study.kept import Result
 from tfrobust.study.names import MEAN, NORMS
 from tfrobust.study.price import prices
 from tfrobust.study.seen import Networks, built
@@ -38,7 +41,7 @@ def compute(
     networks = Networks(cell, scenario, models)
     judged = networks.judged()
     evaluated = _evaluated(cell, scenario, judged, networks.attacked(judged), progress)
-    figures, shown = _figures(cell, evaluated), cell.condition.exhibits
+    figures = _figures(cell, evaluated) | dict(_weights(judged))
     if cell.condition.priced:
         images, labels = arrays(scenario, "test", cell.images)
         for view, classifier in judged.items():
@@ -53,11 +56,34 @@ def compute(
         key=cell.key,
         figures=figures,
         histograms=_histograms(cell, evaluated),
-        exhibits=exhibits(judged, *arrays(scenario, "test", shown)) if shown else {},
+        exhibits=_exhibits(cell, scenario, judged, evaluated),
         seconds=round(time.perf_counter() - began, 1),
         command=typed,
         versions=environment(),
     )
+
+
+def _weights(judged: dict[str, Classifier]) -> Iterator[tuple[str, float]]:
+    """Yield how much each stream weighs in the views that decide by several."""
+    for view, classifier in judged.items():
+        if isinstance(classifier, Streamed):
+            for stream, weight in classifier.mean_weights().items():
+                yield f"{view}.weight_{stream}", weight
+
+
+def _exhibits(
+    cell: Cell, scenario: Scenario, judged: dict[str, Classifier], evaluated: Evaluated
+) -> dict[str, list[Any]]:
+    """Return what the cell keeps to be looked at."""
+    condition = cell.condition
+    if condition.exhibits:
+        return exhibits(judged, *arrays(scenario, "test", condition.exhibits))
+    if condition.projected:
+        view, classifier = next(iter(judged.items()))
+        attacked = evaluated.adversarial[list(judged).index(view)][0]
+        labels = evaluated.outcomes["label"]
+        return projections(classifier, evaluated.images, attacked, labels, condition.projected)
+    return {}
 
 
 def attacks_of(cell: Cell) -> list[Attack]:
@@ -92,6 +118,7 @@ def _evaluated(
         watched=[condition.detected] if condition.detected else None,
         targets=condition.targets,
         seed=cell.seed,
+        keep_images=bool(condition.projected),
         progress=progress,
     )
 

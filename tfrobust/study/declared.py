@@ -8,23 +8,25 @@ is shown and claimed refers to it: see `tfrobust.study.shown`.
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.study.names import check_names
 from tfrobust.study.shown import (
+    Bars,
     Claim,
     Curves,
     Declared,
     Gallery,
     Histograms,
     Masked,
+    Projection,
     Scatter,
     Table,
 )
+from tfrobust.study.sweeps import Bins, Sweep, Within
 from tfrobust.types import TargetRule
 
 Options = dict[str, Any]
@@ -36,6 +38,9 @@ class Plugin(Declared):
 
     name: str
     options: Options = pydantic.Field(default_factory=dict)
+    # Option → a network of the study, whose name in the store it is given. The name tells the
+    # network's training, so that this need not be counted among what determines a cell.
+    networks: dict[str, str] = pydantic.Field(default_factory=dict, exclude=True)
 
 
 class Scale(Declared):
@@ -81,24 +86,32 @@ class Network(Declared):
         title: as tables and messages call it.
         model: its architecture.
         base: or the network that is trained further, or learned for, by its defences.
+        member: a classifier inside the base that is meant.
         options: of the architecture.
+        scenario_options: plugin → options, beside those of the scale.
         shift: the scene it is trained on.
         train: adds to the scale's training options.
         defenses: in the order they are applied.
+        streams: what it decides by, where these are several; each has a figure `weight_STREAM`.
     """
 
     title: str
     model: str | None = None
     base: str | None = None
+    member: str | None = None
     options: Options = pydantic.Field(default_factory=dict)
+    scenario_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     shift: str | None = None
     train: Options = pydantic.Field(default_factory=dict)
     defenses: tuple[Plugin, ...] = ()
+    streams: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _has_a_beginning(self) -> Network:
         if (self.model is None) == (self.base is None):
             raise ValueError("expected a model or a base, and not both")
+        if self.member is not None and self.base is None:
+            raise ValueError("expected a base, whose member is meant")
         if self.base is not None and not self.defenses:
             raise ValueError("expected defenses, which the base is trained with")
         return self
@@ -112,74 +125,19 @@ class View(Declared):
         defenses: that train nothing.
         learned_from: a network whose last defence goes before this one, as it was learned there;
             `{network}` in it stands for this one's name.
+        member: a classifier inside the network that is looked at instead.
+        instead: another network that is looked at instead.
     """
 
     title: str
     defenses: tuple[Plugin, ...] = ()
     learned_from: str | None = None
+    member: str | None = None
+    instead: str | None = None
 
     def lender(self, network: str) -> str | None:
         """Return the network whose defence a network is seen through."""
         return self.learned_from and self.learned_from.replace("{network}", network)
-
-
-class Bins(Declared):
-    """The bins of a histogram of scores."""
-
-    detector: str
-    low: float
-    high: float
-    count: int = pydantic.Field(ge=1)
-
-
-class Steps(Declared):
-    """Whole numbers from `first` to `last`."""
-
-    first: int
-    last: int
-    step: int = pydantic.Field(ge=1)
-
-    @property
-    def values(self) -> list[int]:
-        """All of them."""
-        return list(range(self.first, self.last + 1, self.step))
-
-
-class Sweep(Declared):
-    """An attack at several values of one of its options.
-
-    Each figure of the attack then has a value's name behind it, `plain.accuracy@40`, and its mean
-    over `averaged` is `plain.accuracy@mean`. Values may be given as `{ first, last, step }`.
-    """
-
-    option: str
-    values: tuple[float, ...] = pydantic.Field(min_length=1)
-    averaged: tuple[float, ...] = ()
-
-    @pydantic.field_validator("values", mode="before")
-    @classmethod
-    def _spelled_out(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return Steps.model_validate(given).values
-
-    @property
-    def names(self) -> dict[float, str]:
-        """Each value as figures spell it."""
-        return {value: f"{value:g}" for value in self.values}
-
-    def mean(self, by_value: dict[str, float]) -> float | None:
-        """Return the mean over `averaged` of a figure by the names of values, or `None`."""
-        found = [by_value.get(f"{value:g}") for value in self.averaged or self.values]
-        known = [value for value in found if value is not None]
-        return math.fsum(known) / len(known) if known and len(known) == len(found) else None
-
-
-class Within(Declared):
-    """A distance that a change must keep to, in any norm: the figure `accuracy_within`."""
-
-    norm: Literal["l0", "l1", "l2", "linf"]
-    distance: float = pydantic.Field(gt=0)
 
 
 class Condition(Declared):
@@ -189,6 +147,7 @@ class Condition(Declared):
         title: as tables and messages call it.
         shift: the scene of its images.
         scenario: another scenario than the network's.
+        scenario_options: plugin → options, beside those of the scale and the network.
         attack: with its options; none: clean images only.
         sweep: several values of one of the attack's options.
         within: a distance that attacked images are counted at besides, whatever the attack's norm.
@@ -201,6 +160,8 @@ class Condition(Declared):
         histogram: of a detector's scores, kept in the cell.
         priced: measure sizes and times too; what is learned before a network, in 8 bits as well.
         exhibits: how many images are kept in the cell, as each view shows them to the network.
+        projected: of how many images the cell keeps each stream's features, clean and attacked, in
+            two dimensions.
         targets: for targeted attacks.
         networks: which of them; none: all.
         images: fewer of them than the scale's; none: as many.
@@ -210,6 +171,7 @@ class Condition(Declared):
     title: str
     shift: str | None = None
     scenario: str | None = None
+    scenario_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     attack: Plugin | None = None
     sweep: Sweep | None = None
     within: Within | None = None
@@ -221,6 +183,7 @@ class Condition(Declared):
     histogram: Bins | None = None
     priced: bool = False
     exhibits: int = pydantic.Field(0, ge=0)
+    projected: int = pydantic.Field(0, ge=0)
     targets: TargetRule = "random"
     networks: tuple[str, ...] | None = None
     images: int | None = pydantic.Field(None, ge=1)
@@ -252,6 +215,8 @@ class Study(Declared):
     histograms: tuple[Histograms, ...] = ()
     galleries: tuple[Gallery, ...] = ()
     scatters: tuple[Scatter, ...] = ()
+    projections: tuple[Projection, ...] = ()
+    bars: tuple[Bars, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _names_are_known(self) -> Study:

@@ -10,9 +10,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.report.projections import projections_figure
 from tfrobust.study.declared import Study
 from tfrobust.study.finished import Finished
-from tfrobust.study.shown import Gallery, Scatter, Shown
+from tfrobust.study.shown import Gallery, Projection, Scatter, Shown
 
 _DARK = 0.02  # added to both sides of a factor: black stays black whatever it is multiplied by
 _DOUBLINGS = 2  # of brightness, either way, from middle grey to white or black
@@ -29,13 +30,18 @@ def exhibited(study: Study, finished: Finished) -> list[tuple[str, str]]:
     for scatter in study.scatters:
         if all(kept := _kept(scatter.condition, scatter.panels, finished)):
             drawn.append((scatter.title, _scatter(scatter, kept)))
+    for projection in study.projections:
+        if all(kept := _kept(projection.condition, [projection], finished)):
+            drawn.append((projection.title, _projection(projection, kept[0])))
     return drawn
 
 
 Exhibits = dict[str, list[Any]]
 
 
-def _kept(condition: str, parts: Sequence[Shown], finished: Finished) -> list[Exhibits]:
+def _kept(
+    condition: str, parts: Sequence[Shown | Projection], finished: Finished
+) -> list[Exhibits]:
     """Return the exhibits of each part, from the first seed; empty where not finished."""
     found = (finished.of(part.network, condition) for part in parts)
     return [results[0].exhibits if results else {} for results in found]
@@ -100,6 +106,15 @@ def _scatter(declared: Scatter, kept: Sequence[Exhibits]) -> str:
         axis.set(xlim=(-_MARGIN, 1 + _MARGIN), ylim=(-_MARGIN, 1 + _MARGIN), aspect="equal")
         axis.tick_params(labelsize=7)
     return as_svg(figure, declared.title)
+
+
+def _projection(declared: Projection, kept: Exhibits) -> str:
+    streams = [name.removesuffix(".clean") for name in kept if name.endswith(".clean")]
+    panels = {
+        each: (np.array(kept[f"{each}.clean"]), np.array(kept[f"{each}.attacked"]))
+        for each in streams
+    }
+    return projections_figure(panels, np.array(kept["label"]), kept["classes"], declared.title)
 
 
 def _points(thousandths: list[Any]) -> np.ndarray:

@@ -8,9 +8,11 @@ import numpy as np
 
 from tfrobust.classifier import Classifier, Separable
 from tfrobust.inference import in_batches, predict
+from tfrobust.streams import Streamed, of_few_classes, projected
 from tfrobust.types import Images, Labels
 
 _STEPS = 61  # of the lattice, along each axis
+_DIGITS = 3  # of projected features
 _POINTS = (1, 1, 2)  # the shape of an image that is a point
 
 
@@ -30,6 +32,31 @@ def exhibits(judged: dict[str, Classifier], images: Images, labels: Labels) -> d
         found[view] = _whole(seen)
     if images.shape[1:] == _POINTS:
         found["regions"] = predict(_bare(next(iter(judged.values()))), lattice()).argmax(1).tolist()
+    return found
+
+
+def projections(
+    classifier: Classifier, images: Images, attacked: Images, labels: Labels, count: int
+) -> dict[str, list[Any]]:
+    """Return the features of some images in two dimensions: `STREAM.clean`, `STREAM.attacked`.
+
+    Args:
+        classifier: that decides by several streams; others have none to show.
+        images: clean.
+        attacked: the same.
+        labels: theirs.
+        count: of images, at most.
+    """
+    if not isinstance(classifier, Streamed):
+        return {}
+    rows = of_few_classes(labels, count)
+    found: dict[str, list[Any]] = {
+        "label": labels[rows].tolist(),
+        "classes": list(classifier.class_names),
+    }
+    for stream, points in projected(classifier, images[rows], attacked[rows]).items():
+        found[f"{stream}.clean"] = points.clean.round(_DIGITS).tolist()
+        found[f"{stream}.attacked"] = points.attacked.round(_DIGITS).tolist()
     return found
 
 

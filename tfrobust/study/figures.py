@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +14,7 @@ from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.study.declared import Bins, Study
 from tfrobust.study.exhibit_figures import exhibited
 from tfrobust.study.finished import Finished
-from tfrobust.study.shown import Curves, Histograms, Measured
+from tfrobust.study.shown import Bars, Curve, Curves, Histograms, Measured
 
 
 def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
@@ -20,6 +22,7 @@ def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
     return [
         *exhibited(study, finished),
         *_curves(study, finished),
+        *_bars(study, finished),
         *_all_histograms(study, finished),
     ]
 
@@ -27,59 +30,106 @@ def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
 def _curves(study: Study, finished: Finished) -> list[tuple[str, str]]:
     drawn = []
     for declared in study.curves:
+        curves = _declared_lines(study, declared)
         lines = {
-            (panel.condition, network): line
+            (panel.condition, curve): line
             for panel in declared.panels
-            for network in declared.networks
-            if (line := _line(study, declared, panel.condition, network, finished)) is not None
+            for curve in curves
+            if (line := _line(study, panel.condition, curve, finished)) is not None
         }
         if lines:
-            drawn.append((declared.title, _curves_drawn(study, declared, lines)))
+            drawn.append((declared.title, _curves_drawn(declared, curves, lines)))
     return drawn
+
+
+def _declared_lines(study: Study, declared: Curves) -> Sequence[Curve]:
+    """Return what is drawn in each panel."""
+    return declared.lines or [
+        Curve(title=study.networks[each].title, network=each, figure=declared.figure)
+        for each in declared.networks
+    ]
 
 
 Line = tuple[list[float], np.ndarray]  # values of the sweep; figures (values, seeds)
 
 
-def _line(
-    study: Study, declared: Curves, condition: str, network: str, finished: Finished
-) -> Line | None:
+def _line(study: Study, condition: str, curve: Curve, finished: Finished) -> Line | None:
     sweep = study.conditions[condition].sweep
     if sweep is None:
         return None
     figures = [
-        finished.values(network, Measured(condition=condition, figure=f"{declared.figure}@{name}"))
+        finished.values(
+            curve.network, Measured(condition=condition, figure=f"{curve.figure}@{name}")
+        )
         for name in sweep.names.values()
     ]
     return (list(sweep.names), np.array(figures)) if all(figures) else None
 
 
-def _curves_drawn(study: Study, declared: Curves, lines: dict[tuple[str, str], Line]) -> str:
-    columns = min(2, len(declared.panels))
-    rows = -(-len(declared.panels) // columns)
-    figure = Figure(figsize=(4.6 * columns, 3.2 * rows), layout="constrained")
+def _curves_drawn(
+    declared: Curves, curves: Sequence[Curve], lines: dict[tuple[str, Curve], Line]
+) -> str:
+    panels = [p for p in declared.panels if any((p.condition, c) in lines for c in curves)]
+    columns = 2 if len(panels) in (1, 2, 4) else 3  # a panel alone is no larger than two are
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(9.2, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for panel in axes.flat[len(declared.panels) :]:
+    for panel in axes.flat[len(panels) :]:
         panel.set_visible(False)
-    for panel, axis in zip(declared.panels, axes.flat, strict=False):
-        for number, network in enumerate(declared.networks):
-            if (panel.condition, network) not in lines:
+    for panel, axis in zip(panels, axes.flat, strict=False):
+        for number, curve in enumerate(curves):
+            if (panel.condition, curve) not in lines:
                 continue
-            values, figures = lines[panel.condition, network]
+            values, figures = lines[panel.condition, curve]
             colour, mean = COLOURS[number % len(COLOURS)], figures.mean(axis=1)
-            title = study.networks[network].title
-            axis.plot(values, mean, color=colour, marker="o", ms=2.5, lw=1.4, label=title)
+            axis.plot(values, mean, color=colour, marker="o", ms=2.5, lw=1.4, label=curve.title)
             if figures.shape[1] > 1:  # the band: one standard deviation over seeds
                 spread = figures.std(axis=1, ddof=1)
                 axis.fill_between(values, mean - spread, mean + spread, color=colour, alpha=0.15)
+        if declared.xscale == "symlog":
+            least = min(value for values, _ in lines.values() for value in values if value > 0)
+            axis.set_xscale("symlog", linthresh=least, linscale=0.3)
         axis.set_title(panel.title, fontsize=9)
+        axis.legend(frameon=False, fontsize=7)
         axis.set_ylim(-0.02, 1.02)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=7)
-    axes.flat[0].legend(frameon=False, fontsize=7)
     figure.supxlabel(declared.xlabel, fontsize=9)
     figure.supylabel("accuracy", fontsize=9)
+    return as_svg(figure, declared.title)
+
+
+def _bars(study: Study, finished: Finished) -> list[tuple[str, str]]:
+    drawn = []
+    for declared in study.bars:
+        heights = {
+            network: [
+                finished.value(network, Measured(condition=declared.condition, figure=figure))
+                for figure in declared.figures.values()
+            ]
+            for network in declared.networks
+        }
+        known = {name: row for name, row in heights.items() if None not in row}
+        if known:
+            drawn.append((declared.title, _bars_drawn(study, declared, known)))
+    return drawn
+
+
+def _bars_drawn(study: Study, declared: Bars, heights: Mapping[str, Sequence[Any]]) -> str:
+    figure = Figure(figsize=(9.2, 2.8), layout="constrained")
+    axis = figure.subplots(1, 2, width_ratios=(len(heights), max(0.01, 6 - len(heights))))[0]
+    figure.axes[1].set_visible(False)  # a group is as wide, however many there are
+    places, width = np.arange(len(heights)), 0.8 / len(declared.figures)
+    for number, title in enumerate(declared.figures):
+        tall = [row[number] for row in heights.values()]
+        axis.bar(places + number * width, tall, width, label=title, color=COLOURS[number])
+    titles = [textwrap.fill(study.networks[each].title, 18) for each in heights]
+    axis.set_xticks(places + 0.4 - width / 2, titles, fontsize=7)
+    axis.set_ylabel(declared.ylabel, fontsize=8)
+    axis.tick_params(axis="y", labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return as_svg(figure, declared.title)
 
 

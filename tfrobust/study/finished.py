@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tfrobust.study.cells import Cell, Result, read_cell
+from tfrobust.study.cells import Cell
 from tfrobust.study.declared import Study
+from tfrobust.study.kept import Result, read_cell
 from tfrobust.study.names import MEAN
 from tfrobust.study.shown import Measured
 

@@ -48,6 +48,8 @@ def figures_of(study: Study, condition: Condition) -> set[str]:
     named = (*ATTACKED, *(["accuracy_within"] if condition.within else []))
     attacked = [name + end for name in named for end in ends] if condition.attack else []
     found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked)}
+    streams = {name for each in study.networks.values() for name in each.streams}
+    found |= {f"{view}.weight_{stream}" for view in condition.judged for stream in streams}
     if condition.priced:
         found |= {f"{view}.{name}" for view in condition.judged for name in PRICED}
         lent = (view for view in condition.judged if study.views[view].learned_from)
@@ -74,6 +76,8 @@ def check_names(study: Study) -> None:
         _known(f"scales.{name}.options", scale.options, dict.fromkeys(_plugins(study)))
     for name, network in study.networks.items():
         _check_base(study, name, network.base)
+        for defense in network.defenses:
+            _known(f"networks.{name}.{defense.name}", defense.networks.values(), study.networks)
     for name, condition in study.conditions.items():
         _check_condition(study, f"conditions.{name}", condition)
     for where, measured in _measured(study):
@@ -84,6 +88,7 @@ def check_names(study: Study) -> None:
 def _check_condition(study: Study, where: str, condition: Condition) -> None:
     _known(where, condition.views, study.views)
     _known(where, condition.networks or (), study.networks)
+    _known(where, filter(None, (study.views[v].instead for v in condition.views)), study.networks)
     for network in condition.networks or study.networks:
         lenders = (study.views[view].lender(network) for view in condition.views)
         _known(where, filter(None, lenders), study.networks)
@@ -138,6 +143,10 @@ def _check_shown(study: Study) -> None:
         _known(where, histograms.networks, study.networks)
         if study.conditions[histograms.condition].histogram is None:
             raise ValueError(f"{where}: condition {histograms.condition!r} keeps no histogram")
+    _check_pictures(study)
+
+
+def _check_pictures(study: Study) -> None:
     pictures = [("galleries", g.condition, g.rows) for g in study.galleries]
     pictures += [("scatters", s.condition, s.panels) for s in study.scatters]
     for where, condition, parts in pictures:
@@ -147,16 +156,34 @@ def _check_shown(study: Study) -> None:
         _known(f"{where}: {condition}", (part.view for part in parts), judged)
         if not study.conditions[condition].exhibits:
             raise ValueError(f"{where}: condition {condition!r} keeps no exhibits")
+    for number, projection in enumerate(study.projections):
+        where = f"projections[{number}]"
+        _known(where, [projection.condition], study.conditions)
+        _known(where, [projection.network], study.networks)
+        if not study.conditions[projection.condition].projected:
+            raise ValueError(f"{where}: condition {projection.condition!r} keeps no projections")
+    for number, bars in enumerate(study.bars):
+        _known(f"bars[{number}]", bars.networks, study.networks)
+        for figure in bars.figures.values():
+            _check_figure(
+                study, f"bars[{number}]", Measured(condition=bars.condition, figure=figure)
+            )
+    _check_curves(study)
+
+
+def _check_curves(study: Study) -> None:
     for number, curves in enumerate(study.curves):
         where = f"curves[{number}]"
-        _known(where, curves.networks, study.networks)
+        _known(where, (*curves.networks, *(line.network for line in curves.lines)), study.networks)
         for panel in curves.panels:
             _known(where, [panel.condition], study.conditions)
             sweep = study.conditions[panel.condition].sweep
             if sweep is None:
                 raise ValueError(f"{where}: condition {panel.condition!r} has no sweep")
-            first = f"{curves.figure}@{next(iter(sweep.names.values()))}"
-            _check_figure(study, where, Measured(condition=panel.condition, figure=first))
+            first = next(iter(sweep.names.values()))
+            for figure in {curves.figure, *(line.figure for line in curves.lines)} - {""}:
+                measured = Measured(condition=panel.condition, figure=f"{figure}@{first}")
+                _check_figure(study, where, measured)
 
 
 def _measured(study: Study) -> Iterator[tuple[str, Measured]]:

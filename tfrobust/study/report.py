@@ -11,11 +11,12 @@ from typing import Any
 import jinja2
 
 from tfrobust.files import write_beside
-from tfrobust.study.cells import Cell, Result, command
+from tfrobust.study.cells import Cell, command
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.declared import Study
 from tfrobust.study.figures import pictures
 from tfrobust.study.finished import Finished
+from tfrobust.study.kept import Result
 from tfrobust.study.tables import study_tables
 
 _HOLDS = {True: "holds", False: "does not hold", None: "not yet known"}

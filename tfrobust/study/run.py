@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfrobust.errors import UsageError
+from tfrobust.members import member_of
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
 from tfrobust.pipeline import Deployed, train_and_store
 from tfrobust.scenario import Scenario
 from tfrobust.scenes import open_scenario
+from tfrobust.store import rooted
 from tfrobust.stored_network import stored_network
-from tfrobust.study.cells import Cell, cells_of, command, read_cell, write_cell
+from tfrobust.study.cells import Cell, cells_of, command
 from tfrobust.study.compute import attacks_of, compute
 from tfrobust.study.declared import Study
 from tfrobust.study.finished import Finished
+from tfrobust.study.kept import read_cell, write_cell
 from tfrobust.study.seen import built, lent, views_of
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.verdicts import Progress
@@ -54,24 +57,25 @@ def run_study(
     _check_plugins(todo)
     made_by = typed or command(study, scale)
     school = School(out / "models", progress, say)
-    for number, cell in enumerate(todo):
-        say(f"cell {number + 1} of {len(todo)}: {cell.title}")
-        for each in cell.schooling:
-            school.train(each)
-        found = compute(cell, test_scenario(cell), out / "models", made_by, progress)
-        write_cell(found, cell.file(results))
+    with rooted(out / "models"):  # defences that name a network mean the study's
+        for number, cell in enumerate(todo):
+            say(f"cell {number + 1} of {len(todo)}: {cell.title}")
+            for each in cell.schooling:
+                school.train(each)
+            found = compute(cell, test_scenario(cell), out / "models", made_by, progress)
+            write_cell(found, cell.file(results))
     return Finished(cells, results)
 
 
 def training_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is trained on."""
-    name, options = cell.training["scenario"], cell.scale.scenario_options
-    return open_scenario(name, options, seed=cell.seed)
+    return open_scenario(cell.training["scenario"], cell.scenario_options(), seed=cell.seed)
 
 
 def test_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is tested on."""
-    return open_scenario(cell.tested_on, cell.scale.scenario_options, seed=cell.seed)
+    options = cell.scenario_options(cell.condition.scenario_options)
+    return open_scenario(cell.tested_on, options, seed=cell.seed)
 
 
 class School:
@@ -114,7 +118,11 @@ class School:
         if cell.base is None:
             return cell.builder()
         name = cell.base.model_name  # which tells all that determines it, wherever the store lies
-        return Deployed(name, stored_network(name, self._models), known_as=name)
+        network, member = stored_network(name, self._models), cell.network.member
+        if member is None:
+            return Deployed(name, network, known_as=name)
+        called = f"{name}:{member}"
+        return Deployed(called, member_of(network, member, name), known_as=called)
 
 
 def _check_plugins(cells: Sequence[Cell]) -> None:

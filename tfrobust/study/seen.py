@@ -11,6 +11,7 @@ import keras
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
+from tfrobust.members import member_of
 from tfrobust.pipeline import defended, recorded, untrained
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -49,9 +50,14 @@ class Networks:
         return view, same or self._seen(view, self._surrogate())
 
     def _seen(self, view: str, network: Classifier) -> Classifier:
-        lender = self._cell.lender(view)
+        declared, lender = self._cell.study.views[view], self._cell.lender(view)
+        if declared.instead is not None:
+            other = self._cell.of(declared.instead)
+            network = stored_network(other.model_name, self._models, scenario=self._scenario)
         if lender is not None:
             network = self._through(lender, network)
+        if declared.member is not None:
+            network = member_of(network, declared.member, self._cell.network_name)
         return defended(network, untrained(self._views[view]), self._scenario, Trainer())
 
     def _through(self, lender: Cell, network: Classifier) -> Classifier:

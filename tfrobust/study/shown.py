@@ -128,22 +128,78 @@ class Panel(Declared):
     condition: str
 
 
+class Curve(Declared):
+    """A line of a plot.
+
+    Attributes:
+        title: in the legend.
+        network: whose cells.
+        figure: without the value: `plain.accuracy`.
+    """
+
+    title: str
+    network: str
+    figure: str
+
+
 class Curves(Declared):
-    """A figure along a sweep, a panel a condition and a line a network; a band over seeds.
+    """A figure along a sweep, a panel a condition; a band over seeds.
 
     Attributes:
         title: with the paper's number of it.
         panels: conditions with a `sweep`.
-        figure: without the value: `plain.accuracy`.
-        networks: the lines.
+        lines: what is drawn in each panel; or
+        figure: one, without the value: `plain.accuracy`,
+        networks: and a line a network.
         xlabel: what is swept.
+        xscale: symlog: logarithmic from the least value above 0 on.
     """
 
     title: str
     panels: tuple[Panel, ...]
-    figure: str
-    networks: tuple[str, ...]
+    lines: tuple[Curve, ...] = ()
+    figure: str = ""
+    networks: tuple[str, ...] = ()
     xlabel: str
+    xscale: Literal["linear", "symlog"] = "linear"
+
+    @pydantic.model_validator(mode="after")
+    def _has_lines(self) -> Curves:
+        if bool(self.lines) == bool(self.networks and self.figure):
+            raise ValueError("expected lines, or a figure and networks, and not both")
+        return self
+
+
+class Bars(Declared):
+    """Figures side by side, a group a network.
+
+    Attributes:
+        title: with the paper's number of it.
+        condition: where they are measured.
+        figures: title → figure, `plain.weight_foreground`: a bar each.
+        networks: the groups.
+        ylabel: what the height is.
+    """
+
+    title: str
+    condition: str
+    figures: dict[str, str] = pydantic.Field(min_length=1)
+    networks: tuple[str, ...] = pydantic.Field(min_length=1)
+    ylabel: str
+
+
+class Projection(Declared):
+    """Each stream's features of images, clean and attacked, in two dimensions.
+
+    Attributes:
+        title: with the paper's number of it.
+        condition: which keeps them (`projected`).
+        network: whose.
+    """
+
+    title: str
+    condition: str
+    network: str
 
 
 class Histograms(Declared):

@@ -14,6 +14,7 @@ from tfrobust.testing.classifiers import (
     LinearClassifier,
     grey_images,
     small_classifier,
+    some_boxes,
 )
 from tfrobust.testing.models import defense_checks, detector_checks, model_checks
 from tfrobust.testing.scenarios import scenario_checks, shift_checks
@@ -29,4 +30,5 @@ __all__ = [
     "scenario_checks",
     "shift_checks",
     "small_classifier",
+    "some_boxes",
 ]

@@ -13,7 +13,8 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.engine import run_attack
+from tfrobust.engine import Crafted, run_attack
+from tfrobust.object_boxes import free_of
 from tfrobust.options import record
 from tfrobust.testing.classifiers import (
     SHAPE,
@@ -21,6 +22,7 @@ from tfrobust.testing.classifiers import (
     LinearClassifier,
     grey_images,
     small_classifier,
+    some_boxes,
 )
 from tfrobust.types import Images, Labels
 
@@ -39,6 +41,8 @@ def attack_checks() -> Sequence[Callable[[Attack], None]]:
         is_adversarial_in_any_batch,
         has_a_json_record,
         reaches_its_targets,
+        keeps_to_its_region,
+        takes_all_pixels_for_a_region_too,
     )
 
 
@@ -49,7 +53,7 @@ def keeps_to_the_ball_and_the_box(attack: Attack) -> None:
     images = draw.uniform(size=(9, *SHAPE)).astype(np.float32)
     images[0], images[1] = 0.0, 1.0
     labels = clean_predictions(classifier, images)
-    crafted = run_attack(attack, classifier, images, labels, batch_size=4)
+    crafted = _run(attack, classifier, images, labels, batch_size=4)
     assert crafted.images.dtype == np.float32, f"expected float32; got {crafted.images.dtype}"
     judged = _audited(attack, classifier, images, labels, crafted)
     assert not judged.violation.any(), (
@@ -67,7 +71,7 @@ def without_budget_returns_the_image(attack: Attack) -> None:
     nothing = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
     classifier = _network()
     images, labels = grey_images(classifier)
-    crafted = run_attack(nothing, classifier, images, labels)
+    crafted = _run(nothing, classifier, images, labels)
     assert np.abs(crafted.images - images).max() <= 1e-6, "eps = 0 changed an image"
 
 
@@ -75,7 +79,7 @@ def same_seed_same_result(attack: Attack) -> None:
     """Return the same bits twice for one seed."""
     classifier = _network()
     images, labels = grey_images(classifier)
-    first, second = (run_attack(attack, classifier, images, labels, seed=5) for _ in range(2))
+    first, second = (_run(attack, classifier, images, labels, seed=5) for _ in range(2))
     assert np.array_equal(first.images, second.images), "one seed gave two results"
 
 
@@ -85,7 +89,7 @@ def batch_size_changes_no_verdict(attack: Attack) -> None:
     images, labels = grey_images(classifier)
     verdicts = []
     for batch_size in (1, 4, len(images)):
-        crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size)
+        crafted = _run(attack, classifier, images, labels, batch_size=batch_size)
         verdicts.append(_audited(attack, classifier, images, labels, crafted).success)
     assert np.array_equal(verdicts[0], verdicts[1]), "batch sizes 1 and 4 disagree"
     assert np.array_equal(verdicts[0], verdicts[2]), "batch size 1 and one batch disagree"
@@ -96,7 +100,7 @@ def randomness_belongs_to_the_image(attack: Attack) -> None:
     classifier = _linear()
     images, labels = grey_images(classifier)
     alone, together = (
-        run_attack(attack, classifier, images, labels, batch_size=size).images for size in (1, 11)
+        _run(attack, classifier, images, labels, batch_size=size).images for size in (1, 11)
     )
     apart = float(np.abs(alone - together).max())
     assert apart <= 0.02, f"batch sizes 1 and 11 give images {apart:.3f} apart; see tfrobust.random"
@@ -107,7 +111,7 @@ def does_not_touch_its_inputs(attack: Attack) -> None:
     classifier = _network()
     images, labels = grey_images(classifier)
     before = images.copy(), labels.copy()
-    run_attack(attack, classifier, images, labels)
+    _run(attack, classifier, images, labels)
     assert np.array_equal(images, before[0]), "the attack wrote into its images"
     assert np.array_equal(labels, before[1]), "the attack wrote into its labels"
 
@@ -117,7 +121,7 @@ def leaves_alone_what_cannot_be_broken(attack: Attack) -> None:
     classifier = _constant()
     images, _ = grey_images(classifier, 3)
     labels = np.full(len(images), int(attack.helps))  # right, or wrong, and remains so
-    crafted = run_attack(attack, classifier, images, labels, targets="next")
+    crafted = _run(attack, classifier, images, labels, targets="next")
     judged = _audited(attack, classifier, images, labels, crafted)
     assert not judged.violation.any(), "images leave the ball or [0, 1], or hold NaN"
     assert not judged.success.any(), "counted as broken"
@@ -131,7 +135,7 @@ def leaves_alone_what_is_broken_already(attack: Attack) -> None:
         return
     classifier = _network()
     images, labels = grey_images(classifier, 4)
-    crafted = run_attack(attack, classifier, images, (labels + 1) % classifier.num_classes)
+    crafted = _run(attack, classifier, images, (labels + 1) % classifier.num_classes)
     assert np.array_equal(crafted.images, images), "changed an image that was misclassified"
 
 
@@ -141,7 +145,7 @@ def is_adversarial_in_any_batch(attack: Attack) -> None:
         return
     classifier = _network()
     images, labels = grey_images(classifier, 9)
-    crafted = run_attack(attack, classifier, images, labels)
+    crafted = _run(attack, classifier, images, labels)
     goal = labels if crafted.targets is None else crafted.targets
     changed = np.flatnonzero((crafted.images != images).any(axis=(1, 2, 3)))
     for size in (1, 2, 5):
@@ -171,9 +175,42 @@ def reaches_its_targets(attack: Attack) -> None:
     aimed = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
     classifier = _linear()
     images, labels = grey_images(classifier)
-    crafted = run_attack(aimed, classifier, images, labels, targets="next")
+    crafted = _run(aimed, classifier, images, labels, targets="next")
     reached = clean_predictions(classifier, crafted.images) == crafted.targets
     assert reached.mean() > 0.5, f"reached only {reached.mean():.0%} of its targets"
+
+
+def keeps_to_its_region(attack: Attack) -> None:
+    """Leave every pixel outside the region as it was, and break the same images in any batch.
+
+    Asked of attacks that have the option `region`, as is the next.
+    """
+    if not hasattr(attack, "region"):
+        return
+    classifier = _network()
+    images, labels = grey_images(classifier)
+    for region in ("foreground", "background"):
+        confined: Any = dataclasses.replace(attack, region=region)  # type: ignore[type-var]
+        fixed = ~np.asarray(free_of(confined, some_boxes(len(images)), images))
+        verdicts = []
+        for batch_size in (3, len(images)):
+            crafted = _run(confined, classifier, images, labels, batch_size=batch_size)
+            strayed = fixed & (crafted.images != images)
+            assert not strayed.any(), f"region={region}: changed pixels outside of it"
+            verdicts.append(_audited(confined, classifier, images, labels, crafted).success)
+        assert np.array_equal(*verdicts), f"region={region}: batch sizes disagree"
+
+
+def takes_all_pixels_for_a_region_too(attack: Attack) -> None:
+    """Make the same images with `region=all` whether or not it is told where objects are."""
+    if not hasattr(attack, "region"):
+        return
+    everywhere: Any = dataclasses.replace(attack, region="all")  # type: ignore[type-var]
+    classifier = _network()
+    images, labels = grey_images(classifier)
+    told = _run(everywhere, classifier, images, labels).images
+    plain = run_attack(everywhere, classifier, images, labels).images
+    assert np.array_equal(told, plain), "boxes change what region=all makes"
 
 
 # One of each for all checks: an attack is traced once a classifier, and that takes longest.
@@ -187,5 +224,20 @@ def _audited(
 ) -> Any:
     clean = clean_predictions(classifier, images)
     return audit(
-        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
+        classifier,
+        attack,
+        images,
+        labels,
+        crafted.images,
+        clean=clean,
+        targets=crafted.targets,
+        boxes=some_boxes(len(images)),
     )
+
+
+def _run(
+    attack: Attack, classifier: Classifier, images: Images, labels: Labels, **how: Any
+) -> Crafted:
+    """Run an attack, with boxes for one that needs them; others take no notice."""
+    boxes = some_boxes(len(images))
+    return run_attack(attack, classifier, images, labels, boxes=boxes, **how)

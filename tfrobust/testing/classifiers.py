@@ -37,16 +37,22 @@ class LinearClassifier(Classifier):
         """Return Wx + b."""
         return tf.reshape(images, (-1, self.weights.shape[0])) @ self.weights + self.bias
 
-    def least_perturbation(self, images: Images, labels: Labels, norm: str) -> np.ndarray:
+    def least_perturbation(
+        self, images: Images, labels: Labels, norm: str, free: Any = None
+    ) -> np.ndarray:
         """Return the distance to the nearest other class, `(batch,)`; the box must not bind.
 
-        min_{k≠y} (z_y − z_k) / ‖w_y − w_k‖_q, q dual to the norm.
+        min_{k≠y} (z_y − z_k) / ‖w_y − w_k‖_q, q dual to the norm; w is zero where an image is not
+        `free` to change, bool `(batch, height, width, 1)`.
         """
         order = {"linf": 1, "l2": 2, "l1": np.inf}[norm]
         logits, weights = self(images).numpy(), self.weights.numpy()
         least = np.full(len(labels), np.inf)
+        moves = np.broadcast_to(True if free is None else free, images.shape)
+        moves = moves.reshape(len(labels), -1).T
         for k in range(self.num_classes):
-            slope = np.linalg.norm(weights[:, labels] - weights[:, [k]], order, axis=0)
+            normal = moves * (weights[:, labels] - weights[:, [k]])
+            slope = np.linalg.norm(normal, order, axis=0)
             gap = logits[np.arange(len(labels)), labels] - logits[:, k]
             other = labels != k
             least[other] = np.minimum(least[other], gap[other] / slope[other])
@@ -87,3 +93,16 @@ def grey_images(
     shape = (count, *classifier.image_shape)
     images = (0.5 + draw.uniform(-spread, spread, size=shape)).astype(np.float32)
     return images, clean_predictions(classifier, images)
+
+
+def some_boxes(count: int, seed: int = 0) -> Any:
+    """Return boxes for so many images: one or two each, of different places and sizes.
+
+    They hold one pixel at least of images of 4 by 4 and more, and leave at least one out.
+    """
+    draw = np.random.default_rng(seed)
+    corners = draw.uniform(0.0, 0.3, (count, 2, 2))
+    sides = draw.uniform(0.3, 0.55, (count, 2, 2))
+    boxes = np.concatenate([corners, corners + sides], axis=2).astype(np.float32)
+    boxes[::2, 1] = 0.0  # every other image has one
+    return boxes

@@ -78,12 +78,13 @@ def train(
     Example: [bold]tfrobust train d1 --only calibrater --scenario digits+b2 --name d1-b2[/]
     """
     defenses = [only] if only else list(defense or ())
-    check_only(only, defense=defense, weights=weights, name=name)
+    check_only(only, defense=defense, name=name)
     named = [*scenario_plugins(scenario), *(("defenses", each) for each in defenses)]
-    named += [] if only else [("models", model)]
+    built = only is None or weights is not None
+    named += [("models", model)] if built else []
     check_known(named)
     start_tensorflow()
-    from tfrobust.pipeline import Deployed, train_and_store
+    from tfrobust.pipeline import Deployed, as_built, train_and_store
     from tfrobust.scenes import open_scenario
     from tfrobust.stored_network import network_of
     from tfrobust.training import Trainer
@@ -94,10 +95,12 @@ def train(
         schedule=schedule, decay=decay, weight_decay=weight_decay, validation=validation,
         patience=patience, target=target, seed=seed, strategy=strategy,
     )  # fmt: skip
+    data = open_scenario(scenario, params.all(), seed=seed)
+    beginning = params.build("models", model) if built else Deployed(model, network_of(model))
     with Reporter() as reporter:
         trained = train_and_store(
-            Deployed(model, network_of(model)) if only else params.build("models", model),
-            open_scenario(scenario, params.all(), seed=seed),
+            as_built(beginning, data) if only and built else beginning,
+            data,
             name or model,
             Trainer(options, tensorboard=tensorboard, report=reporter),
             [params.build("defenses", each) for each in defenses],

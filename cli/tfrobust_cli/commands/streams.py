@@ -1,0 +1,117 @@
+"""`tfrobust streams`: how much each stream of a fusion weighs, and what an attack does to it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfrobust.errors import UsageError
+from tfrobust_cli.arguments import (
+    Classifier,
+    Force,
+    Json,
+    Out,
+    Parameters,
+    Params,
+    Scenario,
+    Seed,
+    check_known,
+    names_of,
+    scenario_plugins,
+)
+from tfrobust_cli.console import start_tensorflow, stdout
+
+if TYPE_CHECKING:
+    from tfrobust.streams import Projected
+
+
+def streams(
+    classifier: Classifier,
+    out: Out,
+    scenario: Scenario = "digits",
+    attack: Annotated[
+        str, typer.Option(help="An attack plugin.", autocompletion=names_of("attacks"))
+    ] = "fgsm",
+    crafted_on: Annotated[
+        str | None, typer.Option(help="The stream that the attack sees; none: the whole.")
+    ] = None,
+    param: Params = None,
+    images: Annotated[int, typer.Option(help="At most, of the first five classes.", min=3)] = 150,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Show the streams that a fused classifier decides by.
+
+    Writes streams.svg: each stream's features in two dimensions, clean and attacked.
+
+    Example: [bold]tfrobust streams fused --scenario digits_in_places --attack box_blur
+    --out runs/streams[/]
+    """
+    named = [("attacks", attack), *scenario_plugins(scenario)]
+    check_known(named)
+    start_tensorflow()
+    from tfrobust.files import claimed_folder, write_beside
+    from tfrobust.members import member_of
+    from tfrobust.report.projections import projections_figure
+    from tfrobust.scenes import open_scenario
+    from tfrobust.stored_network import network_of
+    from tfrobust.streams import Streamed, projected, some_attacked
+
+    params = Parameters(param, named)
+    built = params.build("attacks", attack)
+    network = network_of(classifier)
+    if not isinstance(network, Streamed):
+        raise UsageError(
+            f"{classifier}: expected a classifier that decides by several streams, as "
+            "contextual_fusion trains one here"
+        )
+    seen = member_of(network, crafted_on, classifier) if crafted_on else network
+    data = open_scenario(scenario, params.all(), seed=seed)
+    with claimed_folder(out, force=force):
+        clean, attacked, labels = some_attacked(built, seen, data, images, seed=seed)
+        found = projected(network, clean, attacked)
+        panels = {name: (each.clean, each.attacked) for name, each in found.items()}
+        title = f"Streams of {classifier}, clean and under {attack}"
+        figure = out / "streams.svg"
+        drawn = projections_figure(panels, labels, data.class_names, title)
+        write_beside(figure, lambda beside: beside.write_text(drawn))
+    _print(network.mean_weights(), found, str(figure), as_json=as_json)
+
+
+def _print(
+    weights: dict[str, float], found: dict[str, Projected], path: str, *, as_json: bool
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "stream": name,
+            "mean_weight": weights[name],
+            "explained": each.explained,
+            "moved": each.moved,
+        }
+        for name, each in found.items()
+    ]
+    if as_json:
+        print(json.dumps({"path": path, "streams": rows}))
+        return
+    from rich.table import Table
+
+    table = Table()
+    for title in ("stream", "mean |weight|", "variance shown", "moved by the attack, in σ"):
+        table.add_column(title, justify="left" if title == "stream" else "right")
+    for row in rows:
+        table.add_row(
+            row["stream"],
+            f"{row['mean_weight']:.4f}",
+            f"{row['explained']:.0%}",
+            f"{row['moved']:.2f}",
+        )
+    stdout().print(table)
+    print(path)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("streams")(streams)

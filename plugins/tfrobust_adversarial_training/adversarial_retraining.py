@@ -1,0 +1,77 @@
+"""Adversarial retraining: a finished network is trained further, on images attacked right then.
+
+Part of every batch is attacked, the rest is clean.
+
+Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015), after the
+fact: what Akumalla, Haney & Bazhenov (2020) compare contextual fusion with, by FGSM at ε = 0.3.
+Departures: theirs says no more than that; ours attacks the network as it is at each step, half of
+each batch, and keeps the epoch that is best on validation images attacked likewise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.defense import Defense
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust.tuning import check_tunable, tuned
+from tfrobust_adversarial_training.inner_attack import inner_attack
+
+
+@plugin
+class AdversarialRetraining(Defense):
+    """Trains a copy of the network further, on clean and on attacked images."""
+
+    tunes: ClassVar[bool] = True
+
+    attack: str = option("the inner attack: any attack plugin", default="fgsm")
+    eps: float = option("its budget, in the unit of its norm", default=0.3, ge=0)
+    options: dict[str, Any] | None = option(
+        'further ones of its options: {"norm": "l2"}', default=None
+    )
+    share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
+    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
+    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse what shows no Keras model to train, and an attack that cannot run in a step.
+
+        Raises:
+            UsageError: says which.
+        """
+        check_tunable(classifier, "adversarial_retraining")
+        self._inner()
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Return a copy of the classifier, trained further; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does.
+        """
+        attack = self._inner()
+
+        def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+            # Batches are shuffled: their first images are as good as any.
+            count = tf.cast(
+                tf.math.ceil(self.share * tf.cast(tf.size(labels), tf.float32)), tf.int32
+            )
+            attacked = attack(classifier, images[:count], labels[:count], seed=seeds[:count])
+            return tf.concat([attacked, images[count:]], axis=0)
+
+        return tuned(
+            check_tunable(classifier, "adversarial_retraining"),
+            scenario,
+            trainer,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            perturb=perturb,
+        )
+
+    def _inner(self) -> Attack:
+        return inner_attack("adversarial_retraining", self.attack, {"eps": self.eps}, self.options)

@@ -1,0 +1,1 @@
+"""Contextual fusion: streams of features, of which one linear layer makes a decision."""

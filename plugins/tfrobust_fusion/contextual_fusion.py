@@ -1,0 +1,172 @@
+"""Contextual fusion: what stands behind an object vouches for it.
+
+A network that was trained on objects (the foreground) and others that were trained on scenes (the
+background) are frozen. Their penultimate features go side by side into one linear layer, which is
+trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less the foreground is trusted.
+
+Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020). Departures: more
+than one background is possible; the paper names no optimizer: ours is Adam. Cross-entropy is the
+mean over a batch, where the paper writes a sum over all images. Each stream gets a linear layer of
+its own besides, on the same features, and is a classifier by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+import pydantic
+
+from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
+from tfrobust.keras_graph import trunk
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust_fusion.backgrounds import Named
+from tfrobust_fusion.features import FeatureScenario, beside, features_of
+from tfrobust_fusion.fused import Fused
+from tfrobust_fusion.heads import Heads
+
+FOREGROUND = "foreground"
+
+
+@plugin
+class ContextualFusion(Defense):
+    """Lets networks of scenes vouch for what a network of objects sees."""
+
+    learns: ClassVar[bool] = True
+    adapts: ClassVar[bool] = True
+
+    background: str | tuple[str, ...] | None = option(
+        "the network of scenes, or several: a name in the store, a path, a .pth or .safetensors "
+        "file in torchvision's names, or imagenet",
+        default=None,
+    )
+    architecture: str = option("the model plugin that such a file fits", default="resnet18")
+    options: dict[str, Any] | None = option(
+        'further ones of its options: {"stem": "cifar"}', default=None
+    )
+    alpha: float = option("α: price of the joint layer's foreground weights", default=0.0, ge=0)
+    finetune: bool = option("train the networks along, and not the layers alone", default=False)
+    epochs: int | None = option("of the layers; none: the training's", default=None, ge=0)
+    learning_rate: float = option("of the layers, with Adam", default=1e-3, gt=0)
+
+    @pydantic.field_validator("background")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        listed = (given,) if isinstance(given, str) else given
+        if listed is not None and not all(listed):
+            raise ValueError("expected a name, a path or a file, or several")
+        return listed
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse streams that do not fit; see `Defense`.
+
+        Raises:
+            UsageError: no background is given, or one takes other images; `finetune` with a
+                network that is no Keras 3 model.
+            ClassifierError: one shows no features.
+        """
+        streams = self.streams(classifier)
+        for name, each in streams.items():
+            if each.image_shape != scenario.image_shape:
+                raise UsageError(
+                    f"contextual_fusion: {name}: expected a network for images "
+                    f"{scenario.image_shape}; received: one for {each.image_shape}"
+                )
+            if self.finetune and not isinstance(each, KerasClassifier):
+                raise UsageError(
+                    f"contextual_fusion: finetune: expected Keras models; {name} is a "
+                    f"{type(each).__name__}"
+                )
+            each.features(keras.ops.zeros((1, *each.image_shape)))
+
+    def streams(self, classifier: Classifier) -> dict[str, Classifier]:
+        """Return the networks whose features are fused, the foreground first.
+
+        Raises:
+            UsageError: no background is given, or one cannot be found.
+        """
+        if not self.background:
+            raise UsageError(
+                "contextual_fusion: background: expected the network of scenes; give "
+                "-p background=NAME, a path or a weights file"
+            )
+        named = Named(self.architecture, self.options or {}, classifier.image_shape)
+        return {FOREGROUND: classifier, **named.networks(self.background)}
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train the linear layers, and the networks where `finetune`; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does.
+        """
+        self.check(classifier, scenario)
+        streams = self.streams(classifier)
+        own = trainer.altered(
+            epochs=trainer.options.epochs if self.epochs is None else self.epochs,
+            optimizer="adam",
+            learning_rate=self.learning_rate,
+            target=None,
+        )
+        if self.finetune:
+            model = self._tuned(streams, scenario, own)
+        else:
+            features = _all_features(streams, scenario, own)
+            with own.strategy.scope():
+                heads = self._heads(features.widths, scenario, own)
+                model = heads.model()
+            heads.fit(features.scenario, own)
+            heads.fit_own(features.scenario, own)
+        return Fused(streams, model, scenario.class_names)
+
+    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+        """Put trained layers behind the networks; see `Defense`."""
+        return Fused(self.streams(classifier), model)
+
+    def _heads(self, widths: dict[str, int], scenario: Scenario, trainer: Trainer) -> Heads:
+        seed = trainer.options.seed
+        return Heads(widths, scenario.num_classes, alpha=self.alpha, seed=seed)
+
+    def _tuned(self, streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer) -> Any:
+        """Return a model from images to every layer's logits, trained from its first layer on."""
+        with trainer.strategy.scope():
+            images = keras.Input(scenario.image_shape, name="images")
+            seen = {name: _renamed(each, name)(images) for name, each in streams.items()}
+            widths = {name: int(each.shape[-1]) for name, each in seen.items()}
+            heads = self._heads(widths, scenario, trainer)
+            joint = keras.Model(images, heads.joint(seen), name="joint_tuned")
+            features = keras.layers.Concatenate(name="side_by_side")(list(seen.values()))
+            model = keras.Model(images, heads.logits(features) | {"features": features})
+        trainer.altered().fit(KerasClassifier(joint), scenario)
+        tuned = {
+            name: KerasClassifier(keras.Model(images, heads.own[name](each)))
+            for name, each in seen.items()
+        }
+        heads.fit_own(_all_features(tuned, scenario, trainer).scenario, trainer)
+        return model
+
+
+class _AllFeatures:
+    """The features of all streams, side by side, of the splits that a training reads."""
+
+    def __init__(self, scenario: FeatureScenario, widths: dict[str, int]) -> None:
+        self.scenario, self.widths = scenario, widths
+
+
+def _all_features(
+    streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer
+) -> _AllFeatures:
+    splits = [each for each in ("train", "validation") if each in scenario.splits]
+    found = {each: features_of(streams, scenario, each, trainer.report) for each in splits}
+    widths = {name: each.values.shape[1] for name, each in found["train"].items()}
+    joined = {split: beside(each) for split, each in found.items()}
+    return _AllFeatures(FeatureScenario(joined, scenario.class_names), widths)
+
+
+def _renamed(stream: Any, name: str) -> Any:
+    """Return a copy of a network up to its features, as a layer of this name."""
+    below = trunk(copied(stream).model)
+    return keras.Model(below.inputs[0], below.outputs[0], name=name + ".network")

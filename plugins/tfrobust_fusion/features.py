@@ -1,0 +1,136 @@
+"""What frozen networks see in images: computed once, and trained on as often as wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.errors import DataError
+from tfrobust.inference import BATCH_SIZE
+from tfrobust.scenario import Scenario, check_images, labelled, readable
+from tfrobust.types import ImageShape, Labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What one stream sees in the images of a split.
+
+    Attributes:
+        values: float32 `(n, units)`.
+        labels: int64 `(n,)`: of the images, in the same order.
+    """
+
+    values: np.ndarray
+    labels: Labels
+
+
+def features_of(
+    streams: Mapping[str, Classifier],
+    scenario: Scenario,
+    split: str,
+    report: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Features]:
+    """Return what each stream sees in a split, which is read once for all of them.
+
+    A shift is drawn once for each image, not anew in every epoch.
+
+    Args:
+        streams: name → a classifier that shows its features.
+        scenario: where the images come from.
+        split: of it.
+        report: told how many of how many batches are done, where that is known.
+
+    Raises:
+        ClassifierError: a stream shows no features.
+        DataError: the images break the contract.
+    """
+    spec = tf.TensorSpec((None, *scenario.image_shape), tf.float32)
+    see = tf.function(
+        lambda images: {name: each.features(images) for name, each in streams.items()},
+        input_signature=[spec],
+    )
+    batches = labelled(scenario.load(split)).batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
+    in_all = int(batches.cardinality())
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in streams}
+    labels: list[np.ndarray] = []
+    for number, (images, of) in enumerate(readable(batches), 1):
+        check_images(images, of, scenario.num_classes)
+        for name, values in see(images).items():
+            seen[name].append(values.numpy())
+        labels.append(of.numpy().astype(np.int64))
+        if report and in_all > 0:
+            report(f"features of the {split} split", number, in_all)
+    if not labels:
+        raise DataError(f"split {split!r} holds no images")
+    all_labels = np.concatenate(labels)
+    return {name: Features(np.concatenate(parts), all_labels) for name, parts in seen.items()}
+
+
+def beside(streams: Mapping[str, Features]) -> Features:
+    """Return the features of several streams side by side, `(n, units of all)`.
+
+    Raises:
+        DataError: they are not of the same images in the same order, as far as labels tell.
+    """
+    (first, known), *others = streams.items()
+    for name, each in others:
+        if len(each.labels) != len(known.labels):
+            raise DataError(
+                f"{name}: expected features of {len(known.labels)} images, as {first} has them; "
+                f"received: {len(each.labels)}"
+            )
+        if not np.array_equal(each.labels, known.labels):
+            at = int(np.argmin(each.labels == known.labels))
+            raise DataError(
+                f"{name}: its images come in another order than {first}'s: labels differ at image "
+                f"{at} ({each.labels[at]} and {known.labels[at]}); compute both in one pass"
+            )
+    return Features(np.concatenate([each.values for each in streams.values()], 1), known.labels)
+
+
+class FeatureScenario(Scenario):
+    """Features in the place of images, `(1, 1, units)`, for a `Trainer`.
+
+    Args:
+        splits: name → features.
+        class_names: of the labels.
+    """
+
+    bounded: ClassVar[bool] = False
+
+    def __init__(self, splits: Mapping[str, Features], class_names: Iterable[str]) -> None:
+        self._splits, self._names = dict(splits), tuple(class_names)
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """One pixel of as many channels as there are units."""
+        return 1, 1, next(iter(self._splits.values())).values.shape[1]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Those of the images."""
+        return self._names
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those it was given."""
+        return tuple(self._splits)
+
+    def load(self, split: str) -> tf.data.Dataset:
+        """Return one split; see `Scenario.load`."""
+        found = self._splits[split]
+        pixels = found.values[:, np.newaxis, np.newaxis]
+        return tf.data.Dataset.from_tensor_slices({"image": pixels, "label": found.labels})
+
+    def only(self, start: int, stop: int) -> FeatureScenario:
+        """Return the same with some of the units alone."""
+        some = {
+            name: Features(each.values[:, start:stop], each.labels)
+            for name, each in self._splits.items()
+        }
+        return FeatureScenario(some, self._names)

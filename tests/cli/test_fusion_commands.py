@@ -1,0 +1,57 @@
+"""Fusing stored networks, judging their streams and looking at them, as a user types it."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("fusion_commands")  # what they share is made once
+SCENE = ("--scenario", "digits_in_places")
+QUICK = ("--epochs", 1)
+
+
+@pytest.fixture
+def fused(tfrobust, here):
+    """A store with two small networks and their fusion."""
+    for name in ("objects", "scenes"):
+        shows = "places" if name == "scenes" else "digits"
+        options = ("-p", "fully_connected.units=8", "-p", f"digits_in_places.shows={shows}")
+        said = tfrobust("train", "fully_connected", *SCENE, *options, "--name", name, *QUICK)
+        assert said.code == 0, said.err
+    joint = ("train", "objects", "--only", "contextual_fusion", "-p", "background=scenes")
+    said = tfrobust(*joint, *SCENE, "--name", "fused", *QUICK)
+    assert said.code == 0, said.err
+
+
+def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
+    both = ("evaluate", "fused", "fused:foreground", *SCENE, "--attack", "fgsm", "--limit", 20)
+    onto = ("--crafted-on", "fused:foreground", "--no-baselines")
+    said = tfrobust(*both, *onto, "--out", "out", "--json")
+    assert said.code == 0, said.err
+    names = [each["classifier"]["name"] for each in json.loads(said.out)["evaluations"]]
+    assert names == ["fused", "fused:foreground"]
+
+    show = ("streams", "fused", *SCENE, "--attack", "box_blur", "--images", 20)
+    said = tfrobust(*show, "--out", "seen", "--crafted-on", "foreground", "--json")
+    assert said.code == 0, said.err
+    found = {each["stream"]: each for each in json.loads(said.out)["streams"]}
+    assert set(found) == {"foreground", "background"}
+    assert all(0 < each["explained"] <= 1 and each["mean_weight"] > 0 for each in found.values())
+    assert "<svg" in (here / "seen/streams.svg").read_text()
+
+    again = ("train", "fused:foreground", "--only", "adversarial_retraining", *SCENE, *QUICK)
+    said = tfrobust(*again, "--name", "retrained", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["model"]["deployed"].endswith(":foreground")
+
+    for arguments, words in (
+        (("evaluate", "fused:sky", *SCENE, "--out", "x"), "no member 'sky'"),
+        (("streams", "objects", *SCENE, "--out", "x"), "expected a classifier that decides by"),
+        (("streams", "fused", *SCENE, "--out", "x", "--crafted-on", "sky"), "no member 'sky'"),
+        (("streams", "fused", "--attack", "box_blur", "--out", "x"), "digits has no boxes"),
+        (("train", "objects", "--only", "contextual_fusion", *SCENE, "--name", "x"), "background"),
+    ):
+        said = tfrobust(*arguments)
+        assert said.code != 0
+        assert len(said.err.strip().splitlines()) == 1, said.err
+        assert words in said.err
+        assert not (here / "x").exists()

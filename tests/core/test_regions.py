@@ -1,0 +1,282 @@
+"""Regions: what is held while an attack is traced, and where the boxes come from."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory
+from tfrobust import regions
+from tfrobust.attack import RegionalAttack, Threat
+from tfrobust.audit import audit
+from tfrobust.detection import attacked_training_images
+from tfrobust.engine import run_attack
+from tfrobust.ensemble import Ensemble
+from tfrobust.errors import DataError, PluginError, UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.loop import iterate
+from tfrobust.object_boxes import boxes_for, free_of
+from tfrobust.options import option, plugin
+from tfrobust.partial import Partial
+from tfrobust.registry import create
+from tfrobust.report.tables import attack_title
+from tfrobust.scenario import Shift
+from tfrobust.scenes import Framed, Framing, Shifted
+from tfrobust.testing import LinearClassifier, grey_images, some_boxes
+from tfrobust.verdicts import Plan, Subject
+
+SHAPE = (4, 4, 1)
+QUARTER = np.array([[0.0, 0.0, 0.5, 0.5]], np.float32)
+
+
+@plugin
+class Boxed(InMemory):
+    """Random noise with one box in every other image, and two in the rest."""
+
+    fault: str = option("none, missing, empty or outside: of the image 3", default="none")
+
+    def load(self, split):
+        boxes = [QUARTER if k % 2 else np.concatenate([QUARTER, QUARTER + 0.5]) for k in range(99)]
+        wrong = {"missing": QUARTER[:0], "empty": QUARTER * [1, 1, 0, 1], "outside": QUARTER * 3}
+        boxes[3] = wrong.get(self.fault, boxes[3])
+        ragged = tf.ragged.stack([tf.constant(own, tf.float32) for own in boxes])
+        numbered = tf.data.Dataset.range(99).map(lambda k: ragged[k].to_tensor(shape=(None, 4)))
+        both = tf.data.Dataset.zip(super().load(split), numbered)
+        return both.map(lambda example, boxes: {**example, "boxes": boxes})
+
+
+class Dimmed(Shift):
+    """Every pixel darker, where it was."""
+
+    keeps_geometry = True
+
+    def __call__(self, image, *, seed):
+        return 0.9 * image
+
+
+class Turned(Dimmed):
+    """The image upside down."""
+
+    keeps_geometry = False
+
+
+@plugin
+class Whiten(RegionalAttack):
+    """Makes every pixel white, whatever it may; or does one wrong thing."""
+
+    fault: str = option("which", default="none")
+
+    @property
+    def threat(self):
+        return Threat("none", None)
+
+    def __call__(self, classifier, images, labels, *, seed):
+        if self.fault == "fewer":
+            return images[:1]
+        if self.fault == "part":
+            classifier(images[:1])
+        return tf.ones_like(images)
+
+
+class Straying(Ensemble):
+    """Says it keeps to a region; its part does not."""
+
+    region = "foreground"
+
+    @property
+    def threat(self):
+        return Threat("none", None)
+
+    def parts(self):
+        return [Whiten()]
+
+
+def case(count=5):
+    classifier = LinearClassifier(SHAPE, 3)
+    images, labels = grey_images(classifier, count)
+    return classifier, images, labels, some_boxes(count)
+
+
+def held_rows():
+    """Return the first pixel of the clean images that are held, as they are now."""
+    return regions._HELD.get().clean[:, 0, 0, 0]
+
+
+class _Count(NamedTuple):
+    left: Any
+    seen: Any
+    done: Any
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_each_row_of_a_loop_keeps_its_own_region_loops_in_loops_too(traced):
+    images = tf.reshape(tf.range(12.0), (12, 1, 1, 1))
+
+    def inner(state, _):
+        left = state.left - 1.0
+        return _Count(left, held_rows(), left <= 0)
+
+    def outer(state, number):
+        every = tf.cast(number, tf.float32) + 1.0
+        inside = iterate(inner, state._replace(left=state.left % 3.0 + 1.0), steps=9)
+        return _Count(state.left - every, inside.seen, state.left - every <= 0)
+
+    def run():
+        start = tf.constant([5.0, 1.0, 9.0, 2.0, 30.0, 7.0, 3.0, 12.0, 4.0, 1.0, 8.0, 22.0])
+        with regions.held(images, images > -1):
+            state = _Count(start, tf.fill([12], -1.0), tf.fill([12], False))
+            return iterate(outer, state, steps=20).seen
+
+    seen = (tf.function(run) if traced else run)()
+    assert seen.numpy().tolist() == list(range(12))
+    assert regions.free_pixels() is None
+
+
+def test_outside_of_the_region_the_gradient_is_zero_and_the_clean_image_is_seen():
+    classifier, images, _, boxes = case()
+    free = free_of(create("attacks", "pgd", region="foreground"), boxes, images)
+    for other in (images, 1.0 - images):  # the clean images themselves too
+        moved = tf.constant(other)
+        with regions.held(moved if other is images else tf.constant(images), free):
+            with tf.GradientTape() as tape:
+                tape.watch(moved)
+                logits = regions.Confined(classifier)(moved)
+            gradient = tape.gradient(logits, moved).numpy()
+        assert np.allclose(logits, classifier(np.where(free, other, images)), atol=1e-6)
+        assert ((gradient != 0) == free.numpy()).all()
+
+
+def test_a_batch_that_is_not_the_regions_is_refused_by_name():
+    classifier, images, labels, boxes = case()
+    with pytest.raises(PluginError, match="a region needs one image a row: call the classifier"):
+        run_attack(
+            Whiten(region="background", fault="part"), classifier, images, labels, boxes=boxes
+        )
+
+
+@pytest.mark.parametrize("region", ["foreground", "background"])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_what_an_attack_does_elsewhere_is_undone(region, as_list):
+    classifier, images, labels, boxes = case()
+    given = [own[(own != 0).any(axis=1)] for own in boxes] if as_list else boxes
+    attack = Whiten(region=region)
+    crafted = run_attack(attack, classifier, images, labels, boxes=given, batch_size=2).images
+    free = np.asarray(free_of(attack, boxes, images))
+    assert np.array_equal(crafted, np.where(free, 1.0, images))
+
+
+def test_the_shape_is_checked_before_anything_is_pasted():
+    classifier, images, labels, boxes = case()
+    attack = Whiten(region="background", fault="fewer")
+    with pytest.raises(PluginError, match=r"received: float32 \(1, 4, 4, 1\)"):
+        run_attack(attack, classifier, images, labels, boxes=boxes)
+
+
+def test_without_boxes_a_region_is_refused_in_one_line():
+    classifier, images, labels, boxes = case()
+    says = r"pgd: region=foreground has no boxes: choose a scenario that has them \(coco, .* or reg"
+    with pytest.raises(UsageError, match=says):
+        run_attack(create("attacks", "pgd", region="foreground"), classifier, images, labels)
+    with pytest.raises(UsageError, match="box_blur: region=foreground has no boxes"):
+        run_attack(create("attacks", "box_blur"), classifier, images, labels)
+    with pytest.raises(DataError, match="boxes: expected those of 5 images; received: 4"):
+        run_attack(create("attacks", "box_blur"), classifier, images, labels, boxes=boxes[:4])
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("missing", "image 3: has no box; expected one or more"),
+        ("empty", "image 3: box is empty"),
+        ("outside", "image 3: box reaches out of the image"),
+    ],
+)
+def test_a_box_that_is_missing_or_wrong_is_named_by_its_image(fault, says):
+    with pytest.raises(DataError, match=says):
+        boxes_for([create("attacks", "box_blur")], Boxed(fault=fault), "test")
+
+
+def test_boxes_are_read_only_where_an_attack_needs_them():
+    pgd = create("attacks", "pgd")
+    assert boxes_for([pgd], Boxed(fault="missing"), "test") is None
+    boxes = boxes_for([pgd, create("attacks", "box_blur")], Boxed(), "test", 3)
+    assert boxes.shape == (3, 2, 4)
+    assert boxes[1].tolist() == [*QUARTER.tolist(), [0.0] * 4]
+    bigger = Framed(Boxed(), Framing(size=8))
+    assert np.array_equal(boxes_for([Whiten(region="background")], bigger, "test", 3), boxes)
+
+
+def test_a_scenario_without_boxes_is_named_in_the_refusal():
+    attack = create("attacks", "pgd", region="background")
+    with pytest.raises(UsageError, match="pgd: digits has no boxes: choose a scenario that has"):
+        boxes_for([attack], create("scenarios", "digits"), "test")
+
+
+def test_a_shift_that_may_move_objects_is_refused_and_one_that_does_not_is_taken():
+    attack = create("attacks", "box_blur")
+    assert boxes_for([attack], Shifted(Boxed(), Dimmed()), "test", 4).shape == (4, 2, 4)
+    with pytest.raises(UsageError, match=r"box_blur: the shift .* may move objects out of their"):
+        boxes_for([attack], Shifted(Boxed(), Turned()), "test")
+    plain = create("attacks", "pgd")
+    assert boxes_for([plain], Shifted(Boxed(), Turned()), "test") is None
+
+
+def test_an_evaluation_judges_a_region_and_a_whole_image_side_by_side():
+    scenario, classifier = Boxed(count=16), LinearClassifier(SHAPE, 3)
+    attacks = [create("attacks", "pgd", eps=0.2, region=region) for region in ("all", "foreground")]
+    found = evaluate({"x": classifier}, scenario, attacks, keep_images=True)
+    whole, part = found.adversarial[0]
+    boxes = boxes_for(attacks, scenario, "test")
+    free = np.broadcast_to(free_of(attacks[1], boxes, part), part.shape)
+    assert np.array_equal(part[~free], found.images[~free])
+    assert (whole[~free] != found.images[~free]).any()
+    results = found.results.evaluations[0].attacks
+    assert [each.violations for each in results] == [0, 0]
+    assert [each.params["region"] for each in results] == ["all", "foreground"]
+    assert results[0].accuracy <= results[1].accuracy
+    titles = [attack_title(each) for each in results]
+    assert titles == ["pgd  L∞ ≤ 0.2", "pgd  L∞ ≤ 0.2, foreground only"]
+
+
+def test_detectors_learn_from_training_images_attacked_in_the_same_region():
+    scenario, attack = Boxed(count=16), Whiten(region="foreground")
+    made = attacked_training_images(attack, LinearClassifier(SHAPE, 3), scenario, 6)
+    free = np.asarray(free_of(attack, boxes_for([attack], scenario, "train", 6), made.clean))
+    assert np.array_equal(made.adversarial, np.where(free, 1.0, made.clean))
+
+
+def test_an_image_that_changed_outside_of_the_region_is_a_violation():
+    classifier, images, labels, boxes = case()
+    attack = create("attacks", "pgd", eps=0.1, region="foreground")
+    free = np.asarray(free_of(attack, boxes, images))
+    adversarial = np.where(free, images + np.float32(0.01), images)
+    row, column = np.argwhere(~free[2, :, :, 0])[0]
+    adversarial[2, row, column] += 1e-6
+    fate = audit(classifier, attack, images, labels, adversarial, clean=labels, boxes=boxes)
+    assert fate.violation.tolist() == [False, False, True, False, False]
+    with pytest.raises(UsageError, match="pgd: region=foreground has no boxes"):
+        audit(classifier, attack, images, labels, adversarial, clean=labels)
+
+
+def test_an_ensemble_whose_part_leaves_its_region_is_found_out():
+    classifier, images, labels, boxes = case()
+    attack = Straying()
+    crafted = run_attack(attack, classifier, images, labels, boxes=boxes).images
+    fate = audit(classifier, attack, images, labels, crafted, clean=labels, boxes=boxes)
+    changed = (crafted != images).any(axis=(1, 2, 3))
+    assert changed.any()
+    assert np.array_equal(fate.violation, changed)
+    assert not fate.success.any()
+
+
+def test_what_is_kept_of_an_interrupted_run_is_kept_by_its_boxes(tmp_path):
+    classifier, images, labels, boxes = case()
+    partial, subject = Partial(tmp_path), Subject("x", classifier, labels)
+    attack, everywhere = Whiten(region="foreground"), Whiten()
+    here, there = (Plan(images, labels, InMemory(), boxes=own) for own in (boxes, boxes[::-1]))
+    partial.save(here, subject, attack, run_attack(attack, classifier, images, labels, boxes=boxes))
+    partial.save(here, subject, everywhere, run_attack(everywhere, classifier, images, labels))
+    assert partial.load(here, subject, attack) is not None
+    assert partial.load(there, subject, attack) is None
+    assert partial.load(there, subject, everywhere) is not None

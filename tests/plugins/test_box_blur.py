@@ -1,0 +1,83 @@
+"""Box blur against a plain reference, which crops the box and filters the crop."""
+
+import numpy as np
+import pytest
+
+from tfrobust.engine import run_attack
+from tfrobust.object_boxes import free_of
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, some_boxes
+
+SHAPE = (23, 17, 3)
+SIGMAS = [0.3, 1.0, 4.0, 45.0]
+
+
+def blurred(image, sigma):
+    """Return each pixel as the mean of all, by their distance; nothing lies beyond the border."""
+    rows, columns = np.indices(image.shape[:2])
+    made = np.empty(image.shape)
+    for row, column in np.ndindex(image.shape[:2]):
+        apart = np.square(rows - row) + np.square(columns - column)
+        weight = np.exp(-apart / (2.0 * sigma**2))[..., None]
+        made[row, column] = (weight * image).sum(axis=(0, 1)) / weight.sum()
+    return made
+
+
+def made_of(images, boxes, **options):
+    classifier = LinearClassifier(SHAPE, 2)
+    labels = np.zeros(len(images), np.int64)
+    attack = create("attacks", "box_blur", **options)
+    return run_attack(attack, classifier, images, labels, boxes=boxes, batch_size=2).images
+
+
+def pictures(count=3):
+    return np.random.default_rng(0).uniform(size=(count, *SHAPE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_a_box_is_blurred_as_its_crop_and_the_context_is_left_alone(sigma):
+    images, height, width = pictures(), *SHAPE[:2]
+    pixels = np.array([[2, 3, 12, 9], [0, 0, 23, 17], [20, 1, 23, 2]])  # one is the whole image
+    boxes = (pixels / [height, width, height, width]).astype(np.float32)[:, None]
+    expected = images.copy()
+    for image, (top, left, bottom, right) in zip(expected, pixels, strict=True):
+        image[top:bottom, left:right] = blurred(image[top:bottom, left:right], sigma)
+    made = made_of(images, boxes, sigma=sigma)
+    assert np.abs(made - expected).max() <= 2e-6
+    outside = np.ones(images.shape[:3], bool)
+    for row, (top, left, bottom, right) in enumerate(pixels):
+        outside[row, top:bottom, left:right] = False
+    assert np.array_equal(made[outside], images[outside])
+
+
+@pytest.mark.parametrize("region", ["foreground", "background"])
+def test_only_pixels_of_the_region_count(region):
+    """Whatever stands elsewhere, and however many boxes there are."""
+    images, boxes = pictures(), some_boxes(3)
+    attack = create("attacks", "box_blur", region=region)
+    free = np.asarray(free_of(attack, boxes, images))
+    others = np.where(free, images, 1.0 - images)
+    first, second = (made_of(each, boxes, region=region) for each in (images, others))
+    assert np.array_equal(np.where(free, first, 0.0), np.where(free, second, 0.0))
+    assert np.array_equal(np.where(free, 0.0, second), np.where(free, 0.0, others))
+    flat = np.where(free, np.float32(0.3), images)
+    assert np.abs(made_of(flat, boxes, region=region) - flat).max() <= 1e-6
+
+
+def test_all_of_an_image_needs_no_box():
+    images = pictures(1)
+    made = made_of(images, None, region="all", sigma=2.0)
+    assert np.abs(made[0] - blurred(images[0], 2.0)).max() <= 2e-6
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-300, 1e-3])
+def test_no_blur_leaves_the_image_as_it_is(sigma):
+    images = pictures()
+    assert np.array_equal(made_of(images, some_boxes(3), sigma=sigma), images)
+
+
+def test_a_wide_kernel_leaves_the_mean_of_the_box():
+    images = pictures(1)
+    box = np.array([[[0.0, 0.0, 1.0, 1.0]]], np.float32)
+    made = made_of(images, box, sigma=1e4)
+    assert np.abs(made - images.mean(axis=(1, 2))).max() <= 1e-5

@@ -1,0 +1,368 @@
+"""Contextual fusion: one linear layer over frozen features, each stream a classifier by itself."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.optimize import minimize
+
+import torch_files
+from support import InMemory, small_classifier
+from tfrobust import store
+from tfrobust.classifier import KerasClassifier
+from tfrobust.engine import run_attack
+from tfrobust.errors import ClassifierError, DataError, UsageError
+from tfrobust.inference import predict
+from tfrobust.members import member_of, split_member
+from tfrobust.pipeline import Deployed, as_built, train_and_store
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.stored_network import network_of, stored_network
+from tfrobust.streams import Streamed, projected
+from tfrobust.testing import defense_checks
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_fusion.contextual_fusion import ContextualFusion
+from tfrobust_fusion.features import Features, FeatureScenario, beside, features_of
+from tfrobust_fusion.heads import JOINT, Heads
+from torchvision_reference import random_state, resnet_shapes
+
+pytestmark = pytest.mark.xdist_group("fusion")  # what they share is made once
+NONE, TWO = Trainer(TrainingOptions(epochs=0)), Trainer(TrainingOptions(epochs=2))
+SHAPE, CLASSES = (4, 4, 1), 3
+DATA = InMemory(shape=SHAPE, classes=CLASSES)
+
+
+def network(classes=5, seed=0, shape=SHAPE, units=6):
+    keras.utils.set_random_seed(seed)
+    layers = [
+        keras.layers.Conv2D(4, 3, name="conv"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.Flatten(name="flat"),
+        keras.layers.Dense(units, activation="relu", name="hidden"),
+        keras.layers.Dense(classes, name="logits"),
+    ]
+    return KerasClassifier(keras.Sequential([keras.Input(shape), *layers]))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A store with a network of scenes, and one of objects fused with it."""
+    root = tmp_path_factory.mktemp("models")
+    with store.rooted(root):
+        for name, seed in (("scenes", 1), ("textures", 2)):
+            store.export(network(seed=seed), root / name / "1")
+        train_and_store(
+            create("models", "fully_connected", units=7), DATA, "objects", TWO, root=root
+        )
+        train_and_store(
+            Deployed("objects", network_of("objects")),
+            DATA,
+            "fused",
+            TWO,
+            [create("defenses", "contextual_fusion", background="scenes")],
+            root=root,
+        )
+        yield root
+
+
+def fused(trainer=TWO, foreground=None, scenario=DATA, **options):
+    defense = create("defenses", "contextual_fusion", **options)
+    return defense.apply(foreground or network(), scenario, trainer)
+
+
+@pytest.fixture(scope="module")
+def joint(models):
+    """Three streams, untrained."""
+    with store.rooted(models):
+        return fused(NONE, background=["scenes", "textures"])
+
+
+def test_the_joint_logits_are_the_sum_of_what_each_streams_features_say(joint):
+    images, _ = arrays(DATA, "test", 8)
+    features = joint.features_by_stream(images)
+    assert list(features) == ["foreground", "background1", "background2"]
+    expected = joint.model.get_layer("joint.foreground").bias.numpy()
+    for name, seen in features.items():
+        np.testing.assert_allclose(seen, joint.streams[name].features(images), atol=1e-6)
+        expected = expected + seen.numpy() @ joint.model.get_layer(f"joint.{name}").kernel.numpy()
+    np.testing.assert_allclose(joint(images), expected, atol=1e-5)
+
+
+def test_each_stream_is_a_classifier_by_itself(joint):
+    images, _ = arrays(DATA, "test", 8)
+    for name, member in joint.members.items():
+        head = joint.model.get_layer(name)
+        seen = joint.streams[name].features(images)
+        np.testing.assert_allclose(
+            member(images), seen @ head.kernel.numpy() + head.bias.numpy(), atol=1e-5
+        )
+        np.testing.assert_allclose(member(images), joint.outputs(images)[name], atol=1e-5)
+        assert member.class_names == DATA.class_names
+        assert set(member.outputs(images)) == {"logits", "probabilities"}
+    assert isinstance(joint.members["foreground"], KerasClassifier)  # can be trained further
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_the_joint_layer_reaches_the_optimum_of_cross_entropy_and_penalty(alpha):
+    draw = np.random.default_rng(0)
+    labels = draw.integers(3, size=90)
+    values = draw.normal(size=(90, 5)) + 0.7 * np.eye(5)[labels % 5]
+    data = {"train": Features(values.astype(np.float32), labels)}
+    heads = Heads({"foreground": 2, "background": 3}, 3, alpha=alpha, seed=0)
+    options = TrainingOptions(epochs=150, batch_size=90, validation=0, learning_rate=0.1)
+    heads.fit(FeatureScenario(data, "abc"), Trainer(options))
+    model = heads.model()
+
+    def price(weights, bias):
+        logits = values @ weights + bias
+        logits = logits - logits.max(1, keepdims=True)
+        own = logits[np.arange(90), labels] - np.log(np.exp(logits).sum(1))
+        return -own.mean() + alpha * np.square(weights[:2]).sum()
+
+    best = minimize(lambda w: price(w[:15].reshape(5, 3), w[15:]), np.zeros(18)).fun
+    kernels = [model.get_layer(f"{JOINT}.{name}").kernel.numpy() for name in heads.widths]
+    ours = price(np.concatenate(kernels), model.get_layer(f"{JOINT}.foreground").bias.numpy())
+    assert ours <= best * 1.001
+
+
+def test_a_higher_price_takes_weight_from_the_foreground_alone(models):
+    with store.rooted(models):
+        cheap, dear = (
+            fused(
+                Trainer(TrainingOptions(epochs=10, batch_size=8)),
+                background="scenes",
+                alpha=alpha,
+                learning_rate=0.01,
+            )
+            for alpha in (0.0, 10.0)
+        )
+    assert dear.mean_weights()["foreground"] < 0.2 * cheap.mean_weights()["foreground"]
+    assert dear.mean_weights()["background"] > 0.8 * cheap.mean_weights()["background"]
+
+
+def test_the_networks_stay_as_they_are_unless_they_are_trained_along(models):
+    frozen = network()
+    before = [each.numpy() for each in frozen.model.weights]
+    with store.rooted(models):
+        scenes = network_of("scenes")
+        fused(foreground=frozen, background="scenes")
+        assert isinstance(network_of("scenes"), type(scenes))
+    for one, other in zip(before, frozen.model.weights, strict=True):
+        assert np.array_equal(one, other.numpy())
+
+
+def test_networks_trained_along_are_copies_and_come_back_from_the_store(models):
+    with store.rooted(models):
+        train_and_store(
+            create("models", "fully_connected", units=5), DATA, "keras_scenes", TWO, root=models
+        )
+        foreground = network_of("objects")
+        before = [each.numpy() for each in foreground.model.weights]
+        made = train_and_store(
+            Deployed("objects", foreground),
+            DATA,
+            "tuned",
+            TWO,
+            [create("defenses", "contextual_fusion", background="keras_scenes", finetune=True)],
+            root=models,
+        )
+        images, _ = arrays(DATA, "test", 8)
+        tuned, again = made.classifier, stored_network("tuned", models)
+    for one, other in zip(before, foreground.model.weights, strict=True):
+        assert np.array_equal(one, other.numpy())
+    own = tuned.features_by_stream(images)["foreground"]
+    assert np.abs(own - foreground.features(images)).max() > 1e-3
+    np.testing.assert_allclose(again(images), tuned(images), atol=1e-5)
+    for name in ("foreground", "background"):
+        np.testing.assert_allclose(
+            again.members[name](images), tuned.members[name](images), atol=1e-5
+        )
+
+
+def test_features_are_computed_once_and_not_in_every_epoch(models):
+    seen = []
+
+    class Counting(InMemory):
+        def load(self, split):
+            seen.append(split)
+            return super().load(split)
+
+    with store.rooted(models):
+        fused(Trainer(TrainingOptions(epochs=9)), background="scenes",
+              scenario=Counting(shape=SHAPE, classes=CLASSES))  # fmt: skip
+    assert seen == ["train"]
+
+
+def test_it_is_served_with_its_members_and_put_together_again(models):
+    images, _ = arrays(DATA, "test", 20)
+    with store.rooted(models):
+        joint, served = stored_network("fused", models), store.load("fused")
+        assert isinstance(joint, Streamed)
+        assert joint.class_names == served.class_names == DATA.class_names
+        np.testing.assert_allclose(served(images), joint(images), atol=1e-5)
+        for name in ("foreground", "background"):
+            logits = joint.members[name](images)
+            np.testing.assert_allclose(store.load(f"fused:{name}")(images), logits, atol=1e-5)
+            np.testing.assert_allclose(network_of(f"fused:{name}")(images), logits, atol=1e-5)
+        card = json.loads((models / "fused/1/assets.extra/tfrobust.json").read_text())
+        assert card["members"] == ["foreground", "background"]
+        with pytest.raises(ClassifierError, match="shows no hidden layer"):
+            store.load("fused:foreground").features(images)
+
+
+def test_what_is_served_counts_where_a_background_was_replaced(models, tmp_path):
+    shutil.copytree(models, tmp_path / "other")
+    shutil.rmtree(tmp_path / "other/scenes")
+    store.export(network(seed=9), tmp_path / "other/scenes/1")
+    images, _ = arrays(DATA, "test", 20)
+    with store.rooted(tmp_path / "other"):
+        found = stored_network("fused", tmp_path / "other")
+        np.testing.assert_allclose(found(images), store.load("fused")(images), atol=1e-6)
+        assert not isinstance(found, Streamed)
+
+
+def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
+    images, labels = arrays(DATA, "test", 20)
+    attack = create("attacks", "fgsm", eps=0.2)
+    with store.rooted(models):
+        joint = stored_network("fused", models)
+    knowing = run_attack(attack, joint, images, labels).images
+    naive = run_attack(attack, joint.members["foreground"], images, labels).images
+    losses = [
+        keras.losses.sparse_categorical_crossentropy(labels, joint(x), from_logits=True)
+        for x in (knowing, naive)
+    ]
+    assert tf.reduce_mean(losses[0]) > tf.reduce_mean(losses[1])
+
+
+def test_a_background_may_be_a_weights_file_of_any_classes(tmp_path):
+    shapes = resnet_shapes(18, 365, width=1 / 16)
+    path = torch_files.zipped(tmp_path / "places365.pth", random_state(shapes))
+    data = InMemory(shape=(16, 16, 3), classes=4, count=8)
+    options = {"width": 1 / 16}
+    joint = fused(NONE, network(shape=(16, 16, 3)), data, background=str(path), options=options)
+    assert joint.num_classes == 4
+    assert joint.features_by_stream(np.zeros((2, 16, 16, 3)))["background"].shape == (2, 32)
+
+
+def test_a_foreground_may_be_a_weights_file_as_well(tmp_path, models):
+    path = torch_files.zipped(
+        tmp_path / "objects.pth", random_state(resnet_shapes(18, 9, width=1 / 16))
+    )
+    data = InMemory(shape=(16, 16, 3), classes=4, count=8)
+    options = {"width": 1 / 16, "weights": str(path), "head": "new"}
+    begun = as_built(create("models", "resnet18", **options), data)
+    defense = create("defenses", "contextual_fusion", background=str(path),
+                     options={"width": 1 / 16})  # fmt: skip
+    made = train_and_store(begun, data, "from_files", NONE, [defense], root=models)
+    images, _ = arrays(data, "test")
+    again = stored_network("from_files", models, scenario=data)
+    assert isinstance(again, Streamed)
+    np.testing.assert_allclose(again(images), made.classifier(images), atol=1e-4)
+
+
+def test_streams_are_projected_in_the_directions_of_their_clean_features(models):
+    images, _ = arrays(DATA, "test", 20)
+    with store.rooted(models):
+        joint = stored_network("fused", models)
+    same = projected(joint, images, images)
+    for name, found in same.items():
+        assert found.moved == pytest.approx(0, abs=1e-5)
+        seen = joint.features_by_stream(images)[name].numpy()
+        values = np.linalg.svd(seen - seen.mean(0), compute_uv=False) ** 2
+        assert found.explained == pytest.approx(values[:2].sum() / values.sum(), abs=1e-4)
+        np.testing.assert_allclose((found.clean**2).sum(0), values[:2], rtol=1e-3)
+    with pytest.raises(DataError, match="3 images or more"):
+        projected(joint, images[:2], images[:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "background: expected the network of scenes"),
+        ({"background": "scnes"}, "did you mean 'scenes'"),
+        ({"background": "there_is_none.pth"}, "there is no file 'there_is_none.pth'"),
+        ({"background": "large"}, "background: expected a network for images"),
+        ({"background": "scenes", "finetune": True}, "finetune: expected Keras models"),
+        ({"background": "scenes:sky"}, "scenes: has no members"),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_mistakes_are_told_before_any_training(models, options, words):
+    with store.rooted(models):
+        if not (models / "large").exists():
+            store.export(network(shape=(8, 8, 1)), models / "large/1")
+        with pytest.raises(UsageError, match=words):
+            fused(**options)
+
+
+@pytest.mark.parametrize("options", [{"alpha": -1}, {"background": ""}, {"background": ["a", ""]}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(UsageError):
+        create("defenses", "contextual_fusion", **options)
+
+
+def test_layers_of_other_networks_are_refused():
+    heads = Heads({"foreground": 6, "background": 5}, 3, alpha=0.0, seed=0)
+    with pytest.raises(ClassifierError, match="background: the fusion was trained for 5 features"):
+        ContextualFusionOf(network(), network()).restore(network(), heads.model())
+
+
+class ContextualFusionOf:
+    """The defence, with streams that are given and not found."""
+
+    def __init__(self, *networks):
+        self._networks = dict(zip(("foreground", "background"), networks, strict=True))
+
+    def streams(self, classifier):
+        return self._networks
+
+    restore = ContextualFusion.restore
+
+
+def test_features_of_other_images_are_refused():
+    one = Features(np.zeros((3, 2), np.float32), np.array([0, 1, 2]))
+    turned = Features(np.zeros((3, 4), np.float32), np.array([0, 2, 1]))
+    fewer = Features(np.zeros((2, 4), np.float32), np.array([0, 1]))
+    with pytest.raises(DataError, match=r"another order .* differ at image 1 \(2 and 1\)"):
+        beside({"foreground": one, "background": turned})
+    with pytest.raises(DataError, match=r"features of 3 images.*received: 2"):
+        beside({"foreground": one, "background": fewer})
+    assert beside({"foreground": one, "background": one}).values.shape == (3, 4)
+
+
+def test_features_come_in_the_order_of_the_images():
+    streams = {"a": network(seed=1), "b": network(seed=2)}
+    images, labels = arrays(DATA, "train")
+    found = features_of(streams, DATA, "train")
+    for name, each in found.items():
+        np.testing.assert_array_equal(each.labels, labels)
+        np.testing.assert_allclose(each.values, streams[name].features(images), atol=1e-5)
+
+
+def test_a_member_is_named_behind_a_colon():
+    assert split_member("runs/a:foreground") == ("runs/a", "foreground")
+    assert split_member("saved_models/a/1") == ("saved_models/a/1", None)
+    plain = small_classifier((8, 8, 1), 10)
+    with pytest.raises(UsageError, match="d1: has no members"):
+        member_of(plain, "foreground", "d1")
+    plain.members = {"foreground": plain}
+    with pytest.raises(UsageError, match="did you mean 'foreground'"):
+        member_of(plain, "forground", "d1")
+
+
+def test_predictions_do_not_depend_on_how_many_images_come_at_once(models):
+    images, _ = arrays(DATA, "test", 20)
+    with store.rooted(models):
+        joint = stored_network("fused", models)
+    np.testing.assert_allclose(predict(joint, images, 7), predict(joint, images, 20), atol=1e-5)
+
+
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+def test_it_keeps_the_contract(check, tmp_path):
+    store.export(network(shape=(8, 8, 1)), tmp_path / "scenes/1")
+    with store.rooted(tmp_path):
+        check(create("defenses", "contextual_fusion", background="scenes"))

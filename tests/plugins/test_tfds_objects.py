@@ -1,0 +1,295 @@
+"""COCO and Pascal VOC as TensorFlow Datasets' own code prepares them: selection and boxes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from support import shared_folder
+from tfds_object_files import CocoLayout, VocLayout, add_test_images, any_box, served
+from tfrobust.errors import DataError, UsageError
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.testing import scenario_checks
+from tfrobust_scenarios import supercategories
+
+SMALL = [20, 10, 8, 8]
+checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
+
+
+def coco(**options):
+    return create("scenarios", "coco", **{"source": "tfds", "size": 48} | options)
+
+
+def voc(**options):
+    return create("scenarios", "voc", size=48, **options)
+
+
+def coco_layout(root):
+    """Eight images of each of three animals, four of a bus, and some that do not fit."""
+    layout = CocoLayout(root, supercategories.COCO.items())
+    for down, category in enumerate(("dog", "cow", "cat", "bus")):
+        for k in range(4 if category == "bus" else 8):
+            folder = "train2017" if k % 2 else "val2017"
+            layout.add([(category, [16 + k, 8 + down, 12, 20])], folder=folder)
+    for folder in ("train2017", "val2017"):
+        layout.add([("dog", SMALL)] * 3, folder=folder)  # too many
+        layout.add([("dog", SMALL), ("cow", SMALL)], folder=folder)  # two categories
+        layout.add([("dog", [0, 0, 64, 30])], folder=folder)  # 62 % of the image
+        layout.add([("dog", SMALL)], crowd=1, folder=folder)
+        layout.add([], folder=folder)
+        layout.add([("zebra", [0, 10, 6, 10])], folder=folder)  # the middle begins at 8
+    add_test_images(layout.write())
+    return layout
+
+
+def voc_layout(root, year):
+    """In each part three images of four classes, one whose object is difficult, and two birds."""
+    layout = VocLayout(root, year)
+    for part in layout.sets:
+        for category in ("dog", "cow", "bus", "sofa"):
+            for k in range(3):
+                layout.add(part, [(category, [8 + 3 * k, 5, 11, 20])])
+        layout.add(part, [("sheep", SMALL)], difficult=1)
+        layout.add(part, [("dog", SMALL), ("cow", SMALL)])
+    for _ in range(2):
+        layout.add("test", [("bird", SMALL)])
+    return layout.write()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """All three datasets, prepared."""
+    home = tmp_path_factory.mktemp("stored")
+    layout = coco_layout(home / "coco")
+    with served(layout.root, home / "tfds"):
+        coco().prepare()
+    for year in ("2007", "2012"):
+        with served(voc_layout(home / "voc", year), home / "tfds"):
+            voc(year=year).prepare()
+    return home
+
+
+@pytest.fixture
+def home(stored, monkeypatch):
+    """The folder they lie in, where nothing can be downloaded."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(stored / "tfds"))
+    return stored
+
+
+def seen(scenario, split):
+    """Return the images of a split, sorted, with their labels and boxes."""
+    every = list(scenario.load(split).as_numpy_iterator())
+    return sorted(every, key=lambda each: each["image"].tobytes())
+
+
+@checks
+@pytest.mark.parametrize("build", [coco, voc, lambda: voc(year="2012")], ids=["coco", "07", "12"])
+def test_they_keep_the_contract(check, build, home):
+    check(build())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"max_instances": 3, "max_foreground": 0.7}, {"supercategories": "similar", "seed": 2}],
+)
+def test_coco_selects_the_same_as_from_the_official_layout(options, home):
+    """Every image, label and box, split by split."""
+    official = coco(source="official", path=home / "coco", **options)
+    assert coco(**options).class_names == official.class_names
+    assert coco(**options).prepare().images == official.prepare().images
+    for split in official.splits:
+        for ours, theirs in zip(seen(coco(**options), split), seen(official, split), strict=True):
+            assert np.array_equal(ours["image"], theirs["image"])
+            assert ours["label"] == theirs["label"]
+            np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-6)
+
+
+def test_real_images_are_the_same_as_from_the_official_layout(tmp_path):
+    root = shutil.copytree(shared_folder("data") / "coco", tmp_path / "coco")
+    add_test_images(root)
+    options = {"max_foreground": 0.9, "max_instances": 4, "size": 32}
+    official = coco(source="official", path=root, **options)
+    with served(root, tmp_path / "tfds"):
+        assert coco(**options).prepare().images == official.prepare().images
+        for split in official.splits:
+            pairs = zip(seen(coco(**options), split), seen(official, split), strict=True)
+            for ours, theirs in pairs:
+                assert np.array_equal(ours["image"], theirs["image"])
+                np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-6)
+
+
+def test_supercategories_are_the_official_ones():
+    file = shared_folder("data") / "coco/annotations/instances_val2017.json"
+    official = json.loads(file.read_text())["categories"]
+    assert {each["name"]: each["supercategory"] for each in official} == supercategories.COCO
+    assert len(set(supercategories.COCO.values())) == 12
+    assert len(supercategories.VOC) == 20
+    assert set(supercategories.VOC.values()) == {"person", "animal", "vehicle", "indoor"}
+
+
+def test_voc_boxes_cover_the_pixels_of_their_objects_and_no_others(home):
+    for split in ("train", "validation", "test"):
+        for example in seen(voc(), split):
+            rows, columns = np.nonzero(example["image"][..., 0] < 0.2)
+            edges = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+            (box,) = example["boxes"]
+            np.testing.assert_allclose(edges, box * 48, atol=1e-4)
+
+
+def test_voc_keeps_its_own_splits(home):
+    assert voc().splits == ("train", "validation", "test")
+    assert voc(year="2012").splits == ("train", "test")  # its test images have no annotations
+    assert voc().prepare().images == {"train": 12, "validation": 12, "test": 14}
+    assert voc(year="2012").prepare().images == {"train": 12, "test": 12}
+
+
+def test_difficult_objects_are_taken_only_if_that_is_wanted(home):
+    assert "sheep" not in voc().class_names
+    assert "sheep" in voc(difficult=True).class_names
+
+
+def test_voc_classes_are_counted_named_or_of_supercategories(home):
+    assert voc(classes=4).class_names == ("bus", "cow", "dog", "sofa")
+    assert voc(classes="sofa,dog").class_names == ("sofa", "dog")
+    _, similar = arrays(voc(supercategories="similar"), "test")
+    assert {voc().class_names[k] for k in similar} == {"bird", "cow", "dog"}
+    _, dissimilar = arrays(voc(supercategories="dissimilar"), "test")
+    assert len(set(dissimilar.tolist())) == 3
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "kind", "said"),
+    [
+        (coco, {"classes": "dgo,cow"}, UsageError, r"coco: no class 'dgo' with .*mean 'dog'\?"),
+        (voc, {"classes": "sofe,cow"}, UsageError, r"voc: no class 'sofe' with .*mean 'sofa'\?"),
+        (voc, {"classes": "bird,cow"}, DataError, r"voc: class 'bird': 2 images fit, too few for"),
+        (voc, {"classes": 9}, UsageError, r"voc: classes: expected 2 to 5, .*received: 9"),
+        (voc, {"max_foreground": 0.01}, UsageError, r"voc: classes: expected 2 to 0"),
+        (coco, {"path": "x"}, UsageError, r"coco: path: is for source=official; TFDS_DATA_DIR"),
+    ],
+)
+def test_what_they_have_not_costs_one_line(build, options, kind, said, home):
+    with pytest.raises(kind, match=said) as refusal:
+        build(**options).load("train")
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_does_not_belong_together_is_refused(home):
+    with pytest.raises(UsageError, match=r"voc: takes no archive; leave out --archive"):
+        voc().prepare(home / "x.zip")
+    with pytest.raises(UsageError, match=r"coco: path: is for source=official"):
+        coco(path=home).prepare()  # and downloads nothing before
+    with pytest.raises(
+        UsageError, match=r"voc: year: Input should be '2007' or '2012'; received: '2010'"
+    ):
+        voc(year="2010")
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (coco, r"coco/2017 is not prepared in .*; run tfrobust data prepare coco -p coco.source="),
+        (voc, r"voc/2007 is not prepared in .*; run tfrobust data prepare voc -p voc.year=2007"),
+    ],
+)
+def test_what_is_not_prepared_says_how_to_prepare_it(build, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    for asked in (lambda: build().class_names, lambda: build().load("test")):
+        with pytest.raises(DataError, match=said):
+            asked()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_download_that_fails_costs_one_line_and_leaves_nothing_half_written(tmp_path):
+    root = voc_layout(tmp_path / "voc", "2007")
+    next(root.rglob("000003.xml")).write_text("<annotation>")
+    with served(root, tmp_path / "tfds"):
+        with pytest.raises(DataError, match=r"voc/2007 is not in .* cannot be downloaded") as said:
+            voc().prepare()
+        assert "\n" not in str(said.value)
+        assert not [each for each in (tmp_path / "tfds/voc/2007").rglob("*") if each.is_file()]
+        with pytest.raises(DataError, match=r"voc/2007 is not prepared in"):
+            voc().load("test")
+
+
+def test_wrong_boxes_and_broken_images_are_left_out_and_named_or_refused(tmp_path, monkeypatch):
+    layout = coco_layout(tmp_path / "coco")
+    for box in ([50, 10, 30, 8], [20, 10, 0, 8], [-4, 10, 8, 8]):
+        name = f"{box[0]}.jpg"
+        layout.add([("dog", box)], on_disk=False, name=name)
+        shutil.copy(layout.root / "test2017/000000000000.jpg", layout.root / "val2017" / name)
+    (layout.write() / "val2017/000000000001.jpg").write_bytes(b"no picture")
+    any_box(monkeypatch)
+    with served(layout.root, tmp_path / "tfds"):
+        found = coco().prepare()
+        left_out = sorted(found.skipped)
+        assert [each.split(":")[0] for each in left_out] == [
+            "-4.jpg",
+            "000000000001.jpg",
+            "20.jpg",
+            "50.jpg",
+        ]
+        for each, what in zip(left_out, ("reaches out", "broken", "empty", "reaches"), strict=True):
+            assert what in each
+        assert sum(found.images.values()) == 27
+        for refused in (coco(strict=True).load, lambda _: coco().prepare(strict=True)):
+            with pytest.raises(DataError, match=r"\.jpg: (broken|box)"):
+                refused("train")
+
+
+def test_a_truncated_jpeg_costs_one_line(tmp_path):
+    layout = coco_layout(tmp_path / "coco")
+    file = layout.root / "val2017/000000000001.jpg"
+    file.write_bytes(file.read_bytes()[:-300])
+    with served(layout.root, tmp_path / "tfds"):
+        assert coco().prepare().skipped == ("000000000001.jpg: broken",)
+        with pytest.raises(DataError, match=r"the images cannot be read: ") as refusal:
+            _ = [arrays(coco(), split) for split in ("train", "test")]
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture
+def damaged(home, tmp_path, monkeypatch):
+    """A copy of the prepared datasets, to be damaged."""
+    shutil.copytree(home / "tfds", tmp_path / "tfds")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    return tmp_path / "tfds"
+
+
+def test_an_older_version_is_read_where_it_is_the_one_prepared(damaged):
+    (folder,) = (damaged / "voc/2007").iterdir()
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps(info | {"version": "4.0.0"}))
+    folder.rename(folder.with_name("4.0.0"))
+    found = voc().prepare()
+    assert found.folder.name == "4.0.0"
+    assert found.images["test"] == 14
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("truncated", r"the images cannot be read: truncated record"),
+        ("gone", r"the images cannot be read: .*No such file"),
+        ("other features", r"coco/2017/1.1.0: its records have no is_crowd"),
+        ("no description", r"coco/2017/1.1.0: cannot be read \(Failed to load JSON"),
+    ],
+)
+def test_damaged_data_cost_one_line(damaged, damage, said):
+    (folder,) = (damaged / "coco/2017").iterdir()
+    records = folder / "coco-train.tfrecord-00000-of-00001"
+    if damage == "truncated":
+        records.write_bytes(records.read_bytes()[:-100])
+    elif damage == "gone":
+        records.unlink()
+    elif damage == "other features":
+        (mine,) = (damaged / "voc/2007").iterdir()
+        shutil.rmtree(folder)
+        shutil.copytree(mine, folder)
+    else:
+        (folder / "dataset_info.json").write_text("{")
+    with pytest.raises(DataError, match=said) as refusal:
+        coco().load("train")
+    assert "\n" not in str(refusal.value)

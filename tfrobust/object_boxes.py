@@ -1,0 +1,112 @@
+"""Where the objects of images are, for the attacks that ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tfrobust.attack import Attack
+from tfrobust.boxes import masks, padded
+from tfrobust.errors import DataError, UsageError
+from tfrobust.inference import BATCH_SIZE
+from tfrobust.registry import name_of
+from tfrobust.scenario import Scenario, readable
+from tfrobust.scenes import Shifted
+from tfrobust.types import Boxes, Flags, Images
+
+
+def boxes_for(
+    attacks: Iterable[Attack], scenario: Scenario, split: str, limit: int | None = None
+) -> np.ndarray | None:
+    """Read the boxes of the images that `tfrobust.scenario.arrays` reads, if an attack needs them.
+
+    Args:
+        attacks: of one evaluation.
+        scenario: where the images come from.
+        split: of the scenario.
+        limit: only the first so many images.
+
+    Returns:
+        float32 `(n, most, 4)`, filled up with zeros; `None` if no attack needs them.
+
+    Raises:
+        UsageError: the scenario has no boxes, or its shift may have moved what was in them.
+        DataError: an image without a box, or with one that is empty or reaches out of it.
+    """
+    asking = next((attack for attack in attacks if attack.needs_boxes), None)
+    if asking is None:
+        return None
+    base = scenario.base if isinstance(scenario, Shifted) else scenario
+    if isinstance(scenario, Shifted) and not scenario.shift.keeps_geometry:
+        raise UsageError(
+            f"{name_of(asking)}: the shift {scenario.shift_name} may move objects out of their "
+            "boxes: leave it out, or choose region=all"
+        )
+    dataset = scenario.load(split)
+    if "boxes" not in dataset.element_spec:
+        raise _no_boxes(asking, name_of(base))
+    boxes = dataset.map(lambda example: example["boxes"])
+    boxes = boxes.take(limit) if limit else boxes
+    return padded(list(readable(boxes.as_numpy_iterator())))
+
+
+def checked_boxes(attack: Attack, boxes: Any, count: int) -> np.ndarray | None:
+    """Return the boxes of so many images as one array, if the attack needs them.
+
+    Raises:
+        UsageError: it needs boxes, and there are none.
+        DataError: those of more or fewer images; an image without a box, or with a wrong one.
+    """
+    if not attack.needs_boxes:
+        return None
+    if boxes is None:
+        raise _no_boxes(attack, f"region={getattr(attack, 'region', 'all')}")
+    if len(boxes) != count:
+        raise DataError(f"boxes: expected those of {count} images; received: {len(boxes)}")
+    return padded(boxes)
+
+
+def free_of(attack: Attack, boxes: Boxes | None, images: Images) -> Any:
+    """Return which pixels an attack may change.
+
+    Args:
+        attack: with its region.
+        boxes: float32 `(n, most, 4)`, of the images.
+        images: `(n, height, width, channels)`.
+
+    Returns:
+        bool `(n, height, width, 1)`; `None` if it may change all.
+    """
+    region = getattr(attack, "region", "all")
+    if region == "all" or boxes is None:
+        return None
+    inside = masks(boxes, *images.shape[1:3])
+    return inside if region == "foreground" else ~inside
+
+
+def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> Flags:
+    """Return which images changed outside of the attack's region, by whatever little, bool `(n,)`.
+
+    Raises:
+        UsageError, DataError: see `checked_boxes`.
+    """
+    boxes = checked_boxes(attack, boxes, len(images))
+    found = np.zeros(len(images), np.bool_)
+    if boxes is None:
+        return found
+    for start in range(0, len(images), BATCH_SIZE):
+        rows = slice(start, start + BATCH_SIZE)
+        free = free_of(attack, boxes[rows], images[rows])
+        if free is not None:
+            changed = images[rows] != adversarial[rows]
+            found[rows] = (changed & ~np.asarray(free)).any(axis=(1, 2, 3))
+    return found
+
+
+def _no_boxes(attack: Attack, images: str) -> UsageError:
+    return UsageError(
+        f"{name_of(attack)}: {images} has no boxes: choose a scenario that has them (coco, "
+        "tiny_imagenet, voc) or region=all"
+    )

@@ -1,0 +1,43 @@
+"""Streams in two dimensions: small bright dots are clean images, large dark ones attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.colors
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.types import Labels
+
+
+def projections_figure(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    labels: Labels,
+    class_names: Sequence[str],
+    title: str,
+) -> str:
+    """Return an SVG with a panel a stream.
+
+    Args:
+        panels: stream → its clean and its attacked points, each `(n, 2)`.
+        labels: `(n,)`; a colour each.
+        class_names: by label, for the legend.
+        title: for readers who do not see it.
+    """
+    figure = Figure(figsize=(4.2 * len(panels), 3.8), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for (name, (clean, attacked)), axis in zip(panels.items(), axes, strict=True):
+        for number, label in enumerate(np.unique(labels)):
+            bright = COLOURS[number % len(COLOURS)]
+            dark = 0.55 * np.array(matplotlib.colors.to_rgb(bright))
+            own, called = labels == label, class_names[label]
+            axis.scatter(*clean[own].T, s=6, color=bright, alpha=0.8, label=called)
+            axis.scatter(*attacked[own].T, s=26, color=dark, alpha=0.55, lw=0)
+        axis.set_title(name, fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=7, title="small: clean; large: attacked",
+                   title_fontsize=7)  # fmt: skip
+    return as_svg(figure, title)

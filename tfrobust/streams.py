@@ -1,0 +1,127 @@
+"""Classifiers that decide by several streams of features: how much each weighs, and where it looks.
+
+Two directions are kept of each stream's features, those in which clean images differ most (PCA,
+scikit-learn's), and attacked images are shown in the same two: if a stream is blind to the attack,
+they lie among the clean ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.engine import run_attack
+from tfrobust.errors import DataError
+from tfrobust.inference import in_batches
+from tfrobust.object_boxes import boxes_for
+from tfrobust.scenario import Scenario, arrays
+from tfrobust.types import Images, Labels
+
+_LEAST = 3  # images, of which two directions are taken
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A classifier that decides by several streams.
+
+    Attributes:
+        streams: name → the network whose features it reads.
+    """
+
+    streams: dict[str, Classifier]
+
+    def mean_weights(self) -> dict[str, float]:
+        """Return the mean absolute weight of each stream's features in the decision."""
+
+    def features_by_stream(self, images: Images) -> dict[str, Any]:
+        """Return each stream's features, float32 `(batch, its units)`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Projected:
+    """One stream's features of some images, in two dimensions.
+
+    Attributes:
+        clean: float64 `(n, 2)`.
+        attacked: the same images after an attack, in the same directions.
+        explained: the share of the clean features' variance that the two directions have.
+    """
+
+    clean: np.ndarray
+    attacked: np.ndarray
+    explained: float
+
+    @property
+    def moved(self) -> float:
+        """How far the attack moves the mean, in standard deviations of the clean features.
+
+        The root of the mean square over both directions.
+        """
+        way = self.attacked.mean(axis=0) - self.clean.mean(axis=0)
+        return float(np.sqrt(np.mean((way / np.maximum(self.clean.std(axis=0), 1e-12)) ** 2)))
+
+
+def projected(classifier: Streamed, clean: Images, attacked: Images) -> dict[str, Projected]:
+    """Return each stream's features of images before and after an attack, in two dimensions.
+
+    Args:
+        classifier: whose streams.
+        clean: float32 `(n, height, width, channels)`, three or more.
+        attacked: the same images, attacked.
+
+    Raises:
+        DataError: too few images.
+    """
+    from sklearn.decomposition import PCA
+
+    if len(clean) < _LEAST:
+        raise DataError(f"expected {_LEAST} images or more to project; received: {len(clean)}")
+    found = {}
+    for name in classifier.streams:
+
+        def see(images: Images, name: str = name) -> Any:
+            return classifier.features_by_stream(images)[name]
+
+        before, after = in_batches(see, clean), in_batches(see, attacked)
+        with np.errstate(invalid="ignore"):  # a stream that sees nothing has no variance to share
+            pca = PCA(2, svd_solver="full").fit(before)
+        explained = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
+        found[name] = Projected(pca.transform(before), pca.transform(after), explained)
+    return found
+
+
+def of_few_classes(labels: Labels, images: int, classes: int = 5) -> np.ndarray:
+    """Return the numbers of some images, all of the first classes that occur, for a picture."""
+    chosen = np.unique(labels)[:classes]
+    return np.flatnonzero(np.isin(labels, chosen))[:images]
+
+
+def some_attacked(
+    attack: Attack, classifier: Classifier, scenario: Scenario, count: int, *, seed: int
+) -> tuple[Images, Images, Labels]:
+    """Attack some test images of few classes.
+
+    Args:
+        attack: which.
+        classifier: that it sees.
+        scenario: where the images come from.
+        count: of images, at most.
+        seed: decides everything random.
+
+    Returns:
+        The clean images, the attacked ones and their labels.
+
+    Raises:
+        UsageError: the attack fits no such classifier, or needs boxes that are not there.
+        DataError: the images break the contract.
+    """
+    images, labels = arrays(scenario, "test")
+    rows = of_few_classes(labels, count)
+    boxes = boxes_for([attack], scenario, "test")
+    chosen = None if boxes is None else boxes[rows]
+    crafted = run_attack(attack, classifier, images[rows], labels[rows], boxes=chosen, seed=seed)
+    return images[rows], crafted.images, labels[rows]

@@ -1,0 +1,75 @@
+"""The small files that finished cells are kept in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from tfrobust.errors import StoreError, one_line
+from tfrobust.files import write_beside
+from tfrobust.study.cells import Cell
+
+
+class Result(pydantic.BaseModel):
+    """The content of a cell's file.
+
+    Attributes:
+        key: of what determined it; see `Cell.key`.
+        figures: `view.figure` → value; shares from 0 to 1.
+        histograms: `clean` and `adversarial` → counts of the condition's bins.
+        exhibits: `original`, and each view → images in thousandths; `label`, the classes;
+            `regions`, what the network says of the points of a lattice.
+        seconds: what the cell took, training not counted.
+        command: that made it.
+        versions: of the packages it may depend on.
+    """
+
+    format: Literal["tfrobust/study-cell"] = "tfrobust/study-cell"
+    version: Literal[1] = 1
+    study: str
+    scale: str
+    network: str
+    condition: str
+    seed: int
+    key: str
+    figures: dict[str, float]
+    histograms: dict[str, list[int]] = {}
+    exhibits: dict[str, list[Any]] = {}
+    seconds: float
+    command: str
+    versions: dict[str, str]
+
+
+def read_cell(cell: Cell, results: Path) -> Result | None:
+    """Return a finished cell's result; `None` if it is not finished, or declared otherwise since.
+
+    Raises:
+        StoreError: its file is damaged.
+    """
+    path = cell.file(results)
+    if not path.exists():
+        return None
+    try:
+        found = Result.model_validate_json(path.read_bytes())
+    except (OSError, pydantic.ValidationError) as error:
+        raise StoreError(
+            f"{path}: the cell cannot be read ({one_line(error)}); delete it, and it is made again"
+        ) from error
+    return found if found.key == cell.key else None
+
+
+def write_cell(result: Result, path: Path) -> None:
+    """Keep a finished cell.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    text = result.model_dump_json(indent=1, exclude={"exhibits"})
+    if result.exhibits:  # ten thousands of numbers, which nobody wants a line each of
+        pixels = json.dumps(result.exhibits, separators=(",", ":"))
+        text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'
+    text += "\n"
+    write_beside(path, lambda beside: beside.write_text(text))
