@@ -75,6 +75,24 @@ def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here
     assert "not yet known" in page
 
 
+def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfrobust, here):
+    typed = ("contextual-fusion", "--scale", "smoke", "--out", "out", "--results", "results")
+    said = tfrobust("study", "run", *typed)
+    assert said.code == 0, said.err
+    cells = {
+        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
+    }
+    assert len(cells) == 5
+    blurred = cells["fused-blur-s0"]["figures"]
+    for view in ("joint", "foreground", "background"):
+        assert blurred[f"{view}.accuracy@0"] == blurred[f"{view}.clean"]
+    crafted = cells["fused-fgsm-s0"]["figures"]
+    assert crafted["foreground.accuracy@0.3"] <= crafted["foreground.clean"]
+    assert crafted["joint.weight_foreground"] > 0
+    page = (here / "out/report.html").read_text()
+    assert page.count("<svg") == 5  # figures 2, 3, 4a, 5a and 4b
+
+
 def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
