@@ -114,12 +114,12 @@ class ContextualFusion(Defense):
         if self.finetune:
             model = self._tuned(streams, scenario, own)
         else:
-            features = _all_features(streams, scenario, own)
+            features, widths = _all_features(streams, scenario, own)
             with own.strategy.scope():
-                heads = self._heads(features.widths, scenario, own)
+                heads = self._heads(widths, scenario, own)
                 model = heads.model()
-            heads.fit(features.scenario, own)
-            heads.fit_own(features.scenario, own)
+            heads.fit(features, own)
+            heads.fit_own(features, own)
         return Fused(streams, model, scenario.class_names)
 
     def restore(self, classifier: Classifier, model: Any) -> Classifier:
@@ -145,25 +145,22 @@ class ContextualFusion(Defense):
             name: KerasClassifier(keras.Model(images, heads.own[name](each)))
             for name, each in seen.items()
         }
-        heads.fit_own(_all_features(tuned, scenario, trainer).scenario, trainer)
+        heads.fit_own(_all_features(tuned, scenario, trainer)[0], trainer)
         return model
-
-
-class _AllFeatures:
-    """The features of all streams, side by side, of the splits that a training reads."""
-
-    def __init__(self, scenario: FeatureScenario, widths: dict[str, int]) -> None:
-        self.scenario, self.widths = scenario, widths
 
 
 def _all_features(
     streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer
-) -> _AllFeatures:
-    splits = [each for each in ("train", "validation") if each in scenario.splits]
-    found = {each: features_of(streams, scenario, each, trainer.report) for each in splits}
+) -> tuple[FeatureScenario, dict[str, int]]:
+    """Return the features of all streams, of the splits that a training reads, and their widths."""
+    found = {
+        split: features_of(streams, scenario, split, trainer.report)
+        for split in scenario.splits
+        if split in ("train", "validation")
+    }
     widths = {name: each.values.shape[1] for name, each in found["train"].items()}
     joined = {split: beside(each) for split, each in found.items()}
-    return _AllFeatures(FeatureScenario(joined, scenario.class_names), widths)
+    return FeatureScenario(joined, scenario.class_names), widths
 
 
 def _renamed(stream: Any, name: str) -> Any:

@@ -90,4 +90,4 @@ def _put(image: np.ndarray, digit: np.ndarray, corner: np.ndarray) -> np.ndarray
     height, width, _ = digit.shape
     behind = image[top : top + height, left : left + width]
     behind[...] = behind * (1 - digit) + digit
-    return of_pixels(left, top, left + width, top + height, image.shape[:2])
+    return of_pixels(left, top, left + width, top + height, (_SIDE, _SIDE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -96,10 +96,12 @@ def train(
         patience=patience, target=target, seed=seed, strategy=strategy,
     )  # fmt: skip
     data = open_scenario(scenario, params.all(), seed=seed)
-    beginning = params.build("models", model) if built else Deployed(model, network_of(model))
+    begun: Any = params.build("models", model) if built else Deployed(model, network_of(model))
+    if only and built:
+        begun = as_built(begun, data)
     with Reporter() as reporter:
         trained = train_and_store(
-            as_built(beginning, data) if only and built else beginning,
+            begun,
             data,
             name or model,
             Trainer(options, tensorboard=tensorboard, report=reporter),
