@@ -7,17 +7,12 @@ import pytest
 
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.study import run as engine
-from tfrobust.study.cells import (
-    Cell,
-    Result,
-    cells_of,
-    read_cell,
-    write_cell,
-)
+from tfrobust.study.cells import Cell, cells_of
 from tfrobust.study.claims import check_claims, verdicts
 from tfrobust.study.cost import costs
 from tfrobust.study.files import find_study, read_study, studies
 from tfrobust.study.finished import Finished, in_paper
+from tfrobust.study.kept import Result, read_cell, write_cell
 from tfrobust.study.report import write_study
 from tfrobust.study.run import run_study
 from tfrobust.study.shown import Measured

@@ -60,7 +60,8 @@ class Cell:
             begun = {"base": self.base.training}
             begun |= {"member": network.member} if network.member else {}
         else:
-            begun = {"model": network.model, "options": {**network.options, **more}}
+            model = scale.models.get(self.network_name, network.model)
+            begun = {"model": model, "options": {**network.options, **more}}
         return {
             **begun,
             "defenses": [self.plugin(each).model_dump() for each in network.defenses],

@@ -57,6 +57,7 @@ class Scale(Declared):
         train_on: options that are added for networks based on another.
         options: plugin → options that replace those of the study at this scale.
         model_options: network → options that are added to its own at this scale.
+        models: network → a smaller architecture instead of its own.
         networks: those it has; none: all.
         conditions: likewise.
         minutes: what it takes on two cores, roughly.
@@ -73,6 +74,7 @@ class Scale(Declared):
     train_on: Options = pydantic.Field(default_factory=dict)
     options: dict[str, Options] = pydantic.Field(default_factory=dict)
     model_options: dict[str, Options] = pydantic.Field(default_factory=dict)
+    models: dict[str, str] = pydantic.Field(default_factory=dict)
     networks: tuple[str, ...] | None = None
     conditions: tuple[str, ...] | None = None
     minutes: float

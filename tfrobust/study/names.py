@@ -70,6 +70,7 @@ def check_names(study: Study) -> None:
     for name, scale in study.scales.items():
         _known(f"scales.{name}", scale.networks or (), study.networks)
         _known(f"scales.{name}.model_options", scale.model_options, study.networks)
+        _known(f"scales.{name}.models", scale.models, study.networks)
         _known(f"scales.{name}.scenarios", scale.scenarios, study.networks)
         _known(f"scales.{name}", scale.conditions or (), study.conditions)
         _known(f"scales.{name}.images_of", scale.images_of, study.conditions)
