@@ -108,5 +108,5 @@ def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> F
 def _no_boxes(attack: Attack, images: str) -> UsageError:
     return UsageError(
         f"{name_of(attack)}: {images} has no boxes: choose a scenario that has them (coco, "
-        "tiny_imagenet, voc) or region=all"
+        "tiny_imagenet, voc, digits_in_places) or region=all"
     )

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from tfrobust.engine import run_attack
-from tfrobust.object_boxes import free_of
+from tfrobust.errors import UsageError
+from tfrobust.object_boxes import boxes_for, free_of
 from tfrobust.registry import create
+from tfrobust.scenes import open_scenario
 from tfrobust.testing import LinearClassifier, some_boxes
 
 SHAPE = (23, 17, 3)
@@ -81,3 +83,18 @@ def test_a_wide_kernel_leaves_the_mean_of_the_box():
     box = np.array([[[0.0, 0.0, 1.0, 1.0]]], np.float32)
     made = made_of(images, box, sigma=1e4)
     assert np.abs(made - images.mean(axis=(1, 2))).max() <= 1e-5
+
+
+@pytest.mark.parametrize("shift", ["fog.3", "gaussian_noise.1", "color_jitter"])
+def test_it_goes_with_shifts_that_keep_objects_in_their_boxes(shift):
+    scene = open_scenario(f"digits_in_places+{shift}")
+    attack = create("attacks", "box_blur", sigma=2)
+    boxes = boxes_for([attack], scene, "test", 6)
+    assert np.array_equal(boxes, boxes_for([attack], open_scenario("digits_in_places"), "test", 6))
+
+
+@pytest.mark.parametrize("shift", ["rotation", "b1", "elastic_transform.1", "zoom_blur.2", "a"])
+def test_it_does_not_go_with_shifts_that_move_them(shift):
+    scene = open_scenario(f"digits_in_places+{shift}")
+    with pytest.raises(UsageError, match="may move objects out of their boxes"):
+        boxes_for([create("attacks", "box_blur")], scene, "test", 6)

@@ -12,7 +12,7 @@ grey images, so saturation leaves one channel as it is.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -26,6 +26,8 @@ _LUMA = 0.2989, 0.587, 0.114  # red, green, blue: torchvision's
 @plugin
 class ColorJitter(BatchShift):
     """Changes brightness, contrast and saturation of each image, in random order."""
+
+    keeps_geometry: ClassVar[bool] = True
 
     brightness: float = option("largest change of its factor from 1", default=0.8, ge=0)
     contrast: float = option("likewise", default=0.8, ge=0)

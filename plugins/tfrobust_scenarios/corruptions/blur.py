@@ -119,6 +119,7 @@ def shuffled(image: Any, offsets: Any, delta: int) -> Any:
 class MotionBlur(Corruption):
     """A camera that moves."""
 
+    keeps_geometry: ClassVar[bool] = False  # objects are drawn out of their boxes
     strengths: ClassVar[Strengths] = {  # radius, σ of the kernel
         32: ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
         64: ((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
@@ -161,6 +162,7 @@ def moved(image: Any, angle: Any, radius: int, sigma: float) -> Any:
 class ZoomBlur(Corruption):
     """A camera that comes nearer."""
 
+    keeps_geometry: ClassVar[bool] = False  # objects are drawn out of their boxes
     strengths: ClassVar[Strengths] = {  # factors: to below which, in which steps
         32: ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
         64: ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),

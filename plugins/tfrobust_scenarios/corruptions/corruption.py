@@ -39,6 +39,7 @@ Strengths = dict[int, tuple[Any, ...]]
 class Corruption(Shift):
     """A corruption with a severity from 1 to 5."""
 
+    keeps_geometry: ClassVar[bool] = True
     strengths: ClassVar[Strengths]  # published size → one constant, or tuple of them, a severity
 
     severity: int = option("how strong: 1 to 5", default=3, ge=1, le=5)

@@ -64,6 +64,7 @@ class Contrast(Corruption):
 class ElasticTransform(Corruption):
     """Stretched here, squeezed there."""
 
+    keeps_geometry: ClassVar[bool] = False
     # In sides: the noise's factor, the σ that smooths it, how far the three points move.
     strengths: ClassVar[Strengths] = {
         32: (
