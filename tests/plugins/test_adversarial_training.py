@@ -53,7 +53,8 @@ def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
         def fit(self, classifier, scenario, *, perturb=None, **options):
             images, labels = arrays(scenario, "train", 10)
             seeds = tf.zeros((10, 2), tf.int32)
-            seen.append((images, perturb(classifier, images, labels, seeds).numpy()))
+            given = tf.constant(images), tf.constant(labels), seeds
+            seen.append((images, perturb(classifier, *given).numpy()))
             return super().fit(classifier, scenario, perturb=perturb, **options)
 
         def altered(self, **options):
