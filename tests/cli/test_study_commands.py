@@ -11,6 +11,7 @@ from tfrobust.store import load, read_card
 from tfrobust.study.files import find_study
 
 
+@pytest.mark.slow
 def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     command = ("study", "run", "quantized-dropout", "--scale", "smoke", "--out", "out")
     said = tfrobust(*command, "--results", "results", "--json")
@@ -33,6 +34,7 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     assert all(path.stat().st_mtime_ns == before[path] for path in cells[1:])
 
 
+@pytest.mark.slow
 def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
     said = tfrobust(
         "study", "run", "pixel-noise", "--scale", "smoke", "--out", "out", "--results", "results"

@@ -34,6 +34,11 @@ MINIMUM_NORM = [
 ]
 
 
+def in_turn(cases):
+    """Give every other case the background, and the rest the foreground."""
+    return [(*case, REGIONS[number % 2]) for number, case in enumerate(cases)]
+
+
 def case(shape=SHAPES[0], classes=2, count=8, **options):
     """Return classifier, images, labels and boxes of their own."""
     classifier = LinearClassifier(shape, classes, seed=classes)
@@ -97,9 +102,9 @@ def lead(classifier, images, labels):
     return logits[rows, 1 - labels] - logits[rows, labels]
 
 
-@pytest.mark.parametrize(("region", "batch_size"), [("foreground", 3), ("background", 8)])
-@pytest.mark.parametrize(("name", "norm", "options"), FIXED_BUDGET)
-def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, region, batch_size):
+@pytest.mark.parametrize(("name", "norm", "options", "region"), in_turn(FIXED_BUDGET))
+def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, region):
+    batch_size = 3 if region == "foreground" else 8
     classifier, images, labels, boxes = case()
     free = free_pixels(built("fgsm", norm, region=region), images, boxes)
     # Too small to change a class, so that early stopping ends nowhere short of the maximum.
@@ -115,9 +120,8 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t", "autoattack"])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(("norm", "region"), [("linf", "background"), ("l2", "foreground")])
 def test_just_those_images_fall_that_can_be_broken_inside_the_region(name, norm, region):
     """Images leave the batch one after the other; each must keep its own boxes till the end."""
     classifier, images, labels, boxes = case(count=16)
@@ -132,8 +136,7 @@ def test_just_those_images_fall_that_can_be_broken_inside_the_region(name, norm,
     assert not fate.violation.any()
 
 
-@pytest.mark.parametrize("region", REGIONS)
-@pytest.mark.parametrize(("name", "norm", "options"), MINIMUM_NORM)
+@pytest.mark.parametrize(("name", "norm", "options", "region"), in_turn(MINIMUM_NORM))
 def test_the_least_distance_inside_the_region_is_met_within_a_twentieth(
     name, norm, options, region
 ):

@@ -60,8 +60,9 @@ class Cell:
             begun = {"base": self.base.training}
             begun |= {"member": network.member} if network.member else {}
         else:
-            model = scale.models.get(self.network_name, network.model)
-            begun = {"model": model, "options": {**network.options, **more}}
+            smaller = scale.models.get(self.network_name)
+            own = network.options if smaller is None else {}
+            begun = {"model": smaller or network.model, "options": {**own, **more}}
         return {
             **begun,
             "defenses": [self.plugin(each).model_dump() for each in network.defenses],

@@ -57,7 +57,7 @@ class Scale(Declared):
         train_on: options that are added for networks based on another.
         options: plugin → options that replace those of the study at this scale.
         model_options: network → options that are added to its own at this scale.
-        models: network → a smaller architecture instead of its own.
+        models: network → a smaller architecture instead of its own and that one's options.
         networks: those it has; none: all.
         conditions: likewise.
         minutes: what it takes on two cores, roughly.
