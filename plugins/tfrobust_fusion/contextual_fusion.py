@@ -69,6 +69,10 @@ class ContextualFusion(Defense):
                 network that is no Keras 3 model.
             ClassifierError: one shows no features.
         """
+        self._fitting(classifier, scenario)
+
+    def _fitting(self, classifier: Classifier, scenario: Scenario) -> dict[str, Classifier]:
+        """Return the streams, each of which fits the scenario."""
         streams = self.streams(classifier)
         for name, each in streams.items():
             if each.image_shape != scenario.image_shape:
@@ -82,6 +86,7 @@ class ContextualFusion(Defense):
                     f"{type(each).__name__}"
                 )
             each.features(keras.ops.zeros((1, *each.image_shape)))
+        return streams
 
     def streams(self, classifier: Classifier) -> dict[str, Classifier]:
         """Return the networks whose features are fused, the foreground first.
@@ -103,8 +108,7 @@ class ContextualFusion(Defense):
         Raises:
             UsageError: as `check` does.
         """
-        self.check(classifier, scenario)
-        streams = self.streams(classifier)
+        streams = self._fitting(classifier, scenario)
         own = trainer.altered(
             epochs=trainer.options.epochs if self.epochs is None else self.epochs,
             optimizer="adam",
