@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ class Progressed:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best_epoch: int = -1
     stopped: bool = False
+
+    @property
+    def best(self) -> int:
+        """The number of the best epoch, as users count: from 1."""
+        return self.best_epoch + 1
 
 
 class _Json(tf.train.experimental.PythonState):
@@ -43,9 +49,12 @@ class Checkpoints:
         folder: where; `None` keeps the best weights in memory only.
         model: the Keras model.
         optimizer: built for it.
+        more: variables that go on from epoch to epoch beside these.
     """
 
-    def __init__(self, folder: Path | None, model: Any, optimizer: Any) -> None:
+    def __init__(
+        self, folder: Path | None, model: Any, optimizer: Any, more: Sequence[Any] = ()
+    ) -> None:
         self._model = model
         self._weights = raw_variables(model)
         self._best = [tf.Variable(v, trainable=False, dtype=v.dtype) for v in self._weights]
@@ -57,6 +66,7 @@ class Checkpoints:
                 optimizer=raw_variables(optimizer),
                 best=self._best,
                 state=self._state,
+                **({"more": list(more)} if more else {}),
             )
             self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1)
 
@@ -79,11 +89,13 @@ class Checkpoints:
             ) from error
         return self._state.progress
 
-    def advance(self, progress: Progressed, logs: dict[str, float], *, stop: bool) -> Progressed:
-        """Add an epoch, and take its weights as the best if they are."""
+    def advance(
+        self, progress: Progressed, logs: dict[str, float], *, stop: bool, counts: bool = True
+    ) -> Progressed:
+        """Add an epoch, and take its weights as the best if they are, and if it counts."""
         history = [*progress.history, logs]
         best = progress.best_epoch
-        if best < 0 or _better(logs, history[best]):
+        if best < 0 or (counts and _better(logs, history[best])):
             best = len(history) - 1
             for kept, weight in zip(self._best, self._weights, strict=True):
                 kept.assign(weight)

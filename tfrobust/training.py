@@ -15,12 +15,16 @@ from tfrobust.classifier import Classifier, Trainable
 from tfrobust.devices import StrategyName, choose_strategy
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.keras_models import keras_of
+from tfrobust.optimizers import learning_rate_of, optimizer_for
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_fits, readable
 from tfrobust.training_data import TrainingData
-from tfrobust.training_steps import Loss, Perturb, Steps, cross_entropy
+from tfrobust.training_replays import ReplayedSteps, Replays
+from tfrobust.training_steps import Loss, Objective, Perturb, Steps, cross_entropy
 
 Report = Callable[[str, int, int], None]  # what, steps done, steps in all
+History = list[dict[str, float]]
+Check = Callable[[Classifier, TrainingData, History, dict[str, float]], str | None]
 
 
 @plugin
@@ -65,6 +69,7 @@ class Trainer:
         callbacks: Keras callbacks of the model's Keras generation. What they remember is in no
             checkpoint: after a resume they start anew.
         report: told how far the training is.
+        say: told in one line what a user should know of the training.
         strategy: of tf.distribute; chosen by the options unless given.
 
     Example:
@@ -79,6 +84,7 @@ class Trainer:
     tensorboard: Path | None = None
     callbacks: Sequence[Any] = ()
     report: Report | None = None
+    say: Callable[[str], None] = lambda _: None
     strategy: Any = None
     _stages: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
@@ -96,19 +102,35 @@ class Trainer:
         *,
         perturb: Perturb | None = None,
         loss: Loss = cross_entropy,
-    ) -> list[dict[str, float]]:
+        objective: Objective | None = None,
+        validate_on: Perturb | None = None,
+        replays: Replays | None = None,
+        check: Check | None = None,
+    ) -> History:
         """Train in place, and leave the weights of the best epoch.
 
-        The best epoch has the highest validation accuracy, on perturbed images where `perturb` is
-        given; without validation images it is the last one. An interrupted run that is resumed
-        ends at the same weights as one that was not.
+        The best epoch has the highest validation accuracy, on perturbed images where `perturb` or
+        `validate_on` is given; without validation images it is the last one. An interrupted run
+        that is resumed ends at the same weights as one that was not.
 
         Args:
             classifier: a `Trainable`; its model made inside `self.strategy.scope()`.
             scenario: its `train` split; `validation` too where it has one.
             perturb: `(classifier, images, labels, seeds) -> images`, traced: what each step
-                trains on instead of the clean images.
+                trains on instead of the clean images. It sees the model in inference mode.
             loss: `(labels, logits) -> (batch,)`, to lower; cross-entropy by default.
+            objective: `(classifier, images, perturbed, labels) -> (losses (batch,), logits)`,
+                traced: what a step lowers where that depends on more than one pass of the
+                perturbed images, and the logits that the training's accuracy is counted on. It
+                calls `classifier.logits_in_training`, as often as it likes; each pass normalises
+                by the averages of its own batch and goes into the running ones. Validation
+                stays with `loss`.
+            validate_on: what validation images are perturbed by; by default `perturb`.
+            replays: train on each batch several times, with a perturbation that the same
+                backward pass moves; instead of `perturb` and `objective`.
+            check: `(classifier, data, history, logs) -> why`, called after each epoch: a line
+                that tells why the epoch does not count and the training ends with it; `None` to
+                go on. What it puts into `logs` is kept.
 
         Returns:
             One dict an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`.
@@ -119,9 +141,17 @@ class Trainer:
         model = _trained_model(classifier)
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
-        optimizer = self._optimizer(model, data.steps)
-        steps = Steps(classifier, optimizer, self.strategy, perturb, loss)
-        kept = Checkpoints(self._next_stage(), model, optimizer)
+        with self.strategy.scope():
+            updates = data.steps * (replays.times if replays else 1)
+            optimizer = optimizer_for(model, self.options, updates)
+        given = classifier, optimizer, self.strategy, perturb, loss
+        if replays:
+            steps: Steps = ReplayedSteps(
+                *given, validate_on=validate_on, replays=replays, batch_size=data.batch_size
+            )
+        else:
+            steps = Steps(*given, objective=objective, validate_on=validate_on)
+        kept = Checkpoints(self._next_stage(), model, optimizer, steps.state)
         progress = kept.restore() if self.resume else Progressed()
         callbacks = self._callback_list(model, optimizer)
         callbacks.on_train_begin()
@@ -129,11 +159,15 @@ class Trainer:
             epoch = len(progress.history)
             callbacks.on_epoch_begin(epoch)
             logs = self._epoch(epoch, steps, data, callbacks)
-            logs["learning_rate"] = float(_value(optimizer.learning_rate))
+            logs["learning_rate"] = learning_rate_of(optimizer)
+            void = check(classifier, data, progress.history, logs) if check else None
             self._log(epoch, logs)
             callbacks.on_epoch_end(epoch, logs)
-            progress = kept.advance(progress, logs, stop=bool(model.stop_training))
+            stop = bool(model.stop_training) or void is not None
+            progress = kept.advance(progress, logs, stop=stop, counts=void is None)
             kept.save(progress)
+            if void is not None:
+                self.say(f"{void}; training ends, with the weights of epoch {progress.best}")
         callbacks.on_train_end()
         model.optimizer = None
         kept.take_best()
@@ -145,7 +179,8 @@ class Trainer:
         what = f"epoch {epoch + 1}/{self.options.epochs}"
         for number, batch in enumerate(readable(steps.distribute(data.epoch(epoch)))):
             callbacks.on_train_batch_begin(number)
-            totals.add(steps.train(*batch, seed))
+            for _ in range(steps.replays):
+                totals.add(steps.train(*batch, seed))
             callbacks.on_train_batch_end(number)
             if self.report:
                 self.report(what, number + 1, data.steps)
@@ -178,18 +213,6 @@ class Trainer:
         stage = next(self._stages)
         return self.workspace / f"stage-{stage}" if self.workspace else None
 
-    def _optimizer(self, model: Any, steps_an_epoch: int) -> Any:
-        keras, options = keras_of(model), self.options
-        rate = _schedule(keras, options, steps_an_epoch)
-        decay = {"weight_decay": options.weight_decay} if options.weight_decay else {}
-        with self.strategy.scope():
-            if options.optimizer == "sgd":
-                made = keras.optimizers.SGD(rate, momentum=0.9, **decay)
-            else:
-                made = keras.optimizers.Adam(rate, **decay)
-            made.build(model.trainable_variables)
-        return made
-
     def _callback_list(self, model: Any, optimizer: Any) -> Any:
         model.stop_training = False
         model.optimizer = optimizer  # schedulers look for it there
@@ -214,30 +237,3 @@ def _trained_model(classifier: Classifier) -> Any:
             f"only Keras classifiers can be trained; received: {type(classifier).__name__}"
         )
     return classifier.model
-
-
-def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
-    """Return the learning rate, or Keras's schedule of it; `epoch` in steps."""
-    rate, schedules = options.learning_rate, keras.optimizers.schedules
-    total = max(epoch * options.epochs, 1)
-    if options.schedule == "cosine":
-        return schedules.CosineDecay(rate, total)
-    if options.schedule == "step":
-        return schedules.PiecewiseConstantDecay(
-            [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100]
-        )
-    if options.schedule == "quarters":
-        return schedules.PiecewiseConstantDecay(
-            [total // 4, total // 2, total * 3 // 4], [rate, rate / 2, rate / 4, rate / 10]
-        )
-    if options.schedule == "epoch" and options.epochs > 1:
-        later = range(1, options.epochs)
-        return schedules.PiecewiseConstantDecay(
-            [number * epoch for number in later],
-            [rate, *(rate / options.decay**number for number in later)],
-        )
-    return rate
-
-
-def _value(rate: Any) -> Any:
-    return rate.numpy() if hasattr(rate, "numpy") else rate

@@ -32,6 +32,7 @@ class TrainingData:
 
     Attributes:
         steps: batches an epoch.
+        batch_size: images a step, over all devices.
         validation: batches of `(images, labels, index)`, or `None`.
     """
 
@@ -53,8 +54,8 @@ class TrainingData:
         in_memory = count * int(np.prod(plain.image_shape)) * 4 <= _CACHED
         self._train, self._count, self._in_memory = train, count, in_memory
         batch = options.batch_size or min(128, max(count // _STEPS, 1))
-        self._batch = min(batch, count)
-        self.steps = count // self._batch
+        self.batch_size = min(batch, count)
+        self.steps = count // self.batch_size
         _check_first(self._shifted(train.batch(256), self.seed_of(0)), scenario)
         self.validation = None
         if "validation" in plain.splits or held_out > 0:
@@ -70,7 +71,7 @@ class TrainingData:
         places = tf.data.Dataset.range(self._count)
         elements, buffer = (places, self._count) if self._in_memory else (self._train, _SHUFFLED)
         shuffled = elements.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
-        batches = shuffled.batch(self._batch, drop_remainder=True)
+        batches = shuffled.batch(self.batch_size, drop_remainder=True)
         if self._in_memory:
             kept = self._kept
             batches = batches.map(
@@ -78,6 +79,15 @@ class TrainingData:
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         return self._shifted(batches, self.seed_of(number, 2)).prefetch(tf.data.AUTOTUNE)
+
+    def few(self, count: int) -> tuple[Any, Any, Any]:
+        """Return `(images, labels, index)` of the first validation images, `count` at most.
+
+        Where none are held out they are training images.
+        """
+        batches = self.epoch(0) if self.validation is None else self.validation
+        first = next(iter(batches.unbatch().batch(count)))
+        return first[0], first[1], first[2]
 
     def seed_of(self, epoch: int, purpose: int = 1) -> Any:
         """Return the int32 scalar that seeds everything random in one epoch."""

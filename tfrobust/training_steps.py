@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,6 +13,7 @@ from tfrobust.random import numbered_seeds
 
 Perturb = Callable[[Classifier, Any, Any, Any], Any]
 Loss = Callable[[Any, Any], Any]  # labels, logits → (batch,)
+Objective = Callable[[Any, Any, Any, Any], tuple[Any, Any]]  # → losses (batch,), logits
 
 
 class Steps:
@@ -22,6 +23,8 @@ class Steps:
     right answers and the number of images, over all replicas.
     """
 
+    replays = 1  # how often each batch is to be trained on
+
     def __init__(
         self,
         classifier: Any,
@@ -29,9 +32,14 @@ class Steps:
         strategy: Any,
         perturb: Perturb | None,
         loss: Loss,
+        *,
+        objective: Objective | None = None,
+        validate_on: Perturb | None = None,
     ) -> None:
         self._classifier, self._model, self._optimizer = classifier, classifier.model, optimizer
         self._strategy, self._perturb, self._loss = strategy, perturb, loss
+        self._objective = objective or of_attacked(loss)
+        self._validate_on = validate_on or perturb
         self.train = self._traced(self._train_replica)
         self.validate = self._traced(self._validate_replica)
 
@@ -54,31 +62,45 @@ class Steps:
 
         return step
 
+    @property
+    def state(self) -> Sequence[Any]:
+        """Variables that go on from step to step beside weights and optimizer."""
+        return ()
+
     def _train_replica(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
-        images = self._perturbed(images, labels, index, seed)
-        replicas = self._strategy.num_replicas_in_sync
-        share = tf.cast(tf.size(labels) * replicas, tf.float32)
+        seen = self._perturbed(self._perturb, images, labels, index, seed)
         with tf.GradientTape() as tape:
-            logits = self._classifier.logits_in_training(images)
-            losses = self._loss(labels, logits)
-            penalty = tf.add_n(self._model.losses) if self._model.losses else 0.0
-            loss = tf.reduce_sum(losses) / share + penalty / replicas
-        weights = [raw(variable) for variable in self._model.trainable_variables]
-        gradients = tape.gradient(loss, weights)
+            losses, logits = self._objective(self._classifier, images, seen, labels)
+            loss = self._share(losses, labels)
+        self._apply(tape.gradient(loss, self._weights()))
+        return sums(losses, logits, labels)
+
+    def _share(self, losses: Any, labels: Any) -> Any:
+        """Return this replica's part of the mean loss, with the model's penalties."""
+        replicas = self._strategy.num_replicas_in_sync
+        penalty = tf.add_n(self._model.losses) if self._model.losses else 0.0
+        share = tf.cast(tf.size(labels) * replicas, tf.float32)
+        return tf.reduce_sum(losses) / share + penalty / replicas
+
+    def _weights(self) -> list[Any]:
+        return [raw(variable) for variable in self._model.trainable_variables]
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
         self._optimizer.apply_gradients(
             zip(gradients, self._model.trainable_variables, strict=True)
         )
-        return _sums(losses, logits, labels)
 
     def _validate_replica(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
-        logits = self._classifier(self._perturbed(images, labels, index, seed))
-        return _sums(self._loss(labels, logits), logits, labels)
+        logits = self._classifier(self._perturbed(self._validate_on, images, labels, index, seed))
+        return sums(self._loss(labels, logits), logits, labels)
 
-    def _perturbed(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
-        if self._perturb is None:
+    def _perturbed(
+        self, perturb: Perturb | None, images: Any, labels: Any, index: Any, seed: Any
+    ) -> Any:
+        if perturb is None:
             return images
         seeds = numbered_seeds(seed, index)
-        return tf.stop_gradient(self._perturb(self._classifier, images, labels, seeds))
+        return tf.stop_gradient(perturb(self._classifier, images, labels, seeds))
 
 
 class Totals:
@@ -102,7 +124,18 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def _sums(losses: Any, logits: Any, labels: Any) -> Any:
+def of_attacked(loss: Loss) -> Objective:
+    """Return the objective of a loss: what it makes of one pass of the perturbed images."""
+
+    def objective(classifier: Any, images: Any, perturbed: Any, labels: Any) -> tuple[Any, Any]:
+        logits = classifier.logits_in_training(perturbed)
+        return loss(labels, logits), logits
+
+    return objective
+
+
+def sums(losses: Any, logits: Any, labels: Any) -> Any:
+    """Return what `Totals` adds up: the sum of the losses, right answers and images."""
     right = tf.math.count_nonzero(tf.argmax(logits, 1) == labels, dtype=tf.float64)
     loss = tf.reduce_sum(tf.cast(losses, tf.float64))
     return tf.stack([loss, right, tf.cast(tf.size(labels), tf.float64)])

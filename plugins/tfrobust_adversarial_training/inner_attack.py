@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
-from tfrobust.options import describe
-from tfrobust.registry import create, find
+from tfrobust.options import describe, option, plugin
+from tfrobust.registry import create, find, name_of
+from tfrobust.scenario import Scenario
+from tfrobust.training_steps import Perturb
+
+
+@plugin
+class TrainsOnAttacked(Defense):
+    """The options of trainings whose every step attacks its batch."""
+
+    trains: ClassVar[bool] = True
+
+    attack: str = option("the inner attack: any attack plugin", default="pgd")
+    eps: float = option("its budget, in the unit of its norm", default=0.1, ge=0)
+    steps: int = option("its steps, where it has such an option", default=10, ge=1)
+    options: dict[str, Any] | None = option(
+        'further ones of its options: {"norm": "l2"}', default=None
+    )
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse an inner attack that no step can run, or that does not fit; see `Defense`.
+
+        Raises:
+            UsageError: says why.
+        """
+        self.inner_attack().check(classifier)
+
+    def inner_attack(self) -> Attack:
+        """Return the attack that each step runs.
+
+        Raises:
+            UsageError: there is no such attack, it is targeted, cannot be traced or wants boxes.
+        """
+        wanted = {"eps": self.eps, "steps": self.steps}
+        return inner_attack(name_of(self), self.attack, wanted, self.options)
 
 
 def inner_attack(
@@ -36,3 +71,12 @@ def inner_attack(
             f"tf.function; received: {called!r}"
         )
     return attack
+
+
+def attacked_by(attack: Attack) -> Perturb:
+    """Return what perturbs a batch by an attack, seeded by its images' numbers."""
+
+    def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        return attack(classifier, images, labels, seed=seeds)
+
+    return perturb

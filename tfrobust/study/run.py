@@ -105,7 +105,11 @@ class School:
             self._beginning(cell),
             training_scenario(cell),
             cell.model_name,
-            Trainer(build(TrainingOptions, "train", training["train"]), report=self._progress),
+            Trainer(
+                build(TrainingOptions, "train", training["train"]),
+                report=self._progress,
+                say=self._say,
+            ),
             built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
             scenario_name=training["scenario"],
             resume=True,

@@ -104,7 +104,7 @@ def train(
             begun,
             data,
             name or model,
-            Trainer(options, tensorboard=tensorboard, report=reporter),
+            Trainer(options, tensorboard=tensorboard, report=reporter, say=reporter.say),
             [params.build("defenses", each) for each in defenses],
             scenario_name=scenario,
             resume=resume,

@@ -1,0 +1,83 @@
+"""MART: adversarial training that presses on what the network gets wrong without any attack.
+
+min_θ E_{x,y} BCE(p(x′), y) + λ · KL(p(x) ‖ p(x′)) · (1 − p_y(x))
+
+BCE(p, y) = −log p_y − log(1 − max_{k≠y} p_k): the label up, and its nearest rival down.
+
+Wang, Zou, Yi, Bailey, Ma & Gu, "Improving adversarial robustness requires revisiting misclassified
+examples" (2020). Threat: white-box, in the norm of the inner attack. That is PGD on cross-entropy
+and sees the network in inference mode; the step then makes two passes in training mode, of the
+clean images and of the attacked ones, each normalised by the averages of its own batch, and
+gradients flow through both, as in the authors' code. Departures: the inner attack is any attack
+plugin, and PGD starts anywhere in the ball, not beside the image; logarithms are computed from
+logits, where that code adds small numbers to probabilities. The best epoch is that of the highest
+accuracy on attacked validation images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.divergence import divergence
+from tfrobust.losses import without_label
+from tfrobust.options import option, plugin
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust.training_steps import cross_entropy
+from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacked_by
+
+
+@plugin
+class Mart(TrainsOnAttacked):
+    """Trains on attacked images, the more on those that are hard when clean."""
+
+    weight: float = option("λ: of the divergence", default=5.0, ge=0)
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train `classifier` on attacked images beside clean ones; see `Defense`.
+
+        Raises:
+            UsageError: the inner attack is none that a step can run.
+        """
+        trainer.fit(
+            classifier,
+            scenario,
+            perturb=attacked_by(self.inner_attack()),
+            objective=self.objective,
+        )
+        return classifier
+
+    def objective(
+        self, classifier: Any, images: Any, attacked: Any, labels: Any
+    ) -> tuple[Any, Any]:
+        """Return BCE(p(x′), y) + λ · KL(p(x) ‖ p(x′)) · (1 − p_y(x)), and the logits of x′.
+
+        Args:
+            classifier: in training mode.
+            images: clean, `(batch, height, width, channels)`.
+            attacked: of the same shape.
+            labels: `(batch,)`.
+        """
+        logits = classifier.logits_in_training(images)
+        attacked_logits = classifier.logits_in_training(attacked)
+        doubt = 1.0 - tf.gather(tf.nn.softmax(logits), labels, batch_dims=1)
+        change = divergence(logits, attacked_logits)
+        boosted = boosted_cross_entropy(labels, attacked_logits)
+        return boosted + self.weight * change * doubt, attacked_logits
+
+
+def boosted_cross_entropy(labels: Any, logits: Any) -> Any:
+    """Return −log p_y − log(1 − max_{k≠y} p_k) of each image, `(batch,)`.
+
+    Example:
+        >>> boosted_cross_entropy(tf.constant([0]), tf.constant([[0.0, 0.0]])).numpy()
+        array([1.3862944], dtype=float32)
+    """
+    rival = tf.argmax(without_label(logits, labels), axis=1)
+    # From the logits: 1 − p rounds to zero for a confident network, and its logarithm to −∞.
+    all_but_rival = tf.reduce_logsumexp(without_label(logits, rival), axis=1)
+    others = all_but_rival - tf.reduce_logsumexp(logits, axis=1)
+    return cross_entropy(labels, logits) - others

@@ -1,0 +1,78 @@
+"""TRADES: right on clean images, and of the same opinion about their neighbours.
+
+min_θ E_{x,y} CE(f(x), y) + β · max_{‖x′ − x‖ ≤ ε} KL(f(x) ‖ f(x′))
+
+Zhang, Yu, Jiao, Xing, El Ghaoui & Jordan, "Theoretically principled trade-off between robustness
+and accuracy" (2019). Threat: white-box; Linf or L2. The inner ascent sees the network in inference
+mode. The step then makes two passes in training mode, of the clean images and of the attacked
+ones, each normalised by the averages of its own batch, and gradients flow through both, as in the
+authors' code. Departures: that code passes the clean images twice, so that they weigh double in the
+running averages; here each pass counts once. Both norms take the same steps, which start inside
+the ball. `attack` may name any other attack plugin, which then maximises its own loss. The best
+epoch is that of the highest accuracy on attacked validation images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.divergence import divergence
+from tfrobust.options import build, option, plugin
+from tfrobust.registry import name_of
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust.training_steps import cross_entropy
+from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent
+from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacked_by
+
+DIVERGENCE = "divergence"
+
+
+@plugin
+class Trades(TrainsOnAttacked):
+    """Trains on clean images, and against a change of opinion nearby."""
+
+    attack: str = option(
+        "the inner attack: divergence climbs the KL divergence itself; or any attack plugin",
+        default=DIVERGENCE,
+    )
+    beta: float = option("β: weight of the divergence; larger is more robust", default=6.0, ge=0)
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train `classifier` on clean and attacked images; see `Defense`.
+
+        Raises:
+            UsageError: the inner attack is none that a step can run.
+        """
+        trainer.fit(
+            classifier,
+            scenario,
+            perturb=attacked_by(self.inner_attack()),
+            objective=self.objective,
+        )
+        return classifier
+
+    def objective(
+        self, classifier: Any, images: Any, attacked: Any, labels: Any
+    ) -> tuple[Any, Any]:
+        """Return CE(f(x), y) + β · KL(f(x) ‖ f(x′)) of each image, and the logits of x′.
+
+        Args:
+            classifier: in training mode.
+            images: clean, `(batch, height, width, channels)`.
+            attacked: of the same shape.
+            labels: `(batch,)`.
+        """
+        logits = classifier.logits_in_training(images)
+        attacked_logits = classifier.logits_in_training(attacked)
+        change = divergence(logits, attacked_logits)
+        return cross_entropy(labels, logits) + self.beta * change, attacked_logits
+
+    def inner_attack(self) -> Attack:
+        """Return the attack that each step runs; see `TrainsOnAttacked`."""
+        if self.attack != DIVERGENCE:
+            return super().inner_attack()
+        given = {"eps": self.eps, "steps": self.steps, **(self.options or {})}
+        return build(DivergenceAscent, f"{name_of(self)}: {DIVERGENCE}", given)

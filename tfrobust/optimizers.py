@@ -1,0 +1,58 @@
+"""The optimizer of a training and its learning rate, in the model's Keras generation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tfrobust.keras_models import keras_of
+
+if TYPE_CHECKING:
+    from tfrobust.training import TrainingOptions
+
+
+def optimizer_for(model: Any, options: TrainingOptions, steps_an_epoch: int) -> Any:
+    """Return an optimizer that is built for a model; call it in the strategy's scope.
+
+    Args:
+        model: the Keras model, of either generation.
+        options: of the training.
+        steps_an_epoch: updates of the weights, by which the schedule counts.
+    """
+    keras = keras_of(model)
+    rate = _schedule(keras, options, steps_an_epoch)
+    decay = {"weight_decay": options.weight_decay} if options.weight_decay else {}
+    if options.optimizer == "sgd":
+        made = keras.optimizers.SGD(rate, momentum=0.9, **decay)
+    else:
+        made = keras.optimizers.Adam(rate, **decay)
+    made.build(model.trainable_variables)
+    return made
+
+
+def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
+    """Return the learning rate, or Keras's schedule of it; `epoch` in steps."""
+    rate, schedules = options.learning_rate, keras.optimizers.schedules
+    total = max(epoch * options.epochs, 1)
+    if options.schedule == "cosine":
+        return schedules.CosineDecay(rate, total)
+    if options.schedule == "step":
+        return schedules.PiecewiseConstantDecay(
+            [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100]
+        )
+    if options.schedule == "quarters":
+        return schedules.PiecewiseConstantDecay(
+            [total // 4, total // 2, total * 3 // 4], [rate, rate / 2, rate / 4, rate / 10]
+        )
+    if options.schedule == "epoch" and options.epochs > 1:
+        later = range(1, options.epochs)
+        return schedules.PiecewiseConstantDecay(
+            [number * epoch for number in later],
+            [rate, *(rate / options.decay**number for number in later)],
+        )
+    return rate
+
+
+def learning_rate_of(optimizer: Any) -> float:
+    """Return the learning rate as it stands."""
+    rate = optimizer.learning_rate
+    return float(rate.numpy() if hasattr(rate, "numpy") else rate)
