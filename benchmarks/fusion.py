@@ -2,7 +2,8 @@
 
 Bare are one forward pass of both networks over all training images, and the epochs of a linear
 layer on the features: a graph of its own, over batches that lie in memory. Beside their sum stands
-the defence's own way, the reading of the images and the drawing of batches included.
+the defence's own way, tracing, the reading of the images and the drawing of batches included. The
+networks are the paper's ResNet-18, of full width; the images have a twelfth of its pixels.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, create
 from tfrobust.inference import BATCH_SIZE
 from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenes import framed
 from tfrobust.training_steps import cross_entropy
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import Heads
 
 _BAR = 1.2
 _IMAGES, _EPOCHS, _BATCH, _CLASSES = 7_500, 20, 128, 10
-_SHAPE = (32, 32, 3)
+_SHAPE = (64, 64, 3)
 
 
 def measure(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Time the training of a joint layer over two narrow ResNet-18 on CIFAR-10."""
+    """Time the training of a joint layer over two ResNet-18 on enlarged CIFAR-10."""
     if not plan.wants("contextual_fusion"):
         return
-    images, labels = arrays(create("scenarios", "cifar10"), "train", min(_IMAGES, 8 * plan.images))
+    cifar = framed("cifar10", {"size": _SHAPE[0]})
+    images, labels = arrays(cifar, "train", min(_IMAGES, 8 * plan.images))
     scenario = _Given(images, labels)
     streams = {name: _network(seed) for seed, name in enumerate(("foreground", "background"))}
     ratios = []
@@ -62,8 +65,7 @@ class _Given(Scenario):
 
 def _network(seed: int) -> Classifier:
     keras.utils.set_random_seed(seed)
-    builder = create("models", "resnet18", stem="cifar", width=0.25)
-    return KerasClassifier(builder.build(_SHAPE, _CLASSES))
+    return KerasClassifier(create("models", "resnet18").build(_SHAPE, _CLASSES))
 
 
 def _trained(streams: dict[str, Classifier], scenario: Scenario) -> None:

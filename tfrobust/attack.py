@@ -83,6 +83,11 @@ class Attack(abc.ABC):
         return getattr(self, "eps", None)
 
     @property
+    def aim(self) -> int | None:
+        """The one class that a targeted attack was made for; `None`: it takes any targets."""
+        return None
+
+    @property
     def needs_gradients(self) -> bool:
         """Whether it differentiates the classifier it is called with."""
         return self.threat.knowledge == "white-box"

@@ -24,7 +24,7 @@ from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
 from tfrobust.seen import Counted, persistent, seen_by
-from tfrobust.targets import choose_targets
+from tfrobust.targets import choose_targets, one_class
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 
@@ -68,6 +68,7 @@ def run_attack(
         labels: int64 `(n,)`: the true classes.
         targets: for a targeted attack the classes to reach, `(n,)`, or the rule that picks them:
             the classifier's `least_likely` class, the class `next` to the label, a `random` one.
+            An attack that was made for one class has that: see `one_class`.
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
             image; see `tfrobust.boxes`. A region without a single pixel is left as it is.
         seed: decides everything random.
@@ -97,7 +98,8 @@ def run_attack(
     _check_attack(attack, classifier)
     aims = None
     if attack.threat.targeted:
-        aims = choose_targets(targets, classifier, images, labels, seed=seed, batch_size=batch_size)
+        wanted = targets if attack.aim is None else one_class(attack.aim, labels, classifier)
+        aims = choose_targets(wanted, classifier, images, labels, seed=seed, batch_size=batch_size)
     goal = labels if aims is None else aims
     boxes = checked_boxes(attack, boxes, len(images))
     job = _Job(classifier, images, goal, boxes, seed, batch_size, on_progress)

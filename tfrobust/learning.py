@@ -85,9 +85,7 @@ class LearningAttack(Attack):
         Raises:
             StoreError: nothing has been learned yet.
         """
-        if self.file is None or not self.file.exists():
-            raise StoreError("nothing learned yet: call tfrobust.learning.learned first")
-        return Learned(self, read_arrays(self.file))(classifier, images, labels, seed=seed)
+        return read_learned(self)(classifier, images, labels, seed=seed)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,6 +118,11 @@ class Learned(Attack):
     def budget(self) -> float | None:
         """The plan's budget."""
         return self.plan.budget
+
+    @property
+    def aim(self) -> int | None:
+        """The plan's one target, if it has one."""
+        return self.plan.aim
 
     @property
     def region(self) -> RegionName:
@@ -180,6 +183,17 @@ def learned(
         attack.file.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(attack.file, dict(arrays))
     return Learned(attack, arrays, int(counted.gradients.numpy()), int(counted.queries.numpy()))
+
+
+def read_learned(attack: LearningAttack) -> Learned:
+    """Return the attack with what lies in its file.
+
+    Raises:
+        StoreError: it has none, or the file cannot be read.
+    """
+    if attack.file is None or not attack.file.exists():
+        raise StoreError("nothing learned yet: call tfrobust.learning.learned first")
+    return Learned(attack, read_arrays(attack.file))
 
 
 def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) -> None:

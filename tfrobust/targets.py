@@ -52,6 +52,20 @@ def choose_targets(
     raise UsageError(f"target: expected least_likely, next or random; received: {targets!r}")
 
 
+def one_class(target: int, labels: Labels, classifier: Classifier) -> Labels:
+    """Return one target for all images, int64 `(n,)`.
+
+    An image of that very class has no way to it; it is to reach the class next to it, which an
+    attack that was made for the one class hardly ever does: such images count as withstood.
+
+    Example:
+        >>> one_class(2, np.array([0, 1, 2]), classifier)  # of three classes
+        array([2, 2, 0])
+    """
+    aims = np.where(labels == target, (labels + 1) % classifier.num_classes, target)
+    return aims.astype(np.int64)
+
+
 def _given_targets(targets: Labels, labels: Labels, classes: int) -> Labels:
     if targets.shape != labels.shape or targets.min() < 0 or targets.max() >= classes:
         raise UsageError(

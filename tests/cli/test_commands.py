@@ -274,7 +274,17 @@ def test_a_suite_runs_its_attacks_and_takes_options_and_noise_is_shown_beside(tf
     assert noise == ["gaussian_noise", "uniform_noise", "contrast", "gaussian_blur"]
 
 
+def test_an_attack_that_learns_nothing_has_no_export(tfrobust, with_store):
+    said = tfrobust("attack", "d1", "--attack", "fgsm", "--out", "run", "--export", "served")
+    assert said.code == 2
+    assert "expected an attack that learns" in said.err
+    assert not (with_store / "run").exists()
+
+
 def test_an_attack_that_learns_keeps_what_it_learned_beside_its_images(tfrobust, with_store):
-    said = tfrobust("attack", "d1", "--attack", "uap", "--out", "run", "--limit", 20)
+    said = tfrobust(
+        *("attack", "d1", "--attack", "uap", "--out", "run", "--limit", 20, "--export", "served")
+    )
     assert said.code == 0, said.err
     assert (with_store / "run" / "uap.npz").exists()
+    assert (with_store / "served" / "1" / "saved_model.pb").exists()

@@ -12,6 +12,7 @@ from tfrobust.engine import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation import evaluate
 from tfrobust.files import write_arrays
+from tfrobust.learned_export import check_exportable, export_learned
 from tfrobust.learning import kept_in, learned
 from tfrobust.registry import create, name_of
 
@@ -150,3 +151,28 @@ def test_an_evaluation_learns_from_the_training_split(trained, monkeypatch):
     found = evaluate({"d": trained}, create("scenarios", "digits"), [attack], limit=30)
     assert seen == [120]
     assert found.results.evaluations[0].attacks[0].name == "uap"
+
+
+@pytest.mark.parametrize("name", ["uap", "gap"])
+def test_what_was_learned_is_served_by_tensorflow_alone(linear, tmp_path, name):
+    classifier, images, labels = linear
+    options = {"gap": {"mode": "image", "filters": 2, "blocks": 1}}.get(name, {})
+    ready = learned(create("attacks", name, eps=0.1, passes=1, **options), *linear)
+    folder = export_learned(ready, classifier.image_shape, tmp_path / name / "1")
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    made = served(images=tf.constant(images))["adversarial"].numpy()
+    expected = run_attack(ready, classifier, images, labels).images
+    assert made == pytest.approx(expected, abs=1e-6)
+    assert not np.array_equal(made, images)
+
+
+def test_only_what_learned_for_all_pixels_is_exported(linear, tmp_path):
+    with pytest.raises(UsageError, match=r"export: expected an attack that learns.*received: pgd"):
+        check_exportable(create("attacks", "pgd"))
+    ready = learned(create("attacks", "uap", passes=1), *linear)
+    confined = dataclasses.replace(
+        ready, plan=create("attacks", "uap", passes=1, region="foreground")
+    )
+    with pytest.raises(UsageError, match=r"uap: region: .*received: foreground"):
+        export_learned(confined, (6, 5, 2), tmp_path / "1")
+    assert not (tmp_path / "1").exists()

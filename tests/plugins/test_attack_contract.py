@@ -27,6 +27,8 @@ CHEAP = {
     "fab": {"steps": 5, "restarts": 2},
     "fab_t": {"steps": 5, "target_classes": 2},
     "fmn": {"steps": 20},
+    "fooling": {"steps": 20, "step_size": 0.1},
+    "gap": {"passes": 1, "filters": 2, "blocks": 0},
     "hopskipjump": {"steps": 3, "initial_gradient_eval_steps": 40},
     "mim": {"steps": 5},
     "pgd": {"steps": 10},
@@ -39,10 +41,11 @@ CHEAP = {
     "zoo": {"binary_search_steps": 3, "steps": 40, "coordinates": 24, "initial_const": 1.0},
 }
 REGIONS = ("keeps_to_its_region", "takes_all_pixels_for_a_region_too")
-ONE_NORM = {"autoattack": 1}  # its parts are tested in all of theirs
+ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts, and test_gap.py, test them in all of theirs
 VARIANTS = {
     "autoattack": [{"version": "rand"}],
     "box_blur": [{"region": "background", "sigma": 0.7}],
+    "fooling": [{"method": "evolution", "targeted": False}],
     "jsma": [{"targeted": False}],
     "fab_t": [{"region": "background"}],
     "pgd": [

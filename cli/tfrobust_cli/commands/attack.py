@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,14 @@ def attack(
     seed: Seed = 0,
     batch_size: BatchSize = 128,
     strip_softmax: StripSoftmax = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Serve what the attack learned, too: the next version of a SavedModel from "
+            "images to adversarial ones.",
+        ),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -50,9 +59,11 @@ def attack(
 
     The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` reads it.
     What an attack learned, such as a universal perturbation, is kept beside it: give it to
-    another run by -p file=….
+    another run by -p file=…, or serve it by --export.
 
     Example: [bold]tfrobust attack d1 --attack pgd -p eps=0.1 --out runs/pgd[/]
+
+    Example: [bold]tfrobust attack d1 --attack gap --out runs/gap --export served/gap[/]
     """
     named = [("attacks", attack), *scenario_plugins(scenario)]
     check_known(named)
@@ -60,18 +71,21 @@ def attack(
     from tfrobust import store
     from tfrobust.evaluation import evaluate
     from tfrobust.files import claimed_folder, write_arrays
-    from tfrobust.learning import kept_in
+    from tfrobust.learned_export import check_exportable, export_learned
+    from tfrobust.learning import kept_in, read_learned
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
     from tfrobust.scenes import open_scenario
+    from tfrobust.store import next_version
 
     params = Parameters(param, named)
-    built = params.build("attacks", attack)
+    built = kept_in(params.build("attacks", attack), out, attack)
+    learning = check_exportable(built) if export else None
     with claimed_folder(out, force=force), Reporter() as reporter:
         evaluated = evaluate(
             store.load_all([classifier], strip=strip_softmax),
             open_scenario(scenario, params.all(), seed=seed),
-            [kept_in(built, out, attack)],
+            [built],
             split=split,
             limit=limit,
             targets=target.value,
@@ -85,6 +99,8 @@ def attack(
         found = {"images": adversarial, "labels": labels, "clean": evaluated.images}
         write_arrays(out / "adversarial.npz", found)
         write_run(out, evaluated)
+        if export and learning:
+            export_learned(read_learned(learning), evaluated.images.shape[1:], next_version(export))
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

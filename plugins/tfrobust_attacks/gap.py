@@ -1,0 +1,225 @@
+"""Generative adversarial perturbations: a network learns to draw them.
+
+x′ = clip(x + p, 0, 1),  p = min(1, ε / ‖g‖) · g
+`universal`: g = G(z), one pattern for all images, z uniform noise that is drawn once.
+`image`: g = G(x), a perturbation an image.
+G's weights: min −log H(f(x′), k(x)), k the class that the classifier sees (`away`); or
+min log H(f(x′), k_ll(x)), k_ll the class it holds least likely (`least_likely`); with a `target` t,
+min log H(f(x′), t). H is the mean cross-entropy of a batch.
+
+Poursaeed, Katsman, Gao & Belongie, "Generative adversarial perturbations" (2018). Threat: white-box
+on the training images, nothing on those it is applied to; Linf or L2.
+Departures: those of `gap_generator`. The original prefers `least_likely`, on ImageNet's thousand
+classes; where there are ten, one pattern cannot lead each image to another class, and fools a fifth
+as many images as `away`, our default. Adam's steps are five times as long as in the original, for
+shorter trainings. The generator after the pass that fools most training images
+is kept, of several the last. A perturbation is learned for whole images; of an attack on a
+`region`, only what it adds there is applied and judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.attack import GradientAttack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.inference import in_batches, predict
+from tfrobust.learning import Arrays, LearningAttack
+from tfrobust.norms import ball
+from tfrobust.options import option, plugin
+from tfrobust.types import Images, Labels, Logits
+from tfrobust_attacks.gap_generator import generated, generator, shapes
+
+_BETA_1 = 0.5  # Adam's, as in the original
+_TINY = 1e-12
+
+
+@plugin
+class GenerativePerturbation(LearningAttack, GradientAttack):
+    """Perturbations that a network draws: one for all images, or one for each."""
+
+    eps: float = option("radius of the ball, in the unit of the norm", default=10 / 255, ge=0)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    mode: Literal["universal", "image"] = option(
+        "one perturbation for all images, or one an image", default="universal"
+    )
+    target: int | None = option("the class to reach; none: any other one", default=None, ge=0)
+    loss: Literal["least_likely", "away"] = option(
+        "without a target: go to the least likely class, or away from the predicted one",
+        default="away",
+    )
+    filters: int = option("of the generator's first convolution", default=64, ge=1)
+    blocks: int = option("residual ones of the generator", default=6, ge=0)
+    passes: int = option("over the training images", default=10, ge=1)
+    training_images: int = option("images of the training split to learn from", default=5000, ge=1)
+    batch_size: int = option("images a step", default=100, ge=1)
+    learning_rate: float = option("of Adam", default=1e-3, gt=0)
+    file: Path | None = option(
+        "an .npz: pattern or generator are read from it, or learned and written", default=None
+    )
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, within the ball."""
+        return Threat("white-box", self.norm, targeted=self.target is not None)
+
+    @property
+    def aim(self) -> int | None:
+        """The target."""
+        return self.target
+
+    def learn(
+        self,
+        classifier: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Arrays:
+        """Return `perturbation` `(height, width, channels)` or the generator's weights.
+
+        What it was learned for stands beside it; see `LearningAttack`.
+        """
+        shape = classifier.image_shape
+        model = generator(shape, self.filters, self.blocks, seed=seed)
+        pattern = tf.random.stateless_uniform((1, *shape), (seed, 0))
+        step, seen = self._compiled(classifier, model, pattern)
+        logits = predict(classifier, images)
+        goals, before = self._goals(logits), logits.argmax(axis=1)
+        draw = np.random.default_rng(seed)
+        best: dict[str, np.ndarray] = {}
+        most = -1.0
+        for number in range(self.passes):
+            order = draw.permutation(len(images))
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                step(images[rows], goals[rows])
+            found = in_batches(seen, images)
+            fooled = found != before if self.target is None else found == goals
+            if fooled.mean() >= most:
+                best, most = self._arrays(model, pattern), float(fooled.mean())
+            if on_progress:
+                on_progress(len(images) * (number + 1) // self.passes)
+        return best | {name: np.asarray(value) for name, value in self._made_for.items()}
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse a target that is no class; see `Attack`."""
+        super().check(classifier)
+        if self.target is not None and self.target >= classifier.num_classes:
+            raise UsageError(
+                f"gap: target: expected a class from 0 to {classifier.num_classes - 1}; "
+                f"received: {self.target}"
+            )
+
+    def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
+        """Refuse what was learned for other images or options; see `LearningAttack`."""
+        if missing := set(self._made_for) - set(arrays):
+            raise UsageError(f"gap: file: no array {', '.join(sorted(missing))} in it")
+        for name, wanted in self._made_for.items():
+            if arrays[name].item() != wanted:
+                raise UsageError(
+                    f"gap: file: learned with {name}={arrays[name].item()}; expected {wanted}; "
+                    "name another file to learn that"
+                )
+        shape, sizes = classifier.image_shape, f"images {classifier.image_shape}"
+        expected: list[tuple[int, ...]] = [shape]
+        if self.mode == "image":
+            expected = shapes(shape, self.filters, self.blocks)
+            sizes += f" and filters={self.filters}"
+        found = [tuple(each.shape) for each in _drawing(arrays)]
+        if found != expected:
+            raise UsageError(
+                f"gap: file: expected what was learned for {sizes}; received: other sizes, "
+                f"{found[0] if found else 'none'} the first of them"
+            )
+
+    def apply(
+        self,
+        learned: Mapping[str, Any],
+        classifier: Classifier,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: Any,
+    ) -> Images:
+        """Add the pattern, or what the generator draws; see `LearningAttack`."""
+        weights = _drawing(learned)
+        if self.mode == "universal":
+            perturbations = weights[0][None]
+        else:
+            shape = classifier.image_shape
+            drawn = generated(weights, images, shape, self.filters, self.blocks)
+            perturbations = self._scaled(drawn)
+        geometry = ball(self.norm)
+        return geometry.project(images + perturbations, geometry.region(images, self.eps))
+
+    @property
+    def _made_for(self) -> dict[str, Any]:
+        """What a file must agree in."""
+        made = {"eps": self.eps, "norm": self.norm, "mode": self.mode}
+        made["target"] = -1 if self.target is None else self.target
+        return made | ({"blocks": self.blocks} if self.mode == "image" else {})
+
+    def _goals(self, logits: Logits) -> Labels:
+        """Return the class of each image that cross-entropy is measured to, int64 `(n,)`."""
+        if self.target is not None:
+            return np.full(len(logits), self.target, np.int64)
+        pick = logits.argmin if self.loss == "least_likely" else logits.argmax
+        return pick(axis=1).astype(np.int64)
+
+    @property
+    def _approaches(self) -> bool:
+        """Whether the goals are to be reached, and not to be left."""
+        return self.target is not None or self.loss == "least_likely"
+
+    def _compiled(
+        self, classifier: Classifier, model: Any, pattern: Any
+    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Trace a step of the generator, `(images, goals)`, and what its images are taken for."""
+        optimizer = keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1)
+        optimizer.build(model.trainable_variables)
+        weights = [each.value for each in model.trainable_variables]
+
+        def logits(images: Images) -> Any:
+            drawn = model(pattern if self.mode == "universal" else images)
+            return classifier(tf.clip_by_value(images + self._scaled(drawn), 0.0, 1.0))
+
+        def step(images: Images, goals: Labels) -> None:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(weights)
+                each = tf.nn.sparse_softmax_cross_entropy_with_logits(goals, logits(images))
+                entropy = tf.math.log(tf.reduce_mean(each) + _TINY)
+                loss = entropy if self._approaches else -entropy
+            optimizer.apply(tape.gradient(loss, weights), model.trainable_variables)
+
+        seen = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+        return (
+            tf.function(step, input_signature=[seen, tf.TensorSpec((None,), tf.int64)]),
+            tf.function(lambda images: tf.argmax(logits(images), 1), input_signature=[seen]),
+        )
+
+    def _scaled(self, drawn: Any) -> Any:
+        """Return perturbations that lie in the ball."""
+        length = ball(self.norm).distance(drawn, tf.zeros_like(drawn))[:, None, None, None]
+        return drawn * tf.minimum(1.0, self.eps / tf.maximum(length, _TINY))
+
+    def _arrays(self, model: Any, pattern: Any) -> dict[str, np.ndarray]:
+        if self.mode == "universal":
+            return {"perturbation": np.asarray(self._scaled(model(pattern))[0])}
+        weights = enumerate(model.trainable_variables)
+        return {f"weight_{number:03}": each.numpy() for number, each in weights}
+
+
+def _drawing(arrays: Mapping[str, Any]) -> list[Any]:
+    """Return what draws: the pattern, or the generator's weights in their order."""
+    if "perturbation" in arrays:
+        return [arrays["perturbation"]]
+    return [arrays[name] for name in sorted(arrays) if name.startswith("weight_")]

@@ -1,0 +1,107 @@
+"""The network that draws generative perturbations: images in, one perturbation each in [−1, 1] out.
+
+A convolution of 7×7, two that halve the image, residual blocks, two that double it, one of 7×7 and
+tanh: Johnson, Alahi & Fei-Fei, "Perceptual losses for real-time style transfer and
+super-resolution" (2016), as Poursaeed et al. (2018) use it. Departures: instance normalisation
+throughout, so that what an image is given does not depend on its batch; padding with zeros; what
+sides that are no multiple of 4 have too much in the end is cut off.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfrobust.types import Images, ImageShape
+
+_SPREAD = 0.02  # of the random weights, as in the original
+
+
+def generator(image_shape: ImageShape, filters: int, blocks: int, *, seed: int) -> Any:
+    """Return the untrained Keras model, `(batch, height, width, channels)` to the same in [−1, 1].
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        filters: of the first convolution; four times as many inside the blocks.
+        blocks: residual ones.
+        seed: of its random weights.
+    """
+    height, width, channels = image_shape
+    layers = _Layers(seed)
+    images = keras.Input(image_shape, name="images")
+    x = layers.activated(layers.convolved(images, filters, 7), "first")
+    for step, wider in enumerate((2 * filters, 4 * filters), 1):
+        x = layers.activated(layers.convolved(x, wider, 3, 2), f"down{step}")
+    for number in range(1, blocks + 1):
+        y = layers.activated(layers.convolved(x, 4 * filters, 3), f"block{number}")
+        y = layers.normalized(layers.convolved(y, 4 * filters, 3), f"block{number}.end")
+        x = keras.layers.Add(name=f"block{number}.add")([x, y])
+    for step, narrower in enumerate((2 * filters, filters), 1):
+        x = layers.activated(layers.doubled(x, narrower), f"up{step}")
+    spare = (0, int(x.shape[1]) - height), (0, int(x.shape[2]) - width)
+    x = keras.layers.Cropping2D(spare, name="crop")(x) if any(map(any, spare)) else x
+    x = keras.layers.Activation("tanh", name="perturbation")(
+        layers.convolved(x, channels, 7, use_bias=True)
+    )
+    return keras.Model(images, x, name="gap")
+
+
+def generated(
+    weights: Sequence[Any], images: Images, image_shape: ImageShape, filters: int, blocks: int
+) -> Any:
+    """Return what a generator with these weights draws, `(batch, height, width, channels)`.
+
+    Args:
+        weights: tensors, in the order of the model's variables.
+        images: what it sees, float32 `(batch, height, width, channels)`.
+        image_shape: as `generator` has it, and the next two.
+        filters: likewise.
+        blocks: likewise.
+    """
+    model = _plan(image_shape, filters, blocks)
+    drawn, _ = model.stateless_call(list(weights), [], images)
+    return drawn
+
+
+def shapes(image_shape: ImageShape, filters: int, blocks: int) -> list[tuple[int, ...]]:
+    """Return the shapes of a generator's weights."""
+    return [tuple(each.shape) for each in _plan(image_shape, filters, blocks).trainable_variables]
+
+
+@functools.lru_cache(maxsize=8)
+def _plan(image_shape: ImageShape, filters: int, blocks: int) -> Any:
+    """Return a generator of which only the layers count, not its weights."""
+    with tf.init_scope():  # it may be wanted while an attack is traced
+        return generator(image_shape, filters, blocks, seed=0)
+
+
+class _Layers:
+    """Layers with weights of their own seeds."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def convolved(
+        self, x: Any, filters: int, size: int, stride: int = 1, *, use_bias: bool = False
+    ) -> Any:
+        options = self._options() | {"use_bias": use_bias}
+        return keras.layers.Conv2D(filters, size, stride, **options)(x)
+
+    def doubled(self, x: Any, filters: int) -> Any:
+        return keras.layers.Conv2DTranspose(filters, 3, 2, **self._options())(x)
+
+    def normalized(self, x: Any, name: str) -> Any:
+        each_channel = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{name}.norm")
+        return each_channel(x)
+
+    def activated(self, x: Any, name: str) -> Any:
+        return keras.layers.ReLU(name=f"{name}.relu")(self.normalized(x, name))
+
+    def _options(self) -> dict[str, Any]:
+        self._seed += 1
+        start = keras.initializers.RandomNormal(stddev=_SPREAD, seed=self._seed)
+        return {"padding": "same", "use_bias": False, "kernel_initializer": start}

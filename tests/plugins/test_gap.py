@@ -1,0 +1,137 @@
+"""Generative perturbations: what is learned, what it reaches, and what a file of it serves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
+from tfrobust.files import read_arrays, write_arrays
+from tfrobust.inference import predict
+from tfrobust.learning import learned
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images
+from tfrobust_attacks.gap_generator import generated, generator, shapes
+
+SMALL = {"filters": 4, "blocks": 1}
+
+
+def gap(**options):
+    return create("attacks", "gap", **(SMALL | options))
+
+
+def two_classes():
+    classifier = LinearClassifier(num_classes=2)
+    return classifier, *grey_images(classifier)
+
+
+def margin(classifier, images):
+    logits = predict(classifier, images)
+    return logits[:, 1] - logits[:, 0]
+
+
+@pytest.mark.parametrize(("norm", "mode"), [("linf", "universal"), ("l2", "image")])
+def test_on_a_linear_classifier_it_comes_near_the_best_perturbation_of_all(norm, mode):
+    classifier, images, labels = two_classes()
+    weights = classifier.weights.numpy()
+    best = np.linalg.norm(weights[:, 1] - weights[:, 0], {"linf": 1, "l2": 2}[norm])
+    attack = gap(norm=norm, eps=0.05, mode=mode, target=1, passes=80, learning_rate=0.02)
+    crafted = run_attack(attack, classifier, images, labels)
+    gained = margin(classifier, crafted.images) - margin(classifier, images)
+    assert 0.9 * 0.05 * best < gained.mean() <= 0.05 * best * 1.0001
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "image"}, {"norm": "l2", "eps": 2.0}])
+def test_learned_on_training_images_it_fools_on_others(trained, digits, options):
+    attack = gap(**({"eps": 0.25, "passes": 8, "batch_size": 50, "learning_rate": 5e-3} | options))
+    ready = learned(attack, trained, *(part[:300] for part in digits["train"]))
+    images, labels = digits["test"]
+    crafted = run_attack(ready, trained, images, labels).images
+    before = predict(trained, images).argmax(1)
+    assert (predict(trained, crafted).argmax(1) != before).mean() > 0.4
+
+
+def test_universal_is_one_pattern_and_image_is_one_each(linear):
+    classifier, images, labels = linear
+    one, each = (
+        run_attack(gap(eps=0.05, passes=2, mode=mode), classifier, images, labels).images - images
+        for mode in ("universal", "image")
+    )
+    assert one == pytest.approx(np.broadcast_to(one[:1], one.shape), abs=1e-6)
+    assert np.abs(each - each[:1]).max() > 1e-4
+
+
+def test_a_target_is_reached_and_images_of_that_class_count_as_withstood(trained, digits):
+    images, labels = digits["train"]
+    attack = gap(eps=0.4, target=3, passes=6, batch_size=50, learning_rate=5e-3)
+    crafted = run_attack(attack, trained, images[:300], labels[:300])
+    own = labels[:300] == 3
+    assert (crafted.targets[~own] == 3).all()
+    assert (crafted.targets[own] == 4).all()
+    assert (predict(trained, crafted.images).argmax(1) == 3)[~own].mean() > 0.5
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory):
+    """An attack whose file holds a trained generator."""
+    attack = gap(mode="image", eps=0.1, passes=1, file=tmp_path_factory.mktemp("gap") / "gap.npz")
+    classifier = LinearClassifier()
+    assert learned(attack, classifier, *grey_images(classifier)).gradients > 0
+    return attack
+
+
+def test_a_trained_generator_is_saved_and_draws_the_same_again(linear, drawing):
+    first, again = (run_attack(drawing, *linear, seed=seed) for seed in (0, 1))
+    assert np.array_equal(first.images, again.images)
+    assert first.gradients == 0
+    assert not np.array_equal(first.images, linear[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"eps": 0.2}, r"gap: file: learned with eps=0\.1; expected 0\.2"),
+        ({"mode": "universal"}, "gap: file: learned with mode=image; expected universal"),
+        ({"filters": 6}, "gap: file: expected what was learned for images .* and filters=6"),
+        ({"blocks": 2}, "gap: file: learned with blocks=1; expected 2"),
+        ({"target": 2}, "gap: file: learned with target=-1; expected 2"),
+    ],
+)
+def test_a_file_serves_no_other_options_than_it_was_learned_with(linear, drawing, change, words):
+    with pytest.raises(UsageError, match=words):
+        run_attack(dataclasses.replace(drawing, **change), *linear)
+
+
+def test_a_file_of_something_else_is_one_clear_line(linear, tmp_path):
+    path = tmp_path / "gap.npz"
+    write_arrays(path, {"perturbation": np.zeros((6, 5, 2), np.float32)})
+    with pytest.raises(UsageError, match="gap: file: no array eps, mode, norm, target in it"):
+        run_attack(gap(file=path), *linear)
+
+
+def test_a_target_beyond_the_classes_is_refused(linear):
+    with pytest.raises(UsageError, match="gap: target: expected a class from 0 to 3; received: 4"):
+        run_attack(gap(target=4), *linear)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (6, 5, 2), (3, 7, 3)])
+def test_a_generator_draws_a_perturbation_of_the_images_shape_whatever_the_batch(shape):
+    model = generator(shape, 2, 1, seed=0)
+    images = np.random.default_rng(0).uniform(size=(5, *shape)).astype(np.float32)
+    drawn = model(images).numpy()
+    assert drawn.shape == images.shape
+    assert np.abs(drawn).max() <= 1
+    assert model(images[:1]).numpy() == pytest.approx(drawn[:1], abs=1e-5)
+    weights = [tf.constant(each.numpy()) for each in model.trainable_variables]
+    assert [tuple(each.shape) for each in weights] == shapes(shape, 2, 1)
+    assert generated(weights, images, shape, 2, 1).numpy() == pytest.approx(drawn, abs=1e-6)
+
+
+def test_the_file_holds_the_pattern_in_its_ball(linear, tmp_path):
+    attack = gap(eps=0.03, passes=1, file=tmp_path / "gap.npz")
+    run_attack(attack, *linear)
+    found = read_arrays(tmp_path / "gap.npz")
+    assert found["perturbation"].shape == (6, 5, 2)
+    assert np.abs(found["perturbation"]).max() == pytest.approx(0.03, rel=1e-5)

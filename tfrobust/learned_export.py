@@ -1,0 +1,104 @@
+"""What an attack has learned as a SavedModel: images in, adversarial images out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.errors import PluginError, UsageError
+from tfrobust.files import folder_beside
+from tfrobust.learning import Learned, LearningAttack
+from tfrobust.registry import name_of
+from tfrobust.store import check_place
+from tfrobust.types import Images, Logits
+
+
+def export_learned(ready: Learned, image_shape: Sequence[int], folder: Path | str) -> Path:
+    """Write a SavedModel that attacks images without a classifier; only TensorFlow is needed.
+
+    Args:
+        ready: the attack and what it has learned.
+        image_shape: `(height, width, channels)` of the images.
+        folder: the version folder to make, such as `served/gap/1`.
+
+    Returns:
+        The folder. Its signature `serving_default` takes `images`, float32 `(batch, height, width,
+        channels)` in [0, 1], and returns `adversarial`, the same shape.
+
+    Raises:
+        UsageError: the attack is confined to a region, and a SavedModel is given no boxes.
+        StoreError: the folder exists already, or the disk refuses.
+
+    Example:
+        >>> ready = learned(create("attacks", "gap"), classifier, images, labels)
+        >>> export_learned(ready, classifier.image_shape, "served/gap/1")
+    """
+    check_exportable(ready.plan)
+    folder = Path(folder)
+    check_place(folder, serves="adversarial")
+    module = _Attacking(ready, image_shape)
+    spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
+    with folder_beside(folder) as beside:
+        serve = tf.function(module.attacked, input_signature=[spec])
+        tf.saved_model.save(module, str(beside), {"serving_default": serve})
+    return folder
+
+
+def check_exportable(attack: Attack) -> LearningAttack:
+    """Return an attack that has an export; asked before it is run.
+
+    Raises:
+        UsageError: it learns nothing, or is confined to a region.
+    """
+    if not isinstance(attack, LearningAttack):
+        raise UsageError(
+            f"export: expected an attack that learns, such as uap or gap; received: "
+            f"{name_of(attack)}, which looks at the classifier for each image"
+        )
+    if attack.needs_boxes:
+        raise UsageError(
+            f"{name_of(attack)}: region: an exported attack is given no boxes; expected all, "
+            f"received: {getattr(attack, 'region', None)}"
+        )
+    return attack
+
+
+class _Attacking(tf.Module):
+    """Applies what was learned."""
+
+    def __init__(self, ready: Learned, image_shape: Sequence[int]) -> None:
+        super().__init__()
+        self._plan, self._absent = ready.plan, _Absent(image_shape)
+        self.learned = {
+            name: tf.Variable(value, trainable=False)
+            for name, value in ready.arrays.items()
+            if np.issubdtype(value.dtype, np.number)
+        }
+
+    def attacked(self, images: Images) -> dict[str, Any]:
+        labels = tf.zeros(tf.shape(images)[:1], tf.int64)
+        learned = {name: tf.convert_to_tensor(each) for name, each in self.learned.items()}
+        made = self._plan.apply(learned, self._absent, images, labels, seed=0)
+        return {"adversarial": made}
+
+
+class _Absent(Classifier):
+    """The classifier that an exported attack does not have."""
+
+    def __init__(self, image_shape: Sequence[int]) -> None:
+        height, width, channels = image_shape
+        super().__init__(image_shape=(height, width, channels), num_classes=1, differentiable=False)
+
+    def __call__(self, images: Images) -> Logits:
+        """Refuse.
+
+        Raises:
+            PluginError: always.
+        """
+        raise PluginError("the attack asks the classifier when it is applied: it has no export")
