@@ -1,0 +1,96 @@
+"""FGSM training with a random start: adversarial training for the price of two passes a batch.
+
+d₀ uniform in ‖d‖ ≤ ε;  d = Π_ε(d₀ + α · argmax_{‖u‖ ≤ 1} ⟨∇ L(x + d₀, y), u⟩), α = 1.25 ε
+
+Wong, Rice & Kolter, "Fast is better than free: revisiting adversarial training" (2020). Threat:
+white-box; Linf or L2. After each epoch PGD attacks a few held-out images: where it suddenly breaks
+them and FGSM does not, the training has overfitted catastrophically and ends, and the epoch does
+not count (`overfitting`). Departures: L2 besides Linf; the attack sees the network in inference
+mode, the step that trains on its images in training mode (the authors' code has both in training
+mode); the check looks at held-out images, where there are any, and not at the last batch. Of the
+epochs before a collapse the one is kept with the highest accuracy on validation images under PGD;
+without validation images it is the last one, as in that code. Its cyclic learning rate and half
+precision are the training's affair, not the defence's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.defense import Defense
+from tfrobust.norms import ball
+from tfrobust.options import option, plugin
+from tfrobust.registry import create
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust_adversarial_training.inner_attack import attacked_by
+from tfrobust_adversarial_training.overfitting import overfitting_check
+
+
+@plugin
+class FgsmTraining(Defense):
+    """Trains on images that one gradient step attacked, from anywhere in the ball."""
+
+    trains: ClassVar[bool] = True
+
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    step: float = option("α: length of the step, in units of eps", default=1.25, gt=0, le=2)
+    pgd_steps: int = option("of PGD, by which validation images are attacked", default=10, ge=1)
+    checked: int = option(
+        "images that PGD attacks after each epoch, to notice a collapse; 0: none are",
+        default=200,
+        ge=0,
+    )
+    drop: float = option(
+        "a collapse: accuracy under PGD falls by more than this in an epoch",
+        default=0.2,
+        gt=0,
+        lt=1,
+    )
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse a budget larger than any perturbation; see `Defense`.
+
+        Raises:
+            UsageError: says so.
+        """
+        self._pgd().check(classifier)
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train `classifier` on attacked images, until PGD breaks what FGSM does not."""
+        strong = attacked_by(self._pgd())
+        looked_after = overfitting_check(strong, self.perturb, count=self.checked, drop=self.drop)
+        trainer.fit(
+            classifier,
+            scenario,
+            perturb=self.perturb,
+            validate_on=strong,
+            check=looked_after if self.checked else None,
+        )
+        return classifier
+
+    def perturb(self, classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        """Return attacked images.
+
+        Args:
+            classifier: in inference mode.
+            images: `(batch, height, width, channels)`.
+            labels: `(batch,)`.
+            seeds: int32 `(batch, 2)`, of the start.
+        """
+        geometry = ball(self.norm)
+        region = geometry.region(images, self.eps)
+        noise = geometry.draw(seeds, tf.shape(images)[1:], self.eps)
+        start = geometry.project(images + noise, region)
+        step: Attack = create("attacks", "fgsm", eps=self.step * self.eps, norm=self.norm)
+        return geometry.project(step(classifier, start, labels, seed=seeds), region)
+
+    def _pgd(self) -> Attack:
+        given = {"eps": self.eps, "norm": self.norm, "steps": self.pgd_steps, "early_stop": False}
+        pgd: Attack = create("attacks", "pgd", **given)
+        return pgd

@@ -1,0 +1,169 @@
+"""What a defence may tell the training loop: an objective, replays, a check."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from support import InMemory, small_classifier
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training_data import TrainingData
+from tfrobust.training_replays import Replays
+from tfrobust.training_steps import cross_entropy, of_attacked
+
+generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
+DATA = InMemory(count=48)
+OPTIONS = TrainingOptions(epochs=3, batch_size=12, validation=0.25, learning_rate=0.02)
+
+
+def weights(classifier):
+    return [np.array(weight) for weight in classifier.model.get_weights()]
+
+
+def same(first, second):
+    return all(map(np.array_equal, first, second))
+
+
+def fit(*, trainer=None, options=OPTIONS, kind=keras, **told):
+    classifier = small_classifier(kind=kind)
+    trainer = dataclasses.replace(trainer or Trainer(), options=options)
+    history = trainer.fit(classifier, DATA, **told)
+    return weights(classifier), history
+
+
+def darker(classifier, images, labels, seeds):
+    return images * 0.5
+
+
+def test_an_objective_of_one_pass_of_perturbed_images_is_what_a_loss_is():
+    by_loss = fit(perturb=darker)
+    by_objective = fit(perturb=darker, objective=of_attacked(cross_entropy))
+    assert same(by_loss[0], by_objective[0])
+    assert by_loss[1] == by_objective[1]
+
+
+@generations
+def test_an_objective_sees_clean_and_perturbed_images_and_is_traced_once(kind):
+    seen = []
+
+    def objective(classifier, images, perturbed, labels):
+        seen.append(1)
+        logits = classifier.logits_in_training(images)
+        told = tf.reduce_max(tf.abs(0.5 * images - perturbed), (1, 2, 3))
+        return cross_entropy(labels, logits) * 0 + told, logits
+
+    _, history = fit(kind=kind, perturb=darker, objective=objective)
+    assert len(seen) == 1
+    assert [logs["loss"] for logs in history] == [0, 0, 0]
+    assert history[0]["val_loss"] > 0  # which is cross-entropy
+
+
+def test_validation_may_have_an_attack_of_its_own():
+    once = dataclasses.replace(OPTIONS, epochs=1)
+    classifier = small_classifier()
+    (logs,) = Trainer(once).fit(
+        classifier, DATA, perturb=darker, validate_on=lambda _, images, labels, seeds: 1 - images
+    )
+    images, labels, _ = TrainingData(DATA, once).few(12)
+    losses = cross_entropy(labels, classifier(1 - images))
+    assert logs["val_loss"] == pytest.approx(float(tf.reduce_mean(losses)), rel=1e-5)
+
+
+def still(perturbation, gradient):
+    return perturbation
+
+
+@generations
+def test_one_replay_that_moves_nothing_is_plain_training(kind):
+    plain, free = fit(kind=kind), fit(kind=kind, replays=Replays(1, still))
+    assert same(plain[0], free[0])
+    assert plain[1] == free[1]
+
+
+def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next():
+    """Beside a plain loop of two steps a batch, over two epochs."""
+    options = dataclasses.replace(OPTIONS, epochs=2, validation=0.0, optimizer="sgd")
+
+    def climb(perturbation, gradient):
+        return tf.clip_by_value(perturbation + 0.1 * tf.sign(gradient), -0.15, 0.15)
+
+    found, history = fit(options=options, replays=Replays(2, climb))
+    twin = small_classifier()
+    given = [each.value for each in twin.model.trainable_variables]
+    optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+    optimizer.build(twin.model.trainable_variables)
+    data = TrainingData(DATA, options)
+    change, losses = tf.zeros((12, 4, 4, 1)), []
+    for images, labels, _ in [batch for epoch in range(2) for batch in data.epoch(epoch)]:
+        for _ in range(2):
+            with tf.GradientTape() as tape:
+                tape.watch(change)
+                logits = twin.model(tf.clip_by_value(images + change, 0.0, 1.0))
+                loss = tf.reduce_mean(cross_entropy(labels, logits))
+            *gradients, slope = tape.gradient(loss, [*given, change])
+            optimizer.apply_gradients(zip(gradients, twin.model.trainable_variables, strict=True))
+            change = climb(change, slope)
+            losses.append(float(loss))
+    for weight, expected in zip(found, weights(twin), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+    assert history[1]["loss"] == pytest.approx(np.mean(losses[8:]), abs=1e-5)
+
+
+def test_a_resumed_training_goes_on_with_its_perturbation(tmp_path):
+    def run(folder, epochs, resume=False):
+        replays = Replays(2, lambda perturbation, slope: 0.9 * perturbation + 0.1 * tf.sign(slope))
+        trainer = Trainer(workspace=folder, resume=resume)
+        return fit(
+            trainer=trainer, options=dataclasses.replace(OPTIONS, epochs=epochs), replays=replays
+        )
+
+    run(tmp_path, 2)
+    halves, whole = run(tmp_path, 4, resume=True), run(None, 4)
+    assert same(halves[0], whole[0])
+    assert halves[1] == whole[1]
+
+
+def test_schedules_count_every_replay():
+    options = dataclasses.replace(OPTIONS, optimizer="sgd", schedule="step", epochs=4)
+    _, history = fit(options=options, replays=Replays(3, still))
+    rates = [logs["learning_rate"] for logs in history]
+    assert rates == pytest.approx([0.02, 0.02, 0.002, 0.0002])
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_path):
+    told, seen = [], []
+
+    class Keep(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([np.array(weight) for weight in self.model.get_weights()])
+
+    def check(classifier, data, history, logs):
+        logs["checked"] = float(len(history))
+        return "it went wrong" if len(history) == 2 else None
+
+    def run(**more):
+        trainer = Trainer(workspace=tmp_path, say=told.append, **more)
+        options = dataclasses.replace(OPTIONS, epochs=6, validation=validation)
+        return fit(trainer=trainer, options=options, check=check)
+
+    kept, history = run(callbacks=[Keep()])
+    assert [logs["checked"] for logs in history] == [0, 1, 2]
+    assert same(kept, seen[1])  # it was learning: the later the better
+    assert told == ["it went wrong; training ends, with the weights of epoch 2"]
+    again, same_history = run(resume=True)
+    assert same(again, kept)
+    assert same_history == history
+    assert len(told) == 1
+
+
+def test_few_images_are_held_out_ones_where_there_are_any():
+    held_out = TrainingData(DATA, OPTIONS)
+    *_, index = held_out.few(5)
+    assert index.numpy().tolist() == [i for *_, ids in held_out.validation for i in ids.numpy()][:5]
+    assert len(held_out.few(100)[0]) == 12
+    trained_on = TrainingData(DATA, dataclasses.replace(OPTIONS, validation=0.0))
+    assert len(set(trained_on.few(20)[2].numpy())) == 20
