@@ -1,0 +1,56 @@
+"""Free training: its step, and how epochs are counted."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory, small_classifier
+from tfrobust.errors import UsageError
+from tfrobust.registry import create
+from tfrobust.training import Trainer, TrainingOptions
+
+DATA = InMemory(count=48)
+
+
+def free_training(**options):
+    return create("defenses", "free_training", **options)
+
+
+def test_the_perturbation_takes_steps_as_long_as_the_budget_and_stays_inside():
+    climb = free_training(eps=0.1).climb
+    moved = climb(
+        tf.constant([0.0, 0.1, 0.1, -0.1, 0.05]), tf.constant([3.0, 2.0, -1.0, -9.0, 0.0])
+    )
+    np.testing.assert_allclose(moved, [0.1, 0.1, 0.0, -0.1, 0.05], atol=1e-7)
+
+
+def test_without_a_budget_and_replays_it_is_plain_training():
+    trainer = Trainer(TrainingOptions(epochs=2, batch_size=12, validation=0.25))
+    plain, free = small_classifier(), small_classifier()
+    trainer.fit(plain, DATA)
+    free_training(eps=0, replays=1, pgd_steps=1).apply(free, DATA, trainer)
+    assert all(map(np.array_equal, plain.model.get_weights(), free.model.get_weights()))
+
+
+@pytest.mark.parametrize(("epochs", "passes"), [(0, 0), (8, 2), (9, 3)])
+def test_so_many_times_fewer_are_the_passes(epochs, passes):
+    seen = []
+
+    class Watching(Trainer):
+        def fit(self, *given, replays, **more):
+            seen.append((self.options.epochs, replays.times))
+            return []
+
+        def altered(self, **options):
+            return Watching(TrainingOptions(**options))
+
+    free_training(replays=4).apply(
+        small_classifier(), DATA, Watching(TrainingOptions(epochs=epochs))
+    )
+    assert seen == [(passes, 4)]
+
+
+@pytest.mark.parametrize("options", [{"eps": 1.5}, {"replays": 0}, {"pgd_steps": 0}], ids=str)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(UsageError, match=f"free_training: {next(iter(options))}: .*received"):
+        free_training(**options)
