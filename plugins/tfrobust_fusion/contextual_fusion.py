@@ -24,7 +24,7 @@ from tfrobust.keras_graph import trunk
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
-from tfrobust_fusion.backgrounds import Named
+from tfrobust_fusion.backgrounds import Backgrounds
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.fused import Fused
 from tfrobust_fusion.heads import Heads
@@ -99,7 +99,12 @@ class ContextualFusion(Defense):
                 "contextual_fusion: background: expected the network of scenes; give "
                 "-p background=NAME, a path or a weights file"
             )
-        named = Named(self.architecture, self.options or {}, classifier.image_shape)
+        named = Backgrounds(
+            "contextual_fusion: background",
+            self.architecture,
+            self.options or {},
+            classifier.image_shape,
+        )
         return {FOREGROUND: classifier, **named.networks(self.background)}
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:

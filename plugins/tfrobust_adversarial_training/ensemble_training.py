@@ -1,0 +1,152 @@
+"""Ensemble adversarial training: images that were attacked on other networks as well.
+
+Half of each batch is attacked, on a source drawn for the batch: the network itself, or one of
+several that were trained before and stay as they are. An attack that other networks make does not
+weaken because this one learns to mask its gradients.
+
+Tramèr, Kurakin, Papernot, Goodfellow, Boneh & McDaniel, "Ensemble adversarial training: attacks and
+defenses" (2018). Threat: black-box, by images that transfer from other networks; the inner attack
+is white-box for its source. Every network is attacked in inference mode; clean and attacked images
+then make one pass in training mode, and one set of averages. Departures: the inner attack is any
+attack plugin; on several devices each draws a source of its own for its part of the batch. The best
+epoch is that of the highest accuracy on validation images that are all attacked, in equal parts on
+every source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pydantic
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.named_networks import NamedNetworks
+from tfrobust.options import option, plugin
+from tfrobust.random import fold
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust.training_steps import Perturb
+from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked
+
+_SOURCE = 104729  # folded into seeds for the draw of the source, far from any count of restarts
+
+
+@plugin
+class EnsembleTraining(TrainsOnAttacked):
+    """Trains on images attacked on other networks and on the network itself."""
+
+    networks: str | tuple[str, ...] | None = option(
+        "the other networks, one or several: a name in the store, a path, or a .pth or "
+        ".safetensors file in torchvision's names",
+        default=None,
+    )
+    architecture: str = option("the model plugin that such a file fits", default="resnet18")
+    network_options: dict[str, Any] | None = option(
+        'further ones of its options: {"stem": "cifar"}', default=None
+    )
+    attack: str = option("the inner attack: any attack plugin", default="fgsm")
+    share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
+
+    @pydantic.field_validator("networks")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        listed = (given,) if isinstance(given, str) else given
+        if listed is not None and not all(listed):
+            raise ValueError("expected a name, a path or a file, or several")
+        return listed
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse networks that do not fit, and an attack that no step can run; see `Defense`.
+
+        Raises:
+            UsageError: no network is given; one takes other images, has other classes or no
+                gradients; see `TrainsOnAttacked` too.
+        """
+        super().check(classifier, scenario)
+        self.static_networks(classifier)
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train `classifier` on clean and attacked images; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does.
+        """
+        attack = self.inner_attack()
+        # Not in the strategy's scope: a SavedModel that is loaded there runs on no replica.
+        sources = [classifier, *self.static_networks(classifier)]
+        trainer.fit(
+            classifier,
+            scenario,
+            perturb=partly_attacked(attack, sources, self.share),
+            validate_on=attacked_in_parts(attack, sources),
+        )
+        return classifier
+
+    def static_networks(self, classifier: Classifier) -> list[Classifier]:
+        """Return the other networks.
+
+        Raises:
+            UsageError: there are none, or one does not fit the classifier.
+        """
+        wanted_by = "ensemble_training: networks"
+        if not self.networks:
+            raise UsageError(
+                f"{wanted_by}: expected networks that were trained before; give -p networks=NAME, "
+                "a path or a weights file, or a list of them"
+            )
+        shape, classes = classifier.image_shape, classifier.num_classes
+        named = NamedNetworks(wanted_by, self.architecture, self.network_options or {}, shape)
+        found = {called: named.open(called, classes) for called in self.networks}
+        for called, each in found.items():
+            if (each.image_shape, each.num_classes) != (shape, classes):
+                raise UsageError(
+                    f"{wanted_by}: expected images {shape} and {classes} classes; received: "
+                    f"{called!r} for {each.image_shape} and {each.num_classes}"
+                )
+            if not each.differentiable and self.inner_attack().needs_gradients:
+                raise UsageError(
+                    f"{wanted_by}: {called!r} has no gradients that {self.attack} can climb"
+                )
+        return list(found.values())
+
+
+def partly_attacked(attack: Attack, sources: Sequence[Classifier], share: float) -> Perturb:
+    """Return what attacks a share of each batch, on a source drawn by the batch's first seed."""
+
+    def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        # Batches are shuffled: their first images are as good as any.
+        count = tf.cast(tf.math.ceil(share * tf.cast(tf.size(labels), tf.float32)), tf.int32)
+        given = images[:count], labels[:count], seeds[:count]
+        drawn = tf.random.stateless_uniform(
+            (), fold(seeds[:1], _SOURCE)[0], 0, len(sources), dtype=tf.int32
+        )
+        attacked = tf.switch_case(drawn, [_on(attack, each, *given) for each in sources])
+        return tf.concat([attacked, images[count:]], axis=0)
+
+    return perturb
+
+
+def attacked_in_parts(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
+    """Return what attacks whole batches, in equal parts on every source."""
+
+    def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        ends = [tf.size(labels) * part // len(sources) for part in range(len(sources) + 1)]
+        parts = []
+        for source, start, end in zip(sources, ends[:-1], ends[1:], strict=True):
+            given = images[start:end], labels[start:end], seeds[start:end]
+            # An attack need not know what to do with no images at all.
+            part = tf.cond(end > start, _on(attack, source, *given), lambda given=given: given[0])
+            parts.append(part)
+        return tf.concat(parts, axis=0)
+
+    return perturb
+
+
+def _on(
+    attack: Attack, source: Classifier, images: Any, labels: Any, seeds: Any
+) -> Callable[[], Any]:
+    return lambda: attack(source, images, labels, seed=seeds)

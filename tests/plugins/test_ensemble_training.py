@@ -1,0 +1,122 @@
+"""Ensemble adversarial training: whose gradients attack a batch, and which networks it takes."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import InMemory, small_classifier
+from tfrobust import store
+from tfrobust.classifier import Wrapped
+from tfrobust.errors import UsageError
+from tfrobust.random import image_seeds
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust_adversarial_training.ensemble_training import attacked_in_parts, partly_attacked
+
+DATA = InMemory(count=48)
+FGSM = create("attacks", "fgsm", eps=0.05)
+SOURCES = [LinearClassifier((4, 4, 1), 3, seed=each) for each in range(3)]
+IMAGES, LABELS = (tf.constant(each) for each in grey_images(SOURCES[0], 10))
+
+
+def ensemble(**options):
+    return create("defenses", "ensemble_training", **options)
+
+
+def attacked_on(source, rows):
+    return FGSM(source, IMAGES[rows], LABELS[rows], seed=0).numpy()
+
+
+def source_of(found, rows):
+    """Return whose gradients attacked these rows, all of them the same one's."""
+    (source,) = [k for k, each in enumerate(SOURCES) if np.allclose(attacked_on(each, rows), found)]
+    return source
+
+
+def test_half_of_a_batch_is_attacked_by_the_gradients_of_one_network_drawn_by_the_seed():
+    perturb = tf.function(partly_attacked(FGSM, SOURCES, 0.5))
+    drawn = []
+    for seed in range(40):
+        seeds = image_seeds(seed, 10)
+        found = perturb(SOURCES[0], IMAGES, LABELS, seeds).numpy()
+        np.testing.assert_array_equal(found[5:], IMAGES[5:])
+        drawn.append(source_of(found[:5], slice(0, 5)))
+        again = perturb(SOURCES[0], IMAGES, LABELS, seeds).numpy()
+        np.testing.assert_array_equal(found, again)
+    assert min(np.bincount(drawn, minlength=3)) > 4
+
+
+@pytest.mark.parametrize("count", [10, 3, 2, 1])
+def test_validation_images_are_attacked_in_equal_parts_on_every_network(count):
+    given = IMAGES[:count], LABELS[:count], image_seeds(0, count)
+    found = attacked_in_parts(FGSM, SOURCES)(SOURCES[0], *given).numpy()
+    ends = [0, count // 3, 2 * count // 3, count]
+    for k, (start, end) in enumerate(itertools.pairwise(ends)):
+        if end > start:
+            assert source_of(found[start:end], slice(start, end)) == k
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A store with two networks that fit, and two that do not."""
+    root = tmp_path_factory.mktemp("models")
+    store.export(small_classifier(), root / "first/1")
+    small_classifier().model.save(root / "second.keras")
+    store.export(small_classifier((5, 4, 1)), root / "wide/1")
+    store.export(small_classifier(classes=4), root / "four/1")
+    return root
+
+
+def test_networks_are_found_by_name_and_by_path_and_stay_as_they_are(models):
+    defense = ensemble(networks=["first", str(models / "second.keras")], eps=0.05)
+    classifier, networks = small_classifier(), []
+
+    class Keeping(type(defense)):
+        def static_networks(self, classifier):
+            networks.extend(super().static_networks(classifier))
+            return networks
+
+    own = Keeping(**{name: getattr(defense, name) for name in ("networks", "eps")})
+    images, _ = grey_images(classifier, 5)
+    with store.rooted(models):
+        before = store.load("first")(images).numpy()
+        own.apply(classifier, DATA, Trainer(TrainingOptions(epochs=1, batch_size=12)))
+    assert len(networks) == 2
+    for each in networks:
+        np.testing.assert_allclose(each(images), before, atol=1e-6)
+    assert np.abs(classifier(images).numpy() - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "networks: expected networks that were trained before; give -p networks=NAME"),
+        ({"networks": "frist"}, "did you mean 'first'"),
+        ({"networks": "there_is_none.pth"}, "networks: there is no file 'there_is_none.pth'"),
+        ({"networks": ["first", "wide"]}, "received: 'wide' for \\(5, 4, 1\\) and 3"),
+        ({"networks": "four"}, "received: 'four' for \\(4, 4, 1\\) and 4"),
+        ({"networks": "first", "attack": "box_blur"}, "ensemble_training: attack: expected"),
+    ],
+    ids=str,
+)
+def test_networks_that_do_not_fit_are_refused_before_training(models, options, words):
+    with store.rooted(models), pytest.raises(UsageError, match=words) as refusal:
+        ensemble(**options).check(small_classifier(), DATA)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_network_without_gradients_is_refused_where_the_attack_climbs_them(models, monkeypatch):
+    blunt = Wrapped(small_classifier(), differentiable=False)
+    monkeypatch.setattr("tfrobust.named_networks.network_of", lambda called: blunt)
+    with pytest.raises(UsageError, match="'first' has no gradients that fgsm can climb"):
+        ensemble(networks="first").check(small_classifier(), DATA)
+    ensemble(networks="first", attack="gaussian_noise").check(small_classifier(), DATA)
+
+
+@pytest.mark.parametrize("options", [{"networks": ""}, {"networks": ["a", ""]}, {"share": 0}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(UsageError, match=f"ensemble_training: {next(iter(options))}"):
+        ensemble(**options)

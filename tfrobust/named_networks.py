@@ -1,0 +1,56 @@
+"""Networks that a defence is given by name: finished ones, or an architecture with weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.errors import UsageError
+from tfrobust.registry import create
+from tfrobust.stored_network import network_of
+from tfrobust.types import ImageShape
+
+_FILES = (".pth", ".pt", ".safetensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedNetworks:
+    """Opens networks by a name in the store, a path, or a weights file.
+
+    Attributes:
+        wanted_by: the defence and its option, for messages: `contextual_fusion: background`.
+        architecture: the model plugin that is built for weights.
+        options: of it.
+        image_shape: that it is built for.
+    """
+
+    wanted_by: str
+    architecture: str
+    options: Mapping[str, Any]
+    image_shape: ImageShape
+
+    def open(self, called: str, num_classes: int, **options: str) -> Classifier:
+        """Return one network.
+
+        Args:
+            called: a name in the store, a SavedModel folder, a `.keras` file; or a state dict.
+            num_classes: that the architecture is built for, where it is a state dict.
+            **options: of the architecture, that stand above the user's.
+
+        Raises:
+            UsageError: there is nothing of that name.
+            DataError: a file does not fit the architecture.
+        """
+        if Path(called).suffix not in _FILES:
+            return network_of(called)
+        if not Path(called).is_file():
+            raise UsageError(f"{self.wanted_by}: there is no file {called!r}")
+        return self.build(num_classes, weights=called, **options)
+
+    def build(self, num_classes: int, **options: str) -> Classifier:
+        """Return the architecture with these options above the user's."""
+        builder = create("models", self.architecture, **{**self.options, **options})
+        return KerasClassifier(builder.build(self.image_shape, num_classes))
