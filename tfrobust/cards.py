@@ -87,6 +87,8 @@ def renewed(card: Card, classifier: Classifier) -> Card:
     """
     changed: dict[str, Any] = {name: getattr(classifier, name) for name in _RENEWED}
     changed["members"] = tuple(classifier.members)
+    if len(card.class_names) != classifier.num_classes:  # it lies inside one of other classes
+        changed["class_names"] = classifier.class_names
     if _answering(card.defenses) != _answering(classifier.defenses):
         changed["clean_accuracy"] = None
     return card.model_copy(update=changed)

@@ -21,10 +21,17 @@ from tfrobust.types import Images, ImageShape, Logits
 
 @dataclasses.dataclass(frozen=True)
 class AppliedDefense:
-    """A defence that a classifier carries, as cards and results record it."""
+    """A defence that a classifier carries, as cards and results record it.
+
+    Attributes:
+        name: of the plugin.
+        params: its options.
+        found: what it measured when it was applied, such as how many labels it got right.
+    """
 
     name: str
     params: dict[str, Any]
+    found: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Classifier(tf.Module):
@@ -43,9 +50,11 @@ class Classifier(tf.Module):
         source: the file or folder it was loaded from, or the empty string.
         members: name → a classifier inside, which can be judged and attacked by itself.
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
+        found: what the outermost defence measured when it was applied, for the card.
     """
 
     source = ""
+    found: Mapping[str, Any] = MappingProxyType({})
     members: Mapping[str, Classifier] = MappingProxyType({})
 
     def __init__(

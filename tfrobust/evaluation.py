@@ -23,6 +23,7 @@ from tfrobust.scenario import Scenario, arrays, check_fits
 from tfrobust.scenes import Shifted
 from tfrobust.types import TargetRule
 from tfrobust.verdicts import (
+    Attacked,
     Plan,
     Progress,
     Subject,
@@ -58,6 +59,7 @@ def evaluate(
     split: str = "test",
     limit: int | None = None,
     crafted_on: tuple[str, Classifier] | None = None,
+    reattack: bool = False,
     baselines: Sequence[Attack] | None = None,
     detectors: Sequence[Detector] = (),
     watched: Collection[str] | None = None,
@@ -77,6 +79,8 @@ def evaluate(
         split: of the scenario.
         limit: only the first so many images.
         crafted_on: name and classifier that the attacks see instead (transfer).
+        reattack: judge that classifier too, and attack every other one again white-box: what did
+            it learn that lasts?
         baselines: noise to show beside the attacks; part of no worst case. `None`: that of
             `tfrobust.suites.baselines`; `()`: none.
         detectors: fitted on the training split and judged on the images attacked here.
@@ -104,11 +108,16 @@ def evaluate(
     """
     if not classifiers:
         raise UsageError("classifiers: expected one or more; received: none")
+    if reattack:
+        classifiers = _with_the_attacked(classifiers, crafted_on)
+        if detectors:
+            raise UsageError("reattack: goes without detectors; judge them in a run of their own")
     for name, classifier in (*classifiers.items(), *([crafted_on] if crafted_on else [])):
         check_fits(classifier, scenario, name)
     if baselines is None:
         baselines = suites.baselines(attacks)
-    check_files(attacks, [crafted_on[1]] if crafted_on else list(classifiers.values()))
+    alone = crafted_on and not reattack
+    check_files(attacks, [crafted_on[1]] if crafted_on and alone else list(classifiers.values()))
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
     boxes = boxes_for([*attacks, *baselines], scenario, split, limit)
@@ -129,10 +138,15 @@ def evaluate(
     outcomes = {"label": labels, "example_index": chosen, "example_images": images[chosen]}
     found, adversarial = [], []
     workshop = Workshop(plan, partial)
+    again = Workshop(dataclasses.replace(plan, crafted_on=None), partial) if reattack else None
     for number, (name, classifier) in enumerate(classifiers.items()):
         clean = clean_predictions(classifier, images, name, batch_size)
         subject = Subject(name, classifier, clean)
         attacked = workshop.attack_all(subject, attacks)
+        if again and crafted_on and classifier is crafted_on[1]:
+            attacked += [_white_box(each) for each in attacked]  # it was the one attacked
+        elif again:
+            attacked += again.attack_all(subject, attacks)
         evaluation = summarize(plan, subject, where, attacked)
         noise = workshop.attack_all(subject, baselines)
         evaluation.baselines = [each.result for each in noise]
@@ -147,6 +161,27 @@ def evaluate(
         adversarial.append([each.images for each in attacked if keep_images])
     everything = results.Results(evaluations=found, environment=results.environment())
     return Evaluated(everything, outcomes, images, adversarial)
+
+
+def _with_the_attacked(
+    classifiers: Mapping[str, Classifier], crafted_on: tuple[str, Classifier] | None
+) -> dict[str, Classifier]:
+    """Return the classifiers, behind the one that was attacked before they were trained on it."""
+    if crafted_on is None:
+        raise UsageError(
+            "reattack: expected the classifier that was attacked before; give crafted_on "
+            "(--crafted-on)"
+        )
+    return {crafted_on[0]: crafted_on[1]} | {
+        name: each for name, each in classifiers.items() if name != crafted_on[0]
+    }
+
+
+def _white_box(attacked: Attacked) -> Attacked:
+    """Return what an attack did to the very classifier it was crafted on."""
+    return dataclasses.replace(
+        attacked, result=attacked.result.model_copy(update={"crafted_on": None})
+    )
 
 
 def _scenario_record(scenario: Scenario, split: str, plan: Plan) -> results.ScenarioRecord:

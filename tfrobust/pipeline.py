@@ -149,7 +149,8 @@ def defended(
 
 def recorded(defense: Defense, before: Classifier, after: Classifier) -> Classifier:
     """Return what a defence made of a classifier, with the defence among its own."""
-    after.defenses = (*before.defenses, AppliedDefense(**signature(defense)))
+    applied = AppliedDefense(**signature(defense), found=dict(after.found))
+    after.defenses = (*before.defenses, applied)
     return after
 
 
@@ -241,7 +242,8 @@ def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
         return signature(model) | ({"files": files} if files else {})
     source = model.classifier.source
     card = read_card(Path(source)) if source else None
-    defenses = [dataclasses.asdict(each) for each in model.classifier.defenses]
+    carried = model.classifier.defenses
+    defenses = [{"name": each.name, "params": each.params} for each in carried]
     known = card.model if card and card.model else {}
     deployed = model.known_as or source
     return known | {"deployed": deployed} | ({"defenses": defenses} if defenses else {})

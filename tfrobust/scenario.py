@@ -147,9 +147,12 @@ def check_fits(
 ) -> None:
     """Refuse a classifier that was made for other images, or other classes where they matter.
 
+    It may have classes of its own behind the scenario's, such as one for fooling images.
+
     Raises:
         ClassifierError: image shape or class count differ.
     """
+    classes = classes and not _has_further_classes(classifier, scenario)
     for what, has, needs in (
         ("images", classifier.image_shape, scenario.image_shape),
         ("classes", classifier.num_classes, scenario.num_classes),
@@ -158,6 +161,13 @@ def check_fits(
             raise ClassifierError(
                 f"{name} does not fit the scenario: {what}: expected {needs}; received: {has}"
             )
+
+
+def _has_further_classes(classifier: Classifier, scenario: Scenario) -> bool:
+    known, names = scenario.num_classes, classifier.class_names
+    further = names[known:]
+    named = further != tuple(map(str, range(known, len(names))))  # not just numbered
+    return bool(further) and named and names[:known] == tuple(scenario.class_names)
 
 
 def check_split(scenario: Scenario, split: str) -> None:

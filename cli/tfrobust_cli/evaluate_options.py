@@ -35,6 +35,14 @@ Counts = Annotated[
     typer.Option("--count", help="Generations of every pixel noise; repeat for a curve."),
 ]
 CraftedOn = Annotated[str | None, typer.Option(help="Attack this classifier instead (transfer).")]
+Reattack = Annotated[
+    bool,
+    typer.Option(
+        "--reattack",
+        help="With --crafted-on OLD: judge OLD too, and attack the others again white-box: fooling "
+        "ratios before and after a retraining.",
+    ),
+]
 NormaliseBy = Annotated[
     str | None,
     typer.Option(

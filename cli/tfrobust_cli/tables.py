@@ -18,11 +18,14 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
         print(results.to_json(), end="")
         return
     from tfrobust.report.corruptions import corruption_table
+    from tfrobust.report.reattack import reattack_table
     from tfrobust.report.tables import accuracy_table, detector_table
 
     console = stdout()
     table = corruption_table if results.corruptions else accuracy_table
     console.print(_rich(table(results), bold_end=True))
+    if again := reattack_table(results):
+        console.print(_rich(again, words=2))
     if any(evaluation.detectors for evaluation in results.evaluations):
         console.print(_rich(detector_table(results), words=3))
     if out is not None:

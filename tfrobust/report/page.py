@@ -15,6 +15,7 @@ from tfrobust.partial import Partial
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.figures import curves, perturbation_tile, tile
+from tfrobust.report.reattack import reattack_table
 from tfrobust.report.tables import (
     accuracy_table,
     attack_title,
@@ -73,7 +74,8 @@ def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
         for grid in _grids(number, evaluation, outcomes)
     ]
     corrupted = bool(results.corruptions)
-    attacked = [accuracy_table(results), cost_table(results)]
+    again = reattack_table(results)
+    attacked = [accuracy_table(results), *([again] if again else []), cost_table(results)]
     return environment.get_template("page.html.j2").render(
         title=scenario_title(results.evaluations[0]),
         results=results,

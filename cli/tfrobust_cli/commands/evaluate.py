@@ -34,6 +34,7 @@ from tfrobust_cli.evaluate_options import (
     CraftedOn,
     Detectors,
     NormaliseBy,
+    Reattack,
     SuiteName,
     check_suite,
 )
@@ -52,6 +53,7 @@ def evaluate(
     detector: Detectors = None,
     baselines: Baselines = True,
     crafted_on: CraftedOn = None,
+    reattack: Reattack = False,
     normalise_by: NormaliseBy = None,
     split: Split = "test",
     limit: Limit = None,
@@ -70,7 +72,9 @@ def evaluate(
     from tfrobust import suites
 
     attacking = {"attack": attack, "eps": eps, "count": count, "detector": detector}
-    check_suite(suite, normalise_by, **attacking, crafted_on=crafted_on)
+    check_suite(suite, normalise_by, **attacking, crafted_on=crafted_on, reattack=reattack)
+    if reattack and not crafted_on:
+        raise UsageError("--reattack: expected --crafted-on, the classifier attacked before")
     if suite is Suite.CORRUPTIONS:
         CorruptionRun(
             classifiers=classifier,
@@ -115,6 +119,7 @@ def evaluate(
             crafted_on=(crafted_on, store.load(crafted_on, strip=strip_softmax))
             if crafted_on
             else None,
+            reattack=reattack,
             baselines=None if baselines else (),
             detectors=[params.build("detectors", each) for each in detectors],
             targets=target.value,

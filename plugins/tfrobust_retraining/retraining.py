@@ -1,0 +1,125 @@
+"""Retraining on what was seen in the wild: adversarial images come without labels, and get some.
+
+1. An attack is run on the network and its training images.
+2. Each adversarial image gets the label of its nearest neighbours among the clean ones, in PCA
+   space (`labels=knn`). One farther from everything than clean images are from each other is a
+   *fooling image*, and goes into a new class, one of several that clustering finds, or nowhere.
+3. The network is trained further, or anew, on clean and adversarial images.
+
+Thakur, Ding & Li, "Evaluating a simple retraining strategy as a defense against adversarial
+attacks" (2020). Departures: the paper names no threshold for fooling images; ours is the distance
+within which `quantile` of the clean images have a neighbour. Of the retraining's epochs the last
+with the highest accuracy on held-out images, of both kinds, counts. A shift is drawn once for each
+image.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.defense import Defense
+from tfrobust.keras_models import keras_of
+from tfrobust.options import option, plugin
+from tfrobust.registry import create
+from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
+from tfrobust.tuning import check_tunable, tuned
+from tfrobust.types import TargetRule
+from tfrobust.widening import check_widens, widened
+from tfrobust_retraining.collected import Joined
+from tfrobust_retraining.collecting import Collecting
+
+
+@plugin
+class Retraining(Defense):
+    """Attacks the network, labels what comes of it by neighbours, and trains on both kinds."""
+
+    tunes: ClassVar[bool] = True
+
+    attack: str = option("whose images are collected: any attack plugin", default="gap")
+    options: dict[str, Any] | None = option('of the attack: {"eps": 0.04}', default=None)
+    targets: TargetRule = option(
+        "classes that a targeted attack is to reach", default="least_likely"
+    )
+    adversarial_images: int | None = option(
+        "how many; none: one for each training image", default=None, ge=1
+    )
+    labels: Literal["knn", "true", "network"] = option(
+        "by neighbours, those of the images they were made of, or what the network says",
+        default="knn",
+    )
+    k: int = option("neighbours that vote", default=1, ge=1)
+    dimensions: int | None = option(
+        "principal components in which neighbours are sought; none: 300, or all there are",
+        default=None,
+        ge=1,
+    )
+    fooling: Literal["class", "clusters", "drop"] = option(
+        "images like nothing known are a new class, several, or left out; of `knn`",
+        default="class",
+    )
+    clusters: int = option("new classes, of `fooling=clusters`", default=2, ge=2)
+    quantile: float = option(
+        "of clean images' distances to each other: beyond it an image is like nothing known",
+        default=0.999,
+        gt=0,
+        le=1,
+    )
+    new_class: str = option("the new class's name, or the beginning of several", default="fooling")
+    start: Literal["weights", "scratch"] = option(
+        "train the weights further, or anew", default="weights"
+    )
+    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
+    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+
+    def check(self, classifier: Classifier, scenario: Scenario) -> None:
+        """Refuse a network that cannot be trained or given classes, and an unknown attack.
+
+        Raises:
+            UsageError: says which.
+        """
+        network = check_tunable(classifier, "retraining")
+        if self.labels == "knn" and self.fooling != "drop":
+            check_widens(network)
+        self.collected_attack()
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Return a copy of the classifier, trained on clean and adversarial images; see `Defense`.
+
+        Raises:
+            UsageError: as `check` does; the attack breaks nothing; `k` or `dimensions` exceed what
+                the training images have.
+        """
+        network = check_tunable(classifier, "retraining")
+        more = Collecting(self, network, scenario, trainer).collected()
+        begun = widened(network, more.new_classes, seed=trainer.options.seed)
+        if self.start == "scratch":
+            begun = _anew(begun)
+        retrained = tuned(
+            begun,
+            Joined(scenario, more),
+            trainer,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
+        retrained.found = more.found
+        return retrained
+
+    def collected_attack(self) -> Attack:
+        """Return the attack whose images are collected.
+
+        Raises:
+            UsageError: there is no such attack or option.
+        """
+        attack: Attack = create("attacks", self.attack, **(self.options or {}))
+        return attack
+
+
+def _anew(classifier: KerasClassifier) -> KerasClassifier:
+    """Return the same network with weights as before any training."""
+    model = keras_of(classifier.model).models.clone_model(classifier.model)
+    return KerasClassifier(
+        model, class_names=classifier.class_names, stochastic=classifier.stochastic
+    )

@@ -1,0 +1,51 @@
+"""Attacks before a network was retrained, and again after: what has it learned that lasts."""
+
+from __future__ import annotations
+
+from tfrobust.report.tables import Row, Table, attack_title
+from tfrobust.results import AttackResult, Evaluation, Results
+
+
+def reattack_table(results: Results) -> Table | None:
+    """Return fooling ratios before and after: a row a classifier and attack.
+
+    Returns:
+        `None` where nothing was attacked again: see `evaluate`'s `reattack`.
+    """
+    by_name = {each.classifier.name: each for each in results.evaluations}
+    sections = []
+    for evaluation in results.evaluations:
+        rows = _rows(evaluation, by_name)
+        if rows:
+            sections.append(rows)
+    if not sections:
+        return None
+    return Table(
+        title="Attacked again: share of images whose prediction changes (fooling ratio)",
+        columns=("classifier", "attack", "fooled before", "right on those images", "fooled again"),
+        sections=sections,
+        caption="before: the classifier that the attack was crafted on; again: white-box",
+    )
+
+
+def _rows(evaluation: Evaluation, by_name: dict[str, Evaluation]) -> list[Row]:
+    own = {_key(each): each for each in evaluation.attacks if each.crafted_on is None}
+    rows: list[Row] = []
+    for number, attack in enumerate(evaluation.attacks):
+        before, again = by_name.get(attack.crafted_on or ""), own.get(_key(attack))
+        if before is None or again is None or before is evaluation:
+            continue
+        rows.append(
+            (
+                evaluation.classifier.name,
+                attack_title(again),
+                f"{before.attacks[number].fooling_ratio:.1%}",
+                f"{attack.accuracy:.1%}",
+                f"{again.fooling_ratio:.1%}",
+            )
+        )
+    return rows
+
+
+def _key(attack: AttackResult) -> tuple[str, str]:
+    return attack.name, repr(attack.params)
