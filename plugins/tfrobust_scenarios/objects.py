@@ -157,14 +157,16 @@ class ObjectScenario(Scenario):
 
     def _split(self, split: str) -> list[Annotated]:
         """Return the images of one split, in a drawn order."""
-        found, random, chosen = self._found, np.random.default_rng(self.seed), []
+        found, chosen = self._found, []
         for name in self.class_names:
+            random = np.random.default_rng([self.seed, *name.encode()])  # whatever others there are
             images = [each for each in found.images if each.category == name]
             chosen += self._parted(images, split, random)
         if split == "test" and self.supercategories:
             few = self._few(found)
             chosen = [each for each in chosen if each.category in few]
         chosen = [each for each in map(_squared, chosen) if len(each.boxes)]
+        random = np.random.default_rng(self.seed)
         return [chosen[k] for k in random.permutation(len(chosen))]
 
     def _few(self, found: Selection) -> set[str]:

@@ -153,8 +153,9 @@ def _drawn(home: Path, wnids: tuple[str, ...], share: float, seed: int) -> np.nd
     """Return which of all images of some classes are drawn for the test, class by class."""
     of = _encoded(home, _ALL).filter(_of(wnids)).map(lambda features: features["wnid"])
     classes = np.array(list(of.as_numpy_iterator()))
-    drawn, random = np.zeros(len(classes), bool), np.random.default_rng(seed)
+    drawn = np.zeros(len(classes), bool)
     for wnid in wnids:
+        random = np.random.default_rng([seed, *wnid.encode()])  # whatever other classes there are
         places = np.flatnonzero(classes == wnid.encode())
         drawn[random.permutation(places)[: round(share * len(places))]] = True
     return drawn
