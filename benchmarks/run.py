@@ -17,7 +17,18 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 
-from benchmarks import calibrater, contests, floors, fusion, memory, noise, passes, pgd, startup
+from benchmarks import (
+    adversarial_training,
+    calibrater,
+    contests,
+    floors,
+    fusion,
+    memory,
+    noise,
+    passes,
+    pgd,
+    startup,
+)
 from benchmarks.plan import Plan
 from benchmarks.tables import Row, read, replaced, verdict, write
 
@@ -30,6 +41,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "contests_resnet": functools.partial(contests.measure, name="resnet"),
     "passes": passes.measure,
     "noise": noise.measure,
+    "adversarial_training": adversarial_training.measure,
     "calibrater": calibrater.measure,
     "fusion": fusion.measure,
     "memory": lambda plan: memory.measure(),
@@ -43,6 +55,7 @@ _TITLES = {
     "contests_resnet": "The same: residual network, CIFAR-10",
     "passes": "Monte Carlo dropout: fifty passes beside one",
     "noise": "Pixel noise",
+    "adversarial_training": "Adversarial training and its gradients",
     "calibrater": "Training a calibrater",
     "fusion": "Training a fusion",
     "memory": "Memory",

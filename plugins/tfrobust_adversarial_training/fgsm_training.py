@@ -27,6 +27,7 @@ from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
+from tfrobust.training_steps import Perturb
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import overfitting_check
 
@@ -63,32 +64,29 @@ class FgsmTraining(Defense):
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Train `classifier` on attacked images, until PGD breaks what FGSM does not."""
-        strong = attacked_by(self._pgd())
-        looked_after = overfitting_check(strong, self.perturb, count=self.checked, drop=self.drop)
+        strong, weak = attacked_by(self._pgd()), self.one_step()
+        looked_after = overfitting_check(strong, weak, count=self.checked, drop=self.drop)
         trainer.fit(
             classifier,
             scenario,
-            perturb=self.perturb,
+            perturb=weak,
             validate_on=strong,
             check=looked_after if self.checked else None,
         )
         return classifier
 
-    def perturb(self, classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
-        """Return attacked images.
-
-        Args:
-            classifier: in inference mode.
-            images: `(batch, height, width, channels)`.
-            labels: `(batch,)`.
-            seeds: int32 `(batch, 2)`, of the start.
-        """
+    def one_step(self) -> Perturb:
+        """Return the training's own attack: a random start, and one step of FGSM from there."""
         geometry = ball(self.norm)
-        region = geometry.region(images, self.eps)
-        noise = geometry.draw(seeds, tf.shape(images)[1:], self.eps)
-        start = geometry.project(images + noise, region)
         step: Attack = create("attacks", "fgsm", eps=self.step * self.eps, norm=self.norm)
-        return geometry.project(step(classifier, start, labels, seed=seeds), region)
+
+        def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+            region = geometry.region(images, self.eps)
+            noise = geometry.draw(seeds, tf.shape(images)[1:], self.eps)
+            start = geometry.project(images + noise, region)
+            return geometry.project(step(classifier, start, labels, seed=seeds), region)
+
+        return perturb
 
     def _pgd(self) -> Attack:
         given = {"eps": self.eps, "norm": self.norm, "steps": self.pgd_steps, "early_stop": False}

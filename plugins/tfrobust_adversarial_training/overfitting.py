@@ -32,7 +32,7 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
         drop: share of them.
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def accuracies(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
         attacked = [each(classifier, images, labels, seeds) for each in (strong, weak)]
         right = [tf.argmax(classifier(each), 1) == labels for each in attacked]

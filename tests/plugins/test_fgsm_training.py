@@ -25,7 +25,7 @@ def fgsm_training(**options):
 def test_its_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
     classifier = LinearClassifier()
     images, labels = grey_images(classifier)
-    found = fgsm_training(eps=0.08, norm=norm).perturb(classifier, images, labels, SEEDS)
+    found = fgsm_training(eps=0.08, norm=norm).one_step()(classifier, images, labels, SEEDS)
     start = images + ball(norm).draw(SEEDS, images.shape[1:], 0.08)
     step = create("attacks", "fgsm", eps=1.25 * 0.08, norm=norm)
     there = step(classifier, start, labels, seed=SEEDS)
@@ -38,7 +38,7 @@ def test_its_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
 def test_the_start_is_uniform_in_the_ball_and_follows_the_seed():
     classifier = ConstantClassifier()  # has no gradient: the start is all there is
     images, labels = grey_images(classifier, 64)
-    perturb = fgsm_training(eps=0.1).perturb
+    perturb = fgsm_training(eps=0.1).one_step()
     moved = [perturb(classifier, images, labels, image_seeds(s, 64)) - images for s in (1, 1, 2)]
     np.testing.assert_array_equal(moved[0], moved[1])
     assert np.abs(moved[0] - moved[2]).max() > 0.01
