@@ -11,6 +11,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import predict
+from tfrobust.learning import LearningAttack, learned
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.training import Trainer
 from tfrobust.types import Flags, Images, Labels
@@ -89,8 +90,12 @@ class Collecting:
 
     def _attacked(self, rows: np.ndarray, seed: int) -> Images:
         report, what = self._trainer.report, f"crafting {self._how.attack}"
+        attack = self._how.collected_attack()
+        if isinstance(attack, LearningAttack):  # from the images that an evaluation shows it
+            first = slice(attack.training_images)
+            attack = learned(attack, self._network, self.images[first], self.true[first], seed=seed)
         return run_attack(
-            self._how.collected_attack(),
+            attack,
             self._network,
             self.images[rows],
             self.true[rows],

@@ -1,0 +1,61 @@
+"""Attacks before a network learned from them, and again after."""
+
+import pytest
+
+from tfrobust.errors import UsageError
+from tfrobust.evaluation import evaluate
+from tfrobust.registry import create
+from tfrobust.report.reattack import reattack_table
+from tfrobust.testing import LinearClassifier
+
+
+@pytest.fixture(scope="module")
+def both():
+    shape = (8, 8, 1)
+    return {name: LinearClassifier(shape, 10, seed) for seed, name in enumerate(("old", "new"))}
+
+
+def again(both, *attacks, **options):
+    old, new = both["old"], both["new"]
+    options = {"crafted_on": ("old", old), "limit": 30, "reattack": True} | options
+    return evaluate({"new": new}, create("scenarios", "digits"), attacks, **options).results
+
+
+def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
+    attacks = [create("attacks", "fgsm", eps=0.05), create("attacks", "pgd", eps=0.05, steps=3)]
+    results = again(both, *attacks)
+    assert [each.classifier.name for each in results.evaluations] == ["old", "new"]
+    for evaluation in results.evaluations:
+        crafted_on = [attack.crafted_on for attack in evaluation.attacks]
+        assert crafted_on == ["old", "old", None, None]
+    digits = create("scenarios", "digits")
+    for name, evaluation in zip(both, results.evaluations, strict=True):
+        alone = evaluate({name: both[name]}, digits, attacks, limit=30).results.evaluations[0]
+        ratios = [attack.fooling_ratio for attack in alone.attacks]
+        assert [attack.fooling_ratio for attack in evaluation.attacks[2:]] == ratios
+    old, new = (each.attacks for each in results.evaluations)
+    table = reattack_table(results)
+    expected = [
+        (f"{old[k].fooling_ratio:.1%}", f"{new[k].accuracy:.1%}", f"{new[k + 2].fooling_ratio:.1%}")
+        for k in (0, 1)
+    ]
+    assert [row[2:] for row in table.sections[0]] == expected
+    titles = [(row[0], row[1].split()[0]) for row in table.sections[0]]
+    assert titles == [("new", "fgsm"), ("new", "pgd")]
+
+
+def test_the_old_network_is_attacked_once_only(both):
+    results = again(both, create("attacks", "fgsm", eps=0.05))
+    before, after = results.evaluations[0].attacks
+    assert before.seconds == after.seconds
+
+
+def test_without_it_there_is_no_table(both):
+    assert reattack_table(again(both, create("attacks", "fgsm"), reattack=False)) is None
+
+
+def test_it_needs_the_network_that_was_attacked_and_takes_no_detectors(both):
+    with pytest.raises(UsageError, match="reattack: expected the classifier that was attacked"):
+        again(both, create("attacks", "fgsm"), crafted_on=None)
+    with pytest.raises(UsageError, match="reattack: goes without detectors"):
+        again(both, create("attacks", "fgsm"), detectors=[object()])
