@@ -27,6 +27,7 @@ from benchmarks import (
     noise,
     passes,
     pgd,
+    retraining,
     startup,
 )
 from benchmarks.plan import Plan
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "adversarial_training": adversarial_training.measure,
     "calibrater": calibrater.measure,
     "fusion": fusion.measure,
+    "retraining": retraining.measure,
     "memory": lambda plan: memory.measure(),
 }
 _TITLES = {
@@ -58,6 +60,7 @@ _TITLES = {
     "adversarial_training": "Adversarial training and its gradients",
     "calibrater": "Training a calibrater",
     "fusion": "Training a fusion",
+    "retraining": "Retraining on adversarial images",
     "memory": "Memory",
 }
 

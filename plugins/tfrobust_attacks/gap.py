@@ -12,9 +12,9 @@ on the training images, nothing on those it is applied to; Linf or L2.
 Departures: those of `gap_generator`. The original prefers `least_likely`, on ImageNet's thousand
 classes; where there are ten, one pattern cannot lead each image to another class, and fools a fifth
 as many images as `away`, our default. Adam's steps are five times as long as in the original, for
-shorter trainings. The generator after the pass that fools most training images
-is kept, of several the last. A perturbation is learned for whole images; of an attack on a
-`region`, only what it adds there is applied and judged.
+shorter trainings. The generator after the pass in which it fooled most training images is kept, of
+several the last. A perturbation is learned for whole images; of an attack on a `region`, only what
+it adds there is applied and judged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import tensorflow as tf
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.inference import in_batches, predict
+from tfrobust.inference import predict
 from tfrobust.learning import Arrays, LearningAttack
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
@@ -91,21 +91,18 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         shape = classifier.image_shape
         model = generator(shape, self.filters, self.blocks, seed=seed)
         pattern = tf.random.stateless_uniform((1, *shape), (seed, 0))
-        step, seen = self._compiled(classifier, model, pattern)
+        step = self.trained_step(classifier, model, pattern)
         logits = predict(classifier, images)
         goals, before = self._goals(logits), logits.argmax(axis=1)
         draw = np.random.default_rng(seed)
         best: dict[str, np.ndarray] = {}
-        most = -1.0
+        most = -1
         for number in range(self.passes):
             order = draw.permutation(len(images))
-            for start in range(0, len(order), self.batch_size):
-                rows = order[start : start + self.batch_size]
-                step(images[rows], goals[rows])
-            found = in_batches(seen, images)
-            fooled = found != before if self.target is None else found == goals
-            if fooled.mean() >= most:
-                best, most = self._arrays(model, pattern), float(fooled.mean())
+            parts = np.split(order, range(self.batch_size, len(order), self.batch_size))
+            fooled = [step(images[rows], goals[rows], before[rows]) for rows in parts]
+            if (found := int(tf.add_n(fooled))) >= most:
+                best, most = self._arrays(model, pattern), found
             if on_progress:
                 on_progress(len(images) * (number + 1) // self.passes)
         return best | {name: np.asarray(value) for name, value in self._made_for.items()}
@@ -180,31 +177,28 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         """Whether the goals are to be reached, and not to be left."""
         return self.target is not None or self.loss == "least_likely"
 
-    def _compiled(
-        self, classifier: Classifier, model: Any, pattern: Any
-    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Trace a step of the generator, `(images, goals)`, and what its images are taken for."""
+    def trained_step(self, classifier: Classifier, model: Any, pattern: Any) -> Callable[..., Any]:
+        """Trace a step of the generator: `(images, goals, classes before) -> fooled`."""
         optimizer = keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1)
         optimizer.build(model.trainable_variables)
         weights = [each.value for each in model.trainable_variables]
 
-        def logits(images: Images) -> Any:
-            drawn = model(pattern if self.mode == "universal" else images)
-            return classifier(tf.clip_by_value(images + self._scaled(drawn), 0.0, 1.0))
-
-        def step(images: Images, goals: Labels) -> None:
+        def step(images: Images, goals: Labels, before: Labels) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(weights)
-                each = tf.nn.sparse_softmax_cross_entropy_with_logits(goals, logits(images))
+                drawn = model(pattern if self.mode == "universal" else images)
+                moved = tf.clip_by_value(images + self._scaled(drawn), 0.0, 1.0)
+                logits = classifier(moved)
+                each = tf.nn.sparse_softmax_cross_entropy_with_logits(goals, logits)
                 entropy = tf.math.log(tf.reduce_mean(each) + _TINY)
                 loss = entropy if self._approaches else -entropy
             optimizer.apply(tape.gradient(loss, weights), model.trainable_variables)
+            seen = tf.argmax(logits, 1)
+            return tf.math.count_nonzero(seen != before if self.target is None else seen == goals)
 
-        seen = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
-        return (
-            tf.function(step, input_signature=[seen, tf.TensorSpec((None,), tf.int64)]),
-            tf.function(lambda images: tf.argmax(logits(images), 1), input_signature=[seen]),
-        )
+        classes = tf.TensorSpec((None,), tf.int64)
+        shown = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+        return tf.function(step, input_signature=[shown, classes, classes])
 
     def _scaled(self, drawn: Any) -> Any:
         """Return perturbations that lie in the ball."""
