@@ -55,7 +55,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_mirrored_over_two_devices_trains_as_one_device_does_and_exports(optimizer, tmp_path):
     done = python(TWO_DEVICES, tmp_path, optimizer)
     assert done.returncode == 0, done.stderr[-3000:]

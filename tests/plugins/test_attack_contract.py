@@ -69,31 +69,44 @@ def plain_graphs():
 BUDGET = {"linf": 0.1, "l2": 0.7, "l1": 3.0, "l0": 10.0}
 
 
+# Of a further norm of an attack; the rest of the contract is kept by code that norms share, and is
+# asked of every norm by `make test-slow`.
+OF_EACH_NORM = (
+    "keeps_to_the_ball_and_the_box",
+    "without_budget_returns_the_image",
+    "batch_size_changes_no_verdict",
+    "is_adversarial_in_any_batch",
+    "reaches_its_targets",
+)
+
+
 def bundled():
-    """Yield one case for each attack and norm."""
+    """Yield name, options, label and whether it is a further norm, for each attack and norm."""
     for entry in entries("attacks"):
         hints = typing.get_type_hints(entry.load())
         norms = typing.get_args(hints["norm"]) if "norm" in hints else (None,)
-        for norm in norms[: ONE_NORM.get(entry.name)]:
+        for further, norm in enumerate(norms[: ONE_NORM.get(entry.name)]):
             options = dict(CHEAP.get(entry.name, {}))
             if norm:
                 options |= {"norm": norm, "eps": BUDGET[norm]}
                 options |= {"eps_iter": None} if "eps_iter" in hints else {}
-            yield case(entry.name, options, norm or "own")
+            yield entry.name, options, f"{entry.name}-{norm or 'own'}", further > 0
         for number, variant in enumerate(VARIANTS.get(entry.name, ())):
             options = CHEAP.get(entry.name, {}) | variant
-            yield case(entry.name, options, f"variant{number}")
+            yield entry.name, options, f"{entry.name}-variant{number}", False
 
 
-def case(name, options, what):
-    """Return one parameter set; its checks run in one process, which traces the attack once."""
-    label = f"{name}-{what}"
-    return pytest.param(name, options, id=label, marks=pytest.mark.xdist_group(label))
+def cases():
+    """Yield each attack with each check, which follow each other in one process: one trace."""
+    for name, options, label, further in bundled():
+        for check in attack_checks():
+            marks = [pytest.mark.xdist_group(label)]
+            if further and check.__name__ not in OF_EACH_NORM:
+                marks.append(pytest.mark.slow)
+            yield pytest.param(check, name, options, id=f"{label}-{check.__name__}", marks=marks)
 
 
-# Checks before attacks: an attack is traced once a classifier, if its checks follow each other.
-@pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
-@pytest.mark.parametrize(("name", "options"), list(bundled()))
+@pytest.mark.parametrize(("check", "name", "options"), list(cases()))
 def test_bundled_attack_keeps_the_contract(check, name, options):
     if options.get("norm") == "l1" and check.__name__ == "reaches_its_targets":
         pytest.skip("CleverHans' l1 step changes one pixel, by at most the way to the wall")

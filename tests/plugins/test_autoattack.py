@@ -22,7 +22,7 @@ class Jittered(Wrapped):
         return self.inner(images + self.draws.normal(tf.shape(images), stddev=0.05))
 
 
-@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow), 10])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(
     ("name", "options"), [("apgd_t", {"steps": 30}), ("autoattack", {"steps": 20, "queries": 50})]

@@ -103,7 +103,9 @@ def bright():
     return train(create("models", "resnet", width=4), scenario, trainer), open_scenario("digits+b2")
 
 
-@pytest.mark.parametrize("loss", ["true_class", "cross_entropy"])
+@pytest.mark.parametrize(
+    "loss", ["true_class", pytest.param("cross_entropy", marks=pytest.mark.slow)]
+)
 def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_it_was(
     loss, bright
 ):

@@ -181,7 +181,15 @@ LEARNT = {
 }
 
 
-@pytest.mark.parametrize("name", LEARNT)
+# The other two are between these; `make test-slow` has them too.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lenet_bnn",
+        "lenet_random_bnn",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("lenet_float", "lenet_quantized")),
+    ],
+)
 def test_a_quantized_network_learns_the_digits(name, digits):
     options, epochs, least = LEARNT[name]
     trainer = Trainer(TrainingOptions(epochs=epochs, learning_rate=1e-2))

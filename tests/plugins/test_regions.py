@@ -120,7 +120,10 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t", "autoattack"])
+AUTOATTACK = pytest.param("autoattack", marks=pytest.mark.slow)  # its parts stand beside it
+
+
+@pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t", AUTOATTACK])
 @pytest.mark.parametrize(("norm", "region"), [("linf", "background"), ("l2", "foreground")])
 def test_just_those_images_fall_that_can_be_broken_inside_the_region(name, norm, region):
     """Images leave the batch one after the other; each must keep its own boxes till the end."""
