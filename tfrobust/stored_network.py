@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from tfrobust import store
 from tfrobust.classifier import Classifier
-from tfrobust.errors import RobustError
+from tfrobust.defense import Defense
+from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.keras_models import load_keras_file
 from tfrobust.members import member_of, split_member
 from tfrobust.pipeline import defended, home_of, recorded, untrained
@@ -28,8 +29,8 @@ def stored_network(
 
     `train_and_store` keeps the network without the defences that were put round it, or knows where
     the deployed one lies that they were learned for. Here they are applied once more. Where that
-    cannot be done (the plugin or the deployed network is gone or has changed, or it trains), it is
-    the SavedModel version that is loaded: it answers alike, but shows no layers.
+    cannot be done (a plugin or a network that it needs is gone or has changed, or it trains), it is
+    the SavedModel version that is loaded: it answers alike, but shows no layers; see `why_served`.
 
     Args:
         name: in the store.
@@ -50,20 +51,98 @@ def stored_network(
         50
     """
     home = home_of(name, root)
-    plan, file = read_plan(home / FINISHED / "plan.json"), home / FINISHED / "model.keras"
+    plan = read_plan(home / FINISHED / "plan.json")
     if plan is None:
         return store.load(name, root=root)
-    version, deployed = home / str(plan["version"]), plan["model"].get("deployed")
+    try:
+        return _put_together(home, plan, scenario)
+    except _NotAsItWas:
+        return store.load(home / str(plan["version"]))
+
+
+def why_served(classifier: Classifier) -> str | None:
+    """Tell why a stored classifier is the SavedModel that it is served as, and not its network.
+
+    Args:
+        classifier: as `network_of` or `stored_network` returned it, or a member of it.
+
+    Returns:
+        What has changed or is gone, and what to do; `None` where nothing has.
+
+    Example:
+        >>> why_served(network_of("fused"))
+        "fused: its background 'scenes' has changed or is gone since it was trained; put it back, ..."
+    """
+    version = Path(split_member(classifier.source)[0])
+    home = version.parent
+    plan = read_plan(home / FINISHED / "plan.json")
+    if plan is None or str(plan["version"]) != version.name:
+        return None
+    try:
+        _put_together(home, plan, None)
+    except _NotAsItWas as error:
+        return str(error)
+    return None
+
+
+class _NotAsItWas(ClassifierError):
+    """A stored network cannot be put together as it was trained."""
+
+
+def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -> Classifier:
+    """Return the network that was kept, or deployed, with its defences round it again."""
+    file, deployed = home / FINISHED / "model.keras", plan["model"].get("deployed")
+    version = home / str(plan["version"])
     kept = store.load(file) if file.exists() else None
-    with contextlib.suppress(RobustError), store.rooted(root or store.store_root()):
-        if kept or deployed:
-            network = _defended_again(kept or store.load(deployed), home, plan, scenario)
+    if kept is None and not deployed:
+        raise _NotAsItWas(f"{home.name}: no network of it is kept that shows its layers")
+    try:
+        with store.rooted(home.parent):
+            network = _defended_again(kept or _deployed(home, plan), home, plan, scenario)
             if not deployed and not network.members:
                 return network  # nothing of it lies elsewhere, where it may change
             served = store.load(version)
-            network.class_names = served.class_names
-            return network if _answer_alike(network, served) else served
-    return store.load(version)
+    except _NotAsItWas:
+        raise
+    except RobustError as error:
+        cause = f"cannot be put together as it was trained ({one_line(error)})"
+        raise _NotAsItWas(f"{home.name}: {cause}; mend that, or train it again") from error
+    network.class_names = served.class_names
+    if not _answer_alike(network, served):
+        inside = served.members.items()
+        changed = [n for n, each in inside if not _answer_alike(network.members[n], each)]
+        raise _NotAsItWas(_has_changed(home, plan, changed))
+    return network
+
+
+def _deployed(home: Path, plan: dict[str, Any]) -> Classifier:
+    try:
+        return store.load(plan["model"]["deployed"])
+    except RobustError as error:
+        raise _NotAsItWas(_has_changed(home, plan)) from error
+
+
+def _has_changed(home: Path, plan: dict[str, Any], members: Iterable[str] = ()) -> str:
+    """Say which network is no longer what it was: a defence's option, or the one it was made of.
+
+    An option of a member's name, such as `background` of `background` or `background2`, tells
+    which network the member was made of.
+    """
+    options = {name: value for each in plan["defenses"] for name, value in each["params"].items()}
+    asked = dict.fromkeys(member.rstrip("0123456789") for member in members)
+    called = {name: options[name] for name in asked if options.get(name)}
+    what = [f"its {name} {_quoted(value)}" for name, value in called.items()]
+    if not what:
+        what = [f"the network it was made of, {plan['model'].get('deployed')!r},"]
+    return (
+        f"{home.name}: {' or '.join(what)} has changed or is gone since it was trained; put it "
+        f"back, or train {home.name} again"
+    )
+
+
+def _quoted(called: Any) -> str:
+    listed = [called] if isinstance(called, str) else called
+    return " or ".join(map(repr, listed))
 
 
 def _answer_alike(network: Classifier, served: Classifier) -> bool:
@@ -128,11 +207,22 @@ def _defended_again(
         defense = create("defenses", each["name"], **each["params"])
         if defense.learns:
             file = learned_file(home / FINISHED, len(network.defenses) + 1)
-            network = recorded(defense, network, defense.restore(network, load_keras_file(file)))
+            network = recorded(defense, network, _restored(defense, network, file, home, plan))
         else:
             data = scenario or _planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())
     return network
+
+
+def _restored(
+    defense: Defense, network: Classifier, file: Path, home: Path, plan: dict[str, Any]
+) -> Classifier:
+    learned = load_keras_file(file)
+    try:
+        return defense.restore(network, learned)
+    except RobustError as error:  # what it learned is sound: the networks are others
+        card = store.read_card(home / str(plan["version"]))
+        raise _NotAsItWas(_has_changed(home, plan, card.members if card else ())) from error
 
 
 def _planned_scenario(planned: dict[str, Any]) -> Scenario:

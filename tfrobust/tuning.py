@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
 from tfrobust.errors import UsageError
+from tfrobust.saved_model import SavedModelClassifier
 from tfrobust.scenario import Scenario
+from tfrobust.stored_network import why_served
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
 
@@ -13,13 +15,31 @@ def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:
     """Return the classifier; refuse one that shows no Keras model to train.
 
     Raises:
-        UsageError: naming the defence.
+        UsageError: naming the defence, and what the classifier is or why it shows none.
     """
-    if not isinstance(classifier, KerasClassifier):
-        raise UsageError(
-            f"{defense}: expected a Keras model; received: {type(classifier).__name__}"
-        )
-    return classifier
+    if isinstance(classifier, KerasClassifier):
+        return classifier
+    what = why_served(classifier) or (
+        f"expected a Keras model, to train its layers; received: {described(classifier)}"
+    )
+    raise UsageError(f"{defense}: {what}")
+
+
+def described(classifier: Classifier) -> str:
+    """Return in plain words what a classifier is that is no Keras model.
+
+    Example:
+        >>> described(load("saved_models/d1/1"))
+        'a SavedModel, which shows no layers'
+    """
+    inner = getattr(classifier, "inner", None)
+    if isinstance(classifier, SavedModelClassifier) or isinstance(inner, SavedModelClassifier):
+        return "a SavedModel, which shows no layers"
+    if classifier.members:
+        return f"several networks in one, each of which has a name: {', '.join(classifier.members)}"
+    if inner is not None and classifier.defenses:
+        return f"a network inside {classifier.defenses[-1].name}"
+    return "a classifier of another kind"
 
 
 def tuned(

@@ -29,6 +29,7 @@ from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
+from tfrobust.tuning import check_tunable
 from tfrobust_compression.shared import Shared, as_shared, shared
 
 Constraint = Callable[[Any], Any]
@@ -54,10 +55,9 @@ class DeepCompression(Defense):
         Raises:
             UsageError: says what it is.
         """
-        model = getattr(classifier, "model", None)
-        if not isinstance(classifier, KerasClassifier) or keras_of(model) is not keras:
-            what = "a Keras 2 model" if model is not None else type(classifier).__name__
-            raise UsageError(f"deep_compression: expected a Keras 3 model; received: {what}")
+        network = check_tunable(classifier, "deep_compression")
+        if keras_of(network.model) is not keras:
+            raise UsageError("deep_compression: expected a Keras 3 model; received: a Keras 2 one")
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Return a compressed copy of the classifier; see `Defense`.

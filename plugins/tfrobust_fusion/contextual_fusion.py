@@ -24,6 +24,7 @@ from tfrobust.keras_graph import trunk
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
+from tfrobust.tuning import described
 from tfrobust_fusion.backgrounds import Backgrounds
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.fused import Fused
@@ -82,8 +83,8 @@ class ContextualFusion(Defense):
                 )
             if self.finetune and not isinstance(each, KerasClassifier):
                 raise UsageError(
-                    f"contextual_fusion: finetune: expected Keras models; {name} is a "
-                    f"{type(each).__name__}"
+                    f"contextual_fusion: finetune: expected Keras models; {name} is "
+                    f"{described(each)}"
                 )
             each.features(keras.ops.zeros((1, *each.image_shape)))
         return streams

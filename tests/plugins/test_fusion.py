@@ -10,20 +10,21 @@ import tensorflow as tf
 from scipy.optimize import minimize
 
 import torch_files
-from support import InMemory, small_classifier
+from support import InMemory, small_classifier, small_model
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifier import KerasClassifier, answers_differ
 from tfrobust.engine import run_attack
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.inference import predict
 from tfrobust.members import member_of, split_member
-from tfrobust.pipeline import Deployed, as_built, train_and_store
+from tfrobust.pipeline import Deployed, as_built, defended, train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.stored_network import network_of, stored_network
+from tfrobust.stored_network import network_of, stored_network, why_served
 from tfrobust.streams import Streamed, projected
 from tfrobust.testing import defense_checks
 from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.tuning import check_tunable, described
 from tfrobust_fusion.contextual_fusion import ContextualFusion
 from tfrobust_fusion.features import Features, FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import JOINT, Heads
@@ -213,15 +214,58 @@ def test_it_is_served_with_its_members_and_put_together_again(models):
             store.load("fused:foreground").features(images)
 
 
-def test_what_is_served_counts_where_a_background_was_replaced(models, tmp_path):
+@pytest.mark.parametrize(
+    "now", [network(seed=9), network(units=9), None], ids=["retrained", "of other units", "gone"]
+)
+def test_what_is_served_counts_where_a_background_is_another_and_says_so(models, tmp_path, now):
     shutil.copytree(models, tmp_path / "other")
     shutil.rmtree(tmp_path / "other/scenes")
-    store.export(network(seed=9), tmp_path / "other/scenes/1")
+    if now:
+        store.export(now, tmp_path / "other/scenes/1")
     images, _ = arrays(DATA, "test", 20)
     with store.rooted(tmp_path / "other"):
-        found = stored_network("fused", tmp_path / "other")
+        found = network_of("fused")
         np.testing.assert_allclose(found(images), store.load("fused")(images), atol=1e-6)
         assert not isinstance(found, Streamed)
+        why = (
+            "fused: its background 'scenes' has changed or is gone since it was trained; put it "
+            "back, or train fused again"
+        )
+        assert why_served(found) == why
+        with pytest.raises(UsageError, match=f"fine_tuning: {why}"):
+            check_tunable(network_of("fused:foreground"), "fine_tuning")
+
+
+def test_a_foreground_that_is_gone_is_named(models, tmp_path):
+    shutil.copytree(models, tmp_path / "other")
+    plan = tmp_path / "other/fused/training/plan.json"
+    plan.write_text(plan.read_text().replace(str(models / "objects"), "nowhere/objects"))
+    (tmp_path / "other/fused/training/model.keras").unlink()
+    with store.rooted(tmp_path / "other"):
+        assert "fused: the network it was made of, 'nowhere/" in why_served(network_of("fused"))
+
+
+def test_what_is_no_keras_model_is_told_in_plain_words(models):
+    with store.rooted(models):
+        joint = network_of("fused")
+        assert why_served(store.load("fused")) is None  # all that it needs is there
+        served = described(store.load("fused:foreground"))
+    drops = KerasClassifier(small_model(SHAPE, CLASSES, dropout=0.5))
+    averaged = defended(drops, [create("defenses", "mc_dropout")], DATA, NONE)
+    assert described(averaged) == "a network inside mc_dropout"
+    assert served == "a SavedModel, which shows no layers"
+    assert "a name: foreground, background" in described(joint)
+
+
+def test_it_is_random_only_where_two_answers_differ(models):
+    """Features of an MC-dropout stream are taken at the mean: the fusion is sure of them."""
+    drops = KerasClassifier(small_model(SHAPE, CLASSES, dropout=0.5))
+    averaged = create("defenses", "mc_dropout", samples=3).apply(drops, DATA, NONE)
+    with store.rooted(models):
+        joint = fused(NONE, averaged, background="scenes")
+    for each in (joint, *joint.members.values()):
+        assert (each.stochastic, each.passes) == (False, 1)
+        assert not answers_differ(each)
 
 
 def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
