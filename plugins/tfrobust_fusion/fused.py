@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
+from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, answers_differ
 from tfrobust.errors import ClassifierError
 from tfrobust.inference import megabytes, megabytes_of
 from tfrobust.keras_graph import is_functional, trunk
@@ -40,7 +40,7 @@ class Fused(Wrapped):
             num_classes=num_classes,
             class_names=class_names or None,
             differentiable=all(each.differentiable for each in networks),
-            stochastic=any(each.stochastic for each in networks),
+            stochastic=False,
             passes=1,
             megabytes=megabytes_of(model.count_params())
             + (0.0 if self._whole else sum(map(megabytes, networks))),
@@ -49,6 +49,9 @@ class Fused(Wrapped):
         self._widths = [int(model.get_layer(f"{JOINT}.{n}").kernel.shape[0]) for n in streams]
         self._check()
         self.members = {name: self._member(name) for name in streams}
+        if any(each.stochastic for each in networks):  # features are nearly always sure, though
+            for each in (self, *self.members.values()):
+                each.stochastic = answers_differ(each)
 
     def __call__(self, images: Images) -> Logits:
         """Return the joint logits."""
@@ -131,7 +134,14 @@ class _Stream(Wrapped):
     def __init__(self, inner: Classifier, head: Any, joint: Fused) -> None:
         own = megabytes(inner) + megabytes_of(head.count_params())
         names = joint.class_names
-        super().__init__(inner, num_classes=len(names), class_names=names, megabytes=own)
+        super().__init__(
+            inner,
+            num_classes=len(names),
+            class_names=names,
+            stochastic=False,
+            passes=1,
+            megabytes=own,
+        )
         self._head = head
 
     def __call__(self, images: Images) -> Logits:
