@@ -18,7 +18,7 @@ from tfrobust.engine import run_attack
 from tfrobust.errors import DataError
 from tfrobust.inference import in_batches
 from tfrobust.object_boxes import boxes_for
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario, arrays, check_fits
 from tfrobust.types import Images, Labels
 
 _LEAST = 3  # images, of which two directions are taken
@@ -101,7 +101,13 @@ def of_few_classes(labels: Labels, images: int, classes: int = 5) -> np.ndarray:
 
 
 def some_attacked(
-    attack: Attack, classifier: Classifier, scenario: Scenario, count: int, *, seed: int
+    attack: Attack,
+    classifier: Classifier,
+    scenario: Scenario,
+    count: int,
+    *,
+    seed: int,
+    called: str = "the classifier",
 ) -> tuple[Images, Images, Labels]:
     """Attack some test images of few classes.
 
@@ -111,14 +117,17 @@ def some_attacked(
         scenario: where the images come from.
         count: of images, at most.
         seed: decides everything random.
+        called: the classifier's name, for messages.
 
     Returns:
         The clean images, the attacked ones and their labels.
 
     Raises:
         UsageError: the attack fits no such classifier, or needs boxes that are not there.
+        ClassifierError: the classifier was made for other images or classes.
         DataError: the images break the contract.
     """
+    check_fits(classifier, scenario, called)
     images, labels = arrays(scenario, "test")
     rows = of_few_classes(labels, count)
     boxes = boxes_for([attack], scenario, "test")

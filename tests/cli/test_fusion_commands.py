@@ -47,7 +47,7 @@ def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
         (("evaluate", "fused:sky", *SCENE, "--out", "x"), "no member 'sky'"),
         (("streams", "objects", *SCENE, "--out", "x"), "expected a classifier that decides by"),
         (("streams", "fused", *SCENE, "--out", "x", "--crafted-on", "sky"), "no member 'sky'"),
-        (("streams", "fused", "--attack", "box_blur", "--out", "x"), "digits has no boxes"),
+        (("streams", "fused", "--out", "x"), "fused does not fit the scenario: images"),
         (("train", "objects", "--only", "contextual_fusion", *SCENE, "--name", "x"), "background"),
     ):
         said = tfrobust(*arguments)

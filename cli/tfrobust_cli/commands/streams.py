@@ -57,7 +57,7 @@ def streams(
     from tfrobust.members import member_of
     from tfrobust.report.projections import projections_figure
     from tfrobust.scenes import open_scenario
-    from tfrobust.stored_network import network_of
+    from tfrobust.stored_network import network_of, why_served
     from tfrobust.streams import Streamed, projected, some_attacked
 
     params = Parameters(param, named)
@@ -65,13 +65,16 @@ def streams(
     network = network_of(classifier)
     if not isinstance(network, Streamed):
         raise UsageError(
-            f"{classifier}: expected a classifier that decides by several streams, as "
+            why_served(network)
+            or f"{classifier}: expected a classifier that decides by several streams, as "
             "contextual_fusion trains one here"
         )
     seen = member_of(network, crafted_on, classifier) if crafted_on else network
     data = open_scenario(scenario, params.all(), seed=seed)
     with claimed_folder(out, force=force):
-        clean, attacked, labels = some_attacked(built, seen, data, images, seed=seed)
+        clean, attacked, labels = some_attacked(
+            built, seen, data, images, seed=seed, called=classifier
+        )
         found = projected(network, clean, attacked)
         panels = {name: (each.clean, each.attacked) for name, each in found.items()}
         title = f"Streams of {classifier}, clean and under {attack}"
