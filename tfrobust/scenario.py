@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,11 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.errors import ClassifierError, DataError, UsageError, one_line
 from tfrobust.options import record
+from tfrobust.registry import name_of
 from tfrobust.types import Images, ImageShape
+
+# What TensorFlow says before a cause: `{{node …}} `, and the path of tf.data's steps.
+_PLACE = re.compile(r"^.*(?:\}\} |Iterator::\S+: )")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Scenario(abc.ABC):
             UsageError: it takes no archive, or needs no preparation.
             DataError: what is there cannot be used.
         """
-        raise UsageError(f"{type(self).__name__}: needs no preparation")
+        raise UsageError(f"{name_of(self)}: needs no preparation")
 
     @abc.abstractmethod
     def load(self, split: str) -> tf.data.Dataset:
@@ -225,7 +230,7 @@ def readable(batches: Iterable[Any]) -> Iterator[Any]:
         except StopIteration:
             return
         except tf.errors.OpError as error:
-            cause = error.message.split("}} ")[-1]
+            cause = _PLACE.sub("", error.message).removeprefix("DataError: ")
             raise DataError(f"the images cannot be read: {one_line(cause)}") from error
         yield batch
 

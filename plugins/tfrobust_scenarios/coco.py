@@ -2,8 +2,8 @@
 
 Lin et al., "Microsoft COCO: common objects in context" (2014). Read from its official layout, or
 from `coco/2017` of TensorFlow Datasets. An image with a crowd is not taken. Departures from
-Akumalla, Haney & Bazhenov (2020): which images are for the test is drawn by `seed`, class by class;
-the paper does not say.
+Akumalla, Haney & Bazhenov (2020), beside those of `ObjectScenario`: which images are for the test
+is drawn by `seed`, class by class; the paper does not say.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust_scenarios import supercategories
 from tfrobust_scenarios.coco_annotations import OfficialLayout
-from tfrobust_scenarios.object_selection import Annotated, Source
+from tfrobust_scenarios.object_selection import Annotated
+from tfrobust_scenarios.object_source import Source
 from tfrobust_scenarios.objects import ObjectScenario
 from tfrobust_scenarios.tfds_objects import StoredObjects
 
@@ -70,6 +71,7 @@ class Coco(ObjectScenario):
     ) -> list[Annotated]:
         order = random.permutation(len(images))
         test = max(1, round(self.test_share * len(images)))
+        test = min(test, len(images) - 1)  # what is tested must have been learnt
         return [images[k] for k in (order[:test] if split == "test" else order[test:])]
 
     def _reach_every_split(self, images: Sequence[Annotated]) -> bool:

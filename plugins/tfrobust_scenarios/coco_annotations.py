@@ -6,27 +6,55 @@ import contextlib
 import dataclasses
 import functools
 import io
+import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pydantic
 import tensorflow as tf
 
 from tfrobust.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
 from tfrobust.types import Boxes
-from tfrobust_scenarios.object_selection import (
-    Annotated,
-    Candidate,
-    Selection,
-    Source,
-    decodes,
-    fitting,
-)
+from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
+from tfrobust_scenarios.object_source import Source, size_of
 
 _LAYOUT = "expected ROOT/annotations/instances_*.json, and an image folder beside for each"
 _TOLERANCE = 0.01  # pixels that COCO's rounded boxes may reach out of an image
+
+
+class _Picture(pydantic.BaseModel):
+    id: int
+    file_name: str
+    width: pydantic.PositiveInt
+    height: pydantic.PositiveInt
+
+
+class _Object(pydantic.BaseModel):
+    id: int
+    image_id: int
+    category_id: int
+    bbox: list[float] = pydantic.Field(min_length=4, max_length=4)
+    iscrowd: bool = False
+
+
+class _Category(pydantic.BaseModel):
+    id: int
+    name: str
+    supercategory: str | None = None
+
+
+class _Content(pydantic.BaseModel):
+    """What is read of a file of annotations; all else in it is passed over."""
+
+    images: list[_Picture] = []
+    annotations: list[_Object] = []
+    categories: list[_Category] = []
+
+
+_ENTRIES = {"images": "image", "annotations": "annotation", "categories": "category"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +65,12 @@ class OfficialLayout(Source):
         folder: the root: holds an image folder for each file of annotations: `val2017` for
             `instances_val2017.json`.
         annotations: the files.
+        changed: when each of them was, in nanoseconds.
     """
 
     folder: Path
     annotations: tuple[Path, ...]
+    changed: tuple[int, ...]
 
     @classmethod
     def of(cls, root: Path | None) -> OfficialLayout:
@@ -54,39 +84,41 @@ class OfficialLayout(Source):
                 "coco: which folder? pass -p coco.path=FOLDER, or -p coco.source=tfds for what "
                 f"TensorFlow Datasets prepared; {_LAYOUT}"
             )
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder; {_LAYOUT}")
         annotations = tuple(sorted((root / "annotations").glob("instances_*.json")))
         if not annotations:
             raise DataError(f"{root}: no annotations in it; {_LAYOUT}")
-        return cls(root, annotations)
+        return cls(root, annotations, tuple(file.stat().st_mtime_ns for file in annotations))
 
     def selection(self, max_instances: int, max_foreground: float) -> Selection:
         """Return the images that fit, in the order of the files and of the annotations in them.
 
         Raises:
-            DataError: annotations that cannot be read.
+            DataError: annotations that cannot be read, or lack something.
         """
         read = {file: _read(file) for file in self.annotations}
         candidates = (each for file, coco in read.items() for each in self._candidates(file, coco))
         images, missing = fitting(candidates, max_instances, max_foreground)
         above = {
-            each["name"]: each["supercategory"]
+            each["name"]: each["supercategory"] or each["name"]
             for coco in read.values()
             for each in coco.loadCats(coco.getCatIds())
         }
         return Selection(images, above, missing)
 
-    def pictures(self, images: Sequence[Annotated]) -> tf.data.Dataset:
-        """Return the pictures in the order of `images`; see `Source`."""
-        rows = np.arange(len(images), dtype=np.int64)
-        files = tf.data.Dataset.from_tensor_slices((rows, [each.name for each in images]))
-        return files.map(
-            lambda row, file: (row, tf.io.decode_jpeg(tf.io.read_file(file), channels=3)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+    def stamp(self, name: str) -> int:
+        """Return when a file was changed, in nanoseconds; -1 if it is not there."""
+        file = self.folder / name
+        return file.stat().st_mtime_ns if file.is_file() else -1
 
-    def broken(self, images: Sequence[Annotated]) -> list[str]:
-        """Return the files that cannot be decoded."""
-        return [each.name for each in images if not decodes(each.name)]
+    def encoded(self, images: Sequence[Annotated]) -> tf.data.Dataset:
+        """Return the JPEGs in the order of `images`; see `Source`."""
+        rows = np.arange(len(images), dtype=np.int64)
+        files = [str(self.folder / each.name) for each in images]
+        return tf.data.Dataset.from_tensor_slices((rows, files)).map(
+            lambda row, file: (row, tf.io.read_file(file)), num_parallel_calls=tf.data.AUTOTUNE
+        )
 
     def _candidates(self, file: Path, coco: Any) -> Iterator[Candidate]:
         folder = self.folder / file.stem.removeprefix("instances_")
@@ -96,34 +128,73 @@ class OfficialLayout(Source):
             yield Candidate(
                 categories=categories,
                 unclear=any(each["iscrowd"] for each in objects),
-                annotated=functools.partial(_annotated, folder, image, objects, categories),
+                annotated=functools.partial(self._annotated, folder, image, objects, categories),
             )
+
+    def _annotated(
+        self,
+        folder: Path,
+        image: dict[str, Any],
+        objects: list[dict[str, Any]],
+        categories: Sequence[str],
+    ) -> Annotated:
+        inside = PurePosixPath(image["file_name"])
+        if inside.is_absolute() or ".." in inside.parts:
+            raise DataError(f"{inside}: refused: would leave {folder}")
+        file, size = folder / inside, (image["height"], image["width"])
+        if not file.is_file():
+            raise DataError(f"{file}: is annotated and not there")
+        name = file.relative_to(self.folder).as_posix()
+        found = size_of(file, name)
+        if found != size:
+            raise DataError(
+                f"{name}: is annotated as {size[0]} pixels high and {size[1]} wide; "
+                f"received: {found[0]} and {found[1]}"
+            )
+        boxes = np.stack([_box(each["bbox"], *size) for each in objects])
+        check_boxes(boxes, name)
+        return Annotated(name, categories[0], *size, boxes)
 
 
 def _read(file: Path) -> Any:
     from pycocotools.coco import COCO
 
+    coco = COCO()
+    coco.dataset = _checked(file).model_dump()
+    with contextlib.redirect_stdout(io.StringIO()):  # it says what it does
+        coco.createIndex()
+    return coco
+
+
+def _checked(file: Path) -> _Content:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it says what it does
-            return COCO(str(file))
-    except Exception as error:  # JSON, missing keys, anything
-        raise DataError(f"{file}: cannot be read ({one_line(error)})") from error
+        written = file.read_bytes()
+        content = _Content.model_validate_json(written)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except pydantic.ValidationError as error:
+        raise DataError(f"{file}: {_wrong(error.errors()[0], written)}") from error
+    known = {each.id for each in content.categories}
+    for each in content.annotations:
+        if each.category_id not in known:
+            raise DataError(f"{file}: annotation {each.id}: no category {each.category_id}")
+    return content
 
 
-def _annotated(
-    folder: Path, image: dict[str, Any], objects: list[dict[str, Any]], categories: Sequence[str]
-) -> Annotated:
-    file, height, width = folder / image["file_name"], image["height"], image["width"]
-    if file.parent != folder:
-        raise DataError(f"{image['file_name']}: refused: would leave {folder}")
-    if not file.is_file():
-        raise DataError(f"{file}: is annotated and not there")
-    boxes = np.stack([_box(each["bbox"], height, width) for each in objects])
-    check_boxes(boxes, image["file_name"])
-    return Annotated(str(file), categories[0], height, width, boxes)
+def _wrong(error: Any, written: bytes) -> str:
+    """Return what is wrong with the content of a file, and with which entry."""
+    if len(error["loc"]) < 3:
+        return f"cannot be read ({one_line(error['msg'])})"
+    kind, number, field, *_ = error["loc"]
+    entry = json.loads(written)[kind][number]
+    called = f"{_ENTRIES[kind]} {entry['id']}" if "id" in entry else f"{kind}[{number}]"
+    if field not in entry:
+        return f"{called}: has no {field}"
+    received = one_line(repr(entry[field]), 80)
+    return f"{called}: {field}: {one_line(error['msg'])}; received: {received}"
 
 
-def _box(given: list[float], height: int, width: int) -> Boxes:
+def _box(given: Sequence[float], height: int, width: int) -> Boxes:
     """Return a box given by its left and upper edge, width and height in pixels."""
     left, top, across, down = given
     right, bottom = left + across, top + down

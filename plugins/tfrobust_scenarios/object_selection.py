@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
-import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
-import tensorflow as tf
-from PIL import Image
+import numpy as np
 
-from tfrobust.boxes import covered
-from tfrobust.errors import DataError
+from tfrobust.boxes import covered, cropped
+from tfrobust.errors import DataError, UsageError, did_you_mean
 from tfrobust.types import Boxes
+
+_LEFT = 0.5  # share of an object's box that must lie in the middle square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +20,11 @@ class Annotated:
     """An image of one category.
 
     Attributes:
-        name: where it lies, or what its dataset calls it.
+        name: where it lies in its source's folder, or what its dataset calls it.
         category: the name.
         height: in pixels.
         width: in pixels.
-        boxes: float32 `(n, 4)`.
+        boxes: float32 `(n, 4)`; of its middle square, once it is selected.
         split: its dataset's own, where that is kept.
         position: among the images of that split.
     """
@@ -37,10 +36,6 @@ class Annotated:
     boxes: Boxes
     split: str = ""
     position: int = 0
-
-    def with_boxes(self, boxes: Boxes) -> Annotated:
-        """Return the same with other boxes."""
-        return dataclasses.replace(self, boxes=boxes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,38 +61,20 @@ class Selection:
     Attributes:
         images: in the order of their source.
         supercategories: category → its supercategory.
-        missing: a line each for images that fit and are not there, or whose boxes are wrong.
+        missing: a line each for images that may fit and are not there, are broken, or whose boxes
+            are wrong.
     """
 
     images: tuple[Annotated, ...]
     supercategories: dict[str, str]
     missing: tuple[str, ...]
 
-
-class Source(abc.ABC):
-    """Where annotated images come from; hashable, and another one when its data change.
-
-    Attributes:
-        folder: where it lies.
-    """
-
-    folder: Path
-
-    @abc.abstractmethod
-    def selection(self, max_instances: int, max_foreground: float) -> Selection:
-        """Return the images that fit; see `fitting`."""
-
-    @abc.abstractmethod
-    def pictures(self, images: Sequence[Annotated]) -> tf.data.Dataset:
-        """Return `(row, picture)` of some images, each once, always in the same order.
-
-        Returns:
-            Rows int64 `()`, which of `images`, and pictures uint8 `(height, width, 3)`.
-        """
-
-    @abc.abstractmethod
-    def broken(self, images: Sequence[Annotated]) -> list[str]:
-        """Return the names of those that cannot be decoded."""
+    def without(self, broken: frozenset[str]) -> Selection:
+        """Return the same with those of some names among what is missing."""
+        whole = tuple(each for each in self.images if each.name not in broken)
+        names = [each.name for each in self.images if each.name in broken]
+        lines = (*self.missing, *(f"{name}: broken" for name in names))
+        return dataclasses.replace(self, images=whole, missing=lines)
 
 
 def fitting(
@@ -105,13 +82,17 @@ def fitting(
 ) -> tuple[tuple[Annotated, ...], tuple[str, ...]]:
     """Return the images whose objects are few, of one category, and leave room for surroundings.
 
+    All is judged as the middle square shows it; an image is left out if less than half of an
+    object's box lies in it.
+
     Args:
         candidates: to choose from.
         max_instances: of the one category.
-        max_foreground: share of the image that the boxes cover.
+        max_foreground: share of the square that the boxes cover.
 
     Returns:
-        Those that fit; and a line each for those that are missing or whose boxes are wrong.
+        Those that fit, with their boxes as the square has them; and a line each for those that
+        are missing or whose boxes are wrong.
     """
     images: list[Annotated] = []
     missing: list[str] = []
@@ -124,16 +105,70 @@ def fitting(
         except DataError as error:
             missing.append(str(error))
             continue
-        if covered(image.boxes) <= max_foreground:
-            images.append(image)
+        boxes = _squared(image)
+        if boxes is not None and covered(boxes) <= max_foreground:
+            images.append(dataclasses.replace(image, boxes=boxes))
     return tuple(images), tuple(missing)
 
 
-def decodes(file: str | io.BytesIO) -> bool:
-    """Tell whether an image can be decoded."""
-    try:
-        with Image.open(file) as image:
-            image.load()
-    except Exception:  # Pillow raises half a dozen kinds
-        return False
-    return True
+def classes_of(
+    called: str, found: Selection, wanted: int | str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the names of the classes that are wanted: a count, names, or all.
+
+    Args:
+        called: the scenario, for messages.
+        found: has the images.
+        wanted: so many of the most frequent, or names; none: all.
+
+    Raises:
+        UsageError: a class that has no images, or too few classes.
+        DataError: no two classes have images.
+    """
+    counts = Counter(each.category for each in found.images)
+    frequent = sorted(counts, key=lambda name: (-counts[name], name))
+    if len(frequent) < 2:
+        fits = f"only images of {frequent[0]!r} fit" if frequent else "no image fits"
+        out = (
+            f"; {len(found.missing)} left out, such as {found.missing[0]}" if found.missing else ""
+        )
+        raise DataError(f"{called}: {fits}; expected images of two classes or more{out}")
+    if wanted is None or isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
+        count = len(frequent) if wanted is None else int(wanted)
+        if not 2 <= count <= len(frequent):
+            raise UsageError(
+                f"{called}: classes: expected 2 to {len(frequent)}, which have images that fit; "
+                f"received: {count}"
+            )
+        return tuple(frequent[:count])
+    listed = wanted.split(",") if isinstance(wanted, str) else wanted
+    named = tuple(each.strip() for each in listed if each.strip())
+    for name in named:
+        if name not in counts:
+            raise UsageError(
+                f"{called}: no class {name!r} with images that fit{did_you_mean(name, frequent)}"
+            )
+    if len(named) < 2 or len(set(named)) < len(named):
+        raise UsageError(
+            f"{called}: classes: expected two or more, each once; received: {wanted!r}"
+        )
+    return named
+
+
+def _squared(image: Annotated) -> Boxes | None:
+    """Return the boxes as the middle square has them; none: it loses too much of one."""
+    window = _middle(image.height, image.width)
+    boxes = np.asarray(image.boxes, np.float64)
+    top, left = np.maximum(boxes[:, :2], window[:2]).T
+    bottom, right = np.minimum(boxes[:, 2:], window[2:]).T
+    inside = np.maximum(bottom - top, 0) * np.maximum(right - left, 0)
+    whole = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    # Half a box exactly is enough, whatever single precision made of its edges.
+    return cropped(boxes, window) if (inside >= (_LEFT - 1e-6) * whole).all() else None
+
+
+def _middle(height: int, width: int) -> np.ndarray:
+    """Return the middle square, cut as TensorFlow cuts it: the spare pixel is below or right."""
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.array([top, left, top + side, left + side]) / [height, width, height, width]

@@ -1,18 +1,19 @@
 """Datasets of objects with boxes as a classification of objects in their surroundings.
 
-An image is taken if all its objects are of one category, at most `max_instances` of them, and their
-boxes cover at most `max_foreground` of it. It is scaled to `size` along its shorter side and
-cropped about the middle; one whose object is lost by that is left out.
+An image is scaled to `size` along its shorter side and cropped about the middle. It is taken if all
+its objects are of one category, at most `max_instances` of them, and their boxes cover at most
+`max_foreground` of the crop.
 
 The selection is that of Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness"
-(2020), section 2.2.
+(2020), section 2.2. Departures: the boxes are judged as the crop has them, and an image is left out
+if less than half of an object's box lies in it; the paper does not say.
 """
 
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,15 +21,24 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.boxes import cropped
-from tfrobust.errors import DataError, UsageError, did_you_mean
+from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Prepared, Scenario
+from tfrobust.scenario import Prepared, Scenario, check_split
 from tfrobust.types import ImageShape
-from tfrobust_scenarios.object_selection import Annotated, Selection, Source
+from tfrobust_scenarios.object_selection import Annotated, Selection, classes_of
+from tfrobust_scenarios.object_source import Source
 from tfrobust_scenarios.tfds import newest_version, prepared
 
 _FEW = 8  # classes of a test set of similar or dissimilar ones, as in the paper
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arranged:
+    """The classes of a scenario, the images of its splits, and a line for each left out."""
+
+    names: tuple[str, ...]
+    parts: dict[str, tuple[Annotated, ...]]
+    missing: tuple[str, ...]
 
 
 @plugin
@@ -63,23 +73,15 @@ class ObjectScenario(Scenario):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The dataset's, the most frequent first unless they were named."""
-        found = self._found
-        names = _classes(self.called, found, self.classes)
-        for name in names if self.classes is not None else ():
-            images = [each for each in found.images if each.category == name]
-            if not self._reach_every_split(images):
-                raise DataError(
-                    f"{self.called}: class {name!r}: {len(images)} images fit, too few for each of "
-                    f"{', '.join(self.splits)}; leave it out, or raise max_foreground"
-                )
-        return names
+        return self._arranged.names
 
     def prepare(
         self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
     ) -> Prepared:
         """Look through what is there, which is read as it is: what fits, and what is broken.
 
-        What TensorFlow Datasets has not prepared yet, it downloads and prepares before.
+        What is broken is noted in its folder, and left out from then on. What TensorFlow Datasets
+        has not prepared yet, it downloads and prepares before.
 
         Raises:
             UsageError: it takes no archive.
@@ -92,23 +94,20 @@ class ObjectScenario(Scenario):
             )
         if self._stored and not newest_version(self._stored):
             prepared(self._stored)
-        images = {split: self._split(split) for split in self.splits}
-        every = [each for part in images.values() for each in part]
-        broken = (f"{name}: broken" for name in self._source.broken(every))
-        skipped = (*self._found.missing, *broken)
-        if strict and skipped:
-            raise DataError(skipped[0])
-        sizes = {split: len(part) for split, part in images.items()}
-        return Prepared(self._source.folder, sizes, skipped)
+        self._look_through(strict=strict)
+        arranged = self._arranged
+        sizes = {split: len(arranged.parts[split]) for split in self.splits}
+        return Prepared(self._source.folder, sizes, arranged.missing)
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split with `boxes` `(n, 4)`; see `Scenario.load`.
 
         Raises:
             DataError: the data is not there, or nothing in it fits.
-            UsageError: a class it does not have.
+            UsageError: a class or a split it does not have.
         """
-        images, names = self._split(split), self.class_names
+        check_split(self, split)
+        images, names = self._arranged.parts[split], self.class_names
         if not images:
             raise DataError(f"{self._source.folder}: no images of split {split!r} fit the options")
         counts = np.array([len(each.boxes) for each in images])
@@ -149,31 +148,52 @@ class ObjectScenario(Scenario):
         """Tell whether there is one of these images, of one class, in each split."""
 
     @property
-    def _found(self) -> Selection:
-        found = _selected(self._source, self.max_instances, self.max_foreground)
-        if self.strict and found.missing:
+    def _arranged(self) -> _Arranged:
+        source = self._source
+        return _arranged(self, source, source.remembered())
+
+    def _look_through(self, *, strict: bool) -> None:
+        """Note which of the images that fit are broken, or refuse them."""
+        source = self._source
+        found = _selected(source, self.max_instances, self.max_foreground)
+        found = found.without(source.remembered())
+        broken = source.broken(found.images)
+        self._refuse(found.without(frozenset(broken)), strict=strict)
+        source.remember(broken)
+
+    def _refuse(self, found: Selection, *, strict: bool) -> None:
+        if (strict or self.strict) and found.missing:
             raise DataError(found.missing[0])
-        return found
 
-    def _split(self, split: str) -> list[Annotated]:
-        """Return the images of one split, in a drawn order."""
-        found, chosen = self._found, []
-        for name in self.class_names:
-            random = np.random.default_rng([self.seed, *name.encode()])  # whatever others there are
-            images = [each for each in found.images if each.category == name]
-            chosen += self._parted(images, split, random)
-        if split == "test" and self.supercategories:
-            few = self._few(found)
-            chosen = [each for each in chosen if each.category in few]
-        chosen = [each for each in map(_squared, chosen) if len(each.boxes)]
-        random = np.random.default_rng(self.seed)
-        return [chosen[k] for k in random.permutation(len(chosen))]
+    def _arrange(self, found: Selection) -> _Arranged:
+        """Return what the options make of a selection."""
+        self._refuse(found, strict=False)
+        of: dict[str, list[Annotated]] = {}
+        for each in found.images:
+            of.setdefault(each.category, []).append(each)
+        names = classes_of(self.called, found, self.classes)
+        for name in names if self.classes is not None else ():
+            if not self._reach_every_split(of[name]):
+                raise DataError(
+                    f"{self.called}: class {name!r}: {len(of[name])} images fit, too few for each "
+                    f"of {', '.join(self.splits)}; leave it out, or raise max_foreground"
+                )
+        tested = self._few(names, found) if self.supercategories else set(names)
+        parts = {}
+        for split in self.splits:
+            chosen: list[Annotated] = []
+            for name in names if split != "test" else [each for each in names if each in tested]:
+                random = np.random.default_rng([self.seed, *name.encode()])  # whatever others are
+                chosen += self._parted(of[name], split, random)
+            order = np.random.default_rng(self.seed).permutation(len(chosen))
+            parts[split] = tuple(chosen[k] for k in order)
+        return _Arranged(names, parts, found.missing)
 
-    def _few(self, found: Selection) -> set[str]:
+    def _few(self, classes: Sequence[str], found: Selection) -> set[str]:
         """Return the classes of a test set of similar or dissimilar ones."""
         random = np.random.default_rng(self.seed)
         of: dict[str, list[str]] = {}
-        for name in self.class_names:
+        for name in classes:
             of.setdefault(found.supercategories[name], []).append(name)
         if self.supercategories == "similar":
             most = max(of.values(), key=len)
@@ -190,44 +210,11 @@ def _scaled(picture: Any, size: int) -> Any:
     return tf.clip_by_value(tf.image.resize(square, (size, size), antialias=True), 0.0, 1.0)
 
 
-def _squared(image: Annotated) -> Annotated:
-    """Return an image with its boxes as its middle square has them."""
-    return image.with_boxes(cropped(image.boxes, _middle(image.height, image.width)))
-
-
-def _middle(height: int, width: int) -> np.ndarray:
-    """Return the middle square, cut as TensorFlow cuts it: the spare pixel is below or right."""
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return np.array([top, left, top + side, left + side]) / [height, width, height, width]
-
-
-def _classes(
-    called: str, found: Selection, wanted: int | str | Sequence[str] | None
-) -> tuple[str, ...]:
-    """Return the names of the classes that are wanted: a count, names, or all."""
-    counts = Counter(each.category for each in found.images)
-    frequent = sorted(counts, key=lambda name: (-counts[name], name))
-    if wanted is None or isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
-        count = len(frequent) if wanted is None else int(wanted)
-        if not 2 <= count <= len(frequent):
-            raise UsageError(
-                f"{called}: classes: expected 2 to {len(frequent)}, which have images that fit; "
-                f"received: {count}"
-            )
-        return tuple(frequent[:count])
-    listed = wanted.split(",") if isinstance(wanted, str) else wanted
-    named = tuple(each.strip() for each in listed if each.strip())
-    for name in named:
-        if name not in counts:
-            raise UsageError(
-                f"{called}: no class {name!r} with images that fit{did_you_mean(name, frequent)}"
-            )
-    if len(named) < 2 or len(set(named)) < len(named):
-        raise UsageError(
-            f"{called}: classes: expected two or more, each once; received: {wanted!r}"
-        )
-    return named
+@functools.lru_cache(maxsize=16)
+def _arranged(scenario: ObjectScenario, source: Source, broken: frozenset[str]) -> _Arranged:
+    """Return what a scenario's options make of its source, but for what is broken there."""
+    found = _selected(source, scenario.max_instances, scenario.max_foreground)
+    return scenario._arrange(found.without(broken))
 
 
 @functools.lru_cache(maxsize=8)

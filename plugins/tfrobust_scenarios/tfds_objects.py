@@ -11,20 +11,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from tfrobust.boxes import check_boxes
 from tfrobust.errors import DataError, one_line
 from tfrobust.scenario import readable
 from tfrobust.types import Boxes
-from tfrobust_scenarios.object_selection import (
-    Annotated,
-    Candidate,
-    Selection,
-    Source,
-    decodes,
-    fitting,
-)
+from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
+from tfrobust_scenarios.object_source import Source, size_of
 from tfrobust_scenarios.tfds import data_folder, newest_version
 
 
@@ -89,24 +82,12 @@ class StoredObjects(Source):
         ordered = sorted(images, key=lambda each: (order[each.split], each.name))
         return Selection(tuple(ordered), dict(self.supercategories), missing)
 
-    def pictures(self, images: Sequence[Annotated]) -> tf.data.Dataset:
-        """Return the pictures in their stored order; see `Source`."""
-        picture = self._builder.info.features["image"]
-        return self._encoded(images).map(
-            lambda row, encoded: (row, picture.decode_example(encoded)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+    def stamp(self, name: str) -> int:
+        """Return when the dataset was prepared: none of its images changes alone."""
+        return self.changed
 
-    def broken(self, images: Sequence[Annotated]) -> list[str]:
-        """Return the names of those that cannot be decoded."""
-        if not images:
-            return []
-        found = readable(self._encoded(images).as_numpy_iterator())
-        rows = [row for row, encoded in found if not decodes(io.BytesIO(encoded))]
-        return [images[row].name for row in sorted(rows)]
-
-    def _encoded(self, images: Sequence[Annotated]) -> tf.data.Dataset:
-        """Return `(row, JPEG)` of some images."""
+    def encoded(self, images: Sequence[Annotated]) -> tf.data.Dataset:
+        """Return the JPEGs in their stored order; see `Source`."""
         sizes = self._builder.info.splits
         rows = {split: np.full(sizes[split].num_examples, -1, np.int64) for split in self.splits}
         for row, each in enumerate(images):
@@ -135,11 +116,7 @@ class StoredObjects(Source):
         self, split: str, position: int, record: dict[str, Any], categories: Sequence[str]
     ) -> Annotated:
         name = record["image/filename"].decode()
-        try:
-            with Image.open(io.BytesIO(record["image"])) as image:
-                width, height = image.size
-        except Exception as error:  # Pillow raises half a dozen kinds
-            raise DataError(f"{name}: broken") from error
+        height, width = size_of(io.BytesIO(record["image"]), name)
         boxes = self._between_pixels(record["objects"]["bbox"], height, width)
         check_boxes(boxes, name)
         return Annotated(name, categories[0], height, width, boxes, split, position)

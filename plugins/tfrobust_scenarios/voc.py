@@ -14,7 +14,8 @@ import numpy as np
 
 from tfrobust.options import option, plugin
 from tfrobust_scenarios import supercategories
-from tfrobust_scenarios.object_selection import Annotated, Source
+from tfrobust_scenarios.object_selection import Annotated
+from tfrobust_scenarios.object_source import Source
 from tfrobust_scenarios.objects import ObjectScenario
 from tfrobust_scenarios.tfds_objects import StoredObjects
 

@@ -10,6 +10,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 
+SMALL = [20, 10, 8, 8]
 CATEGORIES = [("dog", "animal"), ("cow", "animal"), ("cat", "animal"), ("bus", "vehicle")]
 
 
@@ -25,6 +26,14 @@ def many(layout):
         for k in range(4 if category == "bus" else 8):
             layout.add([(category, [16 + k, 8, 12, 20])])
     return layout.write()
+
+
+@pytest.fixture
+def pairs(layout):
+    """Three images of each of two classes, yet to be written."""
+    for category in ("dog", "cow") * 3:
+        layout.add([(category, SMALL)])
+    return layout
 
 
 def coco(path, **options):
@@ -117,31 +126,44 @@ def test_similar_classes_share_a_supercategory_and_dissimilar_ones_do_not(many):
     assert len(list(scenario.load("train"))) == 21
 
 
-def test_an_annotated_image_that_is_missing_is_left_out_or_refused(layout):
-    for category in ("dog", "cow") * 3:
-        layout.add([(category, [20, 10, 8, 8])])
-    layout.add([("dog", [20, 10, 8, 8])], on_disk=False)
-    layout.add([("dog", [60, 10, 8, 8])])  # reaches out by four pixels
-    root = layout.write()
-    assert sum(len(list(coco(root).load(split))) for split in ("train", "test")) == 6
-    with pytest.raises(DataError, match=r"000000000007.jpg: is annotated and not there"):
-        coco(root, strict=True).load("test")
-    found = coco(root).prepare()
-    assert found.images == {"train": 4, "test": 2}
-    assert ["not there" in found.skipped[0], "reaches out" in found.skipped[1]] == [True, True]
-    with pytest.raises(DataError, match="is annotated and not there"):
-        coco(root).prepare(strict=True)
+def test_all_is_judged_as_the_middle_square_has_it(layout):
+    """The images are 96 by 48: the square begins at column 24."""
+    for category in ("dog", "cow"):
+        layout.add([(category, [40, 10, 8, 8])], 96)
+        layout.add([(category, [20, 10, 8, 8])], 96)  # half of it remains
+        layout.add([(category, [19, 10, 8, 8])], 96)  # three of eight columns
+        layout.add([(category, [40, 10, 8, 8]), (category, [0, 10, 8, 8])], 96)
+        layout.add([(category, [25, 0, 46, 48])], 96)  # 48 % of the whole, 96 % of the square
+    layout.add([("cat", [0, 10, 8, 8])], 96)
+    scenario = coco(layout.write())
+    assert scenario.class_names == ("cow", "dog")
+    assert scenario.prepare().images == {"train": 2, "test": 2}
+    for split in scenario.splits:
+        for example in scenario.load(split).as_numpy_iterator():
+            assert np.prod(example["boxes"][:, 2:] - example["boxes"][:, :2], axis=1) > 0.01
+    with pytest.raises(UsageError, match="no class 'cat' with images that fit"):
+        _ = coco(layout.root, classes="cat,dog").class_names
 
 
-def test_a_broken_jpeg_costs_one_line(layout):
-    for category in ("dog", "cow") * 3:
-        layout.add([(category, [20, 10, 8, 8])])
-    root = layout.write()
-    (root / "val2017/000000000001.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError) as refusal:
-        _ = [arrays(coco(root), split) for split in ("train", "test")]
-    assert "\n" not in str(refusal.value)
-    assert "000000000001.jpg: broken" in coco(root).prepare().skipped[0]
+@pytest.mark.parametrize("share", [0.25, 0.9])
+def test_no_class_is_for_the_test_alone(share, pairs):
+    pairs.add([("bus", SMALL)])
+    scenario = coco(pairs.write(), test_share=share)
+    assert scenario.class_names == ("cow", "dog", "bus")
+    assert set(arrays(scenario, "train")[1].tolist()) == {0, 1, 2}
+    with pytest.raises(DataError, match="class 'bus': 1 images fit, too few for each of train, te"):
+        _ = coco(pairs.root, classes="bus,dog").class_names
+
+
+def test_changed_annotations_are_read_again_and_others_once(pairs, monkeypatch):
+    scenario = coco(pairs.write())
+    assert scenario.class_names == ("cow", "dog")
+    with monkeypatch.context() as patch:
+        patch.setattr("tfrobust_scenarios.objects.classes_of", None)
+        assert scenario.num_classes == 2
+    pairs.add([("bus", SMALL)])
+    pairs.write()
+    assert scenario.class_names == ("cow", "dog", "bus")
 
 
 @pytest.mark.parametrize(
@@ -150,31 +172,12 @@ def test_a_broken_jpeg_costs_one_line(layout):
         ({"classes": "dgo,cow"}, UsageError, "no class 'dgo' with images that fit; did you mean"),
         ({"classes": "dog"}, UsageError, "expected two or more, each once"),
         ({"classes": 9}, UsageError, "expected 2 to 4, which have images that fit; received: 9"),
-        ({"max_foreground": 0.01}, UsageError, "expected 2 to 0"),
+        ({"max_foreground": 0.01}, DataError, "coco: no image fits; expected images of two cl"),
     ],
 )
 def test_what_it_has_not_costs_one_line(many, options, kind, said):
     with pytest.raises(kind, match=said):
         coco(many, **options).load("test")
-
-
-def test_another_layout_costs_one_line(tmp_path, layout):
-    with pytest.raises(DataError, match=r"which folder\? pass -p coco.path=FOLDER"):
-        coco(None).load("test")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"no annotations in it; expected ROOT/annotations"):
-        coco(tmp_path / "empty").load("test")
-    (layout.root / "annotations/instances_val2017.json").write_text("{")
-    with pytest.raises(DataError, match=r"instances_val2017.json: cannot be read"):
-        coco(layout.root).load("test")
-
-
-def test_a_file_name_that_leads_out_of_its_folder_is_not_read(layout):
-    for category in ("dog", "cow") * 3:
-        layout.add([(category, [20, 10, 8, 8])])
-    layout.add([("dog", [20, 10, 8, 8])], on_disk=False, name="../../secret.jpg")
-    found = coco(layout.write()).prepare()
-    assert "refused: would leave" in found.skipped[0]
 
 
 def test_real_images_are_read_with_their_boxes():

@@ -13,6 +13,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 from tfrobust_scenarios import supercategories
+from tfrobust_scenarios.object_source import BROKEN
 
 SMALL = [20, 10, 8, 8]
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
@@ -166,7 +167,7 @@ def test_voc_classes_are_counted_named_or_of_supercategories(home):
         (voc, {"classes": "sofe,cow"}, UsageError, r"voc: no class 'sofe' with .*mean 'sofa'\?"),
         (voc, {"classes": "bird,cow"}, DataError, r"voc: class 'bird': 2 images fit, too few for"),
         (voc, {"classes": 9}, UsageError, r"voc: classes: expected 2 to 5, .*received: 9"),
-        (voc, {"max_foreground": 0.01}, UsageError, r"voc: classes: expected 2 to 0"),
+        (voc, {"max_foreground": 0.01}, DataError, r"voc: no image fits; expected images of"),
         (coco, {"path": "x"}, UsageError, r"coco: path: is for source=official; TFDS_DATA_DIR"),
     ],
 )
@@ -239,15 +240,19 @@ def test_wrong_boxes_and_broken_images_are_left_out_and_named_or_refused(tmp_pat
                 refused("train")
 
 
-def test_a_truncated_jpeg_costs_one_line(tmp_path):
+def test_a_truncated_jpeg_is_named_and_once_looked_through_left_out(tmp_path):
     layout = coco_layout(tmp_path / "coco")
     file = layout.root / "val2017/000000000001.jpg"
     file.write_bytes(file.read_bytes()[:-300])
     with served(layout.root, tmp_path / "tfds"):
-        assert coco().prepare().skipped == ("000000000001.jpg: broken",)
-        with pytest.raises(DataError, match=r"the images cannot be read: ") as refusal:
+        found = coco().prepare()
+        assert found.skipped == ("000000000001.jpg: broken",)
+        sizes = {split: len(arrays(coco(), split)[0]) for split in ("train", "test")}
+        assert sizes == found.images
+        (found.folder / BROKEN).unlink()
+        with pytest.raises(DataError, match=r"read: 000000000001.jpg: broken; ") as refusal:
             _ = [arrays(coco(), split) for split in ("train", "test")]
-        assert "\n" not in str(refusal.value)
+        assert "Iterator" not in str(refusal.value)
 
 
 @pytest.fixture
