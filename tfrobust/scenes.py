@@ -7,128 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 
 from tfrobust import registry
 from tfrobust.errors import UsageError
-from tfrobust.options import Option, build, describe, option, plugin, record
-from tfrobust.scenario import BatchShift, Prepared, Scenario, Shift
-from tfrobust.types import ImageShape
-
-
-class Reviewed(Scenario):
-    """A scenario seen otherwise: of the same classes and splits."""
-
-    def __init__(self, base: Scenario) -> None:
-        self.base = base
-
-    def prepare(
-        self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
-    ) -> Prepared:
-        """Prepare the base scenario; see `Scenario.prepare`."""
-        return self.base.prepare(archive, sha256=sha256, strict=strict)
-
-    @property
-    def image_shape(self) -> ImageShape:
-        """The base scenario's."""
-        return self.base.image_shape
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The base scenario's."""
-        return self.base.class_names
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The base scenario's."""
-        return self.base.splits
-
-
-@plugin
-class Framing:
-    """How the images of a scenario are framed; `-p SCENARIO.size=56` on the command line."""
-
-    size: int | None = option(
-        "side that images are resized to; none: as they are", default=None, ge=1, le=4096
-    )
-    interpolation: Literal["nearest", "bilinear"] = option(
-        "of the resizing; bilinear is antialiased where images shrink", default="nearest"
-    )
-    channels: int | None = option(
-        "3 repeats grey three times, 1 takes colour's luma; none: as they are", default=None
-    )
-
-    def __post_init__(self) -> None:
-        if self.channels not in (None, 1, 3):
-            raise ValueError("channels: expected 1 or 3")
-
+from tfrobust.framing import Framed, Framing, Reviewed
+from tfrobust.options import Option, build, describe
+from tfrobust.scenario import BatchShift, Scenario, Shift
 
 _TOGETHER = 64  # images that a shift of batches does at once
 _OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))
 
 
-class Framed(Reviewed):
-    """A scenario whose images are resized, or turned grey or to colour.
-
-    Attributes:
-        base: the scenario.
-        framing: what is changed.
-    """
-
-    def __init__(self, base: Scenario, framing: Framing) -> None:
-        super().__init__(base)
-        self.framing = framing
-        before, wanted = base.image_shape[2], framing.channels
-        if wanted not in (None, before) and before not in (1, 3):
-            raise UsageError(
-                f"{registry.name_of(base)}: channels: only grey and colour images can be turned "
-                f"into one another; received: {wanted} for images of {before} channels"
-            )
-
-    @property
-    def __wrapped__(self) -> Scenario:
-        """The plugin, by whose name this goes."""
-        return self.base
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Those of the scenario and of the framing."""
-        return {**self.base.options, **record(self.framing)}
-
-    @property
-    def image_shape(self) -> ImageShape:
-        """The base scenario's, framed."""
-        height, width, channels = self.base.image_shape
-        size = self.framing.size
-        return size or height, size or width, self.framing.channels or channels
-
-    def load(self, split: str) -> tf.data.Dataset:
-        """Return the base scenario's split with every image framed."""
-
-        def reframed(example: dict[str, Any]) -> dict[str, Any]:
-            return {**example, "image": self._framed(example["image"])}
-
-        return self.base.load(split).map(reframed, num_parallel_calls=tf.data.AUTOTUNE)
-
-    def _framed(self, image: Any) -> Any:
-        height, width, channels = self.image_shape
-        before = self.base.image_shape[2]
-        if (before, channels) == (3, 1):
-            image = tf.image.rgb_to_grayscale(image)
-        elif before != channels:
-            image = tf.repeat(image[..., :1], channels, axis=-1)
-        if self.framing.size:
-            method = self.framing.interpolation
-            image = tf.image.resize(image, (height, width), method, antialias=True)
-        # Sums of weights that are rounded may leave the range by the last bit.
-        return tf.clip_by_value(tf.ensure_shape(image, self.image_shape), 0.0, 1.0)
-
-
 class Shifted(Reviewed):
-    """A scenario seen through a shift, every split of it.
+    """A scenario seen through a shift, every split of it; without boxes if that may move objects.
 
     Each image is shifted by its place in the split and `seed`, so it looks the same whenever it is
     loaded. Only a training draws anew in every epoch; see `TrainingData`.
@@ -146,7 +40,10 @@ class Shifted(Reviewed):
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return the base scenario's split with every image shifted."""
-        dataset = self.base.load(split).enumerate()
+        dataset = self.base.load(split)
+        if "boxes" in dataset.element_spec and not self.shift.keeps_geometry:
+            dataset = dataset.map(lambda example: {k: example[k] for k in example if k != "boxes"})
+        dataset = dataset.enumerate()
         if isinstance(self.shift, BatchShift) and _of_one_shape(dataset):
             batches = dataset.batch(_TOGETHER)
             return batches.map(self._shifted, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
@@ -253,12 +150,23 @@ def framed(name: str, values: Mapping[str, Any]) -> Scenario:
         >>> framed("digits", {"size": 16, "channels": 3}).image_shape
         (16, 16, 3)
     """
-    own = {key: value for key, value in values.items() if key not in _OPTIONS}
-    base: Scenario = build(registry.find("scenarios", name).load(), name, own, beside=_OPTIONS)
-    framing = build(Framing, name, {key: values[key] for key in values if key in _OPTIONS})
+    cls = registry.find("scenarios", name).load()
+    beside = _beside(cls)
+    own = {key: value for key, value in values.items() if key not in beside}
+    base: Scenario = build(cls, name, own, beside=beside)
+    framing = build(Framing, name, {key: values[key] for key in values if key in beside})
     return base if framing == Framing() else Framed(base, framing)
 
 
 def options_of(kind: str, cls: type) -> list[Option]:
-    """Return the options of a plugin, a scenario's framing too."""
-    return describe(cls) + (describe(Framing) if kind == "scenarios" else [])
+    """Return the options of a plugin, those of a scenario's framing that it has not itself too."""
+    if kind != "scenarios":
+        return describe(cls)
+    beside = _beside(cls)
+    return describe(cls) + [each for each in describe(Framing) if each.name in beside]
+
+
+def _beside(cls: type) -> tuple[str, ...]:
+    """Return the options of framing that a scenario does not declare itself."""
+    own = {field.name for field in dataclasses.fields(cls)}
+    return tuple(name for name in _OPTIONS if name not in own)

@@ -6,9 +6,18 @@ import tensorflow as tf
 
 from support import InMemory
 from tfrobust.errors import UsageError
-from tfrobust.registry import name_of
+from tfrobust.options import option, plugin
+from tfrobust.registry import create, name_of
 from tfrobust.scenario import arrays
-from tfrobust.scenes import Framed, Framing, framed, open_scenario, scenario_record
+from tfrobust.scenes import (
+    Framed,
+    Framing,
+    Shifted,
+    framed,
+    open_scenario,
+    options_of,
+    scenario_record,
+)
 from tfrobust.testing import scenario_checks
 
 
@@ -77,3 +86,36 @@ def test_images_of_other_channels_are_not_turned_grey_or_to_colour(channels):
 def test_half_a_name_is_refused(name):
     with pytest.raises(UsageError, match=r"shift: expected NAME or NAME.SEVERITY"):
         open_scenario(name)
+
+
+@plugin
+class Sized(InMemory):
+    """Has a size of its own."""
+
+    size: int = option("its side", default=6, ge=2)
+
+
+def test_an_option_that_a_scenario_has_itself_is_no_framing(monkeypatch):
+    monkeypatch.setattr("tfrobust.registry.find", lambda kind, name: Found)
+    scenario = framed("sized", {"size": "5", "channels": "3"})
+    assert (scenario.base.size, scenario.framing) == (5, Framing(channels=3))
+    assert scenario.options["size"] == 5
+    assert framed("sized", {"size": 5}) == Sized(size=5)
+    names = [each.name for each in options_of("scenarios", Sized)]
+    assert sorted(names) == sorted({*names, "size", "interpolation", "channels"})
+    with pytest.raises(UsageError, match=r"sized: size: .*greater than or equal to 2; received"):
+        framed("sized", {"size": 1})
+
+
+class Found:
+    """What the registry finds."""
+
+    load = staticmethod(lambda: Sized)
+
+
+@pytest.mark.parametrize("shift", ["b2", "fog"])
+def test_boxes_are_dropped_where_a_shift_may_move_what_is_in_them(shift):
+    scenario = Shifted(create("scenarios", "digits_in_places"), create("shifts", shift))
+    example = next(iter(scenario.load("test")))
+    assert ("boxes" in example) == (shift == "fog")
+    assert {"image", "label"} <= set(example)

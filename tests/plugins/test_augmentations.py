@@ -201,7 +201,7 @@ def test_images_with_boxes_are_shifted_one_by_one():
             return super().load(split).enumerate().map(boxed)
 
     scenario = Boxed(shape=(12, 10, 3), count=5)
-    shift = create("shifts", "b2")
+    shift = create("shifts", "color_jitter")
     found = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
     plain, _ = arrays(Shifted(InMemory(shape=(12, 10, 3), count=5), shift, seed=4), "test")
     assert [len(example["boxes"]) for example in found] == [0, 1, 2, 0, 1]
