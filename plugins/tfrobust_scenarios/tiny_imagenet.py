@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import DataError, UsageError, did_you_mean
+from tfrobust.errors import DataError, UsageError, did_you_mean, one_line
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
@@ -103,19 +103,20 @@ class TinyImagenet(Scenario):
         return dataset.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _official(self, split: str) -> tf.data.Dataset:
-        return _encoded(_home(), _SPLITS[split]).filter(_of(self._wnids))
+        return _encoded(_stored(_home()), _SPLITS[split]).filter(_of(self._wnids))
 
     def _drawn(self, split: str) -> tf.data.Dataset:
         """Return the images of one side of a split that is drawn class by class."""
         wnids = self._wnids
-        chosen = tf.constant(_drawn(_home(), tuple(wnids), self.test_share, self.seed))
+        chosen = tf.constant(_drawn(_stored(_home()), tuple(wnids), self.test_share, self.seed))
         wanted = chosen if split == "test" else ~chosen
-        numbered = _encoded(_home(), _ALL).filter(_of(wnids)).enumerate()
+        numbered = _encoded(_stored(_home()), _ALL).filter(_of(wnids)).enumerate()
         return numbered.filter(lambda number, _: wanted[number]).map(lambda _, features: features)
 
     @property
     def _tested(self) -> list[str]:
-        tested = [_wnid(each, self._words) for each in _listed(self.test_classes or ())]
+        listed = _listed("test_classes", self.test_classes or ())
+        tested = [_wnid(each, self._words) for each in listed]
         for each in tested:
             if each not in self._wnids:
                 raise UsageError(f"tiny_imagenet: test_classes: {each!r} is none of `classes`")
@@ -131,15 +132,15 @@ class TinyImagenet(Scenario):
         words = self._words
         if self.classes is None:
             return list(words)
-        return [_wnid(each, words) for each in _listed(self.classes)]
+        return [_wnid(each, words) for each in _listed("classes", self.classes, 2)]
 
 
-def _encoded(home: Path, split: str) -> tf.data.Dataset:
+def _encoded(builder: Any, split: str) -> tf.data.Dataset:
     """Return a stored split with its images as they are stored: decoding all takes long."""
     import tensorflow_datasets as tfds
 
     kept = {"image": tfds.decode.SkipDecoding()}
-    return _stored(home).as_dataset(split=split, shuffle_files=False, decoders=kept)
+    return builder.as_dataset(split=split, shuffle_files=False, decoders=kept)
 
 
 def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
@@ -149,9 +150,9 @@ def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def _drawn(home: Path, wnids: tuple[str, ...], share: float, seed: int) -> np.ndarray:
+def _drawn(builder: Any, wnids: tuple[str, ...], share: float, seed: int) -> np.ndarray:
     """Return which of all images of some classes are drawn for the test, class by class."""
-    of = _encoded(home, _ALL).filter(_of(wnids)).map(lambda features: features["wnid"])
+    of = _encoded(builder, _ALL).filter(_of(wnids)).map(lambda features: features["wnid"])
     classes = np.array(list(of.as_numpy_iterator()))
     drawn = np.zeros(len(classes), bool)
     for wnid in wnids:
@@ -161,20 +162,29 @@ def _drawn(home: Path, wnids: tuple[str, ...], share: float, seed: int) -> np.nd
     return drawn
 
 
-def _listed(classes: str | Sequence[str]) -> list[str]:
+def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[str]:
     """Return the classes one by one, from a list, a file or a text with commas."""
     if not isinstance(classes, str):
         listed = list(classes)
-    elif Path(classes).is_file():
-        listed = Path(classes).read_text().splitlines()
     else:
-        listed = classes.split(",")
+        listed = _lines(classes) or classes.split(",")
     found = [each.strip() for each in listed if each.strip()]
-    if len(set(found)) < 2 or len(set(found)) < len(found):
+    if len(set(found)) < least or len(set(found)) < len(found):
+        count = "two" if least > 1 else "one"
         raise UsageError(
-            f"tiny_imagenet: classes: expected two or more, each once; received: {classes!r}"
+            f"tiny_imagenet: {option}: expected {count} or more, each once; received: {classes!r}"
         )
     return found
+
+
+def _lines(file: str) -> list[str]:
+    """Return the lines of a file; none where a text is a list of classes or one class."""
+    try:
+        return [] if "," in file or not Path(file).is_file() else Path(file).read_text().split("\n")
+    except (OSError, ValueError) as error:  # a name that no file can have, a file that is no text
+        raise UsageError(
+            f"tiny_imagenet: {file!r}: neither classes nor a file of them ({one_line(error)})"
+        ) from error
 
 
 def _wnid(called: str, words: dict[str, list[str]]) -> str:

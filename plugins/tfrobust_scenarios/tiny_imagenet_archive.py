@@ -54,6 +54,11 @@ class Picture:
             left, top, right, bottom = map(int, self.box)
         except ValueError as error:
             raise DataError(f"{self.name}: no box: received {' '.join(self.box)!r}") from error
+        if not all(0 <= edge < SIDE for edge in (left, top, right, bottom)):
+            raise DataError(
+                f"{self.name}: box reaches out of the image: expected columns and rows from 0 to "
+                f"{SIDE - 1}; received: {' '.join(self.box)}"
+            )
         found = of_pixels(left, top, right + 1, bottom + 1, (SIDE, SIDE))
         check_boxes(found, self.name)
         return found
@@ -79,7 +84,7 @@ class TinyImagenetArchive:
         for name in self._names:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise DataError(f"{path}: refused: {name!r} would leave its folder")
-        self.wnids = [line.strip() for line in self._lines("wnids.txt") if line.strip()]
+        self.wnids = [line.strip() for line in self._lines("wnids.txt")]
 
     def words(self) -> dict[str, list[str]]:
         """Return the names of each class by its WordNet id, in the archive's order."""
@@ -126,8 +131,10 @@ class TinyImagenetArchive:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _lines(self, name: str) -> list[str]:
+        """Return the lines of a file but for blank ones."""
         try:
-            return self._zip.read(f"{_ROOT}/{name}").decode().splitlines()
+            lines = self._zip.read(f"{_ROOT}/{name}").decode().splitlines()
+            return [line for line in lines if line.strip()]
         except KeyError as error:
             raise DataError(
                 f"{self.path}: not Tiny ImageNet's layout: {_ROOT}/{name} is missing"

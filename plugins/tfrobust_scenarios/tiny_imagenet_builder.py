@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import json
+import shutil
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from tfrobust_scenarios.tiny_imagenet_archive import SIDE, Picture, TinyImagenet
 NAME, VERSION = "tiny_imagenet", "1.0.0"
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
+_DOWNLOAD = ".download-"
 _PATIENCE = 20.0  # seconds until a server that does not answer is given up
 
 
@@ -39,30 +41,45 @@ def prepared_from(
         DataError: see `TinyImagenet.prepare`.
     """
     folder = home / VERSION
-    if archive is None:
-        if (folder / "dataset_info.json").exists():
-            return _found(folder)
+    if (folder / "dataset_info.json").exists():
+        return _found(folder, archive, sha256, strict=strict)
+    with _tidied(home):
+        if archive is not None:
+            return _prepared(home, archive, sha256, strict=strict)
         with refused_disk(home):
             home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home, prefix=".download-") as beside:
-            return prepared_from(
-                home, _downloaded(Path(beside)), sha256=sha256 or SHA256, strict=strict
-            )
-    opened = TinyImagenetArchive(archive)
+        with tempfile.TemporaryDirectory(dir=home, prefix=_DOWNLOAD) as beside:
+            archive = _downloaded(Path(beside))
+            return _prepared(home, archive, sha256 or SHA256, strict=strict)
+
+
+@contextlib.contextmanager
+def _tidied(home: Path) -> Iterator[None]:
+    """Remove what a killed preparation left, and no empty folder stays behind this one."""
+    for left in (*home.glob("incomplete.*"), *home.glob(f"{_DOWNLOAD}*")):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        yield
+    finally:
+        downloads = home.parent / "downloads"  # TensorFlow Datasets makes it, used or not
+        for folder in (home, downloads / "extracted", downloads):
+            with contextlib.suppress(OSError):  # not there, or not empty
+                folder.rmdir()
+
+
+def _checked(path: Path, sha256: str | None) -> TinyImagenetArchive:
+    """Open an archive whose checksum must be this."""
+    opened = TinyImagenetArchive(path)
     if sha256 is not None and opened.sha256 != sha256.lower():
         raise DataError(
-            f"{archive}: its SHA-256 is {opened.sha256}; expected {sha256.lower()}; "
+            f"{path}: its SHA-256 is {opened.sha256}; expected {sha256.lower()}; "
             "get the archive anew"
         )
-    if (folder / "dataset_info.json").exists():
-        found = _found(folder)
-        if _metadata(folder)["sha256"] != opened.sha256:
-            raise DataError(f"{folder}: was prepared from another archive; remove it first")
-        return found
-    return _prepared(home, opened, strict=strict)
+    return opened
 
 
-def _prepared(home: Path, archive: TinyImagenetArchive, *, strict: bool) -> Prepared:
+def _prepared(home: Path, path: Path, sha256: str | None, *, strict: bool) -> Prepared:
+    archive = _checked(path, sha256)
     skipped: list[str] = []
 
     def examples(pictures: Iterable[Picture]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -84,7 +101,7 @@ def _prepared(home: Path, archive: TinyImagenetArchive, *, strict: bool) -> Prep
     except Exception as error:  # TensorFlow Datasets wraps what its generators raise
         cause = error.__cause__ if isinstance(error.__cause__, RobustError) else error
         raise DataError(f"{archive.path}: cannot be prepared ({one_line(cause)})") from error
-    return _found(home / VERSION)
+    return _held(home / VERSION)
 
 
 def _example(archive: TinyImagenetArchive, picture: Picture) -> dict[str, Any]:
@@ -144,7 +161,22 @@ def _builder_class() -> Any:
     return TinyImagenet
 
 
-def _found(folder: Path) -> Prepared:
+def _found(folder: Path, archive: Path | None, sha256: str | None, *, strict: bool) -> Prepared:
+    """Return what a prepared folder holds, if it is what is asked for."""
+    kept = _metadata(folder)
+    if archive is not None and _checked(archive, sha256).sha256 != kept["sha256"]:
+        raise DataError(f"{folder}: was prepared from another archive; remove it first")
+    if sha256 is not None and sha256.lower() != kept["sha256"]:
+        raise DataError(
+            f"{folder}: was prepared from an archive whose SHA-256 is {kept['sha256']}; "
+            f"expected {sha256.lower()}; remove it first"
+        )
+    if strict and kept["skipped"]:
+        raise DataError(f"{kept['skipped'][0]}; was left out of {folder}")
+    return _held(folder)
+
+
+def _held(folder: Path) -> Prepared:
     """Return what a prepared folder holds."""
     import tensorflow_datasets as tfds
 

@@ -1,6 +1,7 @@
 """Tiny ImageNet: prepared from an archive in the official layout, with its boxes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -73,6 +74,8 @@ def test_some_classes_are_taken_by_id_or_name_in_their_order(prepared, home, spe
         ("crane,goldfish", "'crane' is the name of n02, n03; take an id"),
         ("goldfish", "expected two or more, each once"),
         ("n02,n02", "expected two or more, each once"),
+        (",".join(f"n{k:08d}" for k in range(40)), "no class 'n00000000'"),
+        ("n" * 300, "neither classes nor a file of them .*name too long"),
     ],
 )
 def test_classes_it_has_not_cost_one_line(prepared, classes, said):
@@ -87,6 +90,7 @@ def test_classes_it_has_not_cost_one_line(prepared, classes, said):
         ({"n01_0__JPEG": None}, r"n01_0.JPEG: is not in the archive"),
         ({"n01_0__JPEG": jpeg(0, size=32, mode="L")}, r"expected 64×64 pixels"),
         ({"n01_boxes__txt": "n01_0.JPEG\t0\t0\t64\t63\n"}, r"n01_0.JPEG: box reaches out"),
+        ({"n01_boxes__txt": "n01_0.JPEG\t70\t0\t63\t63\n"}, r"n01_0.JPEG: box reaches out"),
         ({"n01_boxes__txt": "n01_0.JPEG\t9\t9\t3\t20\n"}, r"n01_0.JPEG: box is empty"),
         ({"n01_boxes__txt": "n01_0.JPEG\n"}, r"n01_0.JPEG: no box"),
     ],
@@ -97,12 +101,15 @@ def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, said):
     with pytest.raises(DataError, match=said) as refusal:
         scenario.prepare(archive, strict=True)
     assert "\n" not in str(refusal.value)
-    assert not list((home / "tfds/tiny_imagenet").glob("*"))
+    assert not list((home / "tfds").glob("*"))
     found = scenario.prepare(archive)
     assert len(found.skipped) == 1
     assert said.split(": ")[-1].split()[0] in found.skipped[0]
     assert found.images["train"] + len(found.skipped) in (7, 9)
     assert scenario.prepare(archive).skipped == found.skipped
+    for given in (archive, None):
+        with pytest.raises(DataError, match=said + r".*; was left out of \S+/1.0.0"):
+            scenario.prepare(given, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,7 @@ def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, said):
 def test_what_is_not_its_layout_is_refused_and_leaves_nothing(home, files, said):
     with pytest.raises(DataError, match=said):
         create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
-    assert not list((home / "tfds").glob("tiny_imagenet/*"))
+    assert not list((home / "tfds").glob("*"))
     assert not (home / "evil.txt").exists()
 
 
@@ -127,6 +134,10 @@ def test_checksums_are_checked_and_another_archive_is_told_from_the_first(prepar
     assert scenario.prepare(home / "small.zip") == prepared
     with pytest.raises(DataError, match=r"its SHA-256 is \w{64}; expected 00; get"):
         scenario.prepare(home / "small.zip", sha256="00")
+    with pytest.raises(DataError, match=r"from an archive whose SHA-256 is \w{64}; expected 00; r"):
+        scenario.prepare(sha256="00")
+    right = tiny_imagenet_builder.TinyImagenetArchive(home / "small.zip").sha256
+    assert scenario.prepare(sha256=right.upper(), strict=True) == prepared
     other = zipped(home / "other.zip", edited(n01_0__JPEG=jpeg((1, 2, 3))))
     with pytest.raises(DataError, match="was prepared from another archive; remove it first"):
         scenario.prepare(other)
@@ -148,7 +159,7 @@ def test_a_download_is_checked_and_one_that_fails_costs_one_line(home, monkeypat
     monkeypatch.setattr(tiny_imagenet_builder, "URL", (home / "gone.zip").as_uri())
     with pytest.raises(DataError, match=r"cannot be downloaded .*give --archive FILE"):
         scenario.load("test")
-    assert not list((home / "elsewhere/tiny_imagenet").glob("*"))
+    assert not list((home / "elsewhere").glob("*"))
 
 
 def test_a_foreign_dataset_of_its_name_is_not_taken_for_it(prepared):
@@ -207,3 +218,31 @@ def test_some_classes_may_be_tested_alone_and_keep_their_labels(prepared):
     wrong = create("scenarios", "tiny_imagenet", classes="n01,n02", test_classes="n01,n03")
     with pytest.raises(UsageError, match="test_classes: 'n03' is none of `classes`"):
         wrong.load("test")
+    _, labels = arrays(create("scenarios", "tiny_imagenet", test_classes="n03"), "test")
+    assert labels.tolist() == [2, 2]
+    twice = create("scenarios", "tiny_imagenet", test_classes="n03,n03")
+    with pytest.raises(UsageError, match="test_classes: expected one or more, each once; received"):
+        twice.load("test")
+
+
+def test_blank_lines_are_passed_over_and_what_a_killed_preparation_left_is_removed(home):
+    files = content()
+    for name in ("val/val_annotations.txt", "train/n01/n01_boxes.txt", "words.txt", "wnids.txt"):
+        files[f"tiny-imagenet-200/{name}"] += "\n\n \n"
+    for left in ("incomplete.ABC_1.0.0", ".download-x"):
+        (home / "tfds/tiny_imagenet" / left).mkdir(parents=True)
+    found = create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
+    assert (found.images, found.skipped) == ({"train": 9, "validation": 6}, ())
+    assert [each.name for each in (home / "tfds").rglob("*") if each.is_dir()] == [
+        "tiny_imagenet",
+        "1.0.0",
+    ]
+
+
+def test_what_was_drawn_is_drawn_again_of_other_data(home):
+    scenario = create("scenarios", "tiny_imagenet", test_share=0.4)
+    folder = scenario.prepare(zipped(home / "a.zip", content())).folder
+    assert len(arrays(scenario, "test")[1]) == 6
+    shutil.rmtree(folder)
+    scenario.prepare(zipped(home / "b.zip", edited(n01_0__JPEG=None, n01_1__JPEG=None)))
+    assert np.bincount(arrays(scenario, "test")[1]).tolist() == [1, 2, 2]
