@@ -36,12 +36,13 @@ def test_an_archive_is_prepared_and_looked_at(tfrobust, here, small_archive):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("prepare", "digits"), "needs no preparation"),
+        (("prepare", "digits"), "digits: needs no preparation"),
         (("prepare", "digitz"), "did you mean"),
         (("prepare", "mnist", "--archive", "x.zip"), "leave out --archive"),
         (("prepare", "tiny_imagenet", "--archive", "gone.zip"), "not a readable archive"),
         (("show", "voc", "--out", "x.png"), "run tfrobust data prepare voc -p voc.year=2007"),
         (("show", "digits", "--out", "x.png", "--split", "tset"), "expected one of train, test"),
+        (("show", "digits", "--out", "x.svg"), "--out: expected a .png; received: 'x.svg'"),
     ],
 )
 def test_mistakes_cost_one_line(tfrobust, here, arguments, said):
@@ -49,4 +50,37 @@ def test_mistakes_cost_one_line(tfrobust, here, arguments, said):
     assert found.code in (1, 2)
     assert said in found.err
     assert len(found.err.strip().splitlines()) == 1
-    assert not list(here.glob("*.png"))
+    assert not list(here.glob("x.*"))
+
+
+def test_a_size_that_a_scenario_has_itself_reaches_it(tfrobust, here, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "tfrobust.report.grid.image_grid", lambda scenario, *_, **__: shown.append(scenario)
+    )
+    for name in ("coco", "voc"):
+        said = tfrobust("data", "show", name, "-p", f"{name}.size=12", "--out", "grid.png")
+        assert said.code == 0, said.err
+        assert (type(shown[-1]).__name__.lower(), shown[-1].size) == (name, 12)
+        said = tfrobust("plugins", "show", f"scenarios/{name}", "--json")
+        options = [(each["name"], each["default"]) for each in json.loads(said.out)["options"]]
+        assert [value for option, value in options if option == "size"] == [224]
+
+
+def test_an_interrupted_preparation_leaves_nothing_and_speaks_of_no_training(
+    tfrobust, here, small_archive, monkeypatch
+):
+    monkeypatch.setattr(
+        "tfrobust_scenarios.tiny_imagenet_archive.TinyImagenetArchive.read", interrupted
+    )
+    said = tfrobust("data", "prepare", "tiny_imagenet", "--archive", small_archive)
+    assert (said.code, said.err.strip()) == (
+        130,
+        "error: interrupted; the same command begins anew",
+    )
+    assert not list((here / "tfds").glob("*"))
+
+
+def interrupted(*_):
+    """Do what Ctrl-C does."""
+    raise KeyboardInterrupt

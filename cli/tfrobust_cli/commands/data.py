@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tfrobust.errors import RobustError, UsageError
 from tfrobust_cli.arguments import (
     Json,
     Parameters,
@@ -27,6 +28,11 @@ _Name = Annotated[
         autocompletion=names_of("scenarios"),
     ),
 ]
+
+
+class _InterruptedError(RobustError):
+    exit_code = 130
+
 
 app = typer.Typer(help="Prepare datasets, and look at them: prepare, show.")
 
@@ -56,7 +62,10 @@ def prepare(
     from tfrobust.scenes import open_scenario
 
     scenario = open_scenario(name, Parameters(param, named).all())
-    made = scenario.prepare(archive, sha256=sha256, strict=strict)
+    try:
+        made = scenario.prepare(archive, sha256=sha256, strict=strict)
+    except KeyboardInterrupt as interrupt:
+        raise _InterruptedError("interrupted; the same command begins anew") from interrupt
     if as_json:
         shown = {"folder": str(made.folder), "images": made.images, "skipped": made.skipped}
         print(json.dumps(shown, indent=1))
@@ -82,6 +91,8 @@ def show(
 
     Example: [bold]tfrobust data show tiny_imagenet --out grid.png[/]
     """
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out: expected a .png; received: {str(out)!r}")
     named = scenario_plugins(name)
     check_known(named)
     start_tensorflow()
