@@ -56,7 +56,7 @@ def stored_network(
         return store.load(name, root=root)
     try:
         return _put_together(home, plan, scenario)
-    except _NotAsItWas:
+    except _ChangedError:
         return store.load(home / str(plan["version"]))
 
 
@@ -71,7 +71,7 @@ def why_served(classifier: Classifier) -> str | None:
 
     Example:
         >>> why_served(network_of("fused"))
-        "fused: its background 'scenes' has changed or is gone since it was trained; put it back, ..."
+        "fused: its background 'scenes' has changed or is gone since it was trained; put it ..."
     """
     version = Path(split_member(classifier.source)[0])
     home = version.parent
@@ -80,12 +80,12 @@ def why_served(classifier: Classifier) -> str | None:
         return None
     try:
         _put_together(home, plan, None)
-    except _NotAsItWas as error:
+    except _ChangedError as error:
         return str(error)
     return None
 
 
-class _NotAsItWas(ClassifierError):
+class _ChangedError(ClassifierError):
     """A stored network cannot be put together as it was trained."""
 
 
@@ -95,23 +95,23 @@ def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -
     version = home / str(plan["version"])
     kept = store.load(file) if file.exists() else None
     if kept is None and not deployed:
-        raise _NotAsItWas(f"{home.name}: no network of it is kept that shows its layers")
+        raise _ChangedError(f"{home.name}: no network of it is kept that shows its layers")
     try:
         with store.rooted(home.parent):
             network = _defended_again(kept or _deployed(home, plan), home, plan, scenario)
             if not deployed and not network.members:
                 return network  # nothing of it lies elsewhere, where it may change
             served = store.load(version)
-    except _NotAsItWas:
+    except _ChangedError:
         raise
     except RobustError as error:
         cause = f"cannot be put together as it was trained ({one_line(error)})"
-        raise _NotAsItWas(f"{home.name}: {cause}; mend that, or train it again") from error
+        raise _ChangedError(f"{home.name}: {cause}; mend that, or train it again") from error
     network.class_names = served.class_names
     if not _answer_alike(network, served):
         inside = served.members.items()
         changed = [n for n, each in inside if not _answer_alike(network.members[n], each)]
-        raise _NotAsItWas(_has_changed(home, plan, changed))
+        raise _ChangedError(_has_changed(home, plan, changed))
     return network
 
 
@@ -119,7 +119,7 @@ def _deployed(home: Path, plan: dict[str, Any]) -> Classifier:
     try:
         return store.load(plan["model"]["deployed"])
     except RobustError as error:
-        raise _NotAsItWas(_has_changed(home, plan)) from error
+        raise _ChangedError(_has_changed(home, plan)) from error
 
 
 def _has_changed(home: Path, plan: dict[str, Any], members: Iterable[str] = ()) -> str:
@@ -222,7 +222,7 @@ def _restored(
         return defense.restore(network, learned)
     except RobustError as error:  # what it learned is sound: the networks are others
         card = store.read_card(home / str(plan["version"]))
-        raise _NotAsItWas(_has_changed(home, plan, card.members if card else ())) from error
+        raise _ChangedError(_has_changed(home, plan, card.members if card else ())) from error
 
 
 def _planned_scenario(planned: dict[str, Any]) -> Scenario:

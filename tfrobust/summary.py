@@ -1,12 +1,15 @@
-"""What a model consists of, layer by layer, and what it needs in all."""
+"""What a model consists of, layer by layer or part by part, and what it needs in all."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tfrobust.keras_models import keras_of
+
+if TYPE_CHECKING:
+    from tfrobust.classifier import Classifier
 
 _FLOAT = 4  # bytes
 
@@ -18,7 +21,7 @@ class Summary:
     Attributes:
         title: the model's name.
         columns: of the table.
-        rows: a layer each; the last may be their sum.
+        rows: a layer or part each; the last may be their sum.
         totals: what → how much.
     """
 
@@ -26,6 +29,29 @@ class Summary:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     totals: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a classifier, with weights of its own.
+
+    Attributes:
+        name: of it.
+        parameters: floating-point numbers.
+        megabytes: of 10⁶ bytes, that they take as they are kept.
+    """
+
+    name: str
+    parameters: int
+    megabytes: float
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """A classifier of several parts that stand side by side."""
+
+    def parts(self) -> list[Part]:
+        """Return them."""
 
 
 def summarized(model: Any) -> Summary:
@@ -58,3 +84,44 @@ def _shape(layer: Any) -> str:
     output = layer.output
     first = output[0] if isinstance(output, (list, tuple)) else output
     return "×".join("…" if side is None else str(side) for side in first.shape)
+
+
+def summarized_parts(classifier: Classifier, title: str) -> Summary | None:
+    """Return the parts of a classifier, with their sum; `None` for a single network.
+
+    Args:
+        classifier: any.
+        title: of the table.
+
+    Example:
+        >>> summarized_parts(stored_network("d1-b2"), "d1-b2").rows
+        [('calibrater', '4,402', '0.0176'), ('network', '44,426', '0.178'), ('sum', ...)]
+    """
+    parts = parts_of(classifier)
+    if len(parts) < 2:
+        return None
+    size = sum(each.megabytes for each in parts)
+    parameters = sum(each.parameters for each in parts)
+    rows = [(p.name, f"{p.parameters:,}", f"{p.megabytes:.3g}") for p in parts]
+    return Summary(
+        title=title,
+        columns=("part", "parameters", "MB"),
+        rows=[*rows, ("sum", f"{parameters:,}", f"{size:.3g}")],
+        totals={"parameters": f"{parameters:,}", "memory": f"{size:.3g} MB"},
+    )
+
+
+def parts_of(classifier: Classifier) -> list[Part]:
+    """Return the parts of a classifier that have weights, from the outermost to the innermost."""
+    from tfrobust.inference import megabytes, parameters
+
+    if isinstance(classifier, Composed):
+        return classifier.parts()
+    inner = getattr(classifier, "inner", None)
+    if inner is None:
+        return [Part("network", parameters(classifier), megabytes(classifier))]
+    own = parameters(classifier) - parameters(inner)
+    if not own:
+        return parts_of(inner)
+    size = megabytes(classifier) - megabytes(inner)
+    return [Part(classifier.defenses[-1].name, own, size), *parts_of(inner)]

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, answers_differ
 from tfrobust.errors import ClassifierError
-from tfrobust.inference import megabytes, megabytes_of
+from tfrobust.inference import megabytes, megabytes_of, parameters
 from tfrobust.keras_graph import is_functional, trunk
 from tfrobust.keras_models import keras_of
+from tfrobust.summary import Part
 from tfrobust.types import Images, Logits
 from tfrobust_fusion.heads import JOINT, mean_weights
 
@@ -83,6 +84,15 @@ class Fused(Wrapped):
         """Return the mean absolute weight of each stream in the joint decision."""
         return mean_weights(self.model, list(self.streams))
 
+    def parts(self) -> list[Part]:
+        """Return the streams and the layers over them; see `tfrobust.summary`."""
+        whole = self.model.count_params()
+        if not self._whole:
+            return [*(_part(n, each) for n, each in self.streams.items()), _layers(whole)]
+        trained = {n: self.model.get_layer(f"{n}.network").count_params() for n in self.streams}
+        streams = [Part(n, count, megabytes_of(count)) for n, count in trained.items()]
+        return [*streams, _layers(whole - sum(trained.values()))]
+
     def trackables(self) -> list[Any]:
         """Return what all networks need kept."""
         return [part for each in self.streams.values() for part in each.trackables()]
@@ -121,6 +131,14 @@ class Fused(Wrapped):
         return _Stream(stream, head, self)
 
 
+def _part(name: str, stream: Classifier) -> Part:
+    return Part(name, parameters(stream), megabytes(stream))
+
+
+def _layers(count: int) -> Part:
+    return Part("linear layers", count, megabytes_of(count))
+
+
 def _can_be_cut(stream: Classifier) -> bool:
     """Tell whether a stream is one Keras 3 model, whose layers can be read from."""
     if not isinstance(stream, KerasClassifier) or stream.stochastic:
@@ -143,6 +161,10 @@ class _Stream(Wrapped):
             megabytes=own,
         )
         self._head = head
+
+    def parts(self) -> list[Part]:
+        """Return the network and the layer over it."""
+        return [_part("network", self.inner), _layers(self._head.count_params())]
 
     def __call__(self, images: Images) -> Logits:
         """Return the stream's logits."""

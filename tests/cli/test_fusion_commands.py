@@ -43,7 +43,20 @@ def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
     assert said.code == 0, said.err
     assert json.loads(said.out)["model"]["deployed"].endswith(":foreground")
 
+    whole = json.loads(tfrobust("summary", "fused", "--json").out)
+    sizes = {name: int(count.replace(",", "")) for name, count, _ in whole["rows"]}
+    own, joint = 8 * 10 + 10, 2 * 8 * 10 + 10
+    assert sizes["linear layers"] == 2 * own + joint
+    assert sizes["foreground"] == sizes["background"] > own
+    assert sizes["sum"] == 2 * sizes["foreground"] + sizes["linear layers"]
+    assert whole["totals"]["memory"] == f"{4e-6 * sizes['sum']:.3g} MB"
+    assert "compressed" not in whole["totals"]
+    own = json.loads(tfrobust("summary", "fused:foreground", "--json").out)
+    assert own["rows"][-1][0] == "foreground"  # its own linear layer
+
     for arguments, words in (
+        (("summary", "saved_models/fused/1"), "does not show its parts"),
+        (("summary", "fused:sky"), "no member 'sky'"),
         (("evaluate", "fused:sky", *SCENE, "--out", "x"), "no member 'sky'"),
         (("streams", "objects", *SCENE, "--out", "x"), "expected a classifier that decides by"),
         (("streams", "fused", *SCENE, "--out", "x", "--crafted-on", "sky"), "no member 'sky'"),

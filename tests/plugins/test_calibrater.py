@@ -19,6 +19,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.scenes import open_scenario
 from tfrobust.stored_network import stored_network
+from tfrobust.summary import parts_of, summarized_parts
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.training_steps import cross_entropy
@@ -180,6 +181,12 @@ def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
     )  # fmt: skip
     network = stored_network("m", tmp_path)
     assert isinstance(network, Calibrated)
+    counts = [network.model.count_params(), network.inner.model.count_params()]
+    assert [each.parameters for each in parts_of(network)] == counts
+    assert [row[0] for row in summarized_parts(network, "m").rows] == [
+        "calibrater", "network", "sum",
+    ]  # fmt: skip
+    assert summarized_parts(network.inner, "m") is None
     assert network.defenses == made.classifier.defenses
     images, _ = arrays(scenario, "test", 9)
     assert np.array_equal(predict(network, images), predict(made.classifier, images))

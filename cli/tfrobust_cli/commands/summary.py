@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +22,7 @@ from tfrobust_cli.arguments import (
 from tfrobust_cli.console import start_tensorflow, stdout
 
 if TYPE_CHECKING:
+    from tfrobust.classifier import Classifier
     from tfrobust.summary import Summary
 
 
@@ -40,43 +40,74 @@ def summary(
 ) -> None:
     """Show a model's layers, parameters and memory; of Larq's models bits and operations too.
 
+    Of a classifier that has several parts, such as a calibrater or streams, it shows these.
+
     Example: [bold]tfrobust summary lenet_bnn --scenario mnist[/]
     """
     known = {entry.name for entry in entries("models")}
     named = [("models", model), *scenario_plugins(scenario)] if model in known else []
     check_known(named)
     start_tensorflow()
-    from tfrobust.registry import create
-    from tfrobust.scenes import open_scenario
-
     if named:
+        from tfrobust.scenes import open_scenario
+
         params = Parameters(param, named)
         data = open_scenario(scenario, params.all())
         found = params.build("models", model).summary(data.image_shape, data.num_classes)
     else:
-        card = _card(model)
-        builder = create("models", card.model["name"], **card.model["params"])
-        found = builder.summary(card.image_shape, len(card.class_names))
-        if card.megabytes:
-            found.totals["compressed"] = f"{card.megabytes:.3g} MB"
+        found = _stored(model)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     else:
         _print(found)
 
 
-def _card(classifier: str) -> Any:
-    """Return the card of a stored classifier that tells which model it was built from."""
-    from tfrobust import store
+def _stored(called: str) -> Summary:
+    """Return the parts of a stored classifier; the layers of one that has no parts."""
+    from tfrobust.inference import megabytes
+    from tfrobust.stored_network import network_of
+    from tfrobust.summary import summarized_parts
 
-    path: Path = store.locate(classifier)
-    card = store.read_card(path)
+    network = network_of(called)
+    found = summarized_parts(network, called) or _layers(called, network)
+    if any(each.name == "deep_compression" for each in network.defenses):
+        found.totals["compressed"] = f"{megabytes(network):.3g} MB"
+    return found
+
+
+def _layers(called: str, network: Classifier) -> Summary:
+    """Return the layers of a network; of a SavedModel, those of the model it was built from."""
+    from tfrobust import store
+    from tfrobust.classifier import KerasClassifier
+    from tfrobust.members import split_member
+    from tfrobust.registry import create
+    from tfrobust.stored_network import why_served
+    from tfrobust.summary import summarized
+
+    name, member = split_member(called)
+    if member and isinstance(network, KerasClassifier):
+        return summarized(network.model)
+    card = store.read_card(store.locate(name))
+    if member or network.members or _learned(network):
+        raise UsageError(
+            why_served(network)
+            or f"{called}: a SavedModel does not show its parts; name what "
+            "the store keeps, without a version"
+        )
     if card is None or "name" not in (card.model or {}):
         raise UsageError(
-            f"{classifier}: nothing tells which model it was built from; name a model plugin "
+            f"{called}: nothing tells which model it was built from; name a model plugin "
             "(`tfrobust plugins models` lists them)"
         )
-    return card
+    builder = create("models", card.model["name"], **card.model["params"])
+    return builder.summary(card.image_shape, len(card.class_names))
+
+
+def _learned(network: Classifier) -> bool:
+    """Tell whether a defence round a network has learned weights of its own."""
+    from tfrobust.registry import find
+
+    return any(find("defenses", each.name).load().learns for each in network.defenses)
 
 
 def _print(found: Summary) -> None:
