@@ -109,13 +109,17 @@ class CorruptionErrors(pydantic.BaseModel):
 
 
 class ClassifierRecord(pydantic.BaseModel):
-    """Whose robustness was measured."""
+    """Whose robustness was measured.
+
+    `class_names` are known where it was attacked: the scenario's, and the classifier's own beyond.
+    """
 
     name: str
     path: str
     num_classes: int
     image_shape: tuple[int, int, int]
     defenses: list[AppliedDefense]
+    class_names: tuple[str, ...] = ()
 
 
 class ScenarioRecord(pydantic.BaseModel):

@@ -149,6 +149,7 @@ def summarize(
     classifier = subject.classifier
     right = subject.clean == plan.labels
     hostile = [each for each in attacked if not each.attack.helps]
+    known = plan.scenario.class_names
     return results.Evaluation(
         classifier=results.ClassifierRecord(
             name=subject.name,
@@ -156,6 +157,7 @@ def summarize(
             num_classes=classifier.num_classes,
             image_shape=classifier.image_shape,
             defenses=list(classifier.defenses),
+            class_names=(*known, *classifier.class_names[len(known) :]) if attacked else (),
         ),
         scenario=scenario,
         clean=proportion(right),

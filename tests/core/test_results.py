@@ -41,6 +41,7 @@ def test_results_are_strict_json_of_the_agreed_form(several, tmp_path):
     first = found["evaluations"][0]
     assert first["classifier"] == {
         "name": "a", "path": "", "num_classes": 3, "image_shape": [4, 4, 1], "defenses": [],
+        "class_names": ["class 0", "class 1", "class 2"],
     }  # fmt: skip
     scenario = {"name": "in_memory", "shift": None, "split": "test", "images": 24, "seed": 5}
     assert first["scenario"] == scenario

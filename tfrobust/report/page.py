@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,15 @@ def _grids(
     return [
         {
             "title": f"{evaluation.classifier.name} under {attack_title(attack)}",
-            "cells": _cells(number, k, outcomes),
+            "cells": _cells(number, k, outcomes, evaluation.classifier.class_names),
         }
         for k, attack in chosen
     ]
 
 
-def _cells(number: int, k: int, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _cells(
+    number: int, k: int, outcomes: dict[str, np.ndarray], names: Sequence[str]
+) -> list[dict[str, Any]]:
     indices = outcomes["example_index"]
     pairs = zip(outcomes["example_images"], outcomes[f"e{number}_example_a{k}"], strict=True)
     cells = []
@@ -123,10 +126,15 @@ def _cells(number: int, k: int, outcomes: dict[str, np.ndarray]) -> list[dict[st
                 "change": perturbation_tile(clean, adversarial),
                 "largest": float(np.abs(np.nan_to_num(adversarial - clean)).max()),
                 "adversarial": tile(np.nan_to_num(adversarial)),
-                "label": label,
-                "before": before,
-                "after": after,
+                "label": _named(label, names),
+                "before": _named(before, names),
+                "after": _named(after, names),
                 "state": "wrong" if before != label else "broken" if after != label else "held",
             }
         )
     return cells
+
+
+def _named(number: int, names: Sequence[str]) -> str:
+    """Return a class by its name; by its number where older results know no names."""
+    return names[number] if number < len(names) else str(number)

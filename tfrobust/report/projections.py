@@ -17,6 +17,8 @@ def projections_figure(
     labels: Labels,
     class_names: Sequence[str],
     title: str,
+    *,
+    heading: str = "",
 ) -> str:
     """Return an SVG with a panel a stream.
 
@@ -24,7 +26,8 @@ def projections_figure(
         panels: stream → its clean and its attacked points, each `(n, 2)`.
         labels: `(n,)`; a colour each.
         class_names: by label, for the legend.
-        title: for readers who do not see it.
+        title: what tells this figure's element names from another's.
+        heading: above the panels, for a figure that stands alone.
     """
     figure = Figure(figsize=(4.2 * len(panels), 3.8), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -36,8 +39,11 @@ def projections_figure(
             axis.scatter(*clean[own].T, s=6, color=bright, alpha=0.8, label=called)
             axis.scatter(*attacked[own].T, s=26, color=dark, alpha=0.55, lw=0)
         axis.set_title(name, fontsize=9)
-        axis.set(xticks=[], yticks=[])
+        axis.set(xticks=[], yticks=[], xlabel="first direction of the clean images")
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("second direction")
+    if heading:
+        figure.suptitle(heading.replace("$", r"\$"), fontsize=11)
     axes[0].legend(frameon=False, fontsize=7, title="small: clean; large: attacked",
                    title_fontsize=7)  # fmt: skip
     return as_svg(figure, title)

@@ -25,8 +25,9 @@ def accuracy_table(results: Results) -> Table:
     """Return accuracy under every attack: a row an attack, a column a classifier."""
     evaluations = results.evaluations
     first = evaluations[0]
+    seen = _seen_by_all(evaluations)
     attacks = [
-        (attack_title(attack), *(_percent(e.attacks[k]) for e in evaluations))
+        (attack_title(attack, but=seen), *(_percent(e.attacks[k]) for e in evaluations))
         for k, attack in enumerate(first.attacks)
     ]
     noise = [
@@ -45,8 +46,24 @@ def accuracy_table(results: Results) -> Table:
         columns=("attack", *(e.classifier.name for e in evaluations)),
         sections=sections,
         caption="with 95 % Wilson intervals; a clean error stays an error"
+        + _transferred(seen)
         + _violations(evaluations),
     )
+
+
+def _seen_by_all(evaluations: list[Evaluation]) -> str | None:
+    """Return the one classifier that all attacks were crafted on, for a caption to say once."""
+    attacks = [attack for each in evaluations for attack in each.attacks]
+    seen = {attack.crafted_on for attack in attacks if _sees_a_classifier(attack)}
+    return next(iter(seen)) if len(seen) == 1 else None
+
+
+def _sees_a_classifier(attack: AttackResult) -> bool:
+    return attack.threat.knowledge != "none"
+
+
+def _transferred(crafted_on: str | None) -> str:
+    return f"; attacks crafted on {crafted_on}" if crafted_on else ""
 
 
 def _violations(evaluations: list[Evaluation]) -> str:
@@ -79,12 +96,13 @@ def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
 def cost_table(results: Results) -> Table:
     """Return what each attack found and what it cost."""
     sections = []
+    seen = _seen_by_all(results.evaluations)
     for evaluation in results.evaluations:
         sections.append(
             [
                 (
                     evaluation.classifier.name,
-                    attack_title(attack),
+                    attack_title(attack, but=seen),
                     "–" if attack.success_rate is None else f"{attack.success_rate:.1%}",
                     f"{attack.fooling_ratio:.1%}",
                     *(_number(attack.distance[norm].median) for norm in _DISTANCES),
@@ -110,7 +128,8 @@ def cost_table(results: Results) -> Table:
             "seconds",
         ),
         sections=sections,
-        caption="success over images right before; distances over successes; costs an image",
+        caption="success over images right before; distances over successes; costs an image"
+        + _transferred(seen),
     )
 
 
@@ -157,17 +176,25 @@ def scenario_title(evaluation: Evaluation) -> str:
     return f"{scenario.name}{shift} ({scenario.split})"
 
 
-def attack_title(attack: AttackResult) -> str:
-    """Return an attack with what sets it apart: `pgd  L∞ ≤ 0.1`."""
+def attack_title(attack: AttackResult, *, but: str | None = None) -> str:
+    """Return an attack with what sets it apart: `pgd  L∞ ≤ 0.1`.
+
+    Args:
+        attack: what it did.
+        but: a classifier that it goes without saying it was crafted on.
+    """
     norm = NORM_TITLES.get(attack.threat.norm or "", "")
     eps = attack.params.get("eps")
     budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
     if not norm and "count" in attack.params:
         budget = f" × {attack.params['count']}"
+    elif not norm and "sigma" in attack.params:
+        budget = f" σ = {attack.params['sigma']:g}"
     region = attack.params.get("region", "all")
     where = "" if region == "all" else f", {region} only"
     targeted = ", targeted" if attack.threat.targeted else ""
-    transfer = f", crafted on {attack.crafted_on}" if attack.crafted_on else ""
+    told = attack.crafted_on in (None, but) or not _sees_a_classifier(attack)
+    transfer = "" if told else f", crafted on {attack.crafted_on}"
     return f"{attack.name} {budget}".rstrip() + where + targeted + transfer
 
 

@@ -77,9 +77,10 @@ def streams(
         )
         found = projected(network, clean, attacked)
         panels = {name: (each.clean, each.attacked) for name, each in found.items()}
-        title = f"Streams of {classifier}, clean and under {attack}"
+        seen_by = f", crafted on {crafted_on}" if crafted_on else ""
+        title = f"Streams of {classifier}, clean and under {attack}{seen_by}"
         figure = out / "streams.svg"
-        drawn = projections_figure(panels, labels, data.class_names, title)
+        drawn = projections_figure(panels, labels, data.class_names, title, heading=title)
         write_beside(figure, lambda beside: beside.write_text(drawn))
     _print(network.mean_weights(), found, str(figure), as_json=as_json)
 

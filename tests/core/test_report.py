@@ -1,0 +1,75 @@
+"""The report: what is said once, what attacks are called, and classes by their names."""
+
+import numpy as np
+import pytest
+
+from support import InMemory, small_classifier
+from tfrobust.evaluation import evaluate
+from tfrobust.registry import create
+from tfrobust.report import accuracy_table, cost_table
+from tfrobust.report.page import render
+from tfrobust.report.projections import projections_figure
+from tfrobust.report.tables import attack_title
+from tfrobust.results import Results
+
+FIRST = "<b>a class with quite a long name</b>"
+
+
+class Named(InMemory):
+    @property
+    def class_names(self):
+        return FIRST, "b", "c"
+
+
+@pytest.fixture(scope="module")
+def transferred():
+    """Two classifiers under what was crafted on a third, with noise beside it."""
+    attacks = [create("attacks", "fgsm", eps=0.2), create("attacks", "fgsm", eps=0.4)]
+    both = {"x": small_classifier(), "y": small_classifier()}
+    onto = ("a:b", small_classifier())
+    noise = [create("attacks", "gaussian_noise", eps=0.2)]
+    return evaluate(both, Named(count=12), attacks, crafted_on=onto, baselines=noise)
+
+
+def test_what_all_attacks_were_crafted_on_is_said_once(transferred):
+    for table in (accuracy_table(transferred.results), cost_table(transferred.results)):
+        assert table.caption.count("crafted on a:b") == 1
+        assert "crafted on" not in str(table.sections)
+
+
+def test_attacks_on_several_classifiers_each_say_on_which(transferred):
+    results = transferred.results.model_copy(deep=True)
+    results.evaluations[1].attacks[0].crafted_on = None
+    table = accuracy_table(results)
+    assert "crafted on" not in table.caption
+    assert [row[0].endswith("crafted on a:b") for row in table.sections[1]] == [True, True]
+
+
+def test_a_title_says_what_sets_an_attack_apart(transferred):
+    noise = transferred.results.evaluations[0].baselines[0]
+    assert noise.crafted_on == "a:b"
+    assert "crafted" not in attack_title(noise)  # it asks no classifier
+    blur = {"name": "box_blur", "params": {"sigma": 2.5, "region": "background"}}
+    found = noise.model_copy(update=blur)
+    found.threat = found.threat.model_copy(update={"norm": None})
+    assert attack_title(found) == "box_blur  σ = 2.5, background only"
+
+
+def test_pictures_name_the_classes_and_older_results_number_them(transferred):
+    page = render(transferred.results, transferred.outcomes)
+    assert "predicted b" in page
+    assert FIRST not in page
+    assert FIRST.replace("<", "&lt;").replace(">", "&gt;") in page
+    older = transferred.results.model_dump()
+    for each in older["evaluations"]:
+        del each["classifier"]["class_names"]
+    assert "predicted 1" in render(Results.model_validate(older), transferred.outcomes)
+
+
+def test_a_figure_of_streams_that_stands_alone_has_a_heading_and_named_axes():
+    points = np.random.default_rng(0).normal(size=(4, 2))
+    drawn = projections_figure(
+        {"sky": (points, points)}, np.arange(4) % 2, "ab", "t", heading="under fgsm"
+    )
+    for words in ("under fgsm", "sky", "first direction", "second direction"):
+        assert f"<!-- {words}" in drawn
