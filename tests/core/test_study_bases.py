@@ -178,7 +178,7 @@ def test_tables_and_pictures_are_drawn(done):
     finished = Finished(cells_of(study, "tiny"), done[0] / "results")
     write_study(study, "tiny", finished, done[0] / "report")
     text = (done[0] / "report/report.md").read_text()
-    assert re.search(r"\| Line \| 1.00e-01 / \*\*\d", text)
+    assert re.search(r"\| Line \| 0.1 / \*\*\d", text)
     for number, title in ((1, "Gallery"), (2, "Scatter")):
         assert title in text
         assert "<svg" in (done[0] / f"report/figure-{number}.svg").read_text()

@@ -180,7 +180,7 @@ def shown(value: float, unit: Unit) -> str:
     if unit == "percent":
         return f"{value:.1%}"
     if abs(value) < 1:
-        return f"{value:.2e}"
+        return f"{value:.3g}" if abs(value) >= 0.05 else f"{value:.2e}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 

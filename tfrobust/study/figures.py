@@ -76,6 +76,7 @@ def _curves_drawn(
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for panel in axes.flat[len(panels) :]:
         panel.set_visible(False)
+    named: set[str] = set()
     for panel, axis in zip(panels, axes.flat, strict=False):
         for number, curve in enumerate(curves):
             if (panel.condition, curve) not in lines:
@@ -90,7 +91,10 @@ def _curves_drawn(
             least = min(value for values, _ in lines.values() for value in values if value > 0)
             axis.set_xscale("symlog", linthresh=least, linscale=0.3)
         axis.set_title(panel.title, fontsize=9)
-        axis.legend(frameon=False, fontsize=7)
+        titles = set(axis.get_legend_handles_labels()[1])
+        if titles - named:  # a panel of the same lines as those before needs none
+            axis.legend(frameon=False, fontsize=7)
+        named |= titles
         axis.set_ylim(-0.02, 1.02)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
