@@ -21,7 +21,8 @@ from tfrobust.scenes import Shifted
 if TYPE_CHECKING:
     from tfrobust.training import TrainingOptions
 
-_SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory
+_SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory, at most
+_MIXED = 8  # batches in it, at least
 _STEPS = 40  # an epoch at least, unless the batch size is given
 _CACHED = 1 << 30  # bytes of images that are kept in memory
 _READ = 1024  # images at a time, into memory
@@ -51,11 +52,13 @@ class TrainingData:
             count -= held_out
         if count < 1:
             raise DataError("the training split holds no images beside the validation share")
-        in_memory = count * int(np.prod(plain.image_shape)) * 4 <= _CACHED
+        size = int(np.prod(plain.image_shape)) * 4  # bytes of an image
+        in_memory = count * size <= _CACHED
         self._train, self._count, self._in_memory = train, count, in_memory
         batch = options.batch_size or min(128, max(count // _STEPS, 1))
         self.batch_size = min(batch, count)
         self.steps = count // self.batch_size
+        self._buffer = max(min(_SHUFFLED, _CACHED // size), _MIXED * self.batch_size)
         _check_first(self._shifted(train.batch(256), self.seed_of(0)), scenario)
         self.validation = None
         if "validation" in plain.splits or held_out > 0:
@@ -69,7 +72,7 @@ class TrainingData:
         """Return the batches `(images, labels, index)` of one epoch, shuffled by its number."""
         order = int(np.random.SeedSequence([self._options.seed, number]).generate_state(1)[0])
         places = tf.data.Dataset.range(self._count)
-        elements, buffer = (places, self._count) if self._in_memory else (self._train, _SHUFFLED)
+        elements, buffer = (places, self._count) if self._in_memory else (self._train, self._buffer)
         shuffled = elements.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
         batches = shuffled.batch(self.batch_size, drop_remainder=True)
         if self._in_memory:

@@ -45,6 +45,15 @@ def test_images_kept_in_memory_come_in_the_order_of_images_that_are_read_anew(sh
             np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize(("kept", "images"), [(1 << 30, 20_000), (100 * 64, 100), (0, 32)])
+def test_the_shuffle_buffer_is_bounded_in_bytes(kept, images, monkeypatch):
+    """An image of 4×4×1 float32 takes 64 bytes; eight batches are held in any case."""
+    monkeypatch.setattr("tfrobust.training_data._CACHED", kept)
+    data = TrainingData(InMemory(count=200), TrainingOptions(validation=0, batch_size=4))
+    assert data._buffer == images
+    assert len({int(i) for *_, ids in data.epoch(0) for i in ids.numpy()}) == 200
+
+
 def test_a_validation_split_of_the_scenario_is_used_where_there_is_one():
     scenario = InMemory(count=20, with_validation=True)
     data = TrainingData(scenario, TrainingOptions(validation=0.5))
