@@ -25,7 +25,8 @@ def write_codebooks(path: Path | str, model: Any) -> None:
     """
     arrays = {f"weight/{k}": np.asarray(each) for k, each in enumerate(_others(model))}
     for k, code in enumerate(compression_of(model).values()):
-        arrays |= {f"codebook/{k}": code.codebook, f"index/{k}": _packed(code)}
+        parts = {"codebook": code.codebook, "index": _packed(code), "shape": code.index.shape}
+        arrays |= {f"{name}/{k}": np.asarray(part) for name, part in parts.items()}
     write_arrays(Path(path), arrays)
 
 
@@ -40,8 +41,12 @@ def read_codebooks(path: Path | str, model: Any) -> None:
     arrays, others, kernels = read_arrays(path), _others(model), kernels_of(model).values()
     shapes = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
     coded = {f"{what}/{k}" for k in range(len(kernels)) for what in ("codebook", "index")}
-    if set(arrays) != coded | set(shapes) or any(
-        arrays[name].shape != shape for name, shape in shapes.items()
+    stated = {f"shape/{k}": tuple(kernel.shape) for k, kernel in enumerate(kernels)}
+    told = set(arrays) & set(stated)  # files of earlier versions do not tell
+    if (
+        set(arrays) - told != coded | set(shapes)
+        or any(arrays[name].shape != shape for name, shape in shapes.items())
+        or any(not np.array_equal(arrays[name], stated[name]) for name in told)
     ):
         raise ClassifierError(f"{path}: was written for another network than {model.name}")
     found = [

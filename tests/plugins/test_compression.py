@@ -197,6 +197,17 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothi
         assert np.array_equal(weight, old)
 
 
+def test_kernels_of_other_shapes_are_another_network_and_not_a_damaged_file(tmp_path):
+    small, large = small_classifier((4, 4, 1)).model, small_classifier((8, 8, 1)).model
+    path = tmp_path / "c.npz"
+    write_codebooks(path, small)
+    with pytest.raises(ClassifierError, match="was written for another network"):
+        read_codebooks(path, large)
+    older = {name: each for name, each in read_arrays(path).items() if "shape" not in name}
+    write_arrays(path, older)
+    read_codebooks(path, small)  # earlier versions told no shapes
+
+
 def test_it_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
     defense = create("defenses", "deep_compression", bits=3, **QUICK)
     made = train_and_store(
@@ -219,7 +230,9 @@ def test_options_out_of_range_cost_one_line(options):
 
 def test_what_has_no_keras_3_weights_is_refused(digits):
     defense = create("defenses", "deep_compression")
-    with pytest.raises(UsageError, match="expected a Keras model, .*: a classifier of another kind"):
+    with pytest.raises(
+        UsageError, match=r"expected a Keras model, .*: a classifier of another kind"
+    ):
         defense.apply(LinearClassifier((8, 8, 1), 10), digits, Trainer())
 
 
