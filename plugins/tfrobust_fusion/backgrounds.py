@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError, one_line
 from tfrobust.named_networks import NamedNetworks
+from tfrobust.registry import create
 
 _IMAGENET, _IMAGENET_CLASSES = "imagenet", 1000
 
@@ -17,7 +19,7 @@ class Backgrounds(NamedNetworks):
         """Return the networks: `background`, or where there are more `background1`, ….
 
         Raises:
-            UsageError: there is nothing of that name.
+            UsageError: there is nothing of that name; no such weights for the architecture.
             DataError: a file does not fit the architecture.
         """
         if len(called) == 1:
@@ -26,6 +28,17 @@ class Backgrounds(NamedNetworks):
 
     def _opened(self, called: str) -> Classifier:
         if called == _IMAGENET:
+            self._check_imagenet()
             return self.build(_IMAGENET_CLASSES, weights=called)
         # Its last layer is not read: whatever classes it was trained for, two random ones do.
         return self.open(called, 2, head="new")
+
+    def _check_imagenet(self) -> None:
+        try:
+            create("models", self.architecture, **{**self.options, "weights": _IMAGENET})
+        except UsageError as error:
+            raise UsageError(
+                f"{self.wanted_by}: imagenet: no such weights for architecture="
+                f"{self.architecture} ({one_line(error)}); choose one that has them, such as "
+                "-p architecture=resnet50"
+            ) from error

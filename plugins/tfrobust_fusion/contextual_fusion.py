@@ -42,10 +42,13 @@ class ContextualFusion(Defense):
 
     background: str | tuple[str, ...] | None = option(
         "the network of scenes, or several: a name in the store, a path, a .pth or .safetensors "
-        "file in torchvision's names, or imagenet",
+        "file in torchvision's names, or imagenet (with an architecture that has such weights)",
         default=None,
     )
-    architecture: str = option("the model plugin that such a file fits", default="resnet18")
+    architecture: str = option(
+        "the model plugin that such a file fits; resnet50, say, has imagenet's weights",
+        default="resnet18",
+    )
     options: dict[str, Any] | None = option(
         'further ones of its options: {"stem": "cifar"}', default=None
     )

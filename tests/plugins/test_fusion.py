@@ -330,6 +330,7 @@ def test_streams_are_projected_in_the_directions_of_their_clean_features(models)
         ({}, "background: expected the network of scenes"),
         ({"background": "scnes"}, "did you mean 'scenes'"),
         ({"background": "there_is_none.pth"}, "there is no file 'there_is_none.pth'"),
+        ({"background": "imagenet"}, "no such weights .*resnet18 .*architecture=resnet50"),
         ({"background": "large"}, "background: expected a network for images"),
         ({"background": "scenes", "finetune": True}, "finetune: expected Keras models"),
         ({"background": "scenes:sky"}, "scenes: has no members"),
