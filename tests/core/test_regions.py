@@ -24,6 +24,7 @@ from tfrobust.report.tables import attack_title
 from tfrobust.scenario import Shift
 from tfrobust.scenes import Framed, Framing, Shifted
 from tfrobust.testing import LinearClassifier, grey_images, some_boxes
+from tfrobust.testing.attacks import keeps_to_its_region
 from tfrobust.verdicts import Plan, Subject
 
 SHAPE = (4, 4, 1)
@@ -74,6 +75,8 @@ class Whiten(RegionalAttack):
     def __call__(self, classifier, images, labels, *, seed):
         if self.fault == "fewer":
             return images[:1]
+        if self.fault == "idle":
+            return images
         if self.fault == "part":
             classifier(images[:1])
         return tf.ones_like(images)
@@ -195,6 +198,12 @@ def test_without_boxes_a_region_is_refused_in_one_line():
 def test_a_box_that_is_missing_or_wrong_is_named_by_its_image(fault, says):
     with pytest.raises(DataError, match=says):
         boxes_for([create("attacks", "box_blur")], Boxed(fault=fault), "test")
+
+
+def test_an_attack_that_leaves_its_region_as_it_was_breaks_the_contract():
+    keeps_to_its_region(Whiten())
+    with pytest.raises(AssertionError, match="region=foreground: changed nothing inside of it"):
+        keeps_to_its_region(Whiten(fault="idle"))
 
 
 def test_boxes_are_read_only_where_an_attack_needs_them():
