@@ -89,9 +89,7 @@ def test_a_stored_network_is_tuned_and_kept_as_a_network(tmp_path, monkeypatch):
 
 
 def test_what_is_no_keras_model_is_refused():
-    with pytest.raises(
-        UsageError, match=r"fine_tuning: expected a Keras model, .* of another kind"
-    ):
+    with pytest.raises(UsageError, match=r"fine_tuning: expected a Keras model, .* another kind"):
         fine_tuning().check(LinearClassifier((8, 8, 1), 2), create("scenarios", "digits"))
     quick = Trainer(TrainingOptions(epochs=0))
     network = train(create("models", "linear"), create("scenarios", "digits"), quick)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -94,20 +94,24 @@ def _layers(called: str, network: Classifier) -> Summary:
             or f"{called}: a SavedModel does not show its parts; name what "
             "the store keeps, without a version"
         )
-    if card is None or "name" not in (card.model or {}):
+    built = (card.model if card else None) or {}
+    if card is None or "name" not in built:
         raise UsageError(
             f"{called}: nothing tells which model it was built from; name a model plugin "
             "(`tfrobust plugins models` lists them)"
         )
-    builder = create("models", card.model["name"], **card.model["params"])
-    return builder.summary(card.image_shape, len(card.class_names))
+    found: Summary = create("models", built["name"], **built["params"]).summary(
+        card.image_shape, len(card.class_names)
+    )
+    return found
 
 
 def _learned(network: Classifier) -> bool:
     """Tell whether a defence round a network has learned weights of its own."""
     from tfrobust.registry import find
 
-    return any(find("defenses", each.name).load().learns for each in network.defenses)
+    loaded: list[Any] = [find("defenses", each.name).load() for each in network.defenses]
+    return any(defense.learns for defense in loaded)
 
 
 def _print(found: Summary) -> None:
