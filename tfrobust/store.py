@@ -159,8 +159,10 @@ def load_all(classifiers: Iterable[str], *, strip: bool = False) -> dict[str, Cl
     """
     loaded: dict[str, Classifier] = {}
     for each in classifiers:
-        path = Path(each)
+        called, member = split_member(str(each))
+        path = Path(called)
         name = f"{path.parent.name}/{path.name}" if path.name.isdigit() else path.name
+        name += f":{member}" if member else ""
         if name in loaded:
             raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
         loaded[name] = load(each, strip=strip)

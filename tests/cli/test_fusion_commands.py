@@ -29,6 +29,9 @@ def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
     assert said.code == 0, said.err
     names = [each["classifier"]["name"] for each in json.loads(said.out)["evaluations"]]
     assert names == ["fused", "fused:foreground"]
+    by_path = ("evaluate", "saved_models/fused/1:foreground", *SCENE, "--limit", 5, "--out", "path")
+    said = tfrobust(*by_path, "--no-baselines", "--json")
+    assert json.loads(said.out)["evaluations"][0]["classifier"]["name"] == "fused/1:foreground"
 
     show = ("streams", "fused", *SCENE, "--attack", "box_blur", "--images", 20)
     said = tfrobust(*show, "--out", "seen", "--crafted-on", "foreground", "--json")
