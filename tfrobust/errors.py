@@ -49,6 +49,11 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'pgd'?"` for the nearest of `known`, or the empty string."""
-    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    """Return `"; did you mean 'pgd'?"` for the nearest of `known`, or the empty string.
+
+    A word that begins another is nearer than one that is spelt like it.
+    """
+    known = list(known)
+    longer = [each for each in known if word and each.startswith(f"{word}_")]
+    nearest = longer[:1] or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -118,4 +118,5 @@ def test_an_error_is_one_line_however_much_its_cause_says():
 
 def test_only_a_near_name_is_suggested():
     assert did_you_mean("fsgm", ["fgsm", "pgd"]) == "; did you mean 'fgsm'?"
+    assert did_you_mean("pgd", ["fgsm", "pgd_training"]) == "; did you mean 'pgd_training'?"
     assert did_you_mean("xylophone", ["fgsm", "pgd"]) == ""
