@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from tfrobust.errors import UsageError
 from tfrobust.options import describe, option, plugin
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
+from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
 
 
@@ -44,6 +46,33 @@ class TrainsOnAttacked(Defense):
         """
         wanted = {"eps": self.eps, "steps": self.steps}
         return inner_attack(name_of(self), self.attack, wanted, self.options)
+
+
+class TrainsOnBoth(TrainsOnAttacked):
+    """A training whose loss sees each image clean and attacked."""
+
+    @abc.abstractmethod
+    def objective(
+        self, classifier: Any, images: Any, attacked: Any, labels: Any
+    ) -> tuple[Any, Any]:
+        """Return the losses to lower, `(batch,)`, and the logits of the attacked images.
+
+        Args:
+            classifier: in training mode.
+            images: clean, `(batch, height, width, channels)`.
+            attacked: of the same shape.
+            labels: `(batch,)`.
+        """
+
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+        """Train `classifier` on clean and attacked images; see `Defense`.
+
+        Raises:
+            UsageError: the inner attack is none that a step can run.
+        """
+        perturb = attacked_by(self.inner_attack())
+        trainer.fit(classifier, scenario, perturb=perturb, objective=self.objective)
+        return classifier
 
 
 def inner_attack(

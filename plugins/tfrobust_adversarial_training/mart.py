@@ -20,46 +20,25 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier
 from tfrobust.divergence import divergence
 from tfrobust.losses import without_label
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
 from tfrobust.training_steps import cross_entropy
-from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacked_by
+from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 
 
 @plugin
-class Mart(TrainsOnAttacked):
+class Mart(TrainsOnBoth):
     """Trains on attacked images, the more on those that are hard when clean."""
 
     weight: float = option("λ: of the divergence", default=5.0, ge=0)
-
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
-        """Train `classifier` on attacked images beside clean ones; see `Defense`.
-
-        Raises:
-            UsageError: the inner attack is none that a step can run.
-        """
-        trainer.fit(
-            classifier,
-            scenario,
-            perturb=attacked_by(self.inner_attack()),
-            objective=self.objective,
-        )
-        return classifier
 
     def objective(
         self, classifier: Any, images: Any, attacked: Any, labels: Any
     ) -> tuple[Any, Any]:
         """Return BCE(p(x′), y) + λ · KL(p(x) ‖ p(x′)) · (1 − p_y(x)), and the logits of x′.
 
-        Args:
-            classifier: in training mode.
-            images: clean, `(batch, height, width, channels)`.
-            attacked: of the same shape.
-            labels: `(batch,)`.
+        See `TrainsOnBoth`.
         """
         logits = classifier.logits_in_training(images)
         attacked_logits = classifier.logits_in_training(attacked)

@@ -17,21 +17,18 @@ from __future__ import annotations
 from typing import Any
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier
 from tfrobust.divergence import divergence
 from tfrobust.options import build, option, plugin
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
 from tfrobust.training_steps import cross_entropy
 from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent
-from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacked_by
+from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 
 DIVERGENCE = "divergence"
 
 
 @plugin
-class Trades(TrainsOnAttacked):
+class Trades(TrainsOnBoth):
     """Trains on clean images, and against a change of opinion nearby."""
 
     attack: str = option(
@@ -40,30 +37,12 @@ class Trades(TrainsOnAttacked):
     )
     beta: float = option("β: weight of the divergence; larger is more robust", default=6.0, ge=0)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
-        """Train `classifier` on clean and attacked images; see `Defense`.
-
-        Raises:
-            UsageError: the inner attack is none that a step can run.
-        """
-        trainer.fit(
-            classifier,
-            scenario,
-            perturb=attacked_by(self.inner_attack()),
-            objective=self.objective,
-        )
-        return classifier
-
     def objective(
         self, classifier: Any, images: Any, attacked: Any, labels: Any
     ) -> tuple[Any, Any]:
         """Return CE(f(x), y) + β · KL(f(x) ‖ f(x′)) of each image, and the logits of x′.
 
-        Args:
-            classifier: in training mode.
-            images: clean, `(batch, height, width, channels)`.
-            attacked: of the same shape.
-            labels: `(batch,)`.
+        See `TrainsOnBoth`.
         """
         logits = classifier.logits_in_training(images)
         attacked_logits = classifier.logits_in_training(attacked)
