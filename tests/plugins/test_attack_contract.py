@@ -101,7 +101,8 @@ def cases():
     for name, options, label, further in bundled():
         for check in attack_checks():
             marks = [pytest.mark.xdist_group(label)]
-            if further and check.__name__ not in OF_EACH_NORM:
+            elsewhere = name == "autoattack" and check.__name__ in REGIONS  # by its parts
+            if elsewhere or (further and check.__name__ not in OF_EACH_NORM):
                 marks.append(pytest.mark.slow)
             yield pytest.param(check, name, options, id=f"{label}-{check.__name__}", marks=marks)
 

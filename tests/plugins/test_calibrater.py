@@ -266,6 +266,7 @@ def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_pat
     assert np.allclose(again(images), made.classifier(images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
     linear = LinearClassifier((8, 8, 1), 3)
     scenario = InMemory(shape=(8, 8, 1))
