@@ -116,8 +116,8 @@ def evaluate(
         check_fits(classifier, scenario, name)
     if baselines is None:
         baselines = suites.baselines(attacks)
-    alone = crafted_on and not reattack
-    check_files(attacks, [crafted_on[1]] if crafted_on and alone else list(classifiers.values()))
+    fooled = [crafted_on[1]] if crafted_on and not reattack else list(classifiers.values())
+    check_files(attacks, fooled)
     images, labels = arrays(scenario, split, limit)
     keep = keep_images or bool(detectors)
     boxes = boxes_for([*attacks, *baselines], scenario, split, limit)

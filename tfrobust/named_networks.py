@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,18 @@ from tfrobust.stored_network import network_of
 from tfrobust.types import ImageShape
 
 _FILES = (".pth", ".pt", ".safetensors")
+
+
+def several(given: str | Sequence[str] | None) -> Sequence[str] | None:
+    """Return the names in an option that takes one or several; its validator.
+
+    Raises:
+        ValueError: an empty name, or none in a list.
+    """
+    listed = (given,) if isinstance(given, str) else given
+    if listed is not None and not all(listed):
+        raise ValueError("expected a name, a path or a file, or several")
+    return listed
 
 
 @dataclasses.dataclass(frozen=True)

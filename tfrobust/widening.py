@@ -48,23 +48,27 @@ def widened(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> K
     return KerasClassifier(model, class_names=names, stochastic=classifier.stochastic)
 
 
-def check_widens(classifier: KerasClassifier) -> None:
+def check_widens(classifier: KerasClassifier, *, instead: str) -> None:
     """Refuse a network that cannot be given more classes.
+
+    Args:
+        classifier: which.
+        instead: what does without, for the message.
 
     Raises:
         UsageError: it does not end in a dense layer.
     """
-    _last(classifier.model)
+    _last(classifier.model, f"; {instead}")
 
 
-def _last(model: Any) -> Any:
+def _last(model: Any, instead: str = "") -> Any:
     """Return the call of the dense layer that gives a model's logits."""
     found = call_of(inlined(model).outputs[0]) if is_functional(model) else None
     if found is None or type(found.layer).__name__ != "Dense":
         kind = type(model if found is None else found.layer).__name__
         raise UsageError(
-            f"more classes: expected a functional network that ends in a dense layer; received: "
-            f"{kind}"
+            "more classes: expected a functional network that ends in a dense layer; received: "
+            f"{kind}{instead}"
         )
     return found
 

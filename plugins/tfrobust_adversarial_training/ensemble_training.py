@@ -24,7 +24,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.named_networks import NamedNetworks
+from tfrobust.named_networks import NamedNetworks, several
 from tfrobust.options import option, plugin
 from tfrobust.random import fold
 from tfrobust.scenario import Scenario
@@ -51,13 +51,7 @@ class EnsembleTraining(TrainsOnAttacked):
     attack: str = option("the inner attack: any attack plugin", default="fgsm")
     share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
 
-    @pydantic.field_validator("networks")
-    @classmethod
-    def _listed(cls, given: Any) -> Any:
-        listed = (given,) if isinstance(given, str) else given
-        if listed is not None and not all(listed):
-            raise ValueError("expected a name, a path or a file, or several")
-        return listed
+    _listed = pydantic.field_validator("networks")(several)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse networks that do not fit, and an attack that no step can run; see `Defense`.

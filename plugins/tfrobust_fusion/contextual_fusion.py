@@ -21,6 +21,7 @@ from tfrobust.classifier import Classifier, KerasClassifier, copied
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
 from tfrobust.keras_graph import trunk
+from tfrobust.named_networks import several
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
@@ -57,13 +58,7 @@ class ContextualFusion(Defense):
     epochs: int | None = option("of the layers; none: the training's", default=None, ge=0)
     learning_rate: float = option("of the layers, with Adam", default=1e-3, gt=0)
 
-    @pydantic.field_validator("background")
-    @classmethod
-    def _listed(cls, given: Any) -> Any:
-        listed = (given,) if isinstance(given, str) else given
-        if listed is not None and not all(listed):
-            raise ValueError("expected a name, a path or a file, or several")
-        return listed
+    _listed = pydantic.field_validator("background")(several)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse streams that do not fit; see `Defense`.

@@ -82,7 +82,7 @@ class Retraining(Defense):
         """
         network = check_tunable(classifier, "retraining")
         if self.labels == "knn" and self.fooling != "drop":
-            check_widens(network)
+            check_widens(network, instead="-p retraining.fooling=drop needs none")
         self.collected_attack()
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
@@ -94,7 +94,9 @@ class Retraining(Defense):
         """
         network = check_tunable(classifier, "retraining")
         more = Collecting(self, network, scenario, trainer).collected()
-        begun = widened(network, more.new_classes, seed=trainer.options.seed)
+        begun = network
+        if more.new_classes:
+            begun = widened(network, more.new_classes, seed=trainer.options.seed)
         if self.start == "scratch":
             begun = _anew(begun)
         retrained = tuned(
