@@ -95,6 +95,22 @@ def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfro
     assert page.count("<svg") == 5  # figures 2, 3, 4a, 5a and 4b
 
 
+def test_the_smoke_scale_of_retraining_attacks_before_and_again(tfrobust, here):
+    typed = ("retraining", "--scale", "smoke", "--out", "out", "--results", "results")
+    said = tfrobust("study", "run", *typed)
+    assert said.code == 0, said.err
+    cells = {
+        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
+    }
+    assert len(cells) == 7
+    seen = cells["cifar_gap-gap_seen-s0"]["figures"]
+    assert seen["plain.adversarial_images"] == 200
+    assert seen["plain.label_accuracy"] > 0.95
+    before = cells["cifar-fgsm_again-s0"]["figures"]["plain.fooling_ratio"]
+    assert cells["cifar_gap-fgsm_seen-s0"]["figures"]["before.fooling_ratio"] == before
+    assert (here / "out/report.html").read_text().count("<svg") == 1  # figure 4
+
+
 def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}

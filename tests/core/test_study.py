@@ -13,9 +13,9 @@ from tfrobust.study.cost import costs
 from tfrobust.study.files import find_study, read_study, studies
 from tfrobust.study.finished import Finished, in_paper
 from tfrobust.study.kept import Result, read_cell, write_cell
+from tfrobust.study.measured import Measured
 from tfrobust.study.report import write_study
 from tfrobust.study.run import run_study
-from tfrobust.study.shown import Measured
 from tfrobust.study.tables import study_tables
 
 STUDY = """

@@ -12,10 +12,10 @@ from tfrobust.study.cells import cells_of
 from tfrobust.study.cost import costs
 from tfrobust.study.finished import Finished
 from tfrobust.study.kept import read_cell
+from tfrobust.study.measured import Measured
 from tfrobust.study.report import write_study
 from tfrobust.study.run import run_study
 from tfrobust.study.seen import views_of
-from tfrobust.study.shown import Measured
 
 pytestmark = pytest.mark.xdist_group("study_bases")  # what they share is made once
 

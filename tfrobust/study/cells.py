@@ -49,12 +49,23 @@ class Cell:
         given = {option: self.of(each).model_name for option, each in declared.networks.items()}
         return Plugin(name=declared.name, options={**declared.options, **replaced, **given})
 
+    @property
+    def defenses(self) -> list[Plugin]:
+        """The network's defences with the options they have at this scale."""
+        own = self.scale.defense_options.get(self.network_name, {})
+        plugins = (self.plugin(each) for each in self.network.defenses)
+        return [
+            Plugin(name=each.name, options={**each.options, **own.get(each.name, {})})
+            for each in plugins
+        ]
+
     @functools.cached_property
     def training(self) -> dict[str, Any]:
         """What determines the trained network."""
         network, scale = self.network, self.scale
         more, options = scale.model_options.get(self.network_name, {}), self.scenario_options()
         train_on = scale.train_on if network.base else {}
+        own_train = scale.train_of.get(self.network_name, {})
         begun: dict[str, Any]
         if self.base:
             begun = {"base": self.base.training}
@@ -65,8 +76,8 @@ class Cell:
             begun = {"model": smaller or network.model, "options": {**own, **more}}
         return {
             **begun,
-            "defenses": [self.plugin(each).model_dump() for each in network.defenses],
-            "train": {**scale.train, **train_on, **network.train, "seed": self.seed},
+            "defenses": [each.model_dump() for each in self.defenses],
+            "train": {**scale.train, **train_on, **network.train, **own_train, "seed": self.seed},
             "scenario": _shifted(self.scenario, network.shift),
             **({"scenario_options": options} if options else {}),
         }
@@ -102,12 +113,17 @@ class Cell:
         name = self.study.views[view].lender(self.network_name)
         return self.of(name) if name else None
 
+    def instead(self, view: str) -> Cell | None:
+        """Return the same cell of the network that a view looks at instead."""
+        name = self.study.views[view].replacement(self.network.base)
+        return self.of(name) if name else None
+
     @property
     def schooling(self) -> list[Cell]:
         """The cells of all networks that this one looks at, in the order they are trained."""
-        seen = [self.study.views[view] for view in self.condition.views]
-        named = [name for each in seen for name in (each.lender(self.network_name), each.instead)]
-        lines = [self._line(), *(self.of(name)._line() for name in named if name)]
+        views = self.condition.views
+        others = [cell for view in views for cell in (self.lender(view), self.instead(view))]
+        lines = [self._line(), *(cell._line() for cell in others if cell)]
         return [cell for line in lines for cell in line]
 
     def _line(self) -> list[Cell]:
@@ -154,10 +170,11 @@ class Cell:
     def _seen(self, view: str) -> Any:
         """Return what determines a view."""
         defenses = [self.plugin(each).model_dump() for each in self.study.views[view].defenses]
-        lender, seen = self.lender(view), self.study.views[view]
+        lender, instead = self.lender(view), self.instead(view)
+        member = self.study.views[view].member
         chosen: dict[str, Any] = {"learned": lender.training} if lender else {}
-        chosen |= {"member": seen.member} if seen.member else {}
-        chosen |= {"instead": self.of(seen.instead).training} if seen.instead else {}
+        chosen |= {"member": member} if member else {}
+        chosen |= {"instead": instead.training} if instead else {}
         return {"defenses": defenses, **chosen} if chosen else defenses
 
     @property

@@ -9,7 +9,8 @@ import numpy as np
 
 from tfrobust.study.declared import Study
 from tfrobust.study.finished import Finished, in_paper
-from tfrobust.study.shown import Check, Masked, Measured, Unit
+from tfrobust.study.measured import Measured
+from tfrobust.study.shown import Check, Masked, Unit
 
 Lookup = Callable[[str, Measured], float | None]
 
@@ -76,10 +77,9 @@ def check_claims(study: Study, finished: Finished) -> list[Claimed]:
 
     def of_paper(network: str, measured: Measured) -> float | None:
         value = papers.get((network, measured.condition, measured.figure))
-        if value is None or measured.less is None:
+        if value is None or measured.other is None:
             return value
-        less = of_paper(network, measured.less)
-        return None if less is None else value - less
+        return measured.combined(value, of_paper(network, measured.other))
 
     found = []
     for claim in study.claims:
@@ -170,9 +170,10 @@ def _measured_in_words(study: Study, measured: Measured) -> str:
     named = named.replace(" at mean", ", mean")
     condition, seen = study.conditions[measured.condition], study.views[view]
     words = f"{condition.title} {seen.title}: {named}"
-    if measured.less is None:
+    if measured.other is None:
         return words
-    return f"{words}, less {_measured_in_words(study, measured.less)}"
+    joined = "less" if measured.less else "÷"
+    return f"{words}, {joined} {_measured_in_words(study, measured.other)}"
 
 
 def shown(value: float, unit: Unit) -> str:

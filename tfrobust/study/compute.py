@@ -17,7 +17,7 @@ from tfrobust.results import AttackResult, DetectorResult, environment
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.streams import Streamed
 from tfrobust.study.cells import Cell
-from tfrobust.study.exhibits import exhibits, projections
+from tfrobust.study.exhibits import attacked_exhibits, exhibits, projections
 from tfrobust.study.kept import Result
 from tfrobust.study.names import MEAN, NORMS
 from tfrobust.study.price import prices
@@ -41,7 +41,7 @@ def compute(
     networks = Networks(cell, scenario, models)
     judged = networks.judged()
     evaluated = _evaluated(cell, scenario, judged, networks.attacked(judged), progress)
-    figures = _figures(cell, evaluated) | dict(_weights(judged))
+    figures = _figures(cell, evaluated) | dict(_weights(judged)) | dict(_found(judged))
     if cell.condition.priced:
         images, labels = arrays(scenario, "test", cell.images)
         for view, classifier in judged.items():
@@ -71,11 +71,23 @@ def _weights(judged: dict[str, Classifier]) -> Iterator[tuple[str, float]]:
                 yield f"{view}.weight_{stream}", weight
 
 
+def _found(judged: dict[str, Classifier]) -> Iterator[tuple[str, float]]:
+    """Yield what the views' defences measured when they were applied, such as label accuracy."""
+    for view, classifier in judged.items():
+        for defense in classifier.defenses:
+            for name, value in defense.found.items():
+                if value is not None:
+                    yield f"{view}.{name}", float(value)
+
+
 def _exhibits(
     cell: Cell, scenario: Scenario, judged: dict[str, Classifier], evaluated: Evaluated
 ) -> dict[str, list[Any]]:
     """Return what the cell keeps to be looked at."""
     condition = cell.condition
+    if condition.exhibits and condition.attack:
+        made = dict(zip(judged, (each[0] for each in evaluated.adversarial), strict=True))
+        return attacked_exhibits(evaluated.images, made, condition.exhibits)
     if condition.exhibits:
         return exhibits(judged, *arrays(scenario, "test", condition.exhibits))
     if condition.projected:
@@ -118,7 +130,7 @@ def _evaluated(
         watched=[condition.detected] if condition.detected else None,
         targets=condition.targets,
         seed=cell.seed,
-        keep_images=bool(condition.projected),
+        keep_images=bool(condition.projected or (condition.exhibits and condition.attack)),
         progress=progress,
     )
 

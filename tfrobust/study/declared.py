@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import pydantic
 
 from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.study.measured import Declared
 from tfrobust.study.names import check_names
 from tfrobust.study.shown import (
     Bars,
     Claim,
     Curves,
-    Declared,
     Gallery,
     Histograms,
     Masked,
@@ -28,6 +28,8 @@ from tfrobust.study.shown import (
 )
 from tfrobust.study.sweeps import Bins, Sweep, Within
 from tfrobust.types import TargetRule
+
+BASE = "{base}"  # stands for what a network is based on
 
 Options = dict[str, Any]
 Count = Annotated[int, pydantic.Field(ge=1)]
@@ -55,7 +57,9 @@ class Scale(Declared):
         seeds: the grid is repeated for each.
         train: options of the training, such as `epochs`.
         train_on: options that are added for networks based on another.
+        train_of: network → options that are added for it.
         options: plugin → options that replace those of the study at this scale.
+        defense_options: network → plugin → options that replace those of its defences besides.
         model_options: network → options that are added to its own at this scale.
         models: network → a smaller architecture instead of its own and that one's options.
         networks: those it has; none: all.
@@ -72,7 +76,9 @@ class Scale(Declared):
     seeds: tuple[int, ...] = pydantic.Field((0,), min_length=1)
     train: Options = pydantic.Field(default_factory=dict)
     train_on: Options = pydantic.Field(default_factory=dict)
+    train_of: dict[str, Options] = pydantic.Field(default_factory=dict)
     options: dict[str, Options] = pydantic.Field(default_factory=dict)
+    defense_options: dict[str, dict[str, Options]] = pydantic.Field(default_factory=dict)
     model_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     models: dict[str, str] = pydantic.Field(default_factory=dict)
     networks: tuple[str, ...] | None = None
@@ -95,6 +101,8 @@ class Network(Declared):
         train: adds to the scale's training options.
         defenses: in the order they are applied.
         streams: what it decides by, where these are several; each has a figure `weight_STREAM`.
+        found: what its defences measure when they are applied, such as `label_accuracy`; each is a
+            figure of the views that show it.
     """
 
     title: str
@@ -107,6 +115,7 @@ class Network(Declared):
     train: Options = pydantic.Field(default_factory=dict)
     defenses: tuple[Plugin, ...] = ()
     streams: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _has_a_beginning(self) -> Network:
@@ -128,7 +137,7 @@ class View(Declared):
         learned_from: a network whose last defence goes before this one, as it was learned there;
             `{network}` in it stands for this one's name.
         member: a classifier inside the network that is looked at instead.
-        instead: another network that is looked at instead.
+        instead: another network that is looked at instead; `{base}` is what this one is based on.
     """
 
     title: str
@@ -136,6 +145,10 @@ class View(Declared):
     learned_from: str | None = None
     member: str | None = None
     instead: str | None = None
+
+    def replacement(self, base: str | None) -> str | None:
+        """Return the network that a network of this base is replaced by."""
+        return base if self.instead == BASE else self.instead
 
     def lender(self, network: str) -> str | None:
         """Return the network whose defence a network is seen through."""
@@ -161,7 +174,8 @@ class Condition(Declared):
         detected: the view that detectors look at.
         histogram: of a detector's scores, kept in the cell.
         priced: measure sizes and times too; what is learned before a network, in 8 bits as well.
-        exhibits: how many images are kept in the cell, as each view shows them to the network.
+        exhibits: how many images are kept in the cell, as each view shows them to the network, or
+            as the attack made them there.
         projected: of how many images the cell keeps each stream's features, clean and attacked, in
             two dimensions.
         targets: for targeted attacks.

@@ -16,6 +16,20 @@ _DIGITS = 3  # of projected features
 _POINTS = (1, 1, 2)  # the shape of an image that is a point
 
 
+def attacked_exhibits(
+    images: Images, attacked: dict[str, Images], count: int
+) -> dict[str, list[Any]]:
+    """Return the first images as thousandths: as they are, and as they were attacked in each view.
+
+    Args:
+        images: float32 `(n, height, width, channels)`.
+        attacked: view → what was made of them, the same shape.
+        count: of images to keep.
+    """
+    found = {"original": _whole(images[:count])}
+    return found | {view: _whole(made[:count]) for view, made in attacked.items()}
+
+
 def exhibits(judged: dict[str, Classifier], images: Images, labels: Labels) -> dict[str, list[Any]]:
     """Return images as thousandths: as they are, and through each view.
 

@@ -14,7 +14,8 @@ from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.study.declared import Bins, Study
 from tfrobust.study.exhibit_figures import exhibited
 from tfrobust.study.finished import Finished
-from tfrobust.study.shown import Bars, Curve, Curves, Histograms, Measured
+from tfrobust.study.measured import Measured
+from tfrobust.study.shown import Bars, Curve, Curves, Histograms
 
 
 def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from tfrobust.study.cells import Cell
 from tfrobust.study.declared import Study
 from tfrobust.study.kept import Result, read_cell
+from tfrobust.study.measured import Measured
 from tfrobust.study.names import MEAN
-from tfrobust.study.shown import Measured
 
 
 class Finished:
@@ -61,10 +61,11 @@ class Finished:
             for result in self.of(network, measured.condition)
             if measured.figure in result.figures
         }
-        if measured.less is None:
+        if measured.other is None:
             return found
-        less = self._by_seed(network, measured.less)
-        return {seed: found[seed] - less[seed] for seed in found if seed in less}
+        others = self._by_seed(network, measured.other)
+        combined = {seed: measured.combined(found[seed], others.get(seed)) for seed in found}
+        return {seed: value for seed, value in combined.items() if value is not None}
 
     def value(self, network: str, measured: Measured) -> float | None:
         """Return the mean over seeds, or `None`."""
@@ -79,7 +80,7 @@ def in_paper(study: Study) -> Mapping[tuple[str, str, str], float]:
         for table in study.tables
         for network, values in table.paper.items()
         for column, value in zip(table.columns, values, strict=True)
-        if value is not None and column.less is None
+        if value is not None and column.other is None
     }
     swept: dict[tuple[str, str, str], dict[str, float]] = {}
     for (network, condition, figure), value in found.items():

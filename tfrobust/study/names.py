@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.errors import did_you_mean
-from tfrobust.study.shown import Measured
+from tfrobust.study.measured import Measured
 
 if TYPE_CHECKING:
-    from tfrobust.study.declared import Condition, Study
+    from tfrobust.study.declared import Condition, Study, View
 
 NORMS = ("l0", "l1", "l2", "linf")
 CLEAN = ("clean", "clean_low", "clean_high", "error", "gain")
@@ -48,8 +48,9 @@ def figures_of(study: Study, condition: Condition) -> set[str]:
     named = (*ATTACKED, *(["accuracy_within"] if condition.within else []))
     attacked = [name + end for name in named for end in ends] if condition.attack else []
     found = {f"{view}.{name}" for view in condition.judged for name in (*CLEAN, *attacked)}
-    streams = {name for each in study.networks.values() for name in each.streams}
-    found |= {f"{view}.weight_{stream}" for view in condition.judged for stream in streams}
+    told = {f"weight_{name}" for each in study.networks.values() for name in each.streams}
+    told |= {name for each in study.networks.values() for name in each.found}
+    found |= {f"{view}.{name}" for view in condition.judged for name in told}
     if condition.priced:
         found |= {f"{view}.{name}" for view in condition.judged for name in PRICED}
         lent = (view for view in condition.judged if study.views[view].learned_from)
@@ -70,6 +71,8 @@ def check_names(study: Study) -> None:
     for name, scale in study.scales.items():
         _known(f"scales.{name}", scale.networks or (), study.networks)
         _known(f"scales.{name}.model_options", scale.model_options, study.networks)
+        _known(f"scales.{name}.train_of", scale.train_of, study.networks)
+        _check_defense_options(study, f"scales.{name}.defense_options", scale.defense_options)
         _known(f"scales.{name}.models", scale.models, study.networks)
         _known(f"scales.{name}.scenarios", scale.scenarios, study.networks)
         _known(f"scales.{name}", scale.conditions or (), study.conditions)
@@ -89,10 +92,8 @@ def check_names(study: Study) -> None:
 def _check_condition(study: Study, where: str, condition: Condition) -> None:
     _known(where, condition.views, study.views)
     _known(where, condition.networks or (), study.networks)
-    _known(where, filter(None, (study.views[v].instead for v in condition.views)), study.networks)
     for network in condition.networks or study.networks:
-        lenders = (study.views[view].lender(network) for view in condition.views)
-        _known(where, filter(None, lenders), study.networks)
+        _check_others(study, where, network, [study.views[view] for view in condition.views])
     for view in condition.judged:
         if condition.priced and study.views[view].learned_from and study.views[view].defenses:
             raise ValueError(f"{where}: view {view!r} is priced; it may have no more defenses")
@@ -108,6 +109,23 @@ def _check_condition(study: Study, where: str, condition: Condition) -> None:
             raise ValueError(f"{where}: detectors are judged on one attack, not on a sweep")
         values = dict.fromkeys(condition.sweep.names.values())
         _known(f"{where}.sweep.averaged", (f"{v:g}" for v in condition.sweep.averaged), values)
+
+
+def _check_others(study: Study, where: str, network: str, views: Iterable[View]) -> None:
+    """Refuse views that look at networks that are not there."""
+    base = study.networks[network].base
+    for view in views:
+        if view.instead is not None and view.replacement(base) is None:
+            raise ValueError(f"{where}: {network!r} is based on nothing that is looked at instead")
+        others = (view.lender(network), view.replacement(base))
+        _known(where, filter(None, others), study.networks)
+
+
+def _check_defense_options(study: Study, where: str, given: Mapping[str, Any]) -> None:
+    _known(where, given, study.networks)
+    for network, options in given.items():
+        defenses = dict.fromkeys(each.name for each in study.networks[network].defenses)
+        _known(f"{where}.{network}", options, defenses)
 
 
 def _check_base(study: Study, name: str, base: str | None) -> None:
@@ -205,10 +223,8 @@ def _measured(study: Study) -> Iterator[tuple[str, Measured]]:
         for each in (rule.naive, *rule.adaptive)
     ]
     for where, measured in asked:
-        each: Measured | None = measured
-        while each is not None:
+        for each in measured.parts:
             yield where, each
-            each = each.less
 
 
 def _plugins(study: Study) -> Iterator[str]:

@@ -110,7 +110,7 @@ class School:
                 report=self._progress,
                 say=self._say,
             ),
-            built("defenses", [cell.plugin(each) for each in cell.network.defenses]),
+            built("defenses", cell.defenses),
             scenario_name=training["scenario"],
             resume=True,
             root=self._models,
@@ -156,5 +156,5 @@ def _check_training(cell: Cell) -> None:
     if cell.base is None:
         cell.builder()
     build(TrainingOptions, "train", cell.training["train"])
-    built("defenses", [cell.plugin(each) for each in cell.network.defenses])
+    built("defenses", cell.defenses)
     training_scenario(cell)

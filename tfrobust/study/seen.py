@@ -51,8 +51,7 @@ class Networks:
 
     def _seen(self, view: str, network: Classifier) -> Classifier:
         declared, lender = self._cell.study.views[view], self._cell.lender(view)
-        if declared.instead is not None:
-            other = self._cell.of(declared.instead)
+        if (other := self._cell.instead(view)) is not None:
             network = stored_network(other.model_name, self._models, scenario=self._scenario)
         if lender is not None:
             network = self._through(lender, network)
@@ -92,8 +91,8 @@ def lent(lender: Cell) -> Defense:
     Raises:
         UsageError: it learns no model of its own.
     """
-    named = lender.network.defenses[-1:]
-    defenses = built("defenses", [lender.plugin(each) for each in named])
+    named = lender.defenses[-1:]
+    defenses = built("defenses", named)
     if not defenses or not defenses[0].learns:
         last = named[0].name if named else "none"
         raise UsageError(f"{lender.network_name}: its last defence, {last}, learns nothing to lend")

@@ -7,21 +7,9 @@ from typing import Any, Literal
 
 import pydantic
 
+from tfrobust.study.measured import Declared, Measured
+
 Unit = Literal["percent", "number"]
-
-
-class Declared(pydantic.BaseModel):
-    """A part of a study file: it may not be changed, nor say what is not foreseen."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-
-class Measured(Declared):
-    """A figure of a cell, or the difference of two."""
-
-    condition: str
-    figure: str
-    less: Measured | None = None
 
 
 class Column(Measured):
@@ -51,7 +39,7 @@ class Table(Declared):
     title: str
     about: str = ""
     columns: tuple[Column, ...]
-    paper: dict[str, tuple[float | None, ...]] = {}
+    paper: dict[str, tuple[float | None, ...]] = pydantic.Field(default_factory=dict)
     rows: tuple[str, ...] | None = None
 
     @pydantic.field_validator("paper")

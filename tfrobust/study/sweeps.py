@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from tfrobust.study.shown import Declared
+from tfrobust.study.measured import Declared
 
 
 class Bins(Declared):
