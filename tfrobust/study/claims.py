@@ -180,6 +180,8 @@ def shown(value: float, unit: Unit) -> str:
     """Return a figure as tables show it: a share in per cent, a number with three digits or so."""
     if unit == "percent":
         return f"{value:.1%}"
+    if value == 0:
+        return "0"
     if abs(value) < 1:
         return f"{value:.3g}" if abs(value) >= 0.05 else f"{value:.2e}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"

@@ -26,7 +26,8 @@ def exhibited(study: Study, finished: Finished) -> list[tuple[str, str]]:
     drawn = []
     for gallery in study.galleries:
         if all(kept := _kept(gallery.condition, gallery.rows, finished)):
-            drawn.append((gallery.title, _gallery(gallery, kept)))
+            after = "attacked" if study.conditions[gallery.condition].attack else "seen"
+            drawn.append((gallery.title, _gallery(gallery, kept, after)))
     for scatter in study.scatters:
         if all(kept := _kept(scatter.condition, scatter.panels, finished)):
             drawn.append((scatter.title, _scatter(scatter, kept)))
@@ -47,12 +48,12 @@ def _kept(
     return [results[0].exhibits if results else {} for results in found]
 
 
-def _gallery(declared: Gallery, kept: Sequence[Exhibits]) -> str:
+def _gallery(declared: Gallery, kept: Sequence[Exhibits], called: str) -> str:
     originals = _images(kept[0]["original"])
     rows: list[tuple[str, np.ndarray]] = [("original", originals)]
     for part, exhibits in zip(declared.rows, kept, strict=True):
         before, after = _images(exhibits["original"]), _images(exhibits[part.view])
-        rows += [(f"{part.title}:\nthe change", _change(before, after, part)), ("seen", after)]
+        rows += [(f"{part.title}:\nthe change", _change(before, after, part)), (called, after)]
     figure = Figure(figsize=(1.3 * len(originals) + 1.4, 1.25 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(originals), squeeze=False)
     for (title, images), line in zip(rows, axes, strict=True):
