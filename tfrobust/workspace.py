@@ -79,7 +79,16 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
 
 
 def _resumable(home: Path) -> bool:
-    return any((home / UNFINISHED).glob("stage-*/checkpoint"))
+    folder = home / UNFINISHED
+    return any(folder.glob("stage-*/checkpoint")) or any(kept_work(folder).glob("*"))
+
+
+def kept_work(folder: Path) -> Path:
+    """Return where defences keep what they did in a workspace beside training: files, no folders.
+
+    It goes with the workspace; what lies there was made by the same plan.
+    """
+    return folder / "kept"
 
 
 def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, card: Card) -> None:

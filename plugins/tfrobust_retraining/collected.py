@@ -18,12 +18,14 @@ class Collected:
     Attributes:
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`, which may lie beyond the scenario's classes.
-        new_classes: names of the classes beyond.
+        known_classes: names of the classes that the network has.
+        new_classes: and of those it gets.
         found: what is worth telling of them, for the card.
     """
 
     images: Images
     labels: Labels
+    known_classes: tuple[str, ...]
     new_classes: tuple[str, ...]
     found: dict[str, float | None]
 
@@ -46,8 +48,8 @@ class Joined(Scenario):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Those of the scenario, and the new ones behind them."""
-        return (*self._base.class_names, *self._more.new_classes)
+        """Those of the network, which are the scenario's first, and the new ones behind them."""
+        return (*self._more.known_classes, *self._more.new_classes)
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -21,7 +21,22 @@ from sklearn.neighbors import NearestNeighbors
 from tfrobust.errors import UsageError
 from tfrobust.types import Images, Labels, PerImage
 
+_DIMENSIONS = 300  # the paper's for CIFAR-10
+_NOTHING = 1e-12  # a component's share of the variance that is but rounding
+_PART = 10_000  # images that are placed at once
 _SAMPLE = 2_000  # known images whose distances to the others tell what is near
+
+
+class Nearest(NamedTuple):
+    """The known images that lie nearest to some images.
+
+    Attributes:
+        distances: float `(n, neighbours)`, rising.
+        rows: int64 `(n, neighbours)`: which known images.
+    """
+
+    distances: np.ndarray
+    rows: np.ndarray
 
 
 class Found(NamedTuple):
@@ -43,7 +58,7 @@ class Neighbours:
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`.
         k: neighbours that vote.
-        dimensions: principal components that are kept.
+        dimensions: principal components that are kept; none: 300, or all there are.
         seed: of PCA's random projections, and of the sample for the threshold.
 
     Raises:
@@ -55,43 +70,70 @@ class Neighbours:
     """
 
     def __init__(
-        self, images: Images, labels: Labels, *, k: int, dimensions: int, seed: int
+        self, images: Images, labels: Labels, *, k: int, dimensions: int | None, seed: int
     ) -> None:
         count, pixels = len(images), int(np.prod(images.shape[1:]))
         if k > count:
             raise UsageError(
                 f"k: expected at most the {count} training images; received: {k} neighbours"
             )
-        if dimensions > min(count, pixels):
-            raise UsageError(
-                f"dimensions: expected at most {min(count, pixels)}, the rank of {count} images of "
-                f"{pixels} pixels; received: {dimensions}"
-            )
         self._labels, self._k, self._seed = labels, k, seed
-        self._pca = PCA(dimensions, random_state=seed)
-        self._known = self._placed(self._pca.fit(_flat(images)), images)
-        self._search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(self._known)
+        self._pca = PCA(min(dimensions or _DIMENSIONS, count, pixels), random_state=seed)
+        self._pca.fit(_flat(images))
+        rank = int((self._pca.explained_variance_ratio_ > _NOTHING).sum())
+        if dimensions is not None and dimensions > rank:
+            raise UsageError(
+                f"dimensions: expected at most {rank}, the rank of {count} images of {pixels} "
+                f"pixels; received: {dimensions}"
+            )
+        self._known = self._placed(images)
+        self._search = NearestNeighbors(algorithm="brute").fit(self._known)
 
     def look_up(self, images: Images) -> Found:
         """Return labels of images, and how far they are from everything that is known."""
-        distances, rows = self._search.kneighbors(self._placed(self._pca, images))
+        return self.voted(self.nearest(images))
+
+    def nearest(self, images: Images) -> Nearest:
+        """Return one more than the k nearest known images: enough to leave one out."""
+        count = min(self._k + 1, len(self._known))
+        return Nearest(*self._search.kneighbors(self._placed(images), count))
+
+    def voted(self, nearest: Nearest, without: np.ndarray | None = None) -> Found:
+        """Return the labels that neighbours vote for.
+
+        Args:
+            nearest: of each image.
+            without: int64 `(n,)`: a known image each, which has no vote on it.
+        """
+        first = np.zeros(len(nearest.rows), np.int64)
+        count = min(self._k, nearest.rows.shape[1])
+        rows, distances = nearest.rows[:, :count], nearest.distances
+        if without is not None and nearest.rows.shape[1] > 1:
+            barred = nearest.rows == without[:, np.newaxis]
+            order = np.argsort(barred, axis=1, kind="stable")  # the barred one goes last
+            count = min(self._k, nearest.rows.shape[1] - 1)
+            rows = np.take_along_axis(nearest.rows, order, axis=1)[:, :count]
+            first = order[:, 0]
         votes = stats.mode(self._labels[rows], axis=1).mode
-        return Found(votes.astype(np.int64), distances[:, 0])
+        return Found(votes.astype(np.int64), distances[np.arange(len(first)), first])
 
     def reach(self, quantile: float) -> float:
         """Return the distance within which this share of known images has another known one."""
+        if len(self._known) < 2:  # a single image is as near as any may be
+            return float("inf")
         random = np.random.default_rng(self._seed)
         rows = random.permutation(len(self._known))[:_SAMPLE]
-        nearest = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(self._known)
-        distances, _ = nearest.kneighbors(self._known[rows])
+        distances, _ = self._search.kneighbors(self._known[rows], 2)
         return float(np.quantile(distances[:, 1], quantile))
 
-    @staticmethod
-    def _placed(pca: PCA, images: Images) -> np.ndarray:
-        """Return coordinates, float32 `(n, dimensions + 1)`."""
-        flat = _flat(images)
-        inside = pca.transform(flat)
-        whole = np.square(flat - pca.mean_).sum(axis=1)
+    def _placed(self, images: Images) -> np.ndarray:
+        """Return coordinates, float32 `(n, dimensions + 1)`; in parts, as each is copied thrice."""
+        parts = (_flat(images[at : at + _PART]) for at in range(0, len(images), _PART))
+        return np.concatenate([self._coordinates(part) for part in parts])
+
+    def _coordinates(self, flat: np.ndarray) -> np.ndarray:
+        inside = self._pca.transform(flat)
+        whole = np.square(flat - self._pca.mean_).sum(axis=1)
         left = np.sqrt(np.maximum(whole - np.square(inside).sum(axis=1), 0))
         return np.concatenate([inside, left[:, np.newaxis]], axis=1).astype(np.float32)
 

@@ -8,9 +8,11 @@
 
 Thakur, Ding & Li, "Evaluating a simple retraining strategy as a defense against adversarial
 attacks" (2020). Departures: the paper names no threshold for fooling images; ours is the distance
-within which `quantile` of the clean images have a neighbour. Of the retraining's epochs the last
-with the highest accuracy on held-out images, of both kinds, counts. A shift is drawn once for each
-image.
+within which `quantile` of the clean images have a neighbour. An image that the network knows lies
+right beside what was made of it; `originals=unknown` asks the others, as in the wild, and what they
+would say is recorded in any case. Of the retraining's epochs the last with the highest accuracy on
+held-out images counts: of both kinds, unless the scenario has a validation split; the clean twin of
+an adversarial one may be among those trained on. A shift is drawn once for each image.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
 from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
@@ -50,6 +53,10 @@ class Retraining(Defense):
         "by neighbours, those of the images they were made of, or what the network says",
         default="knn",
     )
+    originals: Literal["known", "unknown"] = option(
+        "whether the images that adversarial ones were made of are among those asked; of `knn`",
+        default="known",
+    )
     k: int = option("neighbours that vote", default=1, ge=1)
     dimensions: int | None = option(
         "principal components in which neighbours are sought; none: 300, or all there are",
@@ -75,15 +82,47 @@ class Retraining(Defense):
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse a network that cannot be trained or given classes, and an unknown attack.
+        """Refuse a network that cannot be trained or given classes, and options that do not fit.
 
         Raises:
             UsageError: says which.
         """
         network = check_tunable(classifier, "retraining")
-        if self.labels == "knn" and self.fooling != "drop":
+        self._check_meant()
+        if self.new_classes:
             check_widens(network, instead="-p retraining.fooling=drop needs none")
+            self._check_names(scenario)
         self.collected_attack()
+
+    @property
+    def new_classes(self) -> tuple[str, ...]:
+        """Names of the classes that fooling images may be put into."""
+        if self.labels != "knn" or self.fooling == "drop":
+            return ()
+        if self.fooling == "class":
+            return (self.new_class,)
+        return tuple(f"{self.new_class} {number}" for number in range(1, self.clusters + 1))
+
+    def _check_meant(self) -> None:
+        """Refuse options that others leave without effect."""
+        defaults = type(self)()
+        without = ("originals", "k", "dimensions", "fooling", "quantile", "clusters", "new_class")
+        idle = without if self.labels != "knn" else ()
+        idle += ("clusters",) if self.fooling != "clusters" else ()
+        for name in idle:
+            if getattr(self, name) != getattr(defaults, name):
+                raise UsageError(
+                    f"retraining: {name}: has no effect with labels={self.labels}, "
+                    f"fooling={self.fooling}; leave it out"
+                )
+
+    def _check_names(self, scenario: Scenario) -> None:
+        for name in self.new_classes:
+            if not name.strip() or name in scenario.class_names:
+                raise UsageError(
+                    "retraining: new_class: expected a name that no class of the scenario has; "
+                    f"received: {name!r}; give another: -p retraining.new_class=…"
+                )
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Return a copy of the classifier, trained on clean and adversarial images; see `Defense`.
@@ -98,7 +137,7 @@ class Retraining(Defense):
         if more.new_classes:
             begun = widened(network, more.new_classes, seed=trainer.options.seed)
         if self.start == "scratch":
-            begun = _anew(begun)
+            begun = _anew(begun, trainer.options.seed)
         retrained = tuned(
             begun,
             Joined(scenario, more),
@@ -119,9 +158,11 @@ class Retraining(Defense):
         return attack
 
 
-def _anew(classifier: KerasClassifier) -> KerasClassifier:
+def _anew(classifier: KerasClassifier, seed: int) -> KerasClassifier:
     """Return the same network with weights as before any training."""
-    model = keras_of(classifier.model).models.clone_model(classifier.model)
+    keras = keras_of(classifier.model)
+    keras.utils.set_random_seed(seed)
+    model = keras.models.clone_model(classifier.model)
     return KerasClassifier(
         model, class_names=classifier.class_names, stochastic=classifier.stochastic
     )

@@ -5,20 +5,24 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
+from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import KerasClassifier
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import predict
+from tfrobust.options import option, plugin
 from tfrobust.pipeline import train, train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import check_fits
+from tfrobust.scenario import arrays, check_fits
 from tfrobust.store import load
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.tuning import check_tunable
 from tfrobust.widening import widened
-from tfrobust_retraining.neighbours import Neighbours
+from tfrobust_retraining import crafting
+from tfrobust_retraining.retraining import Retraining
 
 FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
 NOISE = {"attack": "fooling", "options": {"confidence": 0.9}, "adversarial_images": 300}
@@ -48,37 +52,11 @@ def accuracy(classifier, images, labels):
     return float((predict(classifier, images).argmax(1) == labels).mean())
 
 
-def test_neighbours_are_those_of_plain_search_where_all_components_are_kept(known, digits):
-    images, labels = known
-    others = digits["test"][0][:50]
-    found = Neighbours(images, labels, k=1, dimensions=64, seed=0).look_up(others)
-    gaps = np.linalg.norm(others.reshape(50, 1, -1) - images.reshape(1, len(images), -1), axis=2)
-    assert found.distances == pytest.approx(gaps.min(axis=1), abs=1e-3)
-    assert (found.labels == labels[gaps.argmin(axis=1)]).mean() > 0.97
-
-
-def test_the_most_frequent_class_of_k_neighbours_wins():
-    images = np.array([0.0, 0.1, 0.2, 0.9], np.float32).reshape(4, 1, 1, 1)
-    images = np.concatenate([images, images], axis=2)
-    known = Neighbours(images, np.array([1, 2, 2, 1]), k=3, dimensions=1, seed=0)
-    assert known.look_up(images[:1]).labels == [2]
-
-
-def test_what_components_leave_out_counts_as_distance(known):
-    images, labels = known
-    few = Neighbours(images, labels, k=1, dimensions=10, seed=0)
-    noise = np.random.default_rng(0).uniform(size=(20, 8, 8, 1)).astype(np.float32)
-    mirrored = images[:20, :, ::-1]
-    assert few.look_up(images[:20]).distances == pytest.approx(0, abs=1e-2)
-    assert few.look_up(noise).distances.min() > few.reach(0.999)
-    assert few.look_up(mirrored).distances.min() < few.look_up(noise).distances.min()
-
-
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         ({"k": 2000}, "k: expected at most the 1437 training images; received: 2000"),
-        ({"dimensions": 65}, "dimensions: expected at most 64, the rank of 1437 images of 64"),
+        ({"dimensions": 64}, "dimensions: expected at most 60, the rank of 1437 images of 64"),
     ],
 )
 def test_more_neighbours_or_components_than_there_are_cost_one_line(
@@ -157,9 +135,112 @@ def test_an_attack_that_breaks_nothing_stops_it_and_says_why(network, scenario):
         retrained(network, scenario, attack="fgsm", options={"eps": 1e-6})
 
 
-def test_a_name_that_a_class_has_already_is_refused(network, scenario):
-    with pytest.raises(UsageError, match="class name '3': a class of this name exists already"):
-        retrained(network, scenario, **NOISE, new_class="3")
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"new_class": "3"}, "'3'"),
+        ({"new_class": " "}, "' '"),
+        ({"new_class": "fooling", "fooling": "clusters"}, "'fooling 2'"),
+    ],
+)
+def test_a_name_that_a_class_has_already_is_refused_before_anything_is_made(
+    network, scenario, asked, name, monkeypatch
+):
+    names = (*scenario.class_names[:-1], "fooling 2")
+    monkeypatch.setattr(type(scenario), "class_names", names)
+    with pytest.raises(UsageError, match=f"new_class: expected a name .*; received: {name}"):
+        create("defenses", "retraining", **FGSM, **asked).check(network, scenario)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"labels": "true", "k": 3}, "k: has no effect with labels=true"),
+        ({"labels": "network", "fooling": "drop"}, "fooling: has no effect with labels=network"),
+        ({"clusters": 4}, "clusters: has no effect with labels=knn, fooling=class"),
+    ],
+)
+def test_options_without_effect_are_refused(network, scenario, asked, words):
+    with pytest.raises(UsageError, match=words):
+        create("defenses", "retraining", **FGSM, **asked).check(network, scenario)
+
+
+def test_retrained_once_more_it_keeps_its_new_class_and_gets_others(network, scenario):
+    once = retrained(network, scenario, **NOISE, epochs=1)
+    again = retrained(once, scenario, **NOISE, epochs=1)
+    more = retrained(once, scenario, **NOISE, epochs=1, new_class="noise")
+    assert again.class_names == once.class_names == (*network.class_names, "fooling")
+    assert more.class_names == (*once.class_names, "noise")
+
+
+def test_without_their_originals_fewer_images_find_their_label(network, scenario):
+    known = retrained(network, scenario, **FGSM, epochs=0).found
+    unknown = retrained(network, scenario, **FGSM, epochs=0, originals="unknown").found
+    wild = known["label_accuracy_without_originals"]
+    assert known["label_accuracy"] > wild > 0.9
+    assert unknown["label_accuracy"] == unknown["label_accuracy_without_originals"]
+    assert unknown["label_accuracy"] == pytest.approx(wild, abs=0.01)
+
+
+@plugin
+class Careless(Attack):
+    """Makes images of which some are none."""
+
+    share: float = option("of them", default=0.5)
+
+    @property
+    def threat(self):
+        return Threat("none", None)
+
+    def __call__(self, classifier, images, labels, *, seed):
+        broken = tf.random.stateless_uniform((tf.shape(images)[0],), (1, 2)) < self.share
+        dark = tf.where(broken, np.nan, 0.0)
+        return images * 0.3 + dark[:, None, None, None]
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_what_is_no_image_is_left_out_and_told(network, scenario, share, monkeypatch):
+    said = []
+    monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless(share=share))
+    if share == 1:
+        with pytest.raises(UsageError, match="makes no images"):
+            retrained(network, scenario, fooling="drop", epochs=1)
+        return
+    after = retrained(network, scenario, fooling="drop", epochs=1, say=said.append)
+    assert 300 < after.found["broken_images"] < 1100
+    assert "have pixels that are no numbers in [0, 1]; they are left out" in said[0]
+    assert np.isfinite(predict(after, scenario_images(scenario))).all()
+
+
+def scenario_images(scenario):
+    return arrays(scenario, "test")[0][:20]
+
+
+def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypatch):
+    monkeypatch.setattr(crafting, "_PART", 600)
+    images, labels = arrays(scenario, "train")
+    how = create("defenses", "retraining", **FGSM, adversarial_images=2000)
+
+    def made(trainer):
+        return crafting.Crafting(how, network, images, labels, trainer).made()
+
+    whole = made(Trainer(TrainingOptions()))
+    calls = []
+    real = crafting.run_attack
+
+    def failing(*args, **options):
+        calls.append(options["seed"])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(crafting, "run_attack", failing)
+    with pytest.raises(KeyboardInterrupt):
+        made(Trainer(TrainingOptions(), workspace=tmp_path))
+    again = made(Trainer(TrainingOptions(), workspace=tmp_path))
+    assert calls == [0, 0, 0, 0, 1]  # of 600, 600, 237, and 563 in a second turn; two were kept
+    np.testing.assert_array_equal(again.images, whole.images)
+    np.testing.assert_array_equal(again.rows, whole.rows)
 
 
 def test_from_scratch_the_weights_begin_anew(network, scenario):

@@ -1,0 +1,155 @@
+"""How the adversarial images of a retraining are made, and kept until it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tfrobust.classifier import Classifier
+from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
+from tfrobust.files import read_arrays, write_arrays
+from tfrobust.inference import predict
+from tfrobust.learning import LearningAttack, learned
+from tfrobust.training import Trainer
+from tfrobust.types import Images, Labels
+from tfrobust.workspace import kept_work
+
+if TYPE_CHECKING:
+    from tfrobust.attack import Attack
+    from tfrobust_retraining.retraining import Retraining
+
+_PART = 10_000  # images that are kept at once: no more are lost by an interruption
+_SEEN = 1_000  # adversarial images that tell whether an attack breaks anything
+_ROUNDING = 1e-6  # by which a pixel may lie outside [0, 1]
+
+
+class Made(NamedTuple):
+    """What an attack made of training images.
+
+    Attributes:
+        images: float32 `(n, height, width, channels)`.
+        rows: int64 `(n,)`: the training image that each was made of.
+    """
+
+    images: Images
+    rows: np.ndarray
+
+
+class Crafting:
+    """One run of an attack over a training split, which goes on where it was interrupted.
+
+    Args:
+        how: the defence with its options.
+        network: that is attacked.
+        images: of the training split.
+        labels: theirs.
+        trainer: with the seed and the workspace; told how far the attack is.
+    """
+
+    def __init__(
+        self,
+        how: Retraining,
+        network: Classifier,
+        images: Images,
+        labels: Labels,
+        trainer: Trainer,
+    ) -> None:
+        self._how, self._network, self._trainer = how, network, trainer
+        self._images, self._labels = images, labels
+        self._seed = trainer.options.seed
+
+    def made(self) -> Made:
+        """Return as many adversarial images as are asked for.
+
+        Raises:
+            UsageError: the attack changes no prediction.
+        """
+        wanted, there = self._how.adversarial_images or len(self._images), len(self._images)
+        if wanted > there:
+            self._trainer.say(
+                f"retraining: {wanted} adversarial images of {there} training images: each is "
+                f"attacked {wanted / there:.3g} times, with another seed each time"
+            )
+        order = np.random.default_rng(self._seed).permutation(there)
+        parts = [
+            (order[start : min(start + _PART, there, wanted - turn)], self._seed + turn // there)
+            for turn in range(0, wanted, there)
+            for start in range(0, min(there, wanted - turn), _PART)
+        ]
+        attacks: dict[int, Attack] = {}  # by seed: what learns does so once for all its parts
+        made = [self._part(number, *part, attacks) for number, part in enumerate(parts)]
+        return Made(np.concatenate(made), np.concatenate([rows for rows, _ in parts]))
+
+    def _part(self, number: int, rows: np.ndarray, seed: int, attacks: dict[int, Attack]) -> Images:
+        """Return what the attack makes of some training images, from the workspace if it is there.
+
+        What breaks nothing is refused before it is kept: there is nothing to resume then.
+        """
+        file = self._file(number)
+        if file is not None and file.exists():
+            return read_arrays(file)["images"]
+        if seed not in attacks:
+            attacks[seed] = self._attack(seed)
+        images = self._attacked(attacks[seed], rows, seed)
+        if number == 0:
+            self._check_broken(self._images[rows], images)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_arrays(file, {"images": images})
+        return images
+
+    def _file(self, number: int) -> Path | None:
+        workspace = self._trainer.workspace
+        return kept_work(workspace) / f"crafted-{number}.npz" if workspace else None
+
+    def _attack(self, seed: int) -> Attack:
+        """Return the attack; one that learns has done so."""
+        attack, report = self._how.collected_attack(), self._trainer.report
+        if not isinstance(attack, LearningAttack):
+            return attack
+        # It learns from the images that an evaluation shows it.
+        count, what = min(attack.training_images, len(self._images)), f"learning {self._how.attack}"
+        return learned(
+            attack,
+            self._network,
+            self._images[:count],
+            self._labels[:count],
+            seed=seed,
+            on_progress=(lambda done: report(what, done, count)) if report else None,
+        )
+
+    def _attacked(self, attack: Attack, rows: np.ndarray, seed: int) -> Images:
+        report, what = self._trainer.report, f"crafting {self._how.attack}"
+        return run_attack(
+            attack,
+            self._network,
+            self._images[rows],
+            self._labels[rows],
+            targets=self._how.targets,
+            seed=seed,
+            on_progress=(lambda done: report(what, done, len(rows))) if report else None,
+        ).images
+
+    def _check_broken(self, clean: Images, adversarial: Images) -> None:
+        """Refuse an attack that changes no prediction."""
+        before, after = (
+            predict(self._network, each[:_SEEN]).argmax(axis=1) for each in (clean, adversarial)
+        )
+        if (before == after).all():
+            raise UsageError(
+                f"retraining: attack: {self._how.attack} changes the class of none of "
+                f"{len(before)} images, so there is nothing to learn from it; give it a larger "
+                "budget: -p retraining.options='{\"eps\": …}'"
+            )
+
+
+def sound(made: Made) -> Made:
+    """Return those that are images: every pixel a number in [0, 1]."""
+    axes = tuple(range(1, made.images.ndim))
+    with np.errstate(invalid="ignore"):
+        inside = (made.images >= -_ROUNDING) & (made.images <= 1 + _ROUNDING)  # NaN is not
+    kept = inside.all(axis=axes)
+    return Made(made.images[kept], made.rows[kept])

@@ -1,0 +1,50 @@
+"""Labels by nearest neighbours, against plain search."""
+
+import numpy as np
+import pytest
+
+from tfrobust_retraining.neighbours import Neighbours
+
+
+@pytest.fixture(scope="module")
+def known(digits):
+    return digits["train"]
+
+
+def test_neighbours_are_those_of_plain_search_where_all_components_are_kept(known, digits):
+    images, labels = known
+    others = digits["test"][0][:50]
+    found = Neighbours(images, labels, k=1, dimensions=60, seed=0).look_up(others)
+    gaps = np.linalg.norm(others.reshape(50, 1, -1) - images.reshape(1, len(images), -1), axis=2)
+    assert found.distances == pytest.approx(gaps.min(axis=1), abs=1e-3)
+    assert (found.labels == labels[gaps.argmin(axis=1)]).mean() > 0.97
+
+
+def test_the_most_frequent_class_of_k_neighbours_wins():
+    images = np.array([0.0, 0.1, 0.2, 0.9], np.float32).reshape(4, 1, 1, 1)
+    images = np.concatenate([images, images], axis=2)
+    known = Neighbours(images, np.array([1, 2, 2, 1]), k=3, dimensions=1, seed=0)
+    assert known.look_up(images[:1]).labels == [2]
+
+
+def test_what_components_leave_out_counts_as_distance(known):
+    images, labels = known
+    few = Neighbours(images, labels, k=1, dimensions=10, seed=0)
+    noise = np.random.default_rng(0).uniform(size=(20, 8, 8, 1)).astype(np.float32)
+    mirrored = images[:20, :, ::-1]
+    assert few.look_up(images[:20]).distances == pytest.approx(0, abs=1e-2)
+    assert few.look_up(noise).distances.min() > few.reach(0.999)
+    assert few.look_up(mirrored).distances.min() < few.look_up(noise).distances.min()
+
+
+def test_a_neighbour_that_is_left_out_has_no_vote(known):
+    images, labels = (each[:200] for each in known)
+    asked = Neighbours(images, labels, k=3, dimensions=30, seed=0)
+    rows = np.arange(200)
+    found = asked.voted(asked.nearest(images), without=rows)
+    apart = np.linalg.norm(asked._known[:, None] - asked._known[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    nearest = np.argsort(apart, axis=1)[:, :3]
+    assert found.distances == pytest.approx(apart.min(axis=1), abs=1e-3)
+    for label, votes in zip(found.labels, labels[nearest], strict=True):
+        assert (votes == label).sum() == np.bincount(votes).max()
