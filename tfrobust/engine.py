@@ -54,6 +54,7 @@ def run_attack(
     labels: Labels,
     *,
     targets: Labels | TargetRule = "least_likely",
+    known_classes: int | None = None,
     boxes: Boxes | Sequence[Boxes] | None = None,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
@@ -69,6 +70,8 @@ def run_attack(
         targets: for a targeted attack the classes to reach, `(n,)`, or the rule that picks them:
             the classifier's `least_likely` class, the class `next` to the label, a `random` one.
             An attack that was made for one class has that: see `one_class`.
+        known_classes: a rule picks among the first so many, for a classifier that has further
+            classes of images like nothing known; none: among all.
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
             image; see `tfrobust.boxes`. A region without a single pixel is left as it is.
         seed: decides everything random.
@@ -99,7 +102,15 @@ def run_attack(
     aims = None
     if attack.threat.targeted:
         wanted = targets if attack.aim is None else one_class(attack.aim, labels, classifier)
-        aims = choose_targets(wanted, classifier, images, labels, seed=seed, batch_size=batch_size)
+        aims = choose_targets(
+            wanted,
+            classifier,
+            images,
+            labels,
+            known=known_classes,
+            seed=seed,
+            batch_size=batch_size,
+        )
     goal = labels if aims is None else aims
     boxes = checked_boxes(attack, boxes, len(images))
     job = _Job(classifier, images, goal, boxes, seed, batch_size, on_progress)

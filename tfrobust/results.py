@@ -61,6 +61,7 @@ class AttackResult(Proportion):
     gradients_per_image: float
     queries_per_image: float
     violations: int
+    rejected: float | None = None  # put into a class of nothing known, where there is one
     seconds: float
 
 

@@ -16,6 +16,7 @@ def choose_targets(
     images: Images,
     labels: Labels,
     *,
+    known: int | None = None,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
 ) -> Labels:
@@ -26,22 +27,23 @@ def choose_targets(
         classifier: asked for its `least_likely` classes.
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`, never chosen.
+        known: the rules choose among the first so many classes; none: among all.
         seed: for the rule `random`.
         batch_size: images at a time.
 
     Raises:
         UsageError: no targets, an unknown rule, classes out of range, or a true class as target.
     """
-    classes = classifier.num_classes
+    classes = known or classifier.num_classes
     if targets is None:
         raise UsageError(
             "targets: a targeted attack needs the classes to reach, or a rule: least_likely, next "
             "or random; received: none"
         )
     if not isinstance(targets, str):
-        return _given_targets(np.asarray(targets, np.int64), labels, classes)
+        return _given_targets(np.asarray(targets, np.int64), labels, classifier.num_classes)
     if targets == "least_likely":
-        logits = predict(classifier, images, batch_size)
+        logits = predict(classifier, images, batch_size)[:, :classes]
         logits[np.arange(len(labels)), labels] = np.inf
         return logits.argmin(axis=1).astype(np.int64)
     if targets == "next":

@@ -106,6 +106,8 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         batch_size=plan.batch_size,
     )
     count, was_right = len(plan.labels), subject.clean == plan.labels
+    known = plan.scenario.num_classes
+    further = subject.classifier.num_classes > known
     # What was wrong before the attack needs no change: its distance of zero says nothing.
     to_do = ~was_right if attack.helps else was_right
     survivors = (
@@ -129,6 +131,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         gradients_per_image=crafted.gradients / count,
         queries_per_image=crafted.queries / count,
         violations=int(judged.violation.sum()),
+        rejected=metrics.share(judged.prediction >= known) if further else None,
         seconds=round(crafted.seconds, 3),
     )
     kept = crafted.images if plan.keep_images else crafted.images[:0]

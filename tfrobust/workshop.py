@@ -99,6 +99,7 @@ class Workshop:
             plan.images,
             plan.labels,
             targets=plan.targets,
+            known_classes=plan.scenario.num_classes,
             boxes=plan.boxes,
             seed=plan.seed,
             batch_size=plan.batch_size,

@@ -59,3 +59,15 @@ def test_it_needs_the_network_that_was_attacked_and_takes_no_detectors(both):
         again(both, create("attacks", "fgsm"), crafted_on=None)
     with pytest.raises(UsageError, match="reattack: goes without detectors"):
         again(both, create("attacks", "fgsm"), detectors=[object()])
+
+
+def test_what_is_put_into_a_new_class_is_told(both):
+    wider = LinearClassifier((8, 8, 1), 12, 1)
+    wider.class_names = (*create("scenarios", "digits").class_names, "noise", "blank")
+    results = again(both | {"new": wider}, create("attacks", "fgsm", eps=0.3))
+    old, new = (each.attacks for each in results.evaluations)
+    assert [attack.rejected for attack in old] == [None, None]
+    table = reattack_table(results)
+    assert table.columns[4:] == ("put into a new class", "fooled again")
+    assert table.sections[0][0][4] == f"{new[0].rejected:.1%}"
+    assert 0 < new[0].rejected < 1

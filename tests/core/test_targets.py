@@ -64,3 +64,12 @@ def test_the_true_class_as_target_is_refused_and_the_image_named(linear):
 
 def test_an_untargeted_attack_has_no_targets(linear):
     assert run_attack(create("attacks", "fgsm"), *linear).targets is None
+
+
+@pytest.mark.parametrize("rule", ["least_likely", "next", "random"])
+def test_rules_leave_classes_of_nothing_known_alone(rule, linear):
+    classifier, images, _ = linear
+    labels = np.arange(11) % 3
+    chosen = choose_targets(rule, classifier, images, labels, known=3)
+    assert chosen.max() <= 2
+    assert (chosen != labels).all()

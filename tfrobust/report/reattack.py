@@ -14,21 +14,29 @@ def reattack_table(results: Results) -> Table | None:
     """
     by_name = {each.classifier.name: each for each in results.evaluations}
     sections = []
+    rejects = any(a.rejected is not None for e in results.evaluations for a in e.attacks)
     for evaluation in results.evaluations:
-        rows = _rows(evaluation, by_name)
+        rows = _rows(evaluation, by_name, rejects)
         if rows:
             sections.append(rows)
     if not sections:
         return None
     return Table(
         title="Attacked again: share of images whose prediction changes (fooling ratio)",
-        columns=("classifier", "attack", "fooled before", "right on those images", "fooled again"),
+        columns=(
+            "classifier",
+            "attack",
+            "fooled before",
+            "right on those images",
+            *(("put into a new class",) if rejects else ()),
+            "fooled again",
+        ),
         sections=sections,
         caption="before: the classifier that the attack was crafted on; again: white-box",
     )
 
 
-def _rows(evaluation: Evaluation, by_name: dict[str, Evaluation]) -> list[Row]:
+def _rows(evaluation: Evaluation, by_name: dict[str, Evaluation], rejects: bool) -> list[Row]:
     own = {_key(each): each for each in evaluation.attacks if each.crafted_on is None}
     rows: list[Row] = []
     for number, attack in enumerate(evaluation.attacks):
@@ -41,10 +49,15 @@ def _rows(evaluation: Evaluation, by_name: dict[str, Evaluation]) -> list[Row]:
                 attack_title(again),
                 f"{before.attacks[number].fooling_ratio:.1%}",
                 f"{attack.accuracy:.1%}",
+                *((_rejected(attack),) if rejects else ()),
                 f"{again.fooling_ratio:.1%}",
             )
         )
     return rows
+
+
+def _rejected(attack: AttackResult) -> str:
+    return "–" if attack.rejected is None else f"{attack.rejected:.1%}"
 
 
 def _key(attack: AttackResult) -> tuple[str, str]:
