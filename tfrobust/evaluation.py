@@ -15,7 +15,7 @@ from tfrobust.detection import judge_detectors, score_rows
 from tfrobust.detector import Detector
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE
-from tfrobust.learning import check_files
+from tfrobust.learned_runs import check_files
 from tfrobust.object_boxes import boxes_for
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import contextvars
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tfrobust import learned_files
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.errors import StoreError, UsageError
-from tfrobust.files import read_arrays, write_arrays
+from tfrobust.errors import RobustError, StoreError, UsageError
+from tfrobust.learned_files import Arrays, Origin
 from tfrobust.registry import name_of
 from tfrobust.seen import Counted, seen_by
 from tfrobust.types import Images, Labels, RegionName
 
-Arrays = Mapping[str, np.ndarray]
+_MEMORY: contextvars.ContextVar[Path | None] = contextvars.ContextVar("learned", default=None)
 
 
 class LearningAttack(Attack):
@@ -27,6 +29,9 @@ class LearningAttack(Attack):
 
     `tfrobust.run_attack`, which knows no training split, learns from the images it is given. What
     is learned is learned for whole images: a region confines only what is applied.
+
+    A file tells what it was learned for. It serves another classifier, and options that only say
+    how thoroughly it was learned may differ; see `notes`. It serves no other `binding` options.
 
     Attributes:
         file: where the arrays are read from if it exists, and written to otherwise; an option that
@@ -36,6 +41,11 @@ class LearningAttack(Attack):
 
     file: Path | None
     training_images: int
+
+    @property
+    @abc.abstractmethod
+    def binding(self) -> tuple[str, ...]:
+        """The options that a file must agree in: what it was to reach, and how it is applied."""
 
     @abc.abstractmethod
     def learn(
@@ -59,7 +69,7 @@ class LearningAttack(Attack):
 
     @abc.abstractmethod
     def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
-        """Refuse arrays that were learned for other images.
+        """Refuse arrays that were learned for other images; the `binding` options agree.
 
         Raises:
             UsageError: they do not fit the classifier or these options.
@@ -95,12 +105,14 @@ class Learned(Attack):
     Attributes:
         plan: the attack with its options.
         arrays: what it learned.
+        origin: what for, if that is known.
         gradients: what that cost, in gradients of one image.
         queries: likewise in forward passes.
     """
 
     plan: LearningAttack
     arrays: Arrays
+    origin: Origin | None = None
     gradients: int = 0
     queries: int = 0
 
@@ -137,7 +149,19 @@ class Learned(Attack):
     def check(self, classifier: Classifier) -> None:
         """Refuse what the plan refuses, and arrays that do not fit."""
         self.plan.check(classifier)
+        if self.origin:
+            _check_binding(self.plan, self.origin)
         self.plan.check_learned(self.arrays, classifier)
+
+    def save(self, path: Path) -> None:
+        """Write an `.npz` that the option `file` reads.
+
+        Raises:
+            StoreError: the disk refuses, or nobody knows what it was learned for.
+        """
+        if self.origin is None:
+            raise StoreError(f"{path}: expected something learned here; received: arrays alone")
+        learned_files.write(path, self.arrays, self.origin)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -167,6 +191,7 @@ def learned(
         on_progress: told how many of the images have been learned from.
 
     Raises:
+        UsageError: the attack does not fit the classifier, or the file holds something else.
         StoreError: the file cannot be read or written.
 
     Example:
@@ -175,64 +200,67 @@ def learned(
         True
     """
     if attack.file is not None and attack.file.exists():
-        return Learned(attack, read_arrays(attack.file))
+        return read_learned(attack)
     attack.check(classifier)
+    origin, place = Origin.of(attack, classifier, images, seed), attack.file
+    if place is None and (folder := _MEMORY.get()) is not None:
+        place = learned_files.name_in(folder, origin, classifier, images, labels)
+        if kept := _remembered(attack, place):
+            return kept
     counted = Counted(*seen_by(attack, classifier))
-    arrays = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
-    if attack.file is not None:
-        attack.file.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(attack.file, dict(arrays))
-    return Learned(attack, arrays, int(counted.gradients.numpy()), int(counted.queries.numpy()))
+    found = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
+    cost = {name: int(getattr(counted, name).numpy()) for name in ("gradients", "queries")}
+    ready = Learned(attack, found, origin.model_copy(update=cost), **cost)
+    if place is not None:
+        ready.save(place)
+    return ready
+
+
+def _remembered(attack: LearningAttack, place: Path) -> Learned | None:
+    try:
+        found, origin = learned_files.read(place, attack)
+    except RobustError:
+        return None  # never learned, or damaged: it is learned again
+    return Learned(attack, found, origin, origin.gradients, origin.queries)
 
 
 def read_learned(attack: LearningAttack) -> Learned:
     """Return the attack with what lies in its file.
 
     Raises:
+        UsageError: it holds something else.
         StoreError: it has none, or the file cannot be read.
     """
     if attack.file is None or not attack.file.exists():
         raise StoreError("nothing learned yet: call tfrobust.learning.learned first")
-    return Learned(attack, read_arrays(attack.file))
+    return Learned(attack, *learned_files.read(attack.file, attack))
 
 
-def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) -> None:
-    """Refuse files that do not fit, or that would be learned for several, before anything runs.
+@contextlib.contextmanager
+def remembering(folder: Path) -> Iterator[None]:
+    """Let attacks that name no file remember in a folder what they learn, to be found there again.
 
-    Args:
-        attacks: of one evaluation.
-        classifiers: whom they learn to fool.
-
-    Raises:
-        UsageError: what a file holds was learned for other images or options; or a file is not
-            there, and several classifiers or budgets would share what the first of them learns.
-        StoreError: a file cannot be read.
-    """
-    missing: set[Path] = set()
-    for attack in attacks:
-        if not isinstance(attack, LearningAttack) or attack.file is None:
-            continue
-        if attack.file.exists():
-            arrays = read_arrays(attack.file)
-            for classifier in classifiers:
-                attack.check_learned(arrays, classifier)
-        elif len(classifiers) > 1 or attack.file in missing:
-            raise UsageError(
-                f"{name_of(attack)}: file: {attack.file} is not there yet, and several classifiers "
-                "or budgets would share what the first of them learns; learn one at a time"
-            )
-        else:
-            missing.add(attack.file)
-
-
-def kept_in(attack: Attack, folder: Path, name: str) -> Attack:
-    """Return an attack that saves what it learns in a folder, unless it names a file itself.
+    Only the very same is found: of the same attack with the same options, seed, images and
+    classifier. So an interrupted run goes on, and what another one has learned is never taken for
+    its own.
 
     Example:
-        >>> kept_in(create("attacks", "uap"), Path("runs/uap"), "uap").file
-        PosixPath('runs/uap/uap.npz')
+        >>> with remembering(Path("runs/gap/.tfrobust-partial")):
+        ...     evaluate({"d1": classifier}, scenario, [create("attacks", "gap")])
     """
-    if not isinstance(attack, LearningAttack) or attack.file is not None:
-        return attack
-    kept: Attack = dataclasses.replace(attack, file=folder / f"{name}.npz")  # type: ignore[type-var]
-    return kept
+    token = _MEMORY.set(folder)
+    try:
+        yield
+    finally:
+        _MEMORY.reset(token)
+
+
+def _check_binding(attack: LearningAttack, origin: Origin) -> None:
+    others = origin.others_than(attack)
+    for name in attack.binding:
+        if name in others:
+            then, now = map(learned_files.spelt, others[name])
+            raise UsageError(
+                f"{name_of(attack)}: file: learned with {name}={then}; expected {name}={now}; "
+                f"give -p {name_of(attack)}.{name}={then}, or name another file to learn that"
+            )

@@ -11,8 +11,11 @@ image remains.
 Departures: ascent begins at noise, where the paper begins at the mean image, and its steps are of
 one length. Evolution keeps one image a target; the paper's champions of other classes may take
 over, which would tie the images of a batch to each other. All images of a generation share its
-random numbers. Without targets, an image goes to the class that its noise looks most like, its own
-left out.
+random numbers, and one value at least changes on average. Without targets, an image goes to the
+class that its noise looks most like, its own left out. Where the odds have not risen for long, an
+image begins anew at other noise; without targets, on its way to the class it then looks most like.
+An image that is not sure enough in the end is given up: the clean one comes back, and counts as
+not broken.
 """
 
 from __future__ import annotations
@@ -27,17 +30,25 @@ from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
 from tfrobust.losses import log_odds, loss_and_slope, pulled_back, without_label
 from tfrobust.options import option, plugin
-from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
-_RATE, _HALVING = 0.1, 1000.0  # of mutation; generations after which it halves
+_RATE, _HALVING = 0.1, 1_000  # of mutation; generations after which it halves
 _INDEX = 15.0  # of polynomial mutation: the larger, the smaller the changes
+_STEPS = {"gradient": 1_000, "evolution": 10_000}
+_PATIENCE = {"gradient": 20, "evolution": 200}  # steps without a gain, before a new beginning
+_GAIN = 0.01  # of the log odds
+_WORST = -1e9  # a logit: anything is better
 _TINY = 1e-30
 
 
 class _State(NamedTuple):
     targets: Labels
+    untried: Logits  # 0 for a class that may be a target later on, −∞ for others
     current: Images
-    score: PerImage  # log odds of the target
+    logits: Logits
+    age: Any  # steps since the image was noise, int32 (batch,)
+    best: PerImage  # log odds of the target when they last gained
+    waited: Any  # steps since then, int32 (batch,)
     done: Flags
 
 
@@ -49,9 +60,11 @@ class Fooling(Attack):
         "how the images are found", default="gradient"
     )
     confidence: float = option("probability to reach", default=0.99, gt=0, lt=1)
-    steps: int = option("of ascent, or generations, at most", default=1000, ge=1)
+    steps: int | None = option(
+        "of ascent, or generations, at most; none: 1,000 or 10,000", default=None, ge=1
+    )
     step_size: float = option(
-        "α: root mean square of a pixel's change; of `gradient`", default=0.01, gt=0, le=1
+        "α: root mean square of a pixel's change; of `gradient`", default=0.03, gt=0, le=1
     )
     targeted: bool = option("reach a class instead of leaving one", default=True)
     samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
@@ -65,27 +78,32 @@ class Fooling(Attack):
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
-        """Return images of their own making; those of the last step where none is sure enough.
+        """Return images of their own making, and the clean one where none is sure enough.
 
         See `Attack`.
         """
         seeds = random.image_seeds(seed, tf.shape(images)[0])
         shared = random.run_seed(seeds)
-        noise = random.uniform(seeds, tf.shape(images)[1:])
-        logits = classifier(noise)
-        targets = labels if self.targeted else tf.argmax(without_label(logits, labels), 1)
-        score = -log_odds(logits, targets)
-        state = _State(targets, noise, score, self._sure(score))
-        return iterate(
+        state = iterate(
             lambda state, number: self._step(classifier, state, tf.stack([shared, number])),
-            state,
-            steps=self.steps,
+            self._start(classifier, random.uniform(seeds, tf.shape(images)[1:]), labels),
+            steps=self.steps or _STEPS[self.method],
             outcome=("current",),
-        ).current
+        )
+        last = -log_odds(classifier(state.current), state.targets)  # nobody has judged that step
+        return blend(state.done | self._sure(last), state.current, images)
+
+    def _start(self, classifier: Classifier, noise: Images, labels: Labels) -> _State:
+        logits = classifier(noise)
+        none = tf.fill(tf.shape(logits), -float("inf"))
+        first = (labels, none) if self.targeted else _next_target(without_label(logits, labels))
+        best = -log_odds(logits, first[0])
+        zero = tf.zeros_like(labels, tf.int32)
+        return _State(*first, noise, logits, zero, best, zero, self._sure(best))
 
     def _step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         climb = self._ascended if self.method == "gradient" else self._evolved
-        return climb(classifier, state, seed)
+        return self._renewed(climb(classifier, state, seed), seed)
 
     def _ascended(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         """Judge the current images, and move them one step up."""
@@ -98,30 +116,63 @@ class Fooling(Attack):
         square = tf.reduce_mean(tf.square(way), (1, 2, 3), keepdims=True)
         moved = images + self.step_size * way / tf.sqrt(tf.maximum(square, _TINY))
         sure = self._sure(score)
-        return state._replace(
-            current=blend(sure, images, tf.clip_by_value(moved, 0.0, 1.0)), score=score, done=sure
-        )
+        current = blend(sure, images, tf.clip_by_value(moved, 0.0, 1.0))
+        return state._replace(current=current, logits=logits, done=sure)
 
     def _evolved(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         """Let a mutant take the place of each image that it outdoes."""
-        mutants = _mutated(state.current, seed)
-        score = -log_odds(classifier(mutants), state.targets)
-        better = score > state.score
-        score = tf.where(better, score, state.score)
+        mutants = _mutated(state.current, state.age, seed)
+        logits = classifier(mutants)
+        score, before = (-log_odds(each, state.targets) for each in (logits, state.logits))
+        better = score > before
         return state._replace(
-            current=blend(better, mutants, state.current), score=score, done=self._sure(score)
+            current=blend(better, mutants, state.current),
+            logits=blend(better, logits, state.logits),
+            done=self._sure(tf.maximum(score, before)),
         )
 
-    def _sure(self, score: PerImage) -> Flags:
+    def _renewed(self, state: _State, seed: Any) -> _State:
+        """Begin anew, at other noise, with images whose target has gained nothing for long."""
+        score = -log_odds(state.logits, state.targets)
+        gained = score > state.best + _GAIN
+        waited = tf.where(gained, 0, state.waited + 1)
+        stuck = (waited >= _PATIENCE[self.method]) & ~state.done
+        further = stuck & tf.reduce_any(state.untried == 0.0, axis=1)
+        targets, untried = _next_target(state.logits + state.untried)
+        targets = tf.where(further, targets, state.targets)
+        shape = tf.shape(state.current)
+        noise = tf.broadcast_to(tf.random.stateless_uniform(shape[1:], seed), shape)
+        worst = _WORST * tf.one_hot(targets, tf.shape(state.logits)[1])
+        return state._replace(
+            targets=targets,
+            untried=blend(further, untried, state.untried),
+            current=blend(stuck, noise, state.current),
+            logits=blend(stuck, worst, state.logits),
+            age=tf.where(stuck, 0, state.age + 1),
+            best=tf.where(stuck, -float("inf"), tf.where(gained, score, state.best)),
+            waited=tf.where(stuck, 0, waited),
+        )
+
+    def _sure(self, score: Any) -> Flags:
         return tf.sigmoid(score) >= self.confidence
 
 
-def _mutated(images: Images, seed: Any) -> Images:
-    """Return the images with some pixels changed, the same of all; `seed` ends in its number."""
+def _next_target(logits: Logits) -> tuple[Labels, Logits]:
+    """Return the likeliest class, and 0 for those left to try: −∞ for it and where it stood."""
+    targets = tf.argmax(logits, axis=1)
+    left = tf.where(tf.math.is_inf(logits), logits, 0.0)
+    return targets, without_label(left, targets)
+
+
+def _mutated(images: Images, age: Any, seed: Any) -> Images:
+    """Return mutants: of an image as young as another the same values change, by the same."""
     shape = tf.shape(images)[1:]
-    rate = _RATE * 0.5 ** tf.floor(tf.cast(seed[1], tf.float32) / _HALVING)
+    least = 1.0 / tf.cast(tf.reduce_prod(shape), tf.float32)
+    rate = tf.maximum(_RATE * 0.5 ** tf.cast(age // _HALVING, tf.float32), least)
     chosen, drawn = tf.unstack(tf.random.stateless_uniform(tf.concat([[2], shape], 0), seed))
     power = 1.0 / (_INDEX + 1.0)
     below, above = (2.0 * drawn) ** power - 1.0, 1.0 - (2.0 * (1.0 - drawn)) ** power
-    change = tf.where(drawn < 0.5, below, above) * tf.cast(chosen < rate, tf.float32)
-    return tf.clip_by_value(images + change, 0.0, 1.0)
+    change = tf.where(drawn < 0.5, below, above)
+    return tf.clip_by_value(
+        images + tf.where(chosen < rate[:, None, None, None], change, 0.0), 0.0, 1.0
+    )

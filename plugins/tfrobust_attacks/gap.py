@@ -75,6 +75,13 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         """The target."""
         return self.target
 
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """The ball, where images are led to, and the form of a generator that goes on drawing."""
+        goal = ("target",) if self.target is not None else ("target", "loss")
+        form = ("filters", "blocks") if self.mode == "image" else ()
+        return "eps", "norm", "mode", *goal, *form
+
     def learn(
         self,
         classifier: Classifier,
@@ -86,7 +93,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
     ) -> Arrays:
         """Return `perturbation` `(height, width, channels)` or the generator's weights.
 
-        What it was learned for stands beside it; see `LearningAttack`.
+        See `LearningAttack`.
         """
         shape = classifier.image_shape
         model = generator(shape, self.filters, self.blocks, seed=seed)
@@ -105,7 +112,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
                 best, most = self._arrays(model, pattern), found
             if on_progress:
                 on_progress(len(images) * (number + 1) // self.passes)
-        return best | {name: np.asarray(value) for name, value in self._made_for.items()}
+        return best
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a target that is no class; see `Attack`."""
@@ -117,15 +124,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
             )
 
     def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
-        """Refuse what was learned for other images or options; see `LearningAttack`."""
-        if missing := set(self._made_for) - set(arrays):
-            raise UsageError(f"gap: file: no array {', '.join(sorted(missing))} in it")
-        for name, wanted in self._made_for.items():
-            if arrays[name].item() != wanted:
-                raise UsageError(
-                    f"gap: file: learned with {name}={arrays[name].item()}; expected {wanted}; "
-                    "name another file to learn that"
-                )
+        """Refuse what was learned for other images; see `LearningAttack`."""
         shape, sizes = classifier.image_shape, f"images {classifier.image_shape}"
         expected: list[tuple[int, ...]] = [shape]
         if self.mode == "image":
@@ -157,13 +156,6 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
             perturbations = self._scaled(drawn)
         geometry = ball(self.norm)
         return geometry.project(images + perturbations, geometry.region(images, self.eps))
-
-    @property
-    def _made_for(self) -> dict[str, Any]:
-        """What a file must agree in."""
-        made = {"eps": self.eps, "norm": self.norm, "mode": self.mode}
-        made["target"] = -1 if self.target is None else self.target
-        return made | ({"blocks": self.blocks} if self.mode == "image" else {})
 
     def _goals(self, logits: Logits) -> Labels:
         """Return the class of each image that cross-entropy is measured to, int64 `(n,)`."""

@@ -13,8 +13,8 @@ Linf or L2.
 Departures: with `deepfool` the perturbations of a batch are all found at the same v, and their mean
 is added at the length of the longest (`batch_size=1` is the paper's). With `gradient` the step
 falls from a tenth of the radius to zero; from more where the batches are too few to cross the ball.
-The best v is kept, of several the last, for the share it fools may fall again. The file says which
-ball v was learned for, and serves no other. v is learned for whole images; of an attack on a
+The best v is kept, of several the last, for the share it fools may fall again. A file serves no
+other ball than v was learned for. v is learned for whole images; of an attack on a
 `region`, only what it adds there is applied and judged.
 """
 
@@ -63,6 +63,11 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
         """White-box, within the ball."""
         return Threat("white-box", self.norm)
 
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """The ball; how v was found in it does not matter."""
+        return "eps", "norm"
+
     def learn(
         self,
         classifier: Classifier,
@@ -72,7 +77,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
         seed: int,
         on_progress: Callable[[int], None] | None = None,
     ) -> Arrays:
-        """Return `perturbation` `(height, width, channels)`, and its ball; see `LearningAttack`."""
+        """Return `perturbation` `(height, width, channels)`; see `LearningAttack`."""
         step = self._compiled(classifier)
         predicted = predict(classifier, images).argmax(axis=1)
         current: Any = np.zeros(images.shape[1:], np.float32)
@@ -92,27 +97,14 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
                 on_progress(len(images) * (number + 1) // self.passes)
             if fooled >= 1.0 - self.delta:
                 break
-        return {
-            "perturbation": np.asarray(best),
-            "eps": np.asarray(self.eps),
-            "norm": np.asarray(self.norm),
-        }
+        return {"perturbation": np.asarray(best)}
 
     def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
-        """Refuse a perturbation of another shape or ball; see `LearningAttack`."""
-        if missing := {"perturbation", "eps", "norm"} - set(arrays):
-            raise UsageError(f"uap: file: no array {', '.join(sorted(missing))} in it")
-        found = arrays["perturbation"].shape
+        """Refuse a perturbation of another shape; see `LearningAttack`."""
+        found = np.shape(arrays.get("perturbation", ()))
         if found != classifier.image_shape:
             raise UsageError(
                 f"uap: file: expected a perturbation {classifier.image_shape}; received: {found}"
-            )
-        ball_of_file = str(arrays["norm"]), float(arrays["eps"])
-        if ball_of_file != (self.norm, self.eps):
-            norm, eps = ball_of_file
-            raise UsageError(
-                f"uap: file: learned for {norm} ≤ {eps:g}; expected {self.norm} ≤ {self.eps:g}; "
-                "name another file to learn that"
             )
 
     def apply(

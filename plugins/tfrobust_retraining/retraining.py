@@ -106,9 +106,9 @@ class Retraining(Defense):
     def _check_meant(self) -> None:
         """Refuse options that others leave without effect."""
         defaults = type(self)()
-        without = ("originals", "k", "dimensions", "fooling", "quantile", "clusters", "new_class")
-        idle = without if self.labels != "knn" else ()
-        idle += ("clusters",) if self.fooling != "clusters" else ()
+        idle = [] if self.fooling == "clusters" else ["clusters"]
+        if self.labels != "knn":
+            idle += ["originals", "k", "dimensions", "fooling", "quantile", "new_class"]
         for name in idle:
             if getattr(self, name) != getattr(defaults, name):
                 raise UsageError(

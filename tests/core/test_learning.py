@@ -11,10 +11,13 @@ from tfrobust.classifier import Wrapped
 from tfrobust.engine import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation import evaluate
-from tfrobust.files import write_arrays
+from tfrobust.files import read_arrays, write_arrays
 from tfrobust.learned_export import check_exportable, export_learned
-from tfrobust.learning import kept_in, learned
+from tfrobust.learned_runs import keep_learned, learned_from, notes
+from tfrobust.learning import learned, remembering
 from tfrobust.registry import create, name_of
+from tfrobust.scenario import arrays
+from tfrobust.testing import LinearClassifier, grey_images
 
 
 def fooled(classifier, images, labels, crafted):
@@ -53,13 +56,44 @@ def test_deepfools_way_fools_training_images_too(linear):
 
 def test_what_was_learned_is_saved_once_and_read_again(linear, tmp_path):
     classifier, images, labels = linear
-    attack = kept_in(create("attacks", "uap", eps=0.1), tmp_path / "new", "uap")
+    attack = create("attacks", "uap", eps=0.1, file=tmp_path / "new" / "uap.npz")
     first = learned(attack, classifier, images, labels, seed=0)
     again = learned(attack, classifier, images[:1], labels[:1], seed=1)
-    assert (tmp_path / "new" / "uap.npz").exists()
+    assert attack.file.exists()
     assert np.array_equal(first.arrays["perturbation"], again.arrays["perturbation"])
     assert first.gradients > 0 == again.gradients
     assert name_of(again) == "uap"
+
+
+def test_what_is_remembered_is_found_again_at_what_it_cost(linear, tmp_path):
+    attack = create("attacks", "uap", eps=0.1)
+    with remembering(tmp_path):
+        first, again = learned(attack, *linear), learned(attack, *linear)
+    assert np.array_equal(first.arrays["perturbation"], again.arrays["perturbation"])
+    assert first.gradients == again.gradients > 0
+    assert len(list(tmp_path.iterdir())) == 1
+    learned(dataclasses.replace(attack, eps=0.2), *linear)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_remembered_serves_nothing_but_the_very_same(linear, tmp_path, monkeypatch):
+    classifier, images, labels = linear
+    plugin = type(create("attacks", "uap"))
+    times, plain = [], plugin.learn
+    monkeypatch.setattr(
+        plugin, "learn", lambda *args, **how: times.append(1) or plain(*args, **how)
+    )
+    attack = create("attacks", "uap", eps=0.1, passes=2)
+    with remembering(tmp_path):
+        learned(attack, *linear)
+        for changed in ({"passes": 1}, {"loss": "ce"}, {"delta": 0.5}, {"batch_size": 7}):
+            learned(dataclasses.replace(attack, **changed), *linear)
+        learned(attack, *linear, seed=1)
+        learned(attack, LinearClassifier(seed=1), images, labels)
+        learned(attack, classifier, images[1:], labels[1:])
+        assert len(times) == 8
+        learned(dataclasses.replace(attack, region="foreground"), *linear)
+        assert len(times) == 8
 
 
 def test_learning_is_part_of_the_cost(linear):
@@ -69,26 +103,90 @@ def test_learning_is_part_of_the_cost(linear):
 
 
 def test_a_perturbation_for_other_images_is_refused(linear, tmp_path):
-    classifier, images, labels = linear
     path = tmp_path / "uap.npz"
-    ball = {"eps": np.asarray(0.1), "norm": np.asarray("linf")}
-    write_arrays(path, {"perturbation": np.zeros((8, 8, 1), np.float32), **ball})
-    attack = create("attacks", "uap", file=str(path))
+    attack = create("attacks", "uap", file=path)
+    other = LinearClassifier((8, 8, 1))
+    learned(attack, other, *grey_images(other))
     with pytest.raises(
         UsageError, match=r"uap: file: expected .* \(6, 5, 2\); received: \(8, 8, 1\)"
     ):
-        run_attack(attack, classifier, images, labels)
+        run_attack(attack, *linear)
+
+
+def test_a_file_that_does_not_tell_what_it_was_learned_for_is_refused(linear, tmp_path):
+    path = tmp_path / "uap.npz"
+    attack = create("attacks", "uap", file=path)
+    learned(attack, *linear)
+    whole = read_arrays(path)
+    for damage in ({"learned_for": np.asarray("[]")}, {"learned_for": np.zeros(3)}):
+        write_arrays(path, whole | damage)
+        with pytest.raises(UsageError, match=r"uap: file: .*uap\.npz, which does not tell"):
+            run_attack(attack, *linear)
     write_arrays(path, {"perturbation": np.zeros((6, 5, 2), np.float32)})
-    with pytest.raises(UsageError, match="uap: file: no array eps, norm in it"):
-        run_attack(attack, classifier, images, labels)
+    with pytest.raises(UsageError, match=r"uap: file: .*uap\.npz, which does not tell"):
+        run_attack(attack, *linear)
+    learned(create("attacks", "gap", passes=1, filters=2, blocks=0, file=tmp_path / "g"), *linear)
+    with pytest.raises(UsageError, match=r"expected what uap has learned; received: .* which gap"):
+        run_attack(create("attacks", "uap", file=tmp_path / "g"), *linear)
 
 
 def test_a_perturbation_serves_no_other_ball_than_it_was_learned_for(linear, tmp_path):
     classifier, images, labels = linear
     attack = create("attacks", "uap", eps=0.02, file=tmp_path / "uap.npz")
     run_attack(attack, classifier, images, labels)
-    with pytest.raises(UsageError, match=r"learned for linf ≤ 0\.02; expected linf ≤ 0\.3"):
+    with pytest.raises(
+        UsageError, match=r"learned with eps=0\.02; expected eps=0\.3; give -p uap\.eps=0\.02"
+    ):
         run_attack(dataclasses.replace(attack, eps=0.3), classifier, images, labels)
+
+
+def test_a_file_says_on_whom_and_with_which_options_it_was_learned(linear, tmp_path):
+    classifier, images, labels = linear
+    classifier.source = "saved_models/d1/1"
+    attack = create("attacks", "uap", eps=0.1, passes=1, file=tmp_path / "uap.npz")
+    assert notes([attack, create("attacks", "pgd")], {"d1": classifier}) == []
+    learned(attack, classifier, images, labels)
+    begin = f"uap: read from {attack.file}, learned on saved_models/d1/1"
+    moved = LinearClassifier()  # the same weights elsewhere
+    assert notes([attack], {"d1": classifier, "copy": moved}) == [begin]
+    others = {"d1": classifier, "d2": LinearClassifier(seed=1), "d3": LinearClassifier(seed=2)}
+    assert notes([attack], others) == [f"{begin}: another classifier than d2, d3"]
+    other = dataclasses.replace(attack, passes=3, region="foreground")
+    assert notes([other], {"d1": classifier}) == [f"{begin}; with passes=1 (here: 3)"]
+    with pytest.raises(UsageError, match=r"expected eps=0\.2"):
+        notes([dataclasses.replace(attack, eps=0.2)], others)
+
+
+def test_a_random_classifier_is_known_by_where_it_lies(linear, tmp_path):
+    class Random(Wrapped):
+        def __call__(self, images):
+            return self.inner(images) + tf.random.normal((self.num_classes,))
+
+    here, there = (Random(linear[0], stochastic=True) for _ in range(2))
+    here.source, there.source = "saved_models/r/1", "saved_models/r/2"
+    attack = create("attacks", "uap", passes=1, samples=2, file=tmp_path / "uap.npz")
+    learned(attack, here, *linear[1:])
+    (line,) = notes([attack], {"here": here, "there": there})
+    assert line.endswith("learned on saved_models/r/1: another classifier than there")
+
+
+def test_what_each_classifier_taught_is_kept_under_its_name(trained, tmp_path, monkeypatch):
+    digits, named = create("scenarios", "digits"), create("attacks", "uap", file=tmp_path / "own")
+    attack = create("attacks", "uap", eps=0.1, passes=1, training_images=50)
+    other = LinearClassifier((8, 8, 1), 10)
+    with remembering(tmp_path / "memory"):
+        evaluate({"d": trained}, digits, at_budgets([attack], [0.1, 0.2]), limit=10)
+        ready = learned_from(attack, trained, digits)
+        monkeypatch.setattr(type(attack), "learn", None)  # it has been
+        kept = at_budgets([attack], [0.1, 0.2])
+        keep_learned(kept, {"saved/d:1": trained}, digits, tmp_path, seed=0)
+        monkeypatch.undo()
+        keep_learned([attack, named], {"e": other}, digits, tmp_path, seed=0)
+    files = {path.name for path in tmp_path.glob("*.npz")}
+    assert files == {"uap-0.1-saved-d-1.npz", "uap-0.2-saved-d-1.npz", "uap-e.npz"}
+    again = dataclasses.replace(attack, file=tmp_path / "uap-0.1-saved-d-1.npz")
+    found = learned(again, trained, *arrays(digits, "train", 5)).arrays["perturbation"]
+    assert np.array_equal(found, ready.arrays["perturbation"])
 
 
 def test_a_file_that_several_would_learn_into_is_refused_before_anything_runs(trained, tmp_path):

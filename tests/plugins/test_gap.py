@@ -92,11 +92,12 @@ def test_a_trained_generator_is_saved_and_draws_the_same_again(linear, drawing):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"eps": 0.2}, r"gap: file: learned with eps=0\.1; expected 0\.2"),
-        ({"mode": "universal"}, "gap: file: learned with mode=image; expected universal"),
-        ({"filters": 6}, "gap: file: expected what was learned for images .* and filters=6"),
-        ({"blocks": 2}, "gap: file: learned with blocks=1; expected 2"),
-        ({"target": 2}, "gap: file: learned with target=-1; expected 2"),
+        ({"eps": 0.2}, r"gap: file: learned with eps=0\.1; expected eps=0\.2"),
+        ({"mode": "universal"}, "gap: file: learned with mode=image; expected mode=universal"),
+        ({"filters": 6}, "gap: file: learned with filters=4; expected filters=6"),
+        ({"blocks": 2}, "gap: file: learned with blocks=1; expected blocks=2"),
+        ({"target": 2}, "gap: file: learned with target=none; expected target=2"),
+        ({"loss": "least_likely"}, "gap: file: learned with loss=away; .* give -p gap.loss=away"),
     ],
 )
 def test_a_file_serves_no_other_options_than_it_was_learned_with(linear, drawing, change, words):
@@ -104,11 +105,25 @@ def test_a_file_serves_no_other_options_than_it_was_learned_with(linear, drawing
         run_attack(dataclasses.replace(drawing, **change), *linear)
 
 
+def test_how_thoroughly_it_was_learned_does_not_bind(linear, drawing):
+    first, other = (
+        run_attack(dataclasses.replace(drawing, **changes), *linear).images
+        for changes in ({}, {"passes": 7, "learning_rate": 0.1, "training_images": 9})
+    )
+    assert np.array_equal(first, other)
+
+
 def test_a_file_of_something_else_is_one_clear_line(linear, tmp_path):
     path = tmp_path / "gap.npz"
     write_arrays(path, {"perturbation": np.zeros((6, 5, 2), np.float32)})
-    with pytest.raises(UsageError, match="gap: file: no array eps, mode, norm, target in it"):
+    with pytest.raises(UsageError, match=r"gap: file: .* does not tell what it was learned for"):
         run_attack(gap(file=path), *linear)
+
+
+def test_a_file_for_other_images_is_refused(drawing):
+    classifier = LinearClassifier((8, 8, 1))
+    with pytest.raises(UsageError, match=r"gap: file: expected what .* images \(8, 8, 1\) and"):
+        run_attack(drawing, classifier, *grey_images(classifier))
 
 
 def test_a_target_beyond_the_classes_is_refused(linear):

@@ -59,7 +59,7 @@ def attack(
 
     The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` reads it.
     What an attack learned, such as a universal perturbation, is kept beside it: give it to
-    another run by -p file=…, or serve it by --export.
+    another run by -p file=…, also against another classifier, or serve it by --export.
 
     Example: [bold]tfrobust attack d1 --attack pgd -p eps=0.1 --out runs/pgd[/]
 
@@ -70,21 +70,27 @@ def attack(
     start_tensorflow()
     from tfrobust import store
     from tfrobust.evaluation import evaluate
-    from tfrobust.files import claimed_folder, write_arrays
+    from tfrobust.files import PARTIAL, claimed_folder, write_arrays
     from tfrobust.learned_export import check_exportable, export_learned
-    from tfrobust.learning import kept_in, read_learned
+    from tfrobust.learned_runs import learned_from, notes
+    from tfrobust.learning import LearningAttack, remembering
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
     from tfrobust.scenes import open_scenario
     from tfrobust.store import next_version
 
     params = Parameters(param, named)
-    built = kept_in(params.build("attacks", attack), out, attack)
-    learning = check_exportable(built) if export else None
-    with claimed_folder(out, force=force), Reporter() as reporter:
+    built = params.build("attacks", attack)
+    if export:
+        check_exportable(built)
+    with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
+        loaded = store.load_all([classifier], strip=strip_softmax)
+        opened = open_scenario(scenario, params.all(), seed=seed)
+        for line in notes([built], loaded):
+            reporter.say(line)
         evaluated = evaluate(
-            store.load_all([classifier], strip=strip_softmax),
-            open_scenario(scenario, params.all(), seed=seed),
+            loaded,
+            opened,
             [built],
             split=split,
             limit=limit,
@@ -98,9 +104,14 @@ def attack(
         adversarial, labels = evaluated.adversarial[0][0], evaluated.outcomes["label"]
         found = {"images": adversarial, "labels": labels, "clean": evaluated.images}
         write_arrays(out / "adversarial.npz", found)
+        [attacked] = loaded.values()
+        learns = isinstance(built, LearningAttack)
+        ready = learned_from(built, attacked, opened, seed=seed) if learns else None
+        if ready and built.file is None:
+            ready.save(out / f"{attack}.npz")
         write_run(out, evaluated)
-        if export and learning:
-            export_learned(read_learned(learning), evaluated.images.shape[1:], next_version(export))
+        if export and ready:
+            export_learned(ready, evaluated.images.shape[1:], next_version(export))
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

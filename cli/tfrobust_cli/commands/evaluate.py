@@ -100,7 +100,9 @@ def evaluate(
     from tfrobust import store
     from tfrobust.attack import at_values
     from tfrobust.evaluation import evaluate as run
-    from tfrobust.files import claimed_folder
+    from tfrobust.files import PARTIAL, claimed_folder
+    from tfrobust.learned_runs import keep_learned, notes
+    from tfrobust.learning import remembering
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
     from tfrobust.scenes import open_scenario
@@ -109,16 +111,28 @@ def evaluate(
     params = Parameters(param, [*named, *scenario_plugins(scenario)])
     given = suites.options_in(suite.value) if suite else {}
     built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
-    with claimed_folder(out, force=force), Reporter() as reporter:
+    spread = at_values(at_values(built, "eps", eps or []), "count", count or [])
+    with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
+        loaded = store.load_all(classifier, strip=strip_softmax)
+        opened = open_scenario(scenario, params.all(), seed=seed)
+        attacked = loaded
+        if crafted_on:
+            old = {crafted_on: store.load(crafted_on, strip=strip_softmax)}
+            attacked = old | loaded if reattack else old
+        if reattack and len({each.source for each in attacked.values()}) == 1:
+            raise UsageError(
+                f"--reattack: expected a classifier to attack again beside {crafted_on}, which "
+                f"--crafted-on names; received: {', '.join(classifier)}, the same"
+            )
+        for line in notes(spread, attacked):
+            reporter.say(line)
         evaluated = run(
-            store.load_all(classifier, strip=strip_softmax),
-            open_scenario(scenario, params.all(), seed=seed),
-            at_values(at_values(built, "eps", eps or []), "count", count or []),
+            loaded,
+            opened,
+            spread,
             split=split,
             limit=limit,
-            crafted_on=(crafted_on, store.load(crafted_on, strip=strip_softmax))
-            if crafted_on
-            else None,
+            crafted_on=(crafted_on, attacked[crafted_on]) if crafted_on else None,
             reattack=reattack,
             baselines=None if baselines else (),
             detectors=[params.build("detectors", each) for each in detectors],
@@ -128,6 +142,8 @@ def evaluate(
             partial=Partial(out),
             progress=reporter,
         )
+        if reattack:
+            keep_learned(spread, attacked, opened, out, seed=seed)
         write_run(out, evaluated)
     print_results(evaluated.results, as_json=as_json, out=out)
 

@@ -1,0 +1,159 @@
+"""What an attack has learned as an `.npz`: its arrays, and what they were learned for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.files import read_arrays, write_arrays
+from tfrobust.inference import predict
+from tfrobust.options import record
+from tfrobust.registry import name_of
+from tfrobust.types import Images, Labels, Logits
+
+Arrays = Mapping[str, np.ndarray]
+
+_ORIGIN, _ANSWERS = "learned_for", "learned_on"  # arrays of the file, beside those learned
+_APPLIED = ("file", "region")  # options that change nothing of what is learned
+_PROBED, _SHOWN = 8, 64  # noise images, and training images, that tell classifiers apart
+_ALIKE = 1e-3  # logits from another device, of the largest
+
+
+class Origin(pydantic.BaseModel):
+    """What something was learned for.
+
+    Attributes:
+        attack: name of the plugin.
+        options: that it was learned with.
+        seed: that decided everything random.
+        images: how many it was learned from.
+        classifier: the file or folder that the classifier was loaded from, or the empty string.
+        gradients: what learning cost, in gradients of one image.
+        queries: likewise in forward passes.
+        answers: the classifier's logits for fixed noise, float32 `(8, classes)`; none of a
+            stochastic one, which gives others each time.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    attack: str
+    options: dict[str, Any]
+    seed: int
+    images: int
+    classifier: str
+    gradients: int = 0
+    queries: int = 0
+    answers: np.ndarray = pydantic.Field(exclude=True)
+
+    @classmethod
+    def of(cls, attack: Attack, classifier: Classifier, images: Images, seed: int) -> Origin:
+        """Return what is about to be learned."""
+        return cls(
+            attack=name_of(attack),
+            options=options_of(attack),
+            seed=int(seed),
+            images=len(images),
+            classifier=classifier.source,
+            answers=answers_of(classifier),
+        )
+
+    def is_of(self, classifier: Classifier) -> bool:
+        """Tell whether it was learned on this classifier, as far as answers to noise show."""
+        if classifier.stochastic or not len(self.answers):
+            return bool(self.classifier) and self.classifier == classifier.source
+        now = answers_of(classifier)
+        if now.shape != self.answers.shape:
+            return False
+        apart = np.abs(now - self.answers).max(axis=1)
+        near = apart <= _ALIKE * (1.0 + np.abs(self.answers).max(axis=1))
+        return bool(near.mean() >= 0.5)  # where a network rounds inside, an answer may jump
+
+    def others_than(self, attack: Attack) -> dict[str, tuple[Any, Any]]:
+        """Return the options that differ: name → value then, value now."""
+        now = options_of(attack)
+        return {
+            name: (self.options.get(name), value)
+            for name, value in now.items()
+            if self.options.get(name) != value
+        }
+
+
+def options_of(attack: Attack) -> dict[str, Any]:
+    """Return the options that may change what an attack learns."""
+    return {name: value for name, value in record(attack).items() if name not in _APPLIED}
+
+
+def answers_of(classifier: Classifier) -> Logits:
+    """Return the logits for fixed noise, float32 `(8, classes)`; none of a stochastic one."""
+    if classifier.stochastic:
+        return np.zeros((0, classifier.num_classes), np.float32)
+    shape = (_PROBED, *classifier.image_shape)
+    return predict(classifier, np.random.default_rng(0).uniform(size=shape).astype(np.float32))
+
+
+def write(path: Path, arrays: Arrays, origin: Origin) -> None:
+    """Write what was learned, and for what.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    beside = {_ORIGIN: np.asarray(origin.model_dump_json()), _ANSWERS: origin.answers}
+    write_arrays(path, {**arrays, **beside})
+
+
+def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
+    """Read what was learned, and for what.
+
+    Raises:
+        UsageError: it holds something else.
+        StoreError: it cannot be read.
+    """
+    found, name = read_arrays(path), name_of(attack)
+    try:
+        answers = found.pop(_ANSWERS)
+        origin = Origin(**json.loads(found.pop(_ORIGIN).item()), answers=answers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{name}: file: expected what {name} has learned; received: {path}, which does not "
+            "tell what it was learned for; name another file to learn that"
+        ) from error
+    if origin.attack != name:
+        raise UsageError(
+            f"{name}: file: expected what {name} has learned; received: {path}, which "
+            f"{origin.attack} has; name another file to learn that"
+        )
+    return found, origin
+
+
+def name_in(
+    folder: Path, origin: Origin, classifier: Classifier, images: Images, labels: Labels
+) -> Path:
+    """Return where to keep what is learned: no two things have one name.
+
+    Args:
+        folder: of the file.
+        origin: the attack, its options and the seed.
+        classifier: told from others by its logits, or where a stochastic one lies.
+        images: float32 NumPy array `(n, height, width, channels)` to learn from.
+        labels: int64 `(n,)`.
+    """
+    content = hashlib.sha256(origin.model_dump_json().encode())
+    shown = [] if classifier.stochastic else [predict(classifier, images[:_SHOWN])]
+    for array in (images, labels, origin.answers, *shown):
+        content.update(np.ascontiguousarray(array).tobytes())
+    content.update(repr(classifier.defenses).encode())
+    return folder / f"learned-{content.hexdigest()[:32]}.npz"
+
+
+def spelt(value: Any) -> str:
+    """Return a value as `-p` takes it."""
+    return "none" if value is None else str(value)

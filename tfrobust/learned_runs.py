@@ -1,0 +1,128 @@
+"""What a run does with attacks that learn: checks their files, tells of them, keeps new ones."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.learned_files import Origin, spelt
+from tfrobust.learning import Learned, LearningAttack, learned, read_learned
+from tfrobust.registry import name_of
+from tfrobust.scenario import Scenario, arrays
+
+
+def learned_from(
+    attack: LearningAttack, classifier: Classifier, scenario: Scenario, *, seed: int = 0
+) -> Learned:
+    """Return the attack as an evaluation of this seed has it ready.
+
+    See `learned`; what there is to learn from is the scenario's training split.
+    """
+    if attack.file is not None and attack.file.exists():
+        return read_learned(attack)
+    images, labels = arrays(scenario, "train", attack.training_images)
+    return learned(attack, classifier, images, labels, seed=seed)
+
+
+def keep_learned(
+    attacks: Sequence[Attack],
+    classifiers: Mapping[str, Classifier],
+    scenario: Scenario,
+    folder: Path,
+    *,
+    seed: int,
+) -> None:
+    """Keep what attacks that name no file learned on each classifier, as `ATTACK-CLASSIFIER.npz`.
+
+    Args:
+        attacks: of one evaluation; where one has several budgets, the file names them too.
+        classifiers: name → whom they attacked.
+        scenario: they learned from its training split. What is not `remembering` what it learned
+            learns it again.
+        folder: of the files.
+        seed: of the evaluation.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    kept = [each for each in attacks if isinstance(each, LearningAttack) and each.file is None]
+    times = Counter(map(name_of, kept))
+    for attack in kept:
+        called = name_of(attack)
+        called += f"-{attack.budget:g}" if times[called] > 1 and attack.budget is not None else ""
+        for name, classifier in classifiers.items():
+            file = re.sub(r"[^\w.-]+", "-", f"{called}-{name}")
+            learned_from(attack, classifier, scenario, seed=seed).save(folder / f"{file}.npz")
+
+
+def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) -> None:
+    """Refuse files that do not fit, or that would be learned for several, before anything runs.
+
+    Args:
+        attacks: of one evaluation.
+        classifiers: whom they learn to fool.
+
+    Raises:
+        UsageError: what a file holds was learned for other images or options; or a file is not
+            there, and several classifiers or budgets would share what the first of them learns.
+        StoreError: a file cannot be read.
+    """
+    missing: set[Path] = set()
+    for attack in attacks:
+        if not isinstance(attack, LearningAttack) or attack.file is None:
+            continue
+        if attack.file.exists():
+            ready = read_learned(attack)
+            for classifier in classifiers:
+                ready.check(classifier)
+        elif len(classifiers) > 1 or attack.file in missing:
+            raise UsageError(
+                f"{name_of(attack)}: file: {attack.file} is not there yet, and several classifiers "
+                "or budgets would share what the first of them learns; learn one at a time"
+            )
+        else:
+            missing.add(attack.file)
+
+
+def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
+    """Return a line for each file that is read: what it was learned on, and what differs now.
+
+    Args:
+        attacks: of one evaluation.
+        classifiers: name → whom they attack.
+
+    Raises:
+        UsageError: a file was learned for other images or options.
+        StoreError: it cannot be read.
+
+    Example:
+        >>> notes([create("attacks", "gap", file="runs/gap.npz")], {"d2": classifier})
+        ['gap: read from runs/gap.npz, learned on saved_models/d1/1: another classifier than d2']
+    """
+    lines = []
+    for attack in attacks:
+        if isinstance(attack, LearningAttack) and attack.file and attack.file.exists():
+            ready = read_learned(attack)
+            for classifier in classifiers.values():
+                ready.check(classifier)
+            if ready.origin is not None:
+                lines.append(_note(attack, ready.origin, classifiers))
+    return lines
+
+
+def _note(attack: LearningAttack, origin: Origin, classifiers: Mapping[str, Classifier]) -> str:
+    others = [name for name, each in classifiers.items() if not origin.is_of(each)]
+    line = f"{name_of(attack)}: read from {attack.file}, learned on "
+    line += origin.classifier or "a classifier that lies in no file"
+    line += f": another classifier than {', '.join(others)}" if others else ""
+    differing = [
+        f"{name}={spelt(then)} (here: {spelt(now)})"
+        for name, (then, now) in origin.others_than(attack).items()
+        if name not in attack.binding
+    ]
+    return line + (f"; with {', '.join(differing)}" if differing else "")
