@@ -172,8 +172,8 @@ def _measured_in_words(study: Study, measured: Measured) -> str:
     words = f"{condition.title} {seen.title}: {named}"
     if measured.other is None:
         return words
-    joined = "less" if measured.less else "÷"
-    return f"{words}, {joined} {_measured_in_words(study, measured.other)}"
+    joined, other = "less" if measured.less else "÷", _measured_in_words(study, measured.other)
+    return f"{words}, {joined} ({other})" if measured.other.other else f"{words}, {joined} {other}"
 
 
 def shown(value: float, unit: Unit) -> str:
