@@ -55,6 +55,8 @@ class Attack(abc.ABC):
             longer than tracing it.
         helps: set it where the attack wants the classifier to be right. Its `accuracy` is then
             that of the images it made, its success to mend an image, and no worst case has it.
+        replaces: set it where nothing of the image remains in what comes out, so that the label
+            says nothing of it: no training takes it then.
 
     Example:
         >>> @plugin
@@ -71,6 +73,7 @@ class Attack(abc.ABC):
     eager: ClassVar[bool] = False
     autograph: ClassVar[bool] = False
     helps: ClassVar[bool] = False
+    replaces: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

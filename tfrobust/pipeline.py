@@ -143,6 +143,7 @@ def defended(
 ) -> Classifier:
     """Apply defences in their order, and record them in what comes out."""
     for defense in defenses:
+        classifier.found = {}  # of the one before
         classifier = recorded(defense, classifier, defense.apply(classifier, scenario, trainer))
     return classifier
 

@@ -40,13 +40,15 @@ class AdversarialRetraining(Defense):
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse what shows no Keras model to train, and an attack that cannot run in a step.
+        """Refuse what shows no Keras model to train, and an attack that does not fit.
+
+        See `Defense`.
 
         Raises:
             UsageError: says which.
         """
         check_tunable(classifier, "adversarial_retraining")
-        self._inner()
+        self._inner().check(classifier)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Return a copy of the classifier, trained further; see `Defense`.

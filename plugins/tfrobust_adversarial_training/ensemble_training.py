@@ -1,22 +1,31 @@
 """Ensemble adversarial training: images that were attacked on other networks as well.
 
-Half of each batch is attacked, on a source drawn for the batch: the network itself, or one of
-several that were trained before and stay as they are. An attack that other networks make does not
-weaken because this one learns to mask its gradients.
+min_θ E_{x,y} E_s (1 − ρ) · L(x, y; θ) + ρ · L(A(x, y; s), y; θ)
+
+ρ is `share`, ½ by default. A is the inner attack, on a source s drawn for the batch, each as likely
+as the others: the network itself, or one of several that were trained before and stay as they are.
+An attack that other networks make does not weaken because this one learns to mask its gradients.
 
 Tramèr, Kurakin, Papernot, Goodfellow, Boneh & McDaniel, "Ensemble adversarial training: attacks and
 defenses" (2018). Threat: black-box, by images that transfer from other networks; the inner attack
 is white-box for its source. Every network is attacked in inference mode; clean and attacked images
-then make one pass in training mode, and one set of averages. Departures: the inner attack is any
-attack plugin; on several devices each draws a source of its own for its part of the batch. The best
-epoch is that of the highest accuracy on validation images that are all attacked, in equal parts on
-every source.
+then make one pass in training mode, and one set of averages. Departures, from the authors' code for
+MNIST: there every image of a batch is passed twice, clean and attacked, and the two mean losses
+weigh a half each; here ⌈ρ · batch⌉ images are attacked and the others are clean, and the batch has
+one mean. That is the same in expectation for half the passes, and noisier. There FGSM climbs the
+loss of the class that the source itself predicts, and in training mode; here that of the true
+class, which a network under FGSM may learn to read from the perturbation (label leaking): `pgd`
+leaks less. ε is one for all images, as there, but 0.1 by default and not 0.3; it is not drawn for
+each image, as Kurakin et al. (2017) do for ImageNet. The inner attack is any attack plugin, or what
+one has learned before (its `file`), which then asks no source; on several devices each draws a
+source of its own for its part of the batch. The best epoch is that of the highest accuracy on
+validation images that are all attacked, in equal parts on every source; the authors take the last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 import tensorflow as tf
@@ -38,6 +47,8 @@ _SOURCE = 104729  # folded into seeds for the draw of the source, far from any c
 @plugin
 class EnsembleTraining(TrainsOnAttacked):
     """Trains on images attacked on other networks and on the network itself."""
+
+    takes_learned: ClassVar[bool] = True
 
     networks: str | tuple[str, ...] | None = option(
         "the other networks, one or several: a name in the store, a path, or a .pth or "
@@ -70,6 +81,7 @@ class EnsembleTraining(TrainsOnAttacked):
             UsageError: as `check` does.
         """
         attack = self.inner_attack()
+        attack.check(classifier)  # what a file holds may be of other images
         # Not in the strategy's scope: a SavedModel that is loaded there runs on no replica.
         sources = [classifier, *self.static_networks(classifier)]
         trainer.fit(

@@ -3,14 +3,16 @@
 d₀ uniform in ‖d‖ ≤ ε;  d = Π_ε(d₀ + α · argmax_{‖u‖ ≤ 1} ⟨∇ L(x + d₀, y), u⟩), α = 1.25 ε
 
 Wong, Rice & Kolter, "Fast is better than free: revisiting adversarial training" (2020). Threat:
-white-box; Linf or L2. After each epoch PGD attacks a few held-out images: where it suddenly breaks
-them and FGSM does not, the training has overfitted catastrophically and ends, and the epoch does
-not count (`overfitting`). Departures: L2 besides Linf; the attack sees the network in inference
-mode, the step that trains on its images in training mode (the authors' code has both in training
-mode); the check looks at held-out images, where there are any, and not at the last batch. Of the
-epochs before a collapse the one is kept with the highest accuracy on validation images under PGD;
-without validation images it is the last one, as in that code. Its cyclic learning rate and half
-precision are the training's affair, not the defence's.
+white-box; Linf or L2. After each epoch PGD attacks a few held-out images: where it breaks them by
+far more than in the best epoch so far and FGSM does not, the training has overfitted
+catastrophically and ends, and the epoch does not count (`overfitting`). Departures: L2 besides
+Linf; the attack sees the network in inference mode, the step that trains on its images in training
+mode (the authors' code has both in training mode); the check looks at held-out images, where there
+are any, and not at the epoch's first batch, compares with the best epoch and not with the one
+before, and asks that FGSM's accuracy has not fallen as well; PGD takes ten steps there, not five.
+Of the epochs before a collapse the one is kept with the highest accuracy on validation images under
+PGD; without validation images it is the last one, as in that code. Its cyclic learning rate and
+half precision are the training's affair, not the defence's.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
 from tfrobust_adversarial_training.inner_attack import attacked_by
-from tfrobust_adversarial_training.overfitting import overfitting_check
+from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_check
 
 
 @plugin
@@ -48,7 +50,7 @@ class FgsmTraining(Defense):
         ge=0,
     )
     drop: float = option(
-        "a collapse: accuracy under PGD falls by more than this in an epoch",
+        "a collapse: accuracy under PGD falls by more than this below its best so far",
         default=0.2,
         gt=0,
         lt=1,
@@ -63,16 +65,21 @@ class FgsmTraining(Defense):
         self._pgd().check(classifier)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
-        """Train `classifier` on attacked images, until PGD breaks what FGSM does not."""
+        """Train `classifier` on attacked images, until PGD breaks what FGSM does not.
+
+        In which epoch it did is `found`, for the card: `collapsed_in_epoch`, from 1; none: never.
+        """
         strong, weak = attacked_by(self._pgd()), self.one_step()
         looked_after = overfitting_check(strong, weak, count=self.checked, drop=self.drop)
-        trainer.fit(
+        history = trainer.fit(
             classifier,
             scenario,
             perturb=weak,
             validate_on=strong,
             check=looked_after if self.checked else None,
         )
+        if self.checked:
+            classifier.found = {"collapsed_in_epoch": collapsed_in(history)}
         return classifier
 
     def one_step(self) -> Perturb:

@@ -10,6 +10,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
+from tfrobust.learning import LearningAttack, read_learned
 from tfrobust.options import describe, option, plugin
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
@@ -19,9 +20,14 @@ from tfrobust.training_steps import Perturb
 
 @plugin
 class TrainsOnAttacked(Defense):
-    """The options of trainings whose every step attacks its batch."""
+    """The options of trainings whose every step attacks its batch.
+
+    Attributes:
+        takes_learned: whether the inner attack may be what a learning attack's file holds.
+    """
 
     trains: ClassVar[bool] = True
+    takes_learned: ClassVar[bool] = False
 
     attack: str = option("the inner attack: any attack plugin", default="pgd")
     eps: float = option("its budget, in the unit of its norm", default=0.1, ge=0)
@@ -31,7 +37,9 @@ class TrainsOnAttacked(Defense):
     )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse an inner attack that no step can run, or that does not fit; see `Defense`.
+        """Refuse an inner attack that no step can run or learn from, or that does not fit.
+
+        See `Defense`.
 
         Raises:
             UsageError: says why.
@@ -42,10 +50,12 @@ class TrainsOnAttacked(Defense):
         """Return the attack that each step runs.
 
         Raises:
-            UsageError: there is no such attack, it is targeted, cannot be traced or wants boxes.
+            UsageError: see `inner_attack`.
         """
         wanted = {"eps": self.eps, "steps": self.steps}
-        return inner_attack(name_of(self), self.attack, wanted, self.options)
+        return inner_attack(
+            name_of(self), self.attack, wanted, self.options, takes_learned=self.takes_learned
+        )
 
 
 class TrainsOnBoth(TrainsOnAttacked):
@@ -76,7 +86,12 @@ class TrainsOnBoth(TrainsOnAttacked):
 
 
 def inner_attack(
-    defense: str, called: str, wanted: Mapping[str, Any], more: Mapping[str, Any] | None
+    defense: str,
+    called: str,
+    wanted: Mapping[str, Any],
+    more: Mapping[str, Any] | None,
+    *,
+    takes_learned: bool = False,
 ) -> Attack:
     """Return the attack that each step of a training runs.
 
@@ -85,21 +100,45 @@ def inner_attack(
         called: the attack's name.
         wanted: options that are given to an attack that has them, such as `eps` and `steps`.
         more: options that are given in any case.
+        takes_learned: of an attack that learns, return what its file holds.
 
     Raises:
-        UsageError: there is no such attack, it is targeted, cannot be traced or wants boxes.
+        UsageError: there is no such attack; it learns from many images; it makes images that
+            nothing is to be learned from; it is targeted, cannot be traced or wants boxes.
+        StoreError: what was learned cannot be read.
     """
     known = {each.name for each in describe(find("attacks", called).load())}
     steps = {"nb_iter": wanted["steps"]} if "steps" in wanted else {}  # CleverHans's word for them
     offered = {**wanted, **steps, "early_stop": False}
     chosen = {key: value for key, value in offered.items() if key in known}
     attack: Attack = create("attacks", called, **(chosen | dict(more or {})))
+    if attack.helps or attack.replaces:
+        why = "helps the classifier" if attack.helps else "keeps nothing of what it is given"
+        raise UsageError(
+            f"{defense}: attack: expected one that makes images harder to get right; received: "
+            f"{called!r}, which {why}; take another, such as pgd"
+        )
+    if isinstance(attack, LearningAttack):
+        attack = _learned(defense, called, attack, takes_learned=takes_learned)
     if attack.threat.targeted or attack.eager or attack.needs_boxes:
         raise UsageError(
             f"{defense}: attack: expected an untargeted attack on whole images that runs in "
             f"tf.function; received: {called!r}"
         )
     return attack
+
+
+def _learned(defense: str, called: str, attack: LearningAttack, *, takes_learned: bool) -> Attack:
+    """Return what lies in the attack's file; refuse it where there is none, or none is taken."""
+    if takes_learned and attack.file is not None and attack.file.exists():
+        return read_learned(attack)
+    lacking = f" and whose file {attack.file} is not there" if takes_learned and attack.file else ""
+    before = "name what it learned before by its option `file`, or " if takes_learned else ""
+    raise UsageError(
+        f"{defense}: attack: expected one that needs no more than a batch; received: {called!r}, "
+        f"which learns from many images first{lacking}; {before}take the defence retraining, which "
+        "collects images of any attack"
+    )
 
 
 def attacked_by(attack: Attack) -> Perturb:

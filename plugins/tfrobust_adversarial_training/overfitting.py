@@ -1,7 +1,7 @@
 """Catastrophic overfitting: a network that only its own training's attack does not fool any more.
 
-From one epoch to the next it learns to answer one long step with masked gradients: accuracy
-under FGSM rises, and under PGD falls to nothing. Wong, Rice & Kolter (2020), section 5.4.
+Within an epoch or a few it learns to answer one long step with masked gradients: accuracy under
+FGSM rises, and under PGD falls to nothing. Wong, Rice & Kolter (2020), section 5.4.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from tfrobust.training import Check, History
 from tfrobust.training_data import TrainingData
 from tfrobust.training_steps import Perturb
 
-STRONG, WEAK = "pgd_accuracy", "fgsm_accuracy"
+STRONG, WEAK, COLLAPSED = "pgd_accuracy", "fgsm_accuracy", "collapsed"
 
 
 def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float) -> Check:
     """Return what ends a training in which accuracy collapses under the stronger attack alone.
 
-    An epoch has collapsed where accuracy under `strong` is more than `drop` below that of the
-    epoch before, and under `weak` is not. Both are put into the epoch's logs.
+    An epoch has collapsed where accuracy under `strong` is more than `drop` below that of the best
+    epoch so far, and under `weak` is not; in however many steps it fell. Both are put into the
+    epoch's logs, and `collapsed`: 1 or 0.
 
     Args:
         strong: the attack to withstand.
@@ -45,18 +46,32 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
         seeds = numbered_seeds(data.seed_of(len(history)), index)
         found = accuracies(classifier, images, labels, seeds).numpy().tolist()
         logs[STRONG], logs[WEAK] = found
-        if not history or not collapsed(history[-1], logs, drop):
+        best = max(history, key=lambda each: each[STRONG], default=logs)
+        fell = collapsed(best, logs, drop)
+        logs[COLLAPSED] = float(fell)
+        if not fell:
             return None
         return (
             f"catastrophic overfitting in epoch {len(history) + 1}: under PGD accuracy fell from "
-            f"{history[-1][STRONG]:.0%} to {logs[STRONG]:.0%}, and is {logs[WEAK]:.0%} under FGSM"
+            f"{best[STRONG]:.0%} in epoch {history.index(best) + 1} to {logs[STRONG]:.0%}, and is "
+            f"{logs[WEAK]:.0%} under FGSM"
         )
 
     return check
 
 
+def collapsed_in(history: History) -> int | None:
+    """Return the number of the epoch that collapsed, from 1; `None` if none did.
+
+    Example:
+        >>> collapsed_in([{COLLAPSED: 0.0}, {COLLAPSED: 1.0}])
+        2
+    """
+    return next((number for number, each in enumerate(history, 1) if each[COLLAPSED]), None)
+
+
 def collapsed(before: dict[str, float], now: dict[str, float], drop: float) -> bool:
-    """Tell whether an epoch has lost more than `drop` under PGD, and not under FGSM.
+    """Tell whether since an earlier epoch more than `drop` was lost under PGD, and not under FGSM.
 
     Example:
         >>> collapsed({STRONG: 0.5, WEAK: 0.6}, {STRONG: 0.1, WEAK: 0.9}, 0.2)

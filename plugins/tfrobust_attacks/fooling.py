@@ -20,7 +20,7 @@ not broken.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -55,6 +55,8 @@ class _State(NamedTuple):
 @plugin
 class Fooling(Attack):
     """Noise that is classified with near certainty."""
+
+    replaces: ClassVar[bool] = True
 
     method: Literal["gradient", "evolution"] = option(
         "how the images are found", default="gradient"

@@ -43,6 +43,50 @@ def test_adversarial_training_refuses_attacks_it_cannot_run(inner):
         create("defenses", "pgd_training", **inner).inner_attack()
 
 
+TAKES_AN_ATTACK = ["pgd_training", "trades", "mart", "ensemble_training", "adversarial_retraining"]
+
+
+def refused(name, attack, options=None):
+    """Return what a defence says against an inner attack when it is asked before training."""
+    data = InMemory()
+    defense = create("defenses", name, attack=attack, options=options)
+    with pytest.raises(UsageError, match=f"^{name}: attack: expected .*received: '{attack}'") as it:
+        defense.check(small_classifier(data.image_shape, data.num_classes), data)
+    assert "\n" not in str(it.value)
+    return str(it.value)
+
+
+@pytest.mark.parametrize("attack", ["gap", "uap"])
+@pytest.mark.parametrize("name", TAKES_AN_ATTACK)
+def test_an_attack_that_learns_from_many_images_is_refused_before_training(name, attack):
+    said = refused(name, attack)
+    assert "learns from many images first" in said
+    assert said.endswith("take the defence retraining, which collects images of any attack")
+
+
+@pytest.mark.parametrize("name", ["pgd_training", "adversarial_retraining"])
+def test_what_was_learned_before_is_no_attack_on_the_network_that_is_trained(name, tmp_path):
+    (tmp_path / "uap.npz").touch()
+    assert "take the defence retraining" in refused(name, "uap", {"file": tmp_path / "uap.npz"})
+
+
+@pytest.mark.parametrize("name", TAKES_AN_ATTACK)
+def test_an_attack_that_lowers_the_loss_is_refused(name):
+    assert "'reverse_ifgsm', which helps the classifier; take" in refused(name, "reverse_ifgsm")
+
+
+@pytest.mark.parametrize("targeted", [True, False])
+def test_an_attack_that_keeps_nothing_of_its_images_is_refused(targeted):
+    said = refused("pgd_training", "fooling", {"targeted": targeted})
+    assert "'fooling', which keeps nothing of what it is given; take another, such as pgd" in said
+
+
+def test_retraining_refuses_a_budget_beyond_all_images():
+    network = small_classifier()
+    with pytest.raises(UsageError, match="eps: no two images of shape 4×4×1"):
+        create("defenses", "adversarial_retraining", eps=8).check(network, InMemory())
+
+
 def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
     data = InMemory(count=40)
     network = small_classifier(data.image_shape, data.num_classes)

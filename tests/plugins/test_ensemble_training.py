@@ -10,6 +10,7 @@ from support import InMemory, small_classifier
 from tfrobust import store
 from tfrobust.classifier import Wrapped
 from tfrobust.errors import UsageError
+from tfrobust.learning import learned
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
@@ -114,6 +115,42 @@ def test_a_network_without_gradients_is_refused_where_the_attack_climbs_them(mod
     with pytest.raises(UsageError, match="'first' has no gradients that fgsm can climb"):
         ensemble(networks="first").check(small_classifier(), DATA)
     ensemble(networks="first", attack="gaussian_noise").check(small_classifier(), DATA)
+
+
+def learned_on(classifier, file):
+    """Let an attack learn a pattern for a classifier, and keep it in a file."""
+    uap = create("attacks", "uap", eps=0.1, passes=1, file=file)
+    return learned(uap, classifier, *grey_images(classifier, 10))
+
+
+def test_what_an_attack_has_learned_before_may_be_the_inner_attack(models, tmp_path):
+    pattern = learned_on(SOURCES[1], tmp_path / "uap.npz").arrays["perturbation"]
+    assert np.abs(pattern).max() > 0.05
+    defense = ensemble(networks="first", attack="uap", options={"file": tmp_path / "uap.npz"})
+    classifier, trained = small_classifier(), {}
+
+    class Watching(Trainer):
+        def fit(self, *given, perturb=None, **told):
+            trained["on"] = tf.function(perturb)(SOURCES[0], IMAGES, LABELS, image_seeds(0, 10))
+            return super().fit(*given, perturb=perturb, **told)
+
+    with store.rooted(models):
+        defense.check(classifier, DATA)
+        defense.apply(classifier, DATA, Watching(TrainingOptions(epochs=1, batch_size=12)))
+    expected = np.concatenate([np.clip(IMAGES[:5] + pattern, 0, 1), IMAGES[5:]])
+    np.testing.assert_allclose(trained["on"], expected, atol=1e-6)
+
+
+def test_a_file_of_other_images_or_none_is_refused_before_training(models, tmp_path):
+    file = tmp_path / "uap.npz"
+    defense = ensemble(networks="first", attack="uap", options={"file": file})
+    with store.rooted(models):
+        with pytest.raises(UsageError, match=r"whose file .*uap\.npz is not there; name what"):
+            defense.check(small_classifier(), DATA)
+        learned_on(LinearClassifier((5, 4, 1), 3), file)
+        for refuse in (defense.check, lambda *given: defense.apply(*given, Trainer())):
+            with pytest.raises(UsageError, match="uap: file: expected a perturbation"):
+                refuse(small_classifier(), DATA)
 
 
 @pytest.mark.parametrize("options", [{"networks": ""}, {"networks": ["a", ""]}, {"share": 0}])

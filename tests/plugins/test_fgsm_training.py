@@ -5,14 +5,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
+from support import Brightness, InMemory, small_classifier
+from tfrobust.audit import clean_predictions
+from tfrobust.cards import card_of
+from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
+from tfrobust.pipeline import train
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
+from tfrobust.scenario import arrays
 from tfrobust.testing import ConstantClassifier, LinearClassifier, grey_images
 from tfrobust.training import Trainer, TrainingOptions
-from tfrobust_adversarial_training.overfitting import collapsed, overfitting_check
+from tfrobust_adversarial_training.inner_attack import attacked_by
+from tfrobust_adversarial_training.overfitting import (
+    collapsed,
+    collapsed_in,
+    overfitting_check,
+)
 
 SEEDS = image_seeds(3, 11)
 
@@ -94,6 +104,137 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
     assert line.endswith("under FGSM; training ends, with the weights of epoch 3")
 
 
+def checked(*epochs, drop=0.2):
+    """Return the history of a training that ends as the check says, and what the check said.
+
+    Each epoch is `(accuracy under PGD, accuracy under FGSM)`, in hundredths.
+    """
+    right = tf.Variable([0, 0])  # images under each attack
+
+    def reading_wrongly(which):
+        def perturb(classifier, images, labels, seeds):
+            wrong = tf.range(100) >= right[which]
+            return tf.where(wrong[:, None, None, None], 1.0, 0.0) * tf.ones_like(images)
+
+        return perturb
+
+    class Data:
+        def few(self, count):
+            return tf.zeros((count, 2, 2, 1)), tf.zeros(count, tf.int64), tf.range(count)
+
+        def seed_of(self, epoch):
+            return tf.constant(epoch)
+
+    check = overfitting_check(reading_wrongly(0), reading_wrongly(1), count=100, drop=drop)
+    history, said = [], None
+    for each in epochs:
+        assert said is None, "it went on after a collapse"
+        right.assign(each)
+        logs = {}
+        said = check(Brightness(), Data(), history, logs)
+        history.append(logs)
+    return history, said
+
+
+def test_a_collapse_in_two_steps_is_one_against_the_best_epoch():
+    history, said = checked((20, 30), (50, 60), (35, 70), (20, 80))
+    assert [each["collapsed"] for each in history] == [0, 0, 0, 1]
+    assert collapsed_in(history) == 4
+    assert said == (
+        "catastrophic overfitting in epoch 4: under PGD accuracy fell from 50% in epoch 2 to 20%, "
+        "and is 80% under FGSM"
+    )
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        [(50, 60), (30, 70)],  # no farther than that
+        [(50, 60), (40, 50), (20, 30)],  # FGSM fell too
+        [(0, 70), (5, 80), (2, 90)],  # never withstood anything
+    ],
+    ids=str,
+)
+def test_no_collapse_is_recorded_where_there_is_none(epochs):
+    history, said = checked(*epochs)
+    assert said is None
+    assert collapsed_in(history) is None
+
+
+class FewDigits(type(create("scenarios", "mnist"))):
+    """The first 3,000 images of MNIST."""
+
+    def load(self, split):
+        return super().load(split).take(3000)
+
+
+class WithoutStart(type(fgsm_training())):
+    """FGSM as it was before Wong et al.: from the image itself."""
+
+    def one_step(self):
+        return attacked_by(create("attacks", "fgsm", eps=self.eps))
+
+
+@pytest.mark.slow
+def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_weights(tfds_data):
+    """Accuracy under PGD sinks by steps of which none is a collapse, from 74 % to 14 %."""
+    options = TrainingOptions(epochs=24, batch_size=32, learning_rate=3e-3, seed=2)
+
+    def trained(drop):
+        network, histories = create("models", "lenet"), []
+
+        class Keeping(Trainer):
+            def fit(self, *given, **told):
+                histories.append(super().fit(*given, **told))
+                return histories[-1]
+
+        defense = WithoutStart(eps=0.15, drop=drop)
+        classifier = train(network, FewDigits(), Keeping(options), [defense])
+        return classifier, histories[0]
+
+    _, unwatched = trained(drop=0.99)
+    strong, weak = (
+        np.array([each[key] for each in unwatched]) for key in ("pgd_accuracy", "fgsm_accuracy")
+    )
+    assert strong.max() > 0.6
+    assert strong[-3:].mean() < strong.max() - 0.3
+    assert weak[-3:].mean() > 0.75
+
+    watched, history = trained(drop=0.2)
+    ended = watched.defenses[0].found["collapsed_in_epoch"]
+    assert ended == len(history) < len(unwatched)
+    best = max(history[:-1], key=lambda each: each["val_accuracy"])
+    assert history[-1]["pgd_accuracy"] < best["pgd_accuracy"] - 0.2
+    assert history[-1]["fgsm_accuracy"] > best["fgsm_accuracy"] - 0.1
+    images, labels = arrays(FewDigits(), "test", 300)
+    pgd = create("attacks", "pgd", eps=0.15, steps=10)
+    crafted = run_attack(pgd, watched, images, labels).images
+    assert (clean_predictions(watched, crafted) == labels).mean() > best["val_accuracy"] - 0.1
+
+
+@pytest.mark.parametrize(("spoiled_from", "collapsed_in_epoch"), [(3, 4), (99, None)])
+def test_the_card_says_in_which_epoch_a_training_collapsed(spoiled_from, collapsed_in_epoch):
+    """Also where it is resumed after that, and no epoch is left to check."""
+    spoiled = [(0.5, 0.6)] * spoiled_from + [(0.1, 0.9)]
+    logs = [
+        {"pgd_accuracy": strong, "fgsm_accuracy": weak, "collapsed": float(strong < 0.2)}
+        for strong, weak in spoiled[:5]
+    ]
+
+    class Finished(Trainer):
+        def fit(self, *_, **told):
+            return logs
+
+    found = train(
+        create("models", "fully_connected"),
+        InMemory(),
+        Finished(TrainingOptions()),
+        [fgsm_training(eps=0.05)],
+    )
+    assert found.defenses[0].found == {"collapsed_in_epoch": collapsed_in_epoch}
+    assert card_of(found).defenses[0].found == found.defenses[0].found
+
+
 def test_validation_is_under_pgd_and_the_check_may_be_left_out():
     given = {}
 
@@ -106,6 +247,7 @@ def test_validation_is_under_pgd_and_the_check_may_be_left_out():
     images, labels = grey_images(classifier, 11)
     fgsm_training(eps=0.05, pgd_steps=2, checked=0).apply(classifier, InMemory(), Watching())
     assert given["check"] is None
+    assert not classifier.found
     pgd = create("attacks", "pgd", eps=0.05, steps=2, early_stop=False)
     np.testing.assert_array_equal(
         given["validate_on"](classifier, tf.constant(images), labels, SEEDS),
