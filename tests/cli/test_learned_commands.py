@@ -39,7 +39,12 @@ def two(with_store):
 
 @pytest.mark.parametrize(
     ("classifier", "options"),
-    [("d1", ["passes=2"]), ("d1", ["loss=least_likely"]), ("d1", ["eps=0.2"]), ("d2", [])],
+    [
+        ("d1", ["passes=2"]),
+        pytest.param("d1", ["loss=least_likely"], marks=pytest.mark.slow),
+        pytest.param("d1", ["eps=0.2"], marks=pytest.mark.slow),
+        pytest.param("d2", [], marks=pytest.mark.slow),
+    ],
 )
 def test_force_learns_anew_instead_of_taking_what_lies_there(tfrobust, two, classifier, options):
     run(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", *tiny())
@@ -94,7 +99,7 @@ def test_an_interrupted_attack_goes_on_without_learning_again(tfrobust, with_sto
     assert results["evaluations"][0]["attacks"][0]["gradients_per_image"] > 0
 
 
-@pytest.mark.parametrize("mode", ["universal", "image"])
+@pytest.mark.parametrize("mode", [pytest.param("universal", marks=pytest.mark.slow), "image"])
 def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
     options = tiny(f"mode={mode}")
     run(
@@ -113,7 +118,7 @@ def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
     assert (with_store / "served/gap/2/saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("same", ["d1", "saved_models/d1", "saved_models/d1/1"])
+@pytest.mark.parametrize("same", ["d1", "saved_models/d1/1"])
 def test_attacking_again_the_very_classifier_is_one_clear_line(tfrobust, with_store, same):
     said = run(
         *(tfrobust, "evaluate", same, "--crafted-on", "d1", "--reattack", "--attack", "fgsm"),

@@ -121,6 +121,7 @@ def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_
         assert np.array_equal(weight, old)
 
 
+@pytest.mark.slow
 def test_its_own_scene_and_training_are_options(bright):
     network, _ = bright
     seen = []
@@ -135,6 +136,7 @@ def test_its_own_scene_and_training_are_options(bright):
         assert np.array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
     digits = open_scenario("digits+b2")
     larq = KerasClassifier(create("models", "lenet_bnn").build((8, 8, 1), 10))

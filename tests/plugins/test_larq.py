@@ -186,8 +186,10 @@ LEARNT = {
     "name",
     [
         "lenet_bnn",
-        "lenet_random_bnn",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("lenet_float", "lenet_quantized")),
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("lenet_random_bnn", "lenet_float", "lenet_quantized")
+        ),
     ],
 )
 def test_a_quantized_network_learns_the_digits(name, digits):

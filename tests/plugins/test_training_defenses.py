@@ -61,7 +61,7 @@ def plain(tmp_path_factory):
     return classifier, root
 
 
-@each_of(HARDENING, QUICK)
+@each_of(HARDENING, ("trades", "free_training"))
 def test_digits_become_harder_to_attack_than_by_plain_training(name, options, plain, digits):
     network, root = plain
     with store.rooted(root):
