@@ -112,7 +112,9 @@ def test_bundled_attack_keeps_the_contract(check, name, options):
     if options.get("norm") == "l1" and check.__name__ == "reaches_its_targets":
         pytest.skip("CleverHans' l1 step changes one pixel, by at most the way to the wall")
     if check.__name__ in REGIONS and options.get("norm") in ("l2", "l1", "l0"):
-        pytest.skip("test_attack_regions.py has the exact answers of each norm; one shows the contract")
+        pytest.skip(
+            "test_attack_regions.py has the exact answers of each norm; one shows the contract"
+        )
     check(create("attacks", name, **options))
 
 
