@@ -172,9 +172,13 @@ def _with_the_attacked(
             "reattack: expected the classifier that was attacked before; give crafted_on "
             "(--crafted-on)"
         )
-    return {crafted_on[0]: crafted_on[1]} | {
-        name: each for name, each in classifiers.items() if name != crafted_on[0]
-    }
+    called, old = crafted_on
+    if all(each is old or each.source == old.source != "" for each in classifiers.values()):
+        raise UsageError(
+            f"reattack: expected a classifier to attack again beside {called}, which was attacked "
+            f"before; received: {', '.join(classifiers)}, the same"
+        )
+    return {called: old} | {name: each for name, each in classifiers.items() if name != called}
 
 
 def _white_box(attacked: Attacked) -> Attacked:

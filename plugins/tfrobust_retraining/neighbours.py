@@ -105,17 +105,14 @@ class Neighbours:
             nearest: of each image.
             without: int64 `(n,)`: a known image each, which has no vote on it.
         """
-        first = np.zeros(len(nearest.rows), np.int64)
-        count = min(self._k, nearest.rows.shape[1])
-        rows, distances = nearest.rows[:, :count], nearest.distances
-        if without is not None and nearest.rows.shape[1] > 1:
-            barred = nearest.rows == without[:, np.newaxis]
-            order = np.argsort(barred, axis=1, kind="stable")  # the barred one goes last
-            count = min(self._k, nearest.rows.shape[1] - 1)
-            rows = np.take_along_axis(nearest.rows, order, axis=1)[:, :count]
-            first = order[:, 0]
+        there = nearest.rows.shape[1]
+        barred, others = np.zeros(nearest.rows.shape, bool), there
+        if without is not None and there > 1:
+            barred, others = nearest.rows == without[:, np.newaxis], there - 1
+        order = np.argsort(barred, axis=1, kind="stable")[:, : min(self._k, others)]
+        distances, rows = (np.take_along_axis(each, order, axis=1) for each in nearest)
         votes = stats.mode(self._labels[rows], axis=1).mode
-        return Found(votes.astype(np.int64), distances[np.arange(len(first)), first])
+        return Found(votes.astype(np.int64), distances[:, 0])
 
     def reach(self, quantile: float) -> float:
         """Return the distance within which this share of known images has another known one."""

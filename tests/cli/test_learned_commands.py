@@ -118,15 +118,17 @@ def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
     assert (with_store / "served/gap/2/saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("same", ["d1", "saved_models/d1/1"])
-def test_attacking_again_the_very_classifier_is_one_clear_line(tfrobust, with_store, same):
+@pytest.mark.parametrize(("same", "known_as"), [("d1", "d1"), ("saved_models/d1/1", "d1/1")])
+def test_attacking_again_the_very_classifier_is_one_clear_line(
+    tfrobust, with_store, same, known_as
+):
     said = run(
         *(tfrobust, "evaluate", same, "--crafted-on", "d1", "--reattack", "--attack", "fgsm"),
         *("--out", "run"),
         code=2,
     )
-    assert "--reattack: expected a classifier to attack again beside d1" in said.err
-    assert f"received: {same}, the same" in " ".join(said.err.split())
+    assert "reattack: expected a classifier to attack again beside d1" in said.err
+    assert f"received: {known_as}, the same" in " ".join(said.err.split())
     assert not (with_store / "run").exists()
 
 

@@ -11,6 +11,16 @@ from tfrobust.store import load, read_card
 from tfrobust.study.files import find_study
 
 
+def smoke(tfrobust, here, study):
+    """Run a study at its smallest scale; return its cells by their names."""
+    said = tfrobust(
+        "study", "run", study, "--scale", "smoke", "--out", "out", "--results", "results"
+    )
+    assert said.code == 0, said.err
+    files = here.glob("results/*/smoke/*.json")
+    return {path.stem: json.loads(path.read_text()) for path in files}
+
+
 @pytest.mark.slow
 def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     command = ("study", "run", "quantized-dropout", "--scale", "smoke", "--out", "out")
@@ -36,13 +46,7 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
 
 @pytest.mark.slow
 def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
-    said = tfrobust(
-        "study", "run", "pixel-noise", "--scale", "smoke", "--out", "out", "--results", "results"
-    )
-    assert said.code == 0, said.err
-    cells = {
-        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
-    }
+    cells = smoke(tfrobust, here, "pixel-noise")
     everywhere, on_the_cnn = 3 * 5, 3
     assert len(cells) == everywhere + on_the_cnn
     swept = cells["fully_connected-btw-s0"]["figures"]
@@ -57,13 +61,7 @@ def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
 
 
 def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here):
-    said = tfrobust(
-        "study", "run", "calibrater", "--scale", "smoke", "--out", "out", "--results", "results"
-    )
-    assert said.code == 0, said.err
-    cells = {
-        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
-    }
+    cells = smoke(tfrobust, here, "calibrater")
     small = cells["vgg16_2bit-b2-s0"]["figures"]
     assert small["plain.megabytes"] < cells["vgg16-b2-s0"]["figures"]["plain.megabytes"] / 4
     assert small["b2.int8_megabytes"] > 0
@@ -78,12 +76,7 @@ def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here
 
 
 def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfrobust, here):
-    typed = ("contextual-fusion", "--scale", "smoke", "--out", "out", "--results", "results")
-    said = tfrobust("study", "run", *typed)
-    assert said.code == 0, said.err
-    cells = {
-        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
-    }
+    cells = smoke(tfrobust, here, "contextual-fusion")
     assert len(cells) == 5
     blurred = cells["fused-blur-s0"]["figures"]
     for view in ("joint", "foreground", "background"):
@@ -96,12 +89,7 @@ def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfro
 
 
 def test_the_smoke_scale_of_retraining_attacks_before_and_again(tfrobust, here):
-    typed = ("retraining", "--scale", "smoke", "--out", "out", "--results", "results")
-    said = tfrobust("study", "run", *typed)
-    assert said.code == 0, said.err
-    cells = {
-        path.stem: json.loads(path.read_text()) for path in here.glob("results/*/smoke/*.json")
-    }
+    cells = smoke(tfrobust, here, "retraining")
     assert len(cells) == 7
     seen = cells["cifar_gap-gap_seen-s0"]["figures"]
     assert seen["plain.adversarial_images"] == 200

@@ -71,3 +71,14 @@ def test_what_is_put_into_a_new_class_is_told(both):
     assert table.columns[4:] == ("put into a new class", "fooled again")
     assert table.sections[0][0][4] == f"{new[0].rejected:.1%}"
     assert 0 < new[0].rejected < 1
+
+
+def test_the_very_classifier_that_was_attacked_is_refused(both):
+    with pytest.raises(UsageError, match=r"again beside old, .*; received: again, the same"):
+        evaluate(
+            {"again": both["old"]},
+            create("scenarios", "digits"),
+            [create("attacks", "fgsm")],
+            crafted_on=("old", both["old"]),
+            reattack=True,
+        )

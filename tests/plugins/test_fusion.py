@@ -293,7 +293,6 @@ def test_a_background_may_be_a_weights_file_of_any_classes(tmp_path):
     assert joint.features_by_stream(np.zeros((2, 16, 16, 3)))["background"].shape == (2, 32)
 
 
-@pytest.mark.slow
 def test_a_foreground_may_be_a_weights_file_as_well(tmp_path, models):
     path = torch_files.zipped(
         tmp_path / "objects.pth", random_state(resnet_shapes(18, 9, width=1 / 16))

@@ -85,7 +85,7 @@ def _exhibits(
 ) -> dict[str, list[Any]]:
     """Return what the cell keeps to be looked at."""
     condition = cell.condition
-    if condition.exhibits and condition.attack:
+    if condition.shows_attacked:
         made = dict(zip(judged, (each[0] for each in evaluated.adversarial), strict=True))
         return attacked_exhibits(evaluated.images, made, condition.exhibits)
     if condition.exhibits:
@@ -130,7 +130,7 @@ def _evaluated(
         watched=[condition.detected] if condition.detected else None,
         targets=condition.targets,
         seed=cell.seed,
-        keep_images=bool(condition.projected or (condition.exhibits and condition.attack)),
+        keep_images=bool(condition.projected) or condition.shows_attacked,
         progress=progress,
     )
 

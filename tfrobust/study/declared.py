@@ -206,6 +206,11 @@ class Condition(Declared):
     revision: int = 0
 
     @property
+    def shows_attacked(self) -> bool:
+        """Whether the images that are kept are attacked ones."""
+        return bool(self.exhibits) and self.attack is not None
+
+    @property
     def views(self) -> tuple[str, ...]:
         """All views that networks are seen through under it, each once."""
         seen = (*self.judged, self.crafted_on, self.detected)

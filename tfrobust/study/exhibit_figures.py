@@ -26,7 +26,7 @@ def exhibited(study: Study, finished: Finished) -> list[tuple[str, str]]:
     drawn = []
     for gallery in study.galleries:
         if all(kept := _kept(gallery.condition, gallery.rows, finished)):
-            after = "attacked" if study.conditions[gallery.condition].attack else "seen"
+            after = "attacked" if study.conditions[gallery.condition].shows_attacked else "seen"
             drawn.append((gallery.title, _gallery(gallery, kept, after)))
     for scatter in study.scatters:
         if all(kept := _kept(scatter.condition, scatter.panels, finished)):

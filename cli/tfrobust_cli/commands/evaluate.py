@@ -119,11 +119,6 @@ def evaluate(
         if crafted_on:
             old = {crafted_on: store.load(crafted_on, strip=strip_softmax)}
             attacked = old | loaded if reattack else old
-        if reattack and len({each.source for each in attacked.values()}) == 1:
-            raise UsageError(
-                f"--reattack: expected a classifier to attack again beside {crafted_on}, which "
-                f"--crafted-on names; received: {', '.join(classifier)}, the same"
-            )
         for line in notes(spread, attacked):
             reporter.say(line)
         evaluated = run(
