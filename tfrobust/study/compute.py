@@ -41,7 +41,7 @@ def compute(
     networks = Networks(cell, scenario, models)
     judged = networks.judged()
     evaluated = _evaluated(cell, scenario, judged, networks.attacked(judged), progress)
-    figures = _figures(cell, evaluated) | dict(_weights(judged)) | dict(_found(judged))
+    figures = dict(_found(judged)) | dict(_weights(judged)) | _figures(cell, evaluated)
     if cell.condition.priced:
         images, labels = arrays(scenario, "test", cell.images)
         for view, classifier in judged.items():
