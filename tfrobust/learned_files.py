@@ -135,9 +135,15 @@ def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
 
 
 def name_in(
-    folder: Path, origin: Origin, classifier: Classifier, images: Images, labels: Labels
+    folder: Path,
+    origin: Origin,
+    classifier: Classifier,
+    images: Images,
+    labels: Labels,
+    *,
+    called: str = "learned",
 ) -> Path:
-    """Return where to keep what is learned: no two things have one name.
+    """Return where to keep what is learned, or crafted: no two things have one name.
 
     Args:
         folder: of the file.
@@ -145,13 +151,14 @@ def name_in(
         classifier: told from others by its logits, or where a stochastic one lies.
         images: float32 NumPy array `(n, height, width, channels)` to learn from.
         labels: int64 `(n,)`.
+        called: how the file's name begins.
     """
     content = hashlib.sha256(origin.model_dump_json().encode())
     shown = [] if classifier.stochastic else [predict(classifier, images[:_SHOWN])]
     for array in (images, labels, origin.answers, *shown):
         content.update(np.ascontiguousarray(array).tobytes())
     content.update(repr(classifier.defenses).encode())
-    return folder / f"learned-{content.hexdigest()[:32]}.npz"
+    return folder / f"{called}-{content.hexdigest()[:32]}.npz"
 
 
 def spelt(value: Any) -> str:

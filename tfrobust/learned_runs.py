@@ -89,6 +89,25 @@ def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) ->
             missing.add(attack.file)
 
 
+def check_again(attacks: Sequence[Attack]) -> None:
+    """Refuse attacks that cannot be run again on another classifier.
+
+    Args:
+        attacks: of an evaluation that attacks anew what was trained on them.
+
+    Raises:
+        UsageError: there are none; or one applies what its file holds, which is the same each time.
+    """
+    if not attacks:
+        raise UsageError("reattack: expected an attack to run again; give one (--attack)")
+    for attack in attacks:
+        if isinstance(attack, LearningAttack) and attack.file is not None:
+            raise UsageError(
+                f"reattack: {name_of(attack)}: file: a file shows every classifier the same; leave "
+                "it out: it is learned on each, and kept beside the results"
+            )
+
+
 def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
     """Return a line for each file that is read: what it was learned on, and what differs now.
 

@@ -242,13 +242,13 @@ def remembering(folder: Path) -> Iterator[None]:
 
     Only the very same is found: of the same attack with the same options, seed, images and
     classifier. So an interrupted run goes on, and what another one has learned is never taken for
-    its own.
+    its own. Inside another of these, that one's folder holds for both.
 
     Example:
         >>> with remembering(Path("runs/gap/.tfrobust-partial")):
         ...     evaluate({"d1": classifier}, scenario, [create("attacks", "gap")])
     """
-    token = _MEMORY.set(folder)
+    token = _MEMORY.set(_MEMORY.get() or folder)
     try:
         yield
     finally:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import tensorflow as tf
-
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defense
@@ -21,7 +19,7 @@ from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.tuning import check_tunable, tuned
-from tfrobust_adversarial_training.inner_attack import inner_attack
+from tfrobust_adversarial_training.inner_attack import attacked_by, inner_attack, partly
 
 
 @plugin
@@ -56,24 +54,14 @@ class AdversarialRetraining(Defense):
         Raises:
             UsageError: as `check` does.
         """
-        attack = self._inner()
-
-        def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
-            # Batches are shuffled: their first images are as good as any.
-            count = tf.cast(
-                tf.math.ceil(self.share * tf.cast(tf.size(labels), tf.float32)), tf.int32
-            )
-            attacked = attack(classifier, images[:count], labels[:count], seed=seeds[:count])
-            return tf.concat([attacked, images[count:]], axis=0)
-
         return tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
-            perturb=perturb,
+            perturb=partly(attacked_by(self._inner()), self.share),
         )
 
     def _inner(self) -> Attack:
-        return inner_attack("adversarial_retraining", self.attack, {"eps": self.eps}, self.options)
+        return inner_attack(self, "eps")

@@ -39,8 +39,9 @@ from tfrobust.random import fold
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
-from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked
+from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, partly
 
+_SHOWN = 5  # names of classes, in a message
 _SOURCE = 104729  # folded into seeds for the draw of the source, far from any count of restarts
 
 
@@ -87,7 +88,7 @@ class EnsembleTraining(TrainsOnAttacked):
         trainer.fit(
             classifier,
             scenario,
-            perturb=partly_attacked(attack, sources, self.share),
+            perturb=partly(attacked_on_one(attack, sources), self.share),
             validate_on=attacked_in_parts(attack, sources),
         )
         return classifier
@@ -113,6 +114,11 @@ class EnsembleTraining(TrainsOnAttacked):
                     f"{wanted_by}: expected images {shape} and {classes} classes; received: "
                     f"{called!r} for {each.image_shape} and {each.num_classes}"
                 )
+            if _told_apart(classifier.class_names, each.class_names):
+                raise UsageError(
+                    f"{wanted_by}: expected the classes of the network that is trained, in their "
+                    f"order: {_shown(classifier)}; received: {called!r}, whose are {_shown(each)}"
+                )
             if not each.differentiable and self.inner_attack().needs_gradients:
                 raise UsageError(
                     f"{wanted_by}: {called!r} has no gradients that {self.attack} can climb"
@@ -120,18 +126,14 @@ class EnsembleTraining(TrainsOnAttacked):
         return list(found.values())
 
 
-def partly_attacked(attack: Attack, sources: Sequence[Classifier], share: float) -> Perturb:
-    """Return what attacks a share of each batch, on a source drawn by the batch's first seed."""
+def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
+    """Return what attacks batches, each on a source drawn by the batch's first seed."""
 
     def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
-        # Batches are shuffled: their first images are as good as any.
-        count = tf.cast(tf.math.ceil(share * tf.cast(tf.size(labels), tf.float32)), tf.int32)
-        given = images[:count], labels[:count], seeds[:count]
         drawn = tf.random.stateless_uniform(
             (), fold(seeds[:1], _SOURCE)[0], 0, len(sources), dtype=tf.int32
         )
-        attacked = tf.switch_case(drawn, [_on(attack, each, *given) for each in sources])
-        return tf.concat([attacked, images[count:]], axis=0)
+        return tf.switch_case(drawn, [_on(attack, each, images, labels, seeds) for each in sources])
 
     return perturb
 
@@ -150,6 +152,17 @@ def attacked_in_parts(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
         return tf.concat(parts, axis=0)
 
     return perturb
+
+
+def _told_apart(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether classes differ that both have names: numbers are what a nameless one has."""
+    named = [not all(each.isdigit() for each in both) for both in (names, others)]
+    return all(named) and tuple(names) != tuple(others)
+
+
+def _shown(classifier: Classifier) -> str:
+    more = ", …" if classifier.num_classes > _SHOWN else ""
+    return ", ".join(classifier.class_names[:_SHOWN]) + more
 
 
 def _on(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
+
+import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
@@ -16,6 +18,7 @@ from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
+from tfrobust_adversarial_training.bounded import Bounded
 
 
 @plugin
@@ -30,7 +33,11 @@ class TrainsOnAttacked(Defense):
     takes_learned: ClassVar[bool] = False
 
     attack: str = option("the inner attack: any attack plugin", default="pgd")
-    eps: float = option("its budget, in the unit of its norm", default=0.1, ge=0)
+    eps: float = option(
+        "its budget, in the unit of its norm; a least perturbation is cut off there",
+        default=0.1,
+        ge=0,
+    )
     steps: int = option("its steps, where it has such an option", default=10, ge=1)
     options: dict[str, Any] | None = option(
         'further ones of its options: {"norm": "l2"}', default=None
@@ -52,10 +59,7 @@ class TrainsOnAttacked(Defense):
         Raises:
             UsageError: see `inner_attack`.
         """
-        wanted = {"eps": self.eps, "steps": self.steps}
-        return inner_attack(
-            name_of(self), self.attack, wanted, self.options, takes_learned=self.takes_learned
-        )
+        return inner_attack(self, "eps", "steps", takes_learned=self.takes_learned)
 
 
 class TrainsOnBoth(TrainsOnAttacked):
@@ -85,47 +89,56 @@ class TrainsOnBoth(TrainsOnAttacked):
         return classifier
 
 
-def inner_attack(
-    defense: str,
-    called: str,
-    wanted: Mapping[str, Any],
-    more: Mapping[str, Any] | None,
-    *,
-    takes_learned: bool = False,
-) -> Attack:
+def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> Attack:
     """Return the attack that each step of a training runs.
 
     Args:
-        defense: whose, for messages.
-        called: the attack's name.
-        wanted: options that are given to an attack that has them, such as `eps` and `steps`.
-        more: options that are given in any case.
+        defense: whose options `attack` and `options` name it and further ones of its options.
+        offered: options of the defence, such as `eps`, that are given to an attack that has them.
         takes_learned: of an attack that learns, return what its file holds.
 
+    Returns:
+        The attack; a minimum-norm one keeps to its budget, if it has one.
+
     Raises:
-        UsageError: there is no such attack; it learns from many images; it makes images that
-            nothing is to be learned from; it is targeted, cannot be traced or wants boxes.
+        UsageError: there is no such attack; it has not the option that the defence was given; it
+            learns from many images; it makes images that nothing is to be learned from; it is
+            targeted, cannot be traced or wants boxes.
         StoreError: what was learned cannot be read.
     """
+    name, called = name_of(defense), defense.attack
     known = {each.name for each in describe(find("attacks", called).load())}
-    steps = {"nb_iter": wanted["steps"]} if "steps" in wanted else {}  # CleverHans's word for them
-    offered = {**wanted, **steps, "early_stop": False}
-    chosen = {key: value for key, value in offered.items() if key in known}
-    attack: Attack = create("attacks", called, **(chosen | dict(more or {})))
+    words = {each: getattr(defense, each) for each in offered}
+    steps = {"nb_iter": words["steps"]} if "steps" in words else {}  # CleverHans's word for them
+    wanted = {**words, **steps, "early_stop": False}
+    chosen = {key: value for key, value in wanted.items() if key in known}
+    _check_offered(defense, known | ({"steps"} if "nb_iter" in known else set()), offered)
+    attack: Attack = create("attacks", called, **(chosen | dict(defense.options or {})))
     if attack.helps or attack.replaces:
         why = "helps the classifier" if attack.helps else "keeps nothing of what it is given"
         raise UsageError(
-            f"{defense}: attack: expected one that makes images harder to get right; received: "
+            f"{name}: attack: expected one that makes images harder to get right; received: "
             f"{called!r}, which {why}; take another, such as pgd"
         )
     if isinstance(attack, LearningAttack):
-        attack = _learned(defense, called, attack, takes_learned=takes_learned)
+        attack = _learned(name, called, attack, takes_learned=takes_learned)
     if attack.threat.targeted or attack.eager or attack.needs_boxes:
         raise UsageError(
-            f"{defense}: attack: expected an untargeted attack on whole images that runs in "
+            f"{name}: attack: expected an untargeted attack on whole images that runs in "
             f"tf.function; received: {called!r}"
         )
-    return attack
+    return Bounded(attack) if attack.minimum_norm and attack.budget is not None else attack
+
+
+def _check_offered(defense: Any, known: Collection[str], offered: Iterable[str]) -> None:
+    """Refuse an option that was given to the defence and that its attack does not have."""
+    usual = type(defense)()
+    for name in offered:
+        if name not in known and getattr(defense, name) != getattr(usual, name):
+            raise UsageError(
+                f"{name_of(defense)}: {name}: {defense.attack} has no such option; leave it out, "
+                f"or give what it has by -p {name_of(defense)}.options"
+            )
 
 
 def _learned(defense: str, called: str, attack: LearningAttack, *, takes_learned: bool) -> Attack:
@@ -146,5 +159,19 @@ def attacked_by(attack: Attack) -> Perturb:
 
     def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
         return attack(classifier, images, labels, seed=seeds)
+
+    return perturb
+
+
+def partly(attack: Perturb, share: float) -> Perturb:
+    """Return what attacks ⌈share · batch⌉ images of each batch and leaves the others clean.
+
+    They are the first ones: the batches of a training are shuffled.
+    """
+
+    def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        count = tf.cast(tf.math.ceil(share * tf.cast(tf.size(labels), tf.float32)), tf.int32)
+        attacked = attack(classifier, images[:count], labels[:count], seeds[:count])
+        return tf.concat([attacked, images[count:]], axis=0)
 
     return perturb

@@ -106,12 +106,14 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         most = -1
         for number in range(self.passes):
             order = draw.permutation(len(images))
-            parts = np.split(order, range(self.batch_size, len(order), self.batch_size))
-            fooled = [step(images[rows], goals[rows], before[rows]) for rows in parts]
+            fooled, seen = [], number * len(images)
+            for rows in np.split(order, range(self.batch_size, len(order), self.batch_size)):
+                fooled.append(step(images[rows], goals[rows], before[rows]))
+                seen += len(rows)
+                if on_progress:
+                    on_progress(seen // self.passes)
             if (found := int(tf.add_n(fooled))) >= most:
                 best, most = self._arrays(model, pattern), found
-            if on_progress:
-                on_progress(len(images) * (number + 1) // self.passes)
         return best
 
     def check(self, classifier: Classifier) -> None:

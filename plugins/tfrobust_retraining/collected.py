@@ -21,6 +21,7 @@ class Collected:
         known_classes: names of the classes that the network has.
         new_classes: and of those it gets.
         found: what is worth telling of them, for the card.
+        among: how many training images they are mixed with.
     """
 
     images: Images
@@ -28,6 +29,7 @@ class Collected:
     known_classes: tuple[str, ...]
     new_classes: tuple[str, ...]
     found: dict[str, float | None]
+    among: int
 
 
 class Joined(Scenario):
@@ -57,7 +59,10 @@ class Joined(Scenario):
         return self._base.splits
 
     def load(self, split: str) -> tf.data.Dataset:
-        """Return one split: of the training's, the scenario's own images first."""
+        """Return one split; the training's has both kinds, evenly mixed.
+
+        What does not fit into memory is shuffled a stretch at a time: each is to hold both.
+        """
         known = self._base.load(split).map(
             lambda example: {
                 "image": example["image"],
@@ -67,4 +72,21 @@ class Joined(Scenario):
         if split != "train" or not len(self._more.images):
             return known
         more = {"image": self._more.images, "label": self._more.labels.astype(np.int64)}
-        return known.concatenate(tf.data.Dataset.from_tensor_slices(more))
+        kinds = _mixed(self._more.among, len(self._more.images))
+        joined = tf.data.Dataset.choose_from_datasets(
+            [known, tf.data.Dataset.from_tensor_slices(more)],
+            tf.data.Dataset.from_tensor_slices(kinds),
+            stop_on_empty_dataset=False,
+        )
+        return joined.apply(tf.data.experimental.assert_cardinality(len(kinds)))
+
+
+def _mixed(known: int, more: int) -> np.ndarray:
+    """Return int64 zeros, as many as are known, and ones, as many as come to them, evenly spread.
+
+    Example:
+        >>> _mixed(4, 2)
+        array([0, 1, 0, 0, 1, 0])
+    """
+    places = np.concatenate([(np.arange(n) + 0.5) / n for n in (known, more)])
+    return (np.argsort(places, kind="stable") >= known).astype(np.int64)

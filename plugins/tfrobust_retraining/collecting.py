@@ -37,6 +37,7 @@ class Collecting:
         self, how: Retraining, network: Classifier, scenario: Scenario, trainer: Trainer
     ) -> None:
         self._how, self._network, self._trainer = how, network, trainer
+        self._known_classes = scenario.num_classes
         self.images, self.true = arrays(scenario, "train")
 
     def collected(self) -> Collected:
@@ -70,8 +71,9 @@ class Collecting:
 
     def _made(self) -> tuple[Made, Figures]:
         """Return the adversarial images that are images, and how many those and others are."""
-        crafting = Crafting(self._how, self._network, self.images, self.true, self._trainer)
-        whole = crafting.made()
+        attacked = self._network, self.images, self.true
+        known, trainer = self._known_classes, self._trainer
+        whole = Crafting(self._how, *attacked, known_classes=known, trainer=trainer).made()
         made = sound(whole)
         broken = len(whole.images) - len(made.images)
         if broken:
@@ -112,6 +114,7 @@ class Collecting:
         if not count:
             return self._collected(images, labels, (), found)
         if how.fooling == "drop":
+            self._tell_dropped(count, len(images))
             return self._collected(images[~strange], labels[~strange], (), found)
         groups, names = np.zeros(count, np.int64), how.new_classes
         if how.fooling == "clusters":
@@ -126,7 +129,19 @@ class Collecting:
         labels[strange] = places[groups]
         return self._collected(images, labels, more, found)
 
+    def _tell_dropped(self, count: int, of: int) -> None:
+        if count == of:
+            raise UsageError(
+                f"retraining: fooling: all {of} images that {self._how.attack} makes are like "
+                "nothing known, so with fooling=drop none is left to learn from; take "
+                "fooling=class, or a smaller budget"
+            )
+        self._trainer.say(
+            f"retraining: {count} of {of} images are like nothing known; they are left out"
+        )
+
     def _collected(
         self, images: Images, labels: Labels, more: tuple[str, ...], found: Figures
     ) -> Collected:
-        return Collected(images, labels, self._network.class_names, more, found)
+        known = self._network.class_names
+        return Collected(images, labels, known, more, found, among=len(self.images))

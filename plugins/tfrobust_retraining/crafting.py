@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,8 @@ from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.files import read_arrays, write_arrays
 from tfrobust.inference import predict
-from tfrobust.learning import LearningAttack, learned
+from tfrobust.learned_files import Origin, name_in
+from tfrobust.learning import LearningAttack, learned, remembering
 from tfrobust.training import Trainer
 from tfrobust.types import Images, Labels
 from tfrobust.workspace import kept_work
@@ -46,6 +48,8 @@ class Crafting:
         network: that is attacked.
         images: of the training split.
         labels: theirs.
+        known_classes: of the scenario: the network may have classes of nothing beside, to which no
+            targeted attack is sent.
         trainer: with the seed and the workspace; told how far the attack is.
     """
 
@@ -55,11 +59,14 @@ class Crafting:
         network: Classifier,
         images: Images,
         labels: Labels,
+        *,
+        known_classes: int,
         trainer: Trainer,
     ) -> None:
         self._how, self._network, self._trainer = how, network, trainer
-        self._images, self._labels = images, labels
+        self._images, self._labels, self._known_classes = images, labels, known_classes
         self._seed = trainer.options.seed
+        self._kept = kept_work(trainer.workspace) if trainer.workspace else None
 
     def made(self) -> Made:
         """Return as many adversarial images as are asked for.
@@ -71,7 +78,8 @@ class Crafting:
         if wanted > there:
             self._trainer.say(
                 f"retraining: {wanted} adversarial images of {there} training images: each is "
-                f"attacked {wanted / there:.3g} times, with another seed each time"
+                f"attacked {wanted / there:.3g} times, with another seed each time; an attack that "
+                "draws nothing at random makes the same again"
             )
         order = np.random.default_rng(self._seed).permutation(there)
         parts = [
@@ -80,46 +88,53 @@ class Crafting:
             for start in range(0, min(there, wanted - turn), _PART)
         ]
         attacks: dict[int, Attack] = {}  # by seed: what learns does so once for all its parts
-        made = [self._part(number, *part, attacks) for number, part in enumerate(parts)]
+        made: list[Images] = []
+        for rows, seed in parts:
+            if seed not in attacks:
+                attacks[seed] = self._attack(seed)
+            made.append(self._part(attacks[seed], rows, seed, first=not made))
         return Made(np.concatenate(made), np.concatenate([rows for rows, _ in parts]))
 
-    def _part(self, number: int, rows: np.ndarray, seed: int, attacks: dict[int, Attack]) -> Images:
+    def _part(self, attack: Attack, rows: np.ndarray, seed: int, *, first: bool) -> Images:
         """Return what the attack makes of some training images, from the workspace if it is there.
 
         What breaks nothing is refused before it is kept: there is nothing to resume then.
         """
-        file = self._file(number)
+        file = self._file(rows, seed)
         if file is not None and file.exists():
             return read_arrays(file)["images"]
-        if seed not in attacks:
-            attacks[seed] = self._attack(seed)
-        images = self._attacked(attacks[seed], rows, seed)
-        if number == 0:
+        images = self._attacked(attack, rows, seed)
+        if first:
             self._check_broken(self._images[rows], images)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_arrays(file, {"images": images})
         return images
 
-    def _file(self, number: int) -> Path | None:
-        workspace = self._trainer.workspace
-        return kept_work(workspace) / f"crafted-{number}.npz" if workspace else None
+    def _file(self, rows: np.ndarray, seed: int) -> Path | None:
+        """Return where a part is kept: no two attacks, networks or images have one name."""
+        if self._kept is None:
+            return None
+        attacked = self._network, self._images[rows], self._labels[rows]
+        origin = Origin.of(self._how.collected_attack(), attacked[0], attacked[1], seed)
+        return name_in(self._kept, origin, *attacked, called=f"crafted-{self._how.targets}")
 
     def _attack(self, seed: int) -> Attack:
-        """Return the attack; one that learns has done so."""
+        """Return the attack; one that learns has done so, and what it learned is kept as well."""
         attack, report = self._how.collected_attack(), self._trainer.report
         if not isinstance(attack, LearningAttack):
             return attack
         # It learns from the images that an evaluation shows it.
         count, what = min(attack.training_images, len(self._images)), f"learning {self._how.attack}"
-        return learned(
-            attack,
-            self._network,
-            self._images[:count],
-            self._labels[:count],
-            seed=seed,
-            on_progress=(lambda done: report(what, done, count)) if report else None,
-        )
+        with remembering(self._kept) if self._kept else nullcontext():
+            return learned(
+                attack,
+                self._network,
+                self._images[:count],
+                self._labels[:count],
+                seed=seed,
+                on_progress=(lambda done: report(what, done, count)) if report else None,
+            )
 
     def _attacked(self, attack: Attack, rows: np.ndarray, seed: int) -> Images:
         report, what = self._trainer.report, f"crafting {self._how.attack}"
@@ -129,6 +144,7 @@ class Crafting:
             self._images[rows],
             self._labels[rows],
             targets=self._how.targets,
+            known_classes=self._known_classes,
             seed=seed,
             on_progress=(lambda done: report(what, done, len(rows))) if report else None,
         ).images
@@ -141,15 +157,19 @@ class Crafting:
         if (before == after).all():
             raise UsageError(
                 f"retraining: attack: {self._how.attack} changes the class of none of "
-                f"{len(before)} images, so there is nothing to learn from it; give it a larger "
-                "budget: -p retraining.options='{\"eps\": …}'"
+                f"{len(before)} images, so there is nothing to learn from it; {self._advice()}"
             )
+
+    def _advice(self) -> str:
+        if hasattr(self._how.collected_attack(), "eps"):
+            return "give it a larger budget: -p retraining.options='{\"eps\": …}'"
+        return "give it other options, or take another attack: -p retraining.attack=pgd"
 
 
 def sound(made: Made) -> Made:
-    """Return those that are images: every pixel a number in [0, 1]."""
+    """Return those that are images: every pixel a number in [0, 1], once rounding is cut off."""
     axes = tuple(range(1, made.images.ndim))
     with np.errstate(invalid="ignore"):
         inside = (made.images >= -_ROUNDING) & (made.images <= 1 + _ROUNDING)  # NaN is not
     kept = inside.all(axis=axes)
-    return Made(made.images[kept], made.rows[kept])
+    return Made(made.images[kept].clip(0.0, 1.0), made.rows[kept])

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -24,7 +23,8 @@ from tfrobust.types import Images, Labels, PerImage
 _DIMENSIONS = 300  # the paper's for CIFAR-10
 _NOTHING = 1e-12  # a component's share of the variance that is but rounding
 _PART = 10_000  # images that are placed at once
-_SAMPLE = 2_000  # known images whose distances to the others tell what is near
+_SAMPLE = 2_000  # known images, at least, whose distances to the others tell what is near
+_BEYOND = 20  # of them, at least, lie beyond a quantile: fewer do not tell where it is
 
 
 class Nearest(NamedTuple):
@@ -43,7 +43,8 @@ class Found(NamedTuple):
     """What the neighbours of some images tell.
 
     Attributes:
-        labels: int64 `(n,)`: the most frequent class among the k nearest; of several the first.
+        labels: int64 `(n,)`: the most frequent class among the k nearest; of several that of the
+            nearest.
         distances: float `(n,)`: to the nearest, in the unit of L2 over pixels.
     """
 
@@ -75,7 +76,8 @@ class Neighbours:
         count, pixels = len(images), int(np.prod(images.shape[1:]))
         if k > count:
             raise UsageError(
-                f"k: expected at most the {count} training images; received: {k} neighbours"
+                f"retraining: k: expected at most the {count} training images; received: {k} "
+                "neighbours; ask fewer: -p retraining.k=1"
             )
         self._labels, self._k, self._seed = labels, k, seed
         self._pca = PCA(min(dimensions or _DIMENSIONS, count, pixels), random_state=seed)
@@ -83,8 +85,8 @@ class Neighbours:
         rank = int((self._pca.explained_variance_ratio_ > _NOTHING).sum())
         if dimensions is not None and dimensions > rank:
             raise UsageError(
-                f"dimensions: expected at most {rank}, the rank of {count} images of {pixels} "
-                f"pixels; received: {dimensions}"
+                f"retraining: dimensions: expected at most {rank}, the rank of {count} images of "
+                f"{pixels} pixels; received: {dimensions}; leave it out to take what there is"
             )
         self._known = self._placed(images)
         self._search = NearestNeighbors(algorithm="brute").fit(self._known)
@@ -111,15 +113,15 @@ class Neighbours:
             barred, others = nearest.rows == without[:, np.newaxis], there - 1
         order = np.argsort(barred, axis=1, kind="stable")[:, : min(self._k, others)]
         distances, rows = (np.take_along_axis(each, order, axis=1) for each in nearest)
-        votes = stats.mode(self._labels[rows], axis=1).mode
-        return Found(votes.astype(np.int64), distances[:, 0])
+        return Found(_elected(self._labels[rows]), distances[:, 0])
 
     def reach(self, quantile: float) -> float:
         """Return the distance within which this share of known images has another known one."""
         if len(self._known) < 2:  # a single image is as near as any may be
             return float("inf")
+        count = max(_SAMPLE, _BEYOND / max(1.0 - quantile, 1e-9))
         random = np.random.default_rng(self._seed)
-        rows = random.permutation(len(self._known))[:_SAMPLE]
+        rows = random.permutation(len(self._known))[: int(count)]
         distances, _ = self._search.kneighbors(self._known[rows], 2)
         return float(np.quantile(distances[:, 1], quantile))
 
@@ -133,6 +135,22 @@ class Neighbours:
         whole = np.square(flat - self._pca.mean_).sum(axis=1)
         left = np.sqrt(np.maximum(whole - np.square(inside).sum(axis=1), 0))
         return np.concatenate([inside, left[:, np.newaxis]], axis=1).astype(np.float32)
+
+
+def _elected(votes: Labels) -> Labels:
+    """Return the most frequent class of each row, of several the one that comes first in it.
+
+    Args:
+        votes: int64 `(n, k)`, the nearest neighbour's first.
+
+    Example:
+        >>> _elected(np.array([[2, 1, 1], [2, 1, 0]]))
+        array([1, 2])
+    """
+    counts = np.zeros((len(votes), int(votes.max(initial=0)) + 1), np.int32)
+    np.add.at(counts, (np.arange(len(votes))[:, np.newaxis], votes), 1)
+    first = np.take_along_axis(counts, votes, axis=1).argmax(axis=1)
+    return np.take_along_axis(votes, first[:, np.newaxis], axis=1)[:, 0].astype(np.int64)
 
 
 def _flat(images: Images) -> np.ndarray:

@@ -27,6 +27,7 @@ from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
+from tfrobust.seen import seen_by
 from tfrobust.training import Trainer
 from tfrobust.tuning import check_tunable, tuned
 from tfrobust.types import TargetRule
@@ -92,7 +93,7 @@ class Retraining(Defense):
         if self.new_classes:
             check_widens(network, instead="-p retraining.fooling=drop needs none")
             self._check_names(scenario)
-        self.collected_attack()
+        self._check_attack(network)
 
     @property
     def new_classes(self) -> tuple[str, ...]:
@@ -103,10 +104,29 @@ class Retraining(Defense):
             return (self.new_class,)
         return tuple(f"{self.new_class} {number}" for number in range(1, self.clusters + 1))
 
+    def _check_attack(self, network: Classifier) -> None:
+        """Refuse an attack that cannot be run on this network's whole images."""
+        attack = self.collected_attack()
+        attack.check(network)
+        seen_by(attack, network)
+        if attack.helps or attack.needs_boxes:
+            why = "helps the classifier" if attack.helps else "asks for boxes"
+            raise UsageError(
+                "retraining: attack: expected one that makes whole images harder to get right; "
+                f"received: {self.attack!r}, which {why}; take another, such as pgd"
+            )
+        if self.targets != type(self)().targets and not attack.threat.targeted:
+            raise UsageError(
+                f"retraining: targets: {self.attack} is not targeted; leave it out, or give "
+                "-p retraining.options='{\"targeted\": true}'"
+            )
+
     def _check_meant(self) -> None:
         """Refuse options that others leave without effect."""
         defaults = type(self)()
-        idle = [] if self.fooling == "clusters" else ["clusters"]
+        idle = {"class": ["clusters"], "clusters": [], "drop": ["clusters", "new_class"]}[
+            self.fooling
+        ]
         if self.labels != "knn":
             idle += ["originals", "k", "dimensions", "fooling", "quantile", "new_class"]
         for name in idle:

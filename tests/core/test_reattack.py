@@ -54,11 +54,19 @@ def test_without_it_there_is_no_table(both):
     assert reattack_table(again(both, create("attacks", "fgsm"), reattack=False)) is None
 
 
-def test_it_needs_the_network_that_was_attacked_and_takes_no_detectors(both):
+def test_it_needs_the_network_that_was_attacked_and_an_attack_and_takes_no_detectors(both):
     with pytest.raises(UsageError, match="reattack: expected the classifier that was attacked"):
         again(both, create("attacks", "fgsm"), crafted_on=None)
+    with pytest.raises(UsageError, match="reattack: expected an attack to run again"):
+        again(both)
     with pytest.raises(UsageError, match="reattack: goes without detectors"):
         again(both, create("attacks", "fgsm"), detectors=[object()])
+
+
+def test_what_a_file_holds_is_not_taken_for_another_attack(both, tmp_path):
+    uap = create("attacks", "uap", file=tmp_path / "uap.npz")
+    with pytest.raises(UsageError, match="reattack: uap: file: a file shows every classifier"):
+        again(both, uap)
 
 
 def test_what_is_put_into_a_new_class_is_told(both):

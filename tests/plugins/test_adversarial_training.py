@@ -10,8 +10,9 @@ from support import InMemory, small_classifier
 from tfrobust.audit import clean_predictions
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.norms import L0, ball
 from tfrobust.pipeline import train
-from tfrobust.registry import create
+from tfrobust.registry import create, name_of
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
@@ -41,6 +42,36 @@ def test_adversarial_training_runs_with_any_attack_inside(options):
 def test_adversarial_training_refuses_attacks_it_cannot_run(inner):
     with pytest.raises(UsageError, match=r"untargeted|did you mean"):
         create("defenses", "pgd_training", **inner).inner_attack()
+
+
+@pytest.mark.parametrize(
+    ("attack", "options", "eps"),
+    [("deepfool", {}, 0.05), ("ddn", {}, 0.05), ("fmn", {"norm": "l0"}, 1.0)],
+)
+def test_a_least_perturbation_is_cut_off_at_the_budget(attack, options, eps, digits):
+    images, labels = (tf.constant(each[:40]) for each in digits["test"])
+    network = small_classifier((8, 8, 1), 10)
+    defense = create("defenses", "pgd_training", attack=attack, eps=eps, options=options)
+    inner = defense.inner_attack()
+    free = create("attacks", attack, **options)(network, images, labels, seed=0)
+    norm = L0() if inner.threat.norm == "l0" else ball(inner.threat.norm)
+    assert norm.distance(free, images).numpy().max() > eps
+    made = inner(network, images, labels, seed=0)
+    assert norm.distance(made, images).numpy().max() == pytest.approx(eps, rel=1e-4)
+    assert name_of(inner) == attack
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"attack": "fgsm", "steps": 3}, "pgd_training: steps: fgsm has no such option; leave it"),
+        ({"attack": "spatial", "eps": 0.2}, "pgd_training: eps: spatial has no such option"),
+    ],
+)
+def test_an_option_that_the_inner_attack_does_not_have_is_refused(given, words):
+    with pytest.raises(UsageError, match=words):
+        create("defenses", "pgd_training", **given).inner_attack()
+    create("defenses", "pgd_training", attack=given["attack"]).inner_attack()
 
 
 TAKES_AN_ATTACK = ["pgd_training", "trades", "mart", "ensemble_training", "adversarial_retraining"]

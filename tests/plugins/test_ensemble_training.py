@@ -15,7 +15,8 @@ from tfrobust.random import image_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 from tfrobust.training import Trainer, TrainingOptions
-from tfrobust_adversarial_training.ensemble_training import attacked_in_parts, partly_attacked
+from tfrobust_adversarial_training.ensemble_training import attacked_in_parts, attacked_on_one
+from tfrobust_adversarial_training.inner_attack import partly
 
 DATA = InMemory(count=48)
 FGSM = create("attacks", "fgsm", eps=0.05)
@@ -38,7 +39,7 @@ def source_of(found, rows):
 
 
 def test_half_of_a_batch_is_attacked_by_the_gradients_of_one_network_drawn_by_the_seed():
-    perturb = tf.function(partly_attacked(FGSM, SOURCES, 0.5))
+    perturb = tf.function(partly(attacked_on_one(FGSM, SOURCES), 0.5))
     drawn = []
     for seed in range(40):
         seeds = image_seeds(seed, 10)
@@ -107,6 +108,17 @@ def test_networks_that_do_not_fit_are_refused_before_training(models, options, w
     with store.rooted(models), pytest.raises(UsageError, match=words) as refusal:
         ensemble(**options).check(small_classifier(), DATA)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_network_with_the_classes_in_another_order_is_refused(monkeypatch):
+    """It would be attacked by the loss of the wrong class."""
+    mine, other = small_classifier(), small_classifier()
+    monkeypatch.setattr("tfrobust.named_networks.network_of", lambda called: other)
+    mine.class_names = ("cat", "dog", "owl")
+    ensemble(networks="first").check(mine, DATA)  # its classes have no names
+    other.class_names = ("dog", "cat", "owl")
+    with pytest.raises(UsageError, match=r"in their order: cat, dog, owl; received: 'first'"):
+        ensemble(networks="first").check(mine, DATA)
 
 
 def test_a_network_without_gradients_is_refused_where_the_attack_climbs_them(models, monkeypatch):

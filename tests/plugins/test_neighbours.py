@@ -27,6 +27,12 @@ def test_the_most_frequent_class_of_k_neighbours_wins():
     assert known.look_up(images[:1]).labels == [2]
 
 
+def test_of_classes_with_as_many_votes_that_of_the_nearest_wins():
+    images = np.array([0.0, 0.1, 0.5, 0.9], np.float32).reshape(4, 1, 1, 1).repeat(2, axis=2)
+    known = Neighbours(images, np.array([2, 1, 0, 3]), k=2, dimensions=1, seed=0)
+    assert known.look_up(images).labels.tolist() == [2, 1, 0, 3]
+
+
 def test_what_components_leave_out_counts_as_distance(known):
     images, labels = known
     few = Neighbours(images, labels, k=1, dimensions=10, seed=0)

@@ -5,24 +5,19 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras
 
-from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import KerasClassifier
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import predict
-from tfrobust.options import option, plugin
 from tfrobust.pipeline import train, train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import arrays, check_fits
+from tfrobust.scenario import check_fits
 from tfrobust.store import load
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.tuning import check_tunable
 from tfrobust.widening import widened
-from tfrobust_retraining import crafting
-from tfrobust_retraining.retraining import Retraining
 
 FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
 NOISE = {"attack": "fooling", "options": {"confidence": 0.9}, "adversarial_images": 300}
@@ -89,22 +84,35 @@ def test_the_network_that_was_attacked_stays_as_it_was(network, scenario):
     [
         ({}, ("fooling",)),
         ({"fooling": "clusters", "clusters": 3}, ("fooling 1", "fooling 2", "fooling 3")),
-        ({"fooling": "drop"}, ()),
     ],
 )
-def test_images_of_nothing_go_into_new_classes_or_are_left_out(
-    network, scenario, digits, fooling, names
-):
+def test_images_of_nothing_go_into_new_classes(network, scenario, digits, fooling, names):
     after = retrained(network, scenario, **NOISE, **fooling)
     assert after.class_names[10:] == names
     assert after.found["fooling_images"] == 300
     assert after.found["label_accuracy"] is None
     images, labels = digits["test"]
     assert accuracy(after, images, labels) > accuracy(network, images, labels) - 0.05
-    if names:
-        attack = create("attacks", "fooling", confidence=0.9)
-        noise = run_attack(attack, network, images[:50], labels[:50], targets="next", seed=1).images
-        assert (predict(after, noise).argmax(1) >= 10).mean() > 0.7
+    attack = create("attacks", "fooling", confidence=0.9)
+    noise = run_attack(attack, network, images[:50], labels[:50], targets="next", seed=1).images
+    assert (predict(after, noise).argmax(1) >= 10).mean() > 0.7
+
+
+def test_images_of_nothing_are_left_out_and_told(network, scenario):
+    said = []
+    found = retrained(
+        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, say=said.append
+    ).found
+    left_out = int(found["fooling_images"])
+    assert 0 < left_out < 1437
+    assert said[0] == (
+        f"retraining: {left_out} of 1437 images are like nothing known; they are left out"
+    )
+
+
+def test_where_all_would_be_left_out_it_stops_and_says_why(network, scenario):
+    with pytest.raises(UsageError, match="fooling: all 300 images that fooling makes are like no"):
+        retrained(network, scenario, **NOISE, fooling="drop")
 
 
 def test_true_labels_and_the_networks_own_ask_no_neighbours(network, scenario):
@@ -115,24 +123,6 @@ def test_true_labels_and_the_networks_own_ask_no_neighbours(network, scenario):
     assert true["label_accuracy"] == 1
     assert "fooling_images" not in true
     assert own["label_accuracy"] == own["accuracy_on_them"] < 0.9
-
-
-def test_more_adversarial_images_than_training_images_are_made_in_turns(network, scenario):
-    said = []
-    found = retrained(
-        network, scenario, attack="pgd", options={"eps": 0.1}, adversarial_images=2000,
-        epochs=1, say=said.append,
-    ).found  # fmt: skip
-    assert found["adversarial_images"] == 2000
-    assert said == [
-        "retraining: 2000 adversarial images of 1437 training images: each is attacked 1.39 times, "
-        "with another seed each time"
-    ]
-
-
-def test_an_attack_that_breaks_nothing_stops_it_and_says_why(network, scenario):
-    with pytest.raises(UsageError, match="fgsm changes the class of none of 1000 images"):
-        retrained(network, scenario, attack="fgsm", options={"eps": 1e-6})
 
 
 @pytest.mark.parametrize(
@@ -158,11 +148,35 @@ def test_a_name_that_a_class_has_already_is_refused_before_anything_is_made(
         ({"labels": "true", "k": 3}, "k: has no effect with labels=true"),
         ({"labels": "network", "fooling": "drop"}, "fooling: has no effect with labels=network"),
         ({"clusters": 4}, "clusters: has no effect with labels=knn, fooling=class"),
+        ({"new_class": "x", "fooling": "drop"}, "new_class: has no effect with labels=knn, fooli"),
+        ({"targets": "next"}, "targets: fgsm is not targeted; leave it out"),
     ],
 )
 def test_options_without_effect_are_refused(network, scenario, asked, words):
     with pytest.raises(UsageError, match=words):
         create("defenses", "retraining", **FGSM, **asked).check(network, scenario)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"attack": "fgsm", "options": {"eps": 5}}, "fgsm: eps: no two images of shape"),
+        ({"attack": "reverse_ifgsm"}, "'reverse_ifgsm', which helps the classifier; take another"),
+        ({"attack": "pgd", "options": {"region": "background"}}, "which asks for boxes"),
+    ],
+)
+def test_attacks_that_cannot_be_run_are_refused_before_anything_is_trained(
+    network, scenario, asked, words
+):
+    with pytest.raises(UsageError, match=words):
+        create("defenses", "retraining", **asked).check(network, scenario)
+
+
+def test_an_attack_by_gradients_is_refused_where_there_are_none(network, scenario):
+    blind = KerasClassifier(network.model)
+    blind.differentiable = False
+    with pytest.raises(UsageError, match="gradients"):
+        create("defenses", "retraining", **FGSM).check(blind, scenario)
 
 
 def test_retrained_once_more_it_keeps_its_new_class_and_gets_others(network, scenario):
@@ -180,67 +194,6 @@ def test_without_their_originals_fewer_images_find_their_label(network, scenario
     assert known["label_accuracy"] > wild > 0.9
     assert unknown["label_accuracy"] == unknown["label_accuracy_without_originals"]
     assert unknown["label_accuracy"] == pytest.approx(wild, abs=0.01)
-
-
-@plugin
-class Careless(Attack):
-    """Makes images of which some are none."""
-
-    share: float = option("of them", default=0.5)
-
-    @property
-    def threat(self):
-        return Threat("none", None)
-
-    def __call__(self, classifier, images, labels, *, seed):
-        broken = tf.random.stateless_uniform((tf.shape(images)[0],), (1, 2)) < self.share
-        dark = tf.where(broken, np.nan, 0.0)
-        return images * 0.3 + dark[:, None, None, None]
-
-
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_what_is_no_image_is_left_out_and_told(network, scenario, share, monkeypatch):
-    said = []
-    monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless(share=share))
-    if share == 1:
-        with pytest.raises(UsageError, match="makes no images"):
-            retrained(network, scenario, fooling="drop", epochs=1)
-        return
-    after = retrained(network, scenario, fooling="drop", epochs=1, say=said.append)
-    assert 300 < after.found["broken_images"] < 1100
-    assert "have pixels that are no numbers in [0, 1]; they are left out" in said[0]
-    assert np.isfinite(predict(after, scenario_images(scenario))).all()
-
-
-def scenario_images(scenario):
-    return arrays(scenario, "test")[0][:20]
-
-
-def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypatch):
-    monkeypatch.setattr(crafting, "_PART", 600)
-    images, labels = arrays(scenario, "train")
-    how = create("defenses", "retraining", **FGSM, adversarial_images=2000)
-
-    def made(trainer):
-        return crafting.Crafting(how, network, images, labels, trainer).made()
-
-    whole = made(Trainer(TrainingOptions()))
-    calls = []
-    real = crafting.run_attack
-
-    def failing(*args, **options):
-        calls.append(options["seed"])
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*args, **options)
-
-    monkeypatch.setattr(crafting, "run_attack", failing)
-    with pytest.raises(KeyboardInterrupt):
-        made(Trainer(TrainingOptions(), workspace=tmp_path))
-    again = made(Trainer(TrainingOptions(), workspace=tmp_path))
-    assert calls == [0, 0, 0, 0, 1]  # of 600, 600, 237, and 563 in a second turn; two were kept
-    np.testing.assert_array_equal(again.images, whole.images)
-    np.testing.assert_array_equal(again.rows, whole.rows)
 
 
 def test_from_scratch_the_weights_begin_anew(network, scenario):

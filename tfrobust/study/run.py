@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfrobust.errors import UsageError
+from tfrobust.learning import remembering
 from tfrobust.members import member_of
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
@@ -39,7 +40,8 @@ def run_study(
     Args:
         study: from `find_study`.
         scale: one of its scales.
-        out: trained networks are kept in `out/models`, and trained again where they are missing.
+        out: trained networks are kept in `out/models`, and trained again where they are missing;
+            what attacks learn in `out/learned`.
         results: where finished cells are kept.
         typed: the command that runs this, for the cells; none: what a user would type.
         progress: told how far training and attacks are.
@@ -57,7 +59,8 @@ def run_study(
     _check_plugins(todo)
     made_by = typed or command(study, scale)
     school = School(out / "models", progress, say)
-    with rooted(out / "models"):  # defences that name a network mean the study's
+    # Defences that name a network mean the study's; cells that attack one share what was learned.
+    with rooted(out / "models"), remembering(out / "learned"):
         for number, cell in enumerate(todo):
             say(f"cell {number + 1} of {len(todo)}: {cell.title}")
             for each in cell.schooling:

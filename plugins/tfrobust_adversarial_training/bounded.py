@@ -1,0 +1,63 @@
+"""Minimum-norm attacks within a budget, as a training needs them.
+
+Such an attack goes as far as an image asks for. What lies beyond the budget is brought back to it:
+Rony et al., "Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and
+defenses" (2019), section 5, train so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfrobust.attack import Attack, Threat
+from tfrobust.classifier import Classifier
+from tfrobust.norms import L0, Ball, ball
+from tfrobust.types import Images, Labels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bounded(Attack):
+    """A minimum-norm attack with a budget, whose images are projected into it.
+
+    Attributes:
+        plan: the attack, with an `eps`.
+
+    Example:
+        >>> Bounded(create("attacks", "ddn", eps=0.5))(classifier, images, labels, seed=0)
+    """
+
+    plan: Attack
+
+    @property
+    def __wrapped__(self) -> Attack:
+        """The plugin, by whose name this goes."""
+        return self.plan
+
+    @property
+    def threat(self) -> Threat:
+        """The plan's threat model."""
+        return self.plan.threat
+
+    @property
+    def budget(self) -> float | None:
+        """The plan's budget."""
+        return self.plan.budget
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the plan does."""
+        return self.plan.needs_gradients
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse what the plan refuses."""
+        self.plan.check(classifier)
+
+    def __call__(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+    ) -> Images:
+        """Return adversarial images, none farther away than the budget; see `Attack`."""
+        norm = str(self.threat.norm)  # a least perturbation is one in some norm
+        geometry: Ball = L0() if norm == "l0" else ball(norm)
+        made = self.plan(classifier, images, labels, seed=seed)
+        return geometry.project(made, geometry.region(images, self.budget))

@@ -1,0 +1,226 @@
+"""What a retraining crafts: how many images, of which classes, and what is kept of it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrobust import training_data
+from tfrobust.attack import Attack, Threat
+from tfrobust.engine import run_attack
+from tfrobust.errors import UsageError
+from tfrobust.inference import BATCH_SIZE, predict
+from tfrobust.options import option, plugin
+from tfrobust.pipeline import train
+from tfrobust.registry import create
+from tfrobust.scenario import arrays
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training_data import TrainingData
+from tfrobust.widening import widened
+from tfrobust_retraining import crafting
+from tfrobust_retraining.collected import Collected, Joined
+from tfrobust_retraining.retraining import Retraining
+
+FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
+GAP = {"attack": "gap", "options": {"eps": 0.25, "filters": 4, "blocks": 0, "passes": 2}}
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    return create("scenarios", "digits")
+
+
+@pytest.fixture(scope="module")
+def network(scenario):
+    return train(create("models", "fully_connected"), scenario, Trainer(TrainingOptions(epochs=5)))
+
+
+def retrained(network, scenario, *, say=lambda _: None, epochs=4, **options):
+    trainer = Trainer(TrainingOptions(epochs=epochs), say=say)
+    return create("defenses", "retraining", **options).apply(network, scenario, trainer)
+
+
+def crafted(network, scenario, trainer=None, **options):
+    images, labels = arrays(scenario, "train")
+    how = create("defenses", "retraining", **options)
+    trainer = trainer or Trainer(TrainingOptions())
+    given = {"known_classes": scenario.num_classes, "trainer": trainer}
+    return crafting.Crafting(how, network, images, labels, **given).made()
+
+
+def test_more_adversarial_images_than_training_images_are_made_in_turns(network, scenario):
+    said = []
+    found = retrained(
+        network, scenario, attack="pgd", options={"eps": 0.1}, adversarial_images=2000,
+        epochs=1, say=said.append,
+    ).found  # fmt: skip
+    assert found["adversarial_images"] == 2000
+    assert said == [
+        "retraining: 2000 adversarial images of 1437 training images: each is attacked 1.39 times, "
+        "with another seed each time; an attack that draws nothing at random makes the same again"
+    ]
+
+
+def test_an_attack_that_breaks_nothing_stops_it_and_says_why(network, scenario):
+    with pytest.raises(UsageError, match="fgsm changes the class of none of 1000 images"):
+        retrained(network, scenario, attack="fgsm", options={"eps": 1e-6})
+
+
+@plugin
+class Careless(Attack):
+    """Makes images of which some are none."""
+
+    each: int = option("which one in so many is none", default=2)
+
+    @property
+    def threat(self):
+        return Threat("none", None)
+
+    def __call__(self, classifier, images, labels, *, seed):
+        broken = tf.range(tf.shape(images)[0]) % self.each == self.each - 1
+        dark = tf.where(broken, np.nan, 0.0)
+        return images * 0.3 + dark[:, None, None, None]
+
+
+def test_what_is_no_image_is_left_out_and_told(network, scenario, digits, monkeypatch):
+    said = []
+    monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless())
+    after = retrained(network, scenario, fooling="class", epochs=1, say=said.append)
+    broken = np.arange(1437) % BATCH_SIZE % 2  # every other one of a batch
+    assert after.found["broken_images"] == broken.sum()
+    assert said[0] == (
+        f"retraining: {broken.sum()} of 1437 images that gap made have pixels that are no numbers "
+        "in [0, 1]; they are left out"
+    )
+    assert np.isfinite(predict(after, digits["test"][0][:20])).all()
+
+
+def test_where_nothing_is_an_image_it_stops_and_says_why(network, scenario, monkeypatch):
+    monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless(each=1))
+    with pytest.raises(UsageError, match="makes no images"):
+        retrained(network, scenario, epochs=1)
+
+
+def test_rounding_beyond_the_range_is_cut_off():
+    images = np.array([0.0, 1 + 4e-7, -4e-7, 1.1], np.float32).reshape(4, 1, 1, 1)
+    kept = crafting.sound(crafting.Made(images, np.arange(4)))
+    assert kept.rows.tolist() == [0, 1, 2]
+    assert kept.images.ravel().tolist() == [0.0, 1.0, 0.0]
+
+
+def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypatch):
+    monkeypatch.setattr(crafting, "_PART", 600)
+    images, labels = arrays(scenario, "train")
+    how = create("defenses", "retraining", **FGSM, adversarial_images=2000)
+
+    def made(trainer):
+        given = {"known_classes": 10, "trainer": trainer}
+        return crafting.Crafting(how, network, images, labels, **given).made()
+
+    whole = made(Trainer(TrainingOptions()))
+    calls = []
+    real = crafting.run_attack
+
+    def failing(*args, **options):
+        calls.append(options["seed"])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(crafting, "run_attack", failing)
+    with pytest.raises(KeyboardInterrupt):
+        made(Trainer(TrainingOptions(), workspace=tmp_path))
+    again = made(Trainer(TrainingOptions(), workspace=tmp_path))
+    assert calls == [0, 0, 0, 0, 1]  # of 600, 600, 237, and 563 in a second turn; two were kept
+    np.testing.assert_array_equal(again.images, whole.images)
+    np.testing.assert_array_equal(again.rows, whole.rows)
+
+
+def test_of_one_workspace_another_attack_and_another_network_take_nothing(
+    network, scenario, tmp_path
+):
+    """Two retrainings may stand in one chain of defences."""
+    images, _ = arrays(scenario, "train")
+    trainer = Trainer(TrainingOptions(), workspace=tmp_path)
+    first = crafted(network, scenario, trainer, **FGSM)
+    for other, options in [
+        (network, {"attack": "fgsm", "options": {"eps": 0.1}}),
+        (retrained(network, scenario, **FGSM, epochs=1), FGSM),
+    ]:
+        kept = crafted(other, scenario, trainer, **options)
+        np.testing.assert_array_equal(kept.images, crafted(other, scenario, **options).images)
+        assert not np.array_equal(kept.images, first.images)
+    largest = np.abs(kept.images - images[kept.rows]).max()
+    assert largest == pytest.approx(0.15, abs=1e-5)
+
+
+def test_what_an_attack_learned_is_kept_when_its_crafting_is_interrupted(
+    network, scenario, tmp_path, monkeypatch
+):
+    trainer = Trainer(TrainingOptions(), workspace=tmp_path)
+    whole = crafted(network, scenario, **GAP)
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crafting, "run_attack", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            crafted(network, scenario, trainer, **GAP)
+    learning = type(create("attacks", "gap"))
+    monkeypatch.setattr(learning, "learn", stopped)
+    np.testing.assert_array_equal(crafted(network, scenario, trainer, **GAP).images, whole.images)
+
+
+def test_the_pattern_that_is_collected_is_the_one_that_an_evaluation_learns(network, scenario):
+    images, labels = arrays(scenario, "train")
+    attack = create("attacks", "gap", **GAP["options"])
+    made = crafted(network, scenario, **GAP)
+    again = run_attack(attack, network, images, labels).images
+    np.testing.assert_array_equal(made.images, again[made.rows])
+
+
+@pytest.mark.parametrize("targets", ["least_likely", "next", "random"])
+def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, monkeypatch):
+    sent = []
+
+    def keeping(*args, **options):
+        done = run_attack(*args, **options)
+        sent.append(done.targets)
+        return done
+
+    monkeypatch.setattr(crafting, "run_attack", keeping)
+    options = {"eps": 0.3, "targeted": True}
+    wider = widened(network, ["nothing"], seed=0)
+    crafted(wider, scenario, attack="fgsm", options=options, targets=targets)
+    assert set(np.concatenate(sent)) <= set(range(10))
+
+
+def test_an_attack_without_a_budget_that_breaks_nothing_is_given_other_advice(network, scenario):
+    with pytest.raises(UsageError, match="give it other options, or take another attack"):
+        retrained(network, scenario, attack="fooling", options={"steps": 1})
+
+
+@pytest.mark.parametrize("kept", [1 << 30, 0])
+def test_every_part_of_an_epoch_has_clean_and_adversarial_images(scenario, kept, monkeypatch):
+    """Where they do not fit into memory too: only a few of them are shuffled at a time then."""
+    monkeypatch.setattr(training_data, "_CACHED", kept)
+    images = np.full((1500, 8, 8, 1), 0.9, np.float32)
+    more = Collected(images, np.zeros(1500, np.int64), scenario.class_names, (), {}, among=1437)
+    data = TrainingData(Joined(scenario, more), TrainingOptions(batch_size=16))
+    adversarial = np.concatenate([(shown[:, 0, 0, 0] == 0.9) for shown, *_ in data.epoch(0)])
+    shares = [part.mean() for part in np.array_split(adversarial, 10)]
+    assert shares == pytest.approx([1500 / 2937] * 10, abs=0.12)
+    assert adversarial.sum() == pytest.approx(1500 * 0.9, abs=30)
+
+
+def test_both_kinds_are_spread_evenly_and_none_is_lost(scenario):
+    images = np.full((500, 8, 8, 1), 0.9, np.float32)
+    more = Collected(images, np.arange(500) % 10, scenario.class_names, (), {}, among=1437)
+    joined = Joined(scenario, more)
+    shown, labels = arrays(joined, "train")
+    is_more = shown[:, 0, 0, 0] == np.float32(0.9)
+    assert np.ptp(np.diff(np.flatnonzero(is_more))) <= 1
+    np.testing.assert_array_equal(labels[is_more], more.labels)
+    for mine, theirs in zip((shown, labels), arrays(scenario, "train"), strict=True):
+        np.testing.assert_array_equal(mine[~is_more], theirs)
+    assert len(joined.load("train")) == 1937
