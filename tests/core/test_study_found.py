@@ -5,8 +5,10 @@ import pytest
 
 from study_runs import cell_of, run_noted, written_study
 from tfrobust.errors import UsageError
+from tfrobust.registry import create
 from tfrobust.study.cells import cells_of
 from tfrobust.study.claims import check_claims
+from tfrobust.study.files import find_study
 from tfrobust.study.finished import Finished
 from tfrobust.study.kept import read_cell
 from tfrobust.study.report import write_study
@@ -116,6 +118,29 @@ def test_options_of_one_network_at_a_scale_leave_the_others_alone(done):
         "labels": "network",
         "adversarial_images": 50,
     }
+
+
+def test_options_of_a_scale_reach_the_attack_inside_a_defence(tmp_path):
+    text = STUDY.replace("images = 60", 'images = 60\noptions = { fgsm = { norm = "l2" } }')
+    cell = cell_of(written(tmp_path, text), "seen", "again")
+    assert cell.training["defenses"][0]["options"]["options"] == {"norm": "l2"}
+    assert cell.plugin(cell.condition.attack).options == {"eps": 0.3, "norm": "l2"}
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
+def test_what_the_study_retraining_shows_as_seen_is_what_its_networks_collected(scale):
+    study, _ = find_study("retraining")
+    compared = set()
+    for cell in cells_of(study, scale):
+        for defense in cell.defenses:
+            shown, collected = cell.condition.attack, defense.options.get("attack")
+            if cell.condition_name.endswith("seen") and collected == shown.name:
+                options = defense.options.get("options", {})
+                assert create("attacks", collected, **options) == create(
+                    "attacks", shown.name, **cell.plugin(shown).options
+                )
+                compared.add(cell.network_name)
+    assert len(compared) == (1 if scale == "smoke" else 21)
 
 
 def test_a_claim_may_be_of_a_ratio(done, kept):

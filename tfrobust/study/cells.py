@@ -44,9 +44,12 @@ class Cell:
         return self.study.conditions[self.condition_name]
 
     def plugin(self, declared: Plugin) -> Plugin:
-        """Return a plugin with the options it has at this scale."""
+        """Return a plugin with the options it has at this scale, and the attack inside it too."""
         replaced = self.scale.options.get(declared.name, {})
         given = {option: self.of(each).model_name for option, each in declared.networks.items()}
+        inside = self.scale.options.get(str(declared.options.get("attack")), {})
+        if inside:
+            given["options"] = {**declared.options.get("options", {}), **inside}
         return Plugin(name=declared.name, options={**declared.options, **replaced, **given})
 
     @property

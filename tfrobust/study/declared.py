@@ -58,7 +58,8 @@ class Scale(Declared):
         train: options of the training, such as `epochs`.
         train_on: options that are added for networks based on another.
         train_of: network → options that are added for it.
-        options: plugin → options that replace those of the study at this scale.
+        options: plugin → options that replace those of the study at this scale, also where a
+            defence names the plugin as its `attack` and gives it `options`.
         defense_options: network → plugin → options that replace those of its defences besides.
         model_options: network → options that are added to its own at this scale.
         models: network → a smaller architecture instead of its own and that one's options.
