@@ -24,7 +24,12 @@ from tfrobust_adversarial_training.inner_attack import attacked_by, inner_attack
 
 @plugin
 class AdversarialRetraining(Defense):
-    """Trains a copy of the network further, on clean and on attacked images."""
+    """Trains a copy of the network further, on clean and on attacked images.
+
+    Example:
+        >>> further = create("defenses", "adversarial_retraining", attack="pgd", eps=0.1)
+        >>> further.apply(load("d1"), scenario, Trainer(TrainingOptions(epochs=3)))
+    """
 
     tunes: ClassVar[bool] = True
 

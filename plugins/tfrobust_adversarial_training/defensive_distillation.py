@@ -31,7 +31,12 @@ from tfrobust.tuning import check_tunable
 
 @plugin
 class DefensiveDistillation(Defense):
-    """Trains a teacher and then the classifier on its softened answers."""
+    """Trains a teacher and then the classifier on its softened answers.
+
+    Example:
+        >>> distilled = create("defenses", "defensive_distillation", temperature=20.0)
+        >>> train(create("models", "lenet"), scenario, Trainer(), [distilled])
+    """
 
     trains: ClassVar[bool] = True
 

@@ -47,7 +47,12 @@ _SOURCE = 104729  # folded into seeds for the draw of the source, far from any c
 
 @plugin
 class EnsembleTraining(TrainsOnAttacked):
-    """Trains on images attacked on other networks and on the network itself."""
+    """Trains on images attacked on other networks and on the network itself.
+
+    Example:
+        >>> others = create("defenses", "ensemble_training", networks=["d1", "d2"], eps=0.1)
+        >>> train(create("models", "lenet"), scenario, Trainer(), [others])
+    """
 
     takes_learned: ClassVar[bool] = True
 

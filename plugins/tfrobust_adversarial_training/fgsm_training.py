@@ -36,7 +36,13 @@ from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_
 
 @plugin
 class FgsmTraining(Defense):
-    """Trains on images that one gradient step attacked, from anywhere in the ball."""
+    """Trains on images that one gradient step attacked, from anywhere in the ball.
+
+    Example:
+        >>> fast = create("defenses", "fgsm_training", eps=8 / 255)
+        >>> fast.apply(classifier, scenario, Trainer()).found["collapsed_in_epoch"] is None
+        True
+    """
 
     trains: ClassVar[bool] = True
 

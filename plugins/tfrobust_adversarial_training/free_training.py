@@ -31,7 +31,12 @@ from tfrobust_adversarial_training.inner_attack import attacked_by
 
 @plugin
 class FreeTraining(Defense):
-    """Trains on each batch several times, while a perturbation climbs along."""
+    """Trains on each batch several times, while a perturbation climbs along.
+
+    Example:
+        >>> free = create("defenses", "free_training", eps=8 / 255, replays=8)
+        >>> train(create("models", "resnet18"), scenario, Trainer(), [free])
+    """
 
     trains: ClassVar[bool] = True
 

@@ -76,6 +76,9 @@ class TrainsOnBoth(TrainsOnAttacked):
             images: clean, `(batch, height, width, channels)`.
             attacked: of the same shape.
             labels: `(batch,)`.
+
+        Returns:
+            float32 `(batch,)` and `(batch, classes)`.
         """
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:

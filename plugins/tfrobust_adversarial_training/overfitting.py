@@ -31,6 +31,9 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
         weak: the training's own.
         count: images that both attack, held out where any are; always the same.
         drop: share of them.
+
+    Returns:
+        What `Trainer.fit` takes as its `check`.
     """
 
     @tf.function(autograph=False)

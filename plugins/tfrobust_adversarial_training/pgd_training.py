@@ -19,9 +19,18 @@ from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacke
 
 @plugin
 class PgdTraining(TrainsOnAttacked):
-    """Trains on adversarial images, by PGD unless told otherwise."""
+    """Trains on adversarial images, by PGD unless told otherwise.
+
+    Example:
+        >>> madry = create("defenses", "pgd_training", eps=8 / 255, steps=10)
+        >>> train(create("models", "resnet18"), scenario, Trainer(), [madry])
+    """
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
-        """Train `classifier` on attacked images; see `Defense`."""
+        """Train `classifier` on attacked images; see `Defense`.
+
+        Raises:
+            UsageError: the inner attack is none that a step can run.
+        """
         trainer.fit(classifier, scenario, perturb=attacked_by(self.inner_attack()))
         return classifier

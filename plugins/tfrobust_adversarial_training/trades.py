@@ -29,7 +29,12 @@ DIVERGENCE = "divergence"
 
 @plugin
 class Trades(TrainsOnBoth):
-    """Trains on clean images, and against a change of opinion nearby."""
+    """Trains on clean images, and against a change of opinion nearby.
+
+    Example:
+        >>> trades = create("defenses", "trades", eps=8 / 255, beta=6.0)
+        >>> train(create("models", "resnet18"), scenario, Trainer(), [trades])
+    """
 
     attack: str = option(
         "the inner attack: divergence climbs the KL divergence itself; or any attack plugin",

@@ -92,11 +92,19 @@ class Neighbours:
         self._search = NearestNeighbors(algorithm="brute").fit(self._known)
 
     def look_up(self, images: Images) -> Found:
-        """Return labels of images, and how far they are from everything that is known."""
+        """Return labels of images, and how far they are from everything that is known.
+
+        Args:
+            images: float32 `(n, height, width, channels)`.
+        """
         return self.voted(self.nearest(images))
 
     def nearest(self, images: Images) -> Nearest:
-        """Return one more than the k nearest known images: enough to leave one out."""
+        """Return one more than the k nearest known images: enough to leave one out.
+
+        Args:
+            images: float32 `(n, height, width, channels)`.
+        """
         count = min(self._k + 1, len(self._known))
         return Nearest(*self._search.kneighbors(self._placed(images), count))
 

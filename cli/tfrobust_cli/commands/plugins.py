@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from typing import Annotated, Any
 
@@ -78,7 +79,7 @@ def _show(plugin: str | None, as_json: bool) -> None:
 
     cls = entry.load()
     options = options_of(kind, cls)
-    about = (cls.__doc__ or "").strip()
+    about = inspect.cleandoc(cls.__doc__ or "")
     if as_json:
         found: dict[str, Any] = {**dataclasses.asdict(entry), "about": about}
         found["options"] = [dataclasses.asdict(option) for option in options]
