@@ -88,12 +88,15 @@ class Crafting:
             for start in range(0, min(there, wanted - turn), _PART)
         ]
         attacks: dict[int, Attack] = {}  # by seed: what learns does so once for all its parts
-        made: list[Images] = []
+        images = np.empty((wanted, *self._images.shape[1:]), np.float32)
+        place = 0
         for rows, seed in parts:
             if seed not in attacks:
                 attacks[seed] = self._attack(seed)
-            made.append(self._part(attacks[seed], rows, seed, first=not made))
-        return Made(np.concatenate(made), np.concatenate([rows for rows, _ in parts]))
+            part = self._part(attacks[seed], rows, seed, first=place == 0)
+            images[place : place + len(rows)] = part
+            place += len(rows)
+        return Made(images, np.concatenate([rows for rows, _ in parts]))
 
     def _part(self, attack: Attack, rows: np.ndarray, seed: int, *, first: bool) -> Images:
         """Return what the attack makes of some training images, from the workspace if it is there.
@@ -172,4 +175,5 @@ def sound(made: Made) -> Made:
     with np.errstate(invalid="ignore"):
         inside = (made.images >= -_ROUNDING) & (made.images <= 1 + _ROUNDING)  # NaN is not
     kept = inside.all(axis=axes)
-    return Made(made.images[kept].clip(0.0, 1.0), made.rows[kept])
+    images = made.images if kept.all() else made.images[kept]  # they may fill half the memory
+    return Made(np.clip(images, 0.0, 1.0, out=images), made.rows[kept])
