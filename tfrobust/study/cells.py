@@ -46,7 +46,9 @@ class Cell:
     def plugin(self, declared: Plugin) -> Plugin:
         """Return a plugin with the options it has at this scale, and the attack inside it too."""
         replaced = self.scale.options.get(declared.name, {})
-        given = {option: self.of(each).model_name for option, each in declared.networks.items()}
+        given: Options = {
+            option: self.of(each).model_name for option, each in declared.networks.items()
+        }
         inside = self.scale.options.get(str(declared.options.get("attack")), {})
         if inside:
             given["options"] = {**declared.options.get("options", {}), **inside}
