@@ -14,7 +14,7 @@ from tfrobust.scenario import Scenario, arrays
 from tfrobust.training import Trainer
 from tfrobust.types import Flags, Images, Labels
 from tfrobust_retraining.collected import Collected
-from tfrobust_retraining.crafting import Crafting, Made, sound
+from tfrobust_retraining.crafting import Crafting, Made, changed, sound
 from tfrobust_retraining.neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Collecting:
     ) -> None:
         self._how, self._network, self._trainer = how, network, trainer
         self._known_classes = scenario.num_classes
+        self._shows_something = not how.collected_attack().replaces  # or no label is right
         self.images, self.true = arrays(scenario, "train")
 
     def collected(self) -> Collected:
@@ -56,9 +57,12 @@ class Collecting:
         if neighbours is None:
             labels = true if how.labels == "true" else predicted.astype(np.int64)
             found["label_accuracy"] = float((labels == true).mean())
-            return self._collected(made.images, labels, (), found)
-        labels, strange, told = self._labelled(neighbours, made, true)
-        return self._with_new_classes(made.images, labels, strange, found | told)
+            collected = self._collected(made.images, labels, (), found)
+        else:
+            labels, strange, told = self._labelled(neighbours, made, true)
+            collected = self._with_new_classes(made.images, labels, strange, found | told)
+        self._trainer.say(_told(collected))
+        return collected
 
     def _neighbours(self) -> Neighbours:
         return Neighbours(
@@ -74,19 +78,25 @@ class Collecting:
         attacked = self._network, self.images, self.true
         known, trainer = self._known_classes, self._trainer
         whole = Crafting(self._how, *attacked, known_classes=known, trainer=trainer).made()
-        made = sound(whole)
-        broken = len(whole.images) - len(made.images)
-        if broken:
-            self._trainer.say(
-                f"retraining: {broken} of {len(whole.images)} images that {self._how.attack} made "
-                "have pixels that are no numbers in [0, 1]; they are left out"
-            )
-        if not len(made.images):
+        sane = sound(whole)
+        made = changed(sane, self.images)
+        broken, unchanged = len(whole.rows) - len(sane.rows), len(sane.rows) - len(made.rows)
+        for count, what in [
+            (broken, "have pixels that are no numbers in [0, 1]"),
+            (unchanged, "are the clean ones: it found nothing"),
+        ]:
+            if count:
+                trainer.say(
+                    f"retraining: {count} of {len(whole.rows)} images that {self._how.attack} made "
+                    f"{what}; they are left out"
+                )
+        if not len(made.rows):
             raise UsageError(
-                f"retraining: attack: {self._how.attack} makes no images: none has all its pixels "
-                "in [0, 1]"
+                f"retraining: attack: {self._how.attack} makes no adversarial images; give it "
+                "other options, or take another attack: -p retraining.attack=pgd"
             )
-        return made, {"adversarial_images": len(made.images), "broken_images": broken}
+        counts = {"broken_images": broken, "unchanged_images": unchanged}
+        return made, {"adversarial_images": len(made.rows), **counts}
 
     def _labelled(
         self, neighbours: Neighbours, made: Made, true: Labels
@@ -98,7 +108,7 @@ class Collecting:
         among_others = neighbours.voted(nearest, without=made.rows)
         labels, distances = among_others if how.originals == "unknown" else among_all
         strange = distances > neighbours.reach(how.quantile)
-        near = ~strange
+        near = ~strange & self._shows_something
         told: Figures = {"label_accuracy": None, "label_accuracy_without_originals": None}
         if near.any():
             told["label_accuracy"] = float((labels == true)[near].mean())
@@ -145,3 +155,21 @@ class Collecting:
     ) -> Collected:
         known = self._network.class_names
         return Collected(images, labels, known, more, found, among=len(self.images))
+
+
+def _told(collected: Collected) -> str:
+    """Return in a line what was collected."""
+    found = collected.found
+    line = (
+        f"retraining: {found['adversarial_images']} adversarial images, "
+        f"{found['accuracy_on_them']:.1%} of them read right"
+    )
+    if (right := found.get("label_accuracy")) is not None:
+        line += f"; {right:.1%} of the labels are right"
+    if (others := found.get("label_accuracy_without_originals")) is not None:
+        line += f" ({others:.1%} without originals)"
+    if strange := found.get("fooling_images"):
+        line += f"; {strange} are like nothing known"
+        if collected.new_classes:
+            line += f", a new class: {', '.join(collected.new_classes)}"
+    return line

@@ -177,3 +177,17 @@ def sound(made: Made) -> Made:
     kept = inside.all(axis=axes)
     images = made.images if kept.all() else made.images[kept]  # they may fill half the memory
     return Made(np.clip(images, 0.0, 1.0, out=images), made.rows[kept])
+
+
+def changed(made: Made, clean: Images) -> Made:
+    """Return those that the attack did not leave as they were: the others teach nothing.
+
+    Args:
+        made: by the attack.
+        clean: all training images, float32 `(n, height, width, channels)`.
+    """
+    axes = tuple(range(1, clean.ndim))
+    parts = (slice(at, at + _PART) for at in range(0, len(made.rows), _PART))
+    moved = [(made.images[part] != clean[made.rows[part]]).any(axis=axes) for part in parts]
+    kept = np.concatenate(moved) if moved else np.zeros(0, bool)
+    return made if kept.all() else Made(made.images[kept], made.rows[kept])

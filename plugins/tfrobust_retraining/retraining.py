@@ -120,25 +120,29 @@ class Retraining(Defense):
                 "retraining: attack: expected one that makes whole images harder to get right; "
                 f"received: {self.attack!r}, which {why}; take another, such as pgd"
             )
-        if self.targets != type(self)().targets and not attack.threat.targeted:
+        if attack.replaces and self.labels == "true":
             raise UsageError(
-                f"retraining: targets: {self.attack} is not targeted; leave it out, or give "
-                "-p retraining.options='{\"targeted\": true}'"
+                f"retraining: labels: what {self.attack} makes shows nothing, so no label is true; "
+                "take knn, which puts it into a class of its own"
             )
+        if self.targets != type(self)().targets:
+            _check_takes_targets(attack, self.attack)
 
     def _check_meant(self) -> None:
         """Refuse options that others leave without effect."""
-        defaults = type(self)()
-        idle = {"class": ["clusters"], "clusters": [], "drop": ["clusters", "new_class"]}[
-            self.fooling
-        ]
+        needed = {"clusters": "fooling=clusters"}
+        if self.fooling == "drop":
+            needed["new_class"] = "fooling=class or clusters"
         if self.labels != "knn":
-            idle += ["originals", "k", "dimensions", "fooling", "quantile", "new_class"]
-        for name in idle:
+            of_neighbours = ("originals", "k", "dimensions", "fooling", "quantile", "new_class")
+            needed |= dict.fromkeys(of_neighbours, "labels=knn")
+        elif self.fooling == "clusters":
+            del needed["clusters"]
+        defaults = type(self)()
+        for name, other in needed.items():
             if getattr(self, name) != getattr(defaults, name):
                 raise UsageError(
-                    f"retraining: {name}: has no effect with labels={self.labels}, "
-                    f"fooling={self.fooling}; leave it out"
+                    f"retraining: {name}: has an effect with {other} only; leave it out"
                 )
 
     def _check_names(self, scenario: Scenario) -> None:
@@ -181,6 +185,13 @@ class Retraining(Defense):
         """
         attack: Attack = create("attacks", self.attack, **(self.options or {}))
         return attack
+
+
+def _check_takes_targets(attack: Attack, called: str) -> None:
+    """Refuse a rule for targets where an attack asks for none."""
+    if not attack.threat.targeted or attack.aim is not None:
+        why = "is not targeted" if attack.aim is None else "was given one target for all images"
+        raise UsageError(f"retraining: targets: {called} {why}; leave it out")
 
 
 def _anew(classifier: KerasClassifier, seed: int) -> KerasClassifier:

@@ -103,7 +103,7 @@ def test_images_of_nothing_are_left_out_and_told(network, scenario):
     found = retrained(
         network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, say=said.append
     ).found
-    left_out = int(found["fooling_images"])
+    left_out = found["fooling_images"]
     assert 0 < left_out < 1437
     assert said[0] == (
         f"retraining: {left_out} of 1437 images are like nothing known; they are left out"
@@ -145,16 +145,21 @@ def test_a_name_that_a_class_has_already_is_refused_before_anything_is_made(
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"labels": "true", "k": 3}, "k: has no effect with labels=true"),
-        ({"labels": "network", "fooling": "drop"}, "fooling: has no effect with labels=network"),
-        ({"clusters": 4}, "clusters: has no effect with labels=knn, fooling=class"),
-        ({"new_class": "x", "fooling": "drop"}, "new_class: has no effect with labels=knn, fooli"),
+        ({"labels": "true", "k": 3}, "k: has an effect with labels=knn only"),
+        ({"labels": "network", "fooling": "drop"}, "fooling: has an effect with labels=knn only"),
+        ({"clusters": 4}, "clusters: has an effect with fooling=clusters only"),
+        (
+            {"new_class": "x", "fooling": "drop"},
+            "new_class: has an effect with fooling=class or clus",
+        ),
         ({"targets": "next"}, "targets: fgsm is not targeted; leave it out"),
+        ({"attack": "gap", "options": {"target": 3}, "targets": "next"}, "gap was given one tar"),
+        (NOISE | {"labels": "true"}, "labels: what fooling makes shows nothing, so no label is t"),
     ],
 )
 def test_options_without_effect_are_refused(network, scenario, asked, words):
     with pytest.raises(UsageError, match=words):
-        create("defenses", "retraining", **FGSM, **asked).check(network, scenario)
+        create("defenses", "retraining", **(FGSM | asked)).check(network, scenario)
 
 
 @pytest.mark.parametrize(
