@@ -68,7 +68,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         cause = getattr(error, "strerror", None) or one_line(error)
         if "pickle" in cause.lower():
             cause = "it holds pickled objects, which could run code and are never loaded"
-        raise StoreError(f"{path}: not a readable .npz ({cause})") from error
+        raise StoreError(
+            f"{path}: not a readable .npz ({cause}); delete it, or name another file"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -50,12 +50,18 @@ def export_learned(ready: Learned, image_shape: Sequence[int], folder: Path | st
     return folder
 
 
-def check_exportable(attack: Attack) -> LearningAttack:
+def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAttack:
     """Return an attack that has an export; asked before it is run.
 
+    Args:
+        attack: with its options.
+        folder: where the export is to go.
+
     Raises:
-        UsageError: it learns nothing, or is confined to a region.
+        UsageError: it learns nothing, or is confined to a region; the folder is a file.
     """
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"export: expected a folder; received: {folder}, a file")
     if not isinstance(attack, LearningAttack):
         raise UsageError(
             f"export: expected an attack that learns, such as uap or gap; received: "

@@ -109,7 +109,7 @@ def check_again(attacks: Sequence[Attack]) -> None:
 
 
 def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
-    """Return a line for each file that is read: what it was learned on, and what differs now.
+    """Return a line for each file: what it was learned on and what differs now, or that it is new.
 
     Args:
         attacks: of one evaluation.
@@ -125,7 +125,14 @@ def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> l
     """
     lines = []
     for attack in attacks:
-        if isinstance(attack, LearningAttack) and attack.file and attack.file.exists():
+        if not isinstance(attack, LearningAttack) or attack.file is None:
+            continue
+        if not attack.file.exists():
+            lines.append(
+                f"{name_of(attack)}: {attack.file} is not there: it is learned on "
+                f"{', '.join(classifiers)}, and written to it"
+            )
+        else:
             ready = read_learned(attack)
             for classifier in classifiers.values():
                 ready.check(classifier)

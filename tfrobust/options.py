@@ -74,6 +74,8 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
         where = ".".join(str(part) for part in first["loc"]) or "options"
         said = one_line(first["msg"].removeprefix("Value error, "))  # pydantic's, of a ValueError
         received = first["input"] if first["loc"] else dict(values)  # none: all of them together
+        if isinstance(received, str) and received.startswith(("{", "[")):
+            said += ", as JSON spells it: '{\"eps\": 0.1}'"
         raise UsageError(f"{name}: {where}: {said}; received: {received!r}") from error
 
 

@@ -14,6 +14,7 @@ from tfrobust.cards import Card, card_of, read_card
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
+from tfrobust.fingerprint import weights_digest
 from tfrobust.model import ModelBuilder
 from tfrobust.options import record
 from tfrobust.registry import signature
@@ -246,8 +247,10 @@ def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
     carried = model.classifier.defenses
     defenses = [{"name": each.name, "params": each.params} for each in carried]
     known = card.model if card and card.model else {}
-    deployed = model.known_as or source
-    return known | {"deployed": deployed} | ({"defenses": defenses} if defenses else {})
+    told = {"deployed": model.known_as or source}
+    if weights := weights_digest(model.classifier):
+        told |= {"weights_sha256": weights}  # another one may have its name by the time of a resume
+    return known | told | ({"defenses": defenses} if defenses else {})
 
 
 def home_of(name: str, root: Path | None) -> Path:

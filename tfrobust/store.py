@@ -30,6 +30,7 @@ from tfrobust.members import member_of, split_member
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
+_NAMED = 10  # classifiers that a message lists
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
 
@@ -187,9 +188,11 @@ def locate(classifier: str, root: Path | None = None) -> Path:
     if Path(classifier).is_dir():
         raise ClassifierError(f"{classifier}: the folder holds no saved_model.pb")
     known = stored(root)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
     raise UsageError(
-        f"no classifier {classifier!r} in {root}{did_you_mean(classifier, known)} "
-        f"(there are: {', '.join(known) or 'none'}; a SavedModel folder or .keras file will do too)"
+        f"no classifier {classifier!r} in {root}{did_you_mean(classifier, known)} (there are: "
+        f"{', '.join(known[:_NAMED]) or 'none'}{more}; a SavedModel folder or .keras file will do "
+        "too)"
     )
 
 

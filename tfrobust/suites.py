@@ -43,6 +43,7 @@ SHIFT_SUITES: dict[str, tuple[str, ...]] = {
     ),
 }
 SEVERITIES = (1, 2, 3, 4, 5)
+_DENSE = ("l2", "l1")  # norms that noise may be measured in, beside its own
 _BASELINES = ("gaussian_noise", "uniform_noise", "contrast", "gaussian_blur")
 
 
@@ -106,8 +107,9 @@ def corruptions() -> dict[str, list[Shift]]:
 def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
     """Build the noise that an evaluation shows beside its attacks: none of it is adversarial.
 
-    Where the attacks have a budget in the norm of a noise, the noise has the largest of them: an
-    attack that does not beat noise of its own size has not been tried. Noise that is among the
+    Where the attacks have a budget in the norm of a noise, or one that it may be measured in, the
+    noise has the largest of them: an attack that does not beat noise of its own size has not been
+    tried. Noise that is among the
     attacks is not shown twice, and beside no attack there is none.
 
     Example:
@@ -125,5 +127,7 @@ def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
         noise = create("attacks", name)
         if noise.threat.norm in budgets:
             noise = create("attacks", name, eps=budgets[noise.threat.norm])
+        elif hasattr(noise, "norm") and (others := [each for each in budgets if each in _DENSE]):
+            noise = create("attacks", name, eps=budgets[others[0]], norm=others[0])
         built.append(noise)
     return [noise for noise in built if noise not in attacks]

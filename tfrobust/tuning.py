@@ -20,7 +20,8 @@ def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:
     if isinstance(classifier, KerasClassifier):
         return classifier
     what = why_served(classifier) or (
-        f"expected a Keras model, to train its layers; received: {described(classifier)}"
+        f"expected a Keras model, to train its layers; received: {described(classifier)}; give a "
+        "name in the store, or a .keras file"
     )
     raise UsageError(f"{defense}: {what}")
 

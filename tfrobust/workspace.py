@@ -61,7 +61,10 @@ def _trains(planned: dict[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None]:
-    """Make the workspace; take it away again if training stops with nothing to resume."""
+    """Make the workspace; take it away again if training stops with nothing to resume.
+
+    What is refused before its first epoch would be refused again, whatever is kept of it.
+    """
     folder = home / UNFINISHED
     with refused_disk(home):
         if fresh:
@@ -70,8 +73,9 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
     try:
         _write_plan(folder / "plan.json", plan)
         yield
-    except BaseException:
-        if not _resumable(home):
+    except BaseException as error:
+        refused = isinstance(error, UsageError) and not _trained(home)
+        if refused or not _resumable(home):
             shutil.rmtree(folder, ignore_errors=True)
             if not any(home.iterdir()):
                 home.rmdir()
@@ -79,8 +83,12 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
 
 
 def _resumable(home: Path) -> bool:
-    folder = home / UNFINISHED
-    return any(folder.glob("stage-*/checkpoint")) or any(kept_work(folder).glob("*"))
+    return _trained(home) or any(kept_work(home / UNFINISHED).glob("*"))
+
+
+def _trained(home: Path) -> bool:
+    """Tell whether an epoch is finished."""
+    return any((home / UNFINISHED).glob("stage-*/checkpoint"))
 
 
 def kept_work(folder: Path) -> Path:
@@ -135,9 +143,16 @@ def _write_plan(path: Path, plan: dict[str, Any]) -> None:
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Name the first option that differs: `training.epochs: 5 then, 10 now`."""
     for key in {**before, **now}:
-        old, new = before.get(key), now.get(key)
+        old, new = _by_name(before.get(key)), _by_name(now.get(key))
         if isinstance(old, dict) and isinstance(new, dict) and old != new:
             return f"{key}.{_difference(old, new)}"
         if old != new:
             return f"{key}: {old} then, {new} now"
     return "nothing differs"
+
+
+def _by_name(value: Any) -> Any:
+    """Return a list of plugins as name → options, in which a difference is found by its name."""
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        return value
+    return {each["name"]: each["params"] for each in value}

@@ -53,8 +53,7 @@ def main() -> None:
         sys.exit(0)
     if code == 130:  # Typer turns Ctrl-C into this code
         _fail(
-            "interrupted; `train --resume`, or the same `evaluate` or `study run`, goes on from "
-            "here",
+            "interrupted; the same command goes on from what is finished (`train` with --resume)",
             code,
         )
     sys.exit(code if isinstance(code, int) else 0)

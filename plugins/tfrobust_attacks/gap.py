@@ -119,6 +119,11 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
     def check(self, classifier: Classifier) -> None:
         """Refuse a target that is no class; see `Attack`."""
         super().check(classifier)
+        if self.target is not None and self.loss != type(self)().loss:
+            raise UsageError(
+                f"gap: loss: {self.loss} is where to go without a target; leave it out, or the "
+                f"target {self.target}"
+            )
         if self.target is not None and self.target >= classifier.num_classes:
             raise UsageError(
                 f"gap: target: expected a class from 0 to {classifier.num_classes - 1}; "

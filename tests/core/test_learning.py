@@ -144,7 +144,8 @@ def test_a_file_says_on_whom_and_with_which_options_it_was_learned(linear, tmp_p
     classifier, images, labels = linear
     classifier.source = "saved_models/d1/1"
     attack = create("attacks", "uap", eps=0.1, passes=1, file=tmp_path / "uap.npz")
-    assert notes([attack, create("attacks", "pgd")], {"d1": classifier}) == []
+    new = f"uap: {attack.file} is not there: it is learned on d1, and written to it"
+    assert notes([attack, create("attacks", "pgd")], {"d1": classifier}) == [new]
     learned(attack, classifier, images, labels)
     begin = f"uap: read from {attack.file}, learned on saved_models/d1/1"
     moved = LinearClassifier()  # the same weights elsewhere

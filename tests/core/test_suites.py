@@ -33,6 +33,14 @@ def test_the_noise_is_as_large_as_the_largest_budget_of_its_norm():
     assert noise["gaussian_noise"].budget in (0.3, create("attacks", "gaussian_noise").eps)
 
 
+def test_noise_is_measured_in_the_norm_of_attacks_that_have_no_other():
+    attacks = [create("attacks", "pgd", eps=2.0, norm="l2"), create("attacks", "deepfool")]
+    noise = {name_of(each): each for each in suites.baselines(attacks)}
+    assert (noise["gaussian_noise"].norm, noise["gaussian_noise"].eps) == ("l2", 2.0)
+    both = suites.baselines([*attacks, create("attacks", "pgd", eps=0.3)])
+    assert {each.eps for each in both[:2]} == {0.3}
+
+
 def test_baselines_are_reported_and_are_no_part_of_the_worst_case(trained):
     attacks = [create("attacks", "fgsm", eps=0.01)]
     noise = [create("attacks", "contrast", factor=1.0)]

@@ -32,7 +32,8 @@ def reattack_table(results: Results) -> Table | None:
             "fooled again",
         ),
         sections=sections,
-        caption="before: the classifier that the attack was crafted on; again: white-box",
+        caption="before: the classifier that the attack was crafted on; again: white-box; where an "
+        "attack finds nothing, the image stays as it was",
     )
 
 

@@ -82,7 +82,7 @@ def attack(
     params = Parameters(param, named)
     built = params.build("attacks", attack)
     if export:
-        check_exportable(built)
+        check_exportable(built, export)
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
         loaded = store.load_all([classifier], strip=strip_softmax)
         opened = open_scenario(scenario, params.all(), seed=seed)

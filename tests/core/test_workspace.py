@@ -1,0 +1,113 @@
+"""The folder a training works in: what may be resumed, and what is taken away."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from test_resume import KilledError, Killer
+
+from support import InMemory, small_classifier
+from tfrobust import pipeline, store
+from tfrobust.classifier import KerasClassifier
+from tfrobust.defense import Defense
+from tfrobust.errors import UsageError
+from tfrobust.fingerprint import weights_digest
+from tfrobust.options import option, plugin
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier
+from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.workspace import kept_work
+
+
+def tuned(root, classifier, *defenses, callbacks=(), **how):
+    """Train a finished network further through the pipeline, as `train --only` does."""
+    options = TrainingOptions(epochs=3, batch_size=12, validation=0.25)
+    return pipeline.train_and_store(
+        pipeline.Deployed("base", classifier, known_as="base"),
+        InMemory(count=48),
+        "m1",
+        Trainer(options, callbacks=callbacks),
+        [*defenses] or [create("defenses", "fine_tuning")],
+        root=root,
+        **how,
+    )
+
+
+def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path):
+    with pytest.raises(KilledError):
+        tuned(tmp_path, small_classifier(), callbacks=[Killer("batch_end", 2)])
+    other = small_classifier()
+    other.model.set_weights([each + 0.1 for each in other.model.get_weights()])
+    with pytest.raises(UsageError, match=r"another configuration \(model\.weights_sha256: "):
+        tuned(tmp_path, other, resume=True)
+    card = tuned(tmp_path, small_classifier(), resume=True).card
+    assert card.model["weights_sha256"] == weights_digest(small_classifier())
+
+
+@plugin
+class Choosy(Defense):
+    """Keeps what it made, and refuses it."""
+
+    tunes: ClassVar[bool] = True
+    epochs: int = option("before it refuses", default=0, ge=0)
+
+    def apply(self, classifier, scenario, trainer):
+        kept = kept_work(trainer.workspace)
+        kept.mkdir(parents=True)
+        (kept / "made.npz").touch()
+        if self.epochs:
+            trainer.altered(epochs=self.epochs).fit(classifier, scenario)
+        raise UsageError("none of it will do")
+
+
+def test_what_is_refused_before_its_first_epoch_leaves_nothing_behind(tmp_path):
+    with pytest.raises(UsageError, match="none of it"):
+        tuned(tmp_path, small_classifier(), Choosy())
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_refused_after_an_epoch_may_be_looked_at(tmp_path):
+    with pytest.raises(UsageError, match="none of it"):
+        tuned(tmp_path, small_classifier(), Choosy(epochs=1))
+    assert (tmp_path / "m1/unfinished/kept/made.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({"steps": 2}, {"steps": 3}, r"\(defenses\.pgd_training\.steps: 2 then, 3 now\)"),
+        (
+            {"options": {"norm": "l2"}},
+            {"options": {"norm": "linf"}},
+            r"\(defenses\.pgd_training\.options\.norm: l2 then, linf now\)",
+        ),
+    ],
+)
+def test_a_resume_names_the_one_option_that_differs(before, now, words, tmp_path):
+    def run(options, **more):
+        return pipeline.train_and_store(
+            create("models", "fully_connected", units=3),
+            InMemory(count=48),
+            "m1",
+            Trainer(TrainingOptions(epochs=3, batch_size=12), **more),
+            [create("defenses", "pgd_training", **({"steps": 2} | options))],
+            resume=not more,
+            root=tmp_path,
+        )
+
+    with pytest.raises(KilledError):
+        run(before, callbacks=[Killer("batch_end", 1)])
+    with pytest.raises(UsageError, match=words):
+        run(now)
+
+
+def test_a_network_is_known_by_its_weights_wherever_it_lies(tmp_path):
+    classifier = small_classifier()
+    store.export(classifier, tmp_path / "m1/1")
+    served = store.load(tmp_path / "m1/1")
+    assert weights_digest(classifier) == weights_digest(KerasClassifier(classifier.model))
+    assert weights_digest(served) == weights_digest(store.load(tmp_path / "m1/1"))
+    changed = small_classifier()
+    changed.model.set_weights([np.roll(each, 1) for each in changed.model.get_weights()])
+    assert weights_digest(changed) != weights_digest(classifier)
+    assert weights_digest(LinearClassifier()) is None  # a plain function
