@@ -10,11 +10,7 @@ if TYPE_CHECKING:
     from tfrobust.study.claims import Claimed
     from tfrobust.study.declared import Study
 
-_HOLDS = {
-    True: "[green]holds[/]",
-    False: "[red]does not hold[/]",
-    None: "[yellow]not yet known[/]",
-}
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 def print_study(study: Study) -> None:
@@ -47,13 +43,18 @@ def print_costs(lines: list[dict[str, Any]], *, named: bool) -> None:
 
 
 def print_claims(claims: list[Claimed]) -> None:
-    """Print every claim with its checks and their figures."""
+    """Print every claim with its checks and their figures; those that a scale lacks without."""
     from rich.markup import escape
+
+    from tfrobust.study.claims import verdict
+
+    def marked(outcome: Any) -> str:
+        return f"[{_COLOURS[outcome.holds]}]{verdict(outcome)}[/]"
 
     console = stdout()
     for number, claim in enumerate(claims, 1):
-        console.print(f"{number}. {_HOLDS[claim.holds]}: {escape(claim.text)}", highlight=False)
-        for check in claim.checks:
+        console.print(f"{number}. {marked(claim)}: {escape(claim.text)}", highlight=False)
+        for check in claim.checks if claim.asked else []:
             numbers = ", ".join(f"{name} {figure}" for name, figure in check.numbers.items())
             said = escape(f"{check.what}. {numbers}")
-            console.print(f"   {_HOLDS[check.holds]}: {said}", highlight=False)
+            console.print(f"   {marked(check)}: {said}", highlight=False)

@@ -40,7 +40,7 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     cells[0].unlink()
     again = tfrobust(*command, "--results", "results")
     assert "cell 1 of 1" in again.err
-    assert "not yet known" in again.out
+    assert "not asked at this scale" in again.out
     assert all(path.stat().st_mtime_ns == before[path] for path in cells[1:])
 
 
@@ -57,7 +57,7 @@ def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
     assert all(title in figures[0] for title in ("White to Black", "Edge to Altered"))
     page = (here / "out/report.html").read_text()
     assert page.count("<svg") == len(figures)
-    assert "not yet known" in page
+    assert "not asked at this scale" in page
 
 
 def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here):
@@ -72,7 +72,7 @@ def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here
     assert len(cells["vgg16-looks-s0"]["exhibits"]["add"]) == 6
     page = (here / "out/report.html").read_text()
     assert page.count("<svg") == 3  # figures 1 and 3, and the calibrated half of figure 4
-    assert "not yet known" in page
+    assert "not asked at this scale" in page
 
 
 def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfrobust, here):

@@ -23,11 +23,13 @@ class Checked:
         what: in words.
         holds: `None` where a figure is missing.
         numbers: network → what was compared, in the order of the check.
+        asked: whether the scale has all cells that it takes.
     """
 
     what: str
     holds: bool | None
     numbers: dict[str, str]
+    asked: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Claimed:
     holds: bool | None
     checks: list[Checked]
     in_paper: bool | None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the scale has all cells that it takes."""
+        return all(check.asked for check in self.checks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +90,35 @@ def check_claims(study: Study, finished: Finished) -> list[Claimed]:
 
     found = []
     for claim in study.claims:
-        ours = [_checked(study, check, finished.value) for check in claim.checks]
+        ours = [
+            dataclasses.replace(
+                _checked(study, check, finished.value), asked=_asks(finished, check)
+            )
+            for check in claim.checks
+        ]
         theirs = [_checked(study, check, of_paper) for check in claim.checks]
         found.append(Claimed(claim.text, _all_hold(ours), ours, _all_hold(theirs)))
     return found
+
+
+def verdict(outcome: Claimed | Checked) -> str:
+    """Return in words whether a claim or a check holds.
+
+    Example:
+        >>> verdict(Checked("accuracy ≥ 50 %", None, {}, asked=False))
+        'not asked at this scale'
+    """
+    if outcome.holds is None:
+        return "not yet known" if outcome.asked else "not asked at this scale"
+    return "holds" if outcome.holds else "does not hold"
+
+
+def _asks(finished: Finished, check: Check) -> bool:
+    return all(
+        finished.expects(network, each.condition)
+        for network in check.networks
+        for each in check.value.parts
+    )
 
 
 def _all_hold(checks: Sequence[Checked]) -> bool | None:

@@ -12,14 +12,13 @@ import jinja2
 
 from tfrobust.files import write_beside
 from tfrobust.study.cells import Cell, command
-from tfrobust.study.claims import check_claims, verdicts
+from tfrobust.study.claims import check_claims, verdict, verdicts
 from tfrobust.study.declared import Study
 from tfrobust.study.figures import pictures
 from tfrobust.study.finished import Finished
 from tfrobust.study.kept import Result
 from tfrobust.study.tables import study_tables
 
-_HOLDS = {True: "holds", False: "does not hold", None: "not yet known"}
 _IN_PAPER = {
     True: "the paper's own figures bear it out, by the same checks",
     False: "the paper's own figures do not bear it out, by the same checks",
@@ -70,7 +69,7 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "claims": check_claims(study, finished),
         "verdicts": verdicts(study, finished),
         "pictures": pictures(study, finished),
-        "holds": _HOLDS,
+        "verdict": verdict,
         "in_paper": _IN_PAPER,
     }
 
