@@ -169,14 +169,14 @@ def test_a_scenario_that_does_not_fit_what_is_exported(tfrobust, with_store, npz
     assert not (with_store / "served").exists()
 
 
-def test_ctrl_c_names_everything_that_goes_on(tfrobust, here, monkeypatch):
+def test_ctrl_c_says_how_to_go_on(tfrobust, here, monkeypatch):
     from tfrobust_cli import main
 
     def interrupted(**_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(main, "app", interrupted)
-    one_line(tfrobust("study", "run"), 130, "train --resume", "evaluate", "study run")
+    one_line(tfrobust("study", "run"), 130, "the same command goes on", "`train` with --resume")
 
 
 def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
@@ -228,7 +228,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
 
     with monkeypatch.context() as patched:
         patched.setattr(workshop, "run_attack", interrupt_the_second)
-        one_line(tfrobust(*command), 130, "interrupted", "evaluate")
+        one_line(tfrobust(*command), 130, "interrupted; the same command goes on")
     assert [path.name for path in (with_store / "run").iterdir()] == [".tfrobust-partial"]
     again = []
     monkeypatch.setattr(
