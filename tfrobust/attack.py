@@ -148,6 +148,56 @@ class GradientAttack(RegionalAttack):
     samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class WrappedAttack(Attack):
+    """An attack round another one, under whose name and threat model it goes.
+
+    Attributes:
+        plan: the attack with its options.
+
+    Example:
+        >>> class Rounded(WrappedAttack):
+        ...     def __call__(self, classifier, images, labels, *, seed):
+        ...         return tf.round(255 * self.plan(classifier, images, labels, seed=seed)) / 255
+    """
+
+    plan: Attack
+
+    @property
+    def __wrapped__(self) -> Attack:
+        """The plugin, by whose name this goes."""
+        return self.plan
+
+    @property
+    def threat(self) -> Threat:
+        """The plan's threat model."""
+        return self.plan.threat
+
+    @property
+    def budget(self) -> float | None:
+        """The plan's budget."""
+        return self.plan.budget
+
+    @property
+    def aim(self) -> int | None:
+        """The plan's one target, if it has one."""
+        return self.plan.aim
+
+    @property
+    def region(self) -> RegionName:
+        """The plan's region, if it has one."""
+        return getattr(self.plan, "region", "all")
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether the plan does."""
+        return self.plan.needs_gradients
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse what the plan refuses."""
+        self.plan.check(classifier)
+
+
 def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:
     height, width, channels = image_shape
     norm, budget = attack.threat.norm, attack.budget

@@ -15,7 +15,7 @@ from tfrobust.detection import judge_detectors, score_rows
 from tfrobust.detector import Detector
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE
-from tfrobust.learned_runs import check_again, check_files
+from tfrobust.learned_runs import check_files, check_learns_anew
 from tfrobust.object_boxes import boxes_for
 from tfrobust.partial import Partial
 from tfrobust.registry import name_of
@@ -110,7 +110,9 @@ def evaluate(
         raise UsageError("classifiers: expected one or more; received: none")
     if reattack:
         classifiers = _with_the_attacked(classifiers, crafted_on)
-        check_again(attacks)
+        if not attacks:
+            raise UsageError("reattack: expected an attack to run again; give one (--attack)")
+        check_learns_anew(attacks)
         if detectors:
             raise UsageError("reattack: goes without detectors; judge them in a run of their own")
     for name, classifier in (*classifiers.items(), *([crafted_on] if crafted_on else [])):

@@ -89,17 +89,15 @@ def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) ->
             missing.add(attack.file)
 
 
-def check_again(attacks: Sequence[Attack]) -> None:
-    """Refuse attacks that cannot be run again on another classifier.
+def check_learns_anew(attacks: Iterable[Attack]) -> None:
+    """Refuse attacks that would not learn again on another classifier.
 
     Args:
         attacks: of an evaluation that attacks anew what was trained on them.
 
     Raises:
-        UsageError: there are none; or one applies what its file holds, which is the same each time.
+        UsageError: one applies what its file holds, which is the same each time.
     """
-    if not attacks:
-        raise UsageError("reattack: expected an attack to run again; give one (--attack)")
     for attack in attacks:
         if isinstance(attack, LearningAttack) and attack.file is not None:
             raise UsageError(

@@ -13,13 +13,13 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust import learned_files
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier
 from tfrobust.errors import RobustError, StoreError, UsageError
 from tfrobust.learned_files import Arrays, Origin
 from tfrobust.registry import name_of
 from tfrobust.seen import Counted, seen_by
-from tfrobust.types import Images, Labels, RegionName
+from tfrobust.types import Images, Labels
 
 _MEMORY: contextvars.ContextVar[Path | None] = contextvars.ContextVar("learned", default=None)
 
@@ -99,7 +99,7 @@ class LearningAttack(Attack):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Learned(Attack):
+class Learned(WrappedAttack):
     """A learning attack together with what it has learned.
 
     Attributes:
@@ -117,38 +117,13 @@ class Learned(Attack):
     queries: int = 0
 
     @property
-    def __wrapped__(self) -> LearningAttack:
-        """The plugin, by whose name this goes."""
-        return self.plan
-
-    @property
-    def threat(self) -> Threat:
-        """The plan's threat model."""
-        return self.plan.threat
-
-    @property
-    def budget(self) -> float | None:
-        """The plan's budget."""
-        return self.plan.budget
-
-    @property
-    def aim(self) -> int | None:
-        """The plan's one target, if it has one."""
-        return self.plan.aim
-
-    @property
-    def region(self) -> RegionName:
-        """The plan's region, if it has one."""
-        return getattr(self.plan, "region", "all")
-
-    @property
     def needs_gradients(self) -> bool:
         """No longer: what needed them has been learned."""
         return False
 
     def check(self, classifier: Classifier) -> None:
         """Refuse what the plan refuses, and arrays that do not fit."""
-        self.plan.check(classifier)
+        super().check(classifier)
         if self.origin:
             _check_binding(self.plan, self.origin)
         self.plan.check_learned(self.arrays, classifier)

@@ -143,11 +143,14 @@ def _write_plan(path: Path, plan: dict[str, Any]) -> None:
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Name the first option that differs: `training.epochs: 5 then, 10 now`."""
     for key in {**before, **now}:
+        if before.get(key) == now.get(key):
+            continue
         old, new = _by_name(before.get(key)), _by_name(now.get(key))
-        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+        if old == new:
+            return f"{key}: in another order"
+        if isinstance(old, dict) and isinstance(new, dict):
             return f"{key}.{_difference(old, new)}"
-        if old != new:
-            return f"{key}: {old} then, {new} now"
+        return f"{key}: {old} then, {new} now"
     return "nothing differs"
 
 
@@ -155,4 +158,8 @@ def _by_name(value: Any) -> Any:
     """Return a list of plugins as name → options, in which a difference is found by its name."""
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         return value
-    return {each["name"]: each["params"] for each in value}
+    names = [each["name"] for each in value]
+    return {
+        name if names.count(name) == 1 else f"{name} ({place})": each["params"]
+        for place, (name, each) in enumerate(zip(names, value, strict=True), 1)
+    }

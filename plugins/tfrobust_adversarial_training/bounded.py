@@ -10,48 +10,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import WrappedAttack
 from tfrobust.classifier import Classifier
 from tfrobust.norms import L0, Ball, ball
 from tfrobust.types import Images, Labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Bounded(Attack):
+class Bounded(WrappedAttack):
     """A minimum-norm attack with a budget, whose images are projected into it.
-
-    Attributes:
-        plan: the attack, with an `eps`.
 
     Example:
         >>> Bounded(create("attacks", "ddn", eps=0.5))(classifier, images, labels, seed=0)
     """
-
-    plan: Attack
-
-    @property
-    def __wrapped__(self) -> Attack:
-        """The plugin, by whose name this goes."""
-        return self.plan
-
-    @property
-    def threat(self) -> Threat:
-        """The plan's threat model."""
-        return self.plan.threat
-
-    @property
-    def budget(self) -> float | None:
-        """The plan's budget."""
-        return self.plan.budget
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the plan does."""
-        return self.plan.needs_gradients
-
-    def check(self, classifier: Classifier) -> None:
-        """Refuse what the plan refuses."""
-        self.plan.check(classifier)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any

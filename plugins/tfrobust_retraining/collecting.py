@@ -171,5 +171,5 @@ def _told(collected: Collected) -> str:
     if strange := found.get("fooling_images"):
         line += f"; {strange} are like nothing known"
         if collected.new_classes:
-            line += f", a new class: {', '.join(collected.new_classes)}"
+            line += f", put into {', '.join(collected.new_classes)}"
     return line

@@ -65,7 +65,7 @@ class Crafting:
     ) -> None:
         self._how, self._network, self._trainer = how, network, trainer
         self._images, self._labels, self._known_classes = images, labels, known_classes
-        self._seed = trainer.options.seed
+        self._attack, self._seed = how.collected_attack(), trainer.options.seed
         self._kept = kept_work(trainer.workspace) if trainer.workspace else None
 
     def made(self) -> Made:
@@ -92,7 +92,7 @@ class Crafting:
         place = 0
         for rows, seed in parts:
             if seed not in attacks:
-                attacks[seed] = self._attack(seed)
+                attacks[seed] = self._ready(seed)
             part = self._part(attacks[seed], rows, seed, first=place == 0)
             images[place : place + len(rows)] = part
             place += len(rows)
@@ -119,12 +119,12 @@ class Crafting:
         if self._kept is None:
             return None
         attacked = self._network, self._images[rows], self._labels[rows]
-        origin = Origin.of(self._how.collected_attack(), attacked[0], attacked[1], seed)
+        origin = Origin.of(self._attack, attacked[0], attacked[1], seed)
         return name_in(self._kept, origin, *attacked, called=f"crafted-{self._how.targets}")
 
-    def _attack(self, seed: int) -> Attack:
+    def _ready(self, seed: int) -> Attack:
         """Return the attack; one that learns has done so, and what it learned is kept as well."""
-        attack, report = self._how.collected_attack(), self._trainer.report
+        attack, report = self._attack, self._trainer.report
         if not isinstance(attack, LearningAttack):
             return attack
         # It learns from the images that an evaluation shows it.
@@ -164,7 +164,7 @@ class Crafting:
             )
 
     def _advice(self) -> str:
-        if hasattr(self._how.collected_attack(), "eps"):
+        if hasattr(self._attack, "eps"):
             return "give it a larger budget: -p retraining.options='{\"eps\": …}'"
         return "give it other options, or take another attack: -p retraining.attack=pgd"
 

@@ -35,6 +35,9 @@ from tfrobust.widening import check_widens, widened
 from tfrobust_retraining.collected import Joined
 from tfrobust_retraining.collecting import Collecting
 
+# Options that only labels by neighbours have a use for.
+_OF_NEIGHBOURS = ("originals", "k", "dimensions", "fooling", "clusters", "quantile", "new_class")
+
 
 @plugin
 class Retraining(Defense):
@@ -130,14 +133,13 @@ class Retraining(Defense):
 
     def _check_meant(self) -> None:
         """Refuse options that others leave without effect."""
-        needed = {"clusters": "fooling=clusters"}
+        needed = {}
+        if self.fooling != "clusters":
+            needed["clusters"] = "fooling=clusters"
         if self.fooling == "drop":
             needed["new_class"] = "fooling=class or clusters"
         if self.labels != "knn":
-            of_neighbours = ("originals", "k", "dimensions", "fooling", "quantile", "new_class")
-            needed |= dict.fromkeys(of_neighbours, "labels=knn")
-        elif self.fooling == "clusters":
-            del needed["clusters"]
+            needed = dict.fromkeys(_OF_NEIGHBOURS, "labels=knn")
         defaults = type(self)()
         for name, other in needed.items():
             if getattr(self, name) != getattr(defaults, name):

@@ -101,6 +101,17 @@ def test_a_resume_names_the_one_option_that_differs(before, now, words, tmp_path
         run(now)
 
 
+def test_of_two_defences_with_one_name_the_one_that_differs_is_named(tmp_path):
+    def run(second, **more):
+        both = [create("defenses", "fine_tuning", epochs=each) for each in (3, second)]
+        return tuned(tmp_path, small_classifier(), *both, **more)
+
+    with pytest.raises(KilledError):
+        run(2, callbacks=[Killer("batch_end", 2)])
+    with pytest.raises(UsageError, match=r"\(defenses\.fine_tuning \(2\)\.epochs: 2 then, 4 now"):
+        run(4, resume=True)
+
+
 def test_a_network_is_known_by_its_weights_wherever_it_lies(tmp_path):
     classifier = small_classifier()
     store.export(classifier, tmp_path / "m1/1")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from retraining_runs import FGSM, retrained, small_network
 from tfrobust import training_data
 from tfrobust.attack import Attack, Threat
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.options import option, plugin
-from tfrobust.pipeline import train
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.training import Trainer, TrainingOptions
@@ -22,7 +22,6 @@ from tfrobust_retraining import crafting
 from tfrobust_retraining.collected import Collected, Joined
 from tfrobust_retraining.retraining import Retraining
 
-FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
 GAP = {"attack": "gap", "options": {"eps": 0.25, "filters": 4, "blocks": 0, "passes": 2}}
 
 
@@ -33,12 +32,7 @@ def scenario():
 
 @pytest.fixture(scope="module")
 def network(scenario):
-    return train(create("models", "fully_connected"), scenario, Trainer(TrainingOptions(epochs=5)))
-
-
-def retrained(network, scenario, *, say=lambda _: None, epochs=4, **options):
-    trainer = Trainer(TrainingOptions(epochs=epochs), say=say)
-    return create("defenses", "retraining", **options).apply(network, scenario, trainer)
+    return small_network(scenario)
 
 
 def crafted(network, scenario, trainer=None, **options):

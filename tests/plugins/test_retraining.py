@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tf_keras
 
+from retraining_runs import FGSM, retrained, small_network
 from tfrobust.classifier import KerasClassifier
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.inference import predict
-from tfrobust.pipeline import train, train_and_store
+from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import check_fits
 from tfrobust.store import load
@@ -19,7 +20,6 @@ from tfrobust.training import Trainer, TrainingOptions
 from tfrobust.tuning import check_tunable
 from tfrobust.widening import widened
 
-FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
 NOISE = {"attack": "fooling", "options": {"confidence": 0.9}, "adversarial_images": 300}
 
 
@@ -30,17 +30,12 @@ def scenario():
 
 @pytest.fixture(scope="module")
 def network(scenario):
-    return train(create("models", "fully_connected"), scenario, Trainer(TrainingOptions(epochs=5)))
+    return small_network(scenario)
 
 
 @pytest.fixture(scope="module")
 def known(digits):
     return digits["train"]
-
-
-def retrained(network, scenario, *, say=lambda _: None, epochs=4, **options):
-    trainer = Trainer(TrainingOptions(epochs=epochs), say=say)
-    return create("defenses", "retraining", **options).apply(network, scenario, trainer)
 
 
 def accuracy(classifier, images, labels):
@@ -152,6 +147,7 @@ def test_a_name_that_a_class_has_already_is_refused_before_anything_is_made(
             {"new_class": "x", "fooling": "drop"},
             "new_class: has an effect with fooling=class or clus",
         ),
+        ({"labels": "true", "fooling": "clusters"}, "fooling: has an effect with labels=knn only"),
         ({"targets": "next"}, "targets: fgsm is not targeted; leave it out"),
         ({"attack": "gap", "options": {"target": 3}, "targets": "next"}, "gap was given one tar"),
         (NOISE | {"labels": "true"}, "labels: what fooling makes shows nothing, so no label is t"),

@@ -1,0 +1,17 @@
+"""Retrainings of a small network on digits."""
+
+from tfrobust.pipeline import train
+from tfrobust.registry import create
+from tfrobust.training import Trainer, TrainingOptions
+
+FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
+
+
+def small_network(scenario):
+    trainer = Trainer(TrainingOptions(epochs=5))
+    return train(create("models", "fully_connected"), scenario, trainer)
+
+
+def retrained(network, scenario, *, say=lambda _: None, epochs=4, **options):
+    trainer = Trainer(TrainingOptions(epochs=epochs), say=say)
+    return create("defenses", "retraining", **options).apply(network, scenario, trainer)
