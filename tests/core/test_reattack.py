@@ -5,6 +5,7 @@ import pytest
 from tfrobust.errors import UsageError
 from tfrobust.evaluation import evaluate
 from tfrobust.registry import create
+from tfrobust.report.figures import curves
 from tfrobust.report.reattack import reattack_table
 from tfrobust.testing import LinearClassifier
 
@@ -90,3 +91,12 @@ def test_the_very_classifier_that_was_attacked_is_refused(both):
             crafted_on=("old", both["old"]),
             reattack=True,
         )
+
+
+def test_images_seen_and_the_attack_that_comes_again_are_two_lines(both):
+    results = again(both, create("attacks", "fgsm", eps=0.05))
+    ((_, drawn),) = curves(results, {})
+    text = drawn.replace("<!--", "").replace("-->", "")
+    for name in ("old · fgsm", "new · fgsm", "new · fgsm, crafted on old"):
+        assert f" {name} " in text
+    assert "old · fgsm, crafted on" not in text  # the same once more

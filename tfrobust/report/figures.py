@@ -63,9 +63,9 @@ def _curve(axis: _Axis, results: Results, outcomes: dict[str, np.ndarray]) -> st
     axes = figure.add_subplot()
     for number, evaluation in enumerate(results.evaluations):
         chosen = [(k, a) for k, a in enumerate(evaluation.attacks) if _drawn_against(a, axis)]
-        names = list(dict.fromkeys(attack.name for _, attack in chosen))
+        names = list(dict.fromkeys(_line(attack, evaluation) for _, attack in chosen))
         for style, name in enumerate(names):
-            lines = [(k, attack) for k, attack in chosen if attack.name == name]
+            lines = [(k, attack) for k, attack in chosen if _line(attack, evaluation) == name]
             budgets, shares, bands = _points(axis, number, evaluation, lines, outcomes)
             colour, dash = COLOURS[number % len(COLOURS)], _DASHES[style % len(_DASHES)]
             label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
@@ -75,6 +75,12 @@ def _curve(axis: _Axis, results: Results, outcomes: dict[str, np.ndarray]) -> st
             axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
     _decorate(axes, axis.label)
     return as_svg(figure, axis.name)
+
+
+def _line(attack: AttackResult, evaluation: Evaluation) -> str:
+    """Return what tells one line from another: what was crafted elsewhere is another attack."""
+    elsewhere = attack.crafted_on not in (None, evaluation.classifier.name)
+    return f"{attack.name}, crafted on {attack.crafted_on}" if elsewhere else attack.name
 
 
 def as_svg(figure: Figure, salt: str) -> str:
