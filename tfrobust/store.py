@@ -26,10 +26,12 @@ from tfrobust.errors import (
 )
 from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
+from tfrobust.loading import LoadOptions
 from tfrobust.members import member_of, split_member
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
+_AS_IT_IS = LoadOptions()
 _NAMED = 10  # classifiers that a message lists
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
@@ -114,14 +116,16 @@ def stored(root: Path | None = None) -> list[str]:
     return sorted(p.name for p in root.iterdir() if versions(p)) if root.is_dir() else []
 
 
-def load(classifier: str | Path, *, root: Path | None = None, strip: bool = False) -> Classifier:
+def load(
+    classifier: str | Path, *, root: Path | None = None, options: LoadOptions = _AS_IT_IS
+) -> Classifier:
     """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
 
     Args:
         classifier: `d1` (the newest version), `saved_models/d1/1`, `model.keras`; a member of
             one, `fused:foreground`.
         root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
-        strip: turn a `.keras` model that ends in a softmax into one that ends in logits.
+        options: what the user says about the file.
 
     Returns:
         The classifier, tried on random images.
@@ -137,7 +141,7 @@ def load(classifier: str | Path, *, root: Path | None = None, strip: bool = Fals
     called, member = split_member(str(classifier))
     path = locate(called, root)
     if path.is_file():
-        made: Classifier = _from_keras_file(path, strip=strip)
+        made: Classifier = _from_keras_file(path, options)
     else:
         made = _from_saved_model(path)
     made.source = str(path)
@@ -148,12 +152,14 @@ def load(classifier: str | Path, *, root: Path | None = None, strip: bool = Fals
     return made
 
 
-def load_all(classifiers: Iterable[str], *, strip: bool = False) -> dict[str, Classifier]:
+def load_all(
+    classifiers: Iterable[str], *, options: LoadOptions = _AS_IT_IS
+) -> dict[str, Classifier]:
     """Load several classifiers, each under the name that results show.
 
     Args:
         classifiers: as for `load`; `saved_models/d1/2` is shown as `d1/2`.
-        strip: as for `load`.
+        options: as for `load`.
 
     Raises:
         UsageError: two of them would be shown under one name.
@@ -166,7 +172,7 @@ def load_all(classifiers: Iterable[str], *, strip: bool = False) -> dict[str, Cl
         name += f":{member}" if member else ""
         if name in loaded:
             raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
-        loaded[name] = load(each, strip=strip)
+        loaded[name] = load(each, options=options)
     return loaded
 
 
@@ -196,7 +202,7 @@ def locate(classifier: str, root: Path | None = None) -> Path:
     )
 
 
-def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
+def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
     if path.suffix != ".keras":
         raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
     model, card = _keras_model(path), read_card(path)
@@ -204,7 +210,7 @@ def _from_keras_file(path: Path, *, strip: bool) -> KerasClassifier:
     if card is not None:
         known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
     try:
-        return KerasClassifier(strip_softmax(model) if strip else model, **known)
+        return KerasClassifier(strip_softmax(model) if options.to_logits else model, **known)
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from error
 

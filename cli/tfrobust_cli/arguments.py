@@ -63,10 +63,6 @@ Target = Annotated[TargetRule, typer.Option(help="Which classes targeted attacks
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-StripSoftmax = Annotated[
-    bool,
-    typer.Option("--strip-softmax", help="Turn a .keras model's softmax into logits."),
-]
 Params = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", help="Option of a plugin: eps=0.1, or pgd.eps=0.1 of several."),

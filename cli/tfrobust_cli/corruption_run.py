@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from tfrobust.errors import UsageError
+from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.tables import print_results
@@ -23,7 +24,7 @@ class CorruptionRun:
     limit: int | None
     seed: int
     batch_size: int
-    strip_softmax: bool
+    loading: LoadOptions
 
     def run(self, out: Path, *, force: bool, as_json: bool) -> None:
         """Evaluate, write the run folder and print the table."""
@@ -45,7 +46,7 @@ class CorruptionRun:
         baseline = [self.normalise_by] if self.normalise_by else []
         typed = list(dict.fromkeys([*self.classifiers, *baseline]))
         with claimed_folder(out, force=force), Reporter() as reporter:
-            loaded = store.load_all(typed, strip=self.strip_softmax)
+            loaded = store.load_all(typed, options=self.loading)
             shown = dict(zip(typed, loaded, strict=True))
             evaluated = evaluate_corruptions(
                 loaded,

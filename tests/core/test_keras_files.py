@@ -9,6 +9,7 @@ import tf_keras
 from support import small_model
 from tfrobust import store
 from tfrobust.errors import ClassifierError
+from tfrobust.loading import LoadOptions
 
 SHAPE = (4, 4, 1)
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -28,7 +29,7 @@ def test_a_keras_file_that_ends_in_a_softmax_is_refused_or_stripped(tmp_path):
     with pytest.raises(ClassifierError, match=r"m.keras: the model ends in a softmax"):
         store.load(tmp_path / "m.keras")
     images = tf.random.stateless_uniform((3, *SHAPE), (0, 0))
-    logits = store.load(tmp_path / "m.keras", strip=True)(images)
+    logits = store.load(tmp_path / "m.keras", options=LoadOptions(to_logits=True))(images)
     assert np.allclose(tf.nn.softmax(logits), model(images), atol=1e-6)
 
 

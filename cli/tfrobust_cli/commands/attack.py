@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     BatchSize,
     Classifier,
@@ -19,7 +20,6 @@ from tfrobust_cli.arguments import (
     Scenario,
     Seed,
     Split,
-    StripSoftmax,
     Target,
     TargetRule,
     check_known,
@@ -27,9 +27,11 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
 
 
+@loads_classifiers
 def attack(
     classifier: Classifier,
     attack: Annotated[
@@ -43,7 +45,6 @@ def attack(
     target: Target = TargetRule.LEAST_LIKELY,
     seed: Seed = 0,
     batch_size: BatchSize = 128,
-    strip_softmax: StripSoftmax = False,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +55,8 @@ def attack(
     ] = None,
     force: Force = False,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Attack a classifier and write adversarial.npz beside the results.
 
@@ -84,7 +87,7 @@ def attack(
     if export:
         check_exportable(built, export)
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        loaded = store.load_all([classifier], strip=strip_softmax)
+        loaded = store.load_all([classifier], options=loading)
         opened = open_scenario(scenario, params.all(), seed=seed)
         for line in notes([built], loaded):
             reporter.say(line)

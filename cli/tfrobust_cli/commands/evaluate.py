@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     BatchSize,
     Classifiers,
@@ -17,7 +18,6 @@ from tfrobust_cli.arguments import (
     Scenario,
     Seed,
     Split,
-    StripSoftmax,
     Suite,
     Target,
     TargetRule,
@@ -38,9 +38,11 @@ from tfrobust_cli.evaluate_options import (
     SuiteName,
     check_suite,
 )
+from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
 
 
+@loads_classifiers
 def evaluate(
     classifier: Classifiers,
     out: Out,
@@ -60,9 +62,10 @@ def evaluate(
     target: Target = TargetRule.LEAST_LIKELY,
     seed: Seed = 0,
     batch_size: BatchSize = 128,
-    strip_softmax: StripSoftmax = False,
     force: Force = False,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Attack classifiers and write results.json, outcomes.npz and report.html.
 
@@ -85,7 +88,7 @@ def evaluate(
             limit=limit,
             seed=seed,
             batch_size=batch_size,
-            strip_softmax=strip_softmax,
+            loading=loading,
         ).run(out, force=force, as_json=as_json)
         return
     attacks = dict.fromkeys([*(attack or []), *(suites.names_in(suite.value) if suite else [])])
@@ -113,11 +116,11 @@ def evaluate(
     built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
     spread = at_values(at_values(built, "eps", eps or []), "count", count or [])
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        loaded = store.load_all(classifier, strip=strip_softmax)
+        loaded = store.load_all(classifier, options=loading)
         opened = open_scenario(scenario, params.all(), seed=seed)
         attacked = loaded
         if crafted_on:
-            old = {crafted_on: store.load(crafted_on, strip=strip_softmax)}
+            old = {crafted_on: store.load(crafted_on, options=loading)}
             attacked = old | loaded if reattack else old
         for line in [] if reattack else notes(spread, attacked):  # which takes no files
             reporter.say(line)

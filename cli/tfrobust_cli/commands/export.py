@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     Classifier,
     Json,
     Parameters,
     Params,
     Seed,
-    StripSoftmax,
     check_known,
     scenario_plugins,
 )
@@ -31,9 +31,11 @@ from tfrobust_cli.export_options import (
     ToBits,
     check_options,
 )
+from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.parts import write_lite, write_part
 
 
+@loads_classifiers
 def export(
     classifier: Classifier,
     folder: Annotated[Path, typer.Argument(help="Where FOLDER/VERSION is made.")],
@@ -50,8 +52,9 @@ def export(
     param: Params = None,
     images: Samples = 500,
     seed: Seed = 0,
-    strip_softmax: StripSoftmax = False,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Export a classifier as a SavedModel that needs nothing but TensorFlow, or for LiteRT.
 
@@ -64,7 +67,7 @@ def export(
     """
     check_options(
         only=only, form=form, quantize=quantize, detector=detector, attack=attack,
-        defense=defense, strip=strip_softmax,
+        defense=defense, strip=loading.to_logits,
     )  # fmt: skip
     around = [("defenses", each) for each in defense or ()]
     around += [("detectors", detector), ("attacks", attack)] if detector and attack else []
@@ -85,7 +88,7 @@ def export(
 
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)
-    exported = network_of(classifier) if only else store.load(classifier, strip=strip_softmax)
+    exported = network_of(classifier) if only else store.load(classifier, options=loading)
     data = open_scenario(scenario, params.all(), seed=seed) if scenario else None
     if data:
         check_fits(exported, data, classifier)

@@ -1,0 +1,84 @@
+"""The options of every command that loads classifiers, declared once.
+
+`@loads_classifiers` gives them to a command, which receives one argument `loading`: `LoadOptions`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from tfrobust.errors import UsageError
+from tfrobust.loading import LoadOptions
+
+ToLogits = Annotated[
+    bool,
+    typer.Option(
+        "--to-logits", "--strip-softmax", help="Turn a last softmax or sigmoid into logits."
+    ),
+]
+PixelRange = Annotated[
+    str, typer.Option(help="Least and largest pixel that the model was made for, such as 0,255.")
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run a SavedModel that touches files or processes.")
+]
+CustomObjects = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE", help="Module with the file's own Keras classes. Its code is run."
+    ),
+]
+_DECLARED: dict[str, tuple[Any, Any]] = {
+    "to_logits": (ToLogits, False),
+    "pixel_range": (PixelRange, "0,1"),
+    "trust": (Trust, False),
+    "custom_objects": (CustomObjects, None),
+}
+
+
+def loads_classifiers(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with these options in place of its keyword argument `loading`."""
+    own = inspect.signature(command, eval_str=True)
+    kept = [each for name, each in own.parameters.items() if name != "loading"]
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default
+        )
+        for name, (kind, default) in _DECLARED.items()
+    ]
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        loading = load_options(**{name: given.pop(name) for name in _DECLARED})
+        command(**given, loading=loading)
+
+    called.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
+    return called
+
+
+def load_options(
+    *, to_logits: bool, pixel_range: str, trust: bool, custom_objects: list[str] | None
+) -> LoadOptions:
+    """Return what was given to a command, checked.
+
+    Raises:
+        UsageError: a pixel range that is no two numbers.
+    """
+    try:
+        least, most = map(float, pixel_range.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--pixel-range: expected two numbers, such as 0,255; received: {pixel_range!r}"
+        ) from error
+    return LoadOptions(
+        to_logits=to_logits,
+        pixel_range=(least, most),
+        trust=trust,
+        custom_objects=tuple(custom_objects or ()),
+    )
