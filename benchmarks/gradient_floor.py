@@ -156,8 +156,8 @@ def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> d
     """Return the time of each runner, in floors; see the module for what a turn is."""
     order, found = np.random.default_rng(0), []
     for _ in range(turns):
-        for cache in (_bare, engine.compiled):
-            cache.cache_clear()
+        _bare.cache_clear()
+        engine.COMPILED.clear()
         for run in (floor.seconds, *runners.values()):
             run()  # traces
         seconds = dict.fromkeys(["", *runners], 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,8 +20,11 @@ from tfrobust.inference import BATCH_SIZE, in_batches
 from tfrobust.object_boxes import boxes_for
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
+from tfrobust.traces import Traces
 from tfrobust.types import Images, PerImage
 from tfrobust.verdicts import Attacked, Plan
+
+_SCORERS: Traces[Callable[..., Any]] = Traces(most=16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +135,10 @@ def scores(fitted: FittedDetector, images: Images, batch_size: int = BATCH_SIZE)
     return in_batches(_scorer(fitted), images, batch_size)
 
 
-@functools.lru_cache(maxsize=16)
 def _scorer(fitted: FittedDetector) -> Callable[..., Any]:
-    return fitted.score if fitted.eager else tf.function(fitted.score, reduce_retracing=True)
+    if fitted.eager:
+        return fitted.score
+    return _SCORERS.of(fitted, "score", lambda: tf.function(fitted.score, reduce_retracing=True))
 
 
 def threshold(fitted: FittedDetector, images: FittingImages, batch_size: int = BATCH_SIZE) -> float:

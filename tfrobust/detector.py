@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import DataError
+from tfrobust.traces import ATTRIBUTE
 from tfrobust.types import Images, PerImage
 
 Outputs = Mapping[str, Any]  # what `Classifier.outputs` returned for the same images
@@ -26,6 +27,8 @@ class FittedDetector(tf.Module):
         eager: set it where `score` cannot run in `tf.function` (NumPy inside). Such a detector
             cannot be exported.
     """
+
+    _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {ATTRIBUTE}
 
     threshold: float | None = None
     eager: ClassVar[bool] = False

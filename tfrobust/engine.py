@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
 from tfrobust.seen import Counted, persistent, seen_by
 from tfrobust.targets import choose_targets, one_class
+from tfrobust.traces import Traces
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 
@@ -68,7 +68,8 @@ def run_attack(
         images: float32 `(n, height, width, channels)` in [0, 1].
         labels: int64 `(n,)`: the true classes.
         targets: for a targeted attack the classes to reach, `(n,)`, or the rule that picks them:
-            the classifier's `least_likely` class, the class `next` to the label, a `random` one.
+            the classifier's `least_likely` class, the class `next` to the label, a `random` one;
+            never one that is masked by a large negative logit, which nothing reaches.
             An attack that was made for one class has that: see `one_class`.
         known_classes: a rule picks among the first so many, for a classifier that has further
             classes of images like nothing known; none: among all.
@@ -195,9 +196,15 @@ def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
     return Crafted(crafted, None, gradients, queries, time.perf_counter() - began)
 
 
-@functools.lru_cache(maxsize=16)
+COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
+
+
 def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
     """Trace `attack` on `classifier` once, for batches of any size."""
+    return COMPILED.of(classifier, attack, lambda: _compile(attack, classifier))
+
+
+def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
     counted = Counted(*seen_by(attack, classifier))
     shown = regions.Confined(counted)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.traces import Traces
 from tfrobust.types import Images
 
 BATCH_SIZE = 128
+_FORWARD: Traces[Any] = Traces(most=16)
 
 
 def predict(classifier: Classifier, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
@@ -58,7 +59,9 @@ def megabytes(classifier: Classifier) -> float:
     return megabytes_of(parameters(classifier)) if known is None else known
 
 
-@functools.lru_cache(maxsize=16)
 def _forward(classifier: Classifier) -> Any:
-    spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
-    return tf.function(classifier.__call__, input_signature=[spec])
+    def trace() -> Any:
+        spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+        return tf.function(classifier.__call__, input_signature=[spec])
+
+    return _FORWARD.of(classifier, "logits", trace)

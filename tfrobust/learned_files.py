@@ -15,6 +15,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.files import read_arrays, write_arrays
+from tfrobust.identity import agree
 from tfrobust.inference import predict
 from tfrobust.options import record
 from tfrobust.registry import name_of
@@ -25,7 +26,7 @@ Arrays = Mapping[str, np.ndarray]
 _ORIGIN, _ANSWERS = "learned_for", "learned_on"  # arrays of the file, beside those learned
 _APPLIED = ("file", "region")  # options that change nothing of what is learned
 _PROBED, _SHOWN = 8, 64  # noise images, and training images, that tell classifiers apart
-_ALIKE = 1e-3  # logits from another device, of the largest
+_ALIKE = 1e-3  # logits from another device
 
 
 class Origin(pydantic.BaseModel):
@@ -73,8 +74,7 @@ class Origin(pydantic.BaseModel):
         now = answers_of(classifier)
         if now.shape != self.answers.shape:
             return False
-        apart = np.abs(now - self.answers).max(axis=1)
-        near = apart <= _ALIKE * (1.0 + np.abs(self.answers).max(axis=1))
+        near = agree(now, self.answers, _ALIKE)
         return bool(near.mean() >= 0.5)  # where a network rounds inside, an answer may jump
 
     def others_than(self, attack: Attack) -> dict[str, tuple[Any, Any]]:

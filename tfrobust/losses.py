@@ -12,9 +12,10 @@ from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 LossName = Literal["ce", "margin", "dlr"]
 
-# Of the largest logit: float32 logits of one image differ in the last bits from batch to batch.
+# Of two logits that are compared: those of one image differ in the last bits from batch to batch.
 ROUNDING = 1e-5
 _FLAT = 1e-12  # logits that are all equal have no spread to divide by
+_APART = 1e9  # logits of masked classes lie so far below the others that a slope by them is zero
 
 
 def without_label(logits: Logits, labels: Labels) -> Logits:
@@ -78,7 +79,7 @@ def difference_of_logits_ratio(logits: Logits, labels: Labels) -> PerImage:
     if logits.shape[1] == 2:
         return margin(logits, labels)
     top = tf.nn.top_k(logits, 3).values
-    return margin(logits, labels) / (top[:, 0] - top[:, 2] + _FLAT)
+    return margin(logits, labels) / _unit(top[:, 0] - top[:, 2])
 
 
 def targeted_difference_of_logits_ratio(
@@ -99,7 +100,16 @@ def targeted_difference_of_logits_ratio(
     if classes == 2:
         return lead
     top = tf.nn.top_k(logits, min(classes, 4)).values
-    return lead / (top[:, 0] - tf.reduce_mean(top[:, 2:], axis=1) + _FLAT)
+    return lead / _unit(top[:, 0] - tf.reduce_mean(top[:, 2:], axis=1))
+
+
+def _unit(spread: PerImage) -> PerImage:
+    """Return what a lead is divided by.
+
+    Beside a class that is masked by float32's least number, the quotient and its derivative would
+    be rounded to zero.
+    """
+    return tf.minimum(spread, _APART) + _FLAT
 
 
 def loss_and_slope(
@@ -166,11 +176,19 @@ def clearly_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Fl
     """Return which images are adversarial by more than rounding could undo.
 
     A minimum-norm attack ends on the decision boundary, where the same image in a batch of
-    another size may be predicted otherwise. What it keeps must win by 1e-5 of the largest logit.
+    another size may be predicted otherwise. What it keeps must win by 1e-5 of the two logits that
+    are compared: the label's and the largest other one. The rest of them say nothing of that, such
+    as those of classes that are masked by −10⁹.
     """
-    lead = margin(logits, labels)
-    lead = -lead if targeted else lead
-    return lead > ROUNDING * tf.reduce_max(tf.abs(logits), axis=1)
+    own = tf.gather(logits, labels, batch_dims=1)
+    other = tf.reduce_max(without_label(logits, labels), axis=1)
+    lead = own - other if targeted else other - own
+    return lead > ROUNDING * larger(own, other)
+
+
+def larger(first: Any, second: Any) -> Any:
+    """Return the larger size of two logits, the scale of their rounding; any shape."""
+    return tf.maximum(tf.abs(first), tf.abs(second))
 
 
 def ascend(

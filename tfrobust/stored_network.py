@@ -12,6 +12,7 @@ from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, RobustError, one_line
+from tfrobust.identity import agree
 from tfrobust.keras_models import load_keras_file
 from tfrobust.members import member_of, split_member
 from tfrobust.pipeline import defended, home_of, recorded, untrained
@@ -156,7 +157,7 @@ def _answer_alike(network: Classifier, served: Classifier) -> bool:
         return True
     images = np.random.default_rng(0).uniform(size=(16, *served.image_shape)).astype(np.float32)
     logits, same = np.asarray(network(images)), np.asarray(served(images))
-    return bool(np.abs(logits - same).max() <= 1e-3 * (1 + np.abs(same).max()))
+    return bool(agree(logits, same, 1e-3).all())
 
 
 def network_of(classifier: str) -> Classifier:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import numpy as np
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.inference import BATCH_SIZE, predict
-from tfrobust.types import Images, Labels, TargetRule
+from tfrobust.types import Flags, Images, Labels, Logits, TargetRule
+
+_PROBED = 16  # noise images, beside those that are attacked
+_FAR = 100.0  # times as far as the logits move: out of reach
 
 
 def choose_targets(
@@ -24,7 +29,7 @@ def choose_targets(
 
     Args:
         targets: the classes themselves, or the rule: see `run_attack`.
-        classifier: asked for its `least_likely` classes.
+        classifier: asked for its `least_likely` classes, and which it can be brought to at all.
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`, never chosen.
         known: the rules choose among the first so many classes; none: among all.
@@ -42,16 +47,37 @@ def choose_targets(
         )
     if not isinstance(targets, str):
         return _given_targets(np.asarray(targets, np.int64), labels, classifier.num_classes)
+    if targets not in get_args(TargetRule):
+        raise UsageError(f"target: expected least_likely, next or random; received: {targets!r}")
+    logits = predict(classifier, images, batch_size)
+    within_reach = _within_reach(logits, classifier)[:classes]
     if targets == "least_likely":
-        logits = predict(classifier, images, batch_size)[:, :classes]
-        logits[np.arange(len(labels)), labels] = np.inf
-        return logits.argmin(axis=1).astype(np.int64)
-    if targets == "next":
-        return (labels + 1) % classes
+        allowed = np.tile(within_reach, (len(labels), 1))
+        allowed[np.arange(len(labels)), labels] = False
+        return np.where(allowed, logits[:, :classes], np.inf).argmin(axis=1).astype(np.int64)
+    aims = np.flatnonzero(within_reach)
+    after = np.searchsorted(aims, labels, side="right")  # the first aim behind the label
+    step: Any = 1
     if targets == "random":
-        step = np.random.default_rng(seed).integers(1, classes, size=len(labels))
-        return (labels + step) % classes
-    raise UsageError(f"target: expected least_likely, next or random; received: {targets!r}")
+        step = np.random.default_rng(seed).integers(1, len(aims), size=len(labels))
+    return np.asarray(aims[(after + step - 1) % len(aims)], np.int64)
+
+
+def _within_reach(logits: Logits, classifier: Classifier) -> Flags:
+    """Tell which classes can be reached at all, bool `(classes,)`.
+
+    A class that is masked by a large negative logit is the least likely one of every image, and no
+    attack reaches it. Its logit is so far from the largest one that nothing the others do from one
+    image to the next comes near. Noise is looked at beside the images, of which there may be one.
+    """
+    shape = (_PROBED, *classifier.image_shape)
+    noise = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+    logits = np.concatenate([logits, predict(classifier, noise)]).astype(np.float64)
+    top = np.sort(logits, axis=1)[:, -2:]
+    behind = top[:, 1:] - logits
+    moving = np.ptp(behind, axis=0) + np.median(top[:, 1] - top[:, 0])
+    reached = behind.min(axis=0) <= _FAR * moving
+    return reached if reached.sum() > 1 else np.ones_like(reached)
 
 
 def one_class(target: int, labels: Labels, classifier: Classifier) -> Labels:

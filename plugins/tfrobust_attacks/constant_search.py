@@ -32,7 +32,7 @@ from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 from tfrobust_attacks.rivals import logit_worth
 
 _UNBOUNDED = 1e10
-_BEYOND = 2.0 * ROUNDING  # of the largest logit: surely adversarial for `clearly_adversarial`
+_BEYOND = 2.0 * ROUNDING  # of both logits: surely adversarial for `clearly_adversarial`
 _NEVER = 1e38  # a lead no class has
 _PARTS = 10  # of a round; after each it is asked whether the objective still falls
 _FALLING = 0.9999
@@ -158,8 +158,9 @@ class SearchingAttack(Attack):
         leads = logits - tf.reduce_sum(own * logits, axis=1, keepdims=True)
         rival = tf.one_hot(tf.argmax(leads * worth - _NEVER * own, axis=1), tf.shape(logits)[1])
         slope = rival - own if self.targeted else own - rival
-        rounding = _BEYOND * tf.reduce_max(tf.abs(logits), axis=1)
-        short = tf.reduce_sum(slope * logits, axis=1) + rounding + self.confidence
+        pair = slope * logits
+        rounding = _BEYOND * tf.reduce_max(tf.abs(pair), axis=1)
+        short = tf.reduce_sum(pair, axis=1) + rounding + self.confidence
         missed = tf.cast(short > 0, tf.float32)
         return Hinge(missed * short, missed[:, None] * slope, short <= 0)
 

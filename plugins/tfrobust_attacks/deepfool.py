@@ -28,7 +28,7 @@ from tfrobust.types import Flags, Images, Labels, PerImage
 from tfrobust_attacks.line_search import Line, moved, nearest_on_line
 from tfrobust_attacks.rivals import nearest_boundary
 
-# Where linear, aim so far behind the boundary, in shares of the largest logit. Clipping takes a
+# Where linear, aim so far behind the boundary, in shares of its two logits. Clipping takes a
 # part of every step away, so that a boundary aimed at exactly is approached for ever: 1e-3 spares
 # a third of the steps that 2e-5 takes, and moves the median norm by 1e-4 of itself.
 _BEYOND = 1e-3

@@ -33,7 +33,7 @@ from tfrobust_attacks.fmn_balls import BALLS, BallState, slopes_of
 
 _LAST_STEP = 0.01  # α falls to this share of itself along half a cosine
 _LAST_GAMMA = 0.001  # γ falls to this, likewise
-_CLEARLY = 2e-5  # of the largest logit: what the first phase aims beyond the boundary
+_CLEARLY = 2e-5  # of both logits: what the first phase aims beyond the boundary
 
 
 @plugin
@@ -80,7 +80,7 @@ class FastMinimumNorm(GradientAttack):
         gradient = pulled_back(tape, logits, state.current, slope)
         state, adversarial = self._judge(state, logits)
         # On the boundary itself nothing is clearly adversarial yet, and ε would stay there.
-        gap = tf.abs(loss) + _CLEARLY * tf.reduce_max(tf.abs(logits), axis=1)
+        gap = tf.abs(loss) + _CLEARLY * tf.reduce_max(tf.abs(slope * logits), axis=1)
         slopes = slopes_of(gradient)
         closer, farther = geometry.radii(state, gamma, gap, slopes)
         state = state._replace(radius=tf.where(adversarial, closer, farther))

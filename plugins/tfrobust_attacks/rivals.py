@@ -95,12 +95,13 @@ def nearest_boundary(
         labels: `(batch,)`.
         norm: in which it is the nearest.
         candidates: classes looked at, the label among them; at most all are.
-        beyond: how far behind the boundary to aim, in shares of the largest logit.
+        beyond: how far behind the boundary to aim, in shares of the two logits that meet there.
     """
     logits, slopes, normals, steepness = linear_rivals(
         classifier, images, labels, norm=norm, candidates=candidates
     )
-    gaps = beyond * tf.reduce_max(tf.abs(logits), axis=1) - tf.reduce_sum(slopes * logits, axis=2)
+    pairs = slopes * logits  # z_k at the rival, −z_y at the label
+    gaps = beyond * tf.reduce_max(tf.abs(pairs), axis=2) - tf.reduce_sum(pairs, axis=2)
     nearest = tf.argmin(tf.abs(gaps) / steepness, axis=0, output_type=tf.int32)
     chosen = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
     return Boundary(*(tf.gather_nd(each, chosen) for each in (gaps, normals, steepness)))

@@ -13,9 +13,12 @@ from tfrobust.classifier import Classifier
 from tfrobust.detector import FittedDetector, Outputs
 from tfrobust.inference import in_batches
 from tfrobust.options import option
+from tfrobust.traces import Traces
 from tfrobust.types import Images, PerImage
 from tfrobust_uncertainty.monte_carlo import MonteCarlo
 from tfrobust_uncertainty.passes import passes_through
+
+_FEATURES: Traces[Callable[..., Any]] = Traces(most=4)
 
 
 def samples_option() -> Any:
@@ -85,6 +88,6 @@ def features_of_all(classifier: Classifier, images: Images) -> np.ndarray:
     return in_batches(_features(classifier), images)
 
 
-@functools.lru_cache(maxsize=4)
 def _features(classifier: Classifier) -> Callable[..., Any]:
-    return tf.function(classifier.features, reduce_retracing=True)
+    trace = functools.partial(tf.function, classifier.features, reduce_retracing=True)
+    return _FEATURES.of(classifier, "features", trace)

@@ -1,0 +1,69 @@
+"""Traced functions, kept for the next call as long as the object that they were traced for."""
+
+from __future__ import annotations
+
+import collections
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+from tfrobust.custom_gradients import tie_to_graphs
+
+T = TypeVar("T")
+ATTRIBUTE = "_traces"  # of the owner; no part of it as a tf.Module
+
+
+class Traces(Generic[T]):
+    """At most so many traces, each kept on its owner: what is dropped takes its traces along.
+
+    A cache that held classifiers itself would keep their variables alive, and whatever they were
+    traced into.
+
+    Args:
+        most: of them, over all owners; the one that was not used for longest is left out.
+
+    Example:
+        >>> traces = Traces(most=8)
+        >>> traces.of(classifier, "square", lambda: tf.function(tf.square))
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._recent: collections.OrderedDict[tuple[int, Hashable], weakref.ref[Any]] = (
+            collections.OrderedDict()
+        )
+
+    def of(self, owner: Any, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made for an owner and a key before, or make it."""
+        tie_to_graphs()
+        kept = self._kept(owner)
+        if key not in kept:
+            kept[key] = make()
+        self._recent[id(owner), key] = weakref.ref(owner)
+        self._recent.move_to_end((id(owner), key))
+        self._leave_out()
+        return kept[key]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        for reference in self._recent.values():
+            if (owner := reference()) is not None:
+                self._kept(owner).clear()
+        self._recent.clear()
+
+    def _kept(self, owner: Any) -> dict[Hashable, T]:
+        """Return an owner's own; a shallow copy of it has none yet."""
+        number, kept = vars(owner).get(ATTRIBUTE, (None, {}))
+        if number != id(owner):
+            kept = {}
+            object.__setattr__(owner, ATTRIBUTE, (id(owner), kept))  # past tf.Module's
+        own: dict[Hashable, T] = kept.setdefault(id(self), {})
+        return own
+
+    def _leave_out(self) -> None:
+        for token in [token for token, owner in self._recent.items() if owner() is None]:
+            del self._recent[token]
+        while len(self._recent) > self._most:
+            (_, key), reference = self._recent.popitem(last=False)
+            if (owner := reference()) is not None:
+                self._kept(owner).pop(key, None)
