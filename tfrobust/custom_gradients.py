@@ -1,9 +1,9 @@
 """Gradients that `tf.custom_gradient` registers, let go together with the graph they are for.
 
-Every trace through `tf.custom_gradient` (Larq's quantizers and `tf.nn.silu` are made of it) registers
-a gradient under a name of its own. TensorFlow's registry never forgets one, and each refers to its
-graph and all that the graph refers to: a process that evaluates model after model only grows. Here
-the graph itself keeps its gradients, and the registry refers to them weakly.
+Every trace through `tf.custom_gradient`, which Larq's quantizers and `tf.nn.silu` are made of,
+registers a gradient under a name of its own. TensorFlow's registry never forgets one, and each
+refers to its graph and all that the graph refers to: a process that evaluates model after model
+only grows. Here the graph itself keeps its gradients, and the registry refers to them weakly.
 
 TensorFlow has no public way to do that. Where its registry looks otherwise than expected, nothing
 is changed.

@@ -22,7 +22,15 @@ from tfrobust.object_boxes import checked_boxes, free_of
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import check_images
-from tfrobust.seen import Counted, persistent, seen_by
+from tfrobust.seen import (
+    NONE_SEEN,
+    Counted,
+    FirstGradients,
+    has_gradients,
+    persistent,
+    seen_by,
+    without_gradients,
+)
 from tfrobust.targets import choose_targets, one_class
 from tfrobust.traces import Traces
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
@@ -38,6 +46,8 @@ class Crafted:
         gradients: gradients computed, an image each, over all images.
         queries: forward passes, an image each, over all images.
         seconds: wall-clock time, tracing included.
+        first: what the first gradients were like; of an attack of several parts, those of the
+            first part that asked for any.
     """
 
     images: Images
@@ -45,6 +55,7 @@ class Crafted:
     gradients: int
     queries: int
     seconds: float
+    first: FirstGradients = NONE_SEEN
 
 
 def run_attack(
@@ -85,7 +96,7 @@ def run_attack(
     Raises:
         UsageError: targets that are the true classes or missing, a batch size below 1, options
             that do not fit the classifier, a region without boxes, or a white-box attack on a
-            classifier without gradients that declares no surrogate.
+            classifier without gradients that declares no surrogate, or that rounds inside.
         DataError: images, labels or boxes break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
@@ -160,7 +171,8 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
         seeds = content_seeds(job.seed, images)
         free = free_of(attack, None if job.boxes is None else job.boxes[rows], images)
         given = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
-        made = _one_batch(attack, call, given if free is None else [*given, free])
+        counted.begin_batch()
+        made = _one_batch(attack, counted, call, given if free is None else [*given, free])
         crafted[rows] = made if free is None else np.where(free, made, images)
         if job.on_progress:
             job.on_progress(min(start + size, len(job.images)))
@@ -171,6 +183,7 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
         gradients=int(counted.gradients.numpy()) + (before.gradients if before else 0),
         queries=int(counted.queries.numpy()) + (before.queries if before else 0),
         seconds=time.perf_counter() - began,
+        first=before.first if before else counted.first_gradients(),
     )
 
 
@@ -179,6 +192,7 @@ def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
     began = time.perf_counter()
     seen, calls = seen_by(attack, job.classifier)
     crafted, gradients, queries = job.images.copy(), 0, calls * len(job.images)
+    first = NONE_SEEN
     standing = np.flatnonzero(job.right(seen, job.images, job.goal))
     for part in attack.parts():
         if not len(standing):
@@ -189,11 +203,12 @@ def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
         fell = ~job.right(seen, tried.images, rest.goal) & within_budget(distance, attack.budget)
         crafted[standing[fell]] = tried.images[fell]
         gradients += tried.gradients
+        first = first if first.images else tried.first
         queries += tried.queries + calls * len(standing)
         standing = standing[~fell]
     if job.on_progress:
         job.on_progress(len(job.images))
-    return Crafted(crafted, None, gradients, queries, time.perf_counter() - began)
+    return Crafted(crafted, None, gradients, queries, time.perf_counter() - began, first)
 
 
 COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
@@ -227,7 +242,7 @@ def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[
     return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
 
 
-def _one_batch(attack: Attack, call: Any, given: Sequence[Any]) -> np.ndarray:
+def _one_batch(attack: Attack, counted: Counted, call: Any, given: Sequence[Any]) -> np.ndarray:
     name, images = name_of(attack), given[0].numpy()
     try:
         crafted = np.asarray(call(*given))
@@ -239,6 +254,8 @@ def _one_batch(attack: Attack, call: Any, given: Sequence[Any]) -> np.ndarray:
             "tf.cond and tfrobust.loop.iterate, or set `autograph = True` on its class"
         ) from error
     except Exception as error:  # a stranger's attack may raise anything
+        if attack.needs_gradients and not has_gradients(counted.inner, given[0][:1]):
+            raise without_gradients(name) from error
         raise PluginError(f"attack {name} failed: {_cause(error)}") from error
     if crafted.shape != images.shape or crafted.dtype != images.dtype:
         raise PluginError(

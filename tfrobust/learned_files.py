@@ -40,6 +40,7 @@ class Origin(pydantic.BaseModel):
         classifier: the file or folder that the classifier was loaded from, or the empty string.
         gradients: what learning cost, in gradients of one image.
         queries: likewise in forward passes.
+        first_gradients: what the first gradients were like; see `tfrobust.seen.FirstGradients`.
         answers: the classifier's logits for fixed noise, float32 `(8, classes)`; none of a
             stochastic one, which gives others each time.
     """
@@ -53,6 +54,7 @@ class Origin(pydantic.BaseModel):
     classifier: str
     gradients: int = 0
     queries: int = 0
+    first_gradients: tuple[int, int, int] = (0, 0, 0)
     answers: np.ndarray = pydantic.Field(exclude=True)
 
     @classmethod

@@ -18,7 +18,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import RobustError, StoreError, UsageError
 from tfrobust.learned_files import Arrays, Origin
 from tfrobust.registry import name_of
-from tfrobust.seen import Counted, seen_by
+from tfrobust.seen import NONE_SEEN, Counted, FirstGradients, seen_by
 from tfrobust.types import Images, Labels
 
 _MEMORY: contextvars.ContextVar[Path | None] = contextvars.ContextVar("learned", default=None)
@@ -108,6 +108,7 @@ class Learned(WrappedAttack):
         origin: what for, if that is known.
         gradients: what that cost, in gradients of one image.
         queries: likewise in forward passes.
+        first: what the first gradients were like that it was learned by.
     """
 
     plan: LearningAttack
@@ -115,6 +116,7 @@ class Learned(WrappedAttack):
     origin: Origin | None = None
     gradients: int = 0
     queries: int = 0
+    first: FirstGradients = NONE_SEEN
 
     @property
     def needs_gradients(self) -> bool:
@@ -185,7 +187,9 @@ def learned(
     counted = Counted(*seen_by(attack, classifier))
     found = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
     cost = {name: int(getattr(counted, name).numpy()) for name in ("gradients", "queries")}
-    ready = Learned(attack, found, origin.model_copy(update=cost), **cost)
+    first = counted.first_gradients()
+    met = {"first_gradients": dataclasses.astuple(first)}
+    ready = Learned(attack, found, origin.model_copy(update=cost | met), **cost, first=first)
     if place is not None:
         ready.save(place)
     return ready
@@ -196,7 +200,8 @@ def _remembered(attack: LearningAttack, place: Path) -> Learned | None:
         found, origin = learned_files.read(place, attack)
     except RobustError:
         return None  # never learned, or damaged: it is learned again
-    return Learned(attack, found, origin, origin.gradients, origin.queries)
+    first = FirstGradients(*origin.first_gradients)
+    return Learned(attack, found, origin, origin.gradients, origin.queries, first)
 
 
 def read_learned(attack: LearningAttack) -> Learned:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 LossName = Literal["ce", "margin", "dlr"]
@@ -231,8 +232,22 @@ def pulled_back(tape: tf.GradientTape, logits: Logits, images: Images, slope: Lo
 
     Returns:
         The gradient `(batch, height, width, channels)`, 0 where it is NaN or infinite.
+
+    Raises:
+        UsageError: the classifier has no gradient.
     """
-    return _finite(tape.gradient(logits, images, output_gradients=slope))
+    return _finite(_connected(tape.gradient(logits, images, output_gradients=slope)))
+
+
+def _connected(gradient: Any) -> Any:
+    """Return a gradient; refuse a classifier that gives none."""
+    if gradient is None:
+        raise UsageError(
+            "the attack needs gradients and this classifier has none: inside, its images are cast "
+            "to integers or cut off from what follows; choose a score- or decision-based attack, "
+            "such as square or hopskipjump"
+        )
+    return gradient
 
 
 def _finite(gradients: Any) -> Any:
@@ -266,5 +281,7 @@ def class_gradients(
         tape.watch(images)
         logits = classifier(images)
     rows = tf.unstack(slopes(logits))
-    gradients: Any = [tape.gradient(logits, images, output_gradients=row) for row in rows]
+    gradients: Any = [
+        _connected(tape.gradient(logits, images, output_gradients=row)) for row in rows
+    ]
     return logits, _finite(tf.stack(gradients))

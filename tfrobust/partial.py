@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -16,6 +17,7 @@ from tfrobust.errors import StoreError
 from tfrobust.files import PARTIAL, read_arrays, write_arrays
 from tfrobust.inference import predict
 from tfrobust.registry import signature
+from tfrobust.seen import FirstGradients
 from tfrobust.types import Images
 from tfrobust.verdicts import Plan, Subject
 
@@ -43,6 +45,7 @@ class Partial:
                 gradients=int(found["gradients"]),
                 queries=int(found["queries"]),
                 seconds=float(found["seconds"]),
+                first=FirstGradients(*map(int, found["first"])),
             )
         except (StoreError, KeyError):
             return None  # never made, or damaged: it is made again
@@ -59,6 +62,7 @@ class Partial:
             "gradients": np.array(crafted.gradients),
             "queries": np.array(crafted.queries),
             "seconds": np.array(crafted.seconds),
+            "first": np.array(dataclasses.astuple(crafted.first)),
         }
         write_arrays(self._path(plan, subject, attack), found)
 

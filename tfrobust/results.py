@@ -13,6 +13,7 @@ import pydantic
 from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_arrays, write_beside
+from tfrobust.seen import FirstGradients
 from tfrobust.types import PerImage
 
 Interval = tuple[float, float]
@@ -47,6 +48,23 @@ class ThreatRecord(pydantic.BaseModel):
     targeted: bool
 
 
+class GradientShares(pydantic.BaseModel):
+    """Shares of the images whose first gradient was zero everywhere, or NaN or infinite somewhere.
+
+    An attack that finds no gradient fails for that, and its figure says nothing of robustness.
+    """
+
+    zero: float = pydantic.Field(ge=0, le=1)
+    non_finite: float = pydantic.Field(ge=0, le=1)
+
+    @classmethod
+    def of(cls, first: FirstGradients) -> GradientShares | None:
+        """Return the shares; `None` of an attack that asked for no gradient."""
+        if not first.images:
+            return None
+        return cls(zero=first.zero / first.images, non_finite=first.non_finite / first.images)
+
+
 class AttackResult(Proportion):
     """What one attack did to one classifier; DESIGN's definitions of every figure."""
 
@@ -58,6 +76,7 @@ class AttackResult(Proportion):
     success_rate: float | None
     fooling_ratio: float
     distance: dict[str, Spread]
+    gradients: GradientShares | None = None  # where it asked for any
     gradients_per_image: float
     queries_per_image: float
     violations: int
@@ -144,6 +163,7 @@ class Evaluation(pydantic.BaseModel):
     worst_case_by_budget: list[BudgetedWorstCase] = []
     baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []
+    warnings: list[str] = []  # why a figure may say less than it seems to
 
 
 class Results(pydantic.BaseModel):

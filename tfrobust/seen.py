@@ -20,6 +20,24 @@ from tfrobust.types import Images, Logits
 _SAMPLES = 20  # as every gradient attack's option has it
 
 
+@dataclasses.dataclass(frozen=True)
+class FirstGradients:
+    """What the first gradient of each image was like.
+
+    Attributes:
+        images: whose first gradient was looked at; 0 of an attack that asks for none.
+        zero: those where it was zero in every pixel: no direction leads anywhere.
+        non_finite: those where a pixel of it was NaN or infinite.
+    """
+
+    images: int = 0
+    zero: int = 0
+    non_finite: int = 0
+
+
+NONE_SEEN = FirstGradients()
+
+
 class Counted(Wrapped):
     """Counts forward passes and gradients, an image each; attacks need not know.
 
@@ -57,6 +75,11 @@ class Counted(Wrapped):
         for count in (self.queries, self.gradients, self.first, self.zero, self.non_finite):
             count.assign(0)
         self.begin_batch()
+
+    def first_gradients(self) -> FirstGradients:
+        """Return what was seen in the first gradients since the last `reset`."""
+        counts = self.first, self.zero, self.non_finite
+        return FirstGradients(*(int(count.numpy()) for count in counts))
 
     def begin_batch(self) -> None:
         """Look at the next gradients: they are the first ones of a batch."""
@@ -178,14 +201,32 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     seen: Classifier = classifier
     if attack.needs_gradients and not classifier.differentiable:
         if classifier.surrogate is None:
-            raise UsageError(
-                f"{name_of(attack)} needs gradients and this classifier has none; "
-                "choose a score- or decision-based attack"
-            )
+            raise without_gradients(name_of(attack))
         seen = Surrogate(classifier, classifier.surrogate)
     samples: Any = getattr(attack, "samples", _SAMPLES if attack.needs_gradients else 1)
     calls = math.ceil(samples / classifier.passes) if classifier.stochastic else 1
     return (seen if calls == 1 else Expected(seen, calls)), calls
+
+
+def without_gradients(attack: str) -> UsageError:
+    """Return what a white-box attack says to a classifier without gradients."""
+    return UsageError(
+        f"{attack} needs gradients and this classifier has none; "
+        "choose a score- or decision-based attack, such as square or hopskipjump"
+    )
+
+
+def has_gradients(classifier: Classifier, images: Images) -> bool:
+    """Tell whether logits can be differentiated by the images at all.
+
+    They cannot where the classifier casts the images to integers, say. Rounding has a gradient,
+    which is zero: see `Counted`.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        images = tf.convert_to_tensor(images)
+        tape.watch(images)
+        logits = classifier(images)
+    return tape.gradient(logits, images) is not None
 
 
 def persistent(attack: Attack, classifier: Classifier) -> Attack:

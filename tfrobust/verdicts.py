@@ -15,6 +15,7 @@ from tfrobust.audit import Audit, audit
 from tfrobust.classifier import Classifier
 from tfrobust.engine import Crafted
 from tfrobust.inference import BATCH_SIZE
+from tfrobust.masking import gradient_warnings
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
@@ -128,6 +129,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
             norm: results.Spread(**metrics.summary(judged.distance[norm][judged.success & to_do]))
             for norm in ("l0", "l1", "l2", "linf")
         },
+        gradients=results.GradientShares.of(crafted.first),
         gradients_per_image=crafted.gradients / count,
         queries_per_image=crafted.queries / count,
         violations=int(judged.violation.sum()),
@@ -167,6 +169,7 @@ def summarize(
         attacks=[each.result for each in attacked],
         worst_case=proportion(_all_survive(right, bounded(hostile))),
         worst_case_by_budget=_worst_by_budget(right, hostile),
+        warnings=gradient_warnings(subject.name, [each.result for each in attacked]),
     )
 
 

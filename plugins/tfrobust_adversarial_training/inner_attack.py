@@ -16,6 +16,7 @@ from tfrobust.learning import LearningAttack, read_learned
 from tfrobust.options import describe, option, plugin
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
+from tfrobust.seen import has_gradients, without_gradients
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
 from tfrobust_adversarial_training.bounded import Bounded
@@ -51,7 +52,11 @@ class TrainsOnAttacked(Defense):
         Raises:
             UsageError: says why.
         """
-        self.inner_attack().check(classifier)
+        attack = self.inner_attack()
+        attack.check(classifier)
+        images = tf.zeros((1, *classifier.image_shape))
+        if attack.needs_gradients and not has_gradients(classifier, images):
+            raise without_gradients(name_of(attack))
 
     def inner_attack(self) -> Attack:
         """Return the attack that each step runs.

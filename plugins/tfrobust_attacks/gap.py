@@ -197,7 +197,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
 
         classes = tf.TensorSpec((None,), tf.int64)
         shown = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
-        return tf.function(step, input_signature=[shown, classes, classes])
+        return tf.function(step, input_signature=[shown, classes, classes], autograph=False)
 
     def _scaled(self, drawn: Any) -> Any:
         """Return perturbations that lie in the ball."""

@@ -142,7 +142,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
             tf.TensorSpec((None,), tf.int64),
             tf.TensorSpec((), tf.float32),
         ]
-        return tf.function(step, input_signature=specs)
+        return tf.function(step, input_signature=specs, autograph=False)
 
     def _by_gradient(self, classifier: Classifier, there: Images, labels: Labels, size: Any) -> Any:
         gradient, _ = ascend(classifier, there, labels, targeted=False, loss=self.loss)

@@ -1,0 +1,157 @@
+"""Nothing of a classifier that was evaluated and dropped stays behind."""
+
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+from support import InMemory, python
+from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.custom_gradients import tie_to_graphs
+from tfrobust.evaluation import evaluate
+from tfrobust.inference import predict
+from tfrobust.registry import create
+from tfrobust.store import export, load
+from tfrobust.traces import Traces
+
+SHAPE = (4, 4, 1)
+
+
+def network(activation="relu"):
+    layers = [keras.Input(SHAPE), keras.layers.Flatten()]
+    layers += [keras.layers.Dense(8, activation=activation), keras.layers.Dense(3)]
+    return KerasClassifier(keras.Sequential(layers))
+
+
+def registered():
+    return {name for name in ops.gradient_registry.list() if name.startswith("CustomGradient")}
+
+
+def evaluated(classifier):
+    attacks = [create("attacks", "pgd", steps=2), create("attacks", "deepfool", steps=2)]
+    evaluate({"d1": classifier}, InMemory(), attacks, limit=8, baselines=())
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_a_classifier_that_was_attacked_and_dropped_is_gone(activation):
+    gc.collect()
+    tie_to_graphs()
+    before = registered()
+    classifier = network(activation)
+    evaluated(classifier)
+    gone = weakref.ref(classifier)
+    del classifier
+    gc.collect()
+    tie_to_graphs()
+    gc.collect()
+    assert gone() is None
+    assert registered() <= before, "TensorFlow's registry keeps the gradients of the traces"
+
+
+def test_counting_registers_no_gradient_of_its_own():
+    tie_to_graphs()
+    before = registered()
+    evaluated(network())
+    assert registered() == before
+
+
+def test_gradients_work_on_as_long_as_their_graph_is_there(tmp_path):
+    classifier = network("silu")
+
+    @tf.function
+    def rise(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = called(images)
+        return tape.gradient(logits, images)
+
+    called = tf.function(classifier.__call__)
+    images = tf.random.stateless_uniform((3, *SHAPE), (0, 0))
+    first = rise(images).numpy()
+    tie_to_graphs()
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(images)
+        logits = called(images)
+    assert np.allclose(tape.gradient(logits, images), first)
+    again = load(export(classifier, tmp_path / "1"))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = again(images)
+    assert np.allclose(tape.gradient(logits, images), first, atol=1e-6)
+
+
+def test_traces_are_no_part_of_a_classifier():
+    classifier = network()
+    count = len(classifier.variables)
+    evaluated(classifier)
+    assert len(classifier.variables) == count
+
+
+def test_the_trace_that_was_not_used_for_longest_is_left_out():
+    class Owner:
+        pass
+
+    traces, first, second = Traces(most=2), Owner(), Owner()
+    made = []
+
+    def make(what):
+        return lambda: made.append(what) or what
+
+    traces.of(first, "a", make("a"))
+    traces.of(second, "b", make("b"))
+    traces.of(first, "a", make("a again"))
+    traces.of(second, "c", make("c"))
+    traces.of(first, "a", make("a again"))
+    traces.of(second, "b", make("b again"))
+    assert made == ["a", "b", "c", "b again"]
+
+
+def test_a_dropped_owner_takes_its_traces_along():
+    class Made:
+        pass
+
+    traces = Traces(most=2)
+    owner = Classifier(image_shape=SHAPE, num_classes=3)
+    kept = weakref.ref(traces.of(owner, "a", Made))
+    assert kept() is not None
+    del owner
+    gc.collect()
+    assert kept() is None
+
+
+def test_predictions_of_equal_but_different_classifiers_are_their_own():
+    first, second = network(), network()
+    images = np.random.default_rng(0).uniform(size=(4, *SHAPE)).astype(np.float32)
+    assert not np.array_equal(predict(first, images), predict(second, images))
+
+
+@pytest.mark.slow
+def test_thirty_rounds_of_build_evaluate_and_drop_do_not_grow():
+    done = python(
+        """
+import gc
+import keras, psutil
+from tfrobust.classifier import KerasClassifier
+from tfrobust.evaluation import evaluate
+from tfrobust.registry import create
+
+digits, sizes = create("scenarios", "digits"), []
+for _ in range(30):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(16, 3, activation="silu")]
+    layers += [keras.layers.Flatten(), keras.layers.Dense(512), keras.layers.Dense(10)]
+    model = KerasClassifier(keras.Sequential(layers))
+    attacks = [create("attacks", "pgd", steps=3), create("attacks", "fgsm")]
+    evaluate({"d1": model}, digits, attacks, limit=20, baselines=())
+    del model
+    gc.collect()
+    sizes.append(psutil.Process().memory_info().rss)
+print(max(sizes[5:]) / sizes[4])
+""",
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) < 1.01

@@ -1,0 +1,124 @@
+"""Classes that are masked by a large negative logit change nothing of what an attack finds."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import train_keras
+from tfrobust.audit import audit, clean_predictions
+from tfrobust.classifier import Classifier, Wrapped, check_sound
+from tfrobust.engine import run_attack
+from tfrobust.identity import agree
+from tfrobust.registry import create
+from tfrobust.targets import choose_targets
+
+LEAST = float(np.finfo(np.float32).min)
+ATTACKS = {
+    "deepfool": {"eps": 1.0, "steps": 10},
+    "ddn": {"eps": 1.0, "steps": 20},
+    "fmn": {"norm": "l2", "eps": 1.0, "steps": 20},
+    "cw_l2": {"eps": 1.0, "steps": 30, "learning_rate": 0.05, "initial_const": 1.0},
+    "fab_t": {"eps": 0.1, "steps": 5},
+    "jsma": {"eps": 8},
+    "apgd_t": {"eps": 0.1, "steps": 5},
+    "zoo": {"eps": 1.0, "steps": 30, "binary_search_steps": 1, "initial_const": 1.0},
+}
+
+
+@pytest.fixture(scope="module")
+def five(digits):
+    """Digits 0 to 4, some to test on, and a network of ten logits that reads them."""
+    images, labels = digits["train"]
+    few = labels < 5
+    init = keras.initializers.GlorotUniform(seed=3)
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(32, activation="relu", kernel_initializer=init),
+        keras.layers.Dense(10, kernel_initializer=init),
+    ]
+    model = keras.Sequential(layers)
+    train_keras(model, images[few], labels[few], epochs=5)
+    images, labels = digits["test"]
+    few = labels < 5
+    return model, images[few][:30], labels[few][:30]
+
+
+class Cut(Classifier):
+    """The five live logits of a network of ten."""
+
+    def __init__(self, model):
+        super().__init__(image_shape=(8, 8, 1), num_classes=5)
+        self.model = model
+
+    def __call__(self, images):
+        return tf.cast(self.model(images, training=False)[:, :5], tf.float32)
+
+
+class Masked(Classifier):
+    """The same, with five more logits that are a large negative number."""
+
+    def __init__(self, model, mask):
+        super().__init__(image_shape=(8, 8, 1), num_classes=10)
+        self.model, self.mask = model, mask
+
+    def __call__(self, images):
+        logits = tf.cast(self.model(images, training=False), tf.float32)
+        return tf.where(tf.range(10)[None] >= 5, self.mask, logits)
+
+
+class Noisy(Wrapped):
+    """Answers with noise on the images."""
+
+    def __call__(self, images):
+        return self.inner(images + tf.random.normal(tf.shape(images)) * 0.2)
+
+
+def robust(classifier, attack, images, labels):
+    crafted = run_attack(attack, classifier, images, labels)
+    clean = clean_predictions(classifier, images)
+    judged = audit(
+        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
+    )
+    return ~judged.success & (clean == labels)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_masked_classes_change_no_verdict(name, five):
+    model, images, labels = five
+    attack = create("attacks", name, **ATTACKS[name])
+    cut = robust(Cut(model), attack, images, labels)
+    assert cut.mean() < 0.9, "the attack must break some for this to say anything"
+    for mask in (-1e6, LEAST):
+        assert np.array_equal(robust(Masked(model, mask), attack, images, labels), cut)
+
+
+@pytest.mark.parametrize("rule", ["least_likely", "next", "random"])
+def test_no_rule_picks_a_target_that_is_masked(rule, five):
+    model, images, labels = five
+    chosen = choose_targets(rule, Masked(model, -1e9), images, labels, seed=3)
+    assert np.array_equal(chosen, choose_targets(rule, Cut(model), images, labels, seed=3))
+
+
+def test_a_single_image_is_enough_to_tell_which_classes_are_masked(five):
+    model, images, labels = five
+    one = choose_targets("least_likely", Masked(model, -1e9), images[:1], labels[:1])
+    assert one[0] < 5
+
+
+@pytest.mark.parametrize("mask", [-1e6, -1e9, LEAST])
+def test_a_random_network_with_masked_classes_is_seen_as_random(mask, five):
+    masked = Masked(five[0], mask)
+    check_sound(masked, "masked")
+    assert not masked.stochastic
+    noisy = Noisy(masked)
+    check_sound(noisy, "noisy")
+    assert noisy.stochastic
+
+
+def test_two_networks_are_told_apart_beside_a_masked_class():
+    first = np.array([[1.0, 2.0, -1e9]])
+    assert agree(first, np.array([[1.0, 2.000001, -1e9 + 100.0]]), 1e-4).tolist() == [True]
+    assert agree(first, np.array([[1.0, 2.01, -1e9]]), 1e-4).tolist() == [False]
+    assert agree(np.full((1, 2), LEAST), np.full((1, 2), LEAST), 1e-4).tolist() == [True]
