@@ -87,7 +87,9 @@ def audit(
         UsageError: an attack on a region, without boxes.
     """
     finite = np.isfinite(adversarial).all(axis=(1, 2, 3))
-    measurable = np.where(finite[:, None, None, None], adversarial, images)
+    measurable = adversarial
+    if not finite.all():
+        measurable = np.where(finite[:, None, None, None], adversarial, images)
     distance = distances(images, measurable)
     in_range = (measurable.min(axis=(1, 2, 3)) >= 0) & (measurable.max(axis=(1, 2, 3)) <= 1)
     norm = attack.threat.norm

@@ -136,7 +136,8 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         rejected=metrics.share(judged.prediction >= known) if further else None,
         seconds=round(crafted.seconds, 3),
     )
-    kept = crafted.images if plan.keep_images else crafted.images[:0]
+    # A slice of none would be a view, and keep all of them in memory.
+    kept = crafted.images if plan.keep_images else np.empty_like(crafted.images[:0])
     examples = crafted.images[plan.examples]
     return Attacked(attack, examples, kept, judged, survivors, result)
 

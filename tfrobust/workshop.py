@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tfrobust.attack import Attack
@@ -38,10 +39,15 @@ class Workshop:
         """
         for stages in grown_together(attacks):
             self._grow(subject, stages)
-        return [
-            judge(self._plan, subject, attack, self._craft(subject, _without_budget(attack)))
-            for attack in attacks
-        ]
+        wanted = Counter(map(_without_budget, attacks))
+        found = []
+        for attack in attacks:
+            bare = _without_budget(attack)
+            found.append(judge(self._plan, subject, attack, self._craft(subject, bare)))
+            wanted[bare] -= 1
+            if not (wanted[bare] or self._plan.crafted_on):
+                self._made.pop((subject.classifier, bare), None)  # nobody asks for it again
+        return found
 
     def to_fit(self, subject: Subject) -> Callable[[Attack], FittingImages]:
         """Return what attacks training images for the detectors of one classifier."""
@@ -70,7 +76,7 @@ class Workshop:
         if key not in self._made:
             crafted = self._run(subject, attack)
             if not (attack.minimum_norm or self._plan.crafted_on):
-                return crafted  # nobody asks for it again
+                return crafted
             self._made[key] = crafted
         return self._made[key]
 
