@@ -86,7 +86,7 @@ def evaluate_corruptions(
         environment=results.environment(),
         corruptions=corruption_errors(found, baseline),
     )
-    return Evaluated(everything, outcomes, images, [])
+    return Evaluated(results.identified(everything, outcomes), outcomes, images, [])
 
 
 @dataclasses.dataclass(frozen=True)

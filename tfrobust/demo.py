@@ -15,7 +15,8 @@ from tfrobust import store
 from tfrobust.attack import at_budgets
 from tfrobust.errors import StoreError
 from tfrobust.evaluation import evaluate
-from tfrobust.files import claimed_folder
+from tfrobust.files import PARTIAL, claimed_folder
+from tfrobust.partial import Partial
 from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
@@ -67,7 +68,7 @@ def run_demo(
 
 def _is_demo(out: Path) -> bool:
     """Tell whether a folder holds an earlier demo and nothing else."""
-    if not out.is_dir() or not {path.name for path in out.iterdir()} <= _WRITTEN:
+    if not out.is_dir() or not {path.name for path in out.iterdir()} <= {*_WRITTEN, PARTIAL}:
         return False
     try:
         found = read_results(out).evaluations
@@ -92,6 +93,6 @@ def _run(out: Path, force: bool, progress: Progress | None, say: Callable[[str],
     attacks.append(create("attacks", "cw_l2", **_CARLINI_WAGNER))
     say("attacking what was exported")
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
-    evaluated = evaluate(classifiers, scenario, attacks, progress=progress)
+    evaluated = evaluate(classifiers, scenario, attacks, partial=Partial(out), progress=progress)
     write_run(out, evaluated)
     return Demo(evaluated.results, out, exported)

@@ -163,7 +163,7 @@ def evaluate(
         outcomes |= outcome_rows(number, clean, attacked)
         adversarial.append([each.images for each in attacked if keep_images])
     everything = results.Results(evaluations=found, environment=results.environment())
-    return Evaluated(everything, outcomes, images, adversarial)
+    return Evaluated(results.identified(everything, outcomes), outcomes, images, adversarial)
 
 
 def _with_the_attacked(

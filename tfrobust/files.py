@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
+import json
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.errors import RobustError, StoreError, one_line
+from tfrobust.leftovers import (
+    PREFIX,
+    put_in_place,
+    sweep,
+    temporary_file,
+    temporary_folder,
+)
 
-_PREFIX = ".tfrobust-"
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
+_NAMES = "written"  # in it: the files of the run, noted before the first of them is in place
 _REFUSALS = {"ResourceExhaustedError", "PermissionDeniedError", "UnknownError", "NotFoundError"}
 
 
@@ -28,9 +36,8 @@ def write_beside(path: Path, write: Callable[[Path], Any]) -> None:
     """
     with refused_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        beside = Path(name)
+        sweep(path.parent)
+        beside = temporary_file(path.parent, path.suffix)
         try:
             write(beside)
             beside.chmod(0o644)
@@ -39,16 +46,20 @@ def write_beside(path: Path, write: Callable[[Path], Any]) -> None:
             beside.unlink(missing_ok=True)
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an `.npz`.
 
     Raises:
         StoreError: the disk refuses.
     """
 
+    # NumPy's own `savez` leaves its archive open when the disk refuses; Python closes it later,
+    # and prints a traceback of that.
     def save(beside: Path) -> None:
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
     write_beside(path, save)
 
@@ -73,35 +84,85 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
+def read_array(path: Path, name: str) -> np.ndarray | None:
+    """Read one array of an `.npz`; `None` if it has none of this name.
+
+    Raises:
+        StoreError: the file is damaged, or no `.npz`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file[name] if name in file.files else None
+    except Exception as error:  # as above
+        raise StoreError(f"{path}: not a readable .npz ({one_line(error)}); delete it") from error
+
+
 @contextlib.contextmanager
-def folder_beside(path: Path) -> Iterator[Path]:
+def folder_beside(path: Path, *, new: bool = False, note: Path | None = None) -> Iterator[Path]:
     """Yield a folder to fill; it becomes `path` only if nothing raises.
 
-    An existing `path` is replaced as the last step.
+    Args:
+        path: replaced as the last step, if it exists.
+        new: refuse to replace it, also where it has come into being meanwhile.
+        note: a file that tells what is about to become `path`, before it does: by it a run that
+            goes on after a kill finds what is `made_before`.
 
     Raises:
         StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
     """
     with refused_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+        sweep(path.parent)
+        beside = temporary_folder(path.parent)
     try:
         with refused_disk(path):
             yield beside
             beside.chmod(0o755)
-            _replace_folder(beside, path)
+            if note:
+                noted = json.dumps({"name": path.name, "sha256": _digest(beside)})
+                write_beside(note, lambda file: file.write_text(noted))
+            if new:
+                _create(beside, path)
+            else:
+                put_in_place(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _replace_folder(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.replace(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent)) / "old"
-    path.replace(old)
-    new.replace(path)
-    shutil.rmtree(old.parent, ignore_errors=True)
+def _create(beside: Path, path: Path) -> None:
+    """Rename a folder to a path that must not exist: a system renames none onto a full one."""
+    try:
+        beside.rename(path)
+    except OSError as error:
+        if path.exists():
+            raise StoreError(
+                f"{path}: exists already and is never overwritten; choose a new version"
+            ) from error
+        raise
+
+
+def made_before(note: Path, home: Path) -> Path | None:
+    """Return the folder in `home` that a note tells of, if it is there and is what was noted.
+
+    Args:
+        note: as `folder_beside` writes it.
+        home: of the folder.
+    """
+    try:
+        noted = json.loads(note.read_text())
+        made = home / Path(noted["name"]).name
+        return made if made.is_dir() and _digest(made) == noted["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # nothing was made, or nobody knows: it is made
+
+
+def _digest(folder: Path) -> str:
+    content = hashlib.sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        content.update(f"{path.relative_to(folder)}\n".encode())
+        with path.open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()
 
 
 @contextlib.contextmanager
@@ -126,32 +187,79 @@ def refused_disk(path: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield `path` as a folder that results may be written to.
+    """Yield `path` as a folder that one run, and no other meanwhile, may write its results to.
 
     A folder that was made for them is taken away again if nothing came of it. What an interrupted
-    evaluation left in it may stay: it goes on from there.
+    run left in it may stay, files that it had finished too: the same run goes on from there.
 
     Raises:
-        StoreError: it is a file, holds other things (and `force` is off), or cannot be made.
+        StoreError: it is a file, holds other things (and `force` is off), cannot be made, or
+            another process is writing to it.
     """
     if path.exists() and not path.is_dir():
         raise StoreError(f"{path}: expected a folder; received: a file")
-    if path.is_dir() and _others(path) and not force:
-        raise StoreError(f"{path}: is not empty; choose another --out, or overwrite with --force")
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with refused_disk(path):
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f"{_PREFIX}probe"
-        probe.touch()
-        probe.unlink()
-    try:
+    busy = f"{path}: another run is writing to it; wait until it is done, or choose another --out"
+    with contextlib.ExitStack() as held:
+        with refused_disk(path):
+            held.enter_context(made_folder(path))
+            held.enter_context(alone(path / LOCK, busy))
+        sweep(path)
+        if _others(path) and not force:
+            raise StoreError(
+                f"{path}: is not empty; choose another --out, or overwrite with --force"
+            )
         yield path
-    finally:
-        for folder in made:
-            if any(folder.iterdir()):
-                break
-            folder.rmdir()
 
 
 def _others(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != PARTIAL]
+    """Return what is in a folder and is not of the run that was interrupted in it."""
+    ours = _noted(folder)
+    return [
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(PREFIX) and path.name not in ours
+    ]
+
+
+@contextlib.contextmanager
+def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield a folder to fill; its files are then put into `folder`, which never holds a mixture.
+
+    They are whole before the first file of `folder` is touched. Then those before them go, and
+    then they come. A run that is killed meanwhile has their names noted in `PARTIAL`: it may go on
+    (see `claimed_folder`) until its owner removes that.
+
+    Args:
+        folder: exists.
+        instead_of: names of files that go, whether there are new ones or not.
+
+    Raises:
+        StoreError: the disk refuses; while the files are made, `folder` is as it was.
+    """
+    with refused_disk(folder):
+        (folder / PARTIAL).mkdir(exist_ok=True)
+        beside = temporary_folder(folder / PARTIAL)
+    try:
+        with refused_disk(folder):
+            yield beside
+            made = sorted(path.name for path in beside.iterdir())
+            noted = "\n".join(sorted({*made, *_noted(folder)}))
+            write_beside(folder / PARTIAL / _NAMES, lambda path: path.write_text(noted))
+            for name in {*made, *instead_of}:
+                (folder / name).unlink(missing_ok=True)
+            for name in made:
+                (beside / name).replace(folder / name)
+    except StoreError as error:
+        raise StoreError(str(error).replace(str(beside), str(folder))) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where nothing else is kept
+            (folder / PARTIAL).rmdir()
+
+
+def _noted(folder: Path) -> set[str]:
+    """Return the names of the files that an interrupted run may have put into a folder."""
+    try:
+        return set((folder / PARTIAL / _NAMES).read_text().splitlines())
+    except (OSError, UnicodeDecodeError):
+        return set()

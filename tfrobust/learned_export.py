@@ -19,13 +19,20 @@ from tfrobust.store import check_place
 from tfrobust.types import Images, Logits
 
 
-def export_learned(ready: Learned, image_shape: Sequence[int], folder: Path | str) -> Path:
+def export_learned(
+    ready: Learned,
+    image_shape: Sequence[int],
+    folder: Path | str,
+    *,
+    note: Path | None = None,
+) -> Path:
     """Write a SavedModel that attacks images without a classifier; only TensorFlow is needed.
 
     Args:
         ready: the attack and what it has learned.
         image_shape: `(height, width, channels)` of the images.
         folder: the version folder to make, such as `served/gap/1`.
+        note: see `tfrobust.files.folder_beside`.
 
     Returns:
         The folder. Its signature `serving_default` takes `images`, float32 `(batch, height, width,
@@ -44,7 +51,7 @@ def export_learned(ready: Learned, image_shape: Sequence[int], folder: Path | st
     check_place(folder, serves="adversarial")
     module = _Attacking(ready, image_shape)
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
-    with folder_beside(folder) as beside:
+    with folder_beside(folder, new=True, note=note) as beside:
         serve = tf.function(module.attacked, input_signature=[spec])
         tf.saved_model.save(module, str(beside), {"serving_default": serve})
     return folder

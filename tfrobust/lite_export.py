@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from tfrobust.errors import UsageError
 from tfrobust.files import folder_beside
 from tfrobust.inference import in_batches
+from tfrobust.leftovers import scratch_folder
 from tfrobust.lite import LiteModel, Quantize, lite
 from tfrobust.parts import Part, write_part_card
 from tfrobust.store import check_place
@@ -72,7 +72,7 @@ def export_lite(
     for name, content in contents.items():
         model = LiteModel(content)
         found.append(Sized(name, model.megabytes, _accuracy(part, model, tested)))
-    with folder_beside(folder) as beside:
+    with folder_beside(folder, new=True) as beside:
         (beside / FILE).write_bytes(contents[quantize or "float32"])
         write_part_card(part, beside)
     return found
@@ -84,9 +84,9 @@ def lite_file(part: Part, samples: Images | None = None) -> bytes:
     Raises:
         ClassifierError: an operation that LiteRT has not.
     """
-    with tempfile.TemporaryDirectory() as made:
-        part.write(Path(made))
-        return lite(Path(made), samples)
+    with scratch_folder() as made:
+        part.write(made)
+        return lite(made, samples)
 
 
 def _accuracy(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.engine import Crafted
 from tfrobust.errors import StoreError
-from tfrobust.files import PARTIAL, read_arrays, write_arrays
+from tfrobust.files import PARTIAL, read_arrays, refused_disk, write_arrays
 from tfrobust.inference import predict
+from tfrobust.leftovers import remove_folder
 from tfrobust.registry import signature
 from tfrobust.seen import FirstGradients
 from tfrobust.types import Images
@@ -68,7 +68,8 @@ class Partial:
 
     def discard(self) -> None:
         """Remove everything: the evaluation is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with refused_disk(self._folder):
+            remove_folder(self._folder)
 
     def _path(self, plan: Plan, subject: Subject, attack: Attack) -> Path:
         attacked = plan.crafted_on[1] if plan.crafted_on else subject.classifier

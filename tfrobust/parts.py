@@ -121,7 +121,7 @@ def export_part(part: Part, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     check_place(folder, serves=part.output)
-    with folder_beside(folder) as beside:
+    with folder_beside(folder, new=True) as beside:
         part.write(beside)
         write_part_card(part, beside)
     return folder

@@ -13,9 +13,12 @@ from tfrobust.audit import clean_predictions
 from tfrobust.cards import Card, card_of, read_card
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
 from tfrobust.defense import Defense
+from tfrobust.devices import threads
 from tfrobust.errors import UsageError
+from tfrobust.files import made_before
 from tfrobust.fingerprint import weights_digest
 from tfrobust.model import ModelBuilder
+from tfrobust.new_versions import claimed_version
 from tfrobust.options import record
 from tfrobust.registry import signature
 from tfrobust.results import environment
@@ -23,9 +26,12 @@ from tfrobust.scenario import Scenario, arrays, check_fits
 from tfrobust.scenes import scenario_record
 from tfrobust.training import Trainer
 from tfrobust.workspace import (
+    THREADS,
     UNFINISHED,
     close_workspace,
+    occupied,
     open_workspace,
+    version_note,
     workspace,
 )
 
@@ -203,7 +209,8 @@ def train_and_store(
 
     Raises:
         UsageError: a name that is no folder name; `resume` with another configuration.
-        StoreError: an interrupted training is there and neither `resume` nor `force` is given.
+        StoreError: an interrupted training is there and neither `resume` nor `force` is given; or
+            another process trains the same name.
     """
     home = home_of(name, root)
     plan: dict[str, Any] = {
@@ -211,30 +218,43 @@ def train_and_store(
         "scenario": {"called": scenario_name, **scenario_record(scenario)},
         "defenses": [signature(defense) for defense in defenses],
         "training": record(trainer.options),
+        THREADS: threads(),
     }
-    done = None if force else open_workspace(home, plan, resume=resume)
-    if done is not None:
-        folder = home / str(done)
-        card = read_card(folder) or Card(image_shape=(0, 0, 0), class_names=())
-        return Trained(store.load(folder), folder, card, fresh=False)
-    trainer.workspace, trainer.resume = home / UNFINISHED, resume and not force
-    with workspace(home, plan, fresh=not trainer.resume):
-        classifier = train(model, scenario, trainer, defenses)
-    on_stage("measuring clean accuracy")
-    images, labels = arrays(scenario, "test")
-    card = card_of(
-        classifier,
-        scenario=scenario_name or plan["scenario"]["name"],
-        model=plan["model"],
-        training=plan["training"],
-        seed=trainer.options.seed,
-        clean_accuracy=float((clean_predictions(classifier, images, name) == labels).mean()),
-        versions=environment(),
-    )
-    on_stage("exporting")
-    folder = store.export(classifier, store.next_version(home), card=card)
-    close_workspace(home, plan | {"version": int(folder.name)}, classifier, card)
+    with occupied(home):
+        done = None if force else open_workspace(home, plan, resume=resume)
+        if done is not None:
+            folder = home / str(done)
+            card = read_card(folder) or Card(image_shape=(0, 0, 0), class_names=())
+            return Trained(store.load(folder), folder, card, fresh=False)
+        trainer.workspace, trainer.resume = home / UNFINISHED, resume and not force
+        with workspace(home, plan, fresh=not trainer.resume):
+            classifier = train(model, scenario, trainer, defenses)
+            on_stage("measuring clean accuracy")
+            images, labels = arrays(scenario, "test")
+            card = card_of(
+                classifier,
+                scenario=scenario_name or plan["scenario"]["name"],
+                model=plan["model"],
+                training=plan["training"],
+                seed=trainer.options.seed,
+                clean_accuracy=float(
+                    (clean_predictions(classifier, images, name) == labels).mean()
+                ),
+                versions=environment(),
+            )
+            on_stage("exporting")
+            folder = _exported(classifier, home, card)
+        close_workspace(home, plan | {"version": int(folder.name)}, classifier, card)
     return Trained(classifier, folder, card)
+
+
+def _exported(classifier: Classifier, home: Path, card: Card) -> Path:
+    """Return the version of a training, which a killed one may have stored already."""
+    note = version_note(home)
+    if stored := made_before(note, home):
+        return stored
+    with claimed_version(home) as place:
+        return store.export(classifier, place, card=card, note=note)
 
 
 def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:

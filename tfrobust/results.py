@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +15,14 @@ import pydantic
 
 from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files import write_arrays, write_beside
+from tfrobust.files import read_array, write_arrays, write_beside
 from tfrobust.seen import FirstGradients
 from tfrobust.types import PerImage
 
 Interval = tuple[float, float]
+RUN = "run"  # the array of an `.npz` that tells which run it is of
+ADVERSARIAL = "adversarial.npz"
+RUN_FILES = ("results.json", "outcomes.npz", "report.html", ADVERSARIAL)  # those of any run
 
 
 class Proportion(pydantic.BaseModel):
@@ -167,13 +173,14 @@ class Evaluation(pydantic.BaseModel):
 
 
 class Results(pydantic.BaseModel):
-    """All of `results.json`."""
+    """All of `results.json`; `run` is the same in every file of one run, see `identified`."""
 
     format: Literal["tfrobust/evaluation"] = "tfrobust/evaluation"
     version: Literal[1] = 1
     evaluations: list[Evaluation] = pydantic.Field(min_length=1)
     environment: dict[str, str]
     corruptions: list[CorruptionErrors] = []
+    run: str | None = None  # before there was one
 
     @property
     def unshifted(self) -> list[Evaluation]:
@@ -188,9 +195,12 @@ class Results(pydantic.BaseModel):
 
 
 def environment() -> dict[str, str]:
-    """Return the versions that figures may depend on."""
+    """Return the versions, and the number of threads, that figures may depend on."""
     packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
+    from tfrobust.devices import threads  # TensorFlow is not imported for reading results
+
     found = {"python": platform.python_version(), "machine": platform.machine()}
+    found["threads"] = str(threads())
     for package in packages:
         try:
             found[package] = metadata.version(package)
@@ -199,14 +209,57 @@ def environment() -> dict[str, str]:
     return found
 
 
-def write_results(folder: Path, results: Results, outcomes: dict[str, np.ndarray]) -> None:
-    """Write `results.json` and `outcomes.npz` into an existing folder.
+def identified(results: Results, outcomes: Mapping[str, np.ndarray]) -> Results:
+    """Return results that know the run they are of: a hash of all figures but the seconds.
+
+    Example:
+        >>> identified(evaluated.results, evaluated.outcomes).run
+        '3b0f…'
+    """
+    content = hashlib.sha256()
+    for name, array in sorted(outcomes.items()):
+        content.update(f"{name} {array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    figures = json.loads(results.model_copy(update={"run": None}).to_json(), object_hook=_untimed)
+    content.update(json.dumps(figures, sort_keys=True).encode())
+    return results.model_copy(update={"run": content.hexdigest()[:32]})
+
+
+def _untimed(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in value.items() if name != "seconds"}
+
+
+def write_results(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:
+    """Write `results.json` and `outcomes.npz` into an existing folder, with one identity.
 
     Raises:
         StoreError: the disk refuses.
     """
-    write_arrays(folder / "outcomes.npz", outcomes)
+    results = identified(results, outcomes)
+    write_arrays(folder / "outcomes.npz", {**outcomes, RUN: np.asarray(results.run)})
     write_beside(folder / "results.json", lambda path: path.write_text(results.to_json()))
+
+
+def check_one_run(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:
+    """Refuse files of different runs in one folder, as copying or an interruption leaves them.
+
+    Args:
+        folder: of the run.
+        results: its `results.json`.
+        outcomes: its `outcomes.npz`. An `adversarial.npz` is looked at as well.
+
+    Raises:
+        StoreError: naming the two files.
+    """
+    adversarial = folder / ADVERSARIAL
+    crafted = read_array(adversarial, RUN) if adversarial.exists() else None
+    for name, run in {"outcomes.npz": outcomes.get(RUN), ADVERSARIAL: crafted}.items():
+        known = "" if run is None else str(run)
+        if known != (results.run or "") and (known or name != ADVERSARIAL):
+            raise StoreError(
+                f"{folder}: results.json and {name} are of different runs; run the same command "
+                "again with --force, which writes both anew"
+            )
 
 
 def read_results(folder: Path) -> Results:

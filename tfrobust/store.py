@@ -51,13 +51,20 @@ def rooted(root: Path) -> Iterator[None]:
         _ROOT.reset(token)
 
 
-def export(classifier: Classifier, folder: Path | str, *, card: Card | None = None) -> Path:
+def export(
+    classifier: Classifier,
+    folder: Path | str,
+    *,
+    card: Card | None = None,
+    note: Path | None = None,
+) -> Path:
     """Write a SavedModel that needs nothing but TensorFlow.
 
     Args:
         classifier: defended or plain.
         folder: the version folder to make, e.g. `saved_models/d1/1`; must not exist.
         card: recorded in `assets.extra/tfrobust.json`.
+        note: see `tfrobust.files.folder_beside`.
 
     Returns:
         The folder.
@@ -70,7 +77,7 @@ def export(classifier: Classifier, folder: Path | str, *, card: Card | None = No
     """
     folder = Path(folder)
     check_place(folder)
-    with folder_beside(folder) as beside:
+    with folder_beside(folder, new=True, note=note) as beside:
         write_saved_model(classifier, beside)
         write_card(beside, card or card_of(classifier))
     return folder

@@ -10,13 +10,35 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust.cards import Card, renewed, write_card
+from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.classifier import Classifier, KerasClassifier, Trainable
 from tfrobust.errors import RobustError, StoreError, UsageError, one_line
-from tfrobust.files import folder_beside, refused_disk, write_beside
+from tfrobust.files import folder_beside, made_before, refused_disk, write_beside
+from tfrobust.leftovers import remove_folder, sweep
 from tfrobust.registry import create
 from tfrobust.store import versions
 
 FINISHED, UNFINISHED = "training", "unfinished"  # beside the versions
+THREADS = "threads"  # in a plan: how many the training ran with
+
+
+@contextlib.contextmanager
+def occupied(home: Path) -> Iterator[None]:
+    """Let one training of a name be at work at a time; an empty folder does not stay.
+
+    Raises:
+        StoreError: another process trains it, or the disk refuses.
+    """
+    busy = (
+        f"{home}: another training of {home.name} is at work; wait until it is done, or choose "
+        "another --name"
+    )
+    with contextlib.ExitStack() as held:
+        with refused_disk(home):
+            held.enter_context(made_folder(home))
+            held.enter_context(alone(home / LOCK, busy))
+        sweep(home)
+        yield
 
 
 def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | None:
@@ -24,10 +46,17 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
 
     Raises:
         StoreError: an interrupted training is there and is not to be resumed.
-        UsageError: it is to be resumed, but with another plan.
+        UsageError: it is to be resumed, but with another plan, or number of threads.
     """
     begun = read_plan(home / UNFINISHED / "plan.json")
-    if begun is not None and _resumable(home):
+    finished = read_plan(home / FINISHED / "plan.json") or {}
+    version = finished.pop("version", None)
+    over = begun == finished and made_before(version_note(home), home) == home / str(version)
+    if over or begun is None or not _resumable(home):
+        with refused_disk(home):
+            remove_folder(home / UNFINISHED)  # a kill in its last moments, or before its first
+        begun = None
+    if begun is not None:
         if not resume:
             raise StoreError(
                 f"{home}: an interrupted training is here; go on with --resume, "
@@ -36,12 +65,25 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
         if _weighs(begun) != _weighs(plan):
             raise UsageError(
                 f"resume: {home.name} was started with another configuration "
-                f"({_difference(begun, plan)}); repeat it as it was, or start over with --force"
+                f"({_difference(_asked(begun), _asked(plan))}); repeat it as it was, or start "
+                "over with --force"
             )
+        _check_threads(home, begun, plan)
+        if _asked(begun) != _asked(plan):
+            version_note(home).unlink(missing_ok=True)  # that version has other defences round it
         return None
-    finished = read_plan(home / FINISHED / "plan.json") or {}
-    version = finished.pop("version", None)
-    return version if resume and finished == plan and version in versions(home) else None
+    same = _asked(finished) == _asked(plan)
+    return version if resume and same and version in versions(home) else None
+
+
+def version_note(home: Path) -> Path:
+    """Return the file that tells which version a training is about to store."""
+    return home / UNFINISHED / "version.json"
+
+
+def _asked(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a plan was asked for."""
+    return {name: value for name, value in plan.items() if name != THREADS}
 
 
 def _weighs(plan: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +91,17 @@ def _weighs(plan: dict[str, Any]) -> dict[str, Any]:
     defenses = list(plan["defenses"])
     while defenses and not _trains(defenses[-1]):
         defenses.pop()
-    return plan | {"defenses": defenses}
+    return _asked(plan) | {"defenses": defenses}
+
+
+def _check_threads(home: Path, begun: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Refuse to go on with sums that are split otherwise; older plans tell no number."""
+    then, now = begun.get(THREADS), plan.get(THREADS)
+    if then is not None and now is not None and then != now:
+        raise UsageError(
+            f"resume: {home.name} was started with {then} threads; received: {now}, which would "
+            f"end at other weights; set TF_NUM_INTRAOP_THREADS={then}, or start over with --force"
+        )
 
 
 def _trains(planned: dict[str, Any]) -> bool:
@@ -68,7 +120,7 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
     folder = home / UNFINISHED
     with refused_disk(home):
         if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
     try:
         _write_plan(folder / "plan.json", plan)
@@ -77,13 +129,13 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
         refused = isinstance(error, UsageError) and not _trained(home)
         if refused or not _resumable(home):
             shutil.rmtree(folder, ignore_errors=True)
-            if not any(home.iterdir()):
-                home.rmdir()
         raise
 
 
 def _resumable(home: Path) -> bool:
-    return _trained(home) or any(kept_work(home / UNFINISHED).glob("*"))
+    """Tell whether anything is done: an epoch, what a defence keeps, or all but the last steps."""
+    kept = any(kept_work(home / UNFINISHED).glob("*"))
+    return kept or _trained(home) or made_before(version_note(home), home) is not None
 
 
 def _trained(home: Path) -> bool:
@@ -114,7 +166,8 @@ def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, ca
         if isinstance(classifier, KerasClassifier):
             classifier.model.save(beside / "model.keras")
             write_card(beside / "model.keras", renewed(card, classifier))
-    shutil.rmtree(home / UNFINISHED, ignore_errors=True)
+    with refused_disk(home):
+        remove_folder(home / UNFINISHED)
 
 
 def learned_file(folder: Path, number: int) -> Path:

@@ -22,6 +22,7 @@ from tfrobust_cli.commands import (
     summary,
     train,
 )
+from tfrobust_cli.interruptions import terminated_like_ctrl_c, what_next
 
 app = typer.Typer(
     name="tfrobust",
@@ -41,7 +42,8 @@ def main() -> None:
     """Run the command line; leave with 1 (failed), 2 (usage) or 130 (interrupted)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        code = app(standalone_mode=False)
+        with terminated_like_ctrl_c():
+            code = app(standalone_mode=False)
     except RobustError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -52,10 +54,7 @@ def main() -> None:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
     if code == 130:  # Typer turns Ctrl-C into this code
-        _fail(
-            "interrupted; the same command goes on from what is finished (`train` with --resume)",
-            code,
-        )
+        _fail(what_next(sys.argv[1:]), code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

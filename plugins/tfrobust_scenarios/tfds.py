@@ -9,6 +9,7 @@ import contextlib
 import functools
 import io
 import os
+import shutil
 import socket
 import sys
 import urllib.parse
@@ -19,7 +20,9 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.errors import DataError, UsageError, one_line
+from tfrobust.claims import LOCK, alone
+from tfrobust.errors import DataError, StoreError, UsageError, one_line
+from tfrobust.files import refused_disk
 from tfrobust.options import plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
@@ -167,8 +170,14 @@ def prepared(name: str) -> Any:
         return builder
     try:
         _check_network(builder)
-        with contextlib.redirect_stdout(io.StringIO()), bars_for_people():
+        with (
+            preparing(Path(builder.data_dir).parent),
+            contextlib.redirect_stdout(io.StringIO()),
+            bars_for_people(),
+        ):
             builder.download_and_prepare()
+    except StoreError:
+        raise
     except Exception as error:  # the network, the disk, a checksum: all end here
         raise DataError(
             f"{name} is not in {builder.data_dir} and cannot be downloaded "
@@ -176,6 +185,38 @@ def prepared(name: str) -> Any:
             "set TFDS_DATA_DIR to where it is prepared, or connect to the network"
         ) from error
     return builder
+
+
+@contextlib.contextmanager
+def preparing(home: Path, *more: str) -> Iterator[None]:
+    """Let one process prepare a dataset at a time, and remove what one that was killed has left.
+
+    No empty folder stays behind.
+
+    Args:
+        home: of the dataset's versions.
+        *more: patterns of what is left in it, besides TensorFlow Datasets' own.
+
+    Raises:
+        StoreError: another process is at it, or the disk refuses.
+    """
+    busy = f"{home}: another process is preparing it; wait until it is done"
+    with contextlib.ExitStack() as held:
+        held.callback(_remove_empty, home)
+        with refused_disk(home):
+            home.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(home / LOCK, busy))
+        for pattern in ("incomplete.*", *more):
+            for left in home.glob(pattern):
+                shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _remove_empty(home: Path) -> None:
+    downloads = home.parent / "downloads"  # TensorFlow Datasets makes it, used or not
+    for folder in (home, downloads / "extracted", downloads):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            folder.rmdir()
 
 
 @contextlib.contextmanager

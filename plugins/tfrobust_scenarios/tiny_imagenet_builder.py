@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import json
-import shutil
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 from tfrobust.errors import DataError, RobustError, one_line
 from tfrobust.files import refused_disk
 from tfrobust.scenario import Prepared
-from tfrobust_scenarios.tfds import bars_for_people
+from tfrobust_scenarios.tfds import bars_for_people, preparing
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE, Picture, TinyImagenetArchive
 
 NAME, VERSION = "tiny_imagenet", "1.0.0"
@@ -43,28 +42,14 @@ def prepared_from(
     folder = home / VERSION
     if (folder / "dataset_info.json").exists():
         return _found(folder, archive, sha256, strict=strict)
-    with _tidied(home):
+    with preparing(home, f"{_DOWNLOAD}*"):
+        if (folder / "dataset_info.json").exists():  # by another process, meanwhile
+            return _found(folder, archive, sha256, strict=strict)
         if archive is not None:
             return _prepared(home, archive, sha256, strict=strict)
-        with refused_disk(home):
-            home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home, prefix=_DOWNLOAD) as beside:
             archive = _downloaded(Path(beside))
             return _prepared(home, archive, sha256 or SHA256, strict=strict)
-
-
-@contextlib.contextmanager
-def _tidied(home: Path) -> Iterator[None]:
-    """Remove what a killed preparation left, and no empty folder stays behind this one."""
-    for left in (*home.glob("incomplete.*"), *home.glob(f"{_DOWNLOAD}*")):
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        yield
-    finally:
-        downloads = home.parent / "downloads"  # TensorFlow Datasets makes it, used or not
-        for folder in (home, downloads / "extracted", downloads):
-            with contextlib.suppress(OSError):  # not there, or not empty
-                folder.rmdir()
 
 
 def _checked(path: Path, sha256: str | None) -> TinyImagenetArchive:

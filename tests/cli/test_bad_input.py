@@ -176,7 +176,7 @@ def test_ctrl_c_says_how_to_go_on(tfrobust, here, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(main, "app", interrupted)
-    one_line(tfrobust("study", "run"), 130, "the same command goes on", "`train` with --resume")
+    one_line(tfrobust("study", "run"), 130, "interrupted; the same command goes on")
 
 
 def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
@@ -246,12 +246,12 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
 
 
 def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
-    from tfrobust import results
+    from tfrobust import files
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(results.np, "savez_compressed", full)
+    monkeypatch.setattr(files.np.lib.format, "write_array", full)
     said = tfrobust(*EVALUATE, "--limit", 10)
     one_line(said, 1, "cannot write", "No space left on device")
     assert not (with_store / "run").exists()

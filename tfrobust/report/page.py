@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tfrobust.errors import StoreError
 from tfrobust.evaluation import Evaluated
-from tfrobust.files import read_arrays, write_beside
+from tfrobust.files import read_arrays, write_arrays, write_beside, written_together
 from tfrobust.partial import Partial
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
@@ -24,7 +24,17 @@ from tfrobust.report.tables import (
     detector_table,
     scenario_title,
 )
-from tfrobust.results import AttackResult, Evaluation, Results, read_results, write_results
+from tfrobust.results import (
+    ADVERSARIAL,
+    RUN,
+    RUN_FILES,
+    AttackResult,
+    Evaluation,
+    Results,
+    check_one_run,
+    read_results,
+    write_results,
+)
 
 _TILES = 6  # images a row of the grid
 
@@ -36,10 +46,12 @@ def write_report(folder: Path) -> Path:
         The page.
 
     Raises:
-        StoreError: one of the two is missing or damaged, or the disk refuses.
+        StoreError: one of the two is missing or damaged, they are of different runs, or the disk
+            refuses.
     """
     results = read_results(folder)
     outcomes = read_arrays(folder / "outcomes.npz")
+    check_one_run(folder, results, outcomes)
     page = folder / "report.html"
     try:
         html = render(results, outcomes)
@@ -49,15 +61,46 @@ def write_report(folder: Path) -> Path:
     return page
 
 
-def write_run(folder: Path, evaluated: Evaluated) -> None:
-    """Write `results.json`, `outcomes.npz` and `report.html` into an existing folder.
+def write_run(
+    folder: Path, evaluated: Evaluated, more: Callable[[Path], None] | None = None
+) -> None:
+    """Write `results.json`, `outcomes.npz` and `report.html` into an existing folder, together.
+
+    They take the place of another run's, of which none is left beside them.
+
+    Args:
+        folder: of the run.
+        evaluated: what is written.
+        more: writes further files of the run into the folder that it is given.
+
+    Raises:
+        StoreError: the disk refuses; another run's files are then still there.
+    """
+    with written_together(folder, RUN_FILES) as beside:
+        write_results(beside, evaluated.results, evaluated.outcomes)
+        if more:
+            more(beside)
+        write_report(beside)
+    Partial(folder).discard()
+
+
+def write_adversarial(folder: Path, evaluated: Evaluated) -> None:
+    """Write the images of the first attack on the first classifier as `adversarial.npz`.
+
+    Args:
+        folder: of the run, or that `write_run` gives.
+        evaluated: with `keep_images`.
 
     Raises:
         StoreError: the disk refuses.
     """
-    write_results(folder, evaluated.results, evaluated.outcomes)
-    write_report(folder)
-    Partial(folder).discard()
+    found = {
+        "images": evaluated.adversarial[0][0],
+        "labels": evaluated.outcomes["label"],
+        "clean": evaluated.images,
+        RUN: np.asarray(evaluated.results.run or ""),
+    }
+    write_arrays(folder / ADVERSARIAL, found)
 
 
 def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:

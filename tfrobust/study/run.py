@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.errors import UsageError
+from tfrobust.files import refused_disk
 from tfrobust.learning import remembering
+from tfrobust.leftovers import sweep
 from tfrobust.members import member_of
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
@@ -52,7 +56,8 @@ def run_study(
 
     Raises:
         UsageError: there is no such scale, or a plugin refuses its options.
-        StoreError: the disk refuses, or a finished cell is damaged.
+        StoreError: the disk refuses, a finished cell is damaged, or another process runs a study
+            with the same `out`.
     """
     cells = cells_of(study, scale)
     todo = [cell for cell in cells if read_cell(cell, results) is None]
@@ -60,7 +65,7 @@ def run_study(
     made_by = typed or command(study, scale)
     school = School(out / "models", progress, say)
     # Defences that name a network mean the study's; cells that attack one share what was learned.
-    with rooted(out / "models"), remembering(out / "learned"):
+    with _occupied(out), rooted(out / "models"), remembering(out / "learned"):
         for number, cell in enumerate(todo):
             say(f"cell {number + 1} of {len(todo)}: {cell.title}")
             for each in cell.schooling:
@@ -68,6 +73,19 @@ def run_study(
             found = compute(cell, test_scenario(cell), out / "models", made_by, progress)
             write_cell(found, cell.file(results))
     return Finished(cells, results)
+
+
+@contextlib.contextmanager
+def _occupied(out: Path) -> Iterator[None]:
+    """Let one run at a time train and learn in a folder."""
+    busy = f"{out}: another run of a study is writing to it; wait until it is done, or choose --out"
+    with contextlib.ExitStack() as held:
+        with refused_disk(out):
+            held.enter_context(made_folder(out))
+            held.enter_context(alone(out / LOCK, busy))
+        for folder in (out, out / "learned"):
+            sweep(folder)
+        yield
 
 
 def training_scenario(cell: Cell) -> Scenario:

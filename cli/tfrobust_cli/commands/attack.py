@@ -73,14 +73,14 @@ def attack(
     start_tensorflow()
     from tfrobust import store
     from tfrobust.evaluation import evaluate
-    from tfrobust.files import PARTIAL, claimed_folder, write_arrays
+    from tfrobust.files import PARTIAL, claimed_folder, made_before
     from tfrobust.learned_export import check_exportable, export_learned
     from tfrobust.learned_runs import learned_from, notes
     from tfrobust.learning import LearningAttack, remembering
+    from tfrobust.new_versions import claimed_version
     from tfrobust.partial import Partial
-    from tfrobust.report import write_run
+    from tfrobust.report import write_adversarial, write_run
     from tfrobust.scenes import open_scenario
-    from tfrobust.store import next_version
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)
@@ -104,17 +104,21 @@ def attack(
             partial=Partial(out),
             progress=reporter,
         )
-        adversarial, labels = evaluated.adversarial[0][0], evaluated.outcomes["label"]
-        found = {"images": adversarial, "labels": labels, "clean": evaluated.images}
-        write_arrays(out / "adversarial.npz", found)
         [attacked] = loaded.values()
         learns = isinstance(built, LearningAttack)
         ready = learned_from(built, attacked, opened, seed=seed) if learns else None
-        if ready and built.file is None:
-            ready.save(out / f"{attack}.npz")
-        write_run(out, evaluated)
         if export and ready:
-            export_learned(ready, evaluated.images.shape[1:], next_version(export))
+            note = out / PARTIAL / "exported.json"
+            if made_before(note, export) is None:  # by a run that was killed
+                with claimed_version(export) as place:
+                    export_learned(ready, evaluated.images.shape[1:], place, note=note)
+
+        def images(folder: Path) -> None:
+            write_adversarial(folder, evaluated)
+            if ready and built.file is None:
+                ready.save(folder / f"{attack}.npz")
+
+        write_run(out, evaluated, images)
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tfrobust.errors import RobustError, UsageError
+from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import (
     Json,
     Parameters,
@@ -28,10 +28,6 @@ _Name = Annotated[
         autocompletion=names_of("scenarios"),
     ),
 ]
-
-
-class _InterruptedError(RobustError):
-    exit_code = 130
 
 
 app = typer.Typer(help="Prepare datasets, and look at them: prepare, show.")
@@ -62,10 +58,7 @@ def prepare(
     from tfrobust.scenes import open_scenario
 
     scenario = open_scenario(name, Parameters(param, named).all())
-    try:
-        made = scenario.prepare(archive, sha256=sha256, strict=strict)
-    except KeyboardInterrupt as interrupt:
-        raise _InterruptedError("interrupted; the same command begins anew") from interrupt
+    made = scenario.prepare(archive, sha256=sha256, strict=strict)
     if as_json:
         shown = {"folder": str(made.folder), "images": made.images, "skipped": made.skipped}
         print(json.dumps(shown, indent=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from tfrobust.errors import UsageError
@@ -140,9 +142,12 @@ def evaluate(
             partial=Partial(out),
             progress=reporter,
         )
-        if reattack:
-            keep_learned(spread, attacked, opened, out, seed=seed)
-        write_run(out, evaluated)
+
+        def learned(folder: Path) -> None:
+            if reattack:
+                keep_learned(spread, attacked, opened, folder, seed=seed)
+
+        write_run(out, evaluated, learned)
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

@@ -79,6 +79,7 @@ def export(
     from tfrobust import store
     from tfrobust.cards import renewed_card
     from tfrobust.guard import guard
+    from tfrobust.new_versions import claimed_version
     from tfrobust.parts import separated, whole
     from tfrobust.pipeline import defended, untrained
     from tfrobust.scenario import check_fits
@@ -99,20 +100,21 @@ def export(
         if detector and attack:
             learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
             exported = guard(exported, learner, lesson, shown, images=images, seed=seed)
-    target = folder / str(version) if version else store.next_version(folder)
-    if only or form is Format.TFLITE:
-        part = separated(exported, only) if only else whole(exported)
-        if form is Format.SAVED_MODEL:
-            write_part(part, target, as_json=as_json)
+    with claimed_version(folder, version) as target:
+        if only or form is Format.TFLITE:
+            part = separated(exported, only) if only else whole(exported)
+            if form is Format.SAVED_MODEL:
+                write_part(part, target, as_json=as_json)
+                return
+            bits = quantize.value if quantize else None
+            write_lite(
+                part, target, data, classifier=classifier, quantize=bits, samples=images,
+                as_json=as_json,
+            )  # fmt: skip
             return
-        bits = quantize.value if quantize else None
-        write_lite(
-            part, target, data, classifier=classifier, quantize=bits, samples=images,
-            as_json=as_json,
-        )  # fmt: skip
-        return
-    card = renewed_card(exported, scenario=scenario, class_names=data.class_names if data else ())
-    made = store.export(exported, target, card=card)
+        names = data.class_names if data else ()
+        card = renewed_card(exported, scenario=scenario, class_names=names)
+        made = store.export(exported, target, card=card)
     print(json.dumps({"path": str(made)}) if as_json else made)
 
 

@@ -1,0 +1,188 @@
+"""Ctrl-C, SIGTERM, kills and full disks, as a user meets them."""
+
+import os
+import resource
+import signal
+import time
+
+import pytest
+from test_bad_input import EVALUATE, one_line
+
+from tfrobust import workshop
+from tfrobust.claims import LOCK, alone
+from tfrobust.files import PARTIAL
+from tfrobust_cli import console, main
+from tfrobust_cli.interruptions import what_next
+from tiny_imagenet_files import content, zipped
+
+ATTACK = ("attack", "d1", "--attack", "fgsm", "--out", "run", "--limit", 20)
+LEARNS = ("attack", "d1", "--attack", "uap", "-p", "training_images=20", "-p", "passes=1")
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch):
+    """On a slow machine, progress would be said as well; here all of stderr is the error."""
+    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
+
+
+def files(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("evaluate d1 --out run", "the same command goes on"),
+        ("attack d1 --out run", "the same command goes on"),
+        ("demo", "the same command goes on"),
+        ("study run quantized-dropout", "the same command goes on"),
+        ("train lenet", "the same command with --resume goes on"),
+        ("train lenet --resume", "the same command goes on"),
+        ("train lenet --force", "--resume in place of --force goes on"),
+        ("export d1 served", "the same command begins anew"),
+        ("data prepare tiny_imagenet", "the same command begins anew"),
+        ("streams d1", "the same command begins anew"),
+        ("study list", "the same command begins anew"),
+        ("", "the same command begins anew"),
+    ],
+)
+def test_an_interruption_says_how_this_command_goes_on(command, said):
+    assert what_next(command.split()).startswith(f"interrupted; {said}")
+
+
+def interrupted(**_):
+    raise KeyboardInterrupt
+
+
+def terminated(**_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+
+
+@pytest.mark.parametrize("ended", [interrupted, terminated])
+def test_sigterm_ends_a_command_like_ctrl_c(ended, tfrobust, here, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(main, "app", ended)
+    one_line(tfrobust("evaluate", "d1"), 130, "interrupted; the same command goes on")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypatch):
+    cleared = []
+
+    def twice(**_):
+        try:
+            terminated()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            cleared.append(True)
+
+    monkeypatch.setattr(main, "app", twice)
+    one_line(tfrobust("export", "d1"), 130, "begins anew")
+    assert cleared
+
+
+def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_store, monkeypatch):
+    run, killed = workshop.run_attack, []
+
+    def sudden(*given, **named):
+        if not killed:
+            killed.append(True)
+            terminated()
+        return run(*given, **named)
+
+    monkeypatch.setattr(workshop, "run_attack", sudden)
+    one_line(tfrobust(*ATTACK), 130, "interrupted; the same command goes on")
+    assert not (with_store / "run").exists()
+    assert tfrobust(*ATTACK).code == 0
+    assert files(with_store / "run") == {
+        "adversarial.npz", "outcomes.npz", "report.html", "results.json",
+    }  # fmt: skip
+
+
+def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
+    tfrobust, with_store, monkeypatch
+):
+    command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
+    with monkeypatch.context() as patched:
+        patched.setattr("tfrobust.report.write_run", interrupted_with_files)
+        one_line(tfrobust(*command), 130, "goes on")
+    assert files(with_store / "served") == {"1"}
+    assert files(with_store / "run") == {PARTIAL, "results.json"}
+    said = tfrobust(*command)
+    assert said.code == 0, said.err
+    assert files(with_store / "served") == {"1"}
+    assert "uap.npz" in files(with_store / "run")
+    assert PARTIAL not in files(with_store / "run")
+
+
+def interrupted_with_files(folder, *_):
+    (folder / PARTIAL / "written").write_text("results.json")
+    (folder / "results.json").touch()
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*EVALUATE, "--limit", 10),
+        (*EVALUATE, "--force"),
+        (*EVALUATE, "--suite", "corruptions"),
+        ATTACK,
+        ("demo", "--out", "run"),
+    ],
+    ids=lambda command: " ".join(map(str, command[:1] + command[4:])),
+)
+def test_a_folder_that_another_run_writes_to_is_refused(command, tfrobust, with_store):
+    (with_store / "run").mkdir()
+    with alone(with_store / "run" / LOCK, "busy"):
+        one_line(tfrobust(*command), 1, "another run is writing", "choose another --out")
+    assert not any((with_store / "run").iterdir())
+
+
+def test_two_exports_to_one_folder_are_two_versions(tfrobust, with_store, monkeypatch):
+    from tfrobust import store
+
+    write, second = store.write_saved_model, []
+
+    def meanwhile(*given):
+        write(*given)
+        if not second:
+            second.append(True)
+            assert tfrobust("export", "d1", "served").out.strip() == "served/2"
+            refused = tfrobust("export", "d1", "served", "--version", 1)
+            one_line(refused, 1, "another process is writing it", "choose another version")
+
+    monkeypatch.setattr(store, "write_saved_model", meanwhile)
+    assert tfrobust("export", "d1", "served").out.strip() == "served/1"
+    assert files(with_store / "served") == {"1", "2"}
+
+
+def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(here / "tfds"))
+    archive, home = zipped(here / "small.zip", content()), here / "tfds" / "tiny_imagenet"
+    command = ("data", "prepare", "tiny_imagenet", "--archive", archive)
+    (home / "incomplete.ABC_1.0.0").mkdir(parents=True)
+    with alone(home / LOCK, "busy"):
+        one_line(tfrobust(*command), 1, "another process is preparing it", "; wait")
+    assert files(home) == {"incomplete.ABC_1.0.0"}
+    assert tfrobust(*command).code == 0
+    assert files(home) == {"1.0.0"}
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 500])
+@pytest.mark.parametrize("command", [(*EVALUATE, "--limit", 20), ATTACK], ids=lambda it: it[0])
+def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store, full_disk):
+    full_disk(size)
+    one_line(tfrobust(*command), 1, "cannot write", "File too large")
+    left = [path.name for path in with_store.glob("run/**/*") if path.is_file()]
+    assert all(name.endswith(".npz") for name in left)
+    assert not any(name.startswith(".tfrobust-") for name in left)

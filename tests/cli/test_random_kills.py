@@ -1,0 +1,220 @@
+"""Commands that are killed at random moments, and then run to their end, end at the same bytes."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfrobust.files import read_arrays
+from tiny_imagenet_files import content, zipped
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("random_kills")]
+
+KILLS = 20
+STARTUP = 0.4  # of a command's time, in which nothing happens that could go wrong
+TIMED = {"seconds", "minutes"}  # of a figure's cost
+BYTES = {".tflite", ".data-00000-of-00001", ".index"}
+STUDY = """
+title = "A study of points"
+source = "Nobody"
+about = "Ellipses."
+[scales.tiny]
+scenario = "ellipses_apart"
+images = 40
+train = { epochs = 2 }
+minutes = 1
+[networks.line]
+title = "Line"
+model = "linear"
+[networks.layers]
+title = "Layers"
+model = "fully_connected"
+options = { units = 4 }
+[views.plain]
+title = "bare"
+[conditions.clean]
+title = "clean"
+judged = ["plain"]
+[conditions.fgsm]
+title = "attacked"
+judged = ["plain"]
+attack = { name = "fgsm" }
+"""
+COMMANDS = {
+    "train": "train lenet --name m --epochs 4 --defense pgd_training -p steps=3 --resume",
+    "evaluate": "evaluate d1 --attack fgsm --attack pgd --attack deepfool --limit 100 --out run",
+    "attack": "attack d1 --attack uap -p training_images=200 --export served --out run",
+    "export": "export d1 served",
+    "study": "study run study.toml --scale tiny --out run --results results",
+    "prepare": "data prepare tiny_imagenet --archive small.zip",
+    "lite": "export d1 served --format tflite --quantize int8 --scenario digits --images 100",
+}
+
+
+def start(command, home):
+    """Start a command in a folder, with a folder for temporary files of its own."""
+    (home / "tmp").mkdir(exist_ok=True)
+    surroundings = {
+        "TMPDIR": str(home / "tmp"), "TFDS_DATA_DIR": str(home / "tfds"),
+        "TF_NUM_INTRAOP_THREADS": "1",
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfrobust_cli.main", *command.split()],
+        cwd=home,
+        env=os.environ | surroundings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process):
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def scene(stored, tmp_path_factory):
+    """Return a function that makes a folder with all that the commands need."""
+    archive = zipped(tmp_path_factory.mktemp("archive") / "small.zip", content())
+
+    def made():
+        home = tmp_path_factory.mktemp("home")
+        shutil.copytree(stored, home / "saved_models")
+        shutil.copy(archive, home)
+        (home / "study.toml").write_text(STUDY)
+        return home
+
+    return made
+
+
+def digest(path):
+    """Return what of a file must be the same."""
+    if path.suffix == ".json":
+        try:
+            found = json.loads(path.read_text(), object_hook=untimed)
+        except ValueError:
+            return "no JSON"
+        return json.dumps(found, sort_keys=True)
+    if path.suffix == ".npz":
+        return {name: (each.shape, each.tobytes()) for name, each in read_arrays(path).items()}
+    if path.suffix in BYTES or ".tfrecord" in path.name:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return "there"
+
+
+def untimed(found):
+    return {name: value for name, value in found.items() if name not in TIMED}
+
+
+def outcome(home):
+    """Return file → content of all that a command wrote."""
+    return {
+        str(path.relative_to(home)): digest(path)
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and path.relative_to(home).parts[0] != "tmp"
+    }
+
+
+def leftovers(home):
+    return [
+        path
+        for path in home.rglob("*")
+        if path.name.startswith((".tfrobust-", "incomplete.", ".download-"))
+        or path.name == "unfinished"
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(scene):
+    """Command → its outcome, and how many seconds it took."""
+    found = {}
+    for name, command in COMMANDS.items():
+        home, began = scene(), time.monotonic()
+        code, said = ended(start(command, home))
+        assert code == 0, said
+        found[name] = outcome(home), time.monotonic() - began
+        assert not leftovers(home)
+    return found
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undisturbed):
+    name = list(COMMANDS)[number % len(COMMANDS)]
+    whole, seconds = undisturbed[name]
+    home = scene()
+    process = start(COMMANDS[name], home)
+    time.sleep(random.Random(number).uniform(STARTUP, 1) * seconds)  # noqa: S311
+    process.send_signal(signal.SIGKILL)
+    ended(process)
+    before = outcome(home)
+    code, said = ended(start(COMMANDS[name], home))
+    if code == 1 and "is not empty" in said:  # it was killed when all was written
+        assert ".tfrobust-partial" not in str(before)
+    else:
+        assert code == 0, said
+    found = outcome(home)
+    if "served/2" in str(found) and name in ("export", "lite"):  # likewise
+        first = {key: value for key, value in before.items() if key.startswith("served/1")}
+        second = {key: value for key, value in found.items() if key.startswith("served/2")}
+        assert list(first.values()) == list(second.values())
+        found = {key: value for key, value in found.items() if not key.startswith("served/2")}
+    assert found == whole
+    assert not leftovers(home)
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        ("train", "another training of m is at work"),
+        ("evaluate", "another run is writing to it"),
+        ("study", "another run of a study is writing to it"),
+        ("prepare", "another process is preparing it"),
+        ("export", None),
+        ("lite", None),
+    ],
+)
+def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undisturbed):
+    whole, _ = undisturbed[name]
+    home = scene()
+    both = [start(COMMANDS[name], home) for _ in range(2)]
+    said = [ended(process) for process in both]
+    found = outcome(home)
+    refused = [text for code, text in said if code]
+    if second is None:
+        assert not refused
+        versions = sorted((home / "served").iterdir())
+        assert [path.name for path in versions] == ["1", "2"]
+        one, two = (
+            [each for key, each in found.items() if key.startswith(f"served/{number}/")]
+            for number in (1, 2)
+        )
+        assert one == two
+        found = {key: each for key, each in found.items() if not key.startswith("served/2/")}
+    elif refused:  # or the second began when the first had ended
+        [line] = refused
+        assert len(line.strip().splitlines()) == 1
+        assert any(words in line for words in (second, "is not empty"))
+    assert found == whole
+    assert not leftovers(home)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "train", "prepare", "lite"])
+def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene, undisturbed):
+    home = scene()
+    process = start(COMMANDS[name], home)
+    time.sleep(0.7 * undisturbed[name][1])
+    process.terminate()
+    code, said = ended(process)
+    assert code == 130, said
+    assert said.strip().splitlines()[-1].startswith("error: interrupted; ")
+    assert "Traceback" not in said
+    resumable = (".tfrobust-partial", "unfinished")
+    assert [path for path in leftovers(home) if path.name not in resumable] == []

@@ -1,0 +1,179 @@
+"""A training that is killed in its last moments stores one version; threads decide the weights."""
+
+import contextlib
+import json
+
+import pytest
+from test_resume import KilledError, Killer
+
+from support import InMemory, python
+from tfrobust import devices, pipeline, store, workspace
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.registry import create
+from tfrobust.training import Trainer, TrainingOptions
+
+
+def train(root, *, callbacks=(), defenses=(), epochs=2, **how):
+    options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
+    return pipeline.train_and_store(
+        create("models", "fully_connected", units=7),
+        InMemory(count=48),
+        "m1",
+        Trainer(options, callbacks=callbacks),
+        [create("defenses", "mc_dropout", samples=each, rate=0.3) for each in defenses],
+        root=root,
+        **how,
+    )
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def killed(*_, **__):
+    raise KilledError
+
+
+@contextlib.contextmanager
+def patched(monkeypatch, *what):
+    with monkeypatch.context() as patch:
+        patch.setattr(*what)
+        yield
+
+
+MOMENTS = {
+    "before the export": (store, "write_saved_model"),
+    "before the version is there": (store, "write_card"),
+    "after the export": (pipeline, "close_workspace"),
+    "while the network is kept": (workspace, "write_card"),
+    "while the workspace is taken away": (workspace, "remove_folder"),
+}
+
+
+@pytest.mark.parametrize("epochs", [2, 0])
+@pytest.mark.parametrize("name", MOMENTS)
+def test_a_training_killed_in_its_last_moments_is_stored_once(name, epochs, tmp_path, monkeypatch):
+    where, function = MOMENTS[name]
+    calls = [0]
+
+    def sudden(*given, **named):
+        calls[0] += 1
+        if function == "remove_folder" and calls[0] < 3:  # of the one before
+            return original(*given, **named)
+        raise KilledError
+
+    original = getattr(where, function)
+    with patched(monkeypatch, where, function, sudden), pytest.raises(KilledError):
+        train(tmp_path, epochs=epochs)
+    assert (tmp_path / "m1" / "1").exists() == (not name.startswith("before"))
+    resumed = train(tmp_path, epochs=epochs, resume=True)
+    assert names(tmp_path / "m1") == {"1", "training"}
+    assert resumed.folder.name == "1"
+    assert train(tmp_path, epochs=epochs, resume=True).fresh is False
+
+
+def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch):
+    """What is put round a trained network may change on a resume; the version then is another."""
+    with patched(monkeypatch, pipeline, "close_workspace", killed), pytest.raises(KilledError):
+        train(tmp_path, defenses=[3])
+    resumed = train(tmp_path, defenses=[5], resume=True)
+    assert resumed.folder.name == "2"
+    assert store.read_card(resumed.folder).defenses[0].params["samples"] == 5
+
+
+def test_a_version_of_somebody_else_is_not_taken_for_ones_own(tmp_path, monkeypatch):
+    with patched(monkeypatch, pipeline, "close_workspace", killed), pytest.raises(KilledError):
+        train(tmp_path)
+    (tmp_path / "m1" / "1" / "saved_model.pb").write_bytes(b"another")
+    assert train(tmp_path, resume=True).folder.name == "2"
+
+
+def test_a_workspace_without_its_plan_is_not_resumed_on(tmp_path):
+    with pytest.raises(KilledError):
+        train(tmp_path, callbacks=[Killer("batch_end", 1)])
+    (tmp_path / "m1" / "unfinished" / "plan.json").unlink()
+    resumed, whole = train(tmp_path, epochs=3, resume=True), train(tmp_path / "x", epochs=3)
+    assert resumed.card == whole.card
+    assert names(tmp_path / "m1") == {"1", "training"}
+
+
+def test_what_a_kill_before_the_first_epoch_left_is_taken_away(tmp_path):
+    (tmp_path / "m1" / "unfinished" / "stage-1").mkdir(parents=True)
+    (tmp_path / "m1" / "unfinished" / "plan.json").write_text("{}")
+    train(tmp_path)
+    assert names(tmp_path / "m1") == {"1", "training"}
+
+
+@pytest.fixture
+def of_two_threads(tmp_path, monkeypatch):
+    """A training that was begun with two threads, and killed."""
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+    with pytest.raises(KilledError):
+        train(tmp_path, callbacks=[Killer("batch_end", 1)])
+    return tmp_path
+
+
+def test_a_training_is_not_resumed_with_another_number_of_threads(of_two_threads, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    with pytest.raises(UsageError) as refusal:
+        train(of_two_threads, resume=True)
+    assert str(refusal.value) == (
+        "resume: m1 was started with 2 threads; received: 3, which would end at other weights; "
+        "set TF_NUM_INTRAOP_THREADS=2, or start over with --force"
+    )
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")  # as the message says
+    assert train(of_two_threads, resume=True).card.versions["threads"] == "2"
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert train(of_two_threads, resume=True).fresh is False  # nothing is trained
+
+
+def test_to_start_over_with_another_number_of_threads_is_the_other_way(of_two_threads, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert train(of_two_threads, force=True).folder.name == "1"
+    plan = json.loads((of_two_threads / "m1" / "training" / "plan.json").read_text())
+    assert plan["threads"] == 3
+
+
+def test_a_plan_of_before_threads_were_counted_is_resumed(of_two_threads, monkeypatch):
+    path = of_two_threads / "m1" / "unfinished" / "plan.json"
+    plan = json.loads(path.read_text())
+    del plan["threads"]
+    path.write_text(json.dumps(plan))
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert train(of_two_threads, resume=True).fresh
+
+
+@pytest.mark.parametrize(("told", "expected"), [("5", 5), ("0", None), ("", None), ("many", None)])
+def test_the_number_of_threads_is_what_tensorflow_takes(told, expected, monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    cores = devices.threads()
+    assert cores >= 1
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    assert devices.threads() == (expected or cores)
+
+
+def test_an_unfinished_training_still_says_how_to_go_on(of_two_threads, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    with pytest.raises(StoreError, match=r"go on with --resume, or start over with --force"):
+        train(of_two_threads)
+
+
+WEIGHTS = """
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import hashlib
+from tfrobust import devices, pipeline
+from tfrobust.registry import create
+from tfrobust.training import Trainer, TrainingOptions
+made = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
+                      Trainer(TrainingOptions(epochs=1)))
+content = b"".join(weight.tobytes() for weight in made.model.get_weights())
+print(devices.threads(), hashlib.sha256(content).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_the_variable_that_the_message_names_decides_the_weights():
+    said = [python(WEIGHTS, TF_NUM_INTRAOP_THREADS=each).stdout.split() for each in "1221"]
+    assert [threads for threads, _ in said] == ["1", "2", "2", "1"]
+    assert said[0] == said[3] != said[1] == said[2]

@@ -1,0 +1,205 @@
+"""The files of a run are of one run, wherever it is killed, and the same run goes on."""
+
+import gc
+import json
+import resource
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from killing import every_step
+from support import InMemory, small_classifier
+from tfrobust.errors import StoreError
+from tfrobust.evaluation import evaluate
+from tfrobust.files import PARTIAL, claimed_folder, read_array, read_arrays, write_arrays
+from tfrobust.partial import Partial
+from tfrobust.registry import create
+from tfrobust.report import page, write_adversarial, write_report, write_run
+from tfrobust.results import identified, read_results, write_results
+
+FILES = {"results.json", "outcomes.npz", "report.html", "adversarial.npz"}
+
+
+def evaluated(eps):
+    attack = create("attacks", "fgsm", eps=eps)
+    both = {"a": small_classifier()}
+    return evaluate(both, InMemory(count=12), [attack], baselines=(), keep_images=True)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """An old run and a new one."""
+    return evaluated(0.1), evaluated(0.4)
+
+
+def written(folder, run, *, force=False):
+    """Write a run as `attack` does, which keeps finished attacks until it is done."""
+    with claimed_folder(folder, force=force):
+        write_arrays(folder / PARTIAL / "crafted.npz", {"images": run.images})
+        write_run(folder, run, lambda beside: write_adversarial(beside, run))
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_run_has_one_identity_in_all_its_files(runs, tmp_path):
+    old, new = runs
+    written(tmp_path, old)
+    run = read_results(tmp_path).run
+    assert run == old.results.run != new.results.run
+    for name in ("outcomes.npz", "adversarial.npz"):
+        assert str(read_array(tmp_path / name, "run")) == run
+    again = identified(old.results.model_copy(update={"run": "other"}), old.outcomes)
+    assert again.run == run
+    slower = old.results.model_copy(deep=True)
+    slower.evaluations[0].attacks[0].seconds += 1
+    assert identified(slower, old.outcomes).run == run
+    changed = {**old.outcomes, "label": old.outcomes["label"] + 1}
+    assert identified(old.results, changed).run != run
+
+
+@pytest.mark.parametrize("of_old", [{"results.json"}, {"outcomes.npz"}, {"adversarial.npz"}])
+def test_a_mixture_of_two_runs_is_refused_with_the_way_out(of_old, runs, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    written(old, runs[0])
+    written(new, runs[1])
+    before = (new / "report.html").read_bytes()
+    for name in of_old:
+        (old / name).replace(new / name)
+    with pytest.raises(StoreError, match=r"of different runs; .* --force") as refusal:
+        write_report(new)
+    assert "\n" not in str(refusal.value)
+    assert (new / "report.html").read_bytes() == before
+    written(new, runs[1], force=True)  # as the message says
+    write_report(new)
+
+
+@pytest.mark.parametrize("name", ["results.json", "outcomes.npz"])
+def test_a_run_of_before_there_were_identities_is_read_and_not_mixed(name, runs, tmp_path):
+    write_results(tmp_path, runs[0].results, runs[0].outcomes)
+    figures, outcomes = tmp_path / "results.json", tmp_path / "outcomes.npz"
+    kept = {each.name: each.read_bytes() for each in (figures, outcomes)}
+    content = json.loads(figures.read_text())
+    del content["run"]
+    figures.write_text(json.dumps(content))
+    arrays = read_arrays(outcomes)
+    del arrays["run"]
+    np.savez_compressed(outcomes, **arrays)
+    assert write_report(tmp_path).exists()
+    (tmp_path / name).write_bytes(kept[name])
+    with pytest.raises(StoreError, match=r"of different runs"):
+        write_report(tmp_path)
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Pages take long to draw."""
+    monkeypatch.setattr(page, "render", lambda *_: "drawn")
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_path):
+    """The very same call, without `force`."""
+    folder, seen = tmp_path / "run", set()
+
+    def after():
+        done = folder.exists() and PARTIAL not in names(folder) and names(folder) >= FILES
+        seen.add(done)
+        with pytest.raises(StoreError, match="is not empty") if done else nullcontext():
+            written(folder, runs[0])
+        assert names(folder) == FILES
+        assert write_report(folder)
+        for name in FILES:
+            (folder / name).unlink()
+
+    steps = every_step(work=lambda: written(folder, runs[0]), before=lambda: None, after=after)
+    assert seen == {True, False}
+    assert steps > 20
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_run_that_replaces_another_is_never_mixed_with_it(runs, tmp_path):
+    """With `force`, over an old run and something of the user's, killed at each step."""
+    folder, seen = tmp_path / "run", set()
+    old, new = (run.results.run for run in runs)
+
+    def before():
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "theirs").write_text("precious")
+        written(folder, runs[0], force=True)
+
+    def after():
+        try:
+            write_report(folder)
+            seen.add(read_results(folder).run)
+        except StoreError as error:
+            seen.add("different" if "different" in str(error) else None)
+        written(folder, runs[1], force=True)
+        assert read_results(folder).run == new
+        assert names(folder) == FILES | {"theirs"}
+
+    every_step(work=lambda: written(folder, runs[1], force=True), before=before, after=after)
+    assert seen == {old, new, None}
+
+
+def test_another_run_is_not_taken_for_an_interrupted_one(runs, tmp_path):
+    written(tmp_path, runs[0])
+    (tmp_path / PARTIAL).mkdir()  # begun with --force, and killed before it wrote anything
+    with pytest.raises(StoreError, match=r"is not empty"), claimed_folder(tmp_path):
+        pass
+    assert names(tmp_path) == FILES | {PARTIAL}
+
+
+def test_what_a_replaced_run_had_besides_goes_with_it(runs, tmp_path):
+    written(tmp_path, runs[0])
+    with claimed_folder(tmp_path, force=True):
+        write_run(tmp_path, runs[1])
+    assert names(tmp_path) == FILES - {"adversarial.npz"}
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 100, 3_000, 300_000])
+def test_a_full_disk_costs_one_line_and_no_traceback_later(size, full_disk, tmp_path):
+    noise = np.random.default_rng(0).uniform(size=(2, 100_000))
+    full_disk(size)
+    with pytest.raises(StoreError, match=r"cannot write .*x\.npz: File too large") as refusal:
+        write_arrays(tmp_path / "x.npz", {"a": noise[0], "b": noise[1]})
+    refusal.value.__traceback__ = None
+    refusal.value.__cause__ = None
+    del refusal
+    gc.collect()  # where an archive that was left open would speak up
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [0, 100, 1_000])
+def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, full_disk, tmp_path):
+    written(tmp_path, runs[0])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    full_disk(size)
+    with pytest.raises(StoreError, match=rf"cannot write {tmp_path}/\w+\.\w+: File too large"):
+        write_run(tmp_path, runs[1], lambda beside: write_adversarial(beside, runs[1]))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_finished_attacks_stay_where_the_disk_is_full_in_the_end(runs, full_disk, tmp_path):
+    write_arrays(tmp_path / PARTIAL / "crafted.npz", {"images": runs[0].images})
+    full_disk(100)
+    with pytest.raises(StoreError, match=r"File too large"):
+        write_run(tmp_path, runs[0])
+    assert [path.name for path in tmp_path.rglob("*")] == [PARTIAL, "crafted.npz"]
+    Partial(tmp_path).discard()
+    assert not any(tmp_path.iterdir())

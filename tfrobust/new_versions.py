@@ -1,0 +1,50 @@
+"""New version folders of a stored model: no two processes make the same one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfrobust.claims import OccupiedError, alone, made_folder
+from tfrobust.files import refused_disk
+from tfrobust.leftovers import PREFIX
+from tfrobust.store import next_version
+
+
+@contextlib.contextmanager
+def claimed_version(folder: Path, number: int | None = None) -> Iterator[Path]:
+    """Yield the version folder to make in `folder`; nobody else makes it meanwhile.
+
+    Args:
+        folder: of the versions.
+        number: of the version; none: the one after the newest, and after those that other
+            processes are making.
+
+    Raises:
+        OccupiedError: another process is making this number.
+        StoreError: the disk refuses.
+
+    Example:
+        >>> with claimed_version(Path("served/digits")) as place:
+        ...     export(classifier, place)
+    """
+    with contextlib.ExitStack() as held:
+        with refused_disk(folder):
+            held.enter_context(made_folder(folder))
+            wanted = number or int(next_version(folder).name)
+            while not _claimed(folder, wanted, held, asked_for=number is not None):
+                wanted += 1
+        yield folder / str(wanted)
+
+
+def _claimed(folder: Path, number: int, held: contextlib.ExitStack, *, asked_for: bool) -> bool:
+    place = folder / str(number)
+    refusal = f"{place}: another process is writing it; choose another version"
+    try:
+        held.enter_context(alone(folder / f"{PREFIX}{number}.lock", refusal))
+    except OccupiedError:
+        if asked_for:
+            raise
+        return False
+    return asked_for or not place.exists()  # it may have been finished since the newest was asked
