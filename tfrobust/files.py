@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfrobust.errors import RobustError, StoreError, one_line
+from tfrobust.reading import read_arrays  # noqa: F401 (public here)
 
 _PREFIX = ".tfrobust-"
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
@@ -51,26 +51,6 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez_compressed(file, **arrays)
 
     write_beside(path, save)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an `.npz`; pickled objects are never loaded.
-
-    Raises:
-        StoreError: it is missing, damaged, no `.npz`, or holds pickled objects.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.namelist()
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise half a dozen kinds
-        cause = getattr(error, "strerror", None) or one_line(error)
-        if "pickle" in cause.lower():
-            cause = "it holds pickled objects, which could run code and are never loaded"
-        raise StoreError(
-            f"{path}: not a readable .npz ({cause}); delete it, or name another file"
-        ) from error
 
 
 @contextlib.contextmanager

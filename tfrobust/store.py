@@ -28,6 +28,7 @@ from tfrobust.files import folder_beside
 from tfrobust.keras_models import load_keras_file, strip_softmax
 from tfrobust.loading import LoadOptions
 from tfrobust.members import member_of, split_member
+from tfrobust.names import version_number
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
@@ -102,7 +103,8 @@ def versions(folder: Path) -> list[int]:
     """Return the version numbers in `saved_models/NAME`, ascending."""
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    numbers = (version_number(path.name) for path in folder.iterdir())
+    return sorted(number for number in numbers if number is not None)
 
 
 def next_version(folder: Path) -> Path:
@@ -168,7 +170,8 @@ def load_all(
     for each in classifiers:
         called, member = split_member(str(each))
         path = Path(called)
-        name = f"{path.parent.name}/{path.name}" if path.name.isdigit() else path.name
+        numbered = version_number(path.name) is not None
+        name = f"{path.parent.name}/{path.name}" if numbered else path.name
         name += f":{member}" if member else ""
         if name in loaded:
             raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
