@@ -10,6 +10,7 @@ import pydantic
 
 from tfrobust.classifier import AppliedDefense, Classifier
 from tfrobust.errors import StoreError, one_line
+from tfrobust.keras_files import KERAS_SUFFIXES
 from tfrobust.registry import entries
 from tfrobust.results import environment
 from tfrobust.types import ImageShape
@@ -102,7 +103,8 @@ def _answering(defenses: Iterable[AppliedDefense]) -> list[AppliedDefense]:
 
 def card_file(stored: Path) -> Path:
     """Return where the card of a SavedModel folder lies, or that of a `.keras` file: beside it."""
-    return stored.with_suffix(".tfrobust.json") if stored.suffix == ".keras" else stored / CARD
+    beside = stored.suffix in KERAS_SUFFIXES and not stored.is_dir()
+    return stored.with_suffix(".tfrobust.json") if beside else stored / CARD
 
 
 def write_card(stored: Path, card: Card) -> None:

@@ -48,14 +48,14 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
 
 
 def printable(text: str, limit: int = 2000) -> str:
-    """Return a text that a terminal shows as it is: on one line, at most `limit` characters.
+    r"""Return a text that a terminal shows as it is: on one line, at most `limit` characters.
 
     White space becomes blanks. Control characters, which could hide or forge what is shown, and
-    halves of characters, which cannot be written, become `\\x1b`-like escapes.
+    halves of characters, which cannot be written, become escapes.
 
     Example:
-        >>> printable("a\\nb \\x1b[31mred")
-        'a b \\\\x1b[31mred'
+        >>> print(printable("a\n\x1b[31mb"))
+        a \x1b[31mb
     """
     line = " ".join(text[: 4 * limit].split())
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[: limit + 1])

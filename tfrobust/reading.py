@@ -33,19 +33,29 @@ class UnreadableError(ValueError):
     """What a file holds cannot be used; the text is the cause."""
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file: no pipe is waited for, no device read.
+
+    Raises:
+        OSError: it is missing or forbidden.
+        UnreadableError: it is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableError("expected a file; received: a folder, pipe or device")
+    return open(descriptor, "rb")
+
+
 def read_bytes(path: Path, limit: float = LARGEST) -> bytes:
-    """Return the content of a regular file: no pipe is waited for, no device read.
+    """Return the content of a regular file; see `open_regular`.
 
     Raises:
         OSError: it is missing or forbidden.
         UnreadableError: it is no regular file, or larger than `limit` bytes.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise UnreadableError("expected a file; received: a folder, pipe or device")
-        if about.st_size > limit:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
             raise UnreadableError(f"larger than {limit / _MB:,.0f} MB")
         return file.read()
 
@@ -127,11 +137,15 @@ def check_archive(archive: zipfile.ZipFile, size: int) -> None:
     Raises:
         UnreadableError: how much it would take, and the variable that lifts the bound.
     """
-    declared = sum(member.file_size for member in archive.infolist())
+    check_unpacked(sum(member.file_size for member in archive.infolist()), size)
+
+
+def check_unpacked(declared: int, size: int) -> None:
+    """Refuse `declared` bytes that a file of `size` bytes unpacks to; see `check_archive`."""
     if declared > max(_FREELY, _RATIO * size) and declared > _allowed():
         raise UnreadableError(
-            f"{size:,} bytes that unpack to {declared / _GB:,.1f} GB, as a zip bomb does; where you "
-            f"trust the file, allow that by {UNPACK_LIMIT}={-(-declared // _GB)} (in GB)"
+            f"{size:,} bytes that unpack to {declared / _GB:,.1f} GB, as a zip bomb does; where "
+            f"you trust the file, allow that by {UNPACK_LIMIT}={-(-declared // _GB)} (in GB)"
         )
 
 
@@ -149,7 +163,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         StoreError: it is missing, damaged, no `.npz`, a zip bomb, or holds pickled objects.
     """
     try:
-        with _regular(path) as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             check_archive(archive, os.fstat(file.fileno()).st_size)
             members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
             if not members and archive.infolist():
@@ -162,14 +176,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise StoreError(
             f"{path}: not a readable .npz ({cause}); delete it, or name another file"
         ) from error
-
-
-def _regular(path: Path) -> IO[bytes]:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UnreadableError("expected a file; received: a folder, pipe or device")
-    return open(descriptor, "rb")
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tfrobust.errors import (
     did_you_mean,
 )
 from tfrobust.files import folder_beside
+from tfrobust.keras_files import KERAS_SUFFIXES
 from tfrobust.keras_models import load_keras_file, strip_softmax
 from tfrobust.loading import LoadOptions
 from tfrobust.members import member_of, split_member
@@ -145,7 +146,7 @@ def load(
     if path.is_file():
         made: Classifier = _from_keras_file(path, options)
     else:
-        made = _from_saved_model(path)
+        made = _from_saved_model(path, options)
     made.source = str(path)
     if member is not None:
         made = member_of(made, member, called)
@@ -206,9 +207,9 @@ def locate(classifier: str, root: Path | None = None) -> Path:
 
 
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
-    if path.suffix != ".keras":
-        raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
-    model, card = _keras_model(path), read_card(path)
+    if path.suffix not in KERAS_SUFFIXES:
+        raise UsageError(f"{path}: expected a .keras or .h5 file, or a SavedModel folder")
+    model, card = _keras_model(path, options.custom_objects), read_card(path)
     known: dict[str, Any] = {}
     if card is not None:
         known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
@@ -218,23 +219,24 @@ def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
         raise ClassifierError(f"{path}: {error}") from error
 
 
-def _keras_model(path: Path) -> Any:
+def _keras_model(path: Path, extra: Sequence[str]) -> Any:
     """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
     try:
-        return load_keras_file(path)
+        return load_keras_file(path, extra)
     except ClassifierError:
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
-        return load_keras_file(path)
+        return load_keras_file(path, extra)
 
 
-def _from_saved_model(path: Path) -> SavedModelClassifier:
+def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
-        return SavedModelClassifier(path)
-    return SavedModelClassifier(
+        return SavedModelClassifier(path, trust=options.trust)
+    made = SavedModelClassifier(
         path,
+        trust=options.trust,
         class_names=card.class_names,
         defenses=card.defenses,
         stochastic=card.stochastic,
@@ -243,3 +245,5 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
         megabytes=card.megabytes,
         members=card.members,
     )
+    check_card(card, made, path)
+    return made
