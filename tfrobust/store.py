@@ -15,7 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.cards import CARD, Card, card_of, read_card, write_card  # noqa: F401 (CARD: public)
+from tfrobust.cards import (  # noqa: F401 (CARD: public)
+    CARD,
+    Card,
+    card_of,
+    check_card,
+    read_card,
+    write_card,
+)
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import (
     ClassifierError,
@@ -237,7 +244,6 @@ def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
     made = SavedModelClassifier(
         path,
         trust=options.trust,
-        class_names=card.class_names,
         defenses=card.defenses,
         stochastic=card.stochastic,
         passes=card.passes,
@@ -246,4 +252,5 @@ def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
         members=card.members,
     )
     check_card(card, made, path)
+    made.class_names = card.class_names
     return made
