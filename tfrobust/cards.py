@@ -6,15 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
 
 from tfrobust.classifier import AppliedDefense, Classifier
-from tfrobust.errors import StoreError, one_line
+from tfrobust.errors import ClassifierError, StoreError, one_line
+from tfrobust.keras_files import KERAS_SUFFIXES
+from tfrobust.reading import UnreadableError, read_record
+from tfrobust.record_types import Positive, Seed, Shape, Share, Text
 from tfrobust.registry import entries
 from tfrobust.results import environment
-from tfrobust.types import ImageShape
 
 CARD = Path("assets.extra") / "tfrobust.json"
+_MOST_PASSES = 10**6
 _RENEWED = ("defenses", "stochastic", "passes", "differentiable", "megabytes")
 
 
@@ -26,21 +30,27 @@ class Card(pydantic.BaseModel):
     `members` are the classifiers inside, whose logits come out by their names.
     """
 
-    image_shape: ImageShape
-    class_names: tuple[str, ...]
-    serves: str = "logits"
-    members: tuple[str, ...] = ()
-    scenario: str | None = None
+    image_shape: Shape
+    class_names: tuple[Text, ...]
+    serves: Text = "logits"
+    members: tuple[Text, ...] = ()
+    scenario: Text | None = None
     model: dict[str, Any] | None = None
     defenses: tuple[AppliedDefense, ...] = ()
     stochastic: bool = False
-    passes: int = 1
+    passes: int = pydantic.Field(1, ge=1, le=_MOST_PASSES)
     differentiable: bool = True
     training: dict[str, Any] | None = None
-    seed: int | None = None
-    clean_accuracy: float | None = None
-    megabytes: float | None = None
-    versions: dict[str, str] = {}
+    seed: Seed | None = None
+    clean_accuracy: Share | None = None
+    megabytes: Positive | None = None
+    versions: dict[Text, Text] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _averages_what_differs(self) -> Card:
+        if self.passes > 1 and not self.stochastic:
+            raise ValueError("passes: expected 1 for what is not stochastic")
+        return self
 
 
 def card_of(classifier: Classifier, **more: Any) -> Card:
@@ -102,7 +112,8 @@ def _answering(defenses: Iterable[AppliedDefense]) -> list[AppliedDefense]:
 
 def card_file(stored: Path) -> Path:
     """Return where the card of a SavedModel folder lies, or that of a `.keras` file: beside it."""
-    return stored.with_suffix(".tfrobust.json") if stored.suffix == ".keras" else stored / CARD
+    beside = stored.suffix in KERAS_SUFFIXES and not stored.is_dir()
+    return stored.with_suffix(".tfrobust.json") if beside else stored / CARD
 
 
 def write_card(stored: Path, card: Card) -> None:
@@ -116,12 +127,42 @@ def read_card(stored: Path) -> Card | None:
     """Return the card of a SavedModel folder or a `.keras` file; `None` if it has none.
 
     Raises:
-        StoreError: the card is damaged.
+        StoreError: the card is damaged, or says what no card can.
     """
     path = card_file(stored)
     if not path.exists():
         return None
     try:
-        return Card.model_validate_json(path.read_bytes())
-    except (OSError, pydantic.ValidationError) as error:
-        raise StoreError(f"{path}: the card cannot be read ({one_line(error)})") from error
+        return read_record(Card, path)
+    except (OSError, UnreadableError) as error:
+        raise StoreError(
+            f"{path}: the card cannot be read ({one_line(error)}); export the classifier again, or "
+            "delete the card"
+        ) from error
+
+
+def check_card(card: Card, classifier: Classifier, stored: Path) -> None:
+    """Refuse a card that says otherwise than the model beside it, as far as that can be seen.
+
+    Raises:
+        ClassifierError: what the card says, and what the model is.
+    """
+    said: dict[str, tuple[Any, Any]] = {
+        "image_shape": (card.image_shape, classifier.image_shape),
+        "classes": (len(card.class_names), classifier.num_classes),
+    }
+    if card.stochastic and card.passes > 1:
+        said["stochastic"] = (True, _draws(classifier))
+    for name, (told, found) in said.items():
+        if told != found:
+            raise ClassifierError(
+                f"{card_file(stored)}: {name}: expected {found}, as the model beside it has; "
+                f"received: {told}; export the classifier again, or delete the card"
+            )
+
+
+def _draws(classifier: Classifier) -> bool:
+    """Tell whether three answers to the same images differ at all."""
+    images = np.random.default_rng(0).uniform(size=(8, *classifier.image_shape))
+    answers = [np.asarray(classifier(images.astype(np.float32))) for _ in range(3)]
+    return not all(np.array_equal(each, answers[0], equal_nan=True) for each in answers)

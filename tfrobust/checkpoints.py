@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import tensorflow as tf
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import refused_disk
 from tfrobust.keras_models import raw_variables
+from tfrobust.reading import UnreadableError, checked_record, read_bytes
+
+_INDEX = 10**6  # bytes of the list of checkpoints
+_LATEST = re.compile(r'model_checkpoint_path: "ckpt-\d+"')
+_LISTED = re.compile(
+    r'(all_)?model_checkpoint_paths?: "ckpt-\d+"'
+    r"|(all_model_checkpoint_timestamps|last_preserved_timestamp): [\d.e+-]+|"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +39,14 @@ class Progressed:
         return self.best_epoch + 1
 
 
+class _Progress(pydantic.BaseModel):
+    """`Progressed` as a checkpoint holds it: data from outside."""
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    stopped: bool
+
+
 class _Json(tf.train.experimental.PythonState):
     """`Progressed` inside the checkpoint, so that both are written in one go."""
 
@@ -39,7 +57,10 @@ class _Json(tf.train.experimental.PythonState):
         return json.dumps(dataclasses.asdict(self.progress))
 
     def deserialize(self, string_value: str) -> None:
-        self.progress = Progressed(**json.loads(string_value))
+        said = checked_record(_Progress, string_value)
+        if not -1 <= said.best_epoch < len(said.history):
+            raise UnreadableError("its best epoch is none of its epochs")
+        self.progress = Progressed(said.history, said.best_epoch, said.stopped)
 
 
 class Checkpoints:
@@ -61,6 +82,7 @@ class Checkpoints:
         self._state = _Json()
         self._manager = None
         if folder is not None:
+            _check_index(folder / "checkpoint")
             checkpoint = tf.train.Checkpoint(
                 weights=self._weights,
                 optimizer=raw_variables(optimizer),
@@ -113,6 +135,25 @@ class Checkpoints:
         """Give the model the best weights, and its random state with them."""
         for weight, kept in zip(self._weights, self._best, strict=True):
             weight.assign(kept)
+
+
+def _check_index(path: Path) -> None:
+    """Refuse a list of checkpoints that names none, or files elsewhere: the older ones are deleted.
+
+    Raises:
+        StoreError: it does, or cannot be read.
+    """
+    if not path.exists():
+        return
+    try:
+        lines = read_bytes(path, _INDEX).decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        cause = one_line(error)
+    else:
+        if any(map(_LATEST.fullmatch, lines)) and all(map(_LISTED.fullmatch, lines)):
+            return
+        cause = "it lists no checkpoint of this folder"
+    raise StoreError(f"{path}: cannot be read ({cause}); start over with --force")
 
 
 def _better(logs: dict[str, float], best: dict[str, float]) -> bool:

@@ -17,6 +17,7 @@ from tfrobust.errors import ClassifierError, one_line
 from tfrobust.identity import agree
 from tfrobust.keras_graph import hidden
 from tfrobust.keras_models import check_structure, has_finite_weights, keras_of, random_state
+from tfrobust.record_types import Text
 from tfrobust.traces import ATTRIBUTE
 from tfrobust.types import Images, ImageShape, Logits
 
@@ -31,7 +32,7 @@ class AppliedDefense:
         found: what it measured when it was applied, such as how many labels it got right.
     """
 
-    name: str
+    name: Text
     params: dict[str, Any]
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
 

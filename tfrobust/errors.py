@@ -44,8 +44,22 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
     Third parties' exceptions run over pages; an error message of ours quotes one line of them.
     """
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    text = lines[0] if lines else type(cause).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return printable(lines[0] if lines else type(cause).__name__, limit)
+
+
+def printable(text: str, limit: int = 2000) -> str:
+    r"""Return a text that a terminal shows as it is: on one line, at most `limit` characters.
+
+    White space becomes blanks. Control characters, which could hide or forge what is shown, and
+    halves of characters, which cannot be written, become escapes.
+
+    Example:
+        >>> print(printable("a\n\x1b[31mb"))
+        a \x1b[31mb
+    """
+    line = " ".join(text[: 4 * limit].split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from tfrobust.leftovers import (
     temporary_file,
     temporary_folder,
 )
+from tfrobust.reading import read_arrays, read_json
 
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
 _NAMES = "written"  # in it: the files of the run, noted before the first of them is in place
@@ -64,37 +65,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_beside(path, save)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an `.npz`; pickled objects are never loaded.
-
-    Raises:
-        StoreError: it is missing, damaged, no `.npz`, or holds pickled objects.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.namelist()
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise half a dozen kinds
-        cause = getattr(error, "strerror", None) or one_line(error)
-        if "pickle" in cause.lower():
-            cause = "it holds pickled objects, which could run code and are never loaded"
-        raise StoreError(
-            f"{path}: not a readable .npz ({cause}); delete it, or name another file"
-        ) from error
-
-
 def read_array(path: Path, name: str) -> np.ndarray | None:
     """Read one array of an `.npz`; `None` if it has none of this name.
 
     Raises:
         StoreError: the file is damaged, or no `.npz`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file[name] if name in file.files else None
-    except Exception as error:  # as above
-        raise StoreError(f"{path}: not a readable .npz ({one_line(error)}); delete it") from error
+    return read_arrays(path, only=(name,)).get(name)
 
 
 @contextlib.contextmanager
@@ -149,7 +126,7 @@ def made_before(note: Path, home: Path) -> Path | None:
         home: of the folder.
     """
     try:
-        noted = json.loads(note.read_text())
+        noted = read_json(note)
         made = home / Path(noted["name"]).name
         return made if made.is_dir() and _digest(made) == noted["sha256"] else None
     except (OSError, ValueError, KeyError, TypeError):

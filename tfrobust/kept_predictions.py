@@ -39,9 +39,11 @@ class KeptPredictions:
             classifier: whose predictions.
         """
         try:
-            return read_arrays(self._path(scene, classifier))["prediction"]
+            found = read_arrays(self._path(scene, classifier))["prediction"]
         except (StoreError, KeyError):
             return None  # never made, or damaged: it is made again
+        fits = found.shape == self._plan.labels.shape and found.dtype.kind in "iu"
+        return found if fits else None
 
     def save(self, scene: str, classifier: Classifier, predicted: Labels) -> None:
         """Keep finished predictions.

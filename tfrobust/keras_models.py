@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import zipfile
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import ClassifierError, one_line
+from tfrobust.keras_files import check_keras_file
 from tfrobust.types import ImageShape
 
 
@@ -147,23 +147,17 @@ def strip_softmax(model: Any) -> Any:
     return clone
 
 
-def load_keras_file(path: Path) -> Any:
-    """Load a `.keras` file, of either generation, with safe mode on.
+def load_keras_file(path: Path, extra: Sequence[str] = ()) -> Any:
+    """Load a `.keras` or `.h5` file, of either generation, once its configuration was looked at.
+
+    Args:
+        path: of the file.
+        extra: modules whose classes and functions it may name besides Keras's and the plugins'.
 
     Raises:
         ClassifierError: it is damaged, or wants to run code of its own.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ClassifierError(
-            f"{path}: not a readable .keras file ({one_line(error)}); save the model again"
-        ) from error
-    if version.startswith("2."):
-        import tf_keras as keras
-    else:
-        import keras
+    keras = importlib.import_module(check_keras_file(path, extra))
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from tfrobust.files import read_arrays, write_arrays
 from tfrobust.identity import agree
 from tfrobust.inference import predict
 from tfrobust.options import record
+from tfrobust.reading import UnreadableError, parse_json
+from tfrobust.record_types import Count, Seed, Text
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Labels, Logits
 
@@ -47,14 +48,14 @@ class Origin(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    attack: str
+    attack: Text
     options: dict[str, Any]
-    seed: int
-    images: int
-    classifier: str
-    gradients: int = 0
-    queries: int = 0
-    first_gradients: tuple[int, int, int] = (0, 0, 0)
+    seed: Seed
+    images: Count
+    classifier: Text
+    gradients: Count = 0
+    queries: Count = 0
+    first_gradients: tuple[Count, Count, Count] = (0, 0, 0)
     answers: np.ndarray = pydantic.Field(exclude=True)
 
     @classmethod
@@ -122,7 +123,10 @@ def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
     found, name = read_arrays(path), name_of(attack)
     try:
         answers = found.pop(_ANSWERS)
-        origin = Origin(**json.loads(found.pop(_ORIGIN).item()), answers=answers)
+        origin = Origin(**parse_json(found.pop(_ORIGIN).item()), answers=answers)
+        if answers.ndim != 2 or answers.dtype != np.float32:
+            raise UnreadableError("the answers that tell the classifier are none")
+        found = {each: _numbers(array) for each, array in found.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{name}: file: expected what {name} has learned; received: {path}, which does not "
@@ -134,6 +138,13 @@ def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
             f"{origin.attack} has; name another file to learn that"
         )
     return found, origin
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """Return an array as attacks apply it; refuse what they never learn."""
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise UnreadableError("an array that is not of finite numbers")
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def name_in(

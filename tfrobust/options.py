@@ -88,7 +88,7 @@ def _plain(value: Any) -> Any:
     if value.startswith(("{", "[")):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value  # the field's own check says what is wrong with it
     return value
 

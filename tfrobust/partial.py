@@ -39,15 +39,20 @@ class Partial:
         path = self._path(plan, subject, attack)
         try:
             found = read_arrays(path)
+            images, targets = found["images"], found["targets"]
+            if images.shape != plan.images.shape or images.dtype != np.float32:
+                return None
+            if targets.ndim != 1 or len(targets) not in (0, len(images)):
+                return None
             return Crafted(
-                images=found["images"],
-                targets=found["targets"] if len(found["targets"]) else None,
+                images=images,
+                targets=targets if len(targets) else None,
                 gradients=int(found["gradients"]),
                 queries=int(found["queries"]),
                 seconds=float(found["seconds"]),
                 first=FirstGradients(*map(int, found["first"])),
             )
-        except (StoreError, KeyError):
+        except (StoreError, KeyError, TypeError, ValueError):
             return None  # never made, or damaged: it is made again
 
     def save(self, plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> None:

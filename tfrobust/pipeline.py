@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tfrobust.errors import UsageError
 from tfrobust.files import made_before
 from tfrobust.fingerprint import weights_digest
 from tfrobust.model import ModelBuilder
+from tfrobust.names import check_name
 from tfrobust.new_versions import claimed_version
 from tfrobust.options import record
 from tfrobust.registry import signature
@@ -224,7 +224,7 @@ def train_and_store(
         done = None if force else open_workspace(home, plan, resume=resume)
         if done is not None:
             folder = home / str(done)
-            card = read_card(folder) or Card(image_shape=(0, 0, 0), class_names=())
+            card = read_card(folder) or Card.model_construct(image_shape=(0, 0, 0), class_names=())
             return Trained(store.load(folder), folder, card, fresh=False)
         trainer.workspace, trainer.resume = home / UNFINISHED, resume and not force
         with workspace(home, plan, fresh=not trainer.resume):
@@ -279,9 +279,5 @@ def home_of(name: str, root: Path | None) -> Path:
     Raises:
         UsageError: it is no plain folder name.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UsageError(
-            "name: expected a plain folder name of letters, digits, '_', '-' and '.'; "
-            f"received: {name!r}"
-        )
+    check_name(name)
     return (root or store.store_root()) / name

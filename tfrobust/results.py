@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pydantic
@@ -16,10 +16,21 @@ import pydantic
 from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import read_array, write_arrays, write_beside
+from tfrobust.reading import UnreadableError, read_record
+from tfrobust.record_types import (
+    AttackParams,
+    Count,
+    Finite,
+    NotNegative,
+    Seed,
+    Shape,
+    Share,
+    Text,
+)
 from tfrobust.seen import FirstGradients
-from tfrobust.types import PerImage
+from tfrobust.types import Norm, PerImage
 
-Interval = tuple[float, float]
+Interval = tuple[Share, Share]
 RUN = "run"  # the array of an `.npz` that tells which run it is of
 ADVERSARIAL = "adversarial.npz"
 RUN_FILES = ("results.json", "outcomes.npz", "report.html", ADVERSARIAL)  # those of any run
@@ -28,29 +39,29 @@ RUN_FILES = ("results.json", "outcomes.npz", "report.html", ADVERSARIAL)  # thos
 class Proportion(pydantic.BaseModel):
     """An accuracy with its 95 % Wilson interval."""
 
-    accuracy: float
+    accuracy: Share
     interval: Interval
 
 
 class BudgetedWorstCase(Proportion):
     """The worst case over the attacks of one norm within one budget."""
 
-    norm: str
-    eps: float
+    norm: Norm
+    eps: Finite
 
 
 class Spread(pydantic.BaseModel):
     """Mean and median, `None` over no images."""
 
-    mean: float | None
-    median: float | None
+    mean: NotNegative | None
+    median: NotNegative | None
 
 
 class ThreatRecord(pydantic.BaseModel):
     """The threat model of one attack."""
 
-    knowledge: str
-    norm: str | None
+    knowledge: Text
+    norm: Norm | None
     targeted: bool
 
 
@@ -60,8 +71,8 @@ class GradientShares(pydantic.BaseModel):
     An attack that finds no gradient fails for that, and its figure says nothing of robustness.
     """
 
-    zero: float = pydantic.Field(ge=0, le=1)
-    non_finite: float = pydantic.Field(ge=0, le=1)
+    zero: Share
+    non_finite: Share
 
     @classmethod
     def of(cls, first: FirstGradients) -> GradientShares | None:
@@ -74,27 +85,33 @@ class GradientShares(pydantic.BaseModel):
 class AttackResult(Proportion):
     """What one attack did to one classifier; DESIGN's definitions of every figure."""
 
-    name: str
-    params: dict[str, Any]
+    name: Text
+    params: AttackParams
     threat: ThreatRecord
     minimum_norm: bool = False
-    crafted_on: str | None
-    success_rate: float | None
-    fooling_ratio: float
-    distance: dict[str, Spread]
+    crafted_on: Text | None
+    success_rate: Share | None
+    fooling_ratio: Share
+    distance: dict[Norm, Spread]
     gradients: GradientShares | None = None  # where it asked for any
-    gradients_per_image: float
-    queries_per_image: float
-    violations: int
-    rejected: float | None = None  # put into a class of nothing known, where there is one
-    seconds: float
+    gradients_per_image: NotNegative
+    queries_per_image: NotNegative
+    violations: Count
+    rejected: Share | None = None  # put into a class of nothing known, where there is one
+    seconds: NotNegative
+
+    @pydantic.model_validator(mode="after")
+    def _measures_every_norm(self) -> AttackResult:
+        if set(self.distance) != set(get_args(Norm)):
+            raise ValueError(f"distance: expected {', '.join(get_args(Norm))}")
+        return self
 
 
 class Moments(pydantic.BaseModel):
     """Mean and variance of the scores of one kind of images."""
 
-    mean: float
-    variance: float
+    mean: Finite
+    variance: NotNegative
 
     @classmethod
     def of(cls, values: PerImage) -> Moments:
@@ -106,13 +123,13 @@ class Moments(pydantic.BaseModel):
 class DetectorResult(pydantic.BaseModel):
     """How well one detector tells one attack's images from clean ones."""
 
-    name: str
+    name: Text
     params: dict[str, Any]
-    attack: str
-    auroc: float
-    tpr_at_5_fpr: float
-    accuracy: float
-    threshold: float
+    attack: Text
+    auroc: Share
+    tpr_at_5_fpr: Share
+    accuracy: Share
+    threshold: Finite
     clean: Moments
     adversarial: Moments
 
@@ -123,15 +140,23 @@ class CorruptionErrors(pydantic.BaseModel):
     The ratios are `None` without a baseline, and where there is nothing to divide by.
     """
 
-    classifier: str
-    clean: float
-    errors: dict[str, list[float]]  # corruption → error at each severity
-    mean: dict[str, float]  # corruption → mean of these
-    mce: float
-    baseline: str | None = None
-    ratio: dict[str, float | None] = {}  # corruption → error as a share of the baseline's
-    mce_ratio: float | None = None
-    relative_mce_ratio: float | None = None
+    classifier: Text
+    clean: Share
+    errors: dict[Text, list[Share]] = pydantic.Field(min_length=1)  # corruption → at each severity
+    mean: dict[Text, Share]  # corruption → mean of these
+    mce: Share
+    baseline: Text | None = None
+    ratio: dict[Text, NotNegative | None] = {}  # corruption → error as a share of the baseline's
+    mce_ratio: NotNegative | None = None
+    relative_mce_ratio: Finite | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _is_rectangular(self) -> CorruptionErrors:
+        if len({len(each) for each in self.errors.values()}) != 1 or not all(self.errors.values()):
+            raise ValueError("errors: expected as many severities of each corruption")
+        if set(self.mean) != set(self.errors):
+            raise ValueError("mean: expected one of each corruption")
+        return self
 
 
 class ClassifierRecord(pydantic.BaseModel):
@@ -140,22 +165,22 @@ class ClassifierRecord(pydantic.BaseModel):
     `class_names` are known where it was attacked: the scenario's, and the classifier's own beyond.
     """
 
-    name: str
-    path: str
-    num_classes: int
-    image_shape: tuple[int, int, int]
+    name: Text
+    path: Text
+    num_classes: Count
+    image_shape: Shape
     defenses: list[AppliedDefense]
-    class_names: tuple[str, ...] = ()
+    class_names: tuple[Text, ...] = ()
 
 
 class ScenarioRecord(pydantic.BaseModel):
     """On which images."""
 
-    name: str
-    shift: str | None
-    split: str
-    images: int
-    seed: int
+    name: Text
+    shift: Text | None
+    split: Text
+    images: Count
+    seed: Seed
 
 
 class Evaluation(pydantic.BaseModel):
@@ -169,7 +194,7 @@ class Evaluation(pydantic.BaseModel):
     worst_case_by_budget: list[BudgetedWorstCase] = []
     baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []
-    warnings: list[str] = []  # why a figure may say less than it seems to
+    warnings: list[Text] = []  # why a figure may say less than it seems to
 
 
 class Results(pydantic.BaseModel):
@@ -178,9 +203,23 @@ class Results(pydantic.BaseModel):
     format: Literal["tfrobust/evaluation"] = "tfrobust/evaluation"
     version: Literal[1] = 1
     evaluations: list[Evaluation] = pydantic.Field(min_length=1)
-    environment: dict[str, str]
+    environment: dict[Text, Text]
     corruptions: list[CorruptionErrors] = []
-    run: str | None = None  # before there was one
+    run: Text | None = None  # before there was one
+
+    @pydantic.model_validator(mode="after")
+    def _is_a_grid(self) -> Results:
+        kinds = ("attacks", "baselines", "worst_case_by_budget")
+        if (
+            len({tuple(len(getattr(each, kind)) for kind in kinds) for each in self.evaluations})
+            > 1
+        ):
+            raise ValueError("evaluations: expected the same attacks on every classifier")
+        if len({tuple(map(tuple, _corrupted(each))) for each in self.corruptions}) > 1:
+            raise ValueError("corruptions: expected the same ones for every classifier")
+        if not self.unshifted:
+            raise ValueError("evaluations: expected one on clean images")
+        return self
 
     @property
     def unshifted(self) -> list[Evaluation]:
@@ -192,6 +231,10 @@ class Results(pydantic.BaseModel):
     def to_json(self) -> str:
         """Return the text of `results.json`."""
         return self.model_dump_json(indent=1) + "\n"
+
+
+def _corrupted(errors: CorruptionErrors) -> list[tuple[str, int]]:
+    return [(name, len(each)) for name, each in errors.errors.items()]
 
 
 def environment() -> dict[str, str]:
@@ -266,12 +309,14 @@ def read_results(folder: Path) -> Results:
     """Read `results.json` of a run folder.
 
     Raises:
-        StoreError: it is missing or of another format.
+        StoreError: it is missing, of another format, or holds what no run writes.
     """
     path = folder / "results.json"
     try:
-        return Results.model_validate_json(path.read_bytes())
+        return read_record(Results, path)
     except OSError as error:
         raise StoreError(f"{path}: {one_line(error)}; run `tfrobust evaluate` first") from error
-    except pydantic.ValidationError as error:
-        raise StoreError(f"{path}: not a result of this version ({one_line(error)})") from error
+    except UnreadableError as error:
+        raise StoreError(
+            f"{path}: not a result of this version ({error}); evaluate again"
+        ) from error

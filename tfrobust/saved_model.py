@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.errors import ClassifierError, one_line
+from tfrobust.saved_model_ops import check_saved_model
 from tfrobust.types import Images, ImageShape, Logits
 
 _SERVE, _FEATURES = "serving_default", "features"
@@ -32,10 +33,12 @@ class SavedModelClassifier(Classifier):
         folder: a SavedModel whose `serving_default` takes one float32 image batch and returns
             `logits`, or a single output.
         members: outputs that are the logits of classifiers inside.
+        trust: load it although its operations touch files, sockets or processes.
         **attributes: see `Classifier`.
 
     Raises:
-        ClassifierError: it cannot be read, or serves something else.
+        ClassifierError: it cannot be read, serves something else, or holds operations that touch
+            files, sockets or processes.
 
     Example:
         >>> SavedModelClassifier("served/lenet/1").num_classes
@@ -43,9 +46,14 @@ class SavedModelClassifier(Classifier):
     """
 
     def __init__(
-        self, folder: Path | str, *, members: Sequence[str] = (), **attributes: Any
+        self,
+        folder: Path | str,
+        *,
+        members: Sequence[str] = (),
+        trust: bool = False,
+        **attributes: Any,
     ) -> None:
-        self._loaded = _loaded(Path(folder))
+        self._loaded = _loaded(Path(folder), trust=trust)
         self._serve = _signature(self._loaded, Path(folder))
         self._input, image_shape = _image_input(self._serve, folder)
         self._output, num_classes = _logits_output(self._serve, folder)
@@ -153,7 +161,8 @@ def _quiet() -> Iterator[None]:
         noise.setLevel(level)
 
 
-def _loaded(folder: Path) -> Any:
+def _loaded(folder: Path, *, trust: bool) -> Any:
+    check_saved_model(folder, trust=trust)
     try:
         return tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises a dozen kinds for a damaged file

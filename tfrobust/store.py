@@ -11,11 +11,18 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.cards import CARD, Card, card_of, read_card, write_card  # noqa: F401 (CARD: public)
+from tfrobust.cards import (  # noqa: F401 (CARD: public)
+    CARD,
+    Card,
+    card_of,
+    check_card,
+    read_card,
+    write_card,
+)
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import (
     ClassifierError,
@@ -25,9 +32,11 @@ from tfrobust.errors import (
     did_you_mean,
 )
 from tfrobust.files import folder_beside
+from tfrobust.keras_files import KERAS_SUFFIXES
 from tfrobust.keras_models import load_keras_file, strip_softmax
 from tfrobust.loading import LoadOptions
 from tfrobust.members import member_of, split_member
+from tfrobust.names import version_number
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
@@ -109,7 +118,8 @@ def versions(folder: Path) -> list[int]:
     """Return the version numbers in `saved_models/NAME`, ascending."""
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    numbers = (version_number(path.name) for path in folder.iterdir())
+    return sorted(number for number in numbers if number is not None)
 
 
 def next_version(folder: Path) -> Path:
@@ -150,7 +160,7 @@ def load(
     if path.is_file():
         made: Classifier = _from_keras_file(path, options)
     else:
-        made = _from_saved_model(path)
+        made = _from_saved_model(path, options)
     made.source = str(path)
     if member is not None:
         made = member_of(made, member, called)
@@ -175,7 +185,8 @@ def load_all(
     for each in classifiers:
         called, member = split_member(str(each))
         path = Path(called)
-        name = f"{path.parent.name}/{path.name}" if path.name.isdigit() else path.name
+        numbered = version_number(path.name) is not None
+        name = f"{path.parent.name}/{path.name}" if numbered else path.name
         name += f":{member}" if member else ""
         if name in loaded:
             raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
@@ -210,9 +221,9 @@ def locate(classifier: str, root: Path | None = None) -> Path:
 
 
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
-    if path.suffix != ".keras":
-        raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
-    model, card = _keras_model(path), read_card(path)
+    if path.suffix not in KERAS_SUFFIXES:
+        raise UsageError(f"{path}: expected a .keras or .h5 file, or a SavedModel folder")
+    model, card = _keras_model(path, options.custom_objects), read_card(path)
     known: dict[str, Any] = {}
     if card is not None:
         known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
@@ -222,24 +233,24 @@ def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
         raise ClassifierError(f"{path}: {error}") from error
 
 
-def _keras_model(path: Path) -> Any:
+def _keras_model(path: Path, extra: Sequence[str]) -> Any:
     """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
     try:
-        return load_keras_file(path)
+        return load_keras_file(path, extra)
     except ClassifierError:
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
-        return load_keras_file(path)
+        return load_keras_file(path, extra)
 
 
-def _from_saved_model(path: Path) -> SavedModelClassifier:
+def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
-        return SavedModelClassifier(path)
-    return SavedModelClassifier(
+        return SavedModelClassifier(path, trust=options.trust)
+    made = SavedModelClassifier(
         path,
-        class_names=card.class_names,
+        trust=options.trust,
         defenses=card.defenses,
         stochastic=card.stochastic,
         passes=card.passes,
@@ -247,3 +258,6 @@ def _from_saved_model(path: Path) -> SavedModelClassifier:
         megabytes=card.megabytes,
         members=card.members,
     )
+    check_card(card, made, path)
+    made.class_names = card.class_names
+    return made

@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from tfrobust.cards import Card, renewed, write_card
 from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.classifier import Classifier, KerasClassifier, Trainable
 from tfrobust.errors import RobustError, StoreError, UsageError, one_line
 from tfrobust.files import folder_beside, made_before, refused_disk, write_beside
 from tfrobust.leftovers import remove_folder, sweep
+from tfrobust.reading import checked_record, parse_json, read_bytes
+from tfrobust.record_types import Seed, Text
 from tfrobust.registry import create
 from tfrobust.store import versions
 
@@ -39,6 +43,42 @@ def occupied(home: Path) -> Iterator[None]:
             held.enter_context(alone(home / LOCK, busy))
         sweep(home)
         yield
+
+
+class _Plugin(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    name: Text
+    params: dict[str, Any]
+
+
+class _Shift(_Plugin):
+    seed: Seed
+
+
+class _Scenario(_Plugin):
+    shift: _Shift | None = None
+
+
+class _Model(pydantic.BaseModel):
+    deployed: Text | None = None
+    defenses: list[_Plugin] = []
+
+
+class _Plan(pydantic.BaseModel):
+    """What a plan must hold, whoever wrote it."""
+
+    model: _Model
+    scenario: _Scenario
+    defenses: list[_Plugin]
+    training: dict[str, Any]
+    threads: int | None = pydantic.Field(default=None, ge=0, strict=True)
+
+
+class _FinishedPlan(_Plan):
+    """That of a finished training tells the version it ended in."""
+
+    version: int = pydantic.Field(ge=0, lt=10**18, strict=True)
 
 
 def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | None:
@@ -181,8 +221,13 @@ def read_plan(path: Path) -> dict[str, Any] | None:
     Raises:
         StoreError: it is damaged.
     """
+    if not path.exists():
+        return None
     try:
-        return json.loads(path.read_text()) if path.exists() else None
+        text = read_bytes(path)
+        checked_record(_FinishedPlan if path.parent.name == FINISHED else _Plan, text)
+        found: dict[str, Any] = parse_json(text)
+        return found
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path}: cannot be read ({one_line(error)}); start over with --force"

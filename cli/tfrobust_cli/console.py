@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tfrobust.errors import printable
+
 _PATIENCE = 5.0  # seconds between lines that go to a file or a pipe
 _PLAIN_WIDTH = 120  # of tables that go to a file or a pipe
 
@@ -67,7 +69,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print one line above the bars."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
 
 def start_tensorflow() -> None:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tfrobust.errors import RobustError
+from tfrobust.errors import RobustError, printable
 from tfrobust_cli.commands import (
     attack,
     data,
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _fail(message: str, code: int) -> None:
     if message:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -85,4 +85,10 @@ class DecisionWalk(Attack):
                 f"{name_of(self)}: start_images: expected an array 'images' in "
                 f"{self.start_images}; received: {', '.join(arrays)}"
             )
-        return arrays["images"].astype(np.float32)
+        given = arrays["images"]
+        if given.dtype.kind not in "fiub":
+            raise UsageError(
+                f"{name_of(self)}: start_images: expected numbers from 0 to 1; "
+                f"received: {given.dtype.name}"
+            )
+        return given.astype(np.float32)

@@ -49,6 +49,9 @@ def read_codebooks(path: Path | str, model: Any) -> None:
         or any(not np.array_equal(arrays[name], stated[name]) for name in told)
     ):
         raise ClassifierError(f"{path}: was written for another network than {model.name}")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise StoreError(f"{path}: {name}: expected finite numbers; compress the network again")
     found = [
         _unpacked(path, arrays[f"codebook/{k}"], arrays[f"index/{k}"], kernel.shape)
         for k, kernel in enumerate(kernels)
@@ -76,11 +79,14 @@ def _packed(code: Shared) -> np.ndarray:
 
 
 def _unpacked(path: Path, codebook: np.ndarray, packed: np.ndarray, shape: Any) -> np.ndarray:
+    damaged = StoreError(f"{path}: is damaged; compress the network again")
+    if codebook.ndim != 1 or packed.ndim != 1 or not len(codebook):
+        raise damaged
     width, count = _width(codebook), int(np.prod(shape))
     if packed.dtype != np.uint8 or len(packed) != -(-count * width // 8):
-        raise StoreError(f"{path}: is damaged; compress the network again")
+        raise damaged
     bits = np.unpackbits(packed, count=count * width).reshape(count, width)
     index = bits @ (1 << np.arange(width))
     if index.max() >= len(codebook):
-        raise StoreError(f"{path}: is damaged; compress the network again")
+        raise damaged
     return codebook[index].reshape(shape)

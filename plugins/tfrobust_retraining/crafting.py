@@ -10,7 +10,7 @@ import numpy as np
 
 from tfrobust.classifier import Classifier
 from tfrobust.engine import run_attack
-from tfrobust.errors import UsageError
+from tfrobust.errors import StoreError, UsageError
 from tfrobust.files import read_arrays, write_arrays
 from tfrobust.inference import predict
 from tfrobust.learned_files import Origin, name_in
@@ -105,7 +105,10 @@ class Crafting:
         """
         file = self._file(rows, seed)
         if file is not None and file.exists():
-            return read_arrays(file)["images"]
+            images = read_arrays(file).get("images")
+            if images is None or images.shape != self._images[rows].shape:
+                raise StoreError(f"{file}: is damaged; delete it, and it is made again")
+            return images
         images = self._attacked(attack, rows, seed)
         if first:
             self._check_broken(self._images[rows], images)

@@ -133,7 +133,8 @@ def classes_of(
             f"; {len(found.missing)} left out, such as {found.missing[0]}" if found.missing else ""
         )
         raise DataError(f"{called}: {fits}; expected images of two classes or more{out}")
-    if wanted is None or isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
+    counted = isinstance(wanted, str) and wanted.isdecimal() and len(wanted) < 10
+    if wanted is None or isinstance(wanted, int) or counted:
         count = len(frequent) if wanted is None else int(wanted)
         if not 2 <= count <= len(frequent):
             raise UsageError(

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tfrobust.errors import DataError
 from tfrobust.files import write_beside
+from tfrobust.reading import read_json
 from tfrobust.scenario import readable
 from tfrobust_scenarios.object_selection import Annotated, Selection
 
@@ -92,7 +93,7 @@ class Source(abc.ABC):
     def remembered(self) -> frozenset[str]:
         """Return the names noted as broken of images that have not changed since."""
         try:
-            noted = json.loads((self.folder / BROKEN).read_text())
+            noted = read_json(self.folder / BROKEN)
             return frozenset(name for name, stamp in noted.items() if stamp == self.stamp(name))
         except (OSError, ValueError, AttributeError):
             return frozenset()

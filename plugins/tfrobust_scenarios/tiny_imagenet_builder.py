@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import json
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from tfrobust.errors import DataError, RobustError, one_line
 from tfrobust.files import refused_disk
+from tfrobust.reading import read_json
 from tfrobust.scenario import Prepared
 from tfrobust_scenarios.tfds import bars_for_people, preparing
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE, Picture, TinyImagenetArchive
@@ -176,9 +176,9 @@ def _held(folder: Path) -> Prepared:
 def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / "metadata.json"
     try:
-        found: dict[str, Any] = json.loads(file.read_text())
+        found: dict[str, Any] = read_json(file)
         return {"sha256": found["sha256"], "skipped": found["skipped"]}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, TypeError, ValueError, KeyError) as error:
         raise DataError(
             f"{folder}: was not prepared by tfrobust; move it away, and prepare again"
         ) from error

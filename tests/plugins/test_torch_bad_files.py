@@ -184,6 +184,32 @@ def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused)
         assert len(refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))) < 400
 
 
+def _doubled(levels):
+    """Return what pickles a tuple whose every level holds the one before twice."""
+    nested = files.integer(1)
+    for level in range(levels):
+        memo = bytes([level])
+        nested += b"q" + memo + b"h" + memo + b"\x86"
+    return nested
+
+
+@pytest.mark.parametrize("form", [files.zipped, files.legacy])
+@pytest.mark.parametrize("place", ["key", "pairs", "kind", "tag", "set"])
+def test_nested_tuples_that_would_be_hashed_for_ever_are_refused(place, form, tmp_path, refused):
+    nested, one = _doubled(60), files.integer(1)
+    pickled = {
+        "key": files.mapping([]) + nested + one + b"s",
+        "pairs": files.called(
+            "collections", "OrderedDict", files.sequence(files.sequence(nested, one))
+        ),
+        "kind": files.sequence(files.text("storage"), nested, files.text("0"), one, one) + b"Q",
+        "tag": files.sequence(nested, nested, files.text("0"), one, one) + b"Q",
+        "set": b"(" + nested + b"\x91",
+    }[place]
+    said = refused(form(tmp_path / "net.pth", {}, pickled=pickled))
+    assert "nests tuples with more than 1,000 leaves" in said
+
+
 @pytest.mark.parametrize("key", ["../../secret", "/etc/passwd", "0/../1", "", "7"])
 def test_a_storage_is_only_looked_for_where_storages_lie(key, tmp_path, refused):
     pickled = files.ordered([("a", files.tensor(VALUES["a"], key))])

@@ -12,7 +12,9 @@ import numpy as np
 from tfrobust.errors import StoreError
 from tfrobust.evaluation import Evaluated
 from tfrobust.files import read_arrays, write_arrays, write_beside, written_together
+from tfrobust.outcomes import check_outcomes
 from tfrobust.partial import Partial
+from tfrobust.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.figures import curves, perturbation_tile, tile
@@ -54,9 +56,10 @@ def write_report(folder: Path) -> Path:
     check_one_run(folder, results, outcomes)
     page = folder / "report.html"
     try:
-        html = render(results, outcomes)
-    except KeyError as error:
-        raise StoreError(f"{folder}: outcomes.npz lacks {error}; evaluate again") from error
+        check_outcomes(results, outcomes)
+    except UnreadableError as error:
+        raise StoreError(f"{folder / 'outcomes.npz'}: {error}; evaluate again") from error
+    html = render(results, outcomes)
     write_beside(page, lambda beside: beside.write_text(html, encoding="utf-8"))
     return page
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import pydantic
 
 from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.names import Name
+from tfrobust.record_types import NotNegative, Seed
 from tfrobust.study.measured import Declared
 from tfrobust.study.names import check_names
 from tfrobust.study.shown import (
@@ -74,7 +76,7 @@ class Scale(Declared):
     scenario_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     images: int = pydantic.Field(ge=1)
     images_of: dict[str, Count] = pydantic.Field(default_factory=dict)
-    seeds: tuple[int, ...] = pydantic.Field((0,), min_length=1)
+    seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
     train: Options = pydantic.Field(default_factory=dict)
     train_on: Options = pydantic.Field(default_factory=dict)
     train_of: dict[str, Options] = pydantic.Field(default_factory=dict)
@@ -84,7 +86,7 @@ class Scale(Declared):
     models: dict[str, str] = pydantic.Field(default_factory=dict)
     networks: tuple[str, ...] | None = None
     conditions: tuple[str, ...] | None = None
-    minutes: float
+    minutes: NotNegative
     reduced: tuple[str, ...] = ()
 
 
@@ -221,15 +223,15 @@ class Condition(Declared):
 class Study(Declared):
     """A whole study file."""
 
-    name: str
+    name: Name
     title: str
     source: str
     about: str
     choices: tuple[str, ...] = ()
-    scales: dict[str, Scale]
-    networks: dict[str, Network]
-    views: dict[str, View]
-    conditions: dict[str, Condition]
+    scales: dict[Name, Scale]
+    networks: dict[Name, Network]
+    views: dict[Name, View]
+    conditions: dict[Name, Condition]
     tables: tuple[Table, ...] = ()
     claims: tuple[Claim, ...] = ()
     masked: tuple[Masked, ...] = ()

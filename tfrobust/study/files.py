@@ -9,7 +9,10 @@ import pydantic
 
 import tfrobust
 from tfrobust.errors import UsageError, did_you_mean, one_line
+from tfrobust.reading import first_mistake, read_bytes
 from tfrobust.study.declared import Study
+
+_LARGEST = 16 * 10**6  # bytes
 
 
 def studies() -> dict[str, Path]:
@@ -49,12 +52,15 @@ def read_study(path: Path) -> Study:
         UsageError: it cannot be read, or says something a study file may not say.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_bytes(path, _LARGEST).decode("utf-8"))
         return Study.model_validate({"name": path.stem, **content})
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{path}: {where + ': ' if where else ''}{said}") from error
+        raise UsageError(f"{path}: {first_mistake(error)}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: cannot be read (it is nested too deeply)") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: cannot be read (it is not UTF-8: {one_line(error)}); save it as UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:  # TOMLDecodeError is one
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pydantic
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_beside
+from tfrobust.names import Name
+from tfrobust.reading import UnreadableError, read_record
+from tfrobust.record_types import Count, Finite, NotNegative, Seed, Text
 from tfrobust.study.cells import Cell
 
 
@@ -29,18 +33,27 @@ class Result(pydantic.BaseModel):
 
     format: Literal["tfrobust/study-cell"] = "tfrobust/study-cell"
     version: Literal[1] = 1
-    study: str
-    scale: str
-    network: str
-    condition: str
-    seed: int
-    key: str
-    figures: dict[str, float]
-    histograms: dict[str, list[int]] = {}
-    exhibits: dict[str, list[Any]] = {}
-    seconds: float
-    command: str
-    versions: dict[str, str]
+    study: Name
+    scale: Name
+    network: Name
+    condition: Name
+    seed: Seed
+    key: Text
+    figures: dict[Text, Finite]
+    histograms: dict[Text, list[Count]] = {}
+    exhibits: dict[Text, list[Any]] = {}
+    seconds: NotNegative
+    command: Text
+    versions: dict[Text, Text]
+
+    @pydantic.field_validator("exhibits")
+    @classmethod
+    def _are_arrays(cls, given: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for name, values in given.items():
+            kind = np.asarray(values).dtype.kind  # of a ragged list it raises
+            if kind not in ("U" if name == "classes" else "iuf"):
+                raise ValueError(f"{name}: expected numbers in rows of one length")
+        return given
 
 
 def read_cell(cell: Cell, results: Path) -> Result | None:
@@ -53,8 +66,8 @@ def read_cell(cell: Cell, results: Path) -> Result | None:
     if not path.exists():
         return None
     try:
-        found = Result.model_validate_json(path.read_bytes())
-    except (OSError, pydantic.ValidationError) as error:
+        found = read_record(Result, path)
+    except (OSError, UnreadableError) as error:
         raise StoreError(
             f"{path}: the cell cannot be read ({one_line(error)}); delete it, and it is made again"
         ) from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_beside
 from tfrobust.study.cells import Cell, command
 from tfrobust.study.claims import check_claims, verdict, verdicts
@@ -68,10 +69,25 @@ def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
         "tables": study_tables(study, finished),
         "claims": check_claims(study, finished),
         "verdicts": verdicts(study, finished),
-        "pictures": pictures(study, finished),
+        "pictures": _pictures(study, finished),
         "verdict": verdict,
         "in_paper": _IN_PAPER,
     }
+
+
+def _pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
+    """Return the pictures of what cells keep.
+
+    Raises:
+        StoreError: a cell keeps something else than its condition says.
+    """
+    try:
+        return pictures(study, finished)
+    except (KeyError, IndexError, ValueError) as error:
+        raise StoreError(
+            f"study {study.name}: a cell keeps other images or counts than its condition says "
+            f"({one_line(error)}); delete the cells of that condition, and they are made again"
+        ) from error
 
 
 def _fewer(cells: Iterable[Cell]) -> str:

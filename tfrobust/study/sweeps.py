@@ -9,6 +9,8 @@ import pydantic
 
 from tfrobust.study.measured import Declared
 
+_MOST = 10_000  # values, or bins
+
 
 class Bins(Declared):
     """The bins of a histogram of scores."""
@@ -16,7 +18,7 @@ class Bins(Declared):
     detector: str
     low: float
     high: float
-    count: int = pydantic.Field(ge=1)
+    count: int = pydantic.Field(ge=1, le=_MOST)
 
 
 class Steps(Declared):
@@ -28,8 +30,15 @@ class Steps(Declared):
 
     @property
     def values(self) -> list[int]:
-        """All of them."""
-        return list(range(self.first, self.last + 1, self.step))
+        """All of them.
+
+        Raises:
+            ValueError: they are too many.
+        """
+        found = range(self.first, self.last + 1, self.step)
+        if len(found) > _MOST:
+            raise ValueError(f"expected at most {_MOST} values")
+        return list(found)
 
 
 class Sweep(Declared):

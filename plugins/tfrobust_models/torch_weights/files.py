@@ -18,6 +18,7 @@ import numpy as np
 import safetensors
 
 from tfrobust.errors import DataError, one_line
+from tfrobust.reading import UnreadableError, read_bytes
 from tfrobust_models.torch_weights.pickles import UnsafePickleError, unpickle
 from tfrobust_models.torch_weights.tensors import Storage, View, decoded
 
@@ -34,6 +35,7 @@ _SAFETENSORS = {
     "U8": "u1",
     "BOOL": "?",
 }
+_LARGEST = 16 * 10**9  # bytes: a file is held in memory
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts store it
 _Values = Callable[[Storage], np.ndarray]
 
@@ -55,9 +57,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         (64, 3, 7, 7)
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or one_line(error)}") from error
+        data = read_bytes(path, _LARGEST)
+    except (OSError, UnreadableError) as error:
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}") from error
     try:
         return _without_prefix(_reader(data)(data))
     except UnsafePickleError as error:

@@ -15,6 +15,7 @@ from io import BytesIO
 from reprlib import repr as cut_repr
 from typing import Any
 
+from tfrobust_models.torch_weights.nesting import check_tuples
 from tfrobust_models.torch_weights.tensors import STORAGE_NAMES, Storage, View
 
 
@@ -34,6 +35,8 @@ def unpickle(file: BytesIO) -> tuple[Any, dict[str, Storage]]:
     """
     start = file.tell()
     _check_memo(file)
+    file.seek(start)
+    check_tuples(file)
     file.seek(start)
     reader = _TensorUnpickler(file)
     return reader.load(), reader.storages

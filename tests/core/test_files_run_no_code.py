@@ -1,0 +1,230 @@
+"""Nothing in a Keras file runs, leads to another file or fills the memory, wherever it hides."""
+
+import json
+import shutil
+import sys
+import warnings
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+import evil_keras_files as evil
+from tfrobust import store
+from tfrobust.errors import ClassifierError
+from tfrobust.keras_files import check_keras_file
+from tfrobust.keras_models import load_keras_file
+from tfrobust.loading import LoadOptions
+
+SHAPE = (4, 4, 1)
+KINDS = {"keras": keras, "tf_keras": tf_keras}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A small network of each generation in each format."""
+    folder = tmp_path_factory.mktemp("plain")
+    for name, kind in KINDS.items():
+        layers = kind.layers
+        model = kind.Sequential(
+            [layers.Input(SHAPE), layers.Conv2D(2, 3, activation="relu"), layers.Flatten(),
+             layers.Dense(3)]
+        )  # fmt: skip
+        for suffix in ("keras", "h5"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of .h5: it is of an older format
+                model.save(folder / f"{name}.{suffix}")
+    return folder
+
+
+@pytest.fixture
+def mark(tmp_path, monkeypatch):
+    """What exists once the module that the files name was imported, or anything of it called."""
+    found = tmp_path / "ran"
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / f"{evil.MODULE}.py").write_text(evil.PAYLOAD.format(mark=str(found)))
+    monkeypatch.syspath_prepend(folder)
+    yield found
+    sys.modules.pop(evil.MODULE, None)
+
+
+@pytest.fixture
+def copy(plain, tmp_path):
+    def of(name):
+        return shutil.copy(plain / name, tmp_path / name)
+
+    return of
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", evil.PLACES)
+def test_code_that_a_file_names_is_refused_before_it_runs(place, kind, suffix, copy, mark):
+    path = evil.spoil(copy(f"{kind}.{suffix}"), place)
+    with pytest.raises(ClassifierError) as refusal:
+        load_keras_file(path)
+    said = str(refusal.value)
+    assert path.name in said
+    assert "\n" not in said
+    assert "never allowed" in said or "names" in said
+    assert not mark.exists()
+    assert evil.MODULE not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["layer: a lambda that names a function of a module", "layer: a class of any module",
+     "option: an activation"],
+)  # fmt: skip
+def test_keras_2_itself_would_have_run_it(place, copy, mark):
+    path = evil.spoil(copy("tf_keras.keras"), place)
+    try:
+        tf_keras.models.load_model(path, compile=False, safe_mode=True)
+    except (TypeError, ValueError, AttributeError):
+        pass  # what came of it is no layer; it has run by then
+    assert mark.exists()
+
+
+def test_a_refusal_names_the_place_and_the_way_out_which_works(copy, mark):
+    path = evil.spoil(copy("tf_keras.keras"), "option: an activation")
+    with pytest.raises(
+        ClassifierError, match=r"layers\[1\].config.activation names payload_of"
+    ) as no:
+        store.load(path)
+    assert "--custom-objects MODULE" in str(no.value)
+    assert not mark.exists()
+    loaded = store.load(path, options=LoadOptions(custom_objects=(evil.MODULE,)))
+    assert loaded.num_classes == 3
+    assert mark.exists()  # as the option says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_file_of_either_generation_and_format_is_a_classifier(kind, suffix, plain):
+    path = plain / f"{kind}.{suffix}"
+    assert check_keras_file(path) == kind
+    images = np.random.default_rng(0).uniform(size=(3, *SHAPE)).astype(np.float32)
+    model = KINDS[kind].models.load_model(path, compile=False)
+    assert np.allclose(store.load(path)(images), np.asarray(model(images)), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_people_build_is_allowed(kind, tmp_path):
+    layers, given = kind.layers, kind.layers.Input((8, 8, 3))
+    x = layers.Rescaling(2.0, -1.0)(given)
+    x = layers.Conv2D(
+        4, 3, activation=kind.activations.gelu, kernel_regularizer=kind.regularizers.L2(1e-4),
+        kernel_constraint=kind.constraints.MaxNorm(2), dtype="mixed_bfloat16",
+    )(x)  # fmt: skip
+    x = layers.Activation("swish")(x[:, :4] * 2.0 + 1.0)
+    block = kind.Sequential([layers.Input((4, 6, 4)), layers.Flatten(), layers.Dense(4)])
+    block.compile("sgd", "mse", metrics=["accuracy"])
+    x = layers.Reshape((2, 2))(block(x))
+    x = layers.Bidirectional(layers.LSTM(3, kernel_initializer="he_normal"))(x)
+    x = layers.BatchNormalization()(layers.GaussianNoise(0.1)(x))
+    model = kind.Model(given, layers.Dense(3, dtype="float32")(layers.LeakyReLU()(x)))
+    model.compile(
+        kind.optimizers.Adam(kind.optimizers.schedules.CosineDecay(1e-3, 10)),
+        kind.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy", kind.metrics.SparseTopKCategoricalAccuracy(2)],
+    )
+    model.save(tmp_path / "m.keras")
+    assert load_keras_file(tmp_path / "m.keras").count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("link", ["external", "soft", "dataset", "virtual"])
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_weights_that_lie_in_another_file_are_refused(link, suffix, copy, tmp_path):
+    path, weights = copy(f"keras.{suffix}"), tmp_path / "weights.h5"
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["secret"] = np.ones(3, np.float32)
+    (tmp_path / "raw").write_bytes(bytes(12))
+    if suffix == "keras":
+        with zipfile.ZipFile(path) as archive:
+            weights.write_bytes(archive.read("model.weights.h5"))
+    with h5py.File(weights if suffix == "keras" else path, "r+") as file:
+        if link == "external":
+            file["more"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/secret")
+        elif link == "soft":
+            file["more"] = h5py.SoftLink("/anywhere")
+        elif link == "dataset":
+            file.create_dataset("more", (3,), "f4", external=[(str(tmp_path / "raw"), 0, 12)])
+        else:
+            layout = h5py.VirtualLayout((3,), "f4")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "secret", (3,))
+            file.create_virtual_dataset("more", layout)
+    if suffix == "keras":
+        _replaced(path, "model.weights.h5", weights.read_bytes())
+    with pytest.raises(ClassifierError, match=r"'more' (is a link|lies in another file)"):
+        load_keras_file(path)
+
+
+def _replaced(path, name, content, *, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as archive:
+        kept = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for each, text in (kept | {name: content}).items():
+            archive.writestr(each, text)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_weights_that_declare_more_than_there_is_are_refused(suffix, copy, tmp_path):
+    path, weights = copy(f"keras.{suffix}"), tmp_path / "weights.h5"
+    with h5py.File(weights if suffix == "keras" else path, "a") as file:
+        file.create_dataset("bomb", (2**40,), "f4", chunks=(2**20,), compression="gzip")
+    if suffix == "keras":
+        _replaced(path, "model.weights.h5", weights.read_bytes())
+    with pytest.raises(ClassifierError, match=r"unpack to 4,398.0 GB.*TFROBUST_UNPACK_LIMIT=4399"):
+        load_keras_file(path)
+
+
+def test_compressed_weights_are_read_like_stored_ones(copy):
+    path = copy("keras.keras")
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("model.weights.h5")
+    _replaced(path, "model.weights.h5", content, compression=zipfile.ZIP_DEFLATED)
+    assert load_keras_file(path).count_params() > 0
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "words"),
+    [
+        ("config.json", b"[" * 100_000 + b"]" * 100_000, "nested deeper"),
+        ("config.json", b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "nested deeper"),
+        ("config.json", b"\xff\xfe", "not a readable .keras file"),
+        ("metadata.json", b"{}", "names no keras_version"),
+        ("metadata.json", b"[]", "names no keras_version"),
+        ("metadata.json", b'{"keras_version": 3}', "names no keras_version"),
+        ("../escaped.txt", b"", "a member is called '../escaped.txt'"),
+        ("/escaped.txt", b"", "a member is called '/escaped.txt'"),
+        ("assets\\..\\..\\x", b"", "a member is called"),
+    ],
+)  # fmt: skip
+def test_an_archive_that_is_no_model_costs_one_line(member, content, words, copy):
+    path = copy("keras.keras")
+    _replaced(path, member, content)
+    with pytest.raises(ClassifierError, match=words.replace(".", r"\.")) as refusal:
+        load_keras_file(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_weights_alone_are_refused_with_the_way_out(copy, tmp_path):
+    keras.models.load_model(copy("keras.keras")).save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(ClassifierError, match="weights alone; save the whole model as .keras"):
+        store.load(tmp_path / "w.weights.h5")
+
+
+def test_a_name_that_would_take_over_the_terminal_is_shown_as_text(copy):
+    path = copy("keras.keras")
+    nasty = {"module": "\x1b[31mos\n" + "x" * 200_000, "class_name": "y", "config": {}}
+    evil.rewrite(
+        path, lambda config: config["config"]["layers"].append(json.loads(json.dumps(nasty)))
+    )
+    with pytest.raises(ClassifierError) as refusal:
+        load_keras_file(path)
+    assert "\x1b" not in str(refusal.value)
+    assert len(str(refusal.value)) < 600

@@ -1,0 +1,256 @@
+"""What the configuration of a Keras file may name.
+
+Loading a Keras file calls whatever its configuration names: a class by module and name, a function,
+an operation of TensorFlow. Allowed are Keras's own building blocks, those that a plugin has
+registered, and those of modules that the user names. Everything else is refused before Keras reads
+the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model was
+compiled with.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from types import FunctionType
+from typing import Any, Literal
+
+from tfrobust.errors import printable
+from tfrobust.reading import UnreadableError
+from tfrobust.registry import entries
+
+Generation = Literal["keras", "tf_keras"]
+
+_DATA = {
+    "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__",
+}  # fmt: skip
+_CODE = {"Lambda", "__lambda__"}
+# Of Keras itself, and yet never: they run code or operations that a file names, or read files.
+_NEVER = _CODE | {
+    "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
+    "TensorFlowOpLayer", "ClassMethod", "InstanceMethod", "InstanceProperty",
+    "IndexLookup", "StringLookup", "IntegerLookup", "TextVectorization",
+    "DenseFeatures", "SequenceFeatures",
+    "Map", "Scan", "AssociativeScan", "WhileLoop", "ForiLoop", "Cond", "Switch", "VectorizedMap",
+    "GPTQConfig", "AWQConfig",
+}  # fmt: skip
+_BASES = (
+    "layers.Layer", "Operation", "initializers.Initializer", "regularizers.Regularizer",
+    "constraints.Constraint", "losses.Loss", "metrics.Metric", "optimizers.Optimizer",
+    "optimizers.legacy.Optimizer", "optimizers.schedules.LearningRateSchedule", "DTypePolicy",
+    "dtype_policies.DTypePolicyMap", "mixed_precision.Policy", "quantizers.Quantizer",
+    "quantizers.QuantizationConfig",
+)  # fmt: skip
+_TENSORFLOWS = "tensorflow.python.ops.init_ops_v2"  # its initialisers, named by files of Keras 2
+_FUNCTIONS = ("activations", "losses", "metrics")  # modules whose functions may be named
+_NOT_FUNCTIONS = {"get", "serialize", "deserialize"}
+_PACKAGES = ("larq", "tfrobust")  # besides Keras's and the plugins'
+# Of TensorFlow, in files of Keras 2 (`TFOpLambda`): arithmetic, and nothing that takes a function.
+_ARITHMETIC = ("math.", "nn.", "linalg.", "__operators__.", "bitwise.", "dtypes.", "signal.")
+_OPERATIONS = {
+    "abs", "add", "argmax", "argmin", "broadcast_to", "cast", "clip_by_norm", "clip_by_value",
+    "concat", "constant", "convert_to_tensor", "cos", "divide", "einsum", "equal", "exp",
+    "expand_dims", "eye", "fill", "floor", "gather", "greater", "greater_equal", "identity",
+    "image.adjust_brightness", "image.adjust_contrast", "image.per_image_standardization",
+    "image.resize", "image.rgb_to_grayscale", "image.grayscale_to_rgb", "less", "less_equal",
+    "logical_and", "logical_not", "logical_or", "matmul", "maximum", "minimum", "multiply",
+    "negative", "norm", "not_equal", "one_hot", "ones", "ones_like", "pad", "pow", "range", "rank",
+    "realdiv", "reduce_all", "reduce_any", "reduce_logsumexp", "reduce_max", "reduce_mean",
+    "reduce_min", "reduce_prod", "reduce_sum", "repeat", "reshape", "reverse", "roll", "round",
+    "shape", "sigmoid", "sign", "sin", "size", "slice", "sort", "split", "sqrt", "square",
+    "squeeze", "stack", "stop_gradient", "strided_slice", "subtract", "tanh", "tensordot", "tile",
+    "transpose", "truediv", "unstack", "where", "zeros", "zeros_like",
+    "compat.v1.nn.conv2d", "compat.v1.transpose", "compat.v1.gather", "compat.v1.squeeze",
+    "compat.v1.shape", "compat.v1.space_to_depth",
+}  # fmt: skip
+
+
+def check_configuration(
+    content: Any, generation: Generation, *, where: str = "config", extra: Collection[str] = ()
+) -> None:
+    """Refuse a configuration that names anything but what networks are made of.
+
+    Args:
+        content: parsed JSON.
+        generation: the Keras that will read it.
+        where: it stands, for the message.
+        extra: modules whose classes and functions it may name besides.
+
+    Raises:
+        UnreadableError: what it names, and where.
+    """
+    _Allowed(generation, tuple(extra)).check(content, where)
+
+
+class _Allowed:
+    """What one Keras generation may be told to make."""
+
+    def __init__(self, generation: Generation, extra: tuple[str, ...]) -> None:
+        keras = importlib.import_module(generation)
+        self._generation = generation
+        self._extra = extra
+        plugins = {entry.target.partition(":")[0].partition(".")[0] for entry in entries()}
+        self._packages = {generation, *_PACKAGES, *plugins}
+        self._classes = set(_building_blocks(keras, _BASES, generation))
+        if tensorflows := sys.modules.get(_TENSORFLOWS):
+            self._classes |= set(_building_blocks(tensorflows, ("Initializer",), "tensorflow"))
+        self._names = {cls.__name__ for cls in self._classes}
+        self._functions = {
+            name
+            for module in _FUNCTIONS
+            for name, value in vars(getattr(keras, module)).items()
+            if isinstance(value, FunctionType) and name not in _NOT_FUNCTIONS
+        } | {"swish", "hard_swish"}
+        self._registered = dict(keras.saving.get_custom_objects())
+
+    def check(self, content: Any, where: str) -> None:
+        """Walk through everything, at any depth."""
+        left: list[tuple[str, Any]] = [(where, content)]
+        while left:
+            where, value = left.pop()
+            if isinstance(value, list):
+                left += [(f"{where}[{k}]", each) for k, each in enumerate(value)]
+            if not isinstance(value, dict):
+                continue
+            if "class_name" in value:
+                self._check_named(value, where)
+            for key, each in value.items():
+                inside = f"{where}.{key}"
+                if isinstance(each, str):
+                    self._check_text(str(key), each, inside)
+                left.append((inside, each))
+
+    def _check_named(self, entry: dict[str, Any], where: str) -> None:
+        name, module = entry["class_name"], entry.get("module")
+        what = entry.get("config") if name == "function" else name
+        called = f"{module}.{what}" if module else f"{what}"
+        if not isinstance(name, str) or not isinstance(module, str | None):
+            raise UnreadableError(f"{_place(where)} names a class by something that is no name")
+        if name in _CODE:
+            raise UnreadableError(
+                f"it wants to run code stored in the file (a Lambda layer at {_place(where)}), "
+                "which is never allowed"
+            )
+        if name in _DATA and not {"spec_name"} & set(entry):
+            return
+        if name in ("TFOpLambda", "SlicingOpLambda"):
+            self._check_operation(entry.get("config"), where)
+        if not (self._is_function(entry) if name == "function" else self._is_class(entry)):
+            raise _refused(called, where)
+
+    def _check_text(self, key: str, text: str, where: str) -> None:
+        """Refuse functions and classes that stand there as a mere name."""
+        known = self._functions | self._names
+        if key in ("fn", "function") or key.endswith("activation"):
+            fine = text in known or (key == "function" and _is_operation(text))
+        elif key.endswith(("initializer", "regularizer", "constraint")):
+            fine = text.isidentifier()
+        else:
+            return
+        if not (fine or self._is_ours(self._registered.get(text)) or text in self._extra_names()):
+            raise _refused(text, where)
+
+    def _check_operation(self, config: Any, where: str) -> None:
+        function = config.get("function") if isinstance(config, dict) else None
+        if not isinstance(function, str) or not _is_operation(function):
+            raise _refused(f"tf.{function}", where)
+
+    def _is_function(self, entry: dict[str, Any]) -> bool:
+        name, module, registered = (entry.get(k) for k in ("config", "module", "registered_name"))
+        if not isinstance(name, str):
+            return False
+        if found := [self._registered[key] for key in _keys(name, registered, self._registered)]:
+            return all(map(self._is_ours, found))
+        if self._is_extra(module) or name in self._extra_names():
+            return True
+        top = (module or "builtins").partition(".")[0]
+        return name in self._functions and top in ("builtins", "keras", "tf_keras")
+
+    def _is_class(self, entry: dict[str, Any]) -> bool:
+        name, module, registered = (
+            entry.get(key) for key in ("class_name", "module", "registered_name")
+        )
+        if not isinstance(name, str) or not isinstance(registered, str | None):
+            return False
+        if found := [self._registered[key] for key in _keys(name, registered, self._registered)]:
+            return all(map(self._is_ours, found))
+        if self._is_extra(module) or {name, registered} & self._extra_names():
+            return True
+        if registered not in (None, name, f"Custom>{name}"):
+            return False
+        if module is None:
+            return name.removeprefix("Custom>") in self._names
+        return self._found(module, name) in self._classes
+
+    def _found(self, module: str, name: str) -> Any:
+        """Return what Keras would find there; modules that are not loaded are not imported."""
+        top, _, rest = module.partition(".")
+        if top in ("keras", "tf_keras"):
+            module = f"{self._generation}.{rest}" if rest else self._generation
+        elif module != _TENSORFLOWS:
+            return None
+        found = vars(sys.modules[module]).get(name) if module in sys.modules else None
+        return found if isinstance(found, type) else None
+
+    def _is_ours(self, value: Any) -> bool:
+        """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""
+        module = getattr(value, "__module__", None) or ""
+        if getattr(value, "__name__", "") in _NEVER and module.partition(".")[0] in self._packages:
+            return False
+        return module.partition(".")[0] in self._packages or self._is_extra(module)
+
+    def _is_extra(self, module: str | None) -> bool:
+        return module is not None and any(
+            module == each or module.startswith(f"{each}.") for each in self._extra
+        )
+
+    def _extra_names(self) -> set[str]:
+        """Return what the modules that the user named define themselves."""
+        loaded = [sys.modules[each] for each in self._extra if each in sys.modules]
+        return {
+            name
+            for module in loaded
+            for name, value in vars(module).items()
+            if isinstance(value, type | FunctionType) and self._is_extra(value.__module__)
+        }
+
+
+def _keys(name: str, registered: Any, known: dict[str, Any]) -> list[str]:
+    """Return the names by which Keras may find a registered object."""
+    return [key for key in (registered, name) if isinstance(key, str) and key in known]
+
+
+def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[type]:
+    """Yield a package's classes that networks, and what they are trained with, are made of."""
+    met = set()
+    for path in bases:
+        base = root
+        for part in path.split("."):
+            base = getattr(base, part, None)
+        left = [base] if isinstance(base, type) else []
+        while left:
+            cls = left.pop()
+            if cls in met or any(each.__name__ in _NEVER for each in cls.__mro__):
+                continue
+            met.add(cls)
+            left += type.__subclasses__(cls)
+            if cls.__module__.partition(".")[0] == package:
+                yield cls
+
+
+def _is_operation(name: str) -> bool:
+    return name in _OPERATIONS or (
+        name.startswith(_ARITHMETIC) and all(p.isidentifier() for p in name.split("."))
+    )
+
+
+def _refused(called: str, where: str) -> UnreadableError:
+    return UnreadableError(
+        f"{_place(where)} names {printable(called, 80)}, which is no building block of networks "
+        "that Keras or a plugin has; if it is yours, name its module: --custom-objects MODULE, "
+        "whose code is then run"
+    )
+
+
+def _place(where: str) -> str:
+    return printable(where if len(where) < 120 else f"{where[:50]}…{where[-60:]}", 130)

@@ -1,0 +1,160 @@
+"""Keras files, read as data before Keras may read them: `.keras` archives and `.h5`.
+
+Looked at are the configuration (`tfrobust.keras_allowed` says what it may name), the sizes, and
+the links inside the weights, which could lead to other files.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from tfrobust.errors import ClassifierError, one_line, printable
+from tfrobust.keras_allowed import Generation, check_configuration
+from tfrobust.reading import (
+    UnreadableError,
+    check_archive,
+    check_unpacked,
+    open_regular,
+    parse_json,
+)
+
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+_CONFIGURATION = 64 * 10**6  # bytes; the largest networks of keras.applications take 1 MB
+_DEEPEST = 400  # levels of JSON; the recursion of Keras itself ends at about 900
+_OBJECTS = 10**6  # in an HDF5 file
+
+
+def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
+    """Refuse a Keras file that names code, leads to other files or is a bomb; run nothing of it.
+
+    Args:
+        path: `.keras` or `.h5`.
+        extra: modules whose classes and functions it may name besides.
+
+    Returns:
+        The Keras generation that wrote it: `keras` or `tf_keras`.
+
+    Raises:
+        ClassifierError: what it wants, or that it is damaged.
+
+    Example:
+        >>> check_keras_file(Path("model.keras"))
+        'keras'
+    """
+    kind = ".keras" if path.suffix == ".keras" else ".h5"
+    try:
+        with open_regular(path) as file:
+            version, configurations = (_archive if kind == ".keras" else _hdf5)(file)
+    except Exception as error:  # zipfile, zlib and h5py raise half a dozen kinds
+        raise ClassifierError(
+            f"{path}: not a readable {kind} file ({one_line(error)}); save the model again"
+        ) from error
+    generation: Generation = "tf_keras" if version.split(".")[0] in ("1", "2") else "keras"
+    try:
+        for where, configuration in configurations.items():
+            check_configuration(configuration, generation, where=where, extra=extra)
+    except UnreadableError as error:
+        raise ClassifierError(f"{path}: Keras refuses it: {error}") from error
+    return generation
+
+
+def _archive(file: IO[bytes]) -> tuple[str, dict[str, Any]]:
+    """Return the version and the configuration of a `.keras` archive."""
+    with zipfile.ZipFile(file) as archive:
+        check_archive(archive, os.fstat(file.fileno()).st_size)
+        names = archive.namelist()
+        for name in names:
+            parts = PurePosixPath(name.replace("\\", "/")).parts
+            if name.startswith(("/", "\\")) or ".." in parts or names.count(name) > 1:
+                raise UnreadableError(f"a member is called {printable(name, 60)!r}")
+            if name.endswith(".h5"):
+                _check_member(archive, name)
+            elif name.endswith(".npz"):
+                with archive.open(name) as member, zipfile.ZipFile(member) as inner:
+                    check_archive(inner, archive.getinfo(name).file_size)
+        metadata = parse_json(_read(archive, "metadata.json"))
+        if not isinstance(metadata, dict) or not isinstance(metadata.get("keras_version"), str):
+            raise UnreadableError("its metadata names no keras_version")
+        configuration = parse_json(_read(archive, "config.json"), deepest=_DEEPEST)
+    return metadata["keras_version"], {"config": configuration}
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    if name not in archive.namelist():
+        raise UnreadableError(f"there is no {name} in it")
+    if archive.getinfo(name).file_size > _CONFIGURATION:
+        raise UnreadableError(f"{name} is larger than {_CONFIGURATION // 10**6} MB")
+    return archive.read(name)
+
+
+def _check_member(archive: zipfile.ZipFile, name: str) -> None:
+    """Check weights inside an archive; compressed ones are unpacked to where one can seek."""
+    import h5py
+
+    stored = archive.getinfo(name).compress_type == zipfile.ZIP_STORED
+    with archive.open(name) as member, tempfile.TemporaryFile() as unpacked:
+        source: IO[bytes] = member
+        if not stored:
+            while part := member.read(2**24):
+                unpacked.write(part)
+            unpacked.seek(0)
+            source = unpacked
+        with h5py.File(source, "r") as content:
+            _check_objects(content, archive.getinfo(name).file_size)
+
+
+def _hdf5(file: IO[bytes]) -> tuple[str, dict[str, Any]]:
+    """Return the version and the configurations of an `.h5` of a whole model."""
+    import h5py
+
+    with h5py.File(file, "r") as content:
+        _check_objects(content, os.fstat(file.fileno()).st_size)
+        if "model_config" not in content.attrs:
+            raise UnreadableError("it holds weights alone; save the whole model as .keras")
+        texts = {
+            name: _text(content.attrs[name])
+            for name in ("model_config", "training_config")
+            if name in content.attrs
+        }
+        version = _text(content.attrs.get("keras_version", "1"))
+    return version, {name: parse_json(text, deepest=_DEEPEST) for name, text in texts.items()}
+
+
+def _text(value: Any) -> str:
+    text = value.decode("utf-8") if isinstance(value, bytes) else value
+    if not isinstance(text, str) or len(text) > _CONFIGURATION:
+        raise UnreadableError("an attribute that should be text is none, or too long")
+    return text
+
+
+def _check_objects(content: Any, size: int) -> None:
+    """Refuse links and data sets that lie elsewhere, and declared sizes beyond all measure."""
+    import h5py
+
+    groups, met, declared = [content], set(), 0
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise UnreadableError(
+                    f"its {printable(name, 60)!r} is a link that may lead to another file"
+                )
+            inside = group.get(name)
+            address = h5py.h5o.get_info(inside.id).addr
+            if address in met:
+                continue  # a second name of the same object, or of a group that holds it
+            met.add(address)
+            if len(met) > _OBJECTS:
+                raise UnreadableError(f"it holds more than {_OBJECTS:,} objects")
+            if isinstance(inside, h5py.Group):
+                groups.append(inside)
+            elif isinstance(inside, h5py.Dataset):
+                if inside.external or inside.is_virtual:
+                    raise UnreadableError(f"its {printable(name, 60)!r} lies in another file")
+                declared += inside.nbytes
+    check_unpacked(declared, size)

@@ -1,0 +1,56 @@
+"""Types of what records hold: bounds that a file must keep to wherever it came from.
+
+Models built of them refuse what no run ever writes: shares beyond one, figures that are not
+finite, texts that would write to a terminal.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import pydantic
+
+_LONGEST = 1000  # characters of a text
+_MOST = 2**53  # counts; beyond, JSON's readers disagree
+_LARGEST = 2**16  # pixels of a side
+_ROUNDING = 1e-9
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected a text without control characters")
+    return text
+
+
+def _kept_inside(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+def _numbers(params: dict[str, Any]) -> dict[str, Any]:
+    for name in ("eps", "sigma", "count"):
+        value = params.get(name)
+        if value is not None and (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or abs(value) > _MOST
+        ):
+            raise ValueError(f"{name}: expected a finite number or none")
+    return params
+
+
+Text = Annotated[str, pydantic.Field(max_length=_LONGEST), pydantic.AfterValidator(_shown)]
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+Share = Annotated[
+    float,
+    pydantic.Field(ge=-_ROUNDING, le=1 + _ROUNDING, allow_inf_nan=False),
+    pydantic.AfterValidator(_kept_inside),
+]
+NotNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, pydantic.Field(ge=0, le=_MOST)]
+Seed = Annotated[int, pydantic.Field(ge=-(2**63), lt=2**64)]
+Side = Annotated[int, pydantic.Field(ge=1, le=_LARGEST)]
+Shape = tuple[Side, Side, Side]  # height, width, channels
+AttackParams = Annotated[dict[str, Any], pydantic.AfterValidator(_numbers)]
