@@ -48,6 +48,25 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    r"""Return `text` with every character that does not print spelled out.
+
+    Names of files and classes come from outside: a line feed, an escape sequence or a byte that is
+    no UTF-8 in them must neither break a line, nor steer a terminal, nor fail to be written.
+
+    Example:
+        >>> printable("cat" + chr(10))
+        'cat\\n'
+    """
+    return "".join(each if each.isprintable() else _spelled(each) for each in text)
+
+
+def _spelled(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'pgd'?"` for the nearest of `known`, or the empty string.
 

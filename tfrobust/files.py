@@ -57,8 +57,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read an `.npz`; pickled objects are never loaded.
 
     Raises:
-        StoreError: it is missing, damaged, no `.npz`, or holds pickled objects.
+        StoreError: it is missing, no file, damaged, no `.npz`, or holds pickled objects.
     """
+    check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             archive.namelist()
@@ -71,6 +72,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise StoreError(
             f"{path}: not a readable .npz ({cause}); delete it, or name another file"
         ) from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is there and no file: opening a FIFO waits for ever, and a device has no end.
+
+    Raises:
+        StoreError: names it.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a FIFO, socket or device"
+        raise StoreError(f"{path}: expected a file; received: {what}; name another one")
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from tfrobust.errors import RobustError
+from tfrobust.errors import RobustError, printable
+from tfrobust_cli.arguments import check_arguments
 from tfrobust_cli.commands import (
     attack,
     data,
@@ -22,6 +23,9 @@ from tfrobust_cli.commands import (
     summary,
     train,
 )
+from tfrobust_cli.plain import write_what_can_be_shown
+
+_LONGEST = 1000  # characters of a message
 
 app = typer.Typer(
     name="tfrobust",
@@ -40,7 +44,9 @@ for command in (
 def main() -> None:
     """Run the command line; leave with 1 (failed), 2 (usage) or 130 (interrupted)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    write_what_can_be_shown()
     try:
+        check_arguments(sys.argv[1:])
         code = app(standalone_mode=False)
     except RobustError as error:
         _fail(str(error), error.exit_code)
@@ -51,6 +57,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
+    except OSError as error:
+        if error.strerror is None:  # nobody's file: ours to mend
+            raise
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}; mend that, or name another place", 1)
+    except MemoryError:
+        _fail("there is not enough memory; take fewer images at a time, or fewer in all", 1)
     if code == 130:  # Typer turns Ctrl-C into this code
         _fail(
             "interrupted; the same command goes on from what is finished (`train` with --resume)",
@@ -60,8 +73,12 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    if message:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line, however long or odd what it quotes is, and leave."""
+    line = printable(" ".join(message.split()))
+    if len(line) > _LONGEST:  # what is wrong stands first, what to do last
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+    if line:
+        print(f"error: {line}", file=sys.stderr)
     sys.exit(code)
 
 

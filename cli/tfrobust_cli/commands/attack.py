@@ -28,6 +28,7 @@ from tfrobust_cli.arguments import (
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
 
@@ -79,7 +80,6 @@ def attack(
     from tfrobust.learning import LearningAttack, remembering
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
-    from tfrobust.scenes import open_scenario
     from tfrobust.store import next_version
 
     params = Parameters(param, named)
@@ -88,12 +88,12 @@ def attack(
         check_exportable(built, export)
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
         loaded = store.load_all([classifier], options=loading)
-        opened = open_scenario(scenario, params.all(), seed=seed)
+        data = opened(scenario, params, seed=seed, say=reporter.say)
         for line in notes([built], loaded):
             reporter.say(line)
         evaluated = evaluate(
             loaded,
-            opened,
+            data,
             [built],
             split=split,
             limit=limit,
@@ -109,7 +109,7 @@ def attack(
         write_arrays(out / "adversarial.npz", found)
         [attacked] = loaded.values()
         learns = isinstance(built, LearningAttack)
-        ready = learned_from(built, attacked, opened, seed=seed) if learns else None
+        ready = learned_from(built, attacked, data, seed=seed) if learns else None
         if ready and built.file is None:
             ready.save(out / f"{attack}.npz")
         write_run(out, evaluated)
