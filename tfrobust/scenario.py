@@ -261,7 +261,7 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
     images, labels = np.asarray(images), np.asarray(labels)
     if images.dtype != np.float32:
         raise DataError(
-            f"images: expected float32 in [0, 1]; received: {images.dtype}; {_as_floats(images)}"
+            f"images: expected float32 in [0, 1]; received: {images.dtype}{_as_floats(images)}"
         )
     if images.ndim != 4 or len(images) != len(labels):
         raise DataError(
@@ -291,11 +291,11 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
 
 
 def _as_floats(images: Images) -> str:
-    """Return what makes images float32 in [0, 1]."""
+    """Return what makes numbers float32 in [0, 1]."""
     if images.dtype.kind in "iu":
         most = 65535 if images.size and images.max() > 255 else 255
-        return f"divide them: store (images / {most}).astype(np.float32)"
-    return "store images.astype(np.float32)"
+        return f"; divide them: store (images / {most}).astype(np.float32)"
+    return "; store images.astype(np.float32)" if images.dtype.kind == "f" else ""
 
 
 def _into_range(images: Images) -> str:

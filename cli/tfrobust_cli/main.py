@@ -51,7 +51,7 @@ def main() -> None:
     except RobustError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(_said_by_typer(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
@@ -70,6 +70,17 @@ def main() -> None:
             code,
         )
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _said_by_typer(error: typer.TyperException) -> str:
+    """Return Typer's message with what was received, or where to look."""
+    from pydantic import ValidationError
+
+    said = error.format_message().replace("Value error, ", "").rstrip(".")
+    if isinstance(error.__cause__, ValidationError):
+        return f"{said}; received: {error.__cause__.errors()[0]['input']!r}"
+    context = getattr(error, "ctx", None)
+    return f"{said}; `{context.command_path} --help` shows what there is" if context else said
 
 
 def _fail(message: str, code: int) -> None:

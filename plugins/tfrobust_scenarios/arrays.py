@@ -95,7 +95,10 @@ class Arrays(Scenario):
             DataError: the file is missing, damaged, pickled, or its content out of range.
         """
         images, labels = self._arrays(split)
-        check_images(images, labels, self.num_classes)
+        try:
+            check_images(images, labels, self.num_classes)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from error
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
 
     def _arrays(self, split: str) -> tuple[Images, Labels]:
@@ -120,7 +123,7 @@ def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
     Raises:
         DataError: they are not in the shapes of images and labels; how to mend it stands there.
     """
-    if images.ndim != 4 or len(images) != len(labels) or not len(images):
+    if images.ndim != 4 or not labels.ndim or len(images) != len(labels) or not len(images):
         hint = "; grey images: images[..., np.newaxis]" if images.ndim == 3 else ""
         raise DataError(
             f"expected images (n, height, width, channels) and labels (n,); "
@@ -153,14 +156,15 @@ def _numbers(labels: np.ndarray) -> Labels:
     if labels.ndim != 1:
         raise DataError(f"labels: expected (n,); received: {labels.shape}")
     if labels.dtype.kind not in "iu":
-        first = labels[np.isnan(labels)][:1] if labels.dtype.kind == "f" else labels[:0]
-        shown = one_line(printable(str([*first, *labels][0])), 40)
-        whole = labels.dtype.kind == "b" or (
-            labels.dtype.kind == "f" and bool((labels == np.round(labels)).all())
-        )
-        remedy = "store labels.astype(np.int64)" if whole else _NUMBERED
-        if len(first):
-            remedy = "leave these images out: labels == labels tells the others"
+        real = labels.dtype.kind in "fb"
+        unreal = labels[~np.isfinite(labels)] if real else labels[:0]
+        if len(unreal):
+            remedy = "leave these images out: np.isfinite(labels) tells the others"
+        elif real and (labels == np.round(labels.astype(float))).all():
+            remedy = "store labels.astype(np.int64)"
+        else:
+            remedy = _NUMBERED
+        shown = one_line(printable(str([*unreal[:1], *labels[:1]][0])), 40)
         raise DataError(
             f"labels: expected integers from 0 on; received: {labels.dtype}, such as {shown}; "
             f"{remedy}"

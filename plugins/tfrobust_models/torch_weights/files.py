@@ -18,6 +18,7 @@ import numpy as np
 import safetensors
 
 from tfrobust.errors import DataError, one_line
+from tfrobust.files import check_regular
 from tfrobust_models.torch_weights.pickles import UnsafePickleError, unpickle
 from tfrobust_models.torch_weights.tensors import Storage, View, decoded
 
@@ -48,12 +49,14 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         path: written by `torch.save`, in either of its formats, or a safetensors file.
 
     Raises:
+        StoreError: it is no file.
         DataError: missing, damaged, no state dict, or a pickle that wants to run code.
 
     Example:
         >>> read_state_dict(Path("resnet18.pth"))["conv1.weight"].shape
         (64, 3, 7, 7)
     """
+    check_regular(path)
     try:
         data = path.read_bytes()
     except OSError as error:
