@@ -235,9 +235,12 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
         [0, 40]
     """
     spread: list[Attack] = []
-    if values and attacks and not any(hasattr(attack, option) for attack in attacks):
-        names = ", ".join(map(name_of, attacks))
-        raise UsageError(f"{option}: an option of none of the attacks: {names}")
+    if values and not any(hasattr(attack, option) for attack in attacks):
+        names = ", ".join(map(name_of, attacks)) or "there is none"
+        raise UsageError(
+            f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
+            "that has it (`tfrobust plugins show attacks/NAME` tells)"
+        )
     for attack in attacks:
         if not values or not hasattr(attack, option):
             spread.append(attack)

@@ -48,18 +48,24 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
 
 
 def printable(text: str, limit: int = 2000) -> str:
-    r"""Return a text that a terminal shows as it is: on one line, at most `limit` characters.
+    r"""Return a text as a terminal shows it: on one line, at most `limit` characters.
 
-    White space becomes blanks. Control characters, which could hide or forge what is shown, and
-    halves of characters, which cannot be written, become escapes.
+    Names of files and classes come from outside: a line feed, an escape sequence or a byte that is
+    no UTF-8 in them must neither break a line, nor steer a terminal, nor fail to be written. Such
+    characters are spelled out.
 
     Example:
-        >>> print(printable("a\n\x1b[31mb"))
-        a \x1b[31mb
+        >>> print(printable("cat\n\x1b[31m"))
+        cat\n\x1b[31m
     """
-    line = " ".join(text[: 4 * limit].split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[: limit + 1])
+    shown = "".join(c if c.isprintable() else _spelled(c) for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _spelled(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

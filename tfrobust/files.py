@@ -74,6 +74,17 @@ def read_array(path: Path, name: str) -> np.ndarray | None:
     return read_arrays(path, only=(name,)).get(name)
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is there and no file: opening a FIFO waits for ever, and a device has no end.
+
+    Raises:
+        StoreError: names it.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a FIFO, socket or device"
+        raise StoreError(f"{path}: expected a file; received: {what}; name another one")
+
+
 @contextlib.contextmanager
 def folder_beside(path: Path, *, new: bool = False, note: Path | None = None) -> Iterator[Path]:
     """Yield a folder to fill; it becomes `path` only if nothing raises.

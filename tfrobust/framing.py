@@ -27,6 +27,15 @@ class Reviewed(Scenario):
         return self.base.prepare(archive, sha256=sha256, strict=strict)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """The base scenario's."""
+        return self.base.notes
+
+    def with_classes(self, count: int) -> str:
+        """Return what the base scenario says."""
+        return self.base.with_classes(count)
+
+    @property
     def image_shape(self) -> ImageShape:
         """The base scenario's."""
         return self.base.image_shape

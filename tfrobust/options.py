@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tfrobust.errors import UsageError, did_you_mean, one_line
 
 T = TypeVar("T")
+_LARGEST = 2**31 - 1
 
 
 def option(help: str, *, default: Any, **bounds: Any) -> Any:  # noqa: A002 (argparse's word)
@@ -68,7 +69,7 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
             has = f"it has: {', '.join(every)}" if every else "it has none"
             raise UsageError(f"{name} has no option {key!r}{did_you_mean(key, every)} ({has})")
     try:
-        return cls(**{key: _plain(value) for key, value in values.items()})
+        built = cls(**{key: _plain(value) for key, value in values.items()})
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
@@ -77,6 +78,23 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
         if isinstance(received, str) and received.startswith(("{", "[")):
             said += ", as JSON spells it: '{\"eps\": 0.1}'"
         raise UsageError(f"{name}: {where}: {said}; received: {received!r}") from error
+    for key in known:
+        _check_size(name, key, getattr(built, key))
+    return built
+
+
+def _check_size(name: str, key: str, value: Any) -> None:
+    """Refuse integers that no tensor of int32 holds: TensorFlow says so late and in its own words.
+
+    Raises:
+        UsageError: names the option.
+    """
+    for each in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(each, int) and abs(each) > _LARGEST:
+            raise UsageError(
+                f"{name}: {key}: expected at most {_LARGEST} and at least -{_LARGEST}; "
+                f"received: {each}"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from tfrobust.options import record
 from tfrobust.registry import name_of
 from tfrobust.types import Images, ImageShape
 
+_ALL = 2**62  # more images than there are; a larger number does not fit into tf.data's
 # What TensorFlow says before a cause: `{{node …}} `, and the path of tf.data's steps.
 _PLACE = re.compile(r"^.*(?:\}\} |Iterator::\S+: )")
 
@@ -66,6 +67,19 @@ class Scenario(abc.ABC):
     def options(self) -> dict[str, Any]:
         """Its options as plain JSON values."""
         return record(self)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the data, such as what was left out of it: lines.
+
+        Raises:
+            DataError: the data cannot be used.
+        """
+        return ()
+
+    def with_classes(self, count: int) -> str:
+        """Return how a user says that there are `count` classes; empty where the data tell."""
+        return ""
 
     def prepare(
         self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
@@ -163,8 +177,11 @@ def check_fits(
         ("classes", classifier.num_classes, scenario.num_classes),
     ):
         if has != needs and (classes or what == "images"):
+            more = what == "classes" and classifier.num_classes > scenario.num_classes
+            hint = scenario.with_classes(classifier.num_classes) if more else ""
             raise ClassifierError(
                 f"{name} does not fit the scenario: {what}: expected {needs}; received: {has}"
+                + (f"; if the data show only some of them, give {hint}" if hint else "")
             )
 
 
@@ -203,7 +220,7 @@ def arrays(
     if limit is not None and limit < 1:
         raise UsageError(f"limit: expected 1 or more; received: {limit}")
     dataset = labelled(scenario.load(split))
-    dataset = (dataset.take(limit) if limit else dataset).batch(1024)
+    dataset = (dataset.take(min(limit, _ALL)) if limit else dataset).batch(1024)
     batches = list(readable(dataset.as_numpy_iterator()))
     if not batches:
         raise DataError(f"split {split!r} holds no images")
@@ -244,18 +261,25 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
     images, labels = np.asarray(images), np.asarray(labels)
     if images.dtype != np.float32:
         raise DataError(
-            f"images: expected float32 in [0, 1]; received: {images.dtype} "
-            "(divide 8-bit images by 255)"
+            f"images: expected float32 in [0, 1]; received: {images.dtype}{_as_floats(images)}"
         )
     if images.ndim != 4 or len(images) != len(labels):
         raise DataError(
             f"images: expected ({len(labels)}, height, width, channels), one for each label; "
             f"received: {images.shape}"
         )
-    outside = bounded and (images.min() < 0 or images.max() > 1)
-    if not np.isfinite(images).all() or outside:
+    finite = np.isfinite(images)
+    if not finite.all():
+        count = int((~finite.all(axis=(1, 2, 3))).sum())
+        raise DataError(
+            f"images: expected values in [0, 1]; received: NaN or infinity in {count} of "
+            f"{len(images)}; leave these out: np.isfinite(images).all(axis=(1, 2, 3)) tells the "
+            "others"
+        )
+    if bounded and (images.min() < 0 or images.max() > 1):
         raise DataError(
             f"images: expected values in [0, 1]; received: {images.min()} to {images.max()}"
+            f"{_into_range(images)}"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or (
         labels.max() >= num_classes
@@ -264,3 +288,21 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
             f"labels: expected integers from 0 to {num_classes - 1}; "
             f"received: {labels.dtype} from {labels.min()} to {labels.max()}"
         )
+
+
+def _as_floats(images: Images) -> str:
+    """Return what makes numbers float32 in [0, 1]."""
+    if images.dtype.kind in "iu":
+        most = 65535 if images.size and images.max() > 255 else 255
+        return f"; divide them: store (images / {most}).astype(np.float32)"
+    return "; store images.astype(np.float32)" if images.dtype.kind == "f" else ""
+
+
+def _into_range(images: Images) -> str:
+    """Return what brings images into [0, 1], where their range tells."""
+    least, most = images.min(), images.max()
+    if least >= -1 and most <= 1:
+        return "; if they run from -1 to 1, store (images + 1) / 2"
+    if least >= 0 and 2 < most <= 255:
+        return "; if they run from 0 to 255, store images / 255"
+    return ""

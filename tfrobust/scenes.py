@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust import registry
-from tfrobust.errors import UsageError
+from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.framing import Framed, Framing, Reviewed
 from tfrobust.options import Option, build, describe
 from tfrobust.scenario import BatchShift, Scenario, Shift
@@ -87,18 +87,56 @@ def open_scenario(
         seed: of the shift.
 
     Raises:
-        UsageError: an unknown name or option.
+        UsageError: an unknown name or option, or options of a plugin that the name does not name.
 
     Example:
         >>> open_scenario("digits").image_shape
         (8, 8, 1)
     """  # noqa: D205 (the first sentence needs two lines)
     options = options or {}
+    _check_owners(options, parts_of(name))
     base_name, plus, shift_name = name.partition("+")
     base = framed(base_name, options.get(base_name, {}))
     if not plus:
         return base
     return Shifted(base, _shift(shift_name, options), seed)
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the names of the plugins that a scenario's name mentions.
+
+    Example:
+        >>> parts_of("cifar10+fog.3")
+        ['cifar10', 'fog']
+    """
+    base, _, shift = name.partition("+")
+    return [base, *([shift.partition(".")[0]] if shift else [])]
+
+
+def _check_owners(options: Mapping[str, Any], named: list[str]) -> None:
+    """Refuse options of plugins that are not asked for: they would be ignored.
+
+    Raises:
+        UsageError: names the plugins that options may be given for.
+    """
+    for owner, values in options.items():
+        if owner in named and isinstance(values, Mapping):
+            continue
+        name, dot, key = owner.partition(".")
+        if dot and name in named:
+            raise UsageError(
+                f"options: expected plugin → option → value; received: {owner!r}; write "
+                f"{{{name!r}: {{{key!r}: …}}}}"
+            )
+        if owner in named:
+            raise UsageError(
+                f"options: expected {owner!r} → option → value; received: {values!r}; write "
+                f"{{{owner!r}: {{option: value}}}}"
+            )
+        raise UsageError(
+            f"options: no plugin {owner!r} in {'+'.join(named)!r}{did_you_mean(owner, named)} "
+            f"(options may be given for: {', '.join(named)})"
+        )
 
 
 def reshifted(scenario: Scenario, shift: str) -> Shifted:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.errors import UsageError, did_you_mean, printable
 from tfrobust.registry import create, entries, find
 
 
@@ -29,6 +29,32 @@ def classifiers(incomplete: str) -> list[str]:
     return [path.name for path in root.glob(f"{incomplete}*") if path.is_dir()]
 
 
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what no command can use: nothing where something should stand, and broken names.
+
+    Raises:
+        UsageError: an argument is empty, such as that of `--out "$UNSET"`, or no UTF-8.
+    """
+    before = "argument"
+    for each in arguments:
+        name = each.partition("=")[0]
+        if not each or (each.startswith("--") and each == f"{name}="):
+            where = name.removesuffix("=") or before
+            raise UsageError(
+                f"{where}: expected a value; received: an empty one; leave it out, or set the "
+                "variable that it comes from"
+            )
+        if not _is_utf8(each):
+            raise UsageError(
+                f"argument: expected UTF-8; received: {printable(each)}; rename the file or folder"
+            )
+        before = each if each.startswith("-") else "argument"
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 class TargetRule(enum.Enum):
     """How the classes for targeted attacks are chosen."""
 
@@ -45,6 +71,7 @@ class Suite(enum.Enum):
     CORRUPTIONS = "corruptions"
 
 
+MOST = 2**31 - 1  # of a whole number: what TensorFlow's int32 holds
 _CLASSIFIER = "A name in saved_models/, a SavedModel folder, or a .keras file."
 Classifier = Annotated[str, typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
@@ -57,8 +84,8 @@ Scenario = Annotated[
 ]
 Split = Annotated[str, typer.Option(help="Split of the scenario.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many images.")]
-Seed = Annotated[int, typer.Option(help="Decides everything random.", min=0, max=2**31 - 1)]
-BatchSize = Annotated[int, typer.Option(help="Images at a time.", min=1)]
+Seed = Annotated[int, typer.Option(help="Decides everything random.", min=0, max=MOST)]
+BatchSize = Annotated[int, typer.Option(help="Images at a time.", min=1, max=MOST)]
 Target = Annotated[TargetRule, typer.Option(help="Which classes targeted attacks must reach.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]

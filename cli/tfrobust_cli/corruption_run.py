@@ -9,6 +9,7 @@ from tfrobust.errors import UsageError
 from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
 
@@ -40,9 +41,8 @@ class CorruptionRun:
         from tfrobust.corruptions import evaluate_corruptions
         from tfrobust.files import claimed_folder
         from tfrobust.report import write_run
-        from tfrobust.scenes import open_scenario
 
-        options = Parameters(self.param, plugins).all()
+        options = Parameters(self.param, plugins)
         baseline = [self.normalise_by] if self.normalise_by else []
         typed = list(dict.fromkeys([*self.classifiers, *baseline]))
         with claimed_folder(out, force=force), Reporter() as reporter:
@@ -50,7 +50,7 @@ class CorruptionRun:
             shown = dict(zip(typed, loaded, strict=True))
             evaluated = evaluate_corruptions(
                 loaded,
-                open_scenario(self.scenario, options),
+                opened(self.scenario, options, say=reporter.say),
                 baseline=shown[self.normalise_by] if self.normalise_by else None,
                 split=self.split,
                 limit=self.limit,

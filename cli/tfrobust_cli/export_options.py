@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import names_of
+from tfrobust_cli.arguments import MOST, names_of
 
 
 class Format(enum.Enum):
@@ -64,7 +64,10 @@ ToBits = Annotated[
     typer.Option(help="Post-training quantization of a tflite file: int8."),
 ]
 Samples = Annotated[
-    int, typer.Option(help="Training images that detectors and quantization learn from.", min=1)
+    int,
+    typer.Option(
+        help="Training images that detectors and quantization learn from.", min=1, max=MOST
+    ),
 ]
 
 

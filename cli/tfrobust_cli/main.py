@@ -8,6 +8,7 @@ import sys
 import typer
 
 from tfrobust.errors import RobustError, printable
+from tfrobust_cli.arguments import check_arguments
 from tfrobust_cli.commands import (
     attack,
     data,
@@ -23,6 +24,9 @@ from tfrobust_cli.commands import (
     train,
 )
 from tfrobust_cli.interruptions import terminated_like_ctrl_c, what_next
+from tfrobust_cli.plain import write_what_can_be_shown
+
+_LONGEST = 1000  # characters of a message
 
 app = typer.Typer(
     name="tfrobust",
@@ -41,26 +45,50 @@ for command in (
 def main() -> None:
     """Run the command line; leave with 1 (failed), 2 (usage) or 130 (interrupted)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    write_what_can_be_shown()
     try:
+        check_arguments(sys.argv[1:])
         with terminated_like_ctrl_c():
             code = app(standalone_mode=False)
     except RobustError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(_said_by_typer(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough
         sys.exit(0)
+    except OSError as error:
+        if error.strerror is None:  # nobody's file: ours to mend
+            raise
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}; mend that, or name another place", 1)
+    except MemoryError:
+        _fail("there is not enough memory; take fewer images at a time, or fewer in all", 1)
     if code == 130:  # Typer turns Ctrl-C into this code
         _fail(what_next(sys.argv[1:]), code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _said_by_typer(error: typer.TyperException) -> str:
+    """Return Typer's message with what was received, or where to look."""
+    from pydantic import ValidationError
+
+    said = error.format_message().replace("Value error, ", "").rstrip(".")
+    if isinstance(error.__cause__, ValidationError):
+        return f"{said}; received: {error.__cause__.errors()[0]['input']!r}"
+    context = getattr(error, "ctx", None)
+    return f"{said}; `{context.command_path} --help` shows what there is" if context else said
+
+
 def _fail(message: str, code: int) -> None:
-    if message:
-        print(f"error: {printable(message)}", file=sys.stderr)
+    """Print one line, however long or odd what it quotes is, and leave."""
+    line = printable(" ".join(message.split()), limit=10**6)
+    if len(line) > _LONGEST:  # what is wrong stands first, what to do last
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+    if line:
+        print(f"error: {line}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import DataError, StoreError
+from tfrobust.errors import DataError, StoreError, one_line, printable
 from tfrobust.files import read_arrays
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_images
 from tfrobust.types import Images, ImageShape, Labels
 
+_PLAUSIBLE = 1000  # classes that the largest label may tell of, however few images there are
+_AN_IMAGE = 10  # and so many more an image: a label beyond that is an id
+_MOST = 1_000_000  # classes
+_NUMBERED = "number the classes from 0, as `np.unique(labels, return_inverse=True)[1]` does"
+_COLOURS = (1, 3)
 _HOW = "pass -p arrays.path=FILE with `images` (n, height, width, channels) and `labels` (n,)"
 
 
@@ -28,7 +33,7 @@ class Arrays(Scenario):
 
     path: Path | None = option("the .npz file", default=None)
     classes: int | None = option(
-        "how many; none: one more than the largest label", default=None, ge=2
+        "how many; none: one more than the largest label", default=None, ge=2, le=_MOST
     )
 
     @property
@@ -40,8 +45,41 @@ class Arrays(Scenario):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The labels as text."""
-        most = max(int(self._arrays(split)[1].max()) for split in self.splits) + 1
-        return tuple(map(str, range(max(2, self.classes or most))))
+        return tuple(map(str, range(self.classes or max(2, self._largest + 1))))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Whether the labels seem to begin at 1."""
+        least = min(int(self._arrays(split)[1].min()) for split in self.splits)
+        if least < 1 or self.classes:
+            return ()
+        return (
+            f"arrays: no label is 0; if they begin at 1, store `labels - 1`: as it is, there are "
+            f"{self.num_classes} classes",
+        )
+
+    def with_classes(self, count: int) -> str:
+        """Return the option that says so."""
+        return f"-p arrays.classes={count}"
+
+    @property
+    def _largest(self) -> int:
+        """The largest label, if it can be one.
+
+        Raises:
+            DataError: it is an id, not the number of a class.
+        """
+        told_apart = f"{self.splits[0]}_images" in _read(*_identity(self.path))
+        labels = [self._arrays(each)[1] for each in self.splits[: None if told_apart else 1]]
+        largest = max(int(each.max()) for each in labels)
+        images = sum(map(len, labels))
+        if largest >= max(_PLAUSIBLE, _AN_IMAGE * images):
+            raise DataError(
+                f"{self.path}: labels: expected the numbers of classes; received: up to {largest}, "
+                f"with {images} images; {_NUMBERED}, or say how many classes there are: "
+                "-p arrays.classes=N"
+            )
+        return largest
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -57,9 +95,11 @@ class Arrays(Scenario):
             DataError: the file is missing, damaged, pickled, or its content out of range.
         """
         images, labels = self._arrays(split)
-        check_images(images, labels, self.num_classes)
-        slices = {"image": images, "label": labels.astype(np.int64)}
-        return tf.data.Dataset.from_tensor_slices(slices)
+        try:
+            check_images(images, labels, self.num_classes)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from error
+        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
 
     def _arrays(self, split: str) -> tuple[Images, Labels]:
         named = _read(*_identity(self.path))
@@ -68,28 +108,89 @@ class Arrays(Scenario):
         if images is None or labels is None:
             raise DataError(
                 f"{self.path}: expected arrays `{prefix}images` and `{prefix}labels`; "
-                f"received: {', '.join(named) or 'none'}"
+                f"received: {', '.join(named) or 'none'}; rename them: "
+                f"np.savez(FILE, {prefix}images=…, {prefix}labels=…)"
             )
-        if images.ndim != 4 or labels.ndim != 1 or len(images) != len(labels) or not len(images):
-            raise DataError(
-                f"{self.path}: expected images (n, height, width, channels) and labels (n,); "
-                f"received: {images.shape} and {labels.shape}"
-            )
-        return images, labels
+        try:
+            return _checked(images, labels)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from error
 
 
-def _identity(path: Path | None) -> tuple[Path, float]:
+def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
+    """Return images and labels in this machine's byte order.
+
+    Raises:
+        DataError: they are not in the shapes of images and labels; how to mend it stands there.
+    """
+    if images.ndim != 4 or not labels.ndim or len(images) != len(labels) or not len(images):
+        hint = "; grey images: images[..., np.newaxis]" if images.ndim == 3 else ""
+        raise DataError(
+            f"expected images (n, height, width, channels) and labels (n,); "
+            f"received: {images.shape} and {labels.shape}{hint}"
+        )
+    _, first, width, last = images.shape
+    if 0 in images.shape:
+        raise DataError(f"images: expected pixels; received: shape {images.shape}")
+    if first in _COLOURS and min(width, last) > 4:
+        raise DataError(
+            f"images: expected (n, height, width, channels); received: {images.shape}, channels "
+            "first; store np.transpose(images, (0, 2, 3, 1))"
+        )
+    return images.astype(images.dtype.newbyteorder("="), copy=False), _numbers(labels)
+
+
+def _numbers(labels: np.ndarray) -> Labels:
+    """Return labels as int64 `(n,)`.
+
+    Raises:
+        DataError: they are no integers from 0 on; how to mend it stands there.
+    """
+    if labels.ndim == 2:
+        what = (
+            f"a column {labels.shape}; store labels[:, 0]"
+            if labels.shape[1] == 1
+            else f"{labels.shape}; if they are one-hot, store labels.argmax(axis=1)"
+        )
+        raise DataError(f"labels: expected (n,); received: {what}")
+    if labels.ndim != 1:
+        raise DataError(f"labels: expected (n,); received: {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        real = labels.dtype.kind in "fb"
+        unreal = labels[~np.isfinite(labels)] if real else labels[:0]
+        if len(unreal):
+            remedy = "leave these images out: np.isfinite(labels) tells the others"
+        elif real and (labels == np.round(labels.astype(float))).all():
+            remedy = "store labels.astype(np.int64)"
+        else:
+            remedy = _NUMBERED
+        shown = one_line(printable(str([*unreal[:1], *labels[:1]][0])), 40)
+        raise DataError(
+            f"labels: expected integers from 0 on; received: {labels.dtype}, such as {shown}; "
+            f"{remedy}"
+        )
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most > np.iinfo(np.int64).max:
+        raise DataError(
+            f"labels: expected integers from 0 on; received: {labels.dtype} from {least} to "
+            f"{most}; {_NUMBERED}"
+        )
+    return labels.astype(np.int64)
+
+
+def _identity(path: Path | None) -> tuple[Path, int]:
     """Return the path and its time stamp: a file that changes is read again."""
     if path is None:
         raise DataError(f"arrays: which file? {_HOW}")
     try:
-        return path, os.stat(path).st_mtime
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; {_HOW}") from error
+        return path, os.stat(path).st_mtime_ns
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or one_line(error)
+        raise DataError(f"{path}: {said}; {_HOW}") from error
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path: Path, _changed: float) -> dict[str, np.ndarray]:
+def _read(path: Path, _changed: int) -> dict[str, np.ndarray]:
     try:
         return read_arrays(path)
     except StoreError as error:

@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tfrobust.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
+from tfrobust.files import check_regular
 from tfrobust.types import Boxes
 
 SIDE = 64
@@ -71,11 +72,13 @@ class TinyImagenetArchive:
         path: the `.zip`.
 
     Raises:
+        StoreError: it is no file.
         DataError: it is no readable archive, a path in it escapes, or it has another layout.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_regular(path)
         try:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:

@@ -68,7 +68,9 @@ def check_names(study: Study) -> None:
     Raises:
         ValueError: where, what, and the nearest name.
     """
+    opened = dict.fromkeys(_opened(study))
     for name, scale in study.scales.items():
+        _known(f"scales.{name}.scenario_options", scale.scenario_options, opened)
         _known(f"scales.{name}", scale.networks or (), study.networks)
         _known(f"scales.{name}.model_options", scale.model_options, study.networks)
         _known(f"scales.{name}.train_of", scale.train_of, study.networks)
@@ -80,13 +82,26 @@ def check_names(study: Study) -> None:
         _known(f"scales.{name}.options", scale.options, dict.fromkeys(_plugins(study)))
     for name, network in study.networks.items():
         _check_base(study, name, network.base)
+        _known(f"networks.{name}.scenario_options", network.scenario_options, opened)
         for defense in network.defenses:
             _known(f"networks.{name}.{defense.name}", defense.networks.values(), study.networks)
     for name, condition in study.conditions.items():
         _check_condition(study, f"conditions.{name}", condition)
+        _known(f"conditions.{name}.scenario_options", condition.scenario_options, opened)
     for where, measured in _measured(study):
         _check_figure(study, where, measured)
     _check_shown(study)
+
+
+def _opened(study: Study) -> Iterator[str]:
+    """Yield the names of all scenarios and shifts that a study opens."""
+    scales, conditions = study.scales.values(), study.conditions.values()
+    spelled = [each.scenario for each in scales]
+    spelled += [name for each in scales for name in each.scenarios.values()]
+    spelled += [each.scenario for each in conditions if each.scenario]
+    shifts = [each.shift for each in study.networks.values()] + [each.shift for each in conditions]
+    for name in [part for each in spelled for part in each.split("+")] + list(filter(None, shifts)):
+        yield name.partition(".")[0]
 
 
 def _check_condition(study: Study, where: str, condition: Condition) -> None:

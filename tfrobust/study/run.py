@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.errors import UsageError
@@ -16,7 +17,7 @@ from tfrobust.model import ModelBuilder
 from tfrobust.options import build
 from tfrobust.pipeline import Deployed, train_and_store
 from tfrobust.scenario import Scenario
-from tfrobust.scenes import open_scenario
+from tfrobust.scenes import open_scenario, parts_of
 from tfrobust.store import rooted
 from tfrobust.stored_network import stored_network
 from tfrobust.study.cells import Cell, cells_of, command
@@ -90,13 +91,19 @@ def _occupied(out: Path) -> Iterator[None]:
 
 def training_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is trained on."""
-    return open_scenario(cell.training["scenario"], cell.scenario_options(), seed=cell.seed)
+    return _opened(cell.training["scenario"], cell.scenario_options(), cell.seed)
 
 
 def test_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is tested on."""
     options = cell.scenario_options(cell.condition.scenario_options)
-    return open_scenario(cell.tested_on, options, seed=cell.seed)
+    return _opened(cell.tested_on, options, cell.seed)
+
+
+def _opened(name: str, options: Mapping[str, dict[str, Any]], seed: int) -> Scenario:
+    """Open one of a study's scenarios, which has options for each of them."""
+    own = {each: options[each] for each in parts_of(name) if each in options}
+    return open_scenario(name, own, seed=seed)
 
 
 class School:

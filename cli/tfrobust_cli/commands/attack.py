@@ -28,6 +28,7 @@ from tfrobust_cli.arguments import (
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
 
@@ -80,7 +81,6 @@ def attack(
     from tfrobust.new_versions import claimed_version
     from tfrobust.partial import Partial
     from tfrobust.report import write_adversarial, write_run
-    from tfrobust.scenes import open_scenario
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)
@@ -88,12 +88,12 @@ def attack(
         check_exportable(built, export)
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
         loaded = store.load_all([classifier], options=loading)
-        opened = open_scenario(scenario, params.all(), seed=seed)
+        data = opened(scenario, params, seed=seed, say=reporter.say)
         for line in notes([built], loaded):
             reporter.say(line)
         evaluated = evaluate(
             loaded,
-            opened,
+            data,
             [built],
             split=split,
             limit=limit,
@@ -106,7 +106,7 @@ def attack(
         )
         [attacked] = loaded.values()
         learns = isinstance(built, LearningAttack)
-        ready = learned_from(built, attacked, opened, seed=seed) if learns else None
+        ready = learned_from(built, attacked, data, seed=seed) if learns else None
         if export and ready:
             note = out / PARTIAL / "exported.json"
             if made_before(note, export) is None:  # by a run that was killed

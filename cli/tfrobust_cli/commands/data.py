@@ -20,6 +20,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow, stderr
+from tfrobust_cli.opening import opened
 
 _Name = Annotated[
     str,
@@ -90,9 +91,8 @@ def show(
     check_known(named)
     start_tensorflow()
     from tfrobust.report.grid import image_grid
-    from tfrobust.scenes import open_scenario
 
-    scenario = open_scenario(name, Parameters(param, named).all(), seed=seed)
+    scenario = opened(name, Parameters(param, named), seed=seed)
     image_grid(scenario, split, out, count=count, seed=seed)
     print(out)
 

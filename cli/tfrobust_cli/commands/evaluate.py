@@ -41,6 +41,7 @@ from tfrobust_cli.evaluate_options import (
     check_suite,
 )
 from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
 
@@ -95,6 +96,8 @@ def evaluate(
         return
     attacks = dict.fromkeys([*(attack or []), *(suites.names_in(suite.value) if suite else [])])
     detectors = detector or []
+    if crafted_on and not attacks:
+        raise UsageError("--crafted-on: expected attacks; give --attack or --suite too")
     if detectors and not attacks:
         raise UsageError("evaluate: a detector learns from an attack; give --attack or --suite too")
     named = [("attacks", each) for each in attacks] + [("detectors", each) for each in detectors]
@@ -110,7 +113,6 @@ def evaluate(
     from tfrobust.learning import remembering
     from tfrobust.partial import Partial
     from tfrobust.report import write_run
-    from tfrobust.scenes import open_scenario
 
     keras.utils.set_random_seed(seed)  # detectors make generators of their own
     params = Parameters(param, [*named, *scenario_plugins(scenario)])
@@ -119,7 +121,7 @@ def evaluate(
     spread = at_values(at_values(built, "eps", eps or []), "count", count or [])
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
         loaded = store.load_all(classifier, options=loading)
-        opened = open_scenario(scenario, params.all(), seed=seed)
+        data = opened(scenario, params, seed=seed, say=reporter.say)
         attacked = loaded
         if crafted_on:
             old = {crafted_on: store.load(crafted_on, options=loading)}
@@ -128,7 +130,7 @@ def evaluate(
             reporter.say(line)
         evaluated = run(
             loaded,
-            opened,
+            data,
             spread,
             split=split,
             limit=limit,
@@ -145,7 +147,7 @@ def evaluate(
 
         def learned(folder: Path) -> None:
             if reattack:
-                keep_learned(spread, attacked, opened, folder, seed=seed)
+                keep_learned(spread, attacked, data, folder, seed=seed)
 
         write_run(out, evaluated, learned)
     print_results(evaluated.results, as_json=as_json, out=out)

@@ -10,6 +10,7 @@ import typer
 
 from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
+    MOST,
     Classifier,
     Json,
     Parameters,
@@ -32,6 +33,7 @@ from tfrobust_cli.export_options import (
     check_options,
 )
 from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.opening import opened
 from tfrobust_cli.parts import write_lite, write_part
 
 
@@ -40,7 +42,7 @@ def export(
     classifier: Classifier,
     folder: Annotated[Path, typer.Argument(help="Where FOLDER/VERSION is made.")],
     version: Annotated[
-        int | None, typer.Option(help="A number; the next free one if not given.", min=1)
+        int | None, typer.Option(help="A number; the next free one if not given.", min=1, max=MOST)
     ] = None,
     only: Only = None,
     form: As = Format.SAVED_MODEL,
@@ -90,7 +92,7 @@ def export(
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)
     exported = network_of(classifier) if only else store.load(classifier, options=loading)
-    data = open_scenario(scenario, params.all(), seed=seed) if scenario else None
+    data = opened(scenario, params, seed=seed) if scenario else None
     if data:
         check_fits(exported, data, classifier)
     if around:

@@ -9,6 +9,7 @@ import typer
 
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import (
+    MOST,
     Classifier,
     Force,
     Json,
@@ -22,6 +23,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
     from tfrobust.streams import Projected
@@ -38,7 +40,9 @@ def streams(
         str | None, typer.Option(help="The stream that the attack sees; none: the whole.")
     ] = None,
     param: Params = None,
-    images: Annotated[int, typer.Option(help="At most, of the first five classes.", min=3)] = 150,
+    images: Annotated[
+        int, typer.Option(help="At most, of the first five classes.", min=3, max=MOST)
+    ] = 150,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -56,7 +60,6 @@ def streams(
     from tfrobust.files import claimed_folder, write_beside
     from tfrobust.members import member_of
     from tfrobust.report.projections import projections_figure
-    from tfrobust.scenes import open_scenario
     from tfrobust.stored_network import network_of, why_served
     from tfrobust.streams import Streamed, projected, some_attacked
 
@@ -70,7 +73,7 @@ def streams(
             "contextual_fusion trains one here"
         )
     seen = member_of(network, crafted_on, classifier) if crafted_on else network
-    data = open_scenario(scenario, params.all(), seed=seed)
+    data = opened(scenario, params, seed=seed)
     with claimed_folder(out, force=force):
         clean, attacked, labels = some_attacked(
             built, seen, data, images, seed=seed, called=classifier
@@ -81,7 +84,7 @@ def streams(
         title = f"Streams of {classifier}, clean and under {attack}{seen_by}"
         figure = out / "streams.svg"
         drawn = projections_figure(panels, labels, data.class_names, title, heading=title)
-        write_beside(figure, lambda beside: beside.write_text(drawn))
+        write_beside(figure, lambda beside: beside.write_text(drawn, encoding="utf-8"))
     _print(network.mean_weights(), found, str(figure), as_json=as_json)
 
 

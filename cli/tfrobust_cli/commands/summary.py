@@ -20,6 +20,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
@@ -49,10 +50,8 @@ def summary(
     check_known(named)
     start_tensorflow()
     if named:
-        from tfrobust.scenes import open_scenario
-
         params = Parameters(param, named)
-        data = open_scenario(scenario, params.all())
+        data = opened(scenario, params)
         found = params.build("models", model).summary(data.image_shape, data.num_classes)
     else:
         found = _stored(model)

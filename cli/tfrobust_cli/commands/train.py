@@ -19,6 +19,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.opening import opened
 from tfrobust_cli.training_options import (
     Decay,
     Defenses,
@@ -85,7 +86,6 @@ def train(
     check_known(named)
     start_tensorflow()
     from tfrobust.pipeline import Deployed, as_built, train_and_store
-    from tfrobust.scenes import open_scenario
     from tfrobust.stored_network import network_of
     from tfrobust.training import Trainer
 
@@ -95,7 +95,7 @@ def train(
         schedule=schedule, decay=decay, weight_decay=weight_decay, validation=validation,
         patience=patience, target=target, seed=seed, strategy=strategy,
     )  # fmt: skip
-    data = open_scenario(scenario, params.all(), seed=seed)
+    data = opened(scenario, params, seed=seed)
     begun: Any = params.build("models", model) if built else Deployed(model, network_of(model))
     if only and built:
         begun = as_built(begun, data)

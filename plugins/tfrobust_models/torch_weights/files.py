@@ -50,6 +50,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         path: written by `torch.save`, in either of its formats, or a safetensors file.
 
     Raises:
+        StoreError: it is no file.
         DataError: missing, damaged, no state dict, or a pickle that wants to run code.
 
     Example:

@@ -1,0 +1,78 @@
+"""Picture files as arrays, whatever camera, scanner or drawing program wrote them.
+
+Pillow reads them. The content says what a file is, not its name. A picture is turned as its EXIF
+orientation says, which is how people saw it when they sorted it into a class. Transparency is
+dropped, and of an animation the first picture is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tfrobust.errors import DataError, one_line, printable
+
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+# Pillow opens what these name and nothing else: an EPS, say, would be run by Ghostscript.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_UNKNOWN_RANGE = {"I", "F"}  # Pillow's modes of 32 bits a pixel
+_SIXTEEN = "I;16"  # and of 16, in either byte order
+
+
+def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
+    """Read a picture.
+
+    Args:
+        file: its path.
+        channels: 1 for grey, as ITU-R 601 weighs the colours, or 3.
+        name: what messages call it.
+
+    Returns:
+        float32 `(height, width, channels)` in [0, 1].
+
+    Raises:
+        DataError: it is damaged, no picture, or of pixels whose range nobody tells.
+    """
+    try:
+        # What Pillow warns of, such as odd metadata, is no matter of the pixels'.
+        with warnings.catch_warnings(), open(os.fsdecode(file), "rb") as opened:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(opened, formats=_FORMATS) as image:
+                if image.mode in _UNKNOWN_RANGE:
+                    raise DataError(
+                        f"{printable(name)}: has 32 bits a pixel and does not say what is white; "
+                        "convert it to 8 or 16 bits"
+                    )
+                return _pixels(ImageOps.exif_transpose(image), channels)
+    except DataError:
+        raise
+    except Exception as error:  # Pillow raises half a dozen kinds
+        raise DataError(
+            f"{printable(name)}: not a readable picture ({_cause(error)}); "
+            "replace or remove the file"
+        ) from error
+
+
+def _pixels(image: Image.Image, channels: int) -> np.ndarray:
+    if image.mode.startswith(_SIXTEEN):  # always grey
+        deep = np.asarray(image, np.float32) / np.float32(65535)
+        return np.repeat(deep[..., np.newaxis], channels, axis=2)
+    if image.mode not in {"L", "1", "RGB"}:
+        # By way of RGBA, or a palette's transparent colours would be lost.
+        image = image.convert("L" if image.mode == "LA" else "RGB")
+    plain = np.asarray(image.convert("L" if channels == 1 else "RGB"), np.float32)
+    return plain.reshape(*plain.shape[:2], channels) / np.float32(255)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "its content is that of no picture"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    return getattr(error, "strerror", None) or one_line(error)

@@ -1,0 +1,163 @@
+"""Runs the command line on bad inputs, and judges what it said and left behind."""
+
+import io
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from fuzz_files import MADE
+from tfrobust_cli.main import main
+
+SECONDS, BYTES = 30, 2 << 30  # that one input may cost
+LINE = 1100  # characters of a message
+
+
+class Said(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    new: tuple[str, ...]  # files and folders that were not there before
+    grown: int  # bytes of memory, at its peak
+
+
+class HangsError(BaseException):
+    """A command that waits for ever; no `Exception`, so that nothing takes it for a bad file."""
+
+
+class Runner:
+    """Calls `tfrobust ARGUMENTS` in a fresh folder, with `d1` in its store.
+
+    Files that the arguments name and that `fuzz_files.MADE` can make are made first, then `files`:
+    name → content.
+    """
+
+    def __init__(self, root: Path, store: Path) -> None:
+        self._root, self._store, self._count = root, store, 0
+
+    def __call__(self, *arguments: object, files: dict[str, bytes] | None = None) -> Said:
+        typed = [str(each) for each in arguments]
+        self._count += 1
+        root = self._root / str(self._count)
+        home, temporary = root / "home", root / "tmp"
+        home.mkdir(parents=True)
+        temporary.mkdir()
+        shutil.copytree(self._store, home / "saved_models")
+        for name, make in MADE.items():
+            if any(name in each for each in typed):
+                make(home / name)
+        for name, data in (files or {}).items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_bytes(data)
+        try:
+            with _inside(home, temporary):
+                return self._called(root, typed)
+        finally:
+            shutil.rmtree(root)
+
+    def _called(self, root: Path, typed: list[str]) -> Said:
+        before, memory, began = _tree(root), _peak(), time.monotonic()
+        code, out, err = _call(typed)
+        seconds = time.monotonic() - began
+        new = tuple(sorted(set(_tree(root)) - set(before)))
+        gone = sorted(set(before) - set(_tree(root)))
+        assert not gone, f"it took away {gone}"
+        return Said(code, out, err, seconds, new, _peak() - memory)
+
+
+def check_refused(said: Said) -> str:
+    """Check that an input was refused as it should be, and return the line."""
+    assert said.code in {1, 2}, said
+    line = check_sane(said)
+    assert not said.new, f"left behind: {said.new}"
+    assert line.startswith("error: "), said
+    return line
+
+
+def check_sane(said: Said) -> str:
+    """Check what holds however a command ends, and return its error line, if there is one."""
+    assert "Traceback" not in said.err + said.out, said.err
+    assert said.seconds < SECONDS, said
+    assert said.grown < BYTES, said
+    outside = [each for each in said.new if not each.startswith("home/")]
+    assert not outside, f"outside of the folder: {outside}"
+    errors = [line for line in said.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == (said.code != 0), said
+    line = errors[0] if errors else ""
+    assert len(line) < LINE, line
+    assert line.isprintable(), line
+    if errors:
+        assert said.err.rstrip("\n").endswith(line), said.err  # nothing follows it
+    return line
+
+
+def _call(typed: list[str]) -> tuple[int, str, str]:
+    """Call the command line with streams of its own, and a bell that ends what hangs."""
+
+    def ring(*_):
+        raise HangsError(f"still running after {SECONDS} s: {typed}")
+
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in "12"]
+    kept = sys.argv, sys.stdout, sys.stderr
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(SECONDS)
+    room = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_reserved() + 2 * BYTES, room[1]))
+    try:
+        sys.argv, sys.stdout, sys.stderr = ["tfrobust", *typed], *streams
+        main()
+        code = 0
+    except SystemExit as left:
+        code = left.code or 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, room)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        sys.argv, sys.stdout, sys.stderr = kept
+    out, err = (each.buffer.getvalue().decode() for each in streams)
+    return code, out, err
+
+
+@contextmanager
+def _inside(home: Path, temporary: Path):
+    """Work in `home`, with no variable of the user's that names another place."""
+    kept, where, own = dict(os.environ), Path.cwd(), tempfile.tempdir
+    os.chdir(home)
+    os.environ.pop("TFROBUST_MODELS", None)
+    os.environ |= {"TMPDIR": str(temporary), "TFDS_DATA_DIR": str(home / "none")}
+    tempfile.tempdir = str(temporary)
+    try:
+        yield
+    finally:
+        os.chdir(where)
+        os.environ.clear()
+        os.environ.update(kept)
+        tempfile.tempdir = own
+
+
+def _tree(root: Path) -> list[str]:
+    """Return what lies in a folder, but for what TensorFlow takes away when the process ends."""
+    return [
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, folders, files in os.walk(root)
+        for name in [*folders, *files]
+        if not name.startswith("__autograph_generated_file")
+    ]
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _reserved() -> int:
+    """Return the bytes of addresses that this process has reserved."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
