@@ -5,7 +5,8 @@ Part of every batch is attacked, the rest is clean.
 Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015), after the
 fact: what Akumalla, Haney & Bazhenov (2020) compare contextual fusion with, by FGSM at ε = 0.3.
 Departures: theirs says no more than that; ours attacks the network as it is at each step, half of
-each batch, and keeps the epoch that is best on validation images attacked likewise.
+each batch, and keeps the epoch that is best on validation images attacked likewise: which ones
+those are is drawn by the seed, the same in every epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.tuning import check_tunable, tuned
-from tfrobust_adversarial_training.inner_attack import attacked_by, inner_attack, partly
+from tfrobust_adversarial_training.inner_attack import (
+    attacked_by,
+    in_drawn_order,
+    inner_attack,
+    partly,
+)
 
 
 @plugin
@@ -59,13 +65,15 @@ class AdversarialRetraining(Defense):
         Raises:
             UsageError: as `check` does.
         """
+        perturb = partly(attacked_by(self._inner()), self.share)
         return tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
-            perturb=partly(attacked_by(self._inner()), self.share),
+            perturb=perturb,
+            validate_on=in_drawn_order(perturb, trainer.options.seed),
         )
 
     def _inner(self) -> Attack:

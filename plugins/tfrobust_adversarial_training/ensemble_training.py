@@ -39,7 +39,7 @@ from tfrobust.random import fold
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
-from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, partly
+from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, in_drawn_order, partly
 
 _SHOWN = 5  # names of classes, in a message
 _SOURCE = 104729  # folded into seeds for the draw of the source, far from any count of restarts
@@ -94,7 +94,7 @@ class EnsembleTraining(TrainsOnAttacked):
             classifier,
             scenario,
             perturb=partly(attacked_on_one(attack, sources), self.share),
-            validate_on=attacked_in_parts(attack, sources),
+            validate_on=in_drawn_order(attacked_in_parts(attack, sources), trainer.options.seed),
         )
         return classifier
 
