@@ -185,7 +185,7 @@ def partly(attack: Perturb, share: float) -> Perturb:
 
 
 def in_drawn_order(perturb: Perturb, seed: int) -> Perturb:
-    """Return what gives each batch to `perturb` in an order drawn by a seed and the images' numbers.
+    """Return what gives a batch to `perturb` in an order drawn by a seed and its images' numbers.
 
     Which image of a batch is treated how then has nothing to do with how the data is sorted, and is
     the same in every epoch.

@@ -11,8 +11,8 @@ from tfrobust.audit import clean_predictions
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import L0, ball
-from tfrobust.pipeline import train
 from tfrobust.options import plugin
+from tfrobust.pipeline import train
 from tfrobust.random import numbered_seeds
 from tfrobust.registry import create, name_of
 from tfrobust.scenario import arrays
