@@ -110,6 +110,8 @@ class Trainer:
     ) -> History:
         """Train in place, and leave the weights of the best epoch.
 
+        The classifier's `megabytes` are forgotten: weights that move are not compressed any more.
+
         The best epoch has the highest validation accuracy, on perturbed images where `perturb` or
         `validate_on` is given; without validation images it is the last one. An interrupted run
         that is resumed ends at the same weights as one that was not.
@@ -141,6 +143,7 @@ class Trainer:
             ClassifierError: nothing that can be trained, or the loss became NaN.
         """
         model = _trained_model(classifier)
+        classifier.megabytes = None  # of the weights that it had
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
         with self.strategy.scope():

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
@@ -47,6 +47,11 @@ class AdversarialRetraining(Defense):
     share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
     epochs: int | None = option("of it; none: the training's", default=None, ge=0)
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.

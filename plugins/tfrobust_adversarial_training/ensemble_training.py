@@ -32,6 +32,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.defense import Need
 from tfrobust.errors import UsageError
 from tfrobust.named_networks import NamedNetworks, several
 from tfrobust.options import option, plugin
@@ -69,6 +70,11 @@ class EnsembleTraining(TrainsOnAttacked):
     share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
 
     _listed = pydantic.field_validator("networks")(several)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The other networks have the classes of this one."""
+        return super().needs | {"classes"}
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse networks that do not fit, and an attack that no step can run; see `Defense`.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.learning import LearningAttack, read_learned
 from tfrobust.options import describe, option, plugin
@@ -45,6 +45,11 @@ class TrainsOnAttacked(Defense):
     options: dict[str, Any] | None = option(
         'further ones of its options: {"norm": "l2"}', default=None
     )
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse an inner attack that no step can run or learn from, or that does not fit.

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.inference import megabytes_of
 from tfrobust.keras_models import keras_of
@@ -48,6 +48,11 @@ class DeepCompression(Defense):
     prune_epochs: int = option("of training after the pruning", default=2, ge=0)
     tune_epochs: int = option("of training the shared values", default=2, ge=0)
     learning_rate: float = option("of both", default=1e-4, gt=0)
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that are trained behind it share no values any more."""
+        return frozenset({"weights", "start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what has no Keras 3 weights; see `Defense`.
