@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +174,16 @@ def recorded(
         after: what came out.
         kept: what is still true of earlier ones; by default all that is recorded of them.
     """
-    applied = AppliedDefense(**signature(defense), found=dict(after.found))
+    applied = AppliedDefense(**signature(defense), found=_plain(after.found))
     after.defenses = (*(before.defenses if kept is None else kept), applied)
     return after
+
+
+def _plain(found: Any) -> Any:
+    """Return dicts and lists as such: TensorFlow wraps what is an attribute of its modules."""
+    if isinstance(found, Mapping):
+        return {name: _plain(value) for name, value in found.items()}
+    return [_plain(value) for value in found] if isinstance(found, list) else found
 
 
 def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:

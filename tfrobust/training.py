@@ -167,7 +167,7 @@ class Trainer:
             callbacks.on_epoch_begin(epoch)
             logs = self._epoch(epoch, steps, data, optimizer, callbacks)
             void = check(classifier, data, progress.history, logs) if check else None
-            self._log(stage, epoch, logs)
+            self._log(epoch, logs, stage)
             callbacks.on_epoch_end(epoch, logs)
             stop = bool(model.stop_training) or void is not None
             progress = kept.advance(progress, logs, stop=stop, counts=void is None)
@@ -223,7 +223,7 @@ class Trainer:
         model.optimizer = optimizer  # schedulers look for it there
         return keras_of(model).callbacks.CallbackList(list(self.callbacks), model=model)
 
-    def _log(self, stage: str, epoch: int, logs: dict[str, float]) -> None:
+    def _log(self, epoch: int, logs: dict[str, float], stage: str) -> None:
         if self.tensorboard is None:
             return
         try:

@@ -209,7 +209,7 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 
     command = ("train", "lenet", "--name", "half", "--epochs", 2)
 
-    def interrupt(_, epoch, __):
+    def interrupt(_, epoch, *__):
         if epoch == 1:
             raise KeyboardInterrupt
 

@@ -220,6 +220,8 @@ def test_it_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
     images, _ = arrays(digits, "test", 20)
     network = stored_network("m", tmp_path)
     assert [each.name for each in network.defenses] == ["deep_compression"]
+    assert network.defenses[0].found == made.card.defenses[0].found
+    assert network.defenses[0].found["left_out"] == {}
     assert np.array_equal(predict(network, images), predict(made.classifier, images))
     served = store.load("m", root=tmp_path)
     assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
