@@ -53,7 +53,8 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
 
 def _batch(count: int) -> tuple[Any, ...]:
     images, labels = arrays(create("scenarios", "cifar10"), "train", count)
-    return tf.constant(images), tf.constant(labels), tf.range(count), tf.constant(0)
+    given = tf.constant(images), tf.constant(labels), tf.range(count)
+    return *given, tf.ones(count), tf.constant(0)
 
 
 def _pgd_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[list[Run], Run]:

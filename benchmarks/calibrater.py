@@ -54,11 +54,12 @@ def _of_network(name: str, network: Classifier, plan: Plan) -> Iterator[dict[str
     calibrated = defense.apply(network, scene, Trainer(TrainingOptions(epochs=0)))
     images, labels = arrays(create("scenarios", "cifar10"), "test", _BATCH)
     train = _steps(calibrated).train  # one trace for all: a second may be faster or slower
-    given = tf.constant(images), tf.constant(labels), tf.range(len(images)), tf.constant(0)
+    given = tf.constant(images), tf.constant(labels), tf.range(len(images))
+    whole = *given, tf.ones(len(images)), tf.constant(0)
     parts = {
         "calibrater": _own_pass(calibrated.model, images),
         "classifier": _input_gradient(network, images, labels),
-        "step": lambda: train(*given),
+        "step": lambda: train(*whole),
     }
     for run in parts.values():
         run()  # traces
@@ -130,7 +131,7 @@ def _epochs(train: Callable[..., Any], scenario: str) -> Callable[[int], float]:
     def run(number: int) -> float:
         ends = [time.perf_counter()]
         for batch in data.epoch(number):
-            train(*batch, tf.constant(0)).numpy()  # waits for it
+            train(*batch, tf.ones(_BATCH), tf.constant(0)).numpy()  # waits for it
             ends.append(time.perf_counter())
         first, *others = np.diff(ends)
         return float(first + np.median(others) * len(others)) / data.steps

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tfrobust.classifier import Classifier
 from tfrobust.scenario import Scenario
 
 if TYPE_CHECKING:
     from tfrobust.training import Trainer
+
+Change = Literal["weights", "start", "head", "input", "randomness"]
+Need = Literal["network", "classes"]
 
 
 class Defense(abc.ABC):
@@ -31,6 +34,42 @@ class Defense(abc.ABC):
     tunes: ClassVar[bool] = False
     learns: ClassVar[bool] = False
     adapts: ClassVar[bool] = False
+
+    @property
+    def changes(self) -> frozenset[Change]:
+        """What `apply` changes of a classifier; decides what may come before.
+
+        `weights`: it moves them from where they are; `start`: it begins with new ones; `head`: it
+        adds or replaces classes; `input`: the classifier is shown other images; `randomness`: it
+        answers at random. By default the weights where it trains them, the input where it learns,
+        and else everything but the weights.
+        """
+        if self.trains or self.tunes:
+            return frozenset({"weights"})
+        return frozenset({"input"} if self.learns else {"head", "input", "randomness"})
+
+    @property
+    def undone_by(self) -> frozenset[Change] | None:
+        """Which later changes undo it, and are refused before any training.
+
+        `None`, the default: nobody knows. Nothing is refused then, but what it `found` is no longer
+        recorded once weights were changed behind it.
+        """
+        return None
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it needs of a classifier that an earlier defence may have taken away.
+
+        `network`: the Keras network with nothing round it, by default where it trains that;
+        `classes`: those of the scenario, and no more.
+        """
+        return frozenset({"network"} if self.trains or self.tunes else ())
+
+    @property
+    def wraps(self) -> bool:
+        """Whether something stands round the network after it; by default unless it trains that."""
+        return not (self.trains or self.tunes)
 
     @property
     def fits(self) -> bool:

@@ -1,4 +1,9 @@
-"""Detectors judged: fitted on training images, scored on attacked ones they never saw."""
+"""Detectors judged: fitted on training images, scored on attacked ones they never saw.
+
+An attack that fails makes images that are adversarial in name only: nobody is fooled, and nothing
+gives them away. So every figure is told twice, over all attacked images and over those that fooled
+the classifier; and a detector learns from the latter alone, where there are `ENOUGH`.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +18,72 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from tfrobust import results
 from tfrobust.attack import Attack
+from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.detector import Detector, FittedDetector
-from tfrobust.engine import run_attack
+from tfrobust.engine import Crafted, run_attack
 from tfrobust.inference import BATCH_SIZE, in_batches
 from tfrobust.object_boxes import boxes_for
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.traces import Traces
-from tfrobust.types import Images, PerImage
-from tfrobust.verdicts import Attacked, Plan
+from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
+from tfrobust.verdicts import Attacked, Plan, left_to_do
 
 _SCORERS: Traces[Callable[..., Any]] = Traces(most=16)
+ENOUGH = 30  # images that fooled: ten for each number that the largest regression here learns
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """Images of the training split, before and after an attack.
+
+    Attributes:
+        clean: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`.
+        boxes: of an attack on a region.
+        crafted: what the attack made of them.
+    """
+
+    clean: Images
+    labels: Labels
+    boxes: Boxes | None
+    crafted: Crafted
 
 
 @dataclasses.dataclass(frozen=True)
 class FittingImages:
-    """What detectors learn from: images of the training split, before and after an attack.
+    """What detectors learn from.
 
     Attributes:
         clean: float32 `(n, height, width, channels)`.
         adversarial: the same ones attacked.
+        fooled: bool `(n,)`: the attacked ones that fooled the classifier.
     """
 
     clean: Images
     adversarial: Images
+    fooled: Flags
+
+    @property
+    def only_fooling(self) -> bool:
+        """Whether so many fooled that nothing needs to be learned from the others."""
+        return int(self.fooled.sum()) >= ENOUGH
+
+    @property
+    def learned(self) -> Images:
+        """The attacked images that are learned from."""
+        return self.adversarial[self.fooled] if self.only_fooling else self.adversarial
+
+    @property
+    def record(self) -> results.FittedOn:
+        """How many there are, for `results.json`."""
+        return results.FittedOn(
+            clean=len(self.clean),
+            adversarial=len(self.learned),
+            fooling=int(self.fooled.sum()),
+            only_fooling=self.only_fooling,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,22 +110,57 @@ def attacked_training_images(
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
 ) -> FittingImages:
-    """Attack the first `count` training images, for detectors to learn from.
+    """Attack the first `count` training images of a classifier, for its detectors to learn from.
 
     A targeted attack is given random targets.
     """
+    made = lesson(attack, classifier, scenario, count, seed=seed, batch_size=batch_size)
+    return fitting_images(made, attack, classifier, batch_size=batch_size)
+
+
+def lesson(
+    attack: Attack,
+    classifier: Classifier,
+    scenario: Scenario,
+    count: int,
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> Lesson:
+    """Return the first `count` training images as an attack leaves them, by random targets."""
     clean, labels = arrays(scenario, "train", count)
+    boxes = boxes_for([attack], scenario, "train", count)
     crafted = run_attack(
         attack,
         classifier,
         clean,
         labels,
         targets="random",
-        boxes=boxes_for([attack], scenario, "train", count),
+        boxes=boxes,
         seed=seed,
         batch_size=batch_size,
     )
-    return FittingImages(clean, crafted.images)
+    return Lesson(clean, labels, boxes, crafted)
+
+
+def fitting_images(
+    made: Lesson, attack: Attack, classifier: Classifier, *, batch_size: int = BATCH_SIZE
+) -> FittingImages:
+    """Tell which attacked images fooled a classifier, within the attack's budget."""
+    clean = clean_predictions(classifier, made.clean, batch_size=batch_size)
+    judged = audit(
+        classifier,
+        attack,
+        made.clean,
+        made.labels,
+        made.crafted.images,
+        clean=clean,
+        targets=made.crafted.targets,
+        boxes=made.boxes,
+        batch_size=batch_size,
+    )
+    fooled = judged.success & left_to_do(attack, clean, made.labels)
+    return FittingImages(made.clean, made.crafted.images, fooled)
 
 
 def judge_detectors(
@@ -113,6 +194,9 @@ def judge_detectors(
                 **signature(detector),
                 attack=each.result.name,
                 **figures(clean, adversarial, boundary),
+                attacked=len(adversarial),
+                fooled=over_fooling(clean, adversarial[each.fooled], boundary),
+                fitted_on=images.record,
             )
             found.append(Judged(result, clean, adversarial))
     return found
@@ -127,7 +211,7 @@ def fitted_on(
     in the process is set first.
     """
     keras.utils.set_random_seed(seed)
-    return detector.fit(classifier, images.clean, images.adversarial)
+    return detector.fit(classifier, images.clean, images.learned)
 
 
 def scores(fitted: FittedDetector, images: Images, batch_size: int = BATCH_SIZE) -> PerImage:
@@ -146,7 +230,7 @@ def threshold(fitted: FittedDetector, images: FittingImages, batch_size: int = B
     if fitted.threshold is not None:
         return fitted.threshold
     clean = scores(fitted, images.clean, batch_size)
-    return best_threshold(clean, scores(fitted, images.adversarial, batch_size))
+    return best_threshold(clean, scores(fitted, images.learned, batch_size))
 
 
 def best_threshold(clean: PerImage, adversarial: PerImage) -> float:
@@ -185,6 +269,26 @@ def figures(clean: PerImage, adversarial: PerImage, boundary: float) -> dict[str
         "clean": results.Moments.of(clean),
         "adversarial": results.Moments.of(adversarial),
     }
+
+
+def over_fooling(clean: PerImage, fooling: PerImage, boundary: float) -> results.OverFooling:
+    """Return the figures over the images that fooled the classifier.
+
+    Args:
+        clean: scores `(n,)` of clean images.
+        fooling: scores `(m,)` of the attacked ones that fooled, 0 or more.
+        boundary: scores above it mean adversarial.
+    """
+    if not len(fooling):
+        return results.OverFooling(images=0)
+    auroc, tpr = separation(clean, fooling)
+    return results.OverFooling(
+        images=len(fooling),
+        auroc=auroc,
+        tpr_at_5_fpr=tpr,
+        accuracy=float(((clean <= boundary).mean() + (fooling > boundary).mean()) / 2),
+        adversarial=results.Moments.of(fooling),
+    )
 
 
 def separation(clean: PerImage, adversarial: PerImage) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import AppliedDefense, Classifier, Wrapped
-from tfrobust.detection import attacked_training_images, threshold
+from tfrobust.detection import attacked_training_images, fitted_on, threshold
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import UsageError
 from tfrobust.registry import name_of, signature
@@ -73,16 +73,21 @@ def guard(
     check_fits(classifier, scenario, "the classifier")
     if images < 1:
         raise UsageError(f"images: expected 1 or more; received: {images}")
-    keras.utils.set_random_seed(seed)  # detectors make generators of their own
+    keras.utils.set_random_seed(seed)  # attacks may draw from generators of their own
     to_fit = attacked_training_images(attack, classifier, scenario, images, seed=seed)
-    fitted = detector.fit(classifier, to_fit.clean, to_fit.adversarial)
+    fitted = fitted_on(to_fit, detector, classifier, seed=seed)
     if fitted.eager:
         raise UsageError(
             f"detector {name_of(detector)} does not run in TensorFlow, and so cannot be exported"
         )
     record = signature(detector)
     learned = {
-        "fitted_on": {"attack": signature(attack), "images": len(to_fit.clean), "seed": seed},
+        "fitted_on": {
+            "attack": signature(attack),
+            "images": len(to_fit.clean),
+            "seed": seed,
+            **to_fit.record.model_dump(include={"adversarial", "fooling", "only_fooling"}),
+        },
         "threshold": threshold(fitted, to_fit),
     }
     applied = AppliedDefense(record["name"], record["params"] | learned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.keras_models import keras_of
@@ -31,28 +32,35 @@ def optimizer_for(model: Any, options: TrainingOptions, steps_an_epoch: int) -> 
 
 def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
     """Return the learning rate, or Keras's schedule of it; `epoch` in steps."""
-    rate, schedules = options.learning_rate, keras.optimizers.schedules
+    rate = options.learning_rate
     total = max(epoch * options.epochs, 1)
     if options.schedule == "cosine":
-        return schedules.CosineDecay(rate, total)
+        return keras.optimizers.schedules.CosineDecay(rate, total)
     if options.schedule == "step":
-        return schedules.PiecewiseConstantDecay(
-            [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100]
-        )
+        return _steps(keras, [total // 2, total * 3 // 4], [rate, rate / 10, rate / 100])
     if options.schedule == "quarters":
-        return schedules.PiecewiseConstantDecay(
-            [total // 4, total // 2, total * 3 // 4], [rate, rate / 2, rate / 4, rate / 10]
-        )
+        quarters = [total // 4, total // 2, total * 3 // 4]
+        return _steps(keras, quarters, [rate, rate / 2, rate / 4, rate / 10])
     if options.schedule == "epoch" and options.epochs > 1:
         later = range(1, options.epochs)
-        return schedules.PiecewiseConstantDecay(
-            [number * epoch for number in later],
-            [rate, *(rate / options.decay**number for number in later)],
-        )
+        rates = [rate, *(rate / options.decay**number for number in later)]
+        return _steps(keras, [number * epoch for number in later], rates)
     return rate
 
 
-def learning_rate_of(optimizer: Any) -> float:
-    """Return the learning rate as it stands."""
-    rate = optimizer.learning_rate
+def _steps(keras: Any, updates: Sequence[int], rates: Sequence[float]) -> Any:
+    """Return a schedule whose next rate holds after each of so many updates.
+
+    Keras numbers updates from 0 and keeps the old rate at the boundary itself.
+    """
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        [number - 1 for number in updates], list(rates)
+    )
+
+
+def rate_used(optimizer: Any) -> float:
+    """Return the learning rate of the last update that the optimizer made."""
+    rate = optimizer._learning_rate  # `learning_rate` is the next update's in Keras 3
+    if callable(rate):
+        rate = rate(int(optimizer.iterations.numpy()) - 1)
     return float(rate.numpy() if hasattr(rate, "numpy") else rate)

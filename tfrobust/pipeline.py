@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tfrobust.audit import clean_predictions
 from tfrobust.cards import Card, card_of, read_card
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
 from tfrobust.defense import Defense
+from tfrobust.defense_order import check_order, outlived
 from tfrobust.devices import threads
 from tfrobust.errors import UsageError
 from tfrobust.files import made_before
@@ -100,7 +101,8 @@ def train(
         The classifier, outermost defence last.
 
     Raises:
-        UsageError: a defence refuses the network; said before any training where it can be known.
+        UsageError: a defence refuses the network, or undoes an earlier one; said before any
+            training where it can be known.
         ClassifierError: what is deployed does not fit the scenario.
 
     Example:
@@ -109,6 +111,7 @@ def train(
     """
     import keras
 
+    check_order(defenses)
     keras.utils.set_random_seed(trainer.options.seed)
     if isinstance(model, Deployed):
         adapts = bool(defenses) and defenses[0].adapts
@@ -141,25 +144,52 @@ def _check(defenses: Sequence[Defense], classifier: Classifier, scenario: Scenar
     """Let defences refuse an untrained network, up to the first that wraps it."""
     for defense in defenses:
         defense.check(classifier, scenario)
-        if defense.learns or not defense.fits:
+        if defense.wraps:
             break
 
 
 def defended(
     classifier: Classifier, defenses: Sequence[Defense], scenario: Scenario, trainer: Trainer
 ) -> Classifier:
-    """Apply defences in their order, and record them in what comes out."""
-    for defense in defenses:
+    """Apply defences in their order, and record them in what comes out.
+
+    Raises:
+        UsageError: one undoes an earlier one, or cannot follow it; said before any is applied.
+    """
+    check_order(defenses, classifier.defenses)
+    for place, defense in enumerate(defenses):
         classifier.found = {}  # of the one before
-        classifier = recorded(defense, classifier, defense.apply(classifier, scenario, trainer))
+        kept = outlived(classifier.defenses, defenses[:place], defense)
+        after = defense.apply(classifier, scenario, trainer)
+        classifier = recorded(defense, classifier, after, kept=kept)
     return classifier
 
 
-def recorded(defense: Defense, before: Classifier, after: Classifier) -> Classifier:
-    """Return what a defence made of a classifier, with the defence among its own."""
-    applied = AppliedDefense(**signature(defense), found=dict(after.found))
-    after.defenses = (*before.defenses, applied)
+def recorded(
+    defense: Defense,
+    before: Classifier,
+    after: Classifier,
+    *,
+    kept: Sequence[AppliedDefense] | None = None,
+) -> Classifier:
+    """Return what a defence made of a classifier, with the defence among its own.
+
+    Args:
+        defense: that was applied.
+        before: what it was applied to.
+        after: what came out.
+        kept: what is still true of earlier ones; by default all that is recorded of them.
+    """
+    applied = AppliedDefense(**signature(defense), found=_plain(after.found))
+    after.defenses = (*(before.defenses if kept is None else kept), applied)
     return after
+
+
+def _plain(found: Any) -> Any:
+    """Return dicts and lists as such: TensorFlow wraps what is an attribute of its modules."""
+    if isinstance(found, Mapping):
+        return {name: _plain(value) for name, value in found.items()}
+    return [_plain(value) for value in found] if isinstance(found, list) else found
 
 
 def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:

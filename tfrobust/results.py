@@ -120,8 +120,38 @@ class Moments(pydantic.BaseModel):
         return cls(mean=float(exact.mean()), variance=float(exact.var()))
 
 
+class OverFooling(pydantic.BaseModel):
+    """How well a detector tells the images that fooled the classifier from clean ones.
+
+    An attacked image that fools nobody is hardly adversarial. `None` where the attack fooled with
+    no image; `accuracy` weighs clean and fooling images alike.
+    """
+
+    images: int = pydantic.Field(ge=0)
+    auroc: float | None = None
+    tpr_at_5_fpr: float | None = None
+    accuracy: float | None = None
+    adversarial: Moments | None = None
+
+
+class FittedOn(pydantic.BaseModel):
+    """How many training images a detector learned from, and which attacked ones.
+
+    `fooling` of them fooled the classifier; where those are enough it learned from them alone.
+    """
+
+    clean: int = pydantic.Field(ge=0)
+    adversarial: int = pydantic.Field(ge=0)
+    fooling: int = pydantic.Field(ge=0)
+    only_fooling: bool
+
+
 class DetectorResult(pydantic.BaseModel):
-    """How well one detector tells one attack's images from clean ones."""
+    """How well one detector tells one attack's images from clean ones.
+
+    The figures are over all attacked images, those of `fooled` over the ones that fooled the
+    classifier. Older results tell neither those nor their numbers.
+    """
 
     name: Text
     params: dict[str, Any]
@@ -132,6 +162,9 @@ class DetectorResult(pydantic.BaseModel):
     threshold: Finite
     clean: Moments
     adversarial: Moments
+    attacked: int | None = pydantic.Field(None, ge=0)
+    fooled: OverFooling | None = None
+    fitted_on: FittedOn | None = None
 
 
 class CorruptionErrors(pydantic.BaseModel):

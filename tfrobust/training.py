@@ -15,7 +15,7 @@ from tfrobust.classifier import Classifier, Trainable
 from tfrobust.devices import StrategyName, choose_strategy
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.keras_models import keras_of
-from tfrobust.optimizers import learning_rate_of, optimizer_for
+from tfrobust.optimizers import optimizer_for, rate_used
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_fits, readable
 from tfrobust.training_data import TrainingData
@@ -65,7 +65,8 @@ class Trainer:
         options: epochs, batch size, learning rate, …
         workspace: where checkpoints go; `None` keeps none.
         resume: go on from the workspace's checkpoint, if it has one.
-        tensorboard: folder for TensorBoard's logs, or `None`.
+        tensorboard: folder for TensorBoard's logs, or `None`. Each call to `fit` is a run of its
+            own there, `stage-1`, `stage-2`, …: a defence may train several times.
         callbacks: Keras callbacks of the model's Keras generation. What they remember is in no
             checkpoint: after a resume they start anew.
         report: told how far the training is.
@@ -109,6 +110,8 @@ class Trainer:
     ) -> History:
         """Train in place, and leave the weights of the best epoch.
 
+        The classifier's `megabytes` are forgotten: weights that move are not compressed any more.
+
         The best epoch has the highest validation accuracy, on perturbed images where `perturb` or
         `validate_on` is given; without validation images it is the last one. An interrupted run
         that is resumed ends at the same weights as one that was not.
@@ -133,12 +136,14 @@ class Trainer:
                 go on. What it puts into `logs` is kept.
 
         Returns:
-            One dict an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`.
+            One dict an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, and the
+            `learning_rate` of the epoch's last update.
 
         Raises:
             ClassifierError: nothing that can be trained, or the loss became NaN.
         """
         model = _trained_model(classifier)
+        classifier.megabytes = None  # of the weights that it had
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
         with self.strategy.scope():
@@ -151,17 +156,18 @@ class Trainer:
             )
         else:
             steps = Steps(*given, objective=objective, validate_on=validate_on)
-        kept = Checkpoints(self._next_stage(), model, optimizer, steps.state)
+        stage = f"stage-{next(self._stages)}"  # a defence may train again
+        folder = self.workspace / stage if self.workspace else None
+        kept = Checkpoints(folder, model, optimizer, steps.state)
         progress = kept.restore() if self.resume else Progressed()
         callbacks = self._callback_list(model, optimizer)
         callbacks.on_train_begin()
         while not self._finished(progress):
             epoch = len(progress.history)
             callbacks.on_epoch_begin(epoch)
-            logs = self._epoch(epoch, steps, data, callbacks)
-            logs["learning_rate"] = learning_rate_of(optimizer)
+            logs = self._epoch(epoch, steps, data, optimizer, callbacks)
             void = check(classifier, data, progress.history, logs) if check else None
-            self._log(epoch, logs)
+            self._log(epoch, logs, stage)
             callbacks.on_epoch_end(epoch, logs)
             stop = bool(model.stop_training) or void is not None
             progress = kept.advance(progress, logs, stop=stop, counts=void is None)
@@ -173,14 +179,18 @@ class Trainer:
         kept.take_best()
         return progress.history
 
-    def _epoch(self, epoch: int, steps: Steps, data: TrainingData, callbacks: Any) -> dict:
-        seed = data.seed_of(epoch)
+    def _epoch(
+        self, epoch: int, steps: Steps, data: TrainingData, optimizer: Any, callbacks: Any
+    ) -> dict[str, float]:
+        seed, rate = data.seed_of(epoch), 0.0
         totals = steps.totals()
         what = f"epoch {epoch + 1}/{self.options.epochs}"
         for number, batch in enumerate(readable(steps.distribute(data.epoch(epoch)))):
             callbacks.on_train_batch_begin(number)
             for _ in range(steps.replays):
                 totals.add(steps.train(*batch, seed))
+            if number + 1 == data.steps:
+                rate = rate_used(optimizer)  # a callback may change it now
             callbacks.on_train_batch_end(number)
             if self.report:
                 self.report(what, number + 1, data.steps)
@@ -195,7 +205,7 @@ class Trainer:
             for batch in readable(steps.distribute(data.validation)):
                 totals.add(steps.validate(*batch, seed))
             logs |= {f"val_{key}": value for key, value in totals.means().items()}
-        return logs
+        return logs | {"learning_rate": rate}
 
     def _finished(self, progress: Progressed) -> bool:
         options, history = self.options, progress.history
@@ -208,21 +218,16 @@ class Trainer:
             or (options.target is not None and reached >= options.target)
         )
 
-    def _next_stage(self) -> Path | None:
-        """Return the checkpoint folder of this call to `fit`: a defence may train again."""
-        stage = next(self._stages)
-        return self.workspace / f"stage-{stage}" if self.workspace else None
-
     def _callback_list(self, model: Any, optimizer: Any) -> Any:
         model.stop_training = False
         model.optimizer = optimizer  # schedulers look for it there
         return keras_of(model).callbacks.CallbackList(list(self.callbacks), model=model)
 
-    def _log(self, epoch: int, logs: dict[str, float]) -> None:
+    def _log(self, epoch: int, logs: dict[str, float], stage: str) -> None:
         if self.tensorboard is None:
             return
         try:
-            writer = tf.summary.create_file_writer(str(self.tensorboard))
+            writer = tf.summary.create_file_writer(str(self.tensorboard / stage))
             with writer.as_default(step=epoch):
                 for key, value in logs.items():
                     tf.summary.scalar(key, value)

@@ -84,12 +84,16 @@ class TrainingData:
         return self._shifted(batches, self.seed_of(number, 2)).prefetch(tf.data.AUTOTUNE)
 
     def few(self, count: int) -> tuple[Any, Any, Any]:
-        """Return `(images, labels, index)` of the first validation images, `count` at most.
+        """Return `(images, labels, index)` of validation images drawn by the seed, `count` at most.
 
-        Where none are held out they are training images.
+        Where none are held out they are training images. They are the same in every epoch.
         """
-        batches = self.epoch(0) if self.validation is None else self.validation
-        first = next(iter(batches.unbatch().batch(count)))
+        if self.validation is None:
+            few = self.epoch(0).unbatch()
+        else:  # which may be sorted by class
+            held_out, seed = self.validation.unbatch(), self._options.seed
+            few = held_out.shuffle(self._buffer, seed=seed, reshuffle_each_iteration=False)
+        first = next(iter(few.batch(count)))
         return first[0], first[1], first[2]
 
     def seed_of(self, epoch: int, purpose: int = 1) -> Any:

@@ -63,15 +63,14 @@ class ReplayedSteps(Steps):
         """The perturbation of each replica."""
         return self._strategy.experimental_local_results(self._kept)
 
-    def _train_replica(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
-        kept, count = self._kept.read_value(), tf.size(labels)
-        perturbation = kept[:count]  # a replica's batch may have an image less than the others'
+    def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
+        perturbation = self._kept.read_value()
         with tf.GradientTape() as tape:
             tape.watch(perturbation)
             seen = tf.clip_by_value(images + perturbation, 0.0, 1.0)
             losses, logits = self._objective(self._classifier, images, seen, labels)
-            loss = self._share(losses, labels)
+            loss = self._share(losses, real)
         *gradients, slope = tape.gradient(loss, [*self._weights(), perturbation])
         self._apply(gradients)
-        self._kept.assign(tf.concat([self._climb(perturbation, slope), kept[count:]], 0))
-        return sums(losses, logits, labels)
+        self._kept.assign(self._climb(perturbation, slope))
+        return sums(losses, logits, labels, real)

@@ -19,8 +19,9 @@ Objective = Callable[[Any, Any, Any, Any], tuple[Any, Any]]  # → losses (batch
 class Steps:
     """The traced steps of one training.
 
-    `train` and `validate` take `(images, labels, index, seed)` and return the sums of loss and
-    right answers and the number of images, over all replicas.
+    `train` and `validate` take a batch of `distribute` and a seed, `(images, labels, index, real,
+    seed)`, and return the sums of loss and right answers and the number of images, over all
+    replicas.
     """
 
     replays = 1  # how often each batch is to be trained on
@@ -44,10 +45,17 @@ class Steps:
         self.validate = self._traced(self._validate_replica)
 
     def distribute(self, batches: tf.data.Dataset) -> Any:
-        """Return the batches, split among the replicas."""
-        if self._strategy.num_replicas_in_sync == 1:
-            return batches
-        return self._strategy.experimental_distribute_dataset(batches)
+        """Return the batches `(images, labels, index, real)`, split among the replicas.
+
+        Each replica is given as many images as the others. Where a batch does not divide, its first
+        images come again at its end; `real` is 0 for those, which count for nothing, and 1 for all
+        others. So no replica is idle, whose empty share no convolution could take.
+        """
+        replicas = self._strategy.num_replicas_in_sync
+        filled = batches.map(lambda *batch: _filled_up(batch, replicas))
+        if replicas == 1:
+            return filled
+        return self._strategy.experimental_distribute_dataset(filled)
 
     @staticmethod
     def totals() -> Totals:
@@ -56,8 +64,8 @@ class Steps:
 
     def _traced(self, replica: Callable[..., Any]) -> Callable[..., Any]:
         @tf.function(reduce_retracing=True)
-        def step(images: Any, labels: Any, index: Any, seed: Any) -> Any:
-            sums = self._strategy.run(replica, (images, labels, index, seed))
+        def step(images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
+            sums = self._strategy.run(replica, (images, labels, index, real, seed))
             return self._strategy.reduce("SUM", sums, axis=None)
 
         return step
@@ -67,20 +75,26 @@ class Steps:
         """Variables that go on from step to step beside weights and optimizer."""
         return ()
 
-    def _train_replica(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
+    def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
         seen = self._perturbed(self._perturb, images, labels, index, seed)
         with tf.GradientTape() as tape:
             losses, logits = self._objective(self._classifier, images, seen, labels)
-            loss = self._share(losses, labels)
+            loss = self._share(losses, real)
         self._apply(tape.gradient(loss, self._weights()))
-        return sums(losses, logits, labels)
+        return sums(losses, logits, labels, real)
 
-    def _share(self, losses: Any, labels: Any) -> Any:
-        """Return this replica's part of the mean loss, with the model's penalties."""
+    def _share(self, losses: Any, real: Any) -> Any:
+        """Return this replica's part of the mean loss, with the model's penalties.
+
+        The mean is over the images of all replicas: that of each replica's own mean would give the
+        images of a small share a larger weight.
+        """
         replicas = self._strategy.num_replicas_in_sync
         penalty = tf.add_n(self._model.losses) if self._model.losses else 0.0
-        share = tf.cast(tf.size(labels) * replicas, tf.float32)
-        return tf.reduce_sum(losses) / share + penalty / replicas
+        images = tf.reduce_sum(real)
+        if replicas > 1:
+            images = tf.distribute.get_replica_context().all_reduce("SUM", images)
+        return tf.reduce_sum(losses * real) / images + penalty / replicas
 
     def _weights(self) -> list[Any]:
         return [raw(variable) for variable in self._model.trainable_variables]
@@ -90,9 +104,9 @@ class Steps:
             zip(gradients, self._model.trainable_variables, strict=True)
         )
 
-    def _validate_replica(self, images: Any, labels: Any, index: Any, seed: Any) -> Any:
+    def _validate_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
         logits = self._classifier(self._perturbed(self._validate_on, images, labels, index, seed))
-        return sums(self._loss(labels, logits), logits, labels)
+        return sums(self._loss(labels, logits), logits, labels, real)
 
     def _perturbed(
         self, perturb: Perturb | None, images: Any, labels: Any, index: Any, seed: Any
@@ -134,8 +148,26 @@ def of_attacked(loss: Loss) -> Objective:
     return objective
 
 
-def sums(losses: Any, logits: Any, labels: Any) -> Any:
-    """Return what `Totals` adds up: the sum of the losses, right answers and images."""
-    right = tf.math.count_nonzero(tf.argmax(logits, 1) == labels, dtype=tf.float64)
-    loss = tf.reduce_sum(tf.cast(losses, tf.float64))
-    return tf.stack([loss, right, tf.cast(tf.size(labels), tf.float64)])
+def sums(losses: Any, logits: Any, labels: Any, real: Any) -> Any:
+    """Return what `Totals` adds up: the sum of the losses, right answers and images.
+
+    Args:
+        losses: `(batch,)`.
+        logits: `(batch, classes)`.
+        labels: `(batch,)`.
+        real: `(batch,)`: 1 for the images that count, 0 for others.
+    """
+    counted = tf.cast(real, tf.float64)
+    right = tf.cast(tf.argmax(logits, 1) == labels, tf.float64)
+    loss = tf.reduce_sum(tf.cast(losses, tf.float64) * counted)
+    return tf.stack([loss, tf.reduce_sum(right * counted), tf.reduce_sum(counted)])
+
+
+def _filled_up(batch: Sequence[Any], replicas: int) -> tuple[Any, ...]:
+    """Return a batch with images of its own at the end, until it divides, and which are real."""
+    count = tf.shape(batch[0])[0]
+    if replicas == 1:
+        return *batch, tf.ones((count,))
+    places = tf.range(-(-count // replicas) * replicas)
+    again = (tf.gather(each, places % count) for each in batch)
+    return *again, tf.cast(places < count, tf.float32)

@@ -51,6 +51,7 @@ def tuned(
     epochs: int | None = None,
     learning_rate: float | None = None,
     perturb: Perturb | None = None,
+    validate_on: Perturb | None = None,
 ) -> Classifier:
     """Return a copy of a network, trained further.
 
@@ -61,10 +62,11 @@ def tuned(
         epochs: of it.
         learning_rate: of it.
         perturb: see `Trainer.fit`.
+        validate_on: likewise.
     """
     with trainer.strategy.scope():
         copy = copied(classifier)
     given = {"epochs": epochs, "learning_rate": learning_rate}
     own = trainer.altered(**{name: value for name, value in given.items() if value is not None})
-    own.fit(copy, scenario, perturb=perturb)
+    own.fit(copy, scenario, perturb=perturb, validate_on=validate_on)
     return copy

@@ -82,6 +82,7 @@ class Attacked:
         images: all it made, `(n, height, width, channels)`; none unless the plan keeps them.
         audit: the fate of each.
         survivors: bool `(n,)`: right before and after; after one that helps, right then.
+        fooled: bool `(n,)`: right before, and the attack reached its goal.
         result: the line of `results.json`.
     """
 
@@ -90,6 +91,7 @@ class Attacked:
     images: Images
     audit: Audit
     survivors: Flags
+    fooled: Flags
     result: results.AttackResult
 
 
@@ -106,11 +108,10 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         boxes=plan.boxes,
         batch_size=plan.batch_size,
     )
-    count, was_right = len(plan.labels), subject.clean == plan.labels
+    count = len(plan.labels)
     known = plan.scenario.num_classes
     further = subject.classifier.num_classes > known
-    # What was wrong before the attack needs no change: its distance of zero says nothing.
-    to_do = ~was_right if attack.helps else was_right
+    to_do = left_to_do(attack, subject.clean, plan.labels)
     survivors = (
         judged.prediction == plan.labels
         if attack.helps
@@ -139,7 +140,20 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
     # A slice of none would be a view, and keep all of them in memory.
     kept = crafted.images if plan.keep_images else np.empty_like(crafted.images[:0])
     examples = crafted.images[plan.examples]
-    return Attacked(attack, examples, kept, judged, survivors, result)
+    return Attacked(attack, examples, kept, judged, survivors, judged.success & to_do, result)
+
+
+def left_to_do(attack: Attack, clean: Labels, labels: Labels) -> Flags:
+    """Return the images that leave an attack anything to do, bool `(n,)`.
+
+    What was wrong before needs no change: its distance of zero says nothing.
+
+    Args:
+        attack: hostile, or one that helps.
+        clean: int64 `(n,)`: what is predicted for the clean images.
+        labels: int64 `(n,)`.
+    """
+    return clean != labels if attack.helps else clean == labels
 
 
 def proportion(right: Flags) -> results.Proportion:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.detection import FittingImages, attacked_training_images
+from tfrobust.detection import FittingImages, Lesson, fitting_images, lesson
 from tfrobust.engine import Crafted, run_attack
 from tfrobust.growing import GrowingAttack, grown_together, run_stages
 from tfrobust.learning import LearningAttack, learned
@@ -29,7 +29,7 @@ class Workshop:
     def __init__(self, plan: Plan, partial: Partial | None = None) -> None:
         self._plan, self._partial = plan, partial
         self._made: dict[tuple[Classifier | None, Attack], Crafted] = {}  # noise asks none
-        self._fitting: dict[tuple[Classifier, Attack], FittingImages] = {}
+        self._fitting: dict[tuple[Classifier, Attack], Lesson] = {}
 
     def attack_all(self, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
         """Run the attacks on one classifier and judge what they made.
@@ -56,7 +56,7 @@ class Workshop:
         def images(attack: Attack) -> FittingImages:
             key = attacked, _without_budget(attack)
             if key not in self._fitting:
-                self._fitting[key] = attacked_training_images(
+                self._fitting[key] = lesson(
                     key[1],
                     attacked,
                     plan.scenario,
@@ -64,7 +64,8 @@ class Workshop:
                     seed=plan.seed,
                     batch_size=plan.batch_size,
                 )
-            return self._fitting[key]
+            protected = subject.classifier
+            return fitting_images(self._fitting[key], attack, protected, batch_size=plan.batch_size)
 
         return images
 

@@ -5,7 +5,8 @@ Part of every batch is attacked, the rest is clean.
 Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015), after the
 fact: what Akumalla, Haney & Bazhenov (2020) compare contextual fusion with, by FGSM at ε = 0.3.
 Departures: theirs says no more than that; ours attacks the network as it is at each step, half of
-each batch, and keeps the epoch that is best on validation images attacked likewise.
+each batch, and keeps the epoch that is best on validation images attacked likewise: which ones
+those are is drawn by the seed, the same in every epoch.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from typing import Any, ClassVar
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.tuning import check_tunable, tuned
-from tfrobust_adversarial_training.inner_attack import attacked_by, inner_attack, partly
+from tfrobust_adversarial_training.inner_attack import (
+    attacked_by,
+    in_drawn_order,
+    inner_attack,
+    partly,
+)
 
 
 @plugin
@@ -42,6 +48,11 @@ class AdversarialRetraining(Defense):
     epochs: int | None = option("of it; none: the training's", default=None, ge=0)
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
 
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
+
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.
 
@@ -59,13 +70,15 @@ class AdversarialRetraining(Defense):
         Raises:
             UsageError: as `check` does.
         """
+        perturb = partly(attacked_by(self._inner()), self.share)
         return tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
-            perturb=partly(attacked_by(self._inner()), self.share),
+            perturb=perturb,
+            validate_on=in_drawn_order(perturb, trainer.options.seed),
         )
 
     def _inner(self) -> Attack:

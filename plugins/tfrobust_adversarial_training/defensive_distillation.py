@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, copied
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
@@ -41,6 +41,11 @@ class DefensiveDistillation(Defense):
     trains: ClassVar[bool] = True
 
     temperature: float = option("T: divides the logits while training", default=20.0, ge=1)
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model, of which the teacher is a copy; see `Defense`.

@@ -32,6 +32,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.defense import Need
 from tfrobust.errors import UsageError
 from tfrobust.named_networks import NamedNetworks, several
 from tfrobust.options import option, plugin
@@ -39,7 +40,7 @@ from tfrobust.random import fold
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
-from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, partly
+from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, in_drawn_order, partly
 
 _SHOWN = 5  # names of classes, in a message
 _SOURCE = 104729  # folded into seeds for the draw of the source, far from any count of restarts
@@ -70,6 +71,11 @@ class EnsembleTraining(TrainsOnAttacked):
 
     _listed = pydantic.field_validator("networks")(several)
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The other networks have the classes of this one."""
+        return super().needs | {"classes"}
+
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse networks that do not fit, and an attack that no step can run; see `Defense`.
 
@@ -94,7 +100,7 @@ class EnsembleTraining(TrainsOnAttacked):
             classifier,
             scenario,
             perturb=partly(attacked_on_one(attack, sources), self.share),
-            validate_on=attacked_in_parts(attack, sources),
+            validate_on=in_drawn_order(attacked_in_parts(attack, sources), trainer.options.seed),
         )
         return classifier
 

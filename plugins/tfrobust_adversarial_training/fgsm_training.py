@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
@@ -61,6 +61,11 @@ class FgsmTraining(Defense):
         gt=0,
         lt=1,
     )
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a budget larger than any perturbation; see `Defense`.

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -48,6 +48,11 @@ class FreeTraining(Defense):
         ge=1,
     )
     pgd_steps: int = option("of PGD, by which validation images are attacked", default=10, ge=1)
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Train `classifier` while its images are attacked; see `Defense`."""

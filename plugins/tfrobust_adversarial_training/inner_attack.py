@@ -10,16 +10,19 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.learning import LearningAttack, read_learned
 from tfrobust.options import describe, option, plugin
+from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.seen import has_gradients, without_gradients
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
 from tfrobust_adversarial_training.bounded import Bounded
+
+_ORDER = 7919  # folded into seeds for the order of a batch, far from any count of restarts
 
 
 @plugin
@@ -43,6 +46,11 @@ class TrainsOnAttacked(Defense):
     options: dict[str, Any] | None = option(
         'further ones of its options: {"norm": "l2"}', default=None
     )
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse an inner attack that no step can run or learn from, or that does not fit.
@@ -174,7 +182,8 @@ def attacked_by(attack: Attack) -> Perturb:
 def partly(attack: Perturb, share: float) -> Perturb:
     """Return what attacks ⌈share · batch⌉ images of each batch and leaves the others clean.
 
-    They are the first ones: the batches of a training are shuffled.
+    They are the first ones: the batches of a training are shuffled. Those of its validation are
+    not; see `in_drawn_order`.
     """
 
     def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
@@ -183,3 +192,23 @@ def partly(attack: Perturb, share: float) -> Perturb:
         return tf.concat([attacked, images[count:]], axis=0)
 
     return perturb
+
+
+def in_drawn_order(perturb: Perturb, seed: int) -> Perturb:
+    """Return what gives a batch to `perturb` in an order drawn by a seed and its images' numbers.
+
+    Which image of a batch is treated how then has nothing to do with how the data is sorted, and is
+    the same in every epoch.
+
+    Args:
+        perturb: that treats an image by its place in the batch.
+        seed: of the training.
+    """
+
+    def drawn(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        numbers = seeds[:, 1]  # of the images; beside them stands the epoch's seed
+        order = tf.argsort(uniform(fold(numbered_seeds(seed, numbers), _ORDER), ()), stable=True)
+        given = (tf.gather(each, order) for each in (images, labels, seeds))
+        return tf.gather(perturb(classifier, *given), tf.argsort(order))
+
+    return drawn

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.inference import parameters
 from tfrobust.options import option, plugin
@@ -61,6 +61,11 @@ class Calibrater(Defense):
         "of the learning rate; quarters: ÷ 2, 4 and 10 after each, as in the paper",
         default="quarters",
     )
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Nothing: what comes behind it stands round both."""
+        return frozenset()
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without gradients and an unknown shift; see `Defense`.

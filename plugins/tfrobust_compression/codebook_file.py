@@ -13,7 +13,8 @@ import numpy as np
 
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.files import read_arrays, write_arrays
-from tfrobust_compression.deep_compression import compression_of, kernels_of
+from tfrobust_compression.deep_compression import compression_of
+from tfrobust_compression.kernels import kernels_of, weights_of
 from tfrobust_compression.shared import Shared
 
 
@@ -65,8 +66,7 @@ def read_codebooks(path: Path | str, model: Any) -> None:
 def _others(model: Any) -> list[Any]:
     """Return the weights that are no kernels, in the order of the layers."""
     kernels = {id(kernel) for kernel in kernels_of(model).values()}
-    weights = [variable for layer in model.layers for variable in layer.weights]
-    return [variable for variable in weights if id(variable) not in kernels]
+    return [variable for variable in weights_of(model) if id(variable) not in kernels]
 
 
 def _width(codebook: np.ndarray) -> int:

@@ -7,7 +7,8 @@
 Han, Mao & Dally, "Deep compression: compressing deep neural networks with pruning, trained
 quantization and Huffman coding" (2016). Departures: a layer's share is pruned, where the paper sets
 a threshold by hand; a centre moves by the mean of its members' steps and not by their sum, so that
-one learning rate does for clusters of all sizes. Biases and normalisations stay as they are.
+one learning rate does for clusters of all sizes. Biases and normalisations stay as they are, and
+so does what a layer holds that is no kernel (`kernels`), which is told and recorded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.inference import megabytes_of
 from tfrobust.keras_models import keras_of
@@ -30,6 +31,7 @@ from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
 from tfrobust.tuning import check_tunable
+from tfrobust_compression.kernels import kernels_of, left_out, weights_of
 from tfrobust_compression.shared import Shared, as_shared, shared
 
 Constraint = Callable[[Any], Any]
@@ -49,6 +51,11 @@ class DeepCompression(Defense):
     tune_epochs: int = option("of training the shared values", default=2, ge=0)
     learning_rate: float = option("of both", default=1e-4, gt=0)
 
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that are trained behind it share no values any more."""
+        return frozenset({"weights", "start"})
+
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what has no Keras 3 weights; see `Defense`.
 
@@ -58,9 +65,16 @@ class DeepCompression(Defense):
         network = check_tunable(classifier, "deep_compression")
         if keras_of(network.model) is not keras:
             raise UsageError("deep_compression: expected a Keras 3 model; received: a Keras 2 one")
+        if not kernels_of(network.model):
+            raise UsageError(
+                "deep_compression: expected a network with kernels, of convolutions or dense "
+                "layers; received: one without; leave the defence out"
+            )
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
         """Return a compressed copy of the classifier; see `Defense`.
+
+        How many weights are compressed, and which are left out, is `found`, for the card.
 
         Raises:
             UsageError: as `check` does.
@@ -80,6 +94,12 @@ class DeepCompression(Defense):
         ties = {name: _tied(code) for name, code in codes.items()}
         self._train(compressed, scenario, trainer, self.tune_epochs, ties)
         compressed.megabytes = compressed_megabytes(model)
+        compressed.found = _found(model)
+        if others := compressed.found["left_out"]:
+            trainer.say(
+                "deep_compression: left as they are, for no layer calls them its kernel: "
+                + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
+            )
         return compressed
 
     def _train(
@@ -101,9 +121,11 @@ class DeepCompression(Defense):
             own.fit(classifier, scenario)
 
 
-def kernels_of(model: Any) -> dict[str, Any]:
-    """Return the kernels of a model's convolutions and dense layers, by the layer's name."""
-    return {layer.name: layer.kernel for layer in model.layers if hasattr(layer, "kernel")}
+def _found(model: Any) -> dict[str, Any]:
+    """Return what is compressed of a model, and what is not, in numbers of weights."""
+    counts = [math.prod(kernel.shape) for kernel in kernels_of(model).values()]
+    others = {name: math.prod(each.shape) for name, each in left_out(model).items()}
+    return {"kernels": len(counts), "compressed_weights": sum(counts), "left_out": others}
 
 
 def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
@@ -120,7 +142,7 @@ def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
 
 
 def compression_of(model: Any) -> dict[str, Shared]:
-    """Return each layer's shared values, as they stand in its kernel."""
+    """Return each kernel's shared values, as they stand in it."""
     return {name: as_shared(np.asarray(kernel)) for name, kernel in kernels_of(model).items()}
 
 
@@ -132,7 +154,9 @@ def compressed_megabytes(model: Any) -> float:
         0.004
     """
     kernels = kernels_of(model).values()
-    rest = model.count_params() - sum(math.prod(kernel.shape) for kernel in kernels)
+    rest = sum(math.prod(each.shape) for each in weights_of(model)) - sum(
+        math.prod(kernel.shape) for kernel in kernels
+    )
     return sum(code.bits for code in compression_of(model).values()) / 8e6 + megabytes_of(rest)
 
 
@@ -153,7 +177,7 @@ def _constrained(
 
 def _zeros_kept(weights: np.ndarray) -> Constraint:
     """Return what keeps zeros zero."""
-    left = tf.constant((weights != 0).astype(np.float32))
+    left = tf.constant((weights != 0).astype(weights.dtype))
     return lambda kernel: tf.convert_to_tensor(kernel) * left
 
 

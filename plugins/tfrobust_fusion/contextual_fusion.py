@@ -18,7 +18,7 @@ import keras
 import pydantic
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense, Need
 from tfrobust.errors import UsageError
 from tfrobust.keras_graph import trunk
 from tfrobust.named_networks import several
@@ -59,6 +59,21 @@ class ContextualFusion(Defense):
     learning_rate: float = option("of the layers, with Adam", default=1e-3, gt=0)
 
     _listed = pydantic.field_validator("background")(several)
+
+    @property
+    def changes(self) -> frozenset[Change]:
+        """The head; and the weights of every network where they are trained along."""
+        return frozenset({"head", "weights"} if self.finetune else {"head"})
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Nothing: what comes behind it stands round all of it."""
+        return frozenset()
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Networks whose layers can be trained, where they are; else features, which all show."""
+        return frozenset({"network"} if self.finetune else ())
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse streams that do not fit; see `Defense`.

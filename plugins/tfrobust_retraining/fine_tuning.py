@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.scenes import reshifted
@@ -27,6 +27,11 @@ class FineTuning(Defense):
     )
     epochs: int | None = option("of it; none: the training's", default=None, ge=0)
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an unknown shift; see `Defense`.

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
@@ -89,6 +89,18 @@ class Retraining(Defense):
     )
     epochs: int | None = option("of it; none: the training's", default=None, ge=0)
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+
+    @property
+    def changes(self) -> frozenset[Change]:
+        """The weights, from the beginning with `start=scratch`; and the head, for new classes."""
+        made: set[Change] = {"weights"}
+        made |= {"start"} if self.start == "scratch" else set()
+        return frozenset(made | ({"head"} if self.new_classes else set()))
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Weights that were trained so may be trained further, and not thrown away."""
+        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network that cannot be trained or given classes, and options that do not fit.

@@ -15,6 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 
+def _alike() -> LogisticRegression:
+    """Return a regression in which both kinds weigh alike, however many images each has."""
+    return LogisticRegression(class_weight="balanced")
+
+
 class Logistic(tf.Module):
     """The fitted regression.
 
@@ -27,7 +32,7 @@ class Logistic(tf.Module):
         super().__init__()
         values = np.concatenate([clean, adversarial])
         truth = np.concatenate([np.zeros(len(clean)), np.ones(len(adversarial))])
-        fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(values, truth)
+        fitted = make_pipeline(StandardScaler(), _alike()).fit(values, truth)
         scaler, regression = fitted[0], fitted[1]
         weights = regression.coef_[0] / scaler.scale_
         bias = regression.intercept_[0] - weights @ scaler.mean_

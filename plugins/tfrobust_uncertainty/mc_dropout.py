@@ -13,7 +13,7 @@ network, such as weights drawn anew, is drawn in every pass too.
 from __future__ import annotations
 
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Change, Defense, Need
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training import Trainer
@@ -32,6 +32,21 @@ class McDropout(Defense):
         ge=0,
         lt=1,
     )
+
+    @property
+    def changes(self) -> frozenset[Change]:
+        """It leaves dropout on."""
+        return frozenset({"randomness"})
+
+    @property
+    def undone_by(self) -> frozenset[Change]:
+        """Nothing: what comes behind it sees the average."""
+        return frozenset()
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layers, to find the dropout among them."""
+        return frozenset({"network"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what no pass could draw from, before it is trained. See `Defense`.

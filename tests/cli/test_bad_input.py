@@ -194,12 +194,22 @@ def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
     assert tfrobust(*command, "-p", "mc_dropout.rate=0.5", "-p", "samples=2").code == 0
 
 
+def test_defences_in_an_order_that_cannot_be_are_refused_with_one_that_trains(tfrobust, here):
+    command = ("train", "lenet", "--name", "m", "--epochs", 1, "-p", "mc_dropout.rate=0.5")
+    steps = ("-p", "pgd_training.steps=1", "-p", "mc_dropout.samples=2")
+    wrong = ("--defense", "mc_dropout", "--defense", "pgd_training")
+    right = ("--defense", "pgd_training", "--defense", "mc_dropout")
+    one_line(tfrobust(*command, *wrong, *steps), 2, "received: mc_dropout, pgd", " ".join(right))
+    assert not (here / "saved_models" / "m").exists()
+    assert tfrobust(*command, *right, *steps).code == 0
+
+
 def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
     from tfrobust.training import Trainer
 
     command = ("train", "lenet", "--name", "half", "--epochs", 2)
 
-    def interrupt(_, epoch, __):
+    def interrupt(_, epoch, *__):
         if epoch == 1:
             raise KeyboardInterrupt
 

@@ -1,5 +1,8 @@
 """What a chain of defences records of itself."""
 
+import json
+
+from tfrobust.cards import card_of
 from tfrobust.defense import Defense
 from tfrobust.options import option, plugin
 from tfrobust.pipeline import defended
@@ -14,6 +17,11 @@ class Telling(Defense):
 
     trains = True
     found: float | None = option("what it found; none: nothing", default=None)
+    lasts: bool = option("declare that nothing undoes it", default=True)
+
+    @property
+    def undone_by(self):
+        return frozenset() if self.lasts else None
 
     def apply(self, classifier, scenario, trainer):
         if self.found is not None:
@@ -27,3 +35,25 @@ def test_what_one_defence_found_is_not_told_of_the_next():
     chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
     told = [each.found for each in chained.defenses]
     assert told == [{"label_accuracy": 0.5}, {}, {"label_accuracy": 0.7}]
+
+
+def test_what_a_stranger_found_is_forgotten_once_weights_were_changed_behind_it():
+    classifier = LinearClassifier((8, 8, 1), 10, 0)
+    defenses = [Telling(found=0.5, lasts=False), Telling(found=0.6), Telling(lasts=False)]
+    chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
+    assert [each.found for each in chained.defenses] == [{}, {"label_accuracy": 0.6}, {}]
+    assert [each.params["found"] for each in chained.defenses] == [0.5, 0.6, None]
+
+
+def test_what_is_found_is_recorded_in_plain_dicts_and_lists():
+    """TensorFlow wraps those that are attributes of its modules, and no card takes the wrappers."""
+
+    class Nested(Telling):
+        def apply(self, classifier, scenario, trainer):
+            classifier.found = {"left_out": {"table": 3}, "epochs": [1, {"a": 2}]}
+            return classifier
+
+    classifier = LinearClassifier((8, 8, 1), 10, 0)
+    chained = defended(classifier, [Nested()], create("scenarios", "digits"), Trainer())
+    (record,) = chained.defenses
+    assert json.loads(card_of(chained).model_dump_json())["defenses"][0]["found"] == record.found

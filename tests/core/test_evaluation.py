@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from support import Brightness
 from tfrobust.attack import Attack, Threat
+from tfrobust.detection import ENOUGH, FittingImages, fitted_on
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation import evaluate
@@ -235,6 +236,47 @@ class MeanDetector(Detector):
                 return direction * images.mean((1, 2, 3))
 
         return Fitted()
+
+
+def test_a_detectors_figures_are_told_over_those_that_fooled_too():
+    (found,) = evaluated(Brighten(eps=0.2, by=0.11), detectors=[MeanDetector()]).results.evaluations
+    (told,) = found.detectors
+    assert (told.attacked, told.fooled.images) == (8, 2)  # of 0.45 and 0.48 it makes 0.56 and 0.59
+    assert told.fooled.auroc == 6 / 8  # of the clean ones 0.6 and 0.7 look brighter
+    assert told.auroc == pytest.approx(np.mean([
+        (value + 0.11 > clean) for value in CLEAN for clean in CLEAN
+    ]))  # fmt: skip
+    assert told.fooled.adversarial.mean == pytest.approx(0.575, abs=1e-6)
+    clean, fooling = (np.array(each) > told.threshold for each in (CLEAN, [0.56, 0.59]))
+    assert told.fooled.accuracy == pytest.approx(((1 - clean.mean()) + fooling.mean()) / 2)
+    assert told.fitted_on.model_dump() == {
+        "clean": 8, "adversarial": 8, "fooling": 2, "only_fooling": False,
+    }  # fmt: skip
+
+
+def test_where_an_attack_fools_with_no_image_nothing_is_told_over_those():
+    (found,) = evaluated(Brighten(by=0.0), detectors=[MeanDetector()]).results.evaluations
+    assert found.detectors[0].fooled.model_dump(exclude_none=True) == {"images": 0}
+
+
+@pytest.mark.parametrize(("fooling", "learned"), [(ENOUGH, ENOUGH), (ENOUGH - 1, 50), (0, 50)])
+def test_a_detector_learns_from_those_that_fooled_where_they_are_enough(fooling, learned):
+    clean = np.zeros((50, 2, 2, 1), np.float32)
+    attacked = np.arange(50, dtype=np.float32)[:, None, None, None] + clean
+    images = FittingImages(clean, attacked, np.arange(50) >= 50 - fooling)
+    seen = []
+
+    class Looking(Detector):
+        def fit(self, classifier, clean, adversarial):
+            seen.extend([clean, adversarial])
+            return FittedDetector()
+
+    fitted_on(images, Looking(), Brightness())
+    np.testing.assert_array_equal(seen[0], clean)
+    np.testing.assert_array_equal(seen[1], attacked[50 - learned :])
+    assert images.record.model_dump() == {
+        "clean": 50, "adversarial": learned, "fooling": fooling, "only_fooling": learned < 50,
+    }  # fmt: skip
 
 
 def test_detectors_are_fitted_and_judged_for_every_attack():

@@ -5,11 +5,13 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from support import InMemory, small_classifier
 from tfrobust.audit import clean_predictions
 from tfrobust.errors import ClassifierError, StoreError, UsageError
+from tfrobust.optimizers import optimizer_for, rate_used
 from tfrobust.options import build
 from tfrobust.pipeline import train
 from tfrobust.registry import create
@@ -155,21 +157,41 @@ def test_a_callback_can_stop_training():
     assert len(fit(trainer=Trainer(callbacks=[Stop()]), epochs=5)[1]) == 2
 
 
+# The rates of the eight updates of four epochs, in units of the first one's.
+SCHEDULES = {
+    "constant": [1] * 8,
+    "step": [1, 1, 1, 1, 1 / 10, 1 / 10, 1 / 100, 1 / 100],
+    "quarters": [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 10, 1 / 10],
+    "cosine": [(1 + np.cos(np.pi * done / 8)) / 2 for done in range(8)],
+    "epoch": [1, 1, 1 / 5, 1 / 5, 1 / 25, 1 / 25, 1 / 125, 1 / 125],
+}
+
+
 @generations
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [0.1, 0.1, 0.1, 0.1]),
-        ("step", [0.1, 0.1, 0.01, 0.001]),
-        ("cosine", [0.1 * (1 + np.cos(np.pi * done)) / 2 for done in (0.25, 0.5, 0.75, 1.0)]),
-        ("epoch", [0.1, 0.02, 0.004, 0.0008]),
-    ],
-    ids=["constant", "step", "cosine", "epoch"],
-)
-def test_the_learning_rate_follows_its_schedule(kind, schedule, expected):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_each_update_is_made_at_the_rate_its_schedule_promises(kind, schedule):
+    model = kind.Sequential([kind.Input((1,)), kind.layers.Dense(1, use_bias=False)])
+    options = TrainingOptions(
+        optimizer="sgd", learning_rate=0.1, schedule=schedule, decay=5, epochs=4
+    )
+    optimizer = optimizer_for(model, options, 2)
+    weight, speed, made, told = float(model.get_weights()[0][0, 0]), 0.0, [], []
+    for _ in range(8):
+        optimizer.apply_gradients([(tf.ones((1, 1)), model.trainable_variables[0])])
+        told.append(rate_used(optimizer))
+        before, weight = weight, float(model.get_weights()[0][0, 0])
+        made.append(0.9 * speed - (weight - before))  # of momentum 0.9, with a gradient of 1
+        speed = weight - before
+    assert made == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), abs=1e-6)
+    assert told == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), rel=1e-5)
+
+
+@generations
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "epoch"])
+def test_the_history_tells_the_rate_of_each_epochs_last_update(kind, schedule):
     _, history = fit(
         small_classifier(kind=kind),
-        optimizer="sgd",
+        InMemory(count=32),  # two batches an epoch
         learning_rate=0.1,
         schedule=schedule,
         decay=5,
@@ -177,9 +199,18 @@ def test_the_learning_rate_follows_its_schedule(kind, schedule, expected):
         validation=0.0,
     )
     rates = [logs["learning_rate"] for logs in history]
-    # Keras 3 shows the rate of the next step, Keras 2 that of the last one: 1 of 16 apart.
-    slack = 0.0 if kind is keras or schedule != "cosine" else 0.1 * np.pi / 2 / 16
-    assert rates == pytest.approx(expected, rel=1e-5, abs=1e-8 + slack)
+    assert rates == pytest.approx(0.1 * np.array(SCHEDULES[schedule][1::2]), rel=1e-5)
+
+
+def test_a_rate_that_a_callback_sets_is_told_of_the_epoch_that_used_it():
+    class Lower(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.optimizer.learning_rate = 0.01
+
+    _, history = fit(
+        trainer=Trainer(callbacks=[Lower()]), batch_size=64, validation=0.0, learning_rate=0.1
+    )
+    assert [logs["learning_rate"] for logs in history] == pytest.approx([0.1, 0.01, 0.01])
 
 
 @generations
@@ -205,9 +236,26 @@ def test_impossible_training_options_are_refused(option, value):
 def test_tensorboard_finds_its_event_files(tmp_path):
     fit(trainer=Trainer(tensorboard=tmp_path / "logs"))
     (tmp_path / "file").write_text("")
-    assert list((tmp_path / "logs").glob("events.out.tfevents.*"))
+    assert list((tmp_path / "logs" / "stage-1").glob("events.out.tfevents.*"))
     with pytest.raises(StoreError, match=r"cannot write"):
         fit(trainer=Trainer(tensorboard=tmp_path / "file" / "logs"))
+
+
+def test_each_training_of_a_defence_is_a_run_of_its_own_in_tensorboard(tmp_path):
+    trainer = Trainer(TrainingOptions(epochs=2, batch_size=16), tensorboard=tmp_path)
+    create("defenses", "defensive_distillation").apply(small_classifier(), InMemory(), trainer)
+    create("defenses", "fine_tuning", epochs=1).apply(small_classifier(), InMemory(), trainer)
+    runs = {
+        folder.name: [
+            event.step
+            for file in sorted(folder.iterdir())
+            for event in tf.compat.v1.train.summary_iterator(str(file))
+            for value in event.summary.value
+            if value.tag == "val_loss"
+        ]
+        for folder in sorted(tmp_path.iterdir())
+    }
+    assert runs == {"stage-1": [0, 1], "stage-2": [0, 1], "stage-3": [0]}
 
 
 def test_progress_is_reported_batch_by_batch():

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
+from support import InMemory, noise, small_classifier
 from tfrobust.audit import clean_predictions
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import L0, ball
+from tfrobust.options import plugin
 from tfrobust.pipeline import train
+from tfrobust.random import numbered_seeds
 from tfrobust.registry import create, name_of
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training_data import TrainingData
+from tfrobust_adversarial_training.inner_attack import in_drawn_order
 
 INNER = [
     {"attack": "fgsm"},
@@ -144,6 +148,61 @@ def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
     assert np.abs(attacked - clean).max() == pytest.approx(0.05, abs=1e-6)
     assert all(map(np.array_equal, before, network.model.get_weights()))
     assert not all(map(np.array_equal, before, tuned.model.get_weights()))
+
+
+@plugin
+class Sorted(InMemory):
+    """Noise, sorted by class."""
+
+    def load(self, split):
+        images, _ = noise(self.splits.index(split), self.count, self.shape, self.classes)
+        labels = np.arange(self.count) * self.classes // self.count
+        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+
+
+@pytest.mark.parametrize("batch_size", [40, 300], ids=["several batches", "one batch"])
+def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(batch_size):
+    data, given = Sorted(count=300, with_validation=True), {}
+
+    class Watching(Trainer):
+        def fit(self, *_, **told):
+            given.update(told)
+            return []
+
+    def attacked(epoch, seed=0):
+        options = TrainingOptions(batch_size=batch_size, seed=seed)
+        defense = create("defenses", "adversarial_retraining", eps=0.05)
+        defense.apply(small_classifier(), data, Watching(options))
+        held_out, changed, labels = TrainingData(data, options), [], []
+        for images, truth, index in held_out.validation:
+            seeds = numbered_seeds(held_out.seed_of(epoch), index)
+            made = given["validate_on"](small_classifier(), images, truth, seeds)
+            changed.extend((made != images).numpy().any(axis=(1, 2, 3)))
+            labels.extend(truth.numpy())
+        return np.array(changed), np.array(labels)
+
+    changed, labels = attacked(0)
+    assert changed.sum() == 150
+    assert all(0.3 < changed[labels == k].mean() < 0.7 for k in range(3))
+    assert np.array_equal(attacked(1)[0], changed)
+    assert not np.array_equal(attacked(0, seed=1)[0], changed)
+
+
+def test_an_order_that_is_drawn_is_undone_behind_the_attack():
+    images, labels = (tf.constant(each) for each in noise(0, 12))
+    seeds = numbered_seeds(7, tf.range(12) + 5)
+    kept = []
+
+    def perturb(classifier, images, labels, seeds):
+        kept.append((images, labels, seeds))
+        return images + tf.cast(labels, tf.float32)[:, None, None, None]
+
+    found = in_drawn_order(perturb, 3)(None, images, labels, seeds)
+    np.testing.assert_allclose(found, images + tf.cast(labels, tf.float32)[:, None, None, None])
+    order = kept[0][2][:, 1].numpy() - 5
+    assert sorted(order) == list(range(12)) != list(order)
+    np.testing.assert_array_equal(kept[0][0], tf.gather(images, order))
+    np.testing.assert_array_equal(kept[0][1], tf.gather(labels, order))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
 from support import small_classifier
 from tfrobust import store
+from tfrobust.classifier import KerasClassifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.files import read_arrays, write_arrays
 from tfrobust.inference import megabytes, predict
@@ -17,8 +19,9 @@ from tfrobust.stored_network import stored_network
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training import Trainer, TrainingOptions
 from tfrobust_compression.codebook_file import read_codebooks, write_codebooks
-from tfrobust_compression.deep_compression import compression_of, kernels_of, pruned
+from tfrobust_compression.deep_compression import compression_of, pruned
 from tfrobust_compression.huffman import code_lengths, coded_bits
+from tfrobust_compression.kernels import kernels_of, left_out
 from tfrobust_compression.shared import as_shared, shared
 
 pytestmark = pytest.mark.xdist_group("compression")  # what they share is made once
@@ -217,6 +220,8 @@ def test_it_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
     images, _ = arrays(digits, "test", 20)
     network = stored_network("m", tmp_path)
     assert [each.name for each in network.defenses] == ["deep_compression"]
+    assert network.defenses[0].found == made.card.defenses[0].found
+    assert network.defenses[0].found["left_out"] == {}
     assert np.array_equal(predict(network, images), predict(made.classifier, images))
     served = store.load("m", root=tmp_path)
     assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
@@ -263,3 +268,102 @@ def test_a_compressed_network_gets_a_calibrater_and_both_come_back(digits, tmp_p
     assert megabytes(again) == pytest.approx(made.classifier.megabytes)
     card = store.read_card(tmp_path / "m/1")
     assert card.megabytes == made.classifier.megabytes
+
+
+@keras.saving.register_keras_serializable("test_compression")
+class Table(keras.layers.Layer):
+    """A layer with a table of its own, and a kernel that has no name."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], name="table", initializer="ones")
+        self.kernel = self.add_weight(shape=(shape[-1], 6), initializer="glorot_uniform")
+
+    def call(self, inputs):
+        return (inputs * self.table) @ self.kernel
+
+
+def transferred():
+    """A frozen base of separable convolutions, nested twice, and all kinds of layers behind it."""
+    layers = keras.layers
+    inner = keras.Sequential(
+        [keras.Input((6, 6, 4)), layers.DepthwiseConv2D(3, name="conv")], name="inner"
+    )
+    base = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.SeparableConv2D(4, 3, name="conv"),
+            layers.BatchNormalization(),
+            inner,
+        ],
+        name="base",
+    )
+    base.trainable = False
+    images = keras.Input((8, 8, 1))
+    flat = layers.Conv2DTranspose(3, 3, name="conv")(base(images))
+    flat = layers.TimeDistributed(layers.Dense(4))(layers.Reshape((36, 3))(flat))
+    flat = layers.MultiHeadAttention(2, 3)(flat, flat)
+    flat = layers.EinsumDense("abc,cd->abd", output_shape=(36, 5), bias_axes="d")(flat)
+    flat = layers.LayerNormalization(axis=[1, 2])(flat)
+    logits = layers.Dense(10)(layers.Bidirectional(layers.GRU(3))(Table()(flat)))
+    return KerasClassifier(keras.Model(images, logits))
+
+
+def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_gives(digits):
+    told = []
+    defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
+    trainer = Trainer(TrainingOptions(batch_size=1000), say=told.append)
+    compressed = defense.apply(transferred(), digits, trainer)
+    kernels, rest = {}, 0
+    for weight in compressed.model.weights:
+        if weight.path.endswith("kernel") or "/variable" in weight.path:  # the nameless one
+            kernels[id(weight)] = np.asarray(weight)
+        else:
+            rest += np.asarray(weight).size
+    # Separable 2, depthwise, transposed, dense, attention 4, einsum, nameless, GRUs 2 · 2, dense.
+    assert len(kernels) == 2 + 1 + 1 + 1 + 4 + 1 + 1 + 4 + 1
+    for kernel in kernels.values():
+        assert len(np.unique(kernel[kernel != 0])) <= 4
+        assert (kernel == 0).sum() == pytest.approx(kernel.size / 2, abs=1)
+    bits = sum(as_shared(kernel).bits for kernel in kernels.values())
+    assert compressed.megabytes == pytest.approx(bits / 8e6 + 4e-6 * rest)
+    assert len(set(kernels_of(compressed.model))) == len(kernels)
+    (name,) = left_out(compressed.model)
+    assert name.endswith("table")
+    size = np.asarray(left_out(compressed.model)[name]).size
+    assert compressed.found == {
+        "kernels": len(kernels),
+        "compressed_weights": sum(each.size for each in kernels.values()),
+        "left_out": {name: size},
+    }
+    assert told == [
+        "deep_compression: left as they are, for no layer calls them its kernel: "
+        f"{name} ({size} weights)"
+    ]
+
+
+def test_codebooks_of_nested_kernels_come_back_to_the_last_bit(digits, tmp_path):
+    defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
+    compressed, fresh = defense.apply(transferred(), digits, Trainer()), transferred()
+    write_codebooks(tmp_path / "c.npz", compressed.model)
+    read_codebooks(tmp_path / "c.npz", fresh.model)
+    for one, two in zip(fresh.model.get_weights(), compressed.model.get_weights(), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_kernels_of_two_nested_models_whose_layers_have_one_name_are_told_apart():
+    def branch(name):
+        parts = [keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3, name="conv")]
+        return keras.Sequential(parts, name=name)
+
+    images = keras.Input((4, 4, 1))
+    both = keras.layers.Add()([branch("left")(images), branch("right")(images)])
+    model = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(both)))
+    assert len(kernels_of(model)) == 3
+
+
+def test_a_network_without_kernels_is_refused_before_any_training(digits):
+    images = keras.Input((8, 8, 1))
+    flat = keras.layers.BatchNormalization()(keras.layers.Flatten()(images))
+    network = KerasClassifier(keras.Model(images, flat[:, :10]))
+    with pytest.raises(UsageError, match="expected a network with kernels"):
+        create("defenses", "deep_compression").check(network, digits)

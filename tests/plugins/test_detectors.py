@@ -20,12 +20,16 @@ from tfrobust.detection import (
     figures,
     fitted_on,
     scores,
+    separation,
     threshold,
 )
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.evaluation import evaluate
 from tfrobust.guard import guard
 from tfrobust.registry import create, entries
+from tfrobust.report.page import render
+from tfrobust.report.tables import detector_table
+from tfrobust.results import Results
 from tfrobust.testing import detector_checks
 from tfrobust_uncertainty.held_out import held_out_scores
 
@@ -296,6 +300,44 @@ def test_attacked_digits_are_told_from_clean_ones(with_dropout):
         assert math.isfinite(line.threshold)
 
 
+def test_an_attack_that_hardly_fools_is_told_over_those_that_did_and_in_the_report(with_dropout):
+    evaluated = evaluate(
+        {"net": with_dropout},
+        create("scenarios", "digits"),
+        [create("attacks", "fgsm", eps=0.3), create("attacks", "fgsm", eps=0.03)],
+        detectors=[create("detectors", "variance_threshold"), create("detectors", "mahalanobis")],
+        limit=150,
+        baselines=(),
+    )
+    (evaluation,), outcomes = evaluated.results.evaluations, evaluated.outcomes
+    for k, line in enumerate(evaluation.detectors):
+        fooled = outcomes["e0_success"][k // 2] & (outcomes["e0_clean"] == outcomes["label"])
+        clean, attacked = (outcomes[f"e0_d{k}_{kind}"] for kind in ("clean", "adversarial"))
+        expected = separation(clean, attacked[fooled])
+        assert (line.fooled.images, line.attacked) == (fooled.sum(), 150)
+        assert (line.fooled.auroc, line.fooled.tpr_at_5_fpr) == pytest.approx(expected)
+        assert line.fitted_on.only_fooling == (line.fitted_on.fooling >= 30)
+    strong, weak = evaluation.detectors[1::2]
+    assert strong.fitted_on.only_fooling
+    assert 0 < weak.fooled.images < 30 < strong.fooled.images
+    assert weak.fooled.auroc > weak.auroc + 0.1
+    table = detector_table(evaluated.results)
+    cells = dict(zip(table.columns, table.sections[0][3], strict=True))
+    assert cells["of fooling"] == f"{weak.fooled.auroc:.3f} ({weak.fooled.images} of 150)"
+    page = render(evaluated.results, outcomes)
+    assert "fooling among them" in page
+    older = Results.model_validate(
+        evaluated.results.model_dump(
+            exclude={"evaluations": {"__all__": {"detectors": {"__all__": NEW_FIELDS}}}}
+        )
+    )
+    assert detector_table(older).sections[0][3][-1] == "–"
+    assert "fooling among them" not in render(older, outcomes)
+
+
+NEW_FIELDS = {"attacked", "fooled", "fitted_on"}  # which older results do not tell
+
+
 SERVED = """
 import sys
 import numpy as np
@@ -317,7 +359,9 @@ def test_a_fitted_detector_is_served_with_the_model(name, with_dropout, digits, 
         create("scenarios", "digits"),
         images=100,
     )
-    assert guarded.defenses[-1].params["fitted_on"]["attack"]["name"] == "fgsm"
+    told = guarded.defenses[-1].params["fitted_on"]
+    assert told["attack"]["name"] == "fgsm"
+    assert told["adversarial"] == told["fooling"] >= 30  # of 100 images; it learned from those
     served = store.load(store.export(guarded, tmp_path / "1"))
     score = served.outputs(images[:20])["adversarial_score"].numpy()
     assert score.shape == (20,)

@@ -107,7 +107,7 @@ def test_a_step_of_trades_moves_the_weights_by_the_gradient_of_its_loss():
         cross_entropy,
         objective=trades.objective,
     )
-    steps.train(images, labels, tf.range(16), tf.constant(0))
+    steps.train(images, labels, tf.range(16), tf.ones(16), tf.constant(0))
     weights = [each.value for each in twin.model.trainable_variables]
     with tf.GradientTape() as tape:
         p, q = (tf.nn.softmax(twin.model(each)) for each in (images, attacked))

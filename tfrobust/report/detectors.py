@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
-from tfrobust.results import DetectorResult, Results
+from tfrobust.results import DetectorResult, Evaluation, Results
 
 _BINS = 50
 _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
@@ -23,12 +23,34 @@ def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[s
                 outcomes[f"e{number}_d{k}_{kind}"] for kind in ("clean", "adversarial")
             )
             title = f"{evaluation.classifier.name}: {detector.name} against {detector.attack}"
-            found.append({"title": title, "svg": _histogram(detector, clean, adversarial, title)})
+            fooling = adversarial[_fooled(number, k, evaluation, outcomes)]
+            drawn = _histogram(detector, clean, adversarial, fooling, title)
+            found.append({"title": title, "svg": drawn})
     return found
 
 
+def _fooled(
+    number: int, k: int, evaluation: Evaluation, outcomes: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Return which images fooled the classifier under the attack of line `k`, bool `(images,)`.
+
+    None where the result does not tell how many, as older ones do not.
+    """
+    right = outcomes[f"e{number}_clean"] == outcomes["label"]
+    told = evaluation.detectors[k].fooled
+    if told is None:
+        return np.zeros_like(right)
+    attack = k * len(evaluation.attacks) // len(evaluation.detectors)  # as many lines for each
+    fooled = outcomes[f"e{number}_success"][attack] & right
+    return fooled if told.images == fooled.sum() else np.zeros_like(right)  # none: it helps
+
+
 def _histogram(
-    detector: DetectorResult, clean: np.ndarray, adversarial: np.ndarray, salt: str
+    detector: DetectorResult,
+    clean: np.ndarray,
+    adversarial: np.ndarray,
+    fooling: np.ndarray,
+    salt: str,
 ) -> str:
     figure = Figure(figsize=(4.2, 2.5), layout="constrained")
     axes = figure.add_subplot()
@@ -41,6 +63,9 @@ def _histogram(
     ):
         kept = np.clip(scores, edges[0], edges[-1])
         axes.hist(kept, edges, color=colour, alpha=0.6, label=label)
+    if 0 < len(fooling) < len(adversarial):
+        kept = np.clip(fooling, edges[0], edges[-1])
+        axes.hist(kept, edges, color=_ADVERSARIAL, histtype="step", label="fooling among them")
     if edges[0] <= detector.threshold <= edges[-1]:
         axes.axvline(detector.threshold, color="black", linewidth=1, linestyle=":")
     axes.set_xlabel("score")

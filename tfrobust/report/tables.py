@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfrobust.results import AttackResult, Evaluation, Proportion, Results
+from tfrobust.results import AttackResult, DetectorResult, Evaluation, Proportion, Results
 
 Row = tuple[str, ...]
 NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
@@ -142,10 +142,12 @@ def detector_table(results: Results) -> Table:
                 found.name,
                 found.attack,
                 f"{found.auroc:.3f}",
+                _over_fooling(found),
                 f"{found.accuracy:.1%}",
                 f"{found.tpr_at_5_fpr:.1%}",
                 f"{found.clean.mean:.3g}",
                 f"{found.adversarial.mean:.3g}",
+                _learned_from(found),
             )
             for found in evaluation.detectors
         ]
@@ -158,15 +160,35 @@ def detector_table(results: Results) -> Table:
             "detector",
             "attack",
             "AUROC",
+            "of fooling",
             "accuracy",
             "caught at 5 %",
             "clean score",
             "attacked score",
+            "learned from",
         ),
         sections=sections,
         caption="fitted on training images, judged on fresh ones, as many clean as attacked; "
+        "of fooling: AUROC over the attacked images that fooled the classifier, and how many; "
         "scores are means",
     )
+
+
+def _over_fooling(found: DetectorResult) -> str:
+    """Return the AUROC over images that fooled the classifier, and their number."""
+    fooled = found.fooled
+    if fooled is None:  # older results do not tell
+        return "–"
+    auroc = "–" if fooled.auroc is None else f"{fooled.auroc:.3f}"
+    return f"{auroc} ({fooled.images} of {found.attacked})"
+
+
+def _learned_from(found: DetectorResult) -> str:
+    """Return which attacked training images a detector was fitted on."""
+    if found.fitted_on is None:
+        return "–"
+    kind = "fooling" if found.fitted_on.only_fooling else "attacked"
+    return f"{found.fitted_on.adversarial} {kind}"
 
 
 def scenario_title(evaluation: Evaluation) -> str:

@@ -198,6 +198,11 @@ def _of_detector(detector: DetectorResult) -> Iterator[tuple[str, float]]:
     yield "accuracy", detector.accuracy
     yield "tpr_at_5_fpr", detector.tpr_at_5_fpr
     yield "threshold", detector.threshold
+    if detector.fooled is not None:
+        yield "fooling_images", detector.fooled.images
+        for name in ("auroc", "accuracy", "tpr_at_5_fpr"):
+            if (value := getattr(detector.fooled, name)) is not None:
+                yield f"fooling_{name}", value
     for kind, scores in (("clean", detector.clean), ("adversarial", detector.adversarial)):
         yield f"{kind}_mean", scores.mean
         yield f"{kind}_variance", scores.variance

@@ -36,6 +36,10 @@ DETECTED = (
     "clean_variance",
     "adversarial_mean",
     "adversarial_variance",
+    "fooling_images",
+    "fooling_auroc",
+    "fooling_accuracy",
+    "fooling_tpr_at_5_fpr",
 )
 MEAN = "mean"
 

@@ -69,8 +69,11 @@ def _stored(called: str) -> Summary:
 
     network = network_of(called)
     found = summarized_parts(network, called) or _layers(called, network)
-    if any(each.name == "deep_compression" for each in network.defenses):
-        found.totals["compressed"] = f"{megabytes(network):.3g} MB"
+    for each in network.defenses:
+        if each.name == "deep_compression":
+            found.totals["compressed"] = f"{megabytes(network):.3g} MB"
+            if others := each.found.get("left_out"):
+                found.totals["not compressed"] = ", ".join(others)
     return found
 
 

@@ -1,0 +1,66 @@
+"""Which weights of a model are compressed: its kernels, in whatever layer they lie.
+
+A kernel is what Keras calls so: the weights by which a layer weighs its inputs against each other,
+of convolutions (separable, depthwise and transposed ones too), dense, attention and recurrent
+layers, inside nested models and wrappers as well, trainable or frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+# Of biases and normalisations, which are few and stay as they are, however many axes they have.
+_SMALL = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
+
+
+def weights_of(model: Any) -> list[Any]:
+    """Return all weights of a model, each once, in the order of its layers."""
+    found = {id(each): each for layer in model.layers for each in layer.weights}
+    return list(found.values())
+
+
+def kernels_of(model: Any) -> dict[str, Any]:
+    """Return the kernels of a model, by a name of their own: their path through the layers.
+
+    Example:
+        >>> list(kernels_of(keras.Sequential([keras.Input((8, 8, 1)), SeparableConv2D(4, 3)])))
+        ['separable_conv2d/depthwise_kernel', 'separable_conv2d/pointwise_kernel']
+    """
+    called = {id(getattr(layer, "kernel", None)) for layer in model._flatten_layers()}
+    kernels = (
+        each
+        for each in weights_of(model)
+        if _floating(each) and (each.name.endswith("kernel") or id(each) in called)
+    )
+    return dict(_named(kernels))
+
+
+def left_out(model: Any) -> dict[str, Any]:
+    """Return weights of several axes that are neither kernels nor of biases and normalisations.
+
+    They may be kernels in all but name, of a layer that Keras does not know.
+    """
+    kernels = {id(kernel) for kernel in kernels_of(model).values()}
+    others = (
+        each
+        for each in weights_of(model)
+        if _floating(each)
+        and id(each) not in kernels
+        and len(each.shape) > 1
+        and each.name not in _SMALL
+    )
+    return dict(_named(others))
+
+
+def _floating(variable: Any) -> bool:
+    return "float" in str(variable.dtype)
+
+
+def _named(variables: Iterator[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield each with its path, numbered where two nested models have layers of the same name."""
+    taken: dict[str, int] = {}
+    for each in variables:
+        path = str(each.path)
+        taken[path] = taken.get(path, 0) + 1
+        yield (path if taken[path] == 1 else f"{path}#{taken[path]}"), each

@@ -1,0 +1,155 @@
+"""Which defence may follow which: every pair of the bundled ones, refused before any training."""
+
+import re
+
+import pytest
+
+from support import REPO, InMemory, small_classifier
+from tfrobust.classifier import AppliedDefense
+from tfrobust.defense import Defense
+from tfrobust.defense_order import check_order, conflict, right_order
+from tfrobust.errors import UsageError
+from tfrobust.options import plugin
+from tfrobust.pipeline import Deployed, defended, train, train_and_store
+from tfrobust.registry import create, entries
+from tfrobust.stored_network import stored_network
+from tfrobust.training import Trainer, TrainingOptions
+
+VARIANTS = {
+    "retraining start=scratch": {"start": "scratch"},
+    "retraining fooling=drop": {"fooling": "drop"},
+    "contextual_fusion finetune=true": {"finetune": True},
+}
+EVERY = {entry.name: {} for entry in entries("defenses")} | VARIANTS
+DOCS = REPO / "docs" / "training.md"
+
+
+def built(called):
+    return create("defenses", called.split()[0], **EVERY[called])
+
+
+def test_the_table_of_the_docs_is_that_of_the_code():
+    text = DOCS.read_text()
+    rows = re.findall(r"^\| (`.+?) \| (`.+?) \|$", text.partition("| given first |")[2], re.M)
+    told = {
+        (first, later)
+        for firsts, laters in rows
+        for first in re.findall(r"`(.+?)`", firsts)
+        for later in re.findall(r"`(.+?)`", laters)
+    }
+    found = {(a, b) for a in EVERY for b in EVERY if conflict(built(a), built(b))}
+    assert told == found
+    assert {first for first, _ in told} == set(EVERY)
+
+
+@pytest.mark.parametrize("first", EVERY)
+def test_the_order_that_a_refusal_names_is_taken(first):
+    for later in EVERY:
+        pair = [built(first), built(later)]
+        if not conflict(*pair):
+            check_order(pair)
+            continue
+        with pytest.raises(UsageError, match="cannot follow") as refusal:
+            check_order(pair)
+        advice = re.findall(r"--defense (\w+)", str(refusal.value))
+        names = [each.split()[0] for each in (first, later)]
+        assert "\n" not in str(refusal.value)
+        if advice:
+            assert advice == names[::-1]
+            check_order(pair[::-1])
+        else:
+            assert str(refusal.value).endswith("leave one of them out")
+            assert conflict(*pair[::-1])
+
+
+def test_of_many_defences_the_right_order_is_named_and_the_rest_stays_as_it_was():
+    names = ["mc_dropout", "deep_compression", "trades", "fine_tuning", "calibrater"]
+    ordered = right_order([built(each) for each in names])
+    assert [type(each).__name__ for each in ordered] == [
+        "Trades", "FineTuning", "DeepCompression", "McDropout", "Calibrater",
+    ]  # fmt: skip
+    check_order(ordered)
+
+
+class Untrained(Trainer):
+    """A trainer that must not be asked."""
+
+    def fit(self, *_, **__):
+        pytest.fail("it was trained before it was refused")
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "why"),
+    [
+        (["mc_dropout", "pgd_training"], {"rate": 0.5}, "round the network that pgd_training"),
+        (["deep_compression", "pgd_training"], {}, "pgd_training undoes: it changes the weights"),
+        (["deep_compression", "fine_tuning"], {}, "fine_tuning undoes: it changes the weights"),
+        (["calibrater", "deep_compression"], {}, "network that deep_compression needs bare"),
+    ],
+    ids=" ".join,
+)
+def test_a_chain_that_cannot_be_is_refused_before_any_training(names, options, why, tmp_path):
+    first, later = create("defenses", names[0], **options), create("defenses", names[1])
+    advice = f"give --defense {names[1]} --defense {names[0]}"
+    given = create("models", "lenet"), InMemory(shape=(8, 8, 1)), "m", Untrained()
+    with pytest.raises(UsageError, match=rf"{why}.*; {advice}$"):
+        train_and_store(*given, [first, later], root=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_compressed_network_that_is_stored_is_not_trained_further_and_keeps_its_size(tmp_path):
+    data, trainer = InMemory(), Trainer(TrainingOptions(epochs=1, batch_size=16))
+    few = create("defenses", "deep_compression", prune_epochs=0, tune_epochs=0)
+    model = create("models", "fully_connected", units=4)
+    train_and_store(model, data, "small", trainer, [few], root=tmp_path)
+    network = stored_network("small", tmp_path)
+    tuning = create("defenses", "fine_tuning")
+    with pytest.raises(UsageError, match=r"carries; .* fine_tuning, which changes the weights;"):
+        train(Deployed("small", network), data, Untrained(), [tuning])
+    assert network.megabytes is not None
+    # What it advises: further training first, and compression afterwards.
+    whole = train(model, data, trainer)
+    again = defended(train(Deployed("m", whole), data, trainer, [tuning]), [few], data, trainer)
+    assert [each.name for each in again.defenses] == ["fine_tuning", "deep_compression"]
+    assert again.megabytes == pytest.approx(network.megabytes, rel=0.2)
+
+
+def test_a_size_that_was_recorded_does_not_outlive_the_weights(tmp_path):
+    few = create("defenses", "deep_compression", prune_epochs=0, tune_epochs=0)
+    data, trainer = InMemory(), Trainer(TrainingOptions(epochs=1, batch_size=16))
+    compressed = few.apply(small_classifier(), data, trainer)
+    assert compressed.megabytes is not None
+    create("defenses", "pgd_training", steps=1).apply(compressed, data, trainer)
+    assert compressed.megabytes is None
+
+
+def test_a_defence_that_stands_there_already_is_not_put_round_once_more():
+    carried = [AppliedDefense("mc_dropout", {"samples": 5, "rate": 0.5})]
+    with pytest.raises(UsageError, match="stands round it already; leave it out"):
+        check_order([create("defenses", "mc_dropout")], carried)
+    check_order([create("defenses", "calibrater")], carried)
+    check_order([create("defenses", "mc_dropout")], [AppliedDefense("gone", {"nobody": "knows"})])
+
+
+def test_a_stranger_that_declares_nothing_may_stand_wherever_it_could():
+    @plugin
+    class Training(Defense):
+        """Trains; says no more."""
+
+        trains = True
+
+        def apply(self, classifier, scenario, trainer):
+            return classifier
+
+    @plugin
+    class Wrapping(Training):
+        """Wraps; says no more."""
+
+        trains = False
+
+    check_order([Training(), create("defenses", "deep_compression"), Wrapping(), Wrapping()])
+    check_order([Training(), create("defenses", "fine_tuning"), Wrapping()])
+    with pytest.raises(UsageError, match="training cannot follow wrapping, which puts something"):
+        check_order([Wrapping(), Training()])
+    with pytest.raises(UsageError, match="training undoes: it changes the weights"):
+        check_order([create("defenses", "deep_compression"), Training()])

@@ -1,0 +1,136 @@
+"""Which defence may follow which: no later one may undo an earlier one, or find it in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfrobust.classifier import AppliedDefense
+from tfrobust.defense import Defense
+from tfrobust.errors import RobustError, UsageError
+from tfrobust.registry import create, signature
+
+_DOES = {"weights": "changes the weights", "start": "begins with new weights"}
+
+
+def check_order(defenses: Sequence[Defense], carried: Sequence[AppliedDefense] = ()) -> None:
+    """Refuse defences in an order in which one undoes an earlier one, or cannot be applied.
+
+    Nothing is applied, and so it costs no training.
+
+    Args:
+        defenses: in the order they are to be applied.
+        carried: what the classifier has already.
+
+    Raises:
+        UsageError: naming the two, why, and the right order if there is one.
+
+    Example:
+        >>> check_order([create("defenses", "mc_dropout"), create("defenses", "pgd_training")])
+        UsageError: defenses: expected pgd_training before mc_dropout, which ...
+    """
+    for later in defenses:
+        _check_beside(later, carried)
+    for place, later in enumerate(defenses):
+        for first in defenses[:place]:
+            if why := conflict(first, later):
+                raise UsageError(_refusal(first, later, why, defenses))
+
+
+def conflict(first: Defense, later: Defense) -> str | None:
+    """Return why one defence cannot follow another, as a clause; `None` where it can."""
+    name = _name(later)
+    if "network" in later.needs and first.wraps:
+        return f"which puts something round the network that {name} needs bare"
+    if "classes" in later.needs and "head" in first.changes:
+        return f"which gives the network other classes than {name} needs"
+    undone = [each for each in _DOES if each in later.changes and each in (first.undone_by or ())]
+    return f"which {name} undoes: it {_DOES[undone[-1]]}" if undone else None
+
+
+def right_order(defenses: Sequence[Defense]) -> list[Defense] | None:
+    """Return the defences in an order that `check_order` takes, as little changed as may be.
+
+    Returns:
+        `None` where there is no such order.
+    """
+    left, ordered = list(defenses), []
+    while left:
+        others = {id(each): [other for other in left if other is not each] for each in left}
+        free = [each for each in left if not any(conflict(each, o) for o in others[id(each)])]
+        if not free:
+            return None
+        left.remove(free[0])
+        ordered.append(free[0])
+    return ordered
+
+
+def outlived(
+    carried: Sequence[AppliedDefense], known: Sequence[Defense], later: Defense
+) -> tuple[AppliedDefense, ...]:
+    """Return what is recorded of earlier defences, without what they found where that is not sure.
+
+    A defence that does not declare what undoes it is not refused before one that changes the
+    weights; but nobody knows whether what it measured is still true.
+
+    Args:
+        carried: the records.
+        known: the defences of the last of them.
+        later: is applied now.
+    """
+    if "weights" not in later.changes and "start" not in later.changes:
+        return tuple(carried)
+    before = len(carried) - len(known)
+    defenses = [*map(_defense_of, carried[:before]), *known]
+    return tuple(
+        record
+        if each and each.undone_by is not None
+        else AppliedDefense(record.name, record.params)
+        for record, each in zip(carried, defenses, strict=True)
+    )
+
+
+def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
+    """Refuse a defence that undoes what a finished classifier carries.
+
+    What stands round that one it is shown by `apply` itself, and can refuse.
+    """
+    for applied in carried:
+        first = _defense_of(applied)
+        if first is None:
+            continue
+        if _name(first) == _name(later) and first.wraps and "network" in later.needs:
+            raise UsageError(
+                f"defenses: expected a defence that the classifier has not yet; received: "
+                f"{applied.name}, which stands round it already; leave it out"
+            )
+        undone = set(later.changes) & set(first.undone_by or ()) & set(_DOES)
+        if undone:
+            raise UsageError(
+                f"defenses: expected one that leaves {applied.name} as it is, which the classifier "
+                f"carries; received: {_name(later)}, which {_DOES[sorted(undone)[-1]]}; apply "
+                f"{_name(later)} to the network as it was before {applied.name}, and "
+                f"{applied.name} to what comes out"
+            )
+
+
+def _defense_of(applied: AppliedDefense) -> Defense | None:
+    """Return the plugin of a record; `None` of a detector, or one that is gone."""
+    try:
+        defense: Defense = create("defenses", applied.name, **applied.params)
+        return defense
+    except RobustError:
+        return None
+
+
+def _refusal(first: Defense, later: Defense, why: str, defenses: Sequence[Defense]) -> str:
+    given = ", ".join(map(_name, defenses))
+    known = f"defenses: {_name(later)} cannot follow {_name(first)}, {why}; received: {given}; "
+    ordered = right_order(defenses)
+    if ordered is None:
+        return known + "leave one of them out"
+    return known + "give " + " ".join(f"--defense {_name(each)}" for each in ordered)
+
+
+def _name(defense: Defense) -> str:
+    name: str = signature(defense)["name"]
+    return name
