@@ -26,7 +26,7 @@ def check_order(defenses: Sequence[Defense], carried: Sequence[AppliedDefense] =
 
     Example:
         >>> check_order([create("defenses", "mc_dropout"), create("defenses", "pgd_training")])
-        UsageError: defenses: expected pgd_training before mc_dropout, which ...
+        UsageError: defenses: pgd_training cannot follow mc_dropout, which puts something round ...
     """
     for later in defenses:
         _check_beside(later, carried)
@@ -105,12 +105,22 @@ def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
             )
         undone = set(later.changes) & set(first.undone_by or ()) & set(_DOES)
         if undone:
+            does = "start" if "start" in undone else "weights"
             raise UsageError(
                 f"defenses: expected one that leaves {applied.name} as it is, which the classifier "
-                f"carries; received: {_name(later)}, which {_DOES[sorted(undone)[-1]]}; apply "
-                f"{_name(later)} to the network as it was before {applied.name}, and "
-                f"{applied.name} to what comes out"
+                f"carries; received: {_name(later)}, which {_DOES[does]}; "
+                + _carried_advice(first, later)
             )
+
+
+def _carried_advice(first: Defense, later: Defense) -> str:
+    """Tell how to come by both defences, where the classifier has the one that goes last."""
+    one, two = _name(later), _name(first)
+    if first.trains:  # it is none that a finished network can be given
+        return f"train a model anew, with --defense {one} --defense {two}"
+    if conflict(later, first):
+        return f"apply {one} to the network as it was before {two}"
+    return f"apply {one} to the network as it was before {two}, and {two} to what comes out"
 
 
 def _defense_of(applied: AppliedDefense) -> Defense | None:

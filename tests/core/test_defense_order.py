@@ -131,6 +131,29 @@ def test_a_defence_that_stands_there_already_is_not_put_round_once_more():
     check_order([create("defenses", "mc_dropout")], [AppliedDefense("gone", {"nobody": "knows"})])
 
 
+@pytest.mark.parametrize(
+    ("first", "later", "advice"),
+    [
+        ("pgd_training", "retraining start=scratch",
+         "train a model anew, with --defense retraining --defense pgd_training"),
+        ("deep_compression", "fine_tuning",
+         "apply fine_tuning to the network as it was before deep_compression, and "
+         "deep_compression to what comes out"),
+        ("deep_compression", "deep_compression",
+         "apply deep_compression to the network as it was before deep_compression"),
+    ],
+)  # fmt: skip
+def test_what_would_undo_a_carried_defence_is_told_how_both_can_be_had(first, later, advice):
+    name, options = first.split()[0], EVERY[first]
+    with pytest.raises(UsageError, match="which the classifier carries") as refusal:
+        check_order([built(later)], [AppliedDefense(name, options)])
+    assert str(refusal.value).endswith(advice)
+    check_order([built(later)])  # on a network as it was before
+    if " and " in advice or "anew" in advice:
+        check_order([built(later), built(first)])
+        check_order([built(first)], [AppliedDefense(later.split()[0], EVERY[later])])
+
+
 def test_a_stranger_that_declares_nothing_may_stand_wherever_it_could():
     @plugin
     class Training(Defense):

@@ -72,11 +72,11 @@ def _weights(judged: dict[str, Classifier]) -> Iterator[tuple[str, float]]:
 
 
 def _found(judged: dict[str, Classifier]) -> Iterator[tuple[str, float]]:
-    """Yield what the views' defences measured when they were applied, such as label accuracy."""
+    """Yield the numbers that the views' defences found when applied, such as label accuracy."""
     for view, classifier in judged.items():
         for defense in classifier.defenses:
             for name, value in defense.found.items():
-                if value is not None:
+                if isinstance(value, int | float):
                     yield f"{view}.{name}", float(value)
 
 
