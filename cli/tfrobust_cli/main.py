@@ -47,7 +47,7 @@ def main() -> None:
     write_what_can_be_shown()
     try:
         check_arguments(sys.argv[1:])
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="tfrobust")
     except RobustError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
