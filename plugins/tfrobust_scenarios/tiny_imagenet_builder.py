@@ -191,7 +191,7 @@ def _held(folder: Path) -> Prepared:
 def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / "metadata.json"
     try:
-        found: dict[str, Any] = json.loads(file.read_text())
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return {"sha256": found["sha256"], "skipped": found["skipped"]}
     except (OSError, ValueError, KeyError) as error:
         raise DataError(

@@ -28,7 +28,6 @@ def whole(tmp_path_factory, stored):
         ("plugins", "show", "attacks/pgd"),
         ("plugins", "show", "shifts/fog"),
         ("summary", "lenet_bnn"),
-        ("study", "list"),
         ("study", "show", "quantized-dropout"),
         ("study", "show", "contextual-fusion"),
         ("doctor",),
