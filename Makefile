@@ -52,4 +52,4 @@ constraints: $(PEERS)
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -41,8 +41,9 @@ class Runner:
     name → content.
     """
 
-    def __init__(self, root: Path, store: Path) -> None:
-        self._root, self._store, self._count = root, store, 0
+    def __init__(self, root: Path, store: Path, encoding: str = "utf-8") -> None:
+        self._root, self._store, self._encoding = root, store, encoding
+        self._count = 0
 
     def __call__(self, *arguments: object, files: dict[str, bytes] | None = None) -> Said:
         typed = [str(each) for each in arguments]
@@ -66,7 +67,7 @@ class Runner:
 
     def _called(self, root: Path, typed: list[str]) -> Said:
         before, memory, began = _tree(root), _peak(), time.monotonic()
-        code, out, err = _call(typed)
+        code, out, err = _call(typed, self._encoding)
         seconds = time.monotonic() - began
         new = tuple(sorted(set(_tree(root)) - set(before)))
         gone = sorted(set(before) - set(_tree(root)))
@@ -100,13 +101,13 @@ def check_sane(said: Said) -> str:
     return line
 
 
-def _call(typed: list[str]) -> tuple[int, str, str]:
+def _call(typed: list[str], encoding: str) -> tuple[int, str, str]:
     """Call the command line with streams of its own, and a bell that ends what hangs."""
 
     def ring(*_):
         raise HangsError(f"still running after {SECONDS} s: {typed}")
 
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in "12"]
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True) for _ in "12"]
     kept = sys.argv, sys.stdout, sys.stderr
     before = signal.signal(signal.SIGALRM, ring)
     signal.alarm(SECONDS)
@@ -123,7 +124,7 @@ def _call(typed: list[str]) -> tuple[int, str, str]:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
         sys.argv, sys.stdout, sys.stderr = kept
-    out, err = (each.buffer.getvalue().decode() for each in streams)
+    out, err = (each.buffer.getvalue().decode(encoding) for each in streams)
     return code, out, err
 
 

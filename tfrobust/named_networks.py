@@ -16,6 +16,11 @@ from tfrobust.types import ImageShape
 _FILES = (".pth", ".pt", ".safetensors")
 
 
+def is_weights_file(called: str) -> bool:
+    """Tell whether a name is that of a weights file, which an architecture is built for."""
+    return Path(called).suffix in _FILES
+
+
 def several(given: str | Sequence[str] | None) -> Sequence[str] | None:
     """Return the names in an option that takes one or several; its validator.
 
@@ -56,7 +61,7 @@ class NamedNetworks:
             UsageError: there is nothing of that name.
             DataError: a file does not fit the architecture.
         """
-        if Path(called).suffix not in _FILES:
+        if not is_weights_file(called):
             return network_of(called)
         if not Path(called).is_file():
             raise UsageError(f"{self.wanted_by}: there is no file {called!r}")

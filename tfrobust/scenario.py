@@ -281,9 +281,11 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
             f"images: expected values in [0, 1]; received: {images.min()} to {images.max()}"
             f"{_into_range(images)}"
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or (
-        labels.max() >= num_classes
-    ):  # fmt: skip
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"labels: expected integers from 0 to {num_classes - 1}; received: {labels.dtype}"
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
         raise DataError(
             f"labels: expected integers from 0 to {num_classes - 1}; "
             f"received: {labels.dtype} from {labels.min()} to {labels.max()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """Refuse what no command can use: nothing where something should stand, and broken names.
 
     Raises:
-        UsageError: an argument is empty, such as that of `--out "$UNSET"`, or no UTF-8.
+        UsageError: an argument is empty, such as that of `--out "$UNSET"`, or cannot be decoded.
     """
     before = "argument"
     for each in arguments:
@@ -44,14 +45,16 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 f"{where}: expected a value; received: an empty one; leave it out, or set the "
                 "variable that it comes from"
             )
-        if not _is_utf8(each):
+        if not _is_text(each):
+            encoding = sys.getfilesystemencoding()
+            way_out = "rename the file or folder" if encoding == "utf-8" else "set LC_ALL=C.UTF-8"
             raise UsageError(
-                f"argument: expected UTF-8; received: {printable(each)}; rename the file or folder"
+                f"argument: expected {encoding}; received: {printable(each)}; {way_out}"
             )
         before = each if each.startswith("-") else "argument"
 
 
-def _is_utf8(text: str) -> bool:
+def _is_text(text: str) -> bool:
     return not any("\ud800" <= each <= "\udfff" for each in text)
 
 

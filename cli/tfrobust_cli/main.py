@@ -49,7 +49,7 @@ def main() -> None:
     try:
         check_arguments(sys.argv[1:])
         with terminated_like_ctrl_c():
-            code = app(standalone_mode=False)
+            code = app(standalone_mode=False, prog_name="tfrobust")
     except RobustError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:

@@ -34,7 +34,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Need
 from tfrobust.errors import UsageError
-from tfrobust.named_networks import NamedNetworks, several
+from tfrobust.named_networks import NamedNetworks, is_weights_file, several
 from tfrobust.options import option, plugin
 from tfrobust.random import fold
 from tfrobust.scenario import Scenario
@@ -115,6 +115,11 @@ class EnsembleTraining(TrainsOnAttacked):
             raise UsageError(
                 f"{wanted_by}: expected networks that were trained before; give -p networks=NAME, "
                 "a path or a weights file, or a list of them"
+            )
+        if self.network_options and not any(map(is_weights_file, self.networks)):
+            raise UsageError(
+                "ensemble_training: network_options: mean something for a weights file alone; "
+                f"received: {', '.join(self.networks)}; leave them out"
             )
         shape, classes = classifier.image_shape, classifier.num_classes
         named = NamedNetworks(wanted_by, self.architecture, self.network_options or {}, shape)

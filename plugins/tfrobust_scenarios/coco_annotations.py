@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfrobust.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
+from tfrobust.files import check_regular
 from tfrobust.types import Boxes
 from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
 from tfrobust_scenarios.object_source import Source, size_of
@@ -167,6 +168,7 @@ def _read(file: Path) -> Any:
 
 
 def _checked(file: Path) -> _Content:
+    check_regular(file)
     try:
         written = file.read_bytes()
         content = _Content.model_validate_json(written)

@@ -14,7 +14,7 @@ from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.class_folders import LAYOUT, ClassFolders, class_folders
-from tfrobust_scenarios.pictures import picture
+from tfrobust_scenarios.pictures import keep_pillow_quiet, picture
 
 
 @plugin
@@ -64,6 +64,7 @@ class ImageFolder(Scenario):
                 f"{printable(str(self.path))}: no images of split {split!r}: every fifth of a "
                 f"class is one, and no class has five; {LAYOUT}"
             )
+        keep_pillow_quiet()
         order = np.random.default_rng(self.seed).permutation(len(found))
         paths = np.array([os.fsencode(path) for path, _ in found])[order]
         labels = np.array([label for _, label in found], np.int64)[order]

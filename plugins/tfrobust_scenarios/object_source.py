@@ -87,8 +87,8 @@ class Source(abc.ABC):
             file.unlink(missing_ok=True)
             return
         text = json.dumps({name: self.stamp(name) for name in names}, indent=1)
-        if not file.exists() or file.read_text() != text:
-            write_beside(file, lambda beside: beside.write_text(text))
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            write_beside(file, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def remembered(self) -> frozenset[str]:
         """Return the names noted as broken of images that have not changed since."""

@@ -7,6 +7,7 @@ dropped, and of an animation the first picture is taken.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 
@@ -39,17 +40,9 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
         DataError: it is damaged, no picture, or of pixels whose range nobody tells.
     """
     try:
-        # What Pillow warns of, such as odd metadata, is no matter of the pixels'.
-        with warnings.catch_warnings(), open(os.fsdecode(file), "rb") as opened:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(opened, formats=_FORMATS) as image:
-                if image.mode in _UNKNOWN_RANGE:
-                    raise DataError(
-                        f"{printable(name)}: has 32 bits a pixel and does not say what is white; "
-                        "convert it to 8 or 16 bits"
-                    )
-                return _pixels(ImageOps.exif_transpose(image), channels)
+        with open(os.fsdecode(file), "rb") as opened, Image.open(opened, formats=_FORMATS) as image:
+            _check(image, name)
+            return _pixels(ImageOps.exif_transpose(image), channels)
     except DataError:
         raise
     except Exception as error:  # Pillow raises half a dozen kinds
@@ -57,6 +50,25 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
             f"{printable(name)}: not a readable picture ({_cause(error)}); "
             "replace or remove the file"
         ) from error
+
+
+def keep_pillow_quiet() -> None:
+    """Say nothing of what Pillow warns of, such as odd metadata: it is no matter of the pixels'.
+
+    For the whole process: what is set for a while is set for all threads, and these read pictures.
+    """
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `_check` refuses
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def _check(image: Image.Image, name: str) -> None:
+    if image.mode in _UNKNOWN_RANGE:
+        raise DataError(
+            f"{printable(name)}: has 32 bits a pixel and does not say what is white; convert it to "
+            "8 or 16 bits"
+        )
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Image.DecompressionBombError
 
 
 def _pixels(image: Image.Image, channels: int) -> np.ndarray:
@@ -73,6 +85,6 @@ def _pixels(image: Image.Image, channels: int) -> np.ndarray:
 def _cause(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "its content is that of no picture"
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     return getattr(error, "strerror", None) or one_line(error)

@@ -180,7 +180,9 @@ def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[s
 def _lines(file: str) -> list[str]:
     """Return the lines of a file; none where a text is a list of classes or one class."""
     try:
-        return [] if "," in file or not Path(file).is_file() else Path(file).read_text().split("\n")
+        if "," in file or not Path(file).is_file():
+            return []
+        return Path(file).read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:  # a name that no file can have, a file that is no text
         raise UsageError(
             f"tiny_imagenet: {file!r}: neither classes nor a file of them ({one_line(error)})"

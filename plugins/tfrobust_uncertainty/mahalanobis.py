@@ -22,6 +22,7 @@ from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
 from tfrobust.detection import best_threshold
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
+from tfrobust.errors import DataError
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage
 from tfrobust_uncertainty.held_out import Remembering, held_out_scores
@@ -62,7 +63,14 @@ class _Mahalanobis(Remembering):
         centred = features - means[np.searchsorted(np.unique(classes), classes)]
         precision = LedoitWolf(assume_centered=True).fit(centred).precision_
         # With L Lᵀ = Σ⁻¹ the distance is a plain one between φ L and μ L, never negative.
-        root = np.linalg.cholesky(precision + 1e-9 * np.trace(precision) * np.eye(len(precision)))
+        lifted = precision + 1e-9 * np.trace(precision) * np.eye(len(precision))
+        try:
+            root = np.linalg.cholesky(lifted)
+        except np.linalg.LinAlgError as error:  # no class has two images that differ
+            raise DataError(
+                f"mahalanobis: {len(features)} clean images of {len(means)} classes do not tell "
+                "how features spread; show it more (--limit)"
+            ) from error
         self.root.assign(root.astype(np.float32))
         self.means.assign((means @ root).astype(np.float32))
 

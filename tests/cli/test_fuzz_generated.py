@@ -93,7 +93,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("option", VALUES)
-@generated(12)
+@generated(8)
 @given(value=NUMBERS | TEXT.filter(lambda text: not text.startswith("-")))
 def test_a_value_is_taken_only_if_it_is_a_number_in_its_range(run, option, value):
     before, spelled, least, whole = VALUES[option]
@@ -102,7 +102,7 @@ def test_a_value_is_taken_only_if_it_is_a_number_in_its_range(run, option, value
         assert is_number(value, least, whole=whole) or value == "none", value
 
 
-@generated(25)
+@generated(15)
 @given(name=NAMES, place=st.sampled_from(["classifier", "--attack", "--scenario", "-p", "--split"]))
 def test_a_name_that_nothing_has_costs_one_line(run, name, place):
     assume(not name.startswith("-"))
@@ -112,7 +112,7 @@ def test_a_name_that_nothing_has_costs_one_line(run, name, place):
         check_refused(run(*EVALUATE, place, name))
 
 
-@generated(25)
+@generated(15)
 @given(
     name=NAMES,
     command=st.sampled_from(
@@ -182,7 +182,7 @@ def drawn_or_refused(said):
     assert said.new == (("home/grid.png",) if said.code == 0 else ()), said
 
 
-@generated(20)
+@generated(12)
 @given(data=damaged(ARRAYS))
 def test_damaged_arrays_are_read_or_refused(run, data):
     command = ("data", "show", "arrays", "--out", "grid.png", "-p", "path=damaged.npz")
@@ -201,7 +201,7 @@ def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
     assert said.code == 0 or f"a/{name}" in said.err
 
 
-@generated(20)
+@generated(12)
 @given(
     labels=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 5), min_size=6, max_size=6)
 )

@@ -571,6 +571,11 @@ def test_the_papers_sweeps_have_their_mean_too(tmp_path):
         ("averaged = [5, 20]", "averaged = [6]", r"averaged: '6' is not declared"),
         ("values = [0, 5, 20]", "values = { first = 0, last = 9 }", r"sweep\.values.*step"),
         ("images = 30", "images = 30\nimages_of = { fgsn = 3 }", r"'fgsn' is not declared"),
+        (
+            "images = 30",
+            "images = 30\nscenario_options = { digit = { size = 9 } }",
+            r"'digit' is not declared; did you mean 'digits'",
+        ),
         ("accuracy@20", "accuracy@30", r"'plain.accuracy@30' is not declared"),
         ('condition = "noise" }]', 'condition = "clean" }]', r"'clean' has no sweep"),
     ],

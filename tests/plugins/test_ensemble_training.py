@@ -101,6 +101,7 @@ def test_networks_are_found_by_name_and_by_path_and_stay_as_they_are(models):
         ({"networks": ["first", "wide"]}, "received: 'wide' for \\(5, 4, 1\\) and 3"),
         ({"networks": "four"}, "received: 'four' for \\(4, 4, 1\\) and 4"),
         ({"networks": "first", "attack": "box_blur"}, "ensemble_training: attack: expected"),
+        ({"networks": "first", "network_options": {"stem": "cifar"}}, "first; leave them out"),
     ],
     ids=str,
 )

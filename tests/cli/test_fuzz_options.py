@@ -1,0 +1,71 @@
+"""Every option of every command is given what nobody means: found by asking the app itself."""
+
+import pytest
+import typer
+
+from fuzz_runs import Runner, check_refused
+from tfrobust_cli.main import app
+
+# How each command is called so that it is refused in the end, whatever the option is given.
+CALLED = {
+    "attack": ("d1", "--attack", "fgsm", "--out", "run", "--split", "nowhere"),
+    "evaluate": ("d1", "--out", "run", "--split", "nowhere"),
+    "train": ("linear", "--scenario", "circles", "--epochs", "1", "--name", "../up"),
+    "export": ("d1", "a_file"),
+    "streams": ("d1", "--out", "run"),
+    "summary": ("nowhere",),
+    "report": ("nowhere",),
+    "doctor": ("nowhere",),
+    "plugins": ("nowhere",),
+    "data prepare": ("digits",),
+    "data show": ("digits", "--out", "grid.png", "--split", "nowhere"),
+    "study list": ("nowhere",),
+    "study show": ("nowhere",),
+    "study run": ("quantized-dropout", "--scale", "nowhere", "--out", "run"),
+}
+VALUES = (
+    "-1",
+    str(10**30),
+    "nan",
+    "\x1b[2Jx=\n",
+    "../" * 9 + "x",
+    "{",
+    "x" * 5000,
+    "\u202e,\u202e",
+)
+
+
+def options(group, path=()):
+    """Yield `(command, option)` of every option that takes a value, by its longest name."""
+    for each in group.params:
+        if path and each.opts[0].startswith("-") and not each.is_flag:
+            yield " ".join(path), max(each.opts, key=len)
+    for name, command in getattr(group, "commands", {}).items():
+        yield from options(command, (*path, name))
+
+
+# Whatever name a demo is given for its folder, it is one.
+OPTIONS = [each for each in options(typer.main.get_command(app)) if each != ("demo", "--out")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, stored):
+    """Call the command line in a fresh folder."""
+    return Runner(tmp_path_factory.mktemp("options"), stored)
+
+
+def test_the_options_of_all_commands_are_found():
+    assert {command for command, _ in OPTIONS} <= set(CALLED)
+    assert len(OPTIONS) > 70
+    assert ("evaluate", "--batch-size") in OPTIONS
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=[" ".join(each) for each in OPTIONS])
+def test_an_option_given_nonsense_costs_one_line(run, command, option):
+    place = OPTIONS.index((command, option))
+    given = CALLED[command]
+    if option in given:
+        at = given.index(option)
+        given = (*given[:at], *given[at + 2 :])
+    for value in (VALUES[place % len(VALUES)], VALUES[(place + 3) % len(VALUES)]):
+        check_refused(run(*command.split(), *given, option, value))

@@ -1,0 +1,76 @@
+"""Terminals and files that cannot show every character get a simpler one, and never a traceback."""
+
+import json
+
+import pytest
+
+from fuzz_runs import Runner, check_sane
+
+EVALUATE = ("evaluate", "d1", "--out", "run", "--limit", "4", "--no-baselines")
+
+
+@pytest.fixture(scope="module", params=["ascii", "cp1252"])
+def run(request, tmp_path_factory, stored):
+    """Call the command line where stdout and stderr have a small character set."""
+    return Runner(tmp_path_factory.mktemp("plain"), stored, request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, stored):
+    """Call the command line where everything can be shown."""
+    return Runner(tmp_path_factory.mktemp("utf-8"), stored)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plugins",),
+        ("plugins", "show", "attacks/pgd"),
+        ("plugins", "show", "shifts/fog"),
+        ("summary", "lenet_bnn"),
+        ("study", "show", "quantized-dropout"),
+        ("study", "show", "contextual-fusion"),
+        ("doctor",),
+        ("--help",),
+        ("evaluate", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_every_table_is_shown_whatever_the_terminal_can_show(run, whole, command):
+    said = run(*command)
+    check_sane(said)
+    assert said.code == 0, said
+    assert said.out.count("?") == whole(*command).out.count("?"), "a character was lost"
+
+
+def test_results_are_shown_after_the_work(run):
+    said = run(*EVALUATE, "--attack", "fgsm")
+    check_sane(said)
+    assert said.code == 0, said
+    assert "fgsm" in said.out
+    assert "%" in said.out
+
+
+def test_a_message_quotes_what_cannot_be_shown(run):
+    said = run("train", "größe-训练")
+    assert said.code == 2
+    assert "-\\u8bad\\u7ec3 (`tfrobust plugins models` lists" in check_sane(said)
+
+
+def test_the_simpler_characters_are_those_people_would_write(tmp_path_factory, stored):
+    run = Runner(tmp_path_factory.mktemp("ascii"), stored, "ascii")
+    shown = run("plugins", "show", "shifts/fog").out
+    assert shown.isascii()
+    assert ">= 1, <= 5" in shown
+    assert "+--" in shown.replace("|--", "+--")
+
+
+def test_what_scripts_read_is_the_same_in_every_encoding(run, whole):
+    command = ("plugins", "show", "attacks/pgd", "--json")
+    assert json.loads(run(*command).out) == json.loads(whole(*command).out)
+
+
+def test_a_class_of_any_name_is_drawn(run):
+    said = run("data", "show", "images", "--out", "grid.png", "-p", "path=odd_names")
+    assert said.code == 0, said
+    assert "home/grid.png" in said.new
