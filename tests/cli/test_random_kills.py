@@ -231,11 +231,21 @@ def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undi
     assert not leftovers(home)
 
 
-@pytest.mark.parametrize("name", ["evaluate", "train", "prepare", "lite"])
-def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene, undisturbed):
+AT_WORK = {
+    "evaluate": "run/.tfrobust-partial/*",
+    "train": "saved_models/m/unfinished/stage-1/checkpoint",
+    "prepare": "tfds/tiny_imagenet/incomplete.*",
+    "lite": "tmp/.tfrobust-*",
+}
+
+
+@pytest.mark.parametrize("name", AT_WORK)
+def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene):
     home = scene()
     process = start(COMMANDS[name], home)
-    time.sleep(0.7 * undisturbed[name][1])
+    while not any(home.glob(AT_WORK[name])):
+        assert process.poll() is None
+        time.sleep(0.002)
     process.terminate()
     code, said = ended(process)
     assert code == 130, said
