@@ -26,6 +26,7 @@ from tfrobust.reading import read_arrays, read_json
 
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
 _NAMES = "written"  # in it: the files of the run, noted before the first of them is in place
+_TOO_LARGE = "File too large"  # a quota; TensorFlow calls it out of range
 _REFUSALS = {"ResourceExhaustedError", "PermissionDeniedError", "UnknownError", "NotFoundError"}
 
 
@@ -168,7 +169,7 @@ def refused_disk(path: Path | str) -> Iterator[None]:
         raise StoreError(f"cannot write {path}: {error.strerror or one_line(error)}") from error
     except Exception as error:
         # TensorFlow reports a full or forbidden disk by errors of its own.
-        if type(error).__name__ in _REFUSALS:
+        if type(error).__name__ in _REFUSALS or _TOO_LARGE in str(error):
             raise StoreError(f"cannot write {path}: {one_line(error)}") from error
         raise
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 
 from tfrobust.errors import UsageError
-from tfrobust.files import folder_beside
+from tfrobust.files import folder_beside, refused_disk
 from tfrobust.inference import in_batches
 from tfrobust.leftovers import scratch_folder
 from tfrobust.lite import LiteModel, Quantize, lite
@@ -84,7 +85,7 @@ def lite_file(part: Part, samples: Images | None = None) -> bytes:
     Raises:
         ClassifierError: an operation that LiteRT has not.
     """
-    with scratch_folder() as made:
+    with refused_disk(f"temporary files in {gettempdir()}"), scratch_folder() as made:
         part.write(made)
         return lite(made, samples)
 

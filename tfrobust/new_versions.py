@@ -32,10 +32,18 @@ def claimed_version(folder: Path, number: int | None = None) -> Iterator[Path]:
     with contextlib.ExitStack() as held:
         with refused_disk(folder):
             held.enter_context(made_folder(folder))
+            _sweep_claims(folder)
             wanted = number or int(next_version(folder).name)
             while not _claimed(folder, wanted, held, asked_for=number is not None):
                 wanted += 1
         yield folder / str(wanted)
+
+
+def _sweep_claims(folder: Path) -> None:
+    """Remove the files of claims that killed processes held: who takes one can remove it."""
+    for lock in folder.glob(f"{PREFIX}*.lock"):
+        with contextlib.suppress(OccupiedError, OSError), alone(lock, ""):
+            pass
 
 
 def _claimed(folder: Path, number: int, held: contextlib.ExitStack, *, asked_for: bool) -> bool:

@@ -41,7 +41,8 @@ def occupied(home: Path) -> Iterator[None]:
         with refused_disk(home):
             held.enter_context(made_folder(home))
             held.enter_context(alone(home / LOCK, busy))
-        sweep(home)
+        for folder in home.parent.iterdir():  # what was killed may never be trained again
+            sweep(folder)
         yield
 
 

@@ -206,10 +206,15 @@ def preparing(home: Path, *more: str) -> Iterator[None]:
         with refused_disk(home):
             home.mkdir(parents=True, exist_ok=True)
             held.enter_context(alone(home / LOCK, busy))
-        for pattern in ("incomplete.*", *more):
-            for left in home.glob(pattern):
-                shutil.rmtree(left, ignore_errors=True)
+        _remove_incomplete(home, *more)
+        held.callback(_remove_incomplete, home, *more)  # of this process, if it is interrupted
         yield
+
+
+def _remove_incomplete(home: Path, *more: str) -> None:
+    for pattern in ("incomplete.*", *more):
+        for left in home.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _remove_empty(home: Path) -> None:

@@ -186,3 +186,50 @@ def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store, full_di
     left = [path.name for path in with_store.glob("run/**/*") if path.is_file()]
     assert all(name.endswith(".npz") for name in left)
     assert not any(name.startswith(".tfrobust-") for name in left)
+
+
+@pytest.mark.parametrize("size", [0, 3_000])
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [
+        (("train", "linear", "--name", "m", "--epochs", 1), "saved_models/m"),
+        (("export", "d1", "served"), "served"),
+        (("export", "d1", "lite", "--format", "tflite"), "lite"),
+        (("data", "prepare", "tiny_imagenet", "--archive", "small.zip"), "tfds"),
+    ],
+    ids=lambda it: " ".join(map(str, it)) if isinstance(it, tuple) else "",
+)
+def test_a_full_disk_leaves_no_half_of_anything(
+    command, folder, size, tfrobust, with_store, full_disk, monkeypatch
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(with_store / "tfds"))
+    zipped(with_store / "small.zip", content())
+    full_disk(size)
+    one_line(tfrobust(*command), 1, "")
+    left = [path for path in with_store.glob(f"{folder}/**/*") if path.is_file()]
+    assert not left or folder.endswith("/m")
+    assert not [path for path in left if path.name.startswith(".tfrobust-")]
+
+
+def test_any_dataset_is_prepared_by_one_process_at_a_time(tfrobust, here, monkeypatch):
+    from tfrobust_scenarios import tfds
+
+    class Builder:
+        """Prepares nothing."""
+
+        class info:  # noqa: N801
+            splits = ()
+
+        data_dir, url_infos = str(here / "mnist" / "3.0.1"), ()
+
+        def download_and_prepare(self):
+            assert not (here / "mnist" / "incomplete.A_3.0.1").exists()
+            (here / "mnist" / "incomplete.B_3.0.1").mkdir()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tfds, "_builder", lambda _: Builder())
+    (here / "mnist" / "incomplete.A_3.0.1").mkdir(parents=True)
+    with alone(here / "mnist" / LOCK, "busy"):
+        one_line(tfrobust("data", "prepare", "mnist"), 1, "another process is preparing it")
+    one_line(tfrobust("data", "prepare", "mnist"), 130, "begins anew")
+    assert not (here / "mnist").exists()

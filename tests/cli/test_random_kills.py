@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfrobust.files import read_arrays
 from tiny_imagenet_files import content, zipped
@@ -20,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("random_kills")]
 KILLS = 20
 STARTUP = 0.4  # of a command's time, in which nothing happens that could go wrong
 TIMED = {"seconds", "minutes"}  # of a figure's cost
-BYTES = {".tflite", ".data-00000-of-00001", ".index"}
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # among variables: where each of them belongs
 STUDY = """
 title = "A study of points"
 source = "Nobody"
@@ -97,17 +99,40 @@ def scene(stored, tmp_path_factory):
 
 def digest(path):
     """Return what of a file must be the same."""
-    if path.suffix == ".json":
-        try:
-            found = json.loads(path.read_text(), object_hook=untimed)
-        except ValueError:
-            return "no JSON"
-        return json.dumps(found, sort_keys=True)
-    if path.suffix == ".npz":
-        return {name: (each.shape, each.tobytes()) for name, each in read_arrays(path).items()}
-    if path.suffix in BYTES or ".tfrecord" in path.name:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return "there"
+    kinds = {
+        ".json": figures,
+        ".npz": read_arrays_as_bytes,
+        ".index": weights,
+        ".tflite": content_of,
+    }
+    if ".tfrecord" in path.name:
+        return [example(it) for it in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+    return kinds.get(path.suffix, lambda _: "there")(path)
+
+
+def figures(path):
+    return json.loads(path.read_text(), object_hook=untimed)
+
+
+def read_arrays_as_bytes(path):
+    return {name: (each.shape, each.tobytes()) for name, each in read_arrays(path).items()}
+
+
+def content_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def weights(path):
+    """Return variables in any order: TensorFlow numbers what a function captures anew each time."""
+    kept = tf.train.load_checkpoint(str(path.with_suffix("")))
+    names = set(kept.get_variable_to_shape_map()) - {GRAPH}
+    return sorted(np.asarray(kept.get_tensor(name)).tobytes() for name in names)
+
+
+def example(record):
+    """Return an example's features in the order of their names: it is written in any order."""
+    features = tf.train.Example.FromString(record).features.feature
+    return [(name, str(features[name])) for name in sorted(features)]
 
 
 def untimed(found):
@@ -206,11 +231,21 @@ def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undi
     assert not leftovers(home)
 
 
-@pytest.mark.parametrize("name", ["evaluate", "train", "prepare", "lite"])
-def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene, undisturbed):
+AT_WORK = {
+    "evaluate": "run/.tfrobust-partial/*",
+    "train": "saved_models/m/unfinished/stage-1/checkpoint",
+    "prepare": "tfds/tiny_imagenet/incomplete.*",
+    "lite": "tmp/.tfrobust-*",
+}
+
+
+@pytest.mark.parametrize("name", AT_WORK)
+def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene):
     home = scene()
     process = start(COMMANDS[name], home)
-    time.sleep(0.7 * undisturbed[name][1])
+    while not any(home.glob(AT_WORK[name])):
+        assert process.poll() is None
+        time.sleep(0.002)
     process.terminate()
     code, said = ended(process)
     assert code == 130, said

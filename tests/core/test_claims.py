@@ -10,7 +10,7 @@ import time
 import pytest
 
 from support import InMemory, small_classifier
-from tfrobust import pipeline, saved_model, store
+from tfrobust import leftovers, pipeline, saved_model, store
 from tfrobust.claims import alone
 from tfrobust.errors import StoreError
 from tfrobust.files import claimed_folder, folder_beside
@@ -89,6 +89,14 @@ def test_a_folder_made_for_a_version_that_never_came_does_not_stay(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_the_claim_of_a_process_that_was_killed_once_its_version_was_there_is_removed(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / ".tfrobust-1.lock").touch()
+    with claimed_version(tmp_path) as first, claimed_version(tmp_path) as second:
+        assert [first.name, second.name] == ["2", "3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
 def test_a_version_that_came_into_being_meanwhile_is_not_replaced(tmp_path):
     place = tmp_path / "d1" / "1"
 
@@ -132,6 +140,15 @@ def test_a_name_is_trained_by_one_process_at_a_time(how, tmp_path):
         train(tmp_path, **how)
     assert not any(tmp_path.iterdir())
     assert train(tmp_path, **how).folder.name == "1"
+
+
+def test_a_training_sweeps_the_whole_store(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = tmp_path / "m2" / f".tfrobust-{leftovers._host()}.{process.pid}.1-abcdefgh"
+    left.mkdir(parents=True)
+    with occupied(tmp_path / "m1"):
+        assert not left.exists()
 
 
 def crowd(folder, places):
