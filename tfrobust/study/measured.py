@@ -10,9 +10,7 @@ import pydantic
 class Declared(pydantic.BaseModel):
     """A part of a study file: it may not be changed, nor say what is not foreseen."""
 
-    model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=20_000
-    )
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Measured(Declared):
