@@ -23,18 +23,9 @@ def _of(name, module="keras.layers", /, **config):
 
 
 def _lambda(**config):
-    known = {"function": "run", "module": MODULE, "function_type": "function", "name": "l"}
-    return _of(
-        "Lambda",
-        **{
-            **known,
-            "arguments": {},
-            "output_shape": None,
-            "output_shape_type": "raw",
-            "output_shape_module": None,
-            **config,
-        },
-    )
+    known = {"name": "l", "function": FUNCTION, "function_type": "function", "module": MODULE}
+    known |= {"output_shape": None, "output_shape_type": "raw", "output_shape_module": None}
+    return _of("Lambda", **{**known, "arguments": {}, **config})
 
 
 def _operation(name, **more):

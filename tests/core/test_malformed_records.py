@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from support import InMemory, small_classifier, small_model
+from support import InMemory, noise, small_classifier, small_model
 from tfrobust import store
 from tfrobust.cards import CARD, read_card
 from tfrobust.checkpoints import Checkpoints, Progressed
@@ -297,9 +297,7 @@ def test_a_list_of_checkpoints_that_names_none_of_its_folder_costs_one_line(cont
 def uap(tmp_path):
     """A perturbation that was learned, its attack, and how to change what the file holds."""
     attack = create("attacks", "uap", eps=0.2, passes=1, file=tmp_path / "u.npz")
-    scenario = InMemory(count=8)
-    images, labels = (np.asarray(each) for each in zip(*scenario.load("train").take(8)))
-    learned(attack, small_classifier(), images, labels)
+    learned(attack, small_classifier(), *noise(0, 8))
     held = read_arrays(attack.file)
 
     def change(**arrays):

@@ -14,6 +14,11 @@ from tfrobust_cli.arguments import Json
 from tfrobust_cli.commands.plugins import checked
 from tfrobust_cli.console import start_tensorflow, stdout
 
+_SECURITY = (
+    "files are checked before anything of them runs, but TensorFlow is no sandbox: look at models "
+    "of strangers where there is nothing to lose (docs/security.md)"
+)
+
 
 def doctor(as_json: Json = False) -> None:
     """Report versions, devices, plugins and data; leave with 1 if a plugin is broken.
@@ -34,6 +39,7 @@ def doctor(as_json: Json = False) -> None:
         "keras_2": not tf.keras.__name__.startswith("keras."),
         "plugins": {"working": len(found) - len(broken), "broken": list(map(_line, broken))},
         "data": _data(),
+        "security": _SECURITY,
         "store": {"folder": str(store_root()), "classifiers": stored()},
     }
     if as_json:
@@ -73,6 +79,7 @@ def _print(report: dict[str, Any]) -> None:
         table.add_row("[red]broken[/]", escape(line))
     table.add_row("data", f"{report['data']['folder']}: {_list(report['data']['prepared'])}")
     table.add_row("store", f"{report['store']['folder']}: {_list(report['store']['classifiers'])}")
+    table.add_row("security", _SECURITY)
     stdout().print(table)
 
 
