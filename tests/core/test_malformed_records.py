@@ -17,9 +17,11 @@ from tfrobust.evaluation import evaluate
 from tfrobust.files import read_arrays
 from tfrobust.learning import learned, read_learned
 from tfrobust.loading import LoadOptions
+from tfrobust.reading import UnreadableError, checked_record
 from tfrobust.registry import create
 from tfrobust.report import write_report
 from tfrobust.results import read_results, write_results
+from tfrobust.study.kept import Result
 from tfrobust.workspace import read_plan
 
 
@@ -243,6 +245,8 @@ CARDS = [
     ({"passes": 0, "stochastic": True}, "passes"),
     ({"passes": 10**9, "stochastic": True}, "passes"),
     ({"passes": 7}, "passes"),
+    ({"model": {"name": "linear"}}, "model"),
+    ({"model": {"name": ["linear"], "params": {}}}, "model"),
     ({"passes": 7, "stochastic": True}, "stochastic"),  # its answers never differ
     ({"image_shape": [8, 8, 1]}, "image_shape"),
     ({"image_shape": [0, 0, 0]}, "image_shape"),
@@ -391,3 +395,30 @@ def test_arrays_come_back_as_they_were(compressed, tmp_path):
     for name, array in KINDS.items():
         assert found[name].dtype == array.dtype
         assert np.array_equal(found[name], array)
+
+
+CELL = {
+    "study": "s", "scale": "tiny", "network": "n", "condition": "c", "seed": 0, "key": "k",
+    "figures": {"plain.clean": 0.5}, "histograms": {"clean": [1, 2]},
+    "exhibits": {"original": [[[[0]]]], "classes": ["a"]}, "seconds": 1.0,
+    "command": "tfrobust study run s", "versions": {},
+}  # fmt: skip
+CELLS = [
+    ({"figures": {"plain.clean": float("nan")}}, "figures"),
+    ({"figures": {"plain.clean": "0.5x"}}, "figures"),
+    ({"figures": [1]}, "figures"),
+    ({"histograms": {"clean": [-1]}}, "histograms"),
+    ({"exhibits": {"original": [[1], [1, 2]]}}, "exhibits"),
+    ({"exhibits": {"original": ["a"]}}, "exhibits"),
+    ({"exhibits": {"original": [None]}}, "exhibits"),
+    ({"network": "../../n"}, "network"),
+    ({"command": "a\x1b[2J"}, "command"),
+    ({"seconds": float("inf")}, "seconds"),
+    ({"seed": "zero"}, "seed"),
+]
+
+
+@pytest.mark.parametrize(("said", "word"), CELLS, ids=range(len(CELLS)))
+def test_a_studys_cell_that_no_run_writes_is_refused(said, word):
+    assert checked_record(Result, json.dumps(CELL)).figures == CELL["figures"]
+    refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | said)), word)

@@ -82,6 +82,8 @@ def test_a_study_that_would_write_elsewhere_is_refused(place, name, tmp_path):
         (b"title = '\xff'", "not UTF-8"),
         (b"a = " + b"[" * 100_000, "nested too deeply"),
         (b"title = ", "cannot be read"),
+        (PLAIN.replace('"t"', '"\\u001b[2J"').encode(), "title: expected a text without control"),
+        (PLAIN.replace('"n"', '"\\u0007"').encode(), "title: expected a text without control"),
         (PLAIN.replace("minutes = 1", "minutes = nan").encode(), "minutes"),
         (PLAIN.replace("images = 3", f"images = 3\nseeds = [{10**30}]").encode(), "seeds"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from tfrobust.errors import printable
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import Json
 from tfrobust_cli.commands.plugins import checked
@@ -84,7 +85,9 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names) or "nothing yet"
+    from rich.markup import escape
+
+    return escape(printable(", ".join(names) or "nothing yet"))
 
 
 def add_to(app: typer.Typer) -> None:
