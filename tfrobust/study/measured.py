@@ -13,7 +13,7 @@ class Declared(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @pydantic.field_validator("*", mode="before")
+    @pydantic.field_validator("*")
     @classmethod
     def _writes_to_no_terminal(cls, given: Any) -> Any:
         left = [given]
