@@ -19,6 +19,7 @@ from tfrobust.record_types import (
     Count,
     Finite,
     NotNegative,
+    Place,
     Seed,
     Shape,
     Share,
@@ -141,7 +142,7 @@ class ClassifierRecord(pydantic.BaseModel):
     """
 
     name: Text
-    path: Text
+    path: Place
     num_classes: Count
     image_shape: Shape
     defenses: list[AppliedDefense]

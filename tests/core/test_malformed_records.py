@@ -11,7 +11,7 @@ from support import InMemory, refused, small_classifier, small_model
 from tfrobust import store
 from tfrobust.cards import CARD, read_card
 from tfrobust.checkpoints import Checkpoints, Progressed
-from tfrobust.errors import RobustError, StoreError
+from tfrobust.errors import ClassifierError, RobustError, StoreError
 from tfrobust.evaluation import evaluate
 from tfrobust.files import read_arrays
 from tfrobust.loading import LoadOptions
@@ -309,3 +309,17 @@ CELLS = [
 def test_a_studys_cell_that_no_run_writes_is_refused(said, word):
     assert checked_record(Result, json.dumps(CELL)).figures == CELL["figures"]
     refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | said)), word)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "a\nb", "\udcff", "\u202egnp", "x" * 2000])
+def test_a_name_that_no_record_may_hold_is_refused_before_anything_is_attacked(name):
+    attacks = [create("attacks", "fgsm", eps=0.2)]
+    call = lambda: evaluate({name: small_classifier()}, InMemory(count=4), attacks)  # noqa: E731
+    refused(ClassifierError, call, "control character", "rename it")
+
+
+@pytest.mark.parametrize("name", ["naïve", "数字", "🧑‍🚀", "a b", "x:y/1"])
+def test_names_of_any_language_are_recorded_and_read_back(name, tmp_path):
+    found = evaluate({name: small_classifier()}, InMemory(count=4), [])
+    write_results(tmp_path, found.results, found.outcomes)
+    assert read_results(tmp_path).evaluations[0].classifier.name == name
