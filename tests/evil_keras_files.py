@@ -23,7 +23,8 @@ def _of(name, module="keras.layers", /, **config):
 
 
 def _lambda(**config):
-    known = {"function": "run", "module": MODULE, "function_type": "function", "name": "l"}
+    known = {"name": "l", "function": FUNCTION, "function_type": "function", "module": MODULE}
+    known |= {"output_shape": None, "output_shape_type": "raw", "output_shape_module": None}
     return _of("Lambda", **{**known, "arguments": {}, **config})
 
 
@@ -56,7 +57,10 @@ LAYERS = {
     "a type": {**_of("__typespec__", MODULE), "spec_name": "Evil"},
     "a python lambda": _of("__lambda__", "builtins", value="4wE="),
     "a name that is no text": {"class_name": ["Evil"], "config": {}},
-    "a registered name that is none": {**_of("Dense", units=3), "registered_name": f"{MODULE}>Evil"},
+    "a registered name that is none": {
+        **_of("Dense", units=3),
+        "registered_name": f"{MODULE}>Evil",
+    },
     "a SavedModel": _of("TFSMLayer", filepath="/tmp/elsewhere"),  # noqa: S108
     "a PyTorch module": _of("TorchModuleWrapper", module="gASVAAAAAAAA"),
     "an operation that writes": _operation("io.write_file"),
@@ -115,7 +119,7 @@ PLACES = {
 
 
 def spoil(path, place):
-    """Hide something in a `.keras` or `.h5` file of a Sequential: input, convolution, flat, dense."""
+    """Hide something in a `.keras` or `.h5` file of input, convolution, flat and dense layers."""
     kind, value = PLACES[place]
 
     def changed(config, compiled):

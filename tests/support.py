@@ -112,6 +112,17 @@ def _glorot(kind, seed):
     return kind.initializers.GlorotUniform(seed=seed)
 
 
+def refused(kind, call, *words):
+    """Call what must end in one printable, bounded line that holds the words."""
+    with pytest.raises(kind) as refusal:
+        call()
+    said = str(refusal.value)
+    assert said.isprintable(), said
+    assert len(said) < 1200, said
+    for word in words:
+        assert word in said, said
+
+
 def train_keras(model, images, labels, *, epochs: int, batch: int = 64) -> None:
     """Train a model plainly, always the same way."""
     optimizer = keras.optimizers.Adam(5e-3)

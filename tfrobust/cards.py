@@ -46,6 +46,15 @@ class Card(pydantic.BaseModel):
     megabytes: Positive | None = None
     versions: dict[Text, Text] = {}
 
+    @pydantic.field_validator("model")
+    @classmethod
+    def _can_be_built(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        said = given or {}
+        named = isinstance(said.get("name", ""), str) and isinstance(said.get("params", {}), dict)
+        if not named or ("name" in said) != ("params" in said):
+            raise ValueError("expected a name and params")
+        return given
+
     @pydantic.model_validator(mode="after")
     def _averages_what_differs(self) -> Card:
         if self.passes > 1 and not self.stochastic:

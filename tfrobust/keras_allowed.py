@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import Any, Literal
 
 from tfrobust.errors import printable
+from tfrobust.keras_operations import is_operation
 from tfrobust.reading import UnreadableError
 from tfrobust.registry import entries
 
@@ -23,6 +24,7 @@ Generation = Literal["keras", "tf_keras"]
 
 _DATA = {
     "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__",
+    "__tuple__", "TensorShape",
 }  # fmt: skip
 _CODE = {"Lambda", "__lambda__"}
 # Of Keras itself, and yet never: they run code or operations that a file names, or read files.
@@ -44,25 +46,9 @@ _BASES = (
 _TENSORFLOWS = "tensorflow.python.ops.init_ops_v2"  # its initialisers, named by files of Keras 2
 _FUNCTIONS = ("activations", "losses", "metrics")  # modules whose functions may be named
 _NOT_FUNCTIONS = {"get", "serialize", "deserialize"}
-_PACKAGES = ("larq", "tfrobust")  # besides Keras's and the plugins'
-# Of TensorFlow, in files of Keras 2 (`TFOpLambda`): arithmetic, and nothing that takes a function.
-_ARITHMETIC = ("math.", "nn.", "linalg.", "__operators__.", "bitwise.", "dtypes.", "signal.")
-_OPERATIONS = {
-    "abs", "add", "argmax", "argmin", "broadcast_to", "cast", "clip_by_norm", "clip_by_value",
-    "concat", "constant", "convert_to_tensor", "cos", "divide", "einsum", "equal", "exp",
-    "expand_dims", "eye", "fill", "floor", "gather", "greater", "greater_equal", "identity",
-    "image.adjust_brightness", "image.adjust_contrast", "image.per_image_standardization",
-    "image.resize", "image.rgb_to_grayscale", "image.grayscale_to_rgb", "less", "less_equal",
-    "logical_and", "logical_not", "logical_or", "matmul", "maximum", "minimum", "multiply",
-    "negative", "norm", "not_equal", "one_hot", "ones", "ones_like", "pad", "pow", "range", "rank",
-    "realdiv", "reduce_all", "reduce_any", "reduce_logsumexp", "reduce_max", "reduce_mean",
-    "reduce_min", "reduce_prod", "reduce_sum", "repeat", "reshape", "reverse", "roll", "round",
-    "shape", "sigmoid", "sign", "sin", "size", "slice", "sort", "split", "sqrt", "square",
-    "squeeze", "stack", "stop_gradient", "strided_slice", "subtract", "tanh", "tensordot", "tile",
-    "transpose", "truediv", "unstack", "where", "zeros", "zeros_like",
-    "compat.v1.nn.conv2d", "compat.v1.transpose", "compat.v1.gather", "compat.v1.squeeze",
-    "compat.v1.shape", "compat.v1.space_to_depth",
-}  # fmt: skip
+# Besides Keras's and the plugins'; `__main__` is the user's own script or notebook, whose classes
+# are known here only where it has registered them.
+_PACKAGES = ("larq", "tfrobust", "__main__")
 
 
 def check_configuration(
@@ -142,7 +128,7 @@ class _Allowed:
         """Refuse functions and classes that stand there as a mere name."""
         known = self._functions | self._names
         if key in ("fn", "function") or key.endswith("activation"):
-            fine = text in known or (key == "function" and _is_operation(text))
+            fine = text in known or (key == "function" and is_operation(text))
         elif key.endswith(("initializer", "regularizer", "constraint")):
             fine = text.isidentifier()
         else:
@@ -152,7 +138,7 @@ class _Allowed:
 
     def _check_operation(self, config: Any, where: str) -> None:
         function = config.get("function") if isinstance(config, dict) else None
-        if not isinstance(function, str) or not _is_operation(function):
+        if not isinstance(function, str) or not is_operation(function):
             raise _refused(f"tf.{function}", where)
 
     def _is_function(self, entry: dict[str, Any]) -> bool:
@@ -236,12 +222,6 @@ def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[
             left += type.__subclasses__(cls)
             if cls.__module__.partition(".")[0] == package:
                 yield cls
-
-
-def _is_operation(name: str) -> bool:
-    return name in _OPERATIONS or (
-        name.startswith(_ARITHMETIC) and all(p.isidentifier() for p in name.split("."))
-    )
 
 
 def _refused(called: str, where: str) -> UnreadableError:

@@ -18,7 +18,7 @@ from tfrobust.identity import agree
 from tfrobust.inference import predict
 from tfrobust.options import record
 from tfrobust.reading import UnreadableError, parse_json
-from tfrobust.record_types import Count, Seed, Text
+from tfrobust.record_types import Count, Place, Seed, Text
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Labels, Logits
 
@@ -52,7 +52,7 @@ class Origin(pydantic.BaseModel):
     options: dict[str, Any]
     seed: Seed
     images: Count
-    classifier: Text
+    classifier: Place
     gradients: Count = 0
     queries: Count = 0
     first_gradients: tuple[Count, Count, Count] = (0, 0, 0)

@@ -25,7 +25,6 @@ DEEPEST = 100  # levels of JSON; an honest network of nested networks takes abou
 UNPACK_LIMIT = "TFROBUST_UNPACK_LIMIT"  # in GB
 _FREELY = 0.5 * _GB  # unpacked, whatever the archive's size
 _RATIO = 100  # beyond that, as many times the archive's size
-_HEADER = 64 * 1024  # bytes of a .npy's header
 
 Record = TypeVar("Record", bound=pydantic.BaseModel)
 
@@ -194,7 +193,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
         }.get(version)
         if read is None:
             raise UnreadableError(f"{name}: of an unknown version of NumPy's format")
-        shape, by_column, dtype = read(file, max_header_size=_HEADER)
+        shape, by_column, dtype = read(file)
         if dtype.hasobject:
             raise UnreadableError(
                 "it holds pickled objects, which could run code and are never loaded"
@@ -205,11 +204,11 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
         if count * dtype.itemsize != member.file_size - file.tell() or min(shape, default=0) < 0:
             raise UnreadableError(f"{name}: its header says another size than it has")
         found = np.empty(count, dtype)
-        view, place = memoryview(found.view(np.uint8) if dtype.itemsize else b""), 0
-        while place < len(view):
-            part = file.read(min(len(view) - place, 2**24))
+        content, place = found.view(np.uint8) if dtype.itemsize else np.empty(0, np.uint8), 0
+        while place < len(content):
+            part = file.read(min(len(content) - place, 2**24))
             if not part:
                 raise UnreadableError(f"{name}: is cut off")
-            view[place : place + len(part)] = part
+            content[place : place + len(part)] = np.frombuffer(part, np.uint8)
             place += len(part)
     return found.reshape(shape, order="F" if by_column else "C")

@@ -22,6 +22,7 @@ from tfrobust.record_types import (
     Count,
     Finite,
     NotNegative,
+    Place,
     Seed,
     Shape,
     Share,
@@ -199,7 +200,7 @@ class ClassifierRecord(pydantic.BaseModel):
     """
 
     name: Text
-    path: Text
+    path: Place
     num_classes: Count
     image_shape: Shape
     defenses: list[AppliedDefense]
@@ -242,11 +243,11 @@ class Results(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _is_a_grid(self) -> Results:
-        kinds = ("attacks", "baselines", "worst_case_by_budget")
-        if (
-            len({tuple(len(getattr(each, kind)) for kind in kinds) for each in self.evaluations})
-            > 1
-        ):
+        sizes = {
+            (len(each.attacks), len(each.baselines), len(each.worst_case_by_budget))
+            for each in self.evaluations
+        }
+        if len(sizes) > 1:
             raise ValueError("evaluations: expected the same attacks on every classifier")
         if len({tuple(map(tuple, _corrupted(each))) for each in self.corruptions}) > 1:
             raise ValueError("corruptions: expected the same ones for every classifier")

@@ -58,6 +58,7 @@ class SavedModelClassifier(Classifier):
         self._input, image_shape = _image_input(self._serve, folder)
         self._output, num_classes = _logits_output(self._serve, folder)
         super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
+        _check_members(self._serve, members, num_classes, folder)
         self.members = {name: _Member(self, name) for name in members}
 
     def __call__(self, images: Images) -> Logits:
@@ -190,6 +191,19 @@ def _image_input(serve: Any, folder: Path | str) -> tuple[str, ImageShape]:
         f"{folder}: expected one float32 input (batch, height, width, channels), batch left open; "
         f"received: {', '.join(f'{n} {s.dtype.name} {s.shape}' for n, s in specs.items())}"
     )
+
+
+def _check_members(
+    serve: Any, members: Sequence[str], num_classes: int, folder: Path | str
+) -> None:
+    """Refuse members that are not served, or that answer for other classes."""
+    for name in members:
+        served = serve.structured_outputs.get(name)
+        if served is None or served.shape.rank != 2 or served.shape[1] != num_classes:
+            raise ClassifierError(
+                f"{folder}: its card names a member {name!r}; expected an output of this name "
+                f"(batch, {num_classes}); export it again, or delete the card"
+            )
 
 
 def _logits_output(serve: Any, folder: Path | str) -> tuple[str, int]:

@@ -154,9 +154,9 @@ def _misplaced(meta: Any, functions: dict[str, Any]) -> Iterator[str]:
         arguments = {each.name for each in function.signature.input_arg}
         for node in function.node_def:
             source = node.input[0].split(":")[0] if node.input else ""
-            given = source if source in arguments else None
+            argument = source if source in arguments else None
             if node.op in _CHECKPOINT and not _is_savers(
-                node, name, saving, restoring, elsewhere, given=given
+                node, name, saving, restoring, elsewhere, given=argument
             ):
                 yield node.op
 

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.errors import ClassifierError, DataError, UsageError, one_line
+from tfrobust.errors import ClassifierError, DataError, UsageError, one_line, printable
 from tfrobust.options import record
+from tfrobust.record_types import is_text
 from tfrobust.registry import name_of
 from tfrobust.types import Images, ImageShape
 
@@ -169,8 +170,14 @@ def check_fits(
     It may have classes of its own behind the scenario's, such as one for fooling images.
 
     Raises:
-        ClassifierError: image shape or class count differ.
+        ClassifierError: image shape or class count differ, or a name cannot stand in results.
     """
+    for what, text in [("classifier", name), *(("class", each) for each in scenario.class_names)]:
+        if not is_text(text):
+            raise ClassifierError(
+                f"{what}: expected a name of at most 1000 characters, none of them a control "
+                f"character; received: {printable(text, 80)}; rename it"
+            )
     classes = classes and not _has_further_classes(classifier, scenario)
     for what, has, needs in (
         ("images", classifier.image_shape, scenario.image_shape),

@@ -18,11 +18,13 @@ import tensorflow as tf
 from tfrobust.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
 from tfrobust.files import check_regular
+from tfrobust.reading import UnreadableError, read_bytes
 from tfrobust.types import Boxes
 from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
 from tfrobust_scenarios.object_source import Source, size_of
 
 _LAYOUT = "expected ROOT/annotations/instances_*.json, and an image folder beside for each"
+_LARGEST = 4 * 10**9  # bytes; COCO's own take 500 MB
 _TOLERANCE = 0.01  # pixels that COCO's rounded boxes may reach out of an image
 
 
@@ -170,10 +172,12 @@ def _read(file: Path) -> Any:
 def _checked(file: Path) -> _Content:
     check_regular(file)
     try:
-        written = file.read_bytes()
+        written = read_bytes(file, _LARGEST)
         content = _Content.model_validate_json(written)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except UnreadableError as error:
+        raise DataError(f"{file}: cannot be read ({error})") from error
     except pydantic.ValidationError as error:
         raise DataError(f"{file}: {_wrong(error.errors()[0], written)}") from error
     known = {each.id for each in content.categories}

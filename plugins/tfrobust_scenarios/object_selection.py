@@ -133,9 +133,10 @@ def classes_of(
             f"; {len(found.missing)} left out, such as {found.missing[0]}" if found.missing else ""
         )
         raise DataError(f"{called}: {fits}; expected images of two classes or more{out}")
-    counted = isinstance(wanted, str) and wanted.isdecimal() and len(wanted) < 10
-    if wanted is None or isinstance(wanted, int) or counted:
-        count = len(frequent) if wanted is None else int(wanted)
+    if isinstance(wanted, str) and wanted.isdecimal() and len(wanted) < 10:
+        wanted = int(wanted)
+    if wanted is None or isinstance(wanted, int):
+        count = len(frequent) if wanted is None else wanted
         if not 2 <= count <= len(frequent):
             raise UsageError(
                 f"{called}: classes: expected 2 to {len(frequent)}, which have images that fit; "

@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from tfrobust.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
 from tfrobust.files import check_regular
+from tfrobust.reading import UnreadableError, check_archive
 from tfrobust.types import Boxes
 
 SIDE = 64
@@ -81,7 +82,8 @@ class TinyImagenetArchive:
         check_regular(path)
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+            check_archive(self._zip, path.stat().st_size)
+        except (OSError, zipfile.BadZipFile, UnreadableError) as error:
             raise DataError(f"{path}: not a readable archive ({one_line(error)})") from error
         self._names = set(self._zip.namelist())
         for name in self._names:

@@ -192,8 +192,11 @@ def test_an_unknown_name_names_the_nearest(exported):
 
 
 def test_other_files_and_addresses_are_refused(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"expected a .keras or .h5 file, or a SavedModel folder"):
+        store.load(tmp_path / "m.tflite")
     (tmp_path / "m.h5").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"expected a .keras file or a SavedModel folder"):
+    with pytest.raises(ClassifierError, match=r"m.h5: not a readable .h5 file"):
         store.load(tmp_path / "m.h5")
     with pytest.raises(UsageError, match=r"remote classifiers"):
         store.load("http://localhost:8501/v1/models/m")

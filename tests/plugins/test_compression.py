@@ -192,10 +192,24 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothi
         read_codebooks(path, other.model)
     whole = read_arrays(path)
     name = next(each for each in whole if each.startswith("index/"))
-    for wrong in (whole[name][:-1], np.full_like(whole[name], 255)):
+    for wrong in (whole[name][:-1], np.full_like(whole[name], 255), whole[name][None]):
         write_arrays(path, whole | {name: wrong})
         with pytest.raises(StoreError, match="is damaged; compress the network again"):
             read_codebooks(path, network.model)
+    book, weight = name.replace("index", "codebook"), "weight/0"
+    for part, wrong in {
+        book: [
+            np.zeros(0, np.float32),
+            np.float32(1),
+            whole[book] * np.nan,
+            whole[book].astype("U"),
+        ],
+        weight: [whole[weight] * np.inf, whole[weight].astype("U")],
+    }.items():
+        for value in wrong:
+            write_arrays(path, whole | {part: np.asarray(value)})
+            with pytest.raises(StoreError, match="compress the network again"):
+                read_codebooks(path, network.model)
     for weight, old in zip(other.model.get_weights(), before, strict=True):
         assert np.array_equal(weight, old)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from tfrobust.results import AttackResult, DetectorResult, Evaluation, Proportion, Results
+from tfrobust.types import Norm
 
 Row = tuple[str, ...]
 NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
-_DISTANCES = ("l0", "l1", "l2", "linf")
+_DISTANCES: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")
 
 
 @dataclasses.dataclass(frozen=True)

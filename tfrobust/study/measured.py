@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pydantic
 
@@ -10,9 +11,21 @@ import pydantic
 class Declared(pydantic.BaseModel):
     """A part of a study file: it may not be changed, nor say what is not foreseen."""
 
-    model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=20_000
-    )
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @pydantic.field_validator("*")
+    @classmethod
+    def _writes_to_no_terminal(cls, given: Any) -> Any:
+        left = [given]
+        while left:
+            value = left.pop()
+            if isinstance(value, dict):
+                left += [*value, *value.values()]
+            elif isinstance(value, list | tuple):
+                left += value
+            elif isinstance(value, str) and not value.replace("\n", "").isprintable():
+                raise ValueError("expected a text without control characters")
+        return given
 
 
 class Measured(Declared):

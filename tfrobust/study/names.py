@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tfrobust.errors import did_you_mean
 from tfrobust.study.measured import Measured
+from tfrobust.types import Norm
 
 if TYPE_CHECKING:
     from tfrobust.study.declared import Condition, Study, View
 
-NORMS = ("l0", "l1", "l2", "linf")
+NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")
 CLEAN = ("clean", "clean_low", "clean_high", "error", "gain")
 PRICED = ("megabytes", "milliseconds")
 LENT = ("part_megabytes", "int8_megabytes", "int8_accuracy", "int8_milliseconds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -24,6 +24,9 @@ class Column(Measured):
     beside: str | None = None
 
 
+_Figure = Annotated[float, pydantic.Field(allow_inf_nan=True)]  # nan: the paper has none
+
+
 class Table(Declared):
     """A table: a row a network.
 
@@ -39,7 +42,7 @@ class Table(Declared):
     title: str
     about: str = ""
     columns: tuple[Column, ...]
-    paper: dict[str, tuple[float | None, ...]] = pydantic.Field(default_factory=dict)
+    paper: dict[str, tuple[_Figure | None, ...]] = pydantic.Field(default_factory=dict)
     rows: tuple[str, ...] | None = None
 
     @pydantic.field_validator("paper")

@@ -9,10 +9,16 @@ from typing import Any
 
 import typer
 
+from tfrobust.errors import printable
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import Json
 from tfrobust_cli.commands.plugins import checked
 from tfrobust_cli.console import start_tensorflow, stdout
+
+_SECURITY = (
+    "files are checked before anything of them runs, but TensorFlow is no sandbox: look at models "
+    "of strangers where there is nothing to lose (docs/security.md)"
+)
 
 
 def doctor(as_json: Json = False) -> None:
@@ -34,6 +40,7 @@ def doctor(as_json: Json = False) -> None:
         "keras_2": not tf.keras.__name__.startswith("keras."),
         "plugins": {"working": len(found) - len(broken), "broken": list(map(_line, broken))},
         "data": _data(),
+        "security": _SECURITY,
         "store": {"folder": str(store_root()), "classifiers": stored()},
     }
     if as_json:
@@ -73,11 +80,14 @@ def _print(report: dict[str, Any]) -> None:
         table.add_row("[red]broken[/]", escape(line))
     table.add_row("data", f"{report['data']['folder']}: {_list(report['data']['prepared'])}")
     table.add_row("store", f"{report['store']['folder']}: {_list(report['store']['classifiers'])}")
+    table.add_row("security", _SECURITY)
     stdout().print(table)
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names) or "nothing yet"
+    from rich.markup import escape
+
+    return escape(printable(", ".join(names) or "nothing yet"))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,8 +1,8 @@
 """How large the tuples of a pickle are, counted before it is read.
 
 Sixty tuples, each of which holds the one before twice, take two hundred bytes and have 2⁶⁰ leaves.
-As the key of a dict they are hashed, leaf by leaf, and reading never ends. So a pickle's opcodes are
-played through first, on a stack of sizes instead of things.
+As the key of a dict they are hashed, leaf by leaf, and reading never ends. So a pickle's opcodes
+are played through first, on a stack of sizes instead of things.
 """
 
 from __future__ import annotations
