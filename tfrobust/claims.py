@@ -40,7 +40,8 @@ def alone(lock: Path, refusal: str) -> Iterator[None]:
     try:
         claim.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise OccupiedError(refusal.replace(";", f"{_holder(lock)};", 1)) from error
+        what, _, remedy = refusal.rpartition(";")
+        raise OccupiedError(f"{what}{_holder(lock)};{remedy}") from error
     try:
         with contextlib.suppress(OSError):  # a courtesy: the lock holds without it
             lock.write_text(f"process {os.getpid()} on {platform.node()}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.files import folder_beside
 from tfrobust.learning import Learned, LearningAttack
-from tfrobust.registry import name_of
+from tfrobust.registry import name_of, signature
 from tfrobust.store import check_place
 from tfrobust.types import Images, Logits
 
@@ -55,6 +56,18 @@ def export_learned(
         serve = tf.function(module.attacked, input_signature=[spec])
         tf.saved_model.save(module, str(beside), {"serving_default": serve})
     return folder
+
+
+def export_note(ready: Learned, folder: Path) -> Path:
+    """Return the file in a folder that notes where this very thing was exported to.
+
+    See `tfrobust.files.folder_beside`; other options, or another thing learned, have another note.
+    """
+    content = hashlib.sha256(repr(sorted(signature(ready.plan).items())).encode())
+    for name, array in sorted(ready.arrays.items()):
+        content.update(f"{name} {array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return folder / f"exported-{content.hexdigest()[:32]}.json"
 
 
 def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAttack:

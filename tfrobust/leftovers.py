@@ -64,9 +64,13 @@ def put_in_place(new: Path, path: Path) -> None:
         new.replace(path)
         return
     beside = temporary_folder(path.parent, f"{_REPLACED}{path.name}")
-    path.replace(beside / _INSIDE)
-    new.replace(path)
-    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        path.replace(beside / _INSIDE)
+        new.replace(path)
+    finally:
+        if not path.exists():  # interrupted, or refused
+            (beside / _INSIDE).replace(path)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
@@ -93,7 +97,7 @@ def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
         if replaced and not (path.parent / name).exists():
             (path / _INSIDE).replace(path.parent / name)
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

@@ -100,18 +100,20 @@ def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_sto
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("options", [(), ("-p", "eps=0.2")], ids=["the same", "another"])
 def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
-    tfrobust, with_store, monkeypatch
+    options, tfrobust, with_store, monkeypatch
 ):
+    """Unless what it exports then is something else."""
     command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
     with monkeypatch.context() as patched:
         patched.setattr("tfrobust.report.write_run", interrupted_with_files)
         one_line(tfrobust(*command), 130, "goes on")
     assert files(with_store / "served") == {"1"}
     assert files(with_store / "run") == {PARTIAL, "results.json"}
-    said = tfrobust(*command)
+    said = tfrobust(*command, *options)
     assert said.code == 0, said.err
-    assert files(with_store / "served") == {"1"}
+    assert files(with_store / "served") == ({"1", "2"} if options else {"1"})
     assert "uap.npz" in files(with_store / "run")
     assert PARTIAL not in files(with_store / "run")
 

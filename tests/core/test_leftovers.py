@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_a_link_is_swept_and_not_followed(tmp_path, dead):
     (tmp_path / "precious" / "file").touch()
     (tmp_path / name(process=dead)).symlink_to(tmp_path / "precious")
     sweep(tmp_path)
-    assert (tmp_path / "precious" / "file").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["precious", "file"]
 
 
 def test_whoever_writes_beside_sweeps_before(tmp_path, dead):
@@ -138,6 +139,22 @@ def test_a_folder_that_is_replaced_is_the_old_or_the_new_one_wherever_it_is_kill
     )
     assert seen == {"old", "new"}
     assert steps > 8
+
+
+def test_a_folder_whose_replacement_is_interrupted_is_back_at_once(tmp_path, monkeypatch):
+    write(tmp_path / "run", "old")
+    replace = Path.replace
+
+    def interrupted(path, target):
+        if target == tmp_path / "run" and path.name != "it":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "run", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "one").read_text() == "old"
 
 
 def test_a_folder_that_is_removed_is_whole_or_gone_wherever_it_is_killed(tmp_path):

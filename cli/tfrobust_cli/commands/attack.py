@@ -75,7 +75,7 @@ def attack(
     from tfrobust import store
     from tfrobust.evaluation import evaluate
     from tfrobust.files import PARTIAL, claimed_folder, made_before
-    from tfrobust.learned_export import check_exportable, export_learned
+    from tfrobust.learned_export import check_exportable, export_learned, export_note
     from tfrobust.learned_runs import learned_from, notes
     from tfrobust.learning import LearningAttack, remembering
     from tfrobust.new_versions import claimed_version
@@ -108,7 +108,7 @@ def attack(
         learns = isinstance(built, LearningAttack)
         ready = learned_from(built, attacked, data, seed=seed) if learns else None
         if export and ready:
-            note = out / PARTIAL / "exported.json"
+            note = export_note(ready, out / PARTIAL)
             if made_before(note, export) is None:  # by a run that was killed
                 with claimed_version(export) as place:
                     export_learned(ready, evaluated.images.shape[1:], place, note=note)
