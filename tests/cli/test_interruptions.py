@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM, kills and full disks, as a user meets them."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -172,19 +173,23 @@ def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monke
     assert files(home) == {"1.0.0"}
 
 
-@pytest.fixture
-def full_disk():
-    """Let no file grow beyond so many bytes."""
+@contextlib.contextmanager
+def full_disk(size):
+    """Let no file grow beyond so many bytes; not even the test's own report, so only meanwhile."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 500])
 @pytest.mark.parametrize("command", [(*EVALUATE, "--limit", 20), ATTACK], ids=lambda it: it[0])
-def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store, full_disk):
-    full_disk(size)
-    one_line(tfrobust(*command), 1, "cannot write", "File too large")
+def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store):
+    with full_disk(size):
+        said = tfrobust(*command)
+    one_line(said, 1, "cannot write", "File too large")
     left = [path.name for path in with_store.glob("run/**/*") if path.is_file()]
     assert all(name.endswith(".npz") for name in left)
     assert not any(name.startswith(".tfrobust-") for name in left)
@@ -202,12 +207,13 @@ def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store, full_di
     ids=lambda it: " ".join(map(str, it)) if isinstance(it, tuple) else "",
 )
 def test_a_full_disk_leaves_no_half_of_anything(
-    command, folder, size, tfrobust, with_store, full_disk, monkeypatch
+    command, folder, size, tfrobust, with_store, monkeypatch
 ):
     monkeypatch.setenv("TFDS_DATA_DIR", str(with_store / "tfds"))
     zipped(with_store / "small.zip", content())
-    full_disk(size)
-    one_line(tfrobust(*command), 1, "")
+    with full_disk(size):
+        said = tfrobust(*command)
+    one_line(said, 1, "")
     left = [path for path in with_store.glob(f"{folder}/**/*") if path.is_file()]
     assert not left or folder.endswith("/m")
     assert not [path for path in left if path.name.startswith(".tfrobust-")]

@@ -1,9 +1,9 @@
 """The files of a run are of one run, wherever it is killed, and the same run goes on."""
 
+import contextlib
 import gc
 import json
 import resource
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_p
     def after():
         done = folder.exists() and PARTIAL not in names(folder) and names(folder) >= FILES
         seen.add(done)
-        with pytest.raises(StoreError, match="is not empty") if done else nullcontext():
+        with pytest.raises(StoreError, match="is not empty") if done else contextlib.nullcontext():
             written(folder, runs[0])
         assert names(folder) == FILES
         assert write_report(folder)
@@ -160,23 +160,22 @@ def test_what_a_replaced_run_had_besides_goes_with_it(runs, tmp_path):
     assert names(tmp_path) == FILES - {"adversarial.npz"}
 
 
-@pytest.fixture
-def full_disk():
-    """Let no file grow beyond so many bytes."""
+@contextlib.contextmanager
+def full_disk(size):
+    """Let no file grow beyond so many bytes; not even the test's own report, so only meanwhile."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 100, 3_000, 300_000])
-def test_a_full_disk_costs_one_line_and_no_traceback_later(size, full_disk, tmp_path):
+def test_a_full_disk_costs_one_line_and_no_traceback_later(size, tmp_path):
     noise = np.random.default_rng(0).uniform(size=(2, 100_000))
-    full_disk(size)
-    with pytest.raises(StoreError, match=r"cannot write .*x\.npz: File too large") as refusal:
+    full = r"cannot write .*x\.npz: File too large"
+    with full_disk(size), pytest.raises(StoreError, match=full) as refusal:
         write_arrays(tmp_path / "x.npz", {"a": noise[0], "b": noise[1]})
     refusal.value.__traceback__ = None
     refusal.value.__cause__ = None
@@ -186,19 +185,18 @@ def test_a_full_disk_costs_one_line_and_no_traceback_later(size, full_disk, tmp_
 
 
 @pytest.mark.parametrize("size", [0, 100, 1_000])
-def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, full_disk, tmp_path):
+def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, tmp_path):
     written(tmp_path, runs[0])
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    full_disk(size)
-    with pytest.raises(StoreError, match=rf"cannot write {tmp_path}/\w+\.\w+: File too large"):
+    full = rf"cannot write {tmp_path}/\w+\.\w+: File too large"
+    with full_disk(size), pytest.raises(StoreError, match=full):
         write_run(tmp_path, runs[1], lambda beside: write_adversarial(beside, runs[1]))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_finished_attacks_stay_where_the_disk_is_full_in_the_end(runs, full_disk, tmp_path):
+def test_finished_attacks_stay_where_the_disk_is_full_in_the_end(runs, tmp_path):
     write_arrays(tmp_path / PARTIAL / "crafted.npz", {"images": runs[0].images})
-    full_disk(100)
-    with pytest.raises(StoreError, match=r"File too large"):
+    with full_disk(100), pytest.raises(StoreError, match=r"File too large"):
         write_run(tmp_path, runs[0])
     assert [path.name for path in tmp_path.rglob("*")] == [PARTIAL, "crafted.npz"]
     Partial(tmp_path).discard()
