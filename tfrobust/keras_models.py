@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.types import ImageShape
 
 
 def keras_of(model: Any) -> ModuleType:
@@ -84,73 +84,15 @@ def has_finite_weights(model: Any) -> bool:
     return all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def check_structure(model: Any) -> tuple[ImageShape, int]:
-    """Return the image shape and class count of a model that can serve as a classifier.
-
-    Raises:
-        ClassifierError: several inputs or outputs, sizes left open, or a softmax at the end.
-    """
-    inputs, outputs = _shape(model, "input_shape"), _shape(model, "output_shape")
-    if not (isinstance(inputs, tuple) and len(inputs) == 4 and None not in inputs[1:]):
-        raise ClassifierError(
-            f"model input: expected (batch, height, width, channels) of fixed size; "
-            f"received: {inputs}"
-        )
-    if not (isinstance(outputs, tuple) and len(outputs) == 2 and (outputs[1] or 0) >= 2):
-        raise ClassifierError(
-            f"model output: expected (batch, classes) with 2 classes or more; received: {outputs}"
-        )
-    if ends_in_softmax(model):
-        raise ClassifierError(
-            "the model ends in a softmax, which weakens every attack; build its last layer with "
-            "activation=None, or convert it: --strip-softmax (tfrobust.load(…, strip_softmax=True))"
-        )
-    return inputs[1:], outputs[1]
-
-
-def _shape(model: Any, attribute: str) -> Any:
-    try:
-        return getattr(model, attribute)
-    except AttributeError as error:
-        raise ClassifierError(
-            "the model was never built; call it once or give it an Input"
-        ) from error
-
-
-def ends_in_softmax(model: Any) -> bool:
-    """Tell whether the last layer is a softmax, also inside nested models."""
-    last = model.layers[-1] if getattr(model, "layers", None) else model
-    if last is not model and getattr(last, "layers", None):
-        return ends_in_softmax(last)
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
-    return type(last).__name__ == "Softmax" or activation == "softmax"
-
-
-def strip_softmax(model: Any) -> Any:
-    """Return a copy of `model` that ends in the logits its softmax was fed.
-
-    Raises:
-        ClassifierError: the softmax sits inside a nested model.
-    """
-    keras = keras_of(model)
-    clone = keras.models.clone_model(model)
-    clone.set_weights(model.get_weights())
-    last = clone.layers[-1]
-    if getattr(last, "layers", None):
-        raise ClassifierError(
-            "the softmax sits inside a nested model; build that model's last layer with "
-            "activation=None"
-        )
-    if type(last).__name__ in ("Softmax", "Activation"):
-        return keras.Model(clone.inputs, last.input)
-    last.activation = keras.activations.linear
-    return clone
-
-
-def load_keras_file(path: Path) -> Any:
+def load_keras_file(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Load a `.keras` file, of either generation, with safe mode on.
 
+    Args:
+        path: of the file.
+        custom_objects: the user's own classes that it may name, by name.
+
     Raises:
+        UnknownClassError: it names a class that nobody has registered.
         ClassifierError: it is damaged, or wants to run code of its own.
     """
     try:
@@ -165,9 +107,26 @@ def load_keras_file(path: Path) -> Any:
     else:
         import keras
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(
+            path, custom_objects=dict(custom_objects or {}), compile=False, safe_mode=True
+        )
     except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError
+        if unknown := _UNKNOWN.search(str(error)):
+            raise UnknownClassError(
+                f"{path}: Keras does not know its class {unknown[1] or unknown[2]!r}; name the "
+                "module that defines it: --custom-objects MODULE (its code is run)"
+            ) from error
         raise ClassifierError(f"{path}: Keras refuses it: {_reason(error)}") from error
+
+
+class UnknownClassError(ClassifierError):
+    """A file names a class of its user's own."""
+
+
+_UNKNOWN = re.compile(  # Keras 3, then Keras 2
+    r"Could not locate (?:class|function) '([^']+)'"
+    r"|Unknown (?:layer|object|activation function|\w+)[^:]*: '?([\w>.]+)'?"
+)
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,8 @@ import dataclasses
 
 from tfrobust.errors import UsageError
 
+UNIT = (0.0, 1.0)  # the pixels of all scenarios
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadOptions:
@@ -18,12 +20,14 @@ class LoadOptions:
             are scaled to it inside the classifier.
         trust: run a SavedModel although its operations touch files, sockets or processes.
         custom_objects: modules whose Keras classes the file may name. Their code is run.
+        image_shape: `(height, width, channels)` where the file leaves the size open.
     """
 
     to_logits: bool = False
-    pixel_range: tuple[float, float] = (0.0, 1.0)
+    pixel_range: tuple[float, float] = UNIT
     trust: bool = False
     custom_objects: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         least, most = self.pixel_range
@@ -32,3 +36,14 @@ class LoadOptions:
                 "pixel_range: expected two numbers, the smaller one first, such as 0,255; "
                 f"received: {least:g},{most:g}"
             )
+
+    def for_images(self, image_shape: tuple[int, int, int]) -> LoadOptions:
+        """Return the options with a size for files that leave it open.
+
+        Example:
+            >>> store.load("open.keras", options=LoadOptions().for_images((8, 8, 1)))
+        """
+        return dataclasses.replace(self, image_shape=image_shape)
+
+
+AS_IT_IS = LoadOptions()

@@ -20,18 +20,22 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.errors import ClassifierError, one_line
+from tfrobust.loading import AS_IT_IS, UNIT, LoadOptions
+from tfrobust.served import served
+from tfrobust.signatures import SERVE
 from tfrobust.types import Images, ImageShape, Logits
 
-_SERVE, _FEATURES = "serving_default", "features"
+_FEATURES = "features"
 
 
 class SavedModelClassifier(Classifier):
     """A SavedModel folder as a classifier.
 
     Args:
-        folder: a SavedModel whose `serving_default` takes one float32 image batch and returns
-            `logits`, or a single output.
+        folder: a SavedModel whose `serving_default`, or only signature, takes one batch of
+            floating-point images and returns `logits`, or a single output of that form.
         members: outputs that are the logits of classifiers inside.
+        options: what the user says about it.
         **attributes: see `Classifier`.
 
     Raises:
@@ -43,30 +47,43 @@ class SavedModelClassifier(Classifier):
     """
 
     def __init__(
-        self, folder: Path | str, *, members: Sequence[str] = (), **attributes: Any
+        self,
+        folder: Path | str,
+        *,
+        members: Sequence[str] = (),
+        options: LoadOptions = AS_IT_IS,
+        **attributes: Any,
     ) -> None:
         self._loaded = _loaded(Path(folder))
-        self._serve = _signature(self._loaded, Path(folder))
-        self._input, image_shape = _image_input(self._serve, folder)
-        self._output, num_classes = _logits_output(self._serve, folder)
-        super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
+        self._served = served(self._loaded, Path(folder), options)
+        super().__init__(
+            image_shape=self._served.image_shape,
+            num_classes=self._served.num_classes,
+            **attributes,
+        )
+        self.gives_logits = self._served.gives_logits
+        self.reads_bytes = self._served.reads_bytes and options.pixel_range == UNIT
+        self.notices = self._served.notices
         self.members = {name: _Member(self, name) for name in members}
 
     def __call__(self, images: Images) -> Logits:
-        """Return the served logits."""
-        return self._serve(**{self._input: images})[self._output]
+        """Return the served logits, float32."""
+        return self._served.logits(images)
 
     def outputs(self, images: Images) -> dict[str, Any]:
-        """Return everything that is served."""
-        served = dict(self._serve(**{self._input: images}))
-        logits = served.pop(self._output)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)} | served
+        """Return everything that is served; the logits are those of a call."""
+        others = self._served.outputs(images)
+        served_logits = others.pop(self._served.output)
+        if self._served.instead is None:
+            return {"logits": served_logits, "probabilities": tf.nn.softmax(served_logits)} | others
+        return others | super().outputs(images)
 
     def features(self, images: Images) -> Any:
         """Return what the signature `features` serves; see `Classifier`."""
         if _FEATURES not in self._loaded.signatures:
             return super().features(images)
-        return self._loaded.signatures[_FEATURES](images=images)[_FEATURES]
+        shown = self._served.shown(images)
+        return tf.cast(self._loaded.signatures[_FEATURES](images=shown)[_FEATURES], tf.float32)
 
     def trackables(self) -> list[Any]:
         """Return the loaded object, which owns the variables."""
@@ -99,7 +116,7 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     Custom gradients, such as straight-through ones, are written too.
     """
     spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32, name="images")
-    signatures = {_SERVE: tf.function(classifier.outputs, input_signature=[spec])}
+    signatures = {SERVE: tf.function(classifier.outputs, input_signature=[spec])}
     features = tf.function(
         lambda images: {_FEATURES: classifier.features(images)}, input_signature=[spec]
     )
@@ -124,7 +141,7 @@ def write_function(
         parts: objects it needs besides the variables that it reads.
     """
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
-    _write({_SERVE: tf.function(function, input_signature=[spec])}, parts, folder)
+    _write({SERVE: tf.function(function, input_signature=[spec])}, parts, folder)
 
 
 def _write(signatures: dict[str, Any], parts: Sequence[Any], folder: Path) -> None:
@@ -160,34 +177,3 @@ def _loaded(folder: Path) -> Any:
         raise ClassifierError(
             f"{folder}: not a readable SavedModel ({one_line(error)}); export it again"
         ) from error
-
-
-def _signature(loaded: Any, folder: Path) -> Any:
-    serve = loaded.signatures.get(_SERVE)
-    if serve is None:
-        raise ClassifierError(f"{folder}: the SavedModel has no signature {_SERVE!r}")
-    return serve
-
-
-def _image_input(serve: Any, folder: Path | str) -> tuple[str, ImageShape]:
-    specs = serve.structured_input_signature[1]
-    if len(specs) == 1:
-        name, spec = next(iter(specs.items()))
-        shape = spec.shape
-        images = spec.dtype == tf.float32 and shape.rank == 4 and shape[0] is None
-        if images and shape[1:].is_fully_defined():
-            return name, tuple(shape[1:])
-    raise ClassifierError(
-        f"{folder}: expected one float32 input (batch, height, width, channels), batch left open; "
-        f"received: {', '.join(f'{n} {s.dtype.name} {s.shape}' for n, s in specs.items())}"
-    )
-
-
-def _logits_output(serve: Any, folder: Path | str) -> tuple[str, int]:
-    outputs = serve.structured_outputs
-    name = "logits" if "logits" in outputs else next(iter(outputs))
-    if ("logits" in outputs or len(outputs) == 1) and outputs[name].shape.rank == 2:
-        return name, int(outputs[name].shape[1])
-    raise ClassifierError(
-        f"{folder}: expected an output 'logits' (batch, classes); received: {', '.join(outputs)}"
-    )

@@ -17,6 +17,7 @@ from typing import Any
 
 from tfrobust.cards import CARD, Card, card_of, read_card, write_card  # noqa: F401 (CARD: public)
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
+from tfrobust.custom_objects import custom_objects
 from tfrobust.errors import (
     ClassifierError,
     PluginError,
@@ -25,13 +26,14 @@ from tfrobust.errors import (
     did_you_mean,
 )
 from tfrobust.files import folder_beside
-from tfrobust.keras_models import load_keras_file, strip_softmax
-from tfrobust.loading import LoadOptions
-from tfrobust.members import member_of, split_member
+from tfrobust.keras_forms import plain, scaled, sized
+from tfrobust.keras_models import UnknownClassError, load_keras_file
+from tfrobust.loading import AS_IT_IS, LoadOptions
+from tfrobust.logits import converted
+from tfrobust.members import member_of, shown_names, split_member
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
-_AS_IT_IS = LoadOptions()
 _NAMED = 10  # classifiers that a message lists
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
@@ -117,7 +119,7 @@ def stored(root: Path | None = None) -> list[str]:
 
 
 def load(
-    classifier: str | Path, *, root: Path | None = None, options: LoadOptions = _AS_IT_IS
+    classifier: str | Path, *, root: Path | None = None, options: LoadOptions = AS_IT_IS
 ) -> Classifier:
     """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
 
@@ -143,7 +145,7 @@ def load(
     if path.is_file():
         made: Classifier = _from_keras_file(path, options)
     else:
-        made = _from_saved_model(path)
+        made = _from_saved_model(path, options)
     made.source = str(path)
     if member is not None:
         made = member_of(made, member, called)
@@ -153,7 +155,7 @@ def load(
 
 
 def load_all(
-    classifiers: Iterable[str], *, options: LoadOptions = _AS_IT_IS
+    classifiers: Iterable[str], *, options: LoadOptions = AS_IT_IS
 ) -> dict[str, Classifier]:
     """Load several classifiers, each under the name that results show.
 
@@ -164,16 +166,10 @@ def load_all(
     Raises:
         UsageError: two of them would be shown under one name.
     """
-    loaded: dict[str, Classifier] = {}
-    for each in classifiers:
-        called, member = split_member(str(each))
-        path = Path(called)
-        name = f"{path.parent.name}/{path.name}" if path.name.isdigit() else path.name
-        name += f":{member}" if member else ""
-        if name in loaded:
-            raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
-        loaded[name] = load(each, options=options)
-    return loaded
+    given = [str(each) for each in classifiers]
+    names = shown_names(given)
+    loaded = [load(each, options=options) for each in given]
+    return dict(zip(names, loaded, strict=True))
 
 
 def locate(classifier: str, root: Path | None = None) -> Path:
@@ -204,34 +200,44 @@ def locate(classifier: str, root: Path | None = None) -> Path:
 
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
     if path.suffix != ".keras":
-        raise UsageError(f"{path}: expected a .keras file or a SavedModel folder")
-    model, card = _keras_model(path), read_card(path)
+        raise UsageError(
+            f"{path}: expected a .keras file or a SavedModel folder; an .h5 file that you trust "
+            "becomes one by keras.models.load_model(file, compile=False).save('model.keras')"
+        )
+    model, card, said = _keras_model(path, options), read_card(path), ""
     known: dict[str, Any] = {}
     if card is not None:
         known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
     try:
-        return KerasClassifier(strip_softmax(model) if options.to_logits else model, **known)
+        model = scaled(sized(plain(model), options.image_shape), options.pixel_range)
+        if options.to_logits:
+            model, said = converted(model)
+        made = KerasClassifier(model, **known)
     except ClassifierError as error:
         raise ClassifierError(f"{path}: {error}") from error
+    made.notices = (said,) if said else ()
+    return made
 
 
-def _keras_model(path: Path) -> Any:
+def _keras_model(path: Path, options: LoadOptions) -> Any:
     """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
+    own = custom_objects(options.custom_objects)
     try:
-        return load_keras_file(path)
-    except ClassifierError:
+        return load_keras_file(path, own)
+    except UnknownClassError:
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
-        return load_keras_file(path)
+        return load_keras_file(path, own)
 
 
-def _from_saved_model(path: Path) -> SavedModelClassifier:
+def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
-        return SavedModelClassifier(path)
+        return SavedModelClassifier(path, options=options)
     return SavedModelClassifier(
         path,
+        options=options,
         class_names=card.class_names,
         defenses=card.defenses,
         stochastic=card.stochastic,
