@@ -18,6 +18,7 @@ from tfrobust.errors import ClassifierError, one_line
 from tfrobust.keras_forms import check_structure, plain, reads_bytes
 from tfrobust.keras_graph import hidden
 from tfrobust.keras_models import has_finite_weights, keras_of, random_state
+from tfrobust.loading import AS_IT_IS
 from tfrobust.logits import check_ending
 from tfrobust.types import Images, ImageShape, Logits
 
@@ -56,12 +57,14 @@ class Classifier(tf.Module):
         found: what the outermost defence measured when it was applied, for the card.
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
         notices: what was converted when it was loaded, a sentence each.
+        loaded_with: what the user said about its file.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
     """
 
     source = ""
     gives_logits = False
     notices: tuple[str, ...] = ()
+    loaded_with = AS_IT_IS
     reads_bytes = False
     found: Mapping[str, Any] = MappingProxyType({})
     members: Mapping[str, Classifier] = MappingProxyType({})

@@ -100,7 +100,6 @@ def check_structure(model: Any) -> tuple[ImageShape, int]:
     Raises:
         ClassifierError: another form of input or output, or sizes left open.
     """
-    _check_backend(model)
     inputs, outputs = shapes(model)
     if isinstance(inputs, tuple) and len(inputs) == 4 and None in inputs[1:]:
         raise ClassifierError(
@@ -121,15 +120,6 @@ def check_structure(model: Any) -> tuple[ImageShape, int]:
             "end it in one number a class, such as with keras.layers.Flatten() or Dense(classes)"
         )
     return (inputs[1], inputs[2], inputs[3]), outputs[1]
-
-
-def _check_backend(model: Any) -> None:
-    keras = keras_of(model)
-    if keras.__name__ == "keras" and keras.config.backend() != "tensorflow":
-        raise ClassifierError(
-            "Keras runs on another backend: expected tensorflow; received: "
-            f"{keras.config.backend()}; unset KERAS_BACKEND or set it to tensorflow, and start anew"
-        )
 
 
 def shapes(model: Any) -> tuple[Any, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +16,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import ClassifierError, one_line
+from tfrobust.errors import ClassifierError, UsageError, one_line
+
+
+def check_backend() -> None:
+    """Refuse Keras 3 on another backend than TensorFlow; settle on TensorFlow where none is set.
+
+    Raises:
+        UsageError: `KERAS_BACKEND` names another, or Keras runs on another already.
+    """
+    running = sys.modules.get("keras")
+    chosen = running.config.backend() if running else os.environ.get("KERAS_BACKEND", "")
+    if chosen not in ("", "tensorflow"):
+        raise UsageError(
+            f"KERAS_BACKEND: expected tensorflow; received: {chosen!r}; unset it, or set "
+            "KERAS_BACKEND=tensorflow before Python starts"
+        )
+    if not running:  # else ~/.keras/keras.json decides
+        os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
 def keras_of(model: Any) -> ModuleType:
@@ -23,6 +42,7 @@ def keras_of(model: Any) -> ModuleType:
         import tf_keras
 
         return tf_keras
+    check_backend()
     import keras
 
     return keras
@@ -105,6 +125,7 @@ def load_keras_file(path: Path, custom_objects: Mapping[str, Any] | None = None)
     if version.startswith("2."):
         import tf_keras as keras
     else:
+        check_backend()
         import keras
     try:
         return keras.models.load_model(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from tfrobust.errors import UsageError
 
@@ -36,6 +38,24 @@ class LoadOptions:
                 "pixel_range: expected two numbers, the smaller one first, such as 0,255; "
                 f"received: {least:g},{most:g}"
             )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a plan keeps of it: what changes the network, and nothing that runs code."""
+        kept = {"to_logits": self.to_logits, "pixel_range": list(self.pixel_range)}
+        return kept if (self.to_logits or self.pixel_range != UNIT) else {}
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any]) -> LoadOptions:
+        """Return the options that a plan keeps; see `recorded`.
+
+        Raises:
+            UsageError: they are of another form.
+        """
+        given = record.get("pixel_range", list(UNIT))
+        numbers = isinstance(given, list) and [isinstance(n, (int, float)) for n in given]
+        if numbers != [True, True]:
+            raise UsageError(f"pixel_range: expected two numbers; received: {given!r}")
+        return cls(to_logits=record.get("to_logits") is True, pixel_range=(given[0], given[1]))
 
     def for_images(self, image_shape: tuple[int, int, int]) -> LoadOptions:
         """Return the options with a size for files that leave it open.

@@ -146,7 +146,7 @@ def load(
         made: Classifier = _from_keras_file(path, options)
     else:
         made = _from_saved_model(path, options)
-    made.source = str(path)
+    made.source, made.loaded_with = str(path), options
     if member is not None:
         made = member_of(made, member, called)
         made.source = f"{path}:{member}"

@@ -13,6 +13,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.keras_models import load_keras_file
+from tfrobust.loading import AS_IT_IS, LoadOptions
 from tfrobust.members import member_of, split_member
 from tfrobust.pipeline import defended, home_of, recorded, untrained
 from tfrobust.registry import create
@@ -23,7 +24,11 @@ from tfrobust.workspace import FINISHED, learned_file, read_plan
 
 
 def stored_network(
-    name: str, root: Path | None = None, *, scenario: Scenario | None = None
+    name: str,
+    root: Path | None = None,
+    *,
+    scenario: Scenario | None = None,
+    options: LoadOptions = AS_IT_IS,
 ) -> Classifier:
     """Load the newest finished training of `name` as the Keras network it was, defended again.
 
@@ -36,6 +41,7 @@ def stored_network(
         name: in the store.
         root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
         scenario: handed to the defences; by default opened again as the training's plan says.
+        options: what the user says about its files.
 
     Returns:
         The classifier, as it came out of `train_and_store`.
@@ -53,11 +59,11 @@ def stored_network(
     home = home_of(name, root)
     plan = read_plan(home / FINISHED / "plan.json")
     if plan is None:
-        return store.load(name, root=root)
+        return store.load(name, root=root, options=options)
     try:
-        return _put_together(home, plan, scenario)
+        return _put_together(home, plan, scenario, options)
     except _ChangedError:
-        return store.load(home / str(plan["version"]))
+        return store.load(home / str(plan["version"]), options=options)
 
 
 def why_served(classifier: Classifier) -> str | None:
@@ -89,11 +95,16 @@ class _ChangedError(ClassifierError):
     """A stored network cannot be put together as it was trained."""
 
 
-def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -> Classifier:
+def _put_together(
+    home: Path,
+    plan: dict[str, Any],
+    scenario: Scenario | None,
+    options: LoadOptions = AS_IT_IS,
+) -> Classifier:
     """Return the network that was kept, or deployed, with its defences round it again."""
     file, deployed = home / FINISHED / "model.keras", plan["model"].get("deployed")
     version = home / str(plan["version"])
-    kept = store.load(file) if file.exists() else None
+    kept = store.load(file, options=options) if file.exists() else None
     if kept is None and not deployed:
         raise _ChangedError(f"{home.name}: no network of it is kept that shows its layers")
     try:
@@ -101,7 +112,7 @@ def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -
             network = _defended_again(kept or _deployed(home, plan), home, plan, scenario)
             if not deployed and not network.members:
                 return network  # nothing of it lies elsewhere, where it may change
-            served = store.load(version)
+            served = store.load(version, options=options)
     except _ChangedError:
         raise
     except RobustError as error:
@@ -117,7 +128,8 @@ def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -
 
 def _deployed(home: Path, plan: dict[str, Any]) -> Classifier:
     try:
-        return store.load(plan["model"]["deployed"])
+        options = LoadOptions.restored(plan["model"].get("loading") or {})
+        return store.load(plan["model"]["deployed"], options=options)
     except RobustError as error:
         raise _ChangedError(_has_changed(home, plan)) from error
 
@@ -159,11 +171,12 @@ def _answer_alike(network: Classifier, served: Classifier) -> bool:
     return bool(np.abs(logits - same).max() <= 1e-3 * (1 + np.abs(same).max()))
 
 
-def network_of(classifier: str) -> Classifier:
+def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
     """Load a classifier as `stored_network` does, where the store knows its name.
 
     Args:
         classifier: a name, a SavedModel folder or a `.keras` file; or a member of one.
+        options: what the user says about its files.
 
     Raises:
         UsageError: there is nothing of that name.
@@ -171,8 +184,8 @@ def network_of(classifier: str) -> Classifier:
     """
     called, member = split_member(classifier)
     if called not in store.stored():
-        return store.load(classifier)
-    network = stored_network(called)
+        return store.load(classifier, options=options)
+    network = stored_network(called, options=options)
     if member is None:
         return network
     found = member_of(network, member, called)

@@ -9,6 +9,7 @@ from tfrobust.errors import UsageError
 from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import notices
 from tfrobust_cli.tables import print_results
 
 
@@ -39,6 +40,7 @@ class CorruptionRun:
         from tfrobust import store
         from tfrobust.corruptions import evaluate_corruptions
         from tfrobust.files import claimed_folder
+        from tfrobust.hints import hints
         from tfrobust.report import write_run
         from tfrobust.scenes import open_scenario
 
@@ -46,11 +48,15 @@ class CorruptionRun:
         baseline = [self.normalise_by] if self.normalise_by else []
         typed = list(dict.fromkeys([*self.classifiers, *baseline]))
         with claimed_folder(out, force=force), Reporter() as reporter:
-            loaded = store.load_all(typed, options=self.loading)
+            opened = open_scenario(self.scenario, options)
+            loading = self.loading.for_images(opened.image_shape)
+            loaded = store.load_all(typed, options=loading)
+            for line in notices(loaded):
+                reporter.say(line)
             shown = dict(zip(typed, loaded, strict=True))
             evaluated = evaluate_corruptions(
                 loaded,
-                open_scenario(self.scenario, options),
+                opened,
                 baseline=shown[self.normalise_by] if self.normalise_by else None,
                 split=self.split,
                 limit=self.limit,
@@ -60,4 +66,6 @@ class CorruptionRun:
                 progress=reporter,
             )
             write_run(out, evaluated)
+            for line in hints(evaluated.results, loaded):
+                reporter.say(line)
         print_results(evaluated.results, as_json=as_json, out=out)

@@ -44,29 +44,32 @@ def operation(kind, name):
 
 def ending_in(kind, name, form):
     """Return the linear model with an activation behind it, written in one of many ways."""
-    L = kind.layers
-    images = L.Input(SHAPE, name="image")
-    flat = L.Flatten()(images)
-    z = L.Dense(3)(flat)
-    head = [L.Input(SHAPE), L.Flatten(), L.Dense(3, activation=name)]
+    layers = kind.layers
+    images = layers.Input(SHAPE, name="image")
+    flat = layers.Flatten()(images)
+    z = layers.Dense(3)(flat)
+    head = [layers.Input(SHAPE), layers.Flatten(), layers.Dense(3, activation=name)]
+    cast = layers.Activation("linear", dtype="float32")
     models = {
         "dense": lambda: kind.Sequential(head),
-        "activation": lambda: kind.Model(images, L.Activation(name)(z)),
+        "activation": lambda: kind.Model(images, layers.Activation(name)(z)),
         "operation": lambda: kind.Model(images, operation(kind, name)(z)),
-        "nested": lambda: kind.Sequential([L.Input(SHAPE), kind.Sequential(head)]),
+        "nested": lambda: kind.Sequential([layers.Input(SHAPE), kind.Sequential(head)]),
         "nested twice": lambda: kind.Model(
-            images, kind.Sequential([L.Input(SHAPE), kind.Sequential(head)])(images)
+            images, kind.Sequential([layers.Input(SHAPE), kind.Sequential(head)])(images)
         ),
         "nested alone": lambda: kind.Model(
-            images, kind.Sequential([L.Input((3,)), L.Activation(name)])(z)
+            images, kind.Sequential([layers.Input((3,)), layers.Activation(name)])(z)
         ),
-        "then linear": lambda: kind.Sequential([*head, L.Activation("linear")]),
-        "then float32": lambda: kind.Sequential([*head, L.Activation("linear", dtype="float32")]),
-        "then dropout": lambda: kind.Sequential([*head, L.Dropout(0.5)]),
+        "then linear": lambda: kind.Sequential([*head, layers.Activation("linear")]),
+        "then float32": lambda: kind.Sequential(
+            [*head, layers.Activation("linear", dtype="float32")]
+        ),
+        "then dropout": lambda: kind.Sequential([*head, layers.Dropout(0.5)]),
         "then reshaped": lambda: kind.Model(
-            images, L.Reshape((3,))(L.Activation(name)(L.Reshape((1, 3))(z)))
+            images, layers.Reshape((3,))(layers.Activation(name)(layers.Reshape((1, 3))(z)))
         ),
-        "dict": lambda: kind.Model({"image": images}, {"p": L.Activation(name)(z)}),
+        "dict": lambda: kind.Model({"image": images}, {"p": layers.Activation(name)(z)}),
     }
     return drawn(models[form]())
 
@@ -107,13 +110,13 @@ def test_other_activations_that_bound_the_outputs_are_seen_too(kind, name):
 @generations
 @pytest.mark.parametrize("layer", ["Softmax", "rescaled", "as a layer"])
 def test_a_softmax_is_seen_as_a_layer_and_before_a_scale(kind, layer):
-    L = kind.layers
+    layers = kind.layers
     ends = {
-        "Softmax": [L.Dense(3), L.Softmax()],
-        "rescaled": [L.Dense(3, activation="softmax"), L.Rescaling(1.0)],
-        "as a layer": [L.Dense(3, activation=L.Softmax())],
+        "Softmax": [layers.Dense(3), layers.Softmax()],
+        "rescaled": [layers.Dense(3, activation="softmax"), layers.Rescaling(1.0)],
+        "as a layer": [layers.Dense(3, activation=layers.Softmax())],
     }
-    model = drawn(kind.Sequential([L.Input(SHAPE), L.Flatten(), *ends[layer]]))
+    model = drawn(kind.Sequential([layers.Input(SHAPE), layers.Flatten(), *ends[layer]]))
     assert ending(model).name == "softmax"
     logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
     assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
@@ -121,10 +124,10 @@ def test_a_softmax_is_seen_as_a_layer_and_before_a_scale(kind, layer):
 
 @generations
 def test_what_is_left_out_of_one_call_stays_in_another_of_the_same_layer(kind):
-    L = kind.layers
-    softmax, images = L.Softmax(), L.Input(SHAPE)
-    gate = softmax(L.Flatten()(images))
-    z = L.Dense(3)(L.Multiply()([gate, L.Flatten()(images)]))
+    layers = kind.layers
+    softmax, images = layers.Softmax(), layers.Input(SHAPE)
+    gate = softmax(layers.Flatten()(images))
+    z = layers.Dense(3)(layers.Multiply()([gate, layers.Flatten()(images)]))
     model = drawn(kind.Model(images, softmax(z)))
     probabilities = tf.nn.softmax(KerasClassifier(to_logits(model))(tf.constant(IMAGES)))
     assert np.allclose(probabilities, np.asarray(model(IMAGES)), atol=1e-6)
@@ -143,8 +146,10 @@ def test_a_saved_copy_of_what_was_converted_is_the_same(kind, tmp_path):
 @generations
 @pytest.mark.parametrize("last", [None, "sigmoid"])
 def test_one_output_is_two_logits_on_request(kind, last):
-    L = kind.layers
-    model = drawn(kind.Sequential([L.Input(SHAPE), L.Flatten(), L.Dense(1, activation=last)]))
+    layers = kind.layers
+    model = drawn(
+        kind.Sequential([layers.Input(SHAPE), layers.Flatten(), layers.Dense(1, activation=last)])
+    )
     with pytest.raises(ClassifierError, match=r"2 classes or more.*\(None, 1\).*--to-logits"):
         KerasClassifier(model)
     found, said = converted(model)
@@ -198,10 +203,10 @@ def test_probabilities_that_no_graph_explains_are_seen_by_their_values():
 
 @generations
 def test_a_mean_of_softmaxes_becomes_its_logarithm(kind):
-    L = kind.layers
-    images = L.Input(SHAPE)
-    heads = [L.Dense(3, activation="softmax")(L.Flatten()(images)) for _ in range(2)]
-    model = drawn(kind.Model(images, L.Average()(heads)))
+    layers = kind.layers
+    images = layers.Input(SHAPE)
+    heads = [layers.Dense(3, activation="softmax")(layers.Flatten()(images)) for _ in range(2)]
+    model = drawn(kind.Model(images, layers.Average()(heads)))
     logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
     assert np.allclose(tf.nn.softmax(logits), np.asarray(model(IMAGES)), atol=1e-6)
 

@@ -27,7 +27,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.tables import print_results
 
 
@@ -74,6 +74,7 @@ def attack(
     from tfrobust import store
     from tfrobust.evaluation import evaluate
     from tfrobust.files import PARTIAL, claimed_folder, write_arrays
+    from tfrobust.hints import hints
     from tfrobust.learned_export import check_exportable, export_learned
     from tfrobust.learned_runs import learned_from, notes
     from tfrobust.learning import LearningAttack, remembering
@@ -87,9 +88,9 @@ def attack(
     if export:
         check_exportable(built, export)
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        loaded = store.load_all([classifier], options=loading)
         opened = open_scenario(scenario, params.all(), seed=seed)
-        for line in notes([built], loaded):
+        loaded = store.load_all([classifier], options=loading.for_images(opened.image_shape))
+        for line in notices(loaded) + notes([built], loaded):
             reporter.say(line)
         evaluated = evaluate(
             loaded,
@@ -113,6 +114,8 @@ def attack(
         if ready and built.file is None:
             ready.save(out / f"{attack}.npz")
         write_run(out, evaluated)
+        for line in hints(evaluated.results, loaded):
+            reporter.say(line)
         if export and ready:
             export_learned(ready, evaluated.images.shape[1:], next_version(export))
     print_results(evaluated.results, as_json=as_json, out=out)

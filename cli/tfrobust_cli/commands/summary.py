@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust.loading import LoadOptions
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import (
     Json,
@@ -20,12 +21,14 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.load_options import check_unused, loads_classifiers
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
     from tfrobust.summary import Summary
 
 
+@loads_classifiers
 def summary(
     model: Annotated[
         str,
@@ -37,6 +40,8 @@ def summary(
     scenario: Scenario = "digits",
     param: Params = None,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Show a model's layers, parameters and memory; of Larq's models bits and operations too.
 
@@ -47,6 +52,8 @@ def summary(
     known = {entry.name for entry in entries("models")}
     named = [("models", model), *scenario_plugins(scenario)] if model in known else []
     check_known(named)
+    if named:
+        check_unused(loading, f"{model} is a model plugin")
     start_tensorflow()
     if named:
         from tfrobust.scenes import open_scenario
@@ -55,20 +62,20 @@ def summary(
         data = open_scenario(scenario, params.all())
         found = params.build("models", model).summary(data.image_shape, data.num_classes)
     else:
-        found = _stored(model)
+        found = _stored(model, loading)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     else:
         _print(found)
 
 
-def _stored(called: str) -> Summary:
+def _stored(called: str, loading: LoadOptions) -> Summary:
     """Return the parts of a stored classifier; the layers of one that has no parts."""
     from tfrobust.inference import megabytes
     from tfrobust.stored_network import network_of
     from tfrobust.summary import summarized_parts
 
-    network = network_of(called)
+    network = network_of(called, loading)
     found = summarized_parts(network, called) or _layers(called, network)
     if any(each.name == "deep_compression" for each in network.defenses):
         found.totals["compressed"] = f"{megabytes(network):.3g} MB"
