@@ -21,7 +21,6 @@ from tfrobust.served_graph import FlatGraph, cut, flat_graph
 from tfrobust.signatures import image_input, logits_output, signature_of
 from tfrobust.types import Images, ImageShape
 
-_AGREE = 1e-4  # the cut network's probabilities and the served ones
 _TO_LOGITS = "export it without its last activation, or convert it: --to-logits"
 
 
@@ -151,7 +150,7 @@ def _converted(found: Served, graph: FlatGraph, bound: str, inner: str, folder: 
     said = ""
     if bound in BOUNDING:
         inside = cut(found.function, graph, inner)
-        if inside is not None and _agrees(found, inside, bound):
+        if inside is not None and _agrees(found, inside, bound, graph.precision()):
             found = dataclasses.replace(found, instead=_shaped(inside, found.num_classes))
             said = f"its last {bound} is left out"
         elif bound != "softmax":
@@ -195,7 +194,7 @@ def _of_two_classes(found: Served) -> Served:
     )
 
 
-def _agrees(found: Served, inside: Callable[[Images], Any], bound: str) -> bool:
+def _agrees(found: Served, inside: Callable[[Images], Any], bound: str, precision: float) -> bool:
     """Tell whether the cut graph gives the served probabilities, and finite gradients."""
     draw = np.random.default_rng(0)
     images = tf.constant(draw.uniform(size=(4, *found.image_shape)).astype(np.float32))
@@ -209,7 +208,7 @@ def _agrees(found: Served, inside: Callable[[Images], Any], bound: str) -> bool:
     except Exception:  # a stranger's graph may raise anything
         return False
     finite = gradient is not None and bool(tf.reduce_all(tf.math.is_finite(gradient)))
-    return finite and float(missed) < _AGREE
+    return finite and float(missed) < precision
 
 
 def _flat_row(found: Served, images: Images) -> Any:

@@ -106,6 +106,13 @@ class FlatGraph:
             return None
         return float(np.max(np.abs(tf.make_ndarray(node.attr["value"].tensor))))
 
+    def precision(self) -> float:
+        """Return what two runs of it may differ by, of numbers near 1: of its coarsest type."""
+        kinds = {node.attr[name].type for node in self.nodes.values() for name in ("T", "DstT")}
+        if tf.bfloat16.as_datatype_enum in kinds:
+            return 0.1
+        return 0.01 if tf.float16.as_datatype_enum in kinds else 1e-4
+
     def needed(self, tensor: str) -> list[Any]:
         """Return the operations that a tensor needs, each before those that read it."""
         names: dict[str, Any] = {}

@@ -62,9 +62,7 @@ def ending_in(kind, name, form):
             images, kind.Sequential([layers.Input((3,)), layers.Activation(name)])(z)
         ),
         "then linear": lambda: kind.Sequential([*head, layers.Activation("linear")]),
-        "then float32": lambda: kind.Sequential(
-            [*head, layers.Activation("linear", dtype="float32")]
-        ),
+        "then float32": lambda: kind.Sequential([*head, cast]),
         "then dropout": lambda: kind.Sequential([*head, layers.Dropout(0.5)]),
         "then reshaped": lambda: kind.Model(
             images, layers.Reshape((3,))(layers.Activation(name)(layers.Reshape((1, 3))(z)))
