@@ -134,8 +134,8 @@ def load_keras_file(path: Path, custom_objects: Mapping[str, Any] | None = None)
     except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError
         if unknown := _UNKNOWN.search(str(error)):
             raise UnknownClassError(
-                f"{path}: Keras does not know its class {unknown[1] or unknown[2]!r}; name the "
-                "module that defines it: --custom-objects MODULE (its code is run)"
+                f"{path}: Keras does not know its class {unknown[unknown.lastgroup or 0]!r}; name "
+                "the module that defines it: --custom-objects MODULE (its code is run)"
             ) from error
         raise ClassifierError(f"{path}: Keras refuses it: {_reason(error)}") from error
 
@@ -144,9 +144,10 @@ class UnknownClassError(ClassifierError):
     """A file names a class of its user's own."""
 
 
-_UNKNOWN = re.compile(  # Keras 3, then Keras 2
-    r"Could not locate (?:class|function) '([^']+)'"
-    r"|Unknown (?:layer|object|activation function|\w+)[^:]*: '?([\w>.]+)'?"
+_UNKNOWN = re.compile(  # Keras 3, then Keras 2 in a functional and in a sequential model
+    r"Could not locate (?:class|function) '(?P<locate>[^']+)'"
+    r"|Unknown [\w ]+: '?(?P<unknown>[\w>.]+)'?"
+    r"|layer=(?P<added>\w+) of type <class 'str'>"
 )
 
 

@@ -99,7 +99,7 @@ def logits_output(function: Any, folder: Path) -> tuple[str, int | None]:
     if LOGITS in scores or len(scores) == 1:
         name = LOGITS if LOGITS in scores else next(iter(scores))
         return name, scores[name].shape[1] if scores[name].shape.rank else None
-    outputs = function.structured_outputs.items()
+    outputs = sorted(function.structured_outputs.items())
     received = ", ".join(f"{name} {each.dtype.name} {each.shape}" for name, each in outputs)
     raise ClassifierError(
         f"{folder}: expected an output 'logits' (batch, classes), or a single one of that form; "
