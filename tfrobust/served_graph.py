@@ -97,7 +97,7 @@ class FlatGraph:
                         waiting.append(f"{node.name}:0")
 
     def _constant(self, tensor: str | None) -> float | None:
-        if tensor is None or tensor not in {f"{name}:0" for name in self.nodes}:
+        if tensor is None:
             return None
         node = self.node(tensor)
         while node.op in _PASSING and node.input:
@@ -114,21 +114,15 @@ class FlatGraph:
         return 0.01 if tf.float16.as_datatype_enum in kinds else 1e-4
 
     def needed(self, tensor: str) -> list[Any]:
-        """Return the operations that a tensor needs, each before those that read it."""
-        names: dict[str, Any] = {}
-        waiting = [tensor.rpartition(":")[0]]
+        """Return the operations that a tensor needs, its own among them."""
+        found: dict[str, Any] = {}
+        waiting = [tensor]
         while waiting:
-            name = waiting[-1]
-            missing = [
-                each.rpartition(":")[0]
-                for each in self.nodes[name].input
-                if each.rpartition(":")[0] not in names
-            ]
-            if missing:
-                waiting += missing
-                continue
-            names.setdefault(waiting.pop(), self.nodes[name])
-        return list(names.values())
+            node = self.node(waiting.pop())
+            if node.name not in found:
+                found[node.name] = node
+                waiting += node.input
+        return list(found.values())
 
 
 def flat_graph(function: Any) -> FlatGraph:

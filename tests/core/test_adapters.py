@@ -152,7 +152,7 @@ def test_pixels_are_scaled_inside_the_classifier_and_in_what_it_exports(of, form
     assert np.allclose(gradient_of(classifier, IMAGES), gradient_of(expected, IMAGES), atol=1e-4)
     exported = store.load(store.export(classifier, tmp_path / "again" / "1"))
     assert np.allclose(exported(IMAGES), expected(IMAGES), atol=1e-4)
-    assert not exported.reads_bytes or form == "saved model"
+    assert not exported.reads_bytes
 
 
 def test_the_size_of_a_cut_saved_model_is_that_of_its_weights(tmp_path):

@@ -93,7 +93,7 @@ def export(
     opened = network_of if only else store.load
     exported = opened(classifier, options=loading)
     for line in notices({classifier: exported}):
-        stderr().print(line, markup=False, highlight=False)
+        stderr().print(line, markup=False, highlight=False, soft_wrap=True)
     if data:
         check_fits(exported, data, classifier)
     if around:

@@ -92,9 +92,9 @@ def _layers(called: str, network: Classifier) -> Summary:
     from tfrobust.summary import summarized
 
     name, member = split_member(called)
-    if member and isinstance(network, KerasClassifier):
-        return summarized(network.model)
     card = store.read_card(store.locate(name))
+    if isinstance(network, KerasClassifier) and (member or card is None):
+        return summarized(network.model)
     if member or network.members or _learned(network):
         raise UsageError(
             why_served(network)
