@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import ClassifierError
+from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images, ImageShape
 
 TINY = float(np.finfo(np.float32).tiny)
 _MAGNITUDES = (1.0, -1.0, 8.0, 64.0, -64.0, 512.0)  # of probes; logits grow with the images
 _SUM = 1e-2  # that rows of probabilities in bfloat16 miss 1 by, with room
+
+
+class NoLogitsError(ClassifierError):
+    """A classifier answers in probabilities or the like; it may be converted when it is loaded."""
 
 
 def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str:
@@ -58,16 +62,20 @@ def check_values(call: Callable[[Images], Any], image_shape: ImageShape, name: s
     """Refuse a classifier whose outputs are probabilities, whatever images it is shown.
 
     Raises:
-        ClassifierError: every output is in [0, 1].
+        NoLogitsError: every output is in [0, 1].
+        ClassifierError: it cannot be called.
     """
-    kind = looks_bounded(call, image_shape)
+    try:
+        kind = looks_bounded(call, image_shape)
+    except Exception as error:  # a stranger's model may raise anything
+        raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     if kind == "softmax":
-        raise ClassifierError(
+        raise NoLogitsError(
             f"{name}: returns probabilities, and attacks on those are weaker than they look; "
             "export it without its softmax, or convert it: --to-logits"
         )
     if kind:
-        raise ClassifierError(
+        raise NoLogitsError(
             f"{name}: returns numbers in [0, 1] as a sigmoid does, and attacks on those are weaker "
             "than they look; export it without its last activation"
         )

@@ -226,6 +226,8 @@ class KerasClassifier(Classifier):
         self.gives_logits = shown
         self.reads_bytes = reads_bytes(model)
         self._hidden: Any = None
+        if not shown and not random_state(model):  # which a call would move
+            check_values(self, image_shape, "the model")
 
     def __call__(self, images: Images) -> Logits:
         """Return the model's logits in inference mode."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.bounded import TINY, logarithms, looks_bounded
+from tfrobust.bounded import TINY, NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError
 from tfrobust.keras_forms import check_structure, plain
 from tfrobust.keras_graph import Call, call_of, called_on, has_kernel, inlined, is_functional
@@ -135,17 +135,17 @@ def check_ending(model: Any, num_classes: int) -> bool:
         Whether the graph shows that it does; where it does not tell, the values must.
 
     Raises:
-        ClassifierError: a softmax, a sigmoid or the like at the end; a single output.
+        NoLogitsError: a softmax, a sigmoid or the like at the end; a single output.
     """
     found = ending(model).name
     if num_classes == 1:
-        raise ClassifierError(
+        raise NoLogitsError(
             "model output: expected (batch, classes) with 2 classes or more; received: (None, 1); "
             "one number that decides between two classes becomes two logits, 0 and itself: "
             "--to-logits (in Python: tfrobust.logits.to_logits(model))"
         )
     if found in BOUNDING:
-        raise ClassifierError(f"the model ends in a {found}, which weakens every attack; {WAY_OUT}")
+        raise NoLogitsError(f"the model ends in a {found}, which weakens every attack; {WAY_OUT}")
     return found == LINEAR
 
 

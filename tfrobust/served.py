@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import logarithms, looks_bounded
+from tfrobust.bounded import NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.loading import UNIT, LoadOptions
 from tfrobust.logits import BOUNDING, LINEAR
@@ -125,12 +125,12 @@ def _as_logits(found: Served, folder: Path, options: LoadOptions) -> Served:
     )
     if not options.to_logits:
         if bound in BOUNDING:
-            raise ClassifierError(
+            raise NoLogitsError(
                 f"{folder}: returns probabilities or the like: its output {found.output!r} ends in "
                 f"a {bound}, and attacks on those are weaker than they look; {_TO_LOGITS}"
             )
         if found.num_classes == 1:
-            raise ClassifierError(
+            raise NoLogitsError(
                 f"{folder}: expected an output (batch, classes) with 2 classes or more; received: "
                 "(None, 1); one number that decides between two classes becomes two logits, 0 and "
                 "itself: --to-logits"
@@ -153,7 +153,7 @@ def _converted(found: Served, graph: FlatGraph, bound: str, inner: str, folder: 
         if inside is not None and _agrees(found, inside, bound, graph.precision()):
             found = dataclasses.replace(found, instead=_shaped(inside, found.num_classes))
             said = f"its last {bound} is left out"
-        elif bound != "softmax":
+        elif bound != "softmax" or _is_half(found):  # the logarithms of what is left say nothing
             raise ClassifierError(
                 f"{folder}: what its last {bound} reads cannot be taken out of the graph; export "
                 "it without its last activation"
@@ -174,6 +174,10 @@ def _converted(found: Served, graph: FlatGraph, bound: str, inner: str, folder: 
             [*filter(None, [said]), "its one output z is judged as two logits, 0 and z"]
         )
     return dataclasses.replace(found, notices=(said,) if said else ())
+
+
+def _is_half(found: Served) -> bool:
+    return bool(found.function.structured_outputs[found.output].dtype == tf.float16)
 
 
 def _shaped(inside: Callable[[Images], Any], num_classes: int) -> Callable[[Images], Any]:

@@ -214,7 +214,7 @@ def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
             model, said = converted(model)
         made = KerasClassifier(model, **known)
     except ClassifierError as error:
-        raise ClassifierError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     made.notices = (said,) if said else ()
     return made
 
