@@ -194,9 +194,7 @@ def converted(model: Any) -> tuple[Any, str]:
             model, said = _logarithms(model), "its logits are the logarithms of its probabilities"
     if num_classes == 1:
         model = _of_two_classes(model)
-        said = "; ".join(
-            [*filter(None, [said]), "its one output z is judged as two logits, 0 and z"]
-        )
+        said = f"{said}; {TWO}" if said else TWO
     return model, said
 
 

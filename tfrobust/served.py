@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfrobust.bounded import NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.loading import UNIT, LoadOptions
-from tfrobust.logits import BOUNDING, LINEAR
+from tfrobust.logits import BOUNDING, LINEAR, TWO
 from tfrobust.served_graph import FlatGraph, cut, flat_graph
 from tfrobust.signatures import image_input, logits_output, signature_of
 from tfrobust.types import Images, ImageShape
@@ -117,12 +117,9 @@ def _counted(found: Served, folder: Path) -> int:
 def _as_logits(found: Served, folder: Path, options: LoadOptions) -> Served:
     """Return what serves logits, converted where that was asked for."""
     graph = _flat(found.function)
-    if graph is None:
-        return found
-    bound, inner = graph.ending(found.output)
-    found = dataclasses.replace(
-        found, gives_logits=bound == LINEAR, reads_bytes=graph.reads_bytes()
-    )
+    bound, inner = graph.ending(found.output) if graph else ("", "")
+    reads = graph is not None and graph.reads_bytes()
+    found = dataclasses.replace(found, gives_logits=bound == LINEAR, reads_bytes=reads)
     if not options.to_logits:
         if bound in BOUNDING:
             raise NoLogitsError(
@@ -146,9 +143,11 @@ def _flat(function: Any) -> FlatGraph | None:
         return None
 
 
-def _converted(found: Served, graph: FlatGraph, bound: str, inner: str, folder: Path) -> Served:
+def _converted(
+    found: Served, graph: FlatGraph | None, bound: str, inner: str, folder: Path
+) -> Served:
     said = ""
-    if bound in BOUNDING:
+    if graph is not None and bound in BOUNDING:
         inside = cut(found.function, graph, inner)
         if inside is not None and _agrees(found, inside, bound, graph.precision()):
             found = dataclasses.replace(found, instead=_shaped(inside, found.num_classes))
@@ -170,9 +169,7 @@ def _converted(found: Served, graph: FlatGraph, bound: str, inner: str, folder: 
                 "made of; export it without its last activation"
             )
         found = _of_two_classes(found)
-        said = "; ".join(
-            [*filter(None, [said]), "its one output z is judged as two logits, 0 and z"]
-        )
+        said = f"{said}; {TWO}" if said else TWO
     return dataclasses.replace(found, notices=(said,) if said else ())
 
 

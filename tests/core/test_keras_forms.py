@@ -17,6 +17,7 @@ from tfrobust.keras_forms import reads_bytes
 from tfrobust.keras_models import check_backend, load_keras_file
 from tfrobust.loading import LoadOptions
 from tfrobust.members import shown_names
+from tfrobust.named_networks import NamedNetworks
 from tfrobust.scenario import check_fits
 
 SHAPE = (4, 4, 1)
@@ -114,6 +115,8 @@ def test_a_size_that_a_layer_cannot_take_is_refused(kind, tmp_path):
     kind.Model(images, pooled).save(tmp_path / "m.keras")
     with pytest.raises(ClassifierError, match=r"m.keras: model input: it cannot take .*another im"):
         store.load(tmp_path / "m.keras", options=LoadOptions(image_shape=SHAPE))
+    another = LoadOptions(image_shape=(8, 8, 1))
+    assert store.load(tmp_path / "m.keras", options=another).image_shape == (8, 8, 1)
 
 
 @generations
@@ -133,6 +136,44 @@ def test_maps_are_refused_and_the_advice_flattens_them(kind):
         KerasClassifier(kind.Sequential(layers))
     flat = kind.Sequential([*layers, kind.layers.Flatten()])
     assert KerasClassifier(flat).num_classes == 3
+
+
+class Pair(keras.Model):
+    """A subclassed model that returns more than its logits."""
+
+    def __init__(self, alone):
+        super().__init__()
+        self.flat, self.dense, self.alone = keras.layers.Flatten(), keras.layers.Dense(3), alone
+
+    def call(self, images):
+        z = self.dense(self.flat(images))
+        return z if self.alone else (z, keras.ops.softmax(z))
+
+
+def test_a_subclassed_model_that_returns_a_pair_is_refused_and_the_advice_is_right():
+    models = [Pair(alone) for alone in (False, True)]
+    for model in models:
+        model(np.zeros((1, *SHAPE), np.float32))
+    with pytest.raises(ClassifierError, match=r"one tensor.*received: tuple; return the logits al"):
+        KerasClassifier(models[0])
+    assert KerasClassifier(models[1]).num_classes == 3
+
+
+def test_a_defences_network_that_gives_no_logits_is_exported_first_as_advised(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    images, z = parts(keras)
+    model = keras.Model(images, keras.layers.Softmax()(z))
+    model.save("soft.keras")
+    networks = NamedNetworks("fusion: background", "lenet", {}, SHAPE)
+    with pytest.raises(
+        ClassifierError, match=r"^fusion: background: soft.keras.*`tfrobust ex"
+    ):
+        networks.open("soft.keras", 3)
+    store.export(store.load("soft.keras", options=LoadOptions(to_logits=True)), "FOLDER/1")
+    again = networks.open("FOLDER", 3)
+    assert np.allclose(tf.nn.softmax(again(IMAGES)), np.asarray(model(IMAGES)), atol=1e-6)
 
 
 @generations

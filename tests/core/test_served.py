@@ -167,6 +167,18 @@ def test_what_gives_something_else_is_refused_with_the_way_out(case, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_saved_model_of_two_inputs_is_refused_and_the_advice_is_right(tmp_path):
+    module = tf.Module()
+    module.net = NET
+    two = [PIXELS, tf.TensorSpec((), tf.bool, name="training")]
+    call = tf.function(lambda x, _: {"z": NET(x)}, input_signature=two, autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "m"), {"serving_default": call})
+    with pytest.raises(ClassifierError, match=r"training bool.*export a function of the images al"):
+        store.load(tmp_path / "m")
+    alone = saved(tmp_path / "n", lambda x: call(x, tf.constant(False)))
+    assert store.load(alone).num_classes == 3
+
+
 def test_a_saved_model_without_signatures_says_that_there_are_none(tmp_path):
     tf.saved_model.save(NET, str(tmp_path / "m"))
     with pytest.raises(ClassifierError, match=r"received: none; save it with tf.saved_model.save"):
