@@ -133,9 +133,11 @@ def load_keras_file(path: Path, custom_objects: Mapping[str, Any] | None = None)
         )
     except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError
         if unknown := _UNKNOWN.search(str(error)):
+            name = unknown.lastgroup
+            what = f"its class {unknown[name]!r}" if name else "a class that it names"
             raise UnknownClassError(
-                f"{path}: Keras does not know its class {unknown[unknown.lastgroup or 0]!r}; name "
-                "the module that defines it: --custom-objects MODULE (its code is run)"
+                f"{path}: Keras does not know {what}; name the module that defines it: "
+                "--custom-objects MODULE (its code is run)"
             ) from error
         raise ClassifierError(f"{path}: Keras refuses it: {_reason(error)}") from error
 
@@ -147,7 +149,7 @@ class UnknownClassError(ClassifierError):
 _UNKNOWN = re.compile(  # Keras 3, then Keras 2 in a functional and in a sequential model
     r"Could not locate (?:class|function) '(?P<locate>[^']+)'"
     r"|Unknown [\w ]+: '?(?P<unknown>[\w>.]+)'?"
-    r"|layer=(?P<added>\w+) of type <class 'str'>"
+    r"|layer=(?P<added>\w+) of type <class 'str'>|'str' object is not callable"
 )
 
 

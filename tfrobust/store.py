@@ -27,7 +27,7 @@ from tfrobust.errors import (
 )
 from tfrobust.files import folder_beside
 from tfrobust.keras_forms import plain, scaled, sized
-from tfrobust.keras_models import UnknownClassError, load_keras_file
+from tfrobust.keras_models import load_keras_file
 from tfrobust.loading import AS_IT_IS, LoadOptions
 from tfrobust.logits import converted
 from tfrobust.members import member_of, shown_names, split_member
@@ -224,7 +224,7 @@ def _keras_model(path: Path, options: LoadOptions) -> Any:
     own = custom_objects(options.custom_objects)
     try:
         return load_keras_file(path, own)
-    except UnknownClassError:
+    except ClassifierError:  # in Keras's words, it may be any error
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()

@@ -8,6 +8,7 @@ import tf_keras
 
 from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
+from tfrobust.engine import run_attack
 from tfrobust.loading import LoadOptions
 from tfrobust.logits import to_logits
 from tfrobust.registry import create
@@ -162,3 +163,61 @@ def test_the_size_of_a_cut_saved_model_is_that_of_its_weights(tmp_path):
     converted = store.load(served(model, tmp_path / "m"), options=LoadOptions(to_logits=True))
     assert parameters(converted) == model.count_params()
     assert tf.is_tensor(converted(IMAGES))
+
+
+L = keras.layers
+MIDDLES = {
+    "gelu": [L.Conv2D(4, 3, activation="gelu")],
+    "normed by layer": [L.Conv2D(4, 3, activation="silu"), L.LayerNormalization()],
+    "normed by group": [L.Conv2D(4, 3), L.GroupNormalization(2)],
+    "sampled up": [L.UpSampling2D(2, interpolation="bilinear"), L.Conv2DTranspose(4, 3)],
+    "augmented": [L.RandomFlip(), L.RandomRotation(0.1), L.Dropout(0.3), L.GaussianNoise(0.1)],
+    "recurrent": [L.Reshape((4, 4)), L.LSTM(4)],
+}
+
+
+@pytest.mark.parametrize("name", MIDDLES)
+def test_networks_of_many_kinds_of_layers_keep_the_promises(name, tmp_path):
+    layers = [keras.Input(SHAPE), *MIDDLES[name], L.Flatten(), L.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "m.keras")
+    classifier = store.load(tmp_path / "m.keras")
+    check_promises(classifier)
+    assert classifier.gives_logits
+
+
+def test_a_network_with_attention_keeps_the_promises(tmp_path):
+    images = keras.Input(SHAPE)
+    pixels = L.Reshape((16, 1))(images)
+    attended = L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4)(pixels, pixels))
+    keras.Model(images, L.Dense(3)(attended)).save(tmp_path / "m.keras")
+    check_promises(store.load(tmp_path / "m.keras"))
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "rounded softmax", "file of sigmoids"])
+def test_the_figures_of_what_was_converted_are_the_linear_heads(
+    head, trained, test_images, tmp_path
+):
+    images, labels = test_images
+    last = {"sigmoid": tf.sigmoid, "softmax": tf.nn.softmax}.get(head)
+    spec = tf.TensorSpec((None, 8, 8, 1), tf.float32, name="images")
+
+    def rounded(logits):
+        return tf.cast(tf.nn.softmax(tf.cast(logits, tf.bfloat16)), tf.float32)
+
+    if head == "file of sigmoids":
+        sigmoids = L.Activation("sigmoid")(trained.model.outputs[0])
+        path = tmp_path / "m.keras"
+        keras.Model(trained.model.inputs[0], sigmoids).save(path)
+    else:
+        module, path = tf.Module(), tmp_path / "m"
+        module.model = trained.model
+        serve = tf.function(lambda images: {"p": (last or rounded)(trained(images))}, [spec])
+        tf.saved_model.save(module, str(path), {"serving_default": serve})
+    converted = store.load(path, options=LoadOptions(to_logits=True))
+    pgd = create("attacks", "pgd", eps=0.1, steps=5)
+    broken = [
+        int((np.argmax(c(run_attack(pgd, c, images, labels).images), 1) != labels).sum())
+        for c in (trained, converted)
+    ]
+    assert broken[0] > 10
+    assert abs(broken[0] - broken[1]) <= (1 if head == "rounded softmax" else 0)
