@@ -13,10 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.bounded import check_values, masked_classes
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.identity import agree
+from tfrobust.keras_forms import check_structure, plain, reads_bytes
 from tfrobust.keras_graph import hidden
-from tfrobust.keras_models import check_structure, has_finite_weights, keras_of, random_state
+from tfrobust.keras_models import has_finite_weights, keras_of, random_state
+from tfrobust.loading import AS_IT_IS
+from tfrobust.logits import check_ending
 from tfrobust.record_types import Text
 from tfrobust.traces import ATTRIBUTE
 from tfrobust.types import Images, ImageShape, Logits
@@ -54,11 +58,19 @@ class Classifier(tf.Module):
         members: name → a classifier inside, which can be judged and attacked by itself.
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
         found: what the outermost defence measured when it was applied, for the card.
+        gives_logits: whether its graph shows that it answers in logits; else the values are asked.
+        notices: what was converted when it was loaded, a sentence each.
+        loaded_with: what the user said about its file.
+        reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
     """
 
     _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {ATTRIBUTE}
 
     source = ""
+    gives_logits = False
+    notices: tuple[str, ...] = ()
+    loaded_with = AS_IT_IS
+    reads_bytes = False
     found: Mapping[str, Any] = MappingProxyType({})
     members: Mapping[str, Classifier] = MappingProxyType({})
 
@@ -139,6 +151,7 @@ class Wrapped(Classifier):
         super().__init__(**(attributes | changes))
         self.inner = inner
         self.source = inner.source
+        self.reads_bytes = inner.reads_bytes
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits."""
@@ -195,11 +208,12 @@ class KerasClassifier(Classifier):
 
     Args:
         model: one input `(batch, height, width, channels)` of fixed size, one output
-            `(batch, classes)` without a softmax.
+            `(batch, classes)` without a softmax; a list or dict of one will do. A subclassed model
+            must have been called.
         **attributes: see `Classifier`.
 
     Raises:
-        ClassifierError: the model has another form, or ends in a softmax.
+        ClassifierError: the model has another form, or ends in a softmax, a sigmoid or the like.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
@@ -209,10 +223,16 @@ class KerasClassifier(Classifier):
     """
 
     def __init__(self, model: Any, **attributes: Any) -> None:
+        model = plain(model)
         image_shape, num_classes = check_structure(model)
+        shown = check_ending(model, num_classes)
         super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
         self.model = model
+        self.gives_logits = shown
+        self.reads_bytes = reads_bytes(model)
         self._hidden: Any = None
+        if not shown and not random_state(model):  # which a call would move
+            check_values(self, image_shape, "the model")
 
     def __call__(self, images: Images) -> Logits:
         """Return the model's logits in inference mode."""
@@ -257,17 +277,19 @@ def check_sound(classifier: Classifier, name: str) -> None:
     except Exception as error:  # a stranger's model may raise anything
         raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     model = getattr(classifier, "model", None)
+    if masked := masked_classes(logits):
+        raise ClassifierError(
+            f"{name}: expected finite logits; received: -inf for every image in classes {masked}; "
+            "mask them with a number such as -1e4, or leave them out of the outputs"
+        )
     if not np.isfinite(logits).all() or not (model is None or has_finite_weights(model)):
         raise ClassifierError(f"{name}: its weights or logits hold NaN or infinity; train it again")
     if logits.shape != (8, classifier.num_classes):
         raise ClassifierError(
             f"{name}: expected logits (8, {classifier.num_classes}); received: {logits.shape}"
         )
-    if np.all(logits >= 0) and np.allclose(logits.sum(1), 1.0, atol=1e-3):
-        raise ClassifierError(
-            f"{name}: returns probabilities, and attacks on those are weaker than they look; "
-            "export it without its softmax"
-        )
+    if not classifier.gives_logits:
+        check_values(classifier, classifier.image_shape, name)
     classifier.stochastic = classifier.stochastic or answers_differ(classifier)
 
 

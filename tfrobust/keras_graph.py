@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrobust.errors import ClassifierError
 from tfrobust.keras_models import expected_draws, keras_of
-from tfrobust.types import Images
+from tfrobust.types import Images, ImageShape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,24 @@ def inlined(model: Any, replaced: Callable[[Any], Callable[..., Any]] | None = N
     return keras_of(model).Model(model.inputs[0], outputs[0], name=model.name)
 
 
+def rebuilt(model: Any, image_shape: ImageShape, before: Callable[[Any], Any] | None = None) -> Any:
+    """Return a model round the same layers that takes images of a fixed size.
+
+    Args:
+        model: of either generation, of one input and one output. A subclassed one is called whole.
+        image_shape: of the images.
+        before: a layer that is put first.
+    """
+    keras = keras_of(model)
+    images = keras.layers.Input(tuple(image_shape))
+    shown = before(images) if before else images
+    if is_functional(model):
+        [logits] = _called_again(model, [shown], lambda layer: layer)
+    else:
+        logits = model(shown)
+    return keras.Model(images, logits, name=model.name)
+
+
 def _is_nested(call: Call) -> bool:
     return is_functional(call.layer) and not call.kwargs.get("training")
 
@@ -94,20 +112,27 @@ def _is_nested(call: Call) -> bool:
 def _called_again(model: Any, inputs: Sequence[Any], replaced: Callable[[Any], Any]) -> list[Any]:
     """Call what stands for a model's layers on other inputs; return the outputs."""
     now = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+    for call in calls(model):
+        if not call.given:
+            continue
+        given = [now.get(id(tensor), tensor) for tensor in call.given]
+        if _is_nested(call):
+            results = _called_again(call.layer, given, replaced)
+        else:
+            results = called_on(call, given, replaced(call.layer))
+        now |= {id(old): new for old, new in zip(call.results, results, strict=True)}
+    return [now[id(tensor)] for tensor in model.outputs]
+
+
+def called_on(call: Call, given: Sequence[Any], layer: Any = None) -> list[Any]:
+    """Repeat a call on other tensors, of the same or another layer; return its results."""
+    now = {id(old): new for old, new in zip(call.given, given, strict=True)}
 
     def current(value: Any) -> Any:
         return now.get(id(value), value)
 
-    for call in calls(model):
-        if not call.given:
-            continue
-        args, kwargs = tf.nest.map_structure(current, (call.args, call.kwargs))
-        if _is_nested(call):
-            results = _called_again(call.layer, list(map(current, call.given)), replaced)
-        else:
-            results = tf.nest.flatten(replaced(call.layer)(*args, **kwargs))
-        now |= {id(old): new for old, new in zip(call.results, results, strict=True)}
-    return [now[id(tensor)] for tensor in model.outputs]
+    args, kwargs = tf.nest.map_structure(current, (call.args, call.kwargs))
+    return tf.nest.flatten((layer or call.layer)(*args, **kwargs))
 
 
 def last_weighed(model: Any) -> list[Call]:

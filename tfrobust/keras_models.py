@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +15,26 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import ClassifierError, one_line
+from tfrobust.custom_objects import custom_objects
+from tfrobust.errors import ClassifierError, UsageError, one_line
 from tfrobust.keras_files import check_keras_file
-from tfrobust.types import ImageShape
+
+
+def check_backend() -> None:
+    """Refuse Keras 3 on another backend than TensorFlow; settle on TensorFlow where none is set.
+
+    Raises:
+        UsageError: `KERAS_BACKEND` names another, or Keras runs on another already.
+    """
+    running = sys.modules.get("keras")
+    chosen = running.config.backend() if running else os.environ.get("KERAS_BACKEND", "")
+    if chosen not in ("", "tensorflow"):
+        raise UsageError(
+            f"KERAS_BACKEND: expected tensorflow; received: {chosen!r}; unset it, or set "
+            "KERAS_BACKEND=tensorflow before Python starts"
+        )
+    if not running:  # else ~/.keras/keras.json decides
+        os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
 def keras_of(model: Any) -> ModuleType:
@@ -23,6 +43,7 @@ def keras_of(model: Any) -> ModuleType:
         import tf_keras
 
         return tf_keras
+    check_backend()
     import keras
 
     return keras
@@ -84,84 +105,45 @@ def has_finite_weights(model: Any) -> bool:
     return all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def check_structure(model: Any) -> tuple[ImageShape, int]:
-    """Return the image shape and class count of a model that can serve as a classifier.
-
-    Raises:
-        ClassifierError: several inputs or outputs, sizes left open, or a softmax at the end.
-    """
-    inputs, outputs = _shape(model, "input_shape"), _shape(model, "output_shape")
-    if not (isinstance(inputs, tuple) and len(inputs) == 4 and None not in inputs[1:]):
-        raise ClassifierError(
-            f"model input: expected (batch, height, width, channels) of fixed size; "
-            f"received: {inputs}"
-        )
-    if not (isinstance(outputs, tuple) and len(outputs) == 2 and (outputs[1] or 0) >= 2):
-        raise ClassifierError(
-            f"model output: expected (batch, classes) with 2 classes or more; received: {outputs}"
-        )
-    if ends_in_softmax(model):
-        raise ClassifierError(
-            "the model ends in a softmax, which weakens every attack; build its last layer with "
-            "activation=None, or convert it: --strip-softmax (tfrobust.load(…, strip_softmax=True))"
-        )
-    return inputs[1:], outputs[1]
-
-
-def _shape(model: Any, attribute: str) -> Any:
-    try:
-        return getattr(model, attribute)
-    except AttributeError as error:
-        raise ClassifierError(
-            "the model was never built; call it once or give it an Input"
-        ) from error
-
-
-def ends_in_softmax(model: Any) -> bool:
-    """Tell whether the last layer is a softmax, also inside nested models."""
-    last = model.layers[-1] if getattr(model, "layers", None) else model
-    if last is not model and getattr(last, "layers", None):
-        return ends_in_softmax(last)
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
-    return type(last).__name__ == "Softmax" or activation == "softmax"
-
-
-def strip_softmax(model: Any) -> Any:
-    """Return a copy of `model` that ends in the logits its softmax was fed.
-
-    Raises:
-        ClassifierError: the softmax sits inside a nested model.
-    """
-    keras = keras_of(model)
-    clone = keras.models.clone_model(model)
-    clone.set_weights(model.get_weights())
-    last = clone.layers[-1]
-    if getattr(last, "layers", None):
-        raise ClassifierError(
-            "the softmax sits inside a nested model; build that model's last layer with "
-            "activation=None"
-        )
-    if type(last).__name__ in ("Softmax", "Activation"):
-        return keras.Model(clone.inputs, last.input)
-    last.activation = keras.activations.linear
-    return clone
-
-
-def load_keras_file(path: Path, extra: Sequence[str] = ()) -> Any:
+def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
     """Load a `.keras` or `.h5` file, of either generation, once its configuration was looked at.
 
     Args:
         path: of the file.
-        extra: modules whose classes and functions it may name besides Keras's and the plugins'.
+        modules: the user's own, whose classes and functions it may name besides Keras's and the
+            plugins'. Their code is run.
 
     Raises:
+        UnknownClassError: it names a class that nobody has registered.
         ClassifierError: it is damaged, or wants to run code of its own.
     """
-    keras = importlib.import_module(check_keras_file(path, extra))
+    own = custom_objects(modules)
+    generation = check_keras_file(path, modules)
+    if generation == "keras":
+        check_backend()
+    keras = importlib.import_module(generation)
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError
+        if unknown := _UNKNOWN.search(str(error)):
+            name = unknown.lastgroup
+            what = f"its class {unknown[name]!r}" if name else "a class that it names"
+            raise UnknownClassError(
+                f"{path}: Keras does not know {what}; name the module that defines it: "
+                "--custom-objects MODULE (its code is run)"
+            ) from error
         raise ClassifierError(f"{path}: Keras refuses it: {_reason(error)}") from error
+
+
+class UnknownClassError(ClassifierError):
+    """A file names a class of its user's own."""
+
+
+_UNKNOWN = re.compile(  # Keras 3, then Keras 2 in a functional and in a sequential model
+    r"Could not locate (?:class|function) '(?P<locate>[^']+)'"
+    r"|Unknown [\w ]+: '?(?P<unknown>[\w>.]+)'?"
+    r"|layer=(?P<added>\w+) of type <class 'str'>|'str' object is not callable"
+)
 
 
 def _reason(error: Exception) -> str:

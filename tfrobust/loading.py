@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from tfrobust.errors import UsageError
+
+UNIT = (0.0, 1.0)  # the pixels of all scenarios
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,12 +22,14 @@ class LoadOptions:
             are scaled to it inside the classifier.
         trust: run a SavedModel although its operations touch files, sockets or processes.
         custom_objects: modules whose Keras classes the file may name. Their code is run.
+        image_shape: `(height, width, channels)` where the file leaves the size open.
     """
 
     to_logits: bool = False
-    pixel_range: tuple[float, float] = (0.0, 1.0)
+    pixel_range: tuple[float, float] = UNIT
     trust: bool = False
     custom_objects: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         least, most = self.pixel_range
@@ -32,3 +38,32 @@ class LoadOptions:
                 "pixel_range: expected two numbers, the smaller one first, such as 0,255; "
                 f"received: {least:g},{most:g}"
             )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a plan keeps of it: what changes the network, and nothing that runs code."""
+        kept = {"to_logits": self.to_logits, "pixel_range": list(self.pixel_range)}
+        return kept if (self.to_logits or self.pixel_range != UNIT) else {}
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any]) -> LoadOptions:
+        """Return the options that a plan keeps; see `recorded`.
+
+        Raises:
+            UsageError: they are of another form.
+        """
+        given = record.get("pixel_range", list(UNIT))
+        numbers = isinstance(given, list) and [isinstance(n, (int, float)) for n in given]
+        if numbers != [True, True]:
+            raise UsageError(f"pixel_range: expected two numbers; received: {given!r}")
+        return cls(to_logits=record.get("to_logits") is True, pixel_range=(given[0], given[1]))
+
+    def for_images(self, image_shape: tuple[int, int, int]) -> LoadOptions:
+        """Return the options with a size for files that leave it open.
+
+        Example:
+            >>> store.load("open.keras", options=LoadOptions().for_images((8, 8, 1)))
+        """
+        return dataclasses.replace(self, image_shape=image_shape)
+
+
+AS_IT_IS = LoadOptions()

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.names import version_number
 
 
 def split_member(called: str) -> tuple[str, str | None]:
@@ -45,3 +47,38 @@ def member_of(classifier: Classifier, member: str, called: str) -> Classifier:
         f"{called}: has no member {member!r}{did_you_mean(member, members)} "
         f"(there are: {', '.join(members)})"
     )
+
+
+def shown_names(classifiers: Sequence[str]) -> list[str]:
+    """Return the names that results show for classifiers, in their order, no two alike.
+
+    A name is what its path ends in, with as many folders before it as tell it from the others.
+
+    Raises:
+        UsageError: the same one is given twice.
+
+    Example:
+        >>> shown_names(["a/best.keras", "b/best.keras", "saved_models/d1/2"])
+        ['a/best.keras', 'b/best.keras', 'd1/2']
+    """
+    split = [split_member(each) for each in classifiers]
+    paths = [Path(called).parts for called, _ in split]
+    lengths = [1 if version_number(parts[-1]) is None else 2 for parts in paths]
+
+    def names() -> list[str]:
+        ends = ["/".join(p[-n:]) for p, n in zip(paths, lengths, strict=True)]
+        return [
+            e + (f":{member}" if member else "") for e, (_, member) in zip(ends, split, strict=True)
+        ]
+
+    while alike := [k for k, name in enumerate(names()) if names().count(name) > 1]:
+        longer = [k for k in alike if lengths[k] < len(paths[k])]
+        if not longer:
+            twice = classifiers[alike[-1]]
+            raise UsageError(
+                f"classifier {twice!r}: another one is called {names()[alike[-1]]!r} already; "
+                "give each one once"
+            )
+        for k in longer:
+            lengths[k] += 1
+    return names()

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfrobust.bounded import NoLogitsError
 from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.errors import UsageError
+from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.registry import create
 from tfrobust.stored_network import network_of
 from tfrobust.types import ImageShape
@@ -59,13 +60,23 @@ class NamedNetworks:
 
         Raises:
             UsageError: there is nothing of that name.
+            ClassifierError: it is damaged, or gives no logits.
             DataError: a file does not fit the architecture.
         """
         if not is_weights_file(called):
-            return network_of(called)
+            return self._loaded(called)
         if not Path(called).is_file():
             raise UsageError(f"{self.wanted_by}: there is no file {called!r}")
         return self.build(num_classes, weights=called, **options)
+
+    def _loaded(self, called: str) -> Classifier:
+        try:
+            return network_of(called)
+        except NoLogitsError as error:  # the command's own --to-logits is not for this one
+            raise ClassifierError(
+                f"{self.wanted_by}: {error}; `tfrobust export {called} FOLDER --to-logits` first, "
+                "and name FOLDER here"
+            ) from error
 
     def build(self, num_classes: int, **options: str) -> Classifier:
         """Return the architecture with these options above the user's."""

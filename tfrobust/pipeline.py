@@ -297,7 +297,9 @@ def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
     carried = model.classifier.defenses
     defenses = [{"name": each.name, "params": each.params} for each in carried]
     known = card.model if card and card.model else {}
-    told = {"deployed": model.known_as or source}
+    told: dict[str, Any] = {"deployed": model.known_as or source}
+    if loading := model.classifier.loaded_with.recorded():
+        told["loading"] = loading
     if weights := weights_digest(model.classifier):
         told |= {"weights_sha256": weights}  # another one may have its name by the time of a resume
     return known | told | ({"defenses": defenses} if defenses else {})

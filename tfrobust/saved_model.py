@@ -20,20 +20,23 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.errors import ClassifierError, one_line
+from tfrobust.loading import AS_IT_IS, UNIT, LoadOptions
 from tfrobust.saved_model_ops import check_saved_model
+from tfrobust.served import served
+from tfrobust.signatures import SERVE
 from tfrobust.types import Images, ImageShape, Logits
 
-_SERVE, _FEATURES = "serving_default", "features"
+_FEATURES = "features"
 
 
 class SavedModelClassifier(Classifier):
     """A SavedModel folder as a classifier.
 
     Args:
-        folder: a SavedModel whose `serving_default` takes one float32 image batch and returns
-            `logits`, or a single output.
+        folder: a SavedModel whose `serving_default`, or only signature, takes one batch of
+            floating-point images and returns `logits`, or a single output of that form.
         members: outputs that are the logits of classifiers inside.
-        trust: load it although its operations touch files, sockets or processes.
+        options: what the user says about it.
         **attributes: see `Classifier`.
 
     Raises:
@@ -50,32 +53,40 @@ class SavedModelClassifier(Classifier):
         folder: Path | str,
         *,
         members: Sequence[str] = (),
-        trust: bool = False,
+        options: LoadOptions = AS_IT_IS,
         **attributes: Any,
     ) -> None:
-        self._loaded = _loaded(Path(folder), trust=trust)
-        self._serve = _signature(self._loaded, Path(folder))
-        self._input, image_shape = _image_input(self._serve, folder)
-        self._output, num_classes = _logits_output(self._serve, folder)
-        super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
-        _check_members(self._serve, members, num_classes, folder)
+        self._loaded = _loaded(Path(folder), trust=options.trust)
+        self._served = served(self._loaded, Path(folder), options)
+        super().__init__(
+            image_shape=self._served.image_shape,
+            num_classes=self._served.num_classes,
+            **attributes,
+        )
+        self.gives_logits = self._served.gives_logits
+        self.reads_bytes = self._served.reads_bytes and options.pixel_range == UNIT
+        self.notices = self._served.notices
+        _check_members(self._loaded, members, self.num_classes, folder)
         self.members = {name: _Member(self, name) for name in members}
 
     def __call__(self, images: Images) -> Logits:
-        """Return the served logits."""
-        return self._serve(**{self._input: images})[self._output]
+        """Return the served logits, float32."""
+        return self._served.logits(images)
 
     def outputs(self, images: Images) -> dict[str, Any]:
-        """Return everything that is served."""
-        served = dict(self._serve(**{self._input: images}))
-        logits = served.pop(self._output)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)} | served
+        """Return everything that is served; the logits are those of a call."""
+        others = self._served.outputs(images)
+        served_logits = others.pop(self._served.output)
+        if self._served.instead is None:
+            return {"logits": served_logits, "probabilities": tf.nn.softmax(served_logits)} | others
+        return others | super().outputs(images)
 
     def features(self, images: Images) -> Any:
         """Return what the signature `features` serves; see `Classifier`."""
         if _FEATURES not in self._loaded.signatures:
             return super().features(images)
-        return self._loaded.signatures[_FEATURES](images=images)[_FEATURES]
+        shown = self._served.shown(images)
+        return tf.cast(self._loaded.signatures[_FEATURES](images=shown)[_FEATURES], tf.float32)
 
     def trackables(self) -> list[Any]:
         """Return the loaded object, which owns the variables."""
@@ -108,7 +119,7 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     Custom gradients, such as straight-through ones, are written too.
     """
     spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32, name="images")
-    signatures = {_SERVE: tf.function(classifier.outputs, input_signature=[spec])}
+    signatures = {SERVE: tf.function(classifier.outputs, input_signature=[spec])}
     features = tf.function(
         lambda images: {_FEATURES: classifier.features(images)}, input_signature=[spec]
     )
@@ -133,7 +144,7 @@ def write_function(
         parts: objects it needs besides the variables that it reads.
     """
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
-    _write({_SERVE: tf.function(function, input_signature=[spec])}, parts, folder)
+    _write({SERVE: tf.function(function, input_signature=[spec])}, parts, folder)
 
 
 def _write(signatures: dict[str, Any], parts: Sequence[Any], folder: Path) -> None:
@@ -172,45 +183,15 @@ def _loaded(folder: Path, *, trust: bool) -> Any:
         ) from error
 
 
-def _signature(loaded: Any, folder: Path) -> Any:
-    serve = loaded.signatures.get(_SERVE)
-    if serve is None:
-        raise ClassifierError(f"{folder}: the SavedModel has no signature {_SERVE!r}")
-    return serve
-
-
-def _image_input(serve: Any, folder: Path | str) -> tuple[str, ImageShape]:
-    specs = serve.structured_input_signature[1]
-    if len(specs) == 1:
-        name, spec = next(iter(specs.items()))
-        shape = spec.shape
-        images = spec.dtype == tf.float32 and shape.rank == 4 and shape[0] is None
-        if images and shape[1:].is_fully_defined():
-            return name, tuple(shape[1:])
-    raise ClassifierError(
-        f"{folder}: expected one float32 input (batch, height, width, channels), batch left open; "
-        f"received: {', '.join(f'{n} {s.dtype.name} {s.shape}' for n, s in specs.items())}"
-    )
-
-
 def _check_members(
-    serve: Any, members: Sequence[str], num_classes: int, folder: Path | str
+    loaded: Any, members: Sequence[str], num_classes: int, folder: Path | str
 ) -> None:
     """Refuse members that are not served, or that answer for other classes."""
     for name in members:
-        served = serve.structured_outputs.get(name)
-        if served is None or served.shape.rank != 2 or served.shape[1] != num_classes:
+        signature = loaded.signatures.get(SERVE)
+        output = signature.structured_outputs.get(name) if signature else None
+        if output is None or output.shape.rank != 2 or output.shape[1] != num_classes:
             raise ClassifierError(
                 f"{folder}: its card names a member {name!r}; expected an output of this name "
                 f"(batch, {num_classes}); export it again, or delete the card"
             )
-
-
-def _logits_output(serve: Any, folder: Path | str) -> tuple[str, int]:
-    outputs = serve.structured_outputs
-    name = "logits" if "logits" in outputs else next(iter(outputs))
-    if ("logits" in outputs or len(outputs) == 1) and outputs[name].shape.rank == 2:
-        return name, int(outputs[name].shape[1])
-    raise ClassifierError(
-        f"{folder}: expected an output 'logits' (batch, classes); received: {', '.join(outputs)}"
-    )

@@ -178,6 +178,14 @@ def check_fits(
                 f"{what}: expected a name of at most 1000 characters, none of them a control "
                 f"character; received: {printable(text, 80)}; rename it"
             )
+    height, width, channels = scenario.image_shape
+    if (channels, height, width) == classifier.image_shape != scenario.image_shape:
+        raise ClassifierError(
+            f"{name} takes channels first: images: expected {scenario.image_shape}; "
+            f"received: {classifier.image_shape}; put a layer first that turns them: "
+            f"x = keras.Input({scenario.image_shape}); "
+            "keras.Model(x, model(keras.layers.Permute((3, 1, 2))(x)))"
+        )
     classes = classes and not _has_further_classes(classifier, scenario)
     for what, has, needs in (
         ("images", classifier.image_shape, scenario.image_shape),

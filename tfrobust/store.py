@@ -33,14 +33,15 @@ from tfrobust.errors import (
 )
 from tfrobust.files import folder_beside
 from tfrobust.keras_files import KERAS_SUFFIXES
-from tfrobust.keras_models import load_keras_file, strip_softmax
-from tfrobust.loading import LoadOptions
-from tfrobust.members import member_of, split_member
+from tfrobust.keras_forms import plain, scaled, sized
+from tfrobust.keras_models import load_keras_file
+from tfrobust.loading import AS_IT_IS, LoadOptions
+from tfrobust.logits import converted
+from tfrobust.members import member_of, shown_names, split_member
 from tfrobust.names import version_number
 from tfrobust.registry import entries
 from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
-_AS_IT_IS = LoadOptions()
 _NAMED = 10  # classifiers that a message lists
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
@@ -134,7 +135,7 @@ def stored(root: Path | None = None) -> list[str]:
 
 
 def load(
-    classifier: str | Path, *, root: Path | None = None, options: LoadOptions = _AS_IT_IS
+    classifier: str | Path, *, root: Path | None = None, options: LoadOptions = AS_IT_IS
 ) -> Classifier:
     """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
 
@@ -161,7 +162,7 @@ def load(
         made: Classifier = _from_keras_file(path, options)
     else:
         made = _from_saved_model(path, options)
-    made.source = str(path)
+    made.source, made.loaded_with = str(path), options
     if member is not None:
         made = member_of(made, member, called)
         made.source = f"{path}:{member}"
@@ -170,7 +171,7 @@ def load(
 
 
 def load_all(
-    classifiers: Iterable[str], *, options: LoadOptions = _AS_IT_IS
+    classifiers: Iterable[str], *, options: LoadOptions = AS_IT_IS
 ) -> dict[str, Classifier]:
     """Load several classifiers, each under the name that results show.
 
@@ -181,17 +182,10 @@ def load_all(
     Raises:
         UsageError: two of them would be shown under one name.
     """
-    loaded: dict[str, Classifier] = {}
-    for each in classifiers:
-        called, member = split_member(str(each))
-        path = Path(called)
-        numbered = version_number(path.name) is not None
-        name = f"{path.parent.name}/{path.name}" if numbered else path.name
-        name += f":{member}" if member else ""
-        if name in loaded:
-            raise UsageError(f"classifier {each!r}: another one is called {name!r} already")
-        loaded[name] = load(each, options=options)
-    return loaded
+    given = [str(each) for each in classifiers]
+    names = shown_names(given)
+    loaded = [load(each, options=options) for each in given]
+    return dict(zip(names, loaded, strict=True))
 
 
 def locate(classifier: str, root: Path | None = None) -> Path:
@@ -223,34 +217,39 @@ def locate(classifier: str, root: Path | None = None) -> Path:
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
     if path.suffix not in KERAS_SUFFIXES:
         raise UsageError(f"{path}: expected a .keras or .h5 file, or a SavedModel folder")
-    model, card = _keras_model(path, options.custom_objects), read_card(path)
+    model, card, said = _keras_model(path, options.custom_objects), read_card(path), ""
     known: dict[str, Any] = {}
     if card is not None:
         known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
     try:
-        return KerasClassifier(strip_softmax(model) if options.to_logits else model, **known)
+        model = scaled(sized(plain(model), options.image_shape), options.pixel_range)
+        if options.to_logits:
+            model, said = converted(model)
+        made = KerasClassifier(model, **known)
     except ClassifierError as error:
-        raise ClassifierError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
+    made.notices = (said,) if said else ()
+    return made
 
 
-def _keras_model(path: Path, extra: Sequence[str]) -> Any:
+def _keras_model(path: Path, modules: Sequence[str]) -> Any:
     """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
     try:
-        return load_keras_file(path, extra)
-    except ClassifierError:
+        return load_keras_file(path, modules)
+    except ClassifierError:  # in Keras's words, it may be any error
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
-        return load_keras_file(path, extra)
+        return load_keras_file(path, modules)
 
 
 def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
-        return SavedModelClassifier(path, trust=options.trust)
+        return SavedModelClassifier(path, options=options)
     made = SavedModelClassifier(
         path,
-        trust=options.trust,
+        options=options,
         defenses=card.defenses,
         stochastic=card.stochastic,
         passes=card.passes,

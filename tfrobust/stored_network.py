@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.identity import agree
 from tfrobust.keras_models import load_keras_file
+from tfrobust.loading import AS_IT_IS, LoadOptions
 from tfrobust.members import member_of, split_member
 from tfrobust.pipeline import defended, home_of, recorded, untrained
 from tfrobust.registry import create
@@ -24,7 +26,11 @@ from tfrobust.workspace import FINISHED, learned_file, read_plan
 
 
 def stored_network(
-    name: str, root: Path | None = None, *, scenario: Scenario | None = None
+    name: str,
+    root: Path | None = None,
+    *,
+    scenario: Scenario | None = None,
+    options: LoadOptions = AS_IT_IS,
 ) -> Classifier:
     """Load the newest finished training of `name` as the Keras network it was, defended again.
 
@@ -37,6 +43,7 @@ def stored_network(
         name: in the store.
         root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
         scenario: handed to the defences; by default opened again as the training's plan says.
+        options: what the user says about its files.
 
     Returns:
         The classifier, as it came out of `train_and_store`.
@@ -54,11 +61,11 @@ def stored_network(
     home = home_of(name, root)
     plan = read_plan(home / FINISHED / "plan.json")
     if plan is None:
-        return store.load(name, root=root)
+        return store.load(name, root=root, options=options)
     try:
-        return _put_together(home, plan, scenario)
+        return _put_together(home, plan, scenario, options)
     except _ChangedError:
-        return store.load(home / str(plan["version"]))
+        return store.load(home / str(plan["version"]), options=options)
 
 
 def why_served(classifier: Classifier) -> str | None:
@@ -90,19 +97,24 @@ class _ChangedError(ClassifierError):
     """A stored network cannot be put together as it was trained."""
 
 
-def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -> Classifier:
+def _put_together(
+    home: Path,
+    plan: dict[str, Any],
+    scenario: Scenario | None,
+    options: LoadOptions = AS_IT_IS,
+) -> Classifier:
     """Return the network that was kept, or deployed, with its defences round it again."""
     file, deployed = home / FINISHED / "model.keras", plan["model"].get("deployed")
     version = home / str(plan["version"])
-    kept = store.load(file) if file.exists() else None
+    kept = store.load(file, options=options) if file.exists() else None
     if kept is None and not deployed:
         raise _ChangedError(f"{home.name}: no network of it is kept that shows its layers")
     try:
         with store.rooted(home.parent):
-            network = _defended_again(kept or _deployed(home, plan), home, plan, scenario)
+            network = _defended_again(kept or _deployed(home, plan, options), home, plan, scenario)
             if not deployed and not network.members:
                 return network  # nothing of it lies elsewhere, where it may change
-            served = store.load(version)
+            served = store.load(version, options=options)
     except _ChangedError:
         raise
     except RobustError as error:
@@ -116,9 +128,12 @@ def _put_together(home: Path, plan: dict[str, Any], scenario: Scenario | None) -
     return network
 
 
-def _deployed(home: Path, plan: dict[str, Any]) -> Classifier:
+def _deployed(home: Path, plan: dict[str, Any], options: LoadOptions) -> Classifier:
+    """Load what defences were learned for: as the plan has it, with what the user vouches for."""
     try:
-        return store.load(plan["model"]["deployed"])
+        then = LoadOptions.restored(plan["model"].get("loading") or {})
+        own = dataclasses.replace(then, trust=options.trust, custom_objects=options.custom_objects)
+        return store.load(plan["model"]["deployed"], options=own)
     except RobustError as error:
         raise _ChangedError(_has_changed(home, plan)) from error
 
@@ -160,11 +175,12 @@ def _answer_alike(network: Classifier, served: Classifier) -> bool:
     return bool(agree(logits, same, 1e-3).all())
 
 
-def network_of(classifier: str) -> Classifier:
+def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
     """Load a classifier as `stored_network` does, where the store knows its name.
 
     Args:
         classifier: a name, a SavedModel folder or a `.keras` file; or a member of one.
+        options: what the user says about its files.
 
     Raises:
         UsageError: there is nothing of that name.
@@ -172,8 +188,8 @@ def network_of(classifier: str) -> Classifier:
     """
     called, member = split_member(classifier)
     if called not in store.stored():
-        return store.load(classifier)
-    network = stored_network(called)
+        return store.load(classifier, options=options)
+    network = stored_network(called, options=options)
     if member is None:
         return network
     found = member_of(network, member, called)

@@ -69,11 +69,15 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print one line above the bars."""
-        self._console.print(printable(text), markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow, without the notes that its native code writes to stderr."""
+    """Import TensorFlow, without the notes that its native code writes to stderr.
+
+    Raises:
+        UsageError: Keras is set to another backend.
+    """
     console = stderr()
     status = (
         console.status("starting TensorFlow …") if console.is_terminal else contextlib.nullcontext()
@@ -83,7 +87,9 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         from tfrobust.devices import grow_memory
+        from tfrobust.keras_models import check_backend
 
+        check_backend()
         grow_memory()
         tf.config.list_logical_devices()
     tf.get_logger().setLevel(logging.ERROR)

@@ -9,6 +9,7 @@ from tfrobust.errors import UsageError
 from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
@@ -40,17 +41,21 @@ class CorruptionRun:
         from tfrobust import store
         from tfrobust.corruptions import evaluate_corruptions
         from tfrobust.files import claimed_folder
+        from tfrobust.hints import hints
         from tfrobust.report import write_run
 
         options = Parameters(self.param, plugins)
         baseline = [self.normalise_by] if self.normalise_by else []
         typed = list(dict.fromkeys([*self.classifiers, *baseline]))
         with claimed_folder(out, force=force), Reporter() as reporter:
-            loaded = store.load_all(typed, options=self.loading)
+            data = opened(self.scenario, options, say=reporter.say)
+            loaded = store.load_all(typed, options=self.loading.for_images(data.image_shape))
+            for line in notices(loaded):
+                reporter.say(line)
             shown = dict(zip(typed, loaded, strict=True))
             evaluated = evaluate_corruptions(
                 loaded,
-                opened(self.scenario, options, say=reporter.say),
+                data,
                 baseline=shown[self.normalise_by] if self.normalise_by else None,
                 split=self.split,
                 limit=self.limit,
@@ -60,4 +65,6 @@ class CorruptionRun:
                 progress=reporter,
             )
             write_run(out, evaluated)
+            for line in hints(evaluated.results, loaded):
+                reporter.say(line)
         print_results(evaluated.results, as_json=as_json, out=out)

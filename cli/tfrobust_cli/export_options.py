@@ -79,7 +79,6 @@ def check_options(
     detector: str | None,
     attack: str | None,
     defense: list[str] | None,
-    strip: bool,
 ) -> None:
     """Refuse options that have no use for one another.
 
@@ -88,10 +87,8 @@ def check_options(
     """
     if (detector is None) != (attack is None):
         raise UsageError("export: a detector learns from an attack; give both or neither")
-    if only and (detector or defense or strip):
-        raise UsageError(
-            "--only: exports a defence alone; leave out --defense, --detector and --strip-softmax"
-        )
+    if only and (detector or defense):
+        raise UsageError("--only: exports a defence alone; leave out --defense and --detector")
     if quantize and form is not Format.TFLITE:
         raise UsageError("--quantize: expected --format tflite with it")
     if detector and form is Format.TFLITE:

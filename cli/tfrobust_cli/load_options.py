@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tfrobust.errors import UsageError
-from tfrobust.loading import LoadOptions
+from tfrobust.loading import UNIT, LoadOptions
+
+if TYPE_CHECKING:
+    from tfrobust.classifier import Classifier
 
 ToLogits = Annotated[
     bool,
@@ -62,6 +65,28 @@ def loads_classifiers(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
+def check_unused(loading: LoadOptions, command: str) -> None:
+    """Refuse the options for a command that builds its network and loads none.
+
+    Raises:
+        UsageError: names those that were given.
+    """
+    given = {
+        "--to-logits": loading.to_logits,
+        "--pixel-range": loading.pixel_range != UNIT,
+        "--trust": loading.trust,
+        "--custom-objects": bool(loading.custom_objects),
+    }
+    if any(given.values()):
+        options = ", ".join(name for name, is_given in given.items() if is_given)
+        raise UsageError(f"{options}: says how a file is loaded, but {command}; leave it out")
+
+
+def notices(loaded: Mapping[str, Classifier]) -> list[str]:
+    """Return a line for everything that was converted when classifiers were loaded."""
+    return [f"{name}: {line}" for name, each in loaded.items() for line in each.notices]
+
+
 def load_options(
     *, to_logits: bool, pixel_range: str, trust: bool, custom_objects: list[str] | None
 ) -> LoadOptions:
@@ -74,7 +99,7 @@ def load_options(
         least, most = map(float, pixel_range.split(","))
     except ValueError as error:
         raise UsageError(
-            f"--pixel-range: expected two numbers, such as 0,255; received: {pixel_range!r}"
+            f"--pixel-range: expected two numbers, such as 0,255 or -1,1; received: {pixel_range!r}"
         ) from error
     return LoadOptions(
         to_logits=to_logits,

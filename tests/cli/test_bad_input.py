@@ -146,11 +146,12 @@ def test_a_model_that_ends_in_a_softmax_is_refused_and_converted_on_request(tfro
         ]
     )
     model.save("soft.keras")
-    one_line(tfrobust("evaluate", "soft.keras", "--out", "run"), 1, "softmax", "--strip-softmax")
+    one_line(tfrobust("evaluate", "soft.keras", "--out", "run"), 1, "softmax", "--to-logits")
     said = tfrobust(
-        "evaluate", "soft.keras", "--out", "run", "--strip-softmax", "--limit", 10, "--json"
+        "evaluate", "soft.keras", "--out", "run", "--to-logits", "--limit", 10, "--json"
     )
     assert said.code == 0, said.err
+    assert said.err.strip() == "soft.keras: its last softmax is left out"
 
 
 def test_nan_weights_are_refused(tfrobust, with_store):

@@ -10,7 +10,6 @@ from support import small_classifier, small_model
 from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, check_sound
 from tfrobust.engine import run_attack
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_models import ends_in_softmax, strip_softmax
 from tfrobust.registry import create
 from tfrobust.seen import Counted
 from tfrobust.testing import grey_images
@@ -21,46 +20,6 @@ SHAPE = (4, 4, 1)
 
 def ending_in(kind, *layers):
     return kind.Sequential([kind.layers.Input(SHAPE), kind.layers.Flatten(), *layers])
-
-
-def softmax_models(kind):
-    """Return models that end in a softmax, each in its own way."""
-    inner = small_model(SHAPE, kind=kind, softmax=True)
-    images = kind.layers.Input(SHAPE)
-    functional = kind.layers.Softmax()(kind.layers.Dense(3)(kind.layers.Flatten()(images)))
-    return {
-        "dense": small_model(SHAPE, kind=kind, softmax=True),
-        "activation": ending_in(kind, kind.layers.Dense(3), kind.layers.Activation("softmax")),
-        "layer": ending_in(kind, kind.layers.Dense(3), kind.layers.Softmax()),
-        "functional": kind.Model(images, functional),
-        "nested": kind.Sequential([kind.layers.Input(SHAPE), inner]),
-    }
-
-
-@generations
-@pytest.mark.parametrize("form", ["dense", "activation", "layer", "functional", "nested"])
-def test_a_model_that_ends_in_a_softmax_is_refused(kind, form):
-    model = softmax_models(kind)[form]
-    assert ends_in_softmax(model)
-    with pytest.raises(ClassifierError, match=r"ends in a softmax.*strip"):
-        KerasClassifier(model)
-
-
-@generations
-@pytest.mark.parametrize("form", ["dense", "activation", "layer", "functional"])
-def test_stripping_the_softmax_leaves_its_logits_and_the_model_as_it_was(kind, form):
-    model = softmax_models(kind)[form]
-    images = np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32)
-    before = np.asarray(model(images))
-    logits = KerasClassifier(strip_softmax(model))(tf.constant(images))
-    assert tf.nn.softmax(logits).numpy() == pytest.approx(before, abs=1e-6)
-    assert np.asarray(model(images)) == pytest.approx(before, abs=0)
-
-
-@generations
-def test_a_softmax_inside_a_nested_model_cannot_be_stripped(kind):
-    with pytest.raises(ClassifierError, match=r"inside a nested model"):
-        strip_softmax(softmax_models(kind)["nested"])
 
 
 @generations

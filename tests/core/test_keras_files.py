@@ -9,7 +9,6 @@ import tf_keras
 from support import small_model
 from tfrobust import store
 from tfrobust.errors import ClassifierError
-from tfrobust.loading import LoadOptions
 
 SHAPE = (4, 4, 1)
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -21,16 +20,6 @@ def test_a_keras_file_of_either_generation_is_a_classifier(kind, tmp_path):
     model.save(tmp_path / "m.keras")
     images = tf.random.stateless_uniform((3, *SHAPE), (0, 0))
     assert np.allclose(store.load(tmp_path / "m.keras")(images), np.asarray(model(images)))
-
-
-def test_a_keras_file_that_ends_in_a_softmax_is_refused_or_stripped(tmp_path):
-    model = small_model(SHAPE, softmax=True)
-    model.save(tmp_path / "m.keras")
-    with pytest.raises(ClassifierError, match=r"m.keras: the model ends in a softmax"):
-        store.load(tmp_path / "m.keras")
-    images = tf.random.stateless_uniform((3, *SHAPE), (0, 0))
-    logits = store.load(tmp_path / "m.keras", options=LoadOptions(to_logits=True))(images)
-    assert np.allclose(tf.nn.softmax(logits), model(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 3000])

@@ -144,15 +144,8 @@ def test_a_foreign_saved_model_without_a_card_is_a_classifier(tmp_path, name):
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        ({"answer": tf.nn.softmax}, "returns probabilities.*without its softmax"),
-        (
-            {"answer": lambda z: {"a": z, "b": z}},
-            "expected an output 'logits'.*received: (a, b|b, a)",
-        ),
         ({"answer": lambda z: z[0]}, "expected an output 'logits'"),
-        ({"answer": lambda z: z, "signature": "other"}, "no signature 'serving_default'"),
         ({"answer": lambda z: z, "shape": (None, 16)}, "expected one float32 input"),
-        ({"answer": lambda z: z, "dtype": tf.uint8}, "expected one float32 input.*uint8"),
         ({"answer": lambda z: z * float("nan")}, "NaN or infinity"),
     ],
 )

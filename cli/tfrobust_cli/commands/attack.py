@@ -27,7 +27,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
@@ -75,6 +75,7 @@ def attack(
     from tfrobust import store
     from tfrobust.evaluation import evaluate
     from tfrobust.files import PARTIAL, claimed_folder, made_before
+    from tfrobust.hints import hints
     from tfrobust.learned_export import check_exportable, export_learned, export_note
     from tfrobust.learned_runs import learned_from, notes
     from tfrobust.learning import LearningAttack, remembering
@@ -87,9 +88,9 @@ def attack(
     if export:
         check_exportable(built, export)
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        loaded = store.load_all([classifier], options=loading)
         data = opened(scenario, params, seed=seed, say=reporter.say)
-        for line in notes([built], loaded):
+        loaded = store.load_all([classifier], options=loading.for_images(data.image_shape))
+        for line in notices(loaded) + notes([built], loaded):
             reporter.say(line)
         evaluated = evaluate(
             loaded,
@@ -119,6 +120,8 @@ def attack(
                 ready.save(folder / f"{attack}.npz")
 
         write_run(out, evaluated, images)
+        for line in hints(evaluated.results, loaded):
+            reporter.say(line)
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

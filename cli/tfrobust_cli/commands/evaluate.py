@@ -40,7 +40,7 @@ from tfrobust_cli.evaluate_options import (
     SuiteName,
     check_suite,
 )
-from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
@@ -109,6 +109,7 @@ def evaluate(
     from tfrobust.attack import at_values
     from tfrobust.evaluation import evaluate as run
     from tfrobust.files import PARTIAL, claimed_folder
+    from tfrobust.hints import hints
     from tfrobust.learned_runs import keep_learned, notes
     from tfrobust.learning import remembering
     from tfrobust.partial import Partial
@@ -120,12 +121,15 @@ def evaluate(
     built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
     spread = at_values(at_values(built, "eps", eps or []), "count", count or [])
     with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        loaded = store.load_all(classifier, options=loading)
         data = opened(scenario, params, seed=seed, say=reporter.say)
+        loading = loading.for_images(data.image_shape)
+        loaded = store.load_all(classifier, options=loading)
         attacked = loaded
         if crafted_on:
             old = {crafted_on: store.load(crafted_on, options=loading)}
             attacked = old | loaded if reattack else old
+        for line in notices(loaded | attacked):
+            reporter.say(line)
         for line in [] if reattack else notes(spread, attacked):  # which takes no files
             reporter.say(line)
         evaluated = run(
@@ -150,6 +154,8 @@ def evaluate(
                 keep_learned(spread, attacked, data, folder, seed=seed)
 
         write_run(out, evaluated, learned)
+        for line in hints(evaluated.results, loaded):
+            reporter.say(line)
     print_results(evaluated.results, as_json=as_json, out=out)
 
 

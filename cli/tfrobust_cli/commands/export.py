@@ -19,7 +19,7 @@ from tfrobust_cli.arguments import (
     check_known,
     scenario_plugins,
 )
-from tfrobust_cli.console import start_tensorflow
+from tfrobust_cli.console import start_tensorflow, stderr
 from tfrobust_cli.export_options import (
     As,
     Attack,
@@ -32,7 +32,7 @@ from tfrobust_cli.export_options import (
     ToBits,
     check_options,
 )
-from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.parts import write_lite, write_part
 
@@ -69,7 +69,7 @@ def export(
     """
     check_options(
         only=only, form=form, quantize=quantize, detector=detector, attack=attack,
-        defense=defense, strip=loading.to_logits,
+        defense=defense,
     )  # fmt: skip
     around = [("defenses", each) for each in defense or ()]
     around += [("detectors", detector), ("attacks", attack)] if detector and attack else []
@@ -91,8 +91,12 @@ def export(
 
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)
-    exported = network_of(classifier) if only else store.load(classifier, options=loading)
     data = opened(scenario, params, seed=seed) if scenario else None
+    loading = loading.for_images(data.image_shape) if data else loading
+    load = network_of if only else store.load
+    exported = load(classifier, options=loading)
+    for line in notices({classifier: exported}):
+        stderr().print(line, markup=False, highlight=False, soft_wrap=True)
     if data:
         check_fits(exported, data, classifier)
     if around:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     MOST,
     Classifier,
@@ -23,12 +24,14 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
     from tfrobust.streams import Projected
 
 
+@loads_classifiers
 def streams(
     classifier: Classifier,
     out: Out,
@@ -46,6 +49,8 @@ def streams(
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Show the streams that a fused classifier decides by.
 
@@ -65,7 +70,7 @@ def streams(
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)
-    network = network_of(classifier)
+    network = network_of(classifier, loading)
     if not isinstance(network, Streamed):
         raise UsageError(
             why_served(network)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust.loading import LoadOptions
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import (
     Json,
@@ -20,6 +21,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.load_options import check_unused, loads_classifiers
 from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tfrobust.summary import Summary
 
 
+@loads_classifiers
 def summary(
     model: Annotated[
         str,
@@ -38,6 +41,8 @@ def summary(
     scenario: Scenario = "digits",
     param: Params = None,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Show a model's layers, parameters and memory; of Larq's models bits and operations too.
 
@@ -48,26 +53,28 @@ def summary(
     known = {entry.name for entry in entries("models")}
     named = [("models", model), *scenario_plugins(scenario)] if model in known else []
     check_known(named)
+    if named:
+        check_unused(loading, f"{model} is a model plugin")
     start_tensorflow()
     if named:
         params = Parameters(param, named)
         data = opened(scenario, params)
         found = params.build("models", model).summary(data.image_shape, data.num_classes)
     else:
-        found = _stored(model)
+        found = _stored(model, loading)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     else:
         _print(found)
 
 
-def _stored(called: str) -> Summary:
+def _stored(called: str, loading: LoadOptions) -> Summary:
     """Return the parts of a stored classifier; the layers of one that has no parts."""
     from tfrobust.inference import megabytes
     from tfrobust.stored_network import network_of
     from tfrobust.summary import summarized_parts
 
-    network = network_of(called)
+    network = network_of(called, loading)
     found = summarized_parts(network, called) or _layers(called, network)
     for each in network.defenses:
         if each.name == "deep_compression":
@@ -87,9 +94,9 @@ def _layers(called: str, network: Classifier) -> Summary:
     from tfrobust.summary import summarized
 
     name, member = split_member(called)
-    if member and isinstance(network, KerasClassifier):
-        return summarized(network.model)
     card = store.read_card(store.locate(name))
+    if isinstance(network, KerasClassifier) and (member or card is None):
+        return summarized(network.model)
     if member or network.members or _learned(network):
         raise UsageError(
             why_served(network)

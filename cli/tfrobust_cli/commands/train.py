@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     Json,
     Parameters,
@@ -19,6 +20,7 @@ from tfrobust_cli.arguments import (
     scenario_plugins,
 )
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import check_unused, loads_classifiers
 from tfrobust_cli.opening import opened
 from tfrobust_cli.training_options import (
     Decay,
@@ -40,6 +42,7 @@ from tfrobust_cli.training_options import (
 from tfrobust_cli.weights import Weights, with_weights
 
 
+@loads_classifiers
 def train(
     model: Annotated[
         str,
@@ -71,6 +74,8 @@ def train(
         bool, typer.Option("--force", help="Throw an interrupted training away.")
     ] = False,
     as_json: Json = False,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Train a classifier and export it as a SavedModel.
 
@@ -84,6 +89,8 @@ def train(
     built = only is None or weights is not None
     named += [("models", model)] if built else []
     check_known(named)
+    if built:
+        check_unused(loading, f"{model} is built")
     start_tensorflow()
     from tfrobust.pipeline import Deployed, as_built, train_and_store
     from tfrobust.stored_network import network_of
@@ -96,7 +103,10 @@ def train(
         patience=patience, target=target, seed=seed, strategy=strategy,
     )  # fmt: skip
     data = opened(scenario, params, seed=seed)
-    begun: Any = params.build("models", model) if built else Deployed(model, network_of(model))
+    if built:
+        begun: Any = params.build("models", model)
+    else:
+        begun = Deployed(model, network_of(model, loading.for_images(data.image_shape)))
     if only and built:
         begun = as_built(begun, data)
     with Reporter() as reporter:

@@ -1,0 +1,292 @@
+"""Logits and nothing else: what a model ends in is seen, refused, and left out on request."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from support import small_model
+from tfrobust.bounded import looks_bounded
+from tfrobust.classifier import Classifier, KerasClassifier, check_sound
+from tfrobust.errors import ClassifierError
+from tfrobust.keras_graph import hidden
+from tfrobust.logits import converted, ending, to_logits
+
+SHAPE = (4, 4, 1)
+IMAGES = np.random.default_rng(0).uniform(size=(6, *SHAPE)).astype(np.float32)
+generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
+ACTIVATIONS = {
+    "softmax": tf.nn.softmax,
+    "sigmoid": tf.nn.sigmoid,
+    "tanh": tf.nn.tanh,
+    "softsign": tf.nn.softsign,
+    "hard_sigmoid": None,
+}
+
+
+def drawn(model, seed=0):
+    """Give a model weights of one size, large enough to saturate what it ends in."""
+    draw = np.random.default_rng(seed)
+    model.set_weights([draw.normal(size=w.shape).astype(np.float32) for w in model.get_weights()])
+    return model
+
+
+def linear(kind):
+    layers = [kind.layers.Input(SHAPE), kind.layers.Flatten(), kind.layers.Dense(3)]
+    return drawn(kind.Sequential(layers))
+
+
+def operation(kind, name):
+    where = keras.ops if kind is keras else tf.nn
+    return getattr(where, name)
+
+
+def ending_in(kind, name, form):
+    """Return the linear model with an activation behind it, written in one of many ways."""
+    layers = kind.layers
+    images = layers.Input(SHAPE, name="image")
+    flat = layers.Flatten()(images)
+    z = layers.Dense(3)(flat)
+    head = [layers.Input(SHAPE), layers.Flatten(), layers.Dense(3, activation=name)]
+    cast = layers.Activation("linear", dtype="float32")
+    models = {
+        "dense": lambda: kind.Sequential(head),
+        "activation": lambda: kind.Model(images, layers.Activation(name)(z)),
+        "operation": lambda: kind.Model(images, operation(kind, name)(z)),
+        "nested": lambda: kind.Sequential([layers.Input(SHAPE), kind.Sequential(head)]),
+        "nested twice": lambda: kind.Model(
+            images, kind.Sequential([layers.Input(SHAPE), kind.Sequential(head)])(images)
+        ),
+        "nested alone": lambda: kind.Model(
+            images, kind.Sequential([layers.Input((3,)), layers.Activation(name)])(z)
+        ),
+        "then linear": lambda: kind.Sequential([*head, layers.Activation("linear")]),
+        "then float32": lambda: kind.Sequential([*head, cast]),
+        "then dropout": lambda: kind.Sequential([*head, layers.Dropout(0.5)]),
+        "then reshaped": lambda: kind.Model(
+            images, layers.Reshape((3,))(layers.Activation(name)(layers.Reshape((1, 3))(z)))
+        ),
+        "dict": lambda: kind.Model({"image": images}, {"p": layers.Activation(name)(z)}),
+    }
+    return drawn(models[form]())
+
+
+FORMS = [
+    "dense", "activation", "operation", "nested", "nested twice", "nested alone", "then linear",
+    "then float32", "then dropout", "then reshaped", "dict",
+]  # fmt: skip
+
+
+@generations
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["softmax", "sigmoid"])
+def test_what_a_model_ends_in_is_refused_and_left_out_on_request(kind, name, form):
+    model = ending_in(kind, name, form)
+    assert ending(model).name == name
+    with pytest.raises(ClassifierError, match=rf"ends in a {name}.*activation=None.*--to-logits"):
+        KerasClassifier(model)
+    before = [weight.copy() for weight in model.get_weights()]
+    found, said = converted(model)
+    logits = KerasClassifier(found)(tf.constant(IMAGES))
+    assert said == f"its last {name} is left out"
+    assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
+    assert ending(model).name == name
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
+@generations
+@pytest.mark.parametrize("name", ["tanh", "softsign", "hard_sigmoid"])
+def test_other_activations_that_bound_the_outputs_are_seen_too(kind, name):
+    model = ending_in(kind, name, "dense")
+    with pytest.raises(ClassifierError, match=f"ends in a {name}"):
+        KerasClassifier(model)
+    logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
+    assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
+
+
+@generations
+@pytest.mark.parametrize("layer", ["Softmax", "rescaled", "as a layer"])
+def test_a_softmax_is_seen_as_a_layer_and_before_a_scale(kind, layer):
+    layers = kind.layers
+    ends = {
+        "Softmax": [layers.Dense(3), layers.Softmax()],
+        "rescaled": [layers.Dense(3, activation="softmax"), layers.Rescaling(1.0)],
+        "as a layer": [layers.Dense(3, activation=layers.Softmax())],
+    }
+    model = drawn(kind.Sequential([layers.Input(SHAPE), layers.Flatten(), *ends[layer]]))
+    assert ending(model).name == "softmax"
+    logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
+    assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
+
+
+@generations
+def test_what_is_left_out_of_one_call_stays_in_another_of_the_same_layer(kind):
+    layers = kind.layers
+    softmax, images = layers.Softmax(), layers.Input(SHAPE)
+    gate = softmax(layers.Flatten()(images))
+    z = layers.Dense(3)(layers.Multiply()([gate, layers.Flatten()(images)]))
+    model = drawn(kind.Model(images, softmax(z)))
+    probabilities = tf.nn.softmax(KerasClassifier(to_logits(model))(tf.constant(IMAGES)))
+    assert np.allclose(probabilities, np.asarray(model(IMAGES)), atol=1e-6)
+
+
+@generations
+def test_a_saved_copy_of_what_was_converted_is_the_same(kind, tmp_path):
+    found = to_logits(ending_in(kind, "softmax", "nested twice"))
+    found.save(tmp_path / "m.keras")
+    again = kind.models.load_model(tmp_path / "m.keras")
+    assert ending(again).name == "linear"
+    assert np.allclose(np.asarray(again(IMAGES)), np.asarray(found(IMAGES)), atol=1e-6)
+    assert hidden(again)(IMAGES).shape == (6, 16)
+
+
+@generations
+@pytest.mark.parametrize("last", [None, "sigmoid"])
+def test_one_output_is_two_logits_on_request(kind, last):
+    layers = kind.layers
+    model = drawn(
+        kind.Sequential([layers.Input(SHAPE), layers.Flatten(), layers.Dense(1, activation=last)])
+    )
+    with pytest.raises(ClassifierError, match=r"2 classes or more.*\(None, 1\).*--to-logits"):
+        KerasClassifier(model)
+    found, said = converted(model)
+    logits = np.asarray(KerasClassifier(found)(tf.constant(IMAGES)))
+    assert said.endswith("its one output z is judged as two logits, 0 and z")
+    assert (logits[:, 0] == 0).all()
+    given = np.asarray(model(IMAGES))[:, 0]
+    z = logits[:, 1]
+    assert np.allclose(1 / (1 + np.exp(-z)) if last else z, given, atol=1e-6)
+
+
+class Own(keras.Model):
+    """A subclassed model, which shows no graph."""
+
+    def __init__(self, last=None):
+        super().__init__()
+        self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(3)
+        self.last = last or (lambda z: z)
+
+    def call(self, images):
+        return self.last(self.dense(self.flat(images)))
+
+
+def own(last=None):
+    model = Own(last)
+    model(np.zeros((2, *SHAPE), np.float32))
+    return drawn(model)
+
+
+def test_a_subclassed_model_that_was_called_is_a_classifier():
+    with pytest.raises(ClassifierError, match=r"never built; call it once"):
+        KerasClassifier(Own())
+    classifier = KerasClassifier(own())
+    assert (classifier.image_shape, classifier.num_classes) == (SHAPE, 3)
+    check_sound(classifier, "own")
+    assert np.allclose(
+        classifier(tf.constant(IMAGES)), np.asarray(linear(keras)(IMAGES)), atol=1e-5
+    )
+
+
+def test_probabilities_that_no_graph_explains_are_seen_by_their_values():
+    model = own(keras.ops.softmax)
+    with pytest.raises(ClassifierError, match=r"the model: returns probabilities.*--to-logits"):
+        KerasClassifier(model)
+    found, said = converted(model)
+    assert said == "its logits are the logarithms of its probabilities"
+    differences = [np.asarray(m(IMAGES)) for m in (found, linear(keras))]
+    differences = [z - z[:, :1] for z in differences]
+    assert np.allclose(*differences, atol=1e-4)
+
+
+@generations
+def test_a_mean_of_softmaxes_becomes_its_logarithm(kind):
+    layers = kind.layers
+    images = layers.Input(SHAPE)
+    heads = [layers.Dense(3, activation="softmax")(layers.Flatten()(images)) for _ in range(2)]
+    model = drawn(kind.Model(images, layers.Average()(heads)))
+    logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
+    assert np.allclose(tf.nn.softmax(logits), np.asarray(model(IMAGES)), atol=1e-6)
+
+
+def test_sigmoids_that_no_graph_explains_are_refused_for_good():
+    model = own(keras.ops.sigmoid)
+    with pytest.raises(ClassifierError, match=r"returns numbers in \[0, 1\] as a sigmoid"):
+        KerasClassifier(model)
+    with pytest.raises(ClassifierError, match=r"nothing shows which logits.*activation=None"):
+        to_logits(model)
+
+
+class Says(Classifier):
+    """Answers with a function of what a matrix makes of the images."""
+
+    def __init__(self, answer, weights=None, bias=0.0):
+        super().__init__(image_shape=SHAPE, num_classes=10)
+        drawn_weights = np.random.default_rng(0).normal(size=(16, 10))
+        self.weights = np.asarray(drawn_weights if weights is None else weights, np.float32)
+        self.answer, self.bias = answer, bias
+
+    def __call__(self, images):
+        return self.answer(tf.reshape(images, (-1, 16)) @ self.weights + self.bias)
+
+
+def rounded_softmax(z, dtype=tf.bfloat16):
+    return tf.cast(tf.nn.softmax(tf.cast(z, dtype)), tf.float32)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (tf.nn.softmax, "softmax"),
+        (lambda z: tf.nn.softmax(20 * z), "softmax"),
+        (rounded_softmax, "softmax"),
+        (lambda z: rounded_softmax(z, tf.float16), "softmax"),
+        (tf.nn.sigmoid, "sigmoid"),
+        (lambda z: tf.nn.relu6(z + 3) / 6, "sigmoid"),
+        (lambda z: tf.exp(-z * z), "sigmoid"),
+    ],
+)
+def test_probabilities_of_any_precision_are_seen_by_their_values(answer, kind):
+    says = Says(answer)
+    assert looks_bounded(says, SHAPE) == kind
+    with pytest.raises(ClassifierError, match=r"m1: returns (probabilities|numbers in \[0, 1\])"):
+        check_sound(says, "m1")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        Says(tf.identity, weights=np.full((16, 10), 0.9 / 16)),
+        Says(tf.identity, weights=np.random.default_rng(0).uniform(0, 1 / 16, (16, 10))),
+        Says(tf.identity, weights=np.random.default_rng(0).normal(0, 1e-3, (16, 10)), bias=0.5),
+        Says(tf.nn.relu, weights=np.random.default_rng(0).uniform(0, 1 / 16, (16, 10))),
+        Says(lambda z: 0.1 + 0.0 * z),
+        Says(tf.nn.log_softmax),
+    ],
+    ids=["in range", "in range, drawn", "in range, faint", "after a relu", "constant", "log p"],
+)
+def test_honest_logits_that_happen_to_lie_in_0_to_1_are_not_refused(says):
+    images = tf.constant(IMAGES)
+    assert looks_bounded(says, SHAPE) == ""
+    check_sound(says, "m1")
+    assert np.isfinite(says(images)).all()
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.5])
+def test_a_linear_head_is_asked_by_its_graph_alone(bias):
+    model = linear(keras)
+    model.set_weights([np.zeros((16, 3), np.float32), np.full(3, bias, np.float32)])
+    classifier = KerasClassifier(model)
+    assert classifier.gives_logits
+    check_sound(classifier, "untrained")
+
+
+def test_other_small_models_end_in_nothing_that_bounds_them():
+    assert ending(small_model(SHAPE)).name == "linear"
+    images = keras.Input(SHAPE)
+    recurrent = keras.Model(images, keras.layers.LSTM(3)(keras.layers.Reshape((16, 1))(images)))
+    assert ending(recurrent).name == ""
+    normed = keras.layers.BatchNormalization()(
+        keras.layers.Dense(3)(keras.layers.Flatten()(images))
+    )
+    assert ending(keras.Model(images, normed)).name == ""

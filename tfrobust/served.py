@@ -1,0 +1,216 @@
+"""What a SavedModel serves, brought into the one form that a classifier has.
+
+Images go in as float32 and logits come out as float32, whatever the signature's own types are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.bounded import NoLogitsError, logarithms, looks_bounded
+from tfrobust.errors import ClassifierError, one_line
+from tfrobust.loading import UNIT, LoadOptions
+from tfrobust.logits import BOUNDING, LINEAR, TWO
+from tfrobust.served_graph import FlatGraph, cut, flat_graph
+from tfrobust.signatures import image_input, logits_output, signature_of
+from tfrobust.types import Images, ImageShape
+
+_TO_LOGITS = "export it without its last activation, or convert it: --to-logits"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Served:
+    """A signature that classifies.
+
+    Attributes:
+        function: the signature.
+        images: its input's name.
+        dtype: its input's.
+        image_shape: of the images.
+        output: the name of what it classifies by.
+        num_classes: how many.
+        pixel_range: what images in [0, 1] are scaled to.
+        instead: images → logits that stand for what it serves; `None`: it serves logits.
+        gives_logits: whether the graph shows that it does.
+        reads_bytes: whether the images are first brought from 0 … 255 to the size of 1.
+        notices: what was converted.
+    """
+
+    function: Any
+    images: str
+    dtype: tf.DType
+    image_shape: ImageShape
+    output: str
+    num_classes: int
+    pixel_range: tuple[float, float] = UNIT
+    instead: Callable[[Images], Any] | None = None
+    gives_logits: bool = False
+    reads_bytes: bool = False
+    notices: tuple[str, ...] = ()
+
+    def shown(self, images: Images) -> Any:
+        """Return images as the signature takes them: its own pixels and type."""
+        least, most = self.pixel_range
+        if self.pixel_range != UNIT:
+            images = least + (most - least) * images
+        return tf.cast(images, self.dtype)
+
+    def outputs(self, images: Images) -> dict[str, Any]:
+        """Return all that is served, float32 where it is a floating-point number."""
+        served = self.function(**{self.images: self.shown(images)})
+        return {
+            name: tf.cast(value, tf.float32) if value.dtype.is_floating else value
+            for name, value in served.items()
+        }
+
+    def logits(self, images: Images) -> Any:
+        """Return the logits, float32 `(batch, classes)`."""
+        if self.instead is None:
+            return self.outputs(images)[self.output]
+        return tf.cast(self.instead(self.shown(images)), tf.float32)
+
+
+def served(loaded: Any, folder: Path, options: LoadOptions) -> Served:
+    """Return what a SavedModel serves, as logits of images in [0, 1].
+
+    Raises:
+        ClassifierError: no signature classifies images, or it serves probabilities that cannot be
+            converted, or are not to be.
+    """
+    function = signature_of(loaded, folder)
+    name, spec, image_shape = image_input(function, folder, options)
+    output, num_classes = logits_output(function, folder)
+    found = Served(
+        function=function,
+        images=name,
+        dtype=spec.dtype,
+        image_shape=image_shape,
+        output=output,
+        num_classes=num_classes or 0,
+        pixel_range=options.pixel_range,
+    )
+    if num_classes is None:
+        found = dataclasses.replace(found, num_classes=_counted(found, folder))
+    return _as_logits(found, folder, options)
+
+
+def _counted(found: Served, folder: Path) -> int:
+    """Return how many classes there are, by calling it."""
+    try:
+        answer = np.asarray(found.logits(tf.zeros((1, *found.image_shape))))
+    except Exception as error:  # a stranger's graph may raise anything
+        raise ClassifierError(f"{folder}: cannot be called ({one_line(error)})") from error
+    if answer.ndim != 2:
+        raise ClassifierError(
+            f"{folder}: expected an output 'logits' (batch, classes); "
+            f"received: {found.output} {answer.shape}; export the logits alone"
+        )
+    return answer.shape[1]
+
+
+def _as_logits(found: Served, folder: Path, options: LoadOptions) -> Served:
+    """Return what serves logits, converted where that was asked for."""
+    graph = _flat(found.function)
+    bound, inner = graph.ending(found.output) if graph else ("", "")
+    reads = graph is not None and graph.reads_bytes()
+    found = dataclasses.replace(found, gives_logits=bound == LINEAR, reads_bytes=reads)
+    if not options.to_logits:
+        if bound in BOUNDING:
+            raise NoLogitsError(
+                f"{folder}: returns probabilities or the like: its output {found.output!r} ends in "
+                f"a {bound}, and attacks on those are weaker than they look; {_TO_LOGITS}"
+            )
+        if found.num_classes == 1:
+            raise NoLogitsError(
+                f"{folder}: expected an output (batch, classes) with 2 classes or more; received: "
+                "(None, 1); one number that decides between two classes becomes two logits, 0 and "
+                "itself: --to-logits"
+            )
+        return found
+    return _converted(found, graph, bound, inner, folder)
+
+
+def _flat(function: Any) -> FlatGraph | None:
+    try:
+        return flat_graph(function)
+    except ClassifierError:
+        return None
+
+
+def _converted(
+    found: Served, graph: FlatGraph | None, bound: str, inner: str, folder: Path
+) -> Served:
+    said = ""
+    if graph is not None and bound in BOUNDING:
+        inside = cut(found.function, graph, inner)
+        if inside is not None and _agrees(found, inside, bound, graph.precision()):
+            found = dataclasses.replace(found, instead=_shaped(inside, found.num_classes))
+            said = f"its last {bound} is left out"
+        elif bound != "softmax" or _is_half(found):  # the logarithms of what is left say nothing
+            raise ClassifierError(
+                f"{folder}: what its last {bound} reads cannot be taken out of the graph; export "
+                "it without its last activation"
+            )
+    if found.instead is None and found.num_classes > 1 and not found.gives_logits:
+        kind = looks_bounded(found.logits, found.image_shape)
+        if kind == "softmax" or bound == "softmax":
+            found = dataclasses.replace(found, instead=_log_of(found))
+            said = "its logits are the logarithms of its probabilities"
+    if found.num_classes == 1:
+        if found.instead is None and looks_bounded(found.logits, found.image_shape):
+            raise ClassifierError(
+                f"{folder}: returns one number in [0, 1], and nothing shows which logit it was "
+                "made of; export it without its last activation"
+            )
+        found = _of_two_classes(found)
+        said = f"{said}; {TWO}" if said else TWO
+    return dataclasses.replace(found, notices=(said,) if said else ())
+
+
+def _is_half(found: Served) -> bool:
+    return bool(found.function.structured_outputs[found.output].dtype == tf.float16)
+
+
+def _shaped(inside: Callable[[Images], Any], num_classes: int) -> Callable[[Images], Any]:
+    return lambda images: tf.reshape(inside(images), (-1, num_classes))
+
+
+def _log_of(found: Served) -> Callable[[Images], Any]:
+    return lambda shown: logarithms(found.function(**{found.images: shown})[found.output])
+
+
+def _of_two_classes(found: Served) -> Served:
+    plain = found.instead or (lambda shown: found.function(**{found.images: shown})[found.output])
+    return dataclasses.replace(
+        found,
+        num_classes=2,
+        gives_logits=True,
+        instead=lambda shown: tf.pad(tf.cast(plain(shown), tf.float32), [[0, 0], [1, 0]]),
+    )
+
+
+def _agrees(found: Served, inside: Callable[[Images], Any], bound: str, precision: float) -> bool:
+    """Tell whether the cut graph gives the served probabilities, and finite gradients."""
+    draw = np.random.default_rng(0)
+    images = tf.constant(draw.uniform(size=(4, *found.image_shape)).astype(np.float32))
+    try:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = inside(found.shown(images))
+        gradient = tape.gradient(logits, images)
+        again = tf.cast(getattr(tf.nn, bound)(logits), tf.float32)
+        missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - _flat_row(found, images)))
+    except Exception:  # a stranger's graph may raise anything
+        return False
+    finite = gradient is not None and bool(tf.reduce_all(tf.math.is_finite(gradient)))
+    return finite and float(missed) < precision
+
+
+def _flat_row(found: Served, images: Images) -> Any:
+    return tf.reshape(found.outputs(images)[found.output], (-1,))

@@ -1,0 +1,225 @@
+"""The graph of a SavedModel's signature, laid open: how it ends, and what is before its end.
+
+Functions that call functions are laid into one graph of plain operations. Gradients through what is
+cut there are those of the operations, so nothing is cut behind a gradient of somebody's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+
+from tfrobust.errors import ClassifierError
+from tfrobust.logits import LINEAR
+from tfrobust.types import Images
+
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_PASSING = (
+    "Identity",
+    "Cast",
+    "Reshape",
+    "Squeeze",
+    "StopGradient",
+    "CheckNumerics",
+    "EnsureShape",
+)
+_BOUNDING = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softsign": "softsign"}
+_LINEAR = ("MatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "Einsum")
+_SCALING = ("Mul", "RealDiv")
+_FEW = 0.02  # a smaller factor was made for more than 50 as the largest pixel
+_OWN_GRADIENT = "_gradient_op_type"
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatGraph:
+    """A signature's graph in one level.
+
+    Attributes:
+        nodes: by name; each input is `name:index`, without what only orders them.
+        outputs: the tensor that each output of the signature is.
+        inputs: the tensors it is given: the images first, then what it captures.
+    """
+
+    nodes: dict[str, Any]
+    outputs: dict[str, str]
+    inputs: tuple[str, ...]
+
+    def node(self, tensor: str) -> Any:
+        """Return the operation that gives a tensor."""
+        return self.nodes[tensor.rpartition(":")[0]]
+
+    def ending(self, output: str) -> tuple[str, str]:
+        """Return what bounds an output, and the tensor that this reads.
+
+        Returns:
+            `softmax`, `sigmoid` and the like with the tensor; `linear` where nothing does; the
+            empty string where the graph does not tell.
+        """
+        tensor = self.outputs[output]
+        while self.node(tensor).op in _PASSING:
+            tensor = self.node(tensor).input[0]
+        last = self.node(tensor)
+        if last.op in _BOUNDING:
+            return _BOUNDING[last.op], last.input[0]
+        return (LINEAR if last.op in _LINEAR else ""), tensor
+
+    def reads_bytes(self) -> bool:
+        """Tell whether the images are first brought from 0 … 255 to the size of 1."""
+        shown = {self.inputs[0]}
+        for node in self._in_order():
+            given = [each for each in node.input if each in shown]
+            if given and node.op in _PASSING:
+                shown.add(f"{node.name}:0")
+            elif given and node.op in _SCALING:
+                factor = self._constant(next((e for e in node.input if e not in shown), None))
+                if factor and abs(1 / factor if node.op == "RealDiv" else factor) < _FEW:
+                    return True
+        return False
+
+    def _in_order(self) -> Iterable[Any]:
+        """Return the nodes that read the images, directly or through others, nearest first."""
+        readers: dict[str, list[Any]] = {}
+        for node in self.nodes.values():
+            for each in node.input:
+                readers.setdefault(each, []).append(node)
+        waiting, seen = [self.inputs[0]], set()
+        while waiting:
+            for node in readers.get(waiting.pop(0), []):
+                if node.name not in seen:
+                    seen.add(node.name)
+                    yield node
+                    if node.op in _PASSING:
+                        waiting.append(f"{node.name}:0")
+
+    def _constant(self, tensor: str | None) -> float | None:
+        if tensor is None:
+            return None
+        node = self.node(tensor)
+        while node.op in _PASSING and node.input:
+            node = self.node(node.input[0])
+        if node.op != "Const":
+            return None
+        return float(np.max(np.abs(tf.make_ndarray(node.attr["value"].tensor))))
+
+    def precision(self) -> float:
+        """Return what two runs of it may differ by, of numbers near 1: of its coarsest type."""
+        kinds = {node.attr[name].type for node in self.nodes.values() for name in ("T", "DstT")}
+        if tf.bfloat16.as_datatype_enum in kinds:
+            return 0.1
+        return 0.01 if tf.float16.as_datatype_enum in kinds else 1e-4
+
+    def needed(self, tensor: str) -> list[Any]:
+        """Return the operations that a tensor needs, its own among them."""
+        found: dict[str, Any] = {}
+        waiting = [tensor]
+        while waiting:
+            node = self.node(waiting.pop())
+            if node.name not in found:
+                found[node.name] = node
+                waiting += node.input
+        return list(found.values())
+
+
+def flat_graph(function: Any) -> FlatGraph:
+    """Return a loaded signature's graph in one level.
+
+    Raises:
+        ClassifierError: it calls what it does not bring along.
+    """
+    whole = function.graph.as_graph_def()
+    library = {each.signature.name: each for each in whole.library.function}
+    nodes: dict[str, Any] = {}
+    same: dict[str, str] = {}  # a call's result is a tensor inside of what is called
+    try:
+        _lay_open(whole.node, "", {}, library, nodes, same)
+    except (KeyError, ValueError) as error:
+        raise ClassifierError(f"a function of the graph is missing ({error})") from error
+    for node in nodes.values():
+        node.input[:] = [_resolved(each, same) for each in node.input]
+    names = sorted(function.structured_outputs)
+    given = [each.name for each in function.graph.outputs]
+    outputs = {n: _resolved(each, same) for n, each in zip(names, given, strict=True)}
+    return FlatGraph(nodes, outputs, tuple(each.name for each in function.graph.inputs))
+
+
+def _resolved(tensor: str, same: dict[str, str]) -> str:
+    while tensor in same:
+        tensor = same[tensor]
+    return tensor
+
+
+def _lay_open(  # noqa: PLR0917 (a walk: what it is in, and what it fills)
+    body: Iterable[Any],
+    prefix: str,
+    given: dict[str, str],
+    library: dict[str, Any],
+    nodes: dict[str, Any],
+    same: dict[str, str],
+) -> None:
+    """Add the operations of a function's body, and of those it calls, under a prefix."""
+    for node in body:
+        name = prefix + node.name
+        if node.name in given:  # one of the function's arguments
+            same[f"{name}:0"] = given[node.name]
+            continue
+        inputs = [
+            prefix + (each if ":" in each else f"{each}:0")
+            for each in node.input
+            if not each.startswith("^")
+        ]
+        if node.op in _CALLS:
+            called = library[node.attr["f"].func.name]
+            inside, flat = function_def_to_graph_def(called)
+            arguments = [each.name for each in called.signature.input_arg]
+            bound = dict(zip(arguments, inputs, strict=True))
+            _lay_open(inside.node, f"{name}/", bound, library, nodes, same)
+            for k, result in enumerate(called.signature.output_arg):
+                same[f"{name}:{k}"] = f"{name}/{flat[called.ret[result.name]]}"
+            continue
+        laid = type(node)()
+        laid.CopyFrom(node)
+        laid.name = name
+        laid.input[:] = inputs
+        laid.attr.pop("_class", None)
+        nodes[name] = laid
+
+
+def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any] | None:
+    """Return a function from images to an inner tensor of a signature; `None` if none can be made.
+
+    It reads the variables that the signature reads, and gradients flow through it.
+
+    Args:
+        function: the loaded signature.
+        graph: laid open.
+        tensor: of it.
+    """
+    needed = graph.needed(tensor)
+    if any(_OWN_GRADIENT in node.attr for node in needed):
+        return None
+    inner = tf.compat.v1.GraphDef()
+    inner.node.extend(needed)
+    inner.library.CopyFrom(function.graph.as_graph_def().library)
+    kept = {each.name for each in needed}
+    outside = [each for each in graph.inputs if each.rpartition(":")[0] in kept]
+
+    @tf.function(autograph=False)
+    def inside(images: Images) -> Any:
+        for variable in function.graph.variables:  # the trace keeps those that it reads
+            tf.convert_to_tensor(variable)
+        captured = map(tf.compat.v1.get_default_graph().capture, function.captured_inputs)
+        given = dict(zip(graph.inputs, [images, *captured], strict=True))
+        [found] = tf.graph_util.import_graph_def(
+            inner,
+            input_map={name: given[name] for name in outside},
+            return_elements=[tensor],
+            name="",
+        )
+        return found
+
+    return inside
