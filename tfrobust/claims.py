@@ -73,6 +73,6 @@ def made_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # not empty, or gone
-            for each in made:
+        for each in made:
+            with contextlib.suppress(OSError):  # not empty, or gone
                 each.rmdir()

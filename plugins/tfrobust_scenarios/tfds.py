@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.claims import LOCK, alone
+from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.errors import DataError, StoreError, UsageError, one_line
 from tfrobust.files import refused_disk
 from tfrobust.options import plugin
@@ -202,9 +202,9 @@ def preparing(home: Path, *more: str) -> Iterator[None]:
     """
     busy = f"{home}: another process is preparing it; wait until it is done"
     with contextlib.ExitStack() as held:
-        held.callback(_remove_empty, home)
         with refused_disk(home):
-            home.mkdir(parents=True, exist_ok=True)
+            held.enter_context(made_folder(home))
+            held.callback(_remove_empty, home)
             held.enter_context(alone(home / LOCK, busy))
         _remove_incomplete(home, *more)
         held.callback(_remove_incomplete, home, *more)  # of this process, if it is interrupted

@@ -142,19 +142,10 @@ CASES = [
 ]
 
 
-# What is not mended yet, by a word of the command line; those that wait for ever are not run.
-NOT_YET = {
-    "noise.toml": True, "latin.toml": True, "deep.toml": True, "fifo.toml": False,
-    "deep_metadata.keras": True, "fifo_run": False,
-}  # fmt: skip
-
-
-def marked(arguments):
-    """Return a case, marked if it is known not to be mended."""
-    known = [runs for word, runs in NOT_YET.items() if word in arguments]
-    marks = [pytest.mark.xfail(reason="not mended yet", run=known[0])] if known else []
+def named(arguments):
+    """Return a case under a name that prints."""
     name = " ".join(arguments)[:90].encode("unicode_escape").decode()
-    return pytest.param(arguments, marks=marks, id=name)
+    return pytest.param(arguments, id=name)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +154,7 @@ def run(tmp_path_factory, stored):
     return Runner(tmp_path_factory.mktemp("fuzz"), stored)
 
 
-@pytest.mark.parametrize("arguments", [marked(each) for each in CASES])
+@pytest.mark.parametrize("arguments", [named(each) for each in CASES])
 def test_a_bad_input_costs_one_line(run, arguments):
     check_refused(run(*arguments))
 

@@ -61,7 +61,9 @@ def test_what_is_being_written_stays(tmp_path):
     assert set(tmp_path.iterdir()) == made
 
 
-@pytest.mark.parametrize("called", [name(host="0" * 8), ".tfrobust-abcd_123.json"])
+@pytest.mark.parametrize(
+    "called", [name(host="0" * 8), ".tfrobust-abcd_123.json"], ids=["elsewhere", "older"]
+)
 def test_what_nobody_here_can_be_asked_about_stays_for_a_day(called, tmp_path):
     path = tmp_path / called
     path.touch()
