@@ -18,9 +18,11 @@ from tfrobust.ensemble import Ensemble
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.learning import Learned, LearningAttack, learned
+from tfrobust.losses import own_and_best_other
 from tfrobust.object_boxes import checked_boxes, free_of
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
+from tfrobust.rounding import held_sizes, size_of
 from tfrobust.scenario import check_images
 from tfrobust.seen import (
     NONE_SEEN,
@@ -223,11 +225,18 @@ def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[
     counted = Counted(*seen_by(attack, classifier))
     shown = regions.Confined(counted)
 
+    def sizes(images: Any, labels: Any) -> Any:
+        """Return what the logits' rounding is measured by, where an attack seeks the boundary."""
+        if not attack.minimum_norm or attack.eager:
+            return None
+        return size_of(*own_and_best_other(counted.inner(images), labels))
+
     def everywhere(images: Any, labels: Any, seeds: Any) -> Any:
-        return attack(counted, images, labels, seed=seeds)
+        with held_sizes(sizes(images, labels)):
+            return attack(counted, images, labels, seed=seeds)
 
     def within(images: Any, labels: Any, seeds: Any, free: Any) -> Any:
-        with regions.held(images, free):
+        with regions.held(images, free), held_sizes(sizes(images, labels)):
             return attack(shown, images, labels, seed=seeds)
 
     call: Callable[..., Any] = within if attack.needs_boxes else everywhere

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from tfrobust.regions import narrowed
+from tfrobust.rounding import narrowed_sizes
 from tfrobust.types import Flags
 
 State = TypeVar("State")
@@ -62,7 +63,7 @@ def iterate(
     part = tf.maximum(1, batch // _PARTS)
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
-        with narrowed(rows):
+        with narrowed(rows), narrowed_sizes(rows):
             stepped = step(state, number)
         stepped = _freeze(state, stepped, outcome)
         return (number + 1, *_shrink(rows, stepped, finished, part))

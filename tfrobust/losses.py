@@ -9,12 +9,11 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
+from tfrobust.rounding import ROUNDING, size_of
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 LossName = Literal["ce", "margin", "dlr"]
 
-# Of two logits that are compared: those of one image differ in the last bits from batch to batch.
-ROUNDING = 1e-5
 _FLAT = 1e-12  # logits that are all equal have no spread to divide by
 _APART = 1e9  # logits of masked classes lie so far below the others that a slope by them is zero
 
@@ -58,9 +57,8 @@ def margin(logits: Logits, labels: Labels) -> PerImage:
         >>> margin(tf.constant([[2.0, 1.0]]), tf.constant([0])).numpy()
         array([-1.], dtype=float32)
     """
-    return tf.reduce_max(without_label(logits, labels), axis=1) - tf.gather(
-        logits, labels, batch_dims=1
-    )
+    own, other = own_and_best_other(logits, labels)
+    return other - own
 
 
 def difference_of_logits_ratio(logits: Logits, labels: Labels) -> PerImage:
@@ -176,20 +174,18 @@ def is_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Flags:
 def clearly_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Flags:
     """Return which images are adversarial by more than rounding could undo.
 
-    A minimum-norm attack ends on the decision boundary, where the same image in a batch of
-    another size may be predicted otherwise. What it keeps must win by 1e-5 of the two logits that
-    are compared: the label's and the largest other one. The rest of them say nothing of that, such
-    as those of classes that are masked by −10⁹.
+    What a minimum-norm attack keeps must win by 1e-5 of the size of the two logits that are
+    compared, the label's and the largest other one; see `tfrobust.rounding`.
     """
-    own = tf.gather(logits, labels, batch_dims=1)
-    other = tf.reduce_max(without_label(logits, labels), axis=1)
+    own, other = own_and_best_other(logits, labels)
     lead = own - other if targeted else other - own
-    return lead > ROUNDING * larger(own, other)
+    return lead > ROUNDING * size_of(own, other)
 
 
-def larger(first: Any, second: Any) -> Any:
-    """Return the larger size of two logits, the scale of their rounding; any shape."""
-    return tf.maximum(tf.abs(first), tf.abs(second))
+def own_and_best_other(logits: Logits, labels: Labels) -> tuple[PerImage, PerImage]:
+    """Return the logit of the label, and the largest one besides."""
+    own = tf.gather(logits, labels, batch_dims=1)
+    return own, tf.reduce_max(without_label(logits, labels), axis=1)
 
 
 def ascend(

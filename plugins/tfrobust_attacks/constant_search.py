@@ -26,8 +26,9 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend
-from tfrobust.losses import ROUNDING, is_adversarial
+from tfrobust.losses import is_adversarial
 from tfrobust.options import option, plugin
+from tfrobust.rounding import ROUNDING, size_of
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 from tfrobust_attacks.rivals import logit_worth
 
@@ -159,7 +160,7 @@ class SearchingAttack(Attack):
         rival = tf.one_hot(tf.argmax(leads * worth - _NEVER * own, axis=1), tf.shape(logits)[1])
         slope = rival - own if self.targeted else own - rival
         pair = slope * logits
-        rounding = _BEYOND * tf.reduce_max(tf.abs(pair), axis=1)
+        rounding = _BEYOND * size_of(tf.reduce_max(pair, axis=1), tf.reduce_min(pair, axis=1))
         short = tf.reduce_sum(pair, axis=1) + rounding + self.confidence
         missed = tf.cast(short > 0, tf.float32)
         return Hinge(missed * short, missed[:, None] * slope, short <= 0)

@@ -26,8 +26,14 @@ import tensorflow as tf
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, loss_and_slope, pulled_back
+from tfrobust.losses import (
+    clearly_adversarial,
+    loss_and_slope,
+    own_and_best_other,
+    pulled_back,
+)
 from tfrobust.options import option, plugin
+from tfrobust.rounding import size_of
 from tfrobust.types import Flags, Images, Labels, Logits
 from tfrobust_attacks.fmn_balls import BALLS, BallState, slopes_of
 
@@ -80,7 +86,7 @@ class FastMinimumNorm(GradientAttack):
         gradient = pulled_back(tape, logits, state.current, slope)
         state, adversarial = self._judge(state, logits)
         # On the boundary itself nothing is clearly adversarial yet, and ε would stay there.
-        gap = tf.abs(loss) + _CLEARLY * tf.reduce_max(tf.abs(slope * logits), axis=1)
+        gap = tf.abs(loss) + _CLEARLY * size_of(*own_and_best_other(logits, state.labels))
         slopes = slopes_of(gradient)
         closer, farther = geometry.radii(state, gamma, gap, slopes)
         state = state._replace(radius=tf.where(adversarial, closer, farther))

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.losses import class_gradients, without_label
 from tfrobust.norms import TINY, ball
+from tfrobust.rounding import size_of
 from tfrobust.types import Images, Labels, Logits, PerImage
 
 
@@ -101,7 +102,8 @@ def nearest_boundary(
         classifier, images, labels, norm=norm, candidates=candidates
     )
     pairs = slopes * logits  # z_k at the rival, −z_y at the label
-    gaps = beyond * tf.reduce_max(tf.abs(pairs), axis=2) - tf.reduce_sum(pairs, axis=2)
+    sizes = size_of(tf.reduce_max(pairs, axis=2), tf.reduce_min(pairs, axis=2))
+    gaps = beyond * sizes - tf.reduce_sum(pairs, axis=2)
     nearest = tf.argmin(tf.abs(gaps) / steepness, axis=0, output_type=tf.int32)
     chosen = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
     return Boundary(*(tf.gather_nd(each, chosen) for each in (gaps, normals, steepness)))
