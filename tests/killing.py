@@ -1,11 +1,24 @@
-"""Killing a forked process at each of the steps in which it makes, renames or removes files."""
+"""A forked process killed at each step in which it makes, renames or removes files; a full disk."""
 
+import contextlib
 import os
+import resource
 import signal
 import sys
 import traceback
 
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}  # Python's audit events
+
+
+@contextlib.contextmanager
+def full_disk(size):
+    """Let no file grow beyond so many bytes; not even the test's own report, so only meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def killed_at(step, work) -> bool:

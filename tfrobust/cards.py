@@ -120,9 +120,11 @@ def _answering(defenses: Iterable[AppliedDefense]) -> list[AppliedDefense]:
 
 
 def card_file(stored: Path) -> Path:
-    """Return where the card of a SavedModel folder lies, or that of a `.keras` file: beside it."""
-    beside = stored.suffix in KERAS_SUFFIXES and not stored.is_dir()
-    return stored.with_suffix(".tfrobust.json") if beside else stored / CARD
+    """Return where the card of a SavedModel folder lies, or that of a Keras file: beside it."""
+    if stored.suffix not in KERAS_SUFFIXES or stored.is_dir():
+        return stored / CARD
+    kind = "" if stored.suffix == ".keras" else stored.suffix  # no other file's card
+    return stored.with_suffix(f"{kind}.tfrobust.json")
 
 
 def write_card(stored: Path, card: Card) -> None:

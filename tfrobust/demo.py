@@ -15,7 +15,8 @@ from tfrobust import store
 from tfrobust.attack import at_budgets
 from tfrobust.errors import StoreError
 from tfrobust.evaluation import evaluate
-from tfrobust.files import PARTIAL, claimed_folder
+from tfrobust.files import claimed_folder
+from tfrobust.leftovers import PREFIX
 from tfrobust.partial import Partial
 from tfrobust.pipeline import train_and_store
 from tfrobust.registry import create
@@ -68,7 +69,10 @@ def run_demo(
 
 def _is_demo(out: Path) -> bool:
     """Tell whether a folder holds an earlier demo and nothing else."""
-    if not out.is_dir() or not {path.name for path in out.iterdir()} <= {*_WRITTEN, PARTIAL}:
+    if not out.is_dir():
+        return False
+    names = {path.name for path in out.iterdir() if not path.name.startswith(PREFIX)}
+    if not names <= set(_WRITTEN):
         return False
     try:
         found = read_results(out).evaluations

@@ -18,7 +18,7 @@ from tfrobust.ensemble import Ensemble
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.learning import Learned, LearningAttack, learned
-from tfrobust.losses import own_and_best_other
+from tfrobust.losses import own_and_best_other, without_gradients
 from tfrobust.object_boxes import checked_boxes, free_of
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
@@ -31,7 +31,6 @@ from tfrobust.seen import (
     has_gradients,
     persistent,
     seen_by,
-    without_gradients,
 )
 from tfrobust.targets import choose_targets, one_class
 from tfrobust.traces import Traces

@@ -7,6 +7,7 @@ leaves with `exit_code`; anything else that surfaces is a bug and keeps its trac
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -47,6 +48,10 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
     return printable(lines[0] if lines else type(cause).__name__, limit)
 
 
+# Control characters, halves of characters, and what turns the direction of writing.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def printable(text: str, limit: int = 2000) -> str:
     r"""Return a text as a terminal shows it: on one line, at most `limit` characters.
 
@@ -58,7 +63,7 @@ def printable(text: str, limit: int = 2000) -> str:
         >>> print(printable("cat\n\x1b[31m"))
         cat\n\x1b[31m
     """
-    shown = "".join(c if c.isprintable() else _spelled(c) for c in text[: limit + 1])
+    shown = CONTROLS.sub(lambda found: _spelled(found[0]), text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

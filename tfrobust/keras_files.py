@@ -68,9 +68,11 @@ def _archive(file: IO[bytes]) -> tuple[str, dict[str, Any]]:
     with zipfile.ZipFile(file) as archive:
         check_archive(archive, os.fstat(file.fileno()).st_size)
         names = archive.namelist()
+        if len(set(names)) < len(names) or len(names) > _OBJECTS:
+            raise UnreadableError("several members have one name, or there are too many")
         for name in names:
             parts = PurePosixPath(name.replace("\\", "/")).parts
-            if name.startswith(("/", "\\")) or ".." in parts or names.count(name) > 1:
+            if name.startswith(("/", "\\")) or ".." in parts:
                 raise UnreadableError(f"a member is called {printable(name, 60)!r}")
             if name.endswith(".h5"):
                 _check_member(archive, name)

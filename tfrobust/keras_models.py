@@ -114,7 +114,6 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
             plugins'. Their code is run.
 
     Raises:
-        UnknownClassError: it names a class that nobody has registered.
         ClassifierError: it is damaged, or wants to run code of its own.
     """
     own = custom_objects(modules)
@@ -128,15 +127,11 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
         if unknown := _UNKNOWN.search(str(error)):
             name = unknown.lastgroup
             what = f"its class {unknown[name]!r}" if name else "a class that it names"
-            raise UnknownClassError(
+            raise ClassifierError(
                 f"{path}: Keras does not know {what}; name the module that defines it: "
                 "--custom-objects MODULE (its code is run)"
             ) from error
-        raise ClassifierError(f"{path}: Keras refuses it: {_reason(error)}") from error
-
-
-class UnknownClassError(ClassifierError):
-    """A file names a class of its user's own."""
+        raise ClassifierError(f"{path}: Keras refuses it: {one_line(error, 160)}") from error
 
 
 _UNKNOWN = re.compile(  # Keras 3, then Keras 2 in a functional and in a sequential model
@@ -144,10 +139,3 @@ _UNKNOWN = re.compile(  # Keras 3, then Keras 2 in a functional and in a sequent
     r"|Unknown [\w ]+: '?(?P<unknown>[\w>.]+)'?"
     r"|layer=(?P<added>\w+) of type <class 'str'>|'str' object is not callable"
 )
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if "safe_mode" in text or "unsafe" in text or "Lambda" in text:
-        return "it wants to run code stored in the file (a Lambda layer), which is never allowed"
-    return one_line(error, 160)

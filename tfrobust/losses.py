@@ -238,12 +238,16 @@ def pulled_back(tape: tf.GradientTape, logits: Logits, images: Images, slope: Lo
 def _connected(gradient: Any) -> Any:
     """Return a gradient; refuse a classifier that gives none."""
     if gradient is None:
-        raise UsageError(
-            "the attack needs gradients and this classifier has none: inside, its images are cast "
-            "to integers or cut off from what follows; choose a score- or decision-based attack, "
-            "such as square or hopskipjump"
-        )
+        raise without_gradients("the attack")
     return gradient
+
+
+def without_gradients(attack: str) -> UsageError:
+    """Return what a white-box attack says to a classifier without gradients."""
+    return UsageError(
+        f"{attack} needs gradients and this classifier has none; "
+        "choose a score- or decision-based attack, such as square or hopskipjump"
+    )
 
 
 def _finite(gradients: Any) -> Any:

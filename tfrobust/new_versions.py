@@ -33,7 +33,7 @@ def claimed_version(folder: Path, number: int | None = None) -> Iterator[Path]:
         with refused_disk(folder):
             held.enter_context(made_folder(folder))
             _sweep_claims(folder)
-            wanted = number or int(next_version(folder).name)
+            wanted = int(next_version(folder).name) if number is None else number
             while not _claimed(folder, wanted, held, asked_for=number is not None):
                 wanted += 1
         yield folder / str(wanted)

@@ -98,8 +98,8 @@ def _check_examples(number: int, evaluation: Evaluation, outcomes: _Arrays) -> N
 
 def _check_pictures(name: str, outcomes: _Arrays, count: int) -> tuple[int, ...]:
     found = _check_array(outcomes, name, (count, None, None, None), "f")
-    if 0 in found.shape[1:3] or found.shape[3] not in (1, 3, 4) or not np.isfinite(found).all():
-        raise UnreadableError(f"{name}: expected images, grey or in colours, of finite pixels")
+    if 0 in found.shape[1:] or not np.isfinite(found).all():
+        raise UnreadableError(f"{name}: expected images of finite pixels")
     return found.shape
 
 
@@ -113,7 +113,11 @@ def _check_figures(number: int, evaluation: Evaluation, outcomes: _Arrays) -> No
         return
     pairs = [("clean", evaluation.clean.accuracy, clean == label)]
     pairs += [
-        (attack.name, attack.accuracy, survivors(row, clean, label))
+        (
+            attack.name,
+            attack.accuracy,
+            row == label if attack.corrective else survivors(row, clean, label),
+        )
         for attack, row in zip(evaluation.attacks, predicted, strict=True)
     ]
     for name, said, right in pairs:

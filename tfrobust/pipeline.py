@@ -254,8 +254,8 @@ def train_and_store(
         done = None if force else open_workspace(home, plan, resume=resume)
         if done is not None:
             folder = home / str(done)
-            card = read_card(folder) or Card.model_construct(image_shape=(0, 0, 0), class_names=())
-            return Trained(store.load(folder), folder, card, fresh=False)
+            stored = store.load(folder)
+            return Trained(stored, folder, read_card(folder) or card_of(stored), fresh=False)
         trainer.workspace, trainer.resume = home / UNFINISHED, resume and not force
         with workspace(home, plan, fresh=not trainer.resume):
             classifier = train(model, scenario, trainer, defenses)

@@ -7,14 +7,13 @@ finite, texts that would write to a terminal.
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated, Any
 
 import pydantic
 
+from tfrobust.errors import CONTROLS
+
 _LONGEST = 1000  # characters of a text
-# Control characters, halves of characters, and what turns the direction of writing.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST = 2**53  # counts; beyond, JSON's readers disagree
 _LARGEST = 2**16  # pixels of a side
 _ROUNDING = 1e-9
@@ -27,11 +26,11 @@ def is_text(text: str) -> bool:
         >>> is_text("naïve 🙂"), is_text("red \x1b[31m"), is_text("a" * 1001)
         (True, False, False)
     """
-    return len(text) <= _LONGEST and not _CONTROLS.search(text)
+    return len(text) <= _LONGEST and not CONTROLS.search(text)
 
 
 def _shown(text: str) -> str:
-    if _CONTROLS.search(text):
+    if CONTROLS.search(text):
         raise ValueError("expected a text without control characters")
     return text
 
@@ -43,14 +42,15 @@ def _kept_inside(value: float) -> float:
 def _numbers(params: dict[str, Any]) -> dict[str, Any]:
     for name in ("eps", "sigma", "count"):
         value = params.get(name)
-        if value is not None and (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or abs(value) > _MOST
-        ):
+        several = value if isinstance(value, list) and name != "eps" else [value]
+        if not all(each is None or _is_finite(each) for each in several):
             raise ValueError(f"{name}: expected a finite number or none")
     return params
+
+
+def _is_finite(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and abs(value) <= _MOST
 
 
 Text = Annotated[str, pydantic.Field(max_length=_LONGEST), pydantic.AfterValidator(_shown)]

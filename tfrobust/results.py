@@ -14,6 +14,7 @@ import numpy as np
 import pydantic
 
 from tfrobust.classifier import AppliedDefense
+from tfrobust.devices import threads
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files import read_array, write_arrays, write_beside
 from tfrobust.reading import UnreadableError, read_record
@@ -90,6 +91,7 @@ class AttackResult(Proportion):
     params: AttackParams
     threat: ThreatRecord
     minimum_norm: bool = False
+    corrective: bool = False  # it mends images: its accuracy is that of what it made
     crafted_on: Text | None
     success_rate: Share | None
     fooling_ratio: Share
@@ -128,10 +130,10 @@ class OverFooling(pydantic.BaseModel):
     no image; `accuracy` weighs clean and fooling images alike.
     """
 
-    images: int = pydantic.Field(ge=0)
-    auroc: float | None = None
-    tpr_at_5_fpr: float | None = None
-    accuracy: float | None = None
+    images: Count
+    auroc: Share | None = None
+    tpr_at_5_fpr: Share | None = None
+    accuracy: Share | None = None
     adversarial: Moments | None = None
 
 
@@ -141,9 +143,9 @@ class FittedOn(pydantic.BaseModel):
     `fooling` of them fooled the classifier; where those are enough it learned from them alone.
     """
 
-    clean: int = pydantic.Field(ge=0)
-    adversarial: int = pydantic.Field(ge=0)
-    fooling: int = pydantic.Field(ge=0)
+    clean: Count
+    adversarial: Count
+    fooling: Count
     only_fooling: bool
 
 
@@ -163,7 +165,7 @@ class DetectorResult(pydantic.BaseModel):
     threshold: Finite
     clean: Moments
     adversarial: Moments
-    attacked: int | None = pydantic.Field(None, ge=0)
+    attacked: Count | None = None
     fooled: OverFooling | None = None
     fitted_on: FittedOn | None = None
 
@@ -274,8 +276,6 @@ def _corrupted(errors: CorruptionErrors) -> list[tuple[str, int]]:
 def environment() -> dict[str, str]:
     """Return the versions, and the number of threads, that figures may depend on."""
     packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
-    from tfrobust.devices import threads  # TensorFlow is not imported for reading results
-
     found = {"python": platform.python_version(), "machine": platform.machine()}
     found["threads"] = str(threads())
     for package in packages:
@@ -312,7 +312,7 @@ def write_results(folder: Path, results: Results, outcomes: Mapping[str, np.ndar
     Raises:
         StoreError: the disk refuses.
     """
-    results = identified(results, outcomes)
+    results = results if results.run else identified(results, outcomes)
     write_arrays(folder / "outcomes.npz", {**outcomes, RUN: np.asarray(results.run)})
     write_beside(folder / "results.json", lambda path: path.write_text(results.to_json()))
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.errors import UsageError
+from tfrobust.losses import without_gradients
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 
@@ -208,25 +208,20 @@ def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     return (seen if calls == 1 else Expected(seen, calls)), calls
 
 
-def without_gradients(attack: str) -> UsageError:
-    """Return what a white-box attack says to a classifier without gradients."""
-    return UsageError(
-        f"{attack} needs gradients and this classifier has none; "
-        "choose a score- or decision-based attack, such as square or hopskipjump"
-    )
-
-
 def has_gradients(classifier: Classifier, images: Images) -> bool:
     """Tell whether logits can be differentiated by the images at all.
 
     They cannot where the classifier casts the images to integers, say. Rounding has a gradient,
-    which is zero: see `Counted`.
+    which is zero: see `Counted`. Of a classifier that cannot be called nobody can tell.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        images = tf.convert_to_tensor(images)
-        tape.watch(images)
-        logits = classifier(images)
-    return tape.gradient(logits, images) is not None
+    images = tf.convert_to_tensor(images)
+    try:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = classifier(images)
+        return tape.gradient(logits, images) is not None
+    except Exception:  # a stranger's classifier may raise anything; whoever calls it next says so
+        return True
 
 
 def persistent(attack: Attack, classifier: Classifier) -> Attack:

@@ -226,6 +226,8 @@ def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
         if options.to_logits:
             model, said = converted(model)
         made = KerasClassifier(model, **known)
+        if card is not None:
+            check_card(card, made, path)
     except ClassifierError as error:
         raise type(error)(f"{path}: {error}") from error
     made.notices = (said,) if said else ()

@@ -14,8 +14,8 @@ from tfrobust.attack import Attack
 from tfrobust.audit import Audit, audit
 from tfrobust.classifier import Classifier
 from tfrobust.engine import Crafted
+from tfrobust.gradient_warnings import gradient_warnings
 from tfrobust.inference import BATCH_SIZE
-from tfrobust.masking import gradient_warnings
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
@@ -123,6 +123,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         **dict(proportion(survivors)),
         threat=results.ThreatRecord(**dataclasses.asdict(attack.threat)),
         minimum_norm=attack.minimum_norm,
+        corrective=attack.helps,
         crafted_on=plan.crafted_on[0] if plan.crafted_on else None,
         success_rate=None if np.isnan(rate) else rate,
         fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),

@@ -72,6 +72,11 @@ class Reporter:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
+def say(text: str) -> None:
+    """Print one line on stderr."""
+    stderr().print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
 def start_tensorflow() -> None:
     """Import TensorFlow, without the notes that its native code writes to stderr.
 

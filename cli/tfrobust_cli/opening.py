@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
-from tfrobust_cli.console import stderr
 
 if TYPE_CHECKING:
     from tfrobust.scenario import Scenario
 
 
 def opened(
-    name: str, params: Parameters, *, seed: int = 0, say: Callable[[str], None] | None = None
+    name: str, params: Parameters, *, seed: int = 0, say: Callable[[str], None] = console.say
 ) -> Scenario:
     """Open a scenario, and say its notes: what was left out of it, say.
 
@@ -21,7 +21,7 @@ def opened(
         name: as on the command line.
         params: with its options.
         seed: of its shift.
-        say: where the notes go; stderr if not given.
+        say: where the notes go.
 
     Raises:
         UsageError: an unknown name or option.
@@ -31,8 +31,5 @@ def opened(
 
     scenario = open_scenario(name, params.all(), seed=seed)
     for note in scenario.notes:
-        if say:
-            say(note)
-        else:
-            stderr().print(note, markup=False, highlight=False, soft_wrap=True)
+        say(note)
     return scenario

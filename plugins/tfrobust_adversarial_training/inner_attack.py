@@ -13,11 +13,12 @@ from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.learning import LearningAttack, read_learned
+from tfrobust.losses import without_gradients
 from tfrobust.options import describe, option, plugin
 from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
-from tfrobust.seen import has_gradients, without_gradients
+from tfrobust.seen import has_gradients
 from tfrobust.training import Trainer
 from tfrobust.training_steps import Perturb
 from tfrobust_adversarial_training.bounded import Bounded

@@ -19,7 +19,7 @@ _SPLITS = {  # the folders that hold a split, by its name
     "test": ("test",),
 }
 _LIKE_SPLITS = {*sum(_SPLITS.values(), ()), "training", "testing", "dev", "eval"}
-_EVERY = 5  # so manieth image of a class is a test image where no folders make splits
+_EVERY = 5  # every fifth image of a class is a test image where no folders make splits
 _SHOWN = 3  # names that a line gives as examples
 _KINDS = {
     stat.S_ISFIFO: "a FIFO",
@@ -66,7 +66,8 @@ def class_folders(root: Path) -> ClassFolders:
 def _stamps(root: Path) -> tuple[int, ...]:
     """Return what changes when a name is added or taken away in a folder that matters."""
     inner = _folders(root)
-    every = [root, *inner, *(deeper for each in inner for deeper in _folders(each))]
+    deeper = [each for each in inner if each.name.lower() in _LIKE_SPLITS]
+    every = [root, *inner, *(each for split in deeper for each in _folders(split))]
     return tuple(each.stat().st_mtime_ns for each in every)
 
 
@@ -120,9 +121,13 @@ def _holds_folders_only(folder: Path) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder that may be classes, sorted."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    return [folder / name for name in names if (folder / name).is_dir()]
+    """Return the folders in a folder that may be classes, sorted.
+
+    A folder tells what its entries are: a million pictures are not asked one by one.
+    """
+    with os.scandir(folder) as entries:
+        names = [each.name for each in entries if not each.name.startswith(".") and each.is_dir()]
+    return [folder / name for name in sorted(names)]
 
 
 def _classes(root: Path, home: Path, left_out: list[str]) -> dict[str, list[str]]:

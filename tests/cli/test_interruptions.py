@@ -1,14 +1,13 @@
 """Ctrl-C, SIGTERM, kills and full disks, as a user meets them."""
 
-import contextlib
 import os
-import resource
 import signal
 import time
 
 import pytest
 from test_bad_input import EVALUATE, one_line
 
+from killing import full_disk
 from tfrobust import workshop
 from tfrobust.claims import LOCK, alone
 from tfrobust.files import PARTIAL
@@ -171,17 +170,6 @@ def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monke
     assert files(home) == {"incomplete.ABC_1.0.0"}
     assert tfrobust(*command).code == 0
     assert files(home) == {"1.0.0"}
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Let no file grow beyond so many bytes; not even the test's own report, so only meanwhile."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 500])

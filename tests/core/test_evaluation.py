@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import Brightness
+from support import Brightness, InMemory, small_classifier
 from tfrobust.attack import Attack, Threat
 from tfrobust.detection import ENOUGH, FittingImages, fitted_on
 from tfrobust.detector import Detector, FittedDetector
@@ -13,6 +13,7 @@ from tfrobust.evaluation import evaluate
 from tfrobust.metrics import wilson
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
+from tfrobust.report import write_report, write_run
 from tfrobust.scenario import Scenario
 from tfrobust.testing import LinearClassifier
 
@@ -300,3 +301,26 @@ def test_a_classifier_made_for_other_images_or_classes_is_refused():
         evaluate({}, Greys(), [])
     with pytest.raises(UsageError, match=r"limit: expected 1 or more; received: 0"):
         evaluated(limit=0)
+
+
+def test_an_attack_that_mends_images_makes_a_run_that_is_read_again(tmp_path):
+    classifier = small_classifier((4, 4, 1), 3)
+    evaluated = evaluate(
+        {"d1": classifier}, InMemory(), [create("attacks", "reverse_ifgsm", eps=0.3)], baselines=()
+    )
+    [result] = evaluated.results.evaluations[0].attacks
+    assert result.corrective
+    assert result.accuracy > evaluated.results.evaluations[0].clean.accuracy, "it mends some"
+    write_run(tmp_path, evaluated)
+    assert write_report(tmp_path).exists()
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_images_of_any_number_of_channels_make_a_report(channels, tmp_path):
+    shape = (4, 4, channels)
+    scenario, classifier = InMemory(shape=shape), small_classifier(shape)
+    evaluated = evaluate(
+        {"d1": classifier}, scenario, [create("attacks", "fgsm")], limit=8, baselines=()
+    )
+    write_run(tmp_path, evaluated)
+    assert (tmp_path / "report.html").exists()

@@ -3,12 +3,11 @@
 import contextlib
 import gc
 import json
-import resource
 
 import numpy as np
 import pytest
 
-from killing import every_step
+from killing import every_step, full_disk
 from support import InMemory, small_classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation import evaluate
@@ -158,17 +157,6 @@ def test_what_a_replaced_run_had_besides_goes_with_it(runs, tmp_path):
     with claimed_folder(tmp_path, force=True):
         write_run(tmp_path, runs[1])
     assert names(tmp_path) == FILES - {"adversarial.npz"}
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Let no file grow beyond so many bytes; not even the test's own report, so only meanwhile."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 100, 3_000, 300_000])

@@ -7,9 +7,9 @@ import tensorflow as tf
 from support import InMemory
 from tfrobust.classifier import Wrapped
 from tfrobust.engine import run_attack
-from tfrobust.errors import UsageError
+from tfrobust.errors import PluginError, UsageError
 from tfrobust.evaluation import evaluate
-from tfrobust.masking import gradient_warnings
+from tfrobust.gradient_warnings import gradient_warnings
 from tfrobust.registry import create
 from tfrobust.report.page import render
 from tfrobust.results import Results
@@ -145,3 +145,15 @@ def test_no_warning_where_gradients_are_as_they_should_be(network):
     )
     assert evaluated.results.evaluations[0].warnings == []
     assert gradient_warnings("d1", evaluated.results.evaluations[0].baselines) == []
+
+
+class Broken(Wrapped):
+    """Cannot be called."""
+
+    def __call__(self, images):
+        raise ValueError("out of order")
+
+
+def test_a_network_that_cannot_be_called_is_not_taken_for_one_without_gradients(network, attacked):
+    with pytest.raises(PluginError, match="fgsm failed: ValueError: out of order"):
+        run_attack(create("attacks", "fgsm"), Broken(network), *attacked)

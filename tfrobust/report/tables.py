@@ -212,7 +212,8 @@ def attack_title(attack: AttackResult, *, but: str | None = None) -> str:
     if not norm and "count" in attack.params:
         budget = f" × {attack.params['count']}"
     elif not norm and "sigma" in attack.params:
-        budget = f" σ = {attack.params['sigma']:g}"
+        sigma = attack.params["sigma"]
+        budget = f" σ = {sigma:g}" if isinstance(sigma, int | float) else f" σ = {sigma}"
     region = attack.params.get("region", "all")
     where = "" if region == "all" else f", {region} only"
     targeted = ", targeted" if attack.threat.targeted else ""

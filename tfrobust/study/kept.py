@@ -13,7 +13,7 @@ from tfrobust.errors import StoreError, one_line
 from tfrobust.files import write_beside
 from tfrobust.names import Name
 from tfrobust.reading import UnreadableError, read_record
-from tfrobust.record_types import Count, Finite, NotNegative, Seed, Text
+from tfrobust.record_types import Count, Finite, NotNegative, Place, Seed, Text
 from tfrobust.study.cells import Cell
 
 
@@ -43,7 +43,7 @@ class Result(pydantic.BaseModel):
     histograms: dict[Text, list[Count]] = {}
     exhibits: dict[Text, list[Any]] = {}
     seconds: NotNegative
-    command: Text
+    command: Place
     versions: dict[Text, Text]
 
     @pydantic.field_validator("exhibits")

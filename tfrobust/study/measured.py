@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pydantic
+
+from tfrobust.errors import CONTROLS
 
 
 class Declared(pydantic.BaseModel):
@@ -23,7 +26,7 @@ class Declared(pydantic.BaseModel):
                 left += [*value, *value.values()]
             elif isinstance(value, list | tuple):
                 left += value
-            elif isinstance(value, str) and not value.replace("\n", "").isprintable():
+            elif isinstance(value, str) and CONTROLS.search(re.sub("[\n\t]", "", value)):
                 raise ValueError("expected a text without control characters")
         return given
 

@@ -19,7 +19,7 @@ from tfrobust_cli.arguments import (
     check_known,
     scenario_plugins,
 )
-from tfrobust_cli.console import start_tensorflow, stderr
+from tfrobust_cli.console import say, start_tensorflow
 from tfrobust_cli.export_options import (
     As,
     Attack,
@@ -96,7 +96,7 @@ def export(
     load = network_of if only else store.load
     exported = load(classifier, options=loading)
     for line in notices({classifier: exported}):
-        stderr().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
     if data:
         check_fits(exported, data, classifier)
     if around:

@@ -23,8 +23,8 @@ from tfrobust_cli.arguments import (
     names_of,
     scenario_plugins,
 )
-from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def streams(
     params = Parameters(param, named)
     built = params.build("attacks", attack)
     network = network_of(classifier, loading)
+    for line in notices({classifier: network}):
+        say(line)
     if not isinstance(network, Streamed):
         raise UsageError(
             why_served(network)

@@ -20,8 +20,8 @@ from tfrobust_cli.arguments import (
     names_of,
     scenario_plugins,
 )
-from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.load_options import check_unused, loads_classifiers
+from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
 from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def _stored(called: str, loading: LoadOptions) -> Summary:
     from tfrobust.summary import summarized_parts
 
     network = network_of(called, loading)
+    for line in notices({called: network}):
+        say(line)
     found = summarized_parts(network, called) or _layers(called, network)
     for each in network.defenses:
         if each.name == "deep_compression":

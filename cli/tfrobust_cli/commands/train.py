@@ -19,8 +19,8 @@ from tfrobust_cli.arguments import (
     names_of,
     scenario_plugins,
 )
-from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.load_options import check_unused, loads_classifiers
+from tfrobust_cli.console import Reporter, say, start_tensorflow
+from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.training_options import (
     Decay,
@@ -106,7 +106,10 @@ def train(
     if built:
         begun: Any = params.build("models", model)
     else:
-        begun = Deployed(model, network_of(model, loading.for_images(data.image_shape)))
+        network = network_of(model, loading.for_images(data.image_shape))
+        for line in notices({model: network}):
+            say(line)
+        begun = Deployed(model, network)
     if only and built:
         begun = as_built(begun, data)
     with Reporter() as reporter:
