@@ -75,7 +75,7 @@ class Suite(enum.Enum):
 
 
 MOST = 2**31 - 1  # of a whole number: what TensorFlow's int32 holds
-_CLASSIFIER = "A name in saved_models/, a SavedModel folder, or a .keras file."
+_CLASSIFIER = "A name in saved_models/, a SavedModel folder, a .keras or .h5 file."
 Classifier = Annotated[str, typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Scenario = Annotated[

@@ -63,7 +63,7 @@ def main() -> None:
         if error.strerror is None:  # nobody's file: ours to mend
             raise
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; mend that, or name another place", 1)
+        _fail(f"{where}{error.strerror}; free or permit it, or choose another folder", 1)
     except MemoryError:
         _fail("there is not enough memory; take fewer images at a time, or fewer in all", 1)
     if code == 130:  # Typer turns Ctrl-C into this code
