@@ -16,8 +16,8 @@ from tfrobust_cli.commands.plugins import checked
 from tfrobust_cli.console import start_tensorflow, stdout
 
 _SECURITY = (
-    "files are checked before anything of them runs, but TensorFlow is no sandbox: open models from "
-    "strangers only in a container (docs/security.md)"
+    "files are checked before anything of them runs, but TensorFlow is no sandbox: open models "
+    "from strangers only in a container (docs/security.md)"
 )
 
 
