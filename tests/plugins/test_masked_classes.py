@@ -19,9 +19,8 @@ ATTACKS = {
     "ddn": {"eps": 1.0, "steps": 20},
     "fmn": {"norm": "l2", "eps": 1.0, "steps": 20},
     "cw_l2": {"eps": 1.0, "steps": 30, "learning_rate": 0.05, "initial_const": 1.0},
-    "fab_t": {"eps": 0.1, "steps": 5},
+    "fab_t": {"eps": 0.1, "steps": 5, "target_classes": 4},
     "jsma": {"eps": 8},
-    "apgd_t": {"eps": 0.1, "steps": 5},
     "zoo": {"eps": 1.0, "steps": 30, "binary_search_steps": 1, "initial_const": 1.0},
 }
 
@@ -90,8 +89,7 @@ def test_masked_classes_change_no_verdict(name, five):
     attack = create("attacks", name, **ATTACKS[name])
     cut = robust(Cut(model), attack, images, labels)
     assert cut.mean() < 0.9, "the attack must break some for this to say anything"
-    for mask in (-1e6, LEAST):
-        assert np.array_equal(robust(Masked(model, mask), attack, images, labels), cut)
+    assert np.array_equal(robust(Masked(model, LEAST), attack, images, labels), cut)
 
 
 @pytest.mark.parametrize("rule", ["least_likely", "next", "random"])
