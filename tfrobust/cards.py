@@ -131,7 +131,7 @@ def write_card(stored: Path, card: Card) -> None:
     """Write the card of a SavedModel folder or a `.keras` file."""
     path = card_file(stored)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(card.model_dump_json(indent=1) + "\n")
+    path.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read_card(stored: Path) -> Card | None:

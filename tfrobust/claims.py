@@ -44,7 +44,7 @@ def alone(lock: Path, refusal: str) -> Iterator[None]:
         raise OccupiedError(f"{what}{_holder(lock)};{remedy}") from error
     try:
         with contextlib.suppress(OSError):  # a courtesy: the lock holds without it
-            lock.write_text(f"process {os.getpid()} on {platform.node()}\n")
+            lock.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
         yield
     finally:
         # Before it is let go: afterwards the file may be another's already.
@@ -56,7 +56,7 @@ def alone(lock: Path, refusal: str) -> Iterator[None]:
 def _holder(lock: Path) -> str:
     """Return who holds a claim, ` (process 42 on here)`, as far as it is told."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if told := lock.read_text()[:200].strip():
+        if told := lock.read_text(encoding="utf-8")[:200].strip():
             return f" ({told})"
     return ""
 

@@ -109,7 +109,7 @@ def folder_beside(path: Path, *, new: bool = False, note: Path | None = None) ->
             beside.chmod(0o755)
             if note:
                 noted = json.dumps({"name": path.name, "sha256": _digest(beside)})
-                write_beside(note, lambda file: file.write_text(noted))
+                write_beside(note, lambda file: file.write_text(noted, encoding="utf-8"))
             if new:
                 _create(beside, path)
             else:
@@ -233,7 +233,9 @@ def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator
             yield beside
             made = sorted(path.name for path in beside.iterdir())
             noted = "\n".join(sorted({*made, *_noted(folder)}))
-            write_beside(folder / PARTIAL / _NAMES, lambda path: path.write_text(noted))
+            write_beside(
+                folder / PARTIAL / _NAMES, lambda path: path.write_text(noted, encoding="utf-8")
+            )
             for name in {*made, *instead_of}:
                 (folder / name).unlink(missing_ok=True)
             for name in made:
@@ -249,6 +251,6 @@ def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator
 def _noted(folder: Path) -> set[str]:
     """Return the names of the files that an interrupted run may have put into a folder."""
     try:
-        return set((folder / PARTIAL / _NAMES).read_text().splitlines())
+        return set((folder / PARTIAL / _NAMES).read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError):
         return set()

@@ -141,7 +141,7 @@ def _host() -> str:
 def _start(process: int) -> str:
     """Return when a process was started, in the kernel's ticks; empty where nobody tells."""
     try:
-        told = Path(f"/proc/{process}/stat").read_text(errors="replace")
+        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
         return told.rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""

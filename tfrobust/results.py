@@ -314,7 +314,9 @@ def write_results(folder: Path, results: Results, outcomes: Mapping[str, np.ndar
     """
     results = results if results.run else identified(results, outcomes)
     write_arrays(folder / "outcomes.npz", {**outcomes, RUN: np.asarray(results.run)})
-    write_beside(folder / "results.json", lambda path: path.write_text(results.to_json()))
+    write_beside(
+        folder / "results.json", lambda path: path.write_text(results.to_json(), encoding="utf-8")
+    )
 
 
 def check_one_run(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:

@@ -236,7 +236,8 @@ def read_plan(path: Path) -> dict[str, Any] | None:
 
 
 def _write_plan(path: Path, plan: dict[str, Any]) -> None:
-    write_beside(path, lambda beside: beside.write_text(json.dumps(plan, indent=1) + "\n"))
+    text = json.dumps(plan, indent=1) + "\n"
+    write_beside(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 def print_results(results: Results, *, as_json: bool = False, out: Path | None = None) -> None:
     """Print one table: a row an attack or corruption, a column a classifier; or the JSON."""
     if as_json:
-        print(results.to_json(), end="")
+        # Spelled in ASCII: a stream of another encoding would break what scripts are to read.
+        print(json.dumps(results.model_dump(mode="json"), indent=1))
         return
     from tfrobust.report.corruptions import corruption_table
     from tfrobust.report.reattack import reattack_table

@@ -1,8 +1,10 @@
 """Nothing half-written is ever left behind."""
 
+import ast
+
 import pytest
 
-from support import InMemory
+from support import REPO, InMemory
 from tfrobust.attack import at_budgets
 from tfrobust.errors import DataError, StoreError, UsageError
 from tfrobust.files import claimed_folder, folder_beside, write_beside
@@ -100,3 +102,20 @@ def test_a_scenario_with_fewer_classes_than_labels_is_refused():
 
     with pytest.raises(DataError, match=r"labels: expected integers from 0 to 1; received: int64"):
         arrays(Lying(count=40), "test")
+
+
+def test_every_text_is_written_and_read_as_utf_8_whatever_the_locale():
+    found = []
+    ours = [
+        *REPO.glob("tfrobust/**/*.py"),
+        *REPO.glob("cli/**/*.py"),
+        *REPO.glob("plugins/**/*.py"),
+    ]
+    for path in ours:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            named = {each.arg for each in node.keywords}
+            if node.func.attr in {"read_text", "write_text"} and "encoding" not in named:
+                found.append(f"{path.relative_to(REPO)}:{node.lineno}")
+    assert not found

@@ -85,4 +85,4 @@ def write_cell(result: Result, path: Path) -> None:
         pixels = json.dumps(result.exhibits, separators=(",", ":"))
         text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'
     text += "\n"
-    write_beside(path, lambda beside: beside.write_text(text))
+    write_beside(path, lambda beside: beside.write_text(text, encoding="utf-8"))
