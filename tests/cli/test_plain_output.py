@@ -51,6 +51,13 @@ def test_results_are_shown_after_the_work(run):
     assert "%" in said.out
 
 
+def test_what_scripts_read_is_json_in_any_encoding(run, whole):
+    command = (*EVALUATE, "--attack", "fgsm", "--json")
+    shown, read = run(*command), whole(*command)
+    assert shown.out.isascii()
+    assert json.loads(shown.out)["run"] == json.loads(read.out)["run"]
+
+
 def test_a_message_quotes_what_cannot_be_shown(run):
     said = run("train", "größe-训练")
     assert said.code == 2
