@@ -10,13 +10,17 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from support import InMemory, python
+from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.custom_gradients import tie_to_graphs
 from tfrobust.evaluation import evaluate
 from tfrobust.inference import predict
 from tfrobust.registry import create
+from tfrobust.scenario import arrays
 from tfrobust.store import export, load
 from tfrobust.traces import Traces
+from tfrobust.verdicts import Plan, Subject
+from tfrobust.workshop import Workshop
 
 SHAPE = (4, 4, 1)
 
@@ -127,6 +131,22 @@ def test_predictions_of_equal_but_different_classifiers_are_their_own():
     first, second = network(), network()
     images = np.random.default_rng(0).uniform(size=(4, *SHAPE)).astype(np.float32)
     assert not np.array_equal(predict(first, images), predict(second, images))
+
+
+def test_an_evaluation_holds_no_images_that_nobody_asks_for_again():
+    images, labels = arrays(InMemory(), "test")
+    plan = Plan(images, labels, InMemory())
+    classifier = network()
+    subject = Subject("d1", classifier, clean_predictions(classifier, images))
+    attacks = [create("attacks", "fgsm")]
+    attacks += [create("attacks", "deepfool", steps=2, eps=eps) for eps in (0.1, 0.2)]
+    workshop = Workshop(plan)
+    attacked = workshop.attack_all(subject, attacks)
+    assert not workshop._made
+    for each in attacked:
+        assert not len(each.images)
+        assert each.images.base is None, "a view of none keeps all of them"
+        assert len(each.examples) < len(images)
 
 
 @pytest.mark.slow
