@@ -32,7 +32,9 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
         console.print(_rich(detector_table(results), words=3))
     for evaluation in results.evaluations:
         for line in evaluation.warnings:
-            console.print(f"warning: {line}", markup=False, highlight=False, style="yellow")
+            console.print(
+                f"warning: {line}", markup=False, highlight=False, style="yellow", soft_wrap=True
+            )
     if out is not None:
         console.print(f"{out / 'report.html'}", markup=False, highlight=False)
 
