@@ -88,7 +88,8 @@ def test_a_layer_of_ones_own_is_loaded_from_the_module_that_is_named(
     monkeypatch.setattr(sys, "path", sys.path[1:])
     said = tfrobust("evaluate", "own.keras", *EVALUATE)
     assert said.code == 1
-    assert "does not know its class 'Same'" in said.err
+    assert "names same_layer.Same" in said.err
+    assert "--custom-objects MODULE" in said.err
     said = tfrobust("evaluate", "own.keras", *EVALUATE, "--custom-objects", "same_layer")
     assert clean(said)["own.keras"] == expected
 

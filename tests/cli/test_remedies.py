@@ -77,8 +77,8 @@ ROWS = {
         ((*FGSM[:3], "other", *FGSM[4:]), (*FGSM[:3], "full", *FGSM[4:], "--force")),
     ),
     "a softmax": Row(
-        ("evaluate", "soft.keras", *EVALUATE[2:]), "--strip-softmax",
-        (("evaluate", "soft.keras", *EVALUATE[2:], "--strip-softmax"),),
+        ("evaluate", "soft.keras", *EVALUATE[2:]), "--to-logits",
+        (("evaluate", "soft.keras", *EVALUATE[2:], "--to-logits"),),
     ),
     "an option of two attacks": Row(
         (*PGD, "--attack", "fgsm", "-p", "eps=0.1"), "write -p pgd.eps=… or -p fgsm.eps=…",
@@ -273,7 +273,7 @@ def test_a_remedy_that_a_message_names_helps(tfrobust, with_store, name):
 def test_an_interrupted_training_goes_on_by_either_remedy(tfrobust, here, monkeypatch, remedy):
     from tfrobust.training import Trainer
 
-    def interrupt(_, epoch, __):
+    def interrupt(_, epoch, *__):
         if epoch == 1:
             raise KeyboardInterrupt
 
