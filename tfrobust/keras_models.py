@@ -116,10 +116,9 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
     Raises:
         ClassifierError: it is damaged, or wants to run code of its own.
     """
+    check_backend()
     own = custom_objects(modules)
     generation = check_keras_file(path, modules)
-    if generation == "keras":
-        check_backend()
     keras = importlib.import_module(generation)
     try:
         return keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=True)

@@ -64,7 +64,7 @@ def test_a_training_goes_on_from_the_very_file_it_began_with(start, weights, sta
         (("mobilenet", "--weights", "net.pth"), 2, ["weights:", "expected none or imagenet"]),
         (("resnet18", "--weights", "imagenet"), 2, ["no ImageNet weights for this network"]),
         (("resnet18", "--weights", "a.pth", "-p", "weights=b.pth"), 2, ["given twice"]),
-        (("resnet18", "--weights", ""), 2, ["weights: expected none, imagenet or a file"]),
+        (("resnet18", "--weights", ""), 2, ["--weights: expected a value", "leave it out"]),
         (("resnet18", "--weights", "none.pth"), 1, ["none.pth: No such file"]),
         (("resnet18", "--weights", "net.pth"), 1, ["does not fit resnet18", "misshapen: conv1"]),
         (("resnet50", "--weights", "net.pth", *NARROW), 2, ["no plugin 'resnet18'"]),

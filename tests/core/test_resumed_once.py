@@ -41,6 +41,7 @@ def patched(monkeypatch, *what):
         yield
 
 
+PLAN = {"model": {}, "scenario": {"name": "m", "params": {}}, "defenses": [], "training": {}}
 MOMENTS = {
     "before the export": (store, "write_saved_model"),
     "before the version is there": (store, "write_card"),
@@ -99,7 +100,7 @@ def test_a_workspace_without_its_plan_is_not_resumed_on(tmp_path):
 
 def test_what_a_kill_before_the_first_epoch_left_is_taken_away(tmp_path):
     (tmp_path / "m1" / "unfinished" / "stage-1").mkdir(parents=True)
-    (tmp_path / "m1" / "unfinished" / "plan.json").write_text("{}")
+    (tmp_path / "m1" / "unfinished" / "plan.json").write_text(json.dumps(PLAN))
     train(tmp_path)
     assert names(tmp_path / "m1") == {"1", "training"}
 
