@@ -3,7 +3,6 @@
 import typing
 
 import pytest
-import tensorflow as tf
 
 from tfrobust.errors import UsageError
 from tfrobust.registry import create, entries
@@ -56,14 +55,6 @@ VARIANTS = {
     "spsa": [{"early_stop": False}],
     "square": [{"loss": "ce", "early_stop": False}],
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def plain_graphs():
-    """Hundreds of small graphs are traced here; to optimise one takes longer than to run it."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 BUDGET = {"linf": 0.1, "l2": 0.7, "l1": 3.0, "l0": 10.0}
