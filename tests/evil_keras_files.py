@@ -16,6 +16,34 @@ EVIL = {"module": MODULE, "class_name": "Evil", "config": {}, "registered_name":
 FUNCTION = {
     "module": MODULE, "class_name": "function", "config": "run", "registered_name": "run",
 }  # fmt: skip
+# Keras 2 registers its optimizers under such names itself. It looks for a function under its own
+# name, and for a class under the registered one, and imports the module where it finds nothing.
+KNOWN = "Custom>Adam"
+FUNCTIONS = {
+    "of a known name": {**FUNCTION, "registered_name": KNOWN},
+    "of no name": {**FUNCTION, "registered_name": None},
+    "of the shell": {**FUNCTION, "config": "system", "module": "os", "registered_name": KNOWN},
+    "of Python": {**FUNCTION, "config": "eval", "module": "builtins", "registered_name": KNOWN},
+    "that only the module has": {**FUNCTION, "config": "relu", "registered_name": "relu"},
+    "of a module of a like name": {**FUNCTION, "module": f"keras.{MODULE}"},
+    "of Keras that downloads": {**FUNCTION, "config": "get_file", "module": "keras.utils"},
+    "of Keras that a name hides": {
+        **FUNCTION, "config": "relu", "module": "builtins", "registered_name": "deserialize",
+    },
+}  # fmt: skip
+IMPORTS = {
+    "a known name": {**EVIL, "class_name": KNOWN, "registered_name": None},
+    "another known name": {**EVIL, "registered_name": KNOWN},
+    "a known class of any module": {**EVIL, "class_name": "Adam", "registered_name": KNOWN},
+    "a class of Keras of any module": {**EVIL, "class_name": "Zeros", "registered_name": None},
+    "a tensor": {**EVIL, "class_name": "__keras_tensor__", "registered_name": None},
+    "a tuple": {**EVIL, "class_name": "__tuple__", "registered_name": None},
+    "a shape": {**EVIL, "class_name": "TensorShape", "registered_name": None},
+    "a type": {**EVIL, "class_name": "__typespec__", "spec_name": "Evil", "registered_name": KNOWN},
+    "a file by a known name": {
+        "module": "keras.layers", "class_name": "TFSMLayer", "config": {}, "registered_name": KNOWN,
+    },
+}  # fmt: skip
 
 
 def _of(name, module="keras.layers", /, **config):
@@ -99,6 +127,9 @@ OPTIONS = {
     "a constraint": {"kernel_constraint": {"class_name": "Evil", "config": {}}},
     "a type of numbers": {"dtype": EVIL},
     "a quantizer": {"input_quantizer": FUNCTION},
+    **{f"an activation {name}": {"activation": each} for name, each in FUNCTIONS.items()},
+    **{f"an initialiser {name}": {"kernel_initializer": each} for name, each in FUNCTIONS.items()},
+    **{f"an import by {name}": {"kernel_initializer": each} for name, each in IMPORTS.items()},
     "an option that nobody has": {"anything": [{"deep": [EVIL]}]},
 }
 # Each is what the model was compiled with.

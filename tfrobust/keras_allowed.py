@@ -45,6 +45,9 @@ _BASES = (
 )  # fmt: skip
 _TENSORFLOWS = "tensorflow.python.ops.init_ops_v2"  # its initialisers, named by files of Keras 2
 _FUNCTIONS = ("activations", "losses", "metrics")  # modules whose functions may be named
+_BUILTIN_MODULES = (  # where Keras looks for what it says is builtin
+    *_FUNCTIONS, "constraints", "initializers", "optimizers", "regularizers",
+)  # fmt: skip
 _NOT_FUNCTIONS = {"get", "serialize", "deserialize"}
 # Besides Keras's and the plugins'; `__main__` is the user's own script or notebook, whose classes
 # are known here only where it has registered them.
@@ -81,12 +84,14 @@ class _Allowed:
         if tensorflows := sys.modules.get(_TENSORFLOWS):
             self._classes |= set(_building_blocks(tensorflows, ("Initializer",), "tensorflow"))
         self._names = {cls.__name__ for cls in self._classes}
-        self._functions = {
-            name
+        functions = {
+            name: value
             for module in _FUNCTIONS
             for name, value in vars(getattr(keras, module)).items()
             if isinstance(value, FunctionType) and name not in _NOT_FUNCTIONS
-        } | {"swish", "hard_swish"}
+        }
+        self._functions = set(functions) | {"swish", "hard_swish"}
+        self._functions_found = set(functions.values())
         self._registered = dict(keras.saving.get_custom_objects())
 
     def check(self, content: Any, where: str) -> None:
@@ -113,11 +118,14 @@ class _Allowed:
         if not isinstance(name, str) or not isinstance(module, str | None):
             raise UnreadableError(f"{_place(where)} names a class by something that is no name")
         if name in _CODE:
+            kind = "a Lambda layer" if name == "Lambda" else "a Python lambda"
             raise UnreadableError(
-                f"it wants to run code stored in the file (a Lambda layer at {_place(where)}), "
+                f"it wants to run code stored in the file ({kind} at {_place(where)}), "
                 "which is never allowed"
             )
-        if name in _DATA and not {"spec_name"} & set(entry):
+        if module and not self._may_import(module):
+            raise _refused(called, where)
+        if name in _DATA and not module and not {"spec_name", "registered_name"} & set(entry):
             return
         if name in ("TFOpLambda", "SlicingOpLambda"):
             self._check_operation(entry.get("config"), where)
@@ -141,42 +149,88 @@ class _Allowed:
         if not isinstance(function, str) or not is_operation(function):
             raise _refused(f"tf.{function}", where)
 
-    def _is_function(self, entry: dict[str, Any]) -> bool:
-        name, module, registered = (entry.get(k) for k in ("config", "module", "registered_name"))
-        if not isinstance(name, str):
-            return False
-        if found := [self._registered[key] for key in _keys(name, registered, self._registered)]:
-            return all(map(self._is_ours, found))
-        if self._is_extra(module) or name in self._extra_names():
-            return True
-        top = (module or "builtins").partition(".")[0]
-        return name in self._functions and top in ("builtins", "keras", "tf_keras")
-
-    def _is_class(self, entry: dict[str, Any]) -> bool:
-        name, module, registered = (
-            entry.get(key) for key in ("class_name", "module", "registered_name")
+    def _may_import(self, module: str) -> bool:
+        """Tell whether Keras may import a module, should it find nothing under the names given."""
+        top = module.partition(".")[0]
+        return (
+            top in {"builtins", "keras", "tf_keras"} | self._packages
+            or module == _TENSORFLOWS
+            or self._is_extra(module)
         )
+
+    def _is_function(self, entry: dict[str, Any]) -> bool:
+        """Tell whether Keras would find an allowed function: by its name, then in its module."""
+        name, module, registered = (entry.get(k) for k in ("config", "module", "registered_name"))
         if not isinstance(name, str) or not isinstance(registered, str | None):
             return False
-        if found := [self._registered[key] for key in _keys(name, registered, self._registered)]:
-            return all(map(self._is_ours, found))
-        if self._is_extra(module) or {name, registered} & self._extra_names():
+        if name in self._registered:
+            return self._is_ours(self._registered[name])
+        if name in self._extra_names() or self._is_extras(module, name):
             return True
+        if self._generation == "keras" and module == "builtins" and ">" not in name:
+            # Keras 3.6 and older wrote the name without its package; all that could be meant count.
+            meant = [self._registered[k] for k in self._registered if k.endswith(f">{name}")]
+            if meant and not any(self._found(module, name)):
+                return all(map(self._is_ours, meant))
+        if registered not in (None, name):
+            return False
+        found = self._found(module or "builtins", name)
+        return bool(found) and all(
+            isinstance(e, FunctionType) and e in self._functions_found for e in found
+        )
+
+    def _is_class(self, entry: dict[str, Any]) -> bool:
+        """Tell whether Keras would find an allowed class, in its files of today and of old.
+
+        Those of today look for the registered name, or else in the module. Those of old look for
+        the class's name alone; both forms may stand in one file.
+        """
+        name, module = entry["class_name"], entry.get("module")
+        registered = entry.get("registered_name", name)
+        if not isinstance(registered, str | None):
+            return False
+        if name in self._registered and not self._is_ours(self._registered[name]):
+            return False
+        if registered in self._registered:
+            found = self._registered[registered]
+            called = {registered, registered.rpartition(">")[2], getattr(found, "__name__", "")}
+            return name in called and name not in _NEVER and self._is_ours(found)
+        if name in self._registered and not module:
+            return True
+        if name in self._extra_names() or self._is_extras(module, name):
+            return name not in _NEVER
         if registered not in (None, name, f"Custom>{name}"):
             return False
-        if module is None:
-            return name.removeprefix("Custom>") in self._names
-        return self._found(module, name) in self._classes
+        if not module:
+            return name in self._names
+        found = self._found(module, name)
+        return bool(found) and all(isinstance(e, type) and e in self._classes for e in found)
 
-    def _found(self, module: str, name: str) -> Any:
+    def _found(self, module: str, name: str) -> list[Any]:
         """Return what Keras would find there; modules that are not loaded are not imported."""
-        top, _, rest = module.partition(".")
-        if top in ("keras", "tf_keras"):
-            module = f"{self._generation}.{rest}" if rest else self._generation
+        if not name.isidentifier():
+            return []
+        if module == "builtins":
+            symbols = [self._symbol(f"keras.{each}.{name}") for each in _BUILTIN_MODULES]
+            return [each for each in symbols if each is not None]
+        if module.partition(".")[0] in ("keras", "tf_keras"):
+            if (symbol := self._symbol(f"{module}.{name}")) is not None:
+                return [symbol]
+            if self._generation == "tf_keras" and module.startswith("keras"):
+                module = f"tf_{module}"
         elif module != _TENSORFLOWS:
-            return None
+            return []
         found = vars(sys.modules[module]).get(name) if module in sys.modules else None
-        return found if isinstance(found, type) else None
+        return [] if found is None else [found]
+
+    def _symbol(self, name: str) -> Any:
+        """Return what this Keras has published under a name."""
+        if self._generation == "keras":
+            api_export = importlib.import_module("keras.src.api_export")
+            return api_export.get_symbol_from_name(name)
+        tf_export = importlib.import_module("tensorflow.python.util.tf_export")
+        legacy = "compat.v1." if "__internal__.legacy" in name else ""
+        return tf_export.get_symbol_from_name(legacy + name)
 
     def _is_ours(self, value: Any) -> bool:
         """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""
@@ -190,6 +244,14 @@ class _Allowed:
             module == each or module.startswith(f"{each}.") for each in self._extra
         )
 
+    def _is_extras(self, module: str | None, name: str) -> bool:
+        """Tell whether a module that the user named defines something of that name itself."""
+        if module is None or not self._is_extra(module):
+            return False
+        if module not in sys.modules:
+            return module in self._extra  # loading the file imports it first
+        return self._is_extra(getattr(vars(sys.modules[module]).get(name), "__module__", None))
+
     def _extra_names(self) -> set[str]:
         """Return what the modules that the user named define themselves."""
         loaded = [sys.modules[each] for each in self._extra if each in sys.modules]
@@ -199,11 +261,6 @@ class _Allowed:
             for name, value in vars(module).items()
             if isinstance(value, type | FunctionType) and self._is_extra(value.__module__)
         }
-
-
-def _keys(name: str, registered: Any, known: dict[str, Any]) -> list[str]:
-    """Return the names by which Keras may find a registered object."""
-    return [key for key in (registered, name) if isinstance(key, str) and key in known]
 
 
 def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[type]:
