@@ -13,14 +13,13 @@ import importlib
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any
 
 from tfrobust.errors import printable
+from tfrobust.keras_lookup import TENSORFLOWS, Generation, would_find
 from tfrobust.keras_operations import is_operation
 from tfrobust.reading import UnreadableError
 from tfrobust.registry import entries
-
-Generation = Literal["keras", "tf_keras"]
 
 _DATA = {
     "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__",
@@ -43,11 +42,7 @@ _BASES = (
     "dtype_policies.DTypePolicyMap", "mixed_precision.Policy", "quantizers.Quantizer",
     "quantizers.QuantizationConfig",
 )  # fmt: skip
-_TENSORFLOWS = "tensorflow.python.ops.init_ops_v2"  # its initialisers, named by files of Keras 2
 _FUNCTIONS = ("activations", "losses", "metrics")  # modules whose functions may be named
-_BUILTIN_MODULES = (  # where Keras looks for what it says is builtin
-    *_FUNCTIONS, "constraints", "initializers", "optimizers", "regularizers",
-)  # fmt: skip
 _NOT_FUNCTIONS = {"get", "serialize", "deserialize"}
 # Besides Keras's and the plugins'; `__main__` is the user's own script or notebook, whose classes
 # are known here only where it has registered them.
@@ -81,7 +76,7 @@ class _Allowed:
         plugins = {entry.target.partition(":")[0].partition(".")[0] for entry in entries()}
         self._packages = {generation, *_PACKAGES, *plugins}
         self._classes = set(_building_blocks(keras, _BASES, generation))
-        if tensorflows := sys.modules.get(_TENSORFLOWS):
+        if tensorflows := sys.modules.get(TENSORFLOWS):
             self._classes |= set(_building_blocks(tensorflows, ("Initializer",), "tensorflow"))
         self._names = {cls.__name__ for cls in self._classes}
         functions = {
@@ -154,7 +149,7 @@ class _Allowed:
         top = module.partition(".")[0]
         return (
             top in {"builtins", "keras", "tf_keras"} | self._packages
-            or module == _TENSORFLOWS
+            or module == TENSORFLOWS
             or self._is_extra(module)
         )
 
@@ -170,11 +165,11 @@ class _Allowed:
         if self._generation == "keras" and module == "builtins" and ">" not in name:
             # Keras 3.6 and older wrote the name without its package; all that could be meant count.
             meant = [self._registered[k] for k in self._registered if k.endswith(f">{name}")]
-            if meant and not any(self._found(module, name)):
+            if meant and not any(would_find(self._generation, module, name)):
                 return all(map(self._is_ours, meant))
         if registered not in (None, name):
             return False
-        found = self._found(module or "builtins", name)
+        found = would_find(self._generation, module or "builtins", name)
         return bool(found) and all(
             isinstance(e, FunctionType) and e in self._functions_found for e in found
         )
@@ -187,11 +182,11 @@ class _Allowed:
         """
         name, module = entry["class_name"], entry.get("module")
         registered = entry.get("registered_name", name)
-        if not isinstance(registered, str | None):
+        if not isinstance(registered, str | None) or (
+            name in self._registered and not self._is_ours(self._registered[name])
+        ):
             return False
-        if name in self._registered and not self._is_ours(self._registered[name]):
-            return False
-        if registered in self._registered:
+        if registered is not None and registered in self._registered:
             found = self._registered[registered]
             called = {registered, registered.rpartition(">")[2], getattr(found, "__name__", "")}
             return name in called and name not in _NEVER and self._is_ours(found)
@@ -199,38 +194,15 @@ class _Allowed:
             return True
         if name in self._extra_names() or self._is_extras(module, name):
             return name not in _NEVER
-        if registered not in (None, name, f"Custom>{name}"):
-            return False
+        return registered in (None, name, f"Custom>{name}") and self._is_keras_class(module, name)
+
+    def _is_keras_class(self, module: str | None, name: str) -> bool:
         if not module:
             return name in self._names
-        found = self._found(module, name)
-        return bool(found) and all(isinstance(e, type) and e in self._classes for e in found)
-
-    def _found(self, module: str, name: str) -> list[Any]:
-        """Return what Keras would find there; modules that are not loaded are not imported."""
-        if not name.isidentifier():
-            return []
-        if module == "builtins":
-            symbols = [self._symbol(f"keras.{each}.{name}") for each in _BUILTIN_MODULES]
-            return [each for each in symbols if each is not None]
-        if module.partition(".")[0] in ("keras", "tf_keras"):
-            if (symbol := self._symbol(f"{module}.{name}")) is not None:
-                return [symbol]
-            if self._generation == "tf_keras" and module.startswith("keras"):
-                module = f"tf_{module}"
-        elif module != _TENSORFLOWS:
-            return []
-        found = vars(sys.modules[module]).get(name) if module in sys.modules else None
-        return [] if found is None else [found]
-
-    def _symbol(self, name: str) -> Any:
-        """Return what this Keras has published under a name."""
-        if self._generation == "keras":
-            api_export = importlib.import_module("keras.src.api_export")
-            return api_export.get_symbol_from_name(name)
-        tf_export = importlib.import_module("tensorflow.python.util.tf_export")
-        legacy = "compat.v1." if "__internal__.legacy" in name else ""
-        return tf_export.get_symbol_from_name(legacy + name)
+        found = would_find(self._generation, module, name)
+        return bool(found) and all(
+            isinstance(each, type) and each in self._classes for each in found
+        )
 
     def _is_ours(self, value: Any) -> bool:
         """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from tfrobust.errors import ClassifierError, one_line, printable
-from tfrobust.keras_allowed import Generation, check_configuration
+from tfrobust.keras_allowed import check_configuration
+from tfrobust.keras_lookup import Generation
 from tfrobust.reading import (
     UnreadableError,
     check_archive,
