@@ -132,9 +132,10 @@ OPTIONS = {
     **{f"an import by {name}": {"kernel_initializer": each} for name, each in IMPORTS.items()},
     "an option that nobody has": {"anything": [{"deep": [EVIL]}]},
 }
-# Each is what the model was compiled with.
+# Each is what a model was compiled with.
 COMPILED = {
     "a loss": {"loss": FUNCTION},
+    "a python lambda": {"loss": _of("__lambda__", "builtins", value="4wE=")},
     "a loss's function": {"loss": _of("LossFunctionWrapper", "keras.losses", fn=FUNCTION)},
     "a loss by a dotted name": {"loss": _of("LossFunctionWrapper", "keras.losses", fn="os.system")},
     "a metric": {"metrics": ["accuracy", EVIL]},
@@ -145,7 +146,10 @@ COMPILED = {
 PLACES = {
     **{f"layer: {name}": ("layer", value) for name, value in LAYERS.items()},
     **{f"option: {name}": ("option", value) for name, value in OPTIONS.items()},
-    **{f"compiled: {name}": ("compiled", value) for name, value in COMPILED.items()},
+    **{
+        f"compiled inside: {name}": ("layer", {**_sequential(), "compile_config": value})
+        for name, value in COMPILED.items()
+    },
 }
 
 
@@ -153,24 +157,33 @@ def spoil(path, place):
     """Hide something in a `.keras` or `.h5` file of input, convolution, flat and dense layers."""
     kind, value = PLACES[place]
 
-    def changed(config, compiled):
+    def changed(config):
         layers = config["config"]["layers"]
         if kind == "layer":
             layers[2] = value
-        elif kind == "option":
-            layers[1]["config"] |= value
         else:
-            compiled |= value
+            layers[1]["config"] |= value
 
     if path.suffix == ".h5":
         with h5py.File(path, "r+") as file:
-            config, compiled = json.loads(file.attrs["model_config"]), {}
-            changed(config, compiled)
+            config = json.loads(file.attrs["model_config"])
+            changed(config)
             file.attrs["model_config"] = json.dumps(config)
-            if compiled:
-                file.attrs["training_config"] = json.dumps(compiled)
-        return path
-    rewrite(path, lambda config: changed(config, config.setdefault("compile_config", {})))
+    else:
+        rewrite(path, changed)
+    return path
+
+
+def spoil_compiled(path, place):
+    """Hide something in what the whole model of a file was compiled with."""
+    value = {"optimizer": "adam", "loss": "mse"} | COMPILED[place]
+    if path.suffix == ".h5":
+        config = {k: v for k, v in value.items() if k != "optimizer"}
+        config |= {"optimizer_config": value["optimizer"], "optimizer": value["optimizer"]}
+        with h5py.File(path, "r+") as file:
+            file.attrs["training_config"] = json.dumps(config)
+    else:
+        rewrite(path, lambda config: config.update(compile_config=value))
     return path
 
 
