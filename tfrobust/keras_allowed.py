@@ -66,6 +66,16 @@ def check_configuration(
     _Allowed(generation, tuple(extra)).check(content, where)
 
 
+def is_keras_own(name: str, generation: Generation) -> bool:
+    """Tell whether Keras itself has a building block of that name.
+
+    Example:
+        >>> is_keras_own("Dense", "keras"), is_keras_own("MyLayer", "keras")
+        (True, False)
+    """
+    return _Allowed(generation, ()).is_class_of_keras(name)
+
+
 class _Allowed:
     """What one Keras generation may be told to make."""
 
@@ -105,6 +115,9 @@ class _Allowed:
                 if isinstance(each, str):
                     self._check_text(str(key), each, inside)
                 left.append((inside, each))
+
+    def is_class_of_keras(self, name: str) -> bool:
+        return name in self._names
 
     def _check_named(self, entry: dict[str, Any], where: str) -> None:
         name, module = entry["class_name"], entry.get("module")

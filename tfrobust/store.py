@@ -19,6 +19,7 @@ from typing import Any
 from tfrobust.cards import (  # noqa: F401 (CARD: public)
     CARD,
     Card,
+    averaged,
     card_of,
     check_card,
     read_card,
@@ -258,7 +259,7 @@ def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
         options=options,
         defenses=card.defenses,
         stochastic=card.stochastic,
-        passes=card.passes,
+        passes=averaged(card),
         differentiable=card.differentiable,
         megabytes=card.megabytes,
         members=card.members,

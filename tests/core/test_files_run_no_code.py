@@ -294,6 +294,17 @@ def test_an_archive_that_is_no_model_costs_one_line(member, content, words, copy
     assert "\n" not in str(refusal.value)
 
 
+def test_operations_that_an_old_format_cannot_bring_back_are_not_called_the_users_own(tmp_path):
+    given = keras.layers.Input(SHAPE)
+    model = keras.Model(given, keras.layers.Dense(3)(keras.ops.mean(given, axis=(1, 2))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.save(tmp_path / "m.h5")
+    with pytest.raises(ClassifierError, match=r"'Mean' of Keras's own.*save it as \.keras") as said:
+        store.load(tmp_path / "m.h5")
+    assert "--custom-objects" not in str(said.value)
+
+
 def test_weights_alone_are_refused_with_the_way_out(copy, tmp_path):
     keras.models.load_model(copy("keras.keras")).save_weights(tmp_path / "w.weights.h5")
     with pytest.raises(ClassifierError, match=r"weights alone; save the whole model as \.keras"):
