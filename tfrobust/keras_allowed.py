@@ -3,8 +3,8 @@
 Loading a Keras file calls whatever its configuration names: a class by module and name, a function,
 an operation of TensorFlow. Allowed are Keras's own building blocks, those that a plugin has
 registered, and those of modules that the user names. Everything else is refused before Keras reads
-the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model was
-compiled with.
+the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model
+inside was compiled with.
 """
 
 from __future__ import annotations

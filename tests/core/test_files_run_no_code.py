@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import os
 import shutil
 import sys
+import types
 import warnings
 import zipfile
 
@@ -173,6 +175,18 @@ def test_modules_that_the_user_names_are_allowed_but_no_lambda_is(place, copy):
     assert check_keras_file(path, (evil.MODULE,)) == "tf_keras"
     path = evil.spoil(path, "layer: a lambda that names a function of a module")
     with pytest.raises(ClassifierError, match="never allowed"):
+        check_keras_file(path, (evil.MODULE,))
+
+
+@pytest.mark.parametrize("module", [evil.MODULE, f"{evil.MODULE}.inner"])
+def test_what_a_module_of_the_user_only_borrows_is_not_allowed_by_it(module, copy, monkeypatch):
+    own = types.ModuleType(evil.MODULE)
+    own.system = os.system
+    monkeypatch.setitem(sys.modules, evil.MODULE, own)
+    function = {**evil.FUNCTION, "module": module, "config": "system", "registered_name": "system"}
+    path = copy("tf_keras.keras")
+    evil.rewrite(path, lambda config: config["config"]["layers"][1].update(function))
+    with pytest.raises(ClassifierError, match=r"names payload_of_a_file.*system"):
         check_keras_file(path, (evil.MODULE,))
 
 
