@@ -16,6 +16,34 @@ EVIL = {"module": MODULE, "class_name": "Evil", "config": {}, "registered_name":
 FUNCTION = {
     "module": MODULE, "class_name": "function", "config": "run", "registered_name": "run",
 }  # fmt: skip
+# Keras 2 registers its optimizers under such names itself. It looks for a function under its own
+# name, and for a class under the registered one, and imports the module where it finds nothing.
+KNOWN = "Custom>Adam"
+FUNCTIONS = {
+    "of a known name": {**FUNCTION, "registered_name": KNOWN},
+    "of no name": {**FUNCTION, "registered_name": None},
+    "of the shell": {**FUNCTION, "config": "system", "module": "os", "registered_name": KNOWN},
+    "of Python": {**FUNCTION, "config": "eval", "module": "builtins", "registered_name": KNOWN},
+    "that only the module has": {**FUNCTION, "config": "relu", "registered_name": "relu"},
+    "of a module of a like name": {**FUNCTION, "module": f"keras.{MODULE}"},
+    "of Keras that downloads": {**FUNCTION, "config": "get_file", "module": "keras.utils"},
+    "of Keras that a name hides": {
+        **FUNCTION, "config": "relu", "module": "builtins", "registered_name": "deserialize",
+    },
+}  # fmt: skip
+IMPORTS = {
+    "a known name": {**EVIL, "class_name": KNOWN, "registered_name": None},
+    "another known name": {**EVIL, "registered_name": KNOWN},
+    "a known class of any module": {**EVIL, "class_name": "Adam", "registered_name": KNOWN},
+    "a class of Keras of any module": {**EVIL, "class_name": "Zeros", "registered_name": None},
+    "a tensor": {**EVIL, "class_name": "__keras_tensor__", "registered_name": None},
+    "a tuple": {**EVIL, "class_name": "__tuple__", "registered_name": None},
+    "a shape": {**EVIL, "class_name": "TensorShape", "registered_name": None},
+    "a type": {**EVIL, "class_name": "__typespec__", "spec_name": "Evil", "registered_name": KNOWN},
+    "a file by a known name": {
+        "module": "keras.layers", "class_name": "TFSMLayer", "config": {}, "registered_name": KNOWN,
+    },
+}  # fmt: skip
 
 
 def _of(name, module="keras.layers", /, **config):
@@ -99,11 +127,15 @@ OPTIONS = {
     "a constraint": {"kernel_constraint": {"class_name": "Evil", "config": {}}},
     "a type of numbers": {"dtype": EVIL},
     "a quantizer": {"input_quantizer": FUNCTION},
+    **{f"an activation {name}": {"activation": each} for name, each in FUNCTIONS.items()},
+    **{f"an initialiser {name}": {"kernel_initializer": each} for name, each in FUNCTIONS.items()},
+    **{f"an import by {name}": {"kernel_initializer": each} for name, each in IMPORTS.items()},
     "an option that nobody has": {"anything": [{"deep": [EVIL]}]},
 }
-# Each is what the model was compiled with.
+# Each is what a model was compiled with.
 COMPILED = {
     "a loss": {"loss": FUNCTION},
+    "a python lambda": {"loss": _of("__lambda__", "builtins", value="4wE=")},
     "a loss's function": {"loss": _of("LossFunctionWrapper", "keras.losses", fn=FUNCTION)},
     "a loss by a dotted name": {"loss": _of("LossFunctionWrapper", "keras.losses", fn="os.system")},
     "a metric": {"metrics": ["accuracy", EVIL]},
@@ -114,7 +146,10 @@ COMPILED = {
 PLACES = {
     **{f"layer: {name}": ("layer", value) for name, value in LAYERS.items()},
     **{f"option: {name}": ("option", value) for name, value in OPTIONS.items()},
-    **{f"compiled: {name}": ("compiled", value) for name, value in COMPILED.items()},
+    **{
+        f"compiled inside: {name}": ("layer", {**_sequential(), "compile_config": value})
+        for name, value in COMPILED.items()
+    },
 }
 
 
@@ -122,24 +157,33 @@ def spoil(path, place):
     """Hide something in a `.keras` or `.h5` file of input, convolution, flat and dense layers."""
     kind, value = PLACES[place]
 
-    def changed(config, compiled):
+    def changed(config):
         layers = config["config"]["layers"]
         if kind == "layer":
             layers[2] = value
-        elif kind == "option":
-            layers[1]["config"] |= value
         else:
-            compiled |= value
+            layers[1]["config"] |= value
 
     if path.suffix == ".h5":
         with h5py.File(path, "r+") as file:
-            config, compiled = json.loads(file.attrs["model_config"]), {}
-            changed(config, compiled)
+            config = json.loads(file.attrs["model_config"])
+            changed(config)
             file.attrs["model_config"] = json.dumps(config)
-            if compiled:
-                file.attrs["training_config"] = json.dumps(compiled)
-        return path
-    rewrite(path, lambda config: changed(config, config.setdefault("compile_config", {})))
+    else:
+        rewrite(path, changed)
+    return path
+
+
+def spoil_compiled(path, place):
+    """Hide something in what the whole model of a file was compiled with."""
+    value = {"optimizer": "adam", "loss": "mse"} | COMPILED[place]
+    if path.suffix == ".h5":
+        config = {k: v for k, v in value.items() if k != "optimizer"}
+        config |= {"optimizer_config": value["optimizer"], "optimizer": value["optimizer"]}
+        with h5py.File(path, "r+") as file:
+            file.attrs["training_config"] = json.dumps(config)
+    else:
+        rewrite(path, lambda config: config.update(compile_config=value))
     return path
 
 

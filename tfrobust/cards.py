@@ -172,6 +172,24 @@ def check_card(card: Card, classifier: Classifier, stored: Path) -> None:
             )
 
 
+def averaged(card: Card) -> int:
+    """Return how many draws one call of a stored classifier averages, as far as that is believed.
+
+    Attacks on a random classifier average the fewer calls the more draws a call averages itself. A
+    card that exaggerates would weaken them. It is believed up to what the defences that it names
+    draw (their option `samples`), which results show; a card that names none: 1.
+
+    Example:
+        >>> averaged(Card(image_shape=(8, 8, 1), class_names=("a", "b"), stochastic=True, passes=9))
+        1
+    """
+    drawn = 1
+    for defense in card.defenses:
+        samples = defense.params.get("samples")
+        drawn *= samples if isinstance(samples, int) and samples > 0 else 1
+    return min(card.passes, drawn)
+
+
 def _draws(classifier: Classifier) -> bool:
     """Tell whether three answers to the same images differ at all."""
     images = np.random.default_rng(0).uniform(size=(8, *classifier.image_shape))

@@ -3,8 +3,8 @@
 Loading a Keras file calls whatever its configuration names: a class by module and name, a function,
 an operation of TensorFlow. Allowed are Keras's own building blocks, those that a plugin has
 registered, and those of modules that the user names. Everything else is refused before Keras reads
-the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model was
-compiled with.
+the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model
+inside was compiled with.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import importlib
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any
 
 from tfrobust.errors import printable
+from tfrobust.keras_lookup import TENSORFLOWS, Generation, would_find
 from tfrobust.keras_operations import is_operation
 from tfrobust.reading import UnreadableError
 from tfrobust.registry import entries
-
-Generation = Literal["keras", "tf_keras"]
 
 _DATA = {
     "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__",
@@ -43,7 +42,6 @@ _BASES = (
     "dtype_policies.DTypePolicyMap", "mixed_precision.Policy", "quantizers.Quantizer",
     "quantizers.QuantizationConfig",
 )  # fmt: skip
-_TENSORFLOWS = "tensorflow.python.ops.init_ops_v2"  # its initialisers, named by files of Keras 2
 _FUNCTIONS = ("activations", "losses", "metrics")  # modules whose functions may be named
 _NOT_FUNCTIONS = {"get", "serialize", "deserialize"}
 # Besides Keras's and the plugins'; `__main__` is the user's own script or notebook, whose classes
@@ -68,6 +66,16 @@ def check_configuration(
     _Allowed(generation, tuple(extra)).check(content, where)
 
 
+def is_keras_own(name: str, generation: Generation) -> bool:
+    """Tell whether Keras itself has a building block of that name.
+
+    Example:
+        >>> is_keras_own("Dense", "keras"), is_keras_own("MyLayer", "keras")
+        (True, False)
+    """
+    return _Allowed(generation, ()).is_class_of_keras(name)
+
+
 class _Allowed:
     """What one Keras generation may be told to make."""
 
@@ -78,15 +86,17 @@ class _Allowed:
         plugins = {entry.target.partition(":")[0].partition(".")[0] for entry in entries()}
         self._packages = {generation, *_PACKAGES, *plugins}
         self._classes = set(_building_blocks(keras, _BASES, generation))
-        if tensorflows := sys.modules.get(_TENSORFLOWS):
+        if tensorflows := sys.modules.get(TENSORFLOWS):
             self._classes |= set(_building_blocks(tensorflows, ("Initializer",), "tensorflow"))
         self._names = {cls.__name__ for cls in self._classes}
-        self._functions = {
-            name
+        functions = {
+            name: value
             for module in _FUNCTIONS
             for name, value in vars(getattr(keras, module)).items()
             if isinstance(value, FunctionType) and name not in _NOT_FUNCTIONS
-        } | {"swish", "hard_swish"}
+        }
+        self._functions = set(functions) | {"swish", "hard_swish"}
+        self._functions_found = set(functions.values())
         self._registered = dict(keras.saving.get_custom_objects())
 
     def check(self, content: Any, where: str) -> None:
@@ -106,6 +116,9 @@ class _Allowed:
                     self._check_text(str(key), each, inside)
                 left.append((inside, each))
 
+    def is_class_of_keras(self, name: str) -> bool:
+        return name in self._names
+
     def _check_named(self, entry: dict[str, Any], where: str) -> None:
         name, module = entry["class_name"], entry.get("module")
         what = entry.get("config") if name == "function" else name
@@ -113,11 +126,14 @@ class _Allowed:
         if not isinstance(name, str) or not isinstance(module, str | None):
             raise UnreadableError(f"{_place(where)} names a class by something that is no name")
         if name in _CODE:
+            kind = "a Lambda layer" if name == "Lambda" else "a Python lambda"
             raise UnreadableError(
-                f"it wants to run code stored in the file (a Lambda layer at {_place(where)}), "
+                f"it wants to run code stored in the file ({kind} at {_place(where)}), "
                 "which is never allowed"
             )
-        if name in _DATA and not {"spec_name"} & set(entry):
+        if module and not self._may_import(module):
+            raise _refused(called, where)
+        if name in _DATA and not module and not {"spec_name", "registered_name"} & set(entry):
             return
         if name in ("TFOpLambda", "SlicingOpLambda"):
             self._check_operation(entry.get("config"), where)
@@ -141,42 +157,65 @@ class _Allowed:
         if not isinstance(function, str) or not is_operation(function):
             raise _refused(f"tf.{function}", where)
 
-    def _is_function(self, entry: dict[str, Any]) -> bool:
-        name, module, registered = (entry.get(k) for k in ("config", "module", "registered_name"))
-        if not isinstance(name, str):
-            return False
-        if found := [self._registered[key] for key in _keys(name, registered, self._registered)]:
-            return all(map(self._is_ours, found))
-        if self._is_extra(module) or name in self._extra_names():
-            return True
-        top = (module or "builtins").partition(".")[0]
-        return name in self._functions and top in ("builtins", "keras", "tf_keras")
-
-    def _is_class(self, entry: dict[str, Any]) -> bool:
-        name, module, registered = (
-            entry.get(key) for key in ("class_name", "module", "registered_name")
+    def _may_import(self, module: str) -> bool:
+        """Tell whether Keras may import a module, should it find nothing under the names given."""
+        top = module.partition(".")[0]
+        return (
+            top in {"builtins", "keras", "tf_keras"} | self._packages
+            or module == TENSORFLOWS
+            or self._is_extra(module)
         )
+
+    def _is_function(self, entry: dict[str, Any]) -> bool:
+        """Tell whether Keras would find an allowed function: by its name, then in its module."""
+        name, module, registered = (entry.get(k) for k in ("config", "module", "registered_name"))
         if not isinstance(name, str) or not isinstance(registered, str | None):
             return False
-        if found := [self._registered[key] for key in _keys(name, registered, self._registered)]:
-            return all(map(self._is_ours, found))
-        if self._is_extra(module) or {name, registered} & self._extra_names():
+        if name in self._registered:
+            return self._is_ours(self._registered[name])
+        if name in self._extra_names() or self._is_extras(module, name):
             return True
-        if registered not in (None, name, f"Custom>{name}"):
+        if self._generation == "keras" and module == "builtins" and ">" not in name:
+            # Keras 3.6 and older wrote the name without its package; all that could be meant count.
+            meant = [self._registered[k] for k in self._registered if k.endswith(f">{name}")]
+            if meant and not any(would_find(self._generation, module, name)):
+                return all(map(self._is_ours, meant))
+        if registered not in (None, name):
             return False
-        if module is None:
-            return name.removeprefix("Custom>") in self._names
-        return self._found(module, name) in self._classes
+        found = would_find(self._generation, module or "builtins", name)
+        return bool(found) and all(
+            isinstance(e, FunctionType) and e in self._functions_found for e in found
+        )
 
-    def _found(self, module: str, name: str) -> Any:
-        """Return what Keras would find there; modules that are not loaded are not imported."""
-        top, _, rest = module.partition(".")
-        if top in ("keras", "tf_keras"):
-            module = f"{self._generation}.{rest}" if rest else self._generation
-        elif module != _TENSORFLOWS:
-            return None
-        found = vars(sys.modules[module]).get(name) if module in sys.modules else None
-        return found if isinstance(found, type) else None
+    def _is_class(self, entry: dict[str, Any]) -> bool:
+        """Tell whether Keras would find an allowed class, in its files of today and of old.
+
+        Those of today look for the registered name, or else in the module. Those of old look for
+        the class's name alone; both forms may stand in one file.
+        """
+        name, module = entry["class_name"], entry.get("module")
+        registered = entry.get("registered_name", name)
+        if not isinstance(registered, str | None) or (
+            name in self._registered and not self._is_ours(self._registered[name])
+        ):
+            return False
+        if registered is not None and registered in self._registered:
+            found = self._registered[registered]
+            called = {registered, registered.rpartition(">")[2], getattr(found, "__name__", "")}
+            return name in called and name not in _NEVER and self._is_ours(found)
+        if name in self._registered and not module:
+            return True
+        if name in self._extra_names() or self._is_extras(module, name):
+            return name not in _NEVER
+        return registered in (None, name, f"Custom>{name}") and self._is_keras_class(module, name)
+
+    def _is_keras_class(self, module: str | None, name: str) -> bool:
+        if not module:
+            return name in self._names
+        found = would_find(self._generation, module, name)
+        return bool(found) and all(
+            isinstance(each, type) and each in self._classes for each in found
+        )
 
     def _is_ours(self, value: Any) -> bool:
         """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""
@@ -190,6 +229,14 @@ class _Allowed:
             module == each or module.startswith(f"{each}.") for each in self._extra
         )
 
+    def _is_extras(self, module: str | None, name: str) -> bool:
+        """Tell whether a module that the user named defines something of that name itself."""
+        if module is None or not self._is_extra(module):
+            return False
+        if module not in sys.modules:
+            return module in self._extra  # loading the file imports it first
+        return self._is_extra(getattr(vars(sys.modules[module]).get(name), "__module__", None))
+
     def _extra_names(self) -> set[str]:
         """Return what the modules that the user named define themselves."""
         loaded = [sys.modules[each] for each in self._extra if each in sys.modules]
@@ -199,11 +246,6 @@ class _Allowed:
             for name, value in vars(module).items()
             if isinstance(value, type | FunctionType) and self._is_extra(value.__module__)
         }
-
-
-def _keys(name: str, registered: Any, known: dict[str, Any]) -> list[str]:
-    """Return the names by which Keras may find a registered object."""
-    return [key for key in (registered, name) if isinstance(key, str) and key in known]
 
 
 def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[type]:

@@ -6,19 +6,21 @@ the links inside the weights, which could lead to other files.
 
 from __future__ import annotations
 
+import functools
 import os
-import tempfile
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from tfrobust.errors import ClassifierError, one_line, printable
-from tfrobust.keras_allowed import Generation, check_configuration
+from tfrobust.keras_allowed import check_configuration
+from tfrobust.keras_lookup import Generation
 from tfrobust.reading import (
     UnreadableError,
     check_archive,
     check_unpacked,
+    open_member,
     open_regular,
     parse_json,
 )
@@ -27,6 +29,8 @@ KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _CONFIGURATION = 64 * 10**6  # bytes; the largest networks of keras.applications take 1 MB
 _DEEPEST = 400  # levels of JSON; the recursion of Keras itself ends at about 900
 _OBJECTS = 10**6  # in an HDF5 file
+
+Check = Callable[[str, str, Any], Generation]
 
 
 def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
@@ -47,24 +51,32 @@ def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
         'keras'
     """
     kind = ".keras" if path.suffix == ".keras" else ".h5"
+    check = functools.partial(_check_names, path, tuple(extra))
     try:
         with open_regular(path) as file:
-            version, configurations = (_archive if kind == ".keras" else _hdf5)(file)
+            return (_archive if kind == ".keras" else _hdf5)(file, check)
+    except ClassifierError:
+        raise
     except Exception as error:  # zipfile, zlib and h5py raise half a dozen kinds
         raise ClassifierError(
             f"{path}: not a readable {kind} file ({one_line(error)}); save the model again"
         ) from error
-    generation: Generation = "tf_keras" if version.split(".")[0] in ("1", "2") else "keras"
+
+
+def _check_names(
+    path: Path, extra: tuple[str, ...], version: str, where: str, configuration: Any
+) -> Generation:
+    """Look at what a configuration names; return the Keras that wrote it."""
+    generation: Generation = "tf_keras" if version.partition(".")[0] in ("1", "2") else "keras"
     try:
-        for where, configuration in configurations.items():
-            check_configuration(configuration, generation, where=where, extra=extra)
+        check_configuration(configuration, generation, where=where, extra=extra)
     except UnreadableError as error:
         raise ClassifierError(f"{path}: Keras refuses it: {error}") from error
     return generation
 
 
-def _archive(file: IO[bytes]) -> tuple[str, dict[str, Any]]:
-    """Return the version and the configuration of a `.keras` archive."""
+def _archive(file: IO[bytes], check: Check) -> Generation:
+    """Check a `.keras` archive: what it names first, its weights only then."""
     with zipfile.ZipFile(file) as archive:
         check_archive(archive, os.fstat(file.fileno()).st_size)
         names = archive.namelist()
@@ -74,16 +86,18 @@ def _archive(file: IO[bytes]) -> tuple[str, dict[str, Any]]:
             parts = PurePosixPath(name.replace("\\", "/")).parts
             if name.startswith(("/", "\\")) or ".." in parts:
                 raise UnreadableError(f"a member is called {printable(name, 60)!r}")
-            if name.endswith(".h5"):
-                _check_member(archive, name)
-            elif name.endswith(".npz"):
-                with archive.open(name) as member, zipfile.ZipFile(member) as inner:
-                    check_archive(inner, archive.getinfo(name).file_size)
         metadata = parse_json(_read(archive, "metadata.json"))
         if not isinstance(metadata, dict) or not isinstance(metadata.get("keras_version"), str):
             raise UnreadableError("its metadata names no keras_version")
         configuration = parse_json(_read(archive, "config.json"), deepest=_DEEPEST)
-    return metadata["keras_version"], {"config": configuration}
+        if isinstance(configuration, dict):
+            # What the whole model was compiled with: load_model(…, compile=False) of either Keras
+            # drops it unseen. What models inside of it were compiled with is not dropped.
+            configuration.pop("compile_config", None)
+        generation = check(metadata["keras_version"], "config", configuration)
+        for name in names:
+            _check_member(archive, file, name)
+    return generation
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -94,37 +108,37 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
-def _check_member(archive: zipfile.ZipFile, name: str) -> None:
-    """Check weights inside an archive; compressed ones are unpacked to where one can seek."""
+def _check_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> None:
+    """Check weights inside an archive."""
     import h5py
 
-    stored = archive.getinfo(name).compress_type == zipfile.ZIP_STORED
-    with archive.open(name) as member, tempfile.TemporaryFile() as unpacked:
-        source: IO[bytes] = member
-        if not stored:
-            while part := member.read(2**24):
-                unpacked.write(part)
-            unpacked.seek(0)
-            source = unpacked
-        with h5py.File(source, "r") as content:
-            _check_objects(content, archive.getinfo(name).file_size)
+    if not name.endswith((".h5", ".npz")):
+        return
+    size = archive.getinfo(name).file_size
+    with open_member(archive, file, name) as member:
+        if name.endswith(".npz"):
+            with zipfile.ZipFile(member) as inner:
+                check_archive(inner, size)
+        else:
+            with h5py.File(member, "r") as content:
+                _check_objects(content, size)
 
 
-def _hdf5(file: IO[bytes]) -> tuple[str, dict[str, Any]]:
-    """Return the version and the configurations of an `.h5` of a whole model."""
+def _hdf5(file: IO[bytes], check: Check) -> Generation:
+    """Check an `.h5` of a whole model.
+
+    What it was compiled with, `training_config`, is read by nobody: see `load_keras_file`.
+    """
     import h5py
 
     with h5py.File(file, "r") as content:
-        _check_objects(content, os.fstat(file.fileno()).st_size)
         if "model_config" not in content.attrs:
             raise UnreadableError("it holds weights alone; save the whole model as .keras")
-        texts = {
-            name: _text(content.attrs[name])
-            for name in ("model_config", "training_config")
-            if name in content.attrs
-        }
+        configuration = parse_json(_text(content.attrs["model_config"]), deepest=_DEEPEST)
         version = _text(content.attrs.get("keras_version", "1"))
-    return version, {name: parse_json(text, deepest=_DEEPEST) for name, text in texts.items()}
+        generation = check(version, "model_config", configuration)
+        _check_objects(content, os.fstat(file.fileno()).st_size)
+    return generation
 
 
 def _text(value: Any) -> str:

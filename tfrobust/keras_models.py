@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfrobust.custom_objects import custom_objects
 from tfrobust.errors import ClassifierError, UsageError, one_line
+from tfrobust.keras_allowed import is_keras_own
 from tfrobust.keras_files import check_keras_file
 
 
@@ -125,6 +126,11 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
     except Exception as error:  # Keras raises anything, from TypeError to h5py's OSError
         if unknown := _UNKNOWN.search(str(error)):
             name = unknown.lastgroup
+            if name and path.suffix != ".keras" and is_keras_own(unknown[name], generation):
+                raise ClassifierError(
+                    f"{path}: holds {unknown[name]!r} of Keras's own, which {path.suffix} files "
+                    f"cannot bring back; save it as .keras: model.save('{path.stem}.keras')"
+                ) from error
             what = f"its class {unknown[name]!r}" if name else "a class that it names"
             raise ClassifierError(
                 f"{path}: Keras does not know {what}; name the module that defines it: "

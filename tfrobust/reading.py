@@ -6,11 +6,16 @@ file it was and what to do, and says so.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shutil
 import stat
+import struct
+import tempfile
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -147,6 +152,58 @@ def check_unpacked(declared: int, size: int) -> None:
             f"{size:,} bytes that unpack to {declared / _GB:,.1f} GB, as a zip bomb does; where "
             f"you trust the file, allow that by {UNPACK_LIMIT}={-(-declared // _GB)} (in GB)"
         )
+
+
+@contextlib.contextmanager
+def open_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Open a member of an archive so that one can go back and forth in it at no cost.
+
+    `ZipFile.open` reads all from the beginning again to go back. Here a stored member is a window
+    on the archive; a compressed one is unpacked once.
+
+    Args:
+        archive: opened from `file`.
+        file: the archive itself.
+        name: of the member.
+    """
+    with archive.open(name) as member:  # compares what the member's own header says
+        entry = archive.getinfo(name)
+        if entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1:
+            file.seek(entry.header_offset)
+            named, extra = struct.unpack("<26xHH", file.read(30))
+            start = entry.header_offset + 30 + named + extra
+            with io.BufferedReader(_Window(file, start, entry.file_size)) as window:
+                yield window
+        else:
+            with tempfile.TemporaryFile() as unpacked:
+                shutil.copyfileobj(member, unpacked, 2**24)
+                unpacked.seek(0)
+                yield unpacked
+
+
+class _Window(io.RawIOBase):
+    """A part of a file, as a file of its own."""
+
+    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+        self._file, self._start, self._length, self._at = file, start, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = max(0, offset + {0: 0, 1: self._at, 2: self._length}[whence])
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        view = view[: max(0, min(len(view), self._length - self._at))]
+        self._file.seek(self._start + self._at)
+        count = self._file.readinto(view) if len(view) else 0  # type: ignore[attr-defined]
+        self._at += count
+        return count
 
 
 def _allowed() -> float:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
@@ -47,7 +48,16 @@ _REACH_OUT = re.compile(
     r"|XlaCustomCall\w*|XlaLaunch\w*|XlaCallModule|TfLite\w*|RegisterDataset\w*|Restore\w*|Save\w*"
 )
 _CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"}
-_SCREENS = re.compile(r"stderr|log\((info|warning|error)\)")  # where PrintV2 may print to
+# Operations that reach out or not, by what one attribute says; left out, it says the first.
+_ATTRIBUTES = {
+    "PrintV2": "output_stream", "DecodeProtoV2": "descriptor_source",
+    "EncodeProto": "descriptor_source",
+}  # fmt: skip
+_HARMLESS_WHERE = {
+    "PrintV2": re.compile(r"|stderr|log\((info|warning|error)\)"),
+    "DecodeProtoV2": re.compile(r"|local://"),  # else: a file that describes messages
+    "EncodeProto": re.compile(r"|local://"),
+}
 
 
 def check_saved_model(folder: Path, *, trust: bool = False) -> None:
@@ -120,11 +130,19 @@ def _is_allowed(node: Any, functions: dict[str, Any]) -> bool:
         return node.op in functions  # called by its name; its own nodes are looked at as well
     if node.op in functions:
         return False  # a function that takes an operation's name
-    if node.op == "PrintV2":
-        stream = node.attr["output_stream"].s.decode("utf-8", "replace") or "stderr"
-        return _SCREENS.fullmatch(stream) is not None
+    if node.op in _HARMLESS_WHERE:
+        return _HARMLESS_WHERE[node.op].fullmatch(_text(node)) is not None
     pattern = _KEEP_STATE if stateful else _REACH_OUT
     return (pattern.fullmatch(node.op) is not None) == stateful
+
+
+def _text(node: Any) -> str:
+    """Return what the attribute says; what a caller of the function is to fill in is harmful."""
+    name = _ATTRIBUTES[node.op]
+    value = node.attr.get(name)
+    if value is not None and value.WhichOneof("value") not in (None, "s"):
+        return "?"
+    return value.s.decode("utf-8", "replace") if value is not None else ""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -137,15 +155,20 @@ def _is_stateful(op: str) -> bool | None:
 def _misplaced(meta: Any, functions: dict[str, Any]) -> Iterator[str]:
     """Yield operations on checkpoints that are reached otherwise than by saving and restoring.
 
-    Saving is never run here. Restoring may only read the file that the loader names.
+    Saving is never run here. Restoring may only read the file that the loader names. A node that
+    nothing reaches never runs: of a graph of TensorFlow 1 the loader takes what signatures,
+    initialisers and restoring need (`wrap_function`'s `prune`), of TensorFlow 2 the functions.
+    Scripts of TensorFlow 1 leave the nodes of a `Saver` of their own behind.
     """
     graph, saver = {node.name: node for node in meta.graph_def.node}, meta.saver_def
     given = _node_of(saver.filename_tensor_name)
-    own = {_node_of(saver.save_tensor_name), _node_of(saver.restore_op_name)} - {""}
     restoring = set(_reached([_node_of(saver.restore_op_name)], graph, functions))
     saving = set(_reached([_node_of(saver.save_tensor_name)], graph, functions))
-    elsewhere = set(_reached(_roots(meta, graph, saving | restoring, own), graph, functions))
+    elsewhere = set(_reached(_roots(meta), graph, functions))
+    reached = restoring | saving | elsewhere
     for name, node in graph.items():
+        if name not in reached:
+            continue
         if node.op in _CHECKPOINT and not _is_savers(
             node, name, saving, restoring, elsewhere, given=given
         ):
@@ -179,15 +202,33 @@ def _is_savers(
     return name in saving
 
 
-def _roots(meta: Any, graph: dict[str, Any], savers: set[str], own: set[str]) -> set[str]:
-    """Return where running begins: signatures, initialisers, functions of objects, loose nodes."""
-    roots = {name for name in graph if name not in savers}
+def _roots(meta: Any) -> set[str]:
+    """Return where running begins: signatures, initialisers, functions of objects."""
+    roots = set(meta.object_graph_def.concrete_functions)
     for signature in meta.signature_def.values():
-        roots |= {_node_of(each.name) for each in signature.outputs.values()}
-    for collection in meta.collection_def.values():
+        for each in signature.outputs.values():
+            sparse = each.coo_sparse
+            names = [each.name, sparse.values_tensor_name, sparse.indices_tensor_name]
+            names += [sparse.dense_shape_tensor_name]
+            names += [part.name for part in each.composite_tensor.components]
+            roots |= set(map(_node_of, names))
+    for key, collection in meta.collection_def.items():
         roots |= {_node_of(each) for each in collection.node_list.value}
-    roots |= set(meta.object_graph_def.concrete_functions)
-    return roots - own
+        if key != "savers":  # never made by the loader; else read as variables, with initialisers
+            for content in collection.bytes_list.value:
+                roots |= _of_variable(content)
+    return roots
+
+
+def _of_variable(content: bytes) -> set[str]:
+    """Return the nodes that a variable of TensorFlow 1 names, such as its initialiser."""
+    try:
+        variable = variable_pb2.VariableDef.FromString(content)
+    except DecodeError:
+        return set()  # TensorFlow cannot read it either
+    names = [variable.variable_name, variable.initializer_name]
+    names += [variable.initial_value_name, variable.snapshot_name]
+    return set(map(_node_of, names))
 
 
 def _reached(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from tfrobust.cards import (  # noqa: F401 (CARD: public)
     CARD,
     Card,
+    averaged,
     card_of,
     check_card,
     read_card,
@@ -239,10 +241,13 @@ def _keras_model(path: Path, modules: Sequence[str]) -> Any:
     try:
         return load_keras_file(path, modules)
     except ClassifierError:  # in Keras's words, it may be any error
+        before = set(sys.modules)
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
-        return load_keras_file(path, modules)
+        if before == set(sys.modules):
+            raise  # nothing is known that was not before
+    return load_keras_file(path, modules)
 
 
 def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
@@ -254,7 +259,7 @@ def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
         options=options,
         defenses=card.defenses,
         stochastic=card.stochastic,
-        passes=card.passes,
+        passes=averaged(card),
         differentiable=card.differentiable,
         megabytes=card.megabytes,
         members=card.members,

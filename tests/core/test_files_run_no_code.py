@@ -1,8 +1,11 @@
 """Nothing in a Keras file runs, leads to another file or fills the memory, wherever it hides."""
 
 import contextlib
+import io
+import os
 import shutil
 import sys
+import types
 import warnings
 import zipfile
 
@@ -13,7 +16,7 @@ import pytest
 import tf_keras
 
 import evil_keras_files as evil
-from tfrobust import store
+from tfrobust import keras_files, keras_models, store
 from tfrobust.errors import ClassifierError
 from tfrobust.keras_files import check_keras_file
 from tfrobust.keras_models import load_keras_file
@@ -82,6 +85,85 @@ def test_keras_2_itself_would_have_run_it(copy, mark):
     assert mark.exists()
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", evil.COMPILED)
+def test_what_the_whole_model_was_compiled_with_is_never_made(place, kind, suffix, copy, mark):
+    path = evil.spoil_compiled(copy(f"{kind}.{suffix}"), place)
+    assert load_keras_file(path).count_params() == 47
+    assert not mark.exists()
+    assert evil.MODULE not in sys.modules
+
+
+def test_keras_2_itself_would_have_made_it(copy, mark):
+    path = evil.spoil_compiled(copy("tf_keras.keras"), "a loss")
+    tf_keras.models.load_model(path)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_model_that_was_trained_with_a_loss_of_ones_own_loads(kind, suffix, tmp_path):
+    def loss(labels, logits):
+        return 0.0
+
+    model = kind.Sequential([kind.layers.Input(SHAPE), kind.layers.Flatten()])
+    model.compile("adam", loss, metrics=[loss])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.save(tmp_path / f"m.{suffix}")
+    assert load_keras_file(tmp_path / f"m.{suffix}").output_shape == (None, 16)
+
+
+@pytest.mark.parametrize("place", ["layer: a python lambda", "compiled inside: a python lambda"])
+def test_a_python_lambda_is_not_called_a_layer(place, copy):
+    with pytest.raises(ClassifierError, match=r"\(a Python lambda at config"):
+        load_keras_file(evil.spoil(copy("keras.keras"), place))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
+    compression, copy, tmp_path, monkeypatch
+):
+    path, weights, read = copy("keras.keras"), tmp_path / "w.h5", []
+    with h5py.File(weights, "w") as file:
+        for number in range(300):  # groups between the data, as Keras writes them
+            file[f"layers/{number:03}/vars/0"] = np.full(8_000, number, np.float32)
+    _replaced(path, "model.weights.h5", weights.read_bytes(), compression=compression)
+    size = weights.stat().st_size
+
+    class Counted(io.FileIO):
+        def readinto(self, buffer):
+            read.append(super().readinto(buffer))
+            return read[-1]
+
+    unpacked = zipfile.ZipExtFile._read1
+
+    def counted(self, count):
+        found = unpacked(self, count)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "_read1", counted)
+    monkeypatch.setattr(keras_files, "open_regular", lambda p: io.BufferedReader(Counted(p)))
+    check_keras_file(path)
+    assert sum(read) < 2 * size
+
+
+def test_a_refused_file_is_looked_at_once_where_all_plugins_are_known(copy, monkeypatch):
+    path, looked = evil.spoil(copy("keras.keras"), "layer: the shell"), []
+    for _ in range(2):
+        with pytest.raises(ClassifierError):
+            store.load(path)
+    check = keras_models.check_keras_file
+    monkeypatch.setattr(
+        keras_models, "check_keras_file", lambda *given: (looked.append(given), check(*given))[1]
+    )
+    with pytest.raises(ClassifierError):
+        store.load(path)
+    assert len(looked) == 1
+
+
 @pytest.mark.parametrize(
     "place", ["layer: a class of any module", "layer: a nested model", "option: an activation"]
 )
@@ -93,6 +175,18 @@ def test_modules_that_the_user_names_are_allowed_but_no_lambda_is(place, copy):
     assert check_keras_file(path, (evil.MODULE,)) == "tf_keras"
     path = evil.spoil(path, "layer: a lambda that names a function of a module")
     with pytest.raises(ClassifierError, match="never allowed"):
+        check_keras_file(path, (evil.MODULE,))
+
+
+@pytest.mark.parametrize("module", [evil.MODULE, f"{evil.MODULE}.inner"])
+def test_what_a_module_of_the_user_only_borrows_is_not_allowed_by_it(module, copy, monkeypatch):
+    own = types.ModuleType(evil.MODULE)
+    own.system = os.system
+    monkeypatch.setitem(sys.modules, evil.MODULE, own)
+    function = {**evil.FUNCTION, "module": module, "config": "system", "registered_name": "system"}
+    path = copy("tf_keras.keras")
+    evil.rewrite(path, lambda config: config["config"]["layers"][1].update(function))
+    with pytest.raises(ClassifierError, match=r"names payload_of_a_file.*system"):
         check_keras_file(path, (evil.MODULE,))
 
 
@@ -212,6 +306,17 @@ def test_an_archive_that_is_no_model_costs_one_line(member, content, words, copy
     with pytest.raises(ClassifierError, match=words.replace(".", r"\.")) as refusal:
         load_keras_file(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_operations_that_an_old_format_cannot_bring_back_are_not_called_the_users_own(tmp_path):
+    given = keras.layers.Input(SHAPE)
+    model = keras.Model(given, keras.layers.Dense(3)(keras.ops.mean(given, axis=(1, 2))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.save(tmp_path / "m.h5")
+    with pytest.raises(ClassifierError, match=r"'Mean' of Keras's own.*save it as \.keras") as said:
+        store.load(tmp_path / "m.h5")
+    assert "--custom-objects" not in str(said.value)
 
 
 def test_weights_alone_are_refused_with_the_way_out(copy, tmp_path):

@@ -6,6 +6,7 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from support import InMemory, refused, small_classifier, small_model
 from tfrobust import store
@@ -261,6 +262,28 @@ def test_a_card_that_says_what_cannot_be_is_refused(said, word, exported):
     finally:
         path.write_text(honest)
     assert store.load(exported).num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("passes", "drawn", "believed"), [(1000, (), 1), (1000, (7,), 7), (6, (2, 3), 6), (5, (50,), 5)]
+)
+def test_a_card_that_exaggerates_its_passes_does_not_weaken_attacks(
+    passes, drawn, believed, tmp_path
+):
+    class Random(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 4, 4, 1), tf.float32, name="images")])
+        def logits(self, images):
+            given = tf.reshape(images, (-1, 16))[:, :3]
+            return {"logits": given + tf.random.normal(tf.shape(given))}
+
+    module, folder = Random(), tmp_path / "m"
+    tf.saved_model.save(module, str(folder), {"serving_default": module.logits})
+    (folder / CARD).parent.mkdir()
+    card = {"image_shape": [4, 4, 1], "class_names": ["a", "b", "c"], "passes": passes}
+    card["defenses"] = [{"name": "mc_dropout", "params": {"samples": each}} for each in drawn]
+    (folder / CARD).write_text(json.dumps(card | {"stochastic": True}))
+    found = store.load(folder)
+    assert (found.stochastic, found.passes) == (True, believed)
 
 
 LISTS = [

@@ -1,15 +1,23 @@
 """A SavedModel's operations are looked at before any of it runs, wherever they hide."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorflow.core.framework import (
+    node_def_pb2,
+    op_def_pb2,
+    types_pb2,
+    variable_pb2,
+)
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.client import pywrap_tf_session
 
 from support import small_classifier, small_model
-from tfrobust import store
+from tfrobust import saved_model_ops, store
 from tfrobust.errors import ClassifierError
 from tfrobust.loading import LoadOptions
 from tfrobust.saved_model import SavedModelClassifier
@@ -221,6 +229,69 @@ def _served_saving(meta):
     )
     node = meta.graph_def.node.add(name="served", op="PartitionedCall")
     node.attr["f"].func.name = saving
+    meta.signature_def["other"].outputs["y"].name = "served:0"
+
+
+def _served_restoring(meta):
+    """What the loader restores by, called by a signature: the name of the file is not given."""
+    meta.signature_def["other"].outputs["y"].name = meta.saver_def.restore_op_name
+
+
+def _loose_checkpoint(meta):
+    meta.graph_def.node.add(name="file", op="Const")
+    meta.graph_def.node.add(name="stray", op="RestoreV2", input=["file", "a", "b"])
+
+
+def _served_checkpoint(meta):
+    _loose_checkpoint(meta)
+    meta.signature_def["other"].outputs["y"].name = "stray:0"
+
+
+def _sparse_checkpoint(meta):
+    _loose_checkpoint(meta)
+    meta.signature_def["other"].outputs["y"].coo_sparse.values_tensor_name = "stray:0"
+
+
+def _composite_checkpoint(meta):
+    _loose_checkpoint(meta)
+    meta.signature_def["other"].outputs["y"].composite_tensor.components.add(name="stray:0")
+
+
+def _initialising_checkpoint(meta):
+    """A local variable: TensorFlow runs its initialiser when it loads the graph."""
+    _loose_checkpoint(meta)
+    variable = variable_pb2.VariableDef(variable_name="v:0", initializer_name="stray")
+    meta.collection_def["local_variables"].bytes_list.value.append(variable.SerializeToString())
+
+
+def _waited_for_checkpoint(meta):
+    _loose_checkpoint(meta)
+    meta.graph_def.node.add(name="begin", op="NoOp", input=["^stray"])
+    meta.collection_def["saved_model_main_op"].node_list.value.append("begin")
+
+
+def _in_a_function(meta, op, attribute, value=None):
+    node = meta.graph_def.library.function[0].node_def.add(name="n", op=op)
+    if value is None:  # what the caller fills in
+        node.attr[attribute].placeholder = "given"
+    else:
+        node.attr[attribute].s = value
+
+
+def _described_elsewhere(meta):
+    _in_a_function(meta, "DecodeProtoV2", "descriptor_source", b"/etc/passwd")
+
+
+def _described_by_the_caller(meta):
+    _in_a_function(meta, "DecodeProtoV2", "descriptor_source")
+
+
+def _described_for_writing(meta):
+    _in_a_function(meta, "EncodeProto", "descriptor_source", b"/etc/passwd")
+
+
+def _printed_by_the_caller(meta):
+    _in_a_function(meta, "PrintV2", "output_stream")
 
 
 def _unknown(meta):
@@ -243,6 +314,16 @@ GRAPHS = {
     _restoring: "RestoreV2",
     _saving_at_restoring: "SaveV2",
     _served_saving: "SaveV2",
+    _served_restoring: "RestoreV2",
+    _served_checkpoint: "RestoreV2",
+    _sparse_checkpoint: "RestoreV2",
+    _composite_checkpoint: "RestoreV2",
+    _initialising_checkpoint: "RestoreV2",
+    _waited_for_checkpoint: "RestoreV2",
+    _described_elsewhere: "DecodeProtoV2",
+    _described_by_the_caller: "DecodeProtoV2",
+    _described_for_writing: "EncodeProto",
+    _printed_by_the_caller: "PrintV2",
     _unknown: "OpOfALibrary",
     _disguised: "Relu",
     _asset: "the asset ../../../etc/passwd",
@@ -256,6 +337,37 @@ def test_a_graph_that_was_written_by_hand_is_looked_at_like_others(change, copy)
     with pytest.raises(ClassifierError, match=GRAPHS[change]):
         check_saved_model(copy)
     check_saved_model(copy, trust=True)
+
+
+@pytest.mark.parametrize("source", [b"", b"local://"])
+@pytest.mark.parametrize("op", ["DecodeProtoV2", "EncodeProto"])
+def test_messages_that_the_process_knows_itself_may_be_read_and_written(op, source, copy):
+    _rewritten(copy, lambda meta: _in_a_function(meta, op, "descriptor_source", source))
+    check_saved_model(copy)
+
+
+def test_operations_that_take_texts_are_those_that_somebody_has_looked_at():
+    """An operation that takes a text may take the name of a file.
+
+    A new TensorFlow may have new ones. Look at what they do with it: refuse those that reach out
+    in `saved_model_ops`, and add the others to the list.
+    """
+    reviewed = set((Path(__file__).parent / "reviewed_operations.txt").read_text().split())
+    known = op_def_pb2.OpList.FromString(
+        pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
+    )
+    plain = {"container", "shared_name", "data_format", "padding", "device", "mode", "_class"}
+    new = [
+        op.name
+        for op in known.op
+        if saved_model_ops._is_allowed(node_def_pb2.NodeDef(op=op.name), {})
+        and (
+            any(each.type == types_pb2.DT_STRING for each in op.input_arg)
+            or any("string" in each.type and each.name not in plain for each in op.attr)
+        )
+        and op.name not in reviewed
+    ]
+    assert new == []
 
 
 @pytest.mark.parametrize("name", ["saved_model.pbtxt", "saved_model.cpb"])
@@ -273,19 +385,26 @@ def test_a_damaged_graph_costs_one_line(content, copy):
     assert "\n" not in str(refusal.value)
 
 
-def _v1(folder):
+def _v1(folder, *, saver=False):
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         images = v1.placeholder(tf.float32, (None, *SHAPE), name="images")
         weights = v1.get_variable("w", (16, 3))
         logits = tf.matmul(tf.reshape(images, (-1, 16)), weights)
         session.run(v1.global_variables_initializer())
+        if saver:
+            v1.train.Saver(max_to_keep=1).save(session, str(folder.parent / "kept" / "model"))
         builder = v1.saved_model.Builder(str(folder))
         signature = v1.saved_model.predict_signature_def({"images": images}, {"logits": logits})
         builder.add_meta_graph_and_variables(
             session, ["serve"], {"serving_default": signature}, main_op=v1.tables_initializer()
         )
         builder.save()
+
+
+def _v1_with_two_savers(folder):
+    """As scripts of TensorFlow 1 do that keep checkpoints of their own."""
+    _v1(folder, saver=True)
 
 
 def _trained(folder):
@@ -327,6 +446,7 @@ HONEST = {
     "tf_keras's export": lambda folder: small_model(SHAPE, kind=tf_keras).export(str(folder)),
     "tf_keras's save after training": _trained,
     "TensorFlow 1's": _v1,
+    "TensorFlow 1's, by a script with a saver of its own": _v1_with_two_savers,
     "tables, random numbers and loops": _rich,
 }
 

@@ -8,7 +8,7 @@ import tf_keras
 
 from support import InMemory, python, small_model
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier, Wrapped
+from tfrobust.classifier import AppliedDefense, KerasClassifier, Wrapped
 from tfrobust.engine import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.keras_graph import calls, inlined, is_functional, split
@@ -392,6 +392,8 @@ assert "tfrobust" not in sys.modules
 @KINDS
 def test_what_is_served_draws_anew_and_needs_only_tensorflow(kind, tmp_path):
     classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
+    # As training records it; a card alone would not be believed.
+    classifier.defenses = (AppliedDefense("mc_dropout", {"samples": 12}),)
     folder = store.export(classifier, tmp_path / "1")
     done = python(SERVED, folder)
     assert done.returncode == 0, done.stderr[-1500:]
