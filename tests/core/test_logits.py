@@ -132,6 +132,83 @@ def test_what_is_left_out_of_one_call_stays_in_another_of_the_same_layer(kind):
 
 
 @generations
+@pytest.mark.parametrize("shared", ["activation", "dense", "inside another", "operation"])
+def test_a_layer_that_is_called_earlier_too_keeps_its_activation_there(kind, shared):
+    layers = kind.layers
+    images = layers.Input(SHAPE)
+    act, dense = layers.Activation("sigmoid"), layers.Dense(3, activation="sigmoid")
+    first = layers.Dense(3)(layers.Flatten()(images))
+    ends = {
+        "activation": lambda: act(layers.Dense(3)(act(first))),
+        "dense": lambda: dense(dense(first)),
+        "inside another": lambda: dense(
+            layers.Flatten()(layers.TimeDistributed(dense)(layers.Reshape((1, 3))(first)))
+        ),
+        "operation": lambda: operation(kind, "sigmoid")(operation(kind, "sigmoid")(first)),
+    }
+    model = drawn(kind.Model(images, ends[shared]()))
+    given = np.asarray(model(IMAGES))
+    found, said = converted(model)
+    assert said == "its last sigmoid is left out"
+    assert np.allclose(tf.sigmoid(found(IMAGES)), given, atol=1e-6)
+    assert np.array_equal(np.asarray(model(IMAGES)), given)
+
+
+@generations
+def test_what_cannot_be_left_out_for_certain_is_refused(kind, monkeypatch):
+    model = ending_in(kind, "softmax", "dense")
+    other = drawn(ending_in(kind, "softmax", "dense"), seed=1)
+    monkeypatch.setattr("tfrobust.logits._cloned", lambda model: other)
+    with pytest.raises(ClassifierError, match=r"last softmax cannot be left.*activation=None"):
+        to_logits(model)
+
+
+class Noisy(keras.layers.Layer):
+    """Draws at inference too."""
+
+    def call(self, x):
+        return x + tf.random.normal(tf.shape(x))
+
+
+@pytest.mark.parametrize("sort", ["drawn", "float16", "bfloat16"])
+def test_noise_and_rounding_do_not_keep_an_activation_from_being_left_out(sort):
+    policy = "float32" if sort == "drawn" else f"mixed_{sort}"
+    dense = keras.layers.Dense(3, activation="softmax", dtype=policy)
+    first = [Noisy()] if sort == "drawn" else []
+    model = keras.Sequential([keras.Input(SHAPE), *first, keras.layers.Flatten(), dense])
+    assert converted(drawn(model))[1] == "its last softmax is left out"
+
+
+SCALED = {
+    "2s-1": lambda kind, z: operation(kind, "sigmoid")(z) * 2 - 1,
+    "1-s": lambda kind, z: 1 - operation(kind, "sigmoid")(-z),
+    "100 softmax": lambda kind, z: 100.0 * operation(kind, "softmax")(z),
+    "a share": lambda kind, z: kind.layers.Rescaling(0.9, 0.01)(operation(kind, "softmax")(z)),
+    "divided": lambda kind, z: operation(kind, "tanh")(z) / 3.0,
+}
+
+
+@generations
+@pytest.mark.parametrize("case", SCALED)
+def test_constants_behind_an_activation_do_not_hide_it(kind, case):
+    images = kind.layers.Input(SHAPE)
+    z = kind.layers.Dense(3)(kind.layers.Flatten()(images))
+    model = drawn(kind.Model(images, SCALED[case](kind, z)))
+    with pytest.raises(ClassifierError, match=r"ends in a (softmax|sigmoid|tanh)"):
+        KerasClassifier(model)
+    logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
+    assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
+
+
+@generations
+def test_constants_behind_a_linear_layer_leave_logits(kind):
+    images = kind.layers.Input(SHAPE)
+    z = kind.layers.Dense(3)(kind.layers.Flatten()(images))
+    assert ending(kind.Model(images, z * 2.0 + 1.0)).name == "linear"
+    assert ending(kind.Model(images, 1.0 / z)).name == ""
+
+
+@generations
 def test_a_saved_copy_of_what_was_converted_is_the_same(kind, tmp_path):
     found = to_logits(ending_in(kind, "softmax", "nested twice"))
     found.save(tmp_path / "m.keras")
