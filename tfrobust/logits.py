@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import TINY, NoLogitsError, logarithms, looks_bounded
+from tfrobust.bounded import SATURATED, TINY, NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError
 from tfrobust.keras_forms import check_structure, plain
 from tfrobust.keras_graph import Call, call_of, called_on, calls, has_kernel, inlined, is_functional
@@ -206,8 +206,8 @@ def converted(model: Any) -> tuple[Any, str]:
         model: of either generation; it stays as it is.
 
     Raises:
-        ClassifierError: it gives numbers in [0, 1] that do not sum to 1, and nothing shows which
-            logits they were made of.
+        ClassifierError: something bounds its numbers, which have no common sum, and nothing shows
+            which logits they were made of; or its last activation cannot be left out.
     """
     model = plain(model)
     image_shape, num_classes = check_structure(model)
@@ -217,12 +217,12 @@ def converted(model: Any) -> tuple[Any, str]:
         said = f"its last {found.name} is left out"
     elif not found.name:
         kind = looks_bounded(lambda images: model(images, training=False), image_shape)
-        if kind and (kind != "softmax" or num_classes == 1):
+        if kind in ("sigmoid", SATURATED) or (kind == "softmax" and num_classes == 1):
             raise ClassifierError(
-                "the model gives numbers in [0, 1], and nothing shows which logits they were made "
-                "of; build its last layer with activation=None"
+                "the model gives numbers that something bounds, such as to [0, 1], and nothing "
+                "shows which logits they were made of; build its last layer with activation=None"
             )
-        if kind:
+        if kind == "softmax":
             model, said = _logarithms(model), "its logits are the logarithms of its probabilities"
     if num_classes == 1:
         model = _of_two_classes(model)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import NoLogitsError, logarithms, looks_bounded
+from tfrobust.bounded import DOUBTFUL, NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.loading import UNIT, LoadOptions
 from tfrobust.logits import BOUNDING, LINEAR, TWO
@@ -172,7 +172,8 @@ def _converted(found: Served, graph: FlatGraph | None, end: ServedEnding, folder
             found = dataclasses.replace(found, instead=_log_of(found))
             said = "its logits are the logarithms of its probabilities"
     if found.num_classes == 1:
-        if found.instead is None and looks_bounded(found.logits, found.image_shape):
+        kind = "" if found.instead else looks_bounded(found.logits, found.image_shape)
+        if kind not in ("", DOUBTFUL):
             raise ClassifierError(
                 f"{folder}: returns one number in [0, 1], and nothing shows which logit it was "
                 "made of; export it without its last activation"

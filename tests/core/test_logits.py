@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from support import small_model
-from tfrobust.bounded import looks_bounded
+from tfrobust.bounded import DOUBTFUL, SATURATED, looks_bounded
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import ClassifierError
 from tfrobust.keras_graph import hidden
@@ -347,6 +347,139 @@ def test_honest_logits_that_happen_to_lie_in_0_to_1_are_not_refused(says):
     assert looks_bounded(says, SHAPE) == ""
     check_sound(says, "m1")
     assert np.isfinite(says(images)).all()
+
+
+def centred(z):
+    return 2 * tf.sigmoid(z) - 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [tf.tanh, tf.atan, tf.math.erf, tf.nn.softsign, centred, lambda z: 5 * tf.nn.relu6(z + 3) - 2],
+    ids=["tanh", "atan", "erf", "softsign", "2s-1", "relu6"],
+)
+def test_what_stops_all_classes_at_the_same_two_values_is_no_logits(answer):
+    says = Says(answer)
+    assert looks_bounded(says, SHAPE) == SATURATED
+    with pytest.raises(ClassifierError, match=r"m1: returns numbers that stop at.*its last act"):
+        check_sound(says, "m1")
+
+
+@pytest.mark.parametrize("scale", [100.0, 1.001, 5.0])
+def test_probabilities_are_seen_at_any_scale(scale):
+    assert looks_bounded(Says(lambda z: scale * tf.nn.softmax(z)), SHAPE) == "softmax"
+
+
+def test_a_tanh_in_a_subclass_is_seen_by_its_values():
+    with pytest.raises(ClassifierError, match=r"returns numbers that stop at the same two values"):
+        KerasClassifier(own(keras.ops.tanh))
+    with pytest.raises(ClassifierError, match=r"nothing shows which logits.*activation=None"):
+        to_logits(own(keras.ops.tanh))
+
+
+DRAW = np.random.default_rng(3)
+WIDE, LAST, TERNARY = (
+    DRAW.normal(size=size).astype(np.float32) for size in ((16, 32), (32, 10), (32, 10))
+)
+TERNARY = np.sign(TERNARY)
+
+
+def normed(z):
+    return (z - tf.reduce_mean(z, 1, keepdims=True)) / tf.math.reduce_std(z, 1, keepdims=True)
+
+
+def unit(z, axis=1):
+    return tf.math.l2_normalize(z, axis)
+
+
+def signed(z):
+    return tf.where(z >= 0, 1.0, -1.0)
+
+
+def flat(images):
+    return tf.reshape(images, (-1, 16))
+
+
+HONEST = {
+    "layer norm first": lambda x: normed(flat(x)) @ WIDE @ LAST,
+    "layer norm before the head": lambda x: normed(tf.nn.relu(flat(x) @ WIDE)) @ LAST,
+    "layer norm last": lambda x: normed(flat(x) @ WIDE @ LAST),
+    "cosines": lambda x: unit(flat(x) @ WIDE) @ unit(LAST, 0),
+    "scaled cosines": lambda x: 16 * unit(flat(x) @ WIDE) @ unit(LAST, 0),
+    "distances": lambda x: -tf.norm(unit(flat(x) @ WIDE)[:, :, None] - unit(LAST, 0), axis=1),
+    "relu6": lambda x: tf.nn.relu6(flat(x) @ WIDE) @ LAST,
+    "hidden tanh": lambda x: tf.tanh(flat(x) @ WIDE) @ LAST,
+    "clipped images": lambda x: (tf.clip_by_value(flat(x), 0, 1) - 0.5) @ WIDE @ LAST,
+    "signs of pixels": lambda x: signed(flat(x) - 0.5) @ WIDE @ LAST,
+    "signs alone": lambda x: signed(signed(flat(x)) @ WIDE) @ TERNARY,
+    "signs inside": lambda x: signed(flat(x) @ WIDE) @ TERNARY,
+    "two of clipped images": lambda x: (
+        (tf.clip_by_value(flat(x), 0, 1) - 0.5) @ WIDE[:, :1] * [-1.0, 1]
+    ),
+    "quantized": lambda x: tf.round(tf.clip_by_value(flat(x), 0, 1) * 3) / 3 @ WIDE @ LAST,
+    "masked": lambda x: flat(x) @ WIDE @ LAST + [-1e9, -1e9, -1e9, *[0.0] * 7],
+    "after a relu": lambda x: tf.nn.relu(flat(x) @ WIDE @ LAST),
+    "twins": lambda x: tf.gather(tf.nn.relu6(flat(x) @ WIDE) @ LAST, [0, 0, 1, 1, 2, 2], axis=1),
+    "nearly constant": lambda x: 5 + 1e-5 * flat(x) @ WIDE,
+    "scale-invariant, above 1": lambda x: 10 * tf.nn.relu(normed(flat(x)) @ LAST[:16] * 0.1),
+    "half precision": lambda x: tf.cast(
+        tf.cast(flat(x), tf.float16) @ WIDE.astype(np.float16), tf.float32
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_honest_networks_whose_logits_do_not_grow_with_the_images_are_not_doubted(case):
+    assert looks_bounded(HONEST[case], SHAPE) in {
+        "",
+        *([DOUBTFUL] if case.startswith("two") else []),
+    }
+
+
+def test_a_doubt_is_a_notice_and_no_refusal():
+    two = Says(lambda z: tf.tanh(z[:, :1]) * [-1.0, 1.0])
+    two.num_classes = 2
+    check_sound(two, "m1")
+    [notice] = two.notices
+    assert "attacks look weaker than they are" in notice
+    check_sound(two, "m1")
+    assert len(two.notices) == 1
+
+
+def test_what_a_refusal_of_numbers_in_0_to_1_advises_works():
+    def honest(z):
+        return tf.nn.relu(0.1 * normed(z))
+
+    with pytest.raises(ClassifierError, match=r"if they are logits, multiply them.*above 1"):
+        check_sound(Says(honest), "m1")
+    says = Says(lambda z: 10 * honest(z))
+    check_sound(says, "m1")
+    assert says.notices == ()
+    with pytest.raises(ClassifierError, match="stop at the same two values"):
+        check_sound(Says(lambda z: 10 * tf.sigmoid(z)), "m1")
+
+
+def test_a_stochastic_model_is_asked_for_its_values_and_its_state_stays():
+    class Drawing(tf_keras.layers.Layer):
+        def __init__(self, last):
+            super().__init__()
+            self.last, self.random_state = last, tf.Variable(7, trainable=False)
+
+        def call(self, images):
+            self.random_state.assign_add(1)
+            return self.last(images)
+
+    for last, kept in ((tf.nn.softmax, False), (tf.identity, True)):
+        layers = [tf_keras.layers.Input(SHAPE), tf_keras.layers.Flatten(), tf_keras.layers.Dense(3)]
+        model = tf_keras.Sequential([*layers, Drawing(last)])
+        state = model.layers[-1].random_state
+        before = int(state)
+        if kept:
+            KerasClassifier(model)
+        else:
+            with pytest.raises(ClassifierError, match="returns probabilities"):
+                KerasClassifier(model)
+        assert int(state) == before
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.5])
