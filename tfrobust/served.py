@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from tfrobust.bounded import DOUBTFUL, NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError, one_line
+from tfrobust.keras_ending import BOUNDING, LINEAR
 from tfrobust.loading import UNIT, LoadOptions
-from tfrobust.logits import BOUNDING, LINEAR, TWO
+from tfrobust.logits import TWO
 from tfrobust.served_graph import FlatGraph, ServedEnding, cut, flat_graph
 from tfrobust.signatures import image_input, logits_output, signature_of
 from tfrobust.types import Images, ImageShape

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
 from tfrobust.errors import ClassifierError
-from tfrobust.logits import LINEAR
+from tfrobust.keras_ending import LINEAR
 from tfrobust.types import Images
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")

@@ -10,8 +10,9 @@ from support import small_model
 from tfrobust.bounded import DOUBTFUL, SATURATED, looks_bounded
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import ClassifierError
+from tfrobust.keras_ending import ending
 from tfrobust.keras_graph import hidden
-from tfrobust.logits import converted, ending, to_logits
+from tfrobust.logits import converted, to_logits
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(0).uniform(size=(6, *SHAPE)).astype(np.float32)
