@@ -221,11 +221,14 @@ def _agrees(
             logits = inside(found.shown(images))
         gradient = tape.gradient(logits, images)
         again = end.factor * tf.cast(_FUNCTIONS[end.bound](logits), tf.float32) + end.offset
-        missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - _flat_row(found, images)))
+        first, second = _flat_row(found, images), _flat_row(found, images)
+        missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - first))
     except Exception:  # a stranger's graph may raise anything
         return False
     finite = gradient is not None and bool(tf.reduce_all(tf.math.is_finite(gradient)))
-    return finite and float(missed) < precision * max(1.0, abs(end.factor))
+    room = precision * max(1.0, abs(end.factor))
+    draws = float(tf.reduce_max(tf.abs(first - second))) > room  # then nothing can be compared
+    return finite and (draws or float(missed) < room)
 
 
 def _flat_row(found: Served, images: Images) -> Any:

@@ -248,6 +248,15 @@ def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
     assert set(outputs) == {"logits", "probabilities"}
 
 
+def test_noise_does_not_keep_an_activation_from_being_left_out(tmp_path):
+    def answer(images):
+        return {"p": tf.sigmoid(NET(images + tf.random.normal(tf.shape(images))))}
+
+    loaded = store.load(saved(tmp_path / "m", answer), options=TO_LOGITS)
+    assert loaded.notices == ("its last sigmoid is left out",)
+    assert loaded.stochastic
+
+
 @pytest.mark.parametrize(
     ("answer", "name"),
     [
