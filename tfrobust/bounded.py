@@ -56,7 +56,7 @@ def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str
     )
     seen = np.concatenate(near)
     rows = seen[np.isfinite(seen).all(axis=1)]
-    if not len(rows) or np.ptp(rows, axis=0).max() == 0:
+    if not len(rows) or np.ptp(rows, axis=0).max() == 0 or _are_logarithms(rows):
         return ""
     if _is_shared_out(np.concatenate([rows, *far])):
         return "softmax"
@@ -64,6 +64,13 @@ def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str
         return "softmax" if np.abs(rows.sum(axis=1) - 1).max() < _SUM else "sigmoid"
     far = [np.delete(each, _BLACK, axis=0) for each in far]  # which is near, however large
     return _saturation(near[0], rows, np.concatenate(far))
+
+
+def _are_logarithms(rows: np.ndarray) -> bool:
+    """Tell whether rows are logarithms of probabilities: logits, with a floor where p may be 0."""
+    if rows.max() > _SUM:
+        return False
+    return bool(np.abs(np.exp(rows).sum(axis=1) - 1).max() < _SUM)
 
 
 def _is_shared_out(rows: np.ndarray) -> bool:

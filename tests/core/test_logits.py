@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from support import small_model
-from tfrobust.bounded import DOUBTFUL, SATURATED, looks_bounded
+from tfrobust.bounded import DOUBTFUL, SATURATED, logarithms, looks_bounded
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import ClassifierError
 from tfrobust.keras_ending import ending
@@ -272,6 +272,7 @@ def test_probabilities_that_no_graph_explains_are_seen_by_their_values():
         KerasClassifier(model)
     found, said = converted(model)
     assert said == "its logits are the logarithms of its probabilities"
+    check_sound(KerasClassifier(found), "converted")
     differences = [np.asarray(m(IMAGES)) for m in (found, linear(keras))]
     differences = [z - z[:, :1] for z in differences]
     assert np.allclose(*differences, atol=1e-4)
@@ -423,6 +424,8 @@ HONEST = {
     "twins": lambda x: tf.gather(tf.nn.relu6(flat(x) @ WIDE) @ LAST, [0, 0, 1, 1, 2, 2], axis=1),
     "nearly constant": lambda x: 5 + 1e-5 * flat(x) @ WIDE,
     "scale-invariant, above 1": lambda x: 10 * tf.nn.relu(normed(flat(x)) @ LAST[:16] * 0.1),
+    "log p": lambda x: logarithms(tf.nn.softmax(flat(x) @ WIDE)),
+    "log p + eps": lambda x: tf.math.log(tf.nn.softmax(flat(x) @ WIDE) + 1e-6),
     "half precision": lambda x: tf.cast(
         tf.cast(flat(x), tf.float16) @ WIDE.astype(np.float16), tf.float32
     ),

@@ -248,6 +248,17 @@ def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
     assert set(outputs) == {"logits", "probabilities"}
 
 
+def test_logarithms_of_sure_probabilities_are_logits(tmp_path):
+    def answer(images):
+        z = tf.exp(80 * NET(images) / (1 + tf.abs(NET(images))))
+        return {"p": z / tf.reduce_sum(z, 1, keepdims=True)}
+
+    loaded = store.load(saved(tmp_path / "m", answer), options=TO_LOGITS)
+    assert loaded.notices == ("its logits are the logarithms of its probabilities",)
+    store.export(loaded, tmp_path / "e" / "1")
+    assert store.load(tmp_path / "e" / "1").num_classes == 3
+
+
 def test_noise_does_not_keep_an_activation_from_being_left_out(tmp_path):
     def answer(images):
         return {"p": tf.sigmoid(NET(images + tf.random.normal(tf.shape(images))))}
