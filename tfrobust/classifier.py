@@ -59,7 +59,7 @@ class Classifier(tf.Module):
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
         found: what the outermost defence measured when it was applied, for the card.
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
-        notices: what was converted when it was loaded, a sentence each.
+        notices: what was converted when it was loaded, and doubts, a sentence each.
         loaded_with: what the user said about its file.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
     """
@@ -231,8 +231,14 @@ class KerasClassifier(Classifier):
         self.gives_logits = shown
         self.reads_bytes = reads_bytes(model)
         self._hidden: Any = None
-        if not shown and not random_state(model):  # which a call would move
-            check_values(self, image_shape, "the model")
+        if not shown:
+            states = random_state(model)  # which a call moves
+            before = [state.numpy() for state in states]
+            try:
+                self.notices = check_values(self, image_shape, "the model")
+            finally:
+                for state, value in zip(states, before, strict=True):
+                    state.assign(value)
 
     def __call__(self, images: Images) -> Logits:
         """Return the model's logits in inference mode."""
@@ -289,7 +295,8 @@ def check_sound(classifier: Classifier, name: str) -> None:
             f"{name}: expected logits (8, {classifier.num_classes}); received: {logits.shape}"
         )
     if not classifier.gives_logits:
-        check_values(classifier, classifier.image_shape, name)
+        doubts = check_values(classifier, classifier.image_shape, name)
+        classifier.notices += tuple(each for each in doubts if each not in classifier.notices)
     classifier.stochastic = classifier.stochastic or answers_differ(classifier)
 
 

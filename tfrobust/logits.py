@@ -7,125 +7,25 @@ function are the logits: `to_logits` returns a model that ends in them.
 
 from __future__ import annotations
 
-import dataclasses
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import TINY, NoLogitsError, logarithms, looks_bounded
+from tfrobust.bounded import SATURATED, TINY, NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError
+from tfrobust.keras_ending import BOUNDING, LINEAR, Ending, ending, factor_of
 from tfrobust.keras_forms import check_structure, plain
-from tfrobust.keras_graph import Call, call_of, called_on, has_kernel, inlined, is_functional
-from tfrobust.keras_models import keras_of
+from tfrobust.keras_graph import Call, called_on, calls, has_kernel, inlined, is_functional
+from tfrobust.keras_models import keras_of, random_state
 
-LINEAR = "linear"
 TWO = "its one output z is judged as two logits, 0 and z"
-BOUNDING = frozenset(
-    {"softmax", "sigmoid", "hard_sigmoid", "sparsemax", "sparse_sigmoid"}
-    | {"tanh", "hard_tanh", "softsign"}
-)
 WAY_OUT = (
     "build its last layer with activation=None, or convert it: --to-logits "
     "(in Python: tfrobust.logits.to_logits(model))"
 )
-_AS_IT_IS = frozenset({"linear", "identity", "cast", "copy", "reshape", "squeeze", "stop_gradient"})
-_PASSING = frozenset(  # layers that leave the order of a row's numbers
-    {"Activation", "ActivityRegularization", "Cast", "Copy", "Identity", "InputLayer", "Rescaling"}
-    | {"Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"}
-    | {"Flatten", "Reshape", "Squeeze"}
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Ending:
-    """How a model ends.
-
-    Attributes:
-        name: of what bounds its outputs, such as `softmax`; `linear`: nothing does; the empty
-            string: its graph does not tell.
-        call: of the layer or operation that bounds them.
-        after: the calls behind that one, the last one first.
-    """
-
-    name: str
-    call: Call | None = None
-    after: tuple[Call, ...] = ()
-
-
-def ending(model: Any) -> Ending:
-    """Tell how a Keras model of either generation ends, through nested models.
-
-    Example:
-        >>> ending(keras.Sequential([keras.Input((8,)), keras.layers.Dense(10, "softmax")])).name
-        'softmax'
-    """
-    after: list[Call] = []
-    for call in _backwards(model) if is_functional(model) else ():
-        name = _activation(call.layer)
-        if name in BOUNDING:
-            return Ending(name, call, tuple(after))
-        if name in _AS_IT_IS and has_kernel(call):
-            return Ending(LINEAR)
-        if name not in _AS_IT_IS or type(call.layer).__name__ not in (*_PASSING, "TFOpLambda"):
-            break
-        after.append(call)
-    return Ending("")
-
-
-def _backwards(model: Any) -> Iterator[Call]:
-    """Yield the calls from the output back, until one reads several tensors."""
-    around: list[Call] = []  # the nested models that the walk is inside of
-    tensor = model.outputs[0]
-    while True:
-        call = call_of(tensor)
-        if is_functional(call.layer):
-            around.append(call)
-            tensor = call.layer.outputs[_place(tensor, call.results)]
-        elif call.given:
-            yield call
-            if len(call.given) > 1:
-                return
-            tensor = call.given[0]
-        elif around:
-            outer = around.pop()
-            tensor = outer.given[_place(tensor, outer.layer.inputs)]
-        else:
-            return
-
-
-def _place(tensor: Any, among: list[Any]) -> int:
-    return next(k for k, each in enumerate(among) if each is tensor)
-
-
-def _activation(layer: Any) -> str:
-    """Return what a layer or operation does last: an activation's name, `linear` for none.
-
-    The empty string: nobody knows, as with a stranger's layer or a recurrent one.
-    """
-    symbol = getattr(layer, "symbol", None)  # an operation of Keras 2: `nn.softmax`
-    if isinstance(symbol, str):
-        return symbol.split(".")[-1]
-    kind = _snake(type(layer).__name__)
-    kind = {"soft_sign": "softsign"}.get(kind, kind)
-    if kind in BOUNDING:
-        return kind
-    if not _is_known(layer) or hasattr(layer, "recurrent_activation") or hasattr(layer, "cell"):
-        return ""
-    activation = getattr(layer, "activation", None)
-    if activation is None:
-        return LINEAR
-    return _snake(getattr(activation, "__name__", type(activation).__name__))
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-def _is_known(layer: Any) -> bool:
-    """Tell whether a layer's class is one of Keras or Larq, and not a stranger's."""
-    return type(layer).__module__.split(".")[0] in ("keras", "tf_keras", "larq")
+_ROUNDING = {"float16": 0.02, "bfloat16": 0.1}
 
 
 def check_ending(model: Any, num_classes: int) -> bool:
@@ -174,23 +74,23 @@ def converted(model: Any) -> tuple[Any, str]:
         model: of either generation; it stays as it is.
 
     Raises:
-        ClassifierError: it gives numbers in [0, 1] that do not sum to 1, and nothing shows which
-            logits they were made of.
+        ClassifierError: something bounds its numbers, which have no common sum, and nothing shows
+            which logits they were made of; or its last activation cannot be left out.
     """
     model = plain(model)
     image_shape, num_classes = check_structure(model)
     found, said = ending(model), ""
     if found.call is not None:
-        model = _cut(_cloned(model))
+        model = _cut(model)
         said = f"its last {found.name} is left out"
     elif not found.name:
         kind = looks_bounded(lambda images: model(images, training=False), image_shape)
-        if kind and (kind != "softmax" or num_classes == 1):
+        if kind in ("sigmoid", SATURATED) or (kind == "softmax" and num_classes == 1):
             raise ClassifierError(
-                "the model gives numbers in [0, 1], and nothing shows which logits they were made "
-                "of; build its last layer with activation=None"
+                "the model gives numbers that something bounds, such as to [0, 1], and nothing "
+                "shows which logits they were made of; build its last layer with activation=None"
             )
-        if kind:
+        if kind == "softmax":
             model, said = _logarithms(model), "its logits are the logarithms of its probabilities"
     if num_classes == 1:
         model = _of_two_classes(model)
@@ -199,14 +99,22 @@ def converted(model: Any) -> tuple[Any, str]:
 
 
 def _cloned(model: Any) -> Any:
-    clone = keras_of(model).models.clone_model(model)
-    clone.set_weights(model.get_weights())
+    """Return a copy; the model itself where Keras cannot copy it, as with a layer in two others."""
+    try:
+        clone = keras_of(model).models.clone_model(model)
+        clone.set_weights(model.get_weights())
+    except Exception:  # a stranger's layer may raise anything
+        return model
     return clone
 
 
 def _cut(model: Any) -> Any:
-    """Return a functional model up to what its last activation is fed; its layers change."""
-    flat = inlined(model)
+    """Return a functional model up to what its last activation is fed.
+
+    Raises:
+        ClassifierError: the activation cannot be left out, or other outputs would come of it.
+    """
+    flat = inlined(_cloned(model))
     found = ending(flat)
     call = found.call
     if call is None:
@@ -214,14 +122,65 @@ def _cut(model: Any) -> Any:
             "the model's last activation cannot be left out: it is called as in training; "
             "build its last layer with activation=None"
         )
-    if has_kernel(call) or type(call.layer).__name__ == "Activation":
-        call.layer.activation = keras_of(model).activations.linear
-        logits = call.layer(*call.given)
-    else:
-        logits = call.given[0]
+    fed = _linear_call(call, flat) if has_kernel(call) else call.given[0]
+    logits = -fed if found.falls else fed
     for later in reversed(found.after):
-        [logits] = called_on(later, [logits])
-    return keras_of(model).Model(flat.inputs[0], logits, name=model.name)
+        if not factor_of(later):  # a hundred times as large, logits would weaken attacks again
+            [logits] = called_on(later, [logits])
+    keras = keras_of(model)
+    if not _agrees(model, keras.Model(flat.inputs[0], fed), found):
+        raise ClassifierError(
+            f"the model's last {found.name} cannot be left out: what it is fed could not be told "
+            "with certainty; build its last layer with activation=None"
+        )
+    return keras.Model(flat.inputs[0], logits, name=model.name)
+
+
+def _linear_call(call: Call, model: Any) -> Any:
+    """Return what a layer with a kernel gives without its activation.
+
+    A copy is called: the layer itself may be called elsewhere too, with its activation.
+    """
+    layer = call.layer
+    shared = sum(each.layer is layer for each in calls(model)) > 1
+    name = f"{layer.name}_logits" if shared else layer.name
+    config = layer.get_config() | {"activation": "linear", "name": name}
+    copy = type(layer).from_config(config)
+    [fed] = called_on(call, call.given, copy)
+    copy.set_weights(layer.get_weights())
+    return fed
+
+
+def _agrees(model: Any, fed: Any, found: Ending) -> bool:
+    """Tell whether a model's last activation gives what the model gave, of what it is fed.
+
+    Args:
+        model: as it was.
+        fed: images → what the activation is fed, in a copy.
+        found: how the copy ends.
+    """
+    if found.call is None or random_state(model):  # a call would move it
+        return True
+    shape = (4, *check_structure(model)[0])
+    images = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))
+    expected, again = (np.float32(model(images, training=False)) for _ in range(2))
+    room = _rounding(fed) * max(1.0, float(np.abs(expected).max()))
+    if not np.isfinite(expected).all() or np.abs(again - expected).max() > room:
+        return True  # it draws at random; or it is broken, which is said elsewhere
+    value = fed(images, training=False)
+    if has_kernel(found.call):
+        value = found.call.layer.activation(value)
+    else:
+        [value] = called_on(found.call, [value, *found.call.given[1:]])
+    for later in reversed(found.after):
+        [value] = called_on(later, [value])
+    return bool(np.abs(np.float32(value) - expected).max() <= room)
+
+
+def _rounding(model: Any) -> float:
+    """Return what two runs of a model may differ by, of numbers near 1: of its coarsest type."""
+    kinds = {tf.as_dtype(each.dtype).name for call in calls(model) for each in call.results}
+    return max(_ROUNDING.get(kind, 1e-4) for kind in kinds)
 
 
 def _extended(model: Any, last: Callable[[Any], Any]) -> Any:

@@ -13,14 +13,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import NoLogitsError, logarithms, looks_bounded
+from tfrobust.bounded import DOUBTFUL, NoLogitsError, logarithms, looks_bounded
 from tfrobust.errors import ClassifierError, one_line
+from tfrobust.keras_ending import BOUNDING, LINEAR
 from tfrobust.loading import UNIT, LoadOptions
-from tfrobust.logits import BOUNDING, LINEAR, TWO
-from tfrobust.served_graph import FlatGraph, cut, flat_graph
+from tfrobust.logits import TWO
+from tfrobust.served_graph import FlatGraph, ServedEnding, cut, flat_graph
 from tfrobust.signatures import image_input, logits_output, signature_of
 from tfrobust.types import Images, ImageShape
 
+_FUNCTIONS = {
+    "softmax": tf.nn.softmax,
+    "sigmoid": tf.sigmoid,
+    "tanh": tf.tanh,
+    "softsign": tf.nn.softsign,
+    "atan": tf.atan,
+    "erf": tf.math.erf,
+}
 _TO_LOGITS = "export it without its last activation, or convert it: --to-logits"
 
 
@@ -117,14 +126,14 @@ def _counted(found: Served, folder: Path) -> int:
 def _as_logits(found: Served, folder: Path, options: LoadOptions) -> Served:
     """Return what serves logits, converted where that was asked for."""
     graph = _flat(found.function)
-    bound, inner = graph.ending(found.output) if graph else ("", "")
+    end = graph.ending(found.output) if graph else ServedEnding("", "")
     reads = graph is not None and graph.reads_bytes()
-    found = dataclasses.replace(found, gives_logits=bound == LINEAR, reads_bytes=reads)
+    found = dataclasses.replace(found, gives_logits=end.bound == LINEAR, reads_bytes=reads)
     if not options.to_logits:
-        if bound in BOUNDING:
+        if end.bound in BOUNDING:
             raise NoLogitsError(
                 f"{folder}: returns probabilities or the like: its output {found.output!r} ends in "
-                f"a {bound}, and attacks on those are weaker than they look; {_TO_LOGITS}"
+                f"a {end.bound}, and attacks on those are weaker than they look; {_TO_LOGITS}"
             )
         if found.num_classes == 1:
             raise NoLogitsError(
@@ -133,7 +142,7 @@ def _as_logits(found: Served, folder: Path, options: LoadOptions) -> Served:
                 "itself: --to-logits"
             )
         return found
-    return _converted(found, graph, bound, inner, folder)
+    return _converted(found, graph, end, folder)
 
 
 def _flat(function: Any) -> FlatGraph | None:
@@ -143,16 +152,17 @@ def _flat(function: Any) -> FlatGraph | None:
         return None
 
 
-def _converted(
-    found: Served, graph: FlatGraph | None, bound: str, inner: str, folder: Path
-) -> Served:
-    said = ""
+def _converted(found: Served, graph: FlatGraph | None, end: ServedEnding, folder: Path) -> Served:
+    said, bound = "", end.bound
     if graph is not None and bound in BOUNDING:
-        inside = cut(found.function, graph, inner)
-        if inside is not None and _agrees(found, inside, bound, graph.precision()):
-            found = dataclasses.replace(found, instead=_shaped(inside, found.num_classes))
+        inside = cut(found.function, graph, end.inner)
+        if inside is not None and _agrees(found, inside, end, graph.precision()):
+            shaped = _shaped(inside, found.num_classes, falls=end.factor < 0)
+            found = dataclasses.replace(found, instead=shaped)
             said = f"its last {bound} is left out"
-        elif bound != "softmax" or _is_half(found):  # the logarithms of what is left say nothing
+        elif (
+            bound != "softmax" or end[2:] != (1.0, 0.0) or _is_half(found)
+        ):  # the logarithms of what is left say nothing
             raise ClassifierError(
                 f"{folder}: what its last {bound} reads cannot be taken out of the graph; export "
                 "it without its last activation"
@@ -163,7 +173,8 @@ def _converted(
             found = dataclasses.replace(found, instead=_log_of(found))
             said = "its logits are the logarithms of its probabilities"
     if found.num_classes == 1:
-        if found.instead is None and looks_bounded(found.logits, found.image_shape):
+        kind = "" if found.instead else looks_bounded(found.logits, found.image_shape)
+        if kind not in ("", DOUBTFUL):
             raise ClassifierError(
                 f"{folder}: returns one number in [0, 1], and nothing shows which logit it was "
                 "made of; export it without its last activation"
@@ -177,8 +188,11 @@ def _is_half(found: Served) -> bool:
     return bool(found.function.structured_outputs[found.output].dtype == tf.float16)
 
 
-def _shaped(inside: Callable[[Images], Any], num_classes: int) -> Callable[[Images], Any]:
-    return lambda images: tf.reshape(inside(images), (-1, num_classes))
+def _shaped(
+    inside: Callable[[Images], Any], num_classes: int, *, falls: bool
+) -> Callable[[Images], Any]:
+    sign = -1 if falls else 1
+    return lambda images: sign * tf.reshape(inside(images), (-1, num_classes))
 
 
 def _log_of(found: Served) -> Callable[[Images], Any]:
@@ -195,7 +209,9 @@ def _of_two_classes(found: Served) -> Served:
     )
 
 
-def _agrees(found: Served, inside: Callable[[Images], Any], bound: str, precision: float) -> bool:
+def _agrees(
+    found: Served, inside: Callable[[Images], Any], end: ServedEnding, precision: float
+) -> bool:
     """Tell whether the cut graph gives the served probabilities, and finite gradients."""
     draw = np.random.default_rng(0)
     images = tf.constant(draw.uniform(size=(4, *found.image_shape)).astype(np.float32))
@@ -204,12 +220,15 @@ def _agrees(found: Served, inside: Callable[[Images], Any], bound: str, precisio
             tape.watch(images)
             logits = inside(found.shown(images))
         gradient = tape.gradient(logits, images)
-        again = tf.cast(getattr(tf.nn, bound)(logits), tf.float32)
-        missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - _flat_row(found, images)))
+        again = end.factor * tf.cast(_FUNCTIONS[end.bound](logits), tf.float32) + end.offset
+        first, second = _flat_row(found, images), _flat_row(found, images)
+        missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - first))
     except Exception:  # a stranger's graph may raise anything
         return False
     finite = gradient is not None and bool(tf.reduce_all(tf.math.is_finite(gradient)))
-    return finite and float(missed) < precision
+    room = precision * max(1.0, abs(end.factor))
+    draws = float(tf.reduce_max(tf.abs(first - second))) > room  # then nothing can be compared
+    return finite and (draws or float(missed) < room)
 
 
 def _flat_row(found: Served, images: Images) -> Any:

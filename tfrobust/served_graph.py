@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
 from tfrobust.errors import ClassifierError
-from tfrobust.logits import LINEAR
+from tfrobust.keras_ending import LINEAR
 from tfrobust.types import Images
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -28,11 +28,36 @@ _PASSING = (
     "CheckNumerics",
     "EnsureShape",
 )
-_BOUNDING = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softsign": "softsign"}
+_BOUNDING = {
+    "Softmax": "softmax",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Softsign": "softsign",
+    "Atan": "atan",
+    "Erf": "erf",
+}
 _LINEAR = ("MatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "Einsum")
 _SCALING = ("Mul", "RealDiv")
 _FEW = 0.02  # a smaller factor was made for more than 50 as the largest pixel
 _OWN_GRADIENT = "_gradient_op_type"
+_SUMS = ("Add", "AddV2", "Sub", "Neg")
+
+
+class ServedEnding(NamedTuple):
+    """What bounds an output: the output is factor · bound(inner) + offset.
+
+    Attributes:
+        bound: `softmax`, `sigmoid` and the like; `linear` where nothing does; the empty string
+            where the graph does not tell.
+        inner: the tensor that this reads.
+        factor: of constants behind it.
+        offset: of constants behind it.
+    """
+
+    bound: str
+    inner: str
+    factor: float = 1.0
+    offset: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,20 +78,49 @@ class FlatGraph:
         """Return the operation that gives a tensor."""
         return self.nodes[tensor.rpartition(":")[0]]
 
-    def ending(self, output: str) -> tuple[str, str]:
-        """Return what bounds an output, and the tensor that this reads.
-
-        Returns:
-            `softmax`, `sigmoid` and the like with the tensor; `linear` where nothing does; the
-            empty string where the graph does not tell.
-        """
-        tensor = self.outputs[output]
-        while self.node(tensor).op in _PASSING:
-            tensor = self.node(tensor).input[0]
-        last = self.node(tensor)
+    def ending(self, output: str) -> ServedEnding:
+        """Return what bounds an output, seen through constants that scale and shift it."""
+        tensor, factor, offset = self.outputs[output], 1.0, 0.0
+        while True:
+            last = self.node(tensor)
+            if last.op in _PASSING:
+                tensor = last.input[0]
+            elif step := self._arithmetic(last):
+                tensor, times, plus = step
+                factor, offset = factor * times, factor * plus + offset
+            else:
+                break
         if last.op in _BOUNDING:
-            return _BOUNDING[last.op], last.input[0]
-        return (LINEAR if last.op in _LINEAR else ""), tensor
+            return ServedEnding(_BOUNDING[last.op], last.input[0], factor, offset)
+        return ServedEnding(LINEAR if last.op in _LINEAR else "", tensor)
+
+    def _arithmetic(self, node: Any) -> tuple[str, float, float] | None:
+        """Return x, a and b where an operation gives a·x + b, of constants; else nothing."""
+        if node.op == "Neg":
+            return node.input[0], -1.0, 0.0
+        if node.op not in (*_SCALING, *_SUMS):
+            return None
+        left, right = node.input
+        number = self._number(right)
+        first = number is None
+        if first:
+            number = self._number(left)
+        if number is None or (first and node.op == "RealDiv"):
+            return None
+        other = right if first else left
+        if node.op in _SCALING:
+            times = 1 / number if node.op == "RealDiv" and number else number
+            return (other, times, 0.0) if times else None
+        if node.op == "Sub":
+            return (other, -1.0, number) if first else (other, 1.0, -number)
+        return other, 1.0, number
+
+    def _number(self, tensor: str) -> float | None:
+        """Return a constant whose numbers are all the same."""
+        numbers = self._numbers(tensor)
+        if numbers is None or not numbers.size or (numbers != numbers.flat[0]).any():
+            return None
+        return float(numbers.flat[0])
 
     def reads_bytes(self) -> bool:
         """Tell whether the images are first brought from 0 … 255 to the size of 1."""
@@ -97,14 +151,16 @@ class FlatGraph:
                         waiting.append(f"{node.name}:0")
 
     def _constant(self, tensor: str | None) -> float | None:
-        if tensor is None:
-            return None
+        numbers = None if tensor is None else self._numbers(tensor)
+        return None if numbers is None else float(np.max(np.abs(numbers)))
+
+    def _numbers(self, tensor: str) -> np.ndarray | None:
         node = self.node(tensor)
         while node.op in _PASSING and node.input:
             node = self.node(node.input[0])
         if node.op != "Const":
             return None
-        return float(np.max(np.abs(tf.make_ndarray(node.attr["value"].tensor))))
+        return np.asarray(tf.make_ndarray(node.attr["value"].tensor))
 
     def precision(self) -> float:
         """Return what two runs of it may differ by, of numbers near 1: of its coarsest type."""

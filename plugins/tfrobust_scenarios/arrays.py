@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -109,12 +111,24 @@ class Arrays(Scenario):
             raise DataError(
                 f"{self.path}: expected arrays `{prefix}images` and `{prefix}labels`; "
                 f"received: {', '.join(named) or 'none'}; rename them: "
-                f"np.savez(FILE, {prefix}images=…, {prefix}labels=…)"
+                f"np.savez(FILE, {_renamed(named, prefix)})"
             )
         try:
             return _checked(images, labels)
         except DataError as error:
             raise DataError(f"{self.path}: {error}") from error
+
+
+def _renamed(named: Iterable[str], prefix: str) -> str:
+    """Return the names that arrays are to be given, of every split that their names tell of."""
+    words = {word for name in named for word in re.split(r"[^a-z]+", name.lower())}
+    told = {
+        "train": words & {"train", "xtrain", "ytrain"},
+        "validation": words & {"validation", "valid", "val"},
+        "test": words & {"test", "xtest", "ytest"},
+    }
+    prefixes = [f"{split}_" for split, found in told.items() if found] or [prefix]
+    return ", ".join(f"{each}{what}=…" for each in prefixes for what in ("images", "labels"))
 
 
 def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
@@ -135,7 +149,8 @@ def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
     if first in _COLOURS and min(width, last) > 4:
         raise DataError(
             f"images: expected (n, height, width, channels); received: {images.shape}, channels "
-            "first; store np.transpose(images, (0, 2, 3, 1))"
+            "first; store np.transpose(images, (0, 2, 3, 1)); or, if the images are that low, lay "
+            "them on their side: np.transpose(images, (0, 2, 1, 3))"
         )
     return images.astype(images.dtype.newbyteorder("="), copy=False), _numbers(labels)
 

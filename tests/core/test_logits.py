@@ -7,11 +7,12 @@ import tensorflow as tf
 import tf_keras
 
 from support import small_model
-from tfrobust.bounded import looks_bounded
+from tfrobust.bounded import DOUBTFUL, SATURATED, logarithms, looks_bounded
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
 from tfrobust.errors import ClassifierError
+from tfrobust.keras_ending import ending
 from tfrobust.keras_graph import hidden
-from tfrobust.logits import converted, ending, to_logits
+from tfrobust.logits import converted, to_logits
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(0).uniform(size=(6, *SHAPE)).astype(np.float32)
@@ -132,6 +133,83 @@ def test_what_is_left_out_of_one_call_stays_in_another_of_the_same_layer(kind):
 
 
 @generations
+@pytest.mark.parametrize("shared", ["activation", "dense", "inside another", "operation"])
+def test_a_layer_that_is_called_earlier_too_keeps_its_activation_there(kind, shared):
+    layers = kind.layers
+    images = layers.Input(SHAPE)
+    act, dense = layers.Activation("sigmoid"), layers.Dense(3, activation="sigmoid")
+    first = layers.Dense(3)(layers.Flatten()(images))
+    ends = {
+        "activation": lambda: act(layers.Dense(3)(act(first))),
+        "dense": lambda: dense(dense(first)),
+        "inside another": lambda: dense(
+            layers.Flatten()(layers.TimeDistributed(dense)(layers.Reshape((1, 3))(first)))
+        ),
+        "operation": lambda: operation(kind, "sigmoid")(operation(kind, "sigmoid")(first)),
+    }
+    model = drawn(kind.Model(images, ends[shared]()))
+    given = np.asarray(model(IMAGES))
+    found, said = converted(model)
+    assert said == "its last sigmoid is left out"
+    assert np.allclose(tf.sigmoid(found(IMAGES)), given, atol=1e-6)
+    assert np.array_equal(np.asarray(model(IMAGES)), given)
+
+
+@generations
+def test_what_cannot_be_left_out_for_certain_is_refused(kind, monkeypatch):
+    model = ending_in(kind, "softmax", "dense")
+    other = drawn(ending_in(kind, "softmax", "dense"), seed=1)
+    monkeypatch.setattr("tfrobust.logits._cloned", lambda model: other)
+    with pytest.raises(ClassifierError, match=r"last softmax cannot be left.*activation=None"):
+        to_logits(model)
+
+
+class Noisy(keras.layers.Layer):
+    """Draws at inference too."""
+
+    def call(self, x):
+        return x + tf.random.normal(tf.shape(x))
+
+
+@pytest.mark.parametrize("sort", ["drawn", "float16", "bfloat16"])
+def test_noise_and_rounding_do_not_keep_an_activation_from_being_left_out(sort):
+    policy = "float32" if sort == "drawn" else f"mixed_{sort}"
+    dense = keras.layers.Dense(3, activation="softmax", dtype=policy)
+    first = [Noisy()] if sort == "drawn" else []
+    model = keras.Sequential([keras.Input(SHAPE), *first, keras.layers.Flatten(), dense])
+    assert converted(drawn(model))[1] == "its last softmax is left out"
+
+
+SCALED = {
+    "2s-1": lambda kind, z: operation(kind, "sigmoid")(z) * 2 - 1,
+    "1-s": lambda kind, z: 1 - operation(kind, "sigmoid")(-z),
+    "100 softmax": lambda kind, z: 100.0 * operation(kind, "softmax")(z),
+    "a share": lambda kind, z: kind.layers.Rescaling(0.9, 0.01)(operation(kind, "softmax")(z)),
+    "divided": lambda kind, z: operation(kind, "tanh")(z) / 3.0,
+}
+
+
+@generations
+@pytest.mark.parametrize("case", SCALED)
+def test_constants_behind_an_activation_do_not_hide_it(kind, case):
+    images = kind.layers.Input(SHAPE)
+    z = kind.layers.Dense(3)(kind.layers.Flatten()(images))
+    model = drawn(kind.Model(images, SCALED[case](kind, z)))
+    with pytest.raises(ClassifierError, match=r"ends in a (softmax|sigmoid|tanh)"):
+        KerasClassifier(model)
+    logits = KerasClassifier(to_logits(model))(tf.constant(IMAGES))
+    assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
+
+
+@generations
+def test_constants_behind_a_linear_layer_leave_logits(kind):
+    images = kind.layers.Input(SHAPE)
+    z = kind.layers.Dense(3)(kind.layers.Flatten()(images))
+    assert ending(kind.Model(images, z * 2.0 + 1.0)).name == "linear"
+    assert ending(kind.Model(images, 1.0 / z)).name == ""
+
+
+@generations
 def test_a_saved_copy_of_what_was_converted_is_the_same(kind, tmp_path):
     found = to_logits(ending_in(kind, "softmax", "nested twice"))
     found.save(tmp_path / "m.keras")
@@ -194,6 +272,7 @@ def test_probabilities_that_no_graph_explains_are_seen_by_their_values():
         KerasClassifier(model)
     found, said = converted(model)
     assert said == "its logits are the logarithms of its probabilities"
+    check_sound(KerasClassifier(found), "converted")
     differences = [np.asarray(m(IMAGES)) for m in (found, linear(keras))]
     differences = [z - z[:, :1] for z in differences]
     assert np.allclose(*differences, atol=1e-4)
@@ -270,6 +349,141 @@ def test_honest_logits_that_happen_to_lie_in_0_to_1_are_not_refused(says):
     assert looks_bounded(says, SHAPE) == ""
     check_sound(says, "m1")
     assert np.isfinite(says(images)).all()
+
+
+def centred(z):
+    return 2 * tf.sigmoid(z) - 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [tf.tanh, tf.atan, tf.math.erf, tf.nn.softsign, centred, lambda z: 5 * tf.nn.relu6(z + 3) - 2],
+    ids=["tanh", "atan", "erf", "softsign", "2s-1", "relu6"],
+)
+def test_what_stops_all_classes_at_the_same_two_values_is_no_logits(answer):
+    says = Says(answer)
+    assert looks_bounded(says, SHAPE) == SATURATED
+    with pytest.raises(ClassifierError, match=r"m1: returns numbers that stop at.*its last act"):
+        check_sound(says, "m1")
+
+
+@pytest.mark.parametrize("scale", [100.0, 1.001, 5.0])
+def test_probabilities_are_seen_at_any_scale(scale):
+    assert looks_bounded(Says(lambda z: scale * tf.nn.softmax(z)), SHAPE) == "softmax"
+
+
+def test_a_tanh_in_a_subclass_is_seen_by_its_values():
+    with pytest.raises(ClassifierError, match=r"returns numbers that stop at the same two values"):
+        KerasClassifier(own(keras.ops.tanh))
+    with pytest.raises(ClassifierError, match=r"nothing shows which logits.*activation=None"):
+        to_logits(own(keras.ops.tanh))
+
+
+DRAW = np.random.default_rng(3)
+WIDE, LAST, TERNARY = (
+    DRAW.normal(size=size).astype(np.float32) for size in ((16, 32), (32, 10), (32, 10))
+)
+TERNARY = np.sign(TERNARY)
+
+
+def normed(z):
+    return (z - tf.reduce_mean(z, 1, keepdims=True)) / tf.math.reduce_std(z, 1, keepdims=True)
+
+
+def unit(z, axis=1):
+    return tf.math.l2_normalize(z, axis)
+
+
+def signed(z):
+    return tf.where(z >= 0, 1.0, -1.0)
+
+
+def flat(images):
+    return tf.reshape(images, (-1, 16))
+
+
+HONEST = {
+    "layer norm first": lambda x: normed(flat(x)) @ WIDE @ LAST,
+    "layer norm before the head": lambda x: normed(tf.nn.relu(flat(x) @ WIDE)) @ LAST,
+    "layer norm last": lambda x: normed(flat(x) @ WIDE @ LAST),
+    "cosines": lambda x: unit(flat(x) @ WIDE) @ unit(LAST, 0),
+    "scaled cosines": lambda x: 16 * unit(flat(x) @ WIDE) @ unit(LAST, 0),
+    "distances": lambda x: -tf.norm(unit(flat(x) @ WIDE)[:, :, None] - unit(LAST, 0), axis=1),
+    "relu6": lambda x: tf.nn.relu6(flat(x) @ WIDE) @ LAST,
+    "hidden tanh": lambda x: tf.tanh(flat(x) @ WIDE) @ LAST,
+    "clipped images": lambda x: (tf.clip_by_value(flat(x), 0, 1) - 0.5) @ WIDE @ LAST,
+    "signs of pixels": lambda x: signed(flat(x) - 0.5) @ WIDE @ LAST,
+    "signs alone": lambda x: signed(signed(flat(x)) @ WIDE) @ TERNARY,
+    "signs inside": lambda x: signed(flat(x) @ WIDE) @ TERNARY,
+    "two of clipped images": lambda x: (
+        (tf.clip_by_value(flat(x), 0, 1) - 0.5) @ WIDE[:, :1] * [-1.0, 1]
+    ),
+    "quantized": lambda x: tf.round(tf.clip_by_value(flat(x), 0, 1) * 3) / 3 @ WIDE @ LAST,
+    "masked": lambda x: flat(x) @ WIDE @ LAST + [-1e9, -1e9, -1e9, *[0.0] * 7],
+    "after a relu": lambda x: tf.nn.relu(flat(x) @ WIDE @ LAST),
+    "twins": lambda x: tf.gather(tf.nn.relu6(flat(x) @ WIDE) @ LAST, [0, 0, 1, 1, 2, 2], axis=1),
+    "nearly constant": lambda x: 5 + 1e-5 * flat(x) @ WIDE,
+    "scale-invariant, above 1": lambda x: 10 * tf.nn.relu(normed(flat(x)) @ LAST[:16] * 0.1),
+    "log p": lambda x: logarithms(tf.nn.softmax(flat(x) @ WIDE)),
+    "log p + eps": lambda x: tf.math.log(tf.nn.softmax(flat(x) @ WIDE) + 1e-6),
+    "half precision": lambda x: tf.cast(
+        tf.cast(flat(x), tf.float16) @ WIDE.astype(np.float16), tf.float32
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_honest_networks_whose_logits_do_not_grow_with_the_images_are_not_doubted(case):
+    assert looks_bounded(HONEST[case], SHAPE) in {
+        "",
+        *([DOUBTFUL] if case.startswith("two") else []),
+    }
+
+
+def test_a_doubt_is_a_notice_and_no_refusal():
+    two = Says(lambda z: tf.tanh(z[:, :1]) * [-1.0, 1.0])
+    two.num_classes = 2
+    check_sound(two, "m1")
+    [notice] = two.notices
+    assert "attacks look weaker than they are" in notice
+    check_sound(two, "m1")
+    assert len(two.notices) == 1
+
+
+def test_what_a_refusal_of_numbers_in_0_to_1_advises_works():
+    def honest(z):
+        return tf.nn.relu(0.1 * normed(z))
+
+    with pytest.raises(ClassifierError, match=r"if they are logits, multiply them.*above 1"):
+        check_sound(Says(honest), "m1")
+    says = Says(lambda z: 10 * honest(z))
+    check_sound(says, "m1")
+    assert says.notices == ()
+    with pytest.raises(ClassifierError, match="stop at the same two values"):
+        check_sound(Says(lambda z: 10 * tf.sigmoid(z)), "m1")
+
+
+def test_a_stochastic_model_is_asked_for_its_values_and_its_state_stays():
+    class Drawing(tf_keras.layers.Layer):
+        def __init__(self, last):
+            super().__init__()
+            self.last, self.random_state = last, tf.Variable(7, trainable=False)
+
+        def call(self, images):
+            self.random_state.assign_add(1)
+            return self.last(images)
+
+    for last, kept in ((tf.nn.softmax, False), (tf.identity, True)):
+        layers = [tf_keras.layers.Input(SHAPE), tf_keras.layers.Flatten(), tf_keras.layers.Dense(3)]
+        model = tf_keras.Sequential([*layers, Drawing(last)])
+        state = model.layers[-1].random_state
+        before = int(state)
+        if kept:
+            KerasClassifier(model)
+        else:
+            with pytest.raises(ClassifierError, match="returns probabilities"):
+                KerasClassifier(model)
+        assert int(state) == before
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.5])

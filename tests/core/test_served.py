@@ -218,6 +218,12 @@ CONVERTED = {
         tf.function(lambda x: tf.identity(tf.nn.softmax(tf.function(NET.__call__)(x)))),
         "its last softmax is left out",
     ),
+    "2s-1": (lambda x: 2 * tf.sigmoid(NET(x)) - 1, "its last sigmoid is left out"),
+    "1-s": (lambda x: 1 - tf.sigmoid(-NET(x)), "its last sigmoid is left out"),
+    "percent": (lambda x: 100.0 * tf.nn.softmax(NET(x)), "its last softmax is left out"),
+    "a share": (lambda x: 0.01 + tf.nn.softmax(NET(x)) / 2, "its last softmax is left out"),
+    "atan": (lambda x: -tf.atan(-NET(x)), "its last atan is left out"),
+    "erf": (lambda x: tf.math.erf(NET(x)), "its last erf is left out"),
     "by hand": (
         lambda x: tf.exp(NET(x)) / tf.reduce_sum(tf.exp(NET(x)), 1)[:, None],
         "its logits are the logarithms of its probabilities",
@@ -228,7 +234,9 @@ CONVERTED = {
 @pytest.mark.parametrize("case", CONVERTED)
 def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
     answer, said = CONVERTED[case]
-    loaded = store.load(saved(tmp_path / "m", lambda x: {"p": answer(x)}), options=TO_LOGITS)
+    with pytest.raises(ClassifierError, match=r"logits"):
+        store.load(saved(tmp_path / "m", lambda x: {"p": answer(x)}))
+    loaded = store.load(tmp_path / "m", options=TO_LOGITS)
     assert loaded.notices == (said,)
     logits = np.asarray(loaded(tf.constant(IMAGES)))
     expected = np.asarray(NET(IMAGES))
@@ -238,6 +246,41 @@ def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
     outputs = loaded.outputs(tf.constant(IMAGES))
     assert np.allclose(outputs["probabilities"], tf.nn.softmax(outputs["logits"]), atol=1e-6)
     assert set(outputs) == {"logits", "probabilities"}
+
+
+def test_logarithms_of_sure_probabilities_are_logits(tmp_path):
+    def answer(images):
+        z = tf.reshape(images, (-1, 16)) @ NET.first[:, :3]
+        z = tf.exp(80 * z / (1 + tf.abs(z)))
+        return {"p": z / tf.reduce_sum(z, 1, keepdims=True)}
+
+    loaded = store.load(saved(tmp_path / "m", answer), options=TO_LOGITS)
+    assert loaded.notices == ("its logits are the logarithms of its probabilities",)
+    store.export(loaded, tmp_path / "e" / "1")
+    assert store.load(tmp_path / "e" / "1").num_classes == 3
+
+
+def test_noise_does_not_keep_an_activation_from_being_left_out(tmp_path):
+    def answer(images):
+        return {"p": tf.sigmoid(NET(images + tf.random.normal(tf.shape(images))))}
+
+    loaded = store.load(saved(tmp_path / "m", answer), options=TO_LOGITS)
+    assert loaded.notices == ("its last sigmoid is left out",)
+    assert loaded.stochastic
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (lambda x: NET(x) / 2.0 + 1, "linear"),
+        (lambda x: 1.0 / NET(x), ""),
+        (lambda x: NET(x) * [1.0, 2, 3], ""),
+    ],
+)
+def test_constants_behind_a_linear_operation_leave_logits(answer, name, tmp_path):
+    folder = saved(tmp_path / "m", lambda x: {"z": answer(x)})
+    graph = flat_graph(tf.saved_model.load(str(folder)).signatures["serving_default"])
+    assert graph.ending("z")[0] == name
 
 
 @tf.custom_gradient

@@ -173,6 +173,26 @@ def test_a_truncated_npz_is_refused(npz, keep):
         arrays(create("scenarios", "arrays", path=path), "test")
 
 
+def test_names_of_another_style_are_refused_and_the_advice_keeps_the_split(npz):
+    images, labels = np.zeros((4, 6, 5, 1), np.float32), np.arange(4)
+    path = npz(x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2])
+    with pytest.raises(DataError, match=r"FILE, train_images=….*train_labels=….*test_images=….*"):
+        arrays(create("scenarios", "arrays", path=path), "test")
+    renamed = {"train_images": images, "train_labels": labels}
+    path = npz(**renamed, test_images=images[:2], test_labels=labels[:2])
+    scenario = create("scenarios", "arrays", path=path)
+    assert [len(arrays(scenario, split)[0]) for split in ("train", "test")] == [4, 2]
+
+
+def test_images_one_pixel_high_are_refused_and_the_advice_works(npz):
+    images, labels = np.random.default_rng(0).uniform(size=(4, 1, 128, 9)), np.arange(4)
+    images = images.astype(np.float32)
+    with pytest.raises(DataError, match=r"on their side: np.transpose\(images, \(0, 2, 1, 3\)\)"):
+        arrays(create("scenarios", "arrays", path=npz(images=images, labels=labels)), "test")
+    path = npz(images=np.transpose(images, (0, 2, 1, 3)), labels=labels)
+    assert create("scenarios", "arrays", path=path).image_shape == (128, 1, 9)
+
+
 def test_arrays_without_a_file_say_which_option_is_missing(tmp_path):
     with pytest.raises(DataError, match=r"arrays.path=FILE"):
         arrays(create("scenarios", "arrays"), "test")
