@@ -3,12 +3,13 @@
 Loading a Keras file calls whatever its configuration names: a class by module and name, a function,
 an operation of TensorFlow. Allowed are Keras's own building blocks, those that a plugin has
 registered, and those of modules that the user names. Everything else is refused before Keras reads
-the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model
-inside was compiled with.
+the file, wherever it hides: in nested models, wrappers, initialisers, or in what a model was
+compiled with.
 """
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -26,6 +27,7 @@ _DATA = {
     "__tuple__", "TensorShape",
 }  # fmt: skip
 _CODE = {"Lambda", "__lambda__"}
+_BUILTINS = frozenset(dir(builtins))
 # Of Keras itself, and yet never: they run code or operations that a file names, or read files.
 _NEVER = _CODE | {
     "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
@@ -66,6 +68,32 @@ def check_configuration(
     _Allowed(generation, tuple(extra)).check(content, where)
 
 
+def check_compiled(
+    content: Any, generation: Generation, *, where: str, extra: Collection[str] = ()
+) -> None:
+    """Refuse what a whole model was compiled with, where it names code of anybody's.
+
+    It is never made: `load_model(…, compile=False)` drops it. So a loss or metric of the user's
+    own, which no module tells of, is no hindrance; a module that is not Keras's is.
+
+    Args:
+        content: parsed JSON.
+        generation: the Keras that will read the file.
+        where: it stands, for the message.
+        extra: modules whose classes and functions it may name besides.
+
+    Raises:
+        UnreadableError: what it names, where, and how to save the model without.
+    """
+    try:
+        _Allowed(generation, tuple(extra)).check_unmade(content, where)
+    except UnreadableError as error:
+        raise UnreadableError(
+            f"{error}; or save the model without what it was compiled with: "
+            "keras.Model(model.inputs, model.outputs).save('model.keras')"
+        ) from error
+
+
 def is_keras_own(name: str, generation: Generation) -> bool:
     """Tell whether Keras itself has a building block of that name.
 
@@ -101,20 +129,26 @@ class _Allowed:
 
     def check(self, content: Any, where: str) -> None:
         """Walk through everything, at any depth."""
-        left: list[tuple[str, Any]] = [(where, content)]
-        while left:
-            where, value = left.pop()
-            if isinstance(value, list):
-                left += [(f"{where}[{k}]", each) for k, each in enumerate(value)]
-            if not isinstance(value, dict):
-                continue
+        for inside, value in _dicts(content, where):
             if "class_name" in value:
-                self._check_named(value, where)
+                self._check_named(value, inside)
             for key, each in value.items():
-                inside = f"{where}.{key}"
                 if isinstance(each, str):
-                    self._check_text(str(key), each, inside)
-                left.append((inside, each))
+                    self._check_text(str(key), each, f"{inside}.{key}")
+
+    def check_unmade(self, content: Any, where: str) -> None:
+        """Walk through what is never made, and refuse what could be nothing but code."""
+        for inside, value in _dicts(content, where):
+            name, module = value.get("class_name"), value.get("module")
+            what = value.get("config") if name == "function" else name
+            if isinstance(name, str) and name in _CODE:
+                raise _code(name, inside)
+            foreign = isinstance(module, str) and not self._may_import(module)
+            if foreign or (module == "builtins" and isinstance(what, str) and what in _BUILTINS):
+                raise _refused(f"{module}.{what}", inside)
+            dotted = value.get("fn")
+            if isinstance(dotted, str) and not dotted.isidentifier():
+                raise _refused(dotted, inside)
 
     def is_class_of_keras(self, name: str) -> bool:
         return name in self._names
@@ -126,11 +160,7 @@ class _Allowed:
         if not isinstance(name, str) or not isinstance(module, str | None):
             raise UnreadableError(f"{_place(where)} names a class by something that is no name")
         if name in _CODE:
-            kind = "a Lambda layer" if name == "Lambda" else "a Python lambda"
-            raise UnreadableError(
-                f"it wants to run code stored in the file ({kind} at {_place(where)}), "
-                "which is never allowed"
-            )
+            raise _code(name, where)
         if module and not self._may_import(module):
             raise _refused(called, where)
         if name in _DATA and not module and not {"spec_name", "registered_name"} & set(entry):
@@ -264,6 +294,26 @@ def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[
             left += type.__subclasses__(cls)
             if cls.__module__.partition(".")[0] == package:
                 yield cls
+
+
+def _dicts(content: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every dict in parsed JSON, at any depth, and where it stands."""
+    left: list[tuple[str, Any]] = [(where, content)]
+    while left:
+        where, value = left.pop()
+        if isinstance(value, list):
+            left += [(f"{where}[{k}]", each) for k, each in enumerate(value)]
+        elif isinstance(value, dict):
+            yield where, value
+            left += [(f"{where}.{key}", each) for key, each in value.items()]
+
+
+def _code(name: str, where: str) -> UnreadableError:
+    kind = "a Lambda layer" if name == "Lambda" else "a Python lambda"
+    return UnreadableError(
+        f"it wants to run code stored in the file ({kind} at {_place(where)}), "
+        "which is never allowed"
+    )
 
 
 def _refused(called: str, where: str) -> UnreadableError:

@@ -6,6 +6,7 @@ the links inside the weights, which could lead to other files.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import zipfile
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from tfrobust.errors import ClassifierError, one_line, printable
-from tfrobust.keras_allowed import check_configuration
+from tfrobust.keras_allowed import check_compiled, check_configuration
 from tfrobust.keras_lookup import Generation
 from tfrobust.reading import (
     UnreadableError,
@@ -29,8 +30,6 @@ KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _CONFIGURATION = 64 * 10**6  # bytes; the largest networks of keras.applications take 1 MB
 _DEEPEST = 400  # levels of JSON; the recursion of Keras itself ends at about 900
 _OBJECTS = 10**6  # in an HDF5 file
-
-Check = Callable[[str, str, Any], Generation]
 
 
 def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
@@ -63,19 +62,29 @@ def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
         ) from error
 
 
-def _check_names(
-    path: Path, extra: tuple[str, ...], version: str, where: str, configuration: Any
-) -> Generation:
-    """Look at what a configuration names; return the Keras that wrote it."""
-    generation: Generation = "tf_keras" if version.partition(".")[0] in ("1", "2") else "keras"
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """What a Keras file says of its model: parsed JSON, and where it stood."""
+
+    version: str  # of the Keras that wrote it
+    where: str
+    configuration: Any
+    compiled: Any  # what the whole model was compiled with
+
+
+def _check_names(path: Path, extra: tuple[str, ...], content: _Content) -> Generation:
+    """Look at what a file names; return the Keras that wrote it."""
+    old = content.version.partition(".")[0] in ("1", "2")
+    generation: Generation = "tf_keras" if old else "keras"
     try:
-        check_configuration(configuration, generation, where=where, extra=extra)
+        check_configuration(content.configuration, generation, where=content.where, extra=extra)
+        check_compiled(content.compiled, generation, where="compile_config", extra=extra)
     except UnreadableError as error:
         raise ClassifierError(f"{path}: Keras refuses it: {error}") from error
     return generation
 
 
-def _archive(file: IO[bytes], check: Check) -> Generation:
+def _archive(file: IO[bytes], check: Callable[[_Content], Generation]) -> Generation:
     """Check a `.keras` archive: what it names first, its weights only then."""
     with zipfile.ZipFile(file) as archive:
         check_archive(archive, os.fstat(file.fileno()).st_size)
@@ -90,11 +99,12 @@ def _archive(file: IO[bytes], check: Check) -> Generation:
         if not isinstance(metadata, dict) or not isinstance(metadata.get("keras_version"), str):
             raise UnreadableError("its metadata names no keras_version")
         configuration = parse_json(_read(archive, "config.json"), deepest=_DEEPEST)
+        compiled = None
         if isinstance(configuration, dict):
             # What the whole model was compiled with: load_model(…, compile=False) of either Keras
             # drops it unseen. What models inside of it were compiled with is not dropped.
-            configuration.pop("compile_config", None)
-        generation = check(metadata["keras_version"], "config", configuration)
+            compiled = configuration.pop("compile_config", None)
+        generation = check(_Content(metadata["keras_version"], "config", configuration, compiled))
         for name in names:
             _check_member(archive, file, name)
     return generation
@@ -124,11 +134,8 @@ def _check_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> None:
                 _check_objects(content, size)
 
 
-def _hdf5(file: IO[bytes], check: Check) -> Generation:
-    """Check an `.h5` of a whole model.
-
-    What it was compiled with, `training_config`, is read by nobody: see `load_keras_file`.
-    """
+def _hdf5(file: IO[bytes], check: Callable[[_Content], Generation]) -> Generation:
+    """Check an `.h5` of a whole model; what it was compiled with is its `training_config`."""
     import h5py
 
     with h5py.File(file, "r") as content:
@@ -136,7 +143,9 @@ def _hdf5(file: IO[bytes], check: Check) -> Generation:
             raise UnreadableError("it holds weights alone; save the whole model as .keras")
         configuration = parse_json(_text(content.attrs["model_config"]), deepest=_DEEPEST)
         version = _text(content.attrs.get("keras_version", "1"))
-        generation = check(version, "model_config", configuration)
+        written = content.attrs.get("training_config")
+        compiled = None if written is None else parse_json(_text(written), deepest=_DEEPEST)
+        generation = check(_Content(version, "model_config", configuration, compiled))
         _check_objects(content, os.fstat(file.fileno()).st_size)
     return generation
 
