@@ -299,7 +299,7 @@ def test_what_a_message_says_to_store_is_right(tmp_path, name):
     ARRAYS[path.name](path)
     with pytest.raises(DataError) as refusal:
         arrays(create("scenarios", "arrays", path=path), "test")
-    said = re.search(r"(?:store |grey images: |as `)([^`]+?)(?:`|$)", str(refusal.value))[1]
+    said = re.search(r"(?:store |grey images: |as `)([^`;]+?)(?:[`;]|$)", str(refusal.value))[1]
     with np.load(path) as file:
         images, labels = file["images"], file["labels"]
     made = eval(said, {"np": np, "images": images, "labels": labels})  # noqa: S307 (ours)
