@@ -146,7 +146,7 @@ def check_values(
     """
     try:
         kind = looks_bounded(call, image_shape)
-    except Exception as error:  # a stranger's model may raise anything
+    except Exception as error:  # a third-party model may raise anything
         raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     if kind == "softmax":
         raise NoLogitsError(

@@ -280,7 +280,7 @@ def check_sound(classifier: Classifier, name: str) -> None:
     probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
     try:
         logits = np.asarray(classifier(tf.constant(probe)))
-    except Exception as error:  # a stranger's model may raise anything
+    except Exception as error:  # a third-party model may raise anything
         raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     model = getattr(classifier, "model", None)
     if masked := masked_classes(logits):

@@ -102,20 +102,11 @@ class Judged:
 
 
 def attacked_training_images(
-    attack: Attack,
-    classifier: Classifier,
-    scenario: Scenario,
-    count: int,
-    *,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
+    attack: Attack, classifier: Classifier, scenario: Scenario, count: int, *, seed: int = 0
 ) -> FittingImages:
-    """Attack the first `count` training images of a classifier, for its detectors to learn from.
-
-    A targeted attack is given random targets.
-    """
-    made = lesson(attack, classifier, scenario, count, seed=seed, batch_size=batch_size)
-    return fitting_images(made, attack, classifier, batch_size=batch_size)
+    """Attack the first `count` training images of a classifier, for its detectors to learn from."""
+    made = lesson(attack, classifier, scenario, count, seed=seed)
+    return fitting_images(made, attack, classifier)
 
 
 def lesson(
@@ -127,7 +118,10 @@ def lesson(
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
 ) -> Lesson:
-    """Return the first `count` training images as an attack leaves them, by random targets."""
+    """Attack the first `count` training images; `fitting_images` are made of them.
+
+    A targeted attack is given random targets.
+    """
     clean, labels = arrays(scenario, "train", count)
     boxes = boxes_for([attack], scenario, "train", count)
     crafted = run_attack(

@@ -261,7 +261,7 @@ def _one_batch(attack: Attack, counted: Counted, call: Any, given: Sequence[Any]
             f"attack {name} failed: Python's if, for or bool() ran over a tensor; use tf.where, "
             "tf.cond and tfrobust.loop.iterate, or set `autograph = True` on its class"
         ) from error
-    except Exception as error:  # a stranger's attack may raise anything
+    except Exception as error:  # a third-party attack may raise anything
         if attack.needs_gradients and not has_gradients(counted.inner, given[0][:1]):
             raise without_gradients(name) from error
         raise PluginError(f"attack {name} failed: {_cause(error)}") from error

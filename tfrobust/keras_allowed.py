@@ -60,7 +60,7 @@ def check_configuration(
         content: parsed JSON.
         generation: the Keras that will read it.
         where: it stands, for the message.
-        extra: modules whose classes and functions it may name besides.
+        extra: modules whose classes and functions it may name too.
 
     Raises:
         UnreadableError: what it names, and where.
@@ -80,7 +80,7 @@ def check_compiled(
         content: parsed JSON.
         generation: the Keras that will read the file.
         where: it stands, for the message.
-        extra: modules whose classes and functions it may name besides.
+        extra: modules whose classes and functions it may name too.
 
     Raises:
         UnreadableError: what it names, where, and how to save the model without.

@@ -115,7 +115,7 @@ def _place(tensor: Any, among: list[Any]) -> int:
 def _activation(layer: Any) -> str:
     """Return what a layer or operation does last: an activation's name, `linear` for none.
 
-    The empty string: nobody knows, as with a stranger's layer or a recurrent one.
+    The empty string: nobody knows, as with a third-party layer or a recurrent one.
     """
     kind = _kind(layer)
     if kind in BOUNDING or hasattr(layer, "symbol"):
@@ -141,5 +141,5 @@ def _snake(name: str) -> str:
 
 
 def _is_known(layer: Any) -> bool:
-    """Tell whether a layer's class is one of Keras or Larq, and not a stranger's."""
+    """Tell whether a layer's class is one of Keras or Larq, and not a third party's."""
     return type(layer).__module__.split(".")[0] in ("keras", "tf_keras", "larq")

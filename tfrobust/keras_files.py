@@ -37,7 +37,7 @@ def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
 
     Args:
         path: `.keras` or `.h5`.
-        extra: modules whose classes and functions it may name besides.
+        extra: modules whose classes and functions it may name too.
 
     Returns:
         The Keras generation that wrote it: `keras` or `tf_keras`.

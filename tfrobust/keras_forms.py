@@ -139,7 +139,7 @@ def shapes(model: Any) -> tuple[Any, Any]:
         return inputs, (None, None)
     try:
         answer = model(tf.zeros((1, *inputs[1:])), training=False)
-    except Exception as error:  # a stranger's model may raise anything
+    except Exception as error:  # a third-party model may raise anything
         raise ClassifierError(f"the model cannot be called ({one_line(error)})") from error
     if not tf.is_tensor(answer):
         raise ClassifierError(

@@ -103,7 +103,7 @@ def _cloned(model: Any) -> Any:
     try:
         clone = keras_of(model).models.clone_model(model)
         clone.set_weights(model.get_weights())
-    except Exception:  # a stranger's layer may raise anything
+    except Exception:  # a third-party layer may raise anything
         return model
     return clone
 

@@ -183,7 +183,7 @@ def clearly_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Fl
 
 
 def own_and_best_other(logits: Logits, labels: Labels) -> tuple[PerImage, PerImage]:
-    """Return the logit of the label, and the largest one besides."""
+    """Return the label's logit and the largest of the other classes."""
     own = tf.gather(logits, labels, batch_dims=1)
     return own, tf.reduce_max(without_label(logits, labels), axis=1)
 

@@ -220,7 +220,7 @@ def has_gradients(classifier: Classifier, images: Images) -> bool:
             tape.watch(images)
             logits = classifier(images)
         return tape.gradient(logits, images) is not None
-    except Exception:  # a stranger's classifier may raise anything; whoever calls it next says so
+    except Exception:  # a third-party classifier may raise anything; whoever calls it next says so
         return True
 
 

@@ -113,7 +113,7 @@ def _counted(found: Served, folder: Path) -> int:
     """Return how many classes there are, by calling it."""
     try:
         answer = np.asarray(found.logits(tf.zeros((1, *found.image_shape))))
-    except Exception as error:  # a stranger's graph may raise anything
+    except Exception as error:  # a third-party graph may raise anything
         raise ClassifierError(f"{folder}: cannot be called ({one_line(error)})") from error
     if answer.ndim != 2:
         raise ClassifierError(
@@ -223,7 +223,7 @@ def _agrees(
         again = end.factor * tf.cast(_FUNCTIONS[end.bound](logits), tf.float32) + end.offset
         first, second = _flat_row(found, images), _flat_row(found, images)
         missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - first))
-    except Exception:  # a stranger's graph may raise anything
+    except Exception:  # a third-party graph may raise anything
         return False
     finite = gradient is not None and bool(tf.reduce_all(tf.math.is_finite(gradient)))
     room = precision * max(1.0, abs(end.factor))

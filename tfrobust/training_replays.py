@@ -38,7 +38,7 @@ class ReplayedSteps(Steps):
 
     Args:
         *given: as for `Steps`.
-        validate_on: likewise.
+        validate_on: as for `Steps`.
         replays: how often, and how it moves.
         batch_size: images a step, over all replicas.
     """

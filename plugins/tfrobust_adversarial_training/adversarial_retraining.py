@@ -5,7 +5,7 @@ Part of every batch is attacked, the rest is clean.
 Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015), after the
 fact: what Akumalla, Haney & Bazhenov (2020) compare contextual fusion with, by FGSM at ε = 0.3.
 Departures: theirs says no more than that; ours attacks the network as it is at each step, half of
-each batch, and keeps the epoch that is best on validation images attacked likewise: which ones
+each batch, and keeps the epoch that is best on validation images, half of them attacked: which ones
 those are is drawn by the seed, the same in every epoch.
 """
 

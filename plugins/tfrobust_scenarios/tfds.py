@@ -195,7 +195,7 @@ def preparing(home: Path, *more: str) -> Iterator[None]:
 
     Args:
         home: of the dataset's versions.
-        *more: patterns of what is left in it, besides TensorFlow Datasets' own.
+        *more: further patterns of leftovers; those of TensorFlow Datasets are known.
 
     Raises:
         StoreError: another process is at it, or the disk refuses.

@@ -37,7 +37,7 @@ def test_what_one_defence_found_is_not_told_of_the_next():
     assert told == [{"label_accuracy": 0.5}, {}, {"label_accuracy": 0.7}]
 
 
-def test_what_a_stranger_found_is_forgotten_once_weights_were_changed_behind_it():
+def test_what_a_third_party_found_is_forgotten_once_weights_were_changed_behind_it():
     classifier = LinearClassifier((8, 8, 1), 10, 0)
     defenses = [Telling(found=0.5, lasts=False), Telling(found=0.6), Telling(lasts=False)]
     chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())

@@ -154,7 +154,7 @@ def test_what_would_undo_a_carried_defence_is_told_how_both_can_be_had(first, la
         check_order([built(first)], [AppliedDefense(later.split()[0], EVERY[later])])
 
 
-def test_a_stranger_that_declares_nothing_may_stand_wherever_it_could():
+def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
     @plugin
     class Training(Defense):
         """Trains; says no more."""

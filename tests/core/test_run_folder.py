@@ -152,7 +152,7 @@ def test_another_run_is_not_taken_for_an_interrupted_one(runs, tmp_path):
     assert names(tmp_path) == FILES | {PARTIAL}
 
 
-def test_what_a_replaced_run_had_besides_goes_with_it(runs, tmp_path):
+def test_further_files_of_a_replaced_run_go_with_it(runs, tmp_path):
     written(tmp_path, runs[0])
     with claimed_folder(tmp_path, force=True):
         write_run(tmp_path, runs[1])

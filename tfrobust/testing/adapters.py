@@ -16,7 +16,7 @@ def check_promises(
     """Check that a classifier takes and gives what the contract says.
 
     Logits are float32 `(batch, classes)` for every batch size, in a graph too; `outputs` has them
-    with their probabilities; what is served besides is no wider than float32; gradients are finite
+    with their probabilities; further outputs are no wider than float32; gradients are finite
     and reach the images; features are float32 `(batch, units)` where there are any.
 
     Args:
