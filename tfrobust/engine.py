@@ -22,7 +22,7 @@ from tfrobust.losses import own_and_best_other, without_gradients
 from tfrobust.object_boxes import checked_boxes, free_of
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
-from tfrobust.rounding import held_sizes, size_of
+from tfrobust.rounding import CLEAN_SIZES, size_of
 from tfrobust.scenario import check_images
 from tfrobust.seen import (
     NONE_SEEN,
@@ -231,11 +231,11 @@ def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[
         return size_of(*own_and_best_other(counted.inner(images), labels))
 
     def everywhere(images: Any, labels: Any, seeds: Any) -> Any:
-        with held_sizes(sizes(images, labels)):
+        with CLEAN_SIZES.held(sizes(images, labels)):
             return attack(counted, images, labels, seed=seeds)
 
     def within(images: Any, labels: Any, seeds: Any, free: Any) -> Any:
-        with regions.held(images, free), held_sizes(sizes(images, labels)):
+        with regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels)):
             return attack(shown, images, labels, seed=seeds)
 
     call: Callable[..., Any] = within if attack.needs_boxes else everywhere

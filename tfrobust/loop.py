@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from tfrobust.regions import narrowed
-from tfrobust.rounding import narrowed_sizes
+from tfrobust.regions import REGION
+from tfrobust.rounding import CLEAN_SIZES
 from tfrobust.types import Flags
 
 State = TypeVar("State")
@@ -63,7 +63,7 @@ def iterate(
     part = tf.maximum(1, batch // _PARTS)
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
-        with narrowed(rows), narrowed_sizes(rows):
+        with REGION.narrowed(rows), CLEAN_SIZES.narrowed(rows):
             stepped = step(state, number)
         stepped = _freeze(state, stepped, outcome)
         return (number + 1, *_shrink(rows, stepped, finished, part))

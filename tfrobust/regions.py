@@ -12,13 +12,12 @@ the rows that are left. Where none is held, nothing is added to any graph.
 from __future__ import annotations
 
 import contextlib
-import contextvars
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
+from tfrobust.held_rows import HeldRows
 from tfrobust.types import Images, Logits
 
 
@@ -29,38 +28,22 @@ class _Held(NamedTuple):
     free: Any  # bool (batch, height, width, 1)
 
 
-_HELD: contextvars.ContextVar[_Held | None] = contextvars.ContextVar("region", default=None)
+REGION: HeldRows[_Held] = HeldRows("region")
 
 
-@contextlib.contextmanager
-def held(images: Images, free: Any) -> Iterator[None]:
+def held(images: Images, free: Any) -> contextlib.AbstractContextManager[None]:
     """Confine what is traced or run inside to the free pixels.
 
     Args:
         images: the clean images `(batch, height, width, channels)`.
         free: bool `(batch, height, width, 1)`.
     """
-    token = _HELD.set(_Held(images, free))
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
-
-
-@contextlib.contextmanager
-def narrowed(rows: Any) -> Iterator[None]:
-    """Hold only some rows of what is held, int32 `(rows,)`; do nothing where nothing is."""
-    now = _HELD.get()
-    if now is None:
-        yield
-        return
-    with held(*(tf.gather(each, rows) for each in now)):
-        yield
+    return REGION.held(_Held(images, free))
 
 
 def free_pixels() -> Any:
     """Return which pixels may change, bool `(batch, height, width, 1)`; `None` if all may."""
-    now = _HELD.get()
+    now = REGION.now
     return None if now is None else now.free
 
 
@@ -82,7 +65,7 @@ class Confined(Wrapped):
         Raises:
             InvalidArgumentError: not one image for each row of the region, in their order.
         """
-        now = _HELD.get()
+        now = REGION.now
         if now is None:
             return self.inner(images)
         tf.debugging.assert_equal(

@@ -8,39 +8,16 @@ not depend on any other logit: those of masked classes are −10⁹ and more.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
+from tfrobust.held_rows import HeldRows
 from tfrobust.types import PerImage
 
 ROUNDING = 1e-5  # of two logits: what their last bits may differ by, with room
-_HELD: contextvars.ContextVar[PerImage | None] = contextvars.ContextVar("sizes", default=None)
-
-
-@contextlib.contextmanager
-def held_sizes(sizes: PerImage | None) -> Iterator[None]:
-    """Let logits that are compared inside count as no smaller than these, one size an image.
-
-    Args:
-        sizes: float32 `(batch,)`: those of the clean images; `None`: nothing is known of them.
-    """
-    token = _HELD.set(sizes)
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
-
-
-@contextlib.contextmanager
-def narrowed_sizes(rows: Any) -> Iterator[None]:
-    """Hold only some rows of what is held, int32 `(rows,)`; do nothing where nothing is."""
-    now = _HELD.get()
-    with held_sizes(None if now is None else tf.gather(now, rows)):
-        yield
+# Logits that are compared count as no smaller than these: the sizes of the clean ones, `(batch,)`.
+CLEAN_SIZES: HeldRows[PerImage] = HeldRows("clean_sizes")
 
 
 def size_of(first: Any, second: Any) -> Any:
@@ -57,7 +34,7 @@ def size_of(first: Any, second: Any) -> Any:
         >>> size_of(tf.constant([2.0]), tf.constant([-3.0])).numpy()
         array([3.], dtype=float32)
     """
-    larger, held = tf.maximum(tf.abs(first), tf.abs(second)), _HELD.get()
+    larger, held = tf.maximum(tf.abs(first), tf.abs(second)), CLEAN_SIZES.now
     if held is None:
         return larger
     # An attack may compare other images than those that came in: several starts of each, say.

@@ -103,7 +103,7 @@ def case(count=5):
 
 def held_rows():
     """Return the first pixel of the clean images that are held, as they are now."""
-    return regions._HELD.get().clean[:, 0, 0, 0]
+    return regions.REGION.now.clean[:, 0, 0, 0]
 
 
 class _Count(NamedTuple):

@@ -8,7 +8,7 @@ from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
 from tfrobust.engine import run_attack
 from tfrobust.registry import create
-from tfrobust.rounding import held_sizes, size_of
+from tfrobust.rounding import CLEAN_SIZES, size_of
 from tfrobust.testing import small_classifier
 
 ATTACKS = {
@@ -53,6 +53,6 @@ def test_what_is_found_on_the_boundary_counts_in_a_batch_of_any_size(name, least
 def test_the_size_of_two_logits_is_no_less_than_that_of_the_clean_ones():
     first, second = tf.constant([0.0, 3.0]), tf.constant([0.5, -1.0])
     assert size_of(first, second).numpy().tolist() == [0.5, 3.0]
-    with held_sizes(tf.constant([2.0, 2.0])):
+    with CLEAN_SIZES.held(tf.constant([2.0, 2.0])):
         assert size_of(first, second).numpy().tolist() == [2.0, 3.0]
         assert size_of(first[:1], second[:1]).numpy().tolist() == [0.5], "other images"
