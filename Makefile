@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 
 # In three goes: TensorFlow gives little memory back, and each go starts with fresh processes. The
 # longest tests come first, so that neither core waits for the other in the end.
-CONTRACT := tests/plugins/test_attack_contract.py
+CONTRACT := tests/plugins/attacks/test_attack_contract.py
 test: lint types
 	$(BIN)/python -m pytest tests/cli tests/core tests/test_example_plugin.py
 	$(BIN)/python -m pytest $(CONTRACT)

@@ -24,8 +24,8 @@ from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import KerasClassifier, create
 from tfrobust.scenario import arrays
-from tfrobust.training_replays import ReplayedSteps, Replays
-from tfrobust.training_steps import Steps, cross_entropy
+from tfrobust.training.steps import Steps, cross_entropy
+from tfrobust_adversarial_training.replays import ReplayedSteps, Replays
 
 _BATCH, _STEPS, _REPLAYS, _BAR = 128, 10, 2, 1.1
 _SPELL = 2.0  # seconds that floor and training run in turn, at least

@@ -24,10 +24,10 @@ import tensorflow as tf
 from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, create
+from tfrobust.data.names import open_scenario
 from tfrobust.scenario import arrays
-from tfrobust.scenes import open_scenario
-from tfrobust.training_data import TrainingData
-from tfrobust.training_steps import Steps, cross_entropy
+from tfrobust.training.data import TrainingData
+from tfrobust.training.steps import Steps, cross_entropy
 
 _BATCH, _BAR = 128, 1.1
 _SPELL = 1.5  # seconds that each part runs between two epochs, at least

@@ -23,9 +23,9 @@ from benchmarks.networks import Network
 from benchmarks.peers import Made, NotInstalledError, Task, peer
 from benchmarks.plan import Plan
 from tfrobust import Attack, create, run_attack
-from tfrobust.audit import Audit, audit
-from tfrobust.engine import choose_targets
+from tfrobust.engine.run import choose_targets
 from tfrobust.errors import RobustError
+from tfrobust.evaluation.audit import Audit, audit
 
 _ACCURACY, _NORM = 0.005, 1.005
 _TURNS = 3

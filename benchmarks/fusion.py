@@ -19,10 +19,10 @@ import tensorflow as tf
 from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, create
-from tfrobust.inference import BATCH_SIZE
+from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.names import framed
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.scenes import framed
-from tfrobust.training_steps import cross_entropy
+from tfrobust.training.steps import cross_entropy
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import Heads
 

@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust import Classifier, engine
-from tfrobust.engine import Crafted
+from tfrobust.engine.run import Crafted
 
 BATCH = 100
 _LONGEST = 200  # gradients or forward passes an image that one run of the floor takes at most

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from tfrobust import Classifier, Trainer, create, load
-from tfrobust.audit import clean_predictions
-from tfrobust.pipeline import train
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.pipeline.build import train
 from tfrobust.scenario import arrays
-from tfrobust.training import TrainingOptions
+from tfrobust.training.trainer import TrainingOptions
 
 _KEPT = Path("runs") / "benchmarks"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from benchmarks.plan import Plan
 from benchmarks.tables import Row
 from tfrobust import create
-from tfrobust.growing import run_stages
+from tfrobust.engine.staged import run_stages
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from benchmarks.gradient_floor import BATCH, row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, create
-from tfrobust.inference import in_batches
+from tfrobust.classifiers.inference import in_batches
 from tfrobust.scenario import arrays
 
 _SAMPLES, _BAR = 50, 3

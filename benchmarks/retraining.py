@@ -19,8 +19,8 @@ from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, create
 from tfrobust.scenario import arrays
-from tfrobust.training_steps import cross_entropy
-from tfrobust_attacks.gap_generator import generator
+from tfrobust.training.steps import cross_entropy
+from tfrobust_attacks.universal.gap_generator import generator
 from tfrobust_retraining.neighbours import Neighbours
 
 _BATCH, _BAR = 100, 1.1

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from support import REPO, Reference, shared_folder, train_keras
+from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.scenario import arrays

@@ -18,8 +18,8 @@ BROUGHT = {
 }
 EVALUATE = """
 from tfrobust import Trainer, create, evaluate
-from tfrobust.pipeline import train
-from tfrobust.training import TrainingOptions
+from tfrobust.pipeline.build import train
+from tfrobust.training.trainer import TrainingOptions
 
 shapes = create("scenarios", "shapes")
 trainer = Trainer(TrainingOptions(epochs=8, batch_size=32))

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
     from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
+    from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
     from tfrobust.defense import Defense
     from tfrobust.detector import Detector, FittedDetector
-    from tfrobust.engine import run_attack
-    from tfrobust.evaluation import evaluate
+    from tfrobust.engine.run import run_attack
+    from tfrobust.evaluation.evaluator import evaluate
     from tfrobust.model import ModelBuilder
     from tfrobust.options import option, plugin
-    from tfrobust.pipeline import train, train_and_store
+    from tfrobust.pipeline.build import train, train_and_store
     from tfrobust.registry import create
-    from tfrobust.saved_model import SavedModelClassifier
     from tfrobust.scenario import BatchShift, Scenario, Shift
-    from tfrobust.store import export, load
-    from tfrobust.training import Trainer, TrainingOptions
+    from tfrobust.store.models import export, load
+    from tfrobust.training.trainer import Trainer, TrainingOptions
 
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, get_args
 
 from tfrobust.classifier import Classifier
-from tfrobust.distances import widest
 from tfrobust.errors import PluginError, UsageError
+from tfrobust.norms.distances import widest
 from tfrobust.options import build, option, plugin, record
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
@@ -133,7 +133,7 @@ class RegionalAttack(Attack):
     """An attack that can be confined to the pixels in an image's boxes, or to those outside.
 
     `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
-    image comes back as it was, bit for bit. See `tfrobust.regions`.
+    image comes back as it was, bit for bit. See `tfrobust.engine.regions`.
     """
 
     region: RegionName = option(

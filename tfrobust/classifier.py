@@ -1,6 +1,7 @@
 """The `Classifier` contract and its adapter for Keras models, of either generation.
 
-`tfrobust.saved_model` has the one for SavedModels. Core code never asks which adapter it has.
+`tfrobust.classifiers.saved_model.classifier` has the one for SavedModels. Core code never asks
+which adapter it has.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import check_values, masked_classes
+from tfrobust.classifiers.bounded import check_values, masked_classes
+from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.keras.forms import check_structure, plain, reads_bytes
+from tfrobust.classifiers.keras.graph import hidden
+from tfrobust.classifiers.keras.models import has_finite_weights, keras_of, random_state
+from tfrobust.classifiers.loading import AS_IT_IS
+from tfrobust.classifiers.logits import check_ending
+from tfrobust.classifiers.traces import ATTRIBUTE
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.identity import agree
-from tfrobust.keras_forms import check_structure, plain, reads_bytes
-from tfrobust.keras_graph import hidden
-from tfrobust.keras_models import has_finite_weights, keras_of, random_state
-from tfrobust.loading import AS_IT_IS
-from tfrobust.logits import check_ending
-from tfrobust.record_types import Text
-from tfrobust.traces import ATTRIBUTE
+from tfrobust.files.record_types import Text
 from tfrobust.types import Images, ImageShape, Logits
 
 

@@ -9,7 +9,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.scenario import Scenario
 
 if TYPE_CHECKING:
-    from tfrobust.training import Trainer
+    from tfrobust.training.trainer import Trainer
 
 Change = Literal["weights", "start", "head", "input", "randomness"]
 Need = Literal["network", "classes"]

@@ -14,16 +14,16 @@ from pathlib import Path
 from tfrobust import store
 from tfrobust.attack import at_budgets
 from tfrobust.errors import StoreError
-from tfrobust.evaluation import evaluate
-from tfrobust.files import claimed_folder
-from tfrobust.leftovers import PREFIX
-from tfrobust.partial import Partial
-from tfrobust.pipeline import train_and_store
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.results import Results, read_results
+from tfrobust.evaluation.resuming import Partial
+from tfrobust.files.atomic import claimed_folder
+from tfrobust.files.leftovers import PREFIX
+from tfrobust.pipeline.build import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
-from tfrobust.results import Results, read_results
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.verdicts import Progress
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 _OPTIONS = TrainingOptions(epochs=25, batch_size=64, learning_rate=3e-3, schedule="cosine")
 _BUDGETS = (0.05, 0.1, 0.2, 0.3)  # L∞

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.traces import ATTRIBUTE
 from tfrobust.errors import DataError
-from tfrobust.traces import ATTRIBUTE
 from tfrobust.types import Images, PerImage
 
 Outputs = Mapping[str, Any]  # what `Classifier.outputs` returned for the same images
@@ -66,7 +66,7 @@ class Detector(abc.ABC):
             DataError: there are no clean or no adversarial images; see `check_both`.
 
         Whatever is drawn while fitting, and the seeds of what draws later, must come from what
-        `keras.utils.set_random_seed` decides; see `tfrobust.detection.fitted_on`.
+        `keras.utils.set_random_seed` decides; see `tfrobust.evaluation.detection.fitted_on`.
         """
 
 

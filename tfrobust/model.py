@@ -6,7 +6,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from tfrobust.summary import Summary, summarized
+from tfrobust.classifiers.summary import Summary, summarized
 from tfrobust.types import ImageShape
 
 

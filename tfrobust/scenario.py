@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import ClassifierError, DataError, UsageError, one_line, printable
+from tfrobust.files.record_types import is_text
 from tfrobust.options import record
-from tfrobust.record_types import is_text
 from tfrobust.registry import name_of
 from tfrobust.types import Images, ImageShape
 

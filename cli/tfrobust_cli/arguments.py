@@ -176,7 +176,7 @@ class Parameters:
 
 
 def _keys(kind: str, name: str) -> set[str]:
-    from tfrobust.scenes import options_of
+    from tfrobust.data.names import options_of
 
     return {option.name for option in options_of(kind, find(kind, name).load())}
 

@@ -91,8 +91,8 @@ def start_tensorflow() -> None:
     with status, _native_stderr_closed():
         import tensorflow as tf
 
-        from tfrobust.devices import grow_memory
-        from tfrobust.keras_models import check_backend
+        from tfrobust.classifiers.keras.models import check_backend
+        from tfrobust.training.devices import grow_memory
 
         check_backend()
         grow_memory()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.load_options import notices
@@ -39,9 +39,9 @@ class CorruptionRun:
             )
         start_tensorflow()
         from tfrobust import store
-        from tfrobust.corruptions import evaluate_corruptions
-        from tfrobust.files import claimed_folder
-        from tfrobust.hints import hints
+        from tfrobust.evaluation.corruptions import evaluate_corruptions
+        from tfrobust.evaluation.hints import hints
+        from tfrobust.files.atomic import claimed_folder
         from tfrobust.report import write_run
 
         options = Parameters(self.param, plugins)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tfrobust.classifiers.loading import UNIT, LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust.loading import UNIT, LoadOptions
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier

@@ -27,7 +27,7 @@ def opened(
         UsageError: an unknown name or option.
         DataError: its data cannot be used.
     """
-    from tfrobust.scenes import open_scenario
+    from tfrobust.data.names import open_scenario
 
     scenario = open_scenario(name, params.all(), seed=seed)
     for note in scenario.notes:

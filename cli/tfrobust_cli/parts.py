@@ -10,14 +10,14 @@ from tfrobust.errors import RobustError
 from tfrobust_cli.console import stderr, stdout
 
 if TYPE_CHECKING:
-    from tfrobust.lite_export import Sized
-    from tfrobust.parts import Part
     from tfrobust.scenario import Scenario
+    from tfrobust.serving.litert_export import Sized
+    from tfrobust.serving.servable import Part
 
 
 def write_part(part: Part, folder: Path, *, as_json: bool) -> None:
     """Write a part as a SavedModel, and print where."""
-    from tfrobust.parts import export_part
+    from tfrobust.serving.servable import export_part
 
     made = export_part(part, folder)
     print(json.dumps({"path": str(made)}) if as_json else made)
@@ -38,7 +38,7 @@ def write_lite(
     Where no scenario was given, it is that of the classifier's training; if its images cannot be
     had, sizes must do.
     """
-    from tfrobust.lite_export import FILE, export_lite
+    from tfrobust.serving.litert_export import FILE, export_lite
 
     learned, tested = None, None
     try:
@@ -59,7 +59,7 @@ def write_lite(
 
 
 def _trained_on(classifier: str) -> Scenario | None:
-    from tfrobust.stored_network import trained_on
+    from tfrobust.pipeline.reload import trained_on
 
     return trained_on(classifier)
 

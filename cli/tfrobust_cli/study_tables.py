@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
-    from tfrobust.study.claims import Claimed
-    from tfrobust.study.declared import Study
+    from tfrobust.study.results.claims import Claimed
+    from tfrobust.study.schema.study import Study
 
 _COLOURS = {True: "green", False: "red", None: "yellow"}
 
@@ -46,7 +46,7 @@ def print_claims(claims: list[Claimed]) -> None:
     """Print every claim with its checks and their figures; those that a scale lacks without."""
     from rich.markup import escape
 
-    from tfrobust.study.claims import verdict
+    from tfrobust.study.results.claims import verdict
 
     def marked(outcome: Any) -> str:
         return f"[{_COLOURS[outcome.holds]}]{verdict(outcome)}[/]"

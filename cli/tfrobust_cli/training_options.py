@@ -10,7 +10,7 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import names_of
 
 if TYPE_CHECKING:
-    from tfrobust.training import TrainingOptions
+    from tfrobust.training.trainer import TrainingOptions
 
 Epochs = Annotated[int, typer.Option(help="Passes over the images; 0 trains nothing.")]
 TrainingBatch = Annotated[
@@ -81,6 +81,6 @@ def training_options(**given: Any) -> TrainingOptions:
         UsageError: a value out of range.
     """
     from tfrobust.options import build
-    from tfrobust.training import TrainingOptions
+    from tfrobust.training.trainer import TrainingOptions
 
     return build(TrainingOptions, "train", given)

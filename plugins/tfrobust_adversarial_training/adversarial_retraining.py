@@ -17,9 +17,9 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.fine_tuning import check_tunable, tuned
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.tuning import check_tunable, tuned
+from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import (
     attacked_by,
     in_drawn_order,

@@ -23,10 +23,10 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier, copied
 from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.training_steps import Objective, cross_entropy
-from tfrobust.tuning import check_tunable
+from tfrobust.training.steps import Objective, cross_entropy
+from tfrobust.training.trainer import Trainer
 
 
 @plugin

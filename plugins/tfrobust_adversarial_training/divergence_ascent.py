@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.divergence import divergence_slope
-from tfrobust.loop import iterate
-from tfrobust.losses import pulled_back
+from tfrobust.engine.loop import iterate
+from tfrobust.engine.losses import pulled_back
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, normal
 from tfrobust.types import Images, Labels, Logits
+from tfrobust_adversarial_training.divergence import divergence_slope
 
 _NOISE = 1e-3  # standard deviation of the start, in pixel values; the authors'
 

@@ -34,12 +34,12 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Need
 from tfrobust.errors import UsageError
-from tfrobust.named_networks import NamedNetworks, is_weights_file, several
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.named_networks import NamedNetworks, is_weights_file, several
 from tfrobust.random import fold
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.training_steps import Perturb
+from tfrobust.training.steps import Perturb
+from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, in_drawn_order, partly
 
 _SHOWN = 5  # names of classes, in a message

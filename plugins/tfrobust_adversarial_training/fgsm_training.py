@@ -28,8 +28,8 @@ from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.training_steps import Perturb
+from tfrobust.training.steps import Perturb
+from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_check
 

@@ -24,9 +24,9 @@ from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.training_replays import Replays
+from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import attacked_by
+from tfrobust_adversarial_training.replays import Replays
 
 
 @plugin

@@ -11,16 +11,16 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense
+from tfrobust.engine.learning import LearningAttack, read_learned
+from tfrobust.engine.losses import without_gradients
+from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import UsageError
-from tfrobust.learning import LearningAttack, read_learned
-from tfrobust.losses import without_gradients
 from tfrobust.options import describe, option, plugin
 from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
-from tfrobust.seen import has_gradients
-from tfrobust.training import Trainer
-from tfrobust.training_steps import Perturb
+from tfrobust.training.steps import Perturb
+from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.bounded import Bounded
 
 _ORDER = 7919  # folded into seeds for the order of a batch, far from any count of restarts

@@ -20,10 +20,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.divergence import divergence
-from tfrobust.losses import without_label
+from tfrobust.engine.losses import without_label
 from tfrobust.options import option, plugin
-from tfrobust.training_steps import cross_entropy
+from tfrobust.training.steps import cross_entropy
+from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 
 

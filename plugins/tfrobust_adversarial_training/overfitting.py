@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.random import numbered_seeds
-from tfrobust.training import Check, History
-from tfrobust.training_data import TrainingData
-from tfrobust.training_steps import Perturb
+from tfrobust.training.data import TrainingData
+from tfrobust.training.steps import Perturb
+from tfrobust.training.trainer import Check, History
 
 STRONG, WEAK, COLLAPSED = "pgd_accuracy", "fgsm_accuracy", "collapsed"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from tfrobust.classifier import Classifier
 from tfrobust.options import plugin
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
+from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacked_by
 
 

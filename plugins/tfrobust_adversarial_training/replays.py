@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.training_steps import Perturb, Steps, sums
+from tfrobust.training.steps import Perturb, Steps, sums
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 from tfrobust.attack import Attack
-from tfrobust.divergence import divergence
 from tfrobust.options import build, option, plugin
 from tfrobust.registry import name_of
-from tfrobust.training_steps import cross_entropy
+from tfrobust.training.steps import cross_entropy
+from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 

@@ -7,9 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.inference import megabytes_of
+from tfrobust.classifiers.keras.models import random_state
 from tfrobust.errors import ClassifierError
-from tfrobust.inference import megabytes_of
-from tfrobust.keras_models import random_state
 from tfrobust.types import Images, Logits
 from tfrobust_calibrater.generator import uncut
 

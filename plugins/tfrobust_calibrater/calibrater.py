@@ -14,14 +14,14 @@ from typing import Any, ClassVar, Literal
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import parameters
+from tfrobust.data.names import reshifted
 from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
-from tfrobust.inference import parameters
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
-from tfrobust.scenes import reshifted
-from tfrobust.training import Trainer
-from tfrobust.training_steps import cross_entropy
+from tfrobust.training.steps import cross_entropy
+from tfrobust.training.trainer import Trainer
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 

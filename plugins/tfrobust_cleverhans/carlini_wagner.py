@@ -23,8 +23,8 @@ from cleverhans.tf2.attacks.carlini_wagner_l2 import clip_tanh, loss_fn
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import iterate
-from tfrobust.losses import is_adversarial
+from tfrobust.engine.loop import iterate
+from tfrobust.engine.losses import is_adversarial
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
 

@@ -23,10 +23,10 @@ from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.regions import confined
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds
-from tfrobust.regions import confined
 from tfrobust.types import Images, Labels, Norm, Seeds
 
 _ORDERS: dict[str, float] = {"linf": math.inf, "l2": 2, "l1": 1}

@@ -23,14 +23,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifiers.inference import megabytes_of
+from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
-from tfrobust.inference import megabytes_of
-from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.tuning import check_tunable
+from tfrobust.training.trainer import Trainer
 from tfrobust_compression.kernels import kernels_of, left_out, weights_of
 from tfrobust_compression.shared import Shared, as_shared, shared
 

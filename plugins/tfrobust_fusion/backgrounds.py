@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError, one_line
-from tfrobust.named_networks import NamedNetworks
+from tfrobust.pipeline.named_networks import NamedNetworks
 from tfrobust.registry import create
 
 _IMAGENET, _IMAGENET_CLASSES = "imagenet", 1000

@@ -18,14 +18,14 @@ import keras
 import pydantic
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifiers.keras.graph import trunk
 from tfrobust.defense import Change, Defense, Need
 from tfrobust.errors import UsageError
-from tfrobust.keras_graph import trunk
-from tfrobust.named_networks import several
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.fine_tuning import described
+from tfrobust.pipeline.named_networks import several
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
-from tfrobust.tuning import described
+from tfrobust.training.trainer import Trainer
 from tfrobust_fusion.backgrounds import Backgrounds
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.fused import Fused

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.errors import DataError
-from tfrobust.inference import BATCH_SIZE
 from tfrobust.scenario import Scenario, check_images, labelled, readable
 from tfrobust.types import ImageShape, Labels
 

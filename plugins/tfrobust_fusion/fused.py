@@ -8,11 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, answers_differ
+from tfrobust.classifiers.inference import megabytes, megabytes_of, parameters
+from tfrobust.classifiers.keras.graph import is_functional, trunk
+from tfrobust.classifiers.keras.models import keras_of
+from tfrobust.classifiers.summary import Part
 from tfrobust.errors import ClassifierError
-from tfrobust.inference import megabytes, megabytes_of, parameters
-from tfrobust.keras_graph import is_functional, trunk
-from tfrobust.keras_models import keras_of
-from tfrobust.summary import Part
 from tfrobust.types import Images, Logits
 from tfrobust_fusion.heads import JOINT, mean_weights
 
@@ -85,7 +85,7 @@ class Fused(Wrapped):
         return mean_weights(self.model, list(self.streams))
 
     def parts(self) -> list[Part]:
-        """Return the streams and the layers over them; see `tfrobust.summary`."""
+        """Return the streams and the layers over them; see `tfrobust.classifiers.summary`."""
         whole = self.model.count_params()
         if not self._whole:
             return [*(_part(n, each) for n, each in self.streams.items()), _layers(whole)]

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from tfrobust.classifier import KerasClassifier
-from tfrobust.training import Trainer
+from tfrobust.training.trainer import Trainer
 from tfrobust_fusion.features import FeatureScenario
 
 JOINT = "joint"

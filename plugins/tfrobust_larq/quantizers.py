@@ -59,7 +59,7 @@ class DrawnSign(larq.quantizers.Quantizer):
     Attributes:
         random_state: int32 `(2,)`: the seed and the number of draws so far.
         gives_mean: give the expectation, clip(x, −1, 1), instead of a draw; see
-            `tfrobust.keras_models.expected_draws`.
+            `tfrobust.classifiers.keras.models.expected_draws`.
     """
 
     precision = 1

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import predict
 from tfrobust.errors import UsageError
-from tfrobust.inference import predict
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.training import Trainer
+from tfrobust.training.trainer import Trainer
 from tfrobust.types import Flags, Images, Labels
 from tfrobust_retraining.collected import Collected
 from tfrobust_retraining.crafting import Crafting, Made, changed, sound

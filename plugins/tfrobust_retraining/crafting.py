@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tfrobust.classifier import Classifier
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.learned_files import Origin, name_in
+from tfrobust.engine.learning import LearningAttack, learned, remembering
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.files import read_arrays, write_arrays
-from tfrobust.inference import predict
-from tfrobust.learned_files import Origin, name_in
-from tfrobust.learning import LearningAttack, learned, remembering
-from tfrobust.training import Trainer
+from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.pipeline.workspace import kept_work
+from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels
-from tfrobust.workspace import kept_work
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tfrobust.classifier import Classifier
+from tfrobust.data.names import reshifted
 from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.fine_tuning import check_tunable, tuned
 from tfrobust.scenario import Scenario
-from tfrobust.scenes import reshifted
-from tfrobust.training import Trainer
-from tfrobust.tuning import check_tunable, tuned
+from tfrobust.training.trainer import Trainer
 
 
 @plugin

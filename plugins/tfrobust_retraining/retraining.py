@@ -21,19 +21,19 @@ from typing import Any, ClassVar, Literal
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import Change, Defense
+from tfrobust.engine.victim import seen_by
 from tfrobust.errors import UsageError
-from tfrobust.keras_models import keras_of
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.fine_tuning import check_tunable, tuned
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.seen import seen_by
-from tfrobust.training import Trainer
-from tfrobust.tuning import check_tunable, tuned
+from tfrobust.training.trainer import Trainer
 from tfrobust.types import TargetRule
-from tfrobust.widening import check_widens, widened
 from tfrobust_retraining.collected import Joined
 from tfrobust_retraining.collecting import Collecting
+from tfrobust_retraining.widening import check_widens, widened
 
 # Options that only labels by neighbours have a use for.
 _OF_NEIGHBOURS = ("originals", "k", "dimensions", "fooling", "clusters", "quantile", "new_class")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfrobust.classifier import KerasClassifier, copied
+from tfrobust.classifiers.keras.graph import call_of, inlined, is_functional
+from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import UsageError
-from tfrobust.keras_graph import call_of, inlined, is_functional
-from tfrobust.keras_models import keras_of
 
 
 def widened(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> KerasClassifier:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.errors import DataError, StoreError, one_line, printable
-from tfrobust.files import read_arrays
+from tfrobust.files.atomic import read_arrays
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_images
 from tfrobust.types import Images, ImageShape, Labels

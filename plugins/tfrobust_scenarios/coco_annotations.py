@@ -15,10 +15,10 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
-from tfrobust.boxes import check_boxes, of_pixels
+from tfrobust.data.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
-from tfrobust.files import check_regular
-from tfrobust.reading import UnreadableError, read_bytes
+from tfrobust.files.atomic import check_regular
+from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust.types import Boxes
 from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
 from tfrobust_scenarios.object_source import Source, size_of

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.boxes import of_pixels
+from tfrobust.data.boxes import of_pixels
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario, arrays

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tfrobust.boxes import covered, cropped
+from tfrobust.data.boxes import covered, cropped
 from tfrobust.errors import DataError, UsageError, did_you_mean
 from tfrobust.types import Boxes
 

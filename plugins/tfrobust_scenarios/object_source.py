@@ -14,8 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrobust.errors import DataError
-from tfrobust.files import write_beside
-from tfrobust.reading import read_json
+from tfrobust.files.atomic import write_beside
+from tfrobust.files.reading import read_json
 from tfrobust.scenario import readable
 from tfrobust_scenarios.object_selection import Annotated, Selection
 

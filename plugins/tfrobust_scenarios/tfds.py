@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.errors import DataError, StoreError, UsageError, one_line
-from tfrobust.files import refused_disk
+from tfrobust.files.atomic import refused_disk
+from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.options import plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape

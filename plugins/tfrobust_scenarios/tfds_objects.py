@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.boxes import check_boxes
+from tfrobust.data.boxes import check_boxes
 from tfrobust.errors import DataError, one_line
 from tfrobust.scenario import readable
 from tfrobust.types import Boxes

@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tfrobust.boxes import check_boxes, of_pixels
+from tfrobust.data.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
-from tfrobust.files import check_regular
-from tfrobust.reading import UnreadableError, check_archive
+from tfrobust.files.atomic import check_regular
+from tfrobust.files.reading import UnreadableError, check_archive
 from tfrobust.types import Boxes
 
 SIDE = 64

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust.errors import DataError, RobustError, one_line
-from tfrobust.files import refused_disk
-from tfrobust.reading import read_json
+from tfrobust.files.atomic import refused_disk
+from tfrobust.files.reading import read_json
 from tfrobust.scenario import Prepared
 from tfrobust_scenarios.tfds import bars_for_people, preparing
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE, Picture, TinyImagenetArchive

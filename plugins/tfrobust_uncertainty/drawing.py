@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.keras_graph import Call
-from tfrobust.keras_models import keras_of
+from tfrobust.classifiers.keras.graph import Call
+from tfrobust.classifiers.keras.models import keras_of
 
 # Python's own functions may do anything, and so count as random.
 _DRAWS = re.compile(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.classifiers.inference import in_batches
 from tfrobust.detector import FittedDetector
-from tfrobust.inference import in_batches
 from tfrobust.types import Images, PerImage
 
 _FOLDS = 5

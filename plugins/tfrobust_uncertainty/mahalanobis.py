@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 from sklearn.covariance import LedoitWolf
 
-from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.detection import best_threshold
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
 from tfrobust.errors import DataError
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.evaluation.detection import best_threshold
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage
 from tfrobust_uncertainty.held_out import Remembering, held_out_scores

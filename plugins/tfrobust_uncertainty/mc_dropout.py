@@ -16,7 +16,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense, Need
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
-from tfrobust.training import Trainer
+from tfrobust.training.trainer import Trainer
 from tfrobust_uncertainty.monte_carlo import MonteCarlo
 from tfrobust_uncertainty.passes import passes_through
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from tfrobust.keras_graph import Call, call_of, calls, has_kernel, inlined, last_weighed
-from tfrobust.keras_models import keras_of, raw_variables
+from tfrobust.classifiers.keras.graph import Call, call_of, calls, has_kernel, inlined, last_weighed
+from tfrobust.classifiers.keras.models import keras_of, raw_variables
 from tfrobust_uncertainty.masks import Mask
 
 _DROPOUT = (

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import in_batches
+from tfrobust.classifiers.traces import Traces
 from tfrobust.detector import FittedDetector, Outputs
-from tfrobust.inference import in_batches
 from tfrobust.options import option
-from tfrobust.traces import Traces
 from tfrobust.types import Images, PerImage
 from tfrobust_uncertainty.monte_carlo import MonteCarlo
 from tfrobust_uncertainty.passes import passes_through

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifiers.keras.graph import is_functional, split
 from tfrobust.errors import UsageError
-from tfrobust.keras_graph import is_functional, split
 from tfrobust.types import Images
 from tfrobust_uncertainty.drawing import call_draws, model_draws
 from tfrobust_uncertainty.noise_layers import (

@@ -42,7 +42,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def stored(tmp_path_factory, trained):
     """A store that holds one digits classifier, `d1`."""
-    from tfrobust.store import export
+    from tfrobust.store.models import export
 
     root = tmp_path_factory.mktemp("store")
     export(trained, root / "d1" / "1")

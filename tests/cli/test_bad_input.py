@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.commands import EVALUATE, one_line
 from tfrobust.errors import UsageError
 from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
@@ -17,17 +18,6 @@ def no_progress_lines(monkeypatch):
     monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
-def one_line(said, code, *words):
-    """Check exit code, that stderr is one line, and that it holds the words."""
-    lines = said.err.strip().splitlines()
-    assert said.code == code, said.err
-    assert len(lines) == 1, said.err
-    assert lines[0].startswith("error: ")
-    for word in words:
-        assert word in lines[0], lines[0]
-
-
-EVALUATE = ("evaluate", "d1", "--out", "run")
 GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgsm")
 
 
@@ -183,7 +173,7 @@ def test_ctrl_c_says_how_to_go_on(tfrobust, here, monkeypatch):
 def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
     tfrobust, here, monkeypatch
 ):
-    from tfrobust.training import Trainer
+    from tfrobust.training.trainer import Trainer
 
     monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("it was trained"))
     command = ("train", "lenet", "--name", "m", "--epochs", 1, "--defense", "mc_dropout")
@@ -206,7 +196,7 @@ def test_defences_in_an_order_that_cannot_be_are_refused_with_one_that_trains(tf
 
 
 def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
-    from tfrobust.training import Trainer
+    from tfrobust.training.trainer import Trainer
 
     command = ("train", "lenet", "--name", "half", "--epochs", 2)
 
@@ -224,12 +214,12 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store, monkeypatch):
-    from tfrobust import workshop
+    from tfrobust.evaluation.evaluator import attack_runs
 
     chosen = ("--attack", "fgsm", "--attack", "pgd", "--no-baselines")
     command = (*EVALUATE, *chosen, "--limit", 20, "--json")
     whole = json.loads(tfrobust(*command[:3], "whole", *command[4:]).out)
-    run, ran = workshop.run_attack, []
+    run, ran = attack_runs.run_attack, []
 
     def interrupt_the_second(attack, *rest, **options):
         if ran:
@@ -238,12 +228,12 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
         return run(attack, *rest, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(workshop, "run_attack", interrupt_the_second)
+        patched.setattr(attack_runs, "run_attack", interrupt_the_second)
         one_line(tfrobust(*command), 130, "interrupted; the same command goes on")
     assert [path.name for path in (with_store / "run").iterdir()] == [".tfrobust-partial"]
     again = []
     monkeypatch.setattr(
-        workshop, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
+        attack_runs, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
     )
     said = tfrobust(*command)
     assert said.code == 0, said.err
@@ -257,12 +247,11 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
 
 
 def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
-    from tfrobust import files
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.np.lib.format, "write_array", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     said = tfrobust(*EVALUATE, "--limit", 10)
     one_line(said, 1, "cannot write", "No space left on device")
     assert not (with_store / "run").exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support import small_model
+from helpers.support import small_model
 from tfrobust.registry import create
-from tfrobust.store import load
+from tfrobust.store.models import load
 
 
 def test_train_stores_a_servable_classifier_with_its_card(tfrobust, here):

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from tiny_imagenet_files import edited, zipped
+from helpers.tiny_imagenet_files import edited, zipped
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
 def calibrated(stored, tmp_path_factory):
     """A store with `d1`, and `d1-b2`, a calibrater learned for it."""
     from tfrobust import store
-    from tfrobust.pipeline import Deployed, train_and_store
+    from tfrobust.data.names import open_scenario
+    from tfrobust.pipeline.build import Deployed, train_and_store
     from tfrobust.registry import create
-    from tfrobust.scenes import open_scenario
-    from tfrobust.training import Trainer, TrainingOptions
+    from tfrobust.training.trainer import Trainer, TrainingOptions
 
     root = tmp_path_factory.mktemp("calibrated") / "saved_models"
     shutil.copytree(stored, root)
@@ -101,7 +101,7 @@ def test_mistakes_cost_one_line_and_leave_nothing(tfrobust, both, arguments, wor
 
 
 def test_a_network_without_a_known_scenario_needs_one_for_8_bits(tfrobust, both, calibrated):
-    from support import small_model
+    from helpers.support import small_model
 
     small_model().save(both / "small.keras")
     command = ("export", "small.keras", "served", "--format", "tflite")

@@ -6,8 +6,8 @@ eats the memory. Beside the table here there are generated inputs in `test_fuzz_
 
 import pytest
 
-from fuzz_files import ARRAYS, FOLDERS, NETWORKS, PICTURES, RUNS, STUDIES
-from fuzz_runs import Runner, check_refused, check_sane
+from helpers.fuzz_files import ARRAYS, FOLDERS, NETWORKS, PICTURES, RUNS, STUDIES
+from helpers.fuzz_runs import Runner, check_refused, check_sane
 
 LONG, VAST = "x" * 200_000, str(10**30)
 ODD = ("\x1b[2J\x1b[31mred", "two\nlines", "[red]marked[/]", "\u202eback", "a" * 256, LONG, "../up")

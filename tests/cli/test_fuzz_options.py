@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from fuzz_runs import Runner, check_refused
+from helpers.fuzz_runs import Runner, check_refused
 from tfrobust_cli.main import app
 
 # How each command is called so that it is refused in the end, whatever the option is given.

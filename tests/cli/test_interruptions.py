@@ -5,15 +5,16 @@ import signal
 import time
 
 import pytest
-from test_bad_input import EVALUATE, one_line
 
-from killing import full_disk
-from tfrobust import workshop
-from tfrobust.claims import LOCK, alone
-from tfrobust.files import PARTIAL
+from helpers.commands import EVALUATE, one_line
+from helpers.killing import full_disk
+from helpers.tiny_imagenet_files import content, zipped
+from tfrobust.evaluation import attack_runs
+from tfrobust.files.atomic import PARTIAL
+from tfrobust.files.claims import LOCK, alone
+from tfrobust.store import models
 from tfrobust_cli import console, main
 from tfrobust_cli.interruptions import what_next
-from tiny_imagenet_files import content, zipped
 
 ATTACK = ("attack", "d1", "--attack", "fgsm", "--out", "run", "--limit", 20)
 LEARNS = ("attack", "d1", "--attack", "uap", "-p", "training_images=20", "-p", "passes=1")
@@ -83,7 +84,7 @@ def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypa
 
 
 def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_store, monkeypatch):
-    run, killed = workshop.run_attack, []
+    run, killed = attack_runs.run_attack, []
 
     def sudden(*given, **named):
         if not killed:
@@ -91,7 +92,7 @@ def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_sto
             terminated()
         return run(*given, **named)
 
-    monkeypatch.setattr(workshop, "run_attack", sudden)
+    monkeypatch.setattr(attack_runs, "run_attack", sudden)
     one_line(tfrobust(*ATTACK), 130, "interrupted; the same command goes on")
     assert not (with_store / "run").exists()
     assert tfrobust(*ATTACK).code == 0
@@ -143,9 +144,8 @@ def test_a_folder_that_another_run_writes_to_is_refused(command, tfrobust, with_
 
 
 def test_two_exports_to_one_folder_are_two_versions(tfrobust, with_store, monkeypatch):
-    from tfrobust import store
 
-    write, second = store.write_saved_model, []
+    write, second = models.write_saved_model, []
 
     def meanwhile(*given):
         write(*given)
@@ -155,7 +155,7 @@ def test_two_exports_to_one_folder_are_two_versions(tfrobust, with_store, monkey
             refused = tfrobust("export", "d1", "served", "--version", 1)
             one_line(refused, 1, "another process is writing it", "choose another version")
 
-    monkeypatch.setattr(store, "write_saved_model", meanwhile)
+    monkeypatch.setattr(models, "write_saved_model", meanwhile)
     assert tfrobust("export", "d1", "served").out.strip() == "served/1"
     assert files(with_store / "served") == {"1", "2"}
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import small_model
+from helpers.support import small_model
 from tfrobust.classifier import KerasClassifier
-from tfrobust.files import read_arrays
+from tfrobust.files.atomic import read_arrays
 from tfrobust.registry import create
-from tfrobust.store import export
+from tfrobust.store.models import export
 
 TINY = ("filters=2", "blocks=0", "passes=1", "training_images=50", "eps=0.1")
 

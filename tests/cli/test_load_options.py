@@ -125,7 +125,7 @@ def test_another_backend_is_refused_in_one_line(tfrobust, with_store, monkeypatc
 def test_a_defence_that_is_learned_for_a_converted_file_is_put_round_it_again(
     tfrobust, with_store, trained
 ):
-    from tfrobust.stored_network import stored_network, why_served
+    from tfrobust.pipeline.reload import stored_network, why_served
 
     behind(trained, keras.layers.Rescaling(1 / 255)).export("bytes", verbose=False)
     said = tfrobust(

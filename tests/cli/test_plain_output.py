@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fuzz_runs import Runner, check_sane
+from helpers.fuzz_runs import Runner, check_sane
 
 EVALUATE = ("evaluate", "d1", "--out", "run", "--limit", "4", "--no-baselines")
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.files import read_arrays
-from tiny_imagenet_files import content, zipped
+from helpers.tiny_imagenet_files import content, zipped
+from tfrobust.files.atomic import read_arrays
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("random_kills")]
 

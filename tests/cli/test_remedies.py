@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import typer
 
-from fuzz_files import ARRAYS, IMAGES, LABELS, MADE, png
-from support import REPO
+from helpers.fuzz_files import ARRAYS, IMAGES, LABELS, MADE, png
+from helpers.support import REPO
+from tfrobust.data.names import open_scenario, options_of
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, find
 from tfrobust.scenario import arrays
-from tfrobust.scenes import open_scenario, options_of
 from tfrobust_cli.main import app
 
 EVALUATE = ("evaluate", "d1", "--out", "run", "--no-baselines", "--limit", "4")
@@ -271,7 +271,7 @@ def test_a_remedy_that_a_message_names_helps(tfrobust, with_store, name):
 
 @pytest.mark.parametrize("remedy", ["--resume", "--force"])
 def test_an_interrupted_training_goes_on_by_either_remedy(tfrobust, here, monkeypatch, remedy):
-    from tfrobust.training import Trainer
+    from tfrobust.training.trainer import Trainer
 
     def interrupt(_, epoch, *__):
         if epoch == 1:

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from tfrobust.pipeline import train_and_store
+from tfrobust.pipeline.build import train_and_store
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 RETRAIN = ("train", "f", "--only", "retraining", "--scenario", "digits", "--name", "g")
 FGSM = ("-p", "retraining.attack=fgsm", "-p", 'retraining.options={"eps": 0.15}')

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import python
-from tfrobust.store import load, read_card
-from tfrobust.study.files import find_study
+from helpers.support import python
+from tfrobust.store.models import load, read_card
+from tfrobust.study.schema.files import find_study
 
 
 def smoke(tfrobust, here, study):

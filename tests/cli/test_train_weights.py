@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import torch_files as files
-import torchvision_reference as reference
-from tfrobust.store import load
+from helpers import torch_files as files
+from helpers import torchvision_reference as reference
+from tfrobust.store.models import load
 
 NARROW = ("-p", "resnet18.width=0.0625")
 COLOUR = ("-p", "digits.channels=3", "-p", "digits.size=32")

@@ -1,8 +1,8 @@
 """Retrainings of a small network on digits."""
 
-from tfrobust.pipeline import train
+from tfrobust.pipeline.build import train
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 FGSM = {"attack": "fgsm", "options": {"eps": 0.15}}
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tfrobust.study import run as engine
-from tfrobust.study.cells import cells_of
-from tfrobust.study.files import read_study
-from tfrobust.study.run import run_study
+from tfrobust.study.cells import run as engine
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.cells.run import run_study
+from tfrobust.study.schema.files import read_study
 
 
 def written_study(folder, name, text):

@@ -14,9 +14,9 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.store import load
+from tfrobust.store.models import load
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 
 
 def shared_folder(name: str) -> Path:

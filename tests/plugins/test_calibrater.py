@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier
 from tfrobust import store
-from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import parameters, predict
+from tfrobust.classifiers.keras.models import load_keras_file
+from tfrobust.classifiers.summary import parts_of, summarized_parts
+from tfrobust.data.names import open_scenario
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.inference import parameters, predict
-from tfrobust.keras_models import load_keras_file
-from tfrobust.pipeline import Deployed, defended, train, train_and_store
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.scenes import open_scenario
-from tfrobust.stored_network import stored_network
-from tfrobust.summary import parts_of, summarized_parts
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.training_steps import cross_entropy
+from tfrobust.training.steps import cross_entropy
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.calibrater import one_less_true_class
 from tfrobust_calibrater.generator import Size, generator, size_for

@@ -6,18 +6,18 @@ import keras
 import numpy as np
 import pytest
 
-from support import small_classifier
+from helpers.support import small_classifier
 from tfrobust import store
 from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.inference import megabytes, predict
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.files import read_arrays, write_arrays
-from tfrobust.inference import megabytes, predict
-from tfrobust.pipeline import train, train_and_store
+from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.pipeline.build import train, train_and_store
+from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.stored_network import stored_network
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_compression.codebook_file import read_codebooks, write_codebooks
 from tfrobust_compression.deep_compression import compression_of, pruned
 from tfrobust_compression.huffman import code_lengths, coded_bits

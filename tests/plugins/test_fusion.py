@@ -9,26 +9,26 @@ import pytest
 import tensorflow as tf
 from scipy.optimize import minimize
 
-import torch_files
-from support import InMemory, small_classifier, small_model
+from helpers import torch_files
+from helpers.support import InMemory, small_classifier, small_model
+from helpers.torchvision_reference import random_state, resnet_shapes
 from tfrobust import store
 from tfrobust.classifier import KerasClassifier, answers_differ
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.members import member_of, split_member
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, DataError, UsageError
-from tfrobust.inference import predict
-from tfrobust.members import member_of, split_member
-from tfrobust.pipeline import Deployed, as_built, defended, train_and_store
+from tfrobust.evaluation.streams import Streamed, projected
+from tfrobust.pipeline.build import Deployed, as_built, defended, train_and_store
+from tfrobust.pipeline.fine_tuning import check_tunable, described
+from tfrobust.pipeline.reload import network_of, stored_network, why_served
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.stored_network import network_of, stored_network, why_served
-from tfrobust.streams import Streamed, projected
 from tfrobust.testing import defense_checks
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.tuning import check_tunable, described
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_fusion.contextual_fusion import ContextualFusion
 from tfrobust_fusion.features import Features, FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import JOINT, Heads
-from torchvision_reference import random_state, resnet_shapes
 
 pytestmark = pytest.mark.xdist_group("fusion")  # what they share is made once
 NONE, TWO = Trainer(TrainingOptions(epochs=0)), Trainer(TrainingOptions(epochs=2))

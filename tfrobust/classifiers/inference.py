@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.traces import Traces
+from tfrobust.classifiers.traces import Traces
 from tfrobust.types import Images
 
 BATCH_SIZE = 128

@@ -13,17 +13,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import SATURATED, TINY, NoLogitsError, logarithms, looks_bounded
+from tfrobust.classifiers.bounded import SATURATED, TINY, NoLogitsError, logarithms, looks_bounded
+from tfrobust.classifiers.keras.ending import BOUNDING, LINEAR, Ending, ending, factor_of
+from tfrobust.classifiers.keras.forms import check_structure, plain
+from tfrobust.classifiers.keras.graph import (
+    Call,
+    called_on,
+    calls,
+    has_kernel,
+    inlined,
+    is_functional,
+)
+from tfrobust.classifiers.keras.models import keras_of, random_state
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_ending import BOUNDING, LINEAR, Ending, ending, factor_of
-from tfrobust.keras_forms import check_structure, plain
-from tfrobust.keras_graph import Call, called_on, calls, has_kernel, inlined, is_functional
-from tfrobust.keras_models import keras_of, random_state
 
 TWO = "its one output z is judged as two logits, 0 and z"
 WAY_OUT = (
     "build its last layer with activation=None, or convert it: --to-logits "
-    "(in Python: tfrobust.logits.to_logits(model))"
+    "(in Python: tfrobust.classifiers.logits.to_logits(model))"
 )
 _ROUNDING = {"float16": 0.02, "bfloat16": 0.1}
 
@@ -42,7 +49,7 @@ def check_ending(model: Any, num_classes: int) -> bool:
         raise NoLogitsError(
             "model output: expected (batch, classes) with 2 classes or more; received: (None, 1); "
             "one number that decides between two classes becomes two logits, 0 and itself: "
-            "--to-logits (in Python: tfrobust.logits.to_logits(model))"
+            "--to-logits (in Python: tfrobust.classifiers.logits.to_logits(model))"
         )
     if found in BOUNDING:
         raise NoLogitsError(f"the model ends in a {found}, which weakens every attack; {WAY_OUT}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError, did_you_mean
-from tfrobust.names import version_number
+from tfrobust.files.names import version_number
 
 
 def split_member(called: str) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from tfrobust.keras_models import keras_of
+from tfrobust.classifiers.keras.models import keras_of
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
@@ -113,7 +113,7 @@ def summarized_parts(classifier: Classifier, title: str) -> Summary | None:
 
 def parts_of(classifier: Classifier) -> list[Part]:
     """Return the parts of a classifier that have weights, from the outermost to the innermost."""
-    from tfrobust.inference import megabytes, parameters
+    from tfrobust.classifiers.inference import megabytes, parameters
 
     if isinstance(classifier, Composed):
         return classifier.parts()

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from tfrobust.custom_gradients import tie_to_graphs
+from tfrobust.classifiers.custom_gradients import tie_to_graphs
 
 T = TypeVar("T")
 ATTRIBUTE = "_traces"  # of the owner; no part of it as a tf.Module

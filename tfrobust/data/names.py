@@ -12,8 +12,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust import registry
+from tfrobust.data.framing import Framed, Framing, Reviewed
 from tfrobust.errors import UsageError, did_you_mean
-from tfrobust.framing import Framed, Framing, Reviewed
 from tfrobust.options import Option, build, describe
 from tfrobust.scenario import BatchShift, Scenario, Shift
 

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.distances import within_budget
-from tfrobust.loop import blend
-from tfrobust.losses import is_adversarial
+from tfrobust.engine.loop import blend
+from tfrobust.engine.losses import is_adversarial
 from tfrobust.norms import ball
+from tfrobust.norms.distances import within_budget
 from tfrobust.types import Flags, Images, Labels
 
 

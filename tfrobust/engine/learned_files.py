@@ -12,13 +12,13 @@ import pydantic
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.inference import predict
 from tfrobust.errors import UsageError
-from tfrobust.files import read_arrays, write_arrays
-from tfrobust.identity import agree
-from tfrobust.inference import predict
+from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.reading import UnreadableError, parse_json
+from tfrobust.files.record_types import Count, Place, Seed, Text
 from tfrobust.options import record
-from tfrobust.reading import UnreadableError, parse_json
-from tfrobust.record_types import Count, Place, Seed, Text
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Labels, Logits
 
@@ -41,8 +41,9 @@ class Origin(pydantic.BaseModel):
         classifier: the file or folder that the classifier was loaded from, or the empty string.
         gradients: what learning cost, in gradients of one image.
         queries: likewise in forward passes.
-        first_gradients: what the first gradients were like; see `tfrobust.seen.FirstGradients`.
-        answers: the classifier's logits for fixed noise, float32 `(8, classes)`; none of a
+        first_gradients: what the first gradients were like; see
+        `tfrobust.engine.victim.FirstGradients`. answers: the classifier's logits for fixed noise,
+        float32 `(8, classes)`; none of a
             stochastic one, which gives others each time.
     """
 

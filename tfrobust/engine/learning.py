@@ -12,13 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust import learned_files
 from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier
+from tfrobust.engine import learned_files
+from tfrobust.engine.learned_files import Arrays, Origin
+from tfrobust.engine.victim import NONE_SEEN, Counted, FirstGradients, seen_by
 from tfrobust.errors import RobustError, StoreError, UsageError
-from tfrobust.learned_files import Arrays, Origin
 from tfrobust.registry import name_of
-from tfrobust.seen import NONE_SEEN, Counted, FirstGradients, seen_by
 from tfrobust.types import Images, Labels
 
 _MEMORY: contextvars.ContextVar[Path | None] = contextvars.ContextVar("learned", default=None)
@@ -212,7 +212,7 @@ def read_learned(attack: LearningAttack) -> Learned:
         StoreError: it has none, or the file cannot be read.
     """
     if attack.file is None or not attack.file.exists():
-        raise StoreError("nothing learned yet: call tfrobust.learning.learned first")
+        raise StoreError("nothing learned yet: call tfrobust.engine.learning.learned first")
     return Learned(attack, *learned_files.read(attack.file, attack))
 
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from tfrobust.regions import REGION
-from tfrobust.rounding import CLEAN_SIZES
+from tfrobust.engine.regions import REGION
+from tfrobust.engine.rounding import CLEAN_SIZES
 from tfrobust.types import Flags
 
 State = TypeVar("State")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.engine.rounding import ROUNDING, size_of
 from tfrobust.errors import UsageError
-from tfrobust.rounding import ROUNDING, size_of
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 LossName = Literal["ce", "margin", "dlr"]
@@ -175,7 +175,7 @@ def clearly_adversarial(logits: Logits, labels: Labels, *, targeted: bool) -> Fl
     """Return which images are adversarial by more than rounding could undo.
 
     What a minimum-norm attack keeps must win by 1e-5 of the size of the two logits that are
-    compared, the label's and the largest other one; see `tfrobust.rounding`.
+    compared, the label's and the largest other one; see `tfrobust.engine.rounding`.
     """
     own, other = own_and_best_other(logits, labels)
     lead = own - other if targeted else other - own

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tfrobust.attack import Attack
-from tfrobust.boxes import masks, padded
+from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.boxes import masks, padded
+from tfrobust.data.names import Shifted
 from tfrobust.errors import DataError, UsageError
-from tfrobust.inference import BATCH_SIZE
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, readable
-from tfrobust.scenes import Shifted
 from tfrobust.types import Boxes, Flags, Images
 
 

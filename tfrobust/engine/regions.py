@@ -5,8 +5,8 @@ classifier it is given (`Confined`) sees the clean pixels everywhere else, so th
 from there, and `run_attack` pastes them back in the end. An attack need not know of any of this;
 what spends a budget on its own account, noise for instance, goes through `confined` first.
 
-The region is part of the trace, not of an attack's state: `tfrobust.loop.iterate` narrows it to
-the rows that are left. Where none is held, nothing is added to any graph.
+The region is part of the trace, not of an attack's state: `tfrobust.engine.loop.iterate` narrows it
+to the rows that are left. Where none is held, nothing is added to any graph.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
-from tfrobust.held_rows import HeldRows
+from tfrobust.engine.held_rows import HeldRows
 from tfrobust.types import Images, Logits
 
 
@@ -72,7 +72,7 @@ class Confined(Wrapped):
             tf.shape(images)[0],
             tf.shape(now.free)[0],
             "a region needs one image a row: call the classifier with the whole batch, in its "
-            "order, and loop with tfrobust.loop.iterate",
+            "order, and loop with tfrobust.engine.loop.iterate",
         )
         # The clean images may be the very tensor that is differentiated by.
         return self.inner(tf.where(now.free, images, tf.stop_gradient(now.clean)))

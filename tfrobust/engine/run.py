@@ -10,21 +10,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust import regions
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.distances import distances, within_budget
-from tfrobust.ensemble import Ensemble
-from tfrobust.errors import PluginError, UsageError, one_line
-from tfrobust.inference import BATCH_SIZE, predict
-from tfrobust.learning import Learned, LearningAttack, learned
-from tfrobust.losses import own_and_best_other, without_gradients
-from tfrobust.object_boxes import checked_boxes, free_of
-from tfrobust.random import content_seeds
-from tfrobust.registry import name_of
-from tfrobust.rounding import CLEAN_SIZES, size_of
-from tfrobust.scenario import check_images
-from tfrobust.seen import (
+from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.classifiers.traces import Traces
+from tfrobust.engine import regions
+from tfrobust.engine.ensemble import Ensemble
+from tfrobust.engine.learning import Learned, LearningAttack, learned
+from tfrobust.engine.losses import own_and_best_other, without_gradients
+from tfrobust.engine.object_boxes import checked_boxes, free_of
+from tfrobust.engine.rounding import CLEAN_SIZES, size_of
+from tfrobust.engine.targets import choose_targets, one_class
+from tfrobust.engine.victim import (
     NONE_SEEN,
     Counted,
     FirstGradients,
@@ -32,8 +29,11 @@ from tfrobust.seen import (
     persistent,
     seen_by,
 )
-from tfrobust.targets import choose_targets, one_class
-from tfrobust.traces import Traces
+from tfrobust.errors import PluginError, UsageError, one_line
+from tfrobust.norms.distances import distances, within_budget
+from tfrobust.random import content_seeds
+from tfrobust.registry import name_of
+from tfrobust.scenario import check_images
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 
@@ -86,7 +86,7 @@ def run_attack(
         known_classes: a rule picks among the first so many, for a classifier that has further
             classes of images like nothing known; none: among all.
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
-            image; see `tfrobust.boxes`. A region without a single pixel is left as it is.
+            image; see `tfrobust.data.boxes`. A region without a single pixel is left as it is.
         seed: decides everything random.
         batch_size: images at a time; memory grows with it and with nothing else.
         on_progress: called with the number of images done after each batch.
@@ -259,7 +259,7 @@ def _one_batch(attack: Attack, counted: Counted, call: Any, given: Sequence[Any]
     except tf.errors.OperatorNotAllowedInGraphError as error:
         raise PluginError(
             f"attack {name} failed: Python's if, for or bool() ran over a tensor; use tf.where, "
-            "tf.cond and tfrobust.loop.iterate, or set `autograph = True` on its class"
+            "tf.cond and tfrobust.engine.loop.iterate, or set `autograph = True` on its class"
         ) from error
     except Exception as error:  # a third-party attack may raise anything
         if attack.needs_gradients and not has_gradients(counted.inner, given[0][:1]):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.engine import Crafted
+from tfrobust.engine.run import Crafted
 from tfrobust.errors import PluginError
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of

@@ -7,8 +7,8 @@ from typing import Any, get_args
 import numpy as np
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.errors import UsageError
-from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.types import Flags, Images, Labels, Logits, TargetRule
 
 _PROBED = 16  # noise images, beside those that are attacked

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.losses import without_gradients
+from tfrobust.engine.losses import without_gradients
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.detection import FittingImages, Lesson, fitting_images, lesson
-from tfrobust.engine import Crafted, run_attack
-from tfrobust.growing import GrowingAttack, grown_together, run_stages
-from tfrobust.learning import LearningAttack, learned
-from tfrobust.partial import Partial
+from tfrobust.engine.learning import LearningAttack, learned
+from tfrobust.engine.run import Crafted, run_attack
+from tfrobust.engine.staged import GrowingAttack, grown_together, run_stages
+from tfrobust.evaluation.detection import FittingImages, Lesson, fitting_images, lesson
+from tfrobust.evaluation.judging import Attacked, Plan, Subject, judge
+from tfrobust.evaluation.resuming import Partial
 from tfrobust.registry import name_of
 from tfrobust.scenario import arrays
-from tfrobust.verdicts import Attacked, Plan, Subject, judge
 
 
 class Workshop:

@@ -12,10 +12,10 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.distances import distances, within_budget
+from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.engine.object_boxes import strays
 from tfrobust.errors import ClassifierError
-from tfrobust.inference import BATCH_SIZE, predict
-from tfrobust.object_boxes import strays
+from tfrobust.norms.distances import distances, within_budget
 from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
 
 

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfrobust import results
-from tfrobust.results import CorruptionErrors
+from tfrobust.evaluation import results
+from tfrobust.evaluation.results import CorruptionErrors
 
 
 def corruption_errors(

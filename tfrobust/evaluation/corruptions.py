@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrobust import registry, results, suites
-from tfrobust.audit import clean_predictions
+from tfrobust import registry, suites
 from tfrobust.classifier import Classifier
-from tfrobust.corruption_errors import corruption_errors
+from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.names import Shifted
 from tfrobust.errors import UsageError
-from tfrobust.evaluation import Evaluated
-from tfrobust.inference import BATCH_SIZE
-from tfrobust.kept_predictions import KeptPredictions
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.evaluation.corruption_errors import corruption_errors
+from tfrobust.evaluation.evaluator import Evaluated, results
+from tfrobust.evaluation.judging import Plan, Progress, Subject, outcome_rows, summarize
+from tfrobust.evaluation.kept_predictions import KeptPredictions
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, Shift, arrays, check_fits
-from tfrobust.scenes import Shifted
 from tfrobust.types import Images, Labels
-from tfrobust.verdicts import Plan, Progress, Subject, outcome_rows, summarize
 
 
 def evaluate_corruptions(

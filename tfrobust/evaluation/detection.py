@@ -16,19 +16,19 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from tfrobust import results
 from tfrobust.attack import Attack
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import BATCH_SIZE, in_batches
+from tfrobust.classifiers.traces import Traces
 from tfrobust.detector import Detector, FittedDetector
-from tfrobust.engine import Crafted, run_attack
-from tfrobust.inference import BATCH_SIZE, in_batches
-from tfrobust.object_boxes import boxes_for
+from tfrobust.engine.object_boxes import boxes_for
+from tfrobust.engine.run import Crafted, run_attack
+from tfrobust.evaluation import results
+from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.judging import Attacked, Plan, left_to_do
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.traces import Traces
 from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
-from tfrobust.verdicts import Attacked, Plan, left_to_do
 
 _SCORERS: Traces[Callable[..., Any]] = Traces(most=16)
 ENOUGH = 30  # images that fooled: ten for each number that the largest regression here learns

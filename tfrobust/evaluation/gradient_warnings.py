@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrobust.results import AttackResult
+from tfrobust.evaluation.results import AttackResult
 
 _WORTH_TELLING = 0.01  # of the images
 

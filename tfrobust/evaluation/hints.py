@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfrobust.classifier import Classifier
-from tfrobust.results import Results
+from tfrobust.evaluation.results import Results
 
 _ABOVE_CHANCE = 0.1  # of the accuracy, that leaves no doubt
 

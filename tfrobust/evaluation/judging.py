@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust import metrics, results
 from tfrobust.attack import Attack
-from tfrobust.audit import Audit, audit
 from tfrobust.classifier import Classifier
-from tfrobust.engine import Crafted
-from tfrobust.gradient_warnings import gradient_warnings
-from tfrobust.inference import BATCH_SIZE
+from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.engine.run import Crafted
+from tfrobust.evaluation import metrics, results
+from tfrobust.evaluation.audit import Audit, audit
+from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
@@ -37,7 +37,7 @@ class Plan:
         batch_size: images at a time.
         keep_images: keep all that every attack makes, for a detector or a file.
         progress: told how far an attack is.
-        boxes: float32 `(n, most, 4)`, if an attack needs them; see `tfrobust.boxes.padded`.
+        boxes: float32 `(n, most, 4)`, if an attack needs them; see `tfrobust.data.boxes.padded`.
     """
 
     images: Images

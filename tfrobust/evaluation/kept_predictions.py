@@ -9,10 +9,10 @@ import numpy as np
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import StoreError
-from tfrobust.files import PARTIAL, read_arrays, write_arrays
-from tfrobust.partial import identity
+from tfrobust.evaluation.judging import Plan
+from tfrobust.evaluation.resuming import identity
+from tfrobust.files.atomic import PARTIAL, read_arrays, write_arrays
 from tfrobust.types import Labels
-from tfrobust.verdicts import Plan
 
 
 class KeptPredictions:

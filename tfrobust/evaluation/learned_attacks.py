@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.engine.learned_files import Origin, spelt
+from tfrobust.engine.learning import Learned, LearningAttack, learned, read_learned
 from tfrobust.errors import UsageError
-from tfrobust.learned_files import Origin, spelt
-from tfrobust.learning import Learned, LearningAttack, learned, read_learned
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario, arrays
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tfrobust.metrics import survivors
-from tfrobust.reading import UnreadableError
-from tfrobust.results import Evaluation, Results
+from tfrobust.evaluation.metrics import survivors
+from tfrobust.evaluation.results import Evaluation, Results
+from tfrobust.files.reading import UnreadableError
 
 _NORMS = ("l0", "l1", "l2", "linf")
 _CLOSE = 1e-6  # figures are written with all their digits; older runs rounded some

@@ -14,11 +14,11 @@ import numpy as np
 import pydantic
 
 from tfrobust.classifier import AppliedDefense
-from tfrobust.devices import threads
+from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files import read_array, write_arrays, write_beside
-from tfrobust.reading import UnreadableError, read_record
-from tfrobust.record_types import (
+from tfrobust.files.atomic import read_array, write_arrays, write_beside
+from tfrobust.files.reading import UnreadableError, read_record
+from tfrobust.files.record_types import (
     AttackParams,
     Count,
     Finite,
@@ -29,7 +29,7 @@ from tfrobust.record_types import (
     Share,
     Text,
 )
-from tfrobust.seen import FirstGradients
+from tfrobust.training.devices import threads
 from tfrobust.types import Norm, PerImage
 
 Interval = tuple[Share, Share]
@@ -171,7 +171,7 @@ class DetectorResult(pydantic.BaseModel):
 
 
 class CorruptionErrors(pydantic.BaseModel):
-    """One classifier's errors under the fifteen corruptions; see `tfrobust.corruptions`.
+    """One classifier's errors under the fifteen corruptions; see `tfrobust.evaluation.corruptions`.
 
     The ratios are `None` without a baseline, and where there is nothing to divide by.
     """

@@ -11,15 +11,15 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.engine import Crafted
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.run import Crafted
+from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError
-from tfrobust.files import PARTIAL, read_arrays, refused_disk, write_arrays
-from tfrobust.inference import predict
-from tfrobust.leftovers import remove_folder
+from tfrobust.evaluation.judging import Plan, Subject
+from tfrobust.files.atomic import PARTIAL, read_arrays, refused_disk, write_arrays
+from tfrobust.files.leftovers import remove_folder
 from tfrobust.registry import signature
-from tfrobust.seen import FirstGradients
 from tfrobust.types import Images
-from tfrobust.verdicts import Plan, Subject
 
 _PROBED = 64  # images whose logits tell one classifier from another
 

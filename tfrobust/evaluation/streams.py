@@ -14,10 +14,10 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import in_batches
+from tfrobust.engine.object_boxes import boxes_for
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import DataError
-from tfrobust.inference import in_batches
-from tfrobust.object_boxes import boxes_for
 from tfrobust.scenario import Scenario, arrays, check_fits
 from tfrobust.types import Images, Labels
 

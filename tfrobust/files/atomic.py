@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.errors import RobustError, StoreError, one_line
-from tfrobust.leftovers import (
+from tfrobust.files.claims import LOCK, alone, made_folder
+from tfrobust.files.leftovers import (
     PREFIX,
     put_in_place,
     sweep,
     temporary_file,
     temporary_folder,
 )
-from tfrobust.reading import read_arrays, read_json
+from tfrobust.files.reading import read_arrays, read_json
 
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
 _NAMES = "written"  # in it: the files of the run, noted before the first of them is in place

@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 
 from tfrobust.errors import StoreError
-from tfrobust.leftovers import PREFIX
+from tfrobust.files.leftovers import PREFIX
 
 LOCK = f"{PREFIX}lock"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.errors import UsageError
-from tfrobust.saved_model import SavedModelClassifier
+from tfrobust.pipeline.reload import why_served
 from tfrobust.scenario import Scenario
-from tfrobust.stored_network import why_served
-from tfrobust.training import Trainer
-from tfrobust.training_steps import Perturb
+from tfrobust.training.steps import Perturb
+from tfrobust.training.trainer import Trainer
 
 
 def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.bounded import NoLogitsError
 from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifiers.bounded import NoLogitsError
 from tfrobust.errors import ClassifierError, UsageError
+from tfrobust.pipeline.reload import network_of
 from tfrobust.registry import create
-from tfrobust.stored_network import network_of
 from tfrobust.types import ImageShape
 
 _FILES = (".pth", ".pt", ".safetensors")

@@ -11,18 +11,18 @@ import numpy as np
 
 from tfrobust import store
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.keras.models import load_keras_file
+from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
+from tfrobust.classifiers.members import member_of, split_member
+from tfrobust.data.names import open_scenario
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, RobustError, one_line
-from tfrobust.identity import agree
-from tfrobust.keras_models import load_keras_file
-from tfrobust.loading import AS_IT_IS, LoadOptions
-from tfrobust.members import member_of, split_member
-from tfrobust.pipeline import defended, home_of, recorded, untrained
+from tfrobust.pipeline.build import defended, home_of, recorded, untrained
+from tfrobust.pipeline.workspace import FINISHED, learned_file, read_plan
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.scenes import open_scenario
-from tfrobust.training import Trainer
-from tfrobust.workspace import FINISHED, learned_file, read_plan
+from tfrobust.training.trainer import Trainer
 
 
 def stored_network(

@@ -11,16 +11,16 @@ from typing import Any
 
 import pydantic
 
-from tfrobust.cards import Card, renewed, write_card
-from tfrobust.claims import LOCK, alone, made_folder
 from tfrobust.classifier import Classifier, KerasClassifier, Trainable
 from tfrobust.errors import RobustError, StoreError, UsageError, one_line
-from tfrobust.files import folder_beside, made_before, refused_disk, write_beside
-from tfrobust.leftovers import remove_folder, sweep
-from tfrobust.reading import checked_record, parse_json, read_bytes
-from tfrobust.record_types import Seed, Text
+from tfrobust.files.atomic import folder_beside, made_before, refused_disk, write_beside
+from tfrobust.files.claims import LOCK, alone, made_folder
+from tfrobust.files.leftovers import remove_folder, sweep
+from tfrobust.files.reading import checked_record, parse_json, read_bytes
+from tfrobust.files.record_types import Seed, Text
 from tfrobust.registry import create
-from tfrobust.store import versions
+from tfrobust.store.cards import Card, renewed, write_card
+from tfrobust.store.models import versions
 
 FINISHED, UNFINISHED = "training", "unfinished"  # beside the versions
 THREADS = "threads"  # in a plan: how many the training ran with

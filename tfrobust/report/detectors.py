@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfrobust.evaluation.results import DetectorResult, Evaluation, Results
 from tfrobust.report.figures import COLOURS, as_svg
-from tfrobust.results import DetectorResult, Evaluation, Results
 
 _BINS = 50
 _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tfrobust.metrics import wilson
+from tfrobust.evaluation.metrics import wilson
+from tfrobust.evaluation.results import AttackResult, Evaluation, Results
 from tfrobust.report.tables import NORM_TITLES
-from tfrobust.results import AttackResult, Evaluation, Results
 
 # Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

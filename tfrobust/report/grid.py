@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tfrobust.errors import DataError, UsageError
-from tfrobust.files import write_beside
+from tfrobust.files.atomic import write_beside
 from tfrobust.report.figures import COLOURS
 from tfrobust.scenario import Scenario, check_split, readable
 

@@ -10,11 +10,22 @@ import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError
-from tfrobust.evaluation import Evaluated
-from tfrobust.files import read_arrays, write_arrays, write_beside, written_together
-from tfrobust.outcomes import check_outcomes
-from tfrobust.partial import Partial
-from tfrobust.reading import UnreadableError
+from tfrobust.evaluation.evaluator import Evaluated
+from tfrobust.evaluation.outcomes import check_outcomes
+from tfrobust.evaluation.results import (
+    ADVERSARIAL,
+    RUN,
+    RUN_FILES,
+    AttackResult,
+    Evaluation,
+    Results,
+    check_one_run,
+    read_results,
+    write_results,
+)
+from tfrobust.evaluation.resuming import Partial
+from tfrobust.files.atomic import read_arrays, write_arrays, write_beside, written_together
+from tfrobust.files.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.figures import curves, perturbation_tile, tile
@@ -25,17 +36,6 @@ from tfrobust.report.tables import (
     cost_table,
     detector_table,
     scenario_title,
-)
-from tfrobust.results import (
-    ADVERSARIAL,
-    RUN,
-    RUN_FILES,
-    AttackResult,
-    Evaluation,
-    Results,
-    check_one_run,
-    read_results,
-    write_results,
 )
 
 _TILES = 6  # images a row of the grid

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfrobust.results import AttackResult, DetectorResult, Evaluation, Proportion, Results
+from tfrobust.evaluation.results import (
+    AttackResult,
+    DetectorResult,
+    Evaluation,
+    Proportion,
+    Results,
+)
 from tfrobust.types import Norm
 
 Row = tuple[str, ...]

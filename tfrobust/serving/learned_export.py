@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.files import folder_beside
-from tfrobust.learning import Learned, LearningAttack
+from tfrobust.files.atomic import folder_beside
 from tfrobust.registry import name_of, signature
-from tfrobust.store import check_place
+from tfrobust.store.models import check_place
 from tfrobust.types import Images, Logits
 
 
@@ -33,7 +33,7 @@ def export_learned(
         ready: the attack and what it has learned.
         image_shape: `(height, width, channels)` of the images.
         folder: the version folder to make, such as `served/gap/1`.
-        note: see `tfrobust.files.folder_beside`.
+        note: see `tfrobust.files.atomic.folder_beside`.
 
     Returns:
         The folder. Its signature `serving_default` takes `images`, float32 `(batch, height, width,
@@ -61,7 +61,8 @@ def export_learned(
 def export_note(ready: Learned, folder: Path) -> Path:
     """Return the file in a folder that notes where this very thing was exported to.
 
-    See `tfrobust.files.folder_beside`; other options, or another thing learned, have another note.
+    See `tfrobust.files.atomic.folder_beside`; other options, or another thing learned, have another
+    note.
     """
     content = hashlib.sha256(repr(sorted(signature(ready.plan).items())).encode())
     for name, array in sorted(ready.arrays.items()):

@@ -8,13 +8,13 @@ from tempfile import gettempdir
 
 import numpy as np
 
+from tfrobust.classifiers.inference import in_batches
 from tfrobust.errors import UsageError
-from tfrobust.files import folder_beside, refused_disk
-from tfrobust.inference import in_batches
-from tfrobust.leftovers import scratch_folder
-from tfrobust.lite import LiteModel, Quantize, lite
-from tfrobust.parts import Part, write_part_card
-from tfrobust.store import check_place
+from tfrobust.files.atomic import folder_beside, refused_disk
+from tfrobust.files.leftovers import scratch_folder
+from tfrobust.serving.litert import LiteModel, Quantize, lite
+from tfrobust.serving.servable import Part, write_part_card
+from tfrobust.store.models import check_place
 from tfrobust.types import Images, Labels
 
 FILE = "model.tflite"  # as TensorFlow Serving expects it
@@ -46,7 +46,7 @@ def export_lite(
     """Write `model.tflite` into a new version folder, and measure it beside the float one.
 
     Args:
-        part: what is written; see `tfrobust.parts`.
+        part: what is written; see `tfrobust.serving.servable`.
         folder: the version folder to make.
         quantize: to 8 bits, or not.
         samples: images that show the ranges of activations; for 8 bits.

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.cards import card_of, write_card
 from tfrobust.classifier import AppliedDefense, Classifier, Separable
+from tfrobust.classifiers.inference import in_batches, predict
+from tfrobust.classifiers.saved_model.classifier import write_function
 from tfrobust.errors import UsageError
-from tfrobust.files import folder_beside
-from tfrobust.inference import in_batches, predict
-from tfrobust.saved_model import write_function
-from tfrobust.store import check_place
+from tfrobust.files.atomic import folder_beside
+from tfrobust.store.cards import card_of, write_card
+from tfrobust.store.models import check_place
 from tfrobust.types import Images, ImageShape, Logits
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pydantic
 
 from tfrobust.classifier import AppliedDefense, Classifier
+from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
 from tfrobust.errors import ClassifierError, StoreError, one_line
-from tfrobust.keras_files import KERAS_SUFFIXES
-from tfrobust.reading import UnreadableError, read_record
-from tfrobust.record_types import Positive, Seed, Shape, Share, Text
+from tfrobust.evaluation.results import environment
+from tfrobust.files.reading import UnreadableError, read_record
+from tfrobust.files.record_types import Positive, Seed, Shape, Share, Text
 from tfrobust.registry import entries
-from tfrobust.results import environment
 
 CARD = Path("assets.extra") / "tfrobust.json"
 _MOST_PASSES = 10**6

@@ -16,7 +16,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.cards import (  # noqa: F401 (CARD: public)
+from tfrobust.classifier import Classifier, KerasClassifier, check_sound
+from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
+from tfrobust.classifiers.keras.forms import plain, scaled, sized
+from tfrobust.classifiers.keras.models import load_keras_file
+from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
+from tfrobust.classifiers.logits import converted
+from tfrobust.classifiers.members import member_of, shown_names, split_member
+from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier, write_saved_model
+from tfrobust.errors import (
+    ClassifierError,
+    PluginError,
+    StoreError,
+    UsageError,
+    did_you_mean,
+)
+from tfrobust.files.atomic import folder_beside
+from tfrobust.files.names import version_number
+from tfrobust.registry import entries
+from tfrobust.store.cards import (  # noqa: F401 (CARD: public)
     CARD,
     Card,
     averaged,
@@ -25,24 +43,6 @@ from tfrobust.cards import (  # noqa: F401 (CARD: public)
     read_card,
     write_card,
 )
-from tfrobust.classifier import Classifier, KerasClassifier, check_sound
-from tfrobust.errors import (
-    ClassifierError,
-    PluginError,
-    StoreError,
-    UsageError,
-    did_you_mean,
-)
-from tfrobust.files import folder_beside
-from tfrobust.keras_files import KERAS_SUFFIXES
-from tfrobust.keras_forms import plain, scaled, sized
-from tfrobust.keras_models import load_keras_file
-from tfrobust.loading import AS_IT_IS, LoadOptions
-from tfrobust.logits import converted
-from tfrobust.members import member_of, shown_names, split_member
-from tfrobust.names import version_number
-from tfrobust.registry import entries
-from tfrobust.saved_model import SavedModelClassifier, write_saved_model
 
 _NAMED = 10  # classifiers that a message lists
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
@@ -76,7 +76,7 @@ def export(
         classifier: defended or plain.
         folder: the version folder to make, e.g. `saved_models/d1/1`; must not exist.
         card: recorded in `assets.extra/tfrobust.json`.
-        note: see `tfrobust.files.folder_beside`.
+        note: see `tfrobust.files.atomic.folder_beside`.
 
     Returns:
         The folder.

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfrobust.claims import OccupiedError, alone, made_folder
-from tfrobust.files import refused_disk
-from tfrobust.leftovers import PREFIX
-from tfrobust.store import next_version
+from tfrobust.files.atomic import refused_disk
+from tfrobust.files.claims import OccupiedError, alone, made_folder
+from tfrobust.files.leftovers import PREFIX
+from tfrobust.store.models import next_version
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tfrobust.attack import Attack
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.engine import Crafted, run_attack
+from tfrobust.engine.run import Crafted, run_attack
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.options import record
 from tfrobust.testing.classifiers import (
     SHAPE,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.types import Images, ImageShape, Labels
 
 SHAPE = (6, 5, 2)

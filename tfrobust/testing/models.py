@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifiers.inference import predict
 from tfrobust.defense import Defense
 from tfrobust.detector import Detector
-from tfrobust.inference import predict
 from tfrobust.model import ModelBuilder
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing.classifiers import small_classifier
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
 def model_checks() -> Sequence[Callable[[ModelBuilder], None]]:

@@ -12,10 +12,10 @@ from typing import Any
 import pydantic
 import tensorflow as tf
 
+from tfrobust.classifiers.keras.models import raw_variables
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files import refused_disk
-from tfrobust.keras_models import raw_variables
-from tfrobust.reading import UnreadableError, checked_record, read_bytes
+from tfrobust.files.atomic import refused_disk
+from tfrobust.files.reading import UnreadableError, checked_record, read_bytes
 
 _INDEX = 10**6  # bytes of the list of checkpoints
 _LATEST = re.compile(r'model_checkpoint_path: "ckpt-\d+"')

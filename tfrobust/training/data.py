@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.data.names import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.random import numbered_seeds
 from tfrobust.scenario import Scenario, Shift, check_images, readable
-from tfrobust.scenes import Shifted
 
 if TYPE_CHECKING:
-    from tfrobust.training import TrainingOptions
+    from tfrobust.training.trainer import TrainingOptions
 
 _SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory, at most
 _MIXED = 8  # batches in it, at least

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfrobust.keras_models import keras_of
+from tfrobust.classifiers.keras.models import keras_of
 
 if TYPE_CHECKING:
-    from tfrobust.training import TrainingOptions
+    from tfrobust.training.trainer import TrainingOptions
 
 
 def optimizer_for(model: Any, options: TrainingOptions, steps_an_epoch: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.keras_models import raw
+from tfrobust.classifiers.keras.models import raw
 from tfrobust.random import numbered_seeds
 
 Perturb = Callable[[Classifier, Any, Any, Any], Any]

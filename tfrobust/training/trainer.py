@@ -10,17 +10,17 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tfrobust.checkpoints import Checkpoints, Progressed
 from tfrobust.classifier import Classifier, Trainable
-from tfrobust.devices import StrategyName, choose_strategy
+from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import ClassifierError, StoreError
-from tfrobust.keras_models import keras_of
-from tfrobust.optimizers import optimizer_for, rate_used
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_fits, readable
-from tfrobust.training_data import TrainingData
-from tfrobust.training_replays import ReplayedSteps, Replays
-from tfrobust.training_steps import Loss, Objective, Perturb, Steps, cross_entropy
+from tfrobust.training.checkpoints import Checkpoints, Progressed
+from tfrobust.training.data import TrainingData
+from tfrobust.training.devices import StrategyName, choose_strategy
+from tfrobust.training.optimizers import optimizer_for, rate_used
+from tfrobust.training.steps import Loss, Objective, Perturb, Steps, cross_entropy
+from tfrobust_adversarial_training.replays import ReplayedSteps, Replays
 
 Report = Callable[[str, int, int], None]  # what, steps done, steps in all
 History = list[dict[str, float]]

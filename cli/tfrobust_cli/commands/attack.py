@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfrobust.loading import LoadOptions
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import (
     BatchSize,
     Classifier,
@@ -73,15 +73,15 @@ def attack(
     check_known(named)
     start_tensorflow()
     from tfrobust import store
-    from tfrobust.evaluation import evaluate
-    from tfrobust.files import PARTIAL, claimed_folder, made_before
-    from tfrobust.hints import hints
-    from tfrobust.learned_export import check_exportable, export_learned, export_note
-    from tfrobust.learned_runs import learned_from, notes
-    from tfrobust.learning import LearningAttack, remembering
-    from tfrobust.new_versions import claimed_version
-    from tfrobust.partial import Partial
+    from tfrobust.engine.learning import LearningAttack, remembering
+    from tfrobust.evaluation.evaluator import evaluate
+    from tfrobust.evaluation.hints import hints
+    from tfrobust.evaluation.learned_attacks import learned_from, notes
+    from tfrobust.evaluation.resuming import Partial
+    from tfrobust.files.atomic import PARTIAL, claimed_folder, made_before
     from tfrobust.report import write_adversarial, write_run
+    from tfrobust.serving.learned_export import check_exportable, export_learned, export_note
+    from tfrobust.store.new_versions import claimed_version
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)

@@ -56,7 +56,7 @@ def prepare(
     named = scenario_plugins(name)
     check_known(named)
     start_tensorflow()
-    from tfrobust.scenes import open_scenario
+    from tfrobust.data.names import open_scenario
 
     scenario = open_scenario(name, Parameters(param, named).all())
     made = scenario.prepare(archive, sha256=sha256, strict=strict)

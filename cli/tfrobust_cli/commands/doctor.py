@@ -29,8 +29,8 @@ def doctor(as_json: Json = False) -> None:
     start_tensorflow()
     import tensorflow as tf
 
-    from tfrobust.results import environment
-    from tfrobust.store import store_root, stored
+    from tfrobust.evaluation.results import environment
+    from tfrobust.store.models import store_root, stored
 
     found = [checked(entry) for entry in entries()]
     broken = [entry for entry in found if entry.problem]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     BatchSize,
     Classifiers,
@@ -107,12 +107,12 @@ def evaluate(
 
     from tfrobust import store
     from tfrobust.attack import at_values
-    from tfrobust.evaluation import evaluate as run
-    from tfrobust.files import PARTIAL, claimed_folder
-    from tfrobust.hints import hints
-    from tfrobust.learned_runs import keep_learned, notes
-    from tfrobust.learning import remembering
-    from tfrobust.partial import Partial
+    from tfrobust.engine.learning import remembering
+    from tfrobust.evaluation.evaluator import evaluate as run
+    from tfrobust.evaluation.hints import hints
+    from tfrobust.evaluation.learned_attacks import keep_learned, notes
+    from tfrobust.evaluation.resuming import Partial
+    from tfrobust.files.atomic import PARTIAL, claimed_folder
     from tfrobust.report import write_run
 
     keras.utils.set_random_seed(seed)  # detectors make generators of their own

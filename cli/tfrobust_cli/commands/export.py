@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tfrobust.loading import LoadOptions
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import (
     MOST,
     Classifier,
@@ -79,15 +79,15 @@ def export(
     import keras
 
     from tfrobust import store
-    from tfrobust.cards import renewed_card
-    from tfrobust.guard import guard
-    from tfrobust.new_versions import claimed_version
-    from tfrobust.parts import separated, whole
-    from tfrobust.pipeline import defended, untrained
+    from tfrobust.data.names import open_scenario
+    from tfrobust.pipeline.build import defended, untrained
+    from tfrobust.pipeline.reload import network_of, trained_on
     from tfrobust.scenario import check_fits
-    from tfrobust.scenes import open_scenario
-    from tfrobust.stored_network import network_of, trained_on
-    from tfrobust.training import Trainer, TrainingOptions
+    from tfrobust.serving.guard import guard
+    from tfrobust.serving.servable import separated, whole
+    from tfrobust.store.cards import renewed_card
+    from tfrobust.store.new_versions import claimed_version
+    from tfrobust.training.trainer import Trainer, TrainingOptions
 
     keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
     params = Parameters(param, named)

@@ -75,7 +75,7 @@ def _show(plugin: str | None, as_json: bool) -> None:
         raise UsageError(f"plugins show: expected KIND/NAME, e.g. attacks/pgd; received: {plugin}")
     entry = find(kind, name)
     start_tensorflow()
-    from tfrobust.scenes import options_of
+    from tfrobust.data.names import options_of
 
     cls = entry.load()
     options = options_of(kind, cls)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust.loading import LoadOptions
 from tfrobust_cli.arguments import (
     MOST,
     Classifier,
@@ -28,7 +28,7 @@ from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
-    from tfrobust.streams import Projected
+    from tfrobust.evaluation.streams import Projected
 
 
 @loads_classifiers
@@ -62,11 +62,11 @@ def streams(
     named = [("attacks", attack), *scenario_plugins(scenario)]
     check_known(named)
     start_tensorflow()
-    from tfrobust.files import claimed_folder, write_beside
-    from tfrobust.members import member_of
+    from tfrobust.classifiers.members import member_of
+    from tfrobust.evaluation.streams import Streamed, projected, some_attacked
+    from tfrobust.files.atomic import claimed_folder, write_beside
+    from tfrobust.pipeline.reload import network_of, why_served
     from tfrobust.report.projections import projections_figure
-    from tfrobust.stored_network import network_of, why_served
-    from tfrobust.streams import Streamed, projected, some_attacked
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)

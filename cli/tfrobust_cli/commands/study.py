@@ -28,8 +28,8 @@ def list_studies(as_json: Json = False) -> None:
 
     Example: [bold]tfrobust study list[/]
     """
-    from tfrobust.study.cost import costs
-    from tfrobust.study.files import find_study, studies
+    from tfrobust.study.results.remaining import costs
+    from tfrobust.study.schema.files import find_study, studies
 
     lines: list[dict[str, Any]] = []
     for name in studies():
@@ -50,8 +50,8 @@ def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
 
     Example: [bold]tfrobust study show quantized-dropout[/]
     """
-    from tfrobust.study.cost import costs
-    from tfrobust.study.files import find_study
+    from tfrobust.study.results.remaining import costs
+    from tfrobust.study.schema.files import find_study
 
     study, path = find_study(name)
     found = [vars(cost) for cost in costs(study, results or _results(path))]
@@ -78,10 +78,10 @@ def run(
     Example: [bold]tfrobust study run quantized-dropout --scale smoke --out runs/study[/]
     """
     start_tensorflow()
-    from tfrobust.study.claims import check_claims
-    from tfrobust.study.files import find_study
-    from tfrobust.study.report import write_study
-    from tfrobust.study.run import run_study
+    from tfrobust.study.cells.run import run_study
+    from tfrobust.study.results.claims import check_claims
+    from tfrobust.study.results.report import write_study
+    from tfrobust.study.schema.files import find_study
 
     study, path = find_study(name)
     kept = results or _results(path)

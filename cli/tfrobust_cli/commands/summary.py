@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust.loading import LoadOptions
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import (
     Json,
@@ -26,7 +26,7 @@ from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
-    from tfrobust.summary import Summary
+    from tfrobust.classifiers.summary import Summary
 
 
 @loads_classifiers
@@ -70,9 +70,9 @@ def summary(
 
 def _stored(called: str, loading: LoadOptions) -> Summary:
     """Return the parts of a stored classifier; the layers of one that has no parts."""
-    from tfrobust.inference import megabytes
-    from tfrobust.stored_network import network_of
-    from tfrobust.summary import summarized_parts
+    from tfrobust.classifiers.inference import megabytes
+    from tfrobust.classifiers.summary import summarized_parts
+    from tfrobust.pipeline.reload import network_of
 
     network = network_of(called, loading)
     for line in notices({called: network}):
@@ -90,10 +90,10 @@ def _layers(called: str, network: Classifier) -> Summary:
     """Return the layers of a network; of a SavedModel, those of the model it was built from."""
     from tfrobust import store
     from tfrobust.classifier import KerasClassifier
-    from tfrobust.members import split_member
+    from tfrobust.classifiers.members import split_member
+    from tfrobust.classifiers.summary import summarized
+    from tfrobust.pipeline.reload import why_served
     from tfrobust.registry import create
-    from tfrobust.stored_network import why_served
-    from tfrobust.summary import summarized
 
     name, member = split_member(called)
     card = store.read_card(store.locate(name))

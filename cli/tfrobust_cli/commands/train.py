@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfrobust.loading import LoadOptions
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import (
     Json,
     Parameters,
@@ -92,9 +92,9 @@ def train(
     if built:
         check_unused(loading, f"{model} is built")
     start_tensorflow()
-    from tfrobust.pipeline import Deployed, as_built, train_and_store
-    from tfrobust.stored_network import network_of
-    from tfrobust.training import Trainer
+    from tfrobust.pipeline.build import Deployed, as_built, train_and_store
+    from tfrobust.pipeline.reload import network_of
+    from tfrobust.training.trainer import Trainer
 
     params = Parameters(with_weights(param, model, weights), named)
     options = training_options(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tfrobust.classifier import Classifier
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.testing import attack_checks
 
 from tfrobust_example_plugin.brightness import Brightness

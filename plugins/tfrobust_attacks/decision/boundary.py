@@ -22,13 +22,13 @@ import tensorflow as tf
 
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
+from tfrobust.engine.loop import blend, iterate
 from tfrobust.norms import L2
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.decision_walk import DecisionWalk, Start
-from tfrobust_attacks.starting_points import Oracle, Search, settled
+from tfrobust_attacks.decision.decision_walk import DecisionWalk, Start
+from tfrobust_attacks.decision.starting_points import Oracle, Search, settled
 
 _LOOKS = 5  # at s and x̃ before the steps adapt
 _ALONG = (0.2, 0.5)  # share of adversarial s below which steps shrink, above which they grow

@@ -10,12 +10,18 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.files import read_arrays
+from tfrobust.files.atomic import read_arrays
 from tfrobust.norms import Ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
 from tfrobust.types import Flags, Images
-from tfrobust_attacks.starting_points import SETTLING, Oracle, Search, affordable, starting_points
+from tfrobust_attacks.decision.starting_points import (
+    SETTLING,
+    Oracle,
+    Search,
+    affordable,
+    starting_points,
+)
 
 
 class Start(NamedTuple):

@@ -22,13 +22,13 @@ import tensorflow as tf
 
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
+from tfrobust.engine.loop import blend, iterate
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.decision_walk import DecisionWalk
-from tfrobust_attacks.starting_points import Oracle, settled, to_boundary
+from tfrobust_attacks.decision.decision_walk import DecisionWalk
+from tfrobust_attacks.decision.starting_points import Oracle, settled, to_boundary
 
 _TRIALS = 12  # of ξ
 _FIRST_WIDTH = 0.1  # δ of the first step

@@ -21,13 +21,13 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
+from tfrobust.engine.loop import blend, iterate
 from tfrobust.norms import L0
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.salt_and_pepper import least_noise
-from tfrobust_attacks.starting_points import Oracle, settled
+from tfrobust_attacks.decision.salt_and_pepper import least_noise
+from tfrobust_attacks.decision.starting_points import Oracle, settled
 
 _HALVINGS = 10  # of a pixel's change, in `refine`
 _PASSES = 1  # added to the seed of a start for the order of its pixels: other draws

@@ -18,12 +18,12 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
+from tfrobust.engine.loop import blend, iterate
 from tfrobust.norms import L0
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.starting_points import Oracle, settled
+from tfrobust_attacks.decision.starting_points import Oracle, settled
 
 _LESS = 0.9  # the next p, as a share of the least so far
 _STEEP = 1e9  # times the least difference of two draws is more than 1: relu becomes a step

@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import is_adversarial
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import is_adversarial
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, uniform
 from tfrobust.types import Flags, Images, Labels, Seeds

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend
-from tfrobust.losses import is_adversarial
+from tfrobust.engine.loop import blend
+from tfrobust.engine.losses import is_adversarial
 from tfrobust.norms import Ball
 from tfrobust.random import run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds

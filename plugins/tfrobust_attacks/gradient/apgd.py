@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.losses import (
+from tfrobust.engine.losses import (
     LossName,
     loss_and_slope,
     targeted_difference_of_logits_ratio,
@@ -28,8 +28,8 @@ from tfrobust.losses import (
 )
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels, Logits, PerImage
-from tfrobust_attacks.auto_pgd import ApgdState, AutoPgd
-from tfrobust_attacks.rivals import likely_rivals
+from tfrobust_attacks.gradient.auto_pgd import ApgdState, AutoPgd
+from tfrobust_attacks.shared.rivals import likely_rivals
 
 
 @plugin

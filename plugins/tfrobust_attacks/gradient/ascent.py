@@ -4,11 +4,11 @@ x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨g_t, d⟩ − x),
 of the loss, or what a subclass makes of it.
 
 Departures of all three: for cross-entropy stand the log odds, whose gradient points the same way
-but does not vanish (`tfrobust.losses.log_odds`); there are other losses. In L1 a step goes towards
-the corner of the region that the gradient points at (Frank & Wolfe), for steepest ascent in L1
-would push one pixel against its wall. With `early_stop` an image is left alone once it is
-adversarial; without, its last adversarial iterate is returned, even if that is not the last of
-all. Either way an image is broken if any of its iterates is.
+but does not vanish (`tfrobust.engine.losses.log_odds`); there are other losses. In L1 a step goes
+towards the corner of the region that the gradient points at (Frank & Wolfe), for steepest ascent in
+L1 would push one pixel against its wall. With `early_stop` an image is left alone once it is
+adversarial; without, its last adversarial iterate is returned, even if that is not the last of all.
+Either way an image is broken if any of its iterates is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import LossName, ascend, is_adversarial
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import LossName, ascend, is_adversarial
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds

@@ -1,4 +1,4 @@
-"""The ascent that all variants of Auto-PGD share: see `tfrobust_attacks.apgd`."""
+"""The ascent that all variants of Auto-PGD share: see `tfrobust_attacks.gradient.apgd`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import is_adversarial, pulled_back
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import is_adversarial, pulled_back
+from tfrobust.engine.regions import confined
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
-from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage, Seeds
 
 _MOMENTUM = 0.25  # 1 − α of the paper's equation (1)

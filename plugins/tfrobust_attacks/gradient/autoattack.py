@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tfrobust.attack import Attack, GradientAttack, Threat
-from tfrobust.ensemble import Ensemble
+from tfrobust.engine.ensemble import Ensemble
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 

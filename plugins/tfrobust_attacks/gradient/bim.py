@@ -4,13 +4,13 @@ x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨∇ L(x_t, y), d�
 
 Kurakin, Goodfellow & Bengio, "Adversarial examples in the physical world" (2017).
 Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.ascent`, whose loop this is; L2 and L1 besides Linf.
+Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is; L2 and L1 besides Linf.
 """
 
 from __future__ import annotations
 
 from tfrobust.options import plugin
-from tfrobust_attacks.ascent import Ascent
+from tfrobust_attacks.gradient.ascent import Ascent
 
 
 @plugin

@@ -6,7 +6,7 @@ Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (
 Threat: white-box; Linf, L2 or L1.
 Departures: other norms, losses and targets besides Linf, cross-entropy and labels. For
 cross-entropy stand the log odds, whose gradient points the same way but does not vanish
-(`tfrobust.losses.log_odds`). In L1 the step fills the steepest pixels up to their walls.
+(`tfrobust.engine.losses.log_odds`). In L1 the step fills the steepest pixels up to their walls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.losses import LossName, ascend
+from tfrobust.engine.losses import LossName, ascend
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels

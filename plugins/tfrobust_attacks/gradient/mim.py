@@ -5,8 +5,8 @@ x_{t+1} = Π(x_t + α · argmax_{‖d‖ ≤ 1} ⟨g_{t+1}, d⟩)
 
 Dong et al., "Boosting adversarial attacks with momentum" (2018).
 Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.ascent`, whose loop this is; L1 besides Linf and L2. All
-steps are taken unless `early_stop` is set: an image that goes on transfers better.
+Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is; L1 besides Linf and L2.
+All steps are taken unless `early_stop` is set: an image that goes on transfers better.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfrobust.norms import PIXELS, TINY
 from tfrobust.options import option, plugin
 from tfrobust.types import Images
-from tfrobust_attacks.ascent import Ascent
+from tfrobust_attacks.gradient.ascent import Ascent
 
 
 @plugin

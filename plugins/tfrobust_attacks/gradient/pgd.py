@@ -4,9 +4,9 @@ x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨∇ L(x_t, y), d�
 
 Madry, Makelov, Schmidt, Tsipras & Vladu, "Towards deep learning models resistant to adversarial
 attacks" (2018). Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.ascent`, whose loop this is. Where the steps together are
-too short to cross the ball, the random start lies so much nearer to the image that every corner
-can still be reached.
+Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is. Where the steps
+together are too short to cross the ball, the random start lies so much nearer to the image that
+every corner can still be reached.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.regions import confined
 from tfrobust.errors import UsageError
-from tfrobust.loop import blend, iterate
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold
-from tfrobust.regions import confined
 from tfrobust.types import Images, Labels
-from tfrobust_attacks.ascent import Ascent, AscentState
+from tfrobust_attacks.gradient.ascent import Ascent, AscentState
 
 
 @plugin

@@ -17,7 +17,7 @@ from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels
-from tfrobust_attacks.bim import BasicIterative
+from tfrobust_attacks.gradient.bim import BasicIterative
 
 
 @plugin

@@ -4,9 +4,9 @@ min_w ‖x(w) − x‖² + c · max(0, z_y − z_k + κ),  x(w) = (tanh(w) + 1) 
 
 Carlini & Wagner, "Towards evaluating the robustness of neural networks" (2017); c is searched for
 a power of ten at a time, then by bisection. Threat: white-box, minimum L2 norm.
-Departures: those of `tfrobust_attacks.constant_search`: which class the hinge follows, and when a
-round counts as a success. An image that is adversarial before the attack is returned unchanged.
-Adam's ε stands inside the root.
+Departures: those of `tfrobust_attacks.minimum_norm.constant_search`: which class the hinge follows,
+and when a round counts as a success. An image that is adversarial before the attack is returned
+unchanged. Adam's ε stands inside the root.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import iterate
-from tfrobust.losses import pulled_back
+from tfrobust.engine.loop import iterate
+from tfrobust.engine.losses import pulled_back
+from tfrobust.engine.regions import confined
 from tfrobust.norms import PIXELS
 from tfrobust.options import plugin
-from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.constant_search import Round, SearchingAttack, keep
+from tfrobust_attacks.minimum_norm.constant_search import Round, SearchingAttack, keep
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
 _INSIDE = 0.999999  # the authors' factor: a pixel at the end of [0, 1] would be infinite

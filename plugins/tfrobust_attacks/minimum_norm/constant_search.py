@@ -12,7 +12,7 @@ Departures from the papers' code, of all three attacks:
   hardly slows the first steps down: they rush across a near boundary and come back for good, and
   the search would settle on a c too small to stay there.
 - The class k that the hinge of `cw_l2` and `ead` follows is, by the slopes at the clean image, the
-  nearest one (`tfrobust_attacks.rivals`), not the one with the largest logit.
+  nearest one (`tfrobust_attacks.shared.rivals`), not the one with the largest logit.
 - Rounds end early for each image alone, not for the batch.
 """
 
@@ -25,12 +25,12 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend
-from tfrobust.losses import is_adversarial
+from tfrobust.engine.loop import blend
+from tfrobust.engine.losses import is_adversarial
+from tfrobust.engine.rounding import ROUNDING, size_of
 from tfrobust.options import option, plugin
-from tfrobust.rounding import ROUNDING, size_of
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
-from tfrobust_attacks.rivals import logit_worth
+from tfrobust_attacks.shared.rivals import logit_worth
 
 _UNBOUNDED = 1e10
 _BEYOND = 2.0 * ROUNDING  # of both logits: surely adversarial for `clearly_adversarial`

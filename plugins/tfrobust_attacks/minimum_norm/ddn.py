@@ -5,7 +5,7 @@ x̃_k = clip(x + ε_k · (δ + α_k g) / ‖δ + α_k g‖₂, 0, 1),  δ = x̃_
 
 Rony, Hafemann, Oliveira, Ben Ayed, Sabourin & Granger, "Decoupling direction and norm for efficient
 gradient-based L2 adversarial attacks and defenses" (2019). Threat: white-box, minimum L2 norm.
-Departures: L is the log odds against the label (`tfrobust.losses.log_odds`), which has the
+Departures: L is the log odds against the label (`tfrobust.engine.losses.log_odds`), which has the
 direction of cross-entropy but does not vanish, of the logits in tenths of the clean image's margin.
 The paper's cross-entropy depends on the scale of the logits: where they are small it mixes all
 classes, and the perturbation gets longer by a third. As in the authors' code, δ is the perturbation
@@ -23,11 +23,11 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, loss_and_slope, margin, pulled_back
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, margin, pulled_back
+from tfrobust.engine.regions import confined
 from tfrobust.norms import L2, PIXELS
 from tfrobust.options import option, plugin
-from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 _LAST_STEP = 0.01  # α falls from 1 to this along half a cosine

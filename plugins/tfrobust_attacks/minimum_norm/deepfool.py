@@ -8,8 +8,8 @@ networks" (2016). Threat: white-box, minimum L2 or Linf norm.
 Departures: only the classes with the largest logits are looked at (`candidates`, as in the
 authors' code), ranked anew at every step. It leaves the label, not the class predicted. Every
 iterate is clipped to [0, 1]. At the end `line_search` forward passes look for the boundary between
-the image and what was found (`tfrobust_attacks.line_search`): most of the overshoot is given back;
-0 leaves it out. Every step aims a little behind the boundary (`_BEYOND`).
+the image and what was found (`tfrobust_attacks.minimum_norm.line_search`): most of the overshoot is
+given back; 0 leaves it out. Every step aims a little behind the boundary (`_BEYOND`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, is_adversarial, margin
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import clearly_adversarial, is_adversarial, margin
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.line_search import Line, moved, nearest_on_line
-from tfrobust_attacks.rivals import nearest_boundary
+from tfrobust_attacks.minimum_norm.line_search import Line, moved, nearest_on_line
+from tfrobust_attacks.shared.rivals import nearest_boundary
 
 # Where linear, aim so far behind the boundary, in shares of its two logits. Clipping takes a
 # part of every step away, so that a boundary aimed at exactly is approached for ever: 1e-3 spares

@@ -8,10 +8,10 @@ is the objective without its L1 term, S_β takes β from every change and what i
 
 Chen, Sharma, Zhang, Yi & Hsieh, "EAD: elastic-net attacks to deep neural networks via adversarial
 examples" (2018). Threat: white-box, minimum L1 norm.
-Departures: those of `tfrobust_attacks.constant_search`: which class the hinge follows (here the
-nearest in L1), and when a round counts as a success. An image that is adversarial before the
-attack is returned unchanged. The image kept is by default the nearest in L1. With `abort_early` a
-round whose objective no longer falls goes on with its last fifth, where the steps are shortest:
+Departures: those of `tfrobust_attacks.minimum_norm.constant_search`: which class the hinge follows
+(here the nearest in L1), and when a round counts as a success. An image that is adversarial before
+the attack is returned unchanged. The image kept is by default the nearest in L1. With `abort_early`
+a round whose objective no longer falls goes on with its last fifth, where the steps are shortest:
 ended at once, it leaves the L1 distance up to a tenth longer.
 """
 
@@ -24,12 +24,17 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import iterate
-from tfrobust.losses import pulled_back
+from tfrobust.engine.loop import iterate
+from tfrobust.engine.losses import pulled_back
 from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.constant_search import ConstantSearch, Round, SearchingAttack, keep
+from tfrobust_attacks.minimum_norm.constant_search import (
+    ConstantSearch,
+    Round,
+    SearchingAttack,
+    keep,
+)
 
 
 class _State(NamedTuple):

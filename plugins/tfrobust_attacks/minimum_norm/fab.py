@@ -9,9 +9,10 @@ Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive bou
 (2020); the targeted variant, `fab_t`, is that of AutoAttack. Threat: white-box, minimum norm; Linf,
 L2 or L1.
 Departures: the untargeted `fab` looks at the `target_classes` most likely other classes, not at
-all. The search on the line to the image is DeepFool's (`tfrobust_attacks.line_search`), and ends
-every run that found something nearer. Random starts lie within half of the best distance so
-far, or of `eps` where that is less; for an image that has neither, of the widest way in [0, 1].
+all. The search on the line to the image is DeepFool's
+(`tfrobust_attacks.minimum_norm.line_search`), and ends every run that found something nearer.
+Random starts lie within half of the best distance so far, or of `eps` where that is less; for an
+image that has neither, of the widest way in [0, 1].
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.distances import widest
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import class_gradients, clearly_adversarial, is_adversarial, margin
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import class_gradients, clearly_adversarial, is_adversarial, margin
+from tfrobust.engine.regions import confined
 from tfrobust.norms import PIXELS, ball
+from tfrobust.norms.distances import widest
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
-from tfrobust.regions import confined
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
-from tfrobust_attacks.line_search import Line, nearest_on_line
-from tfrobust_attacks.rivals import likely_rivals, nearest_boundary, slopes_towards
+from tfrobust_attacks.minimum_norm.line_search import Line, nearest_on_line
+from tfrobust_attacks.shared.rivals import likely_rivals, nearest_boundary, slopes_towards
 
 _FINAL_STEPS = 3  # of the search on the line to the image, as in the paper
 

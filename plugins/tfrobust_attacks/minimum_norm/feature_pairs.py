@@ -1,4 +1,4 @@
-"""The exact search for the two features that `tfrobust_attacks.jsma` changes next."""
+"""The exact search for the two features that `tfrobust_attacks.minimum_norm.jsma` changes next."""
 
 from __future__ import annotations
 

@@ -25,17 +25,17 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import (
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import (
     clearly_adversarial,
     loss_and_slope,
     own_and_best_other,
     pulled_back,
 )
+from tfrobust.engine.rounding import size_of
 from tfrobust.options import option, plugin
-from tfrobust.rounding import size_of
 from tfrobust.types import Flags, Images, Labels, Logits
-from tfrobust_attacks.fmn_balls import BALLS, BallState, slopes_of
+from tfrobust_attacks.minimum_norm.fmn_balls import BALLS, BallState, slopes_of
 
 _LAST_STEP = 0.01  # α falls to this share of itself along half a cosine
 _LAST_GAMMA = 0.001  # γ falls to this, likewise

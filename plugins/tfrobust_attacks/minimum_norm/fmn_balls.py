@@ -1,4 +1,4 @@
-"""The balls that `tfrobust_attacks.fmn` closes in with: their next radius, and going into them.
+"""The balls that `fmn` closes in with: their next radius, and going into them.
 
 Numbers an image are multiplied and subtracted here, never divided by or compared with: where it
 broadcasts, TensorFlow's division, minimum and maximum take four times as long on a CPU.

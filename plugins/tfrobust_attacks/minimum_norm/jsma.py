@@ -24,13 +24,13 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import class_gradients, clearly_adversarial
+from tfrobust.engine.regions import free_pixels
 from tfrobust.errors import UsageError
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import class_gradients, clearly_adversarial
 from tfrobust.options import option, plugin
-from tfrobust.regions import free_pixels
 from tfrobust.types import Flags, Images, Labels, Logits
-from tfrobust_attacks.feature_pairs import best_pair
+from tfrobust_attacks.minimum_norm.feature_pairs import best_pair
 
 _NEVER = -float("inf")  # the logit of a class that is not to be chosen
 

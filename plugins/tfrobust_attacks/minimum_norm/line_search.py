@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, margin
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import clearly_adversarial, margin
 from tfrobust.types import Flags, Images, Labels, PerImage
 
 # It aims so far from the boundary it expects towards the point it knows to be adversarial: half of

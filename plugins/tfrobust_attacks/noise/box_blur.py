@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from tfrobust.attack import RegionalAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.regions import free_pixels
 from tfrobust.options import option, plugin
-from tfrobust.regions import free_pixels
 from tfrobust.types import Images, Labels, RegionName
 
 

@@ -28,13 +28,13 @@ import tensorflow as tf
 
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.staged import GrowingAttack
 from tfrobust.errors import UsageError
-from tfrobust.growing import GrowingAttack
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds, uniform
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Seeds
-from tfrobust_attacks.pixel_cells import (
+from tfrobust_attacks.noise.pixel_cells import (
     Board,
     at_cell,
     board_of,

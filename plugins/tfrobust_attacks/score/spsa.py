@@ -21,8 +21,8 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import LossName, is_adversarial, loss_and_slope
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import LossName, is_adversarial, loss_and_slope
 from tfrobust.norms import Linf, Region
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed

@@ -24,13 +24,13 @@ import tensorflow as tf
 
 from tfrobust.attack import RegionalAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import iterate
-from tfrobust.losses import LossName, is_adversarial, loss_and_slope
+from tfrobust.engine.loop import iterate
+from tfrobust.engine.losses import LossName, is_adversarial, loss_and_slope
 from tfrobust.norms import Region
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.square_windows import MOVES, Point
+from tfrobust_attacks.score.square_windows import MOVES, Point
 
 _START = 1  # folded into the seeds for the start; the windows have the others
 

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust import random
-from tfrobust.loop import blend
+from tfrobust.engine.loop import blend
+from tfrobust.engine.regions import confined, free_pixels
 from tfrobust.norms import L2, PIXELS, Linf, Region
-from tfrobust.regions import confined, free_pixels
 from tfrobust.types import Images, PerImage, Seeds
-from tfrobust_attacks.square_pyramids import pyramids, tiles
+from tfrobust_attacks.score.square_pyramids import pyramids, tiles
 
 # p is halved whenever more than such a share of the queries is spent.
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)

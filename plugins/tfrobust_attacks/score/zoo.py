@@ -10,9 +10,9 @@ Departures: the distance's derivative is not measured but known. The margin of t
 for that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
 logits round. Pixels are clipped to [0, 1] where the paper changes variables. All images of a step
 take the same coordinates, each once. Every iterate is judged, for one query more a step; `queries`
-ends the search wherever it stands. The search for c is that of `tfrobust_attacks.constant_search`.
-There is no dimension reduction and no importance sampling, which the paper needs for large images
-only.
+ends the search wherever it stands. The search for c is that of
+`tfrobust_attacks.minimum_norm.constant_search`. There is no dimension reduction and no importance
+sampling, which the paper needs for large images only.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import tensorflow as tf
 
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import clearly_adversarial, is_adversarial, margin
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import clearly_adversarial, is_adversarial, margin
 from tfrobust.norms import L2
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
-from tfrobust_attacks.constant_search import Round, SearchingAttack
-from tfrobust_attacks.spsa import affordable, slopes_along
+from tfrobust_attacks.minimum_norm.constant_search import Round, SearchingAttack
+from tfrobust_attacks.score.spsa import affordable, slopes_along
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.losses import class_gradients, without_label
+from tfrobust.engine.losses import class_gradients, without_label
+from tfrobust.engine.rounding import size_of
 from tfrobust.norms import TINY, ball
-from tfrobust.rounding import size_of
 from tfrobust.types import Images, Labels, Logits, PerImage
 
 

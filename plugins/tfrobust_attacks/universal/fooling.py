@@ -27,8 +27,8 @@ import tensorflow as tf
 from tfrobust import random
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import log_odds, loss_and_slope, pulled_back, without_label
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import log_odds, loss_and_slope, pulled_back, without_label
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 

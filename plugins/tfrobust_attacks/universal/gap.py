@@ -29,13 +29,13 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.learning import Arrays, LearningAttack
 from tfrobust.errors import UsageError
-from tfrobust.inference import predict
-from tfrobust.learning import Arrays, LearningAttack
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels, Logits
-from tfrobust_attacks.gap_generator import generated, generator, shapes
+from tfrobust_attacks.universal.gap_generator import generated, generator, shapes
 
 _BETA_1 = 0.5  # Adam's, as in the original
 _TINY = 1e-12

@@ -30,10 +30,10 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.learning import Arrays, LearningAttack
+from tfrobust.engine.losses import LossName, ascend
 from tfrobust.errors import UsageError
-from tfrobust.inference import predict
-from tfrobust.learning import Arrays, LearningAttack
-from tfrobust.losses import LossName, ascend
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create

@@ -18,7 +18,7 @@ import numpy as np
 import safetensors
 
 from tfrobust.errors import DataError, one_line
-from tfrobust.reading import UnreadableError, read_bytes
+from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust_models.torch_weights.pickles import UnsafePickleError, unpickle
 from tfrobust_models.torch_weights.tensors import Storage, View, decoded
 

@@ -8,9 +8,9 @@ import tf_keras
 
 from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
-from tfrobust.engine import run_attack
-from tfrobust.loading import LoadOptions
-from tfrobust.logits import to_logits
+from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.classifiers.logits import to_logits
+from tfrobust.engine.run import run_attack
 from tfrobust.registry import create
 from tfrobust.testing.adapters import check_promises, gradient_of
 
@@ -157,7 +157,7 @@ def test_pixels_are_scaled_inside_the_classifier_and_in_what_it_exports(of, form
 
 
 def test_the_size_of_a_cut_saved_model_is_that_of_its_weights(tmp_path):
-    from tfrobust.inference import parameters
+    from tfrobust.classifiers.inference import parameters
 
     model = network(keras, last="softmax")
     converted = store.load(served(model, tmp_path / "m"), options=LoadOptions(to_logits=True))

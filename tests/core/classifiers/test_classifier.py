@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import small_classifier, small_model
+from helpers.support import small_classifier, small_model
 from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, check_sound
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.victim import Counted
 from tfrobust.errors import ClassifierError
 from tfrobust.registry import create
-from tfrobust.seen import Counted
 from tfrobust.testing import grey_images
 
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import tf_keras
 
-import evil_keras_files as evil
-from tfrobust import keras_files, keras_models, store
+from helpers import evil_keras_files as evil
+from tfrobust import store
+from tfrobust.classifiers.keras import files, models
+from tfrobust.classifiers.keras.files import check_keras_file
+from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_files import check_keras_file
-from tfrobust.keras_models import load_keras_file
 
 SHAPE = (4, 4, 1)
 KINDS = {"keras": keras, "tf_keras": tf_keras}
@@ -161,7 +162,7 @@ def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
         return found
 
     monkeypatch.setattr(zipfile.ZipExtFile, "_read1", counted)
-    monkeypatch.setattr(keras_files, "open_regular", lambda p: io.BufferedReader(Counted(p)))
+    monkeypatch.setattr(files, "open_regular", lambda p: io.BufferedReader(Counted(p)))
     check_keras_file(path)
     assert sum(read) < 2 * size
 
@@ -171,9 +172,9 @@ def test_a_refused_file_is_looked_at_once_where_all_plugins_are_known(copy, monk
     for _ in range(2):
         with pytest.raises(ClassifierError):
             store.load(path)
-    check = keras_models.check_keras_file
+    check = models.check_keras_file
     monkeypatch.setattr(
-        keras_models, "check_keras_file", lambda *given: (looked.append(given), check(*given))[1]
+        models, "check_keras_file", lambda *given: (looked.append(given), check(*given))[1]
     )
     with pytest.raises(ClassifierError):
         store.load(path)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import small_model
+from helpers.support import small_model
 from tfrobust import store
 from tfrobust.errors import ClassifierError
 

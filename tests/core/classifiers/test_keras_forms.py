@@ -8,15 +8,15 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import InMemory
+from helpers.support import InMemory
 from tfrobust import store
 from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.forms import reads_bytes
+from tfrobust.classifiers.keras.models import check_backend, load_keras_file
+from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.classifiers.members import shown_names
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.keras_forms import reads_bytes
-from tfrobust.keras_models import check_backend, load_keras_file
-from tfrobust.loading import LoadOptions
-from tfrobust.members import shown_names
-from tfrobust.named_networks import NamedNetworks
+from tfrobust.pipeline.named_networks import NamedNetworks
 from tfrobust.scenario import check_fits
 
 SHAPE = (4, 4, 1)

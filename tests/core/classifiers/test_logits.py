@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import small_model
-from tfrobust.bounded import DOUBTFUL, SATURATED, logarithms, looks_bounded
+from helpers.support import small_model
 from tfrobust.classifier import Classifier, KerasClassifier, check_sound
+from tfrobust.classifiers.bounded import DOUBTFUL, SATURATED, logarithms, looks_bounded
+from tfrobust.classifiers.keras.ending import ending
+from tfrobust.classifiers.keras.graph import hidden
+from tfrobust.classifiers.logits import converted, to_logits
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_ending import ending
-from tfrobust.keras_graph import hidden
-from tfrobust.logits import converted, to_logits
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(0).uniform(size=(6, *SHAPE)).astype(np.float32)
@@ -159,7 +159,7 @@ def test_a_layer_that_is_called_earlier_too_keeps_its_activation_there(kind, sha
 def test_what_cannot_be_left_out_for_certain_is_refused(kind, monkeypatch):
     model = ending_in(kind, "softmax", "dense")
     other = drawn(ending_in(kind, "softmax", "dense"), seed=1)
-    monkeypatch.setattr("tfrobust.logits._cloned", lambda model: other)
+    monkeypatch.setattr("tfrobust.classifiers.logits._cloned", lambda model: other)
     with pytest.raises(ClassifierError, match=r"last softmax cannot be left.*activation=None"):
         to_logits(model)
 

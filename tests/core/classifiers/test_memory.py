@@ -9,18 +9,18 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from support import InMemory, python
-from tfrobust.audit import clean_predictions
+from helpers.support import InMemory, python
 from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.custom_gradients import tie_to_graphs
-from tfrobust.evaluation import evaluate
-from tfrobust.inference import predict
+from tfrobust.classifiers.custom_gradients import tie_to_graphs
+from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.traces import Traces
+from tfrobust.evaluation.attack_runs import Workshop
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.judging import Plan, Subject
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.store import export, load
-from tfrobust.traces import Traces
-from tfrobust.verdicts import Plan, Subject
-from tfrobust.workshop import Workshop
+from tfrobust.store.models import export, load
 
 SHAPE = (4, 4, 1)
 
@@ -156,7 +156,7 @@ def test_thirty_rounds_of_build_evaluate_and_drop_do_not_grow():
 import gc
 import keras, psutil
 from tfrobust.classifier import KerasClassifier
-from tfrobust.evaluation import evaluate
+from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
 
 digits, sizes = create("scenarios", "digits"), []

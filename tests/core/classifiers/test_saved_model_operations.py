@@ -16,12 +16,13 @@ from tensorflow.core.framework import (
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from support import small_classifier, small_model
-from tfrobust import saved_model_ops, store
+from helpers.support import small_classifier, small_model
+from tfrobust import store
+from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.classifiers.saved_model import operations
+from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
+from tfrobust.classifiers.saved_model.operations import check_saved_model
 from tfrobust.errors import ClassifierError
-from tfrobust.loading import LoadOptions
-from tfrobust.saved_model import SavedModelClassifier
-from tfrobust.saved_model_ops import check_saved_model
 
 SHAPE = (4, 4, 1)
 SPEC = tf.TensorSpec((None, *SHAPE), tf.float32, name="images")
@@ -360,7 +361,7 @@ def test_operations_that_take_texts_are_those_that_somebody_has_looked_at():
     new = [
         op.name
         for op in known.op
-        if saved_model_ops._is_allowed(node_def_pb2.NodeDef(op=op.name), {})
+        if operations._is_allowed(node_def_pb2.NodeDef(op=op.name), {})
         and (
             any(each.type == types_pb2.DT_STRING for each in op.input_arg)
             or any("string" in each.type and each.name not in plain for each in op.attr)

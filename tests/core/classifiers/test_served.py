@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tfrobust import store
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.classifiers.saved_model.served_graph import flat_graph
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError
-from tfrobust.loading import LoadOptions
 from tfrobust.registry import create
-from tfrobust.served_graph import flat_graph
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(1).uniform(size=(6, *SHAPE)).astype(np.float32)

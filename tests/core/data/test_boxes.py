@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.boxes import check_boxes, covered, cropped, masks, of_pixels
+from tfrobust.data.boxes import check_boxes, covered, cropped, masks, of_pixels
 from tfrobust.errors import DataError
 
 

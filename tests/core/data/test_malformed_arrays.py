@@ -5,11 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from support import noise, refused, small_classifier
+from helpers.support import noise, refused, small_classifier
 from tfrobust import store
+from tfrobust.engine.learning import learned, read_learned
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.files import read_arrays
-from tfrobust.learning import learned, read_learned
+from tfrobust.files.atomic import read_arrays
 from tfrobust.registry import create
 
 

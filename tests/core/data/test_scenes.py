@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory
-from tfrobust.errors import UsageError
-from tfrobust.options import option, plugin
-from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
-from tfrobust.scenes import (
+from helpers.support import InMemory
+from tfrobust.data.names import (
     Framed,
     Framing,
     Shifted,
@@ -18,6 +14,10 @@ from tfrobust.scenes import (
     options_of,
     scenario_record,
 )
+from tfrobust.errors import UsageError
+from tfrobust.options import option, plugin
+from tfrobust.registry import create, name_of
+from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 
 

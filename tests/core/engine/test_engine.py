@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import small_classifier
+from helpers.support import small_classifier
 from tfrobust.attack import Attack, Threat
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.inference import predict
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images

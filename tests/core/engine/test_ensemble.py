@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
-from tfrobust.engine import run_attack
-from tfrobust.ensemble import Ensemble
+from tfrobust.engine.ensemble import Ensemble
+from tfrobust.engine.run import run_attack
 from tfrobust.options import option, plugin
 from tfrobust.random import content_seeds
 from tfrobust.registry import create

@@ -8,15 +8,15 @@ import tensorflow as tf
 
 from tfrobust.attack import at_budgets
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.learning import learned, remembering
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.files import read_arrays, write_arrays
-from tfrobust.learned_export import check_exportable, export_learned
-from tfrobust.learned_runs import keep_learned, learned_from, notes
-from tfrobust.learning import learned, remembering
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.learned_attacks import keep_learned, learned_from, notes
+from tfrobust.files.atomic import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
 from tfrobust.scenario import arrays
+from tfrobust.serving.learned_export import check_exportable, export_learned
 from tfrobust.testing import LinearClassifier, grey_images
 
 

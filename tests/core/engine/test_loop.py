@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.loop import blend, iterate
+from tfrobust.engine.loop import blend, iterate
 
 
 class Collatz(NamedTuple):

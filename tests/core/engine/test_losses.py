@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.losses import (
+from tfrobust.engine.losses import (
     ascend,
     class_gradients,
     clearly_adversarial,

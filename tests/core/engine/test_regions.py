@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory
-from tfrobust import regions
+from helpers.support import InMemory
 from tfrobust.attack import RegionalAttack, Threat
-from tfrobust.audit import audit
-from tfrobust.detection import attacked_training_images
-from tfrobust.engine import run_attack
-from tfrobust.ensemble import Ensemble
+from tfrobust.data.names import Framed, Framing, Shifted
+from tfrobust.engine import regions
+from tfrobust.engine.ensemble import Ensemble
+from tfrobust.engine.loop import iterate
+from tfrobust.engine.object_boxes import boxes_for, free_of
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import DataError, PluginError, UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.loop import iterate
-from tfrobust.object_boxes import boxes_for, free_of
+from tfrobust.evaluation.audit import audit
+from tfrobust.evaluation.detection import attacked_training_images
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.judging import Plan, Subject
+from tfrobust.evaluation.resuming import Partial
 from tfrobust.options import option, plugin
-from tfrobust.partial import Partial
 from tfrobust.registry import create
 from tfrobust.report.tables import attack_title
 from tfrobust.scenario import Shift
-from tfrobust.scenes import Framed, Framing, Shifted
 from tfrobust.testing import LinearClassifier, grey_images, some_boxes
 from tfrobust.testing.attacks import keeps_to_its_region
-from tfrobust.verdicts import Plan, Subject
 
 SHAPE = (4, 4, 1)
 QUARTER = np.array([[0.0, 0.0, 0.5, 0.5]], np.float32)

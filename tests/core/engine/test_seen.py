@@ -6,11 +6,11 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.victim import Expected, Surrogate, persistent, seen_by
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
 from tfrobust.registry import create
-from tfrobust.seen import Expected, Surrogate, persistent, seen_by
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.targets import choose_targets
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
-from tfrobust.targets import choose_targets
 
 
 def test_least_likely_is_the_class_of_the_smallest_logit(linear):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from support import Brightness
+from helpers.support import Brightness
 from tfrobust.attack import Attack, Threat
-from tfrobust.audit import audit, clean_predictions
-from tfrobust.distances import distances
 from tfrobust.errors import ClassifierError
+from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.norms.distances import distances
 from tfrobust.options import option, plugin
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import Brightness, InMemory, small_classifier
+from helpers.support import Brightness, InMemory, small_classifier
 from tfrobust.attack import Attack, Threat
-from tfrobust.detection import ENOUGH, FittingImages, fitted_on
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.metrics import wilson
+from tfrobust.evaluation.detection import ENOUGH, FittingImages, fitted_on
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.metrics import wilson
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.report import write_report, write_run

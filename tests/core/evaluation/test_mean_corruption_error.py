@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from support import InMemory, small_classifier
-from tfrobust import results, suites
-from tfrobust.corruption_errors import corruption_errors
-from tfrobust.corruptions import evaluate_corruptions
+from helpers.support import InMemory, small_classifier
+from tfrobust import suites
+from tfrobust.data.names import Shifted, open_scenario
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.files import PARTIAL
-from tfrobust.kept_predictions import KeptPredictions
+from tfrobust.evaluation import results
+from tfrobust.evaluation.corruption_errors import corruption_errors
+from tfrobust.evaluation.corruptions import evaluate_corruptions
+from tfrobust.evaluation.kept_predictions import KeptPredictions
+from tfrobust.files.atomic import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
 from tfrobust.scenario import arrays
-from tfrobust.scenes import Shifted, open_scenario
 
 
 def evaluation(name, shift, error):
@@ -172,7 +173,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
-    from tfrobust.verdicts import Plan
+    from tfrobust.evaluation.judging import Plan
 
     images, labels = arrays(InMemory(count=8), "test")
     kept = KeptPredictions(tmp_path, Plan(images, labels, InMemory(count=8)))

@@ -3,7 +3,7 @@
 import pytest
 
 from tfrobust.errors import UsageError
-from tfrobust.evaluation import evaluate
+from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
 from tfrobust.report.figures import curves
 from tfrobust.report.reattack import reattack_table

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from support import InMemory, noise, small_classifier
+from helpers.support import InMemory, noise, small_classifier
 from tfrobust.errors import StoreError
-from tfrobust.evaluation import evaluate
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.results import read_results, write_results
 from tfrobust.registry import create
-from tfrobust.results import read_results, write_results
 from tfrobust.testing import LinearClassifier
 
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory
+from helpers.support import InMemory
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.gradient_warnings import gradient_warnings
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.gradient_warnings import gradient_warnings
+from tfrobust.evaluation.results import Results
 from tfrobust.registry import create
 from tfrobust.report.page import render
-from tfrobust.results import Results
-from tfrobust.seen import FirstGradients
 from tfrobust.testing import small_classifier
 
 QUICK = {

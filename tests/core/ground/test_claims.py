@@ -9,20 +9,23 @@ import time
 
 import pytest
 
-from support import InMemory, small_classifier
-from tfrobust import leftovers, pipeline, saved_model, store
-from tfrobust.claims import alone
+from helpers.support import InMemory, small_classifier
+from tfrobust import pipeline, store
+from tfrobust.classifiers.saved_model import classifier
 from tfrobust.errors import StoreError
-from tfrobust.files import claimed_folder, folder_beside
-from tfrobust.new_versions import claimed_version
+from tfrobust.files import leftovers
+from tfrobust.files.atomic import claimed_folder, folder_beside
+from tfrobust.files.claims import alone
+from tfrobust.pipeline.workspace import occupied
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.workspace import occupied
+from tfrobust.store import models
+from tfrobust.store.new_versions import claimed_version
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from tfrobust.claims import alone
+from tfrobust.files.claims import alone
 with alone(Path(sys.argv[1]), "busy; wait"):
     print("held", flush=True)
     time.sleep(60)
@@ -112,14 +115,14 @@ def test_a_version_that_came_into_being_meanwhile_is_not_replaced(tmp_path):
 
 
 def test_an_export_that_comes_second_loses_nobodys_work(tmp_path, monkeypatch):
-    place, write = tmp_path / "d1" / "1", saved_model.write_saved_model
+    place, write = tmp_path / "d1" / "1", classifier.write_saved_model
 
     def overtaken(*given):
         place.mkdir()
         (place / "x").touch()
         write(*given)
 
-    monkeypatch.setattr(store, "write_saved_model", overtaken)
+    monkeypatch.setattr(models, "write_saved_model", overtaken)
     with pytest.raises(StoreError, match=r"exists already and is never overwritten"):
         store.export(small_classifier(), place)
     assert [path.name for path in place.iterdir()] == ["x"]

@@ -4,10 +4,10 @@ import ast
 
 import pytest
 
-from support import REPO, InMemory
+from helpers.support import REPO, InMemory
 from tfrobust.attack import at_budgets
 from tfrobust.errors import DataError, StoreError, UsageError
-from tfrobust.files import claimed_folder, folder_beside, write_beside
+from tfrobust.files.atomic import claimed_folder, folder_beside, write_beside
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 

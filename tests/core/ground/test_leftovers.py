@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from killing import every_step
-from tfrobust import leftovers
-from tfrobust.files import folder_beside, write_arrays, write_beside
-from tfrobust.leftovers import (
+from helpers.killing import every_step
+from tfrobust.files import leftovers
+from tfrobust.files.atomic import folder_beside, write_arrays, write_beside
+from tfrobust.files.leftovers import (
     remove_folder,
     scratch_folder,
     sweep,

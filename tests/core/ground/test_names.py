@@ -3,10 +3,10 @@
 import pytest
 
 from tfrobust.errors import RobustError, UsageError, one_line, printable
-from tfrobust.names import LONGEST, check_name, is_name, version_number
-from tfrobust.pipeline import home_of
-from tfrobust.store import locate, next_version, versions
-from tfrobust.study.files import read_study
+from tfrobust.files.names import LONGEST, check_name, is_name, version_number
+from tfrobust.pipeline.build import home_of
+from tfrobust.store.models import locate, next_version, versions
+from tfrobust.study.schema.files import read_study
 from tfrobust_cli.main import main
 
 BAD = (

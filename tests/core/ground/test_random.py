@@ -53,7 +53,7 @@ def test_a_random_attack_makes_the_same_of_an_image_alone_and_in_a_batch(name):
 
 @pytest.mark.parametrize("name", ["pgd", "cleverhans_pgd", "cleverhans_spsa"])
 def test_another_seed_gives_other_images(name, linear):
-    from tfrobust.engine import run_attack
+    from tfrobust.engine.run import run_attack
 
     few = {"cleverhans_spsa": {"nb_iter": 2, "spsa_samples": 4}, "pgd": {"steps": 1}}
     attack = create("attacks", name, **few.get(name, {"nb_iter": 1, "eps_iter": 0.01}))

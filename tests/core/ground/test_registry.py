@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from support import python
+from helpers.support import python
 from tfrobust import registry
 from tfrobust.attack import Attack, Threat
 from tfrobust.errors import PluginError, UsageError

@@ -5,7 +5,7 @@ import pytest
 from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation import evaluate
+from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create, name_of
 
 

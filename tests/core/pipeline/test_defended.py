@@ -2,13 +2,13 @@
 
 import json
 
-from tfrobust.cards import card_of
 from tfrobust.defense import Defense
 from tfrobust.options import option, plugin
-from tfrobust.pipeline import defended
+from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
+from tfrobust.store.cards import card_of
 from tfrobust.testing import LinearClassifier
-from tfrobust.training import Trainer
+from tfrobust.training.trainer import Trainer
 
 
 @plugin

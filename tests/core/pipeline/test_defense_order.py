@@ -4,16 +4,16 @@ import re
 
 import pytest
 
-from support import REPO, InMemory, small_classifier
+from helpers.support import REPO, InMemory, small_classifier
 from tfrobust.classifier import AppliedDefense
 from tfrobust.defense import Defense
-from tfrobust.defense_order import check_order, conflict, right_order
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
-from tfrobust.pipeline import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.defense_order import check_order, conflict, right_order
+from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create, entries
-from tfrobust.stored_network import stored_network
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 VARIANTS = {
     "retraining start=scratch": {"start": "scratch"},

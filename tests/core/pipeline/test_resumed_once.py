@@ -4,13 +4,15 @@ import contextlib
 import json
 
 import pytest
-from test_resume import KilledError, Killer
 
-from support import InMemory, python
-from tfrobust import devices, pipeline, store, workspace
+from helpers.interrupted_training import KilledError, Killer
+from helpers.support import InMemory, python
+from tfrobust import pipeline, store
 from tfrobust.errors import StoreError, UsageError
+from tfrobust.pipeline import workspace
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training import devices
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
 def train(root, *, callbacks=(), defenses=(), epochs=2, **how):
@@ -163,9 +165,10 @@ WEIGHTS = """
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import hashlib
-from tfrobust import devices, pipeline
+from tfrobust import pipeline
+from tfrobust.training import devices
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 made = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
                       Trainer(TrainingOptions(epochs=1)))
 content = b"".join(weight.tobytes() for weight in made.model.get_weights())

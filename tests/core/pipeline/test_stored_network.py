@@ -6,19 +6,19 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from support import InMemory, small_classifier
-from tfrobust import pipeline, store, workspace
-from tfrobust.cards import renewed_card
+from helpers.support import InMemory, small_classifier
+from tfrobust import pipeline, store
 from tfrobust.classifier import KerasClassifier, Wrapped
+from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.defense import Defense
-from tfrobust.errors import UsageError
-from tfrobust.guard import guard
+from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.options import option, plugin
-from tfrobust.pipeline import train, train_and_store
+from tfrobust.pipeline.build import train, train_and_store, workspace
+from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
-from tfrobust.saved_model import SavedModelClassifier
-from tfrobust.stored_network import stored_network
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.serving.guard import guard
+from tfrobust.store.cards import renewed_card
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 IMAGES = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
 
@@ -215,5 +215,5 @@ def test_a_card_of_another_network_costs_a_line(tmp_path):
     file = tmp_path / "m/training/model.tfrobust.json"
     card = json.loads(file.read_text())
     file.write_text(json.dumps(card | {"class_names": ["a", "b"]}))
-    with pytest.raises(store.ClassifierError, match=r"model.keras: class_names: expected 3 names"):
+    with pytest.raises(ClassifierError, match=r"model.keras: class_names: expected 3 names"):
         store.load(tmp_path / "m/training/model.keras")

@@ -4,19 +4,19 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from test_resume import KilledError, Killer
 
-from support import InMemory, small_classifier
+from helpers.interrupted_training import KilledError, Killer
+from helpers.support import InMemory, small_classifier
 from tfrobust import pipeline, store
 from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.fingerprint import weights_digest
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
-from tfrobust.fingerprint import weights_digest
 from tfrobust.options import option, plugin
+from tfrobust.pipeline.workspace import kept_work
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.workspace import kept_work
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
 def tuned(root, classifier, *defenses, callbacks=(), **how):

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier
 from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.lite import LiteModel, lite
-from tfrobust.lite_export import FILE, export_lite, lite_file
-from tfrobust.parts import export_part, separated, whole
-from tfrobust.pipeline import recorded
+from tfrobust.pipeline.build import recorded
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
+from tfrobust.serving.litert import LiteModel, lite
+from tfrobust.serving.litert_export import FILE, export_lite, lite_file
+from tfrobust.serving.servable import export_part, separated, whole
 from tfrobust.testing import LinearClassifier
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 IMAGES = np.random.default_rng(3).uniform(size=(50, 8, 8, 1)).astype(np.float32)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from support import python, small_classifier
+from helpers.support import python, small_classifier
 from tfrobust import store
 
 ALONE = """

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, refused, small_classifier, small_model
+from helpers.support import InMemory, refused, small_classifier, small_model
 from tfrobust import store
-from tfrobust.cards import CARD, read_card
-from tfrobust.checkpoints import Checkpoints, Progressed
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import ClassifierError, RobustError, StoreError
-from tfrobust.evaluation import evaluate
-from tfrobust.files import read_arrays
-from tfrobust.loading import LoadOptions
-from tfrobust.reading import UnreadableError, checked_record
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.results import read_results, write_results
+from tfrobust.files.atomic import read_arrays
+from tfrobust.files.reading import UnreadableError, checked_record
+from tfrobust.pipeline.workspace import read_plan
 from tfrobust.registry import create
 from tfrobust.report import write_report
-from tfrobust.results import read_results, write_results
-from tfrobust.study.kept import Result
-from tfrobust.workspace import read_plan
+from tfrobust.store import models
+from tfrobust.store.cards import CARD, read_card
+from tfrobust.study.cells.result_file import Result
+from tfrobust.training.checkpoints import Checkpoints, Progressed
 
 
 def put(content, path, value):
@@ -133,7 +134,7 @@ def test_no_pipe_is_waited_for(name, tmp_path):
         "results.json": lambda: read_results(tmp_path),
         "plan.json": lambda: read_plan(tmp_path / name),
         "a.npz": lambda: read_arrays(tmp_path / name),
-        "m.keras": lambda: store._from_keras_file(tmp_path / name, LoadOptions()),
+        "m.keras": lambda: models._from_keras_file(tmp_path / name, LoadOptions()),
     }[name]
     refused(RobustError, read, "folder, pipe or device")
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import small_classifier
+from helpers.support import small_classifier
 from tfrobust import store
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.registry import create
 

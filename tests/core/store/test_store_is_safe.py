@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory
+from helpers.support import InMemory
+from tfrobust.data.names import Shifted
 from tfrobust.errors import ClassifierError, DataError, StoreError
-from tfrobust.files import read_arrays
+from tfrobust.files.atomic import read_arrays
 from tfrobust.options import plugin
-from tfrobust.pipeline import train_and_store
+from tfrobust.pipeline.build import train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario, Shift
-from tfrobust.scenes import Shifted
-from tfrobust.store import load
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.store.models import load
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
 def stored(root, scenario=None, epochs=1, **how):

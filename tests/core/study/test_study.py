@@ -6,17 +6,17 @@ import shutil
 import pytest
 
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.study import run as engine
-from tfrobust.study.cells import Cell, cells_of
-from tfrobust.study.claims import check_claims, verdicts
-from tfrobust.study.cost import costs
-from tfrobust.study.files import find_study, read_study, studies
-from tfrobust.study.finished import Finished, in_paper
-from tfrobust.study.kept import Result, read_cell, write_cell
-from tfrobust.study.measured import Measured
-from tfrobust.study.report import write_study
-from tfrobust.study.run import run_study
-from tfrobust.study.tables import study_tables
+from tfrobust.study.cells import run as engine
+from tfrobust.study.cells.cell import Cell, cells_of
+from tfrobust.study.cells.result_file import Result, read_cell, write_cell
+from tfrobust.study.cells.run import run_study
+from tfrobust.study.results.claims import check_claims, verdicts
+from tfrobust.study.results.lookup import Finished, in_paper
+from tfrobust.study.results.remaining import costs
+from tfrobust.study.results.report import write_study
+from tfrobust.study.results.tables import study_tables
+from tfrobust.study.schema.files import find_study, read_study, studies
+from tfrobust.study.schema.measured import Measured
 
 STUDY = """
 title = "A <small> study"
@@ -258,7 +258,7 @@ def test_an_edit_makes_again_what_it_touches(old, new, again, finished, tmp_path
 def test_a_network_whose_training_was_cut_off_before_an_edit_is_trained_anew(
     study, tmp_path, monkeypatch
 ):
-    from tfrobust.training import Trainer
+    from tfrobust.training.trainer import Trainer
 
     epochs = Trainer._epoch
 
@@ -378,8 +378,8 @@ CHECKS = {
 
 @pytest.mark.parametrize(("values", "holds"), CHECKS.values(), ids=CHECKS)
 def test_a_check_compares_what_its_kind_says(values, holds, request):
-    from tfrobust.study.claims import _holds
-    from tfrobust.study.shown import Check
+    from tfrobust.study.results.claims import _holds
+    from tfrobust.study.schema.outputs import Check
 
     kind = request.node.callspec.id.partition(",")[0]
     networks = [f"n{k}" for k in range(len(values))]

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from study_runs import cell_of, run_noted, written_study
+from helpers.study_runs import cell_of, run_noted, written_study
 from tfrobust.errors import UsageError
-from tfrobust.study import run as engine
-from tfrobust.study.cells import cells_of
-from tfrobust.study.cost import costs
-from tfrobust.study.finished import Finished
-from tfrobust.study.kept import read_cell
-from tfrobust.study.measured import Measured
-from tfrobust.study.report import write_study
-from tfrobust.study.run import run_study
-from tfrobust.study.seen import views_of
+from tfrobust.study.cells import run as engine
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.cells.networks import views_of
+from tfrobust.study.cells.result_file import read_cell
+from tfrobust.study.cells.run import run_study
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.remaining import costs
+from tfrobust.study.results.report import write_study
+from tfrobust.study.schema.measured import Measured
 
 pytestmark = pytest.mark.xdist_group("study_bases")  # what they share is made once
 

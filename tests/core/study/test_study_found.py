@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from study_runs import cell_of, run_noted, written_study
+from helpers.study_runs import cell_of, run_noted, written_study
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
-from tfrobust.study.cells import cells_of
-from tfrobust.study.claims import check_claims
-from tfrobust.study.files import find_study
-from tfrobust.study.finished import Finished
-from tfrobust.study.kept import read_cell
-from tfrobust.study.report import write_study
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.cells.result_file import read_cell
+from tfrobust.study.results.claims import check_claims
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.report import write_study
+from tfrobust.study.schema.files import find_study
 
 pytestmark = pytest.mark.xdist_group("study_found")  # what they share is made once
 

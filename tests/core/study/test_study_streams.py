@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study_runs import cell_of, run_noted, written_study
+from helpers.study_runs import cell_of, run_noted, written_study
 from tfrobust.errors import UsageError
-from tfrobust.stored_network import stored_network
-from tfrobust.study import run as engine
-from tfrobust.study.cells import cells_of
-from tfrobust.study.finished import Finished
-from tfrobust.study.kept import read_cell
-from tfrobust.study.report import write_study
-from tfrobust.study.run import run_study
+from tfrobust.pipeline.reload import stored_network
+from tfrobust.study.cells import run as engine
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.cells.result_file import read_cell
+from tfrobust.study.cells.run import run_study
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.report import write_study
 
 pytestmark = pytest.mark.xdist_group("study_streams")  # what they share is made once
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support import python
+from helpers.support import python
 
 TWO_DEVICES = """
 import json, os, sys
@@ -16,11 +16,11 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from support import InMemory, small_model
+from helpers.support import InMemory, small_model
 from tfrobust import store
 from tfrobust.classifier import KerasClassifier
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 def train(strategy, defense):
     options = TrainingOptions(
@@ -78,10 +78,10 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 8)
 
-from support import InMemory
+from helpers.support import InMemory
 from tfrobust.classifier import KerasClassifier
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 OPTIONS = TrainingOptions(epochs=2, batch_size=5, validation=0.3, optimizer="sgd")
 SCENARIO = InMemory(count=24)  # 17 images to train on, 7 held out: batches of 5, 5, 5 and 5, 2

@@ -3,48 +3,19 @@
 import dataclasses
 import signal
 
-import keras
 import numpy as np
 import pytest
 import tf_keras
 
-from support import InMemory, python, small_classifier
+from helpers.interrupted_training import EPOCHS, KilledError, Killer, store_run
+from helpers.support import InMemory, python, small_classifier
 from tfrobust import pipeline, store
 from tfrobust.classifier import KerasClassifier
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
-PATH = __file__.rpartition("/")[0]
-EPOCHS = 4
 BATCHES = 3  # an epoch: 48 images less a quarter in batches of 12
-
-
-class KilledError(Exception):
-    """What stands for the kill."""
-
-
-class Killer(keras.callbacks.Callback):
-    """Raises at one moment of the training."""
-
-    def __init__(self, moment, epoch, batch=0):
-        super().__init__()
-        self.moment, self.epoch, self.batch, self.now = moment, epoch, batch, -1
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.now = epoch
-        self._at("epoch_begin", epoch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == self.batch:
-            self._at("batch_end", self.now)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._at("epoch_end", epoch)
-
-    def _at(self, moment, epoch):
-        if (moment, epoch) == (self.moment, self.epoch):
-            raise KilledError
 
 
 def weights(classifier):
@@ -163,27 +134,12 @@ def test_a_network_that_draws_weights_and_drops_units_is_resumed_bit_for_bit(tmp
     assert all(np.array_equal(a, b) for a, b in zip(whole, halves, strict=True))
 
 
-def store_run(root, resume=False, force=False, epochs=EPOCHS, callbacks=()):
-    """Train through the pipeline, as the command line does."""
-    options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
-    return pipeline.train_and_store(
-        create("models", "fully_connected", units=7),
-        InMemory(count=48),
-        "m1",
-        Trainer(options, callbacks=callbacks),
-        [create("defenses", "pgd_training", steps=2, eps=0.02)],
-        resume=resume,
-        force=force,
-        root=root,
-    )
-
-
 SUICIDE = """
 import os, signal, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import keras
 from pathlib import Path
-from test_resume import Killer, store_run
+from helpers.interrupted_training import Killer, store_run
 
 class Sudden(Killer):
     def _at(self, moment, epoch):
@@ -195,7 +151,7 @@ store_run(Path(sys.argv[1]), callbacks=[Sudden("batch_end", 2, 1)])
 
 
 def test_after_a_real_kill_the_stored_model_is_that_of_an_uninterrupted_run(tmp_path):
-    done = python(f"import sys; sys.path.insert(0, {str(PATH)!r})\n{SUICIDE}", tmp_path / "killed")
+    done = python(SUICIDE, tmp_path / "killed")
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert store.versions(tmp_path / "killed" / "m1") == []
     with pytest.raises(StoreError, match=r"interrupted training is here; go on with --resume"):

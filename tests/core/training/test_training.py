@@ -8,15 +8,15 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import InMemory, small_classifier
-from tfrobust.audit import clean_predictions
+from helpers.support import InMemory, small_classifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.optimizers import optimizer_for, rate_used
+from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.options import build
-from tfrobust.pipeline import train
+from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.optimizers import optimizer_for, rate_used
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from support import InMemory
+from helpers.support import InMemory
 from tfrobust.errors import DataError
 from tfrobust.registry import create
-from tfrobust.training import TrainingOptions
-from tfrobust.training_data import TrainingData
+from tfrobust.training.data import TrainingData
+from tfrobust.training.trainer import TrainingOptions
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25])
@@ -37,7 +37,7 @@ def test_images_kept_in_memory_come_in_the_order_of_images_that_are_read_anew(sh
         return [batch for epoch in range(2) for batch in data.epoch(epoch)]
 
     kept = batches()
-    monkeypatch.setattr("tfrobust.training_data._CACHED", 0)
+    monkeypatch.setattr("tfrobust.training.data._CACHED", 0)
     read = batches()
     assert len(kept) == len(read) == 2 * (int(30 * (1 - share)) // 4)
     for one, other in zip(kept, read, strict=True):
@@ -48,7 +48,7 @@ def test_images_kept_in_memory_come_in_the_order_of_images_that_are_read_anew(sh
 @pytest.mark.parametrize(("kept", "images"), [(1 << 30, 20_000), (100 * 64, 100), (0, 32)])
 def test_the_shuffle_buffer_is_bounded_in_bytes(kept, images, monkeypatch):
     """An image of 4×4×1 float32 takes 64 bytes; eight batches are held in any case."""
-    monkeypatch.setattr("tfrobust.training_data._CACHED", kept)
+    monkeypatch.setattr("tfrobust.training.data._CACHED", kept)
     data = TrainingData(InMemory(count=200), TrainingOptions(validation=0, batch_size=4))
     assert data._buffer == images
     assert len({int(i) for *_, ids in data.epoch(0) for i in ids.numpy()}) == 200

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import InMemory, small_classifier
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.training_data import TrainingData
-from tfrobust.training_replays import Replays
-from tfrobust.training_steps import cross_entropy, of_attacked
+from helpers.support import InMemory, small_classifier
+from tfrobust.training.data import TrainingData
+from tfrobust.training.steps import cross_entropy, of_attacked
+from tfrobust.training.trainer import Trainer, TrainingOptions
+from tfrobust_adversarial_training.replays import Replays
 
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
 DATA = InMemory(count=48)

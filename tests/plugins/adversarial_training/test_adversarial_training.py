@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, noise, small_classifier
-from tfrobust.audit import clean_predictions
-from tfrobust.engine import run_attack
+from helpers.support import InMemory, noise, small_classifier
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.norms import L0, ball
 from tfrobust.options import plugin
-from tfrobust.pipeline import train
+from tfrobust.pipeline.build import train
 from tfrobust.random import numbered_seeds
 from tfrobust.registry import create, name_of
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.training_data import TrainingData
+from tfrobust.training.data import TrainingData
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.inner_attack import in_drawn_order
 
 INNER = [

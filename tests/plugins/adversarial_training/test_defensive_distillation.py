@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
-from tfrobust.audit import clean_predictions
-from tfrobust.engine import run_attack
+from helpers.support import InMemory, small_classifier
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.pipeline import train
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 DRAW = np.random.default_rng(5)
 LOGITS, TAUGHT = (DRAW.normal(0, 9, (6, 4)).astype(np.float32) for _ in range(2))

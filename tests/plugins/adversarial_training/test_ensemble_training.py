@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier
 from tfrobust import store
 from tfrobust.classifier import Wrapped
+from tfrobust.engine.learning import learned
 from tfrobust.errors import UsageError
-from tfrobust.learning import learned
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.ensemble_training import attacked_in_parts, attacked_on_one
 from tfrobust_adversarial_training.inner_attack import partly
 
@@ -114,7 +114,7 @@ def test_networks_that_do_not_fit_are_refused_before_training(models, options, w
 def test_a_network_with_the_classes_in_another_order_is_refused(monkeypatch):
     """It would be attacked by the loss of the wrong class."""
     mine, other = small_classifier(), small_classifier()
-    monkeypatch.setattr("tfrobust.named_networks.network_of", lambda called: other)
+    monkeypatch.setattr("tfrobust.pipeline.named_networks.network_of", lambda called: other)
     mine.class_names = ("cat", "dog", "owl")
     ensemble(networks="first").check(mine, DATA)  # its classes have no names
     other.class_names = ("dog", "cat", "owl")
@@ -124,7 +124,7 @@ def test_a_network_with_the_classes_in_another_order_is_refused(monkeypatch):
 
 def test_a_network_without_gradients_is_refused_where_the_attack_climbs_them(models, monkeypatch):
     blunt = Wrapped(small_classifier(), differentiable=False)
-    monkeypatch.setattr("tfrobust.named_networks.network_of", lambda called: blunt)
+    monkeypatch.setattr("tfrobust.pipeline.named_networks.network_of", lambda called: blunt)
     with pytest.raises(UsageError, match="'first' has no gradients that fgsm can climb"):
         ensemble(networks="first").check(small_classifier(), DATA)
     ensemble(networks="first", attack="gaussian_noise").check(small_classifier(), DATA)

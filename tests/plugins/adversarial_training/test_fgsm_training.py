@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import Brightness, InMemory, small_classifier
-from tfrobust.audit import clean_predictions
-from tfrobust.cards import card_of
-from tfrobust.engine import run_attack
+from helpers.support import Brightness, InMemory, small_classifier
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.norms import ball
-from tfrobust.pipeline import train
+from tfrobust.pipeline.build import train
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
+from tfrobust.store.cards import card_of
 from tfrobust.testing import ConstantClassifier, LinearClassifier, grey_images
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import (
     collapsed,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 DATA = InMemory(count=48)
 

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import noise, small_classifier
+from helpers.support import noise, small_classifier
 from tfrobust.classifier import KerasClassifier
-from tfrobust.divergence import divergence, divergence_slope
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust.training_steps import Steps, cross_entropy
+from tfrobust.training.steps import Steps, cross_entropy
+from tfrobust_adversarial_training.divergence import divergence, divergence_slope
 
 DRAW = np.random.default_rng(5)
 LOGITS, OTHERS = (DRAW.normal(0, 3, (6, 4)).astype(np.float32) for _ in range(2))

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from support import InMemory, python, small_classifier
+from helpers.support import InMemory, python, small_classifier
 from tfrobust import store
-from tfrobust.audit import clean_predictions
-from tfrobust.engine import run_attack
-from tfrobust.pipeline import train
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.pipeline.build import train
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 pytestmark = pytest.mark.xdist_group("training_defenses")  # what they share is made once
 
@@ -118,10 +118,10 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier
 from tfrobust import store
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 root, found = Path(sys.argv[1]), {}
 store.export(small_classifier(), root / "plain/1")

@@ -6,9 +6,9 @@ import typing
 import numpy as np
 import pytest
 
-from support import small_model
+from helpers.support import small_model
 from tfrobust.classifier import KerasClassifier
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.registry import create, entries
 from tfrobust.testing import LinearClassifier, grey_images

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import Brightness, small_model
-from tfrobust.audit import audit
+from helpers.support import Brightness, small_model
 from tfrobust.classifier import KerasClassifier
-from tfrobust.engine import run_attack
-from tfrobust.object_boxes import free_of
+from tfrobust.engine.object_boxes import free_of
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, some_boxes
 

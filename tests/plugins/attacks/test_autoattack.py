@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create, name_of
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 

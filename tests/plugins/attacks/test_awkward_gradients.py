@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust import loop
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine import loop
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import grey_images, small_classifier
-from tfrobust_attacks.feature_pairs import best_pair
+from tfrobust_attacks.minimum_norm.feature_pairs import best_pair
 
 WHITE_BOX = {
     "fgsm": {"eps": 0.1},

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tfrobust.engine import run_attack
+from tfrobust.data.names import open_scenario
+from tfrobust.engine.object_boxes import boxes_for, free_of
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.object_boxes import boxes_for, free_of
 from tfrobust.registry import create
-from tfrobust.scenes import open_scenario
 from tfrobust.testing import LinearClassifier, some_boxes
 
 SHAPE = (23, 17, 3)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfrobust.audit import audit, clean_predictions
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.audit import audit, clean_predictions
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
-from tfrobust_attacks.feature_pairs import best_pair
+from tfrobust_attacks.minimum_norm.feature_pairs import best_pair
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 NORMS = ["linf", "l2", "l1", "l0"]

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.audit import audit, clean_predictions, distances
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.losses import clearly_adversarial
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.losses import clearly_adversarial
+from tfrobust.evaluation.audit import audit, clean_predictions, distances
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust_attacks.boundary import Boundary
-from tfrobust_attacks.starting_points import SETTLING, Search, affordable
+from tfrobust_attacks.decision.boundary import Boundary
+from tfrobust_attacks.decision.starting_points import SETTLING, Search, affordable
 
 CHEAP = {
     "boundary": {"steps": 100},

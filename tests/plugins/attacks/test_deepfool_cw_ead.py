@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, attack_checks, grey_images
-from tfrobust_attacks.deepfool import _BEYOND
+from tfrobust_attacks.minimum_norm.deepfool import _BEYOND
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 CLASSES = [2, 3, 5, 10]

@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.inference import predict
-from tfrobust.pipeline import train
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.pipeline.build import train
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust_attacks.fooling import _mutated
+from tfrobust.training.trainer import Trainer, TrainingOptions
+from tfrobust_attacks.universal.fooling import _mutated
 
 METHODS = ("gradient", "evolution")
 ROUNDING = 1e-4

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.learning import learned
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.files import read_arrays, write_arrays
-from tfrobust.inference import predict
-from tfrobust.learning import learned
+from tfrobust.files.atomic import read_arrays, write_arrays
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust_attacks.gap_generator import generated, generator, shapes
+from tfrobust_attacks.universal.gap_generator import generated, generator, shapes
 
 SMALL = {"filters": 4, "blocks": 1}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.audit import audit, clean_predictions
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import train_keras
-from tfrobust.audit import audit, clean_predictions
+from helpers.support import train_keras
 from tfrobust.classifier import Classifier, Wrapped, check_sound
-from tfrobust.engine import run_attack
-from tfrobust.identity import agree
+from tfrobust.classifiers.identity import agree
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.targets import choose_targets
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
-from tfrobust.targets import choose_targets
 
 LEAST = float(np.finfo(np.float32).min)
 ATTACKS = {

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from benchmarks.matches import entries
 from benchmarks.reference import Shared, measure
-from tfrobust.audit import audit, clean_predictions
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.norms import ball
 from tfrobust.random import content_seeds, fold
 from tfrobust.registry import create

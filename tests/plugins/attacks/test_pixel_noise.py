@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import shared_folder
-from tfrobust.engine import run_attack
+from helpers.support import shared_folder
+from tfrobust.data.names import open_scenario
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.staged import grown_together, run_stages
 from tfrobust.errors import UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.growing import grown_together, run_stages
+from tfrobust.evaluation import attack_runs
+from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.random import content_seeds
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.scenes import open_scenario
 from tfrobust.testing import small_classifier
-from tfrobust_attacks.pixel_noise import draws
+from tfrobust_attacks.noise.pixel_noise import draws
 
 NOISES = ("white_to_black", "black_to_white", "random_pixel_invert", "edge_to_altered")
 COUNTS = (0, 1, 7, 30)
@@ -172,11 +173,12 @@ def test_one_pass_makes_the_stages_that_single_runs_make():
 
 
 def test_an_evaluation_at_several_counts_makes_one_pass(monkeypatch):
-    from tfrobust import workshop
 
     passes = []
     monkeypatch.setattr(
-        workshop, "run_stages", lambda *args, **more: passes.append(1) or run_stages(*args, **more)
+        attack_runs,
+        "run_stages",
+        lambda *args, **more: passes.append(1) or run_stages(*args, **more),
     )
     digits = open_scenario("digits")
     networks = {name: small_classifier(digits.image_shape, 10) for name in ("one", "two")}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 

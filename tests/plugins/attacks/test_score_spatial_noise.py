@@ -5,15 +5,15 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.engine import run_attack
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
-from tfrobust_attacks.spsa import slopes_along
-from tfrobust_attacks.square_pyramids import pyramids
-from tfrobust_attacks.square_windows import L2Moves, LinfMoves
+from tfrobust_attacks.score.spsa import slopes_along
+from tfrobust_attacks.score.square_pyramids import pyramids
+from tfrobust_attacks.score.square_windows import L2Moves, LinfMoves
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 DUAL = {"linf": 1, "l2": 2}

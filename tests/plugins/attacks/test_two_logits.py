@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.audit import audit, clean_predictions
 from tfrobust.classifier import Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.engine.rounding import CLEAN_SIZES, size_of
+from tfrobust.engine.run import run_attack
+from tfrobust.evaluation.audit import audit, clean_predictions
 from tfrobust.registry import create
-from tfrobust.rounding import CLEAN_SIZES, size_of
 from tfrobust.testing import small_classifier
 
 ATTACKS = {

@@ -5,15 +5,15 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import python
+from helpers.support import python
 from tfrobust import store
-from tfrobust.audit import clean_predictions
 from tfrobust.classifier import KerasClassifier, answers_differ
+from tfrobust.classifiers.keras.models import load_keras_file, random_state, raw_variables
 from tfrobust.errors import UsageError
-from tfrobust.keras_models import load_keras_file, random_state, raw_variables
-from tfrobust.pipeline import train
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.pipeline.build import train
 from tfrobust.registry import create
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_larq.quantizers import DrawnSign, Linear
 
 LENETS = ["lenet_float", "lenet_bnn", "lenet_quantized", "lenet_random_bnn"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support import python
+from helpers.support import python
 
 TRY = """
 from tfrobust.errors import PluginError

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-import torchvision_reference as reference
-from keras_networks import FUNCTIONS, images_of, randomise
+from helpers import torchvision_reference as reference
+from helpers.keras_networks import FUNCTIONS, images_of, randomise
 from tfrobust.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
-from tfrobust.store import export, load
+from tfrobust.store.models import export, load
 
 SMALLEST = 32
 

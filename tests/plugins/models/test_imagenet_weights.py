@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_networks import FUNCTIONS, images_of, randomise
+from helpers.keras_networks import FUNCTIONS, images_of, randomise
 from tfrobust.errors import DataError
 from tfrobust.registry import create
 

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-import torch_files as files
-import torchvision_reference as reference
+from helpers import torch_files as files
+from helpers import torchvision_reference as reference
 from tfrobust.errors import DataError
 from tfrobust.registry import create
 

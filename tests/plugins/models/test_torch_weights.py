@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-import torch_files as files
-import torchvision_reference as reference
-from support import python
+from helpers import torch_files as files
+from helpers import torchvision_reference as reference
+from helpers.support import python
 from tfrobust.registry import create
 from tfrobust_models.torch_weights import read_state_dict
 

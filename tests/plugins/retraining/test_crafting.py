@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from retraining_runs import FGSM, retrained, small_network
-from tfrobust import training_data
+from helpers.retraining_runs import FGSM, retrained, small_network
 from tfrobust.attack import Attack, Threat
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.inference import BATCH_SIZE, predict
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.training_data import TrainingData
-from tfrobust.widening import widened
+from tfrobust.training import data
+from tfrobust.training.data import TrainingData
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_retraining import crafting
 from tfrobust_retraining.collected import Collected, Joined
 from tfrobust_retraining.retraining import Retraining
+from tfrobust_retraining.widening import widened
 
 GAP = {"attack": "gap", "options": {"eps": 0.25, "filters": 4, "blocks": 0, "passes": 2}}
 
@@ -218,11 +218,11 @@ def test_an_attack_without_a_budget_that_breaks_nothing_is_given_other_advice(ne
 @pytest.mark.parametrize("kept", [1 << 30, 0])
 def test_every_part_of_an_epoch_has_clean_and_adversarial_images(scenario, kept, monkeypatch):
     """Where they do not fit into memory too: only a few of them are shuffled at a time then."""
-    monkeypatch.setattr(training_data, "_CACHED", kept)
+    monkeypatch.setattr(data, "_CACHED", kept)
     images = np.full((1500, 8, 8, 1), 0.9, np.float32)
     more = Collected(images, np.zeros(1500, np.int64), scenario.class_names, (), {}, among=1437)
-    data = TrainingData(Joined(scenario, more), TrainingOptions(batch_size=16))
-    adversarial = np.concatenate([(shown[:, 0, 0, 0] == 0.9) for shown, *_ in data.epoch(0)])
+    found = TrainingData(Joined(scenario, more), TrainingOptions(batch_size=16))
+    adversarial = np.concatenate([(shown[:, 0, 0, 0] == 0.9) for shown, *_ in found.epoch(0)])
     shares = [part.mean() for part in np.array_split(adversarial, 10)]
     assert shares == pytest.approx([1500 / 2937] * 10, abs=0.12)
     assert adversarial.sum() == pytest.approx(1500 * 0.9, abs=30)

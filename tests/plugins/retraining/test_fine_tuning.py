@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from tfrobust import store
-from tfrobust.audit import clean_predictions
+from tfrobust.data.names import open_scenario
 from tfrobust.errors import UsageError
-from tfrobust.pipeline import Deployed, train, train_and_store
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.pipeline.build import Deployed, train, train_and_store
+from tfrobust.pipeline.reload import network_of, stored_network
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.scenes import open_scenario
-from tfrobust.stored_network import network_of, stored_network
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 pytestmark = pytest.mark.xdist_group("fine_tuning")  # what they share is made once
 

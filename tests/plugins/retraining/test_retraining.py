@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import tf_keras
 
-from retraining_runs import FGSM, retrained, small_network
+from helpers.retraining_runs import FGSM, retrained, small_network
 from tfrobust.classifier import KerasClassifier
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.inference import predict
+from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.inference import predict
-from tfrobust.pipeline import train_and_store
+from tfrobust.pipeline.build import train_and_store
+from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.registry import create
 from tfrobust.scenario import check_fits
-from tfrobust.store import load
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.tuning import check_tunable
-from tfrobust.widening import widened
+from tfrobust.store.models import load
+from tfrobust.training.trainer import Trainer, TrainingOptions
+from tfrobust_retraining.widening import widened
 
 NOISE = {"attack": "fooling", "options": {"confidence": 0.9}, "adversarial_images": 300}
 

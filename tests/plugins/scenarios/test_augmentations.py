@@ -1,20 +1,20 @@
 """Crops, rotations, colours and the scenes A, B1 and B2: pixel by pixel, and as shifts."""
 
-import augmentation_reference as plain
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance
 
-from support import InMemory
+from helpers import augmentation_reference as plain
+from helpers.support import InMemory
+from tfrobust.data.names import Shifted
 from tfrobust.errors import UsageError
 from tfrobust.random import fold, uniform
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
-from tfrobust.scenes import Shifted
 from tfrobust.testing import shift_checks
-from tfrobust.training import TrainingOptions
-from tfrobust.training_data import TrainingData
+from tfrobust.training.data import TrainingData
+from tfrobust.training.trainer import TrainingOptions
 from tfrobust_scenarios.augmentations.color_jitter import jittered
 from tfrobust_scenarios.augmentations.random_resized_crop import enlarged
 from tfrobust_scenarios.augmentations.rotation import rotated

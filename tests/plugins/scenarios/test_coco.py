@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from support import shared_folder
-from tfds_object_files import CocoLayout
+from helpers.support import shared_folder
+from helpers.tfds_object_files import CocoLayout
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.scenario import arrays

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tfds_object_files import CocoLayout
+from helpers.tfds_object_files import CocoLayout
 from tfrobust.errors import DataError
 from tfrobust.registry import create
 from tfrobust.scenario import arrays

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from support import shared_folder
+from helpers.support import shared_folder
 from tfrobust import suites
+from tfrobust.data.names import Shifted, open_scenario
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, name_of
 from tfrobust.scenario import arrays
-from tfrobust.scenes import Shifted, open_scenario
 from tfrobust.testing import shift_checks
 from tfrobust_scenarios.corruptions.corruption import SIZES, published_size
 

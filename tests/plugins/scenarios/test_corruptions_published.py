@@ -1,11 +1,11 @@
 """Each corruption is what was published: against a plain reference, under the same draws."""
 
-import corruption_reference as reference
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import ndimage
 
+from helpers import corruption_reference as reference
 from tfrobust.random import fold
 from tfrobust.registry import create
 from tfrobust_scenarios.corruptions.blur import GlassBlur, moved, shuffled

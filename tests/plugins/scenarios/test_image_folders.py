@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fuzz_files import FOLDERS, folders
+from helpers.fuzz_files import FOLDERS, folders
 from tfrobust.errors import DataError
 from tfrobust.registry import create
 from tfrobust.scenario import arrays

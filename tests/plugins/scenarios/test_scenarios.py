@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import noise
+from helpers.support import noise
+from tfrobust.data.names import Shifted, open_scenario
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.scenario import Shift, arrays
-from tfrobust.scenes import Shifted, open_scenario
 from tfrobust.testing import scenario_checks
 
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import shared_folder
+from helpers.support import shared_folder
+from helpers.tiny_imagenet_files import content, edited, jpeg, zipped
+from tfrobust.data.names import open_scenario
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.report.grid import image_grid
 from tfrobust.scenario import arrays
-from tfrobust.scenes import open_scenario
 from tfrobust.testing import scenario_checks
 from tfrobust_scenarios import tiny_imagenet_builder
-from tiny_imagenet_files import content, edited, jpeg, zipped
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KernelDensity
 
-from support import python
+from helpers.support import python
 from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.detection import (
+from tfrobust.errors import ClassifierError, DataError, UsageError
+from tfrobust.evaluation.detection import (
     attacked_training_images,
     best_threshold,
     figures,
@@ -23,13 +24,12 @@ from tfrobust.detection import (
     separation,
     threshold,
 )
-from tfrobust.errors import ClassifierError, DataError, UsageError
-from tfrobust.evaluation import evaluate
-from tfrobust.guard import guard
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.results import Results
 from tfrobust.registry import create, entries
 from tfrobust.report.page import render
 from tfrobust.report.tables import detector_table
-from tfrobust.results import Results
+from tfrobust.serving.guard import guard
 from tfrobust.testing import detector_checks
 from tfrobust_uncertainty.held_out import held_out_scores
 
@@ -67,7 +67,7 @@ def two_kinds(count=200):
 @pytest.fixture(scope="module")
 def with_dropout(digits):
     """A network with dropout that reads the digits."""
-    from support import train_keras
+    from helpers.support import train_keras
 
     init = keras.initializers.GlorotUniform(seed=3)
     layers = [

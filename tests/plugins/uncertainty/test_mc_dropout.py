@@ -6,16 +6,16 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from support import InMemory, python, small_model
+from helpers.support import InMemory, python, small_model
 from tfrobust import store
 from tfrobust.classifier import AppliedDefense, KerasClassifier, Wrapped
-from tfrobust.engine import run_attack
+from tfrobust.classifiers.keras.graph import calls, inlined, is_functional, split
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.victim import seen_by
 from tfrobust.errors import UsageError
-from tfrobust.keras_graph import calls, inlined, is_functional, split
 from tfrobust.registry import create
-from tfrobust.seen import seen_by
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training import Trainer, TrainingOptions
+from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_uncertainty.drawing import call_draws
 from tfrobust_uncertainty.masks import Mask
 from tfrobust_uncertainty.noise_layers import always_on, noisy

@@ -16,10 +16,10 @@ from collections.abc import Collection, Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
+from tfrobust.classifiers.keras.lookup import TENSORFLOWS, Generation, would_find
+from tfrobust.classifiers.keras.operations import is_operation
 from tfrobust.errors import printable
-from tfrobust.keras_lookup import TENSORFLOWS, Generation, would_find
-from tfrobust.keras_operations import is_operation
-from tfrobust.reading import UnreadableError
+from tfrobust.files.reading import UnreadableError
 from tfrobust.registry import entries
 
 _DATA = {

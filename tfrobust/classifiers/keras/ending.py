@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.keras_graph import Call, call_of, called_on, has_kernel, is_functional
+from tfrobust.classifiers.keras.graph import Call, call_of, called_on, has_kernel, is_functional
 
 LINEAR = "linear"
 BOUNDING = frozenset(

@@ -1,7 +1,7 @@
 """Keras files, read as data before Keras may read them: `.keras` archives and `.h5`.
 
-Looked at are the configuration (`tfrobust.keras_allowed` says what it may name), the sizes, and
-the links inside the weights, which could lead to other files.
+Looked at are the configuration (`tfrobust.classifiers.keras.allowed` says what it may name), the
+sizes, and the links inside the weights, which could lead to other files.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from tfrobust.classifiers.keras.allowed import check_compiled, check_configuration
+from tfrobust.classifiers.keras.lookup import Generation
 from tfrobust.errors import ClassifierError, one_line, printable
-from tfrobust.keras_allowed import check_compiled, check_configuration
-from tfrobust.keras_lookup import Generation
-from tfrobust.reading import (
+from tfrobust.files.reading import (
     UnreadableError,
     check_archive,
     check_unpacked,

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.classifiers.keras.graph import Call, calls, is_functional, rebuilt
+from tfrobust.classifiers.keras.models import keras_of
+from tfrobust.classifiers.loading import UNIT
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.keras_graph import Call, calls, is_functional, rebuilt
-from tfrobust.keras_models import keras_of
-from tfrobust.loading import UNIT
 from tfrobust.types import ImageShape
 
 _FEW = 0.02  # a smaller factor was made for more than 50 as the largest pixel

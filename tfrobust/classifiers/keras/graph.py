@@ -12,8 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrobust.classifiers.keras.models import expected_draws, keras_of
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_models import expected_draws, keras_of
 from tfrobust.types import Images, ImageShape
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.custom_objects import custom_objects
+from tfrobust.classifiers.custom_objects import custom_objects
+from tfrobust.classifiers.keras.allowed import is_keras_own
+from tfrobust.classifiers.keras.files import check_keras_file
 from tfrobust.errors import ClassifierError, UsageError, one_line
-from tfrobust.keras_allowed import is_keras_own
-from tfrobust.keras_files import check_keras_file
 
 
 def check_backend() -> None:

@@ -19,11 +19,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.loading import AS_IT_IS, UNIT, LoadOptions
+from tfrobust.classifiers.saved_model.operations import check_saved_model
+from tfrobust.classifiers.saved_model.served import served
+from tfrobust.classifiers.saved_model.signatures import SERVE
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.loading import AS_IT_IS, UNIT, LoadOptions
-from tfrobust.saved_model_ops import check_saved_model
-from tfrobust.served import served
-from tfrobust.signatures import SERVE
 from tfrobust.types import Images, ImageShape, Logits
 
 _FEATURES = "features"

@@ -21,7 +21,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from tfrobust.errors import ClassifierError, one_line, printable
-from tfrobust.reading import UnreadableError, read_bytes
+from tfrobust.files.reading import UnreadableError, read_bytes
 
 _LARGEST = 2**31 - 1  # bytes; of any protocol buffer
 _SHOWN = 5

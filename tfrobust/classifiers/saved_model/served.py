@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.bounded import DOUBTFUL, NoLogitsError, logarithms, looks_bounded
+from tfrobust.classifiers.bounded import DOUBTFUL, NoLogitsError, logarithms, looks_bounded
+from tfrobust.classifiers.keras.ending import BOUNDING, LINEAR
+from tfrobust.classifiers.loading import UNIT, LoadOptions
+from tfrobust.classifiers.logits import TWO
+from tfrobust.classifiers.saved_model.served_graph import FlatGraph, ServedEnding, cut, flat_graph
+from tfrobust.classifiers.saved_model.signatures import image_input, logits_output, signature_of
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.keras_ending import BOUNDING, LINEAR
-from tfrobust.loading import UNIT, LoadOptions
-from tfrobust.logits import TWO
-from tfrobust.served_graph import FlatGraph, ServedEnding, cut, flat_graph
-from tfrobust.signatures import image_input, logits_output, signature_of
 from tfrobust.types import Images, ImageShape
 
 _FUNCTIONS = {

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
+from tfrobust.classifiers.keras.ending import LINEAR
 from tfrobust.errors import ClassifierError
-from tfrobust.keras_ending import LINEAR
 from tfrobust.types import Images
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")

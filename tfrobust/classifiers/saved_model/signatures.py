@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import ClassifierError
-from tfrobust.loading import LoadOptions
 from tfrobust.types import ImageShape
 
 SERVE, LOGITS = "serving_default", "logits"

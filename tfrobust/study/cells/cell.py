@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.registry import create
-from tfrobust.study.declared import Condition, Network, Options, Plugin, Scale, Study
+from tfrobust.study.schema.study import Condition, Network, Options, Plugin, Scale, Study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

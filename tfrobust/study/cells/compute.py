@@ -11,18 +11,18 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.evaluation import Evaluated, evaluate
+from tfrobust.evaluation.evaluator import Evaluated, evaluate
+from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.results import AttackResult, DetectorResult, environment
+from tfrobust.evaluation.streams import Streamed
 from tfrobust.registry import create
-from tfrobust.results import AttackResult, DetectorResult, environment
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.streams import Streamed
-from tfrobust.study.cells import Cell
-from tfrobust.study.exhibits import attacked_exhibits, exhibits, projections
-from tfrobust.study.kept import Result
-from tfrobust.study.names import MEAN, NORMS
-from tfrobust.study.price import prices
-from tfrobust.study.seen import Networks, built
-from tfrobust.verdicts import Progress
+from tfrobust.study.cells.cell import Cell
+from tfrobust.study.cells.exhibits import attacked_exhibits, exhibits, projections
+from tfrobust.study.cells.footprint import prices
+from tfrobust.study.cells.networks import Networks, built
+from tfrobust.study.cells.result_file import Result
+from tfrobust.study.schema.checks import MEAN, NORMS
 
 
 def compute(

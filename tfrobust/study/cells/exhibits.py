@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfrobust.classifier import Classifier, Separable
-from tfrobust.inference import in_batches, predict
-from tfrobust.streams import Streamed, of_few_classes, projected
+from tfrobust.classifiers.inference import in_batches, predict
+from tfrobust.evaluation.streams import Streamed, of_few_classes, projected
 from tfrobust.types import Images, Labels
 
 _STEPS = 61  # of the lattice, along each axis

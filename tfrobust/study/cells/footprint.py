@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Separable
-from tfrobust.inference import in_batches, megabytes, megabytes_of, parameters, predict
-from tfrobust.lite import LiteModel
-from tfrobust.lite_export import lite_file
-from tfrobust.parts import separated
+from tfrobust.classifiers.inference import in_batches, megabytes, megabytes_of, parameters, predict
 from tfrobust.scenario import Scenario, arrays
+from tfrobust.serving.litert import LiteModel
+from tfrobust.serving.litert_export import lite_file
+from tfrobust.serving.servable import separated
 from tfrobust.types import Images, Labels
 
 _WARM, _TIMED = 5, 40  # calls

@@ -9,16 +9,16 @@ from typing import Any
 import keras
 
 from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifiers.members import member_of
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
-from tfrobust.members import member_of
-from tfrobust.pipeline import defended, recorded, untrained
+from tfrobust.pipeline.build import defended, recorded, untrained
+from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.stored_network import stored_network
-from tfrobust.study.cells import Cell
-from tfrobust.study.declared import Plugin
-from tfrobust.training import Trainer
+from tfrobust.study.cells.cell import Cell
+from tfrobust.study.schema.study import Plugin
+from tfrobust.training.trainer import Trainer
 
 
 class Networks:

@@ -10,11 +10,11 @@ import numpy as np
 import pydantic
 
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files import write_beside
-from tfrobust.names import Name
-from tfrobust.reading import UnreadableError, read_record
-from tfrobust.record_types import Count, Finite, NotNegative, Place, Seed, Text
-from tfrobust.study.cells import Cell
+from tfrobust.files.atomic import write_beside
+from tfrobust.files.names import Name
+from tfrobust.files.reading import UnreadableError, read_record
+from tfrobust.files.record_types import Count, Finite, NotNegative, Place, Seed, Text
+from tfrobust.study.cells.cell import Cell
 
 
 class Result(pydantic.BaseModel):

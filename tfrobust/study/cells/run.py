@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.claims import LOCK, alone, made_folder
+from tfrobust.classifiers.members import member_of
+from tfrobust.data.names import open_scenario, parts_of
+from tfrobust.engine.learning import remembering
 from tfrobust.errors import UsageError
-from tfrobust.files import refused_disk
-from tfrobust.learning import remembering
-from tfrobust.leftovers import sweep
-from tfrobust.members import member_of
+from tfrobust.evaluation.judging import Progress
+from tfrobust.files.atomic import refused_disk
+from tfrobust.files.claims import LOCK, alone, made_folder
+from tfrobust.files.leftovers import sweep
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
-from tfrobust.pipeline import Deployed, train_and_store
+from tfrobust.pipeline.build import Deployed, train_and_store
+from tfrobust.pipeline.reload import stored_network
 from tfrobust.scenario import Scenario
-from tfrobust.scenes import open_scenario, parts_of
-from tfrobust.store import rooted
-from tfrobust.stored_network import stored_network
-from tfrobust.study.cells import Cell, cells_of, command
-from tfrobust.study.compute import attacks_of, compute
-from tfrobust.study.declared import Study
-from tfrobust.study.finished import Finished
-from tfrobust.study.kept import read_cell, write_cell
-from tfrobust.study.seen import built, lent, views_of
-from tfrobust.training import Trainer, TrainingOptions
-from tfrobust.verdicts import Progress
+from tfrobust.store.models import rooted
+from tfrobust.study.cells.cell import Cell, cells_of, command
+from tfrobust.study.cells.compute import attacks_of, compute
+from tfrobust.study.cells.networks import built, lent, views_of
+from tfrobust.study.cells.result_file import read_cell, write_cell
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.schema.study import Study
+from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
 def run_study(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfrobust.study.declared import Study
-from tfrobust.study.finished import Finished, in_paper
-from tfrobust.study.measured import Measured
-from tfrobust.study.shown import Check, Masked, Unit
+from tfrobust.study.results.lookup import Finished, in_paper
+from tfrobust.study.schema.measured import Measured
+from tfrobust.study.schema.outputs import Check, Masked, Unit
+from tfrobust.study.schema.study import Study
 
 Lookup = Callable[[str, Measured], float | None]
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.report.projections import projections_figure
-from tfrobust.study.declared import Study
-from tfrobust.study.finished import Finished
-from tfrobust.study.shown import Gallery, Projection, Scatter, Shown
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.schema.outputs import Gallery, Projection, Scatter, Shown
+from tfrobust.study.schema.study import Study
 
 _DARK = 0.02  # added to both sides of a factor: black stays black whatever it is multiplied by
 _DOUBLINGS = 2  # of brightness, either way, from middle grey to white or black

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from tfrobust.report.figures import COLOURS, as_svg
-from tfrobust.study.declared import Bins, Study
-from tfrobust.study.exhibit_figures import exhibited
-from tfrobust.study.finished import Finished
-from tfrobust.study.measured import Measured
-from tfrobust.study.shown import Bars, Curve, Curves, Histograms
+from tfrobust.study.results.exhibit_figures import exhibited
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.schema.measured import Measured
+from tfrobust.study.schema.outputs import Bars, Curve, Curves, Histograms
+from tfrobust.study.schema.study import Bins, Study
 
 
 def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tfrobust.study.cells import Cell
-from tfrobust.study.declared import Study
-from tfrobust.study.kept import Result, read_cell
-from tfrobust.study.measured import Measured
-from tfrobust.study.names import MEAN
+from tfrobust.study.cells.cell import Cell
+from tfrobust.study.cells.result_file import Result, read_cell
+from tfrobust.study.schema.checks import MEAN
+from tfrobust.study.schema.measured import Measured
+from tfrobust.study.schema.study import Study
 
 
 class Finished:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tfrobust.study.cells import cells_of
-from tfrobust.study.declared import Study
-from tfrobust.study.finished import Finished
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.schema.study import Study
 
 
 @dataclasses.dataclass(frozen=True)

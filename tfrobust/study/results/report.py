@@ -11,14 +11,14 @@ from typing import Any
 import jinja2
 
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files import write_beside
-from tfrobust.study.cells import Cell, command
-from tfrobust.study.claims import check_claims, verdict, verdicts
-from tfrobust.study.declared import Study
-from tfrobust.study.figures import pictures
-from tfrobust.study.finished import Finished
-from tfrobust.study.kept import Result
-from tfrobust.study.tables import study_tables
+from tfrobust.files.atomic import write_beside
+from tfrobust.study.cells.cell import Cell, command
+from tfrobust.study.cells.result_file import Result
+from tfrobust.study.results.claims import check_claims, verdict, verdicts
+from tfrobust.study.results.figures import pictures
+from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.tables import study_tables
+from tfrobust.study.schema.study import Study
 
 _IN_PAPER = {
     True: "the paper's own figures bear it out, by the same checks",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import statistics
 
-from tfrobust.study.claims import shown
-from tfrobust.study.declared import Study
-from tfrobust.study.finished import Finished, in_paper
-from tfrobust.study.shown import Column, Table
+from tfrobust.study.results.claims import shown
+from tfrobust.study.results.lookup import Finished, in_paper
+from tfrobust.study.schema.outputs import Column, Table
+from tfrobust.study.schema.study import Study
 
 Row = tuple[float | None, ...]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.errors import did_you_mean
-from tfrobust.study.measured import Measured
+from tfrobust.study.schema.measured import Measured
 from tfrobust.types import Norm
 
 if TYPE_CHECKING:
-    from tfrobust.study.declared import Condition, Study, View
+    from tfrobust.study.schema.study import Condition, Study, View
 
 NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")
 CLEAN = ("clean", "clean_low", "clean_high", "error", "gain")

@@ -9,8 +9,8 @@ import pydantic
 
 import tfrobust
 from tfrobust.errors import UsageError, did_you_mean, one_line
-from tfrobust.reading import first_mistake, read_bytes
-from tfrobust.study.declared import Study
+from tfrobust.files.reading import first_mistake, read_bytes
+from tfrobust.study.schema.study import Study
 
 _LARGEST = 16 * 10**6  # bytes
 

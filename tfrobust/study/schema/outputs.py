@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from tfrobust.study.measured import Declared, Measured
+from tfrobust.study.schema.measured import Declared, Measured
 
 Unit = Literal["percent", "number"]
 

@@ -3,7 +3,7 @@
 A study is a grid: every *network* is trained at a *scale*'s settings, looked at through *views*
 (defences that train nothing, or what was learned for another network) and put under every
 *condition* (an attack, or none). What is measured there has a name of the form `view.figure`; what
-is shown and claimed refers to it: see `tfrobust.study.shown`.
+is shown and claimed refers to it: see `tfrobust.study.schema.outputs`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import pydantic
 
 from tfrobust.errors import UsageError, did_you_mean
-from tfrobust.names import Name
-from tfrobust.record_types import NotNegative, Seed
-from tfrobust.study.measured import Declared
-from tfrobust.study.names import check_names
-from tfrobust.study.shown import (
+from tfrobust.files.names import Name
+from tfrobust.files.record_types import NotNegative, Seed
+from tfrobust.study.schema.checks import check_names
+from tfrobust.study.schema.measured import Declared
+from tfrobust.study.schema.outputs import (
     Bars,
     Claim,
     Curves,
@@ -28,7 +28,7 @@ from tfrobust.study.shown import (
     Scatter,
     Table,
 )
-from tfrobust.study.sweeps import Bins, Sweep, Within
+from tfrobust.study.schema.sweeps import Bins, Sweep, Within
 from tfrobust.types import TargetRule
 
 BASE = "{base}"  # stands for what a network is based on

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from tfrobust.study.measured import Declared
+from tfrobust.study.schema.measured import Declared
 
 _MOST = 10_000  # values, or bins
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.loop import blend, iterate
-from tfrobust.losses import is_adversarial
+from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.losses import is_adversarial
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels
 

@@ -7,22 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from tfrobust import results, suites
+from tfrobust import suites
 from tfrobust.attack import Attack
-from tfrobust.audit import clean_predictions
 from tfrobust.classifier import Classifier
-from tfrobust.detection import judge_detectors, score_rows
+from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.names import Shifted
 from tfrobust.detector import Detector
+from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.errors import UsageError
-from tfrobust.inference import BATCH_SIZE
-from tfrobust.learned_runs import check_files, check_learns_anew
-from tfrobust.object_boxes import boxes_for
-from tfrobust.partial import Partial
-from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, arrays, check_fits
-from tfrobust.scenes import Shifted
-from tfrobust.types import TargetRule
-from tfrobust.verdicts import (
+from tfrobust.evaluation import results
+from tfrobust.evaluation.attack_runs import Workshop
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.evaluation.detection import judge_detectors, score_rows
+from tfrobust.evaluation.judging import (
     Attacked,
     Plan,
     Progress,
@@ -30,7 +27,11 @@ from tfrobust.verdicts import (
     outcome_rows,
     summarize,
 )
-from tfrobust.workshop import Workshop
+from tfrobust.evaluation.learned_attacks import check_files, check_learns_anew
+from tfrobust.evaluation.resuming import Partial
+from tfrobust.registry import name_of
+from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.types import TargetRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def evaluate(
         progress: told how far each attack is.
 
     Returns:
-        Results and outcomes, ready for `tfrobust.results.write_results`.
+        Results and outcomes, ready for `tfrobust.evaluation.results.write_results`.
 
     Raises:
         UsageError: no classifier, an unknown split, an attack that fits no classifier, a file of

@@ -8,25 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust import store
-from tfrobust.audit import clean_predictions
-from tfrobust.cards import Card, card_of, read_card
 from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
+from tfrobust.classifiers.fingerprint import weights_digest
+from tfrobust.data.names import scenario_record
 from tfrobust.defense import Defense
-from tfrobust.defense_order import check_order, outlived
-from tfrobust.devices import threads
 from tfrobust.errors import UsageError
-from tfrobust.files import made_before
-from tfrobust.fingerprint import weights_digest
+from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.evaluation.results import environment
+from tfrobust.files.atomic import made_before
+from tfrobust.files.names import check_name
 from tfrobust.model import ModelBuilder
-from tfrobust.names import check_name
-from tfrobust.new_versions import claimed_version
 from tfrobust.options import record
-from tfrobust.registry import signature
-from tfrobust.results import environment
-from tfrobust.scenario import Scenario, arrays, check_fits
-from tfrobust.scenes import scenario_record
-from tfrobust.training import Trainer
-from tfrobust.workspace import (
+from tfrobust.pipeline.defense_order import check_order, outlived
+from tfrobust.pipeline.workspace import (
     THREADS,
     UNFINISHED,
     close_workspace,
@@ -35,6 +29,12 @@ from tfrobust.workspace import (
     version_note,
     workspace,
 )
+from tfrobust.registry import signature
+from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.store.cards import Card, card_of, read_card
+from tfrobust.store.new_versions import claimed_version
+from tfrobust.training.devices import threads
+from tfrobust.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Changes that look at no classifier."""

@@ -1,0 +1,1 @@
+"""Attacks that learn one perturbation, or a network that draws them."""

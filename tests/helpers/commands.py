@@ -1,0 +1,13 @@
+"""Commands that several tests give, and what a mistake in one must cost."""
+
+EVALUATE = ("evaluate", "d1", "--out", "run")
+
+
+def one_line(said, code, *words):
+    """Check exit code, that stderr is one line, and that it holds the words."""
+    lines = said.err.strip().splitlines()
+    assert said.code == code, said.err
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0], lines[0]

@@ -1,0 +1,1 @@
+"""Adapters of models: how a Keras model or a SavedModel becomes a classifier."""

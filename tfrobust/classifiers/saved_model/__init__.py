@@ -1,0 +1,1 @@
+"""SavedModels as classifiers, whoever wrote them."""

@@ -1,0 +1,1 @@
+"""Scenarios by name, their frames, shifts and boxes."""

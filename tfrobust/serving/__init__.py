@@ -1,0 +1,1 @@
+"""What of a classifier is served, and in which format."""

@@ -1,0 +1,1 @@
+"""The runs of a study, each computed once and kept."""

@@ -1,0 +1,1 @@
+"""What the cells of a study say: tables, figures, claims, pages."""
