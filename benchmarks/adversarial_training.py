@@ -77,7 +77,7 @@ def _free_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[li
         None,
         cross_entropy,
         validate_on=None,
-        replays=Replays(_REPLAYS, free.climb),
+        replays=Replays(_REPLAYS, free.step),
         batch_size=len(batch[0]),
     )
     gradient = _weight_gradient(network, batch)

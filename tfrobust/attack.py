@@ -53,10 +53,10 @@ class Attack(abc.ABC):
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
             longer than tracing it.
-        helps: set it where the attack wants the classifier to be right. Its `accuracy` is then
+        corrective: set it where the attack wants the classifier to be right. Its `accuracy` is then
             that of the images it made, its success to mend an image, and no worst case has it.
-        replaces: set it where nothing of the image remains in what comes out, so that the label
-            says nothing of it: no training takes it then.
+        ignores_input: set it where nothing of the image remains in what comes out, so that the
+            label says nothing of it: no training takes it then.
 
     Example:
         >>> @plugin
@@ -72,8 +72,8 @@ class Attack(abc.ABC):
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
     autograph: ClassVar[bool] = False
-    helps: ClassVar[bool] = False
-    replaces: ClassVar[bool] = False
+    corrective: ClassVar[bool] = False
+    ignores_input: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -86,7 +86,7 @@ class Attack(abc.ABC):
         return getattr(self, "eps", None)
 
     @property
-    def aim(self) -> int | None:
+    def target_class(self) -> int | None:
         """The one class that a targeted attack was made for; `None`: it takes any targets."""
         return None
 
@@ -179,9 +179,9 @@ class WrappedAttack(Attack):
         return self.plan.budget
 
     @property
-    def aim(self) -> int | None:
+    def target_class(self) -> int | None:
         """The plan's one target, if it has one."""
-        return self.plan.aim
+        return self.plan.target_class
 
     @property
     def region(self) -> RegionName:

@@ -18,7 +18,7 @@ from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.judging import Progress
 from tfrobust.evaluation.results import Results, read_results
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.files.atomic import claimed_folder
+from tfrobust.files.atomic import output_folder
 from tfrobust.files.leftovers import PREFIX
 from tfrobust.pipeline.build import train_and_store
 from tfrobust.registry import create
@@ -63,7 +63,7 @@ def run_demo(
         StoreError: `out` holds other things, or the disk refuses.
     """
     earlier = _is_demo(out)
-    with claimed_folder(out, force=force or earlier):
+    with output_folder(out, force=force or earlier):
         return _run(out, force, progress, say)
 
 

@@ -41,13 +41,13 @@ class CorruptionRun:
         from tfrobust import store
         from tfrobust.evaluation.corruptions import evaluate_corruptions
         from tfrobust.evaluation.hints import hints
-        from tfrobust.files.atomic import claimed_folder
+        from tfrobust.files.atomic import output_folder
         from tfrobust.report import write_run
 
         options = Parameters(self.param, plugins)
         baseline = [self.normalise_by] if self.normalise_by else []
         typed = list(dict.fromkeys([*self.classifiers, *baseline]))
-        with claimed_folder(out, force=force), Reporter() as reporter:
+        with output_folder(out, force=force), Reporter() as reporter:
             data = opened(self.scenario, options, say=reporter.say)
             loaded = store.load_all(typed, options=self.loading.for_images(data.image_shape))
             for line in notices(loaded):

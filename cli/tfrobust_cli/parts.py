@@ -12,19 +12,19 @@ from tfrobust_cli.console import stderr, stdout
 if TYPE_CHECKING:
     from tfrobust.scenario import Scenario
     from tfrobust.serving.litert_export import Sized
-    from tfrobust.serving.servable import Part
+    from tfrobust.serving.servable import Servable
 
 
-def write_part(part: Part, folder: Path, *, as_json: bool) -> None:
+def write_part(part: Servable, folder: Path, *, as_json: bool) -> None:
     """Write a part as a SavedModel, and print where."""
-    from tfrobust.serving.servable import export_part
+    from tfrobust.serving.servable import export_servable
 
-    made = export_part(part, folder)
+    made = export_servable(part, folder)
     print(json.dumps({"path": str(made)}) if as_json else made)
 
 
 def write_lite(
-    part: Part,
+    part: Servable,
     folder: Path,
     scenario: Scenario | None,
     *,
@@ -64,7 +64,7 @@ def _trained_on(classifier: str) -> Scenario | None:
     return trained_on(classifier)
 
 
-def _images(part: Part, scenario: Scenario, samples: int | None) -> tuple[Any, Any]:
+def _images(part: Servable, scenario: Scenario, samples: int | None) -> tuple[Any, Any]:
     """Return training images for a quantization, if any are wanted, and the test split."""
     from tfrobust.scenario import arrays, check_fits
 

@@ -17,7 +17,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.fine_tuning import check_tunable, tuned
+from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import (
@@ -71,7 +71,7 @@ class AdversarialRetraining(Defense):
             UsageError: as `check` does.
         """
         perturb = partly(attacked_by(self._inner()), self.share)
-        return tuned(
+        return fine_tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,

@@ -62,7 +62,7 @@ class DivergenceAscent(Attack):
 
         def step(state: _State, _: Any) -> _State:
             gradient = _gradient(classifier, state)
-            moved = geometry.climb(state.current, gradient, length, state.region)
+            moved = geometry.step(state.current, gradient, length, state.region)
             return state._replace(current=moved)
 
         return iterate(

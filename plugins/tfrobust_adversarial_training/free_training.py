@@ -62,11 +62,11 @@ class FreeTraining(Defense):
             classifier,
             scenario,
             validate_on=attacked_by(pgd),
-            replays=Replays(self.replays, self.climb),
+            replays=Replays(self.replays, self.step),
         )
         return classifier
 
-    def climb(self, perturbation: Any, gradient: Any) -> Any:
+    def step(self, perturbation: Any, gradient: Any) -> Any:
         """Return the perturbation one step of length ε further up, inside the ball.
 
         Args:

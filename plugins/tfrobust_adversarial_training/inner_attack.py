@@ -131,8 +131,8 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
     chosen = {key: value for key, value in wanted.items() if key in known}
     _check_offered(defense, known | ({"steps"} if "nb_iter" in known else set()), offered)
     attack: Attack = create("attacks", called, **(chosen | dict(defense.options or {})))
-    if attack.helps or attack.replaces:
-        why = "helps the classifier" if attack.helps else "keeps nothing of what it is given"
+    if attack.corrective or attack.ignores_input:
+        why = "helps the classifier" if attack.corrective else "keeps nothing of what it is given"
         raise UsageError(
             f"{name}: attack: expected one that makes images harder to get right; received: "
             f"{called!r}, which {why}; take another, such as pgd"

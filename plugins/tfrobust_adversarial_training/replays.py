@@ -22,12 +22,12 @@ class Replays:
 
     Attributes:
         times: steps a batch.
-        climb: `(perturbation, gradient) -> perturbation`, each `(batch, height, width, channels)`,
+        step: `(perturbation, gradient) -> perturbation`, each `(batch, height, width, channels)`,
             traced: where the perturbation goes next.
     """
 
     times: int
-    climb: Callable[[Any, Any], Any]
+    step: Callable[[Any, Any], Any]
 
 
 class ReplayedSteps(Steps):
@@ -48,7 +48,7 @@ class ReplayedSteps(Steps):
     ) -> None:
         super().__init__(*given, validate_on=validate_on)
         self.replays = replays.times
-        self._climb = replays.climb
+        self._step = replays.step
         rows = math.ceil(batch_size / self._strategy.num_replicas_in_sync)
         with self._strategy.scope():
             self._kept = tf.Variable(
@@ -72,5 +72,5 @@ class ReplayedSteps(Steps):
             loss = self._share(losses, real)
         *gradients, slope = tape.gradient(loss, [*self._weights(), perturbation])
         self._apply(gradients)
-        self._kept.assign(self._climb(perturbation, slope))
+        self._kept.assign(self._step(perturbation, slope))
         return sums(losses, logits, labels, real)

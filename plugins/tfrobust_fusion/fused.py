@@ -11,7 +11,7 @@ from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, answers_di
 from tfrobust.classifiers.inference import megabytes, megabytes_of, parameters
 from tfrobust.classifiers.keras.graph import is_functional, trunk
 from tfrobust.classifiers.keras.models import keras_of
-from tfrobust.classifiers.summary import Part
+from tfrobust.classifiers.summary import Component
 from tfrobust.errors import ClassifierError
 from tfrobust.types import Images, Logits
 from tfrobust_fusion.heads import JOINT, mean_weights
@@ -84,13 +84,13 @@ class Fused(Wrapped):
         """Return the mean absolute weight of each stream in the joint decision."""
         return mean_weights(self.model, list(self.streams))
 
-    def parts(self) -> list[Part]:
+    def components(self) -> list[Component]:
         """Return the streams and the layers over them; see `tfrobust.classifiers.summary`."""
         whole = self.model.count_params()
         if not self._whole:
             return [*(_part(n, each) for n, each in self.streams.items()), _layers(whole)]
         trained = {n: self.model.get_layer(f"{n}.network").count_params() for n in self.streams}
-        streams = [Part(n, count, megabytes_of(count)) for n, count in trained.items()]
+        streams = [Component(n, count, megabytes_of(count)) for n, count in trained.items()]
         return [*streams, _layers(whole - sum(trained.values()))]
 
     def trackables(self) -> list[Any]:
@@ -131,12 +131,12 @@ class Fused(Wrapped):
         return _Stream(stream, head, self)
 
 
-def _part(name: str, stream: Classifier) -> Part:
-    return Part(name, parameters(stream), megabytes(stream))
+def _part(name: str, stream: Classifier) -> Component:
+    return Component(name, parameters(stream), megabytes(stream))
 
 
-def _layers(count: int) -> Part:
-    return Part("linear layers", count, megabytes_of(count))
+def _layers(count: int) -> Component:
+    return Component("linear layers", count, megabytes_of(count))
 
 
 def _can_be_cut(stream: Classifier) -> bool:
@@ -162,7 +162,7 @@ class _Stream(Wrapped):
         )
         self._head = head
 
-    def parts(self) -> list[Part]:
+    def components(self) -> list[Component]:
         """Return the network and the layer over it."""
         return [_part("network", self.inner), _layers(self._head.count_params())]
 

@@ -38,7 +38,7 @@ class Collecting:
     ) -> None:
         self._how, self._network, self._trainer = how, network, trainer
         self._known_classes = scenario.num_classes
-        self._shows_something = not how.collected_attack().replaces  # or no label is right
+        self._shows_something = not how.collected_attack().ignores_input  # or no label is right
         self.images, self.true = arrays(scenario, "train")
 
     def collected(self) -> Collected:

@@ -11,7 +11,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.data.names import reshifted
 from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.fine_tuning import check_tunable, tuned
+from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 
@@ -48,7 +48,7 @@ class FineTuning(Defense):
         Raises:
             UsageError: as `check` does.
         """
-        return tuned(
+        return fine_tuned(
             check_tunable(classifier, "fine_tuning"),
             self._scene(scenario),
             trainer,

@@ -23,17 +23,17 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import Change, Defense
-from tfrobust.engine.victim import seen_by
+from tfrobust.engine.victim import victim_of
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.fine_tuning import check_tunable, tuned
+from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import TargetRule
 from tfrobust_retraining.collected import Joined
 from tfrobust_retraining.collecting import Collecting
-from tfrobust_retraining.widening import check_widens, widened
+from tfrobust_retraining.widening import add_classes, check_widens
 
 # Options that only labels by neighbours have a use for.
 _OF_NEIGHBOURS = ("originals", "k", "dimensions", "fooling", "clusters", "quantile", "new_class")
@@ -128,14 +128,14 @@ class Retraining(Defense):
         """Refuse an attack that cannot be run on this network's whole images."""
         attack = self.collected_attack()
         attack.check(network)
-        seen_by(attack, network)
-        if attack.helps or attack.needs_boxes:
-            why = "helps the classifier" if attack.helps else "asks for boxes"
+        victim_of(attack, network)
+        if attack.corrective or attack.needs_boxes:
+            why = "helps the classifier" if attack.corrective else "asks for boxes"
             raise UsageError(
                 "retraining: attack: expected one that makes whole images harder to get right; "
                 f"received: {self.attack!r}, which {why}; take another, such as pgd"
             )
-        if attack.replaces and self.labels == "true":
+        if attack.ignores_input and self.labels == "true":
             raise UsageError(
                 f"retraining: labels: what {self.attack} makes shows nothing, so no label is true; "
                 "take knn, which puts it into a class of its own"
@@ -178,10 +178,10 @@ class Retraining(Defense):
         more = Collecting(self, network, scenario, trainer).collected()
         begun = network
         if more.new_classes:
-            begun = widened(network, more.new_classes, seed=trainer.options.seed)
+            begun = add_classes(network, more.new_classes, seed=trainer.options.seed)
         if self.start == "scratch":
             begun = _anew(begun, trainer.options.seed)
-        retrained = tuned(
+        retrained = fine_tuned(
             begun,
             Joined(scenario, more),
             trainer,
@@ -203,8 +203,12 @@ class Retraining(Defense):
 
 def _check_takes_targets(attack: Attack, called: str) -> None:
     """Refuse a rule for targets where an attack asks for none."""
-    if not attack.threat.targeted or attack.aim is not None:
-        why = "is not targeted" if attack.aim is None else "was given one target for all images"
+    if not attack.threat.targeted or attack.target_class is not None:
+        why = (
+            "is not targeted"
+            if attack.target_class is None
+            else "was given one target for all images"
+        )
         raise UsageError(f"retraining: targets: {called} {why}; leave it out")
 
 

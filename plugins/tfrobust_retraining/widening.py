@@ -13,7 +13,7 @@ from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import UsageError
 
 
-def widened(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> KerasClassifier:
+def add_classes(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> KerasClassifier:
     """Return a copy of a network with further classes behind those it has.
 
     The logits of the old classes stay what they are, in their order.
@@ -27,7 +27,7 @@ def widened(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> K
         UsageError: a name that a class has already; a network that ends in something else.
 
     Example:
-        >>> widened(classifier, ["fooling"], seed=0).class_names[-1]
+        >>> add_classes(classifier, ["fooling"], seed=0).class_names[-1]
         'fooling'
     """
     for number, name in enumerate(more):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrobust.errors import DataError
-from tfrobust.files.atomic import write_beside
+from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import read_json
 from tfrobust.scenario import readable
 from tfrobust_scenarios.object_selection import Annotated, Selection
@@ -88,7 +88,7 @@ class Source(abc.ABC):
             return
         text = json.dumps({name: self.stamp(name) for name in names}, indent=1)
         if not file.exists() or file.read_text(encoding="utf-8") != text:
-            write_beside(file, lambda beside: beside.write_text(text, encoding="utf-8"))
+            atomic_write(file, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def remembered(self) -> frozenset[str]:
         """Return the names noted as broken of images that have not changed since."""

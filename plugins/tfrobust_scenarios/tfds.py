@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfrobust.errors import DataError, StoreError, UsageError, one_line
-from tfrobust.files.atomic import refused_disk
+from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.options import plugin
 from tfrobust.scenario import Prepared, Scenario
@@ -202,7 +202,7 @@ def preparing(home: Path, *more: str) -> Iterator[None]:
     """
     busy = f"{home}: another process is preparing it; wait until it is done"
     with contextlib.ExitStack() as held:
-        with refused_disk(home):
+        with disk_errors(home):
             held.enter_context(made_folder(home))
             held.callback(_remove_empty, home)
             held.enter_context(alone(home / LOCK, busy))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust.errors import DataError, RobustError, one_line
-from tfrobust.files.atomic import refused_disk
+from tfrobust.files.atomic import disk_errors
 from tfrobust.files.reading import read_json
 from tfrobust.scenario import Prepared
 from tfrobust_scenarios.tfds import bars_for_people, preparing
@@ -79,7 +79,7 @@ def _prepared(home: Path, path: Path, sha256: str | None, *, strict: bool) -> Pr
     builder = _builder_class()(data_dir=home.parent)
     builder.archive, builder.examples, builder.skipped = archive, examples, skipped
     try:
-        with contextlib.redirect_stdout(io.StringIO()), bars_for_people(), refused_disk(home):
+        with contextlib.redirect_stdout(io.StringIO()), bars_for_people(), disk_errors(home):
             builder.download_and_prepare()
     except RobustError:
         raise

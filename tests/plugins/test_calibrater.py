@@ -11,7 +11,7 @@ from tfrobust import store
 from tfrobust.classifier import Classifier, KerasClassifier
 from tfrobust.classifiers.inference import parameters, predict
 from tfrobust.classifiers.keras.models import load_keras_file
-from tfrobust.classifiers.summary import parts_of, summarized_parts
+from tfrobust.classifiers.summary import components_of, summarized_parts
 from tfrobust.data.names import open_scenario
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
@@ -184,7 +184,7 @@ def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
     network = stored_network("m", tmp_path)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), network.inner.model.count_params()]
-    assert [each.parameters for each in parts_of(network)] == counts
+    assert [each.parameters for each in components_of(network)] == counts
     assert [row[0] for row in summarized_parts(network, "m").rows] == [
         "calibrater", "network", "sum",
     ]  # fmt: skip

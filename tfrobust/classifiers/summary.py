@@ -32,7 +32,7 @@ class Summary:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Component:
     """A part of a classifier, with weights of its own.
 
     Attributes:
@@ -50,7 +50,7 @@ class Part:
 class Composed(Protocol):
     """A classifier of several parts that stand side by side."""
 
-    def parts(self) -> list[Part]:
+    def components(self) -> list[Component]:
         """Return them."""
 
 
@@ -97,7 +97,7 @@ def summarized_parts(classifier: Classifier, title: str) -> Summary | None:
         >>> summarized_parts(stored_network("d1-b2"), "d1-b2").rows
         [('calibrater', '4,402', '0.0176'), ('network', '44,426', '0.178'), ('sum', ...)]
     """
-    parts = parts_of(classifier)
+    parts = components_of(classifier)
     if len(parts) < 2:
         return None
     size = sum(each.megabytes for each in parts)
@@ -111,17 +111,17 @@ def summarized_parts(classifier: Classifier, title: str) -> Summary | None:
     )
 
 
-def parts_of(classifier: Classifier) -> list[Part]:
+def components_of(classifier: Classifier) -> list[Component]:
     """Return the parts of a classifier that have weights, from the outermost to the innermost."""
     from tfrobust.classifiers.inference import megabytes, parameters
 
     if isinstance(classifier, Composed):
-        return classifier.parts()
+        return classifier.components()
     inner = getattr(classifier, "inner", None)
     if inner is None:
-        return [Part("network", parameters(classifier), megabytes(classifier))]
+        return [Component("network", parameters(classifier), megabytes(classifier))]
     own = parameters(classifier) - parameters(inner)
     if not own:
-        return parts_of(inner)
+        return components_of(inner)
     size = megabytes(classifier) - megabytes(inner)
-    return [Part(classifier.defenses[-1].name, own, size), *parts_of(inner)]
+    return [Component(classifier.defenses[-1].name, own, size), *components_of(inner)]

@@ -20,24 +20,24 @@ from tfrobust.types import Flags, Images, Labels
 class Ensemble(Attack):
     """Several attacks in turn, within one budget; the first to break an image has broken it.
 
-    A subclass names its `parts`. `tfrobust.run_attack` takes the images that fell out of the
+    A subclass names its `attacks`. `tfrobust.run_attack` takes the images that fell out of the
     batches between the parts; called directly, every part sees every image, to the same effect.
     An image that all parts fail on, or that was misclassified before, comes back unchanged.
     """
 
     @abc.abstractmethod
-    def parts(self) -> Sequence[Attack]:
+    def attacks(self) -> Sequence[Attack]:
         """Return the attacks in their order, built for this budget."""
 
     @property
     def needs_boxes(self) -> bool:
         """Whether any of the parts does."""
-        return super().needs_boxes or any(part.needs_boxes for part in self.parts())
+        return super().needs_boxes or any(part.needs_boxes for part in self.attacks())
 
     def check(self, classifier: Classifier) -> None:
         """Refuse what any of the parts refuses."""
         super().check(classifier)
-        for part in self.parts():
+        for part in self.attacks():
             part.check(classifier)
 
     def __call__(
@@ -46,7 +46,7 @@ class Ensemble(Attack):
         """Return adversarial images; see `Attack`."""
         found = images
         broken = is_adversarial(classifier(images), labels, targeted=False)
-        for part in self.parts():
+        for part in self.attacks():
             tried = part(classifier, images, labels, seed=seed)
             fooled = is_adversarial(classifier(tried), labels, targeted=False)
             first = fooled & ~broken & self._within(tried, images)

@@ -16,7 +16,7 @@ from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier
 from tfrobust.engine import learned_files
 from tfrobust.engine.learned_files import Arrays, Origin
-from tfrobust.engine.victim import NONE_SEEN, Counted, FirstGradients, seen_by
+from tfrobust.engine.victim import NONE_SEEN, Counted, FirstGradients, victim_of
 from tfrobust.errors import RobustError, StoreError, UsageError
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Labels
@@ -184,7 +184,7 @@ def learned(
         place = learned_files.name_in(folder, origin, classifier, images, labels)
         if kept := _remembered(attack, place):
             return kept
-    counted = Counted(*seen_by(attack, classifier))
+    counted = Counted(*victim_of(attack, classifier))
     found = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
     cost = {name: int(getattr(counted, name).numpy()) for name in ("gradients", "queries")}
     first = counted.first_gradients()

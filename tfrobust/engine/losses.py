@@ -188,7 +188,7 @@ def own_and_best_other(logits: Logits, labels: Labels) -> tuple[PerImage, PerIma
     return own, tf.reduce_max(without_label(logits, labels), axis=1)
 
 
-def ascend(
+def loss_gradient(
     classifier: Classifier,
     images: Images,
     labels: Labels,

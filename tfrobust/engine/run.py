@@ -27,7 +27,7 @@ from tfrobust.engine.victim import (
     FirstGradients,
     has_gradients,
     persistent,
-    seen_by,
+    victim_of,
 )
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.norms.distances import distances, within_budget
@@ -114,7 +114,11 @@ def run_attack(
     _check_attack(attack, classifier)
     aims = None
     if attack.threat.targeted:
-        wanted = targets if attack.aim is None else one_class(attack.aim, labels, classifier)
+        wanted = (
+            targets
+            if attack.target_class is None
+            else one_class(attack.target_class, labels, classifier)
+        )
         aims = choose_targets(
             wanted,
             classifier,
@@ -191,11 +195,11 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
 def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
     """Run each part of an ensemble on what is still standing, over all batches."""
     began = time.perf_counter()
-    seen, calls = seen_by(attack, job.classifier)
+    seen, calls = victim_of(attack, job.classifier)
     crafted, gradients, queries = job.images.copy(), 0, calls * len(job.images)
     first = NONE_SEEN
     standing = np.flatnonzero(job.right(seen, job.images, job.goal))
-    for part in attack.parts():
+    for part in attack.attacks():
         if not len(standing):
             break
         rest = job.rest(standing)
@@ -221,7 +225,7 @@ def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[
 
 
 def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
-    counted = Counted(*seen_by(attack, classifier))
+    counted = Counted(*victim_of(attack, classifier))
     shown = regions.Confined(counted)
 
     def sizes(images: Any, labels: Any) -> Any:

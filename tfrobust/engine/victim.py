@@ -187,7 +187,7 @@ class Surrogate(Wrapped):
         return tf.stop_gradient(self.inner(images)) + (near - tf.stop_gradient(near))
 
 
-def seen_by(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
+def victim_of(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     """Return the classifier that an attack is given, and how many calls one of its calls costs.
 
     An attack that needs gradients gets the declared surrogate of a classifier without any, and of

@@ -99,7 +99,7 @@ def audit(
     counts = ~violation & within
     predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
     prediction = np.where(counts, predicted, clean)
-    aims = labels if attack.helps else targets
+    aims = labels if attack.corrective else targets
     hit = predicted != labels if aims is None else predicted == aims
     reached = hit & ~violation
     return Audit(prediction, counts & reached, reached, violation, distance)

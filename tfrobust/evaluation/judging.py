@@ -114,7 +114,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
     to_do = left_to_do(attack, subject.clean, plan.labels)
     survivors = (
         judged.prediction == plan.labels
-        if attack.helps
+        if attack.corrective
         else metrics.survivors(judged.prediction, subject.clean, plan.labels)
     )
     rate = metrics.success_rate(judged.success, to_do)
@@ -123,7 +123,7 @@ def judge(plan: Plan, subject: Subject, attack: Attack, crafted: Crafted) -> Att
         **dict(proportion(survivors)),
         threat=results.ThreatRecord(**dataclasses.asdict(attack.threat)),
         minimum_norm=attack.minimum_norm,
-        corrective=attack.helps,
+        corrective=attack.corrective,
         crafted_on=plan.crafted_on[0] if plan.crafted_on else None,
         success_rate=None if np.isnan(rate) else rate,
         fooling_ratio=metrics.fooling_ratio(judged.prediction, subject.clean),
@@ -154,7 +154,7 @@ def left_to_do(attack: Attack, clean: Labels, labels: Labels) -> Flags:
         clean: int64 `(n,)`: what is predicted for the clean images.
         labels: int64 `(n,)`.
     """
-    return clean != labels if attack.helps else clean == labels
+    return clean != labels if attack.corrective else clean == labels
 
 
 def proportion(right: Flags) -> results.Proportion:
@@ -169,7 +169,7 @@ def summarize(
     """Return one classifier's part of `results.json`."""
     classifier = subject.classifier
     right = subject.clean == plan.labels
-    hostile = [each for each in attacked if not each.attack.helps]
+    hostile = [each for each in attacked if not each.attack.corrective]
     known = plan.scenario.class_names
     return results.Evaluation(
         classifier=results.ClassifierRecord(

@@ -16,7 +16,7 @@ import pydantic
 from tfrobust.classifier import AppliedDefense
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.atomic import read_array, write_arrays, write_beside
+from tfrobust.files.atomic import atomic_write, read_array, write_arrays
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import (
     AttackParams,
@@ -314,7 +314,7 @@ def write_results(folder: Path, results: Results, outcomes: Mapping[str, np.ndar
     """
     results = results if results.run else identified(results, outcomes)
     write_arrays(folder / "outcomes.npz", {**outcomes, RUN: np.asarray(results.run)})
-    write_beside(
+    atomic_write(
         folder / "results.json", lambda path: path.write_text(results.to_json(), encoding="utf-8")
     )
 

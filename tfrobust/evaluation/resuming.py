@@ -16,7 +16,7 @@ from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.judging import Plan, Subject
-from tfrobust.files.atomic import PARTIAL, read_arrays, refused_disk, write_arrays
+from tfrobust.files.atomic import PARTIAL, disk_errors, read_arrays, write_arrays
 from tfrobust.files.leftovers import remove_folder
 from tfrobust.registry import signature
 from tfrobust.types import Images
@@ -73,7 +73,7 @@ class Partial:
 
     def discard(self) -> None:
         """Remove everything: the evaluation is finished."""
-        with refused_disk(self._folder):
+        with disk_errors(self._folder):
             remove_folder(self._folder)
 
     def _path(self, plan: Plan, subject: Subject, attack: Attack) -> Path:

@@ -8,40 +8,40 @@ from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
     from tfrobust.files.atomic import (
+        atomic_folder,
+        atomic_write,
         check_regular,
-        claimed_folder,
-        folder_beside,
+        disk_errors,
         made_before,
+        output_folder,
         read_array,
-        refused_disk,
         write_arrays,
-        write_beside,
         written_together,
     )
 
 __all__ = [
+    "atomic_folder",
+    "atomic_write",
     "check_regular",
-    "claimed_folder",
-    "folder_beside",
+    "disk_errors",
     "made_before",
+    "output_folder",
     "read_array",
-    "refused_disk",
     "write_arrays",
-    "write_beside",
     "written_together",
 ]
 __getattr__, __dir__ = lazy(
     __name__,
     {
         "atomic": (
-            "write_beside",
+            "atomic_write",
             "write_arrays",
             "read_array",
             "check_regular",
-            "folder_beside",
+            "atomic_folder",
             "made_before",
-            "refused_disk",
-            "claimed_folder",
+            "disk_errors",
+            "output_folder",
             "written_together",
         ),
     },

@@ -30,13 +30,13 @@ _TOO_LARGE = "File too large"  # a quota; TensorFlow calls it out of range
 _REFUSALS = {"ResourceExhaustedError", "PermissionDeniedError", "UnknownError", "NotFoundError"}
 
 
-def write_beside(path: Path, write: Callable[[Path], Any]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a file beside `path`, then rename it.
 
     Raises:
         StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
     """
-    with refused_disk(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         beside = temporary_file(path.parent, path.suffix)
@@ -63,7 +63,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
-    write_beside(path, save)
+    atomic_write(path, save)
 
 
 def read_array(path: Path, name: str) -> np.ndarray | None:
@@ -87,7 +87,7 @@ def check_regular(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def folder_beside(path: Path, *, new: bool = False, note: Path | None = None) -> Iterator[Path]:
+def atomic_folder(path: Path, *, new: bool = False, note: Path | None = None) -> Iterator[Path]:
     """Yield a folder to fill; it becomes `path` only if nothing raises.
 
     Args:
@@ -99,17 +99,17 @@ def folder_beside(path: Path, *, new: bool = False, note: Path | None = None) ->
     Raises:
         StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
     """
-    with refused_disk(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         beside = temporary_folder(path.parent)
     try:
-        with refused_disk(path):
+        with disk_errors(path):
             yield beside
             beside.chmod(0o755)
             if note:
                 noted = json.dumps({"name": path.name, "sha256": _digest(beside)})
-                write_beside(note, lambda file: file.write_text(noted, encoding="utf-8"))
+                atomic_write(note, lambda file: file.write_text(noted, encoding="utf-8"))
             if new:
                 _create(beside, path)
             else:
@@ -134,7 +134,7 @@ def made_before(note: Path, home: Path) -> Path | None:
     """Return the folder in `home` that a note tells of, if it is there and is what was noted.
 
     Args:
-        note: as `folder_beside` writes it.
+        note: as `atomic_folder` writes it.
         home: of the folder.
     """
     try:
@@ -155,7 +155,7 @@ def _digest(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def refused_disk(path: Path | str) -> Iterator[None]:
+def disk_errors(path: Path | str) -> Iterator[None]:
     """Turn what a disk or TensorFlow's file system raises into one line.
 
     Raises:
@@ -175,7 +175,7 @@ def refused_disk(path: Path | str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield `path` as a folder that one run, and no other meanwhile, may write its results to.
 
     A folder that was made for them is taken away again if nothing came of it. What an interrupted
@@ -189,7 +189,7 @@ def claimed_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         raise StoreError(f"{path}: expected a folder; received: a file")
     busy = f"{path}: another run is writing to it; wait until it is done, or choose another --out"
     with contextlib.ExitStack() as held:
-        with refused_disk(path):
+        with disk_errors(path):
             held.enter_context(made_folder(path))
             held.enter_context(alone(path / LOCK, busy))
         sweep(path)
@@ -216,7 +216,7 @@ def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator
 
     They are whole before the first file of `folder` is touched. Then those before them go, and
     then they come. A run that is killed meanwhile has their names noted in `PARTIAL`: it may go on
-    (see `claimed_folder`) until its owner removes that.
+    (see `output_folder`) until its owner removes that.
 
     Args:
         folder: exists.
@@ -225,15 +225,15 @@ def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator
     Raises:
         StoreError: the disk refuses; while the files are made, `folder` is as it was.
     """
-    with refused_disk(folder):
+    with disk_errors(folder):
         (folder / PARTIAL).mkdir(exist_ok=True)
         beside = temporary_folder(folder / PARTIAL)
     try:
-        with refused_disk(folder):
+        with disk_errors(folder):
             yield beside
             made = sorted(path.name for path in beside.iterdir())
             noted = "\n".join(sorted({*made, *_noted(folder)}))
-            write_beside(
+            atomic_write(
                 folder / PARTIAL / _NAMES, lambda path: path.write_text(noted, encoding="utf-8")
             )
             for name in {*made, *instead_of}:

@@ -40,7 +40,7 @@ class ConvexBall(Ball, Protocol):
     def steepest(self, gradient: Images) -> Images:
         """Return argmax ⟨gradient, d⟩ over ‖d‖ ≤ 1; zero where the gradient is zero."""
 
-    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+    def step(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
         """Return images one step of at most `length` further up, inside the region."""
 
     def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:

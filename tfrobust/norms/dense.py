@@ -46,7 +46,7 @@ class Linf:
         """Return the sign of the gradient."""
         return tf.sign(gradient)
 
-    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+    def step(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
         """Step along the signs, then clip."""
         return self.project(images + length * self.steepest(gradient), region)
 
@@ -87,7 +87,7 @@ class L2:
         """Return the gradient at unit length."""
         return gradient * (1.0 / tf.maximum(_safe_length(gradient), _LEAST))
 
-    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+    def step(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
         """Step along the gradient, then project."""
         return self.project(images + length * self.steepest(gradient), region)
 

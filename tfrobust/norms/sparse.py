@@ -55,7 +55,7 @@ class L1:
         share = largest / tf.reduce_sum(largest, PIXELS, keepdims=True)
         return share * tf.sign(gradient)
 
-    def climb(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
+    def step(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
         """Step towards the corner of the region that the gradient points at (Frank & Wolfe 1956).
 
         A step along `steepest` would push one pixel against its wall for ever.

@@ -43,7 +43,7 @@ def described(classifier: Classifier) -> str:
     return "a classifier of another kind"
 
 
-def tuned(
+def fine_tuned(
     classifier: KerasClassifier,
     scenario: Scenario,
     trainer: Trainer,

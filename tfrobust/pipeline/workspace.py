@@ -13,7 +13,7 @@ import pydantic
 
 from tfrobust.classifier import Classifier, KerasClassifier, Trainable
 from tfrobust.errors import RobustError, StoreError, UsageError, one_line
-from tfrobust.files.atomic import folder_beside, made_before, refused_disk, write_beside
+from tfrobust.files.atomic import atomic_folder, atomic_write, disk_errors, made_before
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import remove_folder, sweep
 from tfrobust.files.reading import checked_record, parse_json, read_bytes
@@ -38,7 +38,7 @@ def occupied(home: Path) -> Iterator[None]:
         "another --name"
     )
     with contextlib.ExitStack() as held:
-        with refused_disk(home):
+        with disk_errors(home):
             held.enter_context(made_folder(home))
             held.enter_context(alone(home / LOCK, busy))
         for folder in home.parent.iterdir():  # what was killed may never be trained again
@@ -94,7 +94,7 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
     version = finished.pop("version", None)
     over = begun == finished and made_before(version_note(home), home) == home / str(version)
     if over or begun is None or not _resumable(home):
-        with refused_disk(home):
+        with disk_errors(home):
             remove_folder(home / UNFINISHED)  # a kill in its last moments, or before its first
         begun = None
     if begun is not None:
@@ -159,7 +159,7 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
     What is refused before its first epoch would be refused again, whatever is kept of it.
     """
     folder = home / UNFINISHED
-    with refused_disk(home):
+    with disk_errors(home):
         if fresh:
             remove_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, ca
     The classifier's own is kept without the defences that stand round it, and has a card of its
     own; beside it lies what defences have learned, each as `learned-NUMBER.keras`.
     """
-    with folder_beside(home / FINISHED) as beside:
+    with atomic_folder(home / FINISHED) as beside:
         _write_plan(beside / "plan.json", plan)
         while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
             if isinstance(classifier, Trainable):
@@ -207,7 +207,7 @@ def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, ca
         if isinstance(classifier, KerasClassifier):
             classifier.model.save(beside / "model.keras")
             write_card(beside / "model.keras", renewed(card, classifier))
-    with refused_disk(home):
+    with disk_errors(home):
         remove_folder(home / UNFINISHED)
 
 
@@ -237,7 +237,7 @@ def read_plan(path: Path) -> dict[str, Any] | None:
 
 def _write_plan(path: Path, plan: dict[str, Any]) -> None:
     text = json.dumps(plan, indent=1) + "\n"
-    write_beside(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

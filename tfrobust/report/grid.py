@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tfrobust.errors import DataError, UsageError
-from tfrobust.files.atomic import write_beside
+from tfrobust.files.atomic import atomic_write
 from tfrobust.report.figures import COLOURS
 from tfrobust.scenario import Scenario, check_split, readable
 
@@ -48,7 +48,7 @@ def image_grid(
         raise DataError(f"split {split!r} holds no images")
     chosen = np.random.default_rng(seed).permutation(len(first))[:count]
     figure = _drawn([first[k] for k in np.sort(chosen)], scenario.class_names)
-    write_beside(Path(path), lambda beside: figure.savefig(beside, format="png", dpi=_DPI))
+    atomic_write(Path(path), lambda beside: figure.savefig(beside, format="png", dpi=_DPI))
     return len(chosen)
 
 

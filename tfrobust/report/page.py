@@ -24,7 +24,7 @@ from tfrobust.evaluation.results import (
     write_results,
 )
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.files.atomic import read_arrays, write_arrays, write_beside, written_together
+from tfrobust.files.atomic import atomic_write, read_arrays, write_arrays, written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
@@ -60,7 +60,7 @@ def write_report(folder: Path) -> Path:
     except UnreadableError as error:
         raise StoreError(f"{folder / 'outcomes.npz'}: {error}; evaluate again") from error
     html = render(results, outcomes)
-    write_beside(page, lambda beside: beside.write_text(html, encoding="utf-8"))
+    atomic_write(page, lambda beside: beside.write_text(html, encoding="utf-8"))
     return page
 
 

@@ -14,7 +14,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.files.atomic import folder_beside
+from tfrobust.files.atomic import atomic_folder
 from tfrobust.registry import name_of, signature
 from tfrobust.store.models import check_place
 from tfrobust.types import Images, Logits
@@ -33,7 +33,7 @@ def export_learned(
         ready: the attack and what it has learned.
         image_shape: `(height, width, channels)` of the images.
         folder: the version folder to make, such as `served/gap/1`.
-        note: see `tfrobust.files.atomic.folder_beside`.
+        note: see `tfrobust.files.atomic.atomic_folder`.
 
     Returns:
         The folder. Its signature `serving_default` takes `images`, float32 `(batch, height, width,
@@ -52,7 +52,7 @@ def export_learned(
     check_place(folder, serves="adversarial")
     module = _Attacking(ready, image_shape)
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
-    with folder_beside(folder, new=True, note=note) as beside:
+    with atomic_folder(folder, new=True, note=note) as beside:
         serve = tf.function(module.attacked, input_signature=[spec])
         tf.saved_model.save(module, str(beside), {"serving_default": serve})
     return folder
@@ -61,7 +61,7 @@ def export_learned(
 def export_note(ready: Learned, folder: Path) -> Path:
     """Return the file in a folder that notes where this very thing was exported to.
 
-    See `tfrobust.files.atomic.folder_beside`; other options, or another thing learned, have another
+    See `tfrobust.files.atomic.atomic_folder`; other options, or another thing learned, have another
     note.
     """
     content = hashlib.sha256(repr(sorted(signature(ready.plan).items())).encode())

@@ -10,10 +10,10 @@ import numpy as np
 
 from tfrobust.classifiers.inference import in_batches
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import folder_beside, refused_disk
+from tfrobust.files.atomic import atomic_folder, disk_errors
 from tfrobust.files.leftovers import scratch_folder
 from tfrobust.serving.litert import LiteModel, Quantize, lite
-from tfrobust.serving.servable import Part, write_part_card
+from tfrobust.serving.servable import Servable, write_servable_card
 from tfrobust.store.models import check_place
 from tfrobust.types import Images, Labels
 
@@ -36,7 +36,7 @@ class Sized:
 
 
 def export_lite(
-    part: Part,
+    part: Servable,
     folder: Path | str,
     *,
     quantize: Quantize | None = None,
@@ -73,25 +73,25 @@ def export_lite(
     for name, content in contents.items():
         model = LiteModel(content)
         found.append(Sized(name, model.megabytes, _accuracy(part, model, tested)))
-    with folder_beside(folder, new=True) as beside:
+    with atomic_folder(folder, new=True) as beside:
         (beside / FILE).write_bytes(contents[quantize or "float32"])
-        write_part_card(part, beside)
+        write_servable_card(part, beside)
     return found
 
 
-def lite_file(part: Part, samples: Images | None = None) -> bytes:
+def lite_file(part: Servable, samples: Images | None = None) -> bytes:
     """Return a part as a LiteRT file: of 8 bits where samples are given, else of float32.
 
     Raises:
         ClassifierError: an operation that LiteRT has not.
     """
-    with refused_disk(f"temporary files in {gettempdir()}"), scratch_folder() as made:
+    with disk_errors(f"temporary files in {gettempdir()}"), scratch_folder() as made:
         part.write(made)
         return lite(made, samples)
 
 
 def _accuracy(
-    part: Part, model: LiteModel | None, tested: tuple[Images, Labels] | None
+    part: Servable, model: LiteModel | None, tested: tuple[Images, Labels] | None
 ) -> float | None:
     if tested is None:
         return None

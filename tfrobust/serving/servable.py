@@ -13,14 +13,14 @@ from tfrobust.classifier import AppliedDefense, Classifier, Separable
 from tfrobust.classifiers.inference import in_batches, predict
 from tfrobust.classifiers.saved_model.classifier import write_function
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import folder_beside
+from tfrobust.files.atomic import atomic_folder
 from tfrobust.store.cards import card_of, write_card
 from tfrobust.store.models import check_place
 from tfrobust.types import Images, ImageShape, Logits
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Servable:
     """A function of images that can be served by itself.
 
     Attributes:
@@ -57,9 +57,9 @@ class Part:
         )
 
 
-def whole(classifier: Classifier) -> Part:
+def whole(classifier: Classifier) -> Servable:
     """Return all of a classifier, which serves its logits."""
-    return Part(
+    return Servable(
         image_shape=classifier.image_shape,
         output="logits",
         serve=classifier,
@@ -69,7 +69,7 @@ def whole(classifier: Classifier) -> Part:
     )
 
 
-def separated(classifier: Classifier, defense: str) -> Part:
+def separated(classifier: Classifier, defense: str) -> Servable:
     """Return what a defence put before a classifier, without the classifier.
 
     Args:
@@ -101,9 +101,9 @@ def separated(classifier: Classifier, defense: str) -> Part:
     )
 
 
-def _before(classifier: Any) -> Part:
+def _before(classifier: Any) -> Servable:
     inner: Classifier = classifier.inner
-    return Part(
+    return Servable(
         image_shape=inner.image_shape,
         output=classifier.shown_as,
         serve=classifier.before,
@@ -113,7 +113,7 @@ def _before(classifier: Any) -> Part:
     )
 
 
-def export_part(part: Part, folder: Path | str) -> Path:
+def export_servable(part: Servable, folder: Path | str) -> Path:
     """Write a part as a SavedModel, with a card that names its defence.
 
     Raises:
@@ -121,13 +121,13 @@ def export_part(part: Part, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     check_place(folder, serves=part.output)
-    with folder_beside(folder, new=True) as beside:
+    with atomic_folder(folder, new=True) as beside:
         part.write(beside)
-        write_part_card(part, beside)
+        write_servable_card(part, beside)
     return folder
 
 
-def write_part_card(part: Part, folder: Path) -> None:
+def write_servable_card(part: Servable, folder: Path) -> None:
     """Write a card into a folder that holds a part."""
     changes = {"defenses": part.defenses, "serves": part.output, "megabytes": None}
     write_card(folder, card_of(part.classifier).model_copy(update=changes))

@@ -31,7 +31,7 @@ from tfrobust.errors import (
     UsageError,
     did_you_mean,
 )
-from tfrobust.files.atomic import folder_beside
+from tfrobust.files.atomic import atomic_folder
 from tfrobust.files.names import version_number
 from tfrobust.registry import entries
 from tfrobust.store.cards import (  # noqa: F401 (CARD: public)
@@ -76,7 +76,7 @@ def export(
         classifier: defended or plain.
         folder: the version folder to make, e.g. `saved_models/d1/1`; must not exist.
         card: recorded in `assets.extra/tfrobust.json`.
-        note: see `tfrobust.files.atomic.folder_beside`.
+        note: see `tfrobust.files.atomic.atomic_folder`.
 
     Returns:
         The folder.
@@ -89,7 +89,7 @@ def export(
     """
     folder = Path(folder)
     check_place(folder)
-    with folder_beside(folder, new=True, note=note) as beside:
+    with atomic_folder(folder, new=True, note=note) as beside:
         write_saved_model(classifier, beside)
         write_card(beside, card or card_of(classifier))
     return folder

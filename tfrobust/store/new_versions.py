@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfrobust.files.atomic import refused_disk
+from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import OccupiedError, alone, made_folder
 from tfrobust.files.leftovers import PREFIX
 from tfrobust.store.models import next_version
@@ -30,7 +30,7 @@ def claimed_version(folder: Path, number: int | None = None) -> Iterator[Path]:
         ...     export(classifier, place)
     """
     with contextlib.ExitStack() as held:
-        with refused_disk(folder):
+        with disk_errors(folder):
             held.enter_context(made_folder(folder))
             _sweep_claims(folder)
             wanted = int(next_version(folder).name) if number is None else number

@@ -119,7 +119,7 @@ def leaves_alone_what_cannot_be_broken(attack: Attack) -> None:
     """Return sound images where nothing changes the class; a minimum-norm attack the clean ones."""
     classifier = _constant()
     images, _ = grey_images(classifier, 3)
-    labels = np.full(len(images), int(attack.helps))  # right, or wrong, and remains so
+    labels = np.full(len(images), int(attack.corrective))  # right, or wrong, and remains so
     crafted = _run(attack, classifier, images, labels, targets="next")
     judged = _audited(attack, classifier, images, labels, crafted)
     assert not judged.violation.any(), "images leave the ball or [0, 1], or hold NaN"
@@ -189,7 +189,7 @@ def keeps_to_its_region(attack: Attack) -> None:
         return
     classifier = _network()
     images, labels = grey_images(classifier)
-    if attack.helps:
+    if attack.corrective:
         labels = (labels + 1) % classifier.num_classes  # or there is nothing to mend
     for region in ("foreground", "background"):
         confined: Any = dataclasses.replace(attack, region=region)  # type: ignore[type-var]

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrobust.classifiers.keras.models import raw_variables
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.atomic import refused_disk
+from tfrobust.files.atomic import disk_errors
 from tfrobust.files.reading import UnreadableError, checked_record, read_bytes
 
 _INDEX = 10**6  # bytes of the list of checkpoints
@@ -128,7 +128,7 @@ class Checkpoints:
         if self._manager is None:
             return
         self._state.progress = progress
-        with refused_disk(self._manager.directory):
+        with disk_errors(self._manager.directory):
             self._manager.save()
 
     def take_best(self) -> None:

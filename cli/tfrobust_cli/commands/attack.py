@@ -78,7 +78,7 @@ def attack(
     from tfrobust.evaluation.hints import hints
     from tfrobust.evaluation.learned_attacks import learned_from, notes
     from tfrobust.evaluation.resuming import Partial
-    from tfrobust.files.atomic import PARTIAL, claimed_folder, made_before
+    from tfrobust.files.atomic import PARTIAL, made_before, output_folder
     from tfrobust.report import write_adversarial, write_run
     from tfrobust.serving.learned_export import check_exportable, export_learned, export_note
     from tfrobust.store.new_versions import claimed_version
@@ -87,7 +87,7 @@ def attack(
     built = params.build("attacks", attack)
     if export:
         check_exportable(built, export)
-    with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
+    with output_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
         data = opened(scenario, params, seed=seed, say=reporter.say)
         loaded = store.load_all([classifier], options=loading.for_images(data.image_shape))
         for line in notices(loaded) + notes([built], loaded):

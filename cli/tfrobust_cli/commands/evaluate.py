@@ -112,7 +112,7 @@ def evaluate(
     from tfrobust.evaluation.hints import hints
     from tfrobust.evaluation.learned_attacks import keep_learned, notes
     from tfrobust.evaluation.resuming import Partial
-    from tfrobust.files.atomic import PARTIAL, claimed_folder
+    from tfrobust.files.atomic import PARTIAL, output_folder
     from tfrobust.report import write_run
 
     keras.utils.set_random_seed(seed)  # detectors make generators of their own
@@ -120,7 +120,7 @@ def evaluate(
     given = suites.options_in(suite.value) if suite else {}
     built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
     spread = at_values(at_values(built, "eps", eps or []), "count", count or [])
-    with claimed_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
+    with output_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
         data = opened(scenario, params, seed=seed, say=reporter.say)
         loading = loading.for_images(data.image_shape)
         loaded = store.load_all(classifier, options=loading)

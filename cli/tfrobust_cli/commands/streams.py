@@ -64,7 +64,7 @@ def streams(
     start_tensorflow()
     from tfrobust.classifiers.members import member_of
     from tfrobust.evaluation.streams import Streamed, projected, some_attacked
-    from tfrobust.files.atomic import claimed_folder, write_beside
+    from tfrobust.files.atomic import atomic_write, output_folder
     from tfrobust.pipeline.reload import network_of, why_served
     from tfrobust.report.projections import projections_figure
 
@@ -81,7 +81,7 @@ def streams(
         )
     seen = member_of(network, crafted_on, classifier) if crafted_on else network
     data = opened(scenario, params, seed=seed)
-    with claimed_folder(out, force=force):
+    with output_folder(out, force=force):
         clean, attacked, labels = some_attacked(
             built, seen, data, images, seed=seed, called=classifier
         )
@@ -91,7 +91,7 @@ def streams(
         title = f"Streams of {classifier}, clean and under {attack}{seen_by}"
         figure = out / "streams.svg"
         drawn = projections_figure(panels, labels, data.class_names, title, heading=title)
-        write_beside(figure, lambda beside: beside.write_text(drawn, encoding="utf-8"))
+        atomic_write(figure, lambda beside: beside.write_text(drawn, encoding="utf-8"))
     _print(network.mean_weights(), found, str(figure), as_json=as_json)
 
 

@@ -44,7 +44,7 @@ class _OneLoss(AutoPgd):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        return self.ascend(classifier, images, labels, labels[:, None], seed)
+        return self.run(classifier, images, labels, labels[:, None], seed)
 
     def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
         """Return the loss of this name against the labels."""
@@ -76,7 +76,7 @@ class ApgdTargeted(AutoPgd):
     ) -> Images:
         """Return adversarial images; see `Attack`."""
         rivals = likely_rivals(classifier(images), labels, self.target_classes)
-        return self.ascend(classifier, images, labels, rivals, seed)
+        return self.run(classifier, images, labels, rivals, seed)
 
     def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
         """Return the lead of this run's target over the label."""

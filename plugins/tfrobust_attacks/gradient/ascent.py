@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import LossName, ascend, is_adversarial
+from tfrobust.engine.losses import LossName, is_adversarial, loss_gradient
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds
@@ -67,9 +67,9 @@ class Ascent(GradientAttack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        state = self.climb(classifier, self.begin(images, labels, seed))
+        state = self.run(classifier, self.begin(images, labels, seed))
         if not self.early_stop:
-            state = self.judge(classifier, state)
+            state = self.evaluate_loss(classifier, state)
         return blend(state.fooled, state.found, state.current)
 
     def begin(self, images: Images, labels: Labels, seed: Any) -> AscentState:
@@ -86,7 +86,7 @@ class Ascent(GradientAttack):
             done=tf.zeros_like(labels, tf.bool),
         )
 
-    def climb(self, classifier: Classifier, state: AscentState) -> AscentState:
+    def run(self, classifier: Classifier, state: AscentState) -> AscentState:
         """Take all steps from the current points; the last point is not judged."""
         return iterate(
             lambda state, _: self._step(classifier, state),
@@ -96,7 +96,7 @@ class Ascent(GradientAttack):
             outcome=("found", "fooled"),
         )
 
-    def judge(self, classifier: Classifier, state: AscentState) -> AscentState:
+    def evaluate_loss(self, classifier: Classifier, state: AscentState) -> AscentState:
         """Remember the current points where they are adversarial."""
         verdict = is_adversarial(classifier(state.current), state.labels, targeted=self.targeted)
         return self._remember(state, verdict)
@@ -121,12 +121,12 @@ class Ascent(GradientAttack):
 
     def _step(self, classifier: Classifier, state: AscentState) -> AscentState:
         """Judge the current iterate and take the next step from it."""
-        gradient, fooled = ascend(
+        gradient, fooled = loss_gradient(
             classifier, state.current, state.labels, targeted=self.targeted, loss=self.loss
         )
         state = self._remember(state, fooled)
         direction, memory = self.direction(gradient, state.memory)
-        moved = ball(self.norm).climb(state.current, direction, self.step_length(), state.region)
+        moved = ball(self.norm).step(state.current, direction, self.step_length(), state.region)
         return state._replace(current=moved, memory=memory)
 
     def _remember(self, state: AscentState, fooled: Flags) -> AscentState:

@@ -72,7 +72,7 @@ class AutoPgd(GradientAttack):
     def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
         """Return the loss to raise in one run, and its derivative by the logits."""
 
-    def ascend(
+    def run(
         self, classifier: Classifier, images: Images, labels: Labels, rivals: Labels, seed: Any
     ) -> Images:
         """Ascend from a random start once a restart and rival."""
@@ -137,7 +137,7 @@ class AutoPgd(GradientAttack):
 
     def _move(self, state: ApgdState, number: Any) -> ApgdState:
         geometry = ball(self.norm)
-        moved = geometry.climb(state.current, state.gradient, state.step, state.region)
+        moved = geometry.step(state.current, state.gradient, state.step, state.region)
         if self.norm != "l1":  # a corner of the L1 ball is reached on a straight line or not at all
             momentum = tf.where(number > 0, _MOMENTUM, 0.0)
             drift = state.current - state.previous

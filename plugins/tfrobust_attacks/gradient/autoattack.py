@@ -41,7 +41,7 @@ class AutoAttack(Ensemble, GradientAttack):
         """White-box, within the ball."""
         return Threat("white-box", self.norm)
 
-    def parts(self) -> Sequence[Attack]:
+    def attacks(self) -> Sequence[Attack]:
         """Return the attacks of this version in their order."""
         parts = {"standard": self._standard, "plus": self._plus, "rand": self._rand}
         return parts[self.version]()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.losses import LossName, ascend
+from tfrobust.engine.losses import LossName, loss_gradient
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels
@@ -39,7 +39,9 @@ class FastGradientSign(GradientAttack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        gradient, _ = ascend(classifier, images, labels, targeted=self.targeted, loss=self.loss)
+        gradient, _ = loss_gradient(
+            classifier, images, labels, targeted=self.targeted, loss=self.loss
+        )
         geometry = ball(self.norm)
         region = geometry.region(images, self.eps)
-        return geometry.climb(images, gradient, self.eps, region)
+        return geometry.step(images, gradient, self.eps, region)

@@ -61,10 +61,10 @@ class ProjectedGradientDescent(Ascent):
 
     def _restart(self, classifier: Classifier, state: AscentState, number: Any) -> AscentState:
         """Climb from a new start."""
-        state = self.climb(classifier, state._replace(current=self._start(state, number)))
+        state = self.run(classifier, state._replace(current=self._start(state, number)))
         if self.early_stop and self.restarts == 1:
             return state  # what still stands returns its last iterate, right or wrong
-        return self.judge(classifier, state)
+        return self.evaluate_loss(classifier, state)
 
     def _start(self, state: AscentState, number: Any) -> Images:
         if not self.random_start:

@@ -24,7 +24,7 @@ from tfrobust_attacks.gradient.bim import BasicIterative
 class ReverseIfgsm(GradientAttack):
     """Bends images towards their true class, within a ball."""
 
-    helps: ClassVar[bool] = True
+    corrective: ClassVar[bool] = True
 
     eps: float = option("radius of the Linf ball", default=0.1, ge=0)
     steps: int = option("gradients an image", default=40, ge=1)

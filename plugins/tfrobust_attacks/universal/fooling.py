@@ -56,7 +56,7 @@ class _State(NamedTuple):
 class Fooling(Attack):
     """Noise that is classified with near certainty."""
 
-    replaces: ClassVar[bool] = True
+    ignores_input: ClassVar[bool] = True
 
     method: Literal["gradient", "evolution"] = option(
         "how the images are found", default="gradient"

@@ -71,7 +71,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         return Threat("white-box", self.norm, targeted=self.target is not None)
 
     @property
-    def aim(self) -> int | None:
+    def target_class(self) -> int | None:
         """The target."""
         return self.target
 

@@ -32,7 +32,7 @@ from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.engine.learning import Arrays, LearningAttack
-from tfrobust.engine.losses import LossName, ascend
+from tfrobust.engine.losses import LossName, loss_gradient
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
@@ -145,7 +145,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
         return tf.function(step, input_signature=specs, autograph=False)
 
     def _by_gradient(self, classifier: Classifier, there: Images, labels: Labels, size: Any) -> Any:
-        gradient, _ = ascend(classifier, there, labels, targeted=False, loss=self.loss)
+        gradient, _ = loss_gradient(classifier, there, labels, targeted=False, loss=self.loss)
         return size * ball(self.norm).steepest(tf.reduce_sum(gradient, axis=0, keepdims=True))[0]
 
     def _by_deepfool(self, classifier: Classifier, there: Images, labels: Labels, _: Any) -> Any:

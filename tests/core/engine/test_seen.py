@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine.run import run_attack
-from tfrobust.engine.victim import Expected, Surrogate, persistent, seen_by
+from tfrobust.engine.victim import Expected, Surrogate, persistent, victim_of
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
 from tfrobust.registry import create
@@ -109,8 +109,8 @@ def test_a_white_box_attack_without_that_option_averages_twenty_calls():
     noisy = Noisy(small_classifier())
     bare = Bare()
     assert not hasattr(bare, "samples")
-    assert seen_by(bare, noisy)[1] == 20
-    assert seen_by(create("attacks", "boundary"), noisy) == (noisy, 1)
+    assert victim_of(bare, noisy)[1] == 20
+    assert victim_of(create("attacks", "boundary"), noisy) == (noisy, 1)
 
 
 def test_a_deterministic_classifier_is_called_once():
@@ -156,12 +156,12 @@ def test_without_gradients_a_white_box_attack_needs_a_declared_surrogate():
 def test_black_box_attacks_see_the_classifier_itself():
     rounded = Rounded(small_classifier(), surrogate=True)
     noise = create("attacks", "fgsm")
-    assert isinstance(seen_by(noise, rounded)[0], Surrogate)
+    assert isinstance(victim_of(noise, rounded)[0], Surrogate)
 
     class Score:
         needs_gradients = False
 
-    assert seen_by(Score(), rounded) == (rounded, 1)
+    assert victim_of(Score(), rounded) == (rounded, 1)
 
 
 def test_no_image_of_a_random_classifier_is_left_alone_after_a_lucky_draw():

@@ -13,7 +13,7 @@ from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.results import identified, read_results, write_results
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.files.atomic import PARTIAL, claimed_folder, read_array, read_arrays, write_arrays
+from tfrobust.files.atomic import PARTIAL, output_folder, read_array, read_arrays, write_arrays
 from tfrobust.registry import create
 from tfrobust.report import page, write_adversarial, write_report, write_run
 
@@ -34,7 +34,7 @@ def runs():
 
 def written(folder, run, *, force=False):
     """Write a run as `attack` does, which keeps finished attacks until it is done."""
-    with claimed_folder(folder, force=force):
+    with output_folder(folder, force=force):
         write_arrays(folder / PARTIAL / "crafted.npz", {"images": run.images})
         write_run(folder, run, lambda beside: write_adversarial(beside, run))
 
@@ -147,14 +147,14 @@ def test_a_run_that_replaces_another_is_never_mixed_with_it(runs, tmp_path):
 def test_another_run_is_not_taken_for_an_interrupted_one(runs, tmp_path):
     written(tmp_path, runs[0])
     (tmp_path / PARTIAL).mkdir()  # begun with --force, and killed before it wrote anything
-    with pytest.raises(StoreError, match=r"is not empty"), claimed_folder(tmp_path):
+    with pytest.raises(StoreError, match=r"is not empty"), output_folder(tmp_path):
         pass
     assert names(tmp_path) == FILES | {PARTIAL}
 
 
 def test_further_files_of_a_replaced_run_go_with_it(runs, tmp_path):
     written(tmp_path, runs[0])
-    with claimed_folder(tmp_path, force=True):
+    with output_folder(tmp_path, force=True):
         write_run(tmp_path, runs[1])
     assert names(tmp_path) == FILES - {"adversarial.npz"}
 

@@ -14,7 +14,7 @@ from tfrobust import pipeline, store
 from tfrobust.classifiers.saved_model import classifier
 from tfrobust.errors import StoreError
 from tfrobust.files import leftovers
-from tfrobust.files.atomic import claimed_folder, folder_beside
+from tfrobust.files.atomic import atomic_folder, output_folder
 from tfrobust.files.claims import alone
 from tfrobust.pipeline.workspace import occupied
 from tfrobust.registry import create
@@ -62,13 +62,13 @@ def test_a_claim_of_another_process_is_refused_and_one_of_a_killed_process_is_no
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
     with (
-        claimed_folder(tmp_path / "run"),
+        output_folder(tmp_path / "run"),
         pytest.raises(StoreError, match=r"run: another run is writing to it .*; .*another --out"),
-        claimed_folder(tmp_path / "run", force=True),
+        output_folder(tmp_path / "run", force=True),
     ):
         pass
     assert not (tmp_path / "run").exists()
-    with claimed_folder(tmp_path / "run"):
+    with output_folder(tmp_path / "run"):
         pass
 
 
@@ -104,7 +104,7 @@ def test_a_version_that_came_into_being_meanwhile_is_not_replaced(tmp_path):
     place = tmp_path / "d1" / "1"
 
     def both():
-        with folder_beside(place, new=True) as beside:
+        with atomic_folder(place, new=True) as beside:
             (beside / "second").touch()
             place.mkdir(parents=True)
             (place / "first").touch()
@@ -158,7 +158,7 @@ def crowd(folder, places):
     """Make a version as soon as the others do."""
     while not (folder / "go").exists():
         time.sleep(0.001)
-    with claimed_version(folder) as place, folder_beside(place, new=True) as beside:
+    with claimed_version(folder) as place, atomic_folder(place, new=True) as beside:
         (beside / str(os.getpid())).touch()
         time.sleep(0.01)
     places.put(place.name)

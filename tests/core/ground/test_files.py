@@ -7,7 +7,7 @@ import pytest
 from helpers.support import REPO, InMemory
 from tfrobust.attack import at_budgets
 from tfrobust.errors import DataError, StoreError, UsageError
-from tfrobust.files.atomic import claimed_folder, folder_beside, write_beside
+from tfrobust.files.atomic import atomic_folder, atomic_write, output_folder
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 
@@ -29,9 +29,9 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
         raise FULL
 
     with pytest.raises(StoreError, match=r"cannot write .*results.json: No space left on device"):
-        write_beside(path, half)
+        atomic_write(path, half)
     assert path.read_text() == "old"
-    write_beside(path, lambda beside: beside.write_text("new"))
+    atomic_write(path, lambda beside: beside.write_text("new"))
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
     assert path.read_text() == "new"
 
@@ -40,10 +40,10 @@ def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path):
     path = tmp_path / "run"
     path.mkdir()
     (path / "old").touch()
-    with pytest.raises(StoreError, match=r"No space left"), folder_beside(path) as beside:
+    with pytest.raises(StoreError, match=r"No space left"), atomic_folder(path) as beside:
         fail_after(beside / "half")
     assert [p.name for p in path.iterdir()] == ["old"]
-    with folder_beside(path) as beside:
+    with atomic_folder(path) as beside:
         (beside / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
@@ -54,7 +54,7 @@ def test_a_bug_keeps_its_traceback(tmp_path):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_beside(tmp_path / "x", bug)
+        atomic_write(tmp_path / "x", bug)
     assert not any(tmp_path.iterdir())
 
 
@@ -62,21 +62,21 @@ def test_an_out_folder_with_other_things_in_it_is_refused_without_force(tmp_path
     (tmp_path / "theirs").write_text("precious")
     with (
         pytest.raises(StoreError, match=r"is not empty; choose another --out, .*--force"),
-        claimed_folder(tmp_path),
+        output_folder(tmp_path),
     ):
         pass
-    with claimed_folder(tmp_path, force=True) as folder:
+    with output_folder(tmp_path, force=True) as folder:
         assert folder == tmp_path
     assert (tmp_path / "theirs").read_text() == "precious"
     with (
         pytest.raises(StoreError, match=r"expected a folder; received: a file"),
-        claimed_folder(tmp_path / "theirs"),
+        output_folder(tmp_path / "theirs"),
     ):
         pass
 
 
 def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
-    with pytest.raises(ZeroDivisionError), claimed_folder(tmp_path / "a" / "out"):
+    with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "a" / "out"):
         raise ZeroDivisionError
     assert not (tmp_path / "a" / "out").exists()
 

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.killing import every_step
 from tfrobust.files import leftovers
-from tfrobust.files.atomic import folder_beside, write_arrays, write_beside
+from tfrobust.files.atomic import atomic_folder, atomic_write, write_arrays
 from tfrobust.files.leftovers import (
     remove_folder,
     scratch_folder,
@@ -100,9 +100,9 @@ def test_a_link_is_swept_and_not_followed(tmp_path, dead):
 
 def test_whoever_writes_beside_sweeps_before(tmp_path, dead):
     for write in (
-        lambda: write_beside(tmp_path / "a", lambda path: path.write_text("a")),
+        lambda: atomic_write(tmp_path / "a", lambda path: path.write_text("a")),
         lambda: write_arrays(tmp_path / "b.npz", {}),
-        lambda: folder_beside(tmp_path / "c").__enter__(),
+        lambda: atomic_folder(tmp_path / "c").__enter__(),
     ):
         (tmp_path / name(process=dead)).touch()
         write()
@@ -118,7 +118,7 @@ def test_scratch_folders_of_the_dead_are_swept(tmp_path, dead, monkeypatch):
 
 
 def write(folder, content):
-    with folder_beside(folder) as beside:
+    with atomic_folder(folder) as beside:
         (beside / "one").write_text(content)
         (beside / "two").write_text(content)
 

@@ -162,7 +162,7 @@ def test_climbing_stays_inside_and_never_descends(norm):
     clean, gradient = tf.constant(draw(0)), tf.constant(draw(2, -1, 1))
     region = ball(norm).region(clean, EPS[norm])
     here = ball(norm).project(tf.constant(draw(1)), region)
-    there = ball(norm).climb(here, gradient, 0.3 * EPS[norm], region)
+    there = ball(norm).step(here, gradient, 0.3 * EPS[norm], region)
     assert (size(norm, there.numpy() - clean.numpy()) <= EPS[norm] + 2e-6).all()
     assert (tf.reduce_sum(gradient * (there - here), (1, 2, 3)).numpy() >= -1e-5).all()
 
@@ -172,7 +172,7 @@ def test_climbing_without_gradient_moves_nothing(norm):
     clean = tf.constant(draw(0))
     region = ball(norm).region(clean, EPS[norm])
     here = ball(norm).project(tf.constant(draw(1)), region)
-    there = ball(norm).climb(here, tf.zeros_like(here), 0.1, region)
+    there = ball(norm).step(here, tf.zeros_like(here), 0.1, region)
     assert there.numpy() == pytest.approx(here.numpy(), abs=1e-6)
 
 

@@ -19,7 +19,7 @@ from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
-def tuned(root, classifier, *defenses, callbacks=(), **how):
+def fine_tuned(root, classifier, *defenses, callbacks=(), **how):
     """Train a finished network further through the pipeline, as `train --only` does."""
     options = TrainingOptions(epochs=3, batch_size=12, validation=0.25)
     return pipeline.train_and_store(
@@ -35,12 +35,12 @@ def tuned(root, classifier, *defenses, callbacks=(), **how):
 
 def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path):
     with pytest.raises(KilledError):
-        tuned(tmp_path, small_classifier(), callbacks=[Killer("batch_end", 2)])
+        fine_tuned(tmp_path, small_classifier(), callbacks=[Killer("batch_end", 2)])
     other = small_classifier()
     other.model.set_weights([each + 0.1 for each in other.model.get_weights()])
     with pytest.raises(UsageError, match=r"another configuration \(model\.weights_sha256: "):
-        tuned(tmp_path, other, resume=True)
-    card = tuned(tmp_path, small_classifier(), resume=True).card
+        fine_tuned(tmp_path, other, resume=True)
+    card = fine_tuned(tmp_path, small_classifier(), resume=True).card
     assert card.model["weights_sha256"] == weights_digest(small_classifier())
 
 
@@ -62,13 +62,13 @@ class Choosy(Defense):
 
 def test_what_is_refused_before_its_first_epoch_leaves_nothing_behind(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
-        tuned(tmp_path, small_classifier(), Choosy())
+        fine_tuned(tmp_path, small_classifier(), Choosy())
     assert not any(tmp_path.iterdir())
 
 
 def test_what_is_refused_after_an_epoch_may_be_looked_at(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
-        tuned(tmp_path, small_classifier(), Choosy(epochs=1))
+        fine_tuned(tmp_path, small_classifier(), Choosy(epochs=1))
     assert (tmp_path / "m1/unfinished/kept/made.npz").exists()
 
 
@@ -104,7 +104,7 @@ def test_a_resume_names_the_one_option_that_differs(before, now, words, tmp_path
 def test_of_two_defences_with_one_name_the_one_that_differs_is_named(tmp_path):
     def run(second, **more):
         both = [create("defenses", "fine_tuning", epochs=each) for each in (3, second)]
-        return tuned(tmp_path, small_classifier(), *both, **more)
+        return fine_tuned(tmp_path, small_classifier(), *both, **more)
 
     with pytest.raises(KilledError):
         run(2, callbacks=[Killer("batch_end", 2)])

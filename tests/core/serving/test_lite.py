@@ -15,7 +15,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.serving.litert import LiteModel, lite
 from tfrobust.serving.litert_export import FILE, export_lite, lite_file
-from tfrobust.serving.servable import export_part, separated, whole
+from tfrobust.serving.servable import export_servable, separated, whole
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
@@ -58,7 +58,7 @@ def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, 
     shown = np.asarray(calibrated.before(IMAGES))
     assert not np.allclose(shown, IMAGES, atol=0.05)
     np.testing.assert_allclose(part(IMAGES), shown, atol=1e-6)
-    served = tf.saved_model.load(str(export_part(part, tmp_path / "1")))
+    served = tf.saved_model.load(str(export_servable(part, tmp_path / "1")))
     found = served.signatures["serving_default"](images=tf.constant(IMAGES))
     assert set(found) == {"calibrated"}
     np.testing.assert_allclose(found["calibrated"], shown, atol=1e-6)
@@ -138,15 +138,15 @@ def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
 
 def test_versions_of_one_folder_are_of_one_kind(calibrated, tmp_path):
     part = separated(calibrated, "calibrater")
-    export_part(part, tmp_path / "a" / "1")
+    export_servable(part, tmp_path / "a" / "1")
     store.export(calibrated, tmp_path / "b" / "1")
     export_lite(part, tmp_path / "c" / "1")
-    export_part(part, tmp_path / "a" / "2")
+    export_servable(part, tmp_path / "a" / "2")
     export_lite(part, tmp_path / "c" / "2")
     for wrong in (
         lambda: export_lite(part, tmp_path / "a" / "3"),
         lambda: store.export(calibrated, tmp_path / "a" / "3"),
-        lambda: export_part(part, tmp_path / "b" / "3"),
+        lambda: export_servable(part, tmp_path / "b" / "3"),
         lambda: store.export(calibrated, tmp_path / "c" / "3"),
         lambda: export_lite(whole(calibrated), tmp_path / "c" / "3"),
     ):

@@ -17,10 +17,8 @@ def free_training(**options):
 
 
 def test_the_perturbation_takes_steps_as_long_as_the_budget_and_stays_inside():
-    climb = free_training(eps=0.1).climb
-    moved = climb(
-        tf.constant([0.0, 0.1, 0.1, -0.1, 0.05]), tf.constant([3.0, 2.0, -1.0, -9.0, 0.0])
-    )
+    step = free_training(eps=0.1).step
+    moved = step(tf.constant([0.0, 0.1, 0.1, -0.1, 0.05]), tf.constant([3.0, 2.0, -1.0, -9.0, 0.0]))
     np.testing.assert_allclose(moved, [0.1, 0.1, 0.0, -0.1, 0.05], atol=1e-7)
 
 

@@ -20,7 +20,7 @@ from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_retraining import crafting
 from tfrobust_retraining.collected import Collected, Joined
 from tfrobust_retraining.retraining import Retraining
-from tfrobust_retraining.widening import widened
+from tfrobust_retraining.widening import add_classes
 
 GAP = {"attack": "gap", "options": {"eps": 0.25, "filters": 4, "blocks": 0, "passes": 2}}
 
@@ -205,7 +205,7 @@ def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, monk
 
     monkeypatch.setattr(crafting, "run_attack", keeping)
     options = {"eps": 0.3, "targeted": True}
-    wider = widened(network, ["nothing"], seed=0)
+    wider = add_classes(network, ["nothing"], seed=0)
     crafted(wider, scenario, attack="fgsm", options=options, targets=targets)
     assert set(np.concatenate(sent)) <= set(range(10))
 

@@ -18,7 +18,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import check_fits
 from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer, TrainingOptions
-from tfrobust_retraining.widening import widened
+from tfrobust_retraining.widening import add_classes
 
 NOISE = {"attack": "fooling", "options": {"confidence": 0.9}, "adversarial_images": 300}
 
@@ -211,7 +211,7 @@ def test_a_wider_network_keeps_its_logits(generation, test_images):
     inside = generation.Sequential([layers.Flatten(), layers.Dense(8, "relu")])
     model = generation.Sequential([layers.InputLayer((8, 8, 1)), inside, layers.Dense(10)])
     before = KerasClassifier(model)
-    wider = widened(before, ["a", "b"], seed=0)
+    wider = add_classes(before, ["a", "b"], seed=0)
     images = test_images[0][:5]
     assert wider.num_classes == 12
     assert wider.class_names[10:] == ("a", "b")

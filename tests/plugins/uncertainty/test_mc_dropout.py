@@ -11,7 +11,7 @@ from tfrobust import store
 from tfrobust.classifier import AppliedDefense, KerasClassifier, Wrapped
 from tfrobust.classifiers.keras.graph import calls, inlined, is_functional, split
 from tfrobust.engine.run import run_attack
-from tfrobust.engine.victim import seen_by
+from tfrobust.engine.victim import victim_of
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, defense_checks
@@ -352,9 +352,9 @@ def test_impossible_options_cost_a_line(options, said):
 
 def test_an_attack_that_averages_20_gradients_needs_one_call_of_50_passes():
     classifier = defended(KerasClassifier(small_model(dropout=0.5)), samples=50)
-    assert seen_by(create("attacks", "pgd"), classifier) == (classifier, 1)
+    assert victim_of(create("attacks", "pgd"), classifier) == (classifier, 1)
     single = defended(KerasClassifier(small_model(dropout=0.5)), samples=1)
-    assert seen_by(create("attacks", "pgd"), single)[1] == 20
+    assert victim_of(create("attacks", "pgd"), single)[1] == 20
 
 
 @KINDS

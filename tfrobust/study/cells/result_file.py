@@ -10,7 +10,7 @@ import numpy as np
 import pydantic
 
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.atomic import write_beside
+from tfrobust.files.atomic import atomic_write
 from tfrobust.files.names import Name
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import Count, Finite, NotNegative, Place, Seed, Text
@@ -85,4 +85,4 @@ def write_cell(result: Result, path: Path) -> None:
         pixels = json.dumps(result.exhibits, separators=(",", ":"))
         text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'
     text += "\n"
-    write_beside(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda beside: beside.write_text(text, encoding="utf-8"))

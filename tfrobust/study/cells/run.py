@@ -12,7 +12,7 @@ from tfrobust.data.names import open_scenario, parts_of
 from tfrobust.engine.learning import remembering
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.judging import Progress
-from tfrobust.files.atomic import refused_disk
+from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import sweep
 from tfrobust.model import ModelBuilder
@@ -81,7 +81,7 @@ def _occupied(out: Path) -> Iterator[None]:
     """Let one run at a time train and learn in a folder."""
     busy = f"{out}: another run of a study is writing to it; wait until it is done, or choose --out"
     with contextlib.ExitStack() as held:
-        with refused_disk(out):
+        with disk_errors(out):
             held.enter_context(made_folder(out))
             held.enter_context(alone(out / LOCK, busy))
         for folder in (out, out / "learned"):

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.atomic import write_beside
+from tfrobust.files.atomic import atomic_write
 from tfrobust.study.cells.cell import Cell, command
 from tfrobust.study.cells.result_file import Result
 from tfrobust.study.results.claims import check_claims, verdict, verdicts
@@ -44,10 +44,10 @@ def write_study(study: Study, scale: str, finished: Finished, *folders: Path) ->
         template = _environment(escaped=kind == "html").get_template(f"study.{kind}.j2")
         text = template.render(content)
         for folder in folders:
-            write_beside(folder / f"report.{kind}", functools.partial(_write, text))
+            atomic_write(folder / f"report.{kind}", functools.partial(_write, text))
     for number, (_, svg) in enumerate(content["pictures"], 1):
         for folder in folders:
-            write_beside(folder / f"figure-{number}.svg", functools.partial(_write, svg + "\n"))
+            atomic_write(folder / f"figure-{number}.svg", functools.partial(_write, svg + "\n"))
 
 
 def _write(text: str, path: Path) -> None:
