@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfrobust import Classifier, Trainer, create, load
-from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.pipeline.build import train
 from tfrobust.scenario import arrays
 from tfrobust.training.trainer import TrainingOptions

@@ -13,7 +13,7 @@ from benchmarks import networks
 from benchmarks.gradient_floor import BATCH, Floor, ratios, row
 from benchmarks.plan import Plan
 from tfrobust import create, run_attack
-from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.classifiers.inference import clean_predictions
 
 _STEPS, _EPS, _STEP = 40, 0.3, 0.01
 

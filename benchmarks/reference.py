@@ -28,8 +28,9 @@ import numpy as np
 from benchmarks.matches import Entry, entries
 from benchmarks.tables import read, replaced, verdict, write
 from tfrobust import Classifier, create, load, run_attack
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.errors import RobustError, did_you_mean
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "reference"
 _ACCURACY, _NORM = 0.005, 1.02

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tfrobust
-from tfrobust.evaluation.results import environment
+from tfrobust.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.support import REPO, Reference, shared_folder, train_keras
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images

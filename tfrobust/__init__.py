@@ -6,14 +6,16 @@ first it leaves `tf.keras` alone: half of TensorFlow has chosen its Keras by the
 that is set later would move the other half.
 """
 
-import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
-    from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
+    from tfrobust.classifier import Classifier, Wrapped
+    from tfrobust.classifiers.keras.classifier import KerasClassifier
     from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
     from tfrobust.defense import Defense
     from tfrobust.detector import Detector, FittedDetector
@@ -60,31 +62,23 @@ __all__ = [
     "train",
     "train_and_store",
 ]
-_HOME = {
-    "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
-    "classifier": ("Classifier", "KerasClassifier", "Wrapped"),
-    "defense": ("Defense",),
-    "detector": ("Detector", "FittedDetector"),
-    "engine": ("run_attack",),
-    "evaluation": ("evaluate",),
-    "model": ("ModelBuilder",),
-    "options": ("option", "plugin"),
-    "pipeline": ("train", "train_and_store"),
-    "registry": ("create",),
-    "saved_model": ("SavedModelClassifier",),
-    "scenario": ("BatchShift", "Scenario", "Shift"),
-    "store": ("export", "load"),
-    "training": ("Trainer", "TrainingOptions"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that `import tfrobust` stays quick."""
-    for module, names in _HOME.items():
-        if name in names:
-            return getattr(importlib.import_module(f"tfrobust.{module}"), name)
-    raise AttributeError(f"module 'tfrobust' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
+        "classifier": ("Classifier", "Wrapped"),
+        "classifiers.keras.classifier": ("KerasClassifier",),
+        "defense": ("Defense",),
+        "detector": ("Detector", "FittedDetector"),
+        "engine": ("run_attack",),
+        "evaluation": ("evaluate",),
+        "model": ("ModelBuilder",),
+        "options": ("option", "plugin"),
+        "pipeline": ("train", "train_and_store"),
+        "registry": ("create",),
+        "classifiers.saved_model.classifier": ("SavedModelClassifier",),
+        "scenario": ("BatchShift", "Scenario", "Shift"),
+        "store": ("export", "load"),
+        "training": ("Trainer", "TrainingOptions"),
+    },
+)

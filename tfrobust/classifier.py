@@ -1,30 +1,20 @@
-"""The `Classifier` contract and its adapter for Keras models, of either generation.
-
-`tfrobust.classifiers.saved_model.classifier` has the one for SavedModels. Core code never asks
-which adapter it has.
-"""
+"""The `Classifier` contract: images in, logits out. Core code never asks which adapter it has."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
 import tensorflow as tf
 
-from tfrobust.classifiers.bounded import check_values, masked_classes
-from tfrobust.classifiers.identity import agree
-from tfrobust.classifiers.keras.forms import check_structure, plain, reads_bytes
-from tfrobust.classifiers.keras.graph import hidden
-from tfrobust.classifiers.keras.models import has_finite_weights, keras_of, random_state
-from tfrobust.classifiers.loading import AS_IT_IS
-from tfrobust.classifiers.logits import check_ending
-from tfrobust.classifiers.traces import ATTRIBUTE
-from tfrobust.errors import ClassifierError, one_line
+from tfrobust.errors import ClassifierError
 from tfrobust.files.record_types import Text
-from tfrobust.types import Images, ImageShape, Logits
+from tfrobust.types import TRACES, Images, ImageShape, Logits
+
+if TYPE_CHECKING:
+    from tfrobust.classifiers.loading import LoadOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +51,16 @@ class Classifier(tf.Module):
         found: what the outermost defence measured when it was applied, for the card.
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
         notices: what was converted when it was loaded, and doubts, a sentence each.
-        loaded_with: what the user said about its file.
+        loaded_with: what the user said about its file; `None`: nothing.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
     """
 
-    _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {ATTRIBUTE}
+    _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {TRACES}
 
     source = ""
     gives_logits = False
     notices: tuple[str, ...] = ()
-    loaded_with = AS_IT_IS
+    loaded_with: LoadOptions | None = None
     reads_bytes = False
     found: Mapping[str, Any] = MappingProxyType({})
     members: Mapping[str, Classifier] = MappingProxyType({})
@@ -117,7 +107,7 @@ class Classifier(tf.Module):
 
         What normalises, scales or activates the logits is passed over. Two calls give the same:
         dropout is off, and weights that are drawn at inference stand at their mean, clip(w, −1, 1)
-        for a drawn sign. Only a stranger's layer that draws at inference draws here too.
+        for a drawn sign. Only a third-party layer that draws at inference draws here too.
 
         Raises:
             ClassifierError: it shows no hidden layer.
@@ -202,108 +192,3 @@ class Separable(Protocol):
 
     def before(self, images: Images) -> Images:
         """Return what the classifier inside is shown."""
-
-
-class KerasClassifier(Classifier):
-    """A Keras 3 or `tf_keras` model that maps images in [0, 1] to logits.
-
-    Args:
-        model: one input `(batch, height, width, channels)` of fixed size, one output
-            `(batch, classes)` without a softmax; a list or dict of one will do. A subclassed model
-            must have been called.
-        **attributes: see `Classifier`.
-
-    Raises:
-        ClassifierError: the model has another form, or ends in a softmax, a sigmoid or the like.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
-        ...                           keras.layers.Dense(10)])
-        >>> KerasClassifier(model).num_classes
-        10
-    """
-
-    def __init__(self, model: Any, **attributes: Any) -> None:
-        model = plain(model)
-        image_shape, num_classes = check_structure(model)
-        shown = check_ending(model, num_classes)
-        super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
-        self.model = model
-        self.gives_logits = shown
-        self.reads_bytes = reads_bytes(model)
-        self._hidden: Any = None
-        if not shown:
-            states = random_state(model)  # which a call moves
-            before = [state.numpy() for state in states]
-            try:
-                self.notices = check_values(self, image_shape, "the model")
-            finally:
-                for state, value in zip(states, before, strict=True):
-                    state.assign(value)
-
-    def __call__(self, images: Images) -> Logits:
-        """Return the model's logits in inference mode."""
-        return tf.cast(self.model(images, training=False), tf.float32)
-
-    def logits_in_training(self, images: Images) -> Logits:
-        """Return the model's logits in training mode; see `Trainable`."""
-        return tf.cast(self.model(images, training=True), tf.float32)
-
-    def features(self, images: Images) -> Any:
-        """Return what the model's last layer with a kernel reads, flattened; see `Classifier`."""
-        if self._hidden is None:
-            self._hidden = hidden(self.model)
-        return self._hidden(images)
-
-    def trackables(self) -> list[Any]:
-        """Return the state that random layers draw from."""
-        return random_state(self.model)
-
-
-def copied(classifier: KerasClassifier) -> KerasClassifier:
-    """Return a classifier with a model of its own, of the same weights; without its defences."""
-    model = keras_of(classifier.model).models.clone_model(classifier.model)
-    model.set_weights(classifier.model.get_weights())
-    return KerasClassifier(
-        model, class_names=classifier.class_names, stochastic=classifier.stochastic
-    )
-
-
-def check_sound(classifier: Classifier, name: str) -> None:
-    """Try a classifier on eight random images before anything is built on it.
-
-    One that answers differently the second time is marked as `stochastic`.
-
-    Raises:
-        ClassifierError: logits that are not finite, of the wrong shape, or probabilities.
-    """
-    shape = (8, *classifier.image_shape)
-    probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
-    try:
-        logits = np.asarray(classifier(tf.constant(probe)))
-    except Exception as error:  # a third-party model may raise anything
-        raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
-    model = getattr(classifier, "model", None)
-    if masked := masked_classes(logits):
-        raise ClassifierError(
-            f"{name}: expected finite logits; received: -inf for every image in classes {masked}; "
-            "mask them with a number such as -1e4, or leave them out of the outputs"
-        )
-    if not np.isfinite(logits).all() or not (model is None or has_finite_weights(model)):
-        raise ClassifierError(f"{name}: its weights or logits hold NaN or infinity; train it again")
-    if logits.shape != (8, classifier.num_classes):
-        raise ClassifierError(
-            f"{name}: expected logits (8, {classifier.num_classes}); received: {logits.shape}"
-        )
-    if not classifier.gives_logits:
-        doubts = check_values(classifier, classifier.image_shape, name)
-        classifier.notices += tuple(each for each in doubts if each not in classifier.notices)
-    classifier.stochastic = classifier.stochastic or answers_differ(classifier)
-
-
-def answers_differ(classifier: Classifier) -> bool:
-    """Tell whether a classifier answers twice differently, by more than rounding."""
-    shape = (8, *classifier.image_shape)
-    probe = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))
-    first, second = np.asarray(classifier(probe)), np.asarray(classifier(probe))
-    return not agree(first, second, 1e-4).all()

@@ -10,9 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.traces import ATTRIBUTE
 from tfrobust.errors import DataError
-from tfrobust.types import Images, PerImage
+from tfrobust.types import TRACES, Images, PerImage
 
 Outputs = Mapping[str, Any]  # what `Classifier.outputs` returned for the same images
 
@@ -28,7 +27,7 @@ class FittedDetector(tf.Module):
             cannot be exported.
     """
 
-    _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {ATTRIBUTE}
+    _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {TRACES}
 
     threshold: float | None = None
     eager: ClassVar[bool] = False

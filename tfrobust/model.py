@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from tfrobust.classifiers.summary import Summary, summarized
 from tfrobust.types import ImageShape
+
+_FLOAT = 4  # bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A table of layers and the totals.
+
+    Attributes:
+        title: the model's name.
+        columns: of the table.
+        rows: a layer or part each; the last may be their sum.
+        totals: what → how much.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    totals: dict[str, str]
 
 
 class ModelBuilder(abc.ABC):
@@ -59,3 +80,41 @@ class ModelBuilder(abc.ABC):
             num_classes: how many logits.
         """
         return summarized(self.build(image_shape, num_classes))
+
+
+def summarized(model: Any) -> Summary:
+    """Return the layers of any Keras model, with their outputs and parameters.
+
+    Example:
+        >>> summarized(create("models", "lenet").build((28, 28, 1), 10)).totals["parameters"]
+        '107,786'
+    """
+    rows: list[tuple[str, ...]] = [
+        (layer.name, type(layer).__name__, _shape(layer), f"{layer.count_params():,}")
+        for layer in model.layers
+    ]
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    parameters = model.count_params()
+    return Summary(
+        title=model.name,
+        columns=("layer", "kind", "output", "parameters"),
+        rows=rows,
+        totals={
+            "parameters": f"{parameters:,}",
+            "trainable": f"{trainable:,}",
+            "memory": f"{parameters * _FLOAT / 1024:,.1f} KiB",
+            "Keras": importlib.import_module(generation_of(model)).__version__,
+        },
+    )
+
+
+def _shape(layer: Any) -> str:
+    output = layer.output
+    first = output[0] if isinstance(output, (list, tuple)) else output
+    return "×".join("…" if side is None else str(side) for side in first.shape)
+
+
+def generation_of(model: Any) -> str:
+    """Return the Keras that a model belongs to: `keras` or `tf_keras`."""
+    modules = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    return "tf_keras" if "tf_keras" in modules else "keras"

@@ -17,3 +17,5 @@ Knowledge = Literal["white-box", "score", "decision", "none"]
 Norm = Literal["linf", "l2", "l1", "l0"]
 TargetRule = Literal["least_likely", "next", "random"]  # picks the classes of targeted attacks
 RegionName = Literal["all", "foreground", "background"]  # of an image: inside its boxes, or outside
+
+TRACES = "_traces"  # the attribute that keeps what was traced for an object

@@ -20,7 +20,8 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, copied
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import copied
 from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable

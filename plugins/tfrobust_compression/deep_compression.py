@@ -22,8 +22,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import megabytes_of
+from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import keras
 import pydantic
 
-from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import trunk
 from tfrobust.defense import Change, Defense, Need
 from tfrobust.errors import UsageError

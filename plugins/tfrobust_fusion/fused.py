@@ -7,8 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, answers_differ
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.inference import megabytes, megabytes_of, parameters
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, trunk
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.classifiers.summary import Component

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.training.trainer import Trainer
 from tfrobust_fusion.features import FeatureScenario
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfrobust.classifiers.summary import Summary
-from tfrobust.model import ModelBuilder
+from tfrobust.model import ModelBuilder, Summary
 from tfrobust.types import ImageShape
 
 import tfrobust_larq.legacy_keras  # noqa: F401 # isort: skip (must come before Larq)

@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import Change, Defense
 from tfrobust.engine.victim import victim_of

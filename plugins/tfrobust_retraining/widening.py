@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.classifier import KerasClassifier, copied
+from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import call_of, inlined, is_functional
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import UsageError

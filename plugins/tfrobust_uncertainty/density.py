@@ -21,8 +21,8 @@ import tensorflow as tf
 from scipy.special import logsumexp
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.evaluation.detection import best_threshold
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage

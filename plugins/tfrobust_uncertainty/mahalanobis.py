@@ -19,9 +19,9 @@ import tensorflow as tf
 from sklearn.covariance import LedoitWolf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.detector import Detector, FittedDetector, Outputs, check_both
 from tfrobust.errors import DataError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.evaluation.detection import best_threshold
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, PerImage

@@ -8,7 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, split
 from tfrobust.errors import UsageError
 from tfrobust.types import Images

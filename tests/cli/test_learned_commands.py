@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import small_model
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.files.atomic import read_arrays
 from tfrobust.registry import create
 from tfrobust.store.models import export

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.store.models import load

@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from helpers.support import InMemory, small_classifier
 from tfrobust import store
-from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.classifiers.inference import parameters, predict
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import clean_predictions, parameters, predict
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.summary import components_of, summarized_parts
 from tfrobust.data.names import open_scenario
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create

@@ -8,8 +8,8 @@ import pytest
 
 from helpers.support import small_classifier
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier
 from tfrobust.classifiers.inference import megabytes, predict
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.files.atomic import read_arrays, write_arrays
 from tfrobust.pipeline.build import train, train_and_store

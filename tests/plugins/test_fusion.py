@@ -13,8 +13,9 @@ from helpers import torch_files
 from helpers.support import InMemory, small_classifier, small_model
 from helpers.torchvision_reference import random_state, resnet_shapes
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier, answers_differ
+from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import member_of, split_member
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, DataError, UsageError

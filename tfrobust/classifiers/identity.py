@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 
+from tfrobust.classifier import Classifier
 from tfrobust.types import Flags, Logits
 
 
@@ -30,3 +32,11 @@ def agree(first: Logits, second: Logits, tolerance: float) -> Flags:
     with np.errstate(over="ignore"):  # two of float32's least numbers
         near = np.abs(first - second) <= tolerance * (1.0 + np.maximum(size, decisive))
     return np.asarray((near | (first == second)).all(axis=1))
+
+
+def answers_differ(classifier: Classifier) -> bool:
+    """Tell whether a classifier answers twice differently, by more than rounding."""
+    shape = (8, *classifier.image_shape)
+    probe = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))
+    first, second = np.asarray(classifier(probe)), np.asarray(classifier(probe))
+    return not agree(first, second, 1e-4).all()

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.traces import Traces
-from tfrobust.types import Images
+from tfrobust.errors import ClassifierError
+from tfrobust.types import Images, Labels
 
 BATCH_SIZE = 128
 _FORWARD: Traces[Any] = Traces(most=16)
@@ -65,3 +66,17 @@ def _forward(classifier: Classifier) -> Any:
         return tf.function(classifier.__call__, input_signature=[spec])
 
     return _FORWARD.of(classifier, "logits", trace)
+
+
+def clean_predictions(
+    classifier: Classifier, images: Images, name: str = "classifier", batch_size: int = BATCH_SIZE
+) -> Labels:
+    """Return the predicted classes, int64 `(n,)`.
+
+    Raises:
+        ClassifierError: a logit is NaN.
+    """
+    logits = predict(classifier, images, batch_size)
+    if np.isnan(logits).any():
+        raise ClassifierError(f"{name}: returns NaN logits; its weights are damaged")
+    return logits.argmax(axis=1).astype(np.int64)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from tfrobust.classifiers.custom_gradients import tie_to_graphs
+from tfrobust.types import TRACES
 
 T = TypeVar("T")
-ATTRIBUTE = "_traces"  # of the owner; no part of it as a tf.Module
 
 
 class Traces(Generic[T]):
@@ -53,10 +53,10 @@ class Traces(Generic[T]):
 
     def _kept(self, owner: Any) -> dict[Hashable, T]:
         """Return an owner's own; a shallow copy of it has none yet."""
-        number, kept = vars(owner).get(ATTRIBUTE, (None, {}))
+        number, kept = vars(owner).get(TRACES, (None, {}))
         if number != id(owner):
             kept = {}
-            object.__setattr__(owner, ATTRIBUTE, (id(owner), kept))  # past tf.Module's
+            object.__setattr__(owner, TRACES, (id(owner), kept))  # past tf.Module's
         own: dict[Hashable, T] = kept.setdefault(id(self), {})
         return own
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
 from tfrobust.engine.object_boxes import strays
-from tfrobust.errors import ClassifierError
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
 
@@ -39,20 +38,6 @@ class Audit:
     reached: Flags
     violation: Flags
     distance: dict[str, PerImage]
-
-
-def clean_predictions(
-    classifier: Classifier, images: Images, name: str = "classifier", batch_size: int = BATCH_SIZE
-) -> Labels:
-    """Return the predicted classes, int64 `(n,)`.
-
-    Raises:
-        ClassifierError: a logit is NaN.
-    """
-    logits = predict(classifier, images, batch_size)
-    if np.isnan(logits).any():
-        raise ClassifierError(f"{name}: returns NaN logits; its weights are damaged")
-    return logits.argmax(axis=1).astype(np.int64)
 
 
 def audit(

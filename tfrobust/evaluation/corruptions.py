@@ -11,10 +11,10 @@ import numpy as np
 
 from tfrobust import registry, suites
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
 from tfrobust.data.names import Shifted
+from tfrobust.environment import environment
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.evaluation.corruption_errors import corruption_errors
 from tfrobust.evaluation.evaluator import Evaluated, results
 from tfrobust.evaluation.judging import Plan, Progress, Subject, outcome_rows, summarize
@@ -83,7 +83,7 @@ def evaluate_corruptions(
             found.append(summarize(plan, subject, record, []))
     everything = results.Results(
         evaluations=found,
-        environment=results.environment(),
+        environment=environment(),
         corruptions=corruption_errors(found, baseline),
     )
     return Evaluated(results.identified(everything, outcomes), outcomes, images, [])

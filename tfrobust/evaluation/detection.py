@@ -18,13 +18,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, in_batches
+from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions, in_batches
 from tfrobust.classifiers.traces import Traces
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.engine.run import Crafted, run_attack
 from tfrobust.evaluation import results
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.evaluation.judging import Attacked, Plan, left_to_do
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays

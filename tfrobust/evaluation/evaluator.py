@@ -10,14 +10,14 @@ import numpy as np
 from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
 from tfrobust.data.names import Shifted
 from tfrobust.detector import Detector
 from tfrobust.engine.object_boxes import boxes_for
+from tfrobust.environment import environment
 from tfrobust.errors import UsageError
 from tfrobust.evaluation import results
 from tfrobust.evaluation.attack_runs import Workshop
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.evaluation.detection import judge_detectors, score_rows
 from tfrobust.evaluation.judging import (
     Attacked,
@@ -163,7 +163,7 @@ def evaluate(
         found.append(evaluation)
         outcomes |= outcome_rows(number, clean, attacked)
         adversarial.append([each.images for each in attacked if keep_images])
-    everything = results.Results(evaluations=found, environment=results.environment())
+    everything = results.Results(evaluations=found, environment=environment())
     return Evaluated(results.identified(everything, outcomes), outcomes, images, adversarial)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -29,7 +27,6 @@ from tfrobust.files.record_types import (
     Share,
     Text,
 )
-from tfrobust.training.devices import threads
 from tfrobust.types import Norm, PerImage
 
 Interval = tuple[Share, Share]
@@ -271,19 +268,6 @@ class Results(pydantic.BaseModel):
 
 def _corrupted(errors: CorruptionErrors) -> list[tuple[str, int]]:
     return [(name, len(each)) for name, each in errors.errors.items()]
-
-
-def environment() -> dict[str, str]:
-    """Return the versions, and the number of threads, that figures may depend on."""
-    packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    found["threads"] = str(threads())
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def identified(results: Results, outcomes: Mapping[str, np.ndarray]) -> Results:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust import store
-from tfrobust.classifier import AppliedDefense, Classifier, KerasClassifier, answers_differ
+from tfrobust.classifier import AppliedDefense, Classifier
 from tfrobust.classifiers.fingerprint import weights_digest
+from tfrobust.classifiers.identity import answers_differ
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.names import scenario_record
 from tfrobust.defense import Defense
+from tfrobust.environment import environment, threads
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
-from tfrobust.evaluation.results import environment
 from tfrobust.files.atomic import made_before
 from tfrobust.files.names import check_name
 from tfrobust.model import ModelBuilder
@@ -33,7 +35,6 @@ from tfrobust.registry import signature
 from tfrobust.scenario import Scenario, arrays, check_fits
 from tfrobust.store.cards import Card, card_of, read_card
 from tfrobust.store.new_versions import claimed_version
-from tfrobust.training.devices import threads
 from tfrobust.training.trainer import Trainer
 
 
@@ -298,7 +299,8 @@ def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:
     defenses = [{"name": each.name, "params": each.params} for each in carried]
     known = card.model if card and card.model else {}
     told: dict[str, Any] = {"deployed": model.known_as or source}
-    if loading := model.classifier.loaded_with.recorded():
+    options = model.classifier.loaded_with
+    if options and (loading := options.recorded()):
         told["loading"] = loading
     if weights := weights_digest(model.classifier):
         told |= {"weights_sha256": weights}  # another one may have its name by the time of a resume

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tfrobust.classifier import Classifier, KerasClassifier, copied
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import why_served

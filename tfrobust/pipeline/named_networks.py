@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
 from tfrobust.classifiers.bounded import NoLogitsError
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.pipeline.reload import network_of
 from tfrobust.registry import create

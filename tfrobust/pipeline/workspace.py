@@ -11,7 +11,8 @@ from typing import Any
 
 import pydantic
 
-from tfrobust.classifier import Classifier, KerasClassifier, Trainable
+from tfrobust.classifier import Classifier, Trainable
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import RobustError, StoreError, UsageError, one_line
 from tfrobust.files.atomic import atomic_folder, atomic_write, disk_errors, made_before
 from tfrobust.files.claims import LOCK, alone, made_folder

@@ -11,8 +11,8 @@ import pydantic
 
 from tfrobust.classifier import AppliedDefense, Classifier
 from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
+from tfrobust.environment import environment
 from tfrobust.errors import ClassifierError, StoreError, one_line
-from tfrobust.evaluation.results import environment
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import Positive, Seed, Shape, Share, Text
 from tfrobust.registry import entries

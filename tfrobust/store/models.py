@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfrobust.classifier import Classifier, KerasClassifier, check_sound
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.checks import check_sound
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
 from tfrobust.classifiers.keras.forms import plain, scaled, sized
 from tfrobust.classifiers.keras.models import load_keras_file

@@ -12,8 +12,9 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import Crafted, run_attack
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.options import record
 from tfrobust.testing.classifiers import (
     SHAPE,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier, KerasClassifier
-from tfrobust.evaluation.audit import clean_predictions
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.types import Images, ImageShape, Labels
 
 SHAPE = (6, 5, 2)

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust import store
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.detector import Detector
 from tfrobust.model import ModelBuilder

@@ -29,7 +29,7 @@ def doctor(as_json: Json = False) -> None:
     start_tensorflow()
     import tensorflow as tf
 
-    from tfrobust.evaluation.results import environment
+    from tfrobust.environment import environment
     from tfrobust.store.models import store_root, stored
 
     found = [checked(entry) for entry in entries()]

@@ -26,7 +26,7 @@ from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
-    from tfrobust.classifiers.summary import Summary
+    from tfrobust.model import Summary
 
 
 @loads_classifiers
@@ -89,9 +89,9 @@ def _stored(called: str, loading: LoadOptions) -> Summary:
 def _layers(called: str, network: Classifier) -> Summary:
     """Return the layers of a network; of a SavedModel, those of the model it was built from."""
     from tfrobust import store
-    from tfrobust.classifier import KerasClassifier
+    from tfrobust.classifiers.keras.classifier import KerasClassifier
     from tfrobust.classifiers.members import split_member
-    from tfrobust.classifiers.summary import summarized
+    from tfrobust.model import summarized
     from tfrobust.pipeline.reload import why_served
     from tfrobust.registry import create
 

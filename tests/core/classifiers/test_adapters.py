@@ -7,7 +7,8 @@ import tensorflow as tf
 import tf_keras
 
 from tfrobust import store
-from tfrobust.classifier import Classifier, KerasClassifier, Wrapped
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.logits import to_logits
 from tfrobust.engine.run import run_attack

@@ -7,7 +7,9 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import small_classifier, small_model
-from tfrobust.classifier import Classifier, KerasClassifier, Wrapped, check_sound
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.checks import check_sound
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.run import run_attack
 from tfrobust.engine.victim import Counted
 from tfrobust.errors import ClassifierError

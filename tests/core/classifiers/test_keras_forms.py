@@ -10,7 +10,7 @@ import tf_keras
 
 from helpers.support import InMemory
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.forms import reads_bytes
 from tfrobust.classifiers.keras.models import check_backend, load_keras_file
 from tfrobust.classifiers.loading import LoadOptions

@@ -7,8 +7,10 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import small_model
-from tfrobust.classifier import Classifier, KerasClassifier, check_sound
+from tfrobust.classifier import Classifier
 from tfrobust.classifiers.bounded import DOUBTFUL, SATURATED, logarithms, looks_bounded
+from tfrobust.classifiers.checks import check_sound
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.ending import ending
 from tfrobust.classifiers.keras.graph import hidden
 from tfrobust.classifiers.logits import converted, to_logits

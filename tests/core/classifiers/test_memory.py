@@ -10,12 +10,12 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from helpers.support import InMemory, python
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
 from tfrobust.classifiers.custom_gradients import tie_to_graphs
-from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.inference import clean_predictions, predict
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.traces import Traces
 from tfrobust.evaluation.attack_runs import Workshop
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.judging import Plan, Subject
 from tfrobust.registry import create
@@ -155,7 +155,7 @@ def test_thirty_rounds_of_build_evaluate_and_drop_do_not_grow():
         """
 import gc
 import keras, psutil
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
 

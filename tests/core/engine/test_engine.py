@@ -9,10 +9,10 @@ import tensorflow as tf
 from helpers.support import small_classifier
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Wrapped
-from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.inference import clean_predictions, predict
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images

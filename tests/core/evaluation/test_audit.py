@@ -5,8 +5,9 @@ import pytest
 
 from helpers.support import Brightness
 from tfrobust.attack import Attack, Threat
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.errors import ClassifierError
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.norms.distances import distances
 from tfrobust.options import option, plugin
 

@@ -117,7 +117,7 @@ def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
 class Mend(Brighten):
     """Means well."""
 
-    helps = True
+    corrective = True
 
 
 def test_one_that_helps_is_judged_by_what_is_right_afterwards_and_spoils_no_worst_case():

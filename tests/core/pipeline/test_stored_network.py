@@ -8,7 +8,8 @@ import pytest
 
 from helpers.support import InMemory, small_classifier
 from tfrobust import pipeline, store
-from tfrobust.classifier import KerasClassifier, Wrapped
+from tfrobust.classifier import Wrapped
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, UsageError

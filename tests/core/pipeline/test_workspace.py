@@ -8,8 +8,8 @@ import pytest
 from helpers.interrupted_training import KilledError, Killer
 from helpers.support import InMemory, small_classifier
 from tfrobust import pipeline, store
-from tfrobust.classifier import KerasClassifier
 from tfrobust.classifiers.fingerprint import weights_digest
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from helpers.support import InMemory, small_classifier
 from tfrobust import store
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.pipeline.build import recorded
 from tfrobust.registry import create

@@ -119,7 +119,7 @@ def test_a_callback_that_schedules_the_learning_rate_and_one_that_stops(tmp_path
 
     trainer = Trainer(TrainingOptions(epochs=5, batch_size=16), callbacks=[rates, Stop()])
     scenario = InMemory()
-    from tfrobust.classifier import KerasClassifier
+    from tfrobust.classifiers.keras.classifier import KerasClassifier
 
     model = create("models", "fully_connected", units=4).build(scenario.image_shape, 3)
     history = trainer.fit(KerasClassifier(model), scenario)

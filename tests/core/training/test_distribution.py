@@ -18,7 +18,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 
 from helpers.support import InMemory, small_model
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
@@ -79,7 +79,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 8)
 
 from helpers.support import InMemory
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 

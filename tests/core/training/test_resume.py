@@ -10,7 +10,7 @@ import tf_keras
 from helpers.interrupted_training import EPOCHS, KilledError, Killer, store_run
 from helpers.support import InMemory, python, small_classifier
 from tfrobust import pipeline, store
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import InMemory, small_classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.options import build
 from tfrobust.pipeline.build import train
 from tfrobust.registry import create

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import InMemory, noise, small_classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.norms import L0, ball
 from tfrobust.options import plugin
 from tfrobust.pipeline.build import train

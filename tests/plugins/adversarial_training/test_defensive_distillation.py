@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import InMemory, small_classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier

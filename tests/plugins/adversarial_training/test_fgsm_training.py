@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import Brightness, InMemory, small_classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.norms import ball
 from tfrobust.pipeline.build import train
 from tfrobust.random import image_seeds

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import noise, small_classifier
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.random import image_seeds

@@ -8,8 +8,8 @@ import pytest
 
 from helpers.support import InMemory, python, small_classifier
 from tfrobust import store
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.support import small_model
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.registry import create, entries

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import Brightness, small_model
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.object_boxes import free_of
 from tfrobust.engine.run import run_attack
 from tfrobust.evaluation.audit import audit

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create, name_of
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine import loop
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import grey_images, small_classifier
 from tfrobust_attacks.minimum_norm.feature_pairs import best_pair

@@ -11,10 +11,10 @@ from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
 from helpers.support import small_model
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.registry import create
 from tfrobust.testing import grey_images
 

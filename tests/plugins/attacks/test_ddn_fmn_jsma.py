@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 from tfrobust_attacks.minimum_norm.feature_pairs import best_pair

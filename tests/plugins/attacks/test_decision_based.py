@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.losses import clearly_adversarial
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import audit, clean_predictions, distances
+from tfrobust.evaluation.audit import audit, distances
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 from tfrobust_attacks.decision.boundary import Boundary

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 

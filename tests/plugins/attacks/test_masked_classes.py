@@ -6,11 +6,13 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import train_keras
-from tfrobust.classifier import Classifier, Wrapped, check_sound
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifiers.checks import check_sound
 from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.engine.targets import choose_targets
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 
 LEAST = float(np.finfo(np.float32).min)

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from benchmarks.matches import entries
 from benchmarks.reference import Shared, measure
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.norms import ball
 from tfrobust.random import content_seeds, fold
 from tfrobust.registry import create

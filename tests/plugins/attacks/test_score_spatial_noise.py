@@ -6,9 +6,10 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 from tfrobust_attacks.score.spsa import slopes_along

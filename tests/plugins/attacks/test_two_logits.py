@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit, clean_predictions
+from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import small_classifier
 

@@ -7,10 +7,11 @@ import tf_keras
 
 from helpers.support import python
 from tfrobust import store
-from tfrobust.classifier import KerasClassifier, answers_differ
+from tfrobust.classifiers.identity import answers_differ
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import load_keras_file, random_state, raw_variables
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions

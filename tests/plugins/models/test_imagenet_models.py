@@ -6,7 +6,7 @@ import pytest
 
 from helpers import torchvision_reference as reference
 from helpers.keras_networks import FUNCTIONS, images_of, randomise
-from tfrobust.classifier import KerasClassifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.store.models import export, load

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tfrobust import store
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.names import open_scenario
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import clean_predictions
 from tfrobust.pipeline.build import Deployed, train, train_and_store
 from tfrobust.pipeline.reload import network_of, stored_network
 from tfrobust.registry import create

@@ -8,8 +8,8 @@ import pytest
 import tf_keras
 
 from helpers.retraining_runs import FGSM, retrained, small_network
-from tfrobust.classifier import KerasClassifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import train_and_store

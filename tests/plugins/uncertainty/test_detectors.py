@@ -13,7 +13,8 @@ from sklearn.neighbors import KernelDensity
 
 from helpers.support import python
 from tfrobust import store
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.evaluation.detection import (
     attacked_training_images,

@@ -8,7 +8,8 @@ import tf_keras
 
 from helpers.support import InMemory, python, small_model
 from tfrobust import store
-from tfrobust.classifier import AppliedDefense, KerasClassifier, Wrapped
+from tfrobust.classifier import AppliedDefense, Wrapped
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import calls, inlined, is_functional, split
 from tfrobust.engine.run import run_attack
 from tfrobust.engine.victim import victim_of

@@ -19,6 +19,7 @@ from tfrobust.classifiers.custom_objects import custom_objects
 from tfrobust.classifiers.keras.allowed import is_keras_own
 from tfrobust.classifiers.keras.files import check_keras_file
 from tfrobust.errors import ClassifierError, UsageError, one_line
+from tfrobust.model import generation_of
 
 
 def check_backend() -> None:
@@ -40,7 +41,7 @@ def check_backend() -> None:
 
 def keras_of(model: Any) -> ModuleType:
     """Return the Keras generation that `model` belongs to: the module `keras` or `tf_keras`."""
-    if any(cls.__module__.split(".")[0] == "tf_keras" for cls in type(model).__mro__):
+    if generation_of(model) == "tf_keras":
         import tf_keras
 
         return tf_keras

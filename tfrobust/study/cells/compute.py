@@ -11,9 +11,10 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.environment import environment
 from tfrobust.evaluation.evaluator import Evaluated, evaluate
 from tfrobust.evaluation.judging import Progress
-from tfrobust.evaluation.results import AttackResult, DetectorResult, environment
+from tfrobust.evaluation.results import AttackResult, DetectorResult
 from tfrobust.evaluation.streams import Streamed
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario, arrays

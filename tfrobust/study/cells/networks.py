@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from tfrobust.classifier import Classifier, KerasClassifier
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import member_of
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError

@@ -1,0 +1,37 @@
+"""What figures may depend on beside the code: versions and threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import tensorflow as tf
+
+
+def environment() -> dict[str, str]:
+    """Return the versions, and the number of threads, that figures may depend on."""
+    packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    found["threads"] = str(threads())
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def threads() -> int:
+    """Return how many threads an operation is spread over on the CPU, as TensorFlow decides it.
+
+    Sums are split by it, so that weights and figures are the same bit for bit only where it is.
+    `TF_NUM_INTRAOP_THREADS` sets it; without that there is one for each core that may be used.
+    """
+    try:
+        told = int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
+    except ValueError:
+        told = 0
+    usable = getattr(os, "sched_getaffinity", None)
+    cores = len(usable(0)) if usable else os.cpu_count() or 1
+    return tf.config.threading.get_intra_op_parallelism_threads() or max(told, 0) or cores
