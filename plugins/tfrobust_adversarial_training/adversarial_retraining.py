@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
@@ -37,7 +37,8 @@ class AdversarialRetraining(Defense):
         >>> further.apply(load("d1"), scenario, Trainer(TrainingOptions(epochs=3)))
     """
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     attack: str = option("the inner attack: any attack plugin", default="fgsm")
     eps: float = option("its budget, in the unit of its norm", default=0.3, ge=0)
@@ -47,11 +48,6 @@ class AdversarialRetraining(Defense):
     share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
     epochs: int | None = option("of it; none: the training's", default=None, ge=0)
     learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.
@@ -64,14 +60,14 @@ class AdversarialRetraining(Defense):
         check_tunable(classifier, "adversarial_retraining")
         self._inner().check(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained further; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
         perturb = partly(attacked_by(self._inner()), self.share)
-        return fine_tuned(
+        tuned = fine_tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,
@@ -80,6 +76,7 @@ class AdversarialRetraining(Defense):
             perturb=perturb,
             validate_on=in_drawn_order(perturb, trainer.options.seed),
         )
+        return Defended(tuned)
 
     def _inner(self) -> Attack:
         return inner_attack(self, "eps")

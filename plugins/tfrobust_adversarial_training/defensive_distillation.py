@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import copied
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
@@ -39,14 +39,10 @@ class DefensiveDistillation(Defense):
         >>> train(create("models", "lenet"), scenario, Trainer(), [distilled])
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     temperature: float = option("T: divides the logits while training", default=20.0, ge=1)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model, of which the teacher is a copy; see `Defense`.
@@ -56,7 +52,7 @@ class DefensiveDistillation(Defense):
         """
         check_tunable(classifier, "defensive_distillation")
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a teacher, and `classifier` on what it says; see `Defense`.
 
         Raises:
@@ -67,7 +63,7 @@ class DefensiveDistillation(Defense):
             teacher = copied(student)
         trainer.fit(teacher, scenario, loss=self.loss)
         trainer.fit(student, scenario, loss=self.loss, objective=self.objective(teacher))
-        return student
+        return Defended(student)
 
     def loss(self, labels: Any, logits: Any) -> Any:
         """Return CE(softmax(logits / T), label) of each image, `(batch,)`."""

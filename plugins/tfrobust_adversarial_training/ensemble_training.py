@@ -32,7 +32,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Need
+from tfrobust.defense import Defended, Need
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.named_networks import NamedNetworks, is_weights_file, several
@@ -86,7 +86,7 @@ class EnsembleTraining(TrainsOnAttacked):
         super().check(classifier, scenario)
         self.static_networks(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on clean and attacked images; see `Defense`.
 
         Raises:
@@ -102,7 +102,7 @@ class EnsembleTraining(TrainsOnAttacked):
             perturb=partly(attacked_on_one(attack, sources), self.share),
             validate_on=in_drawn_order(attacked_in_parts(attack, sources), trainer.options.seed),
         )
-        return classifier
+        return Defended(classifier)
 
     def static_networks(self, classifier: Classifier) -> list[Classifier]:
         """Return the other networks.

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
@@ -44,7 +44,8 @@ class FgsmTraining(Defense):
         True
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
@@ -62,11 +63,6 @@ class FgsmTraining(Defense):
         lt=1,
     )
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
-
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a budget larger than any perturbation; see `Defense`.
 
@@ -75,7 +71,7 @@ class FgsmTraining(Defense):
         """
         self._pgd().check(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on attacked images, until PGD breaks what FGSM does not.
 
         In which epoch it did is `found`, for the card: `collapsed_in_epoch`, from 1; none: never.
@@ -89,9 +85,8 @@ class FgsmTraining(Defense):
             validate_on=strong,
             check=looked_after if self.checked else None,
         )
-        if self.checked:
-            classifier.found = {"collapsed_in_epoch": collapsed_in(history)}
-        return classifier
+        found = {"collapsed_in_epoch": collapsed_in(history)} if self.checked else {}
+        return Defended(classifier, found)
 
     def one_step(self) -> Perturb:
         """Return the training's own attack: a random start, and one step of FGSM from there."""

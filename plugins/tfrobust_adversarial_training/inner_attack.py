@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.engine.learning import LearningAttack, read_learned
 from tfrobust.engine.losses import without_gradients
 from tfrobust.engine.victim import has_gradients
@@ -34,7 +34,8 @@ class TrainsOnAttacked(Defense):
         takes_learned: whether the inner attack may be what a learning attack's file holds.
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
     takes_learned: ClassVar[bool] = False
 
     attack: str = option("the inner attack: any attack plugin", default="pgd")
@@ -47,11 +48,6 @@ class TrainsOnAttacked(Defense):
     options: dict[str, Any] | None = option(
         'further ones of its options: {"norm": "l2"}', default=None
     )
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse an inner attack that no step can run or learn from, or that does not fit.
@@ -95,7 +91,7 @@ class TrainsOnBoth(TrainsOnAttacked):
             float32 `(batch,)` and `(batch, classes)`.
         """
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on clean and attacked images; see `Defense`.
 
         Raises:
@@ -103,7 +99,7 @@ class TrainsOnBoth(TrainsOnAttacked):
         """
         perturb = attacked_by(self.inner_attack())
         trainer.fit(classifier, scenario, perturb=perturb, objective=self.objective)
-        return classifier
+        return Defended(classifier)
 
 
 def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> Attack:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import parameters
 from tfrobust.data.names import reshifted
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NOTHING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
@@ -30,7 +30,8 @@ from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 class Calibrater(Defense):
     """Bends images towards what the classifier knows, before it sees them."""
 
-    learns: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.AUXILIARY
+    undone_by: ClassVar[Changes] = NOTHING
 
     merge: Merge = option("how the perturbation goes into the image", default="multiply")
     loss: Literal["true_class", "cross_entropy"] = option(
@@ -62,11 +63,6 @@ class Calibrater(Defense):
         default="quarters",
     )
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Nothing: what comes behind it stands round both."""
-        return frozenset()
-
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without gradients and an unknown shift; see `Defense`.
 
@@ -79,7 +75,7 @@ class Calibrater(Defense):
             )
         self._scene(scenario)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a calibrater before the classifier, which stays as it is; see `Defense`.
 
         Raises:
@@ -100,7 +96,7 @@ class Calibrater(Defense):
         )
         loss = cross_entropy if self.loss == "cross_entropy" else one_less_true_class
         own.fit(calibrated, self._scene(scenario), loss=loss)
-        return self.restore(classifier, model)
+        return Defended(self.restore(classifier, model))
 
     def restore(self, classifier: Classifier, model: Any) -> Classifier:
         """Put a trained calibrater before a classifier; see `Defense`."""

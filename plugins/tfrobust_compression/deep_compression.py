@@ -26,7 +26,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import megabytes_of
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.models import keras_of
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import ANY_TRAINING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
@@ -42,7 +42,8 @@ Constraint = Callable[[Any], Any]
 class DeepCompression(Defense):
     """Makes a network small: few weights, of few values."""
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = ANY_TRAINING
 
     bits: int = option("2^bits values a layer", default=5, ge=1, le=16)
     sparsity: float = option(
@@ -51,11 +52,6 @@ class DeepCompression(Defense):
     prune_epochs: int = option("of training after the pruning", default=2, ge=0)
     tune_epochs: int = option("of training the shared values", default=2, ge=0)
     learning_rate: float = option("of both", default=1e-4, gt=0)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that are trained behind it share no values any more."""
-        return frozenset({"weights", "start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what has no Keras 3 weights; see `Defense`.
@@ -72,7 +68,7 @@ class DeepCompression(Defense):
                 "layers; received: one without; leave the defence out"
             )
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a compressed copy of the classifier; see `Defense`.
 
         How many weights are compressed, and which are left out, is `found`, for the card.
@@ -94,14 +90,13 @@ class DeepCompression(Defense):
             kernel.assign(codes[name].weights)
         ties = {name: _tied(code) for name, code in codes.items()}
         self._train(compressed, scenario, trainer, self.tune_epochs, ties)
-        compressed.megabytes = compressed_megabytes(model)
-        compressed.found = _found(model)
-        if others := compressed.found["left_out"]:
+        found = _found(model)
+        if others := found["left_out"]:
             trainer.say(
                 "deep_compression: left as they are, for no layer calls them its kernel: "
                 + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
             )
-        return compressed
+        return Defended(compressed.replace(megabytes=compressed_megabytes(model)), found)
 
     def _train(
         self,

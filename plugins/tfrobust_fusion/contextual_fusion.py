@@ -20,7 +20,7 @@ import pydantic
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import trunk
-from tfrobust.defense import Change, Defense, Need
+from tfrobust.defense import NOTHING, Changes, Defended, Defense, Need, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import described
@@ -39,8 +39,9 @@ FOREGROUND = "foreground"
 class ContextualFusion(Defense):
     """Lets networks of scenes vouch for what a network of objects sees."""
 
-    learns: ClassVar[bool] = True
-    adapts: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.AUXILIARY
+    undone_by: ClassVar[Changes] = NOTHING
+    changes_classes: ClassVar[bool] = True
 
     background: str | tuple[str, ...] | None = option(
         "the network of scenes, or several: a name in the store, a path, a .pth or .safetensors "
@@ -62,14 +63,9 @@ class ContextualFusion(Defense):
     _listed = pydantic.field_validator("background")(several)
 
     @property
-    def changes(self) -> frozenset[Change]:
+    def changes(self) -> Changes:
         """The head; and the weights of every network where they are trained along."""
         return frozenset({"head", "weights"} if self.finetune else {"head"})
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Nothing: what comes behind it stands round all of it."""
-        return frozenset()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -122,7 +118,7 @@ class ContextualFusion(Defense):
         )
         return {FOREGROUND: classifier, **named.networks(self.background)}
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train the linear layers, and the networks where `finetune`; see `Defense`.
 
         Raises:
@@ -144,7 +140,7 @@ class ContextualFusion(Defense):
                 model = heads.model()
             heads.fit(features, own)
             heads.fit_own(features, own)
-        return Fused(streams, model, scenario.class_names)
+        return Defended(Fused(streams, model, scenario.class_names))
 
     def restore(self, classifier: Classifier, model: Any) -> Classifier:
         """Put trained layers behind the networks; see `Defense`."""

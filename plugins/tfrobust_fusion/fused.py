@@ -41,7 +41,7 @@ class Fused(Wrapped):
         super().__init__(
             networks[0],
             num_classes=num_classes,
-            class_names=class_names or None,
+            class_names=tuple(class_names),
             differentiable=all(each.differentiable for each in networks),
             stochastic=False,
             passes=1,
@@ -51,10 +51,11 @@ class Fused(Wrapped):
         self.streams, self.model = dict(streams), model
         self._widths = [int(model.get_layer(f"{JOINT}.{n}").kernel.shape[0]) for n in streams]
         self._check()
-        self.members = {name: self._member(name) for name in streams}
-        if any(each.stochastic for each in networks):  # features are nearly always sure, though
-            for each in (self, *self.members.values()):
-                each.stochastic = answers_differ(each)
+        members = {name: self._member(name) for name in streams}
+        if any(network.stochastic for network in networks):  # features are nearly always sure
+            self._set(stochastic=answers_differ(self))
+            members = {n: m.replace(stochastic=answers_differ(m)) for n, m in members.items()}
+        self.members = members
 
     def __call__(self, images: Images) -> Logits:
         """Return the joint logits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrobust.classifier import AppliedDefense
-from tfrobust.defense import Defense
+from tfrobust.defense import Defense, Stage
 from tfrobust.errors import RobustError, UsageError
 from tfrobust.registry import create, signature
 
@@ -116,7 +116,7 @@ def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
 def _carried_advice(first: Defense, later: Defense) -> str:
     """Tell how to come by both defences, where the classifier has the one that goes last."""
     one, two = _name(later), _name(first)
-    if first.trains:  # it is none that a finished network can be given
+    if first.stage is Stage.TRAINING:  # it is none that a finished network can be given
         return f"train a model anew, with --defense {one} --defense {two}"
     if conflict(later, first):
         return f"apply {one} to the network as it was before {two}"

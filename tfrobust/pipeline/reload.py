@@ -16,7 +16,7 @@ from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.members import member_of, split_member
 from tfrobust.data.names import open_scenario
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.pipeline.build import defended, home_of, recorded, untrained
 from tfrobust.pipeline.workspace import FINISHED, learned_file, read_plan
@@ -120,7 +120,7 @@ def _put_together(
     except RobustError as error:
         cause = f"cannot be put together as it was trained ({one_line(error)})"
         raise _ChangedError(f"{home.name}: {cause}; mend that, or train it again") from error
-    network.class_names = served.class_names
+    network = network.replace(class_names=served.class_names)
     if not _answer_alike(network, served):
         inside = served.members.items()
         changed = [n for n, each in inside if not _answer_alike(network.members[n], each)]
@@ -192,9 +192,8 @@ def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
     network = stored_network(called, options=options)
     if member is None:
         return network
-    found = member_of(network, member, called)
-    found.source = f"{store.locate(called)}:{member}"  # the network shows layers, this serves
-    return found
+    source = f"{store.locate(called)}:{member}"  # the network shows layers, this serves
+    return member_of(network, member, called).replace(source=source)
 
 
 def trained_on(classifier: str) -> Scenario | None:
@@ -222,9 +221,11 @@ def _defended_again(
     planned = [*plan["model"].get("defenses", []), *plan["defenses"]]
     for each in planned[len(network.defenses) :]:
         defense = create("defenses", each["name"], **each["params"])
-        if defense.learns:
+        if defense.stage is Stage.AUXILIARY:
             file = learned_file(home / FINISHED, len(network.defenses) + 1)
-            network = recorded(defense, network, _restored(defense, network, file, home, plan))
+            network = recorded(
+                defense, network, Defended(_restored(defense, network, file, home, plan))
+            )
         else:
             data = scenario or _planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())

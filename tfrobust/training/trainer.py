@@ -143,7 +143,7 @@ class Trainer:
             ClassifierError: nothing that can be trained, or the loss became NaN.
         """
         model = _trained_model(classifier)
-        classifier.megabytes = None  # of the weights that it had
+        classifier.weights_changed()
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
         with self.strategy.scope():

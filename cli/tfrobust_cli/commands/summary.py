@@ -119,10 +119,11 @@ def _layers(called: str, network: Classifier) -> Summary:
 
 def _learned(network: Classifier) -> bool:
     """Tell whether a defence round a network has learned weights of its own."""
+    from tfrobust.defense import Stage
     from tfrobust.registry import find
 
     loaded: list[Any] = [find("defenses", each.name).load() for each in network.defenses]
-    return any(defense.learns for defense in loaded)
+    return any(defense.stage is Stage.AUXILIARY for defense in loaded)
 
 
 def _print(found: Summary) -> None:

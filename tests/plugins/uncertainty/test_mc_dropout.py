@@ -31,7 +31,7 @@ def images(count=6, shape=(4, 4, 1)):
 
 def defended(classifier, **options):
     defense = create("defenses", "mc_dropout", **options)
-    return defense.apply(classifier, InMemory(), Trainer(TrainingOptions(epochs=1)))
+    return defense.apply(classifier, InMemory(), Trainer(TrainingOptions(epochs=1))).classifier
 
 
 class WithNormalization:
@@ -394,8 +394,8 @@ assert "tfrobust" not in sys.modules
 def test_what_is_served_draws_anew_and_needs_only_tensorflow(kind, tmp_path):
     classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
     # As training records it; a card alone would not be believed.
-    classifier.defenses = (AppliedDefense("mc_dropout", {"samples": 12}),)
-    folder = store.export(classifier, tmp_path / "1")
+    recorded = classifier.replace(defenses=(AppliedDefense("mc_dropout", {"samples": 12}),))
+    folder = store.export(recorded, tmp_path / "1")
     done = python(SERVED, folder)
     assert done.returncode == 0, done.stderr[-1500:]
     served = store.load(folder)

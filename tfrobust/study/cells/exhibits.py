@@ -88,7 +88,10 @@ def _shown(classifier: Classifier) -> Any:
 
 
 def _bare(classifier: Classifier) -> Classifier:
-    return classifier.inner if isinstance(classifier, Separable) else classifier
+    if not isinstance(classifier, Separable):
+        return classifier
+    before: Separable = classifier
+    return before.inner
 
 
 def _whole(images: Images) -> list[Any]:

@@ -37,7 +37,8 @@ def prices(
     yield "milliseconds", whole
     if not isinstance(classifier, Separable):
         return
-    bare = classifier.inner
+    before: Separable = classifier
+    bare = before.inner
     yield "part_megabytes", megabytes_of(parameters(classifier) - parameters(bare))
     part = separated(classifier, classifier.defenses[-1].name)
     small = LiteModel(lite_file(part, arrays(scenario, "train", _SAMPLES)[0]))

@@ -11,7 +11,7 @@ import keras
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import member_of
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import defended, recorded, untrained
 from tfrobust.pipeline.reload import stored_network
@@ -64,7 +64,7 @@ class Networks:
         """Put what the lender's last defence has learned before a network."""
         taught: Any = stored_network(lender.model_name, self._models, scenario=self._scenario)
         defense = lent(lender)
-        return recorded(defense, network, defense.restore(network, taught.model))
+        return recorded(defense, network, Defended(defense.restore(network, taught.model)))
 
     def _surrogate(self) -> Classifier:
         """Return the network itself, or its weights in a model built with other options."""
@@ -94,7 +94,7 @@ def lent(lender: Cell) -> Defense:
     """
     named = lender.defenses[-1:]
     defenses = built("defenses", named)
-    if not defenses or not defenses[0].learns:
+    if not defenses or defenses[0].stage is not Stage.AUXILIARY:
         last = named[0].name if named else "none"
         raise UsageError(f"{lender.network_name}: its last defence, {last}, learns nothing to lend")
     made: Defense = defenses[0]
