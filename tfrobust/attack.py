@@ -10,7 +10,7 @@ from typing import Any, ClassVar, get_args
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import build, option, plugin, record
+from tfrobust.options import build, has_option, option, plugin, record
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
 
@@ -48,7 +48,16 @@ class Attack(abc.ABC):
     budget it is judged at (`None`: any distance). An attack may also have a field `region`; see
     `RegionalAttack`.
 
+    The options that the engine asks for are declared here with what they are where an attack does
+    not have them; `tfrobust.options.has_option` tells whether it does.
+
     Attributes:
+        eps: the budget, in the unit of `threat.norm`; `None`: unbounded.
+        region: which pixels may change; see `RegionalAttack`.
+        samples: gradients that are averaged where the classifier is stochastic; `None`: 20 of an
+            attack by gradients, else 1.
+        early_stop: whether an image is left alone once it is adversarial.
+        targeted: whether a given class is to be reached.
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
@@ -69,6 +78,12 @@ class Attack(abc.ABC):
         ...         return tf.maximum(images - self.eps, 0.0)
     """
 
+    eps: float | None = None
+    region: RegionName = "all"
+    samples: int | None = None
+    early_stop: bool = False
+    targeted: bool = False
+
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
     autograph: ClassVar[bool] = False
@@ -83,7 +98,7 @@ class Attack(abc.ABC):
     @property
     def budget(self) -> float | None:
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
-        return getattr(self, "eps", None)
+        return self.eps
 
     @property
     def target_class(self) -> int | None:
@@ -98,7 +113,7 @@ class Attack(abc.ABC):
     @property
     def needs_boxes(self) -> bool:
         """Whether it changes only a part of each image, which boxes tell from the rest."""
-        return getattr(self, "region", "all") != "all"
+        return self.region != "all"
 
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
@@ -184,9 +199,9 @@ class WrappedAttack(Attack):
         return self.plan.target_class
 
     @property
-    def region(self) -> RegionName:
-        """The plan's region, if it has one."""
-        return getattr(self.plan, "region", "all")
+    def region(self) -> RegionName:  # type: ignore[override]
+        """The plan's region."""
+        return self.plan.region
 
     @property
     def needs_gradients(self) -> bool:
@@ -235,14 +250,14 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
         [0, 40]
     """
     spread: list[Attack] = []
-    if values and not any(hasattr(attack, option) for attack in attacks):
+    if values and not any(has_option(attack, option) for attack in attacks):
         names = ", ".join(map(name_of, attacks)) or "there is none"
         raise UsageError(
             f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
             "that has it (`tfrobust plugins show attacks/NAME` tells)"
         )
     for attack in attacks:
-        if not values or not hasattr(attack, option):
+        if not values or not has_option(attack, option):
             spread.append(attack)
             continue
         for value in dict.fromkeys(values):

@@ -48,6 +48,12 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
     return printable(lines[0] if lines else type(cause).__name__, limit)
 
 
+def system_cause(error: BaseException) -> str:
+    """Return in one line why a file could not be used: the system's words where there are any."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or one_line(error)
+
+
 # Control characters, halves of characters, and what turns the direction of writing.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

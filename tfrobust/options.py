@@ -118,6 +118,16 @@ def record(instance: Any) -> dict[str, Any]:
     return adapter.dump_python({f.name: getattr(instance, f.name) for f in fields}, mode="json")
 
 
+def has_option(instance: Any, name: str) -> bool:
+    """Tell whether a built plugin has an option of this name.
+
+    Example:
+        >>> has_option(create("attacks", "deepfool"), "eps_iter")
+        False
+    """
+    return any(field.name == name for field in dataclasses.fields(instance))
+
+
 @dataclasses.dataclass(frozen=True)
 class Option:
     """One line of an option table: what `tfrobust plugins show` prints."""

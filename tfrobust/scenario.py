@@ -115,9 +115,11 @@ class Shift(abc.ABC):
     """Changes the scene, not the label; knows no model. Its fields are its options.
 
     Attributes:
+        severity: how strong it is, where it has such an option: 1 … 5; `None`: it has none.
         keeps_geometry: set it where every object stays where it is, so that its box still fits.
     """
 
+    severity: int | None = None
     keeps_geometry: ClassVar[bool] = False
 
     @abc.abstractmethod

@@ -21,7 +21,7 @@ from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.training.steps import Perturb
 from tfrobust.training.trainer import Trainer
-from tfrobust_adversarial_training.bounded import Bounded
+from tfrobust_adversarial_training.within_budget import WithinBudget
 
 _ORDER = 7919  # folded into seeds for the order of a batch, far from any count of restarts
 
@@ -140,7 +140,7 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
             f"{name}: attack: expected an untargeted attack on whole images that runs in "
             f"tf.function; received: {called!r}"
         )
-    return Bounded(attack) if attack.minimum_norm and attack.budget is not None else attack
+    return WithinBudget(attack) if attack.minimum_norm and attack.budget is not None else attack
 
 
 def _check_offered(defense: Any, known: Collection[str], offered: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from tfrobust.engine.learning import LearningAttack, learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.options import has_option
 from tfrobust.pipeline.workspace import kept_work
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels
@@ -167,7 +168,7 @@ class Crafting:
             )
 
     def _advice(self) -> str:
-        if hasattr(self._attack, "eps"):
+        if has_option(self._attack, "eps"):
             return "give it a larger budget: -p retraining.options='{\"eps\": …}'"
         return "give it other options, or take another attack: -p retraining.attack=pgd"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import DataError, StoreError, one_line, printable
+from tfrobust.errors import DataError, StoreError, one_line, printable, system_cause
 from tfrobust.files.atomic import read_arrays
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario, check_images
@@ -200,7 +200,7 @@ def _identity(path: Path | None) -> tuple[Path, int]:
     try:
         return path, os.stat(path).st_mtime_ns
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or one_line(error)
+        said = system_cause(error)
         raise DataError(f"{path}: {said}; {_HOW}") from error
 
 

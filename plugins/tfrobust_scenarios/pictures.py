@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from tfrobust.errors import DataError, one_line, printable
+from tfrobust.errors import DataError, printable, system_cause
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -87,4 +87,4 @@ def _cause(error: Exception) -> str:
         return "its content is that of no picture"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
-    return getattr(error, "strerror", None) or one_line(error)
+    return system_cause(error)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.bounded import check_values, masked_classes
-from tfrobust.classifiers.identity import answers_differ
+from tfrobust.classifiers.identity import answers_differ, probes
 from tfrobust.classifiers.keras.models import has_finite_weights
 from tfrobust.errors import ClassifierError, one_line
 
@@ -27,10 +27,8 @@ def check_sound(classifier: Classifier, name: str) -> dict[str, Any]:
     Raises:
         ClassifierError: logits that are not finite, of the wrong shape, or probabilities.
     """
-    shape = (8, *classifier.image_shape)
-    probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
     try:
-        logits = np.asarray(classifier(tf.constant(probe)))
+        logits = np.asarray(classifier(tf.constant(probes(classifier.image_shape))))
     except Exception as error:  # a third-party model may raise anything
         raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     if masked := masked_classes(logits):

@@ -65,7 +65,7 @@ def components_of(classifier: Classifier) -> list[Component]:
 
     if isinstance(classifier, Composed):
         return classifier.components()
-    inner = getattr(classifier, "inner", None)
+    inner = classifier.inner
     if inner is None:
         return [Component("network", parameters(classifier), megabytes(classifier))]
     own = parameters(classifier) - parameters(inner)

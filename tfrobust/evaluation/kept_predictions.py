@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.identity import identity
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.judging import Plan
-from tfrobust.evaluation.resuming import identity
 from tfrobust.files.atomic import PARTIAL, read_arrays, write_arrays
 from tfrobust.types import Labels
 

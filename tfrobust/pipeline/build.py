@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from tfrobust import store
 from tfrobust.classifier import AppliedDefense, Classifier
-from tfrobust.classifiers.fingerprint import weights_digest
-from tfrobust.classifiers.identity import answers_differ
+from tfrobust.classifiers.identity import answers_differ, weights_digest
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.names import scenario_record

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfrobust import store
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.identity import answer_alike
 from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.members import member_of, split_member
@@ -121,9 +119,9 @@ def _put_together(
         cause = f"cannot be put together as it was trained ({one_line(error)})"
         raise _ChangedError(f"{home.name}: {cause}; mend that, or train it again") from error
     network = network.replace(class_names=served.class_names)
-    if not _answer_alike(network, served):
+    if not answer_alike(network, served):
         inside = served.members.items()
-        changed = [n for n, each in inside if not _answer_alike(network.members[n], each)]
+        changed = [n for n, each in inside if not answer_alike(network.members[n], each)]
         raise _ChangedError(_has_changed(home, plan, changed))
     return network
 
@@ -159,20 +157,6 @@ def _has_changed(home: Path, plan: dict[str, Any], members: Iterable[str] = ()) 
 def _quoted(called: Any) -> str:
     listed = [called] if isinstance(called, str) else called
     return " or ".join(map(repr, listed))
-
-
-def _answer_alike(network: Classifier, served: Classifier) -> bool:
-    """Tell whether what was put together anew is what is served: something else may lie there now.
-
-    Random ones are given the benefit of the doubt.
-    """
-    if network.image_shape != served.image_shape or network.num_classes != served.num_classes:
-        return False
-    if network.stochastic or served.stochastic:
-        return True
-    images = np.random.default_rng(0).uniform(size=(16, *served.image_shape)).astype(np.float32)
-    logits, same = np.asarray(network(images)), np.asarray(served(images))
-    return bool(agree(logits, same, 1e-3).all())
 
 
 def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from tfrobust.errors import DataError, one_line
+from tfrobust.errors import DataError, one_line, system_cause
 from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust_models.torch_weights.pickles import UnsafePickleError, unpickle
 from tfrobust_models.torch_weights.tensors import Storage, View, decoded
@@ -60,7 +60,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     try:
         data = read_bytes(path, _LARGEST)
     except (OSError, UnreadableError) as error:
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}") from error
+        raise DataError(f"{path}: {system_cause(error)}") from error
     try:
         return _without_prefix(_reader(data)(data))
     except UnsafePickleError as error:

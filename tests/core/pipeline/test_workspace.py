@@ -8,7 +8,7 @@ import pytest
 from helpers.interrupted_training import KilledError, Killer
 from helpers.support import InMemory, small_classifier
 from tfrobust import pipeline, store
-from tfrobust.classifiers.fingerprint import weights_digest
+from tfrobust.classifiers.identity import weights_digest
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.defense import Defense, Stage
 from tfrobust.errors import UsageError

@@ -17,7 +17,8 @@ from tfrobust.classifiers.bounded import DOUBTFUL, NoLogitsError, logarithms, lo
 from tfrobust.classifiers.keras.ending import BOUNDING, LINEAR
 from tfrobust.classifiers.loading import UNIT, LoadOptions
 from tfrobust.classifiers.logits import TWO
-from tfrobust.classifiers.saved_model.served_graph import FlatGraph, ServedEnding, cut, flat_graph
+from tfrobust.classifiers.saved_model.flattening import flat_graph
+from tfrobust.classifiers.saved_model.served_graph import FlatGraph, ServedEnding, cut
 from tfrobust.classifiers.saved_model.signatures import image_input, logits_output, signature_of
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images, ImageShape

@@ -17,11 +17,11 @@ from tfrobust.types import Images, Labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Bounded(WrappedAttack):
+class WithinBudget(WrappedAttack):
     """A minimum-norm attack with a budget, whose images are projected into it.
 
     Example:
-        >>> Bounded(create("attacks", "ddn", eps=0.5))(classifier, images, labels, seed=0)
+        >>> WithinBudget(create("attacks", "ddn", eps=0.5))(classifier, images, labels, seed=0)
     """
 
     def __call__(
@@ -30,5 +30,5 @@ class Bounded(WrappedAttack):
         """Return adversarial images, none farther away than the budget; see `Attack`."""
         norm = str(self.threat.norm)  # a least perturbation is one in some norm
         geometry: Ball = L0() if norm == "l0" else ball(norm)
-        made = self.plan(classifier, images, labels, seed=seed)
-        return geometry.project(made, geometry.region(images, self.budget))
+        crafted = self.plan(classifier, images, labels, seed=seed)
+        return geometry.project(crafted, geometry.region(images, self.budget))
