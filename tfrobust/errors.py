@@ -85,6 +85,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     A word that begins another is nearer than one that is spelt like it.
     """
     known = list(known)
-    longer = [each for each in known if word and each.startswith(f"{word}_")]
+    longer = [name for name in known if word and name.startswith(f"{word}_")]
     nearest = longer[:1] or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -89,11 +89,11 @@ def _check_size(name: str, key: str, value: Any) -> None:
     Raises:
         UsageError: names the option.
     """
-    for each in value if isinstance(value, tuple | list) else (value,):
-        if isinstance(each, int) and abs(each) > _LARGEST:
+    for number in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(number, int) and abs(number) > _LARGEST:
             raise UsageError(
                 f"{name}: {key}: expected at most {_LARGEST} and at least -{_LARGEST}; "
-                f"received: {each}"
+                f"received: {number}"
             )
 
 

@@ -95,7 +95,7 @@ def entries(kind: str | None = None) -> list[Entry]:
         ['pgd_training']
     """
     if kind is None:
-        return [entry for each in KINDS for entry in entries(each)]
+        return [entry for known in KINDS for entry in entries(known)]
     if kind not in KINDS:
         raise UsageError(
             f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"

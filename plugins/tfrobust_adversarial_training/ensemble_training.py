@@ -124,18 +124,19 @@ class EnsembleTraining(TrainsOnAttacked):
         shape, classes = classifier.image_shape, classifier.num_classes
         named = NamedNetworks(wanted_by, self.architecture, self.network_options or {}, shape)
         found = {called: named.open(called, classes) for called in self.networks}
-        for called, each in found.items():
-            if (each.image_shape, each.num_classes) != (shape, classes):
+        for called, network in found.items():
+            if (network.image_shape, network.num_classes) != (shape, classes):
                 raise UsageError(
                     f"{wanted_by}: expected images {shape} and {classes} classes; received: "
-                    f"{called!r} for {each.image_shape} and {each.num_classes}"
+                    f"{called!r} for {network.image_shape} and {network.num_classes}"
                 )
-            if _told_apart(classifier.class_names, each.class_names):
+            if _told_apart(classifier.class_names, network.class_names):
                 raise UsageError(
                     f"{wanted_by}: expected the classes of the network that is trained, in their "
-                    f"order: {_shown(classifier)}; received: {called!r}, whose are {_shown(each)}"
+                    f"order: {_shown(classifier)}; received: {called!r}, whose are "
+                    f"{_shown(network)}"
                 )
-            if not each.differentiable and self.inner_attack().needs_gradients:
+            if not network.differentiable and self.inner_attack().needs_gradients:
                 raise UsageError(
                     f"{wanted_by}: {called!r} has no gradients that {self.attack} can climb"
                 )
@@ -149,7 +150,8 @@ def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
         drawn = tf.random.stateless_uniform(
             (), fold(seeds[:1], _SOURCE)[0], 0, len(sources), dtype=tf.int32
         )
-        return tf.switch_case(drawn, [_on(attack, each, images, labels, seeds) for each in sources])
+        branches = [_on(attack, source, images, labels, seeds) for source in sources]
+        return tf.switch_case(drawn, branches)
 
     return perturb
 
@@ -172,7 +174,7 @@ def attacked_in_parts(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
 
 def _told_apart(names: Sequence[str], others: Sequence[str]) -> bool:
     """Tell whether classes differ that both have names: numbers are what a nameless one has."""
-    named = [not all(each.isdigit() for each in both) for both in (names, others)]
+    named = [not all(name.isdigit() for name in both) for both in (names, others)]
     return all(named) and tuple(names) != tuple(others)
 
 

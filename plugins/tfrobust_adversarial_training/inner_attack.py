@@ -120,8 +120,8 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
         StoreError: what was learned cannot be read.
     """
     name, called = name_of(defense), defense.attack
-    known = {each.name for each in describe(find("attacks", called).load())}
-    words = {each: getattr(defense, each) for each in offered}
+    known = {declared.name for declared in describe(find("attacks", called).load())}
+    words = {name: getattr(defense, name) for name in offered}
     steps = {"nb_iter": words["steps"]} if "steps" in words else {}  # CleverHans's word for them
     wanted = {**words, **steps, "early_stop": False}
     chosen = {key: value for key, value in wanted.items() if key in known}
@@ -205,7 +205,7 @@ def in_drawn_order(perturb: Perturb, seed: int) -> Perturb:
     def drawn(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
         numbers = seeds[:, 1]  # of the images; beside them stands the epoch's seed
         order = tf.argsort(uniform(fold(numbered_seeds(seed, numbers), _ORDER), ()), stable=True)
-        given = (tf.gather(each, order) for each in (images, labels, seeds))
+        given = (tf.gather(rows, order) for rows in (images, labels, seeds))
         return tf.gather(perturb(classifier, *given), tf.argsort(order))
 
     return drawn

@@ -38,8 +38,8 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
 
     @tf.function(autograph=False)
     def accuracies(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
-        attacked = [each(classifier, images, labels, seeds) for each in (strong, weak)]
-        right = [tf.argmax(classifier(each), 1) == labels for each in attacked]
+        attacked = [perturb(classifier, images, labels, seeds) for perturb in (strong, weak)]
+        right = [tf.argmax(classifier(perturbed), 1) == labels for perturbed in attacked]
         return tf.reduce_mean(tf.cast(right, tf.float32), axis=1)
 
     def check(
@@ -49,7 +49,7 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
         seeds = numbered_seeds(data.seed_of(len(history)), index)
         found = accuracies(classifier, images, labels, seeds).numpy().tolist()
         logs[STRONG], logs[WEAK] = found
-        best = max(history, key=lambda each: each[STRONG], default=logs)
+        best = max(history, key=lambda epoch: epoch[STRONG], default=logs)
         fell = collapsed(best, logs, drop)
         logs[COLLAPSED] = float(fell)
         if not fell:
@@ -70,7 +70,7 @@ def collapsed_in(history: History) -> int | None:
         >>> collapsed_in([{COLLAPSED: 0.0}, {COLLAPSED: 1.0}])
         2
     """
-    return next((number for number, each in enumerate(history, 1) if each[COLLAPSED]), None)
+    return next((number for number, epoch in enumerate(history, 1) if epoch[COLLAPSED]), None)
 
 
 def collapsed(before: dict[str, float], now: dict[str, float], drop: float) -> bool:

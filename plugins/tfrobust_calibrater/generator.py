@@ -67,8 +67,8 @@ def size_for(parameters: float, image_channels: int) -> Size:
     blocks = _BLOCKS
     while room / blocks > _block(base, 4 * base):  # as wide inside as outside is wide enough
         blocks += 1
-    fixed, each = _block(base, 0), _block(base, 1) - _block(base, 0)
-    return Size(base, max(1, int((room / blocks - fixed) / each)), blocks)
+    fixed, per_block = _block(base, 0), _block(base, 1) - _block(base, 0)
+    return Size(base, max(1, int((room / blocks - fixed) / per_block)), blocks)
 
 
 def _trunk(base: int, image_channels: int) -> int:
@@ -93,7 +93,7 @@ def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: i
     layers = _Layers(seed)
     images = keras.Input(image_shape, name="images")
     spare = [-side % 2**HALVINGS for side in image_shape[:2]]
-    margins = tuple((0, each) for each in spare)
+    margins = tuple((0, pixels) for pixels in spare)
     x = keras.layers.ZeroPadding2D(margins, name="pad")(images) if any(spare) else images
     widths = [size.base << step for step in range(HALVINGS)]
     for step, filters in enumerate(widths, 1):

@@ -24,7 +24,7 @@ def write_codebooks(path: Path | str, model: Any) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    arrays = {f"weight/{k}": np.asarray(each) for k, each in enumerate(_others(model))}
+    arrays = {f"weight/{k}": np.asarray(weight) for k, weight in enumerate(_others(model))}
     for k, code in enumerate(compression_of(model).values()):
         parts = {"codebook": code.codebook, "index": _packed(code), "shape": code.index.shape}
         arrays |= {f"{name}/{k}": np.asarray(part) for name, part in parts.items()}
@@ -40,7 +40,7 @@ def read_codebooks(path: Path | str, model: Any) -> None:
     """
     path = Path(path)
     arrays, others, kernels = read_arrays(path), _others(model), kernels_of(model).values()
-    shapes = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
+    shapes = {f"weight/{k}": tuple(weight.shape) for k, weight in enumerate(others)}
     coded = {f"{what}/{k}" for k in range(len(kernels)) for what in ("codebook", "index")}
     stated = {f"shape/{k}": tuple(kernel.shape) for k, kernel in enumerate(kernels)}
     told = set(arrays) & set(stated)  # files of earlier versions do not tell

@@ -120,7 +120,7 @@ class DeepCompression(Defense):
 def _found(model: Any) -> dict[str, Any]:
     """Return what is compressed of a model, and what is not, in numbers of weights."""
     counts = [math.prod(kernel.shape) for kernel in kernels_of(model).values()]
-    others = {name: math.prod(each.shape) for name, each in left_out(model).items()}
+    others = {name: math.prod(weight.shape) for name, weight in left_out(model).items()}
     return {"kernels": len(counts), "compressed_weights": sum(counts), "left_out": others}
 
 
@@ -150,7 +150,7 @@ def compressed_megabytes(model: Any) -> float:
         0.004
     """
     kernels = kernels_of(model).values()
-    rest = sum(math.prod(each.shape) for each in weights_of(model)) - sum(
+    rest = sum(math.prod(weight.shape) for weight in weights_of(model)) - sum(
         math.prod(kernel.shape) for kernel in kernels
     )
     return sum(code.bits for code in compression_of(model).values()) / 8e6 + megabytes_of(rest)

@@ -16,7 +16,7 @@ _SMALL = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 def weights_of(model: Any) -> list[Any]:
     """Return all weights of a model, each once, in the order of its layers."""
-    found = {id(each): each for layer in model.layers for each in layer.weights}
+    found = {id(weight): weight for layer in model.layers for weight in layer.weights}
     return list(found.values())
 
 
@@ -29,9 +29,9 @@ def kernels_of(model: Any) -> dict[str, Any]:
     """
     called = {id(getattr(layer, "kernel", None)) for layer in model._flatten_layers()}
     kernels = (
-        each
-        for each in weights_of(model)
-        if _floating(each) and (each.name.endswith("kernel") or id(each) in called)
+        weight
+        for weight in weights_of(model)
+        if _floating(weight) and (weight.name.endswith("kernel") or id(weight) in called)
     )
     return dict(_named(kernels))
 
@@ -43,12 +43,12 @@ def left_out(model: Any) -> dict[str, Any]:
     """
     kernels = {id(kernel) for kernel in kernels_of(model).values()}
     others = (
-        each
-        for each in weights_of(model)
-        if _floating(each)
-        and id(each) not in kernels
-        and len(each.shape) > 1
-        and each.name not in _SMALL
+        weight
+        for weight in weights_of(model)
+        if _floating(weight)
+        and id(weight) not in kernels
+        and len(weight.shape) > 1
+        and weight.name not in _SMALL
     )
     return dict(_named(others))
 
@@ -60,7 +60,7 @@ def _floating(variable: Any) -> bool:
 def _named(variables: Iterator[Any]) -> Iterator[tuple[str, Any]]:
     """Yield each with its path, numbered where two nested models have layers of the same name."""
     taken: dict[str, int] = {}
-    for each in variables:
-        path = str(each.path)
+    for variable in variables:
+        path = str(variable.path)
         taken[path] = taken.get(path, 0) + 1
-        yield (path if taken[path] == 1 else f"{path}#{taken[path]}"), each
+        yield (path if taken[path] == 1 else f"{path}#{taken[path]}"), variable

@@ -85,18 +85,18 @@ class ContextualFusion(Defense):
     def _fitting(self, classifier: Classifier, scenario: Scenario) -> dict[str, Classifier]:
         """Return the streams, each of which fits the scenario."""
         streams = self.streams(classifier)
-        for name, each in streams.items():
-            if each.image_shape != scenario.image_shape:
+        for name, stream in streams.items():
+            if stream.image_shape != scenario.image_shape:
                 raise UsageError(
                     f"contextual_fusion: {name}: expected a network for images "
-                    f"{scenario.image_shape}; received: one for {each.image_shape}"
+                    f"{scenario.image_shape}; received: one for {stream.image_shape}"
                 )
-            if self.finetune and not isinstance(each, KerasClassifier):
+            if self.finetune and not isinstance(stream, KerasClassifier):
                 raise UsageError(
                     f"contextual_fusion: finetune: expected Keras models; {name} is "
-                    f"{described(each)}"
+                    f"{described(stream)}"
                 )
-            each.features(keras.ops.zeros((1, *each.image_shape)))
+            stream.features(keras.ops.zeros((1, *stream.image_shape)))
         return streams
 
     def streams(self, classifier: Classifier) -> dict[str, Classifier]:
@@ -154,16 +154,16 @@ class ContextualFusion(Defense):
         """Return a model from images to every layer's logits, trained from its first layer on."""
         with trainer.strategy.scope():
             images = keras.Input(scenario.image_shape, name="images")
-            seen = {name: _renamed(each, name)(images) for name, each in streams.items()}
-            widths = {name: int(each.shape[-1]) for name, each in seen.items()}
+            seen = {name: _renamed(stream, name)(images) for name, stream in streams.items()}
+            widths = {name: int(features.shape[-1]) for name, features in seen.items()}
             heads = self._heads(widths, scenario, trainer)
             joint = keras.Model(images, heads.joint(seen), name="joint_tuned")
             features = keras.layers.Concatenate(name="side_by_side")(list(seen.values()))
             model = keras.Model(images, heads.logits(features) | {"features": features})
         trainer.altered().fit(KerasClassifier(joint), scenario)
         tuned = {
-            name: KerasClassifier(keras.Model(images, heads.own[name](each)))
-            for name, each in seen.items()
+            name: KerasClassifier(keras.Model(images, heads.own[name](features)))
+            for name, features in seen.items()
         }
         heads.fit_own(_all_features(tuned, scenario, trainer)[0], trainer)
         return model
@@ -178,8 +178,8 @@ def _all_features(
         for split in scenario.splits
         if split in ("train", "validation")
     }
-    widths = {name: each.values.shape[1] for name, each in found["train"].items()}
-    joined = {split: beside(each) for split, each in found.items()}
+    widths = {name: features.values.shape[1] for name, features in found["train"].items()}
+    joined = {split: beside(features) for split, features in found.items()}
     return FeatureScenario(joined, scenario.class_names), widths
 
 

@@ -42,7 +42,7 @@ class Fused(Wrapped):
             networks[0],
             num_classes=num_classes,
             class_names=tuple(class_names),
-            differentiable=all(each.differentiable for each in networks),
+            differentiable=all(network.differentiable for network in networks),
             stochastic=False,
             passes=1,
             megabytes=megabytes_of(model.count_params())
@@ -76,7 +76,7 @@ class Fused(Wrapped):
         """Return what the joint layer reads: the features of all streams side by side."""
         if self._whole:
             return tf.cast(self.model(images, training=False)["features"], tf.float32)
-        return tf.concat([each.features(images) for each in self.streams.values()], axis=1)
+        return tf.concat([stream.features(images) for stream in self.streams.values()], axis=1)
 
     def features_by_stream(self, images: Images) -> dict[str, Any]:
         """Return each stream's features, `(batch, its units)`."""
@@ -91,14 +91,14 @@ class Fused(Wrapped):
         """Return the streams and the layers over them; see `tfrobust.classifiers.summary`."""
         whole = self.model.count_params()
         if not self._whole:
-            return [*(_part(n, each) for n, each in self.streams.items()), _layers(whole)]
+            return [*(_part(n, stream) for n, stream in self.streams.items()), _layers(whole)]
         trained = {n: self.model.get_layer(f"{n}.network").count_params() for n in self.streams}
         streams = [Component(n, count, megabytes_of(count)) for n, count in trained.items()]
         return [*streams, _layers(whole - sum(trained.values()))]
 
     def trackables(self) -> list[Any]:
         """Return what all networks need kept."""
-        return [part for each in self.streams.values() for part in each.trackables()]
+        return [part for stream in self.streams.values() for part in stream.trackables()]
 
     def _all(self, images: Images, *, training: bool) -> dict[str, Any]:
         given = images if self._whole else self.features(images)
@@ -112,8 +112,8 @@ class Fused(Wrapped):
         if self._whole:
             return
         probe = tf.zeros((1, *self.image_shape))
-        for (name, each), width in zip(self.streams.items(), self._widths, strict=True):
-            if (has := int(each.features(probe).shape[1])) != width:
+        for (name, stream), width in zip(self.streams.items(), self._widths, strict=True):
+            if (has := int(stream.features(probe).shape[1])) != width:
                 raise ClassifierError(
                     f"{name}: the fusion was trained for {width} features; the network has {has}"
                 )

@@ -117,7 +117,7 @@ def _take_normalization(model: Any, donor: Any) -> None:
     variance = variance / np.asarray(donor.layers[at + 1].scale) ** 2
     channels = target.weights[0].shape[0]
     if channels != len(mean):  # all of them share the three numbers' mean
-        mean, variance = (np.full(channels, each.mean()) for each in (mean, variance))
+        mean, variance = (np.full(channels, statistic.mean()) for statistic in (mean, variance))
     target.set_weights([mean, variance, count])
     target.finalize_state()
 

@@ -159,7 +159,7 @@ class Crafting:
     def _check_broken(self, clean: Images, adversarial: Images) -> None:
         """Refuse an attack that changes no prediction."""
         before, after = (
-            predict(self._network, each[:_SEEN]).argmax(axis=1) for each in (clean, adversarial)
+            predict(self._network, images[:_SEEN]).argmax(axis=1) for images in (clean, adversarial)
         )
         if (before == after).all():
             raise UsageError(

@@ -41,7 +41,7 @@ def add_classes(classifier: KerasClassifier, more: Sequence[str], *, seed: int) 
     logits = layer(last.given[0])
     keras = keras_of(before)
     layer.set_weights(
-        [_joined(each, len(more), np.random.default_rng(seed)) for each in old.get_weights()]
+        [_joined(weight, len(more), np.random.default_rng(seed)) for weight in old.get_weights()]
     )
     model = keras.Model(inlined(before).inputs[0], logits, name=before.name)
     names = (*classifier.class_names, *more)

@@ -72,8 +72,8 @@ class Arrays(Scenario):
             DataError: it is an id, not the number of a class.
         """
         told_apart = f"{self.splits[0]}_images" in _read(*_identity(self.path))
-        labels = [self._arrays(each)[1] for each in self.splits[: None if told_apart else 1]]
-        largest = max(int(each.max()) for each in labels)
+        labels = [self._arrays(split)[1] for split in self.splits[: None if told_apart else 1]]
+        largest = max(int(of_split.max()) for of_split in labels)
         images = sum(map(len, labels))
         if largest >= max(_PLAUSIBLE, _AN_IMAGE * images):
             raise DataError(
@@ -128,7 +128,7 @@ def _renamed(named: Iterable[str], prefix: str) -> str:
         "test": words & {"test", "xtest", "ytest"},
     }
     prefixes = [f"{split}_" for split, found in told.items() if found] or [prefix]
-    return ", ".join(f"{each}{what}=…" for each in prefixes for what in ("images", "labels"))
+    return ", ".join(f"{prefix}{what}=…" for prefix in prefixes for what in ("images", "labels"))
 
 
 def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:

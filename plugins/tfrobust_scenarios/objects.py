@@ -110,11 +110,11 @@ class ObjectScenario(Scenario):
         images, names = self._arranged.parts[split], self.class_names
         if not images:
             raise DataError(f"{self._source.folder}: no images of split {split!r} fit the options")
-        counts = np.array([len(each.boxes) for each in images])
+        counts = np.array([len(image.boxes) for image in images])
         padded = np.zeros((len(images), counts.max(), 4), np.float32)
-        for row, each in zip(padded, images, strict=True):
-            row[: len(each.boxes)] = each.boxes
-        labels = tf.constant([names.index(each.category) for each in images], tf.int64)
+        for row, image in zip(padded, images, strict=True):
+            row[: len(image.boxes)] = image.boxes
+        labels = tf.constant([names.index(image.category) for image in images], tf.int64)
         boxes, many = tf.constant(padded), tf.constant(counts)
 
         def as_example(row: Any, picture: Any) -> dict[str, Any]:
@@ -169,8 +169,8 @@ class ObjectScenario(Scenario):
         """Return what the options make of a selection."""
         self._refuse(found, strict=False)
         of: dict[str, list[Annotated]] = {}
-        for each in found.images:
-            of.setdefault(each.category, []).append(each)
+        for image in found.images:
+            of.setdefault(image.category, []).append(image)
         names = classes_of(self.called, found, self.classes)
         for name in names if self.classes is not None else ():
             if not self._reach_every_split(of[name]):
@@ -182,7 +182,7 @@ class ObjectScenario(Scenario):
         parts = {}
         for split in self.splits:
             chosen: list[Annotated] = []
-            for name in names if split != "test" else [each for each in names if each in tested]:
+            for name in names if split != "test" else [name for name in names if name in tested]:
                 random = np.random.default_rng([self.seed, *name.encode()])  # whatever others are
                 chosen += self._parted(of[name], split, random)
             order = np.random.default_rng(self.seed).permutation(len(chosen))

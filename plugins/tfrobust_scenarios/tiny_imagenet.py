@@ -116,10 +116,10 @@ class TinyImagenet(Scenario):
     @property
     def _tested(self) -> list[str]:
         listed = _listed("test_classes", self.test_classes or ())
-        tested = [_wnid(each, self._words) for each in listed]
-        for each in tested:
-            if each not in self._wnids:
-                raise UsageError(f"tiny_imagenet: test_classes: {each!r} is none of `classes`")
+        tested = [_wnid(name, self._words) for name in listed]
+        for name in tested:
+            if name not in self._wnids:
+                raise UsageError(f"tiny_imagenet: test_classes: {name!r} is none of `classes`")
         return tested
 
     @property
@@ -132,7 +132,7 @@ class TinyImagenet(Scenario):
         words = self._words
         if self.classes is None:
             return list(words)
-        return [_wnid(each, words) for each in _listed("classes", self.classes, 2)]
+        return [_wnid(name, words) for name in _listed("classes", self.classes, 2)]
 
 
 def _encoded(builder: Any, split: str) -> tf.data.Dataset:
@@ -168,7 +168,7 @@ def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[s
         listed = list(classes)
     else:
         listed = _lines(classes) or classes.split(",")
-    found = [each.strip() for each in listed if each.strip()]
+    found = [name.strip() for name in listed if name.strip()]
     if len(set(found)) < least or len(set(found)) < len(found):
         count = "two" if least > 1 else "one"
         raise UsageError(

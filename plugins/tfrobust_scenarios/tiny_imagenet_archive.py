@@ -94,7 +94,7 @@ class TinyImagenetArchive:
     def words(self) -> dict[str, list[str]]:
         """Return the names of each class by its WordNet id, in the archive's order."""
         rows = (line.split("\t") for line in self._lines("words.txt"))
-        named = {row[0]: [each.strip() for each in row[1].split(",")] for row in rows if row[1:]}
+        named = {row[0]: [name.strip() for name in row[1].split(",")] for row in rows if row[1:]}
         return {wnid: named.get(wnid, [wnid]) for wnid in self.wnids}
 
     def training(self) -> Iterator[Picture]:

@@ -61,7 +61,7 @@ class Passes(tf.Module):
         return tf.cast(self._after(given), tf.float32)
 
     def _as_one_batch(self, given: Any) -> Any:
-        many = tf.nest.map_structure(lambda each: tf.repeat(each, self.samples, axis=0), given)
+        many = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, self.samples, axis=0), given)
         logits = self._logits(many)
         rows = tf.reshape(logits, (-1, self.samples, logits.shape[-1]))
         return tf.transpose(rows, (1, 0, 2))

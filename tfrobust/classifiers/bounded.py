@@ -49,8 +49,8 @@ def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str
     """
     near, far = (
         [
-            np.asarray(tf.cast(call(tf.constant(each)), tf.float32))
-            for each in probes(image_shape, m)
+            np.asarray(tf.cast(call(tf.constant(images)), tf.float32))
+            for images in probes(image_shape, m)
         ]
         for m in (_MAGNITUDES, _FAR)
     )
@@ -62,7 +62,7 @@ def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str
         return "softmax"
     if not ((seen < 0).any() or (seen > 1).any()):  # NaN is neither
         return "softmax" if np.abs(rows.sum(axis=1) - 1).max() < _SUM else "sigmoid"
-    far = [np.delete(each, _BLACK, axis=0) for each in far]  # which is near, however large
+    far = [np.delete(outputs, _BLACK, axis=0) for outputs in far]  # which is near, however large
     return _saturation(near[0], rows, np.concatenate(far))
 
 

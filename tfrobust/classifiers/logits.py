@@ -149,7 +149,7 @@ def _linear_call(call: Call, model: Any) -> Any:
     A copy is called: the layer itself may be called elsewhere too, with its activation.
     """
     layer = call.layer
-    shared = sum(each.layer is layer for each in calls(model)) > 1
+    shared = sum(other.layer is layer for other in calls(model)) > 1
     name = f"{layer.name}_logits" if shared else layer.name
     config = layer.get_config() | {"activation": "linear", "name": name}
     copy = type(layer).from_config(config)
@@ -186,7 +186,7 @@ def _agrees(model: Any, fed: Any, found: Ending) -> bool:
 
 def _rounding(model: Any) -> float:
     """Return what two runs of a model may differ by, of numbers near 1: of its coarsest type."""
-    kinds = {tf.as_dtype(each.dtype).name for call in calls(model) for each in call.results}
+    kinds = {tf.as_dtype(tensor.dtype).name for call in calls(model) for tensor in call.results}
     return max(_ROUNDING.get(kind, 1e-4) for kind in kinds)
 
 

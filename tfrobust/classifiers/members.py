@@ -61,7 +61,7 @@ def shown_names(classifiers: Sequence[str]) -> list[str]:
         >>> shown_names(["a/best.keras", "b/best.keras", "saved_models/d1/2"])
         ['a/best.keras', 'b/best.keras', 'd1/2']
     """
-    split = [split_member(each) for each in classifiers]
+    split = [split_member(classifier) for classifier in classifiers]
     paths = [Path(called).parts for called, _ in split]
     lengths = [1 if version_number(parts[-1]) is None else 2 for parts in paths]
 

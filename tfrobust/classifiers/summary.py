@@ -48,8 +48,8 @@ def summarized_parts(classifier: Classifier, title: str) -> Summary | None:
     parts = components_of(classifier)
     if len(parts) < 2:
         return None
-    size = sum(each.megabytes for each in parts)
-    parameters = sum(each.parameters for each in parts)
+    size = sum(part.megabytes for part in parts)
+    parameters = sum(part.parameters for part in parts)
     rows = [(p.name, f"{p.parameters:,}", f"{p.megabytes:.3g}") for p in parts]
     return Summary(
         title=title,

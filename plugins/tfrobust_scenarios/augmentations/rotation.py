@@ -44,7 +44,7 @@ def rotated(images: Any, degrees: Any) -> Any:
     x = tf.range(width, dtype=tf.float32) + 0.5 - width / 2
     from_x = tf.cos(radians) * x - tf.sin(radians) * y + width / 2
     from_y = tf.sin(radians) * x + tf.cos(radians) * y + height / 2
-    column, row = (tf.cast(tf.floor(each), tf.int32) for each in (from_x, from_y))
+    column, row = (tf.cast(tf.floor(coordinates), tf.int32) for coordinates in (from_x, from_y))
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     place = tf.where(inside, row * width + column, 0)
     flat = tf.reshape(images, (-1, height * width, channels))

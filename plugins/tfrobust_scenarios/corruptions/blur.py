@@ -78,8 +78,8 @@ class GlassBlur(Corruption):
         image = smoothed(image, sigma, border="edge", truncate=4.0)
         inner = rounds, 2, max(height - 2 * delta, 0), max(width - 2 * delta, 0)
         offsets = tf.random.stateless_uniform(inner, seed, -delta, delta, tf.int32)
-        for each in range(rounds if all(inner) else 0):
-            image = shuffled(image, offsets[each], delta)
+        for number in range(rounds if all(inner) else 0):
+            image = shuffled(image, offsets[number], delta)
         return smoothed(image, sigma, border="edge", truncate=4.0)
 
 

@@ -112,9 +112,9 @@ class _Allowed:
         for inside, value in dicts(content, where):
             if "class_name" in value:
                 self._check_named(value, inside)
-            for key, each in value.items():
-                if isinstance(each, str):
-                    self._check_text(str(key), each, f"{inside}.{key}")
+            for key, text in value.items():
+                if isinstance(text, str):
+                    self._check_text(str(key), text, f"{inside}.{key}")
 
     def check_unmade(self, content: Any, where: str) -> None:
         """Walk through what is never made, and refuse what could be nothing but code."""
@@ -223,9 +223,7 @@ class _Allowed:
         if not module:
             return name in self._names
         found = would_find(self._generation, module, name)
-        return bool(found) and all(
-            isinstance(each, type) and each in self._classes for each in found
-        )
+        return bool(found) and all(isinstance(cls, type) and cls in self._classes for cls in found)
 
     def _is_ours(self, value: Any) -> bool:
         """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""

@@ -58,7 +58,7 @@ def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[
         left = [base] if isinstance(base, type) else []
         while left:
             cls = left.pop()
-            if cls in met or any(each.__name__ in NEVER for each in cls.__mro__):
+            if cls in met or any(parent.__name__ in NEVER for parent in cls.__mro__):
                 continue
             met.add(cls)
             left += type.__subclasses__(cls)

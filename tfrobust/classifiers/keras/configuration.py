@@ -15,10 +15,10 @@ def dicts(content: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     while left:
         where, value = left.pop()
         if isinstance(value, list):
-            left += [(f"{where}[{k}]", each) for k, each in enumerate(value)]
+            left += [(f"{where}[{k}]", item) for k, item in enumerate(value)]
         elif isinstance(value, dict):
             yield where, value
-            left += [(f"{where}.{key}", each) for key, each in value.items()]
+            left += [(f"{where}.{key}", item) for key, item in value.items()]
 
 
 def stored_code(name: str, where: str) -> UnreadableError:

@@ -109,7 +109,7 @@ def factor_of(call: Call) -> float:
 
 
 def _place(tensor: Any, among: list[Any]) -> int:
-    return next(k for k, each in enumerate(among) if each is tensor)
+    return next(k for k, other in enumerate(among) if other is tensor)
 
 
 def _activation(layer: Any) -> str:

@@ -31,13 +31,13 @@ def plain(model: Any) -> Any:
             raise ClassifierError(_several(model, what, tensors))
     if isinstance(model, keras_of(model).Sequential):
         return model
-    if not any(isinstance(each, (list, tuple, dict)) for each in (model.input, model.output)):
+    if not any(isinstance(tensors, (list, tuple, dict)) for tensors in (model.input, model.output)):
         return model
     return keras_of(model).Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
 def _several(model: Any, what: str, tensors: list[Any]) -> str:
-    names = getattr(model, f"{what}_names", None) or [each.name for each in tensors]
+    names = getattr(model, f"{what}_names", None) or [tensor.name for tensor in tensors]
     listed = ", ".join(f"{n} {tuple(t.shape)}" for n, t in zip(names, tensors, strict=True))
     if what == "output":
         return (
@@ -173,10 +173,10 @@ def reads_bytes(model: Any) -> bool:
 
 def _first_calls(model: Any) -> list[Call]:
     """Return what reads the images, nested models looked into."""
-    images = {id(each) for each in model.inputs}
+    images = {id(tensor) for tensor in model.inputs}
     found = []
     for call in calls(model):
-        if any(id(each) in images for each in call.given):
+        if any(id(tensor) in images for tensor in call.given):
             found += _first_calls(call.layer) if is_functional(call.layer) else [call]
     return found
 
@@ -190,12 +190,13 @@ def _shrinks(call: Call) -> bool:
     if kind == "rescaling":
         factors = [float(np.max(layer.scale))]
     elif kind in ("truediv", "truedivide", "divide"):
-        factors = [1 / each for each in _numbers(call) if each]
+        factors = [1 / number for number in _numbers(call) if number]
     elif kind == "multiply":
         factors = _numbers(call)
-    return any(0 < abs(each) < _FEW for each in factors)
+    return any(0 < abs(factor) < _FEW for factor in factors)
 
 
 def _numbers(call: Call) -> list[float]:
     given = tf.nest.flatten((call.args, call.kwargs))
-    return [float(each) for each in given if isinstance(each, (int, float)) and each is not True]
+    numbers = (value for value in given if isinstance(value, (int, float)) and value is not True)
+    return [float(number) for number in numbers]

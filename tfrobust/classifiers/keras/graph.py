@@ -195,7 +195,7 @@ def trunk(model: Any) -> Any:
     """
     layers = keras_of(model).layers
     images, read = _read_last(model)
-    flat = [layers.Flatten(name=f"features_{k}")(each) for k, each in enumerate(read)]
+    flat = [layers.Flatten(name=f"features_{k}")(tensor) for k, tensor in enumerate(read)]
     joined = flat[0] if len(flat) == 1 else layers.Concatenate(name="features")(flat)
     return keras_of(model).Model(images, joined, name=f"{model.name}_trunk")
 

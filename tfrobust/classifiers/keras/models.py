@@ -57,9 +57,9 @@ def raw_variables(model_or_optimizer: Any) -> list[Any]:
     What random layers draw from counts too.
     """
     variables = model_or_optimizer.variables
-    found = [raw(each) for each in (variables() if callable(variables) else variables)]
-    known = {id(each) for each in found}
-    return found + [each for each in random_state(model_or_optimizer) if id(each) not in known]
+    found = [raw(variable) for variable in (variables() if callable(variables) else variables)]
+    known = {id(variable) for variable in found}
+    return found + [state for state in random_state(model_or_optimizer) if id(state) not in known]
 
 
 def random_state(model: Any) -> list[Any]:
@@ -86,15 +86,15 @@ def expected_draws(model: Any) -> Iterator[None]:
 
     They have an attribute `gives_mean`, which is read where they are called or traced.
     """
-    drawing = [each for each in model._flatten_layers() if hasattr(each, "gives_mean")]
-    before = [each.gives_mean for each in drawing]
-    for each in drawing:
-        each.gives_mean = True
+    drawing = [layer for layer in model._flatten_layers() if hasattr(layer, "gives_mean")]
+    before = [layer.gives_mean for layer in drawing]
+    for layer in drawing:
+        layer.gives_mean = True
     try:
         yield
     finally:
-        for each, old in zip(drawing, before, strict=True):
-            each.gives_mean = old
+        for layer, old in zip(drawing, before, strict=True):
+            layer.gives_mean = old
 
 
 def raw(variable: Any) -> Any:

@@ -33,7 +33,7 @@ def misplaced(meta: Any, functions: dict[str, Any]) -> Iterator[str]:
         ):
             yield node.op
     for name, function in functions.items():
-        arguments = {each.name for each in function.signature.input_arg}
+        arguments = {argument.name for argument in function.signature.input_arg}
         for node in function.node_def:
             source = node.input[0].split(":")[0] if node.input else ""
             argument = source if source in arguments else None
@@ -65,14 +65,14 @@ def _roots(meta: Any) -> set[str]:
     """Return where running begins: signatures, initialisers, functions of objects."""
     roots = set(meta.object_graph_def.concrete_functions)
     for signature in meta.signature_def.values():
-        for each in signature.outputs.values():
-            sparse = each.coo_sparse
-            names = [each.name, sparse.values_tensor_name, sparse.indices_tensor_name]
+        for output in signature.outputs.values():
+            sparse = output.coo_sparse
+            names = [output.name, sparse.values_tensor_name, sparse.indices_tensor_name]
             names += [sparse.dense_shape_tensor_name]
-            names += [part.name for part in each.composite_tensor.components]
+            names += [part.name for part in output.composite_tensor.components]
             roots |= set(map(_node_of, names))
     for key, collection in meta.collection_def.items():
-        roots |= {_node_of(each) for each in collection.node_list.value}
+        roots |= {_node_of(tensor) for tensor in collection.node_list.value}
         if key != "savers":  # never made by the loader; else read as variables, with initialisers
             for content in collection.bytes_list.value:
                 roots |= _of_variable(content)
@@ -102,7 +102,7 @@ def _reached(
         met.add(name)
         yield name
         if name in graph:
-            left += [_node_of(each) for each in graph[name].input]
+            left += [_node_of(tensor) for tensor in graph[name].input]
             left += _called(graph[name], functions)
         elif name in functions:
             for node in functions[name].node_def:
@@ -113,7 +113,7 @@ def _called(node: Any, functions: dict[str, Any]) -> list[str]:
     """Return the functions that a node names."""
     called = [node.op] if node.op in functions else []
     for value in node.attr.values():
-        called += [each.name for each in (value.func, *value.list.func) if each.name]
+        called += [function.name for function in (value.func, *value.list.func) if function.name]
     return called
 
 

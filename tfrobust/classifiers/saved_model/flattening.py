@@ -20,7 +20,7 @@ def flat_graph(function: Any) -> FlatGraph:
         ClassifierError: it calls what it does not bring along.
     """
     whole = function.graph.as_graph_def()
-    flat = _Flattening({each.signature.name: each for each in whole.library.function})
+    flat = _Flattening({called.signature.name: called for called in whole.library.function})
     try:
         flat.add(whole.node, "", {})
     except (KeyError, ValueError) as error:
@@ -30,7 +30,7 @@ def flat_graph(function: Any) -> FlatGraph:
     names = sorted(function.structured_outputs)
     given = [output.name for output in function.graph.outputs]
     outputs = {n: flat.resolved(tensor) for n, tensor in zip(names, given, strict=True)}
-    return FlatGraph(flat.nodes, outputs, tuple(each.name for each in function.graph.inputs))
+    return FlatGraph(flat.nodes, outputs, tuple(tensor.name for tensor in function.graph.inputs))
 
 
 class _Flattening:

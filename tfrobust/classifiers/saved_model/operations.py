@@ -105,7 +105,8 @@ def _forbidden(model: Any) -> list[str]:
     """Return the names of the operations that are refused, each once."""
     found: dict[str, None] = {}
     for meta in model.meta_graphs:
-        functions = {each.signature.name: each for each in meta.graph_def.library.function}
+        library = meta.graph_def.library
+        functions = {function.signature.name: function for function in library.function}
         for node in _nodes(meta.graph_def):
             if node.op not in CHECKPOINT and not _is_allowed(node, functions):
                 found[node.op] = None

@@ -123,7 +123,7 @@ class FlatGraph:
         """Tell whether the images are first brought from 0 … 255 to the size of 1."""
         shown = {self.inputs[0]}
         for node in self._in_order():
-            given = [each for each in node.input if each in shown]
+            given = [tensor for tensor in node.input if tensor in shown]
             if given and node.op in _PASSING:
                 shown.add(f"{node.name}:0")
             elif given and node.op in _SCALING:
@@ -136,8 +136,8 @@ class FlatGraph:
         """Return the nodes that read the images, directly or through others, nearest first."""
         readers: dict[str, list[Any]] = {}
         for node in self.nodes.values():
-            for each in node.input:
-                readers.setdefault(each, []).append(node)
+            for tensor in node.input:
+                readers.setdefault(tensor, []).append(node)
         waiting, seen = [self.inputs[0]], set()
         while waiting:
             for node in readers.get(waiting.pop(0), []):
@@ -194,8 +194,8 @@ def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any]
     inner = tf.compat.v1.GraphDef()
     inner.node.extend(needed)
     inner.library.CopyFrom(function.graph.as_graph_def().library)
-    kept = {each.name for each in needed}
-    outside = [each for each in graph.inputs if each.rpartition(":")[0] in kept]
+    kept = {node.name for node in needed}
+    outside = [tensor for tensor in graph.inputs if tensor.rpartition(":")[0] in kept]
 
     @tf.function(autograph=False)
     def inside(images: Images) -> Any:
