@@ -69,7 +69,7 @@ def printable(text: str, limit: int = 2000) -> str:
         >>> print(printable("cat\n\x1b[31m"))
         cat\n\x1b[31m
     """
-    shown = CONTROLS.sub(lambda found: _spelled(found[0]), text[: limit + 1])
+    shown = CONTROLS.sub(lambda match: _spelled(match[0]), text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

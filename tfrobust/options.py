@@ -46,8 +46,8 @@ def plugin(cls: type[T]) -> type[T]:
         if isinstance(value, pydantic.fields.FieldInfo) and name not in cls.__annotations__:
             raise TypeError(f"{cls.__name__}.{name}: an option needs a type: `{name}: float = …`")
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    made: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
-    return made
+    decorated: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
+    return decorated
 
 
 def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequence[str] = ()) -> T:
@@ -73,11 +73,12 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
-        said = one_line(first["msg"].removeprefix("Value error, "))  # pydantic's, of a ValueError
+        message = first["msg"].removeprefix("Value error, ")  # pydantic's, of a ValueError
+        complaint = one_line(message)
         received = first["input"] if first["loc"] else dict(values)  # none: all of them together
         if isinstance(received, str) and received.startswith(("{", "[")):
-            said += ", as JSON spells it: '{\"eps\": 0.1}'"
-        raise UsageError(f"{name}: {where}: {said}; received: {received!r}") from error
+            complaint += ", as JSON spells it: '{\"eps\": 0.1}'"
+        raise UsageError(f"{name}: {where}: {complaint}; received: {received!r}") from error
     for key in known:
         _check_size(name, key, getattr(built, key))
     return built

@@ -100,14 +100,14 @@ def entries(kind: str | None = None) -> list[Entry]:
         raise UsageError(
             f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"
         )
-    found = {
+    points = {
         (point.name, point.value, _distribution(point))
         for point in metadata.entry_points(group=f"tfrobust.{kind}")
     }
-    count = Counter(name for name, _, _ in found)
+    count = Counter(name for name, _, _ in points)
     return [
-        Entry(kind, name, target, owner, _duplicate(name, found) if count[name] > 1 else None)
-        for name, target, owner in sorted(found)
+        Entry(kind, name, target, owner, _duplicate(name, points) if count[name] > 1 else None)
+        for name, target, owner in sorted(points)
     ]
 
 
@@ -115,8 +115,8 @@ def _distribution(point: metadata.EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
 
 
-def _duplicate(name: str, found: set[tuple[str, str, str]]) -> str:
-    owners = sorted(owner for other, _, owner in found if other == name)
+def _duplicate(name: str, points: set[tuple[str, str, str]]) -> str:
+    owners = sorted(owner for other, _, owner in points if other == name)
     return f"the name is registered {len(owners)} times, by {' and '.join(owners)}; uninstall one"
 
 

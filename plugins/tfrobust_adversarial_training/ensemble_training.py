@@ -123,8 +123,8 @@ class EnsembleTraining(TrainsOnAttacked):
             )
         shape, classes = classifier.image_shape, classifier.num_classes
         named = NamedNetworks(wanted_by, self.architecture, self.network_options or {}, shape)
-        found = {called: named.open(called, classes) for called in self.networks}
-        for called, network in found.items():
+        networks = {called: named.open(called, classes) for called in self.networks}
+        for called, network in networks.items():
             if (network.image_shape, network.num_classes) != (shape, classes):
                 raise UsageError(
                     f"{wanted_by}: expected images {shape} and {classes} classes; received: "
@@ -140,7 +140,7 @@ class EnsembleTraining(TrainsOnAttacked):
                 raise UsageError(
                     f"{wanted_by}: {called!r} has no gradients that {self.attack} can climb"
                 )
-        return list(found.values())
+        return list(networks.values())
 
 
 def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:

@@ -47,8 +47,8 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
     ) -> str | None:
         images, labels, index = data.few(count)
         seeds = numbered_seeds(data.seed_of(len(history)), index)
-        found = accuracies(classifier, images, labels, seeds).numpy().tolist()
-        logs[STRONG], logs[WEAK] = found
+        measured = accuracies(classifier, images, labels, seeds).numpy().tolist()
+        logs[STRONG], logs[WEAK] = measured
         best = max(history, key=lambda epoch: epoch[STRONG], default=logs)
         fell = collapsed(best, logs, drop)
         logs[COLLAPSED] = float(fell)

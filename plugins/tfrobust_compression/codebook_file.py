@@ -43,21 +43,21 @@ def read_codebooks(path: Path | str, model: Any) -> None:
     shapes = {f"weight/{k}": tuple(weight.shape) for k, weight in enumerate(others)}
     coded = {f"{what}/{k}" for k in range(len(kernels)) for what in ("codebook", "index")}
     stated = {f"shape/{k}": tuple(kernel.shape) for k, kernel in enumerate(kernels)}
-    told = set(arrays) & set(stated)  # files of earlier versions do not tell
+    declared = set(arrays) & set(stated)  # files of earlier versions do not tell
     if (
-        set(arrays) - told != coded | set(shapes)
+        set(arrays) - declared != coded | set(shapes)
         or any(arrays[name].shape != shape for name, shape in shapes.items())
-        or any(not np.array_equal(arrays[name], stated[name]) for name in told)
+        or any(not np.array_equal(arrays[name], stated[name]) for name in declared)
     ):
         raise ClassifierError(f"{path}: was written for another network than {model.name}")
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
             raise StoreError(f"{path}: {name}: expected finite numbers; compress the network again")
-    found = [
+    codes = [
         _unpacked(path, arrays[f"codebook/{k}"], arrays[f"index/{k}"], kernel.shape)
         for k, kernel in enumerate(kernels)
     ]
-    for kernel, weights in zip(kernels, found, strict=True):
+    for kernel, weights in zip(kernels, codes, strict=True):
         kernel.assign(weights)
     for k, variable in enumerate(others):
         variable.assign(arrays[f"weight/{k}"])

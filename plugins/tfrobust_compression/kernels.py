@@ -16,8 +16,8 @@ _SMALL = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 def weights_of(model: Any) -> list[Any]:
     """Return all weights of a model, each once, in the order of its layers."""
-    found = {id(weight): weight for layer in model.layers for weight in layer.weights}
-    return list(found.values())
+    weights = {id(weight): weight for layer in model.layers for weight in layer.weights}
+    return list(weights.values())
 
 
 def kernels_of(model: Any) -> dict[str, Any]:

@@ -173,13 +173,15 @@ def _all_features(
     streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer
 ) -> tuple[FeatureScenario, dict[str, int]]:
     """Return the features of all streams, of the splits that a training reads, and their widths."""
-    found = {
+    features_of_splits = {
         split: features_of(streams, scenario, split, trainer.report)
         for split in scenario.splits
         if split in ("train", "validation")
     }
-    widths = {name: features.values.shape[1] for name, features in found["train"].items()}
-    joined = {split: beside(features) for split, features in found.items()}
+    widths = {
+        name: features.values.shape[1] for name, features in features_of_splits["train"].items()
+    }
+    joined = {split: beside(features) for split, features in features_of_splits.items()}
     return FeatureScenario(joined, scenario.class_names), widths
 
 

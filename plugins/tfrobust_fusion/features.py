@@ -124,9 +124,9 @@ class FeatureScenario(Scenario):
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split; see `Scenario.load`."""
-        found = self._splits[split]
-        pixels = found.values[:, np.newaxis, np.newaxis]
-        return tf.data.Dataset.from_tensor_slices({"image": pixels, "label": found.labels})
+        features = self._splits[split]
+        pixels = features.values[:, np.newaxis, np.newaxis]
+        return tf.data.Dataset.from_tensor_slices({"image": pixels, "label": features.labels})
 
     def only(self, start: int, stop: int) -> FeatureScenario:
         """Return the same with some of the units alone."""

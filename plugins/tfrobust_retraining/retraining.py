@@ -95,9 +95,9 @@ class Retraining(Defense):
     @property
     def changes(self) -> Changes:
         """The weights, from the beginning with `start=scratch`; and the head, for new classes."""
-        made: set[Change] = {"weights"}
-        made |= {"start"} if self.start == "scratch" else set()
-        return frozenset(made | ({"head"} if self.new_classes else set()))
+        changed: set[Change] = {"weights"}
+        changed |= {"start"} if self.start == "scratch" else set()
+        return frozenset(changed | ({"head"} if self.new_classes else set()))
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network that cannot be trained or given classes, and options that do not fit.

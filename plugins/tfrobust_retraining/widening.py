@@ -63,14 +63,14 @@ def check_widens(classifier: KerasClassifier, *, instead: str) -> None:
 
 def _last(model: Any, instead: str = "") -> Any:
     """Return the call of the dense layer that gives a model's logits."""
-    found = call_of(inlined(model).outputs[0]) if is_functional(model) else None
-    if found is None or type(found.layer).__name__ != "Dense":
-        kind = type(model if found is None else found.layer).__name__
+    call = call_of(inlined(model).outputs[0]) if is_functional(model) else None
+    if call is None or type(call.layer).__name__ != "Dense":
+        kind = type(model if call is None else call.layer).__name__
         raise UsageError(
             "more classes: expected a functional network that ends in a dense layer; received: "
             f"{kind}{instead}"
         )
-    return found
+    return call
 
 
 def _joined(weights: np.ndarray, more: int, random: np.random.Generator) -> np.ndarray:

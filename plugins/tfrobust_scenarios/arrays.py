@@ -87,8 +87,8 @@ class Arrays(Scenario):
     def splits(self) -> tuple[str, ...]:
         """Those the file names, or `train` and `test`, which are then the same images."""
         names = _read(*_identity(self.path))
-        found = tuple(s for s in ("train", "validation", "test") if f"{s}_images" in names)
-        return found or ("train", "test")
+        splits = tuple(s for s in ("train", "validation", "test") if f"{s}_images" in names)
+        return splits or ("train", "test")
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split; see `Scenario.load`.
@@ -122,12 +122,12 @@ class Arrays(Scenario):
 def _renamed(named: Iterable[str], prefix: str) -> str:
     """Return the names that arrays are to be given, of every split that their names tell of."""
     words = {word for name in named for word in re.split(r"[^a-z]+", name.lower())}
-    told = {
+    by_split = {
         "train": words & {"train", "xtrain", "ytrain"},
         "validation": words & {"validation", "valid", "val"},
         "test": words & {"test", "xtest", "ytest"},
     }
-    prefixes = [f"{split}_" for split, found in told.items() if found] or [prefix]
+    prefixes = [f"{split}_" for split, known in by_split.items() if known] or [prefix]
     return ", ".join(f"{prefix}{what}=…" for prefix in prefixes for what in ("images", "labels"))
 
 
@@ -200,8 +200,8 @@ def _identity(path: Path | None) -> tuple[Path, int]:
     try:
         return path, os.stat(path).st_mtime_ns
     except (OSError, ValueError) as error:
-        said = system_cause(error)
-        raise DataError(f"{path}: {said}; {_HOW}") from error
+        cause = system_cause(error)
+        raise DataError(f"{path}: {cause}; {_HOW}") from error
 
 
 @functools.lru_cache(maxsize=2)

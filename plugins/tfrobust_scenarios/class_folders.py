@@ -196,25 +196,25 @@ def _pictures(root: Path, folder: Path, left_out: list[str]) -> list[str]:
     Raises:
         DataError: one is no file; or there is none, and there are folders.
     """
-    found, folders = [], []
+    pictures, folders = [], []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         relative = os.path.relpath(entry.path, root)
         if not _looks_like_one(entry.name):
             left_out.append(relative)
             folders += [relative] if entry.is_dir() and not entry.name.startswith(".") else []
         elif entry.is_file():
-            found.append(entry.path)
+            pictures.append(entry.path)
         else:
             raise DataError(
                 f"{printable(relative)}: expected a picture; received: {_kind(entry.path)}; "
                 "remove or rename it"
             )
-    if folders and not found:
+    if folders and not pictures:
         raise DataError(
             f"{printable(folder.name)}: the class folder holds folders, such as "
             f"{printable(folders[0])}, and no images; move the images up into it; {LAYOUT}"
         )
-    return found
+    return pictures
 
 
 def _looks_like_one(name: str) -> bool:
@@ -226,4 +226,4 @@ def _kind(path: str) -> str:
         mode = os.stat(path).st_mode
     except OSError as error:
         return f"a link that leads nowhere ({error.strerror})"
-    return next((said for is_one, said in _KINDS.items() if is_one(mode)), "something else")
+    return next((kind for is_one, kind in _KINDS.items() if is_one(mode)), "something else")

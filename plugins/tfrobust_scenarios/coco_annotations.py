@@ -150,11 +150,11 @@ class OfficialLayout(Source):
         if not file.is_file():
             raise DataError(f"{file}: is annotated and not there")
         name = file.relative_to(self.folder).as_posix()
-        found = size_of(file, name)
-        if found != size:
+        real_size = size_of(file, name)
+        if real_size != size:
             raise DataError(
                 f"{name}: is annotated as {size[0]} pixels high and {size[1]} wide; "
-                f"received: {found[0]} and {found[1]}"
+                f"received: {real_size[0]} and {real_size[1]}"
             )
         boxes = np.stack([_box(annotation["bbox"], *size) for annotation in objects])
         check_boxes(boxes, name)

@@ -77,12 +77,12 @@ class Ellipses(Points):
     """Two ellipses side by side that overlap, evenly filled."""
 
     def _drawn(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
-        found = np.empty((0, 2))
-        while len(found) < count:
+        points = np.empty((0, 2))
+        while len(points) < count:
             drawn = _CENTRES[label] + random.uniform(-1, 1, (4 * count, 2)) * _AXES
             inside = _inside(drawn, label) & self._belongs(drawn, label)
-            found = np.concatenate([found, drawn[inside]])
-        return found[:count]
+            points = np.concatenate([points, drawn[inside]])
+        return points[:count]
 
     def _belongs(self, points: np.ndarray, label: int) -> np.ndarray:
         """Tell which points of an ellipse are wanted: here all."""

@@ -168,13 +168,13 @@ def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[s
         listed = list(classes)
     else:
         listed = _lines(classes) or classes.split(",")
-    found = [name.strip() for name in listed if name.strip()]
-    if len(set(found)) < least or len(set(found)) < len(found):
+    names = [name.strip() for name in listed if name.strip()]
+    if len(set(names)) < least or len(set(names)) < len(names):
         count = "two" if least > 1 else "one"
         raise UsageError(
             f"tiny_imagenet: {option}: expected {count} or more, each once; received: {classes!r}"
         )
-    return found
+    return names
 
 
 def _lines(file: str) -> list[str]:

@@ -61,9 +61,9 @@ class Picture:
                 f"{self.name}: box reaches out of the image: expected columns and rows from 0 to "
                 f"{SIDE - 1}; received: {' '.join(self.box)}"
             )
-        found = of_pixels(left, top, right + 1, bottom + 1, (SIDE, SIDE))
-        check_boxes(found, self.name)
-        return found
+        box = of_pixels(left, top, right + 1, bottom + 1, (SIDE, SIDE))
+        check_boxes(box, self.name)
+        return box
 
 
 class TinyImagenetArchive:

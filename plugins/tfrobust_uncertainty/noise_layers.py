@@ -98,8 +98,8 @@ def _has_dropout(flat: Any) -> bool:
 
 def _to_drop_before(flat: Any) -> list[Any]:
     """Return the dense layers that read, in the end, another dense layer; else the last layers."""
-    found = [call.layer for call in calls(flat) if _is(call.layer, ("Dense",)) and _deep(call)]
-    return found or [call.layer for call in last_weighed(flat)]
+    dense = [call.layer for call in calls(flat) if _is(call.layer, ("Dense",)) and _deep(call)]
+    return dense or [call.layer for call in last_weighed(flat)]
 
 
 def _deep(call: Call) -> bool:

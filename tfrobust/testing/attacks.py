@@ -149,8 +149,8 @@ def is_adversarial_in_any_batch(attack: Attack) -> None:
     goal = labels if crafted.targets is None else crafted.targets
     changed = np.flatnonzero((crafted.images != images).any(axis=(1, 2, 3)))
     for size in (1, 2, 5):
-        found = clean_predictions(classifier, crafted.images, batch_size=size)[changed]
-        hit = found == goal[changed] if attack.threat.targeted else found != goal[changed]
+        predicted = clean_predictions(classifier, crafted.images, batch_size=size)[changed]
+        hit = predicted == goal[changed] if attack.threat.targeted else predicted != goal[changed]
         assert hit.all(), (
             f"images {changed[~hit].tolist()} are not adversarial in batches of {size}"
         )
@@ -210,9 +210,9 @@ def takes_all_pixels_for_a_region_too(attack: Attack) -> None:
     everywhere: Any = dataclasses.replace(attack, region="all")  # type: ignore[type-var]
     classifier = _network()
     images, labels = grey_images(classifier)
-    told = _run(everywhere, classifier, images, labels).images
+    with_boxes = _run(everywhere, classifier, images, labels).images
     plain = run_attack(everywhere, classifier, images, labels).images
-    assert np.array_equal(told, plain), "boxes change what region=all makes"
+    assert np.array_equal(with_boxes, plain), "boxes change what region=all makes"
 
 
 # One of each for all checks: an attack is traced once a classifier, and that takes longest.

@@ -65,7 +65,7 @@ def _play_other(opcode: Any, stack: list[int]) -> None:
 
 
 def _since_mark(stack: list[int]) -> list[int]:
-    found = []
+    items = []
     while (size := stack.pop()) != _MARK:
-        found.append(size)
-    return found
+        items.append(size)
+    return items

@@ -63,9 +63,9 @@ class RandomResizedCrop(BatchShift):
         width, height = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
         fits = (width > 0) & (width <= shape[1]) & (height > 0) & (height <= shape[0])
         first = tf.argmax(fits, axis=1)
-        found = [tf.gather(side, first, batch_dims=1) for side in (height, width)]
+        sides = [tf.gather(side, first, batch_dims=1) for side in (height, width)]
         any_fits = tf.cast(tf.reduce_any(fits, axis=1), tf.float32)
-        return found[0] * any_fits, found[1] * any_fits
+        return sides[0] * any_fits, sides[1] * any_fits
 
     def _centred(self, shape: Any) -> tuple[int, int, int, int]:
         """Return top, left, height and width of the largest part of an allowed ratio."""

@@ -186,13 +186,13 @@ class ZoomBlur(Corruption):
 def zooming(length: int, factor: float) -> np.ndarray:
     """Return the matrix that enlarges the middle of a line, linearly, `(length, length)`."""
     kept = int(np.ceil(length / factor))
-    made = round(kept * factor)
-    position = np.arange(made) * ((kept - 1) / max(made - 1, 1))
+    enlarged = round(kept * factor)
+    position = np.arange(enlarged) * ((kept - 1) / max(enlarged - 1, 1))
     first = np.minimum(np.floor(position).astype(int), max(kept - 2, 0))
     share = position - first
-    matrix = np.zeros((made, length))
-    start, every = (length - kept) // 2, np.arange(made)
+    matrix = np.zeros((enlarged, length))
+    start, every = (length - kept) // 2, np.arange(enlarged)
     matrix[every, start + first] = 1 - share
     matrix[every, start + np.minimum(first + 1, kept - 1)] += share
-    trim = (made - length) // 2
+    trim = (enlarged - length) // 2
     return matrix[trim : trim + length]

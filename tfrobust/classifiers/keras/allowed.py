@@ -192,9 +192,9 @@ class _Allowed:
                 return all(map(self._is_ours, meant))
         if registered not in (None, name):
             return False
-        found = would_find(self._generation, module or "builtins", name)
-        return bool(found) and all(
-            isinstance(e, FunctionType) and e in self._functions_found for e in found
+        candidates = would_find(self._generation, module or "builtins", name)
+        return bool(candidates) and all(
+            isinstance(e, FunctionType) and e in self._functions_found for e in candidates
         )
 
     def _is_class(self, entry: dict[str, Any]) -> bool:
@@ -210,9 +210,9 @@ class _Allowed:
         ):
             return False
         if registered is not None and registered in self._registered:
-            found = self._registered[registered]
-            called = {registered, registered.rpartition(">")[2], getattr(found, "__name__", "")}
-            return name in called and name not in NEVER and self._is_ours(found)
+            known = self._registered[registered]
+            called = {registered, registered.rpartition(">")[2], getattr(known, "__name__", "")}
+            return name in called and name not in NEVER and self._is_ours(known)
         if name in self._registered and not module:
             return True
         if name in self._extra.names() or self._extra.defines(module, name):
@@ -222,8 +222,10 @@ class _Allowed:
     def _is_keras_class(self, module: str | None, name: str) -> bool:
         if not module:
             return name in self._names
-        found = would_find(self._generation, module, name)
-        return bool(found) and all(isinstance(cls, type) and cls in self._classes for cls in found)
+        candidates = would_find(self._generation, module, name)
+        return bool(candidates) and all(
+            isinstance(cls, type) and cls in self._classes for cls in candidates
+        )
 
     def _is_ours(self, value: Any) -> bool:
         """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""

@@ -174,11 +174,11 @@ def reads_bytes(model: Any) -> bool:
 def _first_calls(model: Any) -> list[Call]:
     """Return what reads the images, nested models looked into."""
     images = {id(tensor) for tensor in model.inputs}
-    found = []
+    first = []
     for call in calls(model):
         if any(id(tensor) in images for tensor in call.given):
-            found += _first_calls(call.layer) if is_functional(call.layer) else [call]
-    return found
+            first += _first_calls(call.layer) if is_functional(call.layer) else [call]
+    return first
 
 
 def _shrinks(call: Call) -> bool:

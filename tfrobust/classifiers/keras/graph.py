@@ -55,18 +55,18 @@ def call_of(tensor: Any) -> Call:
 
 def calls(model: Any) -> list[Call]:
     """Return the calls of a functional model's own layers, each after those it reads from."""
-    found: dict[int, Call] = {}  # by result
+    by_tensor: dict[int, Call] = {}  # by result
     ordered = []
     waiting = [call_of(tensor) for tensor in model.outputs]
     while waiting:  # a deep network would be too much for recursion
         call = waiting[-1]
-        missing = [tensor for tensor in call.given if id(tensor) not in found]
+        missing = [tensor for tensor in call.given if id(tensor) not in by_tensor]
         if missing:
             waiting.extend(map(call_of, missing))
             continue
         waiting.pop()
-        if id(call.results[0]) not in found:
-            found |= {id(tensor): call for tensor in call.results}
+        if id(call.results[0]) not in by_tensor:
+            by_tensor |= {id(tensor): call for tensor in call.results}
             ordered.append(call)
     return ordered
 
@@ -140,15 +140,15 @@ def last_weighed(model: Any) -> list[Call]:
 
     What follows them only normalises, scales, activates or adds. A model in one level is expected.
     """
-    found: dict[int, Call] = {}
+    weighed: dict[int, Call] = {}
     waiting = [call_of(tensor) for tensor in model.outputs]
     while waiting:
         call = waiting.pop()
         if has_kernel(call):
-            found[id(call.results[0])] = call
+            weighed[id(call.results[0])] = call
         else:
             waiting.extend(map(call_of, call.given))
-    return list(found.values())
+    return list(weighed.values())
 
 
 def has_kernel(call: Call) -> bool:

@@ -40,8 +40,8 @@ def would_find(generation: Generation, module: str, name: str) -> list[Any]:
             module = f"tf_{module}"
     elif module != TENSORFLOWS:
         return []
-    found = vars(sys.modules[module]).get(name) if module in sys.modules else None
-    return [] if found is None else [found]
+    value = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    return [] if value is None else [value]
 
 
 def _symbol(generation: Generation, name: str) -> Any:

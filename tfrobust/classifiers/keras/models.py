@@ -57,9 +57,9 @@ def raw_variables(model_or_optimizer: Any) -> list[Any]:
     What random layers draw from counts too.
     """
     variables = model_or_optimizer.variables
-    found = [raw(variable) for variable in (variables() if callable(variables) else variables)]
-    known = {id(variable) for variable in found}
-    return found + [state for state in random_state(model_or_optimizer) if id(state) not in known]
+    listed = [raw(variable) for variable in (variables() if callable(variables) else variables)]
+    known = {id(variable) for variable in listed}
+    return listed + [state for state in random_state(model_or_optimizer) if id(state) not in known]
 
 
 def random_state(model: Any) -> list[Any]:
@@ -71,13 +71,13 @@ def random_state(model: Any) -> list[Any]:
     """
     if not hasattr(model, "_flatten_layers"):
         return []
-    found: dict[int, Any] = {}
+    states: dict[int, Any] = {}
     for layer in model._flatten_layers():
         generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
         for state in (getattr(generator, "state", None), getattr(layer, "random_state", None)):
             if isinstance(state, tf.Variable):
-                found[id(state)] = state
-    return list(found.values())
+                states[id(state)] = state
+    return list(states.values())
 
 
 @contextlib.contextmanager

@@ -75,15 +75,15 @@ def check_saved_model(folder: Path, *, trust: bool = False) -> None:
     if trust:
         return
     try:
-        found = _forbidden(_read(folder))
+        forbidden = _forbidden(_read(folder))
     except (OSError, DecodeError, UnreadableError) as error:
         cause = system_cause(error)
         raise ClassifierError(
             f"{folder}: not a readable SavedModel ({cause}); export it again"
         ) from error
-    if found:
-        named = ", ".join(printable(name, 40) for name in found[:_SHOWN])
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    if forbidden:
+        named = ", ".join(printable(name, 40) for name in forbidden[:_SHOWN])
+        more = f" and {len(forbidden) - _SHOWN} more" if len(forbidden) > _SHOWN else ""
         raise ClassifierError(
             f"{folder}: the SavedModel holds operations that may touch files, sockets or processes "
             f"({named}{more}); nothing of it was run; if you trust who made it, go on with --trust"
@@ -103,19 +103,19 @@ def _read(folder: Path) -> Any:
 
 def _forbidden(model: Any) -> list[str]:
     """Return the names of the operations that are refused, each once."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for meta in model.meta_graphs:
         library = meta.graph_def.library
         functions = {function.signature.name: function for function in library.function}
         for node in _nodes(meta.graph_def):
             if node.op not in CHECKPOINT and not _is_allowed(node, functions):
-                found[node.op] = None
-        found |= dict.fromkeys(misplaced(meta, functions))
+                names[node.op] = None
+        names |= dict.fromkeys(misplaced(meta, functions))
         for asset in meta.asset_file_def:
             path = PurePosixPath(asset.filename.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts:
-                found[f"the asset {asset.filename}"] = None
-    return list(found)
+                names[f"the asset {asset.filename}"] = None
+    return list(names)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -168,14 +168,14 @@ class FlatGraph:
 
     def needed(self, tensor: str) -> list[Any]:
         """Return the operations that a tensor needs, its own among them."""
-        found: dict[str, Any] = {}
+        operations: dict[str, Any] = {}
         waiting = [tensor]
         while waiting:
             node = self.node(waiting.pop())
-            if node.name not in found:
-                found[node.name] = node
+            if node.name not in operations:
+                operations[node.name] = node
                 waiting += node.input
-        return list(found.values())
+        return list(operations.values())
 
 
 def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any] | None:
@@ -203,12 +203,12 @@ def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any]
             tf.convert_to_tensor(variable)
         captured = map(tf.compat.v1.get_default_graph().capture, function.captured_inputs)
         given = dict(zip(graph.inputs, [images, *captured], strict=True))
-        [found] = tf.graph_util.import_graph_def(
+        [value] = tf.graph_util.import_graph_def(
             inner,
             input_map={name: given[name] for name in outside},
             return_elements=[tensor],
             name="",
         )
-        return found
+        return value
 
     return inside
