@@ -38,7 +38,7 @@ _OWN = {"carried": False}  # a trait that what is put around a classifier does n
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Traits:
-    """What is known of a classifier besides its function: all of it is listed here, and only here.
+    """What is known of a classifier apart from its function; listed here alone.
 
     Whatever is put around a classifier starts from its traits (`carried`), and cards record them.
     They are given to the constructor and never assigned: `Classifier.replace` returns the same
@@ -185,7 +185,7 @@ class Classifier(Traits, tf.Module):
         )
 
     def trackables(self) -> list[Any]:
-        """Return the TensorFlow objects an export must keep besides the variables it reads."""
+        """Return the TensorFlow objects an export must keep, apart from the variables it reads."""
         return []
 
 

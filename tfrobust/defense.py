@@ -128,7 +128,7 @@ class Defense(abc.ABC):
         """Refuse a classifier that `apply` would refuse, before hours of training; by default none.
 
         Called on the network as it was built, for every defence up to the first that does not
-        train: what those behind it will be given does not exist yet. Nothing may be changed here,
+        train: what the later ones will be given does not exist yet. Nothing may be changed here,
         and `apply` must refuse by itself too: it is also called on classifiers that were loaded.
 
         Args:

@@ -1,7 +1,7 @@
-"""What a user can mend, said in one line.
+"""Mistakes that a user can correct, each told in one line.
 
 Every error raised on purpose descends from `RobustError`. The command line prints its text and
-leaves with `exit_code`; anything else that surfaces is a bug and keeps its traceback.
+exits with `exit_code`; anything else that surfaces is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 
 class RobustError(Exception):
-    """A mistake a user can mend; `str(error)` is one line that says how."""
+    """A mistake that a user can correct; `str(error)` is one line that says how."""
 
     exit_code = 1
 

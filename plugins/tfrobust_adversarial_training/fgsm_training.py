@@ -5,14 +5,14 @@ d₀ uniform in ‖d‖ ≤ ε;  d = Π_ε(d₀ + α · argmax_{‖u‖ ≤ 1} �
 Wong, Rice & Kolter, "Fast is better than free: revisiting adversarial training" (2020). Threat:
 white-box; Linf or L2. After each epoch PGD attacks a few held-out images: where it breaks them by
 far more than in the best epoch so far and FGSM does not, the training has overfitted
-catastrophically and ends, and the epoch does not count (`overfitting`). Departures: L2 besides
+catastrophically and ends, and the epoch does not count (`overfitting`). Departures: L2 as well as
 Linf; the attack sees the network in inference mode, the step that trains on its images in training
 mode (the authors' code has both in training mode); the check looks at held-out images, where there
 are any, and not at the epoch's first batch, compares with the best epoch and not with the one
 before, and asks that FGSM's accuracy has not fallen as well; PGD takes ten steps there, not five.
 Of the epochs before a collapse the one is kept with the highest accuracy on validation images under
 PGD; without validation images it is the last one, as in that code. Its cyclic learning rate and
-half precision are the training's affair, not the defence's.
+half precision are options of the training, not of the defence.
 """
 
 from __future__ import annotations

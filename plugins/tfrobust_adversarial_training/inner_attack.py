@@ -155,7 +155,7 @@ def _check_offered(defense: Any, known: Collection[str], offered: Iterable[str])
 
 
 def _learned(defense: str, called: str, attack: LearningAttack, *, takes_learned: bool) -> Attack:
-    """Return what lies in the attack's file; refuse it where there is none, or none is taken."""
+    """Return what the attack's file holds; refuse it where there is none, or none is taken."""
     if takes_learned and attack.file is not None and attack.file.exists():
         return read_learned(attack)
     lacking = f" and whose file {attack.file} is not there" if takes_learned and attack.file else ""

@@ -52,7 +52,7 @@ class Size:
 
 
 def size_for(parameters: float, image_channels: int) -> Size:
-    """Return the size that comes nearest to so many parameters without exceeding them.
+    """Return the size that comes nearest to a number of parameters without exceeding it.
 
     The outer layers take 70 % of them at most. Below about 300 there is nothing smaller to choose.
 

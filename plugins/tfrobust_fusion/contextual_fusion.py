@@ -1,4 +1,4 @@
-"""Contextual fusion: what stands behind an object vouches for it.
+"""Contextual fusion: the background of an object confirms it.
 
 A network that was trained on objects (the foreground) and others that were trained on scenes (the
 background) are frozen. Their penultimate features go side by side into one linear layer, which is
@@ -6,8 +6,8 @@ trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less t
 
 Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020). Departures: more
 than one background is possible; the paper names no optimizer: ours is Adam. Cross-entropy is the
-mean over a batch, where the paper writes a sum over all images. Each stream gets a linear layer of
-its own besides, on the same features, and is a classifier by itself.
+mean over a batch, where the paper writes a sum over all images. Each stream also gets
+a linear layer of its own on the same features, and is a classifier by itself.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class ContextualFusion(Defense):
         return Defended(Fused(streams, model, scenario.class_names))
 
     def restore(self, classifier: Classifier, model: Any) -> Classifier:
-        """Put trained layers behind the networks; see `Defense`."""
+        """Put trained layers on top of the networks; see `Defense`."""
         return Fused(self.streams(classifier), model)
 
     def _heads(self, widths: dict[str, int], scenario: Scenario, trainer: Trainer) -> Heads:

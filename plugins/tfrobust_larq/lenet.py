@@ -50,7 +50,7 @@ def _width() -> Any:
 
 
 def weights_of(bits: int | None) -> Precision:
-    """Return weights of so many bits: 1: signs; more: linear; `None`: float."""
+    """Return a quantizer of weights to `bits` bits: 1: signs; more: linear; `None`: float."""
     if bits is None:
         return Precision("float")
     return Precision("sign") if bits == 1 else Precision("linear", bits)

@@ -60,7 +60,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
 
 
 def _block(x: Any, precision: Precision, filters: int, stride: int) -> Any:
-    """Two 3×3 convolutions round a shortcut."""
+    """Two 3×3 convolutions around a shortcut."""
     shortcut = x
     if stride > 1 or x.shape[-1] != filters:
         shortcut = convolution(x, precision, filters, 1, stride)

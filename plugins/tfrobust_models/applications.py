@@ -62,7 +62,7 @@ def application(
 def draw_he_normal(model: Any) -> None:
     """Draw the kernels anew, He-normal, as in the networks built here.
 
-    Each ReLU halves the variance that Keras's Glorot keeps: behind VGG-19's layers all images look
+    Each ReLU halves the variance that Keras's Glorot keeps: after VGG-19's layers all images look
     the same, and plain SGD does not get going.
     """
     for layer in model.layers:
@@ -109,7 +109,7 @@ def take_imagenet(
 def _take_normalization(model: Any, donor: Any) -> None:
     """Carry over the mean and variance by which EfficientNet normalises pixels.
 
-    With ImageNet's weights Keras scales once more right behind; both scales go into the variance.
+    With ImageNet's weights Keras scales once more right after it; both scales go into the variance.
     """
     target = next(layer for layer in model.layers if _is_normalization(layer))
     at = next(k for k, layer in enumerate(donor.layers) if _is_normalization(layer))

@@ -164,5 +164,5 @@ def has_new_head(num_classes: int) -> bool:
 
 
 def scaled(filters: int, width: float) -> int:
-    """Return so many filters times the width, one at least."""
+    """Return a number of filters times the width, at least one."""
     return max(1, round(filters * width))

@@ -44,7 +44,7 @@ class ResNet(ModelBuilder):
 
 
 def _block(x: Any, filters: int, stride: int) -> Any:
-    """Two 3×3 convolutions round a shortcut."""
+    """Two 3×3 convolutions around a shortcut."""
     shortcut = x
     if stride > 1 or x.shape[-1] != filters:
         shortcut = _convolution(x, filters, 1, stride)

@@ -14,7 +14,7 @@ from tfrobust.errors import UsageError
 
 
 def add_classes(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> KerasClassifier:
-    """Return a copy of a network with further classes behind those it has.
+    """Return a copy of a network with further classes after those it has.
 
     The logits of the old classes stay what they are, in their order.
 

@@ -18,7 +18,7 @@ from tfrobust.scenario import Scenario, check_images
 from tfrobust.types import Images, ImageShape, Labels
 
 _PLAUSIBLE = 1000  # classes that the largest label may tell of, however few images there are
-_AN_IMAGE = 10  # and so many more an image: a label beyond that is an id
+_AN_IMAGE = 10  # and as many more for every image: a label beyond that is an id
 _MOST = 1_000_000  # classes
 _NUMBERED = "number the classes from 0, as `np.unique(labels, return_inverse=True)[1]` does"
 _COLOURS = (1, 3)
@@ -135,7 +135,7 @@ def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
     """Return images and labels in this machine's byte order.
 
     Raises:
-        DataError: they are not in the shapes of images and labels; how to mend it stands there.
+        DataError: they are not in the shapes of images and labels; the text says how to correct it.
     """
     if images.ndim != 4 or not labels.ndim or len(images) != len(labels) or not len(images):
         hint = "; grey images: images[..., np.newaxis]" if images.ndim == 3 else ""
@@ -159,7 +159,7 @@ def _numbers(labels: np.ndarray) -> Labels:
     """Return labels as int64 `(n,)`.
 
     Raises:
-        DataError: they are no integers from 0 on; how to mend it stands there.
+        DataError: they are no integers from 0 on; the text says how to correct it.
     """
     if labels.ndim == 2:
         what = (

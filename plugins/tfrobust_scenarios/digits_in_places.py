@@ -1,4 +1,4 @@
-"""Handwritten digits in places: small pictures with an object, a box round it, and a context.
+"""Handwritten digits in places: small pictures with an object, a box around it, and a context.
 
 Each place is a weave of stripes of its own direction and width, one for each digit. A digit stands
 somewhere in it, in its own place in most pictures and in any place in the others, so that the place

@@ -119,7 +119,7 @@ def classes_of(
     Args:
         called: the scenario, for messages.
         selection: has the images.
-        wanted: so many of the most frequent, or names; none: all.
+        wanted: the number of the most frequent, or names; none: all.
 
     Raises:
         UsageError: a class that has no images, or too few classes.

@@ -52,7 +52,7 @@ class ObjectScenario(Scenario):
     called: ClassVar[str]
 
     classes: int | str | tuple[str, ...] | None = option(
-        "so many of the most frequent, or names with commas between; none: all",
+        "number of the most frequent, or names with commas between; none: all",
         default=None,
     )
     max_instances: int = option("objects an image", default=2, ge=1)

@@ -37,7 +37,7 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
         float32 `(height, width, channels)` in [0, 1].
 
     Raises:
-        DataError: it is damaged, no picture, or of pixels whose range nobody tells.
+        DataError: it is damaged, no picture, or of pixels of an unknown range.
     """
     try:
         with open(os.fsdecode(file), "rb") as opened, Image.open(opened, formats=_FORMATS) as image:
@@ -53,7 +53,7 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
 
 
 def keep_pillow_quiet() -> None:
-    """Say nothing of what Pillow warns of, such as odd metadata: it is no matter of the pixels'.
+    """Silence Pillow's warnings, such as of odd metadata: they do not concern the pixels.
 
     For the whole process: what is set for a while is set for all threads, and these read pictures.
     """

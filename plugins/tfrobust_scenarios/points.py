@@ -1,7 +1,7 @@
 """Points of a plane as images of one pixel with two channels, across and up.
 
 Two circles about one centre, which no line separates; and two ellipses that overlap. Of the
-ellipses there are, besides, those points of each that lie outside the other (`ellipses_apart`), and
+ellipses there are also those points of each that lie outside the other (`ellipses_apart`), and
 those that lie inside the other and nearer its centre than their own (`ellipses_overlap`), which a
 network that learned the first gets wrong.
 

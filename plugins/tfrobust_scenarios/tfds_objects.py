@@ -151,8 +151,8 @@ class StoredObjects(Source):
         if lacking:
             raise DataError(f"{self.folder}: its records have no {', '.join(sorted(lacking))}")
         names: list[str] = features["objects"]["label"].names
-        strangers = set(names) - set(self.supercategories)
-        if strangers:
+        unknown = set(names) - set(self.supercategories)
+        if unknown:
             raise DataError(
                 f"{self.folder}: expected its dataset's classes; received: {names[:3]}…"
             )

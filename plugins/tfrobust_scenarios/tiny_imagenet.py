@@ -1,4 +1,4 @@
-"""Tiny ImageNet: 200 classes of ImageNet at 64×64, each image with a box round its object.
+"""Tiny ImageNet: 200 classes of ImageNet at 64×64, each image with a box around its object.
 
 500 training and 50 validation images a class; the validation images are the test split, as the
 official test images have no labels. Classes are called by WordNet id (`n01443537`) or by any of

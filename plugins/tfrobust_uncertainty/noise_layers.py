@@ -1,6 +1,6 @@
 """Layers that keep drawing: dropout that is on at inference, and dropout put where there was none.
 
-A model is rebuilt in one level round the same layers, so that its weights stay shared. Only the
+A model is rebuilt in one level around the same layers, so that its weights stay shared. Only the
 random layers are called as in training: batch normalisation keeps its running statistics.
 """
 
@@ -49,7 +49,7 @@ def state_of(model: Any) -> list[Any]:
 
 
 def noisy(model: Any, rate: float | None = None) -> Any:
-    """Return a model in one level round the same layers, whose dropout and noise are always on.
+    """Return a model in one level around the same layers, whose dropout and noise are always on.
 
     Args:
         model: functional or sequential, of either Keras generation.

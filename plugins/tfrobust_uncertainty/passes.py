@@ -109,7 +109,7 @@ def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
         )
     random = noisy(model, rate)
     before, after = split(random, lambda call: always_on(call) or (otherwise and call_draws(call)))
-    # Nobody knows whether a stranger's layer draws for every image anew.
+    # Whether a third-party layer draws for every image anew is unknown.
     together = not otherwise and each_for_itself(random) and _widest(after) <= _WIDEST
     first = tf.identity if before is None else lambda images: before(images, training=False)
     return Passes(

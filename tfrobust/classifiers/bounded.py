@@ -18,7 +18,7 @@ from tfrobust.types import Images, ImageShape
 
 TINY = float(np.finfo(np.float32).tiny)
 _MAGNITUDES = (1.0, -1.0, 8.0, 64.0, -64.0, 512.0)  # of probes; logits grow with the images
-_FAR = (2.0**15, -(2.0**15))  # half precision ends behind it
+_FAR = (2.0**15, -(2.0**15))  # half precision ends beyond it
 _SUM = 1e-2  # that rows of probabilities in bfloat16 miss 1 by, with room
 _REACHED = 1e-3  # of the range, that a saturated output may be off its end
 _ENOUGH = 10  # rows on far images that are finite, of 14

@@ -94,7 +94,7 @@ def identity(classifier: Classifier, images: Images) -> bytes:
 
 
 def weights_digest(classifier: Classifier) -> str | None:
-    """Return the SHA-256 of a network's weights, of all that defences put round it too.
+    """Return the SHA-256 of a network's weights, with those of all defences around it.
 
     Returns:
         64 hexadecimal digits; `None` for one that shows no weights, such as a remote one.

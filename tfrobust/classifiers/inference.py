@@ -47,7 +47,7 @@ def parameters(classifier: Classifier) -> int:
 
 
 def megabytes_of(numbers: int) -> float:
-    """Return how many MB (10⁶ bytes) so many float32 numbers take."""
+    """Return how many MB (10⁶ bytes) a number of float32 values takes."""
     return numbers * 4 / 1e6
 
 

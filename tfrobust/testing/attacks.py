@@ -191,7 +191,7 @@ def keeps_to_its_region(attack: Attack) -> None:
     classifier = _network()
     images, labels = grey_images(classifier)
     if attack.corrective:
-        labels = (labels + 1) % classifier.num_classes  # or there is nothing to mend
+        labels = (labels + 1) % classifier.num_classes  # or there is nothing to correct
     for region in ("foreground", "background"):
         confined: Any = dataclasses.replace(attack, region=region)  # type: ignore[type-var]
         verdicts = []

@@ -143,7 +143,7 @@ def _tensors(content: Any, values: _Values) -> dict[str, np.ndarray]:
 
 
 def _views(content: Any) -> dict[str, View]:
-    """Return the tensors of a state dict, or of the checkpoint round it.
+    """Return the tensors of a state dict, or of the checkpoint around it.
 
     Raises:
         ValueError: it is neither.

@@ -30,8 +30,10 @@ class ColorJitter(BatchShift):
     keeps_geometry: ClassVar[bool] = True
 
     brightness: float = option("largest change of its factor from 1", default=0.8, ge=0)
-    contrast: float = option("likewise", default=0.8, ge=0)
-    saturation: float = option("likewise; of colour images", default=0.8, ge=0)
+    contrast: float = option("largest change of its factor from 1", default=0.8, ge=0)
+    saturation: float = option(
+        "largest change of its factor from 1, of colour images", default=0.8, ge=0
+    )
 
     def batch(self, images: Any, *, seeds: Any) -> Any:
         """Change the colours; see `Shift`."""

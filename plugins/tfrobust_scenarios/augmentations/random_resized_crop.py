@@ -83,9 +83,9 @@ def enlarged(images: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
     Args:
         images: float32 `(batch, height, width, channels)`.
         top: float32 `(batch,)`, the first row, a whole number.
-        left: likewise, the first column.
-        height: likewise, rows; 1 or more.
-        width: likewise, columns.
+        left: the first column, in the same way.
+        height: its rows; 1 or more.
+        width: its columns; 1 or more.
     """
     rows = _weights(images.shape[1], top, height)
     columns = _weights(images.shape[2], left, width)

@@ -33,8 +33,8 @@ _DATA = {
     "__tuple__", "TensorShape",
 }  # fmt: skip
 _BUILTINS = frozenset(dir(builtins))
-# Besides Keras's and the plugins'; `__main__` is the user's own script or notebook, whose classes
-# are known here only where it has registered them.
+# In addition to Keras's and the plugins'; `__main__` is the user's own script or notebook, whose
+# classes are known here only where it has registered them.
 _PACKAGES = ("larq", "tfrobust", "__main__")
 
 
@@ -46,7 +46,7 @@ def check_configuration(
     Args:
         content: parsed JSON.
         generation: the Keras that will read it.
-        where: it stands, for the message.
+        where: its place, for the message.
         extra: modules whose classes and functions it may name too.
 
     Raises:
@@ -58,15 +58,15 @@ def check_configuration(
 def check_compiled(
     content: Any, generation: Generation, *, where: str, extra: Collection[str] = ()
 ) -> None:
-    """Refuse what a whole model was compiled with, where it names code of anybody's.
+    """Refuse what a whole model was compiled with, where it names foreign code.
 
-    It is never made: `load_model(…, compile=False)` drops it. So a loss or metric of the user's
-    own, which no module tells of, is no hindrance; a module that is not Keras's is.
+    It is never built: `load_model(…, compile=False)` drops it. So a custom loss or metric is fine
+    where no module is named for it; a module that is not Keras's is refused.
 
     Args:
         content: parsed JSON.
         generation: the Keras that will read the file.
-        where: it stands, for the message.
+        where: its place, for the message.
         extra: modules whose classes and functions it may name too.
 
     Raises:
@@ -151,7 +151,7 @@ class _Allowed:
             raise refused(called, where)
 
     def _check_text(self, key: str, text: str, where: str) -> None:
-        """Refuse functions and classes that stand there as a mere name."""
+        """Refuse functions and classes that are given as a mere name."""
         known = self._functions | self._names
         if key in ("fn", "function") or key.endswith("activation"):
             fine = text in known or (key == "function" and is_operation(text))
@@ -201,7 +201,7 @@ class _Allowed:
         """Tell whether Keras would find an allowed class, in its files of today and of old.
 
         Those of today look for the registered name, or else in the module. Those of old look for
-        the class's name alone; both forms may stand in one file.
+        the class's name alone; one file may have both forms.
         """
         name, module = entry["class_name"], entry.get("module")
         registered = entry.get("registered_name", name)

@@ -10,7 +10,7 @@ from tfrobust.files.reading import UnreadableError
 
 
 def dicts(content: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every dict in parsed JSON, at any depth, and where it stands."""
+    """Yield every dict in parsed JSON, at any depth, and its place."""
     left: list[tuple[str, Any]] = [(where, content)]
     while left:
         where, value = left.pop()

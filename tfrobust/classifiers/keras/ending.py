@@ -1,4 +1,4 @@
-"""How a Keras model ends: what its graph shows to stand last."""
+"""How a Keras model ends: what its graph shows as the last step."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _place(tensor: Any, among: list[Any]) -> int:
 def _activation(layer: Any) -> str:
     """Return what a layer or operation does last: an activation's name, `linear` for none.
 
-    The empty string: nobody knows, as with a third-party layer or a recurrent one.
+    The empty string: unknown, as with a third-party layer or a recurrent one.
     """
     kind = _kind(layer)
     if kind in BOUNDING or hasattr(layer, "symbol"):

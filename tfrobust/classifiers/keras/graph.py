@@ -72,7 +72,7 @@ def calls(model: Any) -> list[Call]:
 
 
 def inlined(model: Any, replaced: Callable[[Any], Callable[..., Any]] | None = None) -> Any:
-    """Return a model round the same layers, in one level.
+    """Return a model around the same layers, in one level.
 
     Only a nested model that is called as in training stays: its layers would behave differently.
 
@@ -88,7 +88,7 @@ def inlined(model: Any, replaced: Callable[[Any], Callable[..., Any]] | None = N
 
 
 def rebuilt(model: Any, image_shape: ImageShape, before: Callable[[Any], Any] | None = None) -> Any:
-    """Return a model round the same layers that takes images of a fixed size.
+    """Return a model around the same layers that takes images of a fixed size.
 
     Args:
         model: of either generation, of one input and one output. A subclassed one is called whole.
@@ -185,7 +185,7 @@ def hidden(model: Any) -> Callable[[Images], Any]:
 
 
 def trunk(model: Any) -> Any:
-    """Return a Keras model round the same layers that gives what `hidden` gives.
+    """Return a Keras model around the same layers that gives what `hidden` gives.
 
     Args:
         model: of either generation, without weights that are drawn at inference.

@@ -112,8 +112,8 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
 
     Args:
         path: of the file.
-        modules: the user's own, whose classes and functions it may name besides Keras's and the
-            plugins'. Their code is run.
+        modules: the user's own, whose classes and functions it may name in addition to Keras's
+            and the plugins'. Their code is run.
 
     Raises:
         ClassifierError: it is damaged, or wants to run code of its own.

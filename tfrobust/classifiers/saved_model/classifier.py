@@ -141,7 +141,7 @@ def write_function(
         function: images → what is served.
         image_shape: of the images.
         folder: where.
-        parts: objects it needs besides the variables that it reads.
+        parts: objects it needs, apart from the variables that it reads.
     """
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
     _write({SERVE: tf.function(function, input_signature=[spec])}, parts, folder)

@@ -133,8 +133,9 @@ def _as_logits(signature: Served, folder: Path, options: LoadOptions) -> Served:
     if not options.to_logits:
         if end.bound in BOUNDING:
             raise NoLogitsError(
-                f"{folder}: returns probabilities or the like: its output {signature.output!r} ends "
-                f"in a {end.bound}, and attacks on those are weaker than they look; {_TO_LOGITS}"
+                f"{folder}: returns probabilities or the like: its output {signature.output!r} "
+                f"ends in a {end.bound}, and attacks on those are weaker than they look; "
+                f"{_TO_LOGITS}"
             )
         if signature.num_classes == 1:
             raise NoLogitsError(
