@@ -12,7 +12,7 @@ from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
 from tfrobust.options import build, has_option, option, plugin, record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
+from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Attack(abc.ABC):
 
     @abc.abstractmethod
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return adversarial images.
 

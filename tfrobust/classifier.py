@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfrobust.errors import ClassifierError
 from tfrobust.files.record_types import Text
-from tfrobust.types import TRACES, Images, ImageShape, Logits
+from tfrobust.types import TRACES, Images, ImageShape, KerasModel, Logits
 
 if TYPE_CHECKING:
     from tfrobust.classifiers.loading import LoadOptions
@@ -41,8 +41,7 @@ class Traits:
     """What is known of a classifier apart from its function; listed here alone.
 
     Whatever is put around a classifier starts from its traits (`carried`), and cards record them.
-    They are given to the constructor and never assigned: `Classifier.replace` returns the same
-    classifier with others.
+    They are given to the constructor and never assigned; see `Classifier.replace`.
 
     Attributes:
         image_shape: `(height, width, channels)`.
@@ -125,7 +124,7 @@ class Classifier(Traits, tf.Module):
 
     members: Mapping[str, Classifier] = MappingProxyType({})
     inner: Classifier | None = None
-    model: Any = None
+    model: KerasModel = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,7 +226,7 @@ class Trainable(Protocol):
             to the classifier, which then stays as it is.
     """
 
-    model: Any
+    model: KerasModel
 
     def logits_in_training(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`, with `model` in training mode."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError
 from tfrobust.scenario import Scenario
+from tfrobust.types import KerasModel
 
 if TYPE_CHECKING:
     from tfrobust.training.trainer import Trainer
@@ -152,7 +153,7 @@ class Defense(abc.ABC):
             >>> return Defended(Blurred(classifier, self.size))
         """
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Return what `apply` did, from the model it trained; of `Stage.AUXILIARY`.
 
         Args:

@@ -17,7 +17,7 @@ from tfrobust.errors import ClassifierError, DataError, UsageError, one_line, pr
 from tfrobust.files.record_types import is_text
 from tfrobust.options import record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, ImageShape
+from tfrobust.types import Image, Images, ImageShape, Labels, Seeds
 
 _ALL = 2**62  # more images than there are; a larger number does not fit into tf.data's
 # What TensorFlow says before a cause: `{{node …}} `, and the path of tf.data's steps.
@@ -123,7 +123,7 @@ class Shift(abc.ABC):
     keeps_geometry: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Any) -> Any:
         """Return the shifted image.
 
         Args:
@@ -134,7 +134,7 @@ class Shift(abc.ABC):
             float32 of the same shape, in [0, 1].
         """
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Return a batch of shifted images, each as its own seed has it.
 
         Args:
@@ -155,10 +155,10 @@ class BatchShift(Shift):
     """A shift that does a whole batch at once, which is how training wants it."""
 
     @abc.abstractmethod
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Return a batch of shifted images; see `Shift`."""
 
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Any) -> Any:
         """Return the shifted image; see `Shift`."""
         image, seed = tf.convert_to_tensor(image, tf.float32), tf.convert_to_tensor(seed)
         return self.batch(image[tf.newaxis], seeds=seed[tf.newaxis])[0]
@@ -269,7 +269,7 @@ def readable(batches: Iterable[Any]) -> Iterator[Any]:
         yield batch
 
 
-def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool = True) -> None:
+def check_images(images: Images, labels: Labels, num_classes: int, *, bounded: bool = True) -> None:
     """Refuse images that are not float32 in [0, 1] and labels that name no class.
 
     Raises:

@@ -28,6 +28,7 @@ from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.steps import Objective, cross_entropy
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Logits
 
 
 @plugin
@@ -65,14 +66,14 @@ class DefensiveDistillation(Defense):
         trainer.fit(student, scenario, loss=self.loss, objective=self.objective(teacher))
         return Defended(student)
 
-    def loss(self, labels: Any, logits: Any) -> Any:
+    def loss(self, labels: Labels, logits: Logits) -> Any:
         """Return CE(softmax(logits / T), label) of each image, `(batch,)`."""
         return cross_entropy(labels, logits / self.temperature)
 
     def objective(self, teacher: Classifier) -> Objective:
         """Return what the student lowers: CE between its softened answers and the teacher's."""
 
-        def objective(student: Any, images: Any, _: Any, labels: Any) -> tuple[Any, Any]:
+        def objective(student: Any, images: Images, _: Any, labels: Labels) -> tuple[Any, Any]:
             soft = tf.stop_gradient(tf.nn.softmax(teacher(images) / self.temperature))
             logits = student.logits_in_training(images)
             losses = tf.nn.softmax_cross_entropy_with_logits(soft, logits / self.temperature)

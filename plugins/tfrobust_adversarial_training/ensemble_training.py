@@ -40,6 +40,7 @@ from tfrobust.random import fold
 from tfrobust.scenario import Scenario
 from tfrobust.training.steps import Perturb
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Seeds
 from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, in_drawn_order, partly
 
 _SHOWN = 5  # names of classes, in a message
@@ -146,7 +147,7 @@ class EnsembleTraining(TrainsOnAttacked):
 def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
     """Return what attacks batches, each on a source drawn by the batch's first seed."""
 
-    def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(_: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         drawn = tf.random.stateless_uniform(
             (), fold(seeds[:1], _SOURCE)[0], 0, len(sources), dtype=tf.int32
         )
@@ -159,7 +160,7 @@ def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
 def attacked_in_parts(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
     """Return what attacks whole batches, in equal parts on every source."""
 
-    def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(_: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         ends = [tf.size(labels) * part // len(sources) for part in range(len(sources) + 1)]
         parts = []
         for source, start, end in zip(sources, ends[:-1], ends[1:], strict=True):
@@ -184,6 +185,6 @@ def _shown(classifier: Classifier) -> str:
 
 
 def _on(
-    attack: Attack, source: Classifier, images: Any, labels: Any, seeds: Any
+    attack: Attack, source: Classifier, images: Images, labels: Labels, seeds: Seeds
 ) -> Callable[[], Any]:
     return lambda: attack(source, images, labels, seed=seeds)

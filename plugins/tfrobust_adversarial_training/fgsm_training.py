@@ -30,6 +30,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training.steps import Perturb
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Seeds
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_check
 
@@ -93,7 +94,7 @@ class FgsmTraining(Defense):
         geometry = ball(self.norm)
         step: Attack = create("attacks", "fgsm", eps=self.step * self.eps, norm=self.norm)
 
-        def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        def perturb(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
             region = geometry.region(images, self.eps)
             noise = geometry.draw(seeds, tf.shape(images)[1:], self.eps)
             start = geometry.project(images + noise, region)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier
+from tfrobust.classifier import Classifier, Trainable
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.engine.learning import LearningAttack, read_learned
 from tfrobust.engine.losses import without_gradients
@@ -21,6 +21,7 @@ from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.training.steps import Perturb
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Logits, PerImage, Seeds
 from tfrobust_adversarial_training.within_budget import WithinBudget
 
 _ORDER = 7919  # folded into seeds for the order of a batch, far from any count of restarts
@@ -77,8 +78,8 @@ class TrainsOnBoth(TrainsOnAttacked):
 
     @abc.abstractmethod
     def objective(
-        self, classifier: Any, images: Any, attacked: Any, labels: Any
-    ) -> tuple[Any, Any]:
+        self, classifier: Trainable, images: Images, attacked: Images, labels: Labels
+    ) -> tuple[PerImage, Logits]:
         """Return the losses to lower, `(batch,)`, and the logits of the attacked images.
 
         Args:
@@ -170,7 +171,7 @@ def _learned(defense: str, called: str, attack: LearningAttack, *, takes_learned
 def attacked_by(attack: Attack) -> Perturb:
     """Return what perturbs a batch by an attack, seeded by its images' numbers."""
 
-    def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         return attack(classifier, images, labels, seed=seeds)
 
     return perturb
@@ -183,7 +184,7 @@ def partly(attack: Perturb, share: float) -> Perturb:
     not; see `in_drawn_order`.
     """
 
-    def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         count = tf.cast(tf.math.ceil(share * tf.cast(tf.size(labels), tf.float32)), tf.int32)
         attacked = attack(classifier, images[:count], labels[:count], seeds[:count])
         return tf.concat([attacked, images[count:]], axis=0)
@@ -202,7 +203,7 @@ def in_drawn_order(perturb: Perturb, seed: int) -> Perturb:
         seed: of the training.
     """
 
-    def drawn(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def drawn(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         numbers = seeds[:, 1]  # of the images; beside them stands the epoch's seed
         order = tf.argsort(uniform(fold(numbered_seeds(seed, numbers), _ORDER), ()), stable=True)
         given = (tf.gather(rows, order) for rows in (images, labels, seeds))

@@ -15,6 +15,7 @@ from tfrobust.random import numbered_seeds
 from tfrobust.training.data import TrainingData
 from tfrobust.training.steps import Perturb
 from tfrobust.training.trainer import Check, History
+from tfrobust.types import Images, Labels, Seeds
 
 STRONG, WEAK, COLLAPSED = "pgd_accuracy", "fgsm_accuracy", "collapsed"
 
@@ -37,7 +38,7 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
     """
 
     @tf.function(autograph=False)
-    def accuracies(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def accuracies(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         attacked = [perturb(classifier, images, labels, seeds) for perturb in (strong, weak)]
         right = [tf.argmax(classifier(perturbed), 1) == labels for perturbed in attacked]
         return tf.reduce_mean(tf.cast(right, tf.float32), axis=1)

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.training.steps import Perturb, Steps, sums
+from tfrobust.types import Images, Labels, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,9 @@ class ReplayedSteps(Steps):
         """The perturbation of each replica."""
         return self._strategy.experimental_local_results(self._kept)
 
-    def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
+    def _train_replica(
+        self, images: Images, labels: Labels, index: Any, real: Any, seed: Seed
+    ) -> Any:
         perturbation = self._kept.read_value()
         with tf.GradientTape() as tape:
             tape.watch(perturbation)

@@ -8,12 +8,11 @@ defenses" (2019), section 5, train so.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from tfrobust.attack import WrappedAttack
 from tfrobust.classifier import Classifier
 from tfrobust.norms import L0, Ball, ball
-from tfrobust.types import Images, Labels
+from tfrobust.types import Images, Labels, Seed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class WithinBudget(WrappedAttack):
     """
 
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return adversarial images, none farther away than the budget; see `Attack`."""
         norm = str(self.threat.norm)  # a least perturbation is one in some norm

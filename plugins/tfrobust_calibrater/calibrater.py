@@ -22,6 +22,7 @@ from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.steps import cross_entropy
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel, Labels, Logits
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 
@@ -98,7 +99,7 @@ class Calibrater(Defense):
         own.fit(calibrated, self._scene(scenario), loss=loss)
         return Defended(self.restore(classifier, model))
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Put a trained calibrater before a classifier; see `Defense`."""
         return Calibrated(classifier, model, backwards=self.use == "backwards")
 
@@ -115,6 +116,6 @@ class Calibrater(Defense):
         return scenario if self.shift is None else reshifted(scenario, self.shift)
 
 
-def one_less_true_class(labels: Any, logits: Any) -> Any:
+def one_less_true_class(labels: Labels, logits: Logits) -> Any:
     """Return 1 − softmax(logits)[label] of each image, `(batch,)`."""
     return 1.0 - tf.gather(tf.nn.softmax(logits), labels, batch_dims=1)

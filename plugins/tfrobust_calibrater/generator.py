@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import keras
 
+from tfrobust.types import KerasModel
+
 Merge = Literal["multiply", "add"]
 
 HALVINGS = 3
@@ -113,7 +115,7 @@ def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: i
     return keras.Model(images, calibrated, name="calibrater")
 
 
-def uncut(model: Any) -> Any:
+def uncut(model: KerasModel) -> Any:
     """Return a generator's model up to where its images are cut to [0, 1]."""
     return keras.Model(model.input, model.get_layer("calibrated").input, name="uncut")
 

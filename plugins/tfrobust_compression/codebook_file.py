@@ -13,12 +13,13 @@ import numpy as np
 
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.types import KerasModel
 from tfrobust_compression.deep_compression import compression_of
 from tfrobust_compression.kernels import kernels_of, weights_of
 from tfrobust_compression.shared import Shared
 
 
-def write_codebooks(path: Path | str, model: Any) -> None:
+def write_codebooks(path: Path | str, model: KerasModel) -> None:
     """Write the weights of a compressed Keras model.
 
     Raises:
@@ -31,7 +32,7 @@ def write_codebooks(path: Path | str, model: Any) -> None:
     write_arrays(Path(path), arrays)
 
 
-def read_codebooks(path: Path | str, model: Any) -> None:
+def read_codebooks(path: Path | str, model: KerasModel) -> None:
     """Give a Keras model of the same architecture the weights of a file, to the last bit.
 
     Raises:
@@ -63,7 +64,7 @@ def read_codebooks(path: Path | str, model: Any) -> None:
         variable.assign(arrays[f"weight/{k}"])
 
 
-def _others(model: Any) -> list[Any]:
+def _others(model: KerasModel) -> list[Any]:
     """Return the weights that are no kernels, in the order of the layers."""
     kernels = {id(kernel) for kernel in kernels_of(model).values()}
     return [variable for variable in weights_of(model) if id(variable) not in kernels]

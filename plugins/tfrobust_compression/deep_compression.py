@@ -32,6 +32,7 @@ from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel
 from tfrobust_compression.kernels import kernels_of, left_out, weights_of
 from tfrobust_compression.shared import Shared, as_shared, shared
 
@@ -117,7 +118,7 @@ class DeepCompression(Defense):
             own.fit(classifier, scenario)
 
 
-def _found(model: Any) -> dict[str, Any]:
+def _found(model: KerasModel) -> dict[str, Any]:
     """Return what is compressed of a model, and what is not, in numbers of weights."""
     counts = [math.prod(kernel.shape) for kernel in kernels_of(model).values()]
     others = {name: math.prod(weight.shape) for name, weight in left_out(model).items()}
@@ -137,12 +138,12 @@ def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
     return left
 
 
-def compression_of(model: Any) -> dict[str, Shared]:
+def compression_of(model: KerasModel) -> dict[str, Shared]:
     """Return each kernel's shared values, as they stand in it."""
     return {name: as_shared(np.asarray(kernel)) for name, kernel in kernels_of(model).items()}
 
 
-def compressed_megabytes(model: Any) -> float:
+def compressed_megabytes(model: KerasModel) -> float:
     """Return how many MB (10⁶ bytes) a compressed model takes: kernels Huffman-coded, and the rest.
 
     Example:

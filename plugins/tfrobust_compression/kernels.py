@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tfrobust.types import KerasModel
+
 # Of biases and normalisations, which are few and stay as they are, however many axes they have.
 _SMALL = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 
-def weights_of(model: Any) -> list[Any]:
+def weights_of(model: KerasModel) -> list[Any]:
     """Return all weights of a model, each once, in the order of its layers."""
     weights = {id(weight): weight for layer in model.layers for weight in layer.weights}
     return list(weights.values())
 
 
-def kernels_of(model: Any) -> dict[str, Any]:
+def kernels_of(model: KerasModel) -> dict[str, Any]:
     """Return the kernels of a model, by a name of their own: their path through the layers.
 
     Example:
@@ -36,7 +38,7 @@ def kernels_of(model: Any) -> dict[str, Any]:
     return dict(_named(kernels))
 
 
-def left_out(model: Any) -> dict[str, Any]:
+def left_out(model: KerasModel) -> dict[str, Any]:
     """Return weights of several axes that are neither kernels nor of biases and normalisations.
 
     They may be kernels in all but name, of a layer that Keras does not know.

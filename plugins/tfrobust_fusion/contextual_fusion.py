@@ -27,6 +27,7 @@ from tfrobust.pipeline.fine_tuning import described
 from tfrobust.pipeline.named_networks import several
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel
 from tfrobust_fusion.backgrounds import Backgrounds
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.fused import Fused
@@ -142,7 +143,7 @@ class ContextualFusion(Defense):
             heads.fit_own(features, own)
         return Defended(Fused(streams, model, scenario.class_names))
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Put trained layers on top of the networks; see `Defense`."""
         return Fused(self.streams(classifier), model)
 

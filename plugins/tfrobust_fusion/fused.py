@@ -15,7 +15,7 @@ from tfrobust.classifiers.keras.graph import is_functional, trunk
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.classifiers.summary import Component
 from tfrobust.errors import ClassifierError
-from tfrobust.types import Images, Logits
+from tfrobust.types import Images, KerasModel, Logits
 from tfrobust_fusion.heads import JOINT, mean_weights
 
 
@@ -33,7 +33,7 @@ class Fused(Wrapped):
     """
 
     def __init__(
-        self, streams: Mapping[str, Classifier], model: Any, class_names: Sequence[str] = ()
+        self, streams: Mapping[str, Classifier], model: KerasModel, class_names: Sequence[str] = ()
     ) -> None:
         networks = list(streams.values())
         self._whole = len(model.input_shape) == 4

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from tfrobust.errors import DataError, one_line
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasLayer, KerasModel
 from tfrobust_models.kernels import for_channels
 from tfrobust_models.pixels import PixelRange
 
@@ -32,7 +32,7 @@ def application(
     num_classes: int,
     pixels: PixelRange,
     name: str,
-) -> Any:
+) -> KerasModel:
     """Return an untrained network of `keras.applications` that gives logits.
 
     Args:
@@ -59,7 +59,7 @@ def application(
     return model
 
 
-def draw_he_normal(model: Any) -> None:
+def draw_he_normal(model: KerasModel) -> None:
     """Draw the kernels anew, He-normal, as in the networks built here.
 
     Each ReLU halves the variance that Keras's Glorot keeps: after VGG-19's layers all images look
@@ -71,7 +71,7 @@ def draw_he_normal(model: Any) -> None:
 
 
 def take_imagenet(
-    model: Any,
+    model: KerasModel,
     function: Callable[..., Any],
     *,
     side: int = 224,
@@ -106,7 +106,7 @@ def take_imagenet(
         model.get_layer(layer.name).set_weights(weights)
 
 
-def _take_normalization(model: Any, donor: Any) -> None:
+def _take_normalization(model: KerasModel, donor: Any) -> None:
     """Carry over the mean and variance by which EfficientNet normalises pixels.
 
     With ImageNet's weights Keras scales once more right after it; both scales go into the variance.
@@ -122,11 +122,11 @@ def _take_normalization(model: Any, donor: Any) -> None:
     target.finalize_state()
 
 
-def _is_normalization(layer: Any) -> bool:
+def _is_normalization(layer: KerasLayer) -> bool:
     return isinstance(layer, keras.layers.Normalization)
 
 
-def _donor(function: Callable[..., Any], name: str, *, side: int, whole: bool) -> Any:
+def _donor(function: Callable[..., Any], name: str, *, side: int, whole: bool) -> KerasModel:
     try:
         with contextlib.redirect_stdout(_Progress()):
             return function(

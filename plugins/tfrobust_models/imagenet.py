@@ -14,7 +14,7 @@ from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_models.applications import (
     IMAGENET_CLASSES,
     SMALLEST,
@@ -70,7 +70,7 @@ class ImageNetModel(ModelBuilder):
         """What `keras.applications` takes."""
         return SMALLEST
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the model; see `ModelBuilder.build`.
 
         Raises:

@@ -11,6 +11,7 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import call_of, inlined, is_functional
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import UsageError
+from tfrobust.types import KerasModel
 
 
 def add_classes(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> KerasClassifier:
@@ -61,7 +62,7 @@ def check_widens(classifier: KerasClassifier, *, instead: str) -> None:
     _last(classifier.model, f"; {instead}")
 
 
-def _last(model: Any, instead: str = "") -> Any:
+def _last(model: KerasModel, instead: str = "") -> Any:
     """Return the call of the dense layer that gives a model's logits."""
     call = call_of(inlined(model).outputs[0]) if is_functional(model) else None
     if call is None or type(call.layer).__name__ != "Dense":

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfrobust.classifiers.keras.graph import Call
 from tfrobust.classifiers.keras.models import keras_of
+from tfrobust.types import KerasModel
 
 # Python's own functions may do anything, and so count as random.
 _DRAWS = re.compile(
@@ -19,7 +20,7 @@ _DRAWS = re.compile(
 )
 
 
-def model_draws(model: Any) -> bool:
+def model_draws(model: KerasModel) -> bool:
     """Tell whether two calls of a model at inference may differ."""
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
     traced = tf.function(lambda *given: model(_one_or_all(given), training=False))

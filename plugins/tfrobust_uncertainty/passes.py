@@ -12,7 +12,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, split
 from tfrobust.errors import UsageError
-from tfrobust.types import Images
+from tfrobust.types import Images, KerasModel
 from tfrobust_uncertainty.drawing import call_draws, model_draws
 from tfrobust_uncertainty.noise_layers import (
     always_on,
@@ -100,7 +100,7 @@ def passes_through(classifier: Classifier, samples: int, rate: float | None) -> 
     )
 
 
-def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
+def _through_model(model: KerasModel, samples: int, rate: float | None) -> Passes:
     otherwise = model_draws(model)  # random without any dropout
     if rate is None and not (has_noise(model) or otherwise):
         raise UsageError(
@@ -121,6 +121,6 @@ def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
     )
 
 
-def _widest(model: Any) -> int:
+def _widest(model: KerasModel) -> int:
     """Return the most numbers an image that go into a model."""
     return max(math.prod(tensor.shape[1:]) for tensor in model.inputs)

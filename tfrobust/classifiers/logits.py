@@ -26,6 +26,7 @@ from tfrobust.classifiers.keras.graph import (
 )
 from tfrobust.classifiers.keras.models import keras_of, random_state
 from tfrobust.errors import ClassifierError
+from tfrobust.types import KerasModel
 
 TWO = "its one output z is judged as two logits, 0 and z"
 WAY_OUT = (
@@ -35,7 +36,7 @@ WAY_OUT = (
 _ROUNDING = {"float16": 0.02, "bfloat16": 0.1}
 
 
-def check_ending(model: Any, num_classes: int) -> bool:
+def check_ending(model: KerasModel, num_classes: int) -> bool:
     """Refuse a model whose graph shows that it gives no logits.
 
     Returns:
@@ -56,7 +57,7 @@ def check_ending(model: Any, num_classes: int) -> bool:
     return last == LINEAR
 
 
-def to_logits(model: Any) -> Any:
+def to_logits(model: KerasModel) -> KerasModel:
     """Return a copy of a Keras model that ends in its logits; see `converted`.
 
     Raises:
@@ -68,7 +69,7 @@ def to_logits(model: Any) -> Any:
     return converted(model)[0]
 
 
-def converted(model: Any) -> tuple[Any, str]:
+def converted(model: KerasModel) -> tuple[Any, str]:
     """Return a model that ends in logits, and what was done to it; itself if it does already.
 
     | it ends in | the logits are |
@@ -105,7 +106,7 @@ def converted(model: Any) -> tuple[Any, str]:
     return model, notice
 
 
-def _cloned(model: Any) -> Any:
+def _cloned(model: KerasModel) -> KerasModel:
     """Return a copy; the model itself where Keras cannot copy it, as with a layer in two others."""
     try:
         clone = keras_of(model).models.clone_model(model)
@@ -115,7 +116,7 @@ def _cloned(model: Any) -> Any:
     return clone
 
 
-def _cut(model: Any) -> Any:
+def _cut(model: KerasModel) -> KerasModel:
     """Return a functional model up to what its last activation is fed.
 
     Raises:
@@ -143,7 +144,7 @@ def _cut(model: Any) -> Any:
     return keras.Model(flat.inputs[0], logits, name=model.name)
 
 
-def _linear_call(call: Call, model: Any) -> Any:
+def _linear_call(call: Call, model: KerasModel) -> Any:
     """Return what a layer with a kernel gives without its activation.
 
     A copy is called: the layer itself may be called elsewhere too, with its activation.
@@ -158,7 +159,7 @@ def _linear_call(call: Call, model: Any) -> Any:
     return fed
 
 
-def _agrees(model: Any, fed: Any, end: Ending) -> bool:
+def _agrees(model: KerasModel, fed: Any, end: Ending) -> bool:
     """Tell whether a model's last activation gives what the model gave, of what it is fed.
 
     Args:
@@ -184,13 +185,13 @@ def _agrees(model: Any, fed: Any, end: Ending) -> bool:
     return bool(np.abs(np.float32(value) - expected).max() <= room)
 
 
-def _rounding(model: Any) -> float:
+def _rounding(model: KerasModel) -> float:
     """Return what two runs of a model may differ by, of numbers near 1: of its coarsest type."""
     kinds = {tf.as_dtype(tensor.dtype).name for call in calls(model) for tensor in call.results}
     return max(_ROUNDING.get(kind, 1e-4) for kind in kinds)
 
 
-def _extended(model: Any, last: Callable[[Any], Any]) -> Any:
+def _extended(model: KerasModel, last: Callable[[Any], Any]) -> KerasModel:
     """Return a model that does something more with its output."""
     keras = keras_of(model)
     if is_functional(model):
@@ -199,13 +200,13 @@ def _extended(model: Any, last: Callable[[Any], Any]) -> Any:
     return keras.Model(images, last(model(images)), name=model.name)
 
 
-def _of_two_classes(model: Any) -> Any:
+def _of_two_classes(model: KerasModel) -> KerasModel:
     keras = keras_of(model)
     pad = keras.ops.pad if keras.__name__ == "keras" else tf.pad
     return _extended(model, lambda z: pad(z, [[0, 0], [1, 0]]))
 
 
-def _logarithms(model: Any) -> Any:
+def _logarithms(model: KerasModel) -> KerasModel:
     keras = keras_of(model)
     if keras.__name__ == "tf_keras":
         return _extended(model, logarithms)

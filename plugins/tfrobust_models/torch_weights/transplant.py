@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfrobust.errors import DataError
+from tfrobust.types import KerasModel
 from tfrobust_models.kernels import for_channels
 
 _NAMES = {
@@ -52,7 +53,7 @@ class _Slot:
 
 
 def fill(
-    model: Any,
+    model: KerasModel,
     state: Mapping[str, np.ndarray],
     source: str,
     *,

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfrobust.options import option, plugin
 from tfrobust.random import uniform
 from tfrobust.scenario import BatchShift
+from tfrobust.types import Images, Seeds
 
 _TRIES = 10
 
@@ -38,7 +39,7 @@ class RandomResizedCrop(BatchShift):
             if low > high:
                 raise ValueError(f"min_{name}: expected at most max_{name}, {high:g}")
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Crop and enlarge; see `Shift`."""
         drawn = uniform(seeds, [2 * _TRIES + 3])
         area, ratio, rest = tf.split(drawn, [_TRIES, _TRIES, 3], axis=1)
@@ -77,7 +78,7 @@ class RandomResizedCrop(BatchShift):
         return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
 
 
-def enlarged(images: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
+def enlarged(images: Images, top: Any, left: Any, height: Any, width: Any) -> Any:
     """Return a part of each image, bilinearly enlarged to the image's size.
 
     Args:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfrobust.options import option, plugin
 from tfrobust.random import uniform
 from tfrobust.scenario import BatchShift
+from tfrobust.types import Images, Seeds
 
 
 @plugin
@@ -24,12 +25,12 @@ class Rotation(BatchShift):
 
     degrees: float = option("largest angle, either way", default=15, ge=0, le=180)
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Turn the images; see `Shift`."""
         return rotated(images, uniform(seeds, [], -self.degrees, self.degrees))
 
 
-def rotated(images: Any, degrees: Any) -> Any:
+def rotated(images: Images, degrees: Any) -> Any:
     """Return images turned counter-clockwise by `degrees` `(batch,)`.
 
     Example:

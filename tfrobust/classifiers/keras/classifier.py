@@ -13,7 +13,7 @@ from tfrobust.classifiers.keras.forms import check_structure, plain, reads_bytes
 from tfrobust.classifiers.keras.graph import hidden
 from tfrobust.classifiers.keras.models import keras_of, random_state
 from tfrobust.classifiers.logits import check_ending
-from tfrobust.types import Images, ImageShape, Logits
+from tfrobust.types import Images, ImageShape, KerasModel, Logits
 
 
 class KerasClassifier(Classifier):
@@ -35,7 +35,7 @@ class KerasClassifier(Classifier):
         10
     """
 
-    def __init__(self, model: Any, *, notices: Sequence[str] = (), **traits: Any) -> None:
+    def __init__(self, model: KerasModel, *, notices: Sequence[str] = (), **traits: Any) -> None:
         model = plain(model)
         image_shape, num_classes = check_structure(model)
         shown = check_ending(model, num_classes)
@@ -69,11 +69,11 @@ class KerasClassifier(Classifier):
         return random_state(self.model)
 
 
-def _logits(model: Any, images: Images) -> Logits:
+def _logits(model: KerasModel, images: Images) -> Logits:
     return tf.cast(model(images, training=False), tf.float32)
 
 
-def _doubts(model: Any, image_shape: ImageShape) -> tuple[str, ...]:
+def _doubts(model: KerasModel, image_shape: ImageShape) -> tuple[str, ...]:
     """Refuse a model whose values are no logits; return what is in doubt. No random state moves."""
     states = random_state(model)
     before = [state.numpy() for state in states]

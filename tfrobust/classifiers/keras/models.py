@@ -20,6 +20,7 @@ from tfrobust.classifiers.keras.allowed import is_keras_own
 from tfrobust.classifiers.keras.files import check_keras_file
 from tfrobust.errors import ClassifierError, UsageError, one_line
 from tfrobust.model import generation_of
+from tfrobust.types import KerasModel
 
 
 def check_backend() -> None:
@@ -39,7 +40,7 @@ def check_backend() -> None:
         os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
-def keras_of(model: Any) -> ModuleType:
+def keras_of(model: KerasModel) -> ModuleType:
     """Return the Keras generation that `model` belongs to: the module `keras` or `tf_keras`."""
     if generation_of(model) == "tf_keras":
         import tf_keras
@@ -62,7 +63,7 @@ def raw_variables(model_or_optimizer: Any) -> list[Any]:
     return listed + [state for state in random_state(model_or_optimizer) if id(state) not in known]
 
 
-def random_state(model: Any) -> list[Any]:
+def random_state(model: KerasModel) -> list[Any]:
     """Return the variables that a model's random layers draw from.
 
     Keras 3 lists its seed generators among the variables. Keras 2 hides the generators of layers
@@ -81,7 +82,7 @@ def random_state(model: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def expected_draws(model: Any) -> Iterator[None]:
+def expected_draws(model: KerasModel) -> Iterator[None]:
     """Let quantizers and layers of ours that draw at inference give their mean instead.
 
     They have an attribute `gives_mean`, which is read where they are called or traced.
@@ -102,7 +103,7 @@ def raw(variable: Any) -> Any:
     return variable.value if type(variable).__module__.startswith("keras.") else variable
 
 
-def has_finite_weights(model: Any) -> bool:
+def has_finite_weights(model: KerasModel) -> bool:
     """Tell whether no weight is NaN or infinite."""
     return all(np.isfinite(weight).all() for weight in model.get_weights())
 

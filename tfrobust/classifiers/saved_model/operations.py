@@ -22,6 +22,7 @@ from tensorflow.python.framework import op_def_registry
 from tfrobust.classifiers.saved_model.checkpoint_operations import CHECKPOINT, misplaced
 from tfrobust.errors import ClassifierError, printable, system_cause
 from tfrobust.files.reading import UnreadableError, read_bytes
+from tfrobust.types import KerasModel
 
 _LARGEST = 2**31 - 1  # bytes; of any protocol buffer
 _SHOWN = 5
@@ -101,7 +102,7 @@ def _read(folder: Path) -> Any:
     return model
 
 
-def _forbidden(model: Any) -> list[str]:
+def _forbidden(model: KerasModel) -> list[str]:
     """Return the names of the operations that are refused, each once."""
     names: dict[str, None] = {}
     for meta in model.meta_graphs:
