@@ -22,7 +22,7 @@ from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, crea
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.names import framed
 from tfrobust.scenario import Scenario, arrays
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import Heads
 

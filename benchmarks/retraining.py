@@ -19,7 +19,7 @@ from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, create
 from tfrobust.scenario import arrays
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust_attacks.universal.gap_generator import generator
 from tfrobust_retraining.neighbours import Neighbours
 

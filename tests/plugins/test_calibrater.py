@@ -21,7 +21,7 @@ from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.calibrater import one_less_true_class

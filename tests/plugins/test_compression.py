@@ -325,7 +325,7 @@ def transferred():
 def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_gives(digits):
     told = []
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
-    trainer = Trainer(TrainingOptions(batch_size=1000), say=told.append)
+    trainer = Trainer(TrainingOptions(batch_size=1000), log=told.append)
     compressed = defense.apply(transferred(), digits, trainer)
     kernels, rest = {}, 0
     for weight in compressed.model.weights:

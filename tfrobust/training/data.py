@@ -19,7 +19,7 @@ from tfrobust.random import numbered_seeds
 from tfrobust.scenario import Scenario, Shift, check_images, readable
 
 if TYPE_CHECKING:
-    from tfrobust.training.trainer import TrainingOptions
+    from tfrobust.training.options import TrainingOptions
 
 _SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory, at most
 _MIXED = 8  # batches in it, at least

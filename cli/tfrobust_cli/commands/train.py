@@ -117,7 +117,7 @@ def train(
             begun,
             data,
             name or model,
-            Trainer(options, tensorboard=tensorboard, report=reporter, say=reporter.say),
+            Trainer(options, tensorboard=tensorboard, report=reporter, log=reporter.say),
             [params.build("defenses", each) for each in defenses],
             scenario_name=scenario,
             resume=resume,

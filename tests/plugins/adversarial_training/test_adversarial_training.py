@@ -129,12 +129,12 @@ def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
     seen = []
 
     class Watching(Trainer):
-        def fit(self, classifier, scenario, *, perturb=None, **options):
+        def fit(self, classifier, scenario, task):
             images, labels = arrays(scenario, "train", 10)
             seeds = tf.zeros((10, 2), tf.int32)
             given = tf.constant(images), tf.constant(labels), seeds
-            seen.append((images, perturb(classifier, *given).numpy()))
-            return super().fit(classifier, scenario, perturb=perturb, **options)
+            seen.append((images, task.perturb(classifier, *given).numpy()))
+            return super().fit(classifier, scenario, task)
 
         def altered(self, **options):
             return Watching(dataclasses.replace(self.options, **options))

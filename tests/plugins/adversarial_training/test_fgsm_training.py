@@ -16,6 +16,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.store.cards import card_of
 from tfrobust.testing import ConstantClassifier, LinearClassifier, grey_images
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import (
@@ -91,8 +92,10 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
 
     options = TrainingOptions(epochs=9, batch_size=16, validation=0.0, learning_rate=0.05)
     classifier = small_classifier()
-    history = Trainer(options, callbacks=[Spoil()], say=told.append).fit(
-        classifier, InMemory(count=64), check=overfitting_check(strong, weak, count=30, drop=0.2)
+    history = Trainer(options, callbacks=[Spoil()], log=told.append).fit(
+        classifier,
+        InMemory(count=64),
+        TrainingTask(check=overfitting_check(strong, weak, count=30, drop=0.2)),
     )
     assert len(history) == 4
     assert history[2]["pgd_accuracy"] == history[2]["fgsm_accuracy"] > 0.5

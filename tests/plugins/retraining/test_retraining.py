@@ -96,7 +96,7 @@ def test_images_of_nothing_go_into_new_classes(network, scenario, digits, foolin
 def test_images_of_nothing_are_left_out_and_told(network, scenario):
     said = []
     found = retrained(
-        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, say=said.append
+        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=said.append
     ).found
     left_out = found["fooling_images"]
     assert 0 < left_out < 1437
