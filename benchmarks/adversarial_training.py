@@ -23,7 +23,7 @@ import tensorflow as tf
 from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import KerasClassifier, create
-from tfrobust.scenario import arrays
+from tfrobust.data.reading import arrays
 from tfrobust.training.steps import Steps
 from tfrobust.training.task import TrainingTask, cross_entropy
 from tfrobust_adversarial_training.replays import ReplayedSteps, replayed

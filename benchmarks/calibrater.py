@@ -25,7 +25,7 @@ from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, create
 from tfrobust.data.names import open_scenario
-from tfrobust.scenario import arrays
+from tfrobust.data.reading import arrays
 from tfrobust.training.data import TrainingData
 from tfrobust.training.steps import Steps
 from tfrobust.training.task import TrainingTask, cross_entropy

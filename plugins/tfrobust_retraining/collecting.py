@@ -9,8 +9,9 @@ from sklearn.cluster import KMeans
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.data.reading import arrays
 from tfrobust.errors import UsageError
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Flags, Images, Labels
 from tfrobust_retraining.collected import Collected

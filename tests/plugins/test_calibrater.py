@@ -14,12 +14,12 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.summary import components_of, summarized_parts
 from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer, TrainingOptions

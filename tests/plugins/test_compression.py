@@ -10,12 +10,12 @@ from helpers.support import small_classifier
 from tfrobust import store
 from tfrobust.classifiers.inference import megabytes, predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.files.atomic import read_arrays, write_arrays
 from tfrobust.pipeline.build import train, train_and_store
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_compression.codebook_file import read_codebooks, write_codebooks

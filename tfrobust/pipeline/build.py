@@ -14,6 +14,7 @@ from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.names import scenario_record
+from tfrobust.data.reading import arrays, check_fits
 from tfrobust.defense import Defense
 from tfrobust.environment import environment, threads
 from tfrobust.errors import UsageError
@@ -32,7 +33,7 @@ from tfrobust.pipeline.workspace import (
     workspace,
 )
 from tfrobust.registry import signature
-from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.scenario import Scenario
 from tfrobust.store.cards import Card, card_of, read_card
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.trainer import Trainer

@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.data.names import Shifted
+from tfrobust.data.reading import check_images, readable
 from tfrobust.errors import DataError, UsageError
 from tfrobust.random import numbered_seeds
-from tfrobust.scenario import Scenario, Shift, check_images, readable
+from tfrobust.scenario import Scenario, Shift
 
 if TYPE_CHECKING:
     from tfrobust.training.options import TrainingOptions

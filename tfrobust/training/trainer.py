@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Trainable
 from tfrobust.classifiers.keras.models import keras_of
+from tfrobust.data.reading import check_fits, readable
 from tfrobust.errors import ClassifierError, StoreError
-from tfrobust.scenario import Scenario, check_fits, readable
+from tfrobust.scenario import Scenario
 from tfrobust.training.checkpoints import Checkpoints, Progressed
 from tfrobust.training.data import TrainingData
 from tfrobust.training.devices import choose_strategy

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from helpers.support import InMemory, noise, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import L0, ball
@@ -15,7 +16,6 @@ from tfrobust.options import plugin
 from tfrobust.pipeline.build import train
 from tfrobust.random import numbered_seeds
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.data import TrainingData
 from tfrobust.training.trainer import Trainer, TrainingOptions

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from helpers.support import Brightness, InMemory, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.pipeline.build import train
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.store.cards import card_of
 from tfrobust.testing import ConstantClassifier, LinearClassifier, grey_images
 from tfrobust.training.task import TrainingTask

@@ -9,11 +9,11 @@ import tensorflow as tf
 from helpers.retraining_runs import FGSM, retrained, small_network
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.training import data
 from tfrobust.training.data import TrainingData
 from tfrobust.training.trainer import Trainer, TrainingOptions

@@ -10,12 +10,12 @@ import tf_keras
 from helpers.retraining_runs import FGSM, retrained, small_network
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import check_fits
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import train_and_store
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.registry import create
-from tfrobust.scenario import check_fits
 from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_retraining.widening import add_classes
