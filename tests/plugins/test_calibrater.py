@@ -17,8 +17,11 @@ from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.build import defended, train
+from tfrobust.pipeline.deployed import Deployed
+from tfrobust.pipeline.plans import TrainingPlan
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import run_training, train_and_store
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.task import cross_entropy
@@ -204,11 +207,9 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
     )  # fmt: skip
     files = {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()}
     deployed = Deployed("m", store.load("m", root=tmp_path))
-    made = train_and_store(
-        deployed, open_scenario("digits+b2"), "m-b2",
-        Trainer(TrainingOptions(epochs=1)), [calibrater()], root=tmp_path,
-        scenario_name="digits+b2",
-    )  # fmt: skip
+    shifted = open_scenario("digits+b2")
+    plan = TrainingPlan(deployed, shifted, [calibrater()], scenario_name="digits+b2")
+    made = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
     assert {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()} == files
     assert made.card.model["deployed"] == str(trained.folder)
     assert made.card.model["name"] == "lenet"

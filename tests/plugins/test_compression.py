@@ -13,8 +13,9 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.files.atomic import read_arrays, write_arrays
-from tfrobust.pipeline.build import train, train_and_store
+from tfrobust.pipeline.build import train
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions

@@ -21,7 +21,7 @@ from tfrobust.types import Boxes, Flags, Images
 def boxes_for(
     attacks: Iterable[Attack], scenario: Scenario, split: str, limit: int | None = None
 ) -> np.ndarray | None:
-    """Read the boxes of the images that `tfrobust.data.reading.arrays` reads, if an attack needs them.
+    """Read the boxes of the images that `arrays` reads, if an attack needs them.
 
     Args:
         attacks: of one evaluation.

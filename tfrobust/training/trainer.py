@@ -100,17 +100,33 @@ class Trainer:
             >>> trainer.fit(classifier, scenario, TrainingTask(perturb=weak, validate_on=strong))
         """
         task = _completed(task or TrainingTask(), perturb, loss)
-        model = _trained_model(classifier)
+        trainable = _trainable(classifier)
         classifier.megabytes = None  # of the weights that it had
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
         with self.strategy.scope():
-            optimizer = optimizer_for(model, self.options, data.steps * task.repeats)
+            optimizer = optimizer_for(trainable.model, self.options, data.steps * task.repeats)
         make_steps = task.steps or Steps
-        steps = make_steps(classifier, optimizer, self.strategy, task, data.batch_size)
+        steps = make_steps(trainable, optimizer, self.strategy, task, data.batch_size)
         stage = f"stage-{next(self._stages)}"  # a defence may train again
         folder = self.workspace / stage if self.workspace else None
-        checkpoints = Checkpoints(folder, model, optimizer, steps.state)
+        checkpoints = Checkpoints(folder, trainable.model, optimizer, steps.state)
+        return self._run_epochs(
+            classifier, steps, data, optimizer=optimizer, checkpoints=checkpoints, stage=stage
+        )
+
+    def _run_epochs(
+        self,
+        classifier: Any,
+        steps: Steps,
+        data: TrainingData,
+        *,
+        optimizer: Any,
+        checkpoints: Checkpoints,
+        stage: str,
+    ) -> History:
+        """Train epoch by epoch; a checkpoint follows each."""
+        model, check = classifier.model, steps.task.check
         progress = checkpoints.restore() if self.resume else Progressed()
         callbacks = self._callback_list(model, optimizer)
         callbacks.on_train_begin()
@@ -118,7 +134,7 @@ class Trainer:
             epoch = len(progress.history)
             callbacks.on_epoch_begin(epoch)
             logs = self._epoch(epoch, steps, data, optimizer, callbacks)
-            why = task.check(classifier, data, progress.history, logs) if task.check else None
+            why = check(classifier, data, progress.history, logs) if check else None
             self._write_tensorboard(epoch, logs, stage)
             callbacks.on_epoch_end(epoch, logs)
             stop = bool(model.stop_training) or why is not None
@@ -188,12 +204,12 @@ class Trainer:
             raise StoreError(f"cannot write {self.tensorboard}: {error.message}") from error
 
 
-def _trained_model(classifier: Classifier) -> Any:
+def _trainable(classifier: Classifier) -> Trainable:
     if not isinstance(classifier, Trainable):
         raise ClassifierError(
             f"only Keras classifiers can be trained; received: {type(classifier).__name__}"
         )
-    return classifier.model
+    return classifier
 
 
 def _completed(task: TrainingTask, perturb: Perturb | None, loss: Loss | None) -> TrainingTask:

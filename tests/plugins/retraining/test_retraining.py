@@ -13,8 +13,8 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import check_fits
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.pipeline.build import train_and_store
 from tfrobust.pipeline.fine_tuning import check_tunable
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer, TrainingOptions
