@@ -9,12 +9,29 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_as_they_are_traced():
+    """Leave Grappler out: it optimises graphs for many runs, and a test runs most of them once."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+@pytest.fixture
+def grappler():
+    """Let Grappler optimise graphs, as it does outside of tests: for speed, memory and exports."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture(scope="session")
