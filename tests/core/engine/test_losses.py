@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tfrobust.engine.losses import (
-    ascend,
     class_gradients,
     clearly_adversarial,
     difference_of_logits_ratio,
     is_adversarial,
     log_odds,
     loss_and_slope,
+    loss_gradient,
     margin,
     targeted_difference_of_logits_ratio,
 )
@@ -38,7 +38,7 @@ def test_the_ascent_is_the_gradient_of_the_log_odds_and_parallel_to_cross_entrop
         odds = log_odds(logits, labels)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     sign = -1.0 if targeted else 1.0
-    found, verdict = ascend(classifier, images, labels, targeted=targeted)
+    found, verdict = loss_gradient(classifier, images, labels, targeted=targeted)
     assert found.numpy() == pytest.approx(sign * tape.gradient(odds, images).numpy(), abs=1e-6)
     parallel = (tf.math.l2_normalize(g, (1, 2, 3)) for g in (found, tape.gradient(entropy, images)))
     cosine = tf.reduce_sum(tf.multiply(*parallel), (1, 2, 3)).numpy()
