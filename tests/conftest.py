@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -16,6 +17,25 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Run tests that share an expensive fixture of their module in one process: it is made once.
+
+    Groups come first, the largest before the others; the single tests that follow fill what is
+    left of either process.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_fixture(item):
+    """Return whether a test uses a fixture of its own module that outlives the test."""
+    module = item.nodeid.partition("::")[0]
+    fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+    return any(fixture.scope != "function" and fixture.baseid == module for fixture in fixtures)
 
 
 @pytest.fixture(scope="session", autouse=True)

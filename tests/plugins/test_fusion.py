@@ -31,7 +31,6 @@ from tfrobust_fusion.contextual_fusion import ContextualFusion
 from tfrobust_fusion.features import Features, FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import JOINT, Heads
 
-pytestmark = pytest.mark.xdist_group("fusion")  # what they share is made once
 NONE, TWO = Trainer(TrainingOptions(epochs=0)), Trainer(TrainingOptions(epochs=2))
 SHAPE, CLASSES = (4, 4, 1), 3
 DATA = InMemory(shape=SHAPE, classes=CLASSES)
