@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
+import gc
 import itertools
 import os
 from pathlib import Path
@@ -36,6 +37,21 @@ def _shares_a_fixture(item):
     module = item.nodeid.partition("::")[0]
     fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
     return any(fixture.scope != "function" and fixture.baseid == module for fixture in fixtures)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _garbage_is_collected_rarely():
+    """Spend a quarter less on tracing, whose many objects make Python look through all of them.
+
+    What is imported by now stays; a graph that was dropped is found a little later.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

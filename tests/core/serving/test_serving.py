@@ -10,6 +10,8 @@ import tf_keras
 from helpers.support import python, small_classifier
 from tfrobust import store
 
+pytestmark = pytest.mark.usefixtures("grappler")  # what is exported is optimised where it is served
+
 ALONE = """
 import importlib.util
 import sys
