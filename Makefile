@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 PEERS := .venv/.peers
 
-.PHONY: demo install test test-slow lint types bench reference constraints clean
+.PHONY: demo install test tests test-slow lint types bench reference constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -16,13 +16,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-# In three goes: TensorFlow gives little memory back, and each go starts with fresh processes. The
-# longest tests come first, so that neither core waits for the other in the end.
-CONTRACT := tests/plugins/attacks/test_attack_contract.py
-test: lint types
-	$(BIN)/python -m pytest tests/cli tests/core tests/test_example_plugin.py
-	$(BIN)/python -m pytest $(CONTRACT)
-	$(BIN)/python -m pytest tests/plugins --ignore $(CONTRACT)
+# Lint and types run beside the tests, which leave little for them to wait for: each prints what it
+# found in one piece, and whatever failed is named once more at the end.
+test: $(READY)
+	$(MAKE) --no-print-directory --jobs=3 --keep-going lint types tests
+
+tests: $(READY)
+	$(BIN)/python -m pytest
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
