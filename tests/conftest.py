@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images
 
 
