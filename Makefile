@@ -17,9 +17,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-# Lint, types and the docs run beside the tests, which leave little for them to wait for: each prints what it
-# found in one piece, and whatever failed is named once more at the end.
-test: $(READY)
+# Lint, types and the docs run beside the tests: each prints what it found in one piece, and whatever
+# failed is named once more at the end.
+test: $(READY) $(DOCS)
 	$(MAKE) --no-print-directory --jobs=4 --keep-going lint types docs tests
 
 tests: $(READY)
