@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("export_parts")  # what they share is made once
 QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
 
 

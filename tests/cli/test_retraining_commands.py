@@ -13,9 +13,6 @@ RETRAIN = ("train", "f", "--only", "retraining", "--scenario", "digits", "--name
 FGSM = ("-p", "retraining.attack=fgsm", "-p", 'retraining.options={"eps": 0.15}')
 
 
-pytestmark = pytest.mark.xdist_group("retraining_commands")  # what they share is made once
-
-
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     """A store that holds a network `f` with its Keras model."""

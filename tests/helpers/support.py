@@ -39,6 +39,10 @@ class Reference:
             self.labels = file["labels"].astype(np.int64)
         self._folder = folder
 
+    def first(self, count: int):
+        """Return the first so many images and their labels."""
+        return self.images[:count], self.labels[:count]
+
     @functools.cached_property
     def classifier(self) -> Classifier:
         """The network the peers attacked."""

@@ -30,7 +30,6 @@ from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.calibrater import one_less_true_class
 from tfrobust_calibrater.generator import Size, generator, size_for
 
-pytestmark = pytest.mark.xdist_group("calibrater")  # what they share is made once
 NOTHING = Trainer(TrainingOptions(epochs=0))
 
 

@@ -25,8 +25,6 @@ from tfrobust_compression.huffman import code_lengths, coded_bits
 from tfrobust_compression.kernels import kernels_of, left_out
 from tfrobust_compression.shared import as_shared, shared
 
-pytestmark = pytest.mark.xdist_group("compression")  # what they share is made once
-
 
 @pytest.mark.parametrize("seed", range(5))
 def test_code_lengths_are_a_prefix_codes_and_within_a_bit_of_the_entropy(seed):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.attack import Attack
+from tfrobust.attack import Attack, RegionalAttack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.classifiers.traces import Traces
@@ -220,8 +220,18 @@ COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
 
 
 def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
-    """Trace `attack` on `classifier` once, for batches of any size."""
-    return COMPILED.of(classifier, attack, lambda: _compile(attack, classifier))
+    """Trace `attack` on `classifier` once, for batches of any size and regions of any place.
+
+    The free pixels are an input of the trace, so that foreground and background share it; an
+    attack itself knows only whether it has a region.
+    """
+    return COMPILED.of(classifier, _in_any_region(attack), lambda: _compile(attack, classifier))
+
+
+def _in_any_region(attack: Attack) -> Attack:
+    if attack.eager or not isinstance(attack, RegionalAttack) or not attack.needs_boxes:
+        return attack
+    return dataclasses.replace(attack, region="foreground")
 
 
 def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:

@@ -22,6 +22,8 @@ from tfrobust.evaluation.judging import Plan, Subject
 from tfrobust.registry import create
 from tfrobust.store.models import export, load
 
+pytestmark = pytest.mark.usefixtures("grappler")  # memory as it is outside of tests
+
 SHAPE = (4, 4, 1)
 
 

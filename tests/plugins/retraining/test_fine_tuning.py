@@ -16,8 +16,6 @@ from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
-pytestmark = pytest.mark.xdist_group("fine_tuning")  # what they share is made once
-
 
 def fine_tuning(**options):
     return create("defenses", "fine_tuning", **options)
