@@ -18,8 +18,8 @@ from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.judging import Progress
 from tfrobust.evaluation.results import Results, read_results
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.files.atomic import output_folder
 from tfrobust.files.leftovers import PREFIX
+from tfrobust.files.output_folders import output_folder
 from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run

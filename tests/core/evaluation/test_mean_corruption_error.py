@@ -12,7 +12,7 @@ from tfrobust.evaluation import results
 from tfrobust.evaluation.corruption_errors import corruption_errors
 from tfrobust.evaluation.corruptions import evaluate_corruptions
 from tfrobust.evaluation.kept_predictions import KeptPredictions
-from tfrobust.files.atomic import PARTIAL
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
 
