@@ -1,6 +1,6 @@
-"""Scenarios as they are asked for: by name, framed, seen through a shift.
+"""Scenarios by name: framed, and seen through a shift.
 
-`-p mnist.size=56` resizes the images of a scenario; `mnist+fog.3` shifts them, after that.
+`-p mnist.size=56` resizes the images of a scenario; `mnist+fog.3` then shifts them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))
 
 
 class Shifted(Reviewed):
-    """A scenario seen through a shift, every split of it; without boxes if that may move objects.
+    """A scenario seen through a shift, in every split; without boxes if the shift may move objects.
 
-    Each image is shifted by its place in the split and `seed`, so it looks the same whenever it is
-    loaded. Only a training draws anew in every epoch; see `TrainingData`.
+    The shift of an image depends on its place in the split and on `seed`, and so is the same
+    whenever it is loaded. Only a training draws anew in every epoch; see `TrainingData`.
     """
 
     def __init__(self, base: Scenario, shift: Shift, seed: int = 0) -> None:
@@ -55,14 +55,14 @@ class Shifted(Reviewed):
         return dataset.map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _shifted(self, indices: Any, examples: dict[str, Any]) -> dict[str, Any]:
-        """Shift a batch, each image by its place."""
+        """Shift a batch, seeded by the places of its images."""
         places = tf.cast(indices, tf.int32)
         seeds = tf.stack([tf.fill(tf.shape(places), self.seed), places], axis=1)
         return {**examples, "image": self.shift.batch(examples["image"], seeds=seeds)}
 
 
 def _of_one_shape(dataset: tf.data.Dataset) -> bool:
-    """Tell whether examples can be batched: boxes, say, may be more or fewer."""
+    """Tell whether examples can be batched; those with boxes, for instance, cannot."""
     specs = tf.nest.flatten(dataset.element_spec)
     return all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs)
 
@@ -170,8 +170,8 @@ def _shift(spelled: str, options: Mapping[str, dict[str, Any]]) -> Shift:
                 f"{name}: severity: given twice, as {spelled!r} and as {values['severity']!r}"
             )
         values["severity"] = severity
-    made: Shift = registry.create("shifts", name, **values)
-    return made
+    shift: Shift = registry.create("shifts", name, **values)
+    return shift
 
 
 def framed(name: str, values: Mapping[str, Any]) -> Scenario:
@@ -201,7 +201,7 @@ def options_of(kind: str, cls: type) -> list[Option]:
     if kind != "scenarios":
         return describe(cls)
     beside = _beside(cls)
-    return describe(cls) + [each for each in describe(Framing) if each.name in beside]
+    return describe(cls) + [option for option in describe(Framing) if option.name in beside]
 
 
 def _beside(cls: type) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Zip archives from anywhere: what they unpack to, and members that can be read anywhere."""
+"""Zip archives from anywhere: how much they unpack to, and members with cheap seeking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RATIO = 100  # beyond that, as many times the archive's size
 def check_archive(archive: zipfile.ZipFile, size: int) -> None:
     """Refuse an archive that unpacks to far more than it takes, before a byte is unpacked.
 
-    `zipfile` reads no more of a member than it declares, so that lies do not help.
+    `zipfile` reads no more of a member than its header declares.
 
     Args:
         archive: opened.
@@ -46,17 +46,17 @@ def check_unpacked(declared: int, size: int) -> None:
 
 @contextlib.contextmanager
 def open_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """Open a member of an archive so that one can go back and forth in it at no cost.
+    """Open a member of an archive in which seeking costs nothing.
 
-    `ZipFile.open` reads all from the beginning again to go back. Here a stored member is a window
-    on the archive; a compressed one is unpacked once.
+    `ZipFile.open` reads from the beginning again to seek backwards. Here a stored member is a window
+    on the archive, and a compressed one is unpacked once.
 
     Args:
         archive: opened from `file`.
         file: the archive itself.
         name: of the member.
     """
-    with archive.open(name) as member:  # compares what the member's own header says
+    with archive.open(name) as member:  # checks the member's own header
         entry = archive.getinfo(name)
         if entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1:
             file.seek(entry.header_offset)

@@ -1,4 +1,4 @@
-"""NumPy's `.npz` files: written whole, read without trust."""
+"""NumPy's `.npz` files: written atomically, checked before they are used."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     # NumPy's own `savez` leaves its archive open when the disk refuses; Python closes it later,
     # and prints a traceback of that.
-    def save(beside: Path) -> None:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+    def save(file: Path) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
@@ -47,7 +47,7 @@ def read_arrays(path: Path, *, only: Collection[str] | None = None) -> dict[str,
 
     Args:
         path: of the file.
-        only: the arrays that are wanted, of those there are; none: all.
+        only: names of arrays to read, of those there are; `None`: all.
 
     Raises:
         StoreError: it is missing, damaged, no `.npz`, a zip bomb, or holds pickled objects.
@@ -55,7 +55,7 @@ def read_arrays(path: Path, *, only: Collection[str] | None = None) -> dict[str,
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             check_archive(archive, os.fstat(file.fileno()).st_size)
-            members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
+            members = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
             if not members and archive.infolist():
                 raise UnreadableError("it holds no arrays")
             named = {member.filename.removesuffix(".npy"): member for member in members}
@@ -69,7 +69,7 @@ def read_arrays(path: Path, *, only: Collection[str] | None = None) -> dict[str,
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """Read an array whose header says no more than the member holds."""
+    """Read an array whose header declares the size that the member has."""
     name = printable(member.filename, 60)
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
@@ -89,12 +89,12 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
             count *= length
         if count * dtype.itemsize != member.file_size - file.tell() or min(shape, default=0) < 0:
             raise UnreadableError(f"{name}: its header says another size than it has")
-        found = np.empty(count, dtype)
-        content, place = found.view(np.uint8) if dtype.itemsize else np.empty(0, np.uint8), 0
+        array = np.empty(count, dtype)
+        content, place = array.view(np.uint8) if dtype.itemsize else np.empty(0, np.uint8), 0
         while place < len(content):
             part = file.read(min(len(content) - place, 2**24))
             if not part:
                 raise UnreadableError(f"{name}: is cut off")
             content[place : place + len(part)] = np.frombuffer(part, np.uint8)
             place += len(part)
-    return found.reshape(shape, order="F" if by_column else "C")
+    return array.reshape(shape, order="F" if by_column else "C")

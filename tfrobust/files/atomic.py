@@ -1,4 +1,4 @@
-"""Writing without leaving halves behind: everything is written beside, then renamed."""
+"""Atomic writes: everything is written to a temporary place beside, then renamed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REFUSALS = {"ResourceExhaustedError", "PermissionDeniedError", "UnknownError", 
 
 
 def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a file beside `path`, then rename it.
+    """Let `write` fill a temporary file, then rename it to `path`.
 
     Raises:
         StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
@@ -32,13 +32,13 @@ def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        beside = temporary_file(path.parent, path.suffix)
+        temporary = temporary_file(path.parent, path.suffix)
         try:
-            write(beside)
-            beside.chmod(0o644)
-            beside.replace(path)
+            write(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -47,9 +47,9 @@ def atomic_folder(path: Path, *, new: bool = False, note: Path | None = None) ->
 
     Args:
         path: replaced as the last step, if it exists.
-        new: refuse to replace it, also where it has come into being meanwhile.
-        note: a file that tells what is about to become `path`, before it does: by it a run that
-            goes on after a kill finds what is `made_before`.
+        new: refuse to replace it, even if it has been created meanwhile.
+        note: a file that records what is about to become `path`, before the rename. With it a
+            run that is resumed after a kill finds what is `made_before`.
 
     Raises:
         StoreError: the disk is full, read-only or forbidden; `path` is then as it was.
@@ -57,26 +57,26 @@ def atomic_folder(path: Path, *, new: bool = False, note: Path | None = None) ->
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        beside = temporary_folder(path.parent)
+        temporary = temporary_folder(path.parent)
     try:
         with disk_errors(path):
-            yield beside
-            beside.chmod(0o755)
+            yield temporary
+            temporary.chmod(0o755)
             if note:
-                noted = json.dumps({"name": path.name, "sha256": _digest(beside)})
+                noted = json.dumps({"name": path.name, "sha256": _digest(temporary)})
                 atomic_write(note, lambda file: file.write_text(noted, encoding="utf-8"))
             if new:
-                _create(beside, path)
+                _create(temporary, path)
             else:
-                put_in_place(beside, path)
+                put_in_place(temporary, path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _create(beside: Path, path: Path) -> None:
-    """Rename a folder to a path that must not exist: a system renames none onto a full one."""
+def _create(temporary: Path, path: Path) -> None:
+    """Rename a folder to a path that must not exist: no system renames onto a full folder."""
     try:
-        beside.rename(path)
+        temporary.rename(path)
     except OSError as error:
         if path.exists():
             raise StoreError(
@@ -86,7 +86,7 @@ def _create(beside: Path, path: Path) -> None:
 
 
 def made_before(note: Path, home: Path) -> Path | None:
-    """Return the folder in `home` that a note tells of, if it is there and is what was noted.
+    """Return the folder in `home` that a note names, if it is there and unchanged.
 
     Args:
         note: as `atomic_folder` writes it.
@@ -94,15 +94,15 @@ def made_before(note: Path, home: Path) -> Path | None:
     """
     try:
         noted = read_json(note)
-        made = home / Path(noted["name"]).name
-        return made if made.is_dir() and _digest(made) == noted["sha256"] else None
+        folder = home / Path(noted["name"]).name
+        return folder if folder.is_dir() and _digest(folder) == noted["sha256"] else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing was made, or nobody knows: it is made
+        return None  # without a readable note it is written again
 
 
 def _digest(folder: Path) -> str:
     content = hashlib.sha256()
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         content.update(f"{path.relative_to(folder)}\n".encode())
         with path.open("rb") as file:
             content.update(hashlib.file_digest(file, "sha256").digest())
@@ -111,7 +111,7 @@ def _digest(folder: Path) -> str:
 
 @contextlib.contextmanager
 def disk_errors(path: Path | str) -> Iterator[None]:
-    """Turn what a disk or TensorFlow's file system raises into one line.
+    """Turn errors of the disk, or of TensorFlow's file system, into one line.
 
     Raises:
         StoreError: naming `path` and the cause.

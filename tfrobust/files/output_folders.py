@@ -1,4 +1,4 @@
-"""The folder that a run writes its results to: claimed by one run, and never a mixture of two."""
+"""The folder that a run writes its results to: claimed by one run, never a mixture of two."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NAMES = "written"  # in it: the files of the run, noted before the first of the
 
 @contextlib.contextmanager
 def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield `path` as a folder that one run, and no other meanwhile, may write its results to.
+    """Yield `path` as a folder that only one run at a time may write its results to.
 
-    A folder that was made for them is taken away again if nothing came of it. What an interrupted
-    run left in it may stay, files that it had finished too: the same run goes on from there.
+    A folder that was created for them is removed again if it stays empty. What an interrupted run
+    left in it, finished files too, may stay: the same run goes on from there.
 
     Raises:
-        StoreError: it is a file, holds other things (and `force` is off), cannot be made, or
+        StoreError: it is a file, holds other things (and `force` is off), cannot be created, or
             another process is writing to it.
     """
     if path.exists() and not path.is_dir():
@@ -43,7 +43,7 @@ def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def _others(folder: Path) -> list[Path]:
-    """Return what is in a folder and is not of the run that was interrupted in it."""
+    """Return what is in a folder and does not come from the run that was interrupted in it."""
     ours = _noted(folder)
     return [
         path
@@ -56,37 +56,37 @@ def _others(folder: Path) -> list[Path]:
 def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator[Path]:
     """Yield a folder to fill; its files are then put into `folder`, which never holds a mixture.
 
-    They are whole before the first file of `folder` is touched. Then those before them go, and
-    then they come. A run that is killed meanwhile has their names noted in `PARTIAL`: it may go on
-    (see `output_folder`) until its owner removes that.
+    They are complete before the first file of `folder` is touched. Then the former files are
+    removed, and the new ones moved in. Their names are noted in `PARTIAL`, so that a run which is
+    killed meanwhile can be resumed (see `output_folder`) until its owner removes that.
 
     Args:
         folder: exists.
-        instead_of: names of files that go, whether there are new ones or not.
+        instead_of: names of files that are removed, whether there are new ones or not.
 
     Raises:
-        StoreError: the disk refuses; while the files are made, `folder` is as it was.
+        StoreError: the disk refuses; until the new files are complete, `folder` is as it was.
     """
     with disk_errors(folder):
         (folder / PARTIAL).mkdir(exist_ok=True)
-        beside = temporary_folder(folder / PARTIAL)
+        temporary = temporary_folder(folder / PARTIAL)
     try:
         with disk_errors(folder):
-            yield beside
-            made = sorted(path.name for path in beside.iterdir())
-            noted = "\n".join(sorted({*made, *_noted(folder)}))
+            yield temporary
+            names = sorted(path.name for path in temporary.iterdir())
+            noted = "\n".join(sorted({*names, *_noted(folder)}))
             atomic_write(
                 folder / PARTIAL / _NAMES, lambda path: path.write_text(noted, encoding="utf-8")
             )
-            for name in {*made, *instead_of}:
+            for name in {*names, *instead_of}:
                 (folder / name).unlink(missing_ok=True)
-            for name in made:
-                (beside / name).replace(folder / name)
+            for name in names:
+                (temporary / name).replace(folder / name)
     except StoreError as error:
-        raise StoreError(str(error).replace(str(beside), str(folder))) from error
+        raise StoreError(str(error).replace(str(temporary), str(folder))) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        with contextlib.suppress(OSError):  # where nothing else is kept
+        shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where nothing else is in it
             (folder / PARTIAL).rmdir()
 
 

@@ -1,7 +1,7 @@
-"""Reading files from anywhere: how large, how deep and of which kind, before anything is used.
+"""Reading files from anywhere: size, depth and kind are checked before anything is used.
 
-Every helper refuses with `UnreadableError` and a cause in one line; whoever calls it knows which
-file it was and what to do, and says so.
+Every helper refuses with `UnreadableError` and a cause in one line; the caller, who knows the file
+and what to do, adds both.
 """
 
 from __future__ import annotations
@@ -55,26 +55,26 @@ def read_bytes(path: Path, limit: float = LARGEST) -> bytes:
 
 
 def parse_json(text: bytes | str, *, deepest: int = DEEPEST) -> Any:
-    """Return what a JSON text says.
+    """Return the value of a JSON text.
 
     Raises:
         UnreadableError: it is no JSON, or nested deeper than `deepest` levels.
     """
     too_deep = f"nested deeper than {deepest} levels"
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except RecursionError as error:
         raise UnreadableError(too_deep) from error
     except ValueError as error:  # UnicodeDecodeError is one, and so are numbers of 5,000 digits
         raise UnreadableError(one_line(error)) from error
-    level = [found]
+    level = [value]
     for _ in range(deepest):
         if not level:
-            return found
-        level = [inner for each in level for inner in _inside(each)]
+            return value
+        level = [inner for outer in level for inner in _inside(outer)]
     if level:
         raise UnreadableError(too_deep)
-    return found
+    return value
 
 
 def _inside(value: Any) -> list[Any]:
@@ -84,7 +84,7 @@ def _inside(value: Any) -> list[Any]:
 
 
 def read_json(path: Path, limit: float = LARGEST) -> Any:
-    """Return what a JSON file says; see `read_bytes` and `parse_json`."""
+    """Return the value of a JSON file; see `read_bytes` and `parse_json`."""
     return parse_json(read_bytes(path, limit))
 
 
@@ -107,13 +107,15 @@ def checked_record(kind: type[Record], text: bytes | str) -> Record:
 
 
 def first_mistake(error: pydantic.ValidationError) -> str:
-    """Return the first thing that is wrong: where, what was expected, and what is there."""
+    """Return the first mistake: where it is, what was expected and what was received."""
     first = error.errors(include_url=False)[0]
     where = printable(".".join(map(str, first["loc"])), 120)
-    said = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     received = first["input"]
     plain = isinstance(received, str | int | float) and first["type"] != "json_invalid"
     shown = (
-        f"; received: {printable(repr(received), 60)}" if plain and "received" not in said else ""
+        f"; received: {printable(repr(received), 60)}"
+        if plain and "received" not in message
+        else ""
     )
-    return printable(f"{where}: {said}{shown}" if where else said, 300)
+    return printable(f"{where}: {message}{shown}" if where else message, 300)
