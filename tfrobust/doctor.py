@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrobust.environment import environment
 from tfrobust.registry import Entry, checked, entries
-from tfrobust.store.models import store_root, stored
+from tfrobust.store.layout import store_root, stored
 
 SECURITY = (
     "files are checked before anything of them runs, but TensorFlow is no sandbox: open models "

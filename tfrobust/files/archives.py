@@ -48,7 +48,7 @@ def check_unpacked(declared: int, size: int) -> None:
 def open_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
     """Open a member of an archive in which seeking costs nothing.
 
-    `ZipFile.open` reads from the beginning again to seek backwards. Here a stored member is a window
+    `ZipFile.open` seeks backwards by reading from the beginning. Here a stored member is a window
     on the archive, and a compressed one is unpacked once.
 
     Args:

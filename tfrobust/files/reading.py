@@ -113,9 +113,7 @@ def first_mistake(error: pydantic.ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     received = first["input"]
     plain = isinstance(received, str | int | float) and first["type"] != "json_invalid"
-    shown = (
-        f"; received: {printable(repr(received), 60)}"
-        if plain and "received" not in message
-        else ""
-    )
+    shown = ""
+    if plain and "received" not in message:
+        shown = f"; received: {printable(repr(received), 60)}"
     return printable(f"{where}: {message}{shown}" if where else message, 300)

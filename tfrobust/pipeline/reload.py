@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.identity import agree
 from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.members import member_of, split_member
-from tfrobust.data.names import open_scenario
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.pipeline.build import defended, recorded, untrained
-from tfrobust.pipeline.plans import FINISHED, read_plan
+from tfrobust.pipeline.plans import FINISHED, planned_scenario, read_plan
 from tfrobust.pipeline.workspace import learned_file
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.store.models import home_of
+from tfrobust.store.cards import read_card
+from tfrobust.store.layout import home_of, locate, rooted, stored
+from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer
 
 
@@ -63,11 +63,11 @@ def stored_network(
     home = home_of(name, root)
     plan = read_plan(home / FINISHED / "plan.json")
     if plan is None:
-        return store.load(name, root=root, options=options)
+        return load(name, root=root, options=options)
     try:
         return _put_together(home, plan, scenario, options)
     except _ChangedError:
-        return store.load(home / str(plan["version"]), options=options)
+        return load(home / str(plan["version"]), options=options)
 
 
 def why_served(classifier: Classifier) -> str | None:
@@ -108,15 +108,15 @@ def _put_together(
     """Return the network that was kept, or deployed, with its defences round it again."""
     file, deployed = home / FINISHED / "model.keras", plan["model"].get("deployed")
     version = home / str(plan["version"])
-    kept = store.load(file, options=options) if file.exists() else None
+    kept = load(file, options=options) if file.exists() else None
     if kept is None and not deployed:
         raise _ChangedError(f"{home.name}: no network of it is kept that shows its layers")
     try:
-        with store.rooted(home.parent):
+        with rooted(home.parent):
             network = _defended_again(kept or _deployed(home, plan, options), home, plan, scenario)
             if not deployed and not network.members:
                 return network  # nothing of it lies elsewhere, where it may change
-            served = store.load(version, options=options)
+            served = load(version, options=options)
     except _ChangedError:
         raise
     except RobustError as error:
@@ -135,7 +135,7 @@ def _deployed(home: Path, plan: dict[str, Any], options: LoadOptions) -> Classif
     try:
         then = LoadOptions.restored(plan["model"].get("loading") or {})
         own = dataclasses.replace(then, trust=options.trust, custom_objects=options.custom_objects)
-        return store.load(plan["model"]["deployed"], options=own)
+        return load(plan["model"]["deployed"], options=own)
     except RobustError as error:
         raise _ChangedError(_has_changed(home, plan)) from error
 
@@ -189,32 +189,14 @@ def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
         ClassifierError: it is damaged.
     """
     called, member = split_member(classifier)
-    if called not in store.stored():
-        return store.load(classifier, options=options)
+    if called not in stored():
+        return load(classifier, options=options)
     network = stored_network(called, options=options)
     if member is None:
         return network
     found = member_of(network, member, called)
-    found.source = f"{store.locate(called)}:{member}"  # the network shows layers, this serves
+    found.source = f"{locate(called)}:{member}"  # the network shows layers, this serves
     return found
-
-
-def trained_on(classifier: str) -> Scenario | None:
-    """Open the scenario that a classifier was trained on; `None` if neither plan nor card tells it.
-
-    Args:
-        classifier: as for `network_of`.
-
-    Raises:
-        UsageError: it is no plugin any more.
-    """
-    classifier, _ = split_member(classifier)
-    if classifier in store.stored():
-        plan = read_plan(home_of(classifier, None) / FINISHED / "plan.json")
-        if plan is not None:
-            return _planned_scenario(plan["scenario"])
-    card = store.read_card(store.locate(classifier))
-    return open_scenario(card.scenario) if card and card.scenario else None
 
 
 def _defended_again(
@@ -228,7 +210,7 @@ def _defended_again(
             file = learned_file(home / FINISHED, len(network.defenses) + 1)
             network = recorded(defense, network, _restored(defense, network, file, home, plan))
         else:
-            data = scenario or _planned_scenario(plan["scenario"])
+            data = scenario or planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())
     return network
 
@@ -240,13 +222,5 @@ def _restored(
     try:
         return defense.restore(network, learned)
     except RobustError as error:  # what it learned is sound: the networks are others
-        card = store.read_card(home / str(plan["version"]))
+        card = read_card(home / str(plan["version"]))
         raise _ChangedError(_has_changed(home, plan, card.members if card else ())) from error
-
-
-def _planned_scenario(planned: dict[str, Any]) -> Scenario:
-    """Open the scenario that a plan records."""
-    shift = planned.get("shift")
-    options = {each["name"]: each["params"] for each in (planned, shift) if each}
-    called = f"{planned['name']}+{shift['name']}" if shift else planned["name"]
-    return open_scenario(called, options, seed=shift["seed"] if shift else 0)

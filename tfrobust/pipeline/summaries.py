@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import megabytes
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -12,6 +11,8 @@ from tfrobust.errors import UsageError
 from tfrobust.model import Summary, summarized
 from tfrobust.pipeline.reload import why_served
 from tfrobust.registry import create, find
+from tfrobust.store.cards import read_card
+from tfrobust.store.layout import locate
 
 
 def classifier_summary(name: str, network: Classifier) -> Summary:
@@ -40,7 +41,7 @@ def classifier_summary(name: str, network: Classifier) -> Summary:
 def _layers(name: str, network: Classifier) -> Summary:
     """Return the layers of a network; of a SavedModel, those of the model it was built from."""
     base, member = split_member(name)
-    card = store.read_card(store.locate(base))
+    card = read_card(locate(base))
     if isinstance(network, KerasClassifier) and (member or card is None):
         return summarized(network.model)
     if member or network.members or _has_trained_defense(network):

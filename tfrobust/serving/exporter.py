@@ -6,18 +6,19 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays, check_fits
 from tfrobust.errors import RobustError
 from tfrobust.pipeline.build import defended, untrained
-from tfrobust.pipeline.reload import network_of, trained_on
+from tfrobust.pipeline.plans import trained_on
+from tfrobust.pipeline.reload import network_of
 from tfrobust.scenario import Scenario
 from tfrobust.serving.guard import guard
 from tfrobust.serving.litert_export import FILE, Measured, export_lite
 from tfrobust.serving.servable import Servable, export_servable, separated, whole
 from tfrobust.serving.settings import ExportSettings
+from tfrobust.store import models
 from tfrobust.store.cards import renewed_card
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.options import TrainingOptions
@@ -69,7 +70,7 @@ def export(settings: ExportSettings, folder: Path, *, log: Log = lambda _: None)
             return Exported(export_servable(_servable(classifier, settings.only), place))
         names = settings.scenario.class_names if settings.scenario else ()
         card = renewed_card(classifier, scenario=settings.scenario_name, class_names=names)
-        return Exported(store.export(classifier, place, card=card))
+        return Exported(models.export(classifier, place, card=card))
 
 
 def _loaded(settings: ExportSettings, log: Log) -> Classifier:
@@ -80,7 +81,7 @@ def _loaded(settings: ExportSettings, log: Log) -> Classifier:
     if settings.only:
         classifier = network_of(settings.classifier, loading)
     else:
-        classifier = store.load(settings.classifier, options=loading)
+        classifier = models.load(settings.classifier, options=loading)
     for notice in classifier.notices:
         log(f"{settings.classifier}: {notice}")
     if scenario is not None:

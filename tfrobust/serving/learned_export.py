@@ -16,7 +16,7 @@ from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.files.atomic import atomic_folder
 from tfrobust.registry import name_of, signature
-from tfrobust.store.models import check_place
+from tfrobust.store.layout import check_place
 from tfrobust.types import Images, Logits
 
 

@@ -15,7 +15,7 @@ from tfrobust.files.leftovers import scratch_folder
 from tfrobust.serving.litert import LiteModel, lite
 from tfrobust.serving.servable import Servable, write_servable_card
 from tfrobust.serving.settings import Quantize
-from tfrobust.store.models import check_place
+from tfrobust.store.layout import check_place
 from tfrobust.types import Images, Labels
 
 FILE = "model.tflite"  # as TensorFlow Serving expects it

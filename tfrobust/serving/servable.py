@@ -15,7 +15,7 @@ from tfrobust.classifiers.saved_model.classifier import write_function
 from tfrobust.errors import UsageError
 from tfrobust.files.atomic import atomic_folder
 from tfrobust.store.cards import card_of, write_card
-from tfrobust.store.models import check_place
+from tfrobust.store.layout import check_place
 from tfrobust.types import Images, ImageShape, Logits
 
 
@@ -52,12 +52,11 @@ class Servable:
 
     def write(self, folder: Path) -> None:
         """Write a SavedModel into an existing folder."""
-        write_function(
-            lambda images: {self.output: self.serve(images)},
-            self.image_shape,
-            folder,
-            self.trackables,
-        )
+
+        def outputs(images: Images) -> dict[str, Any]:
+            return {self.output: self.serve(images)}
+
+        write_function(outputs, self.image_shape, folder, self.trackables)
 
 
 def whole(classifier: Classifier) -> Servable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import OccupiedError, alone, made_folder
 from tfrobust.files.leftovers import PREFIX
-from tfrobust.store.models import next_version
+from tfrobust.store.layout import next_version
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import (
     MOST,
     Classifier,
@@ -77,10 +78,10 @@ def export(
     plugins += scenario_plugins(scenario) if scenario else []
     check_known([*plugins, *([("defenses", only)] if only else [])])
     start_tensorflow()
-    from tfrobust import serving
+    from tfrobust.serving import exporter
 
     params = Parameters(param, plugins)
-    settings = serving.ExportSettings(
+    settings = ExportSettings(
         classifier=classifier, version=version, only=only, format=form, quantize=quantize,
         defenses=[params.build("defenses", name) for name in defense or ()],
         detector=params.build("detectors", detector) if detector else None,
@@ -88,7 +89,7 @@ def export(
         scenario=opened(scenario, params, seed=seed) if scenario else None,
         scenario_name=scenario, images=images, seed=seed, loading=loading,
     )  # fmt: skip
-    _print(serving.export(settings, folder, log=say), as_json=as_json)
+    _print(exporter.export(settings, folder, log=say), as_json=as_json)
 
 
 def _print(exported: Exported, *, as_json: bool) -> None:
@@ -102,12 +103,9 @@ def _print(exported: Exported, *, as_json: bool) -> None:
 
 
 def _print_measured(exported: Exported) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table()
-    table.add_column("")
-    table.add_column("MB", justify="right")
-    table.add_column("accuracy", justify="right")
+    table = Table("", Column("MB", justify="right"), Column("accuracy", justify="right"))
     for file in exported.measured:
         size = "–" if file.megabytes is None else f"{file.megabytes:.3f}"
         accuracy = "–" if file.accuracy is None else f"{file.accuracy:.2%}"

@@ -22,7 +22,7 @@ from tfrobust.pipeline.plans import TrainingPlan
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.pipeline.stored_training import run_training
 from tfrobust.scenario import Scenario
-from tfrobust.store.models import rooted
+from tfrobust.store.layout import rooted
 from tfrobust.study.cells.cell import Cell, cells_of, command
 from tfrobust.study.cells.compute import attacks_of, compute
 from tfrobust.study.cells.networks import built, lent, views_of
