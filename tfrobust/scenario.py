@@ -107,9 +107,12 @@ class Shift(abc.ABC):
 
     Attributes:
         keeps_geometry: whether every object stays in its place, so that its box still fits.
+        severity: how strong it is; `None`: it has one strength. A shift with several declares it as
+            an option, which users write after its name: `fog.3`.
     """
 
     keeps_geometry: ClassVar[bool] = False
+    severity: int | None = None
 
     @abc.abstractmethod
     def __call__(self, image: Any, *, seed: Any) -> Any:

@@ -35,7 +35,7 @@ class Shifted(Reviewed):
     @property
     def shift_name(self) -> str:
         """The shift as a scenario's name spells it: `fog.3`, or `b2` without a severity."""
-        severity = getattr(self.shift, "severity", None)
+        severity = self.shift.severity
         return registry.name_of(self.shift) + ("" if severity is None else f".{severity}")
 
     def load(self, split: str) -> tf.data.Dataset:

@@ -62,7 +62,7 @@ def read_arrays(path: Path, *, only: Collection[str] | None = None) -> dict[str,
             wanted = [name for name in named if only is None or name in only]
             return {name: _array(archive, named[name]) for name in wanted}
     except Exception as error:  # zipfile, zlib and NumPy raise half a dozen kinds
-        cause = getattr(error, "strerror", None) or one_line(error)
+        cause = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
         raise StoreError(
             f"{path}: not a readable .npz ({cause}); delete it, or name another file"
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.attack import Attack
+from tfrobust.attack import Attack, RegionalAttack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
@@ -91,7 +91,7 @@ def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAtta
     if attack.needs_boxes:
         raise UsageError(
             f"{name_of(attack)}: region: an exported attack is given no boxes; expected all, "
-            f"received: {getattr(attack, 'region', None)}"
+            f"received: {attack.region if isinstance(attack, RegionalAttack) else None}"
         )
     return attack
 

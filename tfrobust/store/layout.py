@@ -18,7 +18,7 @@ from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mea
 from tfrobust.files.names import check_name, version_number
 from tfrobust.store.cards import read_card
 
-_NAMED = 10  # classifiers that a message lists
+_NAMED = 10  # classifiers listed in a message
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
 
@@ -39,7 +39,7 @@ def home_of(name: str, root: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def rooted(root: Path) -> Iterator[None]:
-    """Let names mean what lies in another store: those in a defence's options too."""
+    """Resolve names, also those in a defence's options, in another store."""
     token = _ROOT.set(root)
     try:
         yield
@@ -48,12 +48,12 @@ def rooted(root: Path) -> Iterator[None]:
 
 
 def check_place(folder: Path, *, serves: str = "logits", file: str = "saved_model.pb") -> None:
-    """Refuse a version folder that exists, or stands beside versions of another kind.
+    """Refuse a version folder that exists, or lies beside versions of another kind.
 
     Args:
-        folder: to be made.
-        serves: what it will serve.
-        file: that it will hold.
+        folder: to be written.
+        serves: the output that it will serve.
+        file: a file that it will hold.
 
     Raises:
         StoreError: says which.

@@ -112,10 +112,9 @@ def load_all(
     Raises:
         UsageError: two of them would be shown under one name.
     """
-    given = [str(each) for each in classifiers]
-    names = shown_names(given)
-    loaded = [load(each, options=options) for each in given]
-    return dict(zip(names, loaded, strict=True))
+    given = [str(classifier) for classifier in classifiers]
+    loaded = [load(classifier, options=options) for classifier in given]
+    return dict(zip(shown_names(given), loaded, strict=True))
 
 
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
