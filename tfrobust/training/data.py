@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.data.names import Shifted
 from tfrobust.data.reading import check_images, readable
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.random import numbered_seeds
 from tfrobust.scenario import Scenario, Shift

@@ -5,8 +5,9 @@ import pytest
 
 from helpers.support import InMemory, small_classifier
 from tfrobust import suites
-from tfrobust.data.names import Shifted, open_scenario
+from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation import results
 from tfrobust.evaluation.corruption_errors import corruption_errors

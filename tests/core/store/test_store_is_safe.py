@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import InMemory
-from tfrobust.data.names import Shifted
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, DataError, StoreError
 from tfrobust.files.arrays import read_arrays
 from tfrobust.options import plugin
