@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import megabytes
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -63,4 +65,5 @@ def _layers(name: str, network: Classifier) -> Summary:
 
 def _has_trained_defense(network: Classifier) -> bool:
     """Tell whether a defence around a network has trained weights of its own."""
-    return any(find("defenses", defense.name).load().learns for defense in network.defenses)
+    plugins: list[Any] = [find("defenses", defense.name).load() for defense in network.defenses]
+    return any(plugin.learns for plugin in plugins)
