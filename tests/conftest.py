@@ -14,8 +14,8 @@ import pytest
 from helpers.quick import grappler, trace_quickly
 from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tfrobust.pipeline.build import train_and_store
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
@@ -22,7 +22,6 @@ def network(tmp_path_factory):
         create("scenarios", "digits"),
         "f",
         Trainer(TrainingOptions(epochs=2)),
-        scenario_name="digits",
         root=root,
     )
     return root

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.store.models import load
 
 REPO = Path(__file__).resolve().parents[2]

@@ -17,14 +17,16 @@ from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import member_of, split_member
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.evaluation.streams import Streamed, projected
-from tfrobust.pipeline.build import Deployed, as_built, defended, train_and_store
+from tfrobust.pipeline.build import defended
+from tfrobust.pipeline.deployed import Deployed, as_built
 from tfrobust.pipeline.fine_tuning import check_tunable, described
 from tfrobust.pipeline.reload import network_of, stored_network, why_served
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_fusion.contextual_fusion import ContextualFusion

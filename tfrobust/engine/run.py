@@ -14,6 +14,7 @@ from tfrobust.attack import Attack, RegionalAttack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.classifiers.traces import Traces
+from tfrobust.data.reading import check_images
 from tfrobust.engine import regions
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned, LearningAttack, learned
@@ -33,7 +34,6 @@ from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
-from tfrobust.scenario import check_images
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 
