@@ -1,5 +1,6 @@
 """Which defence may follow which: every pair of the bundled ones, refused before any training."""
 
+import functools
 import re
 
 import pytest
@@ -26,6 +27,7 @@ EVERY = {entry.name: {} for entry in entries("defenses")} | VARIANTS
 DOCS = REPO / "docs" / "training.md"
 
 
+@functools.cache
 def built(called):
     return create("defenses", called.split()[0], **EVERY[called])
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from helpers.study_runs import StudyFile
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.study.cells import run as engine
 from tfrobust.study.cells.cell import Cell, cells_of
@@ -15,7 +16,7 @@ from tfrobust.study.results.lookup import Finished, in_paper
 from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 from tfrobust.study.results.tables import study_tables
-from tfrobust.study.schema.files import find_study, read_study, studies
+from tfrobust.study.schema.files import find_study, studies
 from tfrobust.study.schema.measured import Measured
 
 STUDY = """
@@ -112,10 +113,7 @@ def study(tmp_path):
     return written(tmp_path, STUDY)
 
 
-def written(folder, text):
-    path = folder / "small-study.toml"
-    path.write_text(text)
-    return read_study(path)
+written = StudyFile("small-study", STUDY).written
 
 
 @pytest.fixture(scope="module")
