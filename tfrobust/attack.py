@@ -133,11 +133,14 @@ class RegionalAttack(Attack):
     """An attack that can be confined to the pixels in an image's boxes, or to those outside.
 
     `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
-    image comes back as it was, bit for bit. See `tfrobust.engine.regions`.
+    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. The attack itself does
+    not read its region: one trace serves the boxes and what lies outside of them.
     """
 
     region: RegionName = option(
-        "which pixels may change: all, or those in the image's boxes, or outside", default="all"
+        "which pixels may change: all, or those in the image's boxes, or outside",
+        default="all",
+        trace="unused",
     )
 
 

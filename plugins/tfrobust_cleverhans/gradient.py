@@ -25,7 +25,7 @@ from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.engine.regions import confined
 from tfrobust.norms import ball
-from tfrobust.options import option, plugin
+from tfrobust.options import derived, option, plugin
 from tfrobust.random import image_seeds
 from tfrobust.types import Images, Labels, Norm, Seeds
 
@@ -65,7 +65,9 @@ class _CleverHans(GradientAttack):
 class CleverHansFgsm(_CleverHans):
     """Fast gradient method (Goodfellow, Shlens & Szegedy 2015)."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
 
@@ -86,23 +88,27 @@ class _Iterative(_CleverHans):
         if self.eps_iter is not None and self.eps_iter > self.eps:
             raise ValueError(f"eps_iter: expected at most eps ({self.eps}), as CleverHans asks")
 
-    def _loop(self) -> dict[str, Any]:
+    @derived
+    def step_length(self) -> float:
+        """Return the length of a step: the option, or as long as two and a half radii together."""
         step = min(self.eps, 2.5 * self.eps / self.nb_iter)
-        return {
-            "eps_iter": step if self.eps_iter is None else self.eps_iter,
-            "nb_iter": tf.constant(self.nb_iter),
-        }
+        return step if self.eps_iter is None else self.eps_iter
+
+    def _loop(self) -> dict[str, Any]:
+        return {"eps_iter": self.step_length, "nb_iter": tf.convert_to_tensor(self.nb_iter)}
 
 
 @plugin
 class CleverHansBim(_Iterative):
     """Basic iterative method (Kurakin, Goodfellow & Bengio 2017): PGD from the image itself."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    nb_iter: int = option("steps", default=40, ge=1)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0, trace="input"
+    )
+    nb_iter: int = option("steps", default=40, ge=1, trace="input")
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
 
@@ -117,11 +123,13 @@ class CleverHansBim(_Iterative):
 class CleverHansPgd(_Iterative):
     """Projected gradient descent, with or without a random start."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    nb_iter: int = option("steps", default=40, ge=1)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0, trace="input"
+    )
+    nb_iter: int = option("steps", default=40, ge=1, trace="input")
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     rand_init: bool = option("start anywhere in the ball of radius rand_minmax", default=True)
     rand_minmax: float | None = option("that radius; none: eps", default=None, ge=0)
@@ -144,11 +152,13 @@ class CleverHansPgd(_Iterative):
 class CleverHansMadry(_Iterative):
     """The attack of Madry et al. (2018): PGD from a random start."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    nb_iter: int = option("steps", default=40, ge=1)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0, trace="input"
+    )
+    nb_iter: int = option("steps", default=40, ge=1, trace="input")
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     rand_minmax: float = option(
         "start anywhere in the ball of this radius, cut at eps", default=0.3, ge=0
@@ -171,11 +181,13 @@ class CleverHansMadry(_Iterative):
 class CleverHansMim(_Iterative):
     """Momentum iterative method (Dong et al. 2018)."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.3, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=0.06, ge=0
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.3, ge=0, trace="input"
     )
-    nb_iter: int = option("steps", default=10, ge=1)
+    eps_iter: float | None = option(
+        "length of a step; none: 2.5 · eps / nb_iter", default=0.06, ge=0, trace="input"
+    )
+    nb_iter: int = option("steps", default=10, ge=1, trace="input")
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     decay_factor: float = option("of the momentum", default=1.0, ge=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)

@@ -13,13 +13,11 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
-from tfrobust.classifiers.traces import Traces
-from tfrobust.engine import regions
+from tfrobust.engine.compiled import compiled
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned, LearningAttack, learned
-from tfrobust.engine.losses import own_and_best_other, without_gradients
+from tfrobust.engine.losses import without_gradients
 from tfrobust.engine.object_boxes import checked_boxes, free_of
-from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.targets import choose_targets, one_class
 from tfrobust.engine.victim import (
     NONE_SEEN,
@@ -216,44 +214,6 @@ def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
     return Crafted(crafted, None, gradients, queries, time.perf_counter() - began, first)
 
 
-COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
-
-
-def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
-    """Trace `attack` on `classifier` once, for batches of any size."""
-    return COMPILED.of(classifier, attack, lambda: _compile(attack, classifier))
-
-
-def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
-    counted = Counted(*victim_of(attack, classifier))
-    shown = regions.Confined(counted)
-
-    def sizes(images: Any, labels: Any) -> Any:
-        """Return what the logits' rounding is measured by, where an attack seeks the boundary."""
-        if not attack.minimum_norm or attack.eager:
-            return None
-        return size_of(*own_and_best_other(counted.inner(images), labels))
-
-    def everywhere(images: Any, labels: Any, seeds: Any) -> Any:
-        with CLEAN_SIZES.held(sizes(images, labels)):
-            return attack(counted, images, labels, seed=seeds)
-
-    def within(images: Any, labels: Any, seeds: Any, free: Any) -> Any:
-        with regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels)):
-            return attack(shown, images, labels, seed=seeds)
-
-    call: Callable[..., Any] = within if attack.needs_boxes else everywhere
-    if attack.eager:
-        return counted, call
-    signature = [
-        tf.TensorSpec((None, *classifier.image_shape), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-        tf.TensorSpec((None, 2), tf.int32),
-        tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
-    ][: 4 if attack.needs_boxes else 3]
-    return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
-
-
 def _one_batch(attack: Attack, counted: Counted, call: Any, given: Sequence[Any]) -> np.ndarray:
     name, images = name_of(attack), given[0].numpy()
     try:
@@ -263,7 +223,8 @@ def _one_batch(attack: Attack, counted: Counted, call: Any, given: Sequence[Any]
     except tf.errors.OperatorNotAllowedInGraphError as error:
         raise PluginError(
             f"attack {name} failed: Python's if, for or bool() ran over a tensor; use tf.where, "
-            "tf.cond and tfrobust.engine.loop.iterate, or set `autograph = True` on its class"
+            "tf.cond and tfrobust.engine.loop.iterate, or set `autograph = True` on its class; an "
+            'option with `trace="input"` is a tensor'
         ) from error
     except Exception as error:  # a third-party attack may raise anything
         if attack.needs_gradients and not has_gradients(counted.inner, given[0][:1]):

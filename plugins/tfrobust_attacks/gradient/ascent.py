@@ -22,7 +22,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.engine.loop import blend, iterate
 from tfrobust.engine.losses import LossName, is_adversarial, loss_gradient
 from tfrobust.norms import Region, ball
-from tfrobust.options import option, plugin
+from tfrobust.options import derived, option, plugin
 from tfrobust.random import image_seeds
 from tfrobust.types import Flags, Images, Labels, Seeds
 
@@ -45,14 +45,17 @@ class AscentState(NamedTuple):
 class Ascent(GradientAttack):
     """Steps up the loss from the image itself, each projected back into the ball."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    steps: int = option("gradients an image", default=10, ge=1)
+    steps: int = option("gradients an image", default=10, ge=1, trace="input")
     step_size: float | None = option(
         "α: length of a step, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps, in L2 "
         "and L1 at least 0.2 · eps",
         default=None,
         gt=0,
+        trace="input",
     )
     loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)
@@ -109,6 +112,7 @@ class Ascent(GradientAttack):
         """Return where to go, and the new memory."""
         return gradient, memory
 
+    @derived
     def step_length(self) -> float:
         """Return the length of a step: the option, or max(2.5 / steps, c) · eps.
 
@@ -126,7 +130,7 @@ class Ascent(GradientAttack):
         )
         state = self._remember(state, fooled)
         direction, memory = self.direction(gradient, state.memory)
-        moved = ball(self.norm).step(state.current, direction, self.step_length(), state.region)
+        moved = ball(self.norm).step(state.current, direction, self.step_length, state.region)
         return state._replace(current=moved, memory=memory)
 
     def _remember(self, state: AscentState, fooled: Flags) -> AscentState:

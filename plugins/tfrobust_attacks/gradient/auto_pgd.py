@@ -54,12 +54,20 @@ _OUTCOME = ("found", "found_loss", "fooled")
 class AutoPgd(GradientAttack):
     """What the three variants share; they differ in the loss."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     steps: int = option("N_iter: steps a run; each costs a gradient", default=100, ge=1)
-    restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+    restarts: int = option(
+        "how often to start anew on what still stands", default=1, ge=1, trace="input"
+    )
     rho: float = option(
-        "ρ: share of steps that must raise the loss to keep their size", default=0.75, ge=0, le=1
+        "ρ: share of steps that must raise the loss to keep their size",
+        default=0.75,
+        ge=0,
+        le=1,
+        trace="input",
     )
     early_stop: bool = option("leave an image alone once it is adversarial", default=True)
 

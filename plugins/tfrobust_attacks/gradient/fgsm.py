@@ -25,7 +25,9 @@ from tfrobust.types import Images, Labels
 class FastGradientSign(GradientAttack):
     """One gradient step as long as the budget."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)

@@ -24,7 +24,9 @@ class MomentumIterative(Ascent):
     """Iterated ascent along accumulated gradients; its images transfer well."""
 
     early_stop: bool = option("leave an image alone once it is adversarial", default=False)
-    decay: float = option("μ: share of the old gradients that stays", default=1.0, ge=0)
+    decay: float = option(
+        "μ: share of the old gradients that stays", default=1.0, ge=0, trace="input"
+    )
 
     def memory(self, images: Images) -> Images:
         """Return a momentum of zero."""

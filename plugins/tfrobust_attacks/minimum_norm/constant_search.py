@@ -131,12 +131,16 @@ class SearchingAttack(Attack):
 
     minimum_norm = True
 
-    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+    )
     binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
     steps: int = option("of a round, at most", default=1000, ge=1)
-    learning_rate: float = option("of the first step", default=0.01, gt=0)
-    initial_const: float = option("c of the first round", default=1e-3, gt=0)
-    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
+    learning_rate: float = option("of the first step", default=0.01, gt=0, trace="input")
+    initial_const: float = option("c of the first round", default=1e-3, gt=0, trace="input")
+    confidence: float = option(
+        "κ: the margin, in logits, to win by", default=0.0, ge=0, trace="input"
+    )
     abort_early: bool = option("end a round whose objective no longer falls", default=True)
     targeted: bool = option("reach a class instead of leaving one", default=False)
 

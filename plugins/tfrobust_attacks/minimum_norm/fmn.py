@@ -50,7 +50,10 @@ class FastMinimumNorm(GradientAttack):
 
     norm: Literal["linf", "l2", "l1", "l0"] = option("to minimise", default="linf")
     eps: float | None = option(
-        "budget it is judged at, in the unit of the norm; none: any distance", default=None, ge=0
+        "budget it is judged at, in the unit of the norm; none: any distance",
+        default=None,
+        ge=0,
+        trace="unused",
     )
     steps: int = option("gradients an image", default=100, ge=1)
     gamma: float = option("γ₀: share by which ε changes at first", default=0.05, gt=0, lt=1)

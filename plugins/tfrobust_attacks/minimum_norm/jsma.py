@@ -49,7 +49,9 @@ class JacobianSaliencyMap(GradientAttack):
 
     minimum_norm = True
 
-    eps: float | None = option("pixels it is judged at (L0); none: any number", default=None, ge=0)
+    eps: float | None = option(
+        "pixels it is judged at (L0); none: any number", default=None, ge=0, trace="unused"
+    )
     theta: float = option("θ: by how much a feature changes a step", default=1.0, ge=-1, le=1)
     gamma: float = option("γ: largest share of the features changed", default=0.1, gt=0, le=1)
     weighted: bool = option(

@@ -47,9 +47,9 @@ class _State(NamedTuple):
 class Spsa(Attack):
     """Simultaneous perturbation stochastic approximation: ascent on estimated gradients."""
 
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0)
+    eps: float = option("Linf radius of the ball", default=0.1, ge=0, trace="input")
     steps: int = option("of Adam", default=100, ge=1)
-    learning_rate: float = option("of Adam", default=0.01, gt=0)
+    learning_rate: float = option("of Adam", default=0.01, gt=0, trace="input")
     delta: float = option("δ: length of a probe in every pixel", default=0.01, gt=0)
     samples_per_step: int = option(
         "probes an estimate: an even number", default=128, ge=2, multiple_of=2

@@ -53,7 +53,7 @@ class ZerothOrder(SearchingAttack):
     """The smallest L2 perturbation that changes the class, from logits alone."""
 
     steps: int = option("of Adam a round, at most", default=3000, ge=1)
-    initial_const: float = option("c of the first round", default=0.01, gt=0)
+    initial_const: float = option("c of the first round", default=0.01, gt=0, trace="input")
     coordinates: int = option("B: measured and moved a step, at most", default=128, ge=1)
     h: float = option("how far a probe is from the image, in one coordinate", default=1e-3, gt=0)
     queries: int | None = option(
