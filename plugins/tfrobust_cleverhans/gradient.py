@@ -5,7 +5,8 @@ each class names its attack's paper. Threat: white-box, in the norms CleverHans 
 
 The code that runs is CleverHans's. Departures: the number of iterations goes in as a tensor, so
 that AutoGraph turns its Python loop into a `tf.while_loop`; random starts are drawn from each
-image's own seed; labels are always given, never guessed.
+image's own seed; labels are always given, never guessed. The iterated attacks check their budget in
+Python, so each budget is traced for itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.engine.regions import confined
 from tfrobust.norms import ball
-from tfrobust.options import derived, option, plugin
+from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds
 from tfrobust.types import Images, Labels, Norm, Seeds
 
@@ -88,27 +89,23 @@ class _Iterative(_CleverHans):
         if self.eps_iter is not None and self.eps_iter > self.eps:
             raise ValueError(f"eps_iter: expected at most eps ({self.eps}), as CleverHans asks")
 
-    @derived
-    def step_length(self) -> float:
-        """Return the length of a step: the option, or as long as two and a half radii together."""
-        step = min(self.eps, 2.5 * self.eps / self.nb_iter)
-        return step if self.eps_iter is None else self.eps_iter
-
     def _loop(self) -> dict[str, Any]:
-        return {"eps_iter": self.step_length, "nb_iter": tf.convert_to_tensor(self.nb_iter)}
+        step = min(self.eps, 2.5 * self.eps / self.nb_iter)
+        return {
+            "eps_iter": step if self.eps_iter is None else self.eps_iter,
+            "nb_iter": tf.constant(self.nb_iter),
+        }
 
 
 @plugin
 class CleverHansBim(_Iterative):
     """Basic iterative method (Kurakin, Goodfellow & Bengio 2017): PGD from the image itself."""
 
-    eps: float = option(
-        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
-    )
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0, trace="input"
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
     )
-    nb_iter: int = option("steps", default=40, ge=1, trace="input")
+    nb_iter: int = option("steps", default=40, ge=1)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
 
@@ -123,13 +120,11 @@ class CleverHansBim(_Iterative):
 class CleverHansPgd(_Iterative):
     """Projected gradient descent, with or without a random start."""
 
-    eps: float = option(
-        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
-    )
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0, trace="input"
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
     )
-    nb_iter: int = option("steps", default=40, ge=1, trace="input")
+    nb_iter: int = option("steps", default=40, ge=1)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     rand_init: bool = option("start anywhere in the ball of radius rand_minmax", default=True)
     rand_minmax: float | None = option("that radius; none: eps", default=None, ge=0)
@@ -152,13 +147,11 @@ class CleverHansPgd(_Iterative):
 class CleverHansMadry(_Iterative):
     """The attack of Madry et al. (2018): PGD from a random start."""
 
-    eps: float = option(
-        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
-    )
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0, trace="input"
+        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
     )
-    nb_iter: int = option("steps", default=40, ge=1, trace="input")
+    nb_iter: int = option("steps", default=40, ge=1)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     rand_minmax: float = option(
         "start anywhere in the ball of this radius, cut at eps", default=0.3, ge=0
@@ -181,13 +174,11 @@ class CleverHansMadry(_Iterative):
 class CleverHansMim(_Iterative):
     """Momentum iterative method (Dong et al. 2018)."""
 
-    eps: float = option(
-        "radius of the ball, in the unit of the norm", default=0.3, ge=0, trace="input"
-    )
+    eps: float = option("radius of the ball, in the unit of the norm", default=0.3, ge=0)
     eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=0.06, ge=0, trace="input"
+        "length of a step; none: 2.5 · eps / nb_iter", default=0.06, ge=0
     )
-    nb_iter: int = option("steps", default=10, ge=1, trace="input")
+    nb_iter: int = option("steps", default=10, ge=1)
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     decay_factor: float = option("of the momentum", default=1.0, ge=0)
     targeted: bool = option("reach a class instead of leaving one", default=False)

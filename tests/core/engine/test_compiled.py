@@ -129,7 +129,7 @@ def budgets(name, radii=BUDGETS, **options):
         ("square", {"queries": 5}),
         ("spsa", {"steps": 2, "samples_per_step": 2}),
         ("reverse_ifgsm", {"steps": 2}),
-        ("cleverhans_pgd", {"nb_iter": 2}),
+        ("cleverhans_fgsm", {}),
         ("fmn", {"steps": 2}),  # a minimum-norm attack is only judged at its budget
         ("cw_l2", {"steps": 2}),
         ("salt_and_pepper", {"steps": 2}),
