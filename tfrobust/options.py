@@ -86,10 +86,20 @@ class derived(Generic[T]):  # noqa: N801 (a decorator, like property)
         return self if instance is None else self._function(instance)
 
 
+def _fields_of(cls: type) -> Mapping[str, Any]:
+    """Return the options of a class; one that is not decorated with `plugin` has none."""
+    fields: Mapping[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    return fields
+
+
+def option_names(cls: type) -> list[str]:
+    """Return the names of a plugin's options."""
+    return list(_fields_of(cls))
+
+
 def trace_roles(cls: type) -> dict[str, TraceRole]:
     """Return the options of a plugin that are no constants of its trace; see `option`."""
-    fields = getattr(cls, "__pydantic_fields__", {})  # only a decorated class has options
-    extras = {name: field.json_schema_extra or {} for name, field in fields.items()}
+    extras = {name: field.json_schema_extra or {} for name, field in _fields_of(cls).items()}
     return {name: extra[_TRACE] for name, extra in extras.items() if _TRACE in extra}
 
 
@@ -211,8 +221,7 @@ def describe(cls: type) -> list[Option]:
     hints = typing.get_type_hints(cls)
     plugins = [base for base in cls.__mro__ if not base.__module__.startswith("tfrobust.")]
     own = {name for base in plugins for name in vars(base).get("__annotations__", ())}
-    declared = getattr(cls, "__pydantic_fields__", {})
-    fields = dict(sorted(declared.items(), key=lambda field: field[0] not in own))
+    fields = dict(sorted(_fields_of(cls).items(), key=lambda field: field[0] not in own))
     return [
         Option(
             name,

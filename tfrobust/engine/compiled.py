@@ -54,7 +54,7 @@ def _inputs_of(attack: Attack) -> dict[str, np.generic]:
 
 
 def _scalar(value: float) -> np.generic:
-    """Return a number as TensorFlow would round it beside a tensor."""
+    """Return a number as TensorFlow rounds it where it meets a tensor."""
     if isinstance(value, int):
         return np.int32(min(value, tf.int32.max))  # more steps than a loop can count
     return np.float32(value)

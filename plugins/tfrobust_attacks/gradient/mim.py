@@ -5,7 +5,7 @@ x_{t+1} = Π(x_t + α · argmax_{‖d‖ ≤ 1} ⟨g_{t+1}, d⟩)
 
 Dong et al., "Boosting adversarial attacks with momentum" (2018).
 Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is; L1 besides Linf and L2.
+Departures: those of the shared loop, `tfrobust_attacks.gradient.ascent`; L1 as well as Linf, L2.
 All steps are taken unless `early_stop` is set: an image that goes on transfers better.
 """
 

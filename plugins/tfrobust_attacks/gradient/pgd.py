@@ -4,9 +4,9 @@ x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨∇ L(x_t, y), d�
 
 Madry, Makelov, Schmidt, Tsipras & Vladu, "Towards deep learning models resistant to adversarial
 attacks" (2018). Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is. Where the steps
-together are too short to cross the ball, the random start lies so much nearer to the image that
-every corner can still be reached.
+Departures: those of the shared loop, `tfrobust_attacks.gradient.ascent`. Where all steps together
+are too short to cross the ball, the random start lies nearer to the image, so that every corner can
+still be reached.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ProjectedGradientDescent(Ascent):
 
     steps: int = option("gradients an image and restart", default=40, ge=1, trace="input")
     random_start: bool = option("start anywhere in the ball; otherwise at the image", default=True)
-    restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+    restarts: int = option("random starts, each on the images left unbroken", default=1, ge=1)
 
     def check(self, classifier: Classifier) -> None:
         """Refuse restarts that would all be the same; see `Attack`."""
@@ -57,13 +57,13 @@ class ProjectedGradientDescent(Ascent):
                 steps=self.restarts,
                 early_stop=self.early_stop,
             )
-        return blend(state.fooled, state.found, state.current)
+        return blend(state.fooled, state.adversarial, state.current)
 
     def _restart(self, classifier: Classifier, state: AscentState, number: Any) -> AscentState:
         """Climb from a new start."""
         state = self.run(classifier, state._replace(current=self._start(state, number)))
         if self.early_stop and self.restarts == 1:
-            return state  # what still stands returns its last iterate, right or wrong
+            return state  # an unbroken image returns its last iterate, whatever its class
         return self.evaluate_loss(classifier, state)
 
     def _start(self, state: AscentState, number: Any) -> Images:

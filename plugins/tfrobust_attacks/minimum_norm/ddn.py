@@ -23,8 +23,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, margin, pulled_back
+from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, margin
 from tfrobust.engine.regions import confined
 from tfrobust.norms import L2, PIXELS
 from tfrobust.options import option, plugin

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.losses import pulled_back
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage

@@ -24,8 +24,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import class_gradients
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import class_gradients, clearly_adversarial, is_adversarial, margin
+from tfrobust.engine.losses import clearly_adversarial, is_adversarial, margin
 from tfrobust.engine.regions import confined
 from tfrobust.norms import PIXELS, ball
 from tfrobust.norms.distances import widest

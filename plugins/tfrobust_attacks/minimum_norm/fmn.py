@@ -25,13 +25,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import (
-    clearly_adversarial,
-    loss_and_slope,
-    own_and_best_other,
-    pulled_back,
-)
+from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, own_and_best_other
 from tfrobust.engine.rounding import size_of
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits

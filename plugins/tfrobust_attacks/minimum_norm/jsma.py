@@ -24,8 +24,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import class_gradients
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import class_gradients, clearly_adversarial
+from tfrobust.engine.losses import clearly_adversarial
 from tfrobust.engine.regions import free_pixels
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin

@@ -1,6 +1,6 @@
 """Square: random search whose steps are square windows, ever smaller ones.
 
-x̂ ← x̂ + δ if L(clip(x̂ + δ), y) rises, δ nought outside a window of p · height · width pixels. In
+x̂ ← x̂ + δ if L(clip(x̂ + δ), y) rises, δ zero outside a window of p · height · width pixels. In
 Linf a window takes one corner of the ball a channel, ±ε; the start is vertical stripes of ±ε. In L2
 a window takes a pyramid of two halves of opposite sign, and the perturbation of a second window.
 
@@ -11,9 +11,9 @@ version, and each accepts or refuses it for itself. Where the signs drawn for Li
 the opposite ones are tried (the paper draws again). `queries` counts all forward passes of an
 image: the first asks for the clean image, which comes back where it is misclassified; the paper's
 schedule for p is scaled to them. Windows may touch the lower and the right border too. Targets are
-reached by the margin unless `loss` says otherwise (the paper: cross-entropy). In Linf it ends in
-the inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
-All images share the windows, which lie anywhere: those outside of a region are tried in vain.
+reached by the margin unless `loss` names another (the paper: cross-entropy). In Linf it ends in the
+inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
+All images share the windows, which lie anywhere: those outside of a region change nothing.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Square(RegionalAttack):
         if self.queries == 1:
             return images  # the one query is spent
         seeds = image_seeds(seed, tf.shape(images)[0])
-        steps = self.queries - 2  # besides the clean image and the start
+        steps = self.queries - 2  # after the clean image and the start
         moves = MOVES[self.norm](classifier.image_shape, max(1, steps), self.p_init)
         region = moves.region(images, self.radius)
         windows = moves.windows(run_seed(seeds))

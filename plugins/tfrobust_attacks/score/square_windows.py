@@ -26,7 +26,7 @@ class Windows(NamedTuple):
 
     bounds: Any  # (steps, 2, 2, 3): first and last + 1 of batch (ignored), row and column
     sign: Any  # (steps, channels)
-    pyramid: Any  # (steps, 3): which side of all, counted upwards; lying or standing; the side
+    pyramid: Any  # (steps, 3): which side of all, counted upwards; lying or upright; the side
 
     def at(self, step: Any) -> Windows:
         """Return the windows of a step, without the first axis."""
@@ -34,7 +34,7 @@ class Windows(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where the search stands, or might go."""
+    """Where the search is, or might go."""
 
     images: Images
     spent: PerImage  # of the budget, in L2: the squared length of the change
@@ -149,8 +149,8 @@ class L2Moves(Moves):
         emptied = there.paste(point.images, empty)
         freed = _square(there.cut(point.images) - empty) + _square(here.cut(emptied) - base)
         unused = tf.nn.relu(tf.square(radius) - point.spent[:, None, None, None]) / self.shape[2]
-        number, standing, side = tf.unstack(window.pyramid)
-        pyramid = self._pyramids[number, standing, :side, :side, None]
+        number, upright, side = tf.unstack(window.pyramid)
+        pyramid = self._pyramids[number, upright, :side, :side, None]
         change = here.cut(point.images) - base
         change = window.sign * pyramid + change / (tf.sqrt(_square(change)) + _TINY)
         if (free := free_pixels()) is not None:  # what goes elsewhere is lost to the budget

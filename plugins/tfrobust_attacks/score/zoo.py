@@ -6,11 +6,11 @@ coordinates i a step, with ∂ᵢm ≈ (m(x′ + h eᵢ) − m(x′ − h eᵢ))
 Chen, Zhang, Sharma, Yi & Hsieh, "ZOO: zeroth order optimization based black-box attacks to deep
 neural networks without training substitute models" (2017): its ZOO-Adam. Threat: score-based,
 minimum L2 norm.
-Departures: the distance's derivative is not measured but known. The margin of the logits stands
-for that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
+Departures: the distance's derivative is not measured but known. The margin of the logits replaces
+that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
 logits round. Pixels are clipped to [0, 1] where the paper changes variables. All images of a step
 take the same coordinates, each once. Every iterate is judged, for one query more a step; `queries`
-ends the search wherever it stands. The search for c is that of
+ends the search wherever it is. The search for c is that of
 `tfrobust_attacks.shared.searching_attack`. There is no dimension reduction and no importance
 sampling, which the paper needs for large images only.
 """

@@ -21,7 +21,7 @@ _SETTLING = 2  # parts that a round takes to settle
 
 
 class Round(NamedTuple):
-    """Where each image stands in the search."""
+    """Where each image is in the search."""
 
     const: PerImage
     lower: PerImage

@@ -105,7 +105,7 @@ class SearchingAttack(Attack):
 
     @abc.abstractmethod
     def restarted(self, state: Any, over: Flags) -> Any:
-        """Return a state in which the images whose round is over stand at the start again."""
+        """Return a state in which the images whose round is over are back at the start."""
 
     def most_steps(self, classifier: Classifier) -> int:
         """Return how many steps the search takes at most."""

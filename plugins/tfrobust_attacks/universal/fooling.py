@@ -27,8 +27,9 @@ import tensorflow as tf
 from tfrobust import random
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import log_odds, loss_and_slope, pulled_back, without_label
+from tfrobust.engine.losses import log_odds, loss_and_slope, without_label
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 

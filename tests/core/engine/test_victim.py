@@ -136,10 +136,10 @@ def test_averaging_breaks_a_random_classifier_that_single_gradients_do_not():
 def test_a_surrogate_lends_its_gradient_and_leaves_every_bit_of_the_logits():
     inner = small_classifier()
     rounded = Rounded(inner, surrogate=True)
-    seen = Surrogate(rounded, inner)
+    victim = Surrogate(rounded, inner)
     images = tf.constant(grey_images(inner, 5)[0])
-    assert np.array_equal(seen(images).numpy(), rounded(images).numpy())
-    assert np.array_equal(gradient(seen, images), gradient(inner, images))
+    assert np.array_equal(victim(images).numpy(), rounded(images).numpy())
+    assert np.array_equal(gradient(victim, images), gradient(inner, images))
 
 
 def test_without_gradients_a_white_box_attack_needs_a_declared_surrogate():
