@@ -1,5 +1,7 @@
 """Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
+import gc
+import itertools
 import os
 from pathlib import Path
 
@@ -9,12 +11,63 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Run tests that share an expensive fixture of their module in one process: it is made once.
+
+    Groups come first, the largest before the others; the single tests that follow fill what is
+    left of either process.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_fixture(item):
+    """Return whether a test uses a fixture of its own module that outlives the test."""
+    module = item.nodeid.partition("::")[0]
+    fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+    return any(fixture.scope != "function" and fixture.baseid == module for fixture in fixtures)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _garbage_is_collected_rarely():
+    """Spend a quarter less on tracing, whose many objects make Python look through all of them.
+
+    What is imported by now stays; a graph that was dropped is found a little later.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_as_they_are_traced():
+    """Leave Grappler out: it optimises graphs for many runs, and a test runs most of them once."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+@pytest.fixture
+def grappler():
+    """Let Grappler optimise graphs, as it does outside of tests: for speed, memory and exports."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture(scope="session")

@@ -147,8 +147,8 @@ class RegionalAttack(Attack):
     """An attack that can be confined to the pixels in an image's boxes, or to those outside.
 
     `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
-    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. The attack itself does
-    not read its region: one trace serves the boxes and what lies outside of them.
+    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. A traced attack must not
+    ask which region it has: `foreground` and `background` share one trace.
     """
 
     region: RegionName = option(

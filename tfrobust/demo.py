@@ -20,7 +20,7 @@ from tfrobust.evaluation.results import Results, read_results
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.files.atomic import output_folder
 from tfrobust.files.leftovers import PREFIX
-from tfrobust.pipeline.build import train_and_store
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
 from tfrobust.training.trainer import Trainer, TrainingOptions

@@ -66,7 +66,7 @@ def _trained_on(classifier: str) -> Scenario | None:
 
 def _images(part: Servable, scenario: Scenario, samples: int | None) -> tuple[Any, Any]:
     """Return training images for a quantization, if any are wanted, and the test split."""
-    from tfrobust.scenario import arrays, check_fits
+    from tfrobust.data.reading import arrays, check_fits
 
     check_fits(part.classifier, scenario, "the classifier")
     learned = arrays(scenario, "train", samples)[0] if samples else None

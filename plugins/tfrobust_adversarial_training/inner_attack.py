@@ -19,7 +19,7 @@ from tfrobust.options import describe, option, plugin
 from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Perturb
+from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.bounded import Bounded
 
@@ -102,7 +102,7 @@ class TrainsOnBoth(TrainsOnAttacked):
             UsageError: the inner attack is none that a step can run.
         """
         perturb = attacked_by(self.inner_attack())
-        trainer.fit(classifier, scenario, perturb=perturb, objective=self.objective)
+        trainer.fit(classifier, scenario, TrainingTask(perturb=perturb, objective=self.objective))
         return classifier
 
 

@@ -76,7 +76,7 @@ class Crafting:
         """
         wanted, there = self._how.adversarial_images or len(self._images), len(self._images)
         if wanted > there:
-            self._trainer.say(
+            self._trainer.log(
                 f"retraining: {wanted} adversarial images of {there} training images: each is "
                 f"attacked {wanted / there:.3g} times, with another seed each time; an attack that "
                 "draws nothing at random makes the same again"

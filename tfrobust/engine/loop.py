@@ -63,17 +63,16 @@ def iterate(
     part = tf.maximum(1, batch // _PARTS)
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
+        rows, state, finished = _shrink(rows, state, finished, part)
         with REGION.narrowed(rows), CLEAN_SIZES.narrowed(rows):
             stepped = step(state, number)
-        stepped = _freeze(state, stepped, outcome)
-        return (number + 1, *_shrink(rows, stepped, finished, part))
+        return number + 1, rows, _freeze(state, stepped, outcome), finished
 
     free = tf.TensorShape([None])
-    start = _shrink(tf.range(batch), state, state, part)
     _, rows, state, finished = tf.while_loop(
-        lambda number, rows, *_: (number < steps) & (tf.size(rows) > 0),
+        lambda number, _rows, state, _finished: (number < steps) & ~tf.reduce_all(state.done),
         body,
-        (0, *start),
+        (0, tf.range(batch), state, state),
         shape_invariants=(tf.TensorShape([]), free, _free_rows(state), _free_rows(state)),
         parallel_iterations=1,
     )
@@ -118,22 +117,37 @@ def _shrink(rows: Any, state: Any, finished: Any, part: Any) -> Any:
     keep = tf.minimum(size, part * ((left + part - 1) // part))
 
     def move() -> Any:
-        order = tf.argsort(tf.cast(state.done, tf.int32), stable=True)
-        leaving, staying = order[keep:], order[:keep]
+        order = tf.concat([tf.where(~state.done)[:, 0], tf.where(state.done)[:, 0]], axis=0)
+        staying, leaving = tf.split(order, [keep, size - keep])
         complete = _put(finished, tf.gather(rows, leaving), _take(state, leaving))
         return tf.gather(rows, staying), _take(state, staying), complete
 
     return tf.cond(keep < size, move, lambda: (rows, state, finished))
 
 
+# Both run once a field and loop, and a traced attack is mostly these: one operation a field, where
+# `tf.gather` and an index of its own for each would add five.
 def _take(state: Any, rows: Any) -> Any:
-    return tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
+    first = tf.constant(0)
+
+    def gather(x: Any) -> Any:
+        return tf.raw_ops.GatherV2(params=x, indices=rows, axis=first)
+
+    return _each(gather, state)
 
 
 def _put(into: Any, rows: Any, state: Any) -> Any:
+    index = tf.expand_dims(rows, 1)
+
     def scatter(whole: Any, part: Any) -> Any:
         if whole.dtype in (tf.bool, tf.int32):  # GPUs scatter neither
             return tf.cast(scatter(tf.cast(whole, tf.int64), tf.cast(part, tf.int64)), whole.dtype)
-        return tf.tensor_scatter_nd_update(whole, rows[:, None], part)
+        return tf.raw_ops.TensorScatterUpdate(tensor=whole, indices=index, updates=part)
 
-    return tf.nest.map_structure(scatter, into, state)
+    return _each(scatter, into, state)
+
+
+def _each(change: Callable[..., Any], state: Any, *others: Any) -> Any:
+    """Return a state of the changed fields."""
+    fields = map(tf.nest.flatten, (state, *others))
+    return tf.nest.pack_sequence_as(state, list(map(change, *fields)))

@@ -11,16 +11,17 @@ from tfrobust.attack import Attack
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.boxes import masks, padded
 from tfrobust.data.names import Shifted
+from tfrobust.data.reading import readable
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, readable
+from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images
 
 
 def boxes_for(
     attacks: Iterable[Attack], scenario: Scenario, split: str, limit: int | None = None
 ) -> np.ndarray | None:
-    """Read the boxes of the images that `tfrobust.scenario.arrays` reads, if an attack needs them.
+    """Read the boxes of the images that `arrays` reads, if an attack needs them.
 
     Args:
         attacks: of one evaluation.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.data.reading import check_images
 from tfrobust.engine.batch import craft_batch
 from tfrobust.engine.compiled import compiled
 from tfrobust.engine.ensemble import Ensemble
@@ -28,7 +29,6 @@ from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
-from tfrobust.scenario import check_images
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.data.reading import check_images
 from tfrobust.engine.run import Crafted
 from tfrobust.errors import PluginError
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
-from tfrobust.scenario import check_images
 from tfrobust.types import Images, Labels
 
 _BATCH = 1024  # no network is run here: small batches would only cost calls

@@ -8,7 +8,7 @@ from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import why_served
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Perturb
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 
 
@@ -51,8 +51,7 @@ def fine_tuned(
     *,
     epochs: int | None = None,
     learning_rate: float | None = None,
-    perturb: Perturb | None = None,
-    validate_on: Perturb | None = None,
+    task: TrainingTask | None = None,
 ) -> Classifier:
     """Return a copy of a network, trained further.
 
@@ -62,12 +61,11 @@ def fine_tuned(
         trainer: whose options hold where none are given.
         epochs: of it.
         learning_rate: of it.
-        perturb: see `Trainer.fit`.
-        validate_on: likewise.
+        task: see `Trainer.fit`.
     """
     with trainer.strategy.scope():
         copy = copied(classifier)
     given = {"epochs": epochs, "learning_rate": learning_rate}
     own = trainer.altered(**{name: value for name, value in given.items() if value is not None})
-    own.fit(copy, scenario, perturb=perturb, validate_on=validate_on)
+    own.fit(copy, scenario, task)
     return copy

@@ -18,10 +18,12 @@ from tfrobust.classifiers.members import member_of, split_member
 from tfrobust.data.names import open_scenario
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, RobustError, one_line
-from tfrobust.pipeline.build import defended, home_of, recorded, untrained
-from tfrobust.pipeline.workspace import FINISHED, learned_file, read_plan
+from tfrobust.pipeline.build import defended, recorded, untrained
+from tfrobust.pipeline.plans import FINISHED, read_plan
+from tfrobust.pipeline.workspace import learned_file
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
+from tfrobust.store.models import home_of
 from tfrobust.training.trainer import Trainer
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import AppliedDefense, Classifier, Wrapped
+from tfrobust.data.reading import check_fits
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.detection import attacked_training_images, fitted_on, threshold
 from tfrobust.registry import name_of, signature
-from tfrobust.scenario import Scenario, check_fits
+from tfrobust.scenario import Scenario
 from tfrobust.types import Images
 
 

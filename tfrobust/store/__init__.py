@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tfrobust.store.cards import CARD, Card, card_of, read_card
     from tfrobust.store.models import (
         export,
+        home_of,
         load,
         load_all,
         locate,
@@ -25,6 +26,7 @@ __all__ = [
     "Card",
     "card_of",
     "export",
+    "home_of",
     "load",
     "load_all",
     "locate",
@@ -46,6 +48,7 @@ __getattr__, __dir__ = lazy(
         ),
         "models": (
             "export",
+            "home_of",
             "load",
             "load_all",
             "locate",

@@ -34,7 +34,7 @@ from tfrobust.errors import (
     did_you_mean,
 )
 from tfrobust.files.atomic import atomic_folder
-from tfrobust.files.names import version_number
+from tfrobust.files.names import check_name, version_number
 from tfrobust.registry import entries
 from tfrobust.store.cards import (  # noqa: F401 (CARD: public)
     CARD,
@@ -53,6 +53,16 @@ _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root"
 def store_root() -> Path:
     """Return the folder of the store: `$TFROBUST_MODELS`, or `saved_models` right here."""
     return _ROOT.get() or Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
+
+
+def home_of(name: str, root: Path | None = None) -> Path:
+    """Return the folder of a name in the store.
+
+    Raises:
+        UsageError: it is no plain folder name.
+    """
+    check_name(name)
+    return (root or store_root()) / name
 
 
 @contextlib.contextmanager

@@ -14,12 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.data.names import Shifted
+from tfrobust.data.reading import check_images, readable
 from tfrobust.errors import DataError, UsageError
 from tfrobust.random import numbered_seeds
-from tfrobust.scenario import Scenario, Shift, check_images, readable
+from tfrobust.scenario import Scenario, Shift
 
 if TYPE_CHECKING:
-    from tfrobust.training.trainer import TrainingOptions
+    from tfrobust.training.options import TrainingOptions
 
 _SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory, at most
 _MIXED = 8  # batches in it, at least

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 
-StrategyName = Literal["auto", "default", "mirrored"]
+from tfrobust.training.options import StrategyName
 
 
 def grow_memory() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfrobust.classifiers.keras.models import keras_of
 
 if TYPE_CHECKING:
-    from tfrobust.training.trainer import TrainingOptions
+    from tfrobust.training.options import TrainingOptions
 
 
 def optimizer_for(model: Any, options: TrainingOptions, steps_an_epoch: int) -> Any:

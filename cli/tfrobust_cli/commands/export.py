@@ -80,9 +80,9 @@ def export(
 
     from tfrobust import store
     from tfrobust.data.names import open_scenario
+    from tfrobust.data.reading import check_fits
     from tfrobust.pipeline.build import defended, untrained
     from tfrobust.pipeline.reload import network_of, trained_on
-    from tfrobust.scenario import check_fits
     from tfrobust.serving.guard import guard
     from tfrobust.serving.servable import separated, whole
     from tfrobust.store.cards import renewed_card

@@ -14,10 +14,10 @@ from tfrobust.data.names import (
     options_of,
     scenario_record,
 )
+from tfrobust.data.reading import arrays
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 
 

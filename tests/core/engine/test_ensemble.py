@@ -40,7 +40,7 @@ class Chain(Ensemble):
     def threat(self):
         return Threat("white-box", "linf")
 
-    def parts(self):
+    def attacks(self):
         return [Recorder(), create("attacks", "fgsm", eps=self.eps), Recorder()]
 
 
@@ -48,7 +48,7 @@ class Chain(Ensemble):
 class TooFar(Chain):
     """A part that finds everything, beyond the budget."""
 
-    def parts(self):
+    def attacks(self):
         return [create("attacks", "deepfool", norm="linf")]
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrobust.attack import at_budgets
 from tfrobust.classifier import Wrapped
+from tfrobust.data.reading import arrays
 from tfrobust.engine.learning import learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
@@ -15,7 +16,6 @@ from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.learned_attacks import keep_learned, learned_from, notes
 from tfrobust.files.atomic import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 from tfrobust.serving.learned_export import check_exportable, export_learned
 from tfrobust.testing import LinearClassifier, grey_images
 

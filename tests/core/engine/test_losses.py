@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.engine.gradients import class_gradients
+from tfrobust.engine.gradients import class_gradients, loss_gradient
 from tfrobust.engine.losses import (
-    ascend,
     clearly_adversarial,
     difference_of_logits_ratio,
     is_adversarial,
@@ -38,7 +37,7 @@ def test_the_ascent_is_the_gradient_of_the_log_odds_and_parallel_to_cross_entrop
         odds = log_odds(logits, labels)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     sign = -1.0 if targeted else 1.0
-    gradient, verdict = ascend(classifier, images, labels, targeted=targeted)
+    gradient, verdict = loss_gradient(classifier, images, labels, targeted=targeted)
     assert gradient.numpy() == pytest.approx(sign * tape.gradient(odds, images).numpy(), abs=1e-6)
     parallel = (
         tf.math.l2_normalize(g, (1, 2, 3)) for g in (gradient, tape.gradient(entropy, images))

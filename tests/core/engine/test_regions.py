@@ -91,7 +91,7 @@ class Straying(Ensemble):
     def threat(self):
         return Threat("none", None)
 
-    def parts(self):
+    def attacks(self):
         return [Whiten()]
 
 

@@ -6,6 +6,7 @@ import pytest
 from helpers.support import InMemory, small_classifier
 from tfrobust import suites
 from tfrobust.data.names import Shifted, open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation import results
 from tfrobust.evaluation.corruption_errors import corruption_errors
@@ -14,7 +15,6 @@ from tfrobust.evaluation.kept_predictions import KeptPredictions
 from tfrobust.files.atomic import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
-from tfrobust.scenario import arrays
 
 
 def evaluation(name, shift, error):

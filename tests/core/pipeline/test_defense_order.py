@@ -9,9 +9,11 @@ from tfrobust.classifier import AppliedDefense
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
-from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.build import defended, train
 from tfrobust.pipeline.defense_order import check_order, conflict, right_order
+from tfrobust.pipeline.deployed import Deployed
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create, entries
 from tfrobust.training.trainer import Trainer, TrainingOptions
 

@@ -12,7 +12,7 @@ from tfrobust.data.names import Shifted
 from tfrobust.errors import ClassifierError, DataError, StoreError
 from tfrobust.files.atomic import read_arrays
 from tfrobust.options import plugin
-from tfrobust.pipeline.build import train_and_store
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario, Shift
 from tfrobust.store.models import load

@@ -17,8 +17,6 @@ from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 from tfrobust.study.schema.measured import Measured
 
-pytestmark = pytest.mark.xdist_group("study_bases")  # what they share is made once
-
 STUDY = """
 title = "A study of points"
 source = "Nobody"

@@ -13,8 +13,6 @@ from tfrobust.study.results.lookup import Finished
 from tfrobust.study.results.report import write_study
 from tfrobust.study.schema.files import find_study
 
-pytestmark = pytest.mark.xdist_group("study_found")  # what they share is made once
-
 STUDY = """
 title = "A study of retraining"
 source = "Nobody"

@@ -15,8 +15,6 @@ from tfrobust.study.cells.run import run_study
 from tfrobust.study.results.lookup import Finished
 from tfrobust.study.results.report import write_study
 
-pytestmark = pytest.mark.xdist_group("study_streams")  # what they share is made once
-
 STUDY = """
 title = "A study of streams"
 source = "Nobody"

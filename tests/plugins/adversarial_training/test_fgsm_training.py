@@ -7,15 +7,16 @@ import tensorflow as tf
 
 from helpers.support import Brightness, InMemory, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.pipeline.build import train
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.store.cards import card_of
 from tfrobust.testing import ConstantClassifier, LinearClassifier, grey_images
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import (
@@ -91,8 +92,10 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
 
     options = TrainingOptions(epochs=9, batch_size=16, validation=0.0, learning_rate=0.05)
     classifier = small_classifier()
-    history = Trainer(options, callbacks=[Spoil()], say=told.append).fit(
-        classifier, InMemory(count=64), check=overfitting_check(strong, weak, count=30, drop=0.2)
+    history = Trainer(options, callbacks=[Spoil()], log=told.append).fit(
+        classifier,
+        InMemory(count=64),
+        TrainingTask(check=overfitting_check(strong, weak, count=30, drop=0.2)),
     )
     assert len(history) == 4
     assert history[2]["pgd_accuracy"] == history[2]["fgsm_accuracy"] > 0.5

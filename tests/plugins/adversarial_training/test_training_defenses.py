@@ -14,8 +14,6 @@ from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
-pytestmark = pytest.mark.xdist_group("training_defenses")  # what they share is made once
-
 HARDENING = {
     "trades": {"steps": 4},
     "mart": {"steps": 4},

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from helpers.support import noise
 from tfrobust.data.names import Shifted, open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
-from tfrobust.scenario import Shift, arrays
+from tfrobust.scenario import Shift
 from tfrobust.testing import scenario_checks
 
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)

@@ -11,13 +11,14 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.data.reading import arrays
 from tfrobust.environment import environment
 from tfrobust.evaluation.evaluator import Evaluated, evaluate
 from tfrobust.evaluation.judging import Progress
 from tfrobust.evaluation.results import AttackResult, DetectorResult
 from tfrobust.evaluation.streams import Streamed
 from tfrobust.registry import create
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.exhibits import attacked_exhibits, exhibits, projections
 from tfrobust.study.cells.footprint import prices

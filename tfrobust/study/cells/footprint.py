@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Separable
 from tfrobust.classifiers.inference import in_batches, megabytes, megabytes_of, parameters, predict
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.data.reading import arrays
+from tfrobust.scenario import Scenario
 from tfrobust.serving.litert import LiteModel
 from tfrobust.serving.litert_export import lite_file
 from tfrobust.serving.servable import separated

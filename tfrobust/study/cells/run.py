@@ -17,8 +17,10 @@ from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import sweep
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
-from tfrobust.pipeline.build import Deployed, train_and_store
+from tfrobust.pipeline.deployed import Deployed
+from tfrobust.pipeline.plans import TrainingPlan
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import run_training
 from tfrobust.scenario import Scenario
 from tfrobust.store.models import rooted
 from tfrobust.study.cells.cell import Cell, cells_of, command
@@ -129,21 +131,15 @@ class School:
         if cell.model_name in self._trained:
             return
         training = cell.training
-        train_and_store(
+        options = build(TrainingOptions, "train", training["train"])
+        plan = TrainingPlan(
             self._beginning(cell),
             training_scenario(cell),
-            cell.model_name,
-            Trainer(
-                build(TrainingOptions, "train", training["train"]),
-                report=self._progress,
-                say=self._say,
-            ),
             built("defenses", cell.defenses),
             scenario_name=training["scenario"],
-            resume=True,
-            root=self._models,
-            on_stage=self._say,
         )
+        trainer = Trainer(options, report=self._progress, log=self._say)
+        run_training(plan, cell.model_name, trainer, resume=True, root=self._models)
         self._trained.add(cell.model_name)
 
     def _beginning(self, cell: Cell) -> ModelBuilder | Deployed:
