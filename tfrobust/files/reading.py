@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tomllib
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -86,6 +87,24 @@ def _inside(value: Any) -> list[Any]:
 def read_json(path: Path, limit: float = LARGEST) -> Any:
     """Return the value of a JSON file; see `read_bytes` and `parse_json`."""
     return parse_json(read_bytes(path, limit))
+
+
+def read_toml(path: Path, limit: float = LARGEST) -> dict[str, Any]:
+    """Return what a TOML file says; see `read_bytes`.
+
+    Raises:
+        OSError: it is missing or forbidden.
+        UnreadableError: it is no TOML, not UTF-8, or nested too deeply.
+    """
+    content = read_bytes(path, limit)
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except RecursionError as error:
+        raise UnreadableError("it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"it is not UTF-8: {one_line(error)}; save it as UTF-8") from error
+    except ValueError as error:  # TOMLDecodeError is one, and so are numbers of 5,000 digits
+        raise UnreadableError(one_line(error)) from error
 
 
 def read_record(kind: type[Record], path: Path) -> Record:
