@@ -22,7 +22,7 @@ _SECURITY = (
 
 
 def doctor(as_json: Json = False) -> None:
-    """Report versions, devices, plugins and data; leave with 1 if a plugin is broken.
+    """Report versions, packages, devices, plugins and data; exit with 1 if something is broken.
 
     Example: [bold]tfrobust doctor[/]
     """
@@ -31,14 +31,19 @@ def doctor(as_json: Json = False) -> None:
 
     from tfrobust.environment import environment
     from tfrobust.store.models import store_root, stored
+    from tfrobust.study.schema.files import broken_studies, studies
+    from tfrobust_cli.dependencies import broken_packages, needed_packages
 
     found = [checked(entry) for entry in entries()]
     broken = [entry for entry in found if entry.problem]
+    packages, unreadable = broken_packages(), broken_studies()
     report: dict[str, Any] = {
         "versions": environment(),
+        "packages": {"needed": len(needed_packages()), "broken": packages},
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "keras_2": not tf.keras.__name__.startswith("keras."),
         "plugins": {"working": len(found) - len(broken), "broken": list(map(_line, broken))},
+        "studies": {"installed": list(studies()), "broken": unreadable},
         "data": _data(),
         "security": _SECURITY,
         "store": {"folder": str(store_root()), "classifiers": stored()},
@@ -47,7 +52,7 @@ def doctor(as_json: Json = False) -> None:
         print(json.dumps(report, indent=1))
     else:
         _print(report)
-    if broken:
+    if broken or packages or unreadable:
         raise typer.Exit(1)
 
 
@@ -62,7 +67,6 @@ def _data() -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False)
@@ -75,13 +79,23 @@ def _print(report: dict[str, Any]) -> None:
         if report["keras_2"]
         else "[red]Keras 3: CleverHans's SPSA and Larq need TF_USE_LEGACY_KERAS=1[/]",
     )
+    table.add_row("packages", f"{report['packages']['needed']} needed")
+    _add_broken(table, report["packages"])
     table.add_row("plugins", f"{report['plugins']['working']} work")
-    for line in report["plugins"]["broken"]:
-        table.add_row("[red]broken[/]", escape(line))
+    _add_broken(table, report["plugins"])
+    table.add_row("studies", _list(report["studies"]["installed"]))
+    _add_broken(table, report["studies"])
     table.add_row("data", f"{report['data']['folder']}: {_list(report['data']['prepared'])}")
     table.add_row("store", f"{report['store']['folder']}: {_list(report['store']['classifiers'])}")
     table.add_row("security", _SECURITY)
     stdout().print(table)
+
+
+def _add_broken(table: Any, of: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    for line in of["broken"]:
+        table.add_row("[red]broken[/]", escape(printable(line)))
 
 
 def _list(names: list[str]) -> str:

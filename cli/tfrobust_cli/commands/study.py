@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Json
-from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 
-_Name = Annotated[str, typer.Argument(help="A study in studies/, or a .toml file.")]
+_Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
     Path | None,
-    typer.Option(help="Where finished cells are kept; results/ beside the study if not given."),
+    typer.Option(help="Where finished cells are kept; by default results/ beside the study."),
 ]
 
 app = typer.Typer(help="Rebuild published tables: list, show what they cost, run.")
@@ -29,14 +30,18 @@ def list_studies(as_json: Json = False) -> None:
     Example: [bold]tfrobust study list[/]
     """
     from tfrobust.study.results.remaining import costs
-    from tfrobust.study.schema.files import find_study, studies
+    from tfrobust.study.schema.files import find_study, results_folder, studies
 
     lines: list[dict[str, Any]] = []
     for name in studies():
-        study, path = find_study(name)
+        try:
+            study, path = find_study(name)
+        except UsageError as error:  # the others can still be listed
+            stderr().print(f"broken: {error}", markup=False, highlight=False, soft_wrap=True)
+            continue
         lines += [
             {"study": name, "title": study.title, **vars(cost)}
-            for cost in costs(study, _results(path))
+            for cost in costs(study, results_folder(path))
         ]
     if as_json:
         print(json.dumps(lines, indent=1))
@@ -51,10 +56,10 @@ def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
     Example: [bold]tfrobust study show quantized-dropout[/]
     """
     from tfrobust.study.results.remaining import costs
-    from tfrobust.study.schema.files import find_study
+    from tfrobust.study.schema.files import find_study, results_folder
 
     study, path = find_study(name)
-    found = [vars(cost) for cost in costs(study, results or _results(path))]
+    found = [vars(cost) for cost in costs(study, results or results_folder(path))]
     if as_json:
         print(json.dumps({**study.model_dump(mode="json"), "costs": found}, indent=1))
         return
@@ -81,10 +86,10 @@ def run(
     from tfrobust.study.cells.run import run_study
     from tfrobust.study.results.claims import check_claims
     from tfrobust.study.results.report import write_study
-    from tfrobust.study.schema.files import find_study
+    from tfrobust.study.schema.files import find_study, results_folder
 
     study, path = find_study(name)
-    kept = results or _results(path)
+    kept = results or results_folder(path)
     with Reporter() as reporter:
         typed = (
             f"tfrobust study run {shlex.quote(name)} --scale {scale} --out {shlex.quote(str(out))}"
@@ -101,15 +106,6 @@ def run(
     else:
         print_claims(claims)
         print(out / "report.html")
-
-
-def _results(study_file: Path) -> Path:
-    """Return `results/` beside the study; under the current folder if it lies in the package."""
-    import tfrobust
-
-    package = Path(tfrobust.__file__).resolve().parent
-    inside = study_file.resolve().is_relative_to(package)
-    return (Path("studies") if inside else study_file.parent) / "results"
 
 
 def add_to(parent: typer.Typer) -> None:
