@@ -15,8 +15,8 @@ from tfrobust.store.layout import store_root, stored
 from tfrobust.study.schema.files import broken_studies, studies
 
 SECURITY = (
-    "files are checked before anything of them runs, but TensorFlow is no sandbox: open third-party models "
-    "only in a container (docs/security.md)"
+    "files are checked before anything of them runs, but TensorFlow is no sandbox: open "
+    "third-party models only in a container (docs/security.md)"
 )
 
 

@@ -13,10 +13,10 @@ from tfrobust_cli.arguments import Json
 from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 
-_Name = Annotated[str, typer.Argument(help="A study in studies/, or a .toml file.")]
+_Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
     Path | None,
-    typer.Option(help="Where finished cells are kept; results/ beside the study if not given."),
+    typer.Option(help="Where finished cells are kept; by default results/ beside the study."),
 ]
 
 app = typer.Typer(help="Rebuild published tables: list, show what they cost, run.")
