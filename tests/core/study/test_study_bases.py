@@ -232,7 +232,7 @@ def test_a_missing_cell_leaves_its_picture_out(tmp_path):
         (
             'view = "bent", factor',
             'view = "donated", factor',
-            r"galleries: own: 'donated' is not decl",
+            r"own: 'donated' is not declared",
         ),
         ('figure = "bent.gain"', 'figure = "bent.gains"', r"'bent.gains' is not declared"),
         ("bent.int8_accuracy", "plain.int8_accuracy", r"'plain.int8_accuracy' is not declared"),
