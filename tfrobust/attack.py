@@ -54,18 +54,20 @@ class Attack(abc.ABC):
     Attributes:
         eps: the budget, in the unit of `threat.norm`; `None`: unbounded.
         region: which pixels may change; see `RegionalAttack`.
-        samples: gradients that are averaged where the classifier is stochastic; `None`: 20 of an
-            attack by gradients, else 1.
-        early_stop: whether an image is left alone once it is adversarial.
+        early_stop: whether it leaves an image alone once it is adversarial; an option of iterative
+            attacks.
+        samples: calls of a stochastic classifier to average; an option. `None`: 20 where the attack
+            needs gradients, and otherwise one.
         targeted: whether a given class is to be reached.
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
             longer than tracing it.
         corrective: set it where the attack wants the classifier to be right. Its `accuracy` is then
-            that of the images it made, its success to mend an image, and no worst case has it.
-        ignores_input: set it where nothing of the image remains in what comes out, so that the
-            label says nothing of it: no training takes it then.
+            that of the images it returns, an image it corrects is a success, and the worst case
+            leaves it out.
+        ignores_input: set it where nothing of the image remains in the result, so that its label no
+            longer applies: trainings refuse it.
 
     Example:
         >>> @plugin
@@ -102,7 +104,7 @@ class Attack(abc.ABC):
 
     @property
     def target_class(self) -> int | None:
-        """The one class that a targeted attack was made for; `None`: it takes any targets."""
+        """The one class that a targeted attack aims at; `None`: it takes any targets."""
         return None
 
     @property
@@ -112,7 +114,7 @@ class Attack(abc.ABC):
 
     @property
     def needs_boxes(self) -> bool:
-        """Whether it changes only a part of each image, which boxes tell from the rest."""
+        """Whether it changes only a part of each image, which boxes mark."""
         return self.region != "all"
 
     def check(self, classifier: Classifier) -> None:
@@ -131,7 +133,7 @@ class Attack(abc.ABC):
         """Return adversarial images.
 
         Args:
-            classifier: whom to fool.
+            classifier: the classifier to fool.
             images: float32 `(batch, height, width, channels)` in [0, 1].
             labels: int64 `(batch,)`: the true classes; for a targeted attack, those to reach.
             seed: an integer, or int32 `(batch, 2)` with one stateless seed an image
@@ -148,11 +150,14 @@ class RegionalAttack(Attack):
     """An attack that can be confined to the pixels in an image's boxes, or to those outside.
 
     `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
-    image comes back as it was, bit for bit. See `tfrobust.engine.regions`.
+    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. A traced attack must not
+    ask which region it has: `foreground` and `background` share one trace.
     """
 
     region: RegionName = option(
-        "which pixels may change: all, or those in the image's boxes, or outside", default="all"
+        "which pixels may change: all, or those in the image's boxes, or outside",
+        default="all",
+        trace="unused",
     )
 
 
@@ -254,7 +259,7 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
         names = ", ".join(map(name_of, attacks)) or "there is none"
         raise UsageError(
             f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
-            "that has it (`tfrobust plugins show attacks/NAME` tells)"
+            "that has it (see `tfrobust plugins show attacks/NAME`)"
         )
     for attack in attacks:
         if not values or not has_option(attack, option):

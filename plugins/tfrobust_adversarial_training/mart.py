@@ -23,7 +23,7 @@ import tensorflow as tf
 from tfrobust.classifier import Trainable
 from tfrobust.engine.losses import without_label
 from tfrobust.options import option, plugin
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust.types import Images, Labels, Logits, PerImage
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth

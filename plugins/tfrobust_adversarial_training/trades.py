@@ -18,7 +18,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Trainable
 from tfrobust.options import build, option, plugin
 from tfrobust.registry import name_of
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust.types import Images, Labels, Logits, PerImage
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent

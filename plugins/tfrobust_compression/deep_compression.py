@@ -93,7 +93,7 @@ class DeepCompression(Defense):
         self._train(compressed, scenario, trainer, self.tune_epochs, ties)
         found = _found(model)
         if others := found["left_out"]:
-            trainer.say(
+            trainer.log(
                 "deep_compression: left as they are, for no layer calls them its kernel: "
                 + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
             )

@@ -12,9 +12,9 @@ def small_network(scenario):
     return train(create("models", "fully_connected"), scenario, trainer)
 
 
-def retraining(network, scenario, *, say=lambda _: None, epochs=4, **options):
+def retraining(network, scenario, *, log=lambda _: None, epochs=4, **options):
     """Return the retrained network and what was measured."""
-    trainer = Trainer(TrainingOptions(epochs=epochs), say=say)
+    trainer = Trainer(TrainingOptions(epochs=epochs), log=log)
     return create("defenses", "retraining", **options).apply(network, scenario, trainer)
 
 
