@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, dataclass_transform, overload
 
@@ -86,7 +85,7 @@ class derived(Generic[T]):  # noqa: N801 (a decorator, like property)
         return self if instance is None else self._function(instance)
 
 
-def _fields_of(cls: type) -> Mapping[str, Any]:
+def option_fields(cls: type) -> Mapping[str, Any]:
     """Return the options of a class; one that is not decorated with `plugin` has none."""
     fields: Mapping[str, Any] = getattr(cls, "__pydantic_fields__", {})
     return fields
@@ -94,12 +93,12 @@ def _fields_of(cls: type) -> Mapping[str, Any]:
 
 def option_names(cls: type) -> list[str]:
     """Return the names of a plugin's options."""
-    return list(_fields_of(cls))
+    return list(option_fields(cls))
 
 
 def trace_roles(cls: type) -> dict[str, TraceRole]:
     """Return the options of a plugin that are no constants of its trace; see `option`."""
-    extras = {name: field.json_schema_extra or {} for name, field in _fields_of(cls).items()}
+    extras = {name: field.json_schema_extra or {} for name, field in option_fields(cls).items()}
     return {name: extra[_TRACE] for name, extra in extras.items() if _TRACE in extra}
 
 
@@ -211,54 +210,3 @@ def has_option(instance: Any, name: str) -> bool:
         False
     """
     return name in option_names(type(instance))
-
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """One line of an option table: what `tfrobust plugins show` prints."""
-
-    name: str
-    type: str
-    default: Any
-    range: str
-    help: str
-
-
-def describe(cls: type) -> list[Option]:
-    """Return the options of plugin `cls` in the order of their declaration.
-
-    Its own, and those of its package, come before what it has from the core's classes.
-    """
-    hints = typing.get_type_hints(cls)
-    plugins = [base for base in cls.__mro__ if not base.__module__.startswith("tfrobust.")]
-    own = {name for base in plugins for name in vars(base).get("__annotations__", ())}
-    fields = dict(sorted(_fields_of(cls).items(), key=lambda field: field[0] not in own))
-    return [
-        Option(
-            name,
-            _type_name(hints[name]),
-            field.get_default(call_default_factory=True, validated_data={}),
-            ", ".join(filter(None, map(_bound, field.metadata))),
-            field.description or "",
-        )
-        for name, field in fields.items()
-    ]
-
-
-def _type_name(hint: Any) -> str:
-    if hint is type(None):
-        return "none"
-    if typing.get_origin(hint) is typing.Literal:
-        return " | ".join(map(str, typing.get_args(hint)))
-    if arguments := typing.get_args(hint):
-        return " | ".join(map(_type_name, arguments))
-    return getattr(hint, "__name__", str(hint))
-
-
-def _bound(constraint: Any) -> str:
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
-    for attribute, sign in signs.items():
-        value = getattr(constraint, attribute, None)
-        if value is not None:
-            return f"{sign} {value}"
-    return ""

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from tfrobust.errors import UsageError
-from tfrobust.options import build, describe
+from tfrobust.option_tables import describe
+from tfrobust.options import build
 from tfrobust.training.options import TrainingOptions
 from tfrobust_cli.arguments import Seed, names_of
 from tfrobust_cli.option_groups import option_group

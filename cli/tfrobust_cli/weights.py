@@ -38,7 +38,7 @@ def with_weights(param: list[str] | None, model: str, weights: str | None) -> li
     pairs = list(param or ())
     if weights is None:
         return pairs
-    from tfrobust.options import describe
+    from tfrobust.option_tables import describe
 
     known = {option.name for option in describe(find("models", model).load())}
     if "weights" not in known:

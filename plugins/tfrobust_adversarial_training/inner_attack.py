@@ -15,7 +15,7 @@ from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.learning import LearningAttack, read_learned
 from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import UsageError
-from tfrobust.options import describe, option, plugin
+from tfrobust.options import option, option_names, plugin
 from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
@@ -121,7 +121,7 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
         StoreError: what was learned cannot be read.
     """
     name, called = name_of(defense), defense.attack
-    known = {declared.name for declared in describe(find("attacks", called).load())}
+    known = set(option_names(find("attacks", called).load()))
     words = {name: getattr(defense, name) for name in offered}
     steps = {"nb_iter": words["steps"]} if "steps" in words else {}  # CleverHans's word for them
     wanted = {**words, **steps, "early_stop": False}

@@ -1,7 +1,4 @@
-"""Datasets by way of TensorFlow Datasets.
-
-`TFDS_DATA_DIR` says where prepared datasets lie; what is not there is downloaded and prepared.
-"""
+"""TensorFlow Datasets, prepared in `TFDS_DATA_DIR`; what is not there is downloaded."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from tfrobust import registry
 from tfrobust.data.framing import Framed, Framing
 from tfrobust.data.shifted import Shifted
 from tfrobust.errors import UsageError, did_you_mean
-from tfrobust.options import Option, build, describe
+from tfrobust.option_tables import Option, describe
+from tfrobust.options import build
 from tfrobust.scenario import Scenario, Shift
 
 _OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))

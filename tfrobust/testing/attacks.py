@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,21 +10,11 @@ from typing import Any
 import numpy as np
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.engine.run import Crafted, run_attack
-from tfrobust.evaluation.audit import audit
+from tfrobust.engine.run import run_attack
 from tfrobust.options import has_option, record
-from tfrobust.testing.classifiers import (
-    SHAPE,
-    ConstantClassifier,
-    LinearClassifier,
-    SwitchedClassifier,
-    grey_images,
-    small_classifier,
-    some_boxes,
-)
-from tfrobust.types import Images, Labels
+from tfrobust.testing.classifiers import SHAPE, grey_images
+from tfrobust.testing.crafting import audited, constant, crafted_by, linear, network
 
 
 def attack_checks() -> Sequence[Callable[[Attack], None]]:
@@ -49,14 +38,14 @@ def attack_checks() -> Sequence[Callable[[Attack], None]]:
 
 def keeps_to_the_ball_and_the_box(attack: Attack) -> None:
     """Return images of the same shape, inside the ball and [0, 1], without NaN."""
-    classifier = _network()
+    classifier = network()
     draw = np.random.default_rng(3)
     images = draw.uniform(size=(9, *SHAPE)).astype(np.float32)
     images[0], images[1] = 0.0, 1.0
     labels = clean_predictions(classifier, images)
-    crafted = _run(attack, classifier, images, labels, batch_size=4)
+    crafted = crafted_by(attack, classifier, images, labels, batch_size=4)
     assert crafted.images.dtype == np.float32, f"expected float32; got {crafted.images.dtype}"
-    judged = _audited(attack, classifier, images, labels, crafted)
+    judged = audited(attack, classifier, images, labels, crafted)
     assert not judged.violation.any(), (
         f"images {np.flatnonzero(judged.violation).tolist()} leave the ball or [0, 1], or hold NaN"
     )
@@ -70,38 +59,38 @@ def without_budget_returns_the_image(attack: Attack) -> None:
     if has_option(attack, "eps_iter"):
         changes["eps_iter"] = 0.0
     nothing = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier)
-    crafted = _run(nothing, classifier, images, labels)
+    crafted = crafted_by(nothing, classifier, images, labels)
     assert np.abs(crafted.images - images).max() <= 1e-6, "eps = 0 changed an image"
 
 
 def same_seed_same_result(attack: Attack) -> None:
     """Return the same bits twice for one seed."""
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier)
-    first, second = (_run(attack, classifier, images, labels, seed=5) for _ in range(2))
+    first, second = (crafted_by(attack, classifier, images, labels, seed=5) for _ in range(2))
     assert np.array_equal(first.images, second.images), "one seed gave two results"
 
 
 def batch_size_changes_no_verdict(attack: Attack) -> None:
     """Break the same images whatever the batch size."""
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier)
     verdicts = []
     for batch_size in (1, 4, len(images)):
-        crafted = _run(attack, classifier, images, labels, batch_size=batch_size)
-        verdicts.append(_audited(attack, classifier, images, labels, crafted).success)
+        crafted = crafted_by(attack, classifier, images, labels, batch_size=batch_size)
+        verdicts.append(audited(attack, classifier, images, labels, crafted).success)
     assert np.array_equal(verdicts[0], verdicts[1]), "batch sizes 1 and 4 disagree"
     assert np.array_equal(verdicts[0], verdicts[2]), "batch size 1 and one batch disagree"
 
 
 def randomness_belongs_to_the_image(attack: Attack) -> None:
     """Make nearly the same images whatever the batch size: draw from each image's own seed."""
-    classifier = _linear()
+    classifier = linear()
     images, labels = grey_images(classifier)
     alone, together = (
-        _run(attack, classifier, images, labels, batch_size=size).images for size in (1, 11)
+        crafted_by(attack, classifier, images, labels, batch_size=size).images for size in (1, 11)
     )
     apart = float(np.abs(alone - together).max())
     assert apart <= 0.02, f"batch sizes 1 and 11 give images {apart:.3f} apart; see tfrobust.random"
@@ -109,21 +98,21 @@ def randomness_belongs_to_the_image(attack: Attack) -> None:
 
 def does_not_touch_its_inputs(attack: Attack) -> None:
     """Leave the caller's images and labels as they were."""
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier)
     before = images.copy(), labels.copy()
-    _run(attack, classifier, images, labels)
+    crafted_by(attack, classifier, images, labels)
     assert np.array_equal(images, before[0]), "the attack wrote into its images"
     assert np.array_equal(labels, before[1]), "the attack wrote into its labels"
 
 
 def leaves_alone_what_cannot_be_broken(attack: Attack) -> None:
     """Return sound images where nothing changes the class; a minimum-norm attack the clean ones."""
-    classifier = _constant()
+    classifier = constant()
     images, _ = grey_images(classifier, 3)
     labels = np.full(len(images), int(attack.corrective))  # right, or wrong, and remains so
-    crafted = _run(attack, classifier, images, labels, targets="next")
-    judged = _audited(attack, classifier, images, labels, crafted)
+    crafted = crafted_by(attack, classifier, images, labels, targets="next")
+    judged = audited(attack, classifier, images, labels, crafted)
     assert not judged.violation.any(), "images leave the ball or [0, 1], or hold NaN"
     assert not judged.success.any(), "counted as broken"
     if attack.minimum_norm:
@@ -134,9 +123,9 @@ def leaves_alone_what_is_broken_already(attack: Attack) -> None:
     """Return misclassified images unchanged; asked of untargeted minimum-norm attacks only."""
     if not attack.minimum_norm or attack.threat.targeted:
         return
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier, 4)
-    crafted = _run(attack, classifier, images, (labels + 1) % classifier.num_classes)
+    crafted = crafted_by(attack, classifier, images, (labels + 1) % classifier.num_classes)
     assert np.array_equal(crafted.images, images), "changed an image that was misclassified"
 
 
@@ -144,9 +133,9 @@ def is_adversarial_in_any_batch(attack: Attack) -> None:
     """Find images that are adversarial in a batch of any size, not just in the one they lay in."""
     if not attack.minimum_norm:
         return
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier, 9)
-    crafted = _run(attack, classifier, images, labels)
+    crafted = crafted_by(attack, classifier, images, labels)
     goal = labels if crafted.targets is None else crafted.targets
     changed = np.flatnonzero((crafted.images != images).any(axis=(1, 2, 3)))
     for size in (1, 2, 5):
@@ -174,9 +163,9 @@ def reaches_its_targets(attack: Attack) -> None:
     if not attack.minimum_norm:
         changes["eps"] = wide
     aimed = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
-    classifier = _linear()
+    classifier = linear()
     images, labels = grey_images(classifier)
-    crafted = _run(aimed, classifier, images, labels, targets="next")
+    crafted = crafted_by(aimed, classifier, images, labels, targets="next")
     reached = clean_predictions(classifier, crafted.images) == crafted.targets
     assert reached.mean() > 0.5, f"reached only {reached.mean():.0%} of its targets"
 
@@ -189,7 +178,7 @@ def keeps_to_its_region(attack: Attack) -> None:
     """
     if not has_option(attack, "region"):
         return
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier)
     if attack.corrective:
         labels = (labels + 1) % classifier.num_classes  # or there is nothing to correct
@@ -197,10 +186,10 @@ def keeps_to_its_region(attack: Attack) -> None:
         confined: Any = dataclasses.replace(attack, region=region)  # type: ignore[type-var]
         verdicts = []
         for batch_size in (3, len(images)):
-            crafted = _run(confined, classifier, images, labels, batch_size=batch_size)
+            crafted = crafted_by(confined, classifier, images, labels, batch_size=batch_size)
             idle = np.array_equal(crafted.images, images) and not attack.minimum_norm
             assert not idle, f"region={region}: changed nothing inside of it"
-            verdicts.append(_audited(confined, classifier, images, labels, crafted).success)
+            verdicts.append(audited(confined, classifier, images, labels, crafted).success)
         assert np.array_equal(*verdicts), f"region={region}: batch sizes disagree"
 
 
@@ -209,53 +198,8 @@ def takes_all_pixels_for_a_region_too(attack: Attack) -> None:
     if not has_option(attack, "region"):
         return
     everywhere: Any = dataclasses.replace(attack, region="all")  # type: ignore[type-var]
-    classifier = _network()
+    classifier = network()
     images, labels = grey_images(classifier)
-    with_boxes = _run(everywhere, classifier, images, labels).images
+    with_boxes = crafted_by(everywhere, classifier, images, labels).images
     plain = run_attack(everywhere, classifier, images, labels).images
     assert np.array_equal(with_boxes, plain), "boxes change what region=all makes"
-
-
-# One classifier that is switched between what the checks need: an attack is traced once a
-# classifier, and that takes longest.
-@functools.cache
-def _switched() -> SwitchedClassifier:
-    return SwitchedClassifier(
-        network=small_classifier(), linear=LinearClassifier(), constant=ConstantClassifier()
-    )
-
-
-def _network() -> Classifier:
-    return _switched().to("network")
-
-
-def _linear() -> Classifier:
-    return _switched().to("linear")
-
-
-def _constant() -> Classifier:
-    return _switched().to("constant")
-
-
-def _audited(
-    attack: Attack, classifier: Classifier, images: Images, labels: Labels, crafted: Any
-) -> Any:
-    clean = clean_predictions(classifier, images)
-    return audit(
-        classifier,
-        attack,
-        images,
-        labels,
-        crafted.images,
-        clean=clean,
-        targets=crafted.targets,
-        boxes=some_boxes(len(images)),
-    )
-
-
-def _run(
-    attack: Attack, classifier: Classifier, images: Images, labels: Labels, **how: Any
-) -> Crafted:
-    """Run an attack, with boxes for one that needs them; others take no notice."""
-    boxes = some_boxes(len(images))
-    return run_attack(attack, classifier, images, labels, boxes=boxes, **how)

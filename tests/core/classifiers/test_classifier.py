@@ -1,5 +1,7 @@
 """What may call itself a classifier, and what is refused."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import small_classifier, small_model
-from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.classifier import CARRIED, Classifier, Traits, Wrapped
 from tfrobust.classifiers.checks import check_sound
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.run import run_attack
@@ -129,6 +131,35 @@ def test_a_wrapper_passes_on_what_it_does_not_change():
     assert wrapped.class_names == inner.class_names
     assert np.array_equal(wrapped(images), inner(images))
     assert set(wrapped.outputs(images)) == {"logits", "probabilities"}
+
+
+def test_what_is_put_around_a_classifier_takes_over_what_it_carries_and_nothing_else():
+    inner = Says(tf.identity).replace(
+        source="m/1", reads_bytes=True, megabytes=0.5, notices=("doubtful",), gives_logits=True
+    )
+    wrapped = Wrapped(inner, passes=3)
+    assert wrapped.carried() == inner.carried() | {"passes": 3}
+    assert (wrapped.notices, wrapped.gives_logits, wrapped.surrogate) == ((), False, None)
+    assert set(CARRIED) <= {field.name for field in dataclasses.fields(Traits)}
+
+
+@pytest.mark.parametrize("trait", [field.name for field in dataclasses.fields(Traits)])
+def test_no_trait_of_a_classifier_can_be_assigned(trait):
+    with pytest.raises(AttributeError, match="cannot assign"):
+        setattr(Wrapped(small_classifier(SHAPE)), trait, None)
+
+
+def test_a_classifier_with_other_traits_shares_its_weights_and_leaves_the_first_as_it_was():
+    first = small_classifier(SHAPE)
+    other = first.replace(source="d1/2", class_names=("a", "b", "c"))
+    assert other.model is first.model
+    assert (first.source, first.class_names) == ("", ("0", "1", "2"))
+    assert (other.source, other.class_names) == ("d1/2", ("a", "b", "c"))
+    assert first.replace(source="") is first
+    with pytest.raises(TypeError, match="has no trait colour"):
+        first.replace(colour="red")
+    with pytest.raises(ClassifierError, match="class_names: expected 3 names; received: 1"):
+        first.replace(class_names=("a",))
 
 
 def test_the_counter_counts_images_and_only_gradients_that_are_taken():

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from tfrobust.errors import RobustError, UsageError, did_you_mean, one_line
-from tfrobust.options import build, describe, option, plugin, record
+from tfrobust.option_tables import describe
+from tfrobust.options import build, option, plugin, record
 from tfrobust.registry import create
 
 

@@ -180,3 +180,24 @@ def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
         check_order([Wrapping(), Training()])
     with pytest.raises(UsageError, match="training undoes: it changes the weights"):
         check_order([create("defenses", "deep_compression"), Training()])
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "needs", "wraps", "fits"),
+    [
+        (Stage.TRAINING, {"weights"}, {"network"}, False, True),
+        (Stage.FINE_TUNING, {"weights"}, {"network"}, False, True),
+        (Stage.AUXILIARY, {"input"}, set(), True, True),
+        (Stage.INFERENCE, {"head", "input", "randomness"}, set(), True, False),
+    ],
+)
+def test_what_a_defence_does_not_declare_follows_from_its_stage(stage, changes, needs, wraps, fits):
+    class Staged(Defense):
+        def apply(self, classifier, scenario, trainer):
+            return Defended(classifier)
+
+    Staged.stage = stage
+    defense = Staged()
+    assert (defense.changes, defense.needs) == (changes, needs)
+    assert (defense.wraps, defense.fits) == (wraps, fits)
+    assert defense.undone_by is None
