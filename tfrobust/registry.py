@@ -121,6 +121,16 @@ def _duplicate(name: str, found: set[tuple[str, str, str]]) -> str:
     return f"the name is registered {len(owners)} times, by {' and '.join(owners)}; uninstall one"
 
 
+def checked(entry: Entry) -> Entry:
+    """Return the entry with its problem, if importing it shows one."""
+    try:
+        entry.load()
+    except PluginError as error:
+        cause = str(error).partition("): ")[2] or str(error)
+        return dataclasses.replace(entry, problem=entry.problem or cause)
+    return entry
+
+
 def find(kind: str, name: str) -> Entry:
     """Return the entry of one plugin.
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense
+from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.learning import LearningAttack, read_learned
-from tfrobust.engine.losses import without_gradients
 from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import UsageError
 from tfrobust.options import describe, option, plugin

@@ -2,7 +2,7 @@
 
 An attack supplies a pure `step(state) -> state`; the state is a NamedTuple of tensors with one
 row an image and a bool field `done`. The loop freezes rows that are done and takes them out of
-the batch, so that the rest runs on what still stands.
+the batch, so that the rest runs on the images that are left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tfrobust.types import Flags
 State = TypeVar("State")
 
 # A batch shrinks in eighths: few enough shapes for a GPU to tune its kernels to, and at most an
-# eighth of the batch is computed in vain.
+# eighth of the batch is computed for nothing.
 _PARTS = 8
 
 
@@ -37,12 +37,12 @@ def iterate(
         step: `(state, number) -> state`, pure; `number` counts from 0. Each row's next state may
             depend on that row alone.
         state: a NamedTuple of tensors, each `(batch, ...)`, with a bool field `done`.
-        steps: how often, an integer or a scalar tensor.
+        steps: how many times at most, an integer or a scalar tensor.
         early_stop: take rows out once they are done; otherwise every row runs to the end and
             `done` is the attack's to use.
         outcome: the fields that the caller reads afterwards, if not all. Only these stay as they
-            were once a row is done, which spares an iteration ten operations on whole images;
-            what the others then hold is undefined, and may depend on the batch.
+            were once a row is done, which saves ten operations on whole images an iteration; what
+            the others then hold is undefined, and may depend on the batch.
 
     Returns:
         The last state of every row, in the order they came in.
@@ -101,7 +101,7 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
     Args:
         flags: bool `(batch,)`.
         yes: `(batch, ...)`; may be NaN in rows that are not flagged.
-        no: the same shape; likewise in the flagged ones.
+        no: the same shape; may be NaN in the flagged rows.
 
     Returns:
         `tf.where` with the flags broadcast, bit for bit. The older operation copies whole rows: on
@@ -112,15 +112,15 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
 
 def _shrink(rows: Any, state: Any, finished: Any, part: Any) -> Any:
     """Move done rows from `state` to `finished`, leaving a whole number of parts."""
-    standing = tf.math.count_nonzero(~state.done, dtype=tf.int32)
+    left = tf.math.count_nonzero(~state.done, dtype=tf.int32)
     size = tf.size(rows)
-    keep = tf.minimum(size, part * ((standing + part - 1) // part))
+    keep = tf.minimum(size, part * ((left + part - 1) // part))
 
     def move() -> Any:
         order = tf.concat([tf.where(~state.done)[:, 0], tf.where(state.done)[:, 0]], axis=0)
         staying, leaving = tf.split(order, [keep, size - keep])
-        gone = _put(finished, tf.gather(rows, leaving), _take(state, leaving))
-        return tf.gather(rows, staying), _take(state, staying), gone
+        complete = _put(finished, tf.gather(rows, leaving), _take(state, leaving))
+        return tf.gather(rows, staying), _take(state, staying), complete
 
     return tf.cond(keep < size, move, lambda: (rows, state, finished))
 
