@@ -1,6 +1,5 @@
 """Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
-import gc
 import itertools
 import os
 from pathlib import Path
@@ -11,8 +10,8 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from helpers.quick import grappler, trace_quickly
 from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import arrays
@@ -40,34 +39,16 @@ def _shares_a_fixture(item):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _garbage_is_collected_rarely():
-    """Spend a quarter less on tracing, whose many objects make Python look through all of them.
+def _quick_tracing():
+    trace_quickly()
 
-    What is imported by now stays; a graph that was dropped is found a little later.
-    """
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+
+@pytest.fixture(name="grappler")
+def _grappler():
+    """Let Grappler optimise graphs, as it does outside of tests: for exports and memory."""
+    grappler(on=True)
     yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _graphs_as_they_are_traced():
-    """Leave Grappler out: it optimises graphs for many runs, and a test runs most of them once."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-
-
-@pytest.fixture
-def grappler():
-    """Let Grappler optimise graphs, as it does outside of tests: for speed, memory and exports."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-    yield
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    grappler(on=False)
 
 
 @pytest.fixture(scope="session")

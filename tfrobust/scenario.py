@@ -22,7 +22,7 @@ class Prepared:
     Attributes:
         folder: where.
         images: how many, by the split's name there.
-        skipped: what was left out: a line each, naming the image and what is wrong with it.
+        skipped: a line for each image that was left out, with the reason.
     """
 
     folder: Path
@@ -62,7 +62,7 @@ class Scenario(abc.ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the data, such as what was left out of it: lines.
+        """Lines that a user should know about the data, such as what was left out.
 
         Raises:
             DataError: the data cannot be used.
@@ -70,18 +70,18 @@ class Scenario(abc.ABC):
         return ()
 
     def with_classes(self, count: int) -> str:
-        """Return how a user says that there are `count` classes; empty where the data tell."""
+        """Return how a user declares `count` classes; empty where the data determine them."""
         return ""
 
     def prepare(
         self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
     ) -> Prepared:
-        """Get ready what `load` reads; by default there is nothing to do.
+        """Prepare the files that `load` reads; by default none are needed.
 
         Args:
             archive: the dataset's official archive; none: it is downloaded.
             sha256: what its checksum must be; none: the official one's, of a download.
-            strict: refuse an image that is broken, and do not leave it out.
+            strict: refuse a broken image instead of leaving it out.
 
         Raises:
             UsageError: it takes no archive, or needs no preparation.
@@ -106,10 +106,13 @@ class Shift(abc.ABC):
     """Changes the scene, not the label; knows no model. Its fields are its options.
 
     Attributes:
-        keeps_geometry: set it where every object stays where it is, so that its box still fits.
+        keeps_geometry: whether every object stays in its place, so that its box still fits.
+        severity: how strong it is; `None`: it has one strength. A shift with several declares it as
+            an option, which users write after its name: `fog.3`.
     """
 
     keeps_geometry: ClassVar[bool] = False
+    severity: int | None = None
 
     @abc.abstractmethod
     def __call__(self, image: Any, *, seed: Any) -> Any:
@@ -124,7 +127,7 @@ class Shift(abc.ABC):
         """
 
     def batch(self, images: Any, *, seeds: Any) -> Any:
-        """Return a batch of shifted images, each as its own seed has it.
+        """Return a batch of shifted images, each shifted with its own seed.
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1].
@@ -134,14 +137,14 @@ class Shift(abc.ABC):
             float32 of the same shape, in [0, 1].
         """
         return tf.map_fn(
-            lambda each: self(each[0], seed=each[1]),
+            lambda image_and_seed: self(image_and_seed[0], seed=image_and_seed[1]),
             (images, seeds),
             fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
         )
 
 
 class BatchShift(Shift):
-    """A shift that does a whole batch at once, which is how training wants it."""
+    """A shift that is applied to a whole batch at once, which makes training faster."""
 
     @abc.abstractmethod
     def batch(self, images: Any, *, seeds: Any) -> Any:

@@ -65,9 +65,9 @@ class DefensiveDistillation(Defense):
         student = check_tunable(classifier, "defensive_distillation")
         with trainer.strategy.scope():
             teacher = copied(student)
-        trainer.fit(teacher, scenario, loss=self.loss)
-        task = TrainingTask(loss=self.loss, objective=self.objective(teacher))
-        trainer.fit(student, scenario, task)
+        trainer.fit(teacher, scenario, TrainingTask(loss=self.loss))
+        imitation = TrainingTask(loss=self.loss, objective=self.objective(teacher))
+        trainer.fit(student, scenario, imitation)
         return student
 
     def loss(self, labels: Any, logits: Any) -> Any:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfrobust.data.reading import check_images
 from tfrobust.errors import DataError, StoreError, one_line, printable
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images, ImageShape, Labels

@@ -12,7 +12,7 @@ from tfrobust.classifiers.inference import megabytes, predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.pipeline.build import train
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.pipeline.stored_training import train_and_store

@@ -1,4 +1,4 @@
-"""What a scenario's data bring, read into memory and checked."""
+"""The images of a scenario: read into memory, and checked."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ _PLACE = re.compile(r"^.*(?:\}\} |Iterator::\S+: )")
 def check_fits(
     classifier: Classifier, scenario: Scenario, name: str, *, classes: bool = True
 ) -> None:
-    """Refuse a classifier that was made for other images, or other classes where they matter.
+    """Refuse a classifier of another image shape, or of other classes.
 
-    It may have classes of its own behind the scenario's, such as one for fooling images.
+    It may have classes of its own after the scenario's, such as one for fooling images.
+
+    Args:
+        classifier: to be used with the scenario.
+        scenario: the data.
+        name: of the classifier, for messages.
+        classes: whether its classes must fit too.
 
     Raises:
         ClassifierError: image shape or class count differ, or a name cannot stand in results.
     """
-    for what, text in [("classifier", name), *(("class", each) for each in scenario.class_names)]:
+    for what, text in [("classifier", name), *(("class", label) for label in scenario.class_names)]:
         if not is_text(text):
             raise ClassifierError(
                 f"{what}: expected a name of at most 1000 characters, none of them a control "
@@ -103,12 +109,12 @@ def arrays(
 
 
 def labelled(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Return images and labels alone: boxes, more or fewer an image, go into no batch."""
+    """Return images and labels alone: boxes, whose number varies, cannot be batched."""
     return dataset.map(lambda example: (example["image"], example["label"]))
 
 
 def readable(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yield the batches of a dataset, and say it in one line where one cannot be read.
+    """Yield the batches of a dataset; an error of TensorFlow becomes one line.
 
     Raises:
         DataError: a damaged picture, a truncated record.
@@ -129,7 +135,7 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
     """Refuse images that are not float32 in [0, 1] and labels that name no class.
 
     Raises:
-        DataError: says which, and what was received.
+        DataError: names the rule that is broken, and what was received.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if images.dtype != np.float32:
@@ -166,7 +172,7 @@ def check_images(images: Images, labels: Any, num_classes: int, *, bounded: bool
 
 
 def _as_floats(images: Images) -> str:
-    """Return what makes numbers float32 in [0, 1]."""
+    """Return how to turn the images into float32 in [0, 1], for a message."""
     if images.dtype.kind in "iu":
         most = 65535 if images.size and images.max() > 255 else 255
         return f"; divide them: store (images / {most}).astype(np.float32)"
@@ -174,7 +180,7 @@ def _as_floats(images: Images) -> str:
 
 
 def _into_range(images: Images) -> str:
-    """Return what brings images into [0, 1], where their range tells."""
+    """Return how to bring the images into [0, 1], for a message, where their range shows it."""
     least, most = images.min(), images.max()
     if least >= -1 and most <= 1:
         return "; if they run from -1 to 1, store (images + 1) / 2"

@@ -15,7 +15,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.identity import agree
 from tfrobust.classifiers.inference import predict
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.reading import UnreadableError, parse_json
 from tfrobust.files.record_types import Count, Place, Seed, Text
 from tfrobust.options import record

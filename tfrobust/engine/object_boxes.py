@@ -10,8 +10,8 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.boxes import masks, padded
-from tfrobust.data.names import Shifted
 from tfrobust.data.reading import readable
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario

@@ -1,4 +1,4 @@
-"""What defences share that train a finished network further."""
+"""What defences share that fine-tune a finished network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfrobust.training.trainer import Trainer
 
 
 def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:
-    """Return the classifier; refuse one that shows no Keras model to train.
+    """Return the classifier; refuse one that shows no Keras model to fine-tune.
 
     Raises:
         UsageError: naming the defence, and what the classifier is or why it shows none.
@@ -28,7 +28,7 @@ def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:
 
 
 def described(classifier: Classifier) -> str:
-    """Return in plain words what a classifier is that is no Keras model.
+    """Describe a classifier that is not a Keras model, for a message.
 
     Example:
         >>> described(load("saved_models/d1/1"))
@@ -53,19 +53,19 @@ def fine_tuned(
     learning_rate: float | None = None,
     task: TrainingTask | None = None,
 ) -> Classifier:
-    """Return a copy of a network, trained further.
+    """Return a fine-tuned copy of a network.
 
     Args:
         classifier: stays as it is.
         scenario: the data.
-        trainer: whose options hold where none are given.
-        epochs: of it.
-        learning_rate: of it.
+        trainer: the training loop.
+        epochs: `None`: those of the trainer.
+        learning_rate: `None`: that of the trainer.
         task: see `Trainer.fit`.
     """
     with trainer.strategy.scope():
         copy = copied(classifier)
-    given = {"epochs": epochs, "learning_rate": learning_rate}
-    own = trainer.altered(**{name: value for name, value in given.items() if value is not None})
-    own.fit(copy, scenario, task)
+    options = {"epochs": epochs, "learning_rate": learning_rate}
+    options = {name: value for name, value in options.items() if value is not None}
+    trainer.altered(**options).fit(copy, scenario, task)
     return copy

@@ -11,7 +11,8 @@ from typing import Any
 import pydantic
 
 from tfrobust.classifiers.fingerprint import weights_digest
-from tfrobust.data.names import scenario_record
+from tfrobust.classifiers.members import split_member
+from tfrobust.data.names import open_scenario, scenario_record
 from tfrobust.defense import Defense
 from tfrobust.environment import threads
 from tfrobust.errors import RobustError, StoreError, one_line
@@ -24,6 +25,7 @@ from tfrobust.pipeline.deployed import Deployed
 from tfrobust.registry import create, signature
 from tfrobust.scenario import Scenario
 from tfrobust.store.cards import read_card
+from tfrobust.store.layout import home_of, locate, stored
 from tfrobust.training.options import TrainingOptions
 
 THREADS = "threads"  # in a plan: how many the training ran with
@@ -135,6 +137,32 @@ def read_plan(path: Path) -> dict[str, Any] | None:
         raise StoreError(
             f"{path}: cannot be read ({one_line(error)}); start over with --force"
         ) from error
+
+
+def planned_scenario(planned: dict[str, Any]) -> Scenario:
+    """Open the scenario that a plan records."""
+    shift = planned.get("shift")
+    options = {plugin["name"]: plugin["params"] for plugin in (planned, shift) if plugin}
+    name = f"{planned['name']}+{shift['name']}" if shift else planned["name"]
+    return open_scenario(name, options, seed=shift["seed"] if shift else 0)
+
+
+def trained_on(classifier: str) -> Scenario | None:
+    """Open the scenario that a classifier was trained on; `None` if neither plan nor card tells it.
+
+    Args:
+        classifier: as for `network_of`.
+
+    Raises:
+        UsageError: it is no plugin any more.
+    """
+    classifier, _ = split_member(classifier)
+    if classifier in stored():
+        plan = read_plan(home_of(classifier, None) / FINISHED / "plan.json")
+        if plan is not None:
+            return planned_scenario(plan["scenario"])
+    card = read_card(locate(classifier))
+    return open_scenario(card.scenario) if card and card.scenario else None
 
 
 def write_plan(path: Path, plan: dict[str, Any]) -> None:

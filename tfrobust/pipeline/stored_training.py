@@ -26,7 +26,8 @@ from tfrobust.pipeline.workspace import (
 )
 from tfrobust.scenario import Scenario
 from tfrobust.store.cards import Card, card_of, read_card
-from tfrobust.store.models import export, home_of, load
+from tfrobust.store.layout import home_of
+from tfrobust.store.models import export, load
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.trainer import Trainer
 

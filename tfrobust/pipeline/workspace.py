@@ -25,7 +25,7 @@ from tfrobust.pipeline.plans import (
     write_plan,
 )
 from tfrobust.store.cards import Card, renewed, write_card
-from tfrobust.store.models import versions
+from tfrobust.store.layout import versions
 
 
 @contextlib.contextmanager

@@ -8,11 +8,8 @@ from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
     from tfrobust.store.cards import CARD, Card, card_of, read_card
-    from tfrobust.store.models import (
-        export,
+    from tfrobust.store.layout import (
         home_of,
-        load,
-        load_all,
         locate,
         next_version,
         rooted,
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
         stored,
         versions,
     )
+    from tfrobust.store.models import export, load, load_all
 
 __all__ = [
     "CARD",
@@ -46,17 +44,19 @@ __getattr__, __dir__ = lazy(
             "card_of",
             "read_card",
         ),
-        "models": (
-            "export",
+        "layout": (
             "home_of",
-            "load",
-            "load_all",
             "locate",
             "next_version",
             "rooted",
             "store_root",
             "stored",
             "versions",
+        ),
+        "models": (
+            "export",
+            "load",
+            "load_all",
         ),
     },
 )

@@ -16,7 +16,7 @@ class Steps:
     """The traced steps of one training.
 
     `train` and `validate` take a batch of `distribute` and a seed, `(images, labels, index, real,
-    seed)`, and return the sums of loss and right answers and the number of images, over all
+    seed)`. They return the sums of loss and right answers and the number of images, over all
     replicas.
 
     Args:
@@ -41,9 +41,9 @@ class Steps:
     def distribute(self, batches: tf.data.Dataset) -> Any:
         """Return the batches `(images, labels, index, real)`, split among the replicas.
 
-        Each replica is given as many images as the others. Where a batch does not divide, its first
-        images come again at its end; `real` is 0 for those, which count for nothing, and 1 for all
-        others. So no replica is idle, whose empty share no convolution could take.
+        All replicas get the same number of images. Where a batch does not divide, its first images
+        are repeated at its end; `real` is 0 for the repeated ones, which do not count, and 1 for
+        all others. So no replica gets an empty share, which no convolution could take.
         """
         replicas = self._strategy.num_replicas_in_sync
         filled = batches.map(lambda *batch: _filled_up(batch, replicas))
@@ -66,7 +66,7 @@ class Steps:
 
     @property
     def state(self) -> Sequence[Any]:
-        """Variables that go on from step to step beside weights and optimizer."""
+        """Variables that last from step to step, besides weights and optimizer."""
         return ()
 
     def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
@@ -80,8 +80,8 @@ class Steps:
     def _share(self, losses: Any, real: Any) -> Any:
         """Return this replica's part of the mean loss, with the model's penalties.
 
-        The mean is over the images of all replicas: that of each replica's own mean would give the
-        images of a small share a larger weight.
+        The mean is taken over the images of all replicas: a mean of each replica's own mean would
+        weigh the images of a small share more.
         """
         replicas = self._strategy.num_replicas_in_sync
         penalty = tf.add_n(self._model.losses) if self._model.losses else 0.0
@@ -112,7 +112,7 @@ class Steps:
 
 
 class Totals:
-    """Sums over the batches of an epoch; stays on the device until it is asked."""
+    """Sums over the batches of an epoch; they stay on the device until `means` is called."""
 
     def __init__(self) -> None:
         self._sums: Any = None
@@ -128,7 +128,7 @@ class Totals:
 
 
 def sums(losses: Any, logits: Any, labels: Any, real: Any) -> Any:
-    """Return what `Totals` adds up: the sum of the losses, right answers and images.
+    """Return the terms of `Totals`: the sum of the losses, the right answers and the images.
 
     Args:
         losses: `(batch,)`.
@@ -143,7 +143,7 @@ def sums(losses: Any, logits: Any, labels: Any, real: Any) -> Any:
 
 
 def _filled_up(batch: Sequence[Any], replicas: int) -> tuple[Any, ...]:
-    """Return a batch with images of its own at the end, until it divides, and which are real."""
+    """Return a batch, filled up with images of its own until it divides, and which are real."""
     count = tf.shape(batch[0])[0]
     if replicas == 1:
         return *batch, tf.ones((count,))

@@ -10,7 +10,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.norms import Ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of

@@ -14,7 +14,7 @@ from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.learned_attacks import keep_learned, learned_from, notes
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
 from tfrobust.serving.learned_export import check_exportable, export_learned
 from tfrobust.testing import LinearClassifier, grey_images

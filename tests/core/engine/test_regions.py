@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from helpers.support import InMemory
 from tfrobust.attack import RegionalAttack, Threat
-from tfrobust.data.names import Framed, Framing, Shifted
+from tfrobust.data.names import Framed, Framing
+from tfrobust.data.shifted import Shifted
 from tfrobust.engine import regions
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.loop import iterate

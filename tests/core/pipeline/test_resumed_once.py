@@ -5,28 +5,20 @@ import json
 
 import pytest
 
-from helpers.interrupted_training import KilledError, Killer
-from helpers.support import InMemory, python
-from tfrobust import pipeline, store
+from helpers.interrupted_training import KilledError, Killer, store_run
+from helpers.support import python
+from tfrobust import store
 from tfrobust.environment import threads
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.pipeline import stored_training, workspace
 from tfrobust.registry import create
 from tfrobust.store import models
-from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
-def train(root, *, callbacks=(), defenses=(), epochs=2, **how):
-    options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
-    return pipeline.train_and_store(
-        create("models", "fully_connected", units=7),
-        InMemory(count=48),
-        "m1",
-        Trainer(options, callbacks=callbacks),
-        [create("defenses", "mc_dropout", samples=each, rate=0.3) for each in defenses],
-        root=root,
-        **how,
-    )
+def train(root, *, samples=(), epochs=2, **how):
+    """Train for few epochs, with Monte Carlo dropout of so many samples round the network."""
+    defenses = [create("defenses", "mc_dropout", samples=count, rate=0.3) for count in samples]
+    return store_run(root, defenses=defenses, epochs=epochs, **how)
 
 
 def names(folder):
@@ -83,8 +75,8 @@ def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch)
         patched(monkeypatch, *AFTER_EXPORT, killed),
         pytest.raises(KilledError),
     ):
-        train(tmp_path, defenses=[3])
-    resumed = train(tmp_path, defenses=[5], resume=True)
+        train(tmp_path, samples=[3])
+    resumed = train(tmp_path, samples=[5], resume=True)
     assert resumed.folder.name == "2"
     assert store.read_card(resumed.folder).defenses[0].params["samples"] == 5
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import InMemory, small_classifier
+from helpers.weights import same, weights
 from tfrobust.training.data import TrainingData
 from tfrobust.training.task import TrainingTask, cross_entropy, of_attacked
 from tfrobust.training.trainer import Trainer, TrainingOptions
@@ -17,14 +18,6 @@ from tfrobust_adversarial_training.replays import replayed
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
 DATA = InMemory(count=48)
 OPTIONS = TrainingOptions(epochs=3, batch_size=12, validation=0.25, learning_rate=0.02)
-
-
-def weights(classifier):
-    return [np.array(weight) for weight in classifier.model.get_weights()]
-
-
-def same(first, second):
-    return all(map(np.array_equal, first, second))
 
 
 def fit(*, trainer=None, options=OPTIONS, kind=keras, task=None):

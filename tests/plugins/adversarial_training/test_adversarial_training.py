@@ -162,11 +162,11 @@ class Sorted(InMemory):
 
 @pytest.mark.parametrize("batch_size", [40, 300], ids=["several batches", "one batch"])
 def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(batch_size):
-    data, given = Sorted(count=300, with_validation=True), {}
+    data, tasks = Sorted(count=300, with_validation=True), []
 
     class Watching(Trainer):
-        def fit(self, *_, **told):
-            given.update(told)
+        def fit(self, classifier, scenario, task):
+            tasks.append(task)
             return []
 
     def attacked(epoch, seed=0):
@@ -176,8 +176,8 @@ def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(ba
         held_out, changed, labels = TrainingData(data, options), [], []
         for images, truth, index in held_out.validation:
             seeds = numbered_seeds(held_out.seed_of(epoch), index)
-            made = given["validate_on"](small_classifier(), images, truth, seeds)
-            changed.extend((made != images).numpy().any(axis=(1, 2, 3)))
+            perturbed = tasks[-1].validate_on(small_classifier(), images, truth, seeds)
+            changed.extend((perturbed != images).numpy().any(axis=(1, 2, 3)))
             labels.extend(truth.numpy())
         return np.array(changed), np.array(labels)
 

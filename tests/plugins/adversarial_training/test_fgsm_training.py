@@ -239,25 +239,25 @@ def test_the_card_says_in_which_epoch_a_training_collapsed(spoiled_from, collaps
 
 
 def test_validation_is_under_pgd_and_the_check_may_be_left_out():
-    given = {}
+    tasks = []
 
     class Watching(Trainer):
-        def fit(self, *_, **told):
-            given.update(told)
+        def fit(self, classifier, scenario, task):
+            tasks.append(task)
             return []
 
     classifier = small_classifier()
     images, labels = grey_images(classifier, 11)
     fgsm_training(eps=0.05, pgd_steps=2, checked=0).apply(classifier, InMemory(), Watching())
-    assert given["check"] is None
+    assert tasks[-1].check is None
     assert not classifier.found
     pgd = create("attacks", "pgd", eps=0.05, steps=2, early_stop=False)
     np.testing.assert_array_equal(
-        given["validate_on"](classifier, tf.constant(images), labels, SEEDS),
+        tasks[-1].validate_on(classifier, tf.constant(images), labels, SEEDS),
         pgd(classifier, tf.constant(images), labels, seed=SEEDS),
     )
     fgsm_training().apply(classifier, InMemory(), Watching())
-    assert given["check"] is not None
+    assert tasks[-1].check is not None
 
 
 @pytest.mark.parametrize(
