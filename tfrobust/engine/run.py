@@ -79,8 +79,7 @@ def run_attack(
             the classifier's `least_likely` class, the class `next` to the label, a `random` one;
             never one that is masked by a large negative logit, which no attack reaches. An attack
             on one class has its own target: see `one_class`.
-        known_classes: a rule picks among the first `known_classes`, for a classifier that has more
-            classes, of images unlike any known ones; none: among all.
+        known_classes: a rule picks among this many classes, the first ones; none: among all.
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
             image; see `tfrobust.data.boxes`. An image whose region has no pixel stays unchanged.
         seed: decides everything random.
@@ -91,9 +90,8 @@ def run_attack(
         The images the attack returned and what they cost.
 
     Raises:
-        UsageError: targets that are the true classes or missing, a batch size below 1, options
-            that do not fit the classifier, a region without boxes, or a white-box attack on a
-            classifier without gradients that declares no surrogate, or that rounds inside.
+        UsageError: missing or true targets, a batch size below 1, options that do not fit the
+            classifier, a region without boxes, or a white-box attack without any gradients.
         DataError: images, labels or boxes break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
