@@ -5,7 +5,7 @@ READY := .venv/.installed
 PEERS := .venv/.peers
 DOCS := .venv/.docs
 
-.PHONY: demo install test test-slow lint types bench reference docs constraints clean
+.PHONY: demo install test tests test-slow lint types bench reference docs constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -17,13 +17,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-# In three goes: TensorFlow gives little memory back, and each go starts with fresh processes. The
-# longest tests come first, so that neither core waits for the other in the end.
-CONTRACT := tests/plugins/attacks/test_attack_contract.py
-test: lint types docs
-	$(BIN)/python -m pytest tests/cli tests/core tests/test_example_plugin.py
-	$(BIN)/python -m pytest $(CONTRACT)
-	$(BIN)/python -m pytest tests/plugins --ignore $(CONTRACT)
+# Lint, types and the docs run beside the tests: each prints what it found in one piece, and whatever
+# failed is named once more at the end.
+test: $(READY) $(DOCS)
+	$(MAKE) --no-print-directory --jobs=4 --keep-going lint types docs tests
+
+tests: $(READY)
+	$(BIN)/python -m pytest
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -31,6 +31,7 @@ test-slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(READY)
 	$(BIN)/mypy

@@ -41,7 +41,7 @@ class CorruptionRun:
         from tfrobust import store
         from tfrobust.evaluation.corruptions import evaluate_corruptions
         from tfrobust.evaluation.hints import hints
-        from tfrobust.files.atomic import output_folder
+        from tfrobust.files.output_folders import output_folder
         from tfrobust.report import write_run
 
         options = Parameters(self.param, plugins)

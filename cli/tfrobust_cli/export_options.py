@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated
 
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust.serving.settings import FileFormat, Quantize
 from tfrobust_cli.arguments import MOST, names_of
-
-
-class Format(enum.Enum):
-    """Of the file."""
-
-    SAVED_MODEL = "saved_model"
-    TFLITE = "tflite"
-
-
-class Quantize(enum.Enum):
-    """To how many bits."""
-
-    INT8 = "int8"
-
 
 Defenses = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help="One that trains nothing, such as mc_dropout; of a .keras file. Repeat for several.",
+        help="Put around a .keras file; one that trains nothing, such as mc_dropout. Repeatable.",
         autocompletion=names_of("defenses"),
     ),
 ]
@@ -41,24 +27,24 @@ Detector = Annotated[
 ]
 Attack = Annotated[
     str | None,
-    typer.Option(help="What the detector learns to tell.", autocompletion=names_of("attacks")),
+    typer.Option(help="What the detector learns to recognise.", autocompletion=names_of("attacks")),
 ]
 Scenario = Annotated[
     str | None,
     typer.Option(
-        help="What detectors and quantization learn on, that of the training if not given; "
-        "recorded where no card tells it.",
+        help="What detectors and quantization learn from; that of the training if not given. "
+        "Recorded where no card names one.",
         autocompletion=names_of("scenarios"),
     ),
 ]
 Only = Annotated[
     str | None,
     typer.Option(
-        help="Export this defence without the classifier that it stands before: calibrater.",
+        help="Export this defence, such as calibrater, without the classifier behind it.",
         autocompletion=names_of("defenses"),
     ),
 ]
-As = Annotated[Format, typer.Option("--format", help="For TensorFlow Serving, or for LiteRT.")]
+As = Annotated[FileFormat, typer.Option("--format", help="For TensorFlow Serving, or for LiteRT.")]
 ToBits = Annotated[
     Quantize | None,
     typer.Option(help="Post-training quantization of a tflite file: int8."),
@@ -74,13 +60,13 @@ Samples = Annotated[
 def check_options(
     *,
     only: str | None,
-    form: Format,
+    form: FileFormat,
     quantize: Quantize | None,
     detector: str | None,
     attack: str | None,
     defense: list[str] | None,
 ) -> None:
-    """Refuse options that have no use for one another.
+    """Refuse options that exclude each other, before TensorFlow is imported.
 
     Raises:
         UsageError: names them.
@@ -89,7 +75,7 @@ def check_options(
         raise UsageError("export: a detector learns from an attack; give both or neither")
     if only and (detector or defense):
         raise UsageError("--only: exports a defence alone; leave out --defense and --detector")
-    if quantize and form is not Format.TFLITE:
+    if quantize and form != "tflite":
         raise UsageError("--quantize: expected --format tflite with it")
-    if detector and form is Format.TFLITE:
+    if detector and form == "tflite":
         raise UsageError("--format tflite: has logits only; leave out --detector and --attack")

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import python
-from tfrobust.store.models import load, read_card
+from tfrobust.store.cards import read_card
+from tfrobust.store.models import load
 from tfrobust.study.schema.files import find_study
 
 

@@ -1,5 +1,7 @@
 """Running small studies, and finding their cells."""
 
+from typing import NamedTuple
+
 import pytest
 
 from tfrobust.study.cells import run as engine
@@ -8,10 +10,22 @@ from tfrobust.study.cells.run import run_study
 from tfrobust.study.schema.files import read_study
 
 
-def written_study(folder, name, text):
-    path = folder / f"{name}.toml"
-    path.write_text(text)
-    return read_study(path)
+class StudyFile(NamedTuple):
+    """A small study: its name, and what its file says."""
+
+    name: str
+    text: str
+
+    def written(self, folder, text=None):
+        """Write it into a folder, or another text under its name, and read it."""
+        path = folder / f"{self.name}.toml"
+        path.write_text(self.text if text is None else text)
+        return read_study(path)
+
+    def run(self, tmp_path_factory):
+        """Run it once in a folder of its own; return that, and what was trained, in its order."""
+        folder = tmp_path_factory.mktemp(self.name)
+        return folder, run_noted(self.written(folder), folder)
 
 
 def run_noted(study, folder):

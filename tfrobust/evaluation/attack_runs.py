@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.data.reading import arrays
 from tfrobust.engine.learning import LearningAttack, learned
 from tfrobust.engine.run import Crafted, run_attack
 from tfrobust.engine.staged import GrowingAttack, grown_together, run_stages
@@ -15,7 +16,6 @@ from tfrobust.evaluation.detection import FittingImages, Lesson, fitting_images,
 from tfrobust.evaluation.judging import Attacked, Plan, Subject, judge
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.registry import name_of
-from tfrobust.scenario import arrays
 
 
 class Workshop:

@@ -12,7 +12,8 @@ import numpy as np
 from tfrobust import registry, suites
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
-from tfrobust.data.names import Shifted
+from tfrobust.data.reading import arrays, check_fits
+from tfrobust.data.shifted import Shifted
 from tfrobust.environment import environment
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
@@ -20,7 +21,7 @@ from tfrobust.evaluation.evaluator import Evaluated, results
 from tfrobust.evaluation.judging import Plan, Progress, Subject, outcome_rows, summarize
 from tfrobust.evaluation.kept_predictions import KeptPredictions
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, Shift, arrays, check_fits
+from tfrobust.scenario import Scenario, Shift
 from tfrobust.types import Images, Labels
 
 

@@ -20,6 +20,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions, in_batches
 from tfrobust.classifiers.traces import Traces
+from tfrobust.data.reading import arrays
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.engine.run import Crafted, run_attack
@@ -27,7 +28,7 @@ from tfrobust.evaluation import results
 from tfrobust.evaluation.audit import audit
 from tfrobust.evaluation.judging import Attacked, Plan, left_to_do
 from tfrobust.registry import signature
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
 
 _SCORERS: Traces[Callable[..., Any]] = Traces(most=16)

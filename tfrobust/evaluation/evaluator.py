@@ -11,7 +11,8 @@ from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
-from tfrobust.data.names import Shifted
+from tfrobust.data.reading import arrays, check_fits
+from tfrobust.data.shifted import Shifted
 from tfrobust.detector import Detector
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.environment import environment
@@ -30,7 +31,7 @@ from tfrobust.evaluation.judging import (
 from tfrobust.evaluation.learned_attacks import check_files, check_learns_anew
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.scenario import Scenario
 from tfrobust.types import TargetRule
 
 

@@ -11,7 +11,8 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.judging import Plan
 from tfrobust.evaluation.resuming import identity
-from tfrobust.files.atomic import PARTIAL, read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.types import Labels
 
 

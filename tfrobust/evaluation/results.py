@@ -14,7 +14,8 @@ import pydantic
 from tfrobust.classifier import AppliedDefense
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.atomic import atomic_write, read_array, write_arrays
+from tfrobust.files.arrays import read_array, write_arrays
+from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import (
     AttackParams,

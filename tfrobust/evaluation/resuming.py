@@ -16,8 +16,10 @@ from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.judging import Plan, Subject
-from tfrobust.files.atomic import PARTIAL, disk_errors, read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.atomic import disk_errors
 from tfrobust.files.leftovers import remove_folder
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import signature
 from tfrobust.types import Images
 

@@ -1,7 +1,7 @@
-"""Types of what records hold: bounds that a file must keep to wherever it came from.
+"""Types of the values in records, with bounds that every file must keep to.
 
-Models built of them refuse what no run ever writes: shares beyond one, figures that are not
-finite, texts that would write to a terminal.
+Models built of them refuse what no run ever writes: shares above one, figures that are not finite,
+texts with control characters.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _kept_inside(value: float) -> float:
 def _numbers(params: dict[str, Any]) -> dict[str, Any]:
     for name in ("eps", "sigma", "count"):
         value = params.get(name)
-        several = value if isinstance(value, list) and name != "eps" else [value]
-        if not all(each is None or _is_finite(each) for each in several):
+        numbers = value if isinstance(value, list) and name != "eps" else [value]
+        if not all(number is None or _is_finite(number) for number in numbers):
             raise ValueError(f"{name}: expected a finite number or none")
     return params
 

@@ -24,7 +24,9 @@ from tfrobust.evaluation.results import (
     write_results,
 )
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.files.atomic import atomic_write, read_arrays, write_arrays, written_together
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.atomic import atomic_write
+from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms

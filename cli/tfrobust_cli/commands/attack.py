@@ -78,7 +78,8 @@ def attack(
     from tfrobust.evaluation.hints import hints
     from tfrobust.evaluation.learned_attacks import learned_from, notes
     from tfrobust.evaluation.resuming import Partial
-    from tfrobust.files.atomic import PARTIAL, made_before, output_folder
+    from tfrobust.files.atomic import made_before
+    from tfrobust.files.output_folders import PARTIAL, output_folder
     from tfrobust.report import write_adversarial, write_run
     from tfrobust.serving.learned_export import check_exportable, export_learned, export_note
     from tfrobust.store.new_versions import claimed_version

@@ -112,7 +112,7 @@ def evaluate(
     from tfrobust.evaluation.hints import hints
     from tfrobust.evaluation.learned_attacks import keep_learned, notes
     from tfrobust.evaluation.resuming import Partial
-    from tfrobust.files.atomic import PARTIAL, output_folder
+    from tfrobust.files.output_folders import PARTIAL, output_folder
     from tfrobust.report import write_run
 
     keras.utils.set_random_seed(seed)  # detectors make generators of their own

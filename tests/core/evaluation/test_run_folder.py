@@ -13,7 +13,8 @@ from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.results import identified, read_results, write_results
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.files.atomic import PARTIAL, output_folder, read_array, read_arrays, write_arrays
+from tfrobust.files.arrays import read_array, read_arrays, write_arrays
+from tfrobust.files.output_folders import PARTIAL, output_folder
 from tfrobust.registry import create
 from tfrobust.report import page, write_adversarial, write_report, write_run
 

@@ -1,5 +1,6 @@
 """Which defence may follow which: every pair of the bundled ones, refused before any training."""
 
+import functools
 import re
 
 import pytest
@@ -9,9 +10,11 @@ from tfrobust.classifier import AppliedDefense
 from tfrobust.defense import Defense
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
-from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.build import defended, train
 from tfrobust.pipeline.defense_order import check_order, conflict, right_order
+from tfrobust.pipeline.deployed import Deployed
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create, entries
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
@@ -24,6 +27,7 @@ EVERY = {entry.name: {} for entry in entries("defenses")} | VARIANTS
 DOCS = REPO / "docs" / "training.md"
 
 
+@functools.cache
 def built(called):
     return create("defenses", called.split()[0], **EVERY[called])
 

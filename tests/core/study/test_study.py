@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from helpers.study_runs import StudyFile
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.study.cells import run as engine
 from tfrobust.study.cells.cell import Cell, cells_of
@@ -15,7 +16,7 @@ from tfrobust.study.results.lookup import Finished, in_paper
 from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 from tfrobust.study.results.tables import study_tables
-from tfrobust.study.schema.files import find_study, read_study, studies
+from tfrobust.study.schema.files import find_study, studies
 from tfrobust.study.schema.measured import Measured
 
 STUDY = """
@@ -112,10 +113,7 @@ def study(tmp_path):
     return written(tmp_path, STUDY)
 
 
-def written(folder, text):
-    path = folder / "small-study.toml"
-    path.write_text(text)
-    return read_study(path)
+written = StudyFile("small-study", STUDY).written
 
 
 @pytest.fixture(scope="module")
@@ -323,13 +321,13 @@ def test_a_difference_is_taken_within_a_seed(study, tmp_path):
 
 def test_a_network_is_looked_up_once_a_run(study, tmp_path, monkeypatch):
     asked = []
-    train = engine.train_and_store
+    train = engine.run_training
 
-    def counted_training(model, scenario, name, *args, **options):
+    def counted_training(plan, name, *args, **options):
         asked.append(name.partition("-")[0])
-        return train(model, scenario, name, *args, **options)
+        return train(plan, name, *args, **options)
 
-    monkeypatch.setattr(engine, "train_and_store", counted_training)
+    monkeypatch.setattr(engine, "run_training", counted_training)
     run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     assert asked == ["small", "large"]
 
@@ -491,7 +489,7 @@ def test_a_mistake_in_a_study_file_costs_one_line(old, new, said, tmp_path):
     ],
 )
 def test_a_mistake_in_a_plugin_costs_no_training(old, new, said, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "train_and_store", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(engine, "run_training", lambda *_: pytest.fail("trained"))
     wrong = STUDY.replace("options = { fgsm = { eps = 0.2 } }", "").replace(old, new, 1)
     with pytest.raises(UsageError, match=said):
         run_study(written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")

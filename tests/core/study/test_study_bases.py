@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.study_runs import cell_of, run_noted, written_study
+from helpers.study_runs import StudyFile, cell_of
 from tfrobust.errors import UsageError
 from tfrobust.study.cells import run as engine
 from tfrobust.study.cells.cell import cells_of
@@ -16,8 +16,6 @@ from tfrobust.study.results.lookup import Finished
 from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 from tfrobust.study.schema.measured import Measured
-
-pytestmark = pytest.mark.xdist_group("study_bases")  # what they share is made once
 
 STUDY = """
 title = "A study of points"
@@ -92,15 +90,15 @@ panels = [
 """
 
 
-def written(folder, text=STUDY):
-    return written_study(folder, "points", text)
+FILE = StudyFile("points", STUDY)
+written = FILE.written
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The study, run once: its folder, and the networks in the order they were trained."""
-    folder = tmp_path_factory.mktemp("points")
-    return folder, [name for name, _ in run_noted(written(folder), folder)]
+    folder, trained = FILE.run(tmp_path_factory)
+    return folder, [name for name, _ in trained]
 
 
 def test_each_network_is_trained_once_after_its_base_and_lenders_too(done):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.study_runs import cell_of, run_noted, written_study
+from helpers.study_runs import StudyFile, cell_of
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.study.cells.cell import cells_of
@@ -12,8 +12,6 @@ from tfrobust.study.results.claims import check_claims
 from tfrobust.study.results.lookup import Finished
 from tfrobust.study.results.report import write_study
 from tfrobust.study.schema.files import find_study
-
-pytestmark = pytest.mark.xdist_group("study_found")  # what they share is made once
 
 STUDY = """
 title = "A study of retraining"
@@ -75,15 +73,15 @@ rows = [{ title = "FGSM", network = "seen", view = "before" }]
 """
 
 
-def written(folder, text=STUDY):
-    return written_study(folder, "retrained", text)
+FILE = StudyFile("retrained", STUDY)
+written = FILE.written
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The study, run once: its folder, and the networks in the order they were trained."""
-    folder = tmp_path_factory.mktemp("retrained")
-    return folder, [name for name, _ in run_noted(written(folder), folder)]
+    folder, trained = FILE.run(tmp_path_factory)
+    return folder, [name for name, _ in trained]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.study_runs import cell_of, run_noted, written_study
+from helpers.study_runs import StudyFile, cell_of
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.study.cells import run as engine
@@ -14,8 +14,6 @@ from tfrobust.study.cells.result_file import read_cell
 from tfrobust.study.cells.run import run_study
 from tfrobust.study.results.lookup import Finished
 from tfrobust.study.results.report import write_study
-
-pytestmark = pytest.mark.xdist_group("study_streams")  # what they share is made once
 
 STUDY = """
 title = "A study of streams"
@@ -89,15 +87,14 @@ network = "fused"
 """
 
 
-def written(folder, text=STUDY):
-    return written_study(folder, "streams", text)
+FILE = StudyFile("streams", STUDY)
+written = FILE.written
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The study, run once: its folder, and each network with its data, in order of training."""
-    folder = tmp_path_factory.mktemp("streams")
-    trained = run_noted(written(folder), folder)
+    folder, trained = FILE.run(tmp_path_factory)
     return folder, [(name, scenario.class_names[0]) for name, scenario in trained]
 
 

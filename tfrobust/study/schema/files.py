@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pydantic
 
 import tfrobust
-from tfrobust.errors import UsageError, did_you_mean, one_line
-from tfrobust.files.reading import first_mistake, read_bytes
+from tfrobust.errors import UsageError, did_you_mean, one_line, printable
+from tfrobust.files.reading import UnreadableError, first_mistake, read_toml
+from tfrobust.study.schema.checks import check_names
 from tfrobust.study.schema.study import Study
 
 _LARGEST = 16 * 10**6  # bytes
@@ -45,6 +45,13 @@ def find_study(name: str) -> tuple[Study, Path]:
     return read_study(path), path
 
 
+def results_folder(study_file: Path) -> Path:
+    """Return `results/` beside a study; under the current folder if it lies in the package."""
+    package = Path(tfrobust.__file__).resolve().parent
+    inside = study_file.resolve().is_relative_to(package)
+    return (Path("studies") if inside else study_file.parent) / "results"
+
+
 def read_study(path: Path) -> Study:
     """Read a study file.
 
@@ -52,15 +59,12 @@ def read_study(path: Path) -> Study:
         UsageError: it cannot be read, or says something a study file may not say.
     """
     try:
-        content = tomllib.loads(read_bytes(path, _LARGEST).decode("utf-8"))
-        return Study.model_validate({"name": path.stem, **content})
+        study = Study.model_validate({"name": path.stem, **read_toml(path, _LARGEST)})
+        check_names(study)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: {first_mistake(error)}") from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: cannot be read (it is nested too deeply)") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: cannot be read (it is not UTF-8: {one_line(error)}); save it as UTF-8"
-        ) from error
-    except (OSError, ValueError) as error:  # TOMLDecodeError is one
+    except (OSError, UnreadableError) as error:
         raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+    except ValueError as error:  # of `check_names`
+        raise UsageError(f"{path}: {printable(str(error), 300)}") from error
+    return study

@@ -1,0 +1,110 @@
+"""What works on this machine: versions, devices, plugins, data and the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfrobust.environment import environment
+from tfrobust.registry import Entry, checked, entries
+from tfrobust.store.layout import store_root, stored
+
+SECURITY = (
+    "files are checked before anything of them runs, but TensorFlow is no sandbox: open models "
+    "from strangers only in a container (docs/security.md)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugins:
+    """How many plugins can be imported.
+
+    Attributes:
+        working: how many can.
+        broken: a line for each that cannot.
+    """
+
+    working: int
+    broken: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The datasets that are prepared.
+
+    Attributes:
+        folder: where TensorFlow Datasets keeps them.
+        prepared: their names.
+    """
+
+    folder: str
+    prepared: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """The model store.
+
+    Attributes:
+        folder: where it lies.
+        classifiers: the names in it.
+    """
+
+    folder: str
+    classifiers: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What works here.
+
+    Attributes:
+        versions: of Python, TensorFlow and other packages, by name.
+        devices: that TensorFlow sees.
+        keras_2: whether `tf.keras` is Keras 2, which CleverHans's SPSA and Larq need.
+        plugins: which can be imported.
+        data: which datasets are prepared.
+        security: what is not promised.
+        store: which classifiers are stored.
+    """
+
+    versions: dict[str, str]
+    devices: list[str]
+    keras_2: bool
+    plugins: Plugins
+    data: Data
+    security: str
+    store: Store
+
+
+def diagnose() -> Diagnosis:
+    """Import every plugin and look at versions, devices, data and the store.
+
+    Example:
+        >>> diagnose().plugins.broken
+        []
+    """
+    plugins = [checked(entry) for entry in entries()]
+    broken = [entry for entry in plugins if entry.problem]
+    return Diagnosis(
+        versions=environment(),
+        devices=[device.name for device in tf.config.list_logical_devices()],
+        keras_2=not tf.keras.__name__.startswith("keras."),
+        plugins=Plugins(len(plugins) - len(broken), [_described(entry) for entry in broken]),
+        data=_prepared_data(),
+        security=SECURITY,
+        store=Store(str(store_root()), stored()),
+    )
+
+
+def _described(entry: Entry) -> str:
+    return f"{entry.kind}/{entry.name} ({entry.distribution}, {entry.target}): {entry.problem}"
+
+
+def _prepared_data() -> Data:
+    folder = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    prepared = sorted(path.parent.parent.name for path in folder.glob("*/*/dataset_info.json"))
+    return Data(str(folder), prepared)
