@@ -13,11 +13,13 @@ from tfrobust_cli.arguments import Json
 from tfrobust_cli.console import start_tensorflow, stdout
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tfrobust.doctor import Diagnosis
 
 
 def doctor(as_json: Json = False) -> None:
-    """Report versions, devices, plugins and data; exit code 1 if a plugin is broken.
+    """Report versions, packages, devices, plugins and data; exit with 1 if something is broken.
 
     Example: [bold]tfrobust doctor[/]
     """
@@ -29,12 +31,11 @@ def doctor(as_json: Json = False) -> None:
         print(json.dumps(dataclasses.asdict(diagnosis), indent=1))
     else:
         _print(diagnosis)
-    if diagnosis.plugins.broken:
+    if diagnosis.broken:
         raise typer.Exit(1)
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False)
@@ -47,13 +48,23 @@ def _print(diagnosis: Diagnosis) -> None:
         if diagnosis.keras_2
         else "[red]Keras 3: CleverHans's SPSA and Larq need TF_USE_LEGACY_KERAS=1[/]",
     )
+    table.add_row("packages", f"{diagnosis.packages.needed} needed")
+    _add_broken(table, diagnosis.packages.broken)
     table.add_row("plugins", f"{diagnosis.plugins.working} work")
-    for line in diagnosis.plugins.broken:
-        table.add_row("[red]broken[/]", escape(line))
+    _add_broken(table, diagnosis.plugins.broken)
+    table.add_row("studies", _list(diagnosis.studies.installed))
+    _add_broken(table, diagnosis.studies.broken)
     table.add_row("data", f"{diagnosis.data.folder}: {_list(diagnosis.data.prepared)}")
     table.add_row("store", f"{diagnosis.store.folder}: {_list(diagnosis.store.classifiers)}")
     table.add_row("security", diagnosis.security)
     stdout().print(table)
+
+
+def _add_broken(table: Table, lines: list[str]) -> None:
+    from rich.markup import escape
+
+    for line in lines:
+        table.add_row("[red]broken[/]", escape(printable(line)))
 
 
 def _list(names: list[str]) -> str:

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
+from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Json
-from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 
-_Name = Annotated[str, typer.Argument(help="A study in studies/, or a .toml file.")]
+_Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
     Path | None,
-    typer.Option(help="Where finished cells are kept; results/ beside the study if not given."),
+    typer.Option(help="Where finished cells are kept; by default results/ beside the study."),
 ]
 
 app = typer.Typer(help="Rebuild published tables: list, show what they cost, run.")
@@ -29,13 +30,16 @@ def list_studies(as_json: Json = False) -> None:
     """
     from tfrobust.study.results.remaining import all_costs
 
-    lines = [
-        {"study": study.name, "title": study.title, **vars(cost)} for study, cost in all_costs()
-    ]
+    costs = all_costs(broken=_print_broken)
+    lines = [{"study": study.name, "title": study.title, **vars(cost)} for study, cost in costs]
     if as_json:
         print(json.dumps(lines, indent=1))
     else:
         print_costs(lines, named=True)
+
+
+def _print_broken(error: UsageError) -> None:
+    stderr().print(f"broken: {error}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("show")

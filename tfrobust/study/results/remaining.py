@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.schema.files import find_study, results_folder, studies
@@ -35,15 +36,23 @@ class Cost:
     spent: float
 
 
-def all_costs() -> Iterator[tuple[Study, Cost]]:
-    """Yield every study that there is with what each of its scales costs.
+def all_costs(
+    broken: Callable[[UsageError], None] = lambda _: None,
+) -> Iterator[tuple[Study, Cost]]:
+    """Yield every study that can be read with what each of its scales costs.
+
+    Args:
+        broken: called with why a study cannot be read; the others follow.
 
     Raises:
-        UsageError: a study file breaks the format.
         StoreError: a finished cell is damaged.
     """
     for name in studies():
-        study, path = find_study(name)
+        try:
+            study, path = find_study(name)
+        except UsageError as error:
+            broken(error)
+            continue
         for cost in costs(study, results_folder(path)):
             yield study, cost
 
