@@ -49,7 +49,7 @@ def option(
         >>> Dim(factor=0.25)
         Dim(factor=0.25)
     """
-    role = {} if trace == "constant" else {"json_schema_extra": {_TRACE: trace}}
+    role: dict[str, Any] = {} if trace == "constant" else {"json_schema_extra": {_TRACE: trace}}
     return pydantic.Field(default=default, description=help, kw_only=True, **bounds, **role)
 
 

@@ -1,101 +1,49 @@
-"""Study files: where they are looked for, and where what they find is kept."""
-
-from pathlib import Path
+"""Study files: mistakes are refused in one line."""
 
 import pytest
 
-from helpers.support import REPO
+from helpers.small_study import SMALL
 from tfrobust.errors import UsageError
-from tfrobust.study.schema import files
-from tfrobust.study.schema.files import broken_studies, find_study, results_folder, studies
-
-BUNDLED = REPO / "plugins/tfrobust_studies"
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.schema.files import find_study, studies
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Install a package whose studies are copies of a bundled one, under these names."""
-
-    def install(module, *names, text=None):
-        folder = tmp_path / "site" / module
-        folder.mkdir(parents=True)
-        for name in names:
-            bundled = (BUNDLED / "pixel-noise.toml").read_text()
-            (folder / f"{name}.toml").write_text(text or bundled)
-        info = tmp_path / "site" / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[tfrobust.studies]\nany = {module}\n")
-        monkeypatch.syspath_prepend(tmp_path / "site")
-        return folder
-
-    return install
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """No test depends on the folder it is started in."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-
-def test_every_toml_file_beside_the_bundled_studies_is_one():
-    assert studies() == {path.stem: path for path in sorted(BUNDLED.glob("*.toml"))}
-    assert len(studies()) == 5
-    assert broken_studies() == []
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('title = "Table 1"', 'titel = "Table 1"', r"tables\.0\.title: Field required"),
+        ("minutes = 1", "minutes = 1\nhours = 2", r"scales\.tiny\.hours: Extra inputs"),
+        ('crafted_on = "plain"', 'crafted_on = "plane"', r"'plane' is not .*did you mean 'plain'"),
+        ('condition = "clean"', 'condition = "cleen"', r"'cleen' is not declared"),
+        ("small = [0.5, 0.25, 2e-3]", "small = [0.5]", r"paper\.small: expected 3 figures"),
+        ("[scales.tiny]", "[scales.tiny", r"cannot be read"),
+        (
+            'figure = "averaged.accuracy"',
+            'figure = "averaged.acuracy"',
+            r"did you mean 'averaged.acc",
+        ),
+        ('figure = "plain.clean"', 'figure = "plane.clean"', r"did you mean 'plain.clean'"),
+        ('detector = "variance_threshold", low', 'detector = "mixture", low', r"'mixture' is not"),
+        ("options = { fgsm = {", "options = { fgsmm = {", r"'fgsmm' is not .*did you mean 'fgsm'"),
+        ("bound = -1.0\n", "", r"kind 'above' needs a bound"),
+    ],
+)
+def test_a_mistake_in_a_study_file_costs_one_line(old, new, said, tmp_path):
+    with pytest.raises(UsageError, match=said) as refusal:
+        SMALL.written(tmp_path, SMALL.text.replace(old, new, 1))
+    assert "\n" not in str(refusal.value)
 
 
-def test_in_a_checkout_the_results_are_those_that_are_committed():
-    for path in studies().values():
-        assert results_folder(path) == REPO / "studies/results"
-        assert list((REPO / "studies/results" / path.stem).glob("*/*.json"))
+def test_unknown_studies_and_scales_name_the_nearest(study):
+    with pytest.raises(UsageError, match=r"no study 'quantised-dropout'; did you mean 'quantized"):
+        find_study("quantised-dropout")
+    with pytest.raises(UsageError, match=r"no scale 'papers'; did you mean 'paper'"):
+        cells_of(find_study("quantized-dropout")[0], "papers")
 
 
-def test_a_study_of_an_installed_package_keeps_its_results_here(package):
-    folder = package("odd_studies", "mine")
-    assert find_study("mine")[1] == folder / "mine.toml"
-    assert results_folder(folder / "mine.toml") == Path("studies/results")
-
-
-def test_a_study_in_a_folder_keeps_its_results_beside_it(tmp_path):
-    assert results_folder(tmp_path / "mine.toml") == tmp_path / "results"
-
-
-def test_a_study_in_the_current_folder_goes_before_that_of_a_package(package):
-    folder = package("odd_studies", "mine")
-    Path("studies").mkdir()
-    (folder / "mine.toml").rename("studies/mine.toml")
-    (folder / "mine.toml").write_text("broken")
-    assert find_study("mine")[1] == Path("studies/mine.toml")
-    assert results_folder(Path("studies/mine.toml")) == Path("studies/results")
-
-
-def test_of_two_studies_of_one_name_the_file_must_be_given(package):
-    folder = package("odd_studies", "pixel-noise")
-    with pytest.raises(UsageError, match=r"'pixel-noise': there are several; give the file"):
-        find_study("pixel-noise")
-    assert find_study(str(folder / "pixel-noise.toml"))[0].name == "pixel-noise"
-    [line] = broken_studies()
-    assert str(folder / "pixel-noise.toml") in line
-
-
-def test_what_is_broken_is_named_and_takes_nothing_down(package):
-    package("odd_studies", "mine", text="title = ")
-    [line] = broken_studies()
-    assert "mine.toml: cannot be read" in line
-    assert find_study("calibrater")[0].name == "calibrater"
-
-
-@pytest.mark.parametrize("module", ["odd_absent", "odd.absent"])
-def test_a_package_that_is_not_there_is_named(package, tmp_path, module):
-    package("odd_studies")
-    points = tmp_path / "site" / "odd_studies-1.0.dist-info" / "entry_points.txt"
-    points.write_text(f"[tfrobust.studies]\nany = {module}\n")
-    assert broken_studies() == [f"odd_studies 1.0, entry point {module}: there is no such package"]
-    assert "calibrater" in studies()
-
-
-def test_finding_studies_imports_no_package_of_theirs(package):
-    folder = package("odd_studies", "mine")
-    (folder / "__init__.py").write_text("raise ImportError")
-    assert "mine" in files.studies()
+def test_every_bundled_study_can_be_read():
+    for name in studies():
+        study, path = find_study(name)
+        assert path.stem == name
+        assert {"paper", "laptop", "smoke"} <= set(study.scales)
+        assert all(cells_of(study, scale) for scale in study.scales)
