@@ -40,14 +40,18 @@ class AdversarialRetraining(Defense):
 
     tunes: ClassVar[bool] = True
 
-    attack: str = option("the inner attack: any attack plugin", default="fgsm")
-    eps: float = option("its budget, in the unit of its norm", default=0.3, ge=0)
+    attack: str = option("inner attack: the name of an attack plugin", default="fgsm")
+    eps: float = option("budget of the inner attack, in the unit of its norm", default=0.3, ge=0)
     options: dict[str, Any] | None = option(
-        'further ones of its options: {"norm": "l2"}', default=None
+        'further options of the inner attack: {"norm": "l2"}', default=None
     )
-    share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+    share: float = option("share of each batch that is attacked", default=0.5, gt=0, le=1)
+    epochs: int | None = option(
+        "epochs of the retraining; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the retraining; none: that of the training", default=None, gt=0
+    )
 
     @property
     def undone_by(self) -> frozenset[Change]:

@@ -41,7 +41,7 @@ class DefensiveDistillation(Defense):
 
     trains: ClassVar[bool] = True
 
-    temperature: float = option("T: divides the logits while training", default=20.0, ge=1)
+    temperature: float = option("T: divides the logits in training", default=20.0, ge=1)
 
     @property
     def undone_by(self) -> frozenset[Change]:

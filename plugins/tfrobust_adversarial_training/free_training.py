@@ -42,12 +42,12 @@ class FreeTraining(Defense):
 
     eps: float = option("radius of the Linf ball, in pixel values", default=0.1, ge=0, le=1)
     replays: int = option(
-        "m: steps a batch; as many times fewer are the epochs (the paper: 8 for CIFAR-10, 4 for "
+        "m: steps per batch; divides the number of epochs (the paper: 8 for CIFAR-10, 4 for "
         "ImageNet)",
         default=4,
         ge=1,
     )
-    pgd_steps: int = option("of PGD, by which validation images are attacked", default=10, ge=1)
+    pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
 
     @property
     def undone_by(self) -> frozenset[Change]:

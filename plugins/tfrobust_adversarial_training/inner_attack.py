@@ -37,15 +37,16 @@ class TrainsOnAttacked(Defense):
     trains: ClassVar[bool] = True
     takes_learned: ClassVar[bool] = False
 
-    attack: str = option("the inner attack: any attack plugin", default="pgd")
+    attack: str = option("inner attack: the name of an attack plugin", default="pgd")
     eps: float = option(
-        "its budget, in the unit of its norm; a least perturbation is cut off there",
+        "budget of the inner attack, in the unit of its norm; minimum-norm attacks are "
+        "projected onto it",
         default=0.1,
         ge=0,
     )
-    steps: int = option("its steps, where it has such an option", default=10, ge=1)
+    steps: int = option("steps of the inner attack, if it has this option", default=10, ge=1)
     options: dict[str, Any] | None = option(
-        'further ones of its options: {"norm": "l2"}', default=None
+        'further options of the inner attack: {"norm": "l2"}', default=None
     )
 
     @property

@@ -36,7 +36,7 @@ class Mart(TrainsOnBoth):
         >>> train(create("models", "resnet18"), scenario, Trainer(), [mart])
     """
 
-    weight: float = option("λ: of the divergence", default=5.0, ge=0)
+    weight: float = option("λ: weight of the divergence", default=5.0, ge=0)
 
     def objective(
         self, classifier: Any, images: Any, attacked: Any, labels: Any

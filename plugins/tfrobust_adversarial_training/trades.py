@@ -37,10 +37,10 @@ class Trades(TrainsOnBoth):
     """
 
     attack: str = option(
-        "the inner attack: divergence climbs the KL divergence itself; or any attack plugin",
+        "inner attack: divergence (maximises the KL divergence), or the name of an attack plugin",
         default=DIVERGENCE,
     )
-    beta: float = option("β: weight of the divergence; larger is more robust", default=6.0, ge=0)
+    beta: float = option("β: weight of the divergence; higher is more robust", default=6.0, ge=0)
 
     def objective(
         self, classifier: Any, images: Any, attacked: Any, labels: Any

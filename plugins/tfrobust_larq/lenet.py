@@ -101,9 +101,10 @@ class LeNetBnn(_LeNet, ModelBuilder):
 
     dropout: float = _dropout(0.5)
     width: int = _width()
-    binary_activations: bool = option("activations ±1 too, instead of ReLU", default=False)
+    binary_activations: bool = option("use activations of ±1 instead of ReLU", default=False)
     activation_gradient: ActivationGradient = option(
-        "of binary activations: straight-through (ste), approx sign or swish sign", default="ste"
+        "gradient of binary activations: straight-through (ste), approx sign or swish sign",
+        default="ste",
     )
 
     def precision(self) -> Precision:
@@ -129,7 +130,7 @@ class LeNetQuantized(_LeNet, ModelBuilder):
     """LeNet with k-bit weights, of one bit as `lenet_bnn`'s: ±1."""
 
     bits: int = option(
-        "of a weight, zero apart; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16
+        "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16
     )
     dropout: float = _dropout(0.5)
     width: int = _width()

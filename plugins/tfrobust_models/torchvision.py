@@ -28,12 +28,12 @@ class TorchvisionModel(ScalableModel):
     reads_files: ClassVar[bool] = True
 
     weights: str | None = option(
-        "none; imagenet: those of keras.applications, if it has any; or a .pth or .safetensors "
-        "file in torchvision's names",
+        "none; imagenet: the weights of keras.applications, if it has any; or a .pth or "
+        ".safetensors file with torchvision's names",
         default=None,
     )
     head: Literal["loaded", "new"] = option(
-        "last layer: from weights, or new and random, for other classes", default="loaded"
+        "last layer: loaded from the weights, or new, for other classes", default="loaded"
     )
 
     @abc.abstractmethod

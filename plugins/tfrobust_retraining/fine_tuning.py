@@ -23,10 +23,14 @@ class FineTuning(Defense):
     tunes: ClassVar[bool] = True
 
     shift: str | None = option(
-        "the scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
+        "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
     )
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+    epochs: int | None = option(
+        "epochs of the fine-tuning; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the fine-tuning; none: that of the training", default=None, gt=0
+    )
 
     @property
     def undone_by(self) -> frozenset[Change]:

@@ -26,11 +26,11 @@ class ImageFolder(Scenario):
     image. Names that begin with a dot are left out, and so is what is no image; `notes` says so.
     """
 
-    path: Path | None = option("the root folder", default=None)
-    height: int = option("images are resized to this many rows", default=64, ge=1)
-    width: int = option("and this many columns", default=64, ge=1)
-    grey: bool = option("one channel instead of three", default=False)
-    seed: int = option("of the order of the images", default=0, ge=0)
+    path: Path | None = option("root folder", default=None)
+    height: int = option("height of the resized images, in pixels", default=64, ge=1)
+    width: int = option("width of the resized images, in pixels", default=64, ge=1)
+    grey: bool = option("load one grey channel instead of three", default=False)
+    seed: int = option("seed of the order of the images", default=0, ge=0)
 
     @property
     def image_shape(self) -> ImageShape:

@@ -30,9 +30,9 @@ class GaussianNoise(Attack):
     """Normal noise, as long as the budget before it is clipped."""
 
     eps: float = option(
-        "length of the noise, in the unit of the norm", default=0.1, ge=0, trace="input"
+        "size of the noise, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("that the noise is measured in", default="linf")
+    norm: Literal["linf", "l2", "l1"] = option("norm of the noise", default="linf")
 
     @property
     def threat(self) -> Threat:
@@ -56,7 +56,9 @@ class GaussianNoise(Attack):
 class UniformNoise(Attack):
     """Uniform noise in the whole Linf ball."""
 
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0, trace="input")
+    eps: float = option(
+        "radius of the Linf ball, in pixel values", default=0.1, ge=0, trace="input"
+    )
 
     @property
     def threat(self) -> Threat:
@@ -76,7 +78,9 @@ class UniformNoise(Attack):
 class Contrast(Attack):
     """Every pixel moves towards mid-grey."""
 
-    factor: float = option("share of the way to mid-grey", default=0.5, ge=0, le=1, trace="input")
+    factor: float = option(
+        "share of the distance to mid-grey", default=0.5, ge=0, le=1, trace="input"
+    )
 
     @property
     def threat(self) -> Threat:

@@ -60,11 +60,11 @@ class PixelNoise(GrowingAttack):
     reach: ClassVar[int] = 0
 
     count: int = option(
-        "generations: cells inverted one after another", default=40, ge=0, le=100_000
+        "number of cells to invert, one after another", default=40, ge=0, le=100_000
     )
-    c: float = option("divides the brightness: above 1 towards the extremes", default=2.0, gt=0)
+    c: float = option("divides the brightness; above 1 moves it to the extremes", default=2.0, gt=0)
     pixel_size: int = option(
-        "side of a cell in pixels: 2 on images enlarged twice", default=1, ge=1
+        "side of a cell, in pixels; 2 for images enlarged twice", default=1, ge=1
     )
 
     @property
@@ -148,7 +148,9 @@ class PixelNoise(GrowingAttack):
 class RandomPixelInvert(PixelNoise):
     """Any pixel, towards a more extreme version of its opposite: the control noise."""
 
-    c: float = option("divides the brightness: above 1 towards the extremes", default=1.25, gt=0)
+    c: float = option(
+        "divides the brightness; above 1 moves it to the extremes", default=1.25, gt=0
+    )
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return every cell."""

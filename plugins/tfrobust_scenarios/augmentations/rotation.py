@@ -22,7 +22,9 @@ from tfrobust.scenario import BatchShift
 class Rotation(BatchShift):
     """Turns each image by an angle uniform in ± `degrees`."""
 
-    degrees: float = option("largest angle, either way", default=15, ge=0, le=180)
+    degrees: float = option(
+        "largest angle in either direction, in degrees", default=15, ge=0, le=180
+    )
 
     def batch(self, images: Any, *, seeds: Any) -> Any:
         """Turn the images; see `Shift`."""
