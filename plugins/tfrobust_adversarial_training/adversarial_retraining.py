@@ -31,7 +31,7 @@ from tfrobust_adversarial_training.inner_attack import (
 
 @plugin
 class AdversarialRetraining(Defense):
-    """Trains a copy of the network further, on clean and on attacked images.
+    """Continues the training of a copy of the network, on clean and attacked images.
 
     Example:
         >>> further = create("defenses", "adversarial_retraining", attack="pgd", eps=0.1)

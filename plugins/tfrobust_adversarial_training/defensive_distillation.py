@@ -32,7 +32,7 @@ from tfrobust.training.trainer import Trainer
 
 @plugin
 class DefensiveDistillation(Defense):
-    """Trains a teacher and then the classifier on its softened answers.
+    """Trains a teacher, and then the classifier on its softened outputs.
 
     Example:
         >>> distilled = create("defenses", "defensive_distillation", temperature=20.0)

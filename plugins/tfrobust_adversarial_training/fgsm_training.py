@@ -36,7 +36,7 @@ from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_
 
 @plugin
 class FgsmTraining(Defense):
-    """Trains on images that one gradient step attacked, from anywhere in the ball.
+    """Trains on images attacked by one gradient step from a random start.
 
     Example:
         >>> fast = create("defenses", "fgsm_training", eps=8 / 255)

@@ -31,7 +31,7 @@ from tfrobust_adversarial_training.replays import replayed
 
 @plugin
 class FreeTraining(Defense):
-    """Trains on each batch several times, while a perturbation climbs along.
+    """Trains on each batch several times, and updates a perturbation at each step.
 
     Example:
         >>> free = create("defenses", "free_training", eps=8 / 255, replays=8)

@@ -28,7 +28,7 @@ _ORDER = 7919  # folded into seeds for the order of a batch, far from any count 
 
 @plugin
 class TrainsOnAttacked(Defense):
-    """The options of trainings whose every step attacks its batch.
+    """The options of defences that attack the batch of every training step.
 
     Attributes:
         takes_learned: whether the inner attack may be what a learning attack's file holds.

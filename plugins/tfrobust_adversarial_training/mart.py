@@ -29,7 +29,7 @@ from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 
 @plugin
 class Mart(TrainsOnBoth):
-    """Trains on attacked images, the more on those that are hard when clean.
+    """Trains on attacked images, with more weight on those that are hard when clean.
 
     Example:
         >>> mart = create("defenses", "mart", eps=8 / 255, weight=5.0)

@@ -29,7 +29,7 @@ DIVERGENCE = "divergence"
 
 @plugin
 class Trades(TrainsOnBoth):
-    """Trains on clean images, and against a change of opinion nearby.
+    """Trains on clean images, and penalises a change of the prediction nearby.
 
     Example:
         >>> trades = create("defenses", "trades", eps=8 / 255, beta=6.0)

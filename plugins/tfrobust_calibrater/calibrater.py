@@ -28,7 +28,7 @@ from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 
 @plugin
 class Calibrater(Defense):
-    """Bends images towards what the classifier knows, before it sees them."""
+    """Moves images towards what the classifier behind it knows."""
 
     learns: ClassVar[bool] = True
 

@@ -40,7 +40,7 @@ Constraint = Callable[[Any], Any]
 
 @plugin
 class DeepCompression(Defense):
-    """Makes a network small: few weights, of few values."""
+    """Makes a network small: few weights, with few values."""
 
     tunes: ClassVar[bool] = True
 

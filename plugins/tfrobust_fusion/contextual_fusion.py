@@ -37,7 +37,7 @@ FOREGROUND = "foreground"
 
 @plugin
 class ContextualFusion(Defense):
-    """Lets networks of scenes vouch for what a network of objects sees."""
+    """Lets networks trained on scenes vouch for a network trained on objects."""
 
     learns: ClassVar[bool] = True
     adapts: ClassVar[bool] = True

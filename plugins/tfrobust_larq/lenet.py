@@ -85,7 +85,7 @@ class _LeNet(LarqModel):
 
 @plugin
 class LeNetFloat(_LeNet, ModelBuilder):
-    """LeNet in full precision, on the code of the quantized ones."""
+    """LeNet in full precision, from the code of the quantized ones."""
 
     dropout: float = _dropout(0.5)
     width: int = _width()
@@ -115,7 +115,7 @@ class LeNetBnn(_LeNet, ModelBuilder):
 
 @plugin
 class LeNetRandomBnn(_LeNet, ModelBuilder):
-    """LeNet whose weights ±1 are drawn anew at each forward pass, at inference too."""
+    """LeNet with random weights ±1, sampled at each forward pass, also at inference."""
 
     dropout: float = _dropout(0.0)
     width: int = _width()
@@ -127,7 +127,7 @@ class LeNetRandomBnn(_LeNet, ModelBuilder):
 
 @plugin
 class LeNetQuantized(_LeNet, ModelBuilder):
-    """LeNet with k-bit weights, of one bit as `lenet_bnn`'s: ±1."""
+    """LeNet with k-bit weights; one bit is ±1, as in `lenet_bnn`."""
 
     bits: int = option(
         "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16

@@ -29,7 +29,7 @@ IMAGENET = "imagenet"
 
 @plugin
 class ImageNetModel(ModelBuilder):
-    """An architecture that `keras.applications` has, or that torchvision's weights fit.
+    """An architecture of `keras.applications`, or one that torchvision's weights fit.
 
     Attributes:
         application: the function that builds it with Keras; `None` where Keras has none.
@@ -114,7 +114,7 @@ class ImageNetModel(ModelBuilder):
 
 @plugin
 class ScalableModel(ImageNetModel):
-    """One that has a variant for small images, and wider and narrower ones."""
+    """A model that has a variant for small images, and wider and narrower ones."""
 
     stem: Literal["imagenet", "cifar"] = option(
         "imagenet, or cifar: first convolution 3×3 with stride 1, for images below about 64×64",

@@ -18,7 +18,7 @@ from tfrobust_models.torch_weights import fill, read_state_dict
 
 @plugin
 class TorchvisionModel(ScalableModel):
-    """A network whose layers are called what torchvision calls its modules.
+    """A network whose layers have torchvision's names.
 
     Attributes:
         first: the first convolution's name.

@@ -18,7 +18,7 @@ from tfrobust.training.trainer import Trainer
 
 @plugin
 class FineTuning(Defense):
-    """Trains a copy of the network further."""
+    """Continues the training of a copy of the network."""
 
     tunes: ClassVar[bool] = True
 

@@ -42,7 +42,7 @@ _OF_NEIGHBOURS = ("originals", "k", "dimensions", "fooling", "clusters", "quanti
 
 @plugin
 class Retraining(Defense):
-    """Attacks the network, labels what comes of it by neighbours, and trains on both kinds.
+    """Attacks the network, labels the images by their neighbours, and trains on both kinds.
 
     Example:
         >>> seen = create("defenses", "retraining", attack="fgsm", options={"eps": 0.1})

@@ -19,11 +19,11 @@ from tfrobust_scenarios.pictures import keep_pillow_quiet, picture
 
 @plugin
 class ImageFolder(Scenario):
-    """Images sorted into one folder a class.
+    """Images in one folder per class.
 
-    Where the root has folders `train` and `test` of class folders, and perhaps `validation`, they
-    are the splits. Otherwise every fifth image of each class, in the order of the names, is a test
-    image. Names that begin with a dot are left out, and so is what is no image; `notes` says so.
+    If the root has folders `train` and `test` of class folders, and possibly `validation`, they are
+    the splits. Otherwise every fifth image of each class, in the order of the names, is a test
+    image. Names that start with a dot are ignored, and so are other files; `notes` counts them.
     """
 
     path: Path | None = option("root folder", default=None)

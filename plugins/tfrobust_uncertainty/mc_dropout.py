@@ -23,7 +23,7 @@ from tfrobust_uncertainty.passes import passes_through
 
 @plugin
 class McDropout(Defense):
-    """Averages the softmax over passes with dropout on, and tells how far they lie apart."""
+    """Averages the softmax over passes with dropout, and measures their variance."""
 
     samples: int = option("number of passes to average", default=50, ge=1)
     rate: float | None = option(

@@ -51,7 +51,7 @@ class _State(NamedTuple):
 
 @plugin
 class Boundary(DecisionWalk):
-    """A random walk along the decision boundary that comes nearer whenever it can."""
+    """A random walk along the decision boundary, towards the image."""
 
     steps: int = option("candidate images per image", default=25_000, ge=1)
     spherical_step: float = option(

@@ -34,7 +34,7 @@ class Start(NamedTuple):
 
 @plugin
 class DecisionWalk(Attack):
-    """A walk from an adversarial image to the nearest one, along the boundary."""
+    """A walk along the boundary, from an adversarial image to the nearest one."""
 
     minimum_norm = True
 

@@ -49,7 +49,7 @@ class _State(NamedTuple):
 
 @plugin
 class HopSkipJump(DecisionWalk):
-    """Descent along the decision boundary by gradients estimated from decisions."""
+    """Descent along the decision boundary, with gradients estimated from decisions."""
 
     norm: Literal["l2", "linf"] = option("norm of the distance", default="l2")
     steps: int = option("gradient estimates per image", default=64, ge=1)

@@ -37,7 +37,7 @@ class _State(NamedTuple):
 
 @plugin
 class Spatial(Attack):
-    """The smallest rotation and translation, of those tried, that changes the class."""
+    """The smallest of the tried rotations and translations that changes the class."""
 
     search: Literal["grid", "random"] = option(
         "transformations to try: grid or random", default="grid"

@@ -66,7 +66,7 @@ class ApgdCrossEntropy(_OneLoss):
 
 @plugin
 class ApgdDlr(_OneLoss):
-    """Auto-PGD on the difference of logits ratio, which no scaling of the logits disturbs."""
+    """Auto-PGD on the difference of logits ratio, which ignores the scale of the logits."""
 
     name = "dlr"
 

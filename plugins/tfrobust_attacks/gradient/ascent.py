@@ -44,7 +44,7 @@ class AscentState(NamedTuple):
 
 @plugin
 class Ascent(GradientAttack):
-    """Steps up the loss from the image itself, each projected back into the ball."""
+    """Steps that raise the loss, from the image on, each projected back into the ball."""
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"

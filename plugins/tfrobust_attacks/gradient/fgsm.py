@@ -24,7 +24,7 @@ from tfrobust.types import Images, Labels
 
 @plugin
 class FastGradientSign(GradientAttack):
-    """One gradient step as long as the budget."""
+    """One gradient step of the size of the budget."""
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"

@@ -22,7 +22,7 @@ from tfrobust_attacks.gradient.bim import BasicIterative
 
 @plugin
 class ReverseIfgsm(GradientAttack):
-    """Bends images towards their true class, within a ball."""
+    """Moves images towards their true class, within a ball."""
 
     corrective: ClassVar[bool] = True
 

@@ -45,7 +45,7 @@ class _State(NamedTuple):
 
 @plugin
 class DeepFool(GradientAttack):
-    """The nearest boundary of the classifier made linear, again and again."""
+    """The nearest boundary of the linearised classifier, iterated."""
 
     minimum_norm = True
 

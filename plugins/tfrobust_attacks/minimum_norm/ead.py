@@ -46,7 +46,7 @@ class _State(NamedTuple):
 
 @plugin
 class ElasticNet(SearchingAttack, GradientAttack):
-    """Few changed pixels: iterative shrinkage and binary search."""
+    """Few changed pixels, by iterative shrinkage and binary search."""
 
     beta: float = option(
         "β: weight of the L1 norm next to the squared L2 norm", default=0.01, ge=0, trace="input"

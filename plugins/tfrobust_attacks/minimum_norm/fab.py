@@ -197,7 +197,7 @@ class _Boundary(GradientAttack):
 
 @plugin
 class FastAdaptiveBoundary(_Boundary):
-    """Towards the nearest of the linearised boundaries."""
+    """Projections onto the nearest of the linearised boundaries."""
 
     def _targets(self, state: _State) -> int:
         return 1
@@ -215,7 +215,7 @@ class FastAdaptiveBoundary(_Boundary):
 
 @plugin
 class FastAdaptiveBoundaryTargeted(_Boundary):
-    """Towards the boundary with one class after the other."""
+    """Projections onto the boundary with one class after another."""
 
     def _targets(self, state: _State) -> int:
         return int(state.rivals.shape[1])

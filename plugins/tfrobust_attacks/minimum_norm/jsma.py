@@ -46,7 +46,7 @@ class _State(NamedTuple):
 
 @plugin
 class JacobianSaliencyMap(GradientAttack):
-    """Few pixels changed by much, two at a time."""
+    """A few strongly changed pixels, two at a time."""
 
     minimum_norm = True
 

@@ -27,7 +27,7 @@ _REACH = 4.0  # the kernel ends after so many standard deviations
 
 @plugin
 class GaussianNoise(Attack):
-    """Normal noise, as long as the budget before it is clipped."""
+    """Normal noise of the size of the budget, before clipping."""
 
     eps: float = option(
         "size of the noise, in the unit of the norm", default=0.1, ge=0, trace="input"
@@ -76,7 +76,7 @@ class UniformNoise(Attack):
 
 @plugin
 class Contrast(Attack):
-    """Every pixel moves towards mid-grey."""
+    """Moves every pixel towards mid-grey."""
 
     factor: float = option(
         "share of the distance to mid-grey", default=0.5, ge=0, le=1, trace="input"
@@ -96,7 +96,7 @@ class Contrast(Attack):
 
 @plugin
 class GaussianBlur(Attack):
-    """A Gaussian filter that mirrors the image at its borders, edge pixels included."""
+    """A Gaussian filter; the image is mirrored at its borders, edge pixels included."""
 
     sigma: float = option("standard deviation of the kernel, in pixels", default=1.0, ge=0)
 

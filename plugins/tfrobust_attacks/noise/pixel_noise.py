@@ -146,7 +146,7 @@ class PixelNoise(GrowingAttack):
 
 @plugin
 class RandomPixelInvert(PixelNoise):
-    """Any pixel, towards a more extreme version of its opposite: the control noise."""
+    """Inverts any pixel, to a more extreme value: the control noise."""
 
     c: float = option(
         "divides the brightness; above 1 moves it to the extremes", default=1.25, gt=0
@@ -159,7 +159,7 @@ class RandomPixelInvert(PixelNoise):
 
 @plugin
 class WhiteToBlack(PixelNoise):
-    """Foreground to background: a pixel that is not black turns dark."""
+    """Foreground to background: darkens a pixel that is not black."""
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return the cells with b > 0."""
@@ -172,7 +172,7 @@ class WhiteToBlack(PixelNoise):
 
 @plugin
 class BlackToWhite(PixelNoise):
-    """Background to foreground: a dark pixel turns bright."""
+    """Background to foreground: brightens a dark pixel."""
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return the cells with b < 100."""
@@ -185,7 +185,7 @@ class BlackToWhite(PixelNoise):
 
 @plugin
 class EdgeToAltered(PixelNoise):
-    """Bad handwriting: a pixel beside one of the opposite colour is inverted."""
+    """Bad handwriting: inverts a pixel next to one of the opposite colour."""
 
     reach = 1
 

@@ -45,7 +45,7 @@ class _State(NamedTuple):
 
 @plugin
 class Square(RegionalAttack):
-    """Random search in square windows; asks for logits only."""
+    """Random search in square windows, from logits alone."""
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"

@@ -43,7 +43,7 @@ _TINY = 1e-12
 
 @plugin
 class GenerativePerturbation(LearningAttack, GradientAttack):
-    """Perturbations that a network draws: one for all images, or one for each."""
+    """Perturbations drawn by a network: one for all images, or one per image."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=10 / 255, ge=0)
     norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")

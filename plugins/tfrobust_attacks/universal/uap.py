@@ -45,7 +45,7 @@ _TINY = 1e-12
 
 @plugin
 class UniversalPerturbation(LearningAttack, GradientAttack):
-    """One perturbation, learned on training images, that fools on most others."""
+    """One perturbation for all images, learned on training images."""
 
     eps: float = option("ξ: radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")

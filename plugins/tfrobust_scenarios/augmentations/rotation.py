@@ -20,7 +20,7 @@ from tfrobust.scenario import BatchShift
 
 @plugin
 class Rotation(BatchShift):
-    """Turns each image by an angle uniform in ± `degrees`."""
+    """Turns each image by a random angle within ± `degrees`."""
 
     degrees: float = option(
         "largest angle in either direction, in degrees", default=15, ge=0, le=180
