@@ -155,7 +155,7 @@ class RegionalAttack(Attack):
     """
 
     region: RegionName = option(
-        "which pixels may change: all, or those in the image's boxes, or outside",
+        "pixels that may change: all, inside the image's boxes, or outside",
         default="all",
         trace="unused",
     )
@@ -165,7 +165,7 @@ class RegionalAttack(Attack):
 class GradientAttack(RegionalAttack):
     """The options that all attacks by gradients share."""
 
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    samples: int = option("gradients to average if the classifier is stochastic", default=20, ge=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ from tfrobust_adversarial_training.inner_attack import (
 
 @plugin
 class AdversarialRetraining(Defense):
-    """Trains a copy of the network further, on clean and on attacked images.
+    """Continues the training of a copy of the network, on clean and attacked images.
 
     Example:
         >>> further = create("defenses", "adversarial_retraining", attack="pgd", eps=0.1)
@@ -41,14 +41,18 @@ class AdversarialRetraining(Defense):
     stage: ClassVar[Stage] = Stage.FINE_TUNING
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
-    attack: str = option("the inner attack: any attack plugin", default="fgsm")
-    eps: float = option("its budget, in the unit of its norm", default=0.3, ge=0)
+    attack: str = option("inner attack: the name of an attack plugin", default="fgsm")
+    eps: float = option("budget of the inner attack, in the unit of its norm", default=0.3, ge=0)
     options: dict[str, Any] | None = option(
-        'further ones of its options: {"norm": "l2"}', default=None
+        'further options of the inner attack: {"norm": "l2"}', default=None
     )
-    share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+    share: float = option("share of each batch that is attacked", default=0.5, gt=0, le=1)
+    epochs: int | None = option(
+        "epochs of the retraining; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the retraining; none: that of the training", default=None, gt=0
+    )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.

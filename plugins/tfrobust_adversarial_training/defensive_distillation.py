@@ -33,7 +33,7 @@ from tfrobust.types import Images, Labels, Logits
 
 @plugin
 class DefensiveDistillation(Defense):
-    """Trains a teacher and then the classifier on its softened answers.
+    """Trains a teacher, and then the classifier on its softened outputs.
 
     Example:
         >>> distilled = create("defenses", "defensive_distillation", temperature=20.0)
@@ -43,7 +43,7 @@ class DefensiveDistillation(Defense):
     stage: ClassVar[Stage] = Stage.TRAINING
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
-    temperature: float = option("T: divides the logits while training", default=20.0, ge=1)
+    temperature: float = option("T: divides the logits in training", default=20.0, ge=1)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model, of which the teacher is a copy; see `Defense`.

@@ -40,10 +40,10 @@ class DivergenceAscent(Attack):
     """Projected steepest ascent on KL(f(x) ‖ f(x′))."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    steps: int = option("gradients an image", default=10, ge=1)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    steps: int = option("gradients per image", default=10, ge=1)
     step_size: float | None = option(
-        "α: length of a step, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps",
+        "α: step size, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps",
         default=None,
         gt=0,
     )

@@ -60,15 +60,15 @@ class EnsembleTraining(TrainsOnAttacked):
 
     networks: str | tuple[str, ...] | None = option(
         "the other networks, one or several: a name in the store, a path, or a .pth or "
-        ".safetensors file in torchvision's names",
+        ".safetensors file with torchvision's names",
         default=None,
     )
-    architecture: str = option("the model plugin that such a file fits", default="resnet18")
+    architecture: str = option("model plugin that fits the weights file", default="resnet18")
     network_options: dict[str, Any] | None = option(
-        'further ones of its options: {"stem": "cifar"}', default=None
+        'further options of the architecture: {"stem": "cifar"}', default=None
     )
-    attack: str = option("the inner attack: any attack plugin", default="fgsm")
-    share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
+    attack: str = option("inner attack: the name of an attack plugin", default="fgsm")
+    share: float = option("share of each batch that is attacked", default=0.5, gt=0, le=1)
 
     _listed = pydantic.field_validator("networks")(several)
 

@@ -37,7 +37,7 @@ from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_
 
 @plugin
 class FgsmTraining(Defense):
-    """Trains on images that one gradient step attacked, from anywhere in the ball.
+    """Trains on images attacked by one gradient step from a random start.
 
     Example:
         >>> fast = create("defenses", "fgsm_training", eps=8 / 255)
@@ -49,16 +49,16 @@ class FgsmTraining(Defense):
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    step: float = option("α: length of the step, in units of eps", default=1.25, gt=0, le=2)
-    pgd_steps: int = option("of PGD, by which validation images are attacked", default=10, ge=1)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    step: float = option("α: step size, as a multiple of eps", default=1.25, gt=0, le=2)
+    pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
     checked: int = option(
-        "images that PGD attacks after each epoch, to notice a collapse; 0: none are",
+        "held-out images that PGD attacks after each epoch to detect a collapse; 0: none",
         default=200,
         ge=0,
     )
     drop: float = option(
-        "a collapse: accuracy under PGD falls by more than this below its best so far",
+        "fall of the accuracy under PGD, from its best, that counts as a collapse",
         default=0.2,
         gt=0,
         lt=1,

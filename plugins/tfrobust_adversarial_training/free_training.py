@@ -31,7 +31,7 @@ from tfrobust_adversarial_training.replays import replayed
 
 @plugin
 class FreeTraining(Defense):
-    """Trains on each batch several times, while a perturbation climbs along.
+    """Trains on each batch several times, and updates a perturbation at each step.
 
     Example:
         >>> free = create("defenses", "free_training", eps=8 / 255, replays=8)
@@ -43,12 +43,12 @@ class FreeTraining(Defense):
 
     eps: float = option("radius of the Linf ball, in pixel values", default=0.1, ge=0, le=1)
     replays: int = option(
-        "m: steps a batch; as many times fewer are the epochs (the paper: 8 for CIFAR-10, 4 for "
+        "m: steps per batch; divides the number of epochs (the paper: 8 for CIFAR-10, 4 for "
         "ImageNet)",
         default=4,
         ge=1,
     )
-    pgd_steps: int = option("of PGD, by which validation images are attacked", default=10, ge=1)
+    pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` while its images are attacked; see `Defense`."""

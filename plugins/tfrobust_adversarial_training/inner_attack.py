@@ -29,7 +29,7 @@ _ORDER = 7919  # folded into seeds for the order of a batch, far from any count 
 
 @plugin
 class TrainsOnAttacked(Defense):
-    """The options of trainings whose every step attacks its batch.
+    """The options of defences that attack the batch of every training step.
 
     Attributes:
         takes_learned: whether the inner attack may be what a learning attack's file holds.
@@ -39,15 +39,16 @@ class TrainsOnAttacked(Defense):
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
     takes_learned: ClassVar[bool] = False
 
-    attack: str = option("the inner attack: any attack plugin", default="pgd")
+    attack: str = option("inner attack: the name of an attack plugin", default="pgd")
     eps: float = option(
-        "its budget, in the unit of its norm; a least perturbation is cut off there",
+        "budget of the inner attack, in the unit of its norm; minimum-norm attacks are "
+        "projected onto it",
         default=0.1,
         ge=0,
     )
-    steps: int = option("its steps, where it has such an option", default=10, ge=1)
+    steps: int = option("steps of the inner attack, if it has this option", default=10, ge=1)
     options: dict[str, Any] | None = option(
-        'further ones of its options: {"norm": "l2"}', default=None
+        'further options of the inner attack: {"norm": "l2"}', default=None
     )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:

@@ -31,14 +31,14 @@ from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 
 @plugin
 class Mart(TrainsOnBoth):
-    """Trains on attacked images, the more on those that are hard when clean.
+    """Trains on attacked images, with more weight on those that are hard when clean.
 
     Example:
         >>> mart = create("defenses", "mart", eps=8 / 255, weight=5.0)
         >>> train(create("models", "resnet18"), scenario, Trainer(), [mart])
     """
 
-    weight: float = option("λ: of the divergence", default=5.0, ge=0)
+    weight: float = option("λ: weight of the divergence", default=5.0, ge=0)
 
     def objective(
         self, classifier: Trainable, images: Images, attacked: Images, labels: Labels

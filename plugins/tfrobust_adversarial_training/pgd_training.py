@@ -20,7 +20,7 @@ from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacke
 
 @plugin
 class PgdTraining(TrainsOnAttacked):
-    """Trains on adversarial images, by PGD unless told otherwise.
+    """Trains on adversarial images, by default PGD's.
 
     Example:
         >>> madry = create("defenses", "pgd_training", eps=8 / 255, steps=10)

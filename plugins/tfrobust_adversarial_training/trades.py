@@ -29,7 +29,7 @@ DIVERGENCE = "divergence"
 
 @plugin
 class Trades(TrainsOnBoth):
-    """Trains on clean images, and against a change of opinion nearby.
+    """Trains on clean images, and penalises a change of the prediction nearby.
 
     Example:
         >>> trades = create("defenses", "trades", eps=8 / 255, beta=6.0)
@@ -37,10 +37,10 @@ class Trades(TrainsOnBoth):
     """
 
     attack: str = option(
-        "the inner attack: divergence climbs the KL divergence itself; or any attack plugin",
+        "inner attack: divergence (maximises the KL divergence), or the name of an attack plugin",
         default=DIVERGENCE,
     )
-    beta: float = option("β: weight of the divergence; larger is more robust", default=6.0, ge=0)
+    beta: float = option("β: weight of the divergence; higher is more robust", default=6.0, ge=0)
 
     def objective(
         self, classifier: Trainable, images: Images, attacked: Images, labels: Labels

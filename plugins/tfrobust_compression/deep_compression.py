@@ -41,18 +41,18 @@ Constraint = Callable[[Any], Any]
 
 @plugin
 class DeepCompression(Defense):
-    """Makes a network small: few weights, of few values."""
+    """Makes a network small: few weights, with few values."""
 
     stage: ClassVar[Stage] = Stage.FINE_TUNING
     undone_by: ClassVar[Changes] = ANY_TRAINING
 
-    bits: int = option("2^bits values a layer", default=5, ge=1, le=16)
+    bits: int = option("2^bits values per layer", default=5, ge=1, le=16)
     sparsity: float = option(
         "share of each layer's weights that is pruned", default=0.5, ge=0, lt=1
     )
-    prune_epochs: int = option("of training after the pruning", default=2, ge=0)
-    tune_epochs: int = option("of training the shared values", default=2, ge=0)
-    learning_rate: float = option("of both", default=1e-4, gt=0)
+    prune_epochs: int = option("epochs of training after pruning", default=2, ge=0)
+    tune_epochs: int = option("epochs of training the shared values", default=2, ge=0)
+    learning_rate: float = option("learning rate of both trainings", default=1e-4, gt=0)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what has no Keras 3 weights; see `Defense`.

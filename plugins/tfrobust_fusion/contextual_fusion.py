@@ -38,28 +38,34 @@ FOREGROUND = "foreground"
 
 @plugin
 class ContextualFusion(Defense):
-    """Lets networks of scenes vouch for what a network of objects sees."""
+    """Lets networks trained on scenes vouch for a network trained on objects."""
 
     stage: ClassVar[Stage] = Stage.AUXILIARY
     undone_by: ClassVar[Changes] = NOTHING
     changes_classes: ClassVar[bool] = True
 
     background: str | tuple[str, ...] | None = option(
-        "the network of scenes, or several: a name in the store, a path, a .pth or .safetensors "
-        "file in torchvision's names, or imagenet (with an architecture that has such weights)",
+        "network trained on scenes, or several: a name in the store, a path, a .pth or "
+        ".safetensors file with torchvision's names, or imagenet (if the architecture has "
+        "such weights)",
         default=None,
     )
     architecture: str = option(
-        "the model plugin that such a file fits; resnet50, say, has imagenet's weights",
+        "model plugin that fits the weights file; for imagenet one with such weights, such as "
+        "resnet50",
         default="resnet18",
     )
     options: dict[str, Any] | None = option(
-        'further ones of its options: {"stem": "cifar"}', default=None
+        'further options of the architecture: {"stem": "cifar"}', default=None
     )
-    alpha: float = option("α: price of the joint layer's foreground weights", default=0.0, ge=0)
-    finetune: bool = option("train the networks along, and not the layers alone", default=False)
-    epochs: int | None = option("of the layers; none: the training's", default=None, ge=0)
-    learning_rate: float = option("of the layers, with Adam", default=1e-3, gt=0)
+    alpha: float = option("α: penalty on the joint layer's foreground weights", default=0.0, ge=0)
+    finetune: bool = option("also train the networks, not only the linear layers", default=False)
+    epochs: int | None = option(
+        "epochs of the linear layers; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float = option(
+        "learning rate of the linear layers, with Adam", default=1e-3, gt=0
+    )
 
     _listed = pydantic.field_validator("background")(several)
 

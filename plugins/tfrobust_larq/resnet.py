@@ -26,16 +26,16 @@ class ResNetQuantized(LarqModel, ModelBuilder):
     """A residual network with 1-bit (sign), k-bit or float weights."""
 
     bits: int | None = option(
-        "of a weight, zero apart; 1: its sign; 2: −1, −0.5, 0, 0.5, 1; none: float",
+        "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1; none: float",
         default=2,
         ge=1,
         le=16,
     )
-    depth: int = option("layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
+    depth: int = option("number of layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
     width: int = option(
-        "filters of the first stage; doubled by each of the other two", default=16, ge=1
+        "filters of the first stage; each further stage doubles them", default=16, ge=1
     )
-    dropout: float = option("rate before the last layer", default=0.0, ge=0, lt=1)
+    dropout: float = option("dropout rate before the last layer", default=0.0, ge=0, lt=1)
 
     def __post_init__(self) -> None:
         if (self.depth - 2) % 6:

@@ -15,7 +15,7 @@ from tfrobust.types import ImageShape, KerasModel
 class FullyConnected(ModelBuilder):
     """Flatten – dense – ReLU – dense."""
 
-    units: int | None = option("hidden units; none: one a pixel and channel", default=None, ge=1)
+    units: int | None = option("hidden units; none: one per pixel and channel", default=None, ge=1)
 
     def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained model; see `ModelBuilder.build`."""

@@ -29,7 +29,7 @@ IMAGENET = "imagenet"
 
 @plugin
 class ImageNetModel(ModelBuilder):
-    """An architecture that `keras.applications` has, or that torchvision's weights fit.
+    """An architecture of `keras.applications`, or one that torchvision's weights fit.
 
     Attributes:
         application: the function that builds it with Keras; `None` where Keras has none.
@@ -47,7 +47,9 @@ class ImageNetModel(ModelBuilder):
     reads_files: ClassVar[bool] = False
     he_normal: ClassVar[bool] = False
 
-    weights: str | None = option("none, or imagenet: those of keras.applications", default=None)
+    weights: str | None = option(
+        "none, or imagenet: the weights of keras.applications", default=None
+    )
 
     @pydantic.field_validator("weights")
     @classmethod
@@ -112,10 +114,10 @@ class ImageNetModel(ModelBuilder):
 
 @plugin
 class ScalableModel(ImageNetModel):
-    """One that has a variant for small images, and wider and narrower ones."""
+    """A model that has a variant for small images, and wider and narrower ones."""
 
     stem: Literal["imagenet", "cifar"] = option(
-        "cifar: first convolution 3×3 with stride 1, for images under about 64×64",
+        "imagenet, or cifar: first convolution 3×3 with stride 1, for images below about 64×64",
         default="imagenet",
     )
     width: float = option("multiplies the number of filters", default=1.0, gt=0, le=16)

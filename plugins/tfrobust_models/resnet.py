@@ -20,9 +20,9 @@ from tfrobust.types import ImageShape, KerasModel
 class ResNet(ModelBuilder):
     """A residual network for small images."""
 
-    depth: int = option("layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
+    depth: int = option("number of layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
     width: int = option(
-        "filters of the first stage; doubled by each of the other two", default=16, ge=1
+        "filters of the first stage; each further stage doubles them", default=16, ge=1
     )
 
     def __post_init__(self) -> None:

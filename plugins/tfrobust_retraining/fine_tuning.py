@@ -18,16 +18,20 @@ from tfrobust.training.trainer import Trainer
 
 @plugin
 class FineTuning(Defense):
-    """Trains a copy of the network further."""
+    """Continues the training of a copy of the network."""
 
     stage: ClassVar[Stage] = Stage.FINE_TUNING
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     shift: str | None = option(
-        "the scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
+        "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
     )
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+    epochs: int | None = option(
+        "epochs of the fine-tuning; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the fine-tuning; none: that of the training", default=None, gt=0
+    )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an unknown shift; see `Defense`.

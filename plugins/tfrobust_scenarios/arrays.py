@@ -34,9 +34,9 @@ class Arrays(Scenario):
     `labels` serve as every split.
     """
 
-    path: Path | None = option("the .npz file", default=None)
+    path: Path | None = option("path of the .npz file", default=None)
     classes: int | None = option(
-        "how many; none: one more than the largest label", default=None, ge=2, le=_MOST
+        "number of classes; none: the largest label + 1", default=None, ge=2, le=_MOST
     )
 
     @property

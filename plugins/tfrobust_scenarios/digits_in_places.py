@@ -33,10 +33,10 @@ class DigitsInPlaces(Scenario):
     """24×24 grey digits in striped places, with boxes; nothing to download."""
 
     shows: Literal["both", "digits", "places"] = option(
-        "digits in their places, digits on black, or places alone", default="both"
+        "digits in places, digits on black, or places alone", default="both"
     )
     agreement: float = option(
-        "share of the pictures whose digit stands in its own place; the others' place is drawn",
+        "share of images whose digit is in its own place; other places are random",
         default=0.9,
         ge=0,
         le=1,

@@ -53,18 +53,23 @@ class ObjectScenario(Scenario):
     called: ClassVar[str]
 
     classes: int | str | tuple[str, ...] | None = option(
-        "number of the most frequent, or names with commas between; none: all",
+        "number of most frequent classes, or names separated by commas; none: all",
         default=None,
     )
-    max_instances: int = option("objects an image", default=2, ge=1)
-    max_foreground: float = option("share of the image that boxes cover", default=0.5, gt=0, le=1)
+    max_instances: int = option("maximum number of objects per image", default=2, ge=1)
+    max_foreground: float = option(
+        "maximum share of the image that boxes cover", default=0.5, gt=0, le=1
+    )
     supercategories: Literal["similar", "dissimilar"] | None = option(
-        "test images of 8 classes of one supercategory, or each of another; none: of all classes",
+        "test on 8 classes of one supercategory (similar), or each of another (dissimilar); "
+        "none: on all classes",
         default=None,
     )
-    size: int = option("side of the images", default=224, ge=1, le=4096)
-    seed: int = option("of what is drawn: a split, or supercategories' classes", default=0, ge=0)
-    strict: bool = option("refuse missing images, and do not leave them out", default=False)
+    size: int = option("side of the images, in pixels", default=224, ge=1, le=4096)
+    seed: int = option("seed of the split and of the classes of supercategories", default=0, ge=0)
+    strict: bool = option(
+        "refuse missing or broken images instead of leaving them out", default=False
+    )
 
     @property
     def image_shape(self) -> ImageShape:

@@ -64,7 +64,7 @@ class Points(Scenario):
 
 @plugin
 class Circles(Points):
-    """A circle inside another one, about the middle of the square."""
+    """A circle inside another, around the middle of the square."""
 
     def _drawn(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
         angle = random.uniform(0, 2 * np.pi, count)
@@ -74,7 +74,7 @@ class Circles(Points):
 
 @plugin
 class Ellipses(Points):
-    """Two ellipses side by side that overlap, evenly filled."""
+    """Two overlapping ellipses side by side, evenly filled."""
 
     def _drawn(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
         points = np.empty((0, 2))
@@ -91,7 +91,7 @@ class Ellipses(Points):
 
 @plugin
 class EllipsesApart(Ellipses):
-    """Of two ellipses, the points of each that lie outside the other."""
+    """The points of two ellipses that lie outside the other one."""
 
     def _belongs(self, points: np.ndarray, label: int) -> np.ndarray:
         return ~_inside(points, 1 - label)
@@ -99,7 +99,7 @@ class EllipsesApart(Ellipses):
 
 @plugin
 class EllipsesOverlap(Ellipses):
-    """Of two ellipses, the points of each that lie inside the other, and nearer its centre."""
+    """The points of two ellipses that lie inside the other one, nearer to its centre."""
 
     def _belongs(self, points: np.ndarray, label: int) -> np.ndarray:
         own, other = (np.hypot(*(points - _CENTRES[k]).T) for k in (label, 1 - label))

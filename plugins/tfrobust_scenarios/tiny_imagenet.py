@@ -35,19 +35,19 @@ class TinyImagenet(Scenario):
     """Tiny ImageNet with boxes, or some classes of it (Le & Yang 2015)."""
 
     classes: str | tuple[str, ...] | None = option(
-        "WordNet ids or names, with commas between, or a file of one a line; none: all",
+        "WordNet ids or names separated by commas, or a file with one per line; none: all",
         default=None,
     )
     test_share: float | None = option(
-        "of each class's training and validation images, drawn by `seed`, to test on; none: the "
+        "share of each class's images that is for testing, drawn by `seed`; none: the "
         "validation images",
         default=None,
         gt=0,
         lt=1,
     )
-    seed: int = option("draws them", default=0, ge=0)
+    seed: int = option("seed of the test images", default=0, ge=0)
     test_classes: str | tuple[str, ...] | None = option(
-        "test on images of these alone, of `classes`; none: all", default=None
+        "test only on these of the `classes`; none: on all", default=None
     )
 
     @property

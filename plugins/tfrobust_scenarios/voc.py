@@ -31,8 +31,8 @@ class Voc(ObjectScenario):
 
     called = "voc"
 
-    year: Literal["2007", "2012"] = option("of the challenge", default="2007")
-    difficult: bool = option("take images with objects marked as difficult", default=False)
+    year: Literal["2007", "2012"] = option("year of the challenge", default="2007")
+    difficult: bool = option("include images with objects marked as difficult", default=False)
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -25,13 +25,13 @@ from tfrobust_uncertainty.passes import passes_through
 
 @plugin
 class McDropout(Defense):
-    """Averages the softmax over passes with dropout on, and tells how far they lie apart."""
+    """Averages the softmax over passes with dropout, and measures their variance."""
 
     undone_by: ClassVar[Changes] = NOTHING
 
-    samples: int = option("passes that are averaged", default=50, ge=1)
+    samples: int = option("number of passes to average", default=50, ge=1)
     rate: float | None = option(
-        "of every dropout; none: each layer's own. Inserts dropout where there is none",
+        "rate of every dropout layer; none: their own; if there is no dropout, it is inserted",
         default=None,
         ge=0,
         lt=1,

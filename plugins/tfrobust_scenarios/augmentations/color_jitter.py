@@ -30,10 +30,10 @@ class ColorJitter(BatchShift):
 
     keeps_geometry: ClassVar[bool] = True
 
-    brightness: float = option("largest change of its factor from 1", default=0.8, ge=0)
-    contrast: float = option("largest change of its factor from 1", default=0.8, ge=0)
+    brightness: float = option("largest change of the brightness factor from 1", default=0.8, ge=0)
+    contrast: float = option("largest change of the contrast factor from 1", default=0.8, ge=0)
     saturation: float = option(
-        "largest change of its factor from 1, of colour images", default=0.8, ge=0
+        "largest change of the saturation factor from 1; colour images only", default=0.8, ge=0
     )
 
     def batch(self, images: Images, *, seeds: Seeds) -> Any:

@@ -28,10 +28,10 @@ class RandomResizedCrop(BatchShift):
     """Enlarges a random part of each image; some are mirrored."""
 
     min_scale: float = option("smallest share of the area", default=0.08, gt=0, le=1)
-    max_scale: float = option("largest", default=1.0, gt=0, le=1)
-    min_ratio: float = option("smallest width / height", default=3 / 4, gt=0)
-    max_ratio: float = option("largest", default=4 / 3, gt=0)
-    flip: float = option("share of the images that are mirrored", default=0.0, ge=0, le=1)
+    max_scale: float = option("largest share of the area", default=1.0, gt=0, le=1)
+    min_ratio: float = option("smallest ratio of width to height", default=3 / 4, gt=0)
+    max_ratio: float = option("largest ratio of width to height", default=4 / 3, gt=0)
+    flip: float = option("share of images that are mirrored", default=0.0, ge=0, le=1)
 
     def __post_init__(self) -> None:
         for name in ("scale", "ratio"):

@@ -21,9 +21,11 @@ from tfrobust.types import Images, Seeds
 
 @plugin
 class Rotation(BatchShift):
-    """Turns each image by an angle uniform in ± `degrees`."""
+    """Turns each image by a random angle within ± `degrees`."""
 
-    degrees: float = option("largest angle, either way", default=15, ge=0, le=180)
+    degrees: float = option(
+        "largest angle in either direction, in degrees", default=15, ge=0, le=180
+    )
 
     def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Turn the images; see `Shift`."""

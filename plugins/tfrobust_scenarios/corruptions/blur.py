@@ -161,7 +161,7 @@ def moved(image: Image, angle: Any, radius: int, sigma: float) -> Any:
 
 @plugin
 class ZoomBlur(Corruption):
-    """A camera that comes nearer."""
+    """A camera that zooms in."""
 
     keeps_geometry: ClassVar[bool] = False  # objects are drawn out of their boxes
     strengths: ClassVar[Strengths] = {  # factors: to below which, in which steps

@@ -43,7 +43,7 @@ class Corruption(Shift):
     keeps_geometry: ClassVar[bool] = True
     strengths: ClassVar[Strengths]  # published size → one constant, or tuple of them, a severity
 
-    severity: int = option("how strong: 1 to 5", default=3, ge=1, le=5)
+    severity: int = option("severity from 1 to 5", default=3, ge=1, le=5)
 
     @abc.abstractmethod
     def corrupted(self, image: Image, strength: Any, seed: Seed) -> Any:

@@ -63,7 +63,7 @@ class Contrast(Corruption):
 
 @plugin
 class ElasticTransform(Corruption):
-    """Stretched here, squeezed there."""
+    """Local stretching and squeezing."""
 
     keeps_geometry: ClassVar[bool] = False
     # In sides: the noise's factor, the σ that smooths it, how far the three points move.

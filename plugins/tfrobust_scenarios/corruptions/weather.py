@@ -32,7 +32,7 @@ _LUMINANCE = 0.299, 0.587, 0.114
 
 @plugin
 class Fog(Corruption):
-    """Fog that is thicker here and thinner there."""
+    """Fog of varying density."""
 
     strengths: ClassVar[Strengths] = {  # how much fog, decay of its plasma
         32: ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
@@ -69,7 +69,7 @@ class Frost(Corruption):
 
 @plugin
 class Snow(Corruption):
-    """Snow that falls aslant."""
+    """Falling snow, at an angle."""
 
     # Mean and deviation of the noise, zoom, threshold, radius and σ of the fall, share of the
     # image that is not whitened.
