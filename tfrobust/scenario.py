@@ -113,7 +113,6 @@ class Shift(abc.ABC):
 
     severity: int | None = None
     keeps_geometry: ClassVar[bool] = False
-    severity: int | None = None
 
     @abc.abstractmethod
     def __call__(self, image: Image, *, seed: Any) -> Any:
