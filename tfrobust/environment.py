@@ -32,6 +32,6 @@ def threads() -> int:
         declared = int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
     except ValueError:
         declared = 0
-    usable = getattr(os, "sched_getaffinity", None)
+    usable = getattr(os, "sched_getaffinity", None)  # not on every system
     cores = len(usable(0)) if usable else os.cpu_count() or 1
     return tf.config.threading.get_intra_op_parallelism_threads() or max(declared, 0) or cores

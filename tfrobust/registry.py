@@ -172,7 +172,7 @@ def _names(kind: str) -> dict[str, str]:
 
 def name_of(instance: Any) -> str:
     """Return the registered name of a built plugin, or one made from its class name."""
-    cls = type(getattr(instance, "__wrapped__", instance))
+    cls = type(getattr(instance, "__wrapped__", instance))  # as functools has it
     target = f"{cls.__module__}:{cls.__qualname__}"
     for kind in KINDS:
         if target in _names(kind):

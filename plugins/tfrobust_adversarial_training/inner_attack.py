@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import tensorflow as tf
 
@@ -15,7 +15,7 @@ from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.learning import LearningAttack, read_learned
 from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import UsageError
-from tfrobust.options import option, option_names, plugin
+from tfrobust.options import option, option_names, plugin, record
 from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
@@ -25,6 +25,18 @@ from tfrobust.types import Images, Labels, Logits, PerImage, Seeds
 from tfrobust_adversarial_training.within_budget import WithinBudget
 
 _ORDER = 7919  # folded into seeds for the order of a batch, far from any count of restarts
+
+
+class AttacksInside(Protocol):
+    """A defence whose training runs an attack plugin, which two of its options name."""
+
+    @property
+    def attack(self) -> str:
+        """The plugin's name."""
+
+    @property
+    def options(self) -> dict[str, Any] | None:
+        """Options of the plugin."""
 
 
 @plugin
@@ -104,7 +116,7 @@ class TrainsOnBoth(TrainsOnAttacked):
         return Defended(classifier)
 
 
-def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> Attack:
+def inner_attack(defense: AttacksInside, *offered: str, takes_learned: bool = False) -> Attack:
     """Return the attack that each step of a training runs.
 
     Args:
@@ -123,7 +135,8 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
     """
     name, called = name_of(defense), defense.attack
     known = set(option_names(find("attacks", called).load()))
-    words = {name: getattr(defense, name) for name in offered}
+    given = record(defense)
+    words = {option: given[option] for option in offered}
     steps = {"nb_iter": words["steps"]} if "steps" in words else {}  # CleverHans's word for them
     wanted = {**words, **steps, "early_stop": False}
     chosen = {key: value for key, value in wanted.items() if key in known}
@@ -145,11 +158,11 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
     return WithinBudget(attack) if attack.minimum_norm and attack.budget is not None else attack
 
 
-def _check_offered(defense: Any, known: Collection[str], offered: Iterable[str]) -> None:
+def _check_offered(defense: AttacksInside, known: Collection[str], offered: Iterable[str]) -> None:
     """Refuse an option that was given to the defence and that its attack does not have."""
-    usual = type(defense)()
+    given, usual = record(defense), record(type(defense)())
     for name in offered:
-        if name not in known and getattr(defense, name) != getattr(usual, name):
+        if name not in known and given[name] != usual[name]:
             raise UsageError(
                 f"{name_of(defense)}: {name}: {defense.attack} has no such option; leave it out, "
                 f"or give what it has by -p {name_of(defense)}.options"

@@ -29,6 +29,7 @@ def kernels_of(model: KerasModel) -> dict[str, Any]:
         >>> list(kernels_of(keras.Sequential([keras.Input((8, 8, 1)), SeparableConv2D(4, 3)])))
         ['separable_conv2d/depthwise_kernel', 'separable_conv2d/pointwise_kernel']
     """
+    # A Keras layer with a kernel keeps it under this name.
     called = {id(getattr(layer, "kernel", None)) for layer in model._flatten_layers()}
     kernels = (
         weight

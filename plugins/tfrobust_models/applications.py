@@ -66,7 +66,7 @@ def draw_he_normal(model: KerasModel) -> None:
     the same, and plain SGD does not get going.
     """
     for layer in model.layers:
-        if hasattr(layer, "kernel"):
+        if hasattr(layer, "kernel"):  # a Keras layer that convolves or is dense
             layer.kernel.assign(keras.initializers.HeNormal()(layer.kernel.shape))
 
 

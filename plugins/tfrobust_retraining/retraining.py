@@ -26,7 +26,7 @@ from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import NEW_WEIGHTS, Change, Changes, Defended, Defense, Stage
 from tfrobust.engine.victim import victim_of
 from tfrobust.errors import UsageError
-from tfrobust.options import option, plugin
+from tfrobust.options import option, plugin, record
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -151,9 +151,9 @@ class Retraining(Defense):
             needed["new_class"] = "fooling=class or clusters"
         if self.labels != "knn":
             needed = dict.fromkeys(_OF_NEIGHBOURS, "labels=knn")
-        defaults = type(self)()
+        given, defaults = record(self), record(type(self)())
         for name, other in needed.items():
-            if getattr(self, name) != getattr(defaults, name):
+            if given[name] != defaults[name]:
                 raise UsageError(
                     f"retraining: {name}: has an effect with {other} only; leave it out"
                 )

@@ -29,7 +29,7 @@ _NOISE = (*_DROPOUT, "GaussianNoise")
 
 def always_on(call: Call) -> bool:
     """Tell whether a call is of noise that `noisy` switched on."""
-    return getattr(call.layer, "always_on", False)
+    return getattr(call.layer, "always_on", False)  # other Keras layers have no such attribute
 
 
 def has_noise(model: KerasModel) -> bool:

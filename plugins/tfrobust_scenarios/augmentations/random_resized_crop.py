@@ -34,8 +34,10 @@ class RandomResizedCrop(BatchShift):
     flip: float = option("share of images that are mirrored", default=0.0, ge=0, le=1)
 
     def __post_init__(self) -> None:
-        for name in ("scale", "ratio"):
-            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+        for name, low, high in (
+            ("scale", self.min_scale, self.max_scale),
+            ("ratio", self.min_ratio, self.max_ratio),
+        ):
             if low > high:
                 raise ValueError(f"min_{name}: expected at most max_{name}, {high:g}")
 
