@@ -10,7 +10,7 @@ from typing import Any, ClassVar, get_args
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import build, option, plugin, record
+from tfrobust.options import build, has_option, option, plugin, record
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
 
@@ -39,6 +39,21 @@ class Threat:
                 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """The option that says how strong an attack is that is bounded in no norm; 0 changes nothing.
+
+    Attributes:
+        option: its name.
+        sign: what stands before its value in tables, such as `σ =`.
+        label: of the axis that curves are drawn over.
+    """
+
+    option: str
+    sign: str
+    label: str
+
+
 class Attack(abc.ABC):
     """Turns images into adversarial images; claims nothing about success.
 
@@ -57,6 +72,8 @@ class Attack(abc.ABC):
             that of the images it made, its success to mend an image, and no worst case has it.
         ignores_input: set it where nothing of the image remains in what comes out, so that the
             label says nothing of it: no training takes it then.
+        strength: set it where the attack is bounded in no norm and has an option that says how
+            strong it is; reports show it, and draw a curve over it.
 
     Example:
         >>> @plugin
@@ -74,6 +91,7 @@ class Attack(abc.ABC):
     autograph: ClassVar[bool] = False
     corrective: ClassVar[bool] = False
     ignores_input: ClassVar[bool] = False
+    strength: ClassVar[Strength | None] = None
 
     @property
     @abc.abstractmethod
@@ -223,8 +241,16 @@ def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Atta
     return at_values(attacks, "eps", budgets)
 
 
-def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> list[Attack]:
+def at_values(
+    attacks: Sequence[Attack], option: str, values: Sequence[Any], *, attack: str | None = None
+) -> list[Attack]:
     """Return every attack that has an option at each of these values, and the others as they are.
+
+    Args:
+        attacks: with their other options.
+        option: which.
+        values: of the option, one or more; of none, the attacks come back as they are.
+        attack: only the attacks of this name.
 
     Raises:
         UsageError: a value is out of an attack's range, or no attack has the option.
@@ -235,17 +261,22 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
         [0, 40]
     """
     spread: list[Attack] = []
-    if values and not any(hasattr(attack, option) for attack in attacks):
-        names = ", ".join(map(name_of, attacks)) or "there is none"
+    swept = [
+        each
+        for each in attacks
+        if values and has_option(each, option) and attack in {None, name_of(each)}
+    ]
+    if values and not swept:
+        names = ", ".join(dict.fromkeys(map(name_of, attacks))) or "there is none"
         raise UsageError(
             f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
             "that has it (`tfrobust plugins show attacks/NAME` tells)"
         )
-    for attack in attacks:
-        if not values or not hasattr(attack, option):
-            spread.append(attack)
+    for each in attacks:
+        if each not in swept:
+            spread.append(each)
             continue
         for value in dict.fromkeys(values):
-            options = record(attack) | {option: value}
-            spread.append(build(type(attack), name_of(attack), options))
+            options = record(each) | {option: value}
+            spread.append(build(type(each), name_of(each), options))
     return spread

@@ -111,6 +111,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def has_option(instance: object, name: str) -> bool:
+    """Tell whether a built plugin, or a plugin's class, has an option of this name.
+
+    Example:
+        >>> has_option(create("attacks", "pgd"), "eps")
+        True
+    """
+    if not dataclasses.is_dataclass(instance):
+        return False
+    return any(field.name == name for field in dataclasses.fields(instance))
+
+
 def record(instance: Any) -> dict[str, Any]:
     """Return the options of a built plugin as plain JSON values."""
     adapter = pydantic.TypeAdapter(dict[str, Any])

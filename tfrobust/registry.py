@@ -44,7 +44,7 @@ class Entry:
             raise PluginError(self._blame(self.problem))
         try:
             loaded = metadata.EntryPoint(self.name, self.target, f"tfrobust.{self.kind}").load()
-        except (Exception, SystemExit) as error:  # a stranger's module may do anything
+        except (Exception, SystemExit) as error:  # a third-party module may do anything
             cause = f"{type(error).__name__}: {one_line(error)}"
             raise PluginError(self._blame(cause)) from error
         if fault := _contract_fault(self.kind, loaded):
@@ -65,6 +65,7 @@ _CONTRACTS = {
     "attacks": "tfrobust.attack:Attack",
     "defenses": "tfrobust.defense:Defense",
     "detectors": "tfrobust.detector:Detector",
+    "suites": "tfrobust.suites:Suite",
 }
 KINDS = tuple(_CONTRACTS)
 _MANY = 12  # more names than a message should list

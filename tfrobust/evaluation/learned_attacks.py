@@ -1,4 +1,4 @@
-"""What a run does with attacks that learn: checks their files, tells of them, keeps new ones."""
+"""What a run does with attacks that learn: checks and describes their files, keeps new ones."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def check_learns_anew(attacks: Iterable[Attack]) -> None:
             )
 
 
-def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
+def file_notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
     """Return a line for each file: what it was learned on and what differs now, or that it is new.
 
     Args:
@@ -118,7 +118,7 @@ def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> l
         StoreError: it cannot be read.
 
     Example:
-        >>> notes([create("attacks", "gap", file="runs/gap.npz")], {"d2": classifier})
+        >>> file_notes([create("attacks", "gap", file="runs/gap.npz")], {"d2": classifier})
         ['gap: read from runs/gap.npz, learned on saved_models/d1/1: another classifier than d2']
     """
     lines = []

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.evaluation.results import CorruptionErrors, Results
 from tfrobust.report.figures import as_svg, tile
 from tfrobust.report.tables import Row, Table, scenario_title
+from tfrobust.results.records import CorruptionErrors, Results
 
 _DARK = 0.55  # from this error on, numbers in the map are white
 

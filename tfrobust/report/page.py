@@ -10,20 +10,6 @@ import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError
-from tfrobust.evaluation.evaluator import Evaluated
-from tfrobust.evaluation.outcomes import check_outcomes
-from tfrobust.evaluation.results import (
-    ADVERSARIAL,
-    RUN,
-    RUN_FILES,
-    AttackResult,
-    Evaluation,
-    Results,
-    check_one_run,
-    read_results,
-    write_results,
-)
-from tfrobust.evaluation.resuming import Partial
 from tfrobust.files.atomic import atomic_write, read_arrays, write_arrays, written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
@@ -36,6 +22,18 @@ from tfrobust.report.tables import (
     cost_table,
     detector_table,
     scenario_title,
+)
+from tfrobust.results.outcomes import check_outcomes
+from tfrobust.results.records import AttackResult, Evaluation, Results
+from tfrobust.results.run_files import (
+    ADVERSARIAL,
+    RUN,
+    RUN_FILES,
+    Evaluated,
+    check_one_run,
+    discard_partial,
+    read_results,
+    write_results,
 )
 
 _TILES = 6  # images a row of the grid
@@ -84,7 +82,7 @@ def write_run(
         if more:
             more(beside)
         write_report(beside)
-    Partial(folder).discard()
+    discard_partial(folder)
 
 
 def write_adversarial(folder: Path, evaluated: Evaluated) -> None:

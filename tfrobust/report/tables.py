@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfrobust.evaluation.results import (
+from tfrobust.report.curve_axes import NORM_TITLES, strength_of
+from tfrobust.results.records import (
+    NORMS,
     AttackResult,
     DetectorResult,
     Evaluation,
     Proportion,
     Results,
 )
-from tfrobust.types import Norm
 
 Row = tuple[str, ...]
-NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
-_DISTANCES: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
         )
         for k, worst in enumerate(evaluations[0].worst_case_by_budget)
     ]
-    # Beside attacks with a budget, those at any distance are no part of it: see `verdicts.bounded`.
+    # Beside attacks with a budget, those at any distance are no part of it: see `judging.bounded`.
     unlimited = {a.minimum_norm and a.params.get("eps") is None for a in evaluations[0].attacks}
     title = "worst case of all" if len(unlimited) == 1 else "worst case of all with a budget"
     return [*rows, (title, *(_percent(e.worst_case) for e in evaluations))]
@@ -112,7 +111,7 @@ def cost_table(results: Results) -> Table:
                     attack_title(attack, but=seen),
                     "–" if attack.success_rate is None else f"{attack.success_rate:.1%}",
                     f"{attack.fooling_ratio:.1%}",
-                    *(_number(attack.distance[norm].median) for norm in _DISTANCES),
+                    *(_number(attack.distance[norm].median) for norm in NORMS),
                     f"{attack.gradients_per_image:,.1f}",
                     f"{attack.queries_per_image:,.1f}",
                     str(attack.violations),
@@ -128,7 +127,7 @@ def cost_table(results: Results) -> Table:
             "attack",
             "success",
             "fooling",
-            *(f"median {NORM_TITLES[norm]}" for norm in _DISTANCES),
+            *(f"median {NORM_TITLES[norm]}" for norm in NORMS),
             "gradients",
             "queries",
             "violations",
@@ -212,20 +211,26 @@ def attack_title(attack: AttackResult, *, but: str | None = None) -> str:
         attack: what it did.
         but: a classifier that it goes without saying it was crafted on.
     """
-    norm = NORM_TITLES.get(attack.threat.norm or "", "")
-    eps = attack.params.get("eps")
-    budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
-    if not norm and "count" in attack.params:
-        budget = f" × {attack.params['count']}"
-    elif not norm and "sigma" in attack.params:
-        sigma = attack.params["sigma"]
-        budget = f" σ = {sigma:g}" if isinstance(sigma, int | float) else f" σ = {sigma}"
     region = attack.params.get("region", "all")
     where = "" if region == "all" else f", {region} only"
     targeted = ", targeted" if attack.threat.targeted else ""
-    told = attack.crafted_on in (None, but) or not _sees_a_classifier(attack)
-    transfer = "" if told else f", crafted on {attack.crafted_on}"
-    return f"{attack.name} {budget}".rstrip() + where + targeted + transfer
+    obvious = attack.crafted_on in (None, but) or not _sees_a_classifier(attack)
+    transfer = "" if obvious else f", crafted on {attack.crafted_on}"
+    return f"{attack.name} {_how_strong(attack)}".rstrip() + where + targeted + transfer
+
+
+def _how_strong(attack: AttackResult) -> str:
+    """Return an attack's budget, or what it declares as its strength."""
+    norm, eps = attack.threat.norm, attack.params.get("eps")
+    if eps is not None:
+        return f" {NORM_TITLES[norm] if norm else ''} ≤ {eps:g}"
+    if norm:
+        return f" {NORM_TITLES[norm]}, any distance"
+    strength = strength_of(attack.name)
+    value = attack.params.get(strength.option) if strength else None
+    if strength is None or not isinstance(value, int | float | list):
+        return ""
+    return f" {strength.sign} {value}" if isinstance(value, list) else f" {strength.sign} {value:g}"
 
 
 def _percent(share: Proportion) -> str:

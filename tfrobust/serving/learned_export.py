@@ -14,9 +14,10 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.files.atomic import atomic_folder
+from tfrobust.files.atomic import atomic_folder, made_before
 from tfrobust.registry import name_of, signature
 from tfrobust.store.models import check_place
+from tfrobust.store.new_versions import claimed_version
 from tfrobust.types import Images, Logits
 
 
@@ -56,6 +57,24 @@ def export_learned(
         serve = tf.function(module.attacked, input_signature=[spec])
         tf.saved_model.save(module, str(beside), {"serving_default": serve})
     return folder
+
+
+def export_next(ready: Learned, finished: Path, *, image_shape: Sequence[int], home: Path) -> None:
+    """Write the next version of a SavedModel, unless an interrupted run has written it already.
+
+    Args:
+        ready: the attack and what it has learned.
+        finished: the folder where an unfinished run notes what it has done.
+        image_shape: `(height, width, channels)` of the images.
+        home: of the versions, such as `served/gap`.
+
+    Raises:
+        UsageError, StoreError: as `export_learned`.
+    """
+    note = export_note(ready, finished)
+    if made_before(note, home) is None:
+        with claimed_version(home) as folder:
+            export_learned(ready, image_shape, folder, note=note)
 
 
 def export_note(ready: Learned, folder: Path) -> Path:

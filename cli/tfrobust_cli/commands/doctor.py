@@ -11,9 +11,9 @@ import typer
 
 from tfrobust.errors import printable
 from tfrobust.registry import entries
-from tfrobust_cli.arguments import Json
 from tfrobust_cli.commands.plugins import checked
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.options import Json
 
 _SECURITY = (
     "files are checked before anything of them runs, but TensorFlow is no sandbox: open models "

@@ -9,23 +9,21 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import (
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
+from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.load_options import loads_classifiers, notices
+from tfrobust_cli.opening import opened
+from tfrobust_cli.options import (
     MOST,
     Classifier,
     Force,
     Json,
     Out,
-    Parameters,
     Params,
     Scenario,
     Seed,
-    check_known,
     names_of,
-    scenario_plugins,
 )
-from tfrobust_cli.console import say, start_tensorflow, stdout
-from tfrobust_cli.load_options import loads_classifiers, notices
-from tfrobust_cli.opening import opened
 
 if TYPE_CHECKING:
     from tfrobust.evaluation.streams import Projected

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tfrobust_cli.arguments import Json
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.options import Json
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 
 _Name = Annotated[str, typer.Argument(help="A study in studies/, or a .toml file.")]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tfrobust.evaluation.kept_predictions import KeptPredictions
 
 from helpers.support import InMemory, small_classifier
 from tfrobust import suites
@@ -10,7 +11,6 @@ from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation import results
 from tfrobust.evaluation.corruption_errors import corruption_errors
 from tfrobust.evaluation.corruptions import evaluate_corruptions
-from tfrobust.evaluation.kept_predictions import KeptPredictions
 from tfrobust.files.atomic import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run

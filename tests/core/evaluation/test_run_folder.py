@@ -11,11 +11,11 @@ from helpers.killing import every_step, full_disk
 from helpers.support import InMemory, small_classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import identified, read_results, write_results
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.files.atomic import PARTIAL, output_folder, read_array, read_arrays, write_arrays
 from tfrobust.registry import create
 from tfrobust.report import page, write_adversarial, write_report, write_run
+from tfrobust.results.run_files import identified, read_results, write_results
 
 FILES = {"results.json", "outcomes.npz", "report.html", "adversarial.npz"}
 

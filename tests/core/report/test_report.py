@@ -5,12 +5,12 @@ import pytest
 
 from helpers.support import InMemory, small_classifier
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import Results
 from tfrobust.registry import create
 from tfrobust.report import accuracy_table, cost_table
 from tfrobust.report.page import render
 from tfrobust.report.projections import projections_figure
 from tfrobust.report.tables import attack_title
+from tfrobust.results.records import Results
 
 FIRST = "<b>a class with quite a long name</b>"
 

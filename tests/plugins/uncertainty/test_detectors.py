@@ -26,10 +26,10 @@ from tfrobust.evaluation.detection import (
     threshold,
 )
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import Results
 from tfrobust.registry import create, entries
 from tfrobust.report.page import render
 from tfrobust.report.tables import detector_table
+from tfrobust.results.records import Results
 from tfrobust.serving.guard import guard
 from tfrobust.testing import detector_checks
 from tfrobust_uncertainty.held_out import held_out_scores

@@ -12,11 +12,12 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.environment import environment
-from tfrobust.evaluation.evaluator import Evaluated, evaluate
-from tfrobust.evaluation.judging import Progress
-from tfrobust.evaluation.results import AttackResult, DetectorResult
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.settings import Progress
 from tfrobust.evaluation.streams import Streamed
 from tfrobust.registry import create
+from tfrobust.results.records import AttackResult, DetectorResult
+from tfrobust.results.run_files import Evaluated
 from tfrobust.scenario import Scenario, arrays
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.exhibits import attacked_exhibits, exhibits, projections

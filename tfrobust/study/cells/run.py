@@ -11,7 +11,7 @@ from tfrobust.classifiers.members import member_of
 from tfrobust.data.names import open_scenario, parts_of
 from tfrobust.engine.learning import remembering
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.settings import Progress
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import sweep

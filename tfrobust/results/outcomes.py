@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tfrobust.evaluation.metrics import survivors
-from tfrobust.evaluation.results import Evaluation, Results
 from tfrobust.files.reading import UnreadableError
+from tfrobust.results.metrics import survivors
+from tfrobust.results.records import NORMS, Evaluation, Results
 
-_NORMS = ("l0", "l1", "l2", "linf")
 _CLOSE = 1e-6  # figures are written with all their digits; older runs rounded some
 _Arrays = Mapping[str, np.ndarray]
 _Expected = tuple[str, tuple[int | None, ...], str]  # name, shape (None: any length), kinds
@@ -50,7 +49,7 @@ def _expected(results: Results, images: int) -> Iterator[_Expected]:
         yield f"e{number}_prediction", rows, "iu"
         for flags in ("success", "reached"):
             yield f"e{number}_{flags}", rows, "b"
-        for norm in _NORMS:
+        for norm in NORMS:
             yield f"e{number}_{norm}", rows, "f"
         for k in range(len(evaluation.detectors)):
             for kind in ("clean", "adversarial"):

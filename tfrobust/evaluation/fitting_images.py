@@ -1,0 +1,134 @@
+"""What detectors learn from: training images, before and after an attack.
+
+A detector learns from the attacked images that fooled the classifier alone, where there are
+`ENOUGH` of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
+from tfrobust.engine.object_boxes import boxes_for
+from tfrobust.engine.run import Crafted, run_attack
+from tfrobust.evaluation.audit import audit
+from tfrobust.evaluation.judging import left_to_do
+from tfrobust.results.records import FittedOn
+from tfrobust.scenario import Scenario, arrays
+from tfrobust.types import Boxes, Flags, Images, Labels
+
+ENOUGH = 30  # images that fooled: ten for each number that the largest regression here learns
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackedTraining:
+    """Images of the training split, before and after an attack.
+
+    Attributes:
+        clean: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`.
+        boxes: of an attack on a region.
+        crafted: what the attack made of them.
+    """
+
+    clean: Images
+    labels: Labels
+    boxes: Boxes | None
+    crafted: Crafted
+
+
+@dataclasses.dataclass(frozen=True)
+class FittingImages:
+    """What detectors learn from.
+
+    Attributes:
+        clean: float32 `(n, height, width, channels)`.
+        adversarial: the same ones attacked.
+        fooled: bool `(n,)`: the attacked ones that fooled the classifier.
+    """
+
+    clean: Images
+    adversarial: Images
+    fooled: Flags
+
+    @property
+    def only_fooling(self) -> bool:
+        """Whether so many fooled that nothing needs to be learned from the others."""
+        return int(self.fooled.sum()) >= ENOUGH
+
+    @property
+    def learned(self) -> Images:
+        """The attacked images that are learned from."""
+        return self.adversarial[self.fooled] if self.only_fooling else self.adversarial
+
+    @property
+    def record(self) -> FittedOn:
+        """How many there are, for `results.json`."""
+        return FittedOn(
+            clean=len(self.clean),
+            adversarial=len(self.learned),
+            fooling=int(self.fooled.sum()),
+            only_fooling=self.only_fooling,
+        )
+
+
+def attacked_training_images(
+    attack: Attack, classifier: Classifier, scenario: Scenario, count: int, *, seed: int = 0
+) -> FittingImages:
+    """Attack the first `count` training images of a classifier, for its detectors to learn from."""
+    training = attack_training(attack, classifier, scenario, count, seed=seed)
+    return audited_training(training, attack, classifier)
+
+
+def attack_training(
+    attack: Attack,
+    classifier: Classifier,
+    scenario: Scenario,
+    count: int,
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> AttackedTraining:
+    """Attack the first `count` training images; `audited_training` tells which of them fool.
+
+    A targeted attack is given random targets.
+    """
+    clean, labels = arrays(scenario, "train", count)
+    boxes = boxes_for([attack], scenario, "train", count)
+    crafted = run_attack(
+        attack,
+        classifier,
+        clean,
+        labels,
+        targets="random",
+        boxes=boxes,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    return AttackedTraining(clean, labels, boxes, crafted)
+
+
+def audited_training(
+    training: AttackedTraining,
+    attack: Attack,
+    classifier: Classifier,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> FittingImages:
+    """Tell which attacked images fooled a classifier, within the attack's budget."""
+    clean = clean_predictions(classifier, training.clean, batch_size=batch_size)
+    judged = audit(
+        classifier,
+        attack,
+        training.clean,
+        training.labels,
+        training.crafted.images,
+        clean=clean,
+        targets=training.crafted.targets,
+        boxes=training.boxes,
+        batch_size=batch_size,
+    )
+    fooled = judged.success & left_to_do(attack, clean, training.labels)
+    return FittingImages(training.clean, training.crafted.images, fooled)
