@@ -40,9 +40,16 @@ class Prepared:
 
 
 class Scenario(abc.ABC):
-    """A dataset with its splits; its fields are its options."""
+    """A dataset with its splits; its fields are its options.
 
-    bounded: ClassVar[bool] = True  # in [0, 1]; features, which may be trained on too, are not
+    Attributes:
+        bounded: whether the images lie in [0, 1]; features, which may be trained on too, do not.
+        has_boxes: whether every example has `boxes`; messages recommend such scenarios for attacks
+            on a region.
+    """
+
+    bounded: ClassVar[bool] = True
+    has_boxes: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfrobust import suites
 from tfrobust.errors import UsageError
@@ -163,13 +164,12 @@ def swept(text: str) -> tuple[str | None, str, list[int | float]]:
 
 
 def _number(option: str, text: str) -> int | float:
-    for kind in (int, float):
-        try:
-            number: Any = kind(text)
-        except ValueError:
-            continue
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        number = float(text)
         if math.isfinite(number):
-            return number  # type: ignore[no-any-return]
+            return number
     raise UsageError(
         f"--sweep {option}: expected numbers with commas between them, such as {option}=1,2; "
         f"received: {text!r}"

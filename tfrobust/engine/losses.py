@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from tfrobust import suites
 from tfrobust.classifier import Classifier
 from tfrobust.engine.rounding import ROUNDING, size_of
 from tfrobust.errors import UsageError
@@ -244,9 +245,10 @@ def _connected(gradient: Any) -> Any:
 
 def without_gradients(attack: str) -> UsageError:
     """Return what a white-box attack says to a classifier without gradients."""
+    such_as = " or ".join(suites.gradient_free())
     return UsageError(
         f"{attack} needs gradients and this classifier has none; "
-        "choose a score- or decision-based attack, such as square or hopskipjump"
+        f"choose a score- or decision-based attack{f', such as {such_as}' if such_as else ''}"
     )
 
 

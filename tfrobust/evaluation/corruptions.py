@@ -16,7 +16,7 @@ from tfrobust.data.names import Shifted
 from tfrobust.environment import environment
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
-from tfrobust.evaluation.judging import Subject, outcome_rows, summarize
+from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.resuming import KeptPredictions
 from tfrobust.evaluation.settings import (
     EvaluationInputs,
@@ -24,6 +24,7 @@ from tfrobust.evaluation.settings import (
     Progress,
     check_some,
 )
+from tfrobust.evaluation.summaries import outcome_rows, summarize
 from tfrobust.options import has_option
 from tfrobust.registry import name_of
 from tfrobust.results.records import Evaluation, Results, ScenarioRecord

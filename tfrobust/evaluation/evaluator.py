@@ -15,7 +15,7 @@ from tfrobust.data.names import Shifted
 from tfrobust.environment import environment
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.detection import Judged, judge_detectors, score_rows
-from tfrobust.evaluation.judging import Attacked, Subject, outcome_rows, summarize
+from tfrobust.evaluation.judging import Attacked, Subject
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import (
     EvaluationInputs,
@@ -24,6 +24,7 @@ from tfrobust.evaluation.settings import (
     Progress,
     load_inputs,
 )
+from tfrobust.evaluation.summaries import outcome_rows, summarize
 from tfrobust.registry import name_of
 from tfrobust.results.records import Results, ScenarioRecord
 from tfrobust.results.run_files import Evaluated, identified

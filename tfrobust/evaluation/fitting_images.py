@@ -13,7 +13,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.engine.run import Crafted, run_attack
-from tfrobust.evaluation.audit import audit
+from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.judging import left_to_do
 from tfrobust.results.records import FittedOn
 from tfrobust.scenario import Scenario, arrays
@@ -118,17 +118,14 @@ def audited_training(
     batch_size: int = BATCH_SIZE,
 ) -> FittingImages:
     """Tell which attacked images fooled a classifier, within the attack's budget."""
-    clean = clean_predictions(classifier, training.clean, batch_size=batch_size)
-    judged = audit(
+    predicted = clean_predictions(classifier, training.clean, batch_size=batch_size)
+    audited = audit_images(
         classifier,
         attack,
-        training.clean,
-        training.labels,
+        CleanImages(training.clean, training.labels, predicted, training.boxes),
         training.crafted.images,
-        clean=clean,
         targets=training.crafted.targets,
-        boxes=training.boxes,
         batch_size=batch_size,
     )
-    fooled = judged.success & left_to_do(attack, clean, training.labels)
+    fooled = audited.success & left_to_do(attack, predicted, training.labels)
     return FittingImages(training.clean, training.crafted.images, fooled)

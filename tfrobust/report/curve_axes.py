@@ -104,7 +104,7 @@ def _legend(attack: AttackResult, evaluation: Evaluation, axis: Axis) -> str:
     others = [
         f", {option}={printable(str(attack.params[option]), limit=_LONGEST)}"
         for option in _varying(attack, evaluation.attacks)
-        if option not in {axis.option, "eps"} and not (axis.norm and option == "norm")
+        if option != axis.option and not (axis.norm and option == "norm")
     ]
     return attack.name + origin + "".join(others)
 

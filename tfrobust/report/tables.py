@@ -93,7 +93,7 @@ def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
         )
         for k, worst in enumerate(evaluations[0].worst_case_by_budget)
     ]
-    # Beside attacks with a budget, those at any distance are no part of it: see `judging.bounded`.
+    # Attacks at any distance are no part of it where others have a budget: `summaries.bounded`.
     unlimited = {a.minimum_norm and a.params.get("eps") is None for a in evaluations[0].attacks}
     title = "worst case of all" if len(unlimited) == 1 else "worst case of all with a budget"
     return [*rows, (title, *(_percent(e.worst_case) for e in evaluations))]

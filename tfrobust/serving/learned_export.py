@@ -104,7 +104,7 @@ def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAtta
         raise UsageError(f"export: expected a folder; received: {folder}, a file")
     if not isinstance(attack, LearningAttack):
         raise UsageError(
-            f"export: expected an attack that learns, such as uap or gap; received: "
+            f"export: expected an attack that learns something to apply; received: "
             f"{name_of(attack)}, which looks at the classifier for each image"
         )
     if attack.needs_boxes:
