@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.installed
 PEERS := .venv/.peers
+DOCS := .venv/.docs
 
-.PHONY: demo install test test-slow lint types bench reference constraints clean
+.PHONY: demo install test tests test-slow lint types bench reference docs constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -16,13 +17,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-# In three goes: TensorFlow gives little memory back, and each go starts with fresh processes. The
-# longest tests come first, so that neither core waits for the other in the end.
-CONTRACT := tests/plugins/attacks/test_attack_contract.py
-test: lint types
-	$(BIN)/python -m pytest tests/cli tests/core tests/test_example_plugin.py
-	$(BIN)/python -m pytest $(CONTRACT)
-	$(BIN)/python -m pytest tests/plugins --ignore $(CONTRACT)
+# Lint, types and the docs run beside the tests: each prints what it found in one piece, and whatever
+# failed is named once more at the end.
+test: $(READY) $(DOCS)
+	$(MAKE) --no-print-directory --jobs=4 --keep-going lint types docs tests
+
+tests: $(READY)
+	$(BIN)/python -m pytest
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -46,11 +47,20 @@ bench: $(PEERS)
 reference: $(READY)
 	$(BIN)/python -m benchmarks.reference
 
-constraints: $(PEERS)
+# The site generator; nothing else needs it. The site is build/site/index.html.
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
+	touch $(DOCS)
+
+docs: $(DOCS)
+	$(BIN)/python docs/site/stage.py
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
+
+constraints: $(PEERS) $(DOCS)
 	{ echo "# The versions everything was tested with. Renew: make constraints"; \
 	  $(BIN)/python -m pip freeze --exclude-editable --exclude tfrobust | sed 's/+cpu$$//'; } \
 	  > constraints.new
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

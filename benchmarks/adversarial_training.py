@@ -23,9 +23,10 @@ import tensorflow as tf
 from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import KerasClassifier, create
-from tfrobust.scenario import arrays
-from tfrobust.training.steps import Steps, cross_entropy
-from tfrobust_adversarial_training.replays import ReplayedSteps, Replays
+from tfrobust.data.reading import arrays
+from tfrobust.training.steps import Steps
+from tfrobust.training.task import TrainingTask, cross_entropy
+from tfrobust_adversarial_training.replays import ReplayedSteps, replayed
 
 _BATCH, _STEPS, _REPLAYS, _BAR = 128, 10, 2, 1.1
 _SPELL = 2.0  # seconds that floor and training run in turn, at least
@@ -64,7 +65,7 @@ def _pgd_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[lis
     def perturb(classifier: Any, images: Any, labels: Any, seeds: Any) -> Any:
         return attack(classifier, images, labels, seed=seeds)
 
-    steps = Steps(*_trained(network), perturb, cross_entropy)
+    steps = Steps(*_trained(network), TrainingTask(perturb=perturb), len(batch[0]))
     floor = [_image_gradients(network, batch), _weight_gradient(network, batch)]
     return floor, lambda: steps.train(*batch)
 
@@ -72,14 +73,8 @@ def _pgd_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[lis
 def _free_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[list[Run], Run]:
     """Return the floor's parts, and what they are the floor of."""
     free = create("defenses", "free_training", eps=8 / 255, replays=_REPLAYS)
-    steps = ReplayedSteps(
-        *_trained(network),
-        None,
-        cross_entropy,
-        validate_on=None,
-        replays=Replays(_REPLAYS, free.step),
-        batch_size=len(batch[0]),
-    )
+    task = replayed(_REPLAYS, free.step)
+    steps = ReplayedSteps(*_trained(network), task, len(batch[0]), move=free.step)
     gradient = _weight_gradient(network, batch)
     return [gradient] * _REPLAYS, lambda: [steps.train(*batch) for _ in range(_REPLAYS)]
 

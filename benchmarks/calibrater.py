@@ -25,9 +25,10 @@ from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, create
 from tfrobust.data.names import open_scenario
-from tfrobust.scenario import arrays
+from tfrobust.data.reading import arrays
 from tfrobust.training.data import TrainingData
-from tfrobust.training.steps import Steps, cross_entropy
+from tfrobust.training.steps import Steps
+from tfrobust.training.task import TrainingTask, cross_entropy
 
 _BATCH, _BAR = 128, 1.1
 _SPELL = 1.5  # seconds that each part runs between two epochs, at least
@@ -119,7 +120,7 @@ def _input_gradient(network: Classifier, images: Any, labels: Any) -> Callable[[
 def _steps(calibrated: Any) -> Steps:
     optimizer = keras.optimizers.Adam(2e-4)
     optimizer.build(calibrated.model.trainable_variables)
-    return Steps(calibrated, optimizer, tf.distribute.get_strategy(), None, cross_entropy)
+    return Steps(calibrated, optimizer, tf.distribute.get_strategy(), TrainingTask(), _BATCH)
 
 
 def _epochs(train: Callable[..., Any], scenario: str) -> Callable[[int], float]:

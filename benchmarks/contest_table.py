@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import TITLES
+from benchmarks.peers.task import TITLES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from benchmarks import networks
 from benchmarks.contest_table import CONTESTS, Contest
 from benchmarks.gradient_floor import BATCH
 from benchmarks.networks import Network
-from benchmarks.peers import Made, NotInstalledError, Task, peer
+from benchmarks.peers.task import Made, NotInstalledError, Task, peer
 from benchmarks.plan import Plan
 from tfrobust import Attack, create, run_attack
 from tfrobust.engine.run import choose_targets

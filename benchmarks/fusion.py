@@ -21,8 +21,9 @@ from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, TrainingOptions, create
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.names import framed
-from tfrobust.scenario import Scenario, arrays
-from tfrobust.training.steps import cross_entropy
+from tfrobust.data.reading import arrays
+from tfrobust.scenario import Scenario
+from tfrobust.training.task import cross_entropy
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import Heads
 

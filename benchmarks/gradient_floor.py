@@ -29,7 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrobust import Classifier, engine
+from tfrobust import Classifier
+from tfrobust.engine.compiled import COMPILED
 from tfrobust.engine.run import Crafted
 
 BATCH = 100
@@ -157,7 +158,7 @@ def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> d
     order, found = np.random.default_rng(0), []
     for _ in range(turns):
         _bare.cache_clear()
-        engine.COMPILED.clear()
+        COMPILED.clear()
         for run in (floor.seconds, *runners.values()):
             run()  # traces
         seconds = dict.fromkeys(["", *runners], 0.0)

@@ -17,8 +17,8 @@ import numpy as np
 
 from tfrobust import Classifier, Trainer, create, load
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.pipeline.build import train
-from tfrobust.scenario import arrays
 from tfrobust.training.trainer import TrainingOptions
 
 _KEPT = Path("runs") / "benchmarks"

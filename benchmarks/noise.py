@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from benchmarks.plan import Plan
 from benchmarks.tables import Row
 from tfrobust import create
+from tfrobust.data.reading import arrays
 from tfrobust.engine.staged import run_stages
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier
 
 _NOISES = ("white_to_black", "black_to_white", "random_pixel_invert", "edge_to_altered")

@@ -14,7 +14,7 @@ from benchmarks.gradient_floor import BATCH, row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, Trainer, create
 from tfrobust.classifiers.inference import in_batches
-from tfrobust.scenario import arrays
+from tfrobust.data.reading import arrays
 
 _SAMPLES, _BAR = 50, 3
 _TURN = 1.0  # seconds that each way runs in a turn, at least

@@ -18,8 +18,8 @@ import tensorflow as tf
 from benchmarks.gradient_floor import row, spread
 from benchmarks.plan import Plan
 from tfrobust import Classifier, KerasClassifier, create
-from tfrobust.scenario import arrays
-from tfrobust.training.steps import cross_entropy
+from tfrobust.data.reading import arrays
+from tfrobust.training.task import cross_entropy
 from tfrobust_attacks.universal.gap_generator import generator
 from tfrobust_retraining.neighbours import Neighbours
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -10,11 +11,44 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.quick import grappler, trace_quickly
 from helpers.support import REPO, Reference, shared_folder, train_keras
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, grey_images
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Run tests that share an expensive fixture of their module in one process: it is made once.
+
+    Groups come first, the largest before the others; the single tests that follow fill what is
+    left of either process.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_fixture(item):
+    """Return whether a test uses a fixture of its own module that outlives the test."""
+    module = item.nodeid.partition("::")[0]
+    fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+    return any(fixture.scope != "function" and fixture.baseid == module for fixture in fixtures)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_tracing():
+    trace_quickly()
+
+
+@pytest.fixture(name="grappler")
+def _grappler():
+    """Let Grappler optimise graphs, as it does outside of tests: for exports and memory."""
+    grappler(on=True)
+    yield
+    grappler(on=False)
 
 
 @pytest.fixture(scope="session")

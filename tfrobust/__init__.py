@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tfrobust.evaluation.evaluator import evaluate
     from tfrobust.model import ModelBuilder
     from tfrobust.options import option, plugin
-    from tfrobust.pipeline.build import train, train_and_store
+    from tfrobust.pipeline.build import train
+    from tfrobust.pipeline.stored_training import train_and_store
     from tfrobust.registry import create
     from tfrobust.scenario import BatchShift, Scenario, Shift
     from tfrobust.store.models import export, load

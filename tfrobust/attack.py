@@ -10,7 +10,7 @@ from typing import Any, ClassVar, get_args
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import build, has_option, option, plugin, record
+from tfrobust.options import build, option, option_names, plugin, record
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
 
@@ -64,14 +64,19 @@ class Attack(abc.ABC):
     `RegionalAttack`.
 
     Attributes:
+        early_stop: whether it leaves an image alone once it is adversarial; an option of iterative
+            attacks.
+        samples: calls of a stochastic classifier to average; an option. `None`: 20 where the attack
+            needs gradients, and otherwise one.
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
             longer than tracing it.
         corrective: set it where the attack wants the classifier to be right. Its `accuracy` is then
-            that of the images it made, its success to mend an image, and no worst case has it.
-        ignores_input: set it where nothing of the image remains in what comes out, so that the
-            label says nothing of it: no training takes it then.
+            that of the images it returns, an image it corrects is a success, and the worst case
+            leaves it out.
+        ignores_input: set it where nothing of the image remains in the result, so that its label no
+            longer applies: trainings refuse it.
         strength: set it where the attack is bounded in no norm and has an option that says how
             strong it is; reports show it, and draw a curve over it.
 
@@ -85,6 +90,10 @@ class Attack(abc.ABC):
         ...     def __call__(self, classifier, images, labels, *, seed):
         ...         return tf.maximum(images - self.eps, 0.0)
     """
+
+    # Options that the engine asks for, as an attack without them has them.
+    early_stop: bool = False
+    samples: int | None = None
 
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
@@ -101,11 +110,16 @@ class Attack(abc.ABC):
     @property
     def budget(self) -> float | None:
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
-        return getattr(self, "eps", None)
+        return getattr(self, "eps", None)  # an option that a subclass may declare
+
+    @property
+    def confined_to(self) -> RegionName:
+        """The region whose pixels it may change."""
+        return getattr(self, "region", "all")  # an option that a subclass may declare
 
     @property
     def target_class(self) -> int | None:
-        """The one class that a targeted attack was made for; `None`: it takes any targets."""
+        """The one class that a targeted attack aims at; `None`: it takes any targets."""
         return None
 
     @property
@@ -115,8 +129,8 @@ class Attack(abc.ABC):
 
     @property
     def needs_boxes(self) -> bool:
-        """Whether it changes only a part of each image, which boxes tell from the rest."""
-        return getattr(self, "region", "all") != "all"
+        """Whether it changes only a part of each image, which boxes mark."""
+        return self.confined_to != "all"
 
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
@@ -134,7 +148,7 @@ class Attack(abc.ABC):
         """Return adversarial images.
 
         Args:
-            classifier: whom to fool.
+            classifier: the classifier to fool.
             images: float32 `(batch, height, width, channels)` in [0, 1].
             labels: int64 `(batch,)`: the true classes; for a targeted attack, those to reach.
             seed: an integer, or int32 `(batch, 2)` with one stateless seed an image
@@ -151,11 +165,14 @@ class RegionalAttack(Attack):
     """An attack that can be confined to the pixels in an image's boxes, or to those outside.
 
     `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
-    image comes back as it was, bit for bit. See `tfrobust.engine.regions`.
+    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. A traced attack must not
+    ask which region it has: `foreground` and `background` share one trace.
     """
 
     region: RegionName = option(
-        "which pixels may change: all, or those in the image's boxes, or outside", default="all"
+        "which pixels may change: all, or those in the image's boxes, or outside",
+        default="all",
+        trace="unused",
     )
 
 
@@ -204,7 +221,7 @@ class WrappedAttack(Attack):
     @property
     def region(self) -> RegionName:
         """The plan's region, if it has one."""
-        return getattr(self.plan, "region", "all")
+        return self.plan.confined_to
 
     @property
     def needs_gradients(self) -> bool:
@@ -264,13 +281,13 @@ def at_values(
     swept = [
         each
         for each in attacks
-        if values and has_option(each, option) and attack in {None, name_of(each)}
+        if values and option in option_names(type(each)) and attack in {None, name_of(each)}
     ]
     if values and not swept:
         names = ", ".join(dict.fromkeys(map(name_of, attacks))) or "there is none"
         raise UsageError(
             f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
-            "that has it (`tfrobust plugins show attacks/NAME` tells)"
+            "that has it (see `tfrobust plugins show attacks/NAME`)"
         )
     for each in attacks:
         if each not in swept:

@@ -17,9 +17,9 @@ from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import Progress
-from tfrobust.files.atomic import output_folder
 from tfrobust.files.leftovers import PREFIX
-from tfrobust.pipeline.build import train_and_store
+from tfrobust.files.output_folders import output_folder
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
 from tfrobust.results.records import Results
@@ -35,7 +35,7 @@ _WRITTEN = {"results.json", "outcomes.npz", "report.html"}
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """What the demo made: results, the run folder and the exported version folders."""
+    """What the demo wrote: results, the run folder and the exported version folders."""
 
     results: Results
     out: Path
@@ -47,25 +47,25 @@ def run_demo(
     *,
     force: bool = False,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> Demo:
     """Train two classifiers, attack both, write `results.json`, `outcomes.npz`, `report.html`.
 
-    Training is taken from the store where an earlier demo finished it, and resumed where one was
-    interrupted.
+    Networks that an earlier demo has trained are taken from the store, and an interrupted training
+    is resumed.
 
     Args:
         out: the run folder; an earlier demo's files in it are replaced.
         force: write also where it holds other things, and train anew.
-        progress: told how far each step is.
-        say: told what is being done.
+        progress: is called with how far each step is.
+        log: is called with the name of each step.
 
     Raises:
         StoreError: `out` holds other things, or the disk refuses.
     """
     earlier = _is_demo(out)
     with output_folder(out, force=force or earlier):
-        return _run(out, force, progress, say)
+        return _run(out, force, progress, log)
 
 
 def _is_demo(out: Path) -> bool:
@@ -76,13 +76,13 @@ def _is_demo(out: Path) -> bool:
     if not names <= set(_WRITTEN):
         return False
     try:
-        found = read_results(out).evaluations
+        evaluations = read_results(out).evaluations
     except StoreError:
         return False
-    return [evaluation.classifier.name for evaluation in found] == list(_NAMES)
+    return [evaluation.classifier.name for evaluation in evaluations] == list(_NAMES)
 
 
-def _run(out: Path, force: bool, progress: Progress | None, say: Callable[[str], None]) -> Demo:
+def _run(out: Path, force: bool, progress: Progress | None, log: Callable[[str], None]) -> Demo:
     scenario, lenet = create("scenarios", "digits"), create("models", "lenet", width=4)
     defenses = {
         _NAMES[0]: [],
@@ -90,13 +90,13 @@ def _run(out: Path, force: bool, progress: Progress | None, say: Callable[[str],
     }
     exported = []
     for name, applied in defenses.items():
-        say(f"training {name}")
+        log(f"training {name}")
         trainer = Trainer(_OPTIONS, report=progress)
         trained = train_and_store(lenet, scenario, name, trainer, applied, resume=True, force=force)
         exported.append(trained.folder)
     attacks = at_budgets([create("attacks", "fgsm"), create("attacks", "pgd", steps=40)], _BUDGETS)
     attacks.append(create("attacks", "cw_l2", **_CARLINI_WAGNER))
-    say("attacking what was exported")
+    log("attacking what was exported")
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
     evaluated = evaluate(classifiers, scenario, attacks, partial=Partial(out), progress=progress)
     write_run(out, evaluated)

@@ -6,11 +6,12 @@ Pydantic does the checking. The same fields make the command line's options, the
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar, dataclass_transform, overload
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -18,15 +19,27 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tfrobust.errors import UsageError, did_you_mean, one_line
 
 T = TypeVar("T")
+TraceRole = Literal["constant", "input", "unused"]
 _LARGEST = 2**31 - 1
+_TRACE = "trace"  # under which pydantic keeps an option's role
 
 
-def option(help: str, *, default: Any, **bounds: Any) -> Any:  # noqa: A002 (argparse's word)
+def option(
+    help: str,  # noqa: A002 (argparse's word)
+    *,
+    default: Any,
+    trace: TraceRole = "constant",
+    **bounds: Any,
+) -> Any:
     """Declare an option of a plugin.
 
     Args:
         help: one line: what it is, in which unit.
         default: the value when nothing is given.
+        trace: what the option is to the traced function of an attack. `constant`: a part of it,
+            so that another value costs another trace. `input`: a number that does not shape the
+            graph; `__call__` sees a float32 or int32 scalar tensor in its place, and does no
+            arithmetic in Python with it (see `derived`). `unused`: `__call__` does not read it.
         **bounds: pydantic's `gt`, `ge`, `lt`, `le`, `min_length`, …
 
     Example:
@@ -36,7 +49,78 @@ def option(help: str, *, default: Any, **bounds: Any) -> Any:  # noqa: A002 (arg
         >>> Dim(factor=0.25)
         Dim(factor=0.25)
     """
-    return pydantic.Field(default=default, description=help, kw_only=True, **bounds)
+    role: dict[str, Any] = {} if trace == "constant" else {"json_schema_extra": {_TRACE: trace}}
+    return pydantic.Field(default=default, description=help, kw_only=True, **bounds, **role)
+
+
+class derived(Generic[T]):  # noqa: N801 (a decorator, like property)
+    """A property whose number is computed in Python and is an input of an attack's trace.
+
+    Python computes in float64 and rounds once; the same formula over float32 tensors rounds at
+    every step. What an attack derives from options with `trace="input"` is computed outside of the
+    trace, and its `__call__` sees a scalar tensor.
+
+    Example:
+        >>> @plugin
+        ... class Steps:
+        ...     eps: float = option("radius", default=0.1, ge=0, trace="input")
+        ...     @derived
+        ...     def length(self) -> float:
+        ...         return 2.5 * self.eps
+        >>> Steps(eps=0.2).length
+        0.5
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> derived[T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> derived[T] | T:
+        """Compute the number; not called where `with_values` has set one."""
+        return self if instance is None else self._function(instance)
+
+
+def _fields_of(cls: type) -> Mapping[str, Any]:
+    """Return the options of a class; one that is not decorated with `plugin` has none."""
+    fields: Mapping[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    return fields
+
+
+def option_names(cls: type) -> list[str]:
+    """Return the names of a plugin's options."""
+    return list(_fields_of(cls))
+
+
+def trace_roles(cls: type) -> dict[str, TraceRole]:
+    """Return the options of a plugin that are no constants of its trace; see `option`."""
+    extras = {name: field.json_schema_extra or {} for name, field in _fields_of(cls).items()}
+    return {name: extra[_TRACE] for name, extra in extras.items() if _TRACE in extra}
+
+
+def derived_names(cls: type) -> list[str]:
+    """Return the names of a class's `derived` numbers."""
+    names = dict.fromkeys(name for base in cls.__mro__ for name in vars(base))
+    return [name for name in names if isinstance(getattr(cls, name, None), derived)]
+
+
+def with_values(instance: T, values: Mapping[str, Any]) -> T:
+    """Return a copy with other values of options and `derived` numbers, which are not checked.
+
+    Example:
+        >>> with_values(Steps(eps=0.2), {"length": tf.constant(0.5)}).length
+        <tf.Tensor: shape=(), dtype=float32, numpy=0.5>
+    """
+    if not values:
+        return instance
+    changed = copy.copy(instance)
+    vars(changed).update(values)  # past the frozen dataclass, and before a `derived` is looked up
+    return changed
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
@@ -111,18 +195,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def has_option(instance: object, name: str) -> bool:
-    """Tell whether a built plugin, or a plugin's class, has an option of this name.
-
-    Example:
-        >>> has_option(create("attacks", "pgd"), "eps")
-        True
-    """
-    if not dataclasses.is_dataclass(instance):
-        return False
-    return any(field.name == name for field in dataclasses.fields(instance))
-
-
 def record(instance: Any) -> dict[str, Any]:
     """Return the options of a built plugin as plain JSON values."""
     adapter = pydantic.TypeAdapter(dict[str, Any])
@@ -149,8 +221,7 @@ def describe(cls: type) -> list[Option]:
     hints = typing.get_type_hints(cls)
     plugins = [base for base in cls.__mro__ if not base.__module__.startswith("tfrobust.")]
     own = {name for base in plugins for name in vars(base).get("__annotations__", ())}
-    declared = getattr(cls, "__pydantic_fields__", {})
-    fields = dict(sorted(declared.items(), key=lambda field: field[0] not in own))
+    fields = dict(sorted(_fields_of(cls).items(), key=lambda field: field[0] not in own))
     return [
         Option(
             name,

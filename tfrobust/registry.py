@@ -102,10 +102,11 @@ def entries(kind: str | None = None) -> list[Entry]:
         raise UsageError(
             f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"
         )
-    found = {
-        (point.name, point.value, _distribution(point))
-        for point in metadata.entry_points(group=f"tfrobust.{kind}")
-    }
+    points = tuple(metadata.entry_points(group=f"tfrobust.{kind}"))
+    distributions = {id(point.dist): point.dist for point in points}
+    # A distribution's name and version are read from a file, the same one for many plugins.
+    owners = {number: _distribution(each) for number, each in distributions.items()}
+    found = {(point.name, point.value, owners[id(point.dist)]) for point in points}
     count = Counter(name for name, _, _ in found)
     return [
         Entry(kind, name, target, owner, _duplicate(name, found) if count[name] > 1 else None)
@@ -113,13 +114,23 @@ def entries(kind: str | None = None) -> list[Entry]:
     ]
 
 
-def _distribution(point: metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+def _distribution(of: metadata.Distribution | None) -> str:
+    return f"{of.name} {of.version}" if of else "unknown"
 
 
 def _duplicate(name: str, found: set[tuple[str, str, str]]) -> str:
     owners = sorted(owner for other, _, owner in found if other == name)
     return f"the name is registered {len(owners)} times, by {' and '.join(owners)}; uninstall one"
+
+
+def checked(entry: Entry) -> Entry:
+    """Return the entry with its problem, if importing it shows one."""
+    try:
+        entry.load()
+    except PluginError as error:
+        cause = str(error).partition("): ")[2] or str(error)
+        return dataclasses.replace(entry, problem=entry.problem or cause)
+    return entry
 
 
 def find(kind: str, name: str) -> Entry:

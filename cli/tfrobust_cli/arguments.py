@@ -8,7 +8,6 @@ from typing import Any
 
 from tfrobust.errors import UsageError, did_you_mean, printable
 from tfrobust.registry import create, find
-from tfrobust_cli.options import MOST, Classifier, Json, Params, Scenario, Seed, names_of  # noqa: F401
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

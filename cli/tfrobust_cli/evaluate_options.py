@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import math
-from typing import TYPE_CHECKING
+import typing
+from typing import TYPE_CHECKING, Any
 
 from tfrobust import suites
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, scenario_plugins
+from tfrobust_cli.option_groups import option_group
 from tfrobust_cli.options import (
     Attacks,
     Baselines,
@@ -141,6 +144,20 @@ class EvaluateOptions:
             name, option, values = swept(text)
             spread = at_values(spread, option, values, attack=name)
         return spread
+
+
+def _declared() -> dict[str, tuple[Any, Any]]:
+    types = typing.get_type_hints(EvaluateOptions, include_extras=True)
+    return {
+        field.name: (
+            types[field.name],
+            inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+        )
+        for field in dataclasses.fields(EvaluateOptions)
+    }
+
+
+evaluates = option_group("options", _declared(), EvaluateOptions)
 
 
 def swept(text: str) -> tuple[str | None, str, list[int | float]]:

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tfrobust.classifiers.loading import UNIT, LoadOptions
 from tfrobust.errors import UsageError
+from tfrobust_cli.option_groups import option_group
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
@@ -44,25 +43,29 @@ _DECLARED: dict[str, tuple[Any, Any]] = {
 }
 
 
-def loads_classifiers(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with these options in place of its keyword argument `loading`."""
-    own = inspect.signature(command, eval_str=True)
-    kept = [each for name, each in own.parameters.items() if name != "loading"]
-    added = [
-        inspect.Parameter(
-            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default
-        )
-        for name, (kind, default) in _DECLARED.items()
-    ]
+def load_options(
+    *, to_logits: bool, pixel_range: str, trust: bool, custom_objects: list[str] | None
+) -> LoadOptions:
+    """Return the settings of these options, checked.
 
-    @functools.wraps(command)
-    def called(**given: Any) -> None:
-        loading = load_options(**{name: given.pop(name) for name in _DECLARED})
-        command(**given, loading=loading)
+    Raises:
+        UsageError: a pixel range that is not two numbers.
+    """
+    try:
+        least, most = map(float, pixel_range.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--pixel-range: expected two numbers, such as 0,255 or -1,1; received: {pixel_range!r}"
+        ) from error
+    return LoadOptions(
+        to_logits=to_logits,
+        pixel_range=(least, most),
+        trust=trust,
+        custom_objects=tuple(custom_objects or ()),
+    )
 
-    called.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
-    called.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
-    return called
+
+loads_classifiers = option_group("loading", _DECLARED, load_options)
 
 
 def check_unused(loading: LoadOptions, command: str) -> None:
@@ -85,25 +88,3 @@ def check_unused(loading: LoadOptions, command: str) -> None:
 def notices(loaded: Mapping[str, Classifier]) -> list[str]:
     """Return a line for everything that was converted when classifiers were loaded."""
     return [f"{name}: {line}" for name, each in loaded.items() for line in each.notices]
-
-
-def load_options(
-    *, to_logits: bool, pixel_range: str, trust: bool, custom_objects: list[str] | None
-) -> LoadOptions:
-    """Return what was given to a command, checked.
-
-    Raises:
-        UsageError: a pixel range that is no two numbers.
-    """
-    try:
-        least, most = map(float, pixel_range.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"--pixel-range: expected two numbers, such as 0,255 or -1,1; received: {pixel_range!r}"
-        ) from error
-    return LoadOptions(
-        to_logits=to_logits,
-        pixel_range=(least, most),
-        trust=trust,
-        custom_objects=tuple(custom_objects or ()),
-    )

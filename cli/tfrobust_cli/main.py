@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import tfrobust
 from tfrobust.errors import RobustError, printable
 from tfrobust_cli.arguments import check_arguments
 from tfrobust_cli.commands import (
@@ -30,12 +32,31 @@ _LONGEST = 1000  # characters of a message
 
 app = typer.Typer(
     name="tfrobust",
-    help="Train, attack, evaluate and export TensorFlow image classifiers.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"tfrobust {tfrobust.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tool(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Train, attack, evaluate and export TensorFlow image classifiers."""
+
+
 for command in (
     demo, doctor, plugins, data, summary, train, attack, evaluate, streams, export, report, study,
 ):  # fmt: skip

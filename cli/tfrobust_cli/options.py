@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tfrobust.registry import entries
+from tfrobust.serving.settings import FileFormat, Quantize
 
 
 def names_of(kind: str) -> Callable[[str], list[str]]:
@@ -114,5 +115,75 @@ NormaliseBy = Annotated[
     str | None,
     typer.Option(
         help="Divide errors under corruptions by this classifier's.", autocompletion=classifiers
+    ),
+]
+TrainOnly = Annotated[
+    str | None,
+    typer.Option(
+        help="Train this defence alone, such as calibrater; MODEL then is a finished classifier, "
+        "or an architecture with --weights.",
+        autocompletion=names_of("defenses"),
+    ),
+]
+Defenses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="In the order in which they are applied.",
+        autocompletion=names_of("defenses"),
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="Start from a .pth or .safetensors file in torchvision's names, or from imagenet: "
+        "the model's option weights. With --epochs 0 they are stored as they are; with --only "
+        "they are what a defence is trained for.",
+        metavar="FILE",
+    ),
+]
+AddedDefenses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="Put around a .keras file; one that trains nothing, such as mc_dropout. Repeatable.",
+        autocompletion=names_of("defenses"),
+    ),
+]
+ServedDetector = Annotated[
+    str | None,
+    typer.Option(
+        help="Serve its adversarial_score too; it learns from --attack.",
+        autocompletion=names_of("detectors"),
+    ),
+]
+DetectedAttack = Annotated[
+    str | None,
+    typer.Option(help="What the detector learns to recognise.", autocompletion=names_of("attacks")),
+]
+FittingScenario = Annotated[
+    str | None,
+    typer.Option(
+        help="What detectors and quantization learn from; that of the training if not given. "
+        "Recorded where no card names one.",
+        autocompletion=names_of("scenarios"),
+    ),
+]
+ExportOnly = Annotated[
+    str | None,
+    typer.Option(
+        help="Export this defence, such as calibrater, without the classifier behind it.",
+        autocompletion=names_of("defenses"),
+    ),
+]
+As = Annotated[FileFormat, typer.Option("--format", help="For TensorFlow Serving, or for LiteRT.")]
+ToBits = Annotated[
+    Quantize | None,
+    typer.Option(help="Post-training quantization of a tflite file: int8."),
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        help="Training images that detectors and quantization learn from.", min=1, max=MOST
     ),
 ]

@@ -14,21 +14,21 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 def print_study(study: Study) -> None:
-    """Print what a study asks, and of what."""
+    """Print a study's question, networks, conditions and claims."""
     from rich.markup import escape
 
     console = stdout()
     console.print(f"[bold]{escape(study.title)}[/]")
     console.print(study.about.strip() + "\n", markup=False, highlight=False)
-    networks = ", ".join(each.title for each in study.networks.values())
-    conditions = ", ".join(each.title for each in study.conditions.values())
+    networks = ", ".join(network.title for network in study.networks.values())
+    conditions = ", ".join(condition.title for condition in study.conditions.values())
     console.print(f"networks: {networks}\nconditions: {conditions}", markup=False, highlight=False)
     for number, claim in enumerate(study.claims, 1):
         console.print(f"claim {number}: {claim.text}", markup=False, highlight=False)
 
 
 def print_costs(lines: list[dict[str, Any]], *, named: bool) -> None:
-    """Print a line a scale; with the study's name where there are several studies."""
+    """Print a line for each scale, with the study's name where there are several studies."""
     from rich.table import Table
 
     columns = (["study"] if named else []) + ["scale", "cells", "finished", "networks to train"]
@@ -43,7 +43,7 @@ def print_costs(lines: list[dict[str, Any]], *, named: bool) -> None:
 
 
 def print_claims(claims: list[Claimed]) -> None:
-    """Print every claim with its checks and their figures; those that a scale lacks without."""
+    """Print every claim; with its checks and figures if the scale has all cells that they need."""
     from rich.markup import escape
 
     from tfrobust.study.results.claims import verdict
@@ -56,5 +56,5 @@ def print_claims(claims: list[Claimed]) -> None:
         console.print(f"{number}. {marked(claim)}: {escape(claim.text)}", highlight=False)
         for check in claim.checks if claim.asked else []:
             numbers = ", ".join(f"{name} {figure}" for name, figure in check.numbers.items())
-            said = escape(f"{check.what}. {numbers}")
-            console.print(f"   {marked(check)}: {said}", highlight=False)
+            text = escape(f"{check.what}. {numbers}")
+            console.print(f"   {marked(check)}: {text}", highlight=False)

@@ -1,57 +1,20 @@
-"""Options of `tfrobust train`: what is trained, and how."""
+"""Options of `tfrobust train`: what is trained, and how.
+
+`@trains` gives a command the options of a training: the fields of `TrainingOptions`, and --seed.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import typing
+from typing import Annotated, Any
 
 import typer
 
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import names_of
-
-if TYPE_CHECKING:
-    from tfrobust.training.trainer import TrainingOptions
-
-Epochs = Annotated[int, typer.Option(help="Passes over the images; 0 trains nothing.")]
-TrainingBatch = Annotated[
-    int | None,
-    typer.Option(help="Images a step, over all devices; 128, or fewer for small datasets."),
-]
-Optimizer = Annotated[str, typer.Option(help="adam, or sgd with momentum 0.9.")]
-LearningRate = Annotated[float, typer.Option(help="Of the first step.")]
-Schedule = Annotated[
-    str, typer.Option(help="constant, cosine, step, quarters, or epoch (see --decay).")
-]
-Decay = Annotated[
-    float, typer.Option(help="Divides the learning rate after every epoch; --schedule epoch.")
-]
-WeightDecay = Annotated[float, typer.Option(help="Decoupled, a step.")]
-Validation = Annotated[float, typer.Option(help="Share held out to choose the best.")]
-Patience = Annotated[
-    int | None, typer.Option(help="Stop after so many epochs without a better one.")
-]
-Goal = Annotated[
-    float | None, typer.Option("--target", help="Stop at this validation accuracy: 0.99.")
-]
-Strategy = Annotated[str, typer.Option(help="auto, default or mirrored.")]
-
-
-Only = Annotated[
-    str | None,
-    typer.Option(
-        help="Train this defence alone, such as calibrater; MODEL then is a finished classifier, "
-        "or an architecture with --weights.",
-        autocompletion=names_of("defenses"),
-    ),
-]
-Defenses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--defense",
-        help="In the order they are applied.",
-        autocompletion=names_of("defenses"),
-    ),
-]
+from tfrobust.options import build, describe
+from tfrobust.training.options import TrainingOptions
+from tfrobust_cli.option_groups import option_group
+from tfrobust_cli.options import Seed
 
 
 def check_only(only: str | None, *, name: str, **others: object) -> None:
@@ -74,13 +37,20 @@ def check_only(only: str | None, *, name: str, **others: object) -> None:
         raise UsageError("--only: give the result a --name of its own")
 
 
-def training_options(**given: Any) -> TrainingOptions:
-    """Return the options of a training from what was given to a command, checked.
+def _declared() -> dict[str, tuple[Any, Any]]:
+    """Return the options of a training as a command takes them; choices are checked later."""
+    types = typing.get_type_hints(TrainingOptions)
+    declared: dict[str, tuple[Any, Any]] = {}
+    for option in describe(TrainingOptions):
+        name, kind = option.name, types[option.name]
+        kind = str if typing.get_origin(kind) is typing.Literal else kind
+        text = f"{option.help[0].upper()}{option.help[1:]}."
+        declared[name] = Annotated[kind, typer.Option(help=text)], option.default
+    return declared | {"seed": (Seed, 0)}
 
-    Raises:
-        UsageError: a value out of range.
-    """
-    from tfrobust.options import build
-    from tfrobust.training.trainer import TrainingOptions
 
+def _training_options(**given: Any) -> TrainingOptions:
     return build(TrainingOptions, "train", given)
+
+
+trains = option_group("training", _declared(), _training_options)

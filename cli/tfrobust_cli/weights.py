@@ -1,23 +1,20 @@
-"""`--weights FILE`: what a model starts from."""
+"""What a training starts from: an architecture, weights from a file, or a finished classifier."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust.registry import find
+from tfrobust_cli.arguments import Parameters
+from tfrobust_cli.console import say
+from tfrobust_cli.load_options import notices
 
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        help="Start from a .pth or .safetensors file in torchvision's names, or from imagenet: "
-        "the model's option weights. With --epochs 0 they are stored as they are; with --only "
-        "they are what a defence is trained for.",
-        metavar="FILE",
-    ),
-]
+if TYPE_CHECKING:
+    from tfrobust.model import ModelBuilder
+    from tfrobust.pipeline.deployed import Deployed
+    from tfrobust.scenario import Scenario
 
 
 def with_weights(param: list[str] | None, model: str, weights: str | None) -> list[str]:
@@ -41,3 +38,32 @@ def with_weights(param: list[str] | None, model: str, weights: str | None) -> li
         if pair.partition("=")[0] in {"weights", f"{model}.weights"}:
             raise UsageError(f"--weights: given twice, as {weights!r} and as -p {pair}")
     return [*pairs, f"{model}.weights={weights}"]
+
+
+def starting_point(
+    model: str,
+    scenario: Scenario,
+    params: Parameters,
+    *,
+    alone: bool,
+    loading: LoadOptions | None,
+) -> ModelBuilder | Deployed:
+    """Return what the training starts from.
+
+    Args:
+        model: a model plugin, or a finished classifier.
+        scenario: the data.
+        params: with the options of the plugin.
+        alone: a defence alone is trained, and what it starts from stays as it is.
+        loading: how the classifier is loaded; `None`: it is a plugin, and is built.
+    """
+    from tfrobust.pipeline.deployed import Deployed, as_built
+    from tfrobust.pipeline.reload import network_of
+
+    if loading is None:
+        builder: ModelBuilder = params.build("models", model)
+        return as_built(builder, scenario) if alone else builder
+    network = network_of(model, loading.for_images(scenario.image_shape))
+    for line in notices({model: network}):
+        say(line)
+    return Deployed(model, network)

@@ -19,6 +19,7 @@ from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import (
     attacked_by,
@@ -77,8 +78,9 @@ class AdversarialRetraining(Defense):
             trainer,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
-            perturb=perturb,
-            validate_on=in_drawn_order(perturb, trainer.options.seed),
+            task=TrainingTask(
+                perturb=perturb, validate_on=in_drawn_order(perturb, trainer.options.seed)
+            ),
         )
 
     def _inner(self) -> Attack:

@@ -26,7 +26,7 @@ from tfrobust.defense import Change, Defense
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Objective, cross_entropy
+from tfrobust.training.task import Objective, TrainingTask, cross_entropy
 from tfrobust.training.trainer import Trainer
 
 
@@ -65,8 +65,9 @@ class DefensiveDistillation(Defense):
         student = check_tunable(classifier, "defensive_distillation")
         with trainer.strategy.scope():
             teacher = copied(student)
-        trainer.fit(teacher, scenario, loss=self.loss)
-        trainer.fit(student, scenario, loss=self.loss, objective=self.objective(teacher))
+        trainer.fit(teacher, scenario, TrainingTask(loss=self.loss))
+        imitation = TrainingTask(loss=self.loss, objective=self.objective(teacher))
+        trainer.fit(student, scenario, imitation)
         return student
 
     def loss(self, labels: Any, logits: Any) -> Any:

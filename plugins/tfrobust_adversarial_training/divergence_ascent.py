@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import iterate
-from tfrobust.engine.losses import pulled_back
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, normal

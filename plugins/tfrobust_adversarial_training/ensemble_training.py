@@ -38,7 +38,7 @@ from tfrobust.options import option, plugin
 from tfrobust.pipeline.named_networks import NamedNetworks, is_weights_file, several
 from tfrobust.random import fold
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Perturb
+from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, in_drawn_order, partly
 
@@ -96,12 +96,11 @@ class EnsembleTraining(TrainsOnAttacked):
         attack.check(classifier)  # what a file holds may be of other images
         # Not in the strategy's scope: a SavedModel that is loaded there runs on no replica.
         sources = [classifier, *self.static_networks(classifier)]
-        trainer.fit(
-            classifier,
-            scenario,
+        task = TrainingTask(
             perturb=partly(attacked_on_one(attack, sources), self.share),
             validate_on=in_drawn_order(attacked_in_parts(attack, sources), trainer.options.seed),
         )
+        trainer.fit(classifier, scenario, task)
         return classifier
 
     def static_networks(self, classifier: Classifier) -> list[Classifier]:

@@ -28,7 +28,7 @@ from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Perturb
+from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_check
@@ -81,14 +81,9 @@ class FgsmTraining(Defense):
         In which epoch it did is `found`, for the card: `collapsed_in_epoch`, from 1; none: never.
         """
         strong, weak = attacked_by(self._pgd()), self.one_step()
-        looked_after = overfitting_check(strong, weak, count=self.checked, drop=self.drop)
-        history = trainer.fit(
-            classifier,
-            scenario,
-            perturb=weak,
-            validate_on=strong,
-            check=looked_after if self.checked else None,
-        )
+        check = overfitting_check(strong, weak, count=self.checked, drop=self.drop)
+        task = TrainingTask(perturb=weak, validate_on=strong, check=check if self.checked else None)
+        history = trainer.fit(classifier, scenario, task)
         if self.checked:
             classifier.found = {"collapsed_in_epoch": collapsed_in(history)}
         return classifier

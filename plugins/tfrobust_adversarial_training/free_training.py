@@ -26,7 +26,7 @@ from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import attacked_by
-from tfrobust_adversarial_training.replays import Replays
+from tfrobust_adversarial_training.replays import replayed
 
 
 @plugin
@@ -61,8 +61,7 @@ class FreeTraining(Defense):
         trainer.altered(epochs=passes).fit(
             classifier,
             scenario,
-            validate_on=attacked_by(pgd),
-            replays=Replays(self.replays, self.step),
+            replayed(self.replays, self.step, validate_on=attacked_by(pgd)),
         )
         return classifier
 

@@ -11,15 +11,15 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Change, Defense
+from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.learning import LearningAttack, read_learned
-from tfrobust.engine.losses import without_gradients
 from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import UsageError
 from tfrobust.options import describe, option, plugin
 from tfrobust.random import fold, numbered_seeds, uniform
 from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Perturb
+from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.bounded import Bounded
 
@@ -102,7 +102,7 @@ class TrainsOnBoth(TrainsOnAttacked):
             UsageError: the inner attack is none that a step can run.
         """
         perturb = attacked_by(self.inner_attack())
-        trainer.fit(classifier, scenario, perturb=perturb, objective=self.objective)
+        trainer.fit(classifier, scenario, TrainingTask(perturb=perturb, objective=self.objective))
         return classifier
 
 

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from tfrobust.engine.losses import without_label
 from tfrobust.options import option, plugin
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 

@@ -13,8 +13,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.random import numbered_seeds
 from tfrobust.training.data import TrainingData
-from tfrobust.training.steps import Perturb
-from tfrobust.training.trainer import Check, History
+from tfrobust.training.task import Check, History, Perturb
 
 STRONG, WEAK, COLLAPSED = "pgd_accuracy", "fgsm_accuracy", "collapsed"
 
@@ -33,7 +32,7 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
         drop: share of them.
 
     Returns:
-        What `Trainer.fit` takes as its `check`.
+        What a `TrainingTask` takes as its `check`.
     """
 
     @tf.function(autograph=False)

@@ -6,28 +6,30 @@ x + δ is trained on; the backward pass that moves the weights gives the gradien
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.training.steps import Perturb, Steps, sums
+from tfrobust.training.steps import Steps, sums
+from tfrobust.training.task import Perturb, TrainingTask
+
+Move = Callable[[Any, Any], Any]  # perturbation, gradient → perturbation
 
 
-@dataclasses.dataclass(frozen=True)
-class Replays:
-    """How often a batch is trained on, and how its perturbation moves.
+def replayed(times: int, move: Move, *, validate_on: Perturb | None = None) -> TrainingTask:
+    """Return the task of a training that replays each batch while a perturbation moves.
 
-    Attributes:
+    Args:
         times: steps a batch.
-        step: `(perturbation, gradient) -> perturbation`, each `(batch, height, width, channels)`,
+        move: `(perturbation, gradient) -> perturbation`, each `(batch, height, width, channels)`,
             traced: where the perturbation goes next.
+        validate_on: perturbs the validation images.
     """
-
-    times: int
-    step: Callable[[Any, Any], Any]
+    steps = functools.partial(ReplayedSteps, move=move)
+    return TrainingTask(repeats=times, steps=steps, validate_on=validate_on)
 
 
 class ReplayedSteps(Steps):
@@ -38,18 +40,13 @@ class ReplayedSteps(Steps):
 
     Args:
         *given: as for `Steps`.
-        validate_on: as for `Steps`.
-        replays: how often, and how it moves.
-        batch_size: images a step, over all replicas.
+        move: where the perturbation goes next; see `replayed`.
     """
 
-    def __init__(
-        self, *given: Any, validate_on: Perturb | None, replays: Replays, batch_size: int
-    ) -> None:
-        super().__init__(*given, validate_on=validate_on)
-        self.replays = replays.times
-        self._step = replays.step
-        rows = math.ceil(batch_size / self._strategy.num_replicas_in_sync)
+    def __init__(self, *given: Any, move: Move) -> None:
+        super().__init__(*given)
+        self._move = move
+        rows = math.ceil(self.batch_size / self._strategy.num_replicas_in_sync)
         with self._strategy.scope():
             self._kept = tf.Variable(
                 tf.zeros((rows, *self._classifier.image_shape)),
@@ -67,10 +64,10 @@ class ReplayedSteps(Steps):
         perturbation = self._kept.read_value()
         with tf.GradientTape() as tape:
             tape.watch(perturbation)
-            seen = tf.clip_by_value(images + perturbation, 0.0, 1.0)
-            losses, logits = self._objective(self._classifier, images, seen, labels)
+            perturbed = tf.clip_by_value(images + perturbation, 0.0, 1.0)
+            losses, logits = self._objective(self._classifier, images, perturbed, labels)
             loss = self._share(losses, real)
         *gradients, slope = tape.gradient(loss, [*self._weights(), perturbation])
         self._apply(gradients)
-        self._kept.assign(self._step(perturbation, slope))
+        self._kept.assign(self._move(perturbation, slope))
         return sums(losses, logits, labels, real)

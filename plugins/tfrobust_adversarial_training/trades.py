@@ -19,7 +19,7 @@ from typing import Any
 from tfrobust.attack import Attack
 from tfrobust.options import build, option, plugin
 from tfrobust.registry import name_of
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth

@@ -20,7 +20,7 @@ from tfrobust.defense import Change, Defense
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.generator import Merge, Size, generator, size_for

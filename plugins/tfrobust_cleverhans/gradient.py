@@ -5,7 +5,8 @@ each class names its attack's paper. Threat: white-box, in the norms CleverHans 
 
 The code that runs is CleverHans's. Departures: the number of iterations goes in as a tensor, so
 that AutoGraph turns its Python loop into a `tf.while_loop`; random starts are drawn from each
-image's own seed; labels are always given, never guessed.
+image's own seed; labels are always given, never guessed. The iterated attacks check their budget in
+Python, so each budget is traced for itself.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class _CleverHans(GradientAttack):
 class CleverHansFgsm(_CleverHans):
     """Fast gradient method (Goodfellow, Shlens & Szegedy 2015)."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     targeted: bool = option("reach a class instead of leaving one", default=False)
 

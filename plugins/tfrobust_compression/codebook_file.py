@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfrobust.errors import ClassifierError, StoreError
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust_compression.deep_compression import compression_of
 from tfrobust_compression.kernels import kernels_of, weights_of
 from tfrobust_compression.shared import Shared

@@ -97,7 +97,7 @@ class DeepCompression(Defense):
         compressed.megabytes = compressed_megabytes(model)
         compressed.found = _found(model)
         if others := compressed.found["left_out"]:
-            trainer.say(
+            trainer.log(
                 "deep_compression: left as they are, for no layer calls them its kernel: "
                 + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
             )

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.reading import check_images, labelled, readable
 from tfrobust.errors import DataError
-from tfrobust.scenario import Scenario, check_images, labelled, readable
+from tfrobust.scenario import Scenario
 from tfrobust.types import ImageShape, Labels
 
 

@@ -9,8 +9,9 @@ from sklearn.cluster import KMeans
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.data.reading import arrays
 from tfrobust.errors import UsageError
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Flags, Images, Labels
 from tfrobust_retraining.collected import Collected
@@ -61,7 +62,7 @@ class Collecting:
         else:
             labels, strange, told = self._labelled(neighbours, made, true)
             collected = self._with_new_classes(made.images, labels, strange, found | told)
-        self._trainer.say(_told(collected))
+        self._trainer.log(_told(collected))
         return collected
 
     def _neighbours(self) -> Neighbours:
@@ -86,7 +87,7 @@ class Collecting:
             (unchanged, "are the clean ones: it found nothing"),
         ]:
             if count:
-                trainer.say(
+                trainer.log(
                     f"retraining: {count} of {len(whole.rows)} images that {self._how.attack} made "
                     f"{what}; they are left out"
                 )
@@ -146,7 +147,7 @@ class Collecting:
                 "nothing known, so with fooling=drop none is left to learn from; take "
                 "fooling=class, or a smaller budget"
             )
-        self._trainer.say(
+        self._trainer.log(
             f"retraining: {count} of {of} images are like nothing known; they are left out"
         )
 

@@ -14,7 +14,7 @@ from tfrobust.engine.learned_files import Origin, name_in
 from tfrobust.engine.learning import LearningAttack, learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.pipeline.workspace import kept_work
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels
@@ -76,7 +76,7 @@ class Crafting:
         """
         wanted, there = self._how.adversarial_images or len(self._images), len(self._images)
         if wanted > there:
-            self._trainer.say(
+            self._trainer.log(
                 f"retraining: {wanted} adversarial images of {there} training images: each is "
                 f"attacked {wanted / there:.3g} times, with another seed each time; an attack that "
                 "draws nothing at random makes the same again"

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.data.reading import check_images
 from tfrobust.errors import DataError, StoreError, one_line, printable
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Scenario, check_images
+from tfrobust.scenario import Scenario
 from tfrobust.types import Images, ImageShape, Labels
 
 _PLAUSIBLE = 1000  # classes that the largest label may tell of, however few images there are

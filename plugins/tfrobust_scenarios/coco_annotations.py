@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from tfrobust.data.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
-from tfrobust.files.atomic import check_regular
 from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust.types import Boxes
 from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
@@ -170,7 +169,6 @@ def _read(file: Path) -> Any:
 
 
 def _checked(file: Path) -> _Content:
-    check_regular(file)
     try:
         written = read_bytes(file, _LARGEST)
         content = _Content.model_validate_json(written)

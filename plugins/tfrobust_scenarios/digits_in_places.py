@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.data.boxes import of_pixels
+from tfrobust.data.reading import arrays
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.types import ImageShape
 
 _SIDE = 24

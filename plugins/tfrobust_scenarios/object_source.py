@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfrobust.data.reading import readable
 from tfrobust.errors import DataError
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import read_json
-from tfrobust.scenario import readable
 from tfrobust_scenarios.object_selection import Annotated, Selection
 
 BROKEN = "tfrobust_broken.json"  # in a source's folder: what `remember` keeps

@@ -21,9 +21,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.data.reading import check_split
 from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Prepared, Scenario, check_split
+from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.object_selection import Annotated, Selection, classes_of
 from tfrobust_scenarios.object_source import Source

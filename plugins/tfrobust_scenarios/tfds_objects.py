@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.data.boxes import check_boxes
+from tfrobust.data.reading import readable
 from tfrobust.errors import DataError, one_line
-from tfrobust.scenario import readable
 from tfrobust.types import Boxes
 from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
 from tfrobust_scenarios.object_source import Source, size_of

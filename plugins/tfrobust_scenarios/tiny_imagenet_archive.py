@@ -22,8 +22,8 @@ from PIL import Image, UnidentifiedImageError
 
 from tfrobust.data.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
-from tfrobust.files.atomic import check_regular
-from tfrobust.files.reading import UnreadableError, check_archive
+from tfrobust.files.archives import check_archive
+from tfrobust.files.reading import UnreadableError, open_regular
 from tfrobust.types import Boxes
 
 SIDE = 64
@@ -73,14 +73,13 @@ class TinyImagenetArchive:
         path: the `.zip`.
 
     Raises:
-        StoreError: it is no file.
         DataError: it is no readable archive, a path in it escapes, or it has another layout.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        check_regular(path)
         try:
+            open_regular(path).close()  # a FIFO would be waited for
             self._zip = zipfile.ZipFile(path)
             check_archive(self._zip, path.stat().st_size)
         except (OSError, zipfile.BadZipFile, UnreadableError) as error:

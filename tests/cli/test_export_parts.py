@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("export_parts")  # what they share is made once
 QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
 
 
@@ -14,21 +13,21 @@ def calibrated(stored, tmp_path_factory):
     """A store with `d1`, and `d1-b2`, a calibrater learned for it."""
     from tfrobust import store
     from tfrobust.data.names import open_scenario
-    from tfrobust.pipeline.build import Deployed, train_and_store
+    from tfrobust.pipeline.deployed import Deployed
+    from tfrobust.pipeline.plans import TrainingPlan
+    from tfrobust.pipeline.stored_training import run_training
     from tfrobust.registry import create
     from tfrobust.training.trainer import Trainer, TrainingOptions
 
     root = tmp_path_factory.mktemp("calibrated") / "saved_models"
     shutil.copytree(stored, root)
-    train_and_store(
+    plan = TrainingPlan(
         Deployed("d1", store.load("d1", root=root)),
         open_scenario("digits+b2"),
-        "d1-b2",
-        Trainer(TrainingOptions(epochs=1)),
         [create("defenses", "calibrater", size_ratio=0.5)],
         scenario_name="digits+b2",
-        root=root,
     )
+    run_training(plan, "d1-b2", Trainer(TrainingOptions(epochs=1)), root=root)
     return root
 
 

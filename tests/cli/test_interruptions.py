@@ -10,8 +10,8 @@ from helpers.commands import EVALUATE, one_line
 from helpers.killing import full_disk
 from helpers.tiny_imagenet_files import content, zipped
 from tfrobust.evaluation import attack_runs
-from tfrobust.files.atomic import PARTIAL
 from tfrobust.files.claims import LOCK, alone
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.store import models
 from tfrobust_cli import console, main
 from tfrobust_cli.interruptions import what_next

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from helpers.support import small_model
 from tfrobust.classifiers.keras.classifier import KerasClassifier
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.registry import create
 from tfrobust.store.models import export
 

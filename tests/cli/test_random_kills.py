@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.tiny_imagenet_files import content, zipped
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("random_kills")]
 

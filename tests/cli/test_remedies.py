@@ -19,9 +19,9 @@ import typer
 from helpers.fuzz_files import ARRAYS, IMAGES, LABELS, MADE, png
 from helpers.support import REPO
 from tfrobust.data.names import open_scenario, options_of
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, find
-from tfrobust.scenario import arrays
 from tfrobust_cli.main import app
 
 EVALUATE = ("evaluate", "d1", "--out", "run", "--no-baselines", "--limit", "4")

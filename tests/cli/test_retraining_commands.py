@@ -5,15 +5,12 @@ import shutil
 
 import pytest
 
-from tfrobust.pipeline.build import train_and_store
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 RETRAIN = ("train", "f", "--only", "retraining", "--scenario", "digits", "--name", "g")
 FGSM = ("-p", "retraining.attack=fgsm", "-p", 'retraining.options={"eps": 0.15}')
-
-
-pytestmark = pytest.mark.xdist_group("retraining_commands")  # what they share is made once
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,6 @@ def network(tmp_path_factory):
         create("scenarios", "digits"),
         "f",
         Trainer(TrainingOptions(epochs=2)),
-        scenario_name="digits",
         root=root,
     )
     return root

@@ -37,16 +37,17 @@ class Killer(keras.callbacks.Callback):
             raise KilledError
 
 
-def store_run(root, resume=False, force=False, epochs=EPOCHS, callbacks=()):
-    """Train through the pipeline, as the command line does."""
+def store_run(root, *, model=None, defenses=None, epochs=EPOCHS, callbacks=(), **how):
+    """Train through the pipeline, as the command line does; adversarially unless told otherwise."""
     options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
+    if defenses is None:
+        defenses = [create("defenses", "pgd_training", steps=2, eps=0.02)]
     return pipeline.train_and_store(
-        create("models", "fully_connected", units=7),
+        model or create("models", "fully_connected", units=7),
         InMemory(count=48),
         "m1",
         Trainer(options, callbacks=callbacks),
-        [create("defenses", "pgd_training", steps=2, eps=0.02)],
-        resume=resume,
-        force=force,
+        defenses,
         root=root,
+        **how,
     )

@@ -12,6 +12,6 @@ def small_network(scenario):
     return train(create("models", "fully_connected"), scenario, trainer)
 
 
-def retrained(network, scenario, *, say=lambda _: None, epochs=4, **options):
-    trainer = Trainer(TrainingOptions(epochs=epochs), say=say)
+def retrained(network, scenario, *, log=lambda _: None, epochs=4, **options):
+    trainer = Trainer(TrainingOptions(epochs=epochs), log=log)
     return create("defenses", "retraining", **options).apply(network, scenario, trainer)

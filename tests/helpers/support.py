@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.store.models import load
 
 REPO = Path(__file__).resolve().parents[2]
@@ -37,6 +38,10 @@ class Reference:
             self.images = file["images"].astype(np.float32).reshape(-1, 28, 28, 1)
             self.labels = file["labels"].astype(np.int64)
         self._folder = folder
+
+    def first(self, count: int):
+        """Return the first so many images and their labels."""
+        return self.images[:count], self.labels[:count]
 
     @functools.cached_property
     def classifier(self) -> Classifier:

@@ -14,20 +14,22 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.summary import components_of, summarized_parts
 from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.pipeline.build import Deployed, defended, train, train_and_store
+from tfrobust.pipeline.build import defended, train
+from tfrobust.pipeline.deployed import Deployed
+from tfrobust.pipeline.plans import TrainingPlan
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import run_training, train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
-from tfrobust.training.steps import cross_entropy
+from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.calibrater import one_less_true_class
 from tfrobust_calibrater.generator import Size, generator, size_for
 
-pytestmark = pytest.mark.xdist_group("calibrater")  # what they share is made once
 NOTHING = Trainer(TrainingOptions(epochs=0))
 
 
@@ -204,11 +206,9 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
     )  # fmt: skip
     files = {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()}
     deployed = Deployed("m", store.load("m", root=tmp_path))
-    made = train_and_store(
-        deployed, open_scenario("digits+b2"), "m-b2",
-        Trainer(TrainingOptions(epochs=1)), [calibrater()], root=tmp_path,
-        scenario_name="digits+b2",
-    )  # fmt: skip
+    shifted = open_scenario("digits+b2")
+    plan = TrainingPlan(deployed, shifted, [calibrater()], scenario_name="digits+b2")
+    made = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
     assert {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()} == files
     assert made.card.model["deployed"] == str(trained.folder)
     assert made.card.model["name"] == "lenet"

@@ -10,12 +10,13 @@ from helpers.support import small_classifier
 from tfrobust import store
 from tfrobust.classifiers.inference import megabytes, predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.files.atomic import read_arrays, write_arrays
-from tfrobust.pipeline.build import train, train_and_store
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.pipeline.build import train
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_compression.codebook_file import read_codebooks, write_codebooks
@@ -23,8 +24,6 @@ from tfrobust_compression.deep_compression import compression_of, pruned
 from tfrobust_compression.huffman import code_lengths, coded_bits
 from tfrobust_compression.kernels import kernels_of, left_out
 from tfrobust_compression.shared import as_shared, shared
-
-pytestmark = pytest.mark.xdist_group("compression")  # what they share is made once
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -325,7 +324,7 @@ def transferred():
 def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_gives(digits):
     told = []
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
-    trainer = Trainer(TrainingOptions(batch_size=1000), say=told.append)
+    trainer = Trainer(TrainingOptions(batch_size=1000), log=told.append)
     compressed = defense.apply(transferred(), digits, trainer)
     kernels, rest = {}, 0
     for weight in compressed.model.weights:

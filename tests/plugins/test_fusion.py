@@ -17,21 +17,22 @@ from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import member_of, split_member
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.evaluation.streams import Streamed, projected
-from tfrobust.pipeline.build import Deployed, as_built, defended, train_and_store
+from tfrobust.pipeline.build import defended
+from tfrobust.pipeline.deployed import Deployed, as_built
 from tfrobust.pipeline.fine_tuning import check_tunable, described
 from tfrobust.pipeline.reload import network_of, stored_network, why_served
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_fusion.contextual_fusion import ContextualFusion
 from tfrobust_fusion.features import Features, FeatureScenario, beside, features_of
 from tfrobust_fusion.heads import JOINT, Heads
 
-pytestmark = pytest.mark.xdist_group("fusion")  # what they share is made once
 NONE, TWO = Trainer(TrainingOptions(epochs=0)), Trainer(TrainingOptions(epochs=2))
 SHAPE, CLASSES = (4, 4, 1), 3
 DATA = InMemory(shape=SHAPE, classes=CLASSES)
@@ -175,7 +176,7 @@ def test_networks_trained_along_are_copies_and_come_back_from_the_store(models):
         tuned, again = made.classifier, stored_network("tuned", models)
     for one, other in zip(before, foreground.model.weights, strict=True):
         assert np.array_equal(one, other.numpy())
-    assert sum(each.parameters for each in tuned.parts()) == tuned.model.count_params()
+    assert sum(each.parameters for each in tuned.components()) == tuned.model.count_params()
     own = tuned.features_by_stream(images)["foreground"]
     assert np.abs(own - foreground.features(images)).max() > 1e-3
     np.testing.assert_allclose(again(images), tuned(images), atol=1e-5)

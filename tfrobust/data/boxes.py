@@ -1,7 +1,7 @@
 """Bounding boxes: (ymin, xmin, ymax, xmax) as fractions of the image's height and width.
 
 Pixel (row, column) of an image covers the fractions row / height to (row + 1) / height, and
-likewise across: a box of whole pixels has its edges between pixels.
+correspondingly across: a box of whole pixels has its edges between pixels.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def padded(boxes: Boxes | Sequence[Boxes]) -> np.ndarray:
     """Return the boxes of several images as one array, filled up with zeros.
 
     Args:
-        boxes: float `(n, k, 4)`, filled up already; or `(k, 4)` an image, more or fewer each.
+        boxes: float `(n, k, 4)`, filled up already; or `(k, 4)` an image, with any `k`.
 
     Returns:
         float32 `(n, most, 4)`.
@@ -52,16 +52,16 @@ def padded(boxes: Boxes | Sequence[Boxes]) -> np.ndarray:
         >>> padded([np.array([[0.0, 0.0, 0.5, 0.5]]), np.array([[0.0, 0.0, 1.0, 1.0]] * 2)]).shape
         (2, 2, 4)
     """
-    each = [np.asarray(own, np.float32).reshape(-1, 4) for own in boxes]
-    each = [own[(own != 0).any(axis=1)] for own in each]
-    for number, own in enumerate(each):
-        if not len(own):
+    images = [np.asarray(image, np.float32).reshape(-1, 4) for image in boxes]
+    images = [image[(image != 0).any(axis=1)] for image in images]
+    for number, image in enumerate(images):
+        if not len(image):
             raise DataError(f"image {number}: has no box; expected one or more")
-        check_boxes(own, f"image {number}")
-    whole = np.zeros((len(each), max(map(len, each), default=0), 4), np.float32)
-    for row, own in zip(whole, each, strict=True):
-        row[: len(own)] = own
-    return whole
+        check_boxes(image, f"image {number}")
+    filled = np.zeros((len(images), max(map(len, images), default=0), 4), np.float32)
+    for row, image in zip(filled, images, strict=True):
+        row[: len(image)] = image
+    return filled
 
 
 def of_pixels(left: float, top: float, right: float, bottom: float, size: tuple[int, int]) -> Boxes:
@@ -97,8 +97,8 @@ def cropped(boxes: Boxes, window: Boxes) -> Boxes:
     top, left, bottom, right = np.asarray(window, np.float64)
     scale = np.array([bottom - top, right - left] * 2)
     moved = np.clip((boxes - [top, left, top, left]) / scale, 0, 1)
-    kept = (moved[:, 0] < moved[:, 2]) & (moved[:, 1] < moved[:, 3])
-    return moved[kept].astype(np.float32)
+    inside = (moved[:, 0] < moved[:, 2]) & (moved[:, 1] < moved[:, 3])
+    return moved[inside].astype(np.float32)
 
 
 def covered(boxes: Boxes) -> float:

@@ -15,7 +15,7 @@ from tfrobust.types import ImageShape
 
 
 class Reviewed(Scenario):
-    """A scenario seen otherwise: of the same classes and splits."""
+    """A scenario whose images are changed; classes and splits are those of its base."""
 
     def __init__(self, base: Scenario) -> None:
         self.base = base
@@ -32,7 +32,7 @@ class Reviewed(Scenario):
         return self.base.notes
 
     def with_classes(self, count: int) -> str:
-        """Return what the base scenario says."""
+        """Return the base scenario's hint."""
         return self.base.with_classes(count)
 
     @property
@@ -90,12 +90,12 @@ class Framed(Reviewed):
 
     @property
     def __wrapped__(self) -> Scenario:
-        """The plugin, by whose name this goes."""
+        """The plugin, whose name this scenario has in records."""
         return self.base
 
     @property
     def options(self) -> dict[str, Any]:
-        """Those of the scenario and of the framing; where both have one, it is the scenario's."""
+        """The options of the scenario and of the framing; the scenario's where both have one."""
         return {**record(self.framing), **self.base.options}
 
     @property
@@ -123,5 +123,5 @@ class Framed(Reviewed):
         if self.framing.size:
             method = self.framing.interpolation
             image = tf.image.resize(image, (height, width), method, antialias=True)
-        # Sums of weights that are rounded may leave the range by the last bit.
+        # Rounded sums of weights may exceed the range by the last bit.
         return tf.clip_by_value(tf.ensure_shape(image, self.image_shape), 0.0, 1.0)

@@ -1,6 +1,6 @@
-"""Scenarios as they are asked for: by name, framed, seen through a shift.
+"""Scenarios by name: framed, and seen through a shift.
 
-`-p mnist.size=56` resizes the images of a scenario; `mnist+fog.3` shifts them, after that.
+`-p mnist.size=56` resizes the images of a scenario; `mnist+fog.3` then shifts them.
 """
 
 from __future__ import annotations
@@ -9,62 +9,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from tfrobust import registry
-from tfrobust.data.framing import Framed, Framing, Reviewed
+from tfrobust.data.framing import Framed, Framing
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.options import Option, build, describe
-from tfrobust.scenario import BatchShift, Scenario, Shift
+from tfrobust.scenario import Scenario, Shift
 
-_TOGETHER = 64  # images that a shift of batches does at once
 _OPTIONS = tuple(field.name for field in dataclasses.fields(Framing))
-
-
-class Shifted(Reviewed):
-    """A scenario seen through a shift, every split of it; without boxes if that may move objects.
-
-    Each image is shifted by its place in the split and `seed`, so it looks the same whenever it is
-    loaded. Only a training draws anew in every epoch; see `TrainingData`.
-    """
-
-    def __init__(self, base: Scenario, shift: Shift, seed: int = 0) -> None:
-        super().__init__(base)
-        self.shift, self.seed = shift, seed
-
-    @property
-    def shift_name(self) -> str:
-        """The shift as a scenario's name spells it: `fog.3`, or `b2` without a severity."""
-        severity = getattr(self.shift, "severity", None)
-        return registry.name_of(self.shift) + ("" if severity is None else f".{severity}")
-
-    def load(self, split: str) -> tf.data.Dataset:
-        """Return the base scenario's split with every image shifted."""
-        dataset = self.base.load(split)
-        if "boxes" in dataset.element_spec and not self.shift.keeps_geometry:
-            dataset = dataset.map(lambda example: {k: example[k] for k in example if k != "boxes"})
-        dataset = dataset.enumerate()
-        if isinstance(self.shift, BatchShift) and _of_one_shape(dataset):
-            batches = dataset.batch(_TOGETHER)
-            return batches.map(self._shifted, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-
-        def shifted(index: Any, example: dict[str, Any]) -> dict[str, Any]:
-            seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(index, tf.int32)])
-            return {**example, "image": self.shift(example["image"], seed=seed)}
-
-        return dataset.map(shifted, num_parallel_calls=tf.data.AUTOTUNE)
-
-    def _shifted(self, indices: Any, examples: dict[str, Any]) -> dict[str, Any]:
-        """Shift a batch, each image by its place."""
-        places = tf.cast(indices, tf.int32)
-        seeds = tf.stack([tf.fill(tf.shape(places), self.seed), places], axis=1)
-        return {**examples, "image": self.shift.batch(examples["image"], seeds=seeds)}
-
-
-def _of_one_shape(dataset: tf.data.Dataset) -> bool:
-    """Tell whether examples can be batched: boxes, say, may be more or fewer."""
-    specs = tf.nest.flatten(dataset.element_spec)
-    return all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs)
 
 
 def scenario_record(scenario: Scenario) -> dict[str, Any]:
@@ -170,8 +122,8 @@ def _shift(spelled: str, options: Mapping[str, dict[str, Any]]) -> Shift:
                 f"{name}: severity: given twice, as {spelled!r} and as {values['severity']!r}"
             )
         values["severity"] = severity
-    made: Shift = registry.create("shifts", name, **values)
-    return made
+    shift: Shift = registry.create("shifts", name, **values)
+    return shift
 
 
 def framed(name: str, values: Mapping[str, Any]) -> Scenario:
@@ -201,7 +153,7 @@ def options_of(kind: str, cls: type) -> list[Option]:
     if kind != "scenarios":
         return describe(cls)
     beside = _beside(cls)
-    return describe(cls) + [each for each in describe(Framing) if each.name in beside]
+    return describe(cls) + [option for option in describe(Framing) if option.name in beside]
 
 
 def _beside(cls: type) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Attacks made of attacks: each later one meets only what is still standing."""
+"""Attacks made of attacks: each one is run on the images that those before it left unbroken."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tfrobust.types import Flags, Images, Labels
 class Ensemble(Attack):
     """Several attacks in turn, within one budget; the first to break an image has broken it.
 
-    A subclass names its `attacks`. `tfrobust.run_attack` takes the images that fell out of the
-    batches between the parts; called directly, every part sees every image, to the same effect.
-    An image that all parts fail on, or that was misclassified before, comes back unchanged.
+    A subclass names its `attacks`. `tfrobust.run_attack` takes the broken images out of the
+    batches between the attacks; called directly, every attack is run on every image, with the same
+    result. An image that no attack breaks, or that was misclassified before, comes back unchanged.
     """
 
     @abc.abstractmethod
@@ -31,30 +31,30 @@ class Ensemble(Attack):
 
     @property
     def needs_boxes(self) -> bool:
-        """Whether any of the parts does."""
-        return super().needs_boxes or any(part.needs_boxes for part in self.attacks())
+        """Whether any of the attacks does."""
+        return super().needs_boxes or any(attack.needs_boxes for attack in self.attacks())
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse what any of the parts refuses."""
+        """Refuse what any of the attacks refuses."""
         super().check(classifier)
-        for part in self.attacks():
-            part.check(classifier)
+        for attack in self.attacks():
+            attack.check(classifier)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; see `Attack`."""
-        found = images
+        crafted = images
         broken = is_adversarial(classifier(images), labels, targeted=False)
-        for part in self.attacks():
-            tried = part(classifier, images, labels, seed=seed)
-            fooled = is_adversarial(classifier(tried), labels, targeted=False)
-            first = fooled & ~broken & self._within(tried, images)
-            found = blend(first, tried, found)
+        for attack in self.attacks():
+            candidates = attack(classifier, images, labels, seed=seed)
+            fooled = is_adversarial(classifier(candidates), labels, targeted=False)
+            first = fooled & ~broken & self._within_budget(candidates, images)
+            crafted = blend(first, candidates, crafted)
             broken |= first
-        return tf.convert_to_tensor(found)
+        return tf.convert_to_tensor(crafted)
 
-    def _within(self, tried: Images, images: Images) -> Flags:
+    def _within_budget(self, candidates: Images, images: Images) -> Flags:
         if self.threat.norm is None:
             return tf.fill(tf.shape(images)[:1], True)
-        return within_budget(ball(self.threat.norm).distance(tried, images), self.budget)
+        return within_budget(ball(self.threat.norm).distance(candidates, images), self.budget)

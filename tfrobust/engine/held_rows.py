@@ -45,5 +45,5 @@ class HeldRows(Generic[Rows]):
         if now is None:
             yield
             return
-        with self.held(tf.nest.map_structure(lambda each: tf.gather(each, rows), now)):
+        with self.held(tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), now)):
             yield

@@ -15,7 +15,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.identity import agree
 from tfrobust.classifiers.inference import predict
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.reading import UnreadableError, parse_json
 from tfrobust.files.record_types import Count, Place, Seed, Text
 from tfrobust.options import record
@@ -24,7 +24,7 @@ from tfrobust.types import Images, Labels, Logits
 
 Arrays = Mapping[str, np.ndarray]
 
-_ORIGIN, _ANSWERS = "learned_for", "learned_on"  # arrays of the file, beside those learned
+_ORIGIN, _ANSWERS = "learned_for", "learned_on"  # arrays of the file, next to those learned
 _APPLIED = ("file", "region")  # options that change nothing of what is learned
 _PROBED, _SHOWN = 8, 64  # noise images, and training images, that tell classifiers apart
 _ALIKE = 1e-3  # logits from another device
@@ -40,10 +40,10 @@ class Origin(pydantic.BaseModel):
         images: how many it was learned from.
         classifier: the file or folder that the classifier was loaded from, or the empty string.
         gradients: what learning cost, in gradients of one image.
-        queries: likewise in forward passes.
+        queries: what learning cost, in forward passes of one image.
         first_gradients: what the first gradients were like; see
-        `tfrobust.engine.victim.FirstGradients`. answers: the classifier's logits for fixed noise,
-        float32 `(8, classes)`; none of a
+            `tfrobust.engine.victim.FirstGradients`.
+        answers: the classifier's logits for fixed noise, float32 `(8, classes)`; none of a
             stochastic one, which gives others each time.
     """
 
@@ -108,10 +108,10 @@ def write(path: Path, arrays: Arrays, origin: Origin) -> None:
     """Write what was learned, and for what.
 
     Raises:
-        StoreError: the disk refuses.
+        StoreError: the file cannot be written.
     """
-    beside = {_ORIGIN: np.asarray(origin.model_dump_json()), _ANSWERS: origin.answers}
-    write_arrays(path, {**arrays, **beside})
+    record_of_origin = {_ORIGIN: np.asarray(origin.model_dump_json()), _ANSWERS: origin.answers}
+    write_arrays(path, {**arrays, **record_of_origin})
 
 
 def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
@@ -121,13 +121,13 @@ def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
         UsageError: it holds something else.
         StoreError: it cannot be read.
     """
-    found, name = read_arrays(path), name_of(attack)
+    arrays, name = read_arrays(path), name_of(attack)
     try:
-        answers = found.pop(_ANSWERS)
-        origin = Origin(**parse_json(found.pop(_ORIGIN).item()), answers=answers)
+        answers = arrays.pop(_ANSWERS)
+        origin = Origin(**parse_json(arrays.pop(_ORIGIN).item()), answers=answers)
         if answers.ndim != 2 or answers.dtype != np.float32:
-            raise UnreadableError("the answers that tell the classifier are none")
-        found = {each: _numbers(array) for each, array in found.items()}
+            raise UnreadableError("the answers of the classifier are not float32 (images, classes)")
+        arrays = {array_name: _numbers(array) for array_name, array in arrays.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{name}: file: expected what {name} has learned; received: {path}, which does not "
@@ -138,7 +138,7 @@ def read(path: Path, attack: Attack) -> tuple[dict[str, np.ndarray], Origin]:
             f"{name}: file: expected what {name} has learned; received: {path}, which "
             f"{origin.attack} has; name another file to learn that"
         )
-    return found, origin
+    return arrays, origin
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:
@@ -157,12 +157,12 @@ def name_in(
     *,
     called: str = "learned",
 ) -> Path:
-    """Return where to keep what is learned, or crafted: no two things have one name.
+    """Return where to keep what is learned or crafted; no two of them share a name.
 
     Args:
         folder: of the file.
         origin: the attack, its options and the seed.
-        classifier: told from others by its logits, or where a stochastic one lies.
+        classifier: identified by its logits; a stochastic one by its file.
         images: float32 NumPy array `(n, height, width, channels)` to learn from.
         labels: int64 `(n,)`.
         called: how the file's name begins.

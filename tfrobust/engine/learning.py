@@ -30,7 +30,7 @@ class LearningAttack(Attack):
     `tfrobust.run_attack`, which knows no training split, learns from the images it is given. What
     is learned is learned for whole images: a region confines only what is applied.
 
-    A file tells what it was learned for. It serves another classifier, and options that only say
+    A file records what it was learned for. It serves another classifier, and options that only say
     how thoroughly it was learned may differ; see `notes`. It serves no other `binding` options.
 
     Attributes:
@@ -60,11 +60,11 @@ class LearningAttack(Attack):
         """Return what there is to learn.
 
         Args:
-            classifier: whom to fool.
+            classifier: the classifier to fool.
             images: float32 NumPy array `(n, height, width, channels)` in [0, 1].
             labels: int64 `(n,)`: the true classes.
             seed: decides everything random.
-            on_progress: told how many of the images have been learned from.
+            on_progress: called with the number of images learned from so far.
         """
 
     @abc.abstractmethod
@@ -107,7 +107,7 @@ class Learned(WrappedAttack):
         arrays: what it learned.
         origin: what for, if that is known.
         gradients: what that cost, in gradients of one image.
-        queries: likewise in forward passes.
+        queries: what that cost, in forward passes of one image.
         first: what the first gradients were like that it was learned by.
     """
 
@@ -134,7 +134,7 @@ class Learned(WrappedAttack):
         """Write an `.npz` that the option `file` reads.
 
         Raises:
-            StoreError: the disk refuses, or nobody knows what it was learned for.
+            StoreError: the file cannot be written, or what it was learned for is not known.
         """
         if self.origin is None:
             raise StoreError(f"{path}: expected something learned here; received: arrays alone")
@@ -161,11 +161,11 @@ def learned(
 
     Args:
         attack: with its options; what it learns is written to its `file`, if it names one.
-        classifier: whom to fool.
+        classifier: the classifier to fool.
         images: float32 NumPy array `(n, height, width, channels)` in [0, 1] to learn from.
         labels: int64 `(n,)`.
         seed: decides everything random.
-        on_progress: told how many of the images have been learned from.
+        on_progress: called with the number of images learned from so far.
 
     Raises:
         UsageError: the attack does not fit the classifier, or the file holds something else.
@@ -185,11 +185,12 @@ def learned(
         if kept := _remembered(attack, place):
             return kept
     counted = Counted(*victim_of(attack, classifier))
-    found = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
+    arrays = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
     cost = {name: int(getattr(counted, name).numpy()) for name in ("gradients", "queries")}
     first = counted.first_gradients()
-    met = {"first_gradients": dataclasses.astuple(first)}
-    ready = Learned(attack, found, origin.model_copy(update=cost | met), **cost, first=first)
+    seen_first = {"first_gradients": dataclasses.astuple(first)}
+    origin = origin.model_copy(update=cost | seen_first)
+    ready = Learned(attack, arrays, origin, **cost, first=first)
     if place is not None:
         ready.save(place)
     return ready
@@ -197,11 +198,11 @@ def learned(
 
 def _remembered(attack: LearningAttack, place: Path) -> Learned | None:
     try:
-        found, origin = learned_files.read(place, attack)
+        arrays, origin = learned_files.read(place, attack)
     except RobustError:
-        return None  # never learned, or damaged: it is learned again
+        return None  # not learned yet, or damaged: it is learned again
     first = FirstGradients(*origin.first_gradients)
-    return Learned(attack, found, origin, origin.gradients, origin.queries, first)
+    return Learned(attack, arrays, origin, origin.gradients, origin.queries, first)
 
 
 def read_learned(attack: LearningAttack) -> Learned:
@@ -218,11 +219,11 @@ def read_learned(attack: LearningAttack) -> Learned:
 
 @contextlib.contextmanager
 def remembering(folder: Path) -> Iterator[None]:
-    """Let attacks that name no file remember in a folder what they learn, to be found there again.
+    """Let attacks that name no file keep in a folder what they learn, and read it from there.
 
-    Only the very same is found: of the same attack with the same options, seed, images and
-    classifier. So an interrupted run goes on, and what another one has learned is never taken for
-    its own. Inside another of these, that one's folder holds for both.
+    What is read was learned by the same attack with the same options, seed, images and classifier.
+    So an interrupted run resumes, and never takes what another one has learned. Where two of these
+    are nested, both use the outer folder.
 
     Example:
         >>> with remembering(Path("runs/gap/.tfrobust-partial")):

@@ -2,7 +2,7 @@
 
 An attack supplies a pure `step(state) -> state`; the state is a NamedTuple of tensors with one
 row an image and a bool field `done`. The loop freezes rows that are done and takes them out of
-the batch, so that the rest runs on what still stands.
+the batch, so that the rest runs on the images that are left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tfrobust.types import Flags
 State = TypeVar("State")
 
 # A batch shrinks in eighths: few enough shapes for a GPU to tune its kernels to, and at most an
-# eighth of the batch is computed in vain.
+# eighth of the batch is computed for nothing.
 _PARTS = 8
 
 
@@ -37,12 +37,12 @@ def iterate(
         step: `(state, number) -> state`, pure; `number` counts from 0. Each row's next state may
             depend on that row alone.
         state: a NamedTuple of tensors, each `(batch, ...)`, with a bool field `done`.
-        steps: how often, an integer or a scalar tensor.
+        steps: how many times at most, an integer or a scalar tensor.
         early_stop: take rows out once they are done; otherwise every row runs to the end and
             `done` is the attack's to use.
         outcome: the fields that the caller reads afterwards, if not all. Only these stay as they
-            were once a row is done, which spares an iteration ten operations on whole images;
-            what the others then hold is undefined, and may depend on the batch.
+            were once a row is done, which saves ten operations on whole images an iteration; what
+            the others then hold is undefined, and may depend on the batch.
 
     Returns:
         The last state of every row, in the order they came in.
@@ -63,17 +63,16 @@ def iterate(
     part = tf.maximum(1, batch // _PARTS)
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
+        rows, state, finished = _shrink(rows, state, finished, part)
         with REGION.narrowed(rows), CLEAN_SIZES.narrowed(rows):
             stepped = step(state, number)
-        stepped = _freeze(state, stepped, outcome)
-        return (number + 1, *_shrink(rows, stepped, finished, part))
+        return number + 1, rows, _freeze(state, stepped, outcome), finished
 
     free = tf.TensorShape([None])
-    start = _shrink(tf.range(batch), state, state, part)
     _, rows, state, finished = tf.while_loop(
-        lambda number, rows, *_: (number < steps) & (tf.size(rows) > 0),
+        lambda number, _rows, state, _finished: (number < steps) & ~tf.reduce_all(state.done),
         body,
-        (0, *start),
+        (0, tf.range(batch), state, state),
         shape_invariants=(tf.TensorShape([]), free, _free_rows(state), _free_rows(state)),
         parallel_iterations=1,
     )
@@ -102,7 +101,7 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
     Args:
         flags: bool `(batch,)`.
         yes: `(batch, ...)`; may be NaN in rows that are not flagged.
-        no: the same shape; likewise in the flagged ones.
+        no: the same shape; may be NaN in the flagged rows.
 
     Returns:
         `tf.where` with the flags broadcast, bit for bit. The older operation copies whole rows: on
@@ -113,27 +112,42 @@ def blend(flags: Flags, yes: Any, no: Any) -> Any:
 
 def _shrink(rows: Any, state: Any, finished: Any, part: Any) -> Any:
     """Move done rows from `state` to `finished`, leaving a whole number of parts."""
-    standing = tf.math.count_nonzero(~state.done, dtype=tf.int32)
+    left = tf.math.count_nonzero(~state.done, dtype=tf.int32)
     size = tf.size(rows)
-    keep = tf.minimum(size, part * ((standing + part - 1) // part))
+    keep = tf.minimum(size, part * ((left + part - 1) // part))
 
     def move() -> Any:
-        order = tf.argsort(tf.cast(state.done, tf.int32), stable=True)
-        leaving, staying = order[keep:], order[:keep]
-        gone = _put(finished, tf.gather(rows, leaving), _take(state, leaving))
-        return tf.gather(rows, staying), _take(state, staying), gone
+        order = tf.concat([tf.where(~state.done)[:, 0], tf.where(state.done)[:, 0]], axis=0)
+        staying, leaving = tf.split(order, [keep, size - keep])
+        complete = _put(finished, tf.gather(rows, leaving), _take(state, leaving))
+        return tf.gather(rows, staying), _take(state, staying), complete
 
     return tf.cond(keep < size, move, lambda: (rows, state, finished))
 
 
+# Both run once a field and loop, and a traced attack is mostly these: one operation a field, where
+# `tf.gather` and an index of its own for each would add five.
 def _take(state: Any, rows: Any) -> Any:
-    return tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
+    first = tf.constant(0)
+
+    def gather(x: Any) -> Any:
+        return tf.raw_ops.GatherV2(params=x, indices=rows, axis=first)
+
+    return _each(gather, state)
 
 
 def _put(into: Any, rows: Any, state: Any) -> Any:
+    index = tf.expand_dims(rows, 1)
+
     def scatter(whole: Any, part: Any) -> Any:
         if whole.dtype in (tf.bool, tf.int32):  # GPUs scatter neither
             return tf.cast(scatter(tf.cast(whole, tf.int64), tf.cast(part, tf.int64)), whole.dtype)
-        return tf.tensor_scatter_nd_update(whole, rows[:, None], part)
+        return tf.raw_ops.TensorScatterUpdate(tensor=whole, indices=index, updates=part)
 
-    return tf.nest.map_structure(scatter, into, state)
+    return _each(scatter, into, state)
+
+
+def _each(change: Callable[..., Any], state: Any, *others: Any) -> Any:
+    """Return a state of the changed fields."""
+    fields = map(tf.nest.flatten, (state, *others))
+    return tf.nest.pack_sequence_as(state, list(map(change, *fields)))

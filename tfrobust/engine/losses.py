@@ -1,4 +1,4 @@
-"""What a gradient attack climbs, and the gradient itself."""
+"""The losses that attacks raise, and which logits count as adversarial."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tfrobust import suites
-from tfrobust.classifier import Classifier
 from tfrobust.engine.rounding import ROUNDING, size_of
-from tfrobust.errors import UsageError
-from tfrobust.types import Flags, Images, Labels, Logits, PerImage
+from tfrobust.types import Flags, Labels, Logits, PerImage
 
 LossName = Literal["ce", "margin", "dlr"]
 
@@ -187,103 +184,3 @@ def own_and_best_other(logits: Logits, labels: Labels) -> tuple[PerImage, PerIma
     """Return the label's logit and the largest of the other classes."""
     own = tf.gather(logits, labels, batch_dims=1)
     return own, tf.reduce_max(without_label(logits, labels), axis=1)
-
-
-def loss_gradient(
-    classifier: Classifier,
-    images: Images,
-    labels: Labels,
-    *,
-    targeted: bool,
-    loss: LossName = "ce",
-) -> tuple[Images, Flags]:
-    """Return which way a loss rises, and the verdict, from one forward pass.
-
-    Args:
-        classifier: a differentiable classifier.
-        images: `(batch, height, width, channels)`.
-        labels: `(batch,)`: the true classes, or the targets where `targeted`.
-        targeted: whether the loss is to fall instead.
-        loss: `ce` (the log odds: cross-entropy's direction), `margin` or `dlr`.
-
-    Returns:
-        The gradient `(batch, height, width, channels)`, its sign turned for targets, and which
-        images are adversarial already `(batch,)`.
-    """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        logits = classifier(images)
-    _, slope = loss_and_slope(logits, labels, targeted=targeted, loss=loss)
-    gradient = pulled_back(tape, logits, images, slope)
-    return gradient, is_adversarial(logits, labels, targeted=targeted)
-
-
-def pulled_back(tape: tf.GradientTape, logits: Logits, images: Images, slope: Logits) -> Images:
-    """Return the gradient by the images of what has this slope by the logits.
-
-    Args:
-        tape: which has watched the images.
-        logits: `(batch, classes)`, computed under the tape.
-        images: `(batch, height, width, channels)`.
-        slope: `(batch, classes)`.
-
-    Returns:
-        The gradient `(batch, height, width, channels)`, 0 where it is NaN or infinite.
-
-    Raises:
-        UsageError: the classifier has no gradient.
-    """
-    return _finite(_connected(tape.gradient(logits, images, output_gradients=slope)))
-
-
-def _connected(gradient: Any) -> Any:
-    """Return a gradient; refuse a classifier that gives none."""
-    if gradient is None:
-        raise without_gradients("the attack")
-    return gradient
-
-
-def without_gradients(attack: str) -> UsageError:
-    """Return what a white-box attack says to a classifier without gradients."""
-    such_as = " or ".join(suites.gradient_free())
-    return UsageError(
-        f"{attack} needs gradients and this classifier has none; "
-        f"choose a score- or decision-based attack{f', such as {such_as}' if such_as else ''}"
-    )
-
-
-def _finite(gradients: Any) -> Any:
-    """Return the gradients with zeros for what is not finite; a sum tells that all of them are.
-
-    Where a network divides by zero on the way back, a step would else end outside of [0, 1].
-    """
-    return tf.cond(
-        tf.math.is_finite(tf.reduce_sum(gradients)),
-        lambda: gradients,
-        lambda: tf.where(tf.math.is_finite(gradients), gradients, 0.0),
-    )
-
-
-def class_gradients(
-    classifier: Classifier, images: Images, slopes: Callable[[Logits], Any]
-) -> tuple[Logits, Any]:
-    """Return several gradients an image from one forward pass.
-
-    Args:
-        classifier: a differentiable classifier.
-        images: `(batch, height, width, channels)`.
-        slopes: logits `(batch, classes)` → float32 `(count, batch, classes)`, the linear functions
-            of the logits to differentiate; `count` must be known when traced, and is the number
-            of backward passes.
-
-    Returns:
-        The logits `(batch, classes)` and the gradients `(count, batch, height, width, channels)`.
-    """
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        logits = classifier(images)
-    rows = tf.unstack(slopes(logits))
-    gradients: Any = [
-        _connected(tape.gradient(logits, images, output_gradients=row)) for row in rows
-    ]
-    return logits, _finite(tf.stack(gradients))

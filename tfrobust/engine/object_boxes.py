@@ -10,23 +10,24 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.boxes import masks, padded
-from tfrobust.data.names import Shifted
+from tfrobust.data.reading import readable
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import declaring, name_of
-from tfrobust.scenario import Scenario, readable
+from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images
 
 
 def boxes_for(
     attacks: Iterable[Attack], scenario: Scenario, split: str, limit: int | None = None
 ) -> np.ndarray | None:
-    """Read the boxes of the images that `tfrobust.scenario.arrays` reads, if an attack needs them.
+    """Read the boxes of the images that `arrays` reads, if an attack needs them.
 
     Args:
         attacks: of one evaluation.
         scenario: where the images come from.
         split: of the scenario.
-        limit: only the first so many images.
+        limit: only this many images, the first ones.
 
     Returns:
         float32 `(n, most, 4)`, filled up with zeros; `None` if no attack needs them.
@@ -53,7 +54,7 @@ def boxes_for(
 
 
 def checked_boxes(attack: Attack, boxes: Any, count: int) -> np.ndarray | None:
-    """Return the boxes of so many images as one array, if the attack needs them.
+    """Return the boxes of `count` images as one array, if the attack needs them.
 
     Raises:
         UsageError: it needs boxes, and there are none.
@@ -62,7 +63,7 @@ def checked_boxes(attack: Attack, boxes: Any, count: int) -> np.ndarray | None:
     if not attack.needs_boxes:
         return None
     if boxes is None:
-        raise _no_boxes(attack, f"region={getattr(attack, 'region', 'all')}")
+        raise _no_boxes(attack, f"region={attack.confined_to}")
     if len(boxes) != count:
         raise DataError(f"boxes: expected those of {count} images; received: {len(boxes)}")
     return padded(boxes)
@@ -79,30 +80,29 @@ def free_of(attack: Attack, boxes: Boxes | None, images: Images) -> Any:
     Returns:
         bool `(n, height, width, 1)`; `None` if it may change all.
     """
-    region = getattr(attack, "region", "all")
-    if region == "all" or boxes is None:
+    if attack.confined_to == "all" or boxes is None:
         return None
     inside = masks(boxes, *images.shape[1:3])
-    return inside if region == "foreground" else ~inside
+    return inside if attack.confined_to == "foreground" else ~inside
 
 
 def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> Flags:
-    """Return which images changed outside of the attack's region, by whatever little, bool `(n,)`.
+    """Return which images changed outside of the attack's region at all, bool `(n,)`.
 
     Raises:
         UsageError, DataError: see `checked_boxes`.
     """
     boxes = checked_boxes(attack, boxes, len(images))
-    found = np.zeros(len(images), np.bool_)
+    changed_outside = np.zeros(len(images), np.bool_)
     if boxes is None:
-        return found
+        return changed_outside
     for start in range(0, len(images), BATCH_SIZE):
         rows = slice(start, start + BATCH_SIZE)
         free = free_of(attack, boxes[rows], images[rows])
         if free is not None:
             changed = images[rows] != adversarial[rows]
-            found[rows] = (changed & ~np.asarray(free)).any(axis=(1, 2, 3))
-    return found
+            changed_outside[rows] = (changed & ~np.asarray(free)).any(axis=(1, 2, 3))
+    return changed_outside
 
 
 def _no_boxes(attack: Attack, images: str) -> UsageError:

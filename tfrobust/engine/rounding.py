@@ -1,4 +1,4 @@
-"""How far apart two logits must lie to be told apart: float32 rounds anew in every batch size.
+"""By how much two logits must differ to be ordered: float32 rounds differently in every batch size.
 
 A minimum-norm attack ends on the decision boundary, where the same image in a batch of another size
 may be predicted otherwise. By how much depends on the two logits that meet there, and on how large
@@ -37,7 +37,7 @@ def size_of(first: Any, second: Any) -> Any:
     larger, held = tf.maximum(tf.abs(first), tf.abs(second)), CLEAN_SIZES.now
     if held is None:
         return larger
-    # An attack may compare other images than those that came in: several starts of each, say.
+    # An attack may compare other images than its input, for example several starts of each.
     return tf.cond(
         tf.equal(tf.size(held), tf.shape(larger)[-1]),
         lambda: tf.maximum(larger, held),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,19 +12,16 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
-from tfrobust.classifiers.traces import Traces
-from tfrobust.engine import regions
+from tfrobust.data.reading import check_images
+from tfrobust.engine.batch import craft_batch
+from tfrobust.engine.compiled import compiled
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned, LearningAttack, learned
-from tfrobust.engine.losses import own_and_best_other, without_gradients
 from tfrobust.engine.object_boxes import checked_boxes, free_of
-from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.targets import choose_targets, one_class
 from tfrobust.engine.victim import (
     NONE_SEEN,
-    Counted,
     FirstGradients,
-    has_gradients,
     persistent,
     victim_of,
 )
@@ -33,13 +29,12 @@ from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
-from tfrobust.scenario import check_images
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
 
 
 @dataclasses.dataclass(frozen=True)
 class Crafted:
-    """What an attack made, and what it cost.
+    """What an attack crafted, and what it cost.
 
     Attributes:
         images: float32 `(n, height, width, channels)`, as the attack returned them: not audited.
@@ -76,19 +71,19 @@ def run_attack(
 
     Args:
         attack: the attack.
-        classifier: whom to fool; must be differentiable for a white-box attack.
+        classifier: the classifier to fool; must be differentiable for a white-box attack.
         images: float32 `(n, height, width, channels)` in [0, 1].
         labels: int64 `(n,)`: the true classes.
         targets: for a targeted attack the classes to reach, `(n,)`, or the rule that picks them:
             the classifier's `least_likely` class, the class `next` to the label, a `random` one;
-            never one that is masked by a large negative logit, which nothing reaches.
-            An attack that was made for one class has that: see `one_class`.
-        known_classes: a rule picks among the first so many, for a classifier that has further
-            classes of images like nothing known; none: among all.
+            never one that is masked by a large negative logit, which no attack reaches. An attack
+            on one class has its own target: see `one_class`.
+        known_classes: a rule picks among the first `known_classes`, for a classifier that has more
+            classes, of images unlike any known ones; none: among all.
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
-            image; see `tfrobust.data.boxes`. A region without a single pixel is left as it is.
+            image; see `tfrobust.data.boxes`. An image whose region has no pixel stays unchanged.
         seed: decides everything random.
-        batch_size: images at a time; memory grows with it and with nothing else.
+        batch_size: images at a time; memory grows with it alone.
         on_progress: called with the number of images done after each batch.
 
     Returns:
@@ -112,15 +107,11 @@ def run_attack(
     if isinstance(attack, LearningAttack):
         attack = learned(attack, classifier, images, labels, seed=seed)
     _check_attack(attack, classifier)
-    aims = None
+    to_reach = None
     if attack.threat.targeted:
-        wanted = (
-            targets
-            if attack.target_class is None
-            else one_class(attack.target_class, labels, classifier)
-        )
-        aims = choose_targets(
-            wanted,
+        only = attack.target_class
+        to_reach = choose_targets(
+            targets if only is None else one_class(only, labels, classifier),
             classifier,
             images,
             labels,
@@ -128,12 +119,12 @@ def run_attack(
             seed=seed,
             batch_size=batch_size,
         )
-    goal = labels if aims is None else aims
+    goal = labels if to_reach is None else to_reach
     boxes = checked_boxes(attack, boxes, len(images))
     job = _Job(classifier, images, goal, boxes, seed, batch_size, on_progress)
     if isinstance(attack, Ensemble):
-        return _run_parts(attack, job)
-    return dataclasses.replace(_run_batches(attack, job), targets=aims)
+        return _run_ensemble(attack, job)
+    return dataclasses.replace(_run_batches(attack, job), targets=to_reach)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,17 +133,17 @@ class _Job:
 
     classifier: Classifier
     images: Images
-    goal: Labels
+    goal: Labels  # the classes to leave, or those to reach
     boxes: Boxes | None  # (n, most, 4), if the attack needs them
     seed: int
     batch_size: int
     on_progress: Callable[[int], None] | None
 
     def rest(self, rows: np.ndarray) -> _Job:
-        """Return the same with only some of the images; those left out count as done."""
+        """Return the same job with only some of the images; those left out count as done."""
         report = self.on_progress
-        gone = len(self.images) - len(rows)
-        later = (lambda count: report(gone + count)) if report else None
+        left_out = len(self.images) - len(rows)
+        later = (lambda count: report(left_out + count)) if report else None
         boxes = None if self.boxes is None else self.boxes[rows]
         return dataclasses.replace(
             self, images=self.images[rows], goal=self.goal[rows], boxes=boxes, on_progress=later
@@ -175,115 +166,46 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
         images = job.images[rows]
         seeds = content_seeds(job.seed, images)
         free = free_of(attack, None if job.boxes is None else job.boxes[rows], images)
-        given = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
+        inputs = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
         counted.begin_batch()
-        made = _one_batch(attack, counted, call, given if free is None else [*given, free])
-        crafted[rows] = made if free is None else np.where(free, made, images)
+        batch = craft_batch(attack, counted, call, inputs if free is None else [*inputs, free])
+        crafted[rows] = batch if free is None else np.where(free, batch, images)
         if job.on_progress:
             job.on_progress(min(start + size, len(job.images)))
-    before = attack if isinstance(attack, Learned) else None
+    training = attack if isinstance(attack, Learned) else None  # what it cost counts as well
     return Crafted(
         images=crafted,
         targets=None,
-        gradients=int(counted.gradients.numpy()) + (before.gradients if before else 0),
-        queries=int(counted.queries.numpy()) + (before.queries if before else 0),
+        gradients=int(counted.gradients.numpy()) + (training.gradients if training else 0),
+        queries=int(counted.queries.numpy()) + (training.queries if training else 0),
         seconds=time.perf_counter() - began,
-        first=before.first if before else counted.first_gradients(),
+        first=training.first if training else counted.first_gradients(),
     )
 
 
-def _run_parts(attack: Ensemble, job: _Job) -> Crafted:
-    """Run each part of an ensemble on what is still standing, over all batches."""
+def _run_ensemble(ensemble: Ensemble, job: _Job) -> Crafted:
+    """Run each attack of an ensemble on the images that are unbroken so far, over all batches."""
     began = time.perf_counter()
-    seen, calls = victim_of(attack, job.classifier)
+    victim, calls = victim_of(ensemble, job.classifier)
     crafted, gradients, queries = job.images.copy(), 0, calls * len(job.images)
     first = NONE_SEEN
-    standing = np.flatnonzero(job.right(seen, job.images, job.goal))
-    for part in attack.attacks():
-        if not len(standing):
+    unbroken = np.flatnonzero(job.right(victim, job.images, job.goal))
+    for attack in ensemble.attacks():
+        if not len(unbroken):
             break
-        rest = job.rest(standing)
-        tried = _run_batches(part, rest)
-        distance = distances(rest.images, tried.images)[attack.threat.norm or "linf"]
-        fell = ~job.right(seen, tried.images, rest.goal) & within_budget(distance, attack.budget)
-        crafted[standing[fell]] = tried.images[fell]
-        gradients += tried.gradients
-        first = first if first.images else tried.first
-        queries += tried.queries + calls * len(standing)
-        standing = standing[~fell]
+        rest = job.rest(unbroken)
+        result = _run_batches(attack, rest)
+        distance = distances(rest.images, result.images)[ensemble.threat.norm or "linf"]
+        fooled = ~job.right(victim, result.images, rest.goal)
+        broken = fooled & within_budget(distance, ensemble.budget)
+        crafted[unbroken[broken]] = result.images[broken]
+        gradients += result.gradients
+        first = first if first.images else result.first
+        queries += result.queries + calls * len(unbroken)
+        unbroken = unbroken[~broken]
     if job.on_progress:
         job.on_progress(len(job.images))
     return Crafted(crafted, None, gradients, queries, time.perf_counter() - began, first)
-
-
-COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
-
-
-def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
-    """Trace `attack` on `classifier` once, for batches of any size."""
-    return COMPILED.of(classifier, attack, lambda: _compile(attack, classifier))
-
-
-def _compile(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
-    counted = Counted(*victim_of(attack, classifier))
-    shown = regions.Confined(counted)
-
-    def sizes(images: Any, labels: Any) -> Any:
-        """Return what the logits' rounding is measured by, where an attack seeks the boundary."""
-        if not attack.minimum_norm or attack.eager:
-            return None
-        return size_of(*own_and_best_other(counted.inner(images), labels))
-
-    def everywhere(images: Any, labels: Any, seeds: Any) -> Any:
-        with CLEAN_SIZES.held(sizes(images, labels)):
-            return attack(counted, images, labels, seed=seeds)
-
-    def within(images: Any, labels: Any, seeds: Any, free: Any) -> Any:
-        with regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels)):
-            return attack(shown, images, labels, seed=seeds)
-
-    call: Callable[..., Any] = within if attack.needs_boxes else everywhere
-    if attack.eager:
-        return counted, call
-    signature = [
-        tf.TensorSpec((None, *classifier.image_shape), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-        tf.TensorSpec((None, 2), tf.int32),
-        tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
-    ][: 4 if attack.needs_boxes else 3]
-    return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
-
-
-def _one_batch(attack: Attack, counted: Counted, call: Any, given: Sequence[Any]) -> np.ndarray:
-    name, images = name_of(attack), given[0].numpy()
-    try:
-        crafted = np.asarray(call(*given))
-    except (KeyboardInterrupt, UsageError, MemoryError):
-        raise
-    except tf.errors.OperatorNotAllowedInGraphError as error:
-        raise PluginError(
-            f"attack {name} failed: Python's if, for or bool() ran over a tensor; use tf.where, "
-            "tf.cond and tfrobust.engine.loop.iterate, or set `autograph = True` on its class"
-        ) from error
-    except Exception as error:  # a third-party attack may raise anything
-        if attack.needs_gradients and not has_gradients(counted.inner, given[0][:1]):
-            raise without_gradients(name) from error
-        raise PluginError(f"attack {name} failed: {_cause(error)}") from error
-    if crafted.shape != images.shape or crafted.dtype != images.dtype:
-        raise PluginError(
-            f"attack {name} broke its contract: expected images {images.dtype} {images.shape}; "
-            f"received: {crafted.dtype} {crafted.shape}"
-        )
-    return crafted
-
-
-def _cause(error: Exception) -> str:
-    """Return an error's kind and first line; of a traced function's, what stands below the code."""
-    kind = type(error).__name__
-    for line in str(error).splitlines():
-        if line.strip().startswith((f"{kind}: ", "assertion failed: ")):
-            return one_line(line)
-    return f"{kind}: {one_line(error)}"
 
 
 def _check_attack(attack: Attack, classifier: Classifier) -> None:

@@ -1,4 +1,4 @@
-"""Noise that grows: fewer generations of it are an earlier stage of the very same images."""
+"""Noise that grows: with fewer generations it is an earlier stage of the same images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Strength
 from tfrobust.classifier import Classifier
+from tfrobust.data.reading import check_images
 from tfrobust.engine.run import Crafted
 from tfrobust.errors import PluginError
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
-from tfrobust.scenario import check_images
 from tfrobust.types import Images, Labels
 
 _BATCH = 1024  # no network is run here: small batches would only cost calls
@@ -26,7 +26,7 @@ _BATCH = 1024  # no network is run here: small batches would only cost calls
 class GrowingAttack(Attack):
     """An attack that asks no classifier and changes images one generation at a time.
 
-    An evaluation at several counts makes all stages in one pass.
+    An evaluation at several counts crafts all stages in one pass.
 
     Attributes:
         count: how many generations; an option that a subclass declares.
@@ -38,7 +38,7 @@ class GrowingAttack(Attack):
 
     @abc.abstractmethod
     def stages(self, images: Images, counts: Sequence[int], *, seed: Any) -> Any:
-        """Return the images after each of so many generations.
+        """Return the images after each of these numbers of generations.
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1].
@@ -47,7 +47,7 @@ class GrowingAttack(Attack):
 
         Returns:
             float32 `(len(counts), batch, height, width, channels)` in [0, 1]; a stage does not
-            depend on the counts that are asked for beside it.
+            depend on the other counts.
         """
 
     def __call__(
@@ -62,15 +62,15 @@ def grown_together(attacks: Iterable[Attack]) -> list[list[GrowingAttack]]:
 
     Example:
         >>> noise = [create("attacks", "white_to_black", count=count) for count in (20, 10)]
-        >>> [[each.count for each in same] for same in grown_together(noise)]
+        >>> [[attack.count for attack in group] for group in grown_together(noise)]
         [[10, 20]]
     """
-    found: dict[Attack, dict[int, GrowingAttack]] = {}
+    groups: dict[Attack, dict[int, GrowingAttack]] = {}
     for attack in attacks:
         if isinstance(attack, GrowingAttack):
-            same: Attack = dataclasses.replace(attack, count=0)  # type: ignore[type-var]
-            found.setdefault(same, {})[attack.count] = attack
-    return [[stages[count] for count in sorted(stages)] for stages in found.values()]
+            without_count: Attack = dataclasses.replace(attack, count=0)  # type: ignore[type-var]
+            groups.setdefault(without_count, {})[attack.count] = attack
+    return [[group[count] for count in sorted(group)] for group in groups.values()]
 
 
 def run_stages(
@@ -82,7 +82,7 @@ def run_stages(
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Crafted]:
-    """Make the images of several counts in one pass; the same as `run_attack` makes of each.
+    """Craft the images of several counts in one pass; `run_attack` crafts the same for each count.
 
     Args:
         attacks: one of the lists of `grown_together`.
@@ -93,12 +93,12 @@ def run_stages(
         on_progress: called with the number of images done after each batch.
 
     Returns:
-        One for each attack, with an equal share of the time.
+        One result an attack, with an equal share of the time.
 
     Raises:
         UsageError: options that do not fit the images.
         DataError: images or labels break the contract.
-        PluginError: the attack returns something else than agreed.
+        PluginError: the attack returns images of another shape.
     """
     check_images(images, labels, classifier.num_classes)
     for attack in attacks:
@@ -109,7 +109,7 @@ def run_stages(
         lambda images, seeds: attacks[-1].stages(images, counts, seed=seeds), input_signature=specs
     )
     began = time.perf_counter()
-    made = np.empty((len(counts), *images.shape), np.float32)
+    crafted = np.empty((len(counts), *images.shape), np.float32)
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
         stages = np.asarray(grow(batch, content_seeds(seed, batch)))
@@ -118,8 +118,10 @@ def run_stages(
                 f"attack {name_of(attacks[-1])} broke its contract: expected stages "
                 f"{(len(counts), *batch.shape)}; received: {stages.shape}"
             )
-        made[:, start : start + _BATCH] = stages
+        crafted[:, start : start + _BATCH] = stages
         if on_progress:
             on_progress(start + len(batch))
     seconds = (time.perf_counter() - began) / len(counts)
-    return [Crafted(each, targets=None, gradients=0, queries=0, seconds=seconds) for each in made]
+    return [
+        Crafted(stage, targets=None, gradients=0, queries=0, seconds=seconds) for stage in crafted
+    ]

@@ -11,7 +11,7 @@ from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.errors import UsageError
 from tfrobust.types import Flags, Images, Labels, Logits, TargetRule
 
-_PROBED = 16  # noise images, beside those that are attacked
+_PROBED = 16  # noise images, in addition to those that are attacked
 _FAR = 100.0  # times as far as the logits move: out of reach
 
 
@@ -32,7 +32,7 @@ def choose_targets(
         classifier: asked for its `least_likely` classes, and which it can be brought to at all.
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`, never chosen.
-        known: the rules choose among the first so many classes; none: among all.
+        known: the rules choose among the first `known` classes; none: among all.
         seed: for the rule `random`.
         batch_size: images at a time.
 
@@ -55,20 +55,20 @@ def choose_targets(
         allowed = np.tile(within_reach, (len(labels), 1))
         allowed[np.arange(len(labels)), labels] = False
         return np.where(allowed, logits[:, :classes], np.inf).argmin(axis=1).astype(np.int64)
-    aims = np.flatnonzero(within_reach)
-    after = np.searchsorted(aims, labels, side="right")  # the first aim behind the label
+    allowed_classes = np.flatnonzero(within_reach)
+    after = np.searchsorted(allowed_classes, labels, side="right")  # the first one above the label
     step: Any = 1
     if targets == "random":
-        step = np.random.default_rng(seed).integers(1, len(aims), size=len(labels))
-    return np.asarray(aims[(after + step - 1) % len(aims)], np.int64)
+        step = np.random.default_rng(seed).integers(1, len(allowed_classes), size=len(labels))
+    return np.asarray(allowed_classes[(after + step - 1) % len(allowed_classes)], np.int64)
 
 
 def _within_reach(logits: Logits, classifier: Classifier) -> Flags:
     """Tell which classes can be reached at all, bool `(classes,)`.
 
     A class that is masked by a large negative logit is the least likely one of every image, and no
-    attack reaches it. Its logit is so far from the largest one that nothing the others do from one
-    image to the next comes near. Noise is looked at beside the images, of which there may be one.
+    attack reaches it. Its logit is much farther from the largest one than any other logit moves
+    from image to image. Noise is classified as well, for there may be only one image.
     """
     shape = (_PROBED, *classifier.image_shape)
     noise = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
@@ -83,15 +83,15 @@ def _within_reach(logits: Logits, classifier: Classifier) -> Flags:
 def one_class(target: int, labels: Labels, classifier: Classifier) -> Labels:
     """Return one target for all images, int64 `(n,)`.
 
-    An image of that very class has no way to it; it is to reach the class next to it, which an
-    attack that was made for the one class hardly ever does: such images count as withstood.
+    An image whose true class is the target gets the next class instead, which an attack on the one
+    class hardly ever reaches: such images count as not broken.
 
     Example:
         >>> one_class(2, np.array([0, 1, 2]), classifier)  # of three classes
         array([2, 2, 0])
     """
-    aims = np.where(labels == target, (labels + 1) % classifier.num_classes, target)
-    return aims.astype(np.int64)
+    targets = np.where(labels == target, (labels + 1) % classifier.num_classes, target)
+    return targets.astype(np.int64)
 
 
 def _given_targets(targets: Labels, labels: Labels, classes: int) -> Labels:

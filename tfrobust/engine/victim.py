@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.engine.losses import without_gradients
+from tfrobust.engine.gradients import without_gradients
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 
@@ -25,7 +25,7 @@ class FirstGradients:
     """What the first gradient of each image was like.
 
     Attributes:
-        images: whose first gradient was looked at; 0 of an attack that asks for none.
+        images: how many first gradients were looked at; 0 for an attack that computes none.
         zero: those where it was zero in every pixel: no direction leads anywhere.
         non_finite: those where a pixel of it was NaN or infinite.
     """
@@ -42,7 +42,7 @@ class Counted(Wrapped):
     """Counts forward passes and gradients, an image each; attacks need not know.
 
     The first gradients of every batch are looked at as well: an attack that meets zeros or NaN
-    fails for want of a gradient, and not because the classifier withstands it.
+    fails because there is no gradient, and not because the classifier is robust.
 
     Args:
         inner: whose calls are counted.
@@ -77,7 +77,7 @@ class Counted(Wrapped):
         self.begin_batch()
 
     def first_gradients(self) -> FirstGradients:
-        """Return what was seen in the first gradients since the last `reset`."""
+        """Return what the first gradients since the last `reset` were like."""
         counts = self.first, self.zero, self.non_finite
         return FirstGradients(*(int(count.numpy()) for count in counts))
 
@@ -123,8 +123,8 @@ def _watching(counted: Counted) -> Callable[[Images], Images]:
     """Return the identity, whose gradients are counted.
 
     `tf.custom_gradient` would register a gradient of its own for every trace, and TensorFlow's
-    registry keeps what it refers to, classifier and variables among it, for ever. One registered
-    gradient tells by the operation's name whom it counts for.
+    registry keeps what it refers to, the classifier and its variables included, for ever. One
+    registered gradient finds its counter by the operation's name.
     """
     name = f"counted_{next(_NUMBERS)}"
     _COUNTED[name] = counted
@@ -143,7 +143,7 @@ class Expected(Wrapped):
     Expectation over transformation: Athalye, Carlini & Wagner, "Obfuscated gradients give a false
     sense of security" (2018). A loss is that of the mean logits, where AutoAttack's `rand` averages
     the losses of the single calls. The calls are separate, because a classifier may draw once a
-    call (its weights, say) and not once an image.
+    call (for example its weights) and not once an image.
 
     Args:
         inner: a stochastic classifier.
@@ -192,27 +192,27 @@ def victim_of(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
 
     An attack that needs gradients gets the declared surrogate of a classifier without any, and of
     a stochastic one the mean over `samples` draws, or over 20 where it has no such option; one
-    whose calls average several draws themselves is called so much less often. Others see what
-    there is, unless they have the option.
+    whose calls average several draws themselves is called less often. Other attacks get the
+    classifier itself, unless they have the option.
 
     Raises:
         UsageError: a white-box attack, no gradients, and no surrogate.
     """
-    seen: Classifier = classifier
+    victim: Classifier = classifier
     if attack.needs_gradients and not classifier.differentiable:
         if classifier.surrogate is None:
             raise without_gradients(name_of(attack))
-        seen = Surrogate(classifier, classifier.surrogate)
-    samples: Any = getattr(attack, "samples", _SAMPLES if attack.needs_gradients else 1)
+        victim = Surrogate(classifier, classifier.surrogate)
+    samples = attack.samples or (_SAMPLES if attack.needs_gradients else 1)
     calls = math.ceil(samples / classifier.passes) if classifier.stochastic else 1
-    return (seen if calls == 1 else Expected(seen, calls)), calls
+    return (victim if calls == 1 else Expected(victim, calls)), calls
 
 
 def has_gradients(classifier: Classifier, images: Images) -> bool:
     """Tell whether logits can be differentiated by the images at all.
 
-    They cannot where the classifier casts the images to integers, say. Rounding has a gradient,
-    which is zero: see `Counted`. Of a classifier that cannot be called nobody can tell.
+    They cannot where the classifier casts the images to integers, for example. Rounding has a
+    gradient, which is zero: see `Counted`. A classifier that cannot be called counts as having one.
     """
     images = tf.convert_to_tensor(images)
     try:
@@ -220,16 +220,16 @@ def has_gradients(classifier: Classifier, images: Images) -> bool:
             tape.watch(images)
             logits = classifier(images)
         return tape.gradient(logits, images) is not None
-    except Exception:  # a third-party classifier may raise anything; whoever calls it next says so
+    except Exception:  # a third-party classifier may raise anything; the next call reports it
         return True
 
 
 def persistent(attack: Attack, classifier: Classifier) -> Attack:
-    """Return an attack that leaves no image of a stochastic classifier alone.
+    """Return the attack; on a stochastic classifier, without early stopping.
 
     An image may look adversarial under one lucky draw and not under the next. An attack that stops
-    there leaves images standing that a few more steps break.
+    there misses images that a few more steps break.
     """
-    if classifier.stochastic and getattr(attack, "early_stop", False):
+    if classifier.stochastic and attack.early_stop:
         return dataclasses.replace(attack, early_stop=False)  # type: ignore[type-var]
     return attack

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.data.reading import arrays
 from tfrobust.engine.learning import LearningAttack, learned
 from tfrobust.engine.run import Crafted, run_attack
 from tfrobust.engine.staged import GrowingAttack, grown_together, run_stages
@@ -20,9 +21,8 @@ from tfrobust.evaluation.fitting_images import (
 from tfrobust.evaluation.judging import Attacked, Subject, audit_attack
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import EvaluationInputs
-from tfrobust.options import has_option
+from tfrobust.options import option_names
 from tfrobust.registry import name_of
-from tfrobust.scenario import arrays
 
 
 class AttackRuns:
@@ -156,6 +156,6 @@ def _reporter(inputs: EvaluationInputs, what: str, total: int) -> Callable[[int]
 
 
 def _without_budget(attack: Attack) -> Attack:
-    if attack.minimum_norm and has_option(attack, "eps"):
+    if attack.minimum_norm and "eps" in option_names(type(attack)):
         return dataclasses.replace(attack, eps=None)  # type: ignore[type-var]
     return attack

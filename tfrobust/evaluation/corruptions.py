@@ -12,7 +12,8 @@ import numpy as np
 from tfrobust import registry, suites
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
-from tfrobust.data.names import Shifted
+from tfrobust.data.reading import arrays, check_fits
+from tfrobust.data.shifted import Shifted
 from tfrobust.environment import environment
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
@@ -25,11 +26,10 @@ from tfrobust.evaluation.settings import (
     check_some,
 )
 from tfrobust.evaluation.summaries import outcome_rows, summarize
-from tfrobust.options import has_option
 from tfrobust.registry import name_of
 from tfrobust.results.records import Evaluation, Results, ScenarioRecord
 from tfrobust.results.run_files import Evaluated, identified
-from tfrobust.scenario import Scenario, Shift, arrays, check_fits
+from tfrobust.scenario import Scenario, Shift
 from tfrobust.types import Images, Labels
 
 Shifts = Mapping[str, Sequence[Shift]]  # corruption → one shift a severity, the mildest first
@@ -75,7 +75,7 @@ class CorruptionSettings:
                 f"received: {name_of(self.scenario.base)}+{self.scenario.shift_name}"
             )
         for shift in (each for several in (self.shifts or {}).values() for each in several):
-            if not has_option(shift, "severity"):
+            if shift.severity is None:
                 raise UsageError(
                     f"shifts: expected shifts with a severity; received: {name_of(shift)}"
                 )

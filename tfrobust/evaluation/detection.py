@@ -24,8 +24,8 @@ from tfrobust.detector import Detector, FittedDetector
 from tfrobust.evaluation.fitting_images import FittingImages
 from tfrobust.evaluation.judging import Attacked
 from tfrobust.evaluation.settings import EvaluationInputs
-from tfrobust.records import DetectorResult, Moments, OverFooling
 from tfrobust.registry import signature
+from tfrobust.results.records import DetectorResult, Moments, OverFooling
 from tfrobust.types import Images, PerImage
 
 _SCORERS: Traces[Callable[..., Any]] = Traces(most=16)

@@ -11,7 +11,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.data.names import Shifted
+from tfrobust.data.shifted import Shifted
 from tfrobust.environment import environment
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.detection import Judged, judge_detectors, score_rows

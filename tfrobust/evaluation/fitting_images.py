@@ -11,12 +11,13 @@ import dataclasses
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.engine.run import Crafted, run_attack
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.judging import left_to_do
 from tfrobust.results.records import FittedOn
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels
 
 ENOUGH = 30  # images that fooled: ten for each number that the largest regression here learns

@@ -12,7 +12,9 @@ from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.evaluation.audit import Audit, CleanImages, audit_images
 from tfrobust.evaluation.settings import EvaluationInputs
-from tfrobust.records import (
+from tfrobust.registry import signature
+from tfrobust.results import metrics
+from tfrobust.results.records import (
     NORMS,
     AttackResult,
     GradientShares,
@@ -20,8 +22,6 @@ from tfrobust.records import (
     Spread,
     ThreatRecord,
 )
-from tfrobust.registry import signature
-from tfrobust.results import metrics
 from tfrobust.types import Flags, Images, Labels
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.data.reading import arrays
 from tfrobust.engine.learned_files import Origin, spelt
 from tfrobust.engine.learning import Learned, LearningAttack, learned, read_learned
 from tfrobust.errors import UsageError
 from tfrobust.registry import name_of
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.scenario import Scenario
 
 
 def learned_from(

@@ -21,7 +21,8 @@ from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.settings import EvaluationInputs
-from tfrobust.files.atomic import PARTIAL, read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import signature
 from tfrobust.types import Images, Labels
 

@@ -22,7 +22,7 @@ from tfrobust.evaluation.notices import notices, suspicions
 from tfrobust.evaluation.reattacking import reattack, with_earlier
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
-from tfrobust.files.atomic import PARTIAL, output_folder
+from tfrobust.files.output_folders import PARTIAL, output_folder
 from tfrobust.registry import name_of
 from tfrobust.report.page import write_adversarial, write_run
 from tfrobust.results.records import Results

@@ -13,11 +13,12 @@ from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.reading import arrays, check_fits
 from tfrobust.detector import Detector
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.learned_attacks import check_files
-from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Images, Labels, TargetRule
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import in_batches
+from tfrobust.data.reading import arrays, check_fits
 from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import DataError
-from tfrobust.scenario import Scenario, arrays, check_fits
+from tfrobust.scenario import Scenario
 from tfrobust.types import Images, Labels
 
 _LEAST = 3  # images, of which two directions are taken

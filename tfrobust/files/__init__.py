@@ -7,42 +7,26 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.files.atomic import (
-        atomic_folder,
-        atomic_write,
-        check_regular,
-        disk_errors,
-        made_before,
-        output_folder,
-        read_array,
-        write_arrays,
-        written_together,
-    )
+    from tfrobust.files.arrays import read_array, read_arrays, write_arrays
+    from tfrobust.files.atomic import atomic_folder, atomic_write, disk_errors, made_before
+    from tfrobust.files.output_folders import output_folder, written_together
 
 __all__ = [
     "atomic_folder",
     "atomic_write",
-    "check_regular",
     "disk_errors",
     "made_before",
     "output_folder",
     "read_array",
+    "read_arrays",
     "write_arrays",
     "written_together",
 ]
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "atomic": (
-            "atomic_write",
-            "write_arrays",
-            "read_array",
-            "check_regular",
-            "atomic_folder",
-            "made_before",
-            "disk_errors",
-            "output_folder",
-            "written_together",
-        ),
+        "arrays": ("read_array", "read_arrays", "write_arrays"),
+        "atomic": ("atomic_folder", "atomic_write", "disk_errors", "made_before"),
+        "output_folders": ("output_folder", "written_together"),
     },
 )

@@ -26,15 +26,15 @@ class OccupiedError(StoreError):
 
 @contextlib.contextmanager
 def alone(lock: Path, refusal: str) -> Iterator[None]:
-    """Hold a claim; the lock's file is there only meanwhile.
+    """Hold a claim; the file of the lock exists only while it is held.
 
     Args:
         lock: the file, in a folder that exists.
-        refusal: what is said to a second process: what is going on, a semicolon, what to do.
+        refusal: the message for a second process: what is going on, a semicolon, what to do.
 
     Raises:
-        OccupiedError: another process holds it; its number is told.
-        OSError: the file cannot be made.
+        OccupiedError: another process holds it; the message names its number.
+        OSError: the file cannot be created.
     """
     claim = filelock.FileLock(lock)
     try:
@@ -47,32 +47,32 @@ def alone(lock: Path, refusal: str) -> Iterator[None]:
             lock.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
         yield
     finally:
-        # Before it is let go: afterwards the file may be another's already.
+        # Before the release: afterwards the file may belong to another process.
         with contextlib.suppress(OSError):
             lock.unlink(missing_ok=True)
         claim.release()
 
 
 def _holder(lock: Path) -> str:
-    """Return who holds a claim, ` (process 42 on here)`, as far as it is told."""
+    """Return the holder of a claim, such as ` (process 42 on here)`; empty where nobody knows."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if told := lock.read_text(encoding="utf-8")[:200].strip():
-            return f" ({told})"
+        if holder := lock.read_text(encoding="utf-8")[:200].strip():
+            return f" ({holder})"
     return ""
 
 
 @contextlib.contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Make a folder, and take it away again, with those above it that were made, if it is empty.
+    """Create a folder with its parents; remove those that were created again if they are empty.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        for each in made:
+        for path in created:
             with contextlib.suppress(OSError):  # not empty, or gone
-                each.rmdir()
+                path.rmdir()

@@ -1,9 +1,9 @@
-"""Temporary files and folders that tell whose they are, and sweeping those of processes that died.
+"""Temporary files and folders named after their process, and removal of those of dead processes.
 
     .tfrobust-HOST.PROCESS.START-random
 
-A process that is killed takes nothing away. The next one that writes to the same folder does: it
-removes what a dead process of this user has left, and never what a live one is writing.
+A process that is killed removes nothing. The next one that writes to the same folder removes what a
+dead process of this user has left, and never what a living one is writing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = ".tfrobust-"
-_DAY = 86_400  # seconds after which what no process here owns is nobody's any more
+_DAY = 86_400  # seconds that files without a known process are kept
 _OWNED = re.compile(re.escape(PREFIX) + r"([0-9a-f]{8})\.(\d+)\.(\d*)-")
 _UNOWNED = re.compile(re.escape(PREFIX) + r"[a-z0-9_]{8}(\.\w+)?")  # of a version before this one
 _REPLACED = ".replaced-"  # in the name of a folder that holds what is just being replaced
@@ -29,22 +29,22 @@ _INSIDE = "it"
 
 
 def temporary_file(folder: Path, suffix: str = "") -> Path:
-    """Make an empty file in a folder, under a name of this process."""
+    """Create an empty file in a folder, under a name of this process."""
     handle, name = tempfile.mkstemp(prefix=_mine(), suffix=suffix, dir=folder)
     os.close(handle)
     return Path(name)
 
 
 def temporary_folder(folder: Path, suffix: str = "") -> Path:
-    """Make an empty folder in a folder, under a name of this process."""
+    """Create an empty folder in a folder, under a name of this process."""
     return Path(tempfile.mkdtemp(prefix=_mine(), suffix=suffix, dir=folder))
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Yield a folder among the system's temporary files; it is taken away at the end.
+    """Yield a folder among the system's temporary files; it is removed at the end.
 
-    Those of processes that died are taken away first.
+    Those of dead processes are removed first.
     """
     home = Path(tempfile.gettempdir())
     sweep(home)
@@ -58,7 +58,7 @@ def scratch_folder() -> Iterator[Path]:
 def put_in_place(new: Path, path: Path) -> None:
     """Rename a folder to `path`, in place of the one that may be there.
 
-    There is no moment at which both are lost: after a kill, `sweep` puts the old one back.
+    At no moment are both lost: after a kill, `sweep` puts the old one back.
     """
     if not path.exists():
         new.replace(path)
@@ -74,7 +74,7 @@ def put_in_place(new: Path, path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder if it is there; after a kill it is there whole or not at all."""
+    """Remove a folder if it exists; after a kill it is there completely or not at all."""
     if path.exists():
         beside = temporary_folder(path.parent)
         path.replace(beside / _INSIDE)
@@ -84,7 +84,7 @@ def remove_folder(path: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove what dead processes of this user left in a folder; nothing is raised.
 
-    A process of another machine cannot be asked: what it wrote is left alone for a day.
+    A process of another machine cannot be looked up: its files are kept for a day.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -104,34 +104,34 @@ def _remove(path: Path) -> None:
 
 
 def _is_left(entry: os.DirEntry[str]) -> bool:
-    """Tell whether something of our name belongs to nobody who lives."""
+    """Tell whether a temporary file or folder belongs to no living process."""
     owned = _OWNED.match(entry.name)
     if owned is None and not _UNOWNED.fullmatch(entry.name):
         return False
     with contextlib.suppress(OSError):
-        seen = entry.stat(follow_symlinks=False)
-        if hasattr(os, "getuid") and seen.st_uid != os.getuid():
+        status = entry.stat(follow_symlinks=False)
+        if hasattr(os, "getuid") and status.st_uid != os.getuid():
             return False
         if owned is not None and owned[1] == _host():
             return not _lives(int(owned[2]), owned[3])
-        return time.time() - seen.st_mtime > _DAY
-    return False  # gone meanwhile, or not ours to look at
+        return time.time() - status.st_mtime > _DAY
+    return False  # it is gone, or not readable
 
 
 def _lives(process: int, start: str) -> bool:
-    """Tell whether the very process lives, and no later one of its number."""
+    """Tell whether this process lives, not a later one with its number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        return True  # it is another user's: not ours to judge
+        return True  # it belongs to another user
     return _start(process) == start
 
 
 @functools.cache
 def _host() -> str:
-    """Return what tells machines apart, and containers, whose processes are counted apart."""
+    """Return an identifier of the machine or container, each of which numbers its own processes."""
     counted = ""
     with contextlib.suppress(OSError):
         counted = os.readlink("/proc/self/ns/pid")
@@ -139,14 +139,14 @@ def _host() -> str:
 
 
 def _start(process: int) -> str:
-    """Return when a process was started, in the kernel's ticks; empty where nobody tells."""
+    """Return when a process was started, in the kernel's ticks; empty where it is unknown."""
     try:
-        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return told.rpartition(")")[2].split()[19]
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return status.rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 
 
 def _mine() -> str:
-    process = os.getpid()  # asked each time: a forked process is another one
+    process = os.getpid()  # read each time: a forked process has another one
     return f"{PREFIX}{_host()}.{process}.{_start(process)}-"

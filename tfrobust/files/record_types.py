@@ -1,7 +1,7 @@
-"""Types of what records hold: bounds that a file must keep to wherever it came from.
+"""Types of the values in records, with bounds that every file must keep to.
 
-Models built of them refuse what no run ever writes: shares beyond one, figures that are not
-finite, texts that would write to a terminal.
+Models built of them refuse what no run ever writes: shares above one, figures that are not finite,
+texts with control characters.
 """
 
 from __future__ import annotations

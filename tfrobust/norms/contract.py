@@ -32,7 +32,7 @@ class Ball(Protocol):
 
 
 class ConvexBall(Ball, Protocol):
-    """What a gradient attack needs to know besides."""
+    """What a gradient attack also needs to know."""
 
     def dual(self, gradient: Images) -> PerImage:
         """Return max ⟨gradient, d⟩ over ‖d‖ ≤ 1: the dual norm."""
@@ -65,7 +65,7 @@ def way_and_room(images: Images, normal: Images, gap: PerImage) -> tuple[Any, Im
 
     Args:
         images: `(batch, height, width, channels)`.
-        normal: likewise.
+        normal: of the same shape.
         gap: `(batch,)`: the rise wanted; where negative, a fall.
 
     Returns:
@@ -80,7 +80,7 @@ def time_to_rise(speed: Images, hit: Images, gap: Any) -> Any:
     """Solve Σ speed · min(t, hit) = gap for the time t, by Newton's method.
 
     The sum is concave and grows, so that Newton from the left stays on the left, and ends after
-    as many steps as there are kinks to pass.
+    as many steps as it passes kinks.
 
     Args:
         speed: by how much each pixel raises the sum in a unit of time, `(batch, ...)`, ≥ 0.

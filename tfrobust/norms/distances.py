@@ -13,15 +13,15 @@ _MEASURED = 1024  # images whose distances are computed at a time, in float64
 
 def distances(images: Images, others: Images) -> dict[str, PerImage]:
     """Return the distance of each image in every norm; see `Audit.distance`."""
-    found: dict[str, list[PerImage]] = {"l0": [], "l1": [], "l2": [], "linf": []}
+    parts: dict[str, list[PerImage]] = {"l0": [], "l1": [], "l2": [], "linf": []}
     for start in range(0, len(images), _MEASURED):
         rows = slice(start, start + _MEASURED)
         change = np.abs(others[rows].astype(np.float64) - images[rows])
-        found["l0"].append((change > 0).any(axis=3).sum(axis=(1, 2)).astype(np.float64))
-        found["l1"].append(change.sum(axis=(1, 2, 3)))
-        found["l2"].append(np.sqrt(np.square(change).sum(axis=(1, 2, 3))))
-        found["linf"].append(change.max(axis=(1, 2, 3)))
-    return {norm: np.concatenate(parts) for norm, parts in found.items()}
+        parts["l0"].append((change > 0).any(axis=3).sum(axis=(1, 2)).astype(np.float64))
+        parts["l1"].append(change.sum(axis=(1, 2, 3)))
+        parts["l2"].append(np.sqrt(np.square(change).sum(axis=(1, 2, 3))))
+        parts["linf"].append(change.max(axis=(1, 2, 3)))
+    return {norm: np.concatenate(values) for norm, values in parts.items()}
 
 
 def within_budget(distance: PerImage, budget: float | None) -> Flags:

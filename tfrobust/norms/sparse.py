@@ -58,7 +58,7 @@ class L1:
     def step(self, images: Images, gradient: Images, length: Any, region: Region) -> Images:
         """Step towards the corner of the region that the gradient points at (Frank & Wolfe 1956).
 
-        A step along `steepest` would push one pixel against its wall for ever.
+        A step along `steepest` would push the same pixel against its wall every time.
         """
         way = self._corner(gradient, region) - images
         reach = tf.reduce_sum(tf.abs(way), PIXELS, keepdims=True)
@@ -88,7 +88,7 @@ class L1:
 
 
 class L0:
-    """How many pixels change, all channels as one. No convex ball: nothing climbs in it."""
+    """How many pixels change, all channels as one. The ball is not convex: no gradient step."""
 
     def distance(self, images: Images, others: Images) -> PerImage:
         """Return the number of changed pixels."""
@@ -116,7 +116,7 @@ def _fill_steepest(slope: Images, takes: Images, amount: Any) -> Images:
 
     Args:
         slope: `(batch, height, width, channels)`, ≥ 0; a pixel of slope 0 gets nothing.
-        takes: how much each pixel takes, likewise.
+        takes: how much each pixel takes, of the same shape.
         amount: `(batch, 1, 1, 1)`.
 
     Returns:

@@ -7,23 +7,18 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.pipeline.build import (
-        Deployed,
-        Trained,
-        as_built,
-        defended,
-        home_of,
-        train,
-        train_and_store,
-        untrained,
-    )
+    from tfrobust.pipeline.build import defended, train, untrained
+    from tfrobust.pipeline.deployed import Deployed, as_built
+    from tfrobust.pipeline.plans import TrainingPlan
+    from tfrobust.pipeline.stored_training import Trained, run_training, train_and_store
 
 __all__ = [
     "Deployed",
     "Trained",
+    "TrainingPlan",
     "as_built",
     "defended",
-    "home_of",
+    "run_training",
     "train",
     "train_and_store",
     "untrained",
@@ -32,14 +27,19 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "build": (
-            "Deployed",
-            "Trained",
-            "as_built",
             "defended",
-            "home_of",
             "train",
-            "train_and_store",
             "untrained",
+        ),
+        "deployed": (
+            "Deployed",
+            "as_built",
+        ),
+        "plans": ("TrainingPlan",),
+        "stored_training": (
+            "Trained",
+            "run_training",
+            "train_and_store",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Which defence may follow which: no later one may undo an earlier one, or find it in its way."""
+"""Which defence may follow which: no later one may undo an earlier one, or be blocked by it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _DOES = {"weights": "changes the weights", "start": "begins with new weights"}
 def check_order(defenses: Sequence[Defense], carried: Sequence[AppliedDefense] = ()) -> None:
     """Refuse defences in an order in which one undoes an earlier one, or cannot be applied.
 
-    Nothing is applied, and so it costs no training.
+    Nothing is applied or trained.
 
     Args:
         defenses: in the order they are to be applied.
-        carried: what the classifier has already.
+        carried: the defences that the classifier has already.
 
     Raises:
         UsageError: naming the two, why, and the right order if there is one.
@@ -43,38 +43,41 @@ def conflict(first: Defense, later: Defense) -> str | None:
         return f"which puts something round the network that {name} needs bare"
     if "classes" in later.needs and "head" in first.changes:
         return f"which gives the network other classes than {name} needs"
-    undone = [each for each in _DOES if each in later.changes and each in (first.undone_by or ())]
+    undone = [
+        change for change in _DOES if change in later.changes and change in (first.undone_by or ())
+    ]
     return f"which {name} undoes: it {_DOES[undone[-1]]}" if undone else None
 
 
 def right_order(defenses: Sequence[Defense]) -> list[Defense] | None:
-    """Return the defences in an order that `check_order` takes, as little changed as may be.
+    """Return the defences in an order that `check_order` accepts, changed as little as possible.
 
     Returns:
-        `None` where there is no such order.
+        `None`: there is no such order.
     """
-    left, ordered = list(defenses), []
-    while left:
-        others = {id(each): [other for other in left if other is not each] for each in left}
-        free = [each for each in left if not any(conflict(each, o) for o in others[id(each)])]
-        if not free:
+    remaining, ordered = list(defenses), []
+    while remaining:
+        for defense in remaining:
+            if not any(conflict(defense, other) for other in remaining if other is not defense):
+                break
+        else:
             return None
-        left.remove(free[0])
-        ordered.append(free[0])
+        remaining.remove(defense)
+        ordered.append(defense)
     return ordered
 
 
 def outlived(
     carried: Sequence[AppliedDefense], known: Sequence[Defense], later: Defense
 ) -> tuple[AppliedDefense, ...]:
-    """Return what is recorded of earlier defences, without what they found where that is not sure.
+    """Return the records of earlier defences, without measurements that may not hold any more.
 
-    A defence that does not declare what undoes it is not refused before one that changes the
-    weights; but nobody knows whether what it measured is still true.
+    A defence that does not declare what undoes it may be followed by one that changes the weights;
+    but then nobody knows whether its measurements still hold.
 
     Args:
         carried: the records.
-        known: the defences of the last of them.
+        known: the defences of the last records.
         later: is applied now.
     """
     if "weights" not in later.changes and "start" not in later.changes:
@@ -83,16 +86,16 @@ def outlived(
     defenses = [*map(_defense_of, carried[:before]), *known]
     return tuple(
         record
-        if each and each.undone_by is not None
+        if defense and defense.undone_by is not None
         else AppliedDefense(record.name, record.params)
-        for record, each in zip(carried, defenses, strict=True)
+        for record, defense in zip(carried, defenses, strict=True)
     )
 
 
 def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
-    """Refuse a defence that undoes what a finished classifier carries.
+    """Refuse a defence that undoes one that a finished classifier has.
 
-    What stands round that one it is shown by `apply` itself, and can refuse.
+    `apply` sees what is put around that classifier, and can refuse it itself.
     """
     for applied in carried:
         first = _defense_of(applied)
@@ -114,9 +117,9 @@ def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
 
 
 def _carried_advice(first: Defense, later: Defense) -> str:
-    """Tell how to come by both defences, where the classifier has the one that goes last."""
+    """Return how to get both defences, where the classifier has the one that goes last."""
     one, two = _name(later), _name(first)
-    if first.trains:  # it is none that a finished network can be given
+    if first.trains:  # a finished network cannot be given it
         return f"train a model anew, with --defense {one} --defense {two}"
     if conflict(later, first):
         return f"apply {one} to the network as it was before {two}"
@@ -124,7 +127,7 @@ def _carried_advice(first: Defense, later: Defense) -> str:
 
 
 def _defense_of(applied: AppliedDefense) -> Defense | None:
-    """Return the plugin of a record; `None` of a detector, or one that is gone."""
+    """Return the plugin of a record; `None` for a detector, or one that is not installed."""
     try:
         defense: Defense = create("defenses", applied.name, **applied.params)
         return defense
@@ -138,7 +141,7 @@ def _refusal(first: Defense, later: Defense, why: str, defenses: Sequence[Defens
     ordered = right_order(defenses)
     if ordered is None:
         return known + "leave one of them out"
-    return known + "give " + " ".join(f"--defense {_name(each)}" for each in ordered)
+    return known + "give " + " ".join(f"--defense {_name(defense)}" for defense in ordered)
 
 
 def _name(defense: Defense) -> str:

@@ -1,4 +1,4 @@
-"""What defences share that train a finished network further."""
+"""What defences share that fine-tune a finished network."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import why_served
 from tfrobust.scenario import Scenario
-from tfrobust.training.steps import Perturb
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 
 
 def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:
-    """Return the classifier; refuse one that shows no Keras model to train.
+    """Return the classifier; refuse one that shows no Keras model to fine-tune.
 
     Raises:
         UsageError: naming the defence, and what the classifier is or why it shows none.
@@ -28,7 +28,7 @@ def check_tunable(classifier: Classifier, defense: str) -> KerasClassifier:
 
 
 def described(classifier: Classifier) -> str:
-    """Return in plain words what a classifier is that is no Keras model.
+    """Describe a classifier that is not a Keras model, for a message.
 
     Example:
         >>> described(load("saved_models/d1/1"))
@@ -51,23 +51,21 @@ def fine_tuned(
     *,
     epochs: int | None = None,
     learning_rate: float | None = None,
-    perturb: Perturb | None = None,
-    validate_on: Perturb | None = None,
+    task: TrainingTask | None = None,
 ) -> Classifier:
-    """Return a copy of a network, trained further.
+    """Return a fine-tuned copy of a network.
 
     Args:
         classifier: stays as it is.
         scenario: the data.
-        trainer: whose options hold where none are given.
-        epochs: of it.
-        learning_rate: of it.
-        perturb: see `Trainer.fit`.
-        validate_on: likewise.
+        trainer: the training loop.
+        epochs: `None`: those of the trainer.
+        learning_rate: `None`: that of the trainer.
+        task: see `Trainer.fit`.
     """
     with trainer.strategy.scope():
         copy = copied(classifier)
-    given = {"epochs": epochs, "learning_rate": learning_rate}
-    own = trainer.altered(**{name: value for name, value in given.items() if value is not None})
-    own.fit(copy, scenario, perturb=perturb, validate_on=validate_on)
+    options = {"epochs": epochs, "learning_rate": learning_rate}
+    options = {name: value for name, value in options.items() if value is not None}
+    trainer.altered(**options).fit(copy, scenario, task)
     return copy

@@ -1,4 +1,4 @@
-"""Networks that a defence is given by name: finished ones, or an architecture with weights."""
+"""Networks that a defence is given by name: finished ones, or architectures with weights."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FILES = (".pth", ".pt", ".safetensors")
 
 
 def is_weights_file(called: str) -> bool:
-    """Tell whether a name is that of a weights file, which an architecture is built for."""
+    """Tell whether a name is that of a weights file, for which an architecture is built."""
     return Path(called).suffix in _FILES
 
 
 def several(given: str | Sequence[str] | None) -> Sequence[str] | None:
-    """Return the names in an option that takes one or several; its validator.
+    """Validate an option that takes one name or several, and return the names.
 
     Raises:
         ValueError: an empty name, or none in a list.
@@ -42,8 +42,8 @@ class NamedNetworks:
     Attributes:
         wanted_by: the defence and its option, for messages: `contextual_fusion: background`.
         architecture: the model plugin that is built for weights.
-        options: of it.
-        image_shape: that it is built for.
+        options: of the architecture.
+        image_shape: of its images.
     """
 
     wanted_by: str
@@ -56,8 +56,8 @@ class NamedNetworks:
 
         Args:
             called: a name in the store, a SavedModel folder, a `.keras` file; or a state dict.
-            num_classes: that the architecture is built for, where it is a state dict.
-            **options: of the architecture, that stand above the user's.
+            num_classes: of the architecture, where the network is a state dict.
+            **options: of the architecture; they override the user's.
 
         Raises:
             UsageError: there is nothing of that name.
@@ -80,6 +80,6 @@ class NamedNetworks:
             ) from error
 
     def build(self, num_classes: int, **options: str) -> Classifier:
-        """Return the architecture with these options above the user's."""
+        """Return the architecture; these options override the user's."""
         builder = create("models", self.architecture, **{**self.options, **options})
         return KerasClassifier(builder.build(self.image_shape, num_classes))

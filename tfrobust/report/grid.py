@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tfrobust.data.reading import check_split, readable
 from tfrobust.errors import DataError, UsageError
 from tfrobust.files.atomic import atomic_write
 from tfrobust.report.figures import COLOURS
-from tfrobust.scenario import Scenario, check_split, readable
+from tfrobust.scenario import Scenario
 
 _COLUMNS = 6
 _INCHES = 1.5  # of an image's side

@@ -10,7 +10,9 @@ import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError
-from tfrobust.files.atomic import atomic_write, read_arrays, write_arrays, written_together
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.atomic import atomic_write
+from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms

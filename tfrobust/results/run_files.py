@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.atomic import PARTIAL, atomic_write, disk_errors, read_array, write_arrays
+from tfrobust.files.arrays import read_array, write_arrays
+from tfrobust.files.atomic import atomic_write, disk_errors
 from tfrobust.files.leftovers import remove_folder
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.results.records import Results
 from tfrobust.types import Images

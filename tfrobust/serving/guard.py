@@ -1,4 +1,4 @@
-"""A classifier with a detector beside it: what is served then tells how suspicious an image is."""
+"""A classifier with a detector beside it, which is served too: how suspicious an image is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import AppliedDefense, Classifier, Wrapped
+from tfrobust.data.reading import check_fits
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.detection import fitted_on, threshold
 from tfrobust.evaluation.fitting_images import attacked_training_images
 from tfrobust.registry import name_of, signature
-from tfrobust.scenario import Scenario, check_fits
+from tfrobust.scenario import Scenario
 from tfrobust.types import Images
 
 
@@ -19,7 +20,7 @@ class Guarded(Wrapped):
     """The classifier's outputs, and `adversarial_score`: higher is more suspicious.
 
     Args:
-        inner: who is protected.
+        inner: the protected classifier.
         fitted: the detector.
         applied: how it is recorded.
     """
@@ -34,7 +35,7 @@ class Guarded(Wrapped):
         return outputs | {"adversarial_score": self.fitted.score(images, outputs)}
 
     def trackables(self) -> list[Any]:
-        """Return what classifier and detector need kept."""
+        """Return the objects of classifier and detector that a SavedModel must keep."""
         return [*self.inner.trackables(), *self.fitted.trackables()]
 
 
@@ -50,18 +51,18 @@ def guard(
     """Fit a detector on attacked training images and put it beside a classifier.
 
     Args:
-        classifier: who is to be protected.
+        classifier: to be protected.
         detector: unfitted.
-        attack: whose images it learns to tell from clean ones.
+        attack: whose images it learns to distinguish from clean ones.
         scenario: for its training split.
-        images: how many of them, 1 or more.
+        images: how many of its images, 1 or more.
         seed: decides everything random; Python's and TensorFlow's global seeds are set to it.
 
     Returns:
-        A classifier that serves `adversarial_score` too. Its record tells the threshold.
+        A classifier that serves `adversarial_score` too. Its card records the threshold.
 
     Raises:
-        ClassifierError: it was made for other images.
+        ClassifierError: the scenario has other images.
         UsageError: no images; or the detector cannot run in TensorFlow, and so cannot be served.
 
     Example:

@@ -1,4 +1,4 @@
-"""What an attack has learned as a SavedModel: images in, adversarial images out."""
+"""A learned attack as a SavedModel: images in, adversarial images out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.attack import Attack
+from tfrobust.attack import Attack, RegionalAttack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.files.atomic import atomic_folder, made_before
 from tfrobust.registry import name_of, signature
-from tfrobust.store.models import check_place
+from tfrobust.store.layout import check_place
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.types import Images, Logits
 
@@ -53,9 +53,9 @@ def export_learned(
     check_place(folder, serves="adversarial")
     module = _Attacking(ready, image_shape)
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
-    with atomic_folder(folder, new=True, note=note) as beside:
+    with atomic_folder(folder, new=True, note=note) as temporary:
         serve = tf.function(module.attacked, input_signature=[spec])
-        tf.saved_model.save(module, str(beside), {"serving_default": serve})
+        tf.saved_model.save(module, str(temporary), {"serving_default": serve})
     return folder
 
 
@@ -78,9 +78,9 @@ def export_next(ready: Learned, finished: Path, *, image_shape: Sequence[int], h
 
 
 def export_note(ready: Learned, folder: Path) -> Path:
-    """Return the file in a folder that notes where this very thing was exported to.
+    """Return the file that notes where a learned attack was exported to.
 
-    See `tfrobust.files.atomic.atomic_folder`; other options, or another thing learned, have another
+    See `tfrobust.files.atomic.atomic_folder`. Other options, or other learned arrays, have another
     note.
     """
     content = hashlib.sha256(repr(sorted(signature(ready.plan).items())).encode())
@@ -91,14 +91,14 @@ def export_note(ready: Learned, folder: Path) -> Path:
 
 
 def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAttack:
-    """Return an attack that has an export; asked before it is run.
+    """Return an attack that can be exported; refuse another one before it is run.
 
     Args:
         attack: with its options.
         folder: where the export is to go.
 
     Raises:
-        UsageError: it learns nothing, or is confined to a region; the folder is a file.
+        UsageError: it learns nothing, or attacks a region only; the folder is a file.
     """
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"export: expected a folder; received: {folder}, a file")
@@ -110,13 +110,13 @@ def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAtta
     if attack.needs_boxes:
         raise UsageError(
             f"{name_of(attack)}: region: an exported attack is given no boxes; expected all, "
-            f"received: {getattr(attack, 'region', None)}"
+            f"received: {attack.region if isinstance(attack, RegionalAttack) else None}"
         )
     return attack
 
 
 class _Attacking(tf.Module):
-    """Applies what was learned."""
+    """Applies a learned attack."""
 
     def __init__(self, ready: Learned, image_shape: Sequence[int]) -> None:
         super().__init__()
@@ -129,9 +129,9 @@ class _Attacking(tf.Module):
 
     def attacked(self, images: Images) -> dict[str, Any]:
         labels = tf.zeros(tf.shape(images)[:1], tf.int64)
-        learned = {name: tf.convert_to_tensor(each) for name, each in self.learned.items()}
-        made = self._plan.apply(learned, self._absent, images, labels, seed=0)
-        return {"adversarial": made}
+        learned = {name: tf.convert_to_tensor(array) for name, array in self.learned.items()}
+        adversarial = self._plan.apply(learned, self._absent, images, labels, seed=0)
+        return {"adversarial": adversarial}
 
 
 class _Absent(Classifier):

@@ -1,7 +1,7 @@
-"""LiteRT (TensorFlow Lite) files: made of a SavedModel, 8-bit if wanted, and run here.
+"""LiteRT (TensorFlow Lite) files: converted from a SavedModel, quantized on request, and run.
 
-Eight bits are those of post-training quantization: weights and activations are int8, their ranges
-taken from sample images; what goes in and what comes out stays float32.
+Post-training quantization makes weights and activations int8, with ranges that sample images show;
+inputs and outputs stay float32.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,19 +20,17 @@ import tensorflow as tf
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images
 
-Quantize = Literal["int8"]
-
 
 def lite(folder: Path, samples: Images | None = None) -> bytes:
-    """Return the content of a LiteRT file that does what a SavedModel's `serving_default` does.
+    """Convert a SavedModel's `serving_default` to the content of a LiteRT file.
 
     Args:
-        folder: the SavedModel; one input, images, and one output.
+        folder: the SavedModel, with one input, images, and one output.
         samples: float32 `(n, height, width, channels)`: images that show the ranges of its
             activations, for 8 bits; none: float32 as it is.
 
     Raises:
-        ClassifierError: an operation that LiteRT has not.
+        ClassifierError: LiteRT lacks an operation.
 
     Example:
         >>> len(lite(Path("served/d1-b2/1"), images[:200]))
@@ -55,7 +53,7 @@ def _converter(folder: Path, samples: Images | None) -> Any:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     if samples is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([each[np.newaxis]] for each in samples)
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter
 
@@ -82,7 +80,7 @@ class LiteModel:
         self._shape: tuple[int, ...] | None = None
 
     def __call__(self, images: Images) -> np.ndarray:
-        """Return what the model makes of a batch of images."""
+        """Return the outputs of a batch of images."""
         images = np.asarray(images, np.float32)
         if images.shape != self._shape:
             self._interpreter.resize_tensor_input(self._input, images.shape)
@@ -91,18 +89,18 @@ class LiteModel:
             self._shape = images.shape
         self._interpreter.set_tensor(self._input, images)
         self._interpreter.invoke()
-        made: np.ndarray = self._interpreter.get_tensor(self._output)
-        return made
+        outputs: np.ndarray = self._interpreter.get_tensor(self._output)
+        return outputs
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what C++ writes to stderr by itself out of a user's sight."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Hide what native code writes to stderr."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
+        os.dup2(stderr, 2)
         os.close(nowhere)
-        os.close(kept)
+        os.close(stderr)

@@ -1,4 +1,4 @@
-"""A classifier, or what stands before it, as a LiteRT file; and what eight bits cost."""
+"""A classifier, or a defence before it, as a LiteRT file; and what eight bits cost."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from tfrobust.classifiers.inference import in_batches
 from tfrobust.errors import UsageError
 from tfrobust.files.atomic import atomic_folder, disk_errors
 from tfrobust.files.leftovers import scratch_folder
-from tfrobust.serving.litert import LiteModel, Quantize, lite
+from tfrobust.serving.litert import LiteModel, lite
 from tfrobust.serving.servable import Servable, write_servable_card
-from tfrobust.store.models import check_place
+from tfrobust.serving.settings import Quantize
+from tfrobust.store.layout import check_place
 from tfrobust.types import Images, Labels
 
 FILE = "model.tflite"  # as TensorFlow Serving expects it
 
 
 @dataclasses.dataclass(frozen=True)
-class Sized:
-    """What a file is like.
+class Measured:
+    """Size and accuracy of a LiteRT file.
 
     Attributes:
-        name: `float32` or `int8`; `none` is the classifier without the part.
+        name: `float32` or `int8`; `none` is the classifier without the exported defence.
         megabytes: of the file, 10⁶ bytes; `None` where there is none.
         accuracy: of the classifier with it, through the interpreter; `None` if not measured.
     """
@@ -42,8 +43,8 @@ def export_lite(
     quantize: Quantize | None = None,
     samples: Images | None = None,
     tested: tuple[Images, Labels] | None = None,
-) -> list[Sized]:
-    """Write `model.tflite` into a new version folder, and measure it beside the float one.
+) -> list[Measured]:
+    """Write `model.tflite` into a new version folder, and measure it and the float32 file.
 
     Args:
         part: what is written; see `tfrobust.serving.servable`.
@@ -53,7 +54,7 @@ def export_lite(
         tested: images with labels to measure accuracy on; none: only sizes.
 
     Returns:
-        Without the part, in float32, and in 8 bits, as far as they apply.
+        What was measured without the part, in float32, and in 8 bits, as far as they apply.
 
     Raises:
         UsageError: 8 bits without samples.
@@ -69,14 +70,14 @@ def export_lite(
     contents = {"float32": lite_file(part)} | (
         {quantize: lite_file(part, samples)} if quantize else {}
     )
-    found = [] if part.bare is None else [Sized("none", None, _accuracy(part, None, tested))]
+    measured = [Measured("none", None, _accuracy(part, None, tested))] if part.bare else []
     for name, content in contents.items():
         model = LiteModel(content)
-        found.append(Sized(name, model.megabytes, _accuracy(part, model, tested)))
-    with atomic_folder(folder, new=True) as beside:
-        (beside / FILE).write_bytes(contents[quantize or "float32"])
-        write_servable_card(part, beside)
-    return found
+        measured.append(Measured(name, model.megabytes, _accuracy(part, model, tested)))
+    with atomic_folder(folder, new=True) as temporary:
+        (temporary / FILE).write_bytes(contents[quantize or "float32"])
+        write_servable_card(part, temporary)
+    return measured
 
 
 def lite_file(part: Servable, samples: Images | None = None) -> bytes:
@@ -85,9 +86,9 @@ def lite_file(part: Servable, samples: Images | None = None) -> bytes:
     Raises:
         ClassifierError: an operation that LiteRT has not.
     """
-    with disk_errors(f"temporary files in {gettempdir()}"), scratch_folder() as made:
-        part.write(made)
-        return lite(made, samples)
+    with disk_errors(f"temporary files in {gettempdir()}"), scratch_folder() as folder:
+        part.write(folder)
+        return lite(folder, samples)
 
 
 def _accuracy(

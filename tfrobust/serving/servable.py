@@ -1,4 +1,4 @@
-"""What of a classifier is served: all of it, or only what a defence put before it."""
+"""What is served of a classifier: all of it, or only a defence that is put before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfrobust.classifiers.saved_model.classifier import write_function
 from tfrobust.errors import UsageError
 from tfrobust.files.atomic import atomic_folder
 from tfrobust.store.cards import card_of, write_card
-from tfrobust.store.models import check_place
+from tfrobust.store.layout import check_place
 from tfrobust.types import Images, ImageShape, Logits
 
 
@@ -27,10 +27,10 @@ class Servable:
         image_shape: of the images.
         output: the name of what is served.
         serve: images → what is served.
-        logits: what is served, as an array → the logits that come of it.
-        classifier: the whole that it is part of.
-        bare: the classifier without it; `None` where it is all.
-        kept: what a SavedModel must keep besides variables.
+        logits: what is served, as an array → the logits of the whole classifier.
+        classifier: the whole classifier.
+        bare: the classifier without the defence; `None`: all of it is served.
+        trackables: objects that a SavedModel must keep besides variables.
     """
 
     image_shape: ImageShape
@@ -39,22 +39,24 @@ class Servable:
     logits: Callable[[np.ndarray], Logits]
     classifier: Classifier
     bare: Classifier | None = None
-    kept: Sequence[Any] = ()
+    trackables: Sequence[Any] = ()
 
     @property
     def defenses(self) -> tuple[AppliedDefense, ...]:
-        """The defences it consists of; those of the whole, where it is all."""
+        """The defence that is served, or the defences of the whole classifier."""
         return self.classifier.defenses[-1:] if self.bare else self.classifier.defenses
 
     def __call__(self, images: Images) -> np.ndarray:
-        """Return what is served, for all images."""
+        """Return what is served for all images, computed in batches."""
         return in_batches(self.serve, images)
 
     def write(self, folder: Path) -> None:
         """Write a SavedModel into an existing folder."""
-        write_function(
-            lambda images: {self.output: self.serve(images)}, self.image_shape, folder, self.kept
-        )
+
+        def outputs(images: Images) -> dict[str, Any]:
+            return {self.output: self.serve(images)}
+
+        write_function(outputs, self.image_shape, folder, self.trackables)
 
 
 def whole(classifier: Classifier) -> Servable:
@@ -65,12 +67,12 @@ def whole(classifier: Classifier) -> Servable:
         serve=classifier,
         logits=lambda served: served,
         classifier=classifier,
-        kept=classifier.trackables(),
+        trackables=classifier.trackables(),
     )
 
 
 def separated(classifier: Classifier, defense: str) -> Servable:
-    """Return what a defence put before a classifier, without the classifier.
+    """Return the defence before a classifier, without the classifier.
 
     Args:
         classifier: as it was trained; see `stored_network`.
@@ -85,16 +87,16 @@ def separated(classifier: Classifier, defense: str) -> Servable:
     """
     layer: Any = classifier
     while layer is not None:
-        last = [each.name for each in layer.defenses[-1:]]
+        last = [applied.name for applied in layer.defenses[-1:]]
         if isinstance(layer, Separable) and last == [defense]:
             return _before(layer)
         layer = getattr(layer, "inner", None)
-    if any(each.name == defense for each in classifier.defenses):
+    if any(applied.name == defense for applied in classifier.defenses):
         raise UsageError(
             f"only: {defense} is part of one SavedModel here and cannot be separated; export it "
             "where it was trained, with the classifier it was learned for in its place"
         )
-    has = ", ".join(each.name for each in classifier.defenses) or "none"
+    has = ", ".join(applied.name for applied in classifier.defenses) or "none"
     raise UsageError(
         f"only: expected a defence that stands before the classifier, as it was trained here; "
         f"received: {defense!r} of one with defences: {has}"
@@ -121,9 +123,9 @@ def export_servable(part: Servable, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     check_place(folder, serves=part.output)
-    with atomic_folder(folder, new=True) as beside:
-        part.write(beside)
-        write_servable_card(part, beside)
+    with atomic_folder(folder, new=True) as temporary:
+        part.write(temporary)
+        write_servable_card(part, temporary)
     return folder
 
 

@@ -8,10 +8,8 @@ from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
     from tfrobust.store.cards import CARD, Card, card_of, read_card
-    from tfrobust.store.models import (
-        export,
-        load,
-        load_all,
+    from tfrobust.store.layout import (
+        home_of,
         locate,
         next_version,
         rooted,
@@ -19,12 +17,14 @@ if TYPE_CHECKING:
         stored,
         versions,
     )
+    from tfrobust.store.models import export, load, load_all
 
 __all__ = [
     "CARD",
     "Card",
     "card_of",
     "export",
+    "home_of",
     "load",
     "load_all",
     "locate",
@@ -44,16 +44,19 @@ __getattr__, __dir__ = lazy(
             "card_of",
             "read_card",
         ),
-        "models": (
-            "export",
-            "load",
-            "load_all",
+        "layout": (
+            "home_of",
             "locate",
             "next_version",
             "rooted",
             "store_root",
             "stored",
             "versions",
+        ),
+        "models": (
+            "export",
+            "load",
+            "load_all",
         ),
     },
 )

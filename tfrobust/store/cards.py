@@ -1,4 +1,4 @@
-"""Cards: what a stored model says about itself, beside its SavedModel or `.keras` file."""
+"""Cards: the record of a stored model, beside its SavedModel or `.keras` file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _RENEWED = ("defenses", "stochastic", "passes", "differentiable", "megabytes")
 
 
 class Card(pydantic.BaseModel):
-    """What a stored model says about itself.
+    """The record of a stored model.
 
-    What is not known is `None`: the accuracy of a network that a defence was put round later, say.
-    `serves` is what comes out: `logits`, or what a defence alone shows the classifier behind it;
-    `members` are the classifiers inside, whose logits come out by their names.
+    `None` stands for what is not known, such as the accuracy of a network that a defence was put
+    around later. `serves` names the output: `logits`, or what a defence alone shows the classifier
+    behind it. `members` are classifiers inside; their logits are outputs under their names.
     """
 
     image_shape: Shape
@@ -49,9 +49,9 @@ class Card(pydantic.BaseModel):
     @pydantic.field_validator("model")
     @classmethod
     def _can_be_built(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
-        said = given or {}
-        named = isinstance(said.get("name", ""), str) and isinstance(said.get("params", {}), dict)
-        if not named or ("name" in said) != ("params" in said):
+        model = given or {}
+        typed = isinstance(model.get("name", ""), str) and isinstance(model.get("params", {}), dict)
+        if not typed or ("name" in model) != ("params" in model):
             raise ValueError("expected a name and params")
         return given
 
@@ -80,11 +80,11 @@ def card_of(classifier: Classifier, **more: Any) -> Card:
 def renewed_card(
     classifier: Classifier, *, scenario: str | None = None, class_names: Sequence[str] = ()
 ) -> Card:
-    """Return the card of where a classifier was loaded from, brought up to what it is now.
+    """Return the card of the place a classifier was loaded from, updated to what it is now.
 
     Args:
         classifier: one that came without a card gets one of its own.
-        scenario: for a card that tells none.
+        scenario: for a card that names none.
         class_names: of that scenario, for classes without names.
     """
     known = read_card(Path(classifier.source)) if classifier.source else None
@@ -99,10 +99,10 @@ def renewed_card(
 
 
 def renewed(card: Card, classifier: Classifier) -> Card:
-    """Return a card brought up to the defences that a classifier has now.
+    """Return a card updated to the defences that a classifier has now.
 
-    Its clean accuracy is forgotten where a defence more or less may change an answer; a detector
-    changes none.
+    Its clean accuracy is dropped where another set of defences may change an answer; detectors
+    change none.
     """
     changed: dict[str, Any] = {name: getattr(classifier, name) for name in _RENEWED}
     changed["members"] = tuple(classifier.members)
@@ -116,7 +116,7 @@ def renewed(card: Card, classifier: Classifier) -> Card:
 def _answering(defenses: Iterable[AppliedDefense]) -> list[AppliedDefense]:
     """Return the defences that can change an answer: all but the detectors."""
     detectors = {entry.name for entry in entries("detectors")}
-    return [each for each in defenses if each.name not in detectors]
+    return [defense for defense in defenses if defense.name not in detectors]
 
 
 def card_file(stored: Path) -> Path:
@@ -138,7 +138,7 @@ def read_card(stored: Path) -> Card | None:
     """Return the card of a SavedModel folder or a `.keras` file; `None` if it has none.
 
     Raises:
-        StoreError: the card is damaged, or says what no card can.
+        StoreError: the card is damaged, or holds what no card can.
     """
     path = card_file(stored)
     if not path.exists():
@@ -153,31 +153,31 @@ def read_card(stored: Path) -> Card | None:
 
 
 def check_card(card: Card, classifier: Classifier, stored: Path) -> None:
-    """Refuse a card that says otherwise than the model beside it, as far as that can be seen.
+    """Refuse a card that contradicts the model beside it, as far as that can be checked.
 
     Raises:
-        ClassifierError: what the card says, and what the model is.
+        ClassifierError: names what the card records, and what the model has.
     """
-    said: dict[str, tuple[Any, Any]] = {
+    claims: dict[str, tuple[Any, Any]] = {
         "image_shape": (card.image_shape, classifier.image_shape),
         "classes": (len(card.class_names), classifier.num_classes),
     }
     if card.stochastic and card.passes > 1:
-        said["stochastic"] = (True, _draws(classifier))
-    for name, (told, found) in said.items():
-        if told != found:
+        claims["stochastic"] = (True, _draws(classifier))
+    for name, (recorded, actual) in claims.items():
+        if recorded != actual:
             raise ClassifierError(
-                f"{card_file(stored)}: {name}: expected {found}, as the model beside it has; "
-                f"received: {told}; export the classifier again, or delete the card"
+                f"{card_file(stored)}: {name}: expected {actual}, as the model beside it has; "
+                f"received: {recorded}; export the classifier again, or delete the card"
             )
 
 
 def averaged(card: Card) -> int:
-    """Return how many draws one call of a stored classifier averages, as far as that is believed.
+    """Return how many draws one call of a stored classifier averages, bounded by its defences.
 
-    Attacks on a random classifier average the fewer calls the more draws a call averages itself. A
-    card that exaggerates would weaken them. It is believed up to what the defences that it names
-    draw (their option `samples`), which results show; a card that names none: 1.
+    The more draws a call averages, the fewer calls an attack on a random classifier averages, so
+    that a card that exaggerates would weaken attacks. The bound is the number of draws of the
+    recorded defences (their option `samples`), which results show; without such a defence, 1.
 
     Example:
         >>> averaged(Card(image_shape=(8, 8, 1), class_names=("a", "b"), stochastic=True, passes=9))
@@ -194,4 +194,4 @@ def _draws(classifier: Classifier) -> bool:
     """Tell whether three answers to the same images differ at all."""
     images = np.random.default_rng(0).uniform(size=(8, *classifier.image_shape))
     answers = [np.asarray(classifier(images.astype(np.float32))) for _ in range(3)]
-    return not all(np.array_equal(each, answers[0], equal_nan=True) for each in answers)
+    return not all(np.array_equal(answer, answers[0], equal_nan=True) for answer in answers)

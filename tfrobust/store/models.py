@@ -1,18 +1,10 @@
-"""The model store: TensorFlow Serving's layout, read and written.
-
-saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
-saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
-saved_models/NAME/training/          what is needed to train on
-saved_models/NAME/training/model.tfrobust.json   the card of model.keras beside it
-"""
+"""The models of the store, written and read."""
 
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +18,10 @@ from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.logits import converted
 from tfrobust.classifiers.members import member_of, shown_names, split_member
 from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier, write_saved_model
-from tfrobust.errors import (
-    ClassifierError,
-    PluginError,
-    StoreError,
-    UsageError,
-    did_you_mean,
-)
+from tfrobust.errors import ClassifierError, PluginError, UsageError
 from tfrobust.files.atomic import atomic_folder
-from tfrobust.files.names import version_number
 from tfrobust.registry import entries
-from tfrobust.store.cards import (  # noqa: F401 (CARD: public)
-    CARD,
+from tfrobust.store.cards import (
     Card,
     averaged,
     card_of,
@@ -45,24 +29,7 @@ from tfrobust.store.cards import (  # noqa: F401 (CARD: public)
     read_card,
     write_card,
 )
-
-_NAMED = 10  # classifiers that a message lists
-_ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
-
-
-def store_root() -> Path:
-    """Return the folder of the store: `$TFROBUST_MODELS`, or `saved_models` right here."""
-    return _ROOT.get() or Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
-
-
-@contextlib.contextmanager
-def rooted(root: Path) -> Iterator[None]:
-    """Let names mean what lies in another store: those in a defence's options too."""
-    token = _ROOT.set(root)
-    try:
-        yield
-    finally:
-        _ROOT.reset(token)
+from tfrobust.store.layout import check_place, locate
 
 
 def export(
@@ -95,47 +62,6 @@ def export(
         write_saved_model(classifier, beside)
         write_card(beside, card or card_of(classifier))
     return folder
-
-
-def check_place(folder: Path, *, serves: str = "logits", file: str = "saved_model.pb") -> None:
-    """Refuse a version folder that exists, or stands beside versions of another kind.
-
-    Args:
-        folder: to be made.
-        serves: what it will serve.
-        file: that it will hold.
-
-    Raises:
-        StoreError: says which.
-    """
-    if folder.exists():
-        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
-    for number in versions(folder.parent):
-        other = folder.parent / str(number)
-        card = read_card(other)
-        if not (other / file).exists() or (card is not None and card.serves != serves):
-            raise StoreError(
-                f"{folder}: {other} is no version of the same kind; choose a folder of its own"
-            )
-
-
-def versions(folder: Path) -> list[int]:
-    """Return the version numbers in `saved_models/NAME`, ascending."""
-    if not folder.is_dir():
-        return []
-    numbers = (version_number(path.name) for path in folder.iterdir())
-    return sorted(number for number in numbers if number is not None)
-
-
-def next_version(folder: Path) -> Path:
-    """Return the folder of the version after the newest."""
-    return folder / str(max(versions(folder), default=0) + 1)
-
-
-def stored(root: Path | None = None) -> list[str]:
-    """Return the names of the classifiers in the store."""
-    root = root or store_root()
-    return sorted(p.name for p in root.iterdir() if versions(p)) if root.is_dir() else []
 
 
 def load(
@@ -186,36 +112,9 @@ def load_all(
     Raises:
         UsageError: two of them would be shown under one name.
     """
-    given = [str(each) for each in classifiers]
-    names = shown_names(given)
-    loaded = [load(each, options=options) for each in given]
-    return dict(zip(names, loaded, strict=True))
-
-
-def locate(classifier: str, root: Path | None = None) -> Path:
-    """Return the file or version folder that a classifier's name means; see `load`.
-
-    Raises:
-        UsageError: there is nothing of that name; the nearest is given.
-        ClassifierError: the folder holds no SavedModel.
-    """
-    root = root or store_root()
-    if classifier.startswith(("http://", "https://")):
-        raise UsageError(f"{classifier}: remote classifiers cannot be attacked in this version")
-    for path in (root / classifier, Path(classifier)):
-        if path.is_file() or (path / "saved_model.pb").exists():
-            return path
-        if numbers := versions(path):
-            return path / str(numbers[-1])
-    if Path(classifier).is_dir():
-        raise ClassifierError(f"{classifier}: the folder holds no saved_model.pb")
-    known = stored(root)
-    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
-    raise UsageError(
-        f"no classifier {classifier!r} in {root}{did_you_mean(classifier, known)} (there are: "
-        f"{', '.join(known[:_NAMED]) or 'none'}{more}; a SavedModel folder or .keras file will do "
-        "too)"
-    )
+    given = [str(classifier) for classifier in classifiers]
+    loaded = [load(classifier, options=options) for classifier in given]
+    return dict(zip(shown_names(given), loaded, strict=True))
 
 
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:

@@ -1,4 +1,4 @@
-"""New version folders of a stored model: no two processes make the same one."""
+"""New version folders of a stored model: no two processes write the same one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import OccupiedError, alone, made_folder
 from tfrobust.files.leftovers import PREFIX
-from tfrobust.store.models import next_version
+from tfrobust.store.layout import next_version
 
 
 @contextlib.contextmanager
 def claimed_version(folder: Path, number: int | None = None) -> Iterator[Path]:
-    """Yield the version folder to make in `folder`; nobody else makes it meanwhile.
+    """Yield the next version folder in `folder`; no other process writes it meanwhile.
 
     Args:
         folder: of the versions.
-        number: of the version; none: the one after the newest, and after those that other
-            processes are making.
+        number: of the version; `None`: the one after the newest, and after those that other
+            processes are writing.
 
     Raises:
-        OccupiedError: another process is making this number.
+        OccupiedError: another process is writing this version.
         StoreError: the disk refuses.
 
     Example:
@@ -40,7 +40,7 @@ def claimed_version(folder: Path, number: int | None = None) -> Iterator[Path]:
 
 
 def _sweep_claims(folder: Path) -> None:
-    """Remove the files of claims that killed processes held: who takes one can remove it."""
+    """Remove the files of claims that killed processes held: their locks are free."""
     for lock in folder.glob(f"{PREFIX}*.lock"):
         with contextlib.suppress(OccupiedError, OSError), alone(lock, ""):
             pass
@@ -55,4 +55,4 @@ def _claimed(folder: Path, number: int, held: contextlib.ExitStack, *, asked_for
         if asked_for:
             raise
         return False
-    return asked_for or not place.exists()  # it may have been finished since the newest was asked
+    return asked_for or not place.exists()  # another process may have finished it since

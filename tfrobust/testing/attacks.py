@@ -20,6 +20,7 @@ from tfrobust.testing.classifiers import (
     SHAPE,
     ConstantClassifier,
     LinearClassifier,
+    SwitchedClassifier,
     grey_images,
     small_classifier,
     some_boxes,
@@ -215,10 +216,25 @@ def takes_all_pixels_for_a_region_too(attack: Attack) -> None:
     assert np.array_equal(told, plain), "boxes change what region=all makes"
 
 
-# One of each for all checks: an attack is traced once a classifier, and that takes longest.
-_network = functools.cache(small_classifier)
-_linear = functools.cache(LinearClassifier)
-_constant = functools.cache(ConstantClassifier)
+# One classifier that is switched between what the checks need: an attack is traced once a
+# classifier, and that takes longest.
+@functools.cache
+def _switched() -> SwitchedClassifier:
+    return SwitchedClassifier(
+        network=small_classifier(), linear=LinearClassifier(), constant=ConstantClassifier()
+    )
+
+
+def _network() -> Classifier:
+    return _switched().to("network")
+
+
+def _linear() -> Classifier:
+    return _switched().to("linear")
+
+
+def _constant() -> Classifier:
+    return _switched().to("constant")
 
 
 def _audited(

@@ -72,6 +72,40 @@ class ConstantClassifier(Classifier):
         return shown[:, None] - tf.range(self.num_classes, dtype=tf.float32)
 
 
+class SwitchedClassifier(Classifier):
+    """Is one of several classifiers at a time; whatever was traced for one serves them all.
+
+    z = Σ_k s_k z_k, s being one for the chosen classifier and zero for the others: a variable, so
+    that a traced attack follows the switch. Zero times a finite logit, and times its gradient, is
+    exactly zero, so that logits and gradients are those of the chosen one.
+
+    Args:
+        choices: classifiers of the same shapes by name, with finite logits and gradients.
+
+    Example:
+        >>> classifier = SwitchedClassifier(linear=LinearClassifier(), flat=ConstantClassifier())
+        >>> float(tf.reduce_max(classifier.to("flat")(tf.zeros((1, *SHAPE)))))
+        0.0
+    """
+
+    def __init__(self, **choices: Classifier) -> None:
+        first = next(iter(choices.values()))
+        super().__init__(image_shape=first.image_shape, num_classes=first.num_classes)
+        self.choices = choices
+        self.switches = {name: tf.Variable(0.0, trainable=False) for name in choices}
+        self.to(next(iter(choices)))
+
+    def to(self, name: str) -> SwitchedClassifier:
+        """Become the classifier of that name; return this object."""
+        for choice, switch in self.switches.items():
+            switch.assign(float(choice == name))
+        return self
+
+    def __call__(self, images: Images) -> Any:
+        """Return the chosen classifier's logits."""
+        return tf.add_n([self.switches[k] * self.choices[k](images) for k in self.choices])
+
+
 def small_classifier(image_shape: ImageShape = SHAPE, num_classes: int = CLASSES) -> Classifier:
     """Return an untrained convolutional network with fixed weights."""
     import keras

@@ -13,11 +13,11 @@ from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.defense import Defense
 from tfrobust.detector import Detector
 from tfrobust.model import ModelBuilder
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing.classifiers import small_classifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
 

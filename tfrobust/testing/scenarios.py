@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.data.reading import check_images, labelled
 from tfrobust.errors import DataError
-from tfrobust.scenario import Scenario, Shift, check_images, labelled
+from tfrobust.scenario import Scenario, Shift
 from tfrobust.types import Images, Labels
 
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.training.trainer import Trainer, TrainingOptions
+    from tfrobust.training.options import TrainingOptions
+    from tfrobust.training.task import TrainingTask, cross_entropy
+    from tfrobust.training.trainer import Trainer
 
-__all__ = ["Trainer", "TrainingOptions"]
+__all__ = ["Trainer", "TrainingOptions", "TrainingTask", "cross_entropy"]
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "trainer": (
-            "Trainer",
-            "TrainingOptions",
-        ),
+        "options": ("TrainingOptions",),
+        "task": ("TrainingTask", "cross_entropy"),
+        "trainer": ("Trainer",),
     },
 )

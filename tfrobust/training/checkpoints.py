@@ -1,4 +1,4 @@
-"""What a training must keep so that a resumed run ends where an uninterrupted one does."""
+"""Checkpoints: a resumed training ends at the same weights as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LISTED = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Progressed:
-    """How far a training is: everything about it that is not a variable."""
+    """How far a training is: its state that is not a variable."""
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best_epoch: int = -1
@@ -48,7 +48,7 @@ class _Progress(pydantic.BaseModel):
 
 
 class _Json(tf.train.experimental.PythonState):
-    """`Progressed` inside the checkpoint, so that both are written in one go."""
+    """`Progressed` inside the checkpoint, so that both are written at once."""
 
     def __init__(self) -> None:
         self.progress = Progressed()
@@ -57,10 +57,10 @@ class _Json(tf.train.experimental.PythonState):
         return json.dumps(dataclasses.asdict(self.progress))
 
     def deserialize(self, string_value: str) -> None:
-        said = checked_record(_Progress, string_value)
-        if not -1 <= said.best_epoch < len(said.history):
+        record = checked_record(_Progress, string_value)
+        if not -1 <= record.best_epoch < len(record.history):
             raise UnreadableError("its best epoch is none of its epochs")
-        self.progress = Progressed(said.history, said.best_epoch, said.stopped)
+        self.progress = Progressed(record.history, record.best_epoch, record.stopped)
 
 
 class Checkpoints:
@@ -70,16 +70,16 @@ class Checkpoints:
         folder: where; `None` keeps the best weights in memory only.
         model: the Keras model.
         optimizer: built for it.
-        more: variables that go on from epoch to epoch beside these.
+        state: further variables that last from epoch to epoch.
     """
 
     def __init__(
-        self, folder: Path | None, model: Any, optimizer: Any, more: Sequence[Any] = ()
+        self, folder: Path | None, model: Any, optimizer: Any, state: Sequence[Any] = ()
     ) -> None:
         self._model = model
         self._weights = raw_variables(model)
         self._best = [tf.Variable(v, trainable=False, dtype=v.dtype) for v in self._weights]
-        self._state = _Json()
+        self._progress = _Json()
         self._manager = None
         if folder is not None:
             _check_index(folder / "checkpoint")
@@ -87,8 +87,8 @@ class Checkpoints:
                 weights=self._weights,
                 optimizer=raw_variables(optimizer),
                 best=self._best,
-                state=self._state,
-                **({"more": list(more)} if more else {}),
+                state=self._progress,
+                **({"more": list(state)} if state else {}),
             )
             self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1)
 
@@ -109,39 +109,39 @@ class Checkpoints:
                 f"{self._manager.directory}: the checkpoint cannot be read "
                 f"({one_line(error)}); start over with --force"
             ) from error
-        return self._state.progress
+        return self._progress.progress
 
     def advance(
         self, progress: Progressed, logs: dict[str, float], *, stop: bool, counts: bool = True
     ) -> Progressed:
-        """Add an epoch, and take its weights as the best if they are, and if it counts."""
+        """Add an epoch; keep its weights as the best if it counts and none is better."""
         history = [*progress.history, logs]
         best = progress.best_epoch
         if best < 0 or (counts and _better(logs, history[best])):
             best = len(history) - 1
-            for kept, weight in zip(self._best, self._weights, strict=True):
-                kept.assign(weight)
+            for best_weight, weight in zip(self._best, self._weights, strict=True):
+                best_weight.assign(weight)
         return Progressed(history, best, stop)
 
     def save(self, progress: Progressed) -> None:
-        """Write the checkpoint; the one before is deleted once this one is whole."""
+        """Write the checkpoint; the previous one is deleted once this one is complete."""
         if self._manager is None:
             return
-        self._state.progress = progress
+        self._progress.progress = progress
         with disk_errors(self._manager.directory):
             self._manager.save()
 
     def take_best(self) -> None:
-        """Give the model the best weights, and its random state with them."""
-        for weight, kept in zip(self._weights, self._best, strict=True):
-            weight.assign(kept)
+        """Give the model its weights and random state of the best epoch."""
+        for weight, best_weight in zip(self._weights, self._best, strict=True):
+            weight.assign(best_weight)
 
 
 def _check_index(path: Path) -> None:
-    """Refuse a list of checkpoints that names none, or files elsewhere: the older ones are deleted.
+    """Refuse a list of checkpoints that names files elsewhere: TensorFlow deletes what it lists.
 
     Raises:
-        StoreError: it does, or cannot be read.
+        StoreError: it names none, or files elsewhere, or cannot be read.
     """
     if not path.exists():
         return

@@ -1,6 +1,6 @@
 """Training images: held-out validation, and an order that depends on seed and epoch alone.
 
-So does what a shift draws: in each epoch a training image is shifted anew.
+Shifts depend on them alone too: each training image is shifted anew in each epoch.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.data.names import Shifted
+from tfrobust.data.reading import check_images, readable
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.random import numbered_seeds
-from tfrobust.scenario import Scenario, Shift, check_images, readable
+from tfrobust.scenario import Scenario, Shift
 
 if TYPE_CHECKING:
-    from tfrobust.training.trainer import TrainingOptions
+    from tfrobust.training.options import TrainingOptions
 
 _SHUFFLED = 20_000  # images in the shuffle buffer where they do not all fit into memory, at most
 _MIXED = 8  # batches in it, at least
 _STEPS = 40  # an epoch at least, unless the batch size is given
-_CACHED = 1 << 30  # bytes of images that are kept in memory
+_CACHED = 1 << 30  # bytes of images that are cached in memory
 _READ = 1024  # images at a time, into memory
 
 
@@ -76,25 +77,25 @@ class TrainingData:
         shuffled = elements.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
         batches = shuffled.batch(self.batch_size, drop_remainder=True)
         if self._in_memory:
-            kept = self._kept
+            tensors = self._tensors
             batches = batches.map(
-                lambda places: tuple(tf.gather(each, places) for each in kept),
+                lambda places: tuple(tf.gather(tensor, places) for tensor in tensors),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         return self._shifted(batches, self.seed_of(number, 2)).prefetch(tf.data.AUTOTUNE)
 
     def few(self, count: int) -> tuple[Any, Any, Any]:
-        """Return `(images, labels, index)` of validation images drawn by the seed, `count` at most.
+        """Return `(images, labels, index)` of at most `count` validation images, drawn by the seed.
 
-        Where none are held out they are training images. They are the same in every epoch.
+        They are the same in every epoch; training images where none are held out.
         """
         if self.validation is None:
-            few = self.epoch(0).unbatch()
+            examples = self.epoch(0).unbatch()
         else:  # which may be sorted by class
             held_out, seed = self.validation.unbatch(), self._options.seed
-            few = held_out.shuffle(self._buffer, seed=seed, reshuffle_each_iteration=False)
-        first = next(iter(few.batch(count)))
-        return first[0], first[1], first[2]
+            examples = held_out.shuffle(self._buffer, seed=seed, reshuffle_each_iteration=False)
+        images, labels, index = next(iter(examples.batch(count)))
+        return images, labels, index
 
     def seed_of(self, epoch: int, purpose: int = 1) -> Any:
         """Return the int32 scalar that seeds everything random in one epoch."""
@@ -102,20 +103,20 @@ class TrainingData:
         return tf.constant(int(states[0] >> 1), tf.int32)
 
     @cached_property
-    def _kept(self) -> tuple[Any, Any, Any]:
-        """All training images in one tensor, their labels and numbers: read once, on first use."""
-        first = self._train.element_spec
-        kept = [np.empty((self._count, *of.shape), of.dtype.as_numpy_dtype) for of in first]
+    def _tensors(self) -> tuple[Any, Any, Any]:
+        """All training images, their labels and numbers, as tensors; read once, on first use."""
+        specs = self._train.element_spec
+        spaces = [np.empty((self._count, *s.shape), s.dtype.as_numpy_dtype) for s in specs]
         place = 0
         for batch in readable(self._train.batch(_READ).as_numpy_iterator()):
-            for all_of_them, some in zip(kept, batch, strict=True):
-                all_of_them[place : place + len(some)] = some
+            for space, values in zip(spaces, batch, strict=True):
+                space[place : place + len(values)] = values
             place += len(batch[0])
         with tf.device("CPU"):  # where tf.data gathers from it
-            return tuple(tf.convert_to_tensor(each) for each in kept)
+            return tuple(tf.convert_to_tensor(space) for space in spaces)
 
     def _shifted(self, batches: tf.data.Dataset, seed: Any) -> tf.data.Dataset:
-        """Return the batches with each image shifted, from a seed and the image's number."""
+        """Return the batches with each image shifted by a seed and the image's number."""
         shift = self._shift
         if shift is None:
             return batches
@@ -126,7 +127,7 @@ class TrainingData:
 
 
 def _traced(shift: Shift) -> Callable[[Any, Any, Any], Any]:
-    """Return a shift of numbered images that is traced once, not in every epoch."""
+    """Return a function that shifts numbered images; it is traced once, not in every epoch."""
 
     @tf.function(reduce_retracing=True)
     def shifted(images: Any, index: Any, seed: Any) -> Any:
@@ -136,9 +137,9 @@ def _traced(shift: Shift) -> Callable[[Any, Any, Any], Any]:
 
 
 def _in_range(images: Any, index: Any) -> Any:
-    held = (tf.reduce_min(images) >= 0) & (tf.reduce_max(images) <= 1)
+    inside = (tf.reduce_min(images) >= 0) & (tf.reduce_max(images) <= 1)
     complaint = ["images: expected values in [0, 1]; broken by image", index]
-    with tf.control_dependencies([tf.debugging.Assert(held, complaint)]):
+    with tf.control_dependencies([tf.debugging.Assert(inside, complaint)]):
         return tf.identity(images)
 
 

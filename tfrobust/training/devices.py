@@ -1,23 +1,23 @@
-"""Devices and how work is spread over them."""
+"""Devices, and the strategy that distributes work over them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 
-StrategyName = Literal["auto", "default", "mirrored"]
+from tfrobust.training.options import StrategyName
 
 
 def grow_memory() -> None:
-    """Let TensorFlow take a GPU's memory as it needs it, not all at once.
+    """Let TensorFlow allocate a GPU's memory as it needs it, not all at once.
 
     Has an effect only before the first operation runs.
     """
     for device in tf.config.list_physical_devices("GPU"):
         try:
             tf.config.experimental.set_memory_growth(device, True)
-        except RuntimeError:  # the device is in use already: its setting stands
+        except RuntimeError:  # the device is in use already and keeps its setting
             return
 
 

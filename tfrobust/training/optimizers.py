@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfrobust.classifiers.keras.models import keras_of
 
 if TYPE_CHECKING:
-    from tfrobust.training.trainer import TrainingOptions
+    from tfrobust.training.options import TrainingOptions
 
 
 def optimizer_for(model: Any, options: TrainingOptions, steps_an_epoch: int) -> Any:
@@ -17,17 +17,17 @@ def optimizer_for(model: Any, options: TrainingOptions, steps_an_epoch: int) -> 
     Args:
         model: the Keras model, of either generation.
         options: of the training.
-        steps_an_epoch: updates of the weights, by which the schedule counts.
+        steps_an_epoch: updates of the weights an epoch, which the schedule counts.
     """
     keras = keras_of(model)
     rate = _schedule(keras, options, steps_an_epoch)
     decay = {"weight_decay": options.weight_decay} if options.weight_decay else {}
     if options.optimizer == "sgd":
-        made = keras.optimizers.SGD(rate, momentum=0.9, **decay)
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, **decay)
     else:
-        made = keras.optimizers.Adam(rate, **decay)
-    made.build(model.trainable_variables)
-    return made
+        optimizer = keras.optimizers.Adam(rate, **decay)
+    optimizer.build(model.trainable_variables)
+    return optimizer
 
 
 def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
@@ -49,7 +49,7 @@ def _schedule(keras: Any, options: TrainingOptions, epoch: int) -> Any:
 
 
 def _steps(keras: Any, updates: Sequence[int], rates: Sequence[float]) -> Any:
-    """Return a schedule whose next rate holds after each of so many updates.
+    """Return a schedule that takes its next rate after each of these numbers of updates.
 
     Keras numbers updates from 0 and keeps the old rate at the boundary itself.
     """

@@ -7,49 +7,43 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.models import raw
 from tfrobust.random import numbered_seeds
-
-Perturb = Callable[[Classifier, Any, Any, Any], Any]
-Loss = Callable[[Any, Any], Any]  # labels, logits → (batch,)
-Objective = Callable[[Any, Any, Any, Any], tuple[Any, Any]]  # → losses (batch,), logits
+from tfrobust.training.task import Perturb, TrainingTask, of_attacked
 
 
 class Steps:
     """The traced steps of one training.
 
     `train` and `validate` take a batch of `distribute` and a seed, `(images, labels, index, real,
-    seed)`, and return the sums of loss and right answers and the number of images, over all
+    seed)`. They return the sums of loss and right answers and the number of images, over all
     replicas.
+
+    Args:
+        classifier: a `Trainable`.
+        optimizer: built for its model.
+        strategy: of tf.distribute.
+        task: what the steps train on and lower.
+        batch_size: images a step, over all replicas.
     """
 
-    replays = 1  # how often each batch is to be trained on
-
     def __init__(
-        self,
-        classifier: Any,
-        optimizer: Any,
-        strategy: Any,
-        perturb: Perturb | None,
-        loss: Loss,
-        *,
-        objective: Objective | None = None,
-        validate_on: Perturb | None = None,
+        self, classifier: Any, optimizer: Any, strategy: Any, task: TrainingTask, batch_size: int
     ) -> None:
+        self.task, self.batch_size = task, batch_size
         self._classifier, self._model, self._optimizer = classifier, classifier.model, optimizer
-        self._strategy, self._perturb, self._loss = strategy, perturb, loss
-        self._objective = objective or of_attacked(loss)
-        self._validate_on = validate_on or perturb
+        self._strategy = strategy
+        self._objective = task.objective or of_attacked(task.loss)
+        self._validate_on = task.validate_on or task.perturb
         self.train = self._traced(self._train_replica)
         self.validate = self._traced(self._validate_replica)
 
     def distribute(self, batches: tf.data.Dataset) -> Any:
         """Return the batches `(images, labels, index, real)`, split among the replicas.
 
-        Each replica is given as many images as the others. Where a batch does not divide, its first
-        images come again at its end; `real` is 0 for those, which count for nothing, and 1 for all
-        others. So no replica is idle, whose empty share no convolution could take.
+        All replicas get the same number of images. Where a batch does not divide, its first images
+        are repeated at its end; `real` is 0 for the repeated ones, which do not count, and 1 for
+        all others. So no replica gets an empty share, which no convolution could take.
         """
         replicas = self._strategy.num_replicas_in_sync
         filled = batches.map(lambda *batch: _filled_up(batch, replicas))
@@ -72,13 +66,13 @@ class Steps:
 
     @property
     def state(self) -> Sequence[Any]:
-        """Variables that go on from step to step beside weights and optimizer."""
+        """Variables that last from step to step, besides weights and optimizer."""
         return ()
 
     def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
-        seen = self._perturbed(self._perturb, images, labels, index, seed)
+        perturbed = self._perturbed(self.task.perturb, images, labels, index, seed)
         with tf.GradientTape() as tape:
-            losses, logits = self._objective(self._classifier, images, seen, labels)
+            losses, logits = self._objective(self._classifier, images, perturbed, labels)
             loss = self._share(losses, real)
         self._apply(tape.gradient(loss, self._weights()))
         return sums(losses, logits, labels, real)
@@ -86,8 +80,8 @@ class Steps:
     def _share(self, losses: Any, real: Any) -> Any:
         """Return this replica's part of the mean loss, with the model's penalties.
 
-        The mean is over the images of all replicas: that of each replica's own mean would give the
-        images of a small share a larger weight.
+        The mean is taken over the images of all replicas: a mean of each replica's own mean would
+        weigh the images of a small share more.
         """
         replicas = self._strategy.num_replicas_in_sync
         penalty = tf.add_n(self._model.losses) if self._model.losses else 0.0
@@ -106,7 +100,7 @@ class Steps:
 
     def _validate_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
         logits = self._classifier(self._perturbed(self._validate_on, images, labels, index, seed))
-        return sums(self._loss(labels, logits), logits, labels, real)
+        return sums(self.task.loss(labels, logits), logits, labels, real)
 
     def _perturbed(
         self, perturb: Perturb | None, images: Any, labels: Any, index: Any, seed: Any
@@ -118,7 +112,7 @@ class Steps:
 
 
 class Totals:
-    """Sums over the batches of an epoch; stays on the device until it is asked."""
+    """Sums over the batches of an epoch; they stay on the device until `means` is called."""
 
     def __init__(self) -> None:
         self._sums: Any = None
@@ -133,23 +127,8 @@ class Totals:
         return {"loss": loss / images, "accuracy": right / images}
 
 
-def cross_entropy(labels: Any, logits: Any) -> Any:
-    """Return −log p(label) of each image, `(batch,)`."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-
-
-def of_attacked(loss: Loss) -> Objective:
-    """Return the objective of a loss: what it makes of one pass of the perturbed images."""
-
-    def objective(classifier: Any, images: Any, perturbed: Any, labels: Any) -> tuple[Any, Any]:
-        logits = classifier.logits_in_training(perturbed)
-        return loss(labels, logits), logits
-
-    return objective
-
-
 def sums(losses: Any, logits: Any, labels: Any, real: Any) -> Any:
-    """Return what `Totals` adds up: the sum of the losses, right answers and images.
+    """Return the terms of `Totals`: the sum of the losses, the right answers and the images.
 
     Args:
         losses: `(batch,)`.
@@ -164,10 +143,10 @@ def sums(losses: Any, logits: Any, labels: Any, real: Any) -> Any:
 
 
 def _filled_up(batch: Sequence[Any], replicas: int) -> tuple[Any, ...]:
-    """Return a batch with images of its own at the end, until it divides, and which are real."""
+    """Return a batch, filled up with images of its own until it divides, and which are real."""
     count = tf.shape(batch[0])[0]
     if replicas == 1:
         return *batch, tf.ones((count,))
     places = tf.range(-(-count // replicas) * replicas)
-    again = (tf.gather(each, places % count) for each in batch)
+    again = (tf.gather(values, places % count) for values in batch)
     return *again, tf.cast(places < count, tf.float32)

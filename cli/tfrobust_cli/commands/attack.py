@@ -62,7 +62,7 @@ def attack(
     start_tensorflow()
     from tfrobust import evaluation, store
     from tfrobust.data.names import open_scenario
-    from tfrobust.files.atomic import check_output
+    from tfrobust.files.output_folders import check_output
     from tfrobust.serving.learned_export import check_exportable, export_next
 
     params = Parameters(param, named)

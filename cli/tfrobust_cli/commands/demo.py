@@ -23,10 +23,10 @@ def demo(out: Out = Path("runs/demo"), force: Force = False, as_json: Json = Fal
     from tfrobust.demo import run_demo
 
     with Reporter() as reporter:
-        shown = run_demo(out, force=force, progress=reporter, say=reporter.say)
-    print_results(shown.results, as_json=as_json, out=out)
+        demonstration = run_demo(out, force=force, progress=reporter, log=reporter.say)
+    print_results(demonstration.results, as_json=as_json, out=out)
     if not as_json:
-        for folder in shown.exported:
+        for folder in demonstration.exported:
             print(f"exported {folder}")
 
 

@@ -2,86 +2,69 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from tfrobust.errors import printable
-from tfrobust.registry import entries
-from tfrobust_cli.commands.plugins import checked
 from tfrobust_cli.console import start_tensorflow, stdout
 from tfrobust_cli.options import Json
 
-_SECURITY = (
-    "files are checked before anything of them runs, but TensorFlow is no sandbox: open models "
-    "from strangers only in a container (docs/security.md)"
-)
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tfrobust.doctor import Diagnosis
 
 
 def doctor(as_json: Json = False) -> None:
-    """Report versions, devices, plugins and data; leave with 1 if a plugin is broken.
+    """Report versions, packages, devices, plugins and data; exit with 1 if something is broken.
 
     Example: [bold]tfrobust doctor[/]
     """
     start_tensorflow()
-    import tensorflow as tf
+    from tfrobust.doctor import diagnose
 
-    from tfrobust.environment import environment
-    from tfrobust.store.models import store_root, stored
-
-    found = [checked(entry) for entry in entries()]
-    broken = [entry for entry in found if entry.problem]
-    report: dict[str, Any] = {
-        "versions": environment(),
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "keras_2": not tf.keras.__name__.startswith("keras."),
-        "plugins": {"working": len(found) - len(broken), "broken": list(map(_line, broken))},
-        "data": _data(),
-        "security": _SECURITY,
-        "store": {"folder": str(store_root()), "classifiers": stored()},
-    }
+    diagnosis = diagnose()
     if as_json:
-        print(json.dumps(report, indent=1))
+        print(json.dumps(dataclasses.asdict(diagnosis), indent=1))
     else:
-        _print(report)
-    if broken:
+        _print(diagnosis)
+    if diagnosis.broken:
         raise typer.Exit(1)
 
 
-def _line(entry: Any) -> str:
-    return f"{entry.kind}/{entry.name} ({entry.distribution}, {entry.target}): {entry.problem}"
-
-
-def _data() -> dict[str, Any]:
-    folder = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    prepared = sorted(p.parent.parent.name for p in folder.glob("*/*/dataset_info.json"))
-    return {"folder": str(folder), "prepared": prepared}
-
-
-def _print(report: dict[str, Any]) -> None:
-    from rich.markup import escape
+def _print(diagnosis: Diagnosis) -> None:
     from rich.table import Table
 
     table = Table(show_header=False)
-    for name, version in report["versions"].items():
+    for name, version in diagnosis.versions.items():
         table.add_row(name, version)
-    table.add_row("devices", ", ".join(report["devices"]))
+    table.add_row("devices", ", ".join(diagnosis.devices))
     table.add_row(
         "tf.keras",
         "Keras 2 (tf_keras)"
-        if report["keras_2"]
+        if diagnosis.keras_2
         else "[red]Keras 3: CleverHans's SPSA and Larq need TF_USE_LEGACY_KERAS=1[/]",
     )
-    table.add_row("plugins", f"{report['plugins']['working']} work")
-    for line in report["plugins"]["broken"]:
-        table.add_row("[red]broken[/]", escape(line))
-    table.add_row("data", f"{report['data']['folder']}: {_list(report['data']['prepared'])}")
-    table.add_row("store", f"{report['store']['folder']}: {_list(report['store']['classifiers'])}")
-    table.add_row("security", _SECURITY)
+    table.add_row("packages", f"{diagnosis.packages.needed} needed")
+    _add_broken(table, diagnosis.packages.broken)
+    table.add_row("plugins", f"{diagnosis.plugins.working} work")
+    _add_broken(table, diagnosis.plugins.broken)
+    table.add_row("studies", _list(diagnosis.studies.installed))
+    _add_broken(table, diagnosis.studies.broken)
+    table.add_row("data", f"{diagnosis.data.folder}: {_list(diagnosis.data.prepared)}")
+    table.add_row("store", f"{diagnosis.store.folder}: {_list(diagnosis.store.classifiers)}")
+    table.add_row("security", diagnosis.security)
     stdout().print(table)
+
+
+def _add_broken(table: Table, lines: list[str]) -> None:
+    from rich.markup import escape
+
+    for line in lines:
+        table.add_row("[red]broken[/]", escape(printable(line)))
 
 
 def _list(names: list[str]) -> str:

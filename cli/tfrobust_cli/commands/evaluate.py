@@ -8,9 +8,8 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known
-from tfrobust_cli.bundles import takes
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.evaluate_options import EvaluateOptions
+from tfrobust_cli.evaluate_options import EvaluateOptions, evaluates
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @loads_classifiers
-@takes(EvaluateOptions)
-def evaluate(options: EvaluateOptions, *, loading: LoadOptions) -> None:
+@evaluates
+def evaluate(*, options: EvaluateOptions, loading: LoadOptions) -> None:
     """Attack classifiers and write results.json, outcomes.npz and report.html.
 
     Example: [bold]tfrobust evaluate d1 --attack fgsm --attack pgd --eps 0.05 --eps 0.1
@@ -41,7 +40,7 @@ def _run(options: EvaluateOptions, loading: LoadOptions) -> Results:
     """Attack, and return what was written."""
     from tfrobust import evaluation, store
     from tfrobust.data.names import open_scenario
-    from tfrobust.files.atomic import check_output
+    from tfrobust.files.output_folders import check_output
 
     params = Parameters(options.param, options.plugins)
     attacks = options.built_attacks(params)
@@ -75,7 +74,7 @@ def _run_corruptions(options: EvaluateOptions, loading: LoadOptions) -> Results:
     """Measure under corruptions, and return what was written."""
     from tfrobust import evaluation, store
     from tfrobust.data.names import open_scenario
-    from tfrobust.files.atomic import check_output
+    from tfrobust.files.output_folders import check_output
 
     params = Parameters(options.param, options.plugins)
     check_output(options.out, force=options.force)

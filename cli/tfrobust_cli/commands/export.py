@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust_cli.arguments import (
-    MOST,
-    Classifier,
-    Json,
-    Parameters,
-    Params,
-    Seed,
-    check_known,
-    scenario_plugins,
-)
-from tfrobust_cli.console import say, start_tensorflow
-from tfrobust_cli.export_options import (
-    As,
-    Attack,
-    Defenses,
-    Detector,
-    Format,
-    Only,
-    Samples,
-    Scenario,
-    ToBits,
-    check_options,
-)
-from tfrobust_cli.load_options import loads_classifiers, notices
+from tfrobust.serving.settings import ExportSettings
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
+from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.export_options import check_options
+from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
-from tfrobust_cli.parts import write_lite, write_part
+from tfrobust_cli.options import (
+    MOST,
+    AddedDefenses,
+    As,
+    Classifier,
+    DetectedAttack,
+    ExportOnly,
+    FittingScenario,
+    Json,
+    Params,
+    Samples,
+    Seed,
+    ServedDetector,
+    ToBits,
+)
+
+if TYPE_CHECKING:
+    from tfrobust.serving.exporter import Exported
 
 
 @loads_classifiers
@@ -44,13 +42,13 @@ def export(
     version: Annotated[
         int | None, typer.Option(help="A number; the next free one if not given.", min=1, max=MOST)
     ] = None,
-    only: Only = None,
-    form: As = Format.SAVED_MODEL,
+    only: ExportOnly = None,
+    form: As = "saved_model",
     quantize: ToBits = None,
-    defense: Defenses = None,
-    detector: Detector = None,
-    attack: Attack = None,
-    scenario: Scenario = None,
+    defense: AddedDefenses = None,
+    detector: ServedDetector = None,
+    attack: DetectedAttack = None,
+    scenario: FittingScenario = None,
     param: Params = None,
     images: Samples = 500,
     seed: Seed = 0,
@@ -71,57 +69,44 @@ def export(
         only=only, form=form, quantize=quantize, detector=detector, attack=attack,
         defense=defense,
     )  # fmt: skip
-    around = [("defenses", each) for each in defense or ()]
-    around += [("detectors", detector), ("attacks", attack)] if detector and attack else []
-    named = [*around, *(scenario_plugins(scenario) if scenario else [])]
-    check_known([*named, *([("defenses", only)] if only else [])])
+    plugins = [("defenses", name) for name in defense or ()]
+    plugins += [("detectors", detector), ("attacks", attack)] if detector and attack else []
+    plugins += scenario_plugins(scenario) if scenario else []
+    check_known([*plugins, *([("defenses", only)] if only else [])])
     start_tensorflow()
-    import keras
+    from tfrobust.serving import exporter
 
-    from tfrobust import store
-    from tfrobust.data.names import open_scenario
-    from tfrobust.pipeline.build import defended, untrained
-    from tfrobust.pipeline.reload import network_of, trained_on
-    from tfrobust.scenario import check_fits
-    from tfrobust.serving.guard import guard
-    from tfrobust.serving.servable import separated, whole
-    from tfrobust.store.cards import renewed_card
-    from tfrobust.store.new_versions import claimed_version
-    from tfrobust.training.trainer import Trainer, TrainingOptions
+    params = Parameters(param, plugins)
+    settings = ExportSettings(
+        classifier=classifier, version=version, only=only, format=form, quantize=quantize,
+        defenses=[params.build("defenses", name) for name in defense or ()],
+        detector=params.build("detectors", detector) if detector else None,
+        attack=params.build("attacks", attack) if attack else None,
+        scenario=opened(scenario, params, seed=seed) if scenario else None,
+        scenario_name=scenario, images=images, seed=seed, loading=loading,
+    )  # fmt: skip
+    _print(exporter.export(settings, folder, log=say), as_json=as_json)
 
-    keras.utils.set_random_seed(seed)  # defences and detectors make generators of their own
-    params = Parameters(param, named)
-    data = opened(scenario, params, seed=seed) if scenario else None
-    loading = loading.for_images(data.image_shape) if data else loading
-    load = network_of if only else store.load
-    exported = load(classifier, options=loading)
-    for line in notices({classifier: exported}):
-        say(line)
-    if data:
-        check_fits(exported, data, classifier)
-    if around:
-        shown = data or trained_on(classifier) or open_scenario("digits")
-        wanted = untrained([params.build("defenses", each) for each in defense or ()])
-        exported = defended(exported, wanted, shown, Trainer(TrainingOptions(seed=seed)))
-        if detector and attack:
-            learner, lesson = params.build("detectors", detector), params.build("attacks", attack)
-            exported = guard(exported, learner, lesson, shown, images=images, seed=seed)
-    with claimed_version(folder, version) as target:
-        if only or form is Format.TFLITE:
-            part = separated(exported, only) if only else whole(exported)
-            if form is Format.SAVED_MODEL:
-                write_part(part, target, as_json=as_json)
-                return
-            bits = quantize.value if quantize else None
-            write_lite(
-                part, target, data, classifier=classifier, quantize=bits, samples=images,
-                as_json=as_json,
-            )  # fmt: skip
-            return
-        names = data.class_names if data else ()
-        card = renewed_card(exported, scenario=scenario, class_names=names)
-        made = store.export(exported, target, card=card)
-    print(json.dumps({"path": str(made)}) if as_json else made)
+
+def _print(exported: Exported, *, as_json: bool) -> None:
+    if not as_json:
+        if exported.measured:
+            _print_measured(exported)
+        print(exported.path)
+        return
+    measured = [vars(file) for file in exported.measured]
+    print(json.dumps({"path": str(exported.path)} | ({"measured": measured} if measured else {})))
+
+
+def _print_measured(exported: Exported) -> None:
+    from rich.table import Column, Table
+
+    table = Table("", Column("MB", justify="right"), Column("accuracy", justify="right"))
+    for file in exported.measured:
+        size = "–" if file.megabytes is None else f"{file.megabytes:.3f}"
+        accuracy = "–" if file.accuracy is None else f"{file.accuracy:.2%}"
+        table.add_row("without it" if file.name == "none" else file.name, size, accuracy)
+    stdout().print(table)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tfrobust.errors import PluginError, UsageError
-from tfrobust.registry import Entry, entries, find
+from tfrobust.errors import UsageError
+from tfrobust.registry import Entry, checked, entries, find
 from tfrobust_cli.console import start_tensorflow, stdout
 from tfrobust_cli.options import Json
 
@@ -47,16 +47,6 @@ def plugins(
         print(json.dumps([dataclasses.asdict(entry) for entry in found], indent=1))
     else:
         _list(found)
-
-
-def checked(entry: Entry) -> Entry:
-    """Return the entry with its problem, if importing it shows one."""
-    try:
-        entry.load()
-    except PluginError as error:
-        cause = str(error).partition("): ")[2] or str(error)
-        return dataclasses.replace(entry, problem=entry.problem or cause)
-    return entry
 
 
 def _list(found: list[Entry]) -> None:

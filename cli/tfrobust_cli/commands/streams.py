@@ -62,7 +62,8 @@ def streams(
     start_tensorflow()
     from tfrobust.classifiers.members import member_of
     from tfrobust.evaluation.streams import Streamed, projected, some_attacked
-    from tfrobust.files.atomic import atomic_write, output_folder
+    from tfrobust.files.atomic import atomic_write
+    from tfrobust.files.output_folders import output_folder
     from tfrobust.pipeline.reload import network_of, why_served
     from tfrobust.report.projections import projections_figure
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust.errors import UsageError
+from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.options import Json
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 
-_Name = Annotated[str, typer.Argument(help="A study in studies/, or a .toml file.")]
+_Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
     Path | None,
-    typer.Option(help="Where finished cells are kept; results/ beside the study if not given."),
+    typer.Option(help="Where finished cells are kept; by default results/ beside the study."),
 ]
 
 app = typer.Typer(help="Rebuild published tables: list, show what they cost, run.")
@@ -28,38 +28,37 @@ def list_studies(as_json: Json = False) -> None:
 
     Example: [bold]tfrobust study list[/]
     """
-    from tfrobust.study.results.remaining import costs
-    from tfrobust.study.schema.files import find_study, studies
+    from tfrobust.study.results.remaining import all_costs
 
-    lines: list[dict[str, Any]] = []
-    for name in studies():
-        study, path = find_study(name)
-        lines += [
-            {"study": name, "title": study.title, **vars(cost)}
-            for cost in costs(study, _results(path))
-        ]
+    costs = all_costs(broken=_print_broken)
+    lines = [{"study": study.name, "title": study.title, **vars(cost)} for study, cost in costs]
     if as_json:
         print(json.dumps(lines, indent=1))
-        return
-    print_costs(lines, named=True)
+    else:
+        print_costs(lines, named=True)
+
+
+def _print_broken(error: UsageError) -> None:
+    stderr().print(f"broken: {error}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("show")
 def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
-    """Show what a study asks, of what, and what each scale costs before it is started.
+    """Show a study's question, networks and claims, and what each scale costs.
 
     Example: [bold]tfrobust study show quantized-dropout[/]
     """
     from tfrobust.study.results.remaining import costs
-    from tfrobust.study.schema.files import find_study
+    from tfrobust.study.schema.files import find_study, results_folder
 
     study, path = find_study(name)
-    found = [vars(cost) for cost in costs(study, results or _results(path))]
+    lines = [vars(cost) for cost in costs(study, results or results_folder(path))]
     if as_json:
-        print(json.dumps({**study.model_dump(mode="json"), "costs": found}, indent=1))
-        return
-    print_study(study)
-    print_costs(found, named=False)
+        declared = study.model_dump(mode="json", by_alias=True)  # by the keys of its file
+        print(json.dumps({**declared, "costs": lines}, indent=1))
+    else:
+        print_study(study)
+        print_costs(lines, named=False)
 
 
 @app.command("run")
@@ -78,38 +77,18 @@ def run(
     Example: [bold]tfrobust study run quantized-dropout --scale smoke --out runs/study[/]
     """
     start_tensorflow()
-    from tfrobust.study.cells.run import run_study
-    from tfrobust.study.results.claims import check_claims
-    from tfrobust.study.results.report import write_study
-    from tfrobust.study.schema.files import find_study
+    from tfrobust.study.rebuild import StudySettings
+    from tfrobust.study.rebuild import run as run_study
 
-    study, path = find_study(name)
-    kept = results or _results(path)
+    settings = StudySettings(study=name, scale=scale, results=results)
     with Reporter() as reporter:
-        typed = (
-            f"tfrobust study run {shlex.quote(name)} --scale {scale} --out {shlex.quote(str(out))}"
-        )
-        typed += f" --results {shlex.quote(str(results))}" if results else ""
-        finished = run_study(
-            study, scale, out, kept, typed=typed, progress=reporter, say=reporter.say
-        )
-    write_study(study, scale, finished, out, kept / study.name / scale)
-    claims = check_claims(study, finished)
+        done = run_study(settings, out, progress=reporter, log=reporter.say)
     if as_json:
-        found = [{"claim": each.text, "holds": each.holds} for each in claims]
-        print(json.dumps({"claims": found, "report": str(out / "report.html")}, indent=1))
+        claims = [{"claim": claim.text, "holds": claim.holds} for claim in done.claims]
+        print(json.dumps({"claims": claims, "report": str(done.report)}, indent=1))
     else:
-        print_claims(claims)
-        print(out / "report.html")
-
-
-def _results(study_file: Path) -> Path:
-    """Return `results/` beside the study; under the current folder if it lies in the package."""
-    import tfrobust
-
-    package = Path(tfrobust.__file__).resolve().parent
-    inside = study_file.resolve().is_relative_to(package)
-    return (Path("studies") if inside else study_file.parent) / "results"
+        print_claims(done.claims)
+        print(done.report)
 
 
 def add_to(parent: typer.Typer) -> None:

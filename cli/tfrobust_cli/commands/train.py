@@ -4,45 +4,34 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust_cli.arguments import (
+from tfrobust.training.options import TrainingOptions
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
+from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import check_unused, loads_classifiers
+from tfrobust_cli.opening import opened
+from tfrobust_cli.options import (
+    Defenses,
     Json,
-    Parameters,
     Params,
     Scenario,
-    Seed,
-    check_known,
+    TrainOnly,
+    Weights,
     names_of,
-    scenario_plugins,
 )
-from tfrobust_cli.console import Reporter, say, start_tensorflow
-from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
-from tfrobust_cli.opening import opened
-from tfrobust_cli.training_options import (
-    Decay,
-    Defenses,
-    Epochs,
-    Goal,
-    LearningRate,
-    Only,
-    Optimizer,
-    Patience,
-    Schedule,
-    Strategy,
-    TrainingBatch,
-    Validation,
-    WeightDecay,
-    check_only,
-    training_options,
-)
-from tfrobust_cli.weights import Weights, with_weights
+from tfrobust_cli.training_options import check_only, trains
+from tfrobust_cli.weights import starting_point, with_weights
+
+if TYPE_CHECKING:
+    from tfrobust.pipeline.stored_training import Trained
 
 
 @loads_classifiers
+@trains
 def train(
     model: Annotated[
         str,
@@ -51,21 +40,9 @@ def train(
     scenario: Scenario = "digits",
     name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
     defense: Defenses = None,
-    only: Only = None,
+    only: TrainOnly = None,
     param: Params = None,
     weights: Weights = None,
-    epochs: Epochs = 10,
-    batch_size: TrainingBatch = None,
-    optimizer: Optimizer = "adam",
-    learning_rate: LearningRate = 1e-3,
-    schedule: Schedule = "constant",
-    decay: Decay = 10.0,
-    weight_decay: WeightDecay = 0.0,
-    validation: Validation = 0.1,
-    patience: Patience = None,
-    target: Goal = None,
-    seed: Seed = 0,
-    strategy: Strategy = "auto",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training.")
@@ -75,6 +52,7 @@ def train(
     ] = False,
     as_json: Json = False,
     *,
+    training: TrainingOptions,
     loading: LoadOptions,
 ) -> None:
     """Train a classifier and export it as a SavedModel.
@@ -83,47 +61,36 @@ def train(
 
     Example: [bold]tfrobust train d1 --only calibrater --scenario digits+b2 --name d1-b2[/]
     """
-    defenses = [only] if only else list(defense or ())
     check_only(only, defense=defense, name=name)
-    named = [*scenario_plugins(scenario), *(("defenses", each) for each in defenses)]
+    defenses = [only] if only else list(defense or ())
     built = only is None or weights is not None
-    named += [("models", model)] if built else []
-    check_known(named)
+    plugins = [*scenario_plugins(scenario), *(("defenses", plugin) for plugin in defenses)]
+    plugins += [("models", model)] if built else []
+    check_known(plugins)
     if built:
         check_unused(loading, f"{model} is built")
     start_tensorflow()
-    from tfrobust.pipeline.build import Deployed, as_built, train_and_store
-    from tfrobust.pipeline.reload import network_of
+    from tfrobust.pipeline.plans import TrainingPlan
+    from tfrobust.pipeline.stored_training import run_training
     from tfrobust.training.trainer import Trainer
 
-    params = Parameters(with_weights(param, model, weights), named)
-    options = training_options(
-        epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
-        schedule=schedule, decay=decay, weight_decay=weight_decay, validation=validation,
-        patience=patience, target=target, seed=seed, strategy=strategy,
-    )  # fmt: skip
-    data = opened(scenario, params, seed=seed)
-    if built:
-        begun: Any = params.build("models", model)
-    else:
-        network = network_of(model, loading.for_images(data.image_shape))
-        for line in notices({model: network}):
-            say(line)
-        begun = Deployed(model, network)
-    if only and built:
-        begun = as_built(begun, data)
+    params = Parameters(with_weights(param, model, weights), plugins)
+    data = opened(scenario, params, seed=training.seed)
+    plan = TrainingPlan(
+        starting_point(
+            model, data, params, alone=only is not None, loading=None if built else loading
+        ),
+        data,
+        [params.build("defenses", plugin) for plugin in defenses],
+        scenario_name=scenario,
+    )
     with Reporter() as reporter:
-        trained = train_and_store(
-            begun,
-            data,
-            name or model,
-            Trainer(options, tensorboard=tensorboard, report=reporter, say=reporter.say),
-            [params.build("defenses", each) for each in defenses],
-            scenario_name=scenario,
-            resume=resume,
-            force=force,
-            on_stage=reporter.say,
-        )
+        trainer = Trainer(training, tensorboard=tensorboard, report=reporter, log=reporter.say)
+        trained = run_training(plan, name or model, trainer, resume=resume, force=force)
+    _print(trained, as_json=as_json)
+
+
+def _print(trained: Trained, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"path": str(trained.folder), **trained.card.model_dump(mode="json")}))
         return

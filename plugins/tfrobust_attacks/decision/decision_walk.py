@@ -10,7 +10,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.norms import Ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
@@ -38,7 +38,9 @@ class DecisionWalk(Attack):
 
     minimum_norm = True
 
-    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+    )
     queries: int | None = option("hard limit of queries an image; none: none", default=None, ge=1)
     targeted: bool = option("reach a class instead of leaving one", default=False)
     start_images: Path | None = option(

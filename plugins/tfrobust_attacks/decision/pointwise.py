@@ -56,7 +56,9 @@ class Pointwise(Attack):
 
     minimum_norm = True
 
-    eps: float | None = option("L0 budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "L0 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+    )
     restarts: int = option("starts, the best of which is kept", default=10, ge=1)
     start_steps: int = option("noisy images tried for a start", default=50, ge=1)
     refine: bool = option("then lower L1 and L2 over the same pixels", default=False)

@@ -46,7 +46,9 @@ class SaltAndPepper(Attack):
 
     minimum_norm = True
 
-    eps: float | None = option("L0 budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "L0 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+    )
     steps: int = option("noisy images tried", default=1000, ge=1)
     across_channels: bool = option("turn all channels of a pixel alike", default=True)
     targeted: bool = option("reach a class instead of leaving one", default=False)

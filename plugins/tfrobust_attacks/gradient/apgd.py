@@ -6,8 +6,8 @@ the step.
 
 Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 parameter-free attacks" (2020). Threat: white-box; Linf, L2 or L1.
-Departures: for cross-entropy stand the log odds, which rank points alike and whose gradient does
-not vanish. In L1 a step goes towards the corner of the region that the gradient points at (Frank &
+Departures: the log odds replace cross-entropy; they rank points alike, and their gradient does not
+vanish. In L1 a step goes towards the corner of the region that the gradient points at (Frank &
 Wolfe), without momentum, instead of the sparse steps of Croce & Hein (2021): see `tfrobust.norms`.
 Starts are drawn uniformly from the ball. With two or three classes the targeted loss has a smaller
 unit. An image that is never adversarial returns its point of highest loss.
@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
 from tfrobust.engine.losses import (
     LossName,
@@ -39,6 +40,11 @@ class _OneLoss(AutoPgd):
     name: ClassVar[LossName]
 
     targeted: bool = option("reach a class instead of leaving one", default=False)
+
+    @property
+    def threat(self) -> Threat:
+        """White-box, within the ball."""
+        return Threat("white-box", self.norm, self.targeted)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any

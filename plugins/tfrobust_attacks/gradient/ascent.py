@@ -3,8 +3,8 @@
 x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨g_t, d⟩ − x), 0, 1), where g_t is the gradient
 of the loss, or what a subclass makes of it.
 
-Departures of all three: for cross-entropy stand the log odds, whose gradient points the same way
-but does not vanish (`tfrobust.engine.losses.log_odds`); there are other losses. In L1 a step goes
+Departures of all three: the log odds replace cross-entropy; their gradient points the same way but
+does not vanish (`tfrobust.engine.losses.log_odds`); there are other losses. In L1 a step goes
 towards the corner of the region that the gradient points at (Frank & Wolfe), for steepest ascent in
 L1 would push one pixel against its wall. With `early_stop` an image is left alone once it is
 adversarial; without, its last adversarial iterate is returned, even if that is not the last of all.
@@ -19,10 +19,11 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import loss_gradient
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import LossName, is_adversarial, loss_gradient
+from tfrobust.engine.losses import LossName, is_adversarial
 from tfrobust.norms import Region, ball
-from tfrobust.options import option, plugin
+from tfrobust.options import derived, option, plugin
 from tfrobust.random import image_seeds
 from tfrobust.types import Flags, Images, Labels, Seeds
 
@@ -36,7 +37,7 @@ class AscentState(NamedTuple):
     seeds: Seeds
     current: Images
     memory: Any  # of earlier gradients; () where there is none
-    found: Images  # the last adversarial iterate
+    adversarial: Images  # the last adversarial iterate
     fooled: Flags  # whether there is one
     done: Flags
 
@@ -45,14 +46,17 @@ class AscentState(NamedTuple):
 class Ascent(GradientAttack):
     """Steps up the loss from the image itself, each projected back into the ball."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    steps: int = option("gradients an image", default=10, ge=1)
+    steps: int = option("gradients an image", default=10, ge=1, trace="input")
     step_size: float | None = option(
         "α: length of a step, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps, in L2 "
         "and L1 at least 0.2 · eps",
         default=None,
         gt=0,
+        trace="input",
     )
     loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)
@@ -70,7 +74,7 @@ class Ascent(GradientAttack):
         state = self.run(classifier, self.begin(images, labels, seed))
         if not self.early_stop:
             state = self.evaluate_loss(classifier, state)
-        return blend(state.fooled, state.found, state.current)
+        return blend(state.fooled, state.adversarial, state.current)
 
     def begin(self, images: Images, labels: Labels, seed: Any) -> AscentState:
         """Return the state of images that no step has moved yet."""
@@ -81,7 +85,7 @@ class Ascent(GradientAttack):
             seeds=image_seeds(seed, tf.shape(images)[0]),
             current=images,
             memory=self.memory(images),
-            found=images,
+            adversarial=images,
             fooled=tf.zeros_like(labels, tf.bool),
             done=tf.zeros_like(labels, tf.bool),
         )
@@ -93,7 +97,7 @@ class Ascent(GradientAttack):
             state,
             steps=self.steps,
             early_stop=self.early_stop,
-            outcome=("found", "fooled"),
+            outcome=("adversarial", "fooled"),
         )
 
     def evaluate_loss(self, classifier: Classifier, state: AscentState) -> AscentState:
@@ -109,12 +113,13 @@ class Ascent(GradientAttack):
         """Return where to go, and the new memory."""
         return gradient, memory
 
+    @derived
     def step_length(self) -> float:
         """Return the length of a step: the option, or max(2.5 / steps, c) · eps.
 
         c is a tenth in Linf and a fifth in L2 and L1. Madry's 2.5 · eps / steps crosses the ball
-        just once. That is too slow where a step also has to turn: with 100 steps in L2 it leaves
-        several images standing that 40 longer ones break.
+        just once. That is too slow where a step also has to turn: with 100 steps in L2 it misses
+        several images that 40 longer ones break.
         """
         shortest = 0.1 if self.norm == "linf" else 0.2
         return self.step_size or max(2.5 / self.steps, shortest) * self.eps
@@ -126,14 +131,14 @@ class Ascent(GradientAttack):
         )
         state = self._remember(state, fooled)
         direction, memory = self.direction(gradient, state.memory)
-        moved = ball(self.norm).step(state.current, direction, self.step_length(), state.region)
+        moved = ball(self.norm).step(state.current, direction, self.step_length, state.region)
         return state._replace(current=moved, memory=memory)
 
     def _remember(self, state: AscentState, fooled: Flags) -> AscentState:
         if self.early_stop:
             fooled &= ~state.done  # the iterates of these are undefined
         return state._replace(
-            found=blend(fooled, state.current, state.found),
+            adversarial=blend(fooled, state.current, state.adversarial),
             fooled=state.fooled | fooled,
             done=state.done | fooled if self.early_stop else state.done,
         )

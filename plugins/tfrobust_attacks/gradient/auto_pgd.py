@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import is_adversarial, pulled_back
+from tfrobust.engine.losses import is_adversarial
 from tfrobust.engine.regions import confined
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
@@ -40,33 +41,41 @@ class ApgdState(NamedTuple):
     checked_loss: PerImage  # `best_loss` at the last checkpoint
     rises: PerImage  # steps since then that raised the loss
     halved: Flags  # at the last checkpoint
-    found: Images  # an adversarial image; until there is one, the best of all runs
-    found_loss: PerImage
+    result: Images  # an adversarial image; until there is one, the best of all runs
+    result_loss: PerImage
     fooled: Flags
     fooled_now: Flags  # at `current`
     done: Flags
 
 
-_OUTCOME = ("found", "found_loss", "fooled")
+_OUTCOME = ("result", "result_loss", "fooled")
 
 
 @plugin
 class AutoPgd(GradientAttack):
     """What the three variants share; they differ in the loss."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     steps: int = option("N_iter: steps a run; each costs a gradient", default=100, ge=1)
-    restarts: int = option("how often to start anew on what still stands", default=1, ge=1)
+    restarts: int = option(
+        "random starts, each on the images left unbroken", default=1, ge=1, trace="input"
+    )
     rho: float = option(
-        "ρ: share of steps that must raise the loss to keep their size", default=0.75, ge=0, le=1
+        "ρ: share of steps that must raise the loss to keep their size",
+        default=0.75,
+        ge=0,
+        le=1,
+        trace="input",
     )
     early_stop: bool = option("leave an image alone once it is adversarial", default=True)
 
     @property
     def threat(self) -> Threat:
         """White-box, within the ball."""
-        return Threat("white-box", self.norm, getattr(self, "targeted", False))
+        return Threat("white-box", self.norm)
 
     @abc.abstractmethod
     def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
@@ -85,7 +94,7 @@ class AutoPgd(GradientAttack):
             early_stop=self.early_stop,
             outcome=_OUTCOME,
         )
-        return state.found
+        return state.result
 
     def _run(self, classifier: Classifier, state: ApgdState, run: Any) -> ApgdState:
         """Ascend from one random start, with one loss."""
@@ -112,12 +121,12 @@ class AutoPgd(GradientAttack):
             early_stop=self.early_stop,
             outcome=(*_OUTCOME, "best", "best_loss", "best_fooled"),
         )
-        higher = (state.best_loss > state.found_loss) & (state.best_fooled | ~state.fooled)
+        higher = (state.best_loss > state.result_loss) & (state.best_fooled | ~state.fooled)
         if self.early_stop:
             higher &= ~state.fooled
         return state._replace(
-            found=blend(higher, state.best, state.found),
-            found_loss=tf.where(higher, state.best_loss, state.found_loss),
+            result=blend(higher, state.best, state.result),
+            result_loss=tf.where(higher, state.best_loss, state.result_loss),
         )
 
     def _step(self, classifier: Classifier, state: ApgdState, run: Any, number: Any) -> ApgdState:
@@ -154,15 +163,15 @@ class AutoPgd(GradientAttack):
         gradient = pulled_back(tape, logits, state.current, slope)
         fooled = is_adversarial(logits, state.labels, targeted=self.threat.targeted)
         first = fooled & ~state.fooled
-        found = tf.cond(
+        result = tf.cond(
             tf.reduce_any(first),
-            lambda: blend(first, state.current, state.found),
-            lambda: state.found,
+            lambda: blend(first, state.current, state.result),
+            lambda: state.result,
         )
         return state._replace(
             gradient=gradient,
             loss=loss,
-            found=found,
+            result=result,
             fooled=state.fooled | fooled,
             fooled_now=fooled,
             done=state.done | fooled if self.early_stop else state.done,
@@ -222,8 +231,8 @@ def _begin(
         checked_loss=zero,
         rises=zero,
         halved=no,
-        found=images,
-        found_loss=zero - float("inf"),
+        result=images,
+        result_loss=zero - float("inf"),
         fooled=no,
         fooled_now=no,
         done=no,

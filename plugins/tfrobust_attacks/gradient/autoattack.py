@@ -27,7 +27,7 @@ from tfrobust.registry import create
 
 @plugin
 class AutoAttack(Ensemble, GradientAttack):
-    """The standard evaluation: what it leaves standing is likely to be robust."""
+    """The standard evaluation: an image that it does not break is likely to be robust."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
@@ -79,5 +79,5 @@ class AutoAttack(Ensemble, GradientAttack):
 
     def _make(self, name: str, **options: Any) -> Attack:
         options |= {"eps": self.eps, "norm": self.norm, "region": self.region}
-        made: Attack = create("attacks", name, **options)
-        return made
+        attack: Attack = create("attacks", name, **options)
+        return attack

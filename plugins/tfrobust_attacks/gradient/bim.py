@@ -4,7 +4,7 @@ x_{t+1} = clip(x + Π_ε(x_t + α · argmax_{‖d‖ ≤ 1} ⟨∇ L(x_t, y), d�
 
 Kurakin, Goodfellow & Bengio, "Adversarial examples in the physical world" (2017).
 Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is; L2 and L1 besides Linf.
+Departures: those of the shared loop, `tfrobust_attacks.gradient.ascent`; L2 and L1 as well as Linf.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ x′ = clip(x + ε · argmax_{‖d‖ ≤ 1} ⟨∇ L(x, y), d⟩, 0, 1)
 
 Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015).
 Threat: white-box; Linf, L2 or L1.
-Departures: other norms, losses and targets besides Linf, cross-entropy and labels. For
-cross-entropy stand the log odds, whose gradient points the same way but does not vanish
+Departures: further norms, losses and targets, not only Linf, cross-entropy and labels. The log odds
+replace cross-entropy; their gradient points the same way but does not vanish
 (`tfrobust.engine.losses.log_odds`). In L1 the step fills the steepest pixels up to their walls.
 """
 
@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.losses import LossName, loss_gradient
+from tfrobust.engine.gradients import loss_gradient
+from tfrobust.engine.losses import LossName
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels
@@ -25,7 +26,9 @@ from tfrobust.types import Images, Labels
 class FastGradientSign(GradientAttack):
     """One gradient step as long as the budget."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
     loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
     targeted: bool = option("reach a class instead of leaving one", default=False)

@@ -5,7 +5,7 @@ x_{t+1} = Π(x_t + α · argmax_{‖d‖ ≤ 1} ⟨g_{t+1}, d⟩)
 
 Dong et al., "Boosting adversarial attacks with momentum" (2018).
 Threat: white-box; Linf, L2 or L1.
-Departures: those of `tfrobust_attacks.gradient.ascent`, whose loop this is; L1 besides Linf and L2.
+Departures: those of the shared loop, `tfrobust_attacks.gradient.ascent`; L1 as well as Linf, L2.
 All steps are taken unless `early_stop` is set: an image that goes on transfers better.
 """
 
@@ -24,7 +24,9 @@ class MomentumIterative(Ascent):
     """Iterated ascent along accumulated gradients; its images transfer well."""
 
     early_stop: bool = option("leave an image alone once it is adversarial", default=False)
-    decay: float = option("μ: share of the old gradients that stays", default=1.0, ge=0)
+    decay: float = option(
+        "μ: share of the old gradients that stays", default=1.0, ge=0, trace="input"
+    )
 
     def memory(self, images: Images) -> Images:
         """Return a momentum of zero."""

@@ -4,7 +4,7 @@ x_{t+1} = clip(x + Π_ε(x_t − α · sign(∇ L(x_t, y)) − x), 0, 1),  x_0 =
 
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), after Kurakin,
 Goodfellow & Bengio, "Adversarial machine learning at scale" (2017).
-Threat: white-box, and it needs the true class: it tells what could be gained, not what an image of
+Threat: white-box, and it needs the true class: it shows what could be gained, not what an image of
 unknown class gains. Departures: the paper gives neither ε nor α; those of `bim`. By default an
 image is left alone once it is read right.
 """
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.options import option, plugin
+from tfrobust.options import derived, option, plugin, with_values
 from tfrobust.types import Images, Labels
 from tfrobust_attacks.gradient.bim import BasicIterative
 
@@ -26,10 +26,13 @@ class ReverseIfgsm(GradientAttack):
 
     corrective: ClassVar[bool] = True
 
-    eps: float = option("radius of the Linf ball", default=0.1, ge=0)
-    steps: int = option("gradients an image", default=40, ge=1)
+    eps: float = option("radius of the Linf ball", default=0.1, ge=0, trace="input")
+    steps: int = option("gradients an image", default=40, ge=1, trace="input")
     step_size: float | None = option(
-        "α: length of a step; none: max(2.5 / steps, 0.1) · eps", default=None, gt=0
+        "α: length of a step; none: max(2.5 / steps, 0.1) · eps",
+        default=None,
+        gt=0,
+        trace="input",
     )
     early_stop: bool = option("leave an image alone once it is read right", default=True)
 
@@ -42,11 +45,13 @@ class ReverseIfgsm(GradientAttack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return images that are read right where that could be done; see `Attack`."""
-        towards = BasicIterative(
-            eps=self.eps,
-            steps=self.steps,
-            step_size=self.step_size,
-            targeted=True,
-            early_stop=self.early_stop,
+        towards = with_values(
+            BasicIterative(targeted=True, early_stop=self.early_stop),
+            {"eps": self.eps, "steps": self.steps, "step_length": self.step_length},
         )
         return towards(classifier, images, labels, seed=seed)
+
+    @derived
+    def step_length(self) -> float:
+        """Return the length of a step, as `bim` has it."""
+        return BasicIterative(eps=self.eps, steps=self.steps, step_size=self.step_size).step_length

@@ -4,7 +4,7 @@ min_w ‖x(w) − x‖² + c · max(0, z_y − z_k + κ),  x(w) = (tanh(w) + 1) 
 
 Carlini & Wagner, "Towards evaluating the robustness of neural networks" (2017); c is searched for
 a power of ten at a time, then by bisection. Threat: white-box, minimum L2 norm.
-Departures: those of `tfrobust_attacks.minimum_norm.constant_search`: which class the hinge follows,
+Departures: those of `tfrobust_attacks.shared.searching_attack`: which class the hinge follows,
 and when a round counts as a success. An image that is adversarial before the attack is returned
 unchanged. Adam's ε stands inside the root.
 """
@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.loop import iterate
-from tfrobust.engine.losses import pulled_back
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.regions import confined
 from tfrobust.norms import PIXELS
 from tfrobust.options import plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.minimum_norm.constant_search import Round, SearchingAttack, keep
+from tfrobust_attacks.shared.constant_search import Round
+from tfrobust_attacks.shared.searching_attack import Candidate, SearchingAttack, keep
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
 _INSIDE = 0.999999  # the authors' factor: a pixel at the end of [0, 1] would be infinite
@@ -39,7 +39,7 @@ class _State(NamedTuple):
     variance: Images
     round: Round
     best: Images
-    best_square: PerImage
+    best_score: PerImage  # ‖x(w) − x‖²
     done: Flags
 
 
@@ -52,19 +52,8 @@ class CarliniWagnerL2(SearchingAttack, GradientAttack):
         """White-box, minimum L2 norm."""
         return Threat("white-box", "l2", self.targeted)
 
-    def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
-    ) -> Images:
-        """Return adversarial images; the clean one where none was found. See `Attack`."""
-        state = iterate(
-            lambda state, _: self._step(classifier, state),
-            self._start(classifier, images, labels),
-            steps=self.binary_search_steps * self.steps,
-            outcome=("best_square",),  # `best` changes with it alone: `_step` looks at `done`
-        )
-        return state.best
-
-    def _start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
+    def start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
+        """Return the state before the first step; see `SearchingAttack`."""
         worth, wrong = self.look(classifier, images, labels)
         origin = 2.0 * tf.atanh((images * 2.0 - 1.0) * _INSIDE)
         return _State(
@@ -77,11 +66,11 @@ class CarliniWagnerL2(SearchingAttack, GradientAttack):
             variance=tf.zeros_like(images),
             round=self.search.start(labels),
             best=images,
-            best_square=tf.zeros_like(labels, tf.float32) + float("inf"),
+            best_score=tf.zeros_like(labels, tf.float32) + float("inf"),
             done=wrong,
         )
 
-    def _step(self, classifier: Classifier, state: _State) -> _State:
+    def step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         """Take one step of Adam; judge the point it leaves from.
 
         (tanh(w) + 1) / 2 = sigmoid(2w), in one operation instead of three.
@@ -98,30 +87,21 @@ class CarliniWagnerL2(SearchingAttack, GradientAttack):
         const = state.round.const
         climb = pulled_back(tape, logits, candidate, 0.5 * const[:, None] * now.slope)
         quarter = tf.raw_ops.SigmoidGrad(y=candidate, dy=change + climb)
-        better = now.success & (square < state.best_square) & ~state.done
-        round_, over = self.search.advance(state.round, square + const * now.value, now.success)
-        state = _adam(state, quarter, self.learning_rate)._replace(
-            round=round_,
-            best=keep(better, candidate, state.best),
-            best_square=tf.where(better, square, state.best_square),
-        )
-        over &= ~state.done
-        return tf.cond(tf.reduce_any(over), lambda: self._next_round(state, over), lambda: state)
+        moved = _adam(state, quarter, self.learning_rate)
+        objective = square + const * now.value
+        return self.after_step(state, moved, Candidate(candidate, square, objective, now.success))
 
-    def _next_round(self, state: _State, over: Flags) -> _State:
-        """Set the images whose round is over back to the start, with their next c."""
-        following, last = self.search.following(state.round, over)
+    def restarted(self, state: _State, over: Flags) -> _State:
+        """Return to the clean images, with fresh moments; see `SearchingAttack`."""
         zeros = tf.zeros_like(state.mean)
         return state._replace(
             point=keep(over, state.origin, state.point),
             mean=keep(over, zeros, state.mean),
             variance=keep(over, zeros, state.variance),
-            round=following,
-            done=state.done | last,
         )
 
 
-def _adam(state: _State, quarter: Images, learning_rate: float) -> _State:
+def _adam(state: _State, quarter: Images, learning_rate: Any) -> _State:
     """Move w against the gradient, of which a quarter is given (Kingma & Ba 2015).
 
     The point is 2w, and the moments lack their factors 1 − β: both save operations on whole

@@ -23,8 +23,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, margin, pulled_back
+from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, margin
 from tfrobust.engine.regions import confined
 from tfrobust.norms import L2, PIXELS
 from tfrobust.options import option, plugin
@@ -53,10 +54,12 @@ class DecoupledDirectionNorm(GradientAttack):
 
     minimum_norm = True
 
-    eps: float | None = option("L2 budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "L2 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+    )
     steps: int = option("gradients an image", default=100, ge=1)
     gamma: float = option("γ: share by which ε changes a step", default=0.05, gt=0, lt=1)
-    init_eps: float = option("ε of the start, an L2 norm", default=1.0, gt=0)
+    init_eps: float = option("ε of the start, an L2 norm", default=1.0, gt=0, trace="input")
     targeted: bool = option("reach a class instead of leaving one", default=False)
 
     @property

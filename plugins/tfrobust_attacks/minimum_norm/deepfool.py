@@ -49,9 +49,11 @@ class DeepFool(GradientAttack):
 
     minimum_norm = True
 
-    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+    )
     norm: Literal["l2", "linf"] = option("to keep small", default="l2")
-    steps: int = option("linearisations at most", default=50, ge=1)
+    steps: int = option("linearisations at most", default=50, ge=1, trace="input")
     candidates: int = option("classes looked at, the label among them", default=10, ge=2)
     overshoot: float = option("how much further than the boundary, a share", default=0.02, ge=0)
     line_search: int = option("forward passes that look for a nearer image", default=3, ge=0)

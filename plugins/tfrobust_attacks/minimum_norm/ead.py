@@ -8,7 +8,7 @@ is the objective without its L1 term, S_β takes β from every change and what i
 
 Chen, Sharma, Zhang, Yi & Hsieh, "EAD: elastic-net attacks to deep neural networks via adversarial
 examples" (2018). Threat: white-box, minimum L1 norm.
-Departures: those of `tfrobust_attacks.minimum_norm.constant_search`: which class the hinge follows
+Departures: those of `tfrobust_attacks.shared.searching_attack`: which class the hinge follows
 (here the nearest in L1), and when a round counts as a success. An image that is adversarial before
 the attack is returned unchanged. The image kept is by default the nearest in L1. With `abort_early`
 a round whose objective no longer falls goes on with its last fifth, where the steps are shortest:
@@ -24,17 +24,12 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.loop import iterate
-from tfrobust.engine.losses import pulled_back
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.norms import PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.minimum_norm.constant_search import (
-    ConstantSearch,
-    Round,
-    SearchingAttack,
-    keep,
-)
+from tfrobust_attacks.shared.constant_search import ConstantSearch, Round
+from tfrobust_attacks.shared.searching_attack import Candidate, SearchingAttack, keep
 
 
 class _State(NamedTuple):
@@ -53,7 +48,9 @@ class _State(NamedTuple):
 class ElasticNet(SearchingAttack, GradientAttack):
     """Few changed pixels: iterative shrinkage and binary search."""
 
-    beta: float = option("β: weight of the L1 norm beside L2 squared", default=0.01, ge=0)
+    beta: float = option(
+        "β: weight of the L1 norm beside L2 squared", default=0.01, ge=0, trace="input"
+    )
     decision_rule: Literal["l1", "en"] = option(
         "the image kept is the nearest in L1, or in the elastic net", default="l1"
     )
@@ -68,19 +65,8 @@ class ElasticNet(SearchingAttack, GradientAttack):
         """The shared rules, but a round settles before it ends."""
         return dataclasses.replace(super().search, settle=True)
 
-    def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
-    ) -> Images:
-        """Return adversarial images; the clean one where none was found. See `Attack`."""
-        state = iterate(
-            lambda state, _: self._step(classifier, state),
-            self._start(classifier, images, labels),
-            steps=self.binary_search_steps * self.steps,
-            outcome=("best_score",),  # `best` changes with it alone: `_step` looks at `done`
-        )
-        return state.best
-
-    def _start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
+    def start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
+        """Return the state before the first step; see `SearchingAttack`."""
         worth, wrong = self.look(classifier, images, labels)
         return _State(
             clean=images,
@@ -94,7 +80,7 @@ class ElasticNet(SearchingAttack, GradientAttack):
             done=wrong,
         )
 
-    def _step(self, classifier: Classifier, state: _State) -> _State:
+    def step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         """Take one step of FISTA and judge where it leads."""
         time, const = state.round.step, state.round.const
         rate = self.learning_rate * tf.sqrt(1.0 - time / self.steps)
@@ -106,17 +92,11 @@ class ElasticNet(SearchingAttack, GradientAttack):
         absolute = tf.reduce_sum(tf.abs(change), PIXELS)
         net = tf.reduce_sum(tf.square(change), PIXELS) + self.beta * absolute
         score = absolute if self.decision_rule == "l1" else net
-        better = now.success & (score < state.best_score) & ~state.done
-        round_, over = self.search.advance(state.round, net + const * now.value, now.success)
-        state = state._replace(
-            current=current,
-            ahead=current + momentum * (current - state.current),
-            round=round_,
-            best=keep(better, current, state.best),
-            best_score=tf.where(better, score, state.best_score),
+        moved = state._replace(
+            current=current, ahead=current + momentum * (current - state.current)
         )
-        over &= ~state.done
-        return tf.cond(tf.reduce_any(over), lambda: self._next_round(state, over), lambda: state)
+        objective = net + const * now.value
+        return self.after_step(state, moved, Candidate(current, score, objective, now.success))
 
     def _gradient(self, classifier: Classifier, state: _State) -> Images:
         """Return ∇g at the point ahead."""
@@ -128,18 +108,15 @@ class ElasticNet(SearchingAttack, GradientAttack):
         climb = pulled_back(tape, logits, state.ahead, upstream)
         return climb + 2.0 * (state.ahead - state.clean)
 
-    def _next_round(self, state: _State, over: Flags) -> _State:
-        """Set the images whose round is over back to the start, with their next c."""
-        following, last = self.search.following(state.round, over)
+    def restarted(self, state: _State, over: Flags) -> _State:
+        """Return to the clean images; see `SearchingAttack`."""
         return state._replace(
             current=keep(over, state.clean, state.current),
             ahead=keep(over, state.clean, state.ahead),
-            round=following,
-            done=state.done | last,
         )
 
 
-def _shrink(images: Images, clean: Images, beta: float) -> Images:
+def _shrink(images: Images, clean: Images, beta: Any) -> Images:
     """Return S_β: every change smaller by β, those below β none, all inside [0, 1]."""
     change = images - clean
     return tf.clip_by_value(clean + change - tf.clip_by_value(change, -beta, beta), 0.0, 1.0)

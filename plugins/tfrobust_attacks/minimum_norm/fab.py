@@ -24,8 +24,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import class_gradients
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import class_gradients, clearly_adversarial, is_adversarial, margin
+from tfrobust.engine.losses import clearly_adversarial, is_adversarial, margin
 from tfrobust.engine.regions import confined
 from tfrobust.norms import PIXELS, ball
 from tfrobust.norms.distances import widest
@@ -56,16 +57,24 @@ class _Boundary(GradientAttack):
 
     minimum_norm = True
 
-    eps: float | None = option("budget it is judged at; none: any distance", default=None, ge=0)
+    eps: float | None = option(
+        "budget it is judged at; none: any distance", default=None, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("to minimise", default="linf")
-    steps: int = option("N_iter: steps a run", default=100, ge=1)
+    steps: int = option("N_iter: steps a run", default=100, ge=1, trace="input")
     restarts: int = option(
-        "runs for each image and target; the first starts at it", default=1, ge=1
+        "runs for each image and target; the first starts at it", default=1, ge=1, trace="input"
     )
     target_classes: int = option("how many other classes to look at", default=9, ge=1)
-    alpha_max: float = option("α_max: largest lean towards the image", default=0.1, ge=0, le=1)
-    eta: float = option("η: factor on every projection, to get across", default=1.05, ge=1)
-    beta: float = option("β: share of the way from the image that stays", default=0.9, gt=0, lt=1)
+    alpha_max: float = option(
+        "α_max: largest lean towards the image", default=0.1, ge=0, le=1, trace="input"
+    )
+    eta: float = option(
+        "η: factor on every projection, to get across", default=1.05, ge=1, trace="input"
+    )
+    beta: float = option(
+        "β: share of the way from the image that stays", default=0.9, gt=0, lt=1, trace="input"
+    )
     early_stop: bool = option("leave an image alone once it is within eps", default=False)
 
     @property

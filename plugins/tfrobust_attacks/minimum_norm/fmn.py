@@ -25,13 +25,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import (
-    clearly_adversarial,
-    loss_and_slope,
-    own_and_best_other,
-    pulled_back,
-)
+from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, own_and_best_other
 from tfrobust.engine.rounding import size_of
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits
@@ -50,7 +46,10 @@ class FastMinimumNorm(GradientAttack):
 
     norm: Literal["linf", "l2", "l1", "l0"] = option("to minimise", default="linf")
     eps: float | None = option(
-        "budget it is judged at, in the unit of the norm; none: any distance", default=None, ge=0
+        "budget it is judged at, in the unit of the norm; none: any distance",
+        default=None,
+        ge=0,
+        trace="unused",
     )
     steps: int = option("gradients an image", default=100, ge=1)
     gamma: float = option("γ₀: share by which ε changes at first", default=0.05, gt=0, lt=1)

@@ -24,8 +24,9 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import class_gradients
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import class_gradients, clearly_adversarial
+from tfrobust.engine.losses import clearly_adversarial
 from tfrobust.engine.regions import free_pixels
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
@@ -49,7 +50,9 @@ class JacobianSaliencyMap(GradientAttack):
 
     minimum_norm = True
 
-    eps: float | None = option("pixels it is judged at (L0); none: any number", default=None, ge=0)
+    eps: float | None = option(
+        "pixels it is judged at (L0); none: any number", default=None, ge=0, trace="unused"
+    )
     theta: float = option("θ: by how much a feature changes a step", default=1.0, ge=-1, le=1)
     gamma: float = option("γ: largest share of the features changed", default=0.1, gt=0, le=1)
     weighted: bool = option(

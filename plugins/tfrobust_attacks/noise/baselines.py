@@ -29,7 +29,9 @@ _REACH = 4.0  # the kernel ends after so many standard deviations
 class GaussianNoise(Attack):
     """Normal noise, as long as the budget before it is clipped."""
 
-    eps: float = option("length of the noise, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "length of the noise, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2", "l1"] = option("that the noise is measured in", default="linf")
 
     @property
@@ -54,7 +56,7 @@ class GaussianNoise(Attack):
 class UniformNoise(Attack):
     """Uniform noise in the whole Linf ball."""
 
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0)
+    eps: float = option("Linf radius of the ball", default=0.1, ge=0, trace="input")
 
     @property
     def threat(self) -> Threat:
@@ -74,7 +76,7 @@ class UniformNoise(Attack):
 class Contrast(Attack):
     """Every pixel moves towards mid-grey."""
 
-    factor: float = option("share of the way to mid-grey", default=0.5, ge=0, le=1)
+    factor: float = option("share of the way to mid-grey", default=0.5, ge=0, le=1, trace="input")
 
     @property
     def threat(self) -> Threat:

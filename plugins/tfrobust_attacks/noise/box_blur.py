@@ -33,6 +33,7 @@ class BoxBlur(RegionalAttack):
     region: RegionName = option(
         "which pixels are blurred: all, or those in the image's boxes, or outside",
         default="foreground",
+        trace="unused",
     )
     sigma: float = option("σ: standard deviation of the kernel, in pixels", default=5.0, ge=0)
 

@@ -7,8 +7,8 @@ weak attacks" (2018). Threat: score-based, Linf.
 Departures: all images of a step try the same directions v_j. Every iterate is judged, the clean
 image too, so that a step costs `samples_per_step` + 1 queries; `queries` cuts the steps to what it
 has room for. An image is left alone once it is adversarial (`early_stop`; the paper stops at a
-margin); otherwise its last adversarial iterate is returned. Besides the margin there are other
-losses. The estimate is noisy: on a linear classifier of d pixels its error is √(2d / samples) of
+margin); otherwise its last adversarial iterate is returned. The loss may be another one than the
+margin. The estimate is noisy: on a linear classifier of d pixels its error is √(2d / samples) of
 the gradient before Adam averages it, and a hundred steps end within 2 % of the inner maximum.
 """
 
@@ -38,7 +38,7 @@ class _State(NamedTuple):
     current: Images
     mean: Images  # Adam's
     variance: Images
-    found: Images  # the last adversarial iterate
+    adversarial: Images  # the last adversarial iterate
     fooled: Flags  # whether there is one
     done: Flags
 
@@ -47,9 +47,9 @@ class _State(NamedTuple):
 class Spsa(Attack):
     """Simultaneous perturbation stochastic approximation: ascent on estimated gradients."""
 
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0)
+    eps: float = option("Linf radius of the ball", default=0.1, ge=0, trace="input")
     steps: int = option("of Adam", default=100, ge=1)
-    learning_rate: float = option("of Adam", default=0.01, gt=0)
+    learning_rate: float = option("of Adam", default=0.01, gt=0, trace="input")
     delta: float = option("δ: length of a probe in every pixel", default=0.01, gt=0)
     samples_per_step: int = option(
         "probes an estimate: an even number", default=128, ge=2, multiple_of=2
@@ -77,7 +77,7 @@ class Spsa(Attack):
             current=images,
             mean=tf.zeros_like(images),
             variance=tf.zeros_like(images),
-            found=images,
+            adversarial=images,
             fooled=fooled,
             done=fooled if self.early_stop else tf.zeros_like(fooled),
         )
@@ -87,9 +87,9 @@ class Spsa(Attack):
             state,
             steps=affordable(self.steps, self.samples_per_step + 1, self.queries),
             early_stop=self.early_stop,
-            outcome=("found", "fooled"),
+            outcome=("adversarial", "fooled"),
         )
-        return blend(state.fooled, state.found, state.current)
+        return blend(state.fooled, state.adversarial, state.current)
 
     def _step(self, classifier: Classifier, state: _State, number: Any, seed: Any) -> _State:
         """Estimate the gradient, follow it, and judge where that leads."""
@@ -106,7 +106,7 @@ class Spsa(Attack):
             current=moved,
             mean=mean,
             variance=variance,
-            found=blend(fooled, moved, state.found),
+            adversarial=blend(fooled, moved, state.adversarial),
             fooled=state.fooled | fooled,
             done=state.done | fooled if self.early_stop else state.done,
         )

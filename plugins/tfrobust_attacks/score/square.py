@@ -1,6 +1,6 @@
 """Square: random search whose steps are square windows, ever smaller ones.
 
-x̂ ← x̂ + δ if L(clip(x̂ + δ), y) rises, δ nought outside a window of p · height · width pixels. In
+x̂ ← x̂ + δ if L(clip(x̂ + δ), y) rises, δ zero outside a window of p · height · width pixels. In
 Linf a window takes one corner of the ball a channel, ±ε; the start is vertical stripes of ±ε. In L2
 a window takes a pyramid of two halves of opposite sign, and the perturbation of a second window.
 
@@ -11,9 +11,9 @@ version, and each accepts or refuses it for itself. Where the signs drawn for Li
 the opposite ones are tried (the paper draws again). `queries` counts all forward passes of an
 image: the first asks for the clean image, which comes back where it is misclassified; the paper's
 schedule for p is scaled to them. Windows may touch the lower and the right border too. Targets are
-reached by the margin unless `loss` says otherwise (the paper: cross-entropy). In Linf it ends in
-the inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
-All images share the windows, which lie anywhere: those outside of a region are tried in vain.
+reached by the margin unless `loss` names another (the paper: cross-entropy). In Linf it ends in the
+inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
+All images share the windows, which lie anywhere: those outside of a region change nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.engine.loop import iterate
 from tfrobust.engine.losses import LossName, is_adversarial, loss_and_slope
 from tfrobust.norms import Region
-from tfrobust.options import option, plugin
+from tfrobust.options import derived, option, plugin
 from tfrobust.random import fold, image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
 from tfrobust_attacks.score.square_windows import MOVES, Point
@@ -47,7 +47,9 @@ class _State(NamedTuple):
 class Square(RegionalAttack):
     """Random search in square windows; asks for logits only."""
 
-    eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
+    eps: float = option(
+        "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
+    )
     norm: Literal["linf", "l2"] = option("of the ball", default="linf")
     queries: int = option("forward passes an image: a hard limit", default=5000, ge=1)
     p_init: float = option("p: share of the pixels in the first window", default=0.8, gt=0, le=1)
@@ -68,9 +70,9 @@ class Square(RegionalAttack):
         if self.queries == 1:
             return images  # the one query is spent
         seeds = image_seeds(seed, tf.shape(images)[0])
-        steps = self.queries - 2  # besides the clean image and the start
+        steps = self.queries - 2  # after the clean image and the start
         moves = MOVES[self.norm](classifier.image_shape, max(1, steps), self.p_init)
-        region = moves.region(images, self.eps)
+        region = moves.region(images, self.radius)
         windows = moves.windows(run_seed(seeds))
         state = _State(region, labels, Point(images, tf.zeros_like(loss)), loss, fooled)
 
@@ -87,6 +89,11 @@ class Square(RegionalAttack):
             early_stop=self.early_stop,
             outcome=("loss",),  # a row that is done takes nothing, and so keeps its best
         ).best.images
+
+    @derived
+    def radius(self) -> float:
+        """Return the radius that the windows keep to: shorter by what float32 sums may be off."""
+        return self.eps * MOVES[self.norm].margin
 
     def _try(self, classifier: Classifier, state: _State, candidate: Point) -> _State:
         """Go where the loss is higher, never back from an adversarial image to another."""

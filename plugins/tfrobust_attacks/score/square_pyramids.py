@@ -31,7 +31,7 @@ def tiles(shape: tuple[int, ...]) -> tuple[Any, Any]:
 
 
 def pyramids(sides: Any) -> Any:
-    """Return the pyramids of all sides, lying and standing.
+    """Return the pyramids of all sides, lying and upright.
 
     Returns:
         NumPy float32 `(sides, 2, largest, largest)`, each pyramid in the upper left corner.

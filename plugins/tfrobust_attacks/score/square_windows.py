@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,6 @@ from tfrobust_attacks.score.square_pyramids import pyramids, tiles
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _SMALLEST = 3  # pixels: the side of the smallest window in L2
 _TINY = 1e-12  # as good as no length
-_SAFELY = 1.0 - 1e-5  # of the L2 radius: thousands of float32 sums round
 
 
 class Windows(NamedTuple):
@@ -27,7 +26,7 @@ class Windows(NamedTuple):
 
     bounds: Any  # (steps, 2, 2, 3): first and last + 1 of batch (ignored), row and column
     sign: Any  # (steps, channels)
-    pyramid: Any  # (steps, 3): which side of all, counted upwards; lying or standing; the side
+    pyramid: Any  # (steps, 3): which side of all, counted upwards; lying or upright; the side
 
     def at(self, step: Any) -> Windows:
         """Return the windows of a step, without the first axis."""
@@ -35,7 +34,7 @@ class Windows(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where the search stands, or might go."""
+    """Where the search is, or might go."""
 
     images: Images
     spent: PerImage  # of the budget, in L2: the squared length of the change
@@ -48,7 +47,12 @@ class Moves(abc.ABC):
         shape: of the images.
         steps: how many moves, 1 or more.
         p_init: share of an image's pixels in the first window.
+
+    Attributes:
+        margin: share of the ball's radius that is used.
     """
+
+    margin: ClassVar[float] = 1.0
 
     def __init__(self, shape: tuple[int, ...], steps: int, p_init: float) -> None:
         self.shape = shape
@@ -71,7 +75,7 @@ class Moves(abc.ABC):
         )
 
     @abc.abstractmethod
-    def region(self, clean: Images, eps: float) -> Region:
+    def region(self, clean: Images, radius: Any) -> Region:
         """Return what the moves need to know of the ball."""
 
     @abc.abstractmethod
@@ -90,9 +94,9 @@ class Moves(abc.ABC):
 class LinfMoves(Moves):
     """Corners of the box: a whole window goes to the same end of it, channel by channel."""
 
-    def region(self, clean: Images, eps: float) -> Region:
+    def region(self, clean: Images, radius: Any) -> Region:
         """Return the ends of the box."""
-        return Linf().region(clean, eps)
+        return Linf().region(clean, radius)
 
     def start(self, region: Region, seeds: Seeds) -> Point:
         """Return vertical stripes."""
@@ -118,13 +122,15 @@ class LinfMoves(Moves):
 class L2Moves(Moves):
     """Pyramids: a window gains what another one loses, and what the ball has left."""
 
+    margin = 1.0 - 1e-5  # thousands of float32 sums round
+
     def __init__(self, shape: tuple[int, ...], steps: int, p_init: float) -> None:
         super().__init__(shape, steps, p_init)
         self._pyramids = tf.constant(pyramids(np.unique(self.sides)))
 
-    def region(self, clean: Images, eps: float) -> Region:
-        """Return the centre and the radius, shortened by what float32 sums may be off."""
-        return L2().region(clean, eps * _SAFELY)
+    def region(self, clean: Images, radius: Any) -> Region:
+        """Return the centre and the radius."""
+        return L2().region(clean, radius)
 
     def start(self, region: Region, seeds: Seeds) -> Point:
         """Return tiles of pyramids, each with a sign a channel, as long as the radius together."""
@@ -143,8 +149,8 @@ class L2Moves(Moves):
         emptied = there.paste(point.images, empty)
         freed = _square(there.cut(point.images) - empty) + _square(here.cut(emptied) - base)
         unused = tf.nn.relu(tf.square(radius) - point.spent[:, None, None, None]) / self.shape[2]
-        number, standing, side = tf.unstack(window.pyramid)
-        pyramid = self._pyramids[number, standing, :side, :side, None]
+        number, upright, side = tf.unstack(window.pyramid)
+        pyramid = self._pyramids[number, upright, :side, :side, None]
         change = here.cut(point.images) - base
         change = window.sign * pyramid + change / (tf.sqrt(_square(change)) + _TINY)
         if (free := free_pixels()) is not None:  # what goes elsewhere is lost to the budget

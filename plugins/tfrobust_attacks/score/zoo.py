@@ -6,12 +6,12 @@ coordinates i a step, with ∂ᵢm ≈ (m(x′ + h eᵢ) − m(x′ − h eᵢ))
 Chen, Zhang, Sharma, Yi & Hsieh, "ZOO: zeroth order optimization based black-box attacks to deep
 neural networks without training substitute models" (2017): its ZOO-Adam. Threat: score-based,
 minimum L2 norm.
-Departures: the distance's derivative is not measured but known. The margin of the logits stands
-for that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
+Departures: the distance's derivative is not measured but known. The margin of the logits replaces
+that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
 logits round. Pixels are clipped to [0, 1] where the paper changes variables. All images of a step
 take the same coordinates, each once. Every iterate is judged, for one query more a step; `queries`
-ends the search wherever it stands. The search for c is that of
-`tfrobust_attacks.minimum_norm.constant_search`. There is no dimension reduction and no importance
+ends the search wherever it is. The search for c is that of
+`tfrobust_attacks.shared.searching_attack`. There is no dimension reduction and no importance
 sampling, which the paper needs for large images only.
 """
 
@@ -23,14 +23,14 @@ import tensorflow as tf
 
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.loop import blend, iterate
+from tfrobust.engine.loop import blend
 from tfrobust.engine.losses import clearly_adversarial, is_adversarial, margin
 from tfrobust.norms import L2
 from tfrobust.options import option, plugin
-from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
-from tfrobust_attacks.minimum_norm.constant_search import Round, SearchingAttack
 from tfrobust_attacks.score.spsa import affordable, slopes_along
+from tfrobust_attacks.shared.constant_search import Round
+from tfrobust_attacks.shared.searching_attack import Candidate, SearchingAttack
 
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8  # Adam's
 
@@ -44,7 +44,7 @@ class _State(NamedTuple):
     time: Images
     round: Round
     best: Images
-    best_square: PerImage  # of its distance; infinity where there is none
+    best_score: PerImage  # its squared distance
     done: Flags
 
 
@@ -53,7 +53,7 @@ class ZerothOrder(SearchingAttack):
     """The smallest L2 perturbation that changes the class, from logits alone."""
 
     steps: int = option("of Adam a round, at most", default=3000, ge=1)
-    initial_const: float = option("c of the first round", default=0.01, gt=0)
+    initial_const: float = option("c of the first round", default=0.01, gt=0, trace="input")
     coordinates: int = option("B: measured and moved a step, at most", default=128, ge=1)
     h: float = option("how far a probe is from the image, in one coordinate", default=1e-3, gt=0)
     queries: int | None = option(
@@ -65,12 +65,10 @@ class ZerothOrder(SearchingAttack):
         """Score-based, minimum L2 norm."""
         return Threat("score", "l2", self.targeted)
 
-    def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
-    ) -> Images:
-        """Return adversarial images; the clean one where none was found. See `Attack`."""
+    def start(self, classifier: Classifier, images: Images, labels: Labels) -> _State:
+        """Return the state before the first step; see `SearchingAttack`."""
         zeros = tf.zeros_like(images)
-        state = _State(
+        return _State(
             clean=images,
             labels=labels,
             current=images,
@@ -79,40 +77,31 @@ class ZerothOrder(SearchingAttack):
             time=zeros,
             round=self.search.start(labels),
             best=images,
-            best_square=tf.zeros_like(labels, tf.float32) + float("inf"),
+            best_score=tf.zeros_like(labels, tf.float32) + float("inf"),
             done=is_adversarial(classifier(images), labels, targeted=self.targeted),
         )
-        shared = run_seed(image_seeds(seed, tf.shape(images)[0]))
-        steps = self.binary_search_steps * self.steps
-        return iterate(
-            lambda state, number: self._step(classifier, state, tf.stack([shared, number])),
-            state,
-            steps=affordable(steps, 2 * self._measured(classifier) + 1, self.queries),
-            outcome=("best", "best_square"),
-        ).best
+
+    def most_steps(self, classifier: Classifier) -> int:
+        """Return how many steps the search takes and `queries` has room for."""
+        cost = 2 * self._measured(classifier) + 1
+        return affordable(super().most_steps(classifier), cost, self.queries)
 
     def _measured(self, classifier: Classifier) -> int:
         height, width, channels = classifier.image_shape
         return min(self.coordinates, height * width * channels)
 
-    def _step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
+    def step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         """Judge the current iterate, and move some of its coordinates."""
         logits = classifier(state.current)
         miss = tf.nn.relu(self.confidence - self._lead(logits, state.labels))
         square = tf.square(L2().distance(state.current, state.clean))
         success = (miss <= 0) & clearly_adversarial(logits, state.labels, targeted=self.targeted)
-        better = success & (square < state.best_square)
         objective = square + state.round.const * miss
-        now, over = self.search.advance(state.round, objective, success)
         rise, moving = self._measure(classifier, state, seed)
         price = state.round.const * tf.cast(miss > 0, tf.float32)
         gradient = 2.0 * (state.current - state.clean) - price[:, None, None, None] * rise
-        state = self._adam(state, gradient, moving)._replace(
-            round=now,
-            best=blend(better, state.current, state.best),
-            best_square=tf.where(better, square, state.best_square),
-        )
-        return tf.cond(tf.reduce_any(over), lambda: self._next_round(state, over), lambda: state)
+        moved = self._adam(state, gradient, moving)
+        return self.after_step(state, moved, Candidate(state.current, square, objective, success))
 
     def _lead(self, logits: Logits, labels: Labels) -> PerImage:
         lead = margin(logits, labels)
@@ -155,14 +144,12 @@ class ZerothOrder(SearchingAttack):
         current = tf.clip_by_value(moved, 0.0, 1.0)
         return state._replace(current=current, mean=mean, variance=variance, time=time)
 
-    def _next_round(self, state: _State, over: Flags) -> _State:
-        now, last = self.search.following(state.round, over)
+    def restarted(self, state: _State, over: Flags) -> _State:
+        """Return to the clean images, with fresh moments; see `SearchingAttack`."""
         zeros = tf.zeros_like(state.mean)
         return state._replace(
             current=blend(over, state.clean, state.current),
             mean=blend(over, zeros, state.mean),
             variance=blend(over, zeros, state.variance),
             time=blend(over, zeros, state.time),
-            round=now,
-            done=state.done | last,
         )

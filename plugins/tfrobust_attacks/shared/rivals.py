@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.engine.losses import class_gradients, without_label
+from tfrobust.engine.gradients import class_gradients
+from tfrobust.engine.losses import without_label
 from tfrobust.engine.rounding import size_of
 from tfrobust.norms import TINY, ball
 from tfrobust.types import Images, Labels, Logits, PerImage
 
 
 def likely_rivals(logits: Logits, labels: Labels, count: int) -> Labels:
-    """Return the most likely classes besides the labels, int64 `(batch, min(count, classes − 1))`.
+    """Return the most likely other classes, int64 `(batch, min(count, classes − 1))`.
 
     Args:
         logits: `(batch, classes)`.
@@ -106,7 +107,7 @@ def nearest_boundary(
     gaps = beyond * sizes - tf.reduce_sum(pairs, axis=2)
     nearest = tf.argmin(tf.abs(gaps) / steepness, axis=0, output_type=tf.int32)
     chosen = tf.stack([nearest, tf.range(tf.size(nearest))], axis=1)
-    return Boundary(*(tf.gather_nd(each, chosen) for each in (gaps, normals, steepness)))
+    return Boundary(*(tf.gather_nd(values, chosen) for values in (gaps, normals, steepness)))
 
 
 def logit_worth(

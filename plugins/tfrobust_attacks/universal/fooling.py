@@ -27,8 +27,9 @@ import tensorflow as tf
 from tfrobust import random
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import log_odds, loss_and_slope, pulled_back, without_label
+from tfrobust.engine.losses import log_odds, loss_and_slope, without_label
 from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
@@ -61,12 +62,16 @@ class Fooling(Attack):
     method: Literal["gradient", "evolution"] = option(
         "how the images are found", default="gradient"
     )
-    confidence: float = option("probability to reach", default=0.99, gt=0, lt=1)
+    confidence: float = option("probability to reach", default=0.99, gt=0, lt=1, trace="input")
     steps: int | None = option(
         "of ascent, or generations, at most; none: 1,000 or 10,000", default=None, ge=1
     )
     step_size: float = option(
-        "α: root mean square of a pixel's change; of `gradient`", default=0.03, gt=0, le=1
+        "α: root mean square of a pixel's change; of `gradient`",
+        default=0.03,
+        gt=0,
+        le=1,
+        trace="input",
     )
     targeted: bool = option("reach a class instead of leaving one", default=True)
     samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)

@@ -31,8 +31,9 @@ import tensorflow as tf
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.engine.gradients import loss_gradient
 from tfrobust.engine.learning import Arrays, LearningAttack
-from tfrobust.engine.losses import LossName, loss_gradient
+from tfrobust.engine.losses import LossName
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin

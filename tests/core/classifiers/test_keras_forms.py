@@ -15,9 +15,9 @@ from tfrobust.classifiers.keras.forms import reads_bytes
 from tfrobust.classifiers.keras.models import check_backend, load_keras_file
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.members import shown_names
+from tfrobust.data.reading import check_fits
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.pipeline.named_networks import NamedNetworks
-from tfrobust.scenario import check_fits
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(0).uniform(size=(6, *SHAPE)).astype(np.float32)

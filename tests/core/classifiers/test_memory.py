@@ -15,13 +15,15 @@ from tfrobust.classifiers.custom_gradients import tie_to_graphs
 from tfrobust.classifiers.inference import clean_predictions, predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.traces import Traces
+from tfrobust.data.reading import arrays
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.settings import EvaluationInputs, EvaluationSettings
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.store.models import export, load
+
+pytestmark = pytest.mark.usefixtures("grappler")  # memory as it is outside of tests
 
 SHAPE = (4, 4, 1)
 

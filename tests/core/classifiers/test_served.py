@@ -11,6 +11,8 @@ from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError
 from tfrobust.registry import create
 
+pytestmark = pytest.mark.usefixtures("grappler")  # graphs that were exported, as they are served
+
 SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(1).uniform(size=(6, *SHAPE)).astype(np.float32)
 PIXELS = tf.TensorSpec((None, *SHAPE), tf.float32, name="images")

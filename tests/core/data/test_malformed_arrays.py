@@ -9,7 +9,7 @@ from helpers.support import noise, refused, small_classifier
 from tfrobust import store
 from tfrobust.engine.learning import learned, read_learned
 from tfrobust.errors import ClassifierError, StoreError, UsageError
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.registry import create
 
 

@@ -5,19 +5,12 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import InMemory
-from tfrobust.data.names import (
-    Framed,
-    Framing,
-    Shifted,
-    framed,
-    open_scenario,
-    options_of,
-    scenario_record,
-)
+from tfrobust.data.names import Framed, Framing, framed, open_scenario, options_of, scenario_record
+from tfrobust.data.reading import arrays
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 
 

@@ -219,9 +219,9 @@ def test_an_attack_that_raises_or_returns_the_wrong_shape_is_named(fault, compla
 
 
 def test_progress_is_told_after_every_batch(linear):
-    told = []
-    run_attack(Toy(), *linear, batch_size=4, on_progress=told.append)
-    assert told == [4, 8, 11]
+    counts = []
+    run_attack(Toy(), *linear, batch_size=4, on_progress=counts.append)
+    assert counts == [4, 8, 11]
 
 
 def test_a_batch_size_below_one_is_refused(linear):

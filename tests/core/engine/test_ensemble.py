@@ -40,7 +40,7 @@ class Chain(Ensemble):
     def threat(self):
         return Threat("white-box", "linf")
 
-    def parts(self):
+    def attacks(self):
         return [Recorder(), create("attacks", "fgsm", eps=self.eps), Recorder()]
 
 
@@ -48,7 +48,7 @@ class Chain(Ensemble):
 class TooFar(Chain):
     """A part that finds everything, beyond the budget."""
 
-    def parts(self):
+    def attacks(self):
         return [create("attacks", "deepfool", norm="linf")]
 
 
@@ -76,8 +76,8 @@ def test_each_part_meets_only_what_is_still_standing(setting):
 def test_what_all_parts_fail_on_and_what_was_wrong_before_comes_back_unchanged(setting):
     classifier, images, labels, eps = setting
     crafted = run_attack(Chain(eps=eps), classifier, images, labels).images
-    standing = classifier(crafted).numpy().argmax(axis=1) == labels
-    assert np.array_equal(crafted[standing], images[standing])
+    unbroken = classifier(crafted).numpy().argmax(axis=1) == labels
+    assert np.array_equal(crafted[unbroken], images[unbroken])
     assert np.array_equal(crafted[:4], images[:4])
 
 
@@ -99,7 +99,7 @@ def test_what_lies_beyond_the_budget_is_not_taken(setting):
 
 def test_progress_counts_what_fell_before(setting):
     classifier, images, labels, eps = setting
-    told = []
-    run_attack(Chain(eps=eps), classifier, images, labels, batch_size=8, on_progress=told.append)
-    assert told[-1] == 40
-    assert max(told) == 40
+    counts = []
+    run_attack(Chain(eps=eps), classifier, images, labels, batch_size=8, on_progress=counts.append)
+    assert counts[-1] == 40
+    assert max(counts) == 40

@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from tfrobust.attack import at_budgets
 from tfrobust.classifier import Wrapped
+from tfrobust.data.reading import arrays
 from tfrobust.engine.learning import learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.learned_attacks import file_notes, keep_learned, learned_from
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 from tfrobust.serving.learned_export import check_exportable, export_learned
 from tfrobust.testing import LinearClassifier, grey_images
 
@@ -186,8 +186,8 @@ def test_what_each_classifier_taught_is_kept_under_its_name(trained, tmp_path, m
     files = {path.name for path in tmp_path.glob("*.npz")}
     assert files == {"uap-0.1-saved-d-1.npz", "uap-0.2-saved-d-1.npz", "uap-e.npz"}
     again = dataclasses.replace(attack, file=tmp_path / "uap-0.1-saved-d-1.npz")
-    found = learned(again, trained, *arrays(digits, "train", 5)).arrays["perturbation"]
-    assert np.array_equal(found, ready.arrays["perturbation"])
+    read = learned(again, trained, *arrays(digits, "train", 5)).arrays["perturbation"]
+    assert np.array_equal(read, ready.arrays["perturbation"])
 
 
 def test_a_file_that_several_would_learn_into_is_refused_before_anything_runs(trained, tmp_path):
@@ -204,7 +204,7 @@ def test_a_file_that_several_would_learn_into_is_refused_before_anything_runs(tr
 def test_what_was_learned_applies_to_a_classifier_without_gradients(linear, tmp_path):
     classifier, images, labels = linear
     attack = create("attacks", "uap", eps=0.1, file=tmp_path / "uap.npz")
-    made = run_attack(attack, classifier, images, labels).images
+    crafted = run_attack(attack, classifier, images, labels).images
 
     class Opaque(Wrapped):
         def __init__(self, inner):
@@ -213,7 +213,7 @@ def test_what_was_learned_applies_to_a_classifier_without_gradients(linear, tmp_
         def __call__(self, images):
             return tf.stop_gradient(self.inner(images))
 
-    assert np.array_equal(run_attack(attack, Opaque(classifier), images, labels).images, made)
+    assert np.array_equal(run_attack(attack, Opaque(classifier), images, labels).images, crafted)
     fresh = create("attacks", "uap", eps=0.1)
     with pytest.raises(UsageError, match="uap needs gradients"):
         run_attack(fresh, Opaque(classifier), images, labels)
@@ -237,19 +237,19 @@ def test_a_damaged_file_is_one_clear_line(linear, tmp_path):
 
 
 def test_an_evaluation_learns_from_the_training_split(trained, monkeypatch):
-    seen = []
+    counts = []
     plugin = type(create("attacks", "uap"))
     plain = plugin.learn
 
     def watched(self, classifier, images, labels, **options):
-        seen.append(len(images))
+        counts.append(len(images))
         return plain(self, classifier, images, labels, **options)
 
     monkeypatch.setattr(plugin, "learn", watched)
     attack = create("attacks", "uap", eps=0.2, training_images=120, passes=1)
-    found = evaluate({"d": trained}, create("scenarios", "digits"), [attack], limit=30)
-    assert seen == [120]
-    assert found.results.evaluations[0].attacks[0].name == "uap"
+    evaluation = evaluate({"d": trained}, create("scenarios", "digits"), [attack], limit=30)
+    assert counts == [120]
+    assert evaluation.results.evaluations[0].attacks[0].name == "uap"
 
 
 @pytest.mark.parametrize("name", ["uap", "gap"])
@@ -259,10 +259,10 @@ def test_what_was_learned_is_served_by_tensorflow_alone(linear, tmp_path, name):
     ready = learned(create("attacks", name, eps=0.1, passes=1, **options), *linear)
     folder = export_learned(ready, classifier.image_shape, tmp_path / name / "1")
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    made = served(images=tf.constant(images))["adversarial"].numpy()
+    crafted = served(images=tf.constant(images))["adversarial"].numpy()
     expected = run_attack(ready, classifier, images, labels).images
-    assert made == pytest.approx(expected, abs=1e-6)
-    assert not np.array_equal(made, images)
+    assert crafted == pytest.approx(expected, abs=1e-6)
+    assert not np.array_equal(crafted, images)
 
 
 def test_only_what_learned_for_all_pixels_is_exported(linear, tmp_path):

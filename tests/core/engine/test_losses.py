@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrobust.engine.gradients import class_gradients, loss_gradient
 from tfrobust.engine.losses import (
-    class_gradients,
     clearly_adversarial,
     difference_of_logits_ratio,
     is_adversarial,
     log_odds,
     loss_and_slope,
-    loss_gradient,
     margin,
     targeted_difference_of_logits_ratio,
 )
@@ -38,9 +37,11 @@ def test_the_ascent_is_the_gradient_of_the_log_odds_and_parallel_to_cross_entrop
         odds = log_odds(logits, labels)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     sign = -1.0 if targeted else 1.0
-    found, verdict = loss_gradient(classifier, images, labels, targeted=targeted)
-    assert found.numpy() == pytest.approx(sign * tape.gradient(odds, images).numpy(), abs=1e-6)
-    parallel = (tf.math.l2_normalize(g, (1, 2, 3)) for g in (found, tape.gradient(entropy, images)))
+    gradient, verdict = loss_gradient(classifier, images, labels, targeted=targeted)
+    assert gradient.numpy() == pytest.approx(sign * tape.gradient(odds, images).numpy(), abs=1e-6)
+    parallel = (
+        tf.math.l2_normalize(g, (1, 2, 3)) for g in (gradient, tape.gradient(entropy, images))
+    )
     cosine = tf.reduce_sum(tf.multiply(*parallel), (1, 2, 3)).numpy()
     assert cosine == pytest.approx(np.full(9, sign), abs=1e-5)
     expected = is_adversarial(logits, labels, targeted=targeted)
@@ -93,8 +94,8 @@ def test_the_ratio_does_not_see_the_scale_of_the_logits():
 
 def test_the_targeted_ratio_is_the_lead_over_the_label_in_the_papers_unit():
     logits = tf.constant([[5.0, 3.0, 2.0, 1.0, 0.0]])
-    found = targeted_difference_of_logits_ratio(logits, tf.constant([0]), tf.constant([2]))
-    assert found.numpy() == pytest.approx([(2.0 - 5.0) / (5.0 - (2.0 + 1.0) / 2)])
+    ratio = targeted_difference_of_logits_ratio(logits, tf.constant([0]), tf.constant([2]))
+    assert ratio.numpy() == pytest.approx([(2.0 - 5.0) / (5.0 - (2.0 + 1.0) / 2)])
 
 
 def test_clearly_adversarial_is_adversarial_by_more_than_rounding():

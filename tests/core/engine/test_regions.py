@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from helpers.support import InMemory
 from tfrobust.attack import RegionalAttack, Threat
-from tfrobust.data.names import Framed, Framing, Shifted
+from tfrobust.data.names import Framed, Framing
+from tfrobust.data.shifted import Shifted
 from tfrobust.engine import regions
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.loop import iterate
@@ -92,7 +93,7 @@ class Straying(Ensemble):
     def threat(self):
         return Threat("none", None)
 
-    def parts(self):
+    def attacks(self):
         return [Whiten()]
 
 
@@ -235,25 +236,25 @@ def test_a_shift_that_may_move_objects_is_refused_and_one_that_does_not_is_taken
 def test_an_evaluation_judges_a_region_and_a_whole_image_side_by_side():
     scenario, classifier = Boxed(count=16), LinearClassifier(SHAPE, 3)
     attacks = [create("attacks", "pgd", eps=0.2, region=region) for region in ("all", "foreground")]
-    found = evaluate({"x": classifier}, scenario, attacks, keep_images=True)
-    whole, part = found.adversarial[0]
+    evaluation = evaluate({"x": classifier}, scenario, attacks, keep_images=True)
+    whole, part = evaluation.adversarial[0]
     boxes = boxes_for(attacks, scenario, "test")
     free = np.broadcast_to(free_of(attacks[1], boxes, part), part.shape)
-    assert np.array_equal(part[~free], found.images[~free])
-    assert (whole[~free] != found.images[~free]).any()
-    results = found.results.evaluations[0].attacks
-    assert [each.violations for each in results] == [0, 0]
-    assert [each.params["region"] for each in results] == ["all", "foreground"]
+    assert np.array_equal(part[~free], evaluation.images[~free])
+    assert (whole[~free] != evaluation.images[~free]).any()
+    results = evaluation.results.evaluations[0].attacks
+    assert [result.violations for result in results] == [0, 0]
+    assert [result.params["region"] for result in results] == ["all", "foreground"]
     assert results[0].accuracy <= results[1].accuracy
-    titles = [attack_title(each) for each in results]
+    titles = [attack_title(result) for result in results]
     assert titles == ["pgd  L∞ ≤ 0.2", "pgd  L∞ ≤ 0.2, foreground only"]
 
 
 def test_detectors_learn_from_training_images_attacked_in_the_same_region():
     scenario, attack = Boxed(count=16), Whiten(region="foreground")
-    made = attacked_training_images(attack, LinearClassifier(SHAPE, 3), scenario, 6)
-    free = np.asarray(free_of(attack, boxes_for([attack], scenario, "train", 6), made.clean))
-    assert np.array_equal(made.adversarial, np.where(free, 1.0, made.clean))
+    pairs = attacked_training_images(attack, LinearClassifier(SHAPE, 3), scenario, 6)
+    free = np.asarray(free_of(attack, boxes_for([attack], scenario, "train", 6), pairs.clean))
+    assert np.array_equal(pairs.adversarial, np.where(free, 1.0, pairs.clean))
 
 
 def test_an_image_that_changed_outside_of_the_region_is_a_violation():

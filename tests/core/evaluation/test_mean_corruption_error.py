@@ -5,16 +5,17 @@ import pytest
 
 from helpers.support import InMemory, small_classifier
 from tfrobust import suites
-from tfrobust.data.names import Shifted, open_scenario
+from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
 from tfrobust.evaluation.corruptions import CorruptionSettings, evaluate_corruptions
 from tfrobust.evaluation.resuming import KeptPredictions
-from tfrobust.files.atomic import PARTIAL
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
 from tfrobust.results import records
-from tfrobust.scenario import arrays
 
 
 def evaluation(name, shift, error):

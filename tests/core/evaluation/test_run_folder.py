@@ -11,7 +11,8 @@ from helpers.killing import every_step, full_disk
 from helpers.support import InMemory, small_classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.files.atomic import PARTIAL, output_folder, read_array, read_arrays, write_arrays
+from tfrobust.files.arrays import read_array, read_arrays, write_arrays
+from tfrobust.files.output_folders import PARTIAL, output_folder
 from tfrobust.registry import create
 from tfrobust.report import page, write_adversarial, write_report, write_run
 from tfrobust.results.run_files import discard_partial, identified, read_results, write_results

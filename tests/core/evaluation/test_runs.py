@@ -10,7 +10,8 @@ from helpers.support import InMemory, small_classifier
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation import EvaluationSettings, attack_runs, craft, evaluate, run, run_reattack
 from tfrobust.evaluation.settings import EvaluationOptions
-from tfrobust.files.atomic import PARTIAL, read_arrays
+from tfrobust.files.arrays import read_arrays
+from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.results import read_results
 

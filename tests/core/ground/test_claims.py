@@ -14,8 +14,9 @@ from tfrobust import pipeline, store
 from tfrobust.classifiers.saved_model import classifier
 from tfrobust.errors import StoreError
 from tfrobust.files import leftovers
-from tfrobust.files.atomic import atomic_folder, output_folder
+from tfrobust.files.atomic import atomic_folder
 from tfrobust.files.claims import alone
+from tfrobust.files.output_folders import output_folder
 from tfrobust.pipeline.workspace import occupied
 from tfrobust.registry import create
 from tfrobust.store import models

@@ -6,10 +6,11 @@ import pytest
 
 from helpers.support import REPO, InMemory
 from tfrobust.attack import at_budgets, at_values
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, StoreError, UsageError
-from tfrobust.files.atomic import atomic_folder, atomic_write, output_folder
+from tfrobust.files.atomic import atomic_folder, atomic_write
+from tfrobust.files.output_folders import output_folder
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 
 FULL = OSError(28, "No space left on device")
 

@@ -10,7 +10,8 @@ import pytest
 
 from helpers.killing import every_step
 from tfrobust.files import leftovers
-from tfrobust.files.atomic import atomic_folder, atomic_write, write_arrays
+from tfrobust.files.arrays import write_arrays
+from tfrobust.files.atomic import atomic_folder, atomic_write
 from tfrobust.files.leftovers import (
     remove_folder,
     scratch_folder,

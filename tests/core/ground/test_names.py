@@ -4,8 +4,7 @@ import pytest
 
 from tfrobust.errors import RobustError, UsageError, one_line, printable
 from tfrobust.files.names import LONGEST, check_name, is_name, version_number
-from tfrobust.pipeline.build import home_of
-from tfrobust.store.models import locate, next_version, versions
+from tfrobust.store.layout import home_of, locate, next_version, versions
 from tfrobust.study.schema.files import read_study
 from tfrobust_cli.main import main
 

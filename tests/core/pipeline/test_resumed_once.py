@@ -5,27 +5,20 @@ import json
 
 import pytest
 
-from helpers.interrupted_training import KilledError, Killer
-from helpers.support import InMemory, python
-from tfrobust import pipeline, store
+from helpers.interrupted_training import KilledError, Killer, store_run
+from helpers.support import python
+from tfrobust import store
+from tfrobust.environment import threads
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.pipeline import workspace
+from tfrobust.pipeline import stored_training, workspace
 from tfrobust.registry import create
-from tfrobust.training import devices
-from tfrobust.training.trainer import Trainer, TrainingOptions
+from tfrobust.store import models
 
 
-def train(root, *, callbacks=(), defenses=(), epochs=2, **how):
-    options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
-    return pipeline.train_and_store(
-        create("models", "fully_connected", units=7),
-        InMemory(count=48),
-        "m1",
-        Trainer(options, callbacks=callbacks),
-        [create("defenses", "mc_dropout", samples=each, rate=0.3) for each in defenses],
-        root=root,
-        **how,
-    )
+def train(root, *, samples=(), epochs=2, **how):
+    """Train for few epochs, with Monte Carlo dropout of so many samples round the network."""
+    defenses = [create("defenses", "mc_dropout", samples=count, rate=0.3) for count in samples]
+    return store_run(root, defenses=defenses, epochs=epochs, **how)
 
 
 def names(folder):
@@ -44,10 +37,11 @@ def patched(monkeypatch, *what):
 
 
 PLAN = {"model": {}, "scenario": {"name": "m", "params": {}}, "defenses": [], "training": {}}
+AFTER_EXPORT = (stored_training, "close_workspace")
 MOMENTS = {
-    "before the export": (store, "write_saved_model"),
-    "before the version is there": (store, "write_card"),
-    "after the export": (pipeline, "close_workspace"),
+    "before the export": (models, "write_saved_model"),
+    "before the version is there": (models, "write_card"),
+    "after the export": AFTER_EXPORT,
     "while the network is kept": (workspace, "write_card"),
     "while the workspace is taken away": (workspace, "remove_folder"),
 }
@@ -77,15 +71,21 @@ def test_a_training_killed_in_its_last_moments_is_stored_once(name, epochs, tmp_
 
 def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch):
     """What is put round a trained network may change on a resume; the version then is another."""
-    with patched(monkeypatch, pipeline, "close_workspace", killed), pytest.raises(KilledError):
-        train(tmp_path, defenses=[3])
-    resumed = train(tmp_path, defenses=[5], resume=True)
+    with (
+        patched(monkeypatch, *AFTER_EXPORT, killed),
+        pytest.raises(KilledError),
+    ):
+        train(tmp_path, samples=[3])
+    resumed = train(tmp_path, samples=[5], resume=True)
     assert resumed.folder.name == "2"
     assert store.read_card(resumed.folder).defenses[0].params["samples"] == 5
 
 
 def test_a_version_of_somebody_else_is_not_taken_for_ones_own(tmp_path, monkeypatch):
-    with patched(monkeypatch, pipeline, "close_workspace", killed), pytest.raises(KilledError):
+    with (
+        patched(monkeypatch, *AFTER_EXPORT, killed),
+        pytest.raises(KilledError),
+    ):
         train(tmp_path)
     (tmp_path / "m1" / "1" / "saved_model.pb").write_bytes(b"another")
     assert train(tmp_path, resume=True).folder.name == "2"
@@ -149,10 +149,10 @@ def test_a_plan_of_before_threads_were_counted_is_resumed(of_two_threads, monkey
 @pytest.mark.parametrize(("told", "expected"), [("5", 5), ("0", None), ("", None), ("many", None)])
 def test_the_number_of_threads_is_what_tensorflow_takes(told, expected, monkeypatch):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    cores = devices.threads()
+    cores = threads()
     assert cores >= 1
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
-    assert devices.threads() == (expected or cores)
+    assert threads() == (expected or cores)
 
 
 def test_an_unfinished_training_still_says_how_to_go_on(of_two_threads, monkeypatch):
@@ -166,13 +166,13 @@ import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import hashlib
 from tfrobust import pipeline
-from tfrobust.training import devices
+from tfrobust.environment import threads
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 made = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
                       Trainer(TrainingOptions(epochs=1)))
 content = b"".join(weight.tobytes() for weight in made.model.get_weights())
-print(devices.threads(), hashlib.sha256(content).hexdigest())
+print(threads(), hashlib.sha256(content).hexdigest())
 """
 
 

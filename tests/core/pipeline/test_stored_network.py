@@ -14,8 +14,10 @@ from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.defense import Defense
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.build import train, train_and_store, workspace
+from tfrobust.pipeline import plans
+from tfrobust.pipeline.build import train
 from tfrobust.pipeline.reload import stored_network
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.serving.guard import guard
 from tfrobust.store.cards import renewed_card
@@ -94,7 +96,7 @@ def test_mc_dropout_refuses_a_sure_network_before_it_is_trained(tmp_path, diary)
 
 
 def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, diary, monkeypatch):
-    monkeypatch.setattr(workspace, "_trains", lambda planned: planned["params"]["trains_first"])
+    monkeypatch.setattr(plans, "_trains", lambda planned: planned["params"]["trains_first"])
     with pytest.raises(UsageError, match="refused"):
         run(tmp_path, [Refusing(), Refusing(refuses=True)])
     assert diary.count("fit") == 1
@@ -111,9 +113,9 @@ def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, di
 
 
 def test_a_defence_nobody_knows_is_taken_for_one_that_trains():
-    assert workspace._trains({"name": "gone", "params": {}})
-    assert workspace._trains({"name": "pgd_training", "params": {}})
-    assert not workspace._trains({"name": "mc_dropout", "params": {}})
+    assert plans._trains({"name": "gone", "params": {}})
+    assert plans._trains({"name": "pgd_training", "params": {}})
+    assert not plans._trains({"name": "mc_dropout", "params": {}})
 
 
 def test_a_stored_network_comes_back_with_the_defences_round_it(tmp_path):

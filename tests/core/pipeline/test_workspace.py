@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from helpers.interrupted_training import KilledError, Killer
+from helpers.interrupted_training import KilledError, Killer, store_run
 from helpers.support import InMemory, small_classifier
 from tfrobust import pipeline, store
 from tfrobust.classifiers.fingerprint import weights_digest
@@ -19,18 +19,11 @@ from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 
-def fine_tuned(root, classifier, *defenses, callbacks=(), **how):
+def fine_tuned(root, classifier, *defenses, **how):
     """Train a finished network further through the pipeline, as `train --only` does."""
-    options = TrainingOptions(epochs=3, batch_size=12, validation=0.25)
-    return pipeline.train_and_store(
-        pipeline.Deployed("base", classifier, known_as="base"),
-        InMemory(count=48),
-        "m1",
-        Trainer(options, callbacks=callbacks),
-        [*defenses] or [create("defenses", "fine_tuning")],
-        root=root,
-        **how,
-    )
+    deployed = pipeline.Deployed("base", classifier, known_as="base")
+    defenses = [*defenses] or [create("defenses", "fine_tuning")]
+    return store_run(root, model=deployed, defenses=defenses, epochs=3, **how)
 
 
 def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path):

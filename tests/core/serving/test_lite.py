@@ -10,15 +10,17 @@ from helpers.support import InMemory, small_classifier
 from tfrobust import store
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.pipeline.build import recorded
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.serving.litert import LiteModel, lite
 from tfrobust.serving.litert_export import FILE, export_lite, lite_file
 from tfrobust.serving.servable import export_servable, separated, whole
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
+
+pytestmark = pytest.mark.usefixtures("grappler")  # what is exported is optimised where it is served
 
 IMAGES = np.random.default_rng(3).uniform(size=(50, 8, 8, 1)).astype(np.float32)
 

@@ -1,7 +1,6 @@
 """What is exported needs nothing but TensorFlow."""
 
-import subprocess
-import sys
+import json
 
 import keras
 import numpy as np
@@ -10,6 +9,8 @@ import tf_keras
 
 from helpers.support import python, small_classifier
 from tfrobust import store
+
+pytestmark = pytest.mark.usefixtures("grappler")  # what is exported is optimised where it is served
 
 ALONE = """
 import importlib.util
@@ -27,49 +28,57 @@ class Block:
         pass
 
 sys.meta_path.insert(0, Block())
+import json
+import runpy
 import numpy as np
 import tensorflow as tf
 
-folder, images, out = sys.argv[1:]
-served = tf.saved_model.load(folder).signatures["serving_default"]
-images = np.load(images)
-for count in (1, 5):
-    logits = served(images=tf.constant(images[:count]))
-    assert set(logits) == {"logits", "probabilities"}, set(logits)
-np.savez(out, **{name: value.numpy() for name, value in logits.items()})
+images = np.load(sys.argv[1])
+for folder, out in json.loads(sys.argv[2]):
+    served = tf.saved_model.load(folder).signatures["serving_default"]
+    for count in (1, 5):
+        logits = served(images=tf.constant(images[:count]))
+        assert set(logits) == {"logits", "probabilities"}, set(logits)
+    np.savez(out, **{name: value.numpy() for name, value in logits.items()})
 assert not {"keras", "tf_keras", "tfrobust"} & set(sys.modules)
+sys.argv = [
+    "saved_model_cli", "run", "--dir", folder, "--tag_set", "serve",
+    "--signature_def", "serving_default", "--inputs", "images=" + sys.argv[1],
+]
+runpy.run_module("tensorflow.python.tools.saved_model_cli", run_name="__main__")
 """
+KINDS = {"keras3": keras, "tf_keras": tf_keras}
 
 
-@pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
-def test_a_process_with_only_tensorflow_serves_the_same_logits(kind, tmp_path):
-    classifier = small_classifier((4, 4, 1), kind=kind, dropout=0.5)
-    folder = store.export(classifier, tmp_path / "m" / "1")
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The images, each network with what a process with only TensorFlow served, and its output."""
+    folder = tmp_path_factory.mktemp("served")
     images = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
-    np.save(tmp_path / "images.npy", images)
-    done = python(
-        ALONE, folder, tmp_path / "images.npy", tmp_path / "out.npz", TF_USE_LEGACY_KERAS="0"
-    )
+    np.save(folder / "images.npy", images)
+    networks = {
+        name: small_classifier((4, 4, 1), kind=kind, dropout=0.5) for name, kind in KINDS.items()
+    }
+    jobs = [
+        (str(store.export(network, folder / name / "1")), str(folder / f"{name}.npz"))
+        for name, network in networks.items()
+    ]
+    done = python(ALONE, folder / "images.npy", json.dumps(jobs), TF_USE_LEGACY_KERAS="0")
     assert done.returncode == 0, done.stderr[-2000:]
-    with np.load(tmp_path / "out.npz") as served:
-        expected = classifier.outputs(images)
-        assert served["logits"] == pytest.approx(expected["logits"].numpy(), abs=1e-6)
-        assert served["probabilities"] == pytest.approx(expected["probabilities"].numpy(), abs=1e-6)
+    answers = {name: (networks[name], np.load(folder / f"{name}.npz")) for name in KINDS}
+    return images, answers, done.stdout
 
 
-def test_saved_model_cli_runs_it(tmp_path):
-    folder = store.export(small_classifier((4, 4, 1)), tmp_path / "m" / "1")
-    tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "run"]
-    options = ["--tag_set", "serve", "--signature_def", "serving_default"]
-    np.save(tmp_path / "two.npy", np.zeros((2, 4, 4, 1), np.float32))
-    images = ["--inputs", f"images={tmp_path / 'two.npy'}"]
-    done = subprocess.run(
-        [*tool, "--dir", str(folder), *options, *images],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "Result for output key logits" in done.stdout
-    assert "Result for output key probabilities" in done.stdout
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_with_only_tensorflow_serves_the_same_logits(kind, served):
+    images, answers, _ = served
+    classifier, answer = answers[kind]
+    expected = classifier.outputs(images)
+    assert answer["logits"] == pytest.approx(expected["logits"].numpy(), abs=1e-6)
+    assert answer["probabilities"] == pytest.approx(expected["probabilities"].numpy(), abs=1e-6)
+
+
+def test_saved_model_cli_runs_it(served):
+    printed = served[2]
+    assert "Result for output key logits" in printed
+    assert "Result for output key probabilities" in printed

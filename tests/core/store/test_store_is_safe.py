@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import InMemory
-from tfrobust.data.names import Shifted
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, DataError, StoreError
-from tfrobust.files.atomic import read_arrays
+from tfrobust.files.arrays import read_arrays
 from tfrobust.options import plugin
-from tfrobust.pipeline.build import train_and_store
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario, Shift
 from tfrobust.store.models import load

@@ -16,11 +16,14 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from helpers.quick import trace_quickly
 from helpers.support import InMemory, small_model
 from tfrobust import store
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
+
+trace_quickly()
 
 def train(strategy, defense):
     options = TrainingOptions(
@@ -78,11 +81,13 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 8)
 
+from helpers.quick import trace_quickly
 from helpers.support import InMemory
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
+trace_quickly()
 OPTIONS = TrainingOptions(epochs=2, batch_size=5, validation=0.3, optimizer="sgd")
 SCENARIO = InMemory(count=24)  # 17 images to train on, 7 held out: batches of 5, 5, 5 and 5, 2
 cpus = [f"CPU:{k}" for k in range(8)]

@@ -1,6 +1,7 @@
 """A training that was killed and resumed ends where an uninterrupted one does, bit for bit."""
 
 import dataclasses
+import functools
 import signal
 
 import numpy as np
@@ -9,6 +10,7 @@ import tf_keras
 
 from helpers.interrupted_training import EPOCHS, KilledError, Killer, store_run
 from helpers.support import InMemory, python, small_classifier
+from helpers.weights import weights
 from tfrobust import pipeline, store
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import StoreError, UsageError
@@ -16,10 +18,6 @@ from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 BATCHES = 3  # an epoch: 48 images less a quarter in batches of 12
-
-
-def weights(classifier):
-    return [np.array(weight) for weight in classifier.model.get_weights()]
 
 
 def train(folder, *, dropout=0.0, callbacks=(), resume=False, **options):
@@ -48,10 +46,16 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+@functools.cache
+def uninterrupted(kind):
+    return train(None, **KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment[:2])))
-def test_killed_at_any_moment_and_resumed_ends_at_the_same_weights(moment, options, tmp_path):
-    whole, history = train(None, **options)
+def test_killed_at_any_moment_and_resumed_ends_at_the_same_weights(moment, kind, tmp_path):
+    whole, history = uninterrupted(kind)
+    options = KINDS[kind]
     with pytest.raises(KilledError):
         train(tmp_path, callbacks=[Killer(*moment)], **options)
     resumed, resumed_history = train(tmp_path, resume=True, **options)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import InMemory, small_classifier
+from helpers.weights import same, weights
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.errors import ClassifierError, StoreError, UsageError
 from tfrobust.options import build
@@ -27,14 +28,6 @@ def fit(classifier=None, scenario=None, trainer=None, **options):
     trainer = dataclasses.replace(trainer or Trainer(), options=TrainingOptions(**options))
     classifier = classifier or small_classifier()
     return classifier, trainer.fit(classifier, scenario or InMemory(count=64))
-
-
-def weights(classifier):
-    return [np.array(weight) for weight in classifier.model.get_weights()]
-
-
-def same(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_a_lenet_learns_the_digits_in_four_epochs(digits):

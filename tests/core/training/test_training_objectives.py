@@ -1,4 +1,4 @@
-"""What a defence may tell the training loop: an objective, replays, a check."""
+"""What a defence may ask of the training loop: an objective, replays, a check."""
 
 import dataclasses
 
@@ -9,28 +9,21 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.support import InMemory, small_classifier
+from helpers.weights import same, weights
 from tfrobust.training.data import TrainingData
-from tfrobust.training.steps import cross_entropy, of_attacked
+from tfrobust.training.task import TrainingTask, cross_entropy, of_attacked
 from tfrobust.training.trainer import Trainer, TrainingOptions
-from tfrobust_adversarial_training.replays import Replays
+from tfrobust_adversarial_training.replays import replayed
 
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
 DATA = InMemory(count=48)
 OPTIONS = TrainingOptions(epochs=3, batch_size=12, validation=0.25, learning_rate=0.02)
 
 
-def weights(classifier):
-    return [np.array(weight) for weight in classifier.model.get_weights()]
-
-
-def same(first, second):
-    return all(map(np.array_equal, first, second))
-
-
-def fit(*, trainer=None, options=OPTIONS, kind=keras, **told):
+def fit(*, trainer=None, options=OPTIONS, kind=keras, task=None):
     classifier = small_classifier(kind=kind)
     trainer = dataclasses.replace(trainer or Trainer(), options=options)
-    history = trainer.fit(classifier, DATA, **told)
+    history = trainer.fit(classifier, DATA, task)
     return weights(classifier), history
 
 
@@ -38,9 +31,25 @@ def darker(classifier, images, labels, seeds):
     return images * 0.5
 
 
+def inverted(classifier, images, labels, seeds):
+    return 1 - images
+
+
+def test_perturb_and_loss_beside_a_task_take_the_place_of_its_own():
+    def doubled(labels, logits):
+        return 2 * cross_entropy(labels, logits)
+
+    task = TrainingTask(perturb=inverted, validate_on=darker)
+    classifier = small_classifier()
+    history = Trainer(OPTIONS).fit(classifier, DATA, task, perturb=darker, loss=doubled)
+    expected = fit(task=TrainingTask(perturb=darker, loss=doubled))
+    assert same(weights(classifier), expected[0])
+    assert history == expected[1]
+
+
 def test_an_objective_of_one_pass_of_perturbed_images_is_what_a_loss_is():
-    by_loss = fit(perturb=darker)
-    by_objective = fit(perturb=darker, objective=of_attacked(cross_entropy))
+    by_loss = fit(task=TrainingTask(perturb=darker))
+    by_objective = fit(task=TrainingTask(perturb=darker, objective=of_attacked(cross_entropy)))
     assert same(by_loss[0], by_objective[0])
     assert by_loss[1] == by_objective[1]
 
@@ -55,7 +64,7 @@ def test_an_objective_sees_clean_and_perturbed_images_and_is_traced_once(kind):
         told = tf.reduce_max(tf.abs(0.5 * images - perturbed), (1, 2, 3))
         return cross_entropy(labels, logits) * 0 + told, logits
 
-    _, history = fit(kind=kind, perturb=darker, objective=objective)
+    _, history = fit(kind=kind, task=TrainingTask(perturb=darker, objective=objective))
     assert len(seen) == 1
     assert [logs["loss"] for logs in history] == [0, 0, 0]
     assert history[0]["val_loss"] > 0  # which is cross-entropy
@@ -65,7 +74,9 @@ def test_validation_may_have_an_attack_of_its_own():
     once = dataclasses.replace(OPTIONS, epochs=1)
     classifier = small_classifier()
     (logs,) = Trainer(once).fit(
-        classifier, DATA, perturb=darker, validate_on=lambda _, images, labels, seeds: 1 - images
+        classifier,
+        DATA,
+        TrainingTask(perturb=darker, validate_on=lambda _, images, *__: 1 - images),
     )
     images, labels, _ = TrainingData(DATA, once).few(12)
     losses = cross_entropy(labels, classifier(1 - images))
@@ -78,7 +89,7 @@ def still(perturbation, gradient):
 
 @generations
 def test_one_replay_that_moves_nothing_is_plain_training(kind):
-    plain, free = fit(kind=kind), fit(kind=kind, replays=Replays(1, still))
+    plain, free = fit(kind=kind), fit(kind=kind, task=replayed(1, still))
     assert same(plain[0], free[0])
     assert plain[1] == free[1]
 
@@ -90,7 +101,7 @@ def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next()
     def climb(perturbation, gradient):
         return tf.clip_by_value(perturbation + 0.1 * tf.sign(gradient), -0.15, 0.15)
 
-    found, history = fit(options=options, replays=Replays(2, climb))
+    found, history = fit(options=options, task=replayed(2, climb))
     twin = small_classifier()
     given = [each.value for each in twin.model.trainable_variables]
     optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
@@ -114,11 +125,9 @@ def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next()
 
 def test_a_resumed_training_goes_on_with_its_perturbation(tmp_path):
     def run(folder, epochs, resume=False):
-        replays = Replays(2, lambda perturbation, slope: 0.9 * perturbation + 0.1 * tf.sign(slope))
+        task = replayed(2, lambda perturbation, slope: 0.9 * perturbation + 0.1 * tf.sign(slope))
         trainer = Trainer(workspace=folder, resume=resume)
-        return fit(
-            trainer=trainer, options=dataclasses.replace(OPTIONS, epochs=epochs), replays=replays
-        )
+        return fit(trainer=trainer, options=dataclasses.replace(OPTIONS, epochs=epochs), task=task)
 
     run(tmp_path, 2)
     halves, whole = run(tmp_path, 4, resume=True), run(None, 4)
@@ -128,7 +137,7 @@ def test_a_resumed_training_goes_on_with_its_perturbation(tmp_path):
 
 def test_schedules_count_every_replay():
     options = dataclasses.replace(OPTIONS, optimizer="sgd", schedule="step", epochs=4)
-    _, history = fit(options=options, replays=Replays(3, still))
+    _, history = fit(options=options, task=replayed(3, still))
     rates = [logs["learning_rate"] for logs in history]
     assert rates == pytest.approx([0.02, 0.02, 0.002, 0.0002])  # after 18 and 27 of 36
 
@@ -146,9 +155,9 @@ def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_pa
         return "it went wrong" if len(history) == 2 else None
 
     def run(**more):
-        trainer = Trainer(workspace=tmp_path, say=told.append, **more)
+        trainer = Trainer(workspace=tmp_path, log=told.append, **more)
         options = dataclasses.replace(OPTIONS, epochs=6, validation=validation)
-        return fit(trainer=trainer, options=options, check=check)
+        return fit(trainer=trainer, options=options, task=TrainingTask(check=check))
 
     kept, history = run(callbacks=[Keep()])
     assert [logs["checked"] for logs in history] == [0, 1, 2]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from helpers.support import InMemory, noise, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import L0, ball
@@ -15,7 +16,6 @@ from tfrobust.options import plugin
 from tfrobust.pipeline.build import train
 from tfrobust.random import numbered_seeds
 from tfrobust.registry import create, name_of
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.data import TrainingData
 from tfrobust.training.trainer import Trainer, TrainingOptions
@@ -129,12 +129,12 @@ def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
     seen = []
 
     class Watching(Trainer):
-        def fit(self, classifier, scenario, *, perturb=None, **options):
+        def fit(self, classifier, scenario, task):
             images, labels = arrays(scenario, "train", 10)
             seeds = tf.zeros((10, 2), tf.int32)
             given = tf.constant(images), tf.constant(labels), seeds
-            seen.append((images, perturb(classifier, *given).numpy()))
-            return super().fit(classifier, scenario, perturb=perturb, **options)
+            seen.append((images, task.perturb(classifier, *given).numpy()))
+            return super().fit(classifier, scenario, task)
 
         def altered(self, **options):
             return Watching(dataclasses.replace(self.options, **options))
@@ -162,11 +162,11 @@ class Sorted(InMemory):
 
 @pytest.mark.parametrize("batch_size", [40, 300], ids=["several batches", "one batch"])
 def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(batch_size):
-    data, given = Sorted(count=300, with_validation=True), {}
+    data, tasks = Sorted(count=300, with_validation=True), []
 
     class Watching(Trainer):
-        def fit(self, *_, **told):
-            given.update(told)
+        def fit(self, classifier, scenario, task):
+            tasks.append(task)
             return []
 
     def attacked(epoch, seed=0):
@@ -176,8 +176,8 @@ def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(ba
         held_out, changed, labels = TrainingData(data, options), [], []
         for images, truth, index in held_out.validation:
             seeds = numbered_seeds(held_out.seed_of(epoch), index)
-            made = given["validate_on"](small_classifier(), images, truth, seeds)
-            changed.extend((made != images).numpy().any(axis=(1, 2, 3)))
+            perturbed = tasks[-1].validate_on(small_classifier(), images, truth, seeds)
+            changed.extend((perturbed != images).numpy().any(axis=(1, 2, 3)))
             labels.extend(truth.numpy())
         return np.array(changed), np.array(labels)
 

@@ -43,8 +43,8 @@ def test_the_teacher_learns_the_labels_at_the_temperature_and_then_teaches():
     fitted = []
 
     class Watching(Trainer):
-        def fit(self, classifier, scenario, *, loss, objective=None):
-            fitted.append((classifier, loss, objective))
+        def fit(self, classifier, scenario, task):
+            fitted.append((classifier, task.loss, task.objective))
             return []
 
     student = small_classifier()

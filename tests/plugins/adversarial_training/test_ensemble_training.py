@@ -143,9 +143,10 @@ def test_what_an_attack_has_learned_before_may_be_the_inner_attack(models, tmp_p
     classifier, trained = small_classifier(), {}
 
     class Watching(Trainer):
-        def fit(self, *given, perturb=None, **told):
-            trained["on"] = tf.function(perturb)(SOURCES[0], IMAGES, LABELS, image_seeds(0, 10))
-            return super().fit(*given, perturb=perturb, **told)
+        def fit(self, classifier, scenario, task):
+            perturb = tf.function(task.perturb)
+            trained["on"] = perturb(SOURCES[0], IMAGES, LABELS, image_seeds(0, 10))
+            return super().fit(classifier, scenario, task)
 
     with store.rooted(models):
         defense.check(classifier, DATA)

@@ -7,15 +7,16 @@ import tensorflow as tf
 
 from helpers.support import Brightness, InMemory, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.pipeline.build import train
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.store.cards import card_of
 from tfrobust.testing import ConstantClassifier, LinearClassifier, grey_images
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import (
@@ -91,8 +92,10 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
 
     options = TrainingOptions(epochs=9, batch_size=16, validation=0.0, learning_rate=0.05)
     classifier = small_classifier()
-    history = Trainer(options, callbacks=[Spoil()], say=told.append).fit(
-        classifier, InMemory(count=64), check=overfitting_check(strong, weak, count=30, drop=0.2)
+    history = Trainer(options, callbacks=[Spoil()], log=told.append).fit(
+        classifier,
+        InMemory(count=64),
+        TrainingTask(check=overfitting_check(strong, weak, count=30, drop=0.2)),
     )
     assert len(history) == 4
     assert history[2]["pgd_accuracy"] == history[2]["fgsm_accuracy"] > 0.5
@@ -236,25 +239,25 @@ def test_the_card_says_in_which_epoch_a_training_collapsed(spoiled_from, collaps
 
 
 def test_validation_is_under_pgd_and_the_check_may_be_left_out():
-    given = {}
+    tasks = []
 
     class Watching(Trainer):
-        def fit(self, *_, **told):
-            given.update(told)
+        def fit(self, classifier, scenario, task):
+            tasks.append(task)
             return []
 
     classifier = small_classifier()
     images, labels = grey_images(classifier, 11)
     fgsm_training(eps=0.05, pgd_steps=2, checked=0).apply(classifier, InMemory(), Watching())
-    assert given["check"] is None
+    assert tasks[-1].check is None
     assert not classifier.found
     pgd = create("attacks", "pgd", eps=0.05, steps=2, early_stop=False)
     np.testing.assert_array_equal(
-        given["validate_on"](classifier, tf.constant(images), labels, SEEDS),
+        tasks[-1].validate_on(classifier, tf.constant(images), labels, SEEDS),
         pgd(classifier, tf.constant(images), labels, seed=SEEDS),
     )
     fgsm_training().apply(classifier, InMemory(), Watching())
-    assert given["check"] is not None
+    assert tasks[-1].check is not None
 
 
 @pytest.mark.parametrize(

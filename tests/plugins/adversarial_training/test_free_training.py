@@ -35,8 +35,8 @@ def test_so_many_times_fewer_are_the_passes(epochs, passes):
     seen = []
 
     class Watching(Trainer):
-        def fit(self, *given, replays, **more):
-            seen.append((self.options.epochs, replays.times))
+        def fit(self, classifier, scenario, task):
+            seen.append((self.options.epochs, task.repeats))
             return []
 
         def altered(self, **options):

@@ -12,7 +12,8 @@ from tfrobust.norms import ball
 from tfrobust.random import image_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust.training.steps import Steps, cross_entropy
+from tfrobust.training.steps import Steps
+from tfrobust.training.task import TrainingTask
 from tfrobust_adversarial_training.divergence import divergence, divergence_slope
 
 DRAW = np.random.default_rng(5)
@@ -103,9 +104,8 @@ def test_a_step_of_trades_moves_the_weights_by_the_gradient_of_its_loss():
         classifier,
         optimizer,
         tf.distribute.get_strategy(),
-        lambda classifier, images, labels, seeds: attacked,
-        cross_entropy,
-        objective=trades.objective,
+        TrainingTask(perturb=lambda *_: attacked, objective=trades.objective),
+        16,
     )
     steps.train(images, labels, tf.range(16), tf.ones(16), tf.constant(0))
     weights = [each.value for each in twin.model.trainable_variables]

@@ -14,8 +14,6 @@ from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
-pytestmark = pytest.mark.xdist_group("training_defenses")  # what they share is made once
-
 HARDENING = {
     "trades": {"steps": 4},
     "mart": {"steps": 4},
@@ -118,11 +116,13 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from helpers.quick import trace_quickly
 from helpers.support import InMemory, small_classifier
 from tfrobust import store
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
+trace_quickly()
 root, found = Path(sys.argv[1]), {}
 store.export(small_classifier(), root / "plain/1")
 

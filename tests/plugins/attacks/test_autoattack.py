@@ -44,7 +44,9 @@ def test_just_those_images_fall_whose_least_perturbation_is_within_budget(
 
 def test_the_versions_have_the_published_parts():
     def parts(version, norm):
-        return [name_of(part) for part in create("attacks", "autoattack", version=version).parts()]
+        return [
+            name_of(part) for part in create("attacks", "autoattack", version=version).attacks()
+        ]
 
     assert parts("standard", "linf") == ["apgd_ce", "apgd_t", "fab_t", "square"]
     assert parts("plus", "linf") == ["apgd_ce", "apgd_dlr", "fab", "square", "apgd_t", "fab_t"]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.audited_runs import audited
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 from tfrobust_attacks.minimum_norm.feature_pairs import best_pair
@@ -20,12 +20,8 @@ IDS = ["ddn", *(f"fmn-{norm}" for norm in NORMS)]
 
 def judged(attack, classifier, images, labels, targets="next", batch_size=8):
     """Return what an attack made, audited, and the images."""
-    crafted = run_attack(attack, classifier, images, labels, targets=targets, batch_size=batch_size)
-    clean = clean_predictions(classifier, images)
-    verdict = audit(
-        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
-    )
-    return verdict, crafted.images
+    run = audited(attack, classifier, images, labels, targets=targets, batch_size=batch_size)
+    return run.audit, run.crafted.images
 
 
 def confident_images(classifier, count, spread, seed=0):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.audited_runs import audited
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.losses import clearly_adversarial
@@ -275,15 +276,6 @@ def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case):
     assert counts[0] == counts[1]
 
 
-def judged(reference, attack, count):
-    """Return what an audit finds of the first images, and which were broken."""
-    images, labels = reference.images[:count], reference.labels[:count]
-    clean = clean_predictions(reference.classifier, images)
-    found = crafted(attack, reference.classifier, images, labels)
-    fate = audit(reference.classifier, attack, images, labels, found, clean=clean)
-    return fate, fate.success & (clean == labels), found
-
-
 PEERS = [
     ("boundary", "boundary_l2_5000", {"steps": 5000}),
     ("hopskipjump", "hopskipjump_l2", {"steps": 32, "max_gradient_eval_steps": 1000}),
@@ -297,23 +289,26 @@ def test_images_are_as_near_as_foolboxs_and_hold_in_other_batch_sizes(
 ):
     peer = reference.peers[key]
     attack = create("attacks", name, **options)
-    fate, broken, found = judged(reference, attack, peer["images"])
-    right = fate.prediction == reference.labels[: peer["images"]]
+    images, labels = reference.first(peer["images"])
+    run = audited(attack, reference.classifier, images, labels)
+    fate, broken = run.audit, run.broken(labels)
+    right = fate.prediction == labels
     assert not fate.violation.any()
     assert right.mean() <= peer["robust_accuracy"] + 0.005
     assert np.median(fate.distance["l2"][broken]) <= 1.02 * peer["median_l2"]
     if attack.threat.norm == "l0":
         assert fate.distance["l0"][broken].mean() <= 1.02 * peer["mean_l0"]
-    logits = reference.classifier(tf.constant(found[broken]))
-    labels = tf.constant(reference.labels[: peer["images"]][broken])
-    assert clearly_adversarial(logits, labels, targeted=False).numpy().all()
+    logits = reference.classifier(tf.constant(run.crafted.images[broken]))
+    assert clearly_adversarial(logits, tf.constant(labels[broken]), targeted=False).numpy().all()
 
 
 def test_pointwise_leaves_a_quarter_of_the_pixels_of_salt_and_pepper(reference):
     pixels = reference.peers["salt_and_pepper"]["mean_l0"]
-    fate, broken, _ = judged(reference, create("attacks", "pointwise", restarts=2), 20)
+    images, labels = reference.first(20)
+    run = audited(create("attacks", "pointwise", restarts=2), reference.classifier, images, labels)
+    broken = run.broken(labels)
     assert broken.sum() == 19  # one is misread from the outset
-    assert fate.distance["l0"][broken].mean() <= pixels / 4
+    assert run.audit.distance["l0"][broken].mean() <= pixels / 4
 
 
 def test_steps_that_succeed_grow_and_steps_that_fail_shrink():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.audited_runs import audited
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, attack_checks, grey_images
 from tfrobust_attacks.minimum_norm.deepfool import _BEYOND
@@ -36,20 +36,12 @@ class Steep(Wrapped):
         return 1000.0 * self.inner(images)
 
 
-def judged(attack, classifier, images, labels, **run):
-    clean = clean_predictions(classifier, images)
-    crafted = run_attack(attack, classifier, images, labels, **run)
-    return crafted, audit(
-        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
-    )
-
-
 def ratios(case, shape, classes, batch_size):
     """Return each image's distance over the least one; fail where an image is not broken."""
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", case[0], **case[1])
-    _, fate = judged(attack, classifier, images, labels, batch_size=batch_size)
+    fate = audited(attack, classifier, images, labels, batch_size=batch_size).audit
     assert fate.success.all()
     norm = attack.threat.norm
     return fate.distance[norm] / classifier.least_perturbation(images, labels, norm)
@@ -93,7 +85,7 @@ def test_deepfools_overshoot_is_a_share_of_the_perturbation_not_of_the_pixel_ran
     classifier = LinearClassifier(num_classes=2)
     images, labels = grey_images(classifier, 8)
     attack = create("attacks", "deepfool", norm=norm, overshoot=overshoot, line_search=0)
-    _, fate = judged(attack, classifier, images, labels)
+    fate = audited(attack, classifier, images, labels).audit
     least = classifier.least_perturbation(images, labels, norm)
     logits = np.abs(classifier(images).numpy())
     gap = np.abs(classifier(images).numpy() @ [1.0, -1.0])
@@ -105,9 +97,9 @@ def test_deepfools_line_search_gives_the_overshoot_back():
     classifier = LinearClassifier(num_classes=5)
     images, labels = grey_images(classifier, 8)
     far, near = (
-        judged(
+        audited(
             create("attacks", "deepfool", overshoot=0.5, line_search=n), classifier, images, labels
-        )[1].distance["l2"]
+        ).audit.distance["l2"]
         for n in (0, 3)
     )
     least = classifier.least_perturbation(images, labels, "l2")
@@ -131,7 +123,7 @@ def test_where_nothing_is_adversarial_the_clean_image_comes_back(case, linear):
     classifier, images, labels = linear
     classifier.bias.assign_add(tf.one_hot(int(labels[0]), classifier.num_classes, 1e4, 0.0))
     same = np.full_like(labels, labels[0])
-    crafted, fate = judged(create("attacks", case[0], **case[1]), classifier, images, same)
+    crafted, fate, _ = audited(create("attacks", case[0], **case[1]), classifier, images, same)
     assert np.array_equal(crafted.images, images)
     assert not fate.success.any()
 
@@ -139,7 +131,8 @@ def test_where_nothing_is_adversarial_the_clean_image_comes_back(case, linear):
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
 def test_a_saturated_network_is_no_harder(case, linear):
     classifier, images, labels = linear
-    _, fate = judged(create("attacks", case[0], **case[1]), Steep(classifier), images, labels)
+    attack = create("attacks", case[0], **case[1])
+    fate = audited(attack, Steep(classifier), images, labels).audit
     assert fate.success.all()
 
 
@@ -147,7 +140,7 @@ def test_a_saturated_network_is_no_harder(case, linear):
 def test_reaches_the_least_likely_class(name, trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     attack = create("attacks", name, targeted=True, steps=150, learning_rate=0.03)
-    crafted, fate = judged(attack, trained, images, labels, targets="least_likely")
+    crafted, fate, _ = audited(attack, trained, images, labels, targets="least_likely")
     assert fate.success.all()
     assert np.array_equal(clean_predictions(trained, crafted.images), crafted.targets)
 
@@ -156,7 +149,7 @@ def test_reaches_the_least_likely_class(name, trained, test_images):
 def test_confidence_is_the_margin_won_by(name, linear):
     classifier, images, labels = linear
     options = {"steps": 150, "learning_rate": 0.05, "initial_const": 1.0, "confidence": 0.2}
-    crafted, fate = judged(create("attacks", name, **options), classifier, images, labels)
+    crafted, fate, _ = audited(create("attacks", name, **options), classifier, images, labels)
     logits, rows = classifier(crafted.images).numpy(), np.arange(len(labels))
     own = logits[rows, labels].copy()
     logits[rows, labels] = -np.inf
@@ -167,10 +160,8 @@ def test_confidence_is_the_margin_won_by(name, linear):
 def test_eads_rule_l1_never_keeps_a_farther_image_in_l1_than_rule_en(trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     options = {"steps": 100, "initial_const": 0.1, "binary_search_steps": 4}
-    l1, en = (
-        judged(create("attacks", "ead", decision_rule=rule, **options), trained, images, labels)[1]
-        for rule in ("l1", "en")
-    )
+    attacks = [create("attacks", "ead", decision_rule=rule, **options) for rule in ("l1", "en")]
+    l1, en = (audited(attack, trained, images, labels).audit for attack in attacks)
     assert l1.success.any()
     assert np.array_equal(l1.success, en.success)
     assert (l1.distance["l1"] <= en.distance["l1"] + 1e-5).all()
@@ -192,7 +183,7 @@ def against(reference, attack, count):
     """Return the accuracy left, and the distances of what was right and is broken."""
     images, labels = reference.images[:count], reference.labels[:count]
     right = clean_predictions(reference.classifier, images) == labels
-    _, fate = judged(attack, reference.classifier, images, labels)
+    fate = audited(attack, reference.classifier, images, labels).audit
     assert not fate.violation.any()
     broken = fate.success & right
     return (right & ~broken).mean(), {n: np.median(d[broken]) for n, d in fate.distance.items()}

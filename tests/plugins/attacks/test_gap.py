@@ -10,7 +10,7 @@ from tfrobust.classifiers.inference import predict
 from tfrobust.engine.learning import learned
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.files.atomic import read_arrays, write_arrays
+from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 from tfrobust_attacks.universal.gap_generator import generated, generator, shapes

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.pairs import pairwise
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
@@ -12,6 +13,7 @@ from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
+BATCH_SIZES = dict(zip(SHAPES, [1, 3, 8], strict=True))
 NORMS = ["linf", "l2", "l1"]
 ATTACKS = {
     "fgsm": {},
@@ -53,10 +55,9 @@ def lead(classifier, images, labels):
     return logits[rows, 1 - labels] - logits[rows, labels]
 
 
-@pytest.mark.parametrize(("shape", "batch_size"), list(zip(SHAPES, [1, 3, 8], strict=True)))
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", ATTACKS)
-def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape, batch_size):
+@pytest.mark.parametrize(("name", "norm", "shape"), pairwise(list(ATTACKS), NORMS, SHAPES))
+def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape):
+    batch_size = BATCH_SIZES[shape]
     classifier = LinearClassifier(shape, 2)
     images, labels = grey_images(classifier, 8, spread=0.3)
     nearest = float(classifier.least_perturbation(images, labels, norm).min())

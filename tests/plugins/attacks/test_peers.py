@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from benchmarks.matches import entries
 from benchmarks.reference import Shared, measure
+from helpers.audited_runs import audited
 from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit
 from tfrobust.norms import ball
 from tfrobust.random import content_seeds, fold
 from tfrobust.registry import create
@@ -48,12 +47,10 @@ def test_at_the_peers_parameters_ours_leaves_no_more_standing_and_goes_no_farthe
 
 
 def judged(reference, attack, count=200, seed=0):
-    images, labels = reference.images[:count], reference.labels[:count]
-    clean = clean_predictions(reference.classifier, images)
-    crafted = run_attack(attack, reference.classifier, images, labels, seed=seed)
-    fate = audit(reference.classifier, attack, images, labels, crafted.images, clean=clean)
-    assert not fate.violation.any()
-    return fate, (clean == labels) & (fate.prediction == labels)
+    images, labels = reference.first(count)
+    run = audited(attack, reference.classifier, images, labels, seed=seed)
+    assert not run.audit.violation.any()
+    return run.audit, run.right(labels)
 
 
 def test_the_reference_network_reads_as_its_card_says(reference):

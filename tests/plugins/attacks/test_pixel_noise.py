@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from helpers.support import shared_folder
 from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.engine.staged import grown_together, run_stages
 from tfrobust.errors import UsageError
@@ -13,7 +14,6 @@ from tfrobust.evaluation import attack_runs
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.random import content_seeds
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import small_classifier
 from tfrobust_attacks.noise.pixel_noise import draws
 

@@ -5,11 +5,9 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
+from helpers.audited_runs import audited
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.audit import audit
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 from tfrobust_attacks.score.spsa import slopes_along
@@ -22,11 +20,7 @@ DUAL = {"linf": 1, "l2": 2}
 
 def judged(attack, classifier, images, labels, **options):
     """Run and audit an attack; nothing it returns may be a violation."""
-    clean = clean_predictions(classifier, images)
-    crafted = run_attack(attack, classifier, images, labels, **options)
-    fate = audit(
-        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
-    )
+    crafted, fate, _ = audited(attack, classifier, images, labels, **options)
     assert not fate.violation.any()
     return crafted, fate
 

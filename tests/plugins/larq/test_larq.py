@@ -1,5 +1,7 @@
 """Quantized networks: what the quantizers compute, that they learn, and that they are served."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -232,43 +234,52 @@ def test_the_draws_are_no_weights_of_the_summary():
 
 
 SERVED = """
-import sys
+import json, sys
 import numpy as np
 import tensorflow as tf
 
-loaded = tf.saved_model.load(sys.argv[1])
-serve = loaded.signatures["serving_default"]
-images = tf.constant(np.load(sys.argv[2]))
-kernels = [variable for variable in serve.variables if variable.shape.rank > 1]
-with tf.GradientTape() as tape:
-    tape.watch(images)
-    logits = serve(images=images)["logits"]
-gradient, *of_weights = tape.gradient(logits, [images, *kernels])
-again = serve(images=images)["logits"]
-trained = {"x".join(map(str, g.shape)): g.numpy() for g in of_weights}
-np.savez(sys.argv[3], logits=logits, gradient=gradient, again=again, **trained)
+images = tf.constant(np.load(sys.argv[1]))
+for folder, out in json.loads(sys.argv[2]):
+    loaded = tf.saved_model.load(folder)
+    serve = loaded.signatures["serving_default"]
+    kernels = [variable for variable in serve.variables if variable.shape.rank > 1]
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = serve(images=images)["logits"]
+    gradient, *of_weights = tape.gradient(logits, [images, *kernels])
+    again = serve(images=images)["logits"]
+    trained = {"x".join(map(str, g.shape)): g.numpy() for g in of_weights}
+    np.savez(out, logits=logits, gradient=gradient, again=again, **trained)
 assert not {"larq", "tfrobust"} & set(sys.modules)
 """
+EXPORTED = {
+    "signs of activations": (
+        "lenet_bnn", {"binary_activations": True, "activation_gradient": "approx"},
+    ),
+    "signs": ("lenet_bnn", {}),
+    "three bits": ("lenet_quantized", {"bits": 3}),
+    "random": ("lenet_random_bnn", {}),
+}  # fmt: skip
 
 
-def served(classifier, tmp_path):
-    folder = store.export(classifier, tmp_path / "1")
-    np.save(tmp_path / "images.npy", images())
-    done = python(SERVED, folder, tmp_path / "images.npy", tmp_path / "out.npz")
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Each network of `EXPORTED`, its folder, and what another process made of it there."""
+    folder = tmp_path_factory.mktemp("served")
+    networks = {name: built(model, **options) for name, (model, options) in EXPORTED.items()}
+    jobs = {
+        name: (str(store.export(network, folder / name / "1")), str(folder / f"{name}.npz"))
+        for name, network in networks.items()
+    }
+    np.save(folder / "images.npy", images())
+    done = python(SERVED, folder / "images.npy", json.dumps(list(jobs.values())))
     assert done.returncode == 0, done.stderr[-1500:]
-    return np.load(tmp_path / "out.npz")
+    return {name: (networks[name], at, np.load(out)) for name, (at, out) in jobs.items()}
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("lenet_bnn", {"binary_activations": True, "activation_gradient": "approx"}),
-        ("lenet_bnn", {}),
-        ("lenet_quantized", {"bits": 3}),
-    ],
-)
-def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, options, tmp_path):
-    classifier = built(name, **options)
+@pytest.mark.parametrize("name", ["signs of activations", "signs", "three bits"])
+def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, served):
+    classifier, _, answers = served[name]
     x = images()
 
     @tf.function
@@ -280,20 +291,19 @@ def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, opti
 
     kernels = [raw for raw in raw_variables(classifier.model) if raw.shape.rank > 1]
     logits, (gradient, *of_weights) = both(x)
-    found = served(classifier, tmp_path)
     for expected in of_weights:  # straight through the kernels' quantizers
-        weights = found["x".join(map(str, expected.shape))]
+        weights = answers["x".join(map(str, expected.shape))]
         np.testing.assert_array_equal(weights, expected)
         assert np.abs(weights).max() > 0
-    np.testing.assert_array_equal(found["logits"], logits)
-    np.testing.assert_array_equal(found["gradient"], gradient)
-    assert np.abs(found["gradient"]).max() > 0
+    np.testing.assert_array_equal(answers["logits"], logits)
+    np.testing.assert_array_equal(answers["gradient"], gradient)
+    assert np.abs(answers["gradient"]).max() > 0
 
 
-def test_the_random_network_draws_anew_at_each_call_after_export(tmp_path):
-    found = served(built("lenet_random_bnn"), tmp_path)
-    assert not np.array_equal(found["logits"], found["again"])
-    assert store.load(tmp_path / "1").stochastic
+def test_the_random_network_draws_anew_at_each_call_after_export(served):
+    _, folder, answers = served["random"]
+    assert not np.array_equal(answers["logits"], answers["again"])
+    assert store.load(folder).stochastic
 
 
 @pytest.mark.parametrize(
@@ -310,24 +320,6 @@ def test_the_random_network_draws_anew_at_each_call_after_export(tmp_path):
 def test_impossible_options_cost_a_line(name, options, said):
     with pytest.raises(UsageError, match=said):
         create("models", name, **options)
-
-
-def test_tensorflow_imported_first_without_the_variable_costs_a_line():
-    code = """
-import tensorflow
-import tfrobust
-from tfrobust.errors import PluginError
-try:
-    tfrobust.create("models", "lenet_bnn")
-except PluginError as error:
-    print(error)
-print(type(tfrobust.create("models", "lenet")).__name__)
-"""
-    done = python(code, TF_USE_LEGACY_KERAS="0")
-    said, rest = done.stdout.strip().splitlines()
-    assert "Larq needs Keras 2" in said, done.stderr[-500:]
-    assert "TF_USE_LEGACY_KERAS=1" in said
-    assert rest == "LeNet"
 
 
 def test_a_fresh_process_finds_the_layers_of_a_saved_network(tmp_path):

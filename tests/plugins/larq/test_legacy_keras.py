@@ -2,9 +2,12 @@
 
 import pytest
 
+from helpers.interpreters import after_tensorflow
 from helpers.support import python
 
 TRY = """
+import sys
+import tfrobust
 from tfrobust.errors import PluginError
 for _ in range(2):  # nothing half imported stays behind
     try:
@@ -17,29 +20,36 @@ print(type(tfrobust.create("models", "lenet")).__name__)
 LATE = {
     "the variable unset": "",
     "set late": "import os; os.environ['TF_USE_LEGACY_KERAS'] = '1'\n",
-    "tf.keras read first": "tf.keras.layers.Dense\n",
+    "set late to another value": "import os; os.environ['TF_USE_LEGACY_KERAS'] = '0'\n",
+    "tf.keras read first": "import tensorflow as tf; tf.keras.layers.Dense\n",
 }
+WHICH = "import tensorflow as tf, tfrobust; print(tf.keras.layers.Layer, tf.optimizers.Adam)"
 
 
-@pytest.mark.parametrize("between", LATE.values(), ids=list(LATE))
-def test_tensorflow_imported_first_costs_a_line_each_time(between, monkeypatch):
-    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-    done = python(f"import sys\nimport tensorflow as tf\n{between}import tfrobust\n{TRY}")
-    said = done.stdout.strip().splitlines()
-    assert len(said) == 4, done.stdout + done.stderr[-800:]
-    for line in said[:2]:
+@pytest.fixture(scope="module")
+def printed():
+    """What each case prints that imports TensorFlow first, and their errors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+        texts, errors = after_tensorflow([*(before + TRY for before in LATE.values()), WHICH])
+    return dict(zip([*LATE, "which"], texts, strict=True)), errors
+
+
+@pytest.mark.parametrize("between", LATE)
+def test_tensorflow_imported_first_costs_a_line_each_time(between, printed):
+    lines = printed[0][between].strip().splitlines()
+    assert len(lines) == 4, printed
+    for line in lines[:2]:
         assert "Larq needs Keras 2" in line
         assert "TF_USE_LEGACY_KERAS=1" in line
-    assert said[2] == "False"
-    assert said[3] == "LeNet"
+    assert lines[2] == "False"
+    assert lines[3] == "LeNet"
 
 
-def test_tfrobust_imported_second_leaves_tf_keras_as_it_is(monkeypatch):
-    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-    code = "import tensorflow as tf, tfrobust; print(tf.keras.layers.Layer, tf.optimizers.Adam)"
-    said = python(code).stdout
-    assert said.count("keras.src") == 2
-    assert "tf_keras" not in said
+def test_tfrobust_imported_second_leaves_tf_keras_as_it_is(printed):
+    names = printed[0]["which"]
+    assert names.count("keras.src") == 2
+    assert "tf_keras" not in names
 
 
 @pytest.mark.parametrize("value", [None, "1", "True"])

@@ -9,11 +9,11 @@ import tensorflow as tf
 from helpers.retraining_runs import FGSM, retrained, small_network
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.training import data
 from tfrobust.training.data import TrainingData
 from tfrobust.training.trainer import Trainer, TrainingOptions
@@ -47,7 +47,7 @@ def test_more_adversarial_images_than_training_images_are_made_in_turns(network,
     said = []
     found = retrained(
         network, scenario, attack="pgd", options={"eps": 0.1}, adversarial_images=2000,
-        epochs=1, say=said.append,
+        epochs=1, log=said.append,
     ).found  # fmt: skip
     assert found["adversarial_images"] == 2000
     assert said[:1] == [
@@ -85,7 +85,7 @@ class Careless(Attack):
 def test_what_is_no_image_is_left_out_and_told(network, scenario, digits, monkeypatch):
     said = []
     monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless())
-    after = retrained(network, scenario, fooling="class", epochs=1, say=said.append)
+    after = retrained(network, scenario, fooling="class", epochs=1, log=said.append)
     broken = np.arange(1437) % BATCH_SIZE % 2  # every other one of a batch
     assert after.found["broken_images"] == broken.sum()
     assert said[0] == (
@@ -106,7 +106,7 @@ def test_images_that_the_attack_left_as_they_were_are_left_out_and_told(network,
     images, labels = arrays(scenario, "train")
     wrong = int((predict(network, images).argmax(axis=1) != labels).sum())
     said = []
-    found = retrained(network, scenario, attack="deepfool", epochs=0, say=said.append).found
+    found = retrained(network, scenario, attack="deepfool", epochs=0, log=said.append).found
     assert found["unchanged_images"] == wrong > 0
     assert found["adversarial_images"] == 1437 - wrong
     assert said[0] == (

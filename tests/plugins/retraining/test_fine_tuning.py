@@ -6,15 +6,15 @@ import pytest
 from tfrobust import store
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.errors import UsageError
-from tfrobust.pipeline.build import Deployed, train, train_and_store
+from tfrobust.pipeline.build import train
+from tfrobust.pipeline.deployed import Deployed
 from tfrobust.pipeline.reload import network_of, stored_network
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import LinearClassifier, defense_checks
 from tfrobust.training.trainer import Trainer, TrainingOptions
-
-pytestmark = pytest.mark.xdist_group("fine_tuning")  # what they share is made once
 
 
 def fine_tuning(**options):

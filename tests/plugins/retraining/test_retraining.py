@@ -10,12 +10,12 @@ import tf_keras
 from helpers.retraining_runs import FGSM, retrained, small_network
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.data.reading import check_fits
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
-from tfrobust.pipeline.build import train_and_store
 from tfrobust.pipeline.fine_tuning import check_tunable
+from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
-from tfrobust.scenario import check_fits
 from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_retraining.widening import add_classes
@@ -96,7 +96,7 @@ def test_images_of_nothing_go_into_new_classes(network, scenario, digits, foolin
 def test_images_of_nothing_are_left_out_and_told(network, scenario):
     said = []
     found = retrained(
-        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, say=said.append
+        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=said.append
     ).found
     left_out = found["fooling_images"]
     assert 0 < left_out < 1437

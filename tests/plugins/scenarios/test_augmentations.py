@@ -7,11 +7,11 @@ from PIL import Image, ImageEnhance
 
 from helpers import augmentation_reference as plain
 from helpers.support import InMemory
-from tfrobust.data.names import Shifted
+from tfrobust.data.reading import arrays
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import UsageError
 from tfrobust.random import fold, uniform
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import shift_checks
 from tfrobust.training.data import TrainingData
 from tfrobust.training.trainer import TrainingOptions

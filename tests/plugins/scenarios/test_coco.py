@@ -5,9 +5,9 @@ import pytest
 
 from helpers.support import shared_folder
 from helpers.tfds_object_files import CocoLayout
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 
 SMALL = [20, 10, 8, 8]

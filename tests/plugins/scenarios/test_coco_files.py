@@ -5,9 +5,9 @@ import json
 import pytest
 
 from helpers.tfds_object_files import CocoLayout
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 
 SMALL = [20, 10, 8, 8]
 

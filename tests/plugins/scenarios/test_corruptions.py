@@ -10,10 +10,11 @@ from PIL import Image
 
 from helpers.support import shared_folder
 from tfrobust import suites
-from tfrobust.data.names import Shifted, open_scenario
+from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, name_of
-from tfrobust.scenario import arrays
 from tfrobust.testing import shift_checks
 from tfrobust_scenarios.corruptions.corruption import SIZES, published_size
 from tfrobust_scenarios.suites import Corruptions

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from helpers.fuzz_files import FOLDERS, folders
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 
 RED = np.array([200, 20, 21], np.uint8)
 GREY = (299 * 200 + 587 * 20 + 114 * 21 + 500) // 1000  # of it, as ITU-R 601 weighs the colours

@@ -5,10 +5,12 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import noise
-from tfrobust.data.names import Shifted, open_scenario
+from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
-from tfrobust.scenario import Shift, arrays
+from tfrobust.scenario import Shift
 from tfrobust.testing import scenario_checks
 
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)

@@ -8,9 +8,9 @@ import pytest
 
 from helpers.support import shared_folder
 from helpers.tfds_object_files import CocoLayout, VocLayout, add_test_images, any_box, served
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
-from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 from tfrobust_scenarios import supercategories
 from tfrobust_scenarios.object_source import BROKEN

@@ -10,10 +10,10 @@ from PIL import Image
 from helpers.support import shared_folder
 from helpers.tiny_imagenet_files import content, edited, jpeg, zipped
 from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.report.grid import image_grid
-from tfrobust.scenario import arrays
 from tfrobust.testing import scenario_checks
 from tfrobust_scenarios import tiny_imagenet_builder
 

@@ -377,27 +377,29 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-loaded = tf.saved_model.load(sys.argv[1])
-serve = loaded.signatures["serving_default"]
-images = tf.constant(np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype(np.float32))
-first, second = serve(images=images), serve(images=images)
-assert set(first) == {"logits", "probabilities", "uncertainty"}, sorted(first)
-assert first["uncertainty"].shape == (6,), first["uncertainty"].shape
-assert np.allclose(first["probabilities"].numpy().sum(1), 1, atol=1e-5)
-assert not np.array_equal(first["logits"], second["logits"]), "one draw for ever"
-assert float(tf.reduce_min(first["uncertainty"])) > 0
+for folder in sys.argv[1:]:
+    loaded = tf.saved_model.load(folder)
+    serve = loaded.signatures["serving_default"]
+    images = tf.constant(np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype(np.float32))
+    first, second = serve(images=images), serve(images=images)
+    assert set(first) == {"logits", "probabilities", "uncertainty"}, sorted(first)
+    assert first["uncertainty"].shape == (6,), first["uncertainty"].shape
+    assert np.allclose(first["probabilities"].numpy().sum(1), 1, atol=1e-5)
+    assert not np.array_equal(first["logits"], second["logits"]), "one draw for ever"
+    assert float(tf.reduce_min(first["uncertainty"])) > 0
 assert "tfrobust" not in sys.modules
 """
 
 
-@KINDS
-def test_what_is_served_draws_anew_and_needs_only_tensorflow(kind, tmp_path):
-    classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
-    # As training records it; a card alone would not be believed.
-    classifier.defenses = (AppliedDefense("mc_dropout", {"samples": 12}),)
-    folder = store.export(classifier, tmp_path / "1")
-    done = python(SERVED, folder)
+def test_what_is_served_draws_anew_and_needs_only_tensorflow(tmp_path):
+    folders = []
+    for kind in (keras, tf_keras):
+        classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
+        # As training records it; a card alone would not be believed.
+        classifier.defenses = (AppliedDefense("mc_dropout", {"samples": 12}),)
+        folders.append(store.export(classifier, tmp_path / kind.__name__ / "1"))
+        served = store.load(folders[-1])
+        assert (served.stochastic, served.passes) == (True, 12)
+        assert "uncertainty" in served.outputs(images())
+    done = python(SERVED, *folders)
     assert done.returncode == 0, done.stderr[-1500:]
-    served = store.load(folder)
-    assert (served.stochastic, served.passes) == (True, 12)
-    assert "uncertainty" in served.outputs(images())

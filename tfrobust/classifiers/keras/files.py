@@ -17,14 +17,8 @@ from typing import IO, Any
 from tfrobust.classifiers.keras.allowed import check_compiled, check_configuration
 from tfrobust.classifiers.keras.lookup import Generation
 from tfrobust.errors import ClassifierError, one_line, printable
-from tfrobust.files.reading import (
-    UnreadableError,
-    check_archive,
-    check_unpacked,
-    open_member,
-    open_regular,
-    parse_json,
-)
+from tfrobust.files.archives import check_archive, check_unpacked, open_member
+from tfrobust.files.reading import UnreadableError, open_regular, parse_json
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _CONFIGURATION = 64 * 10**6  # bytes; the largest networks of keras.applications take 1 MB

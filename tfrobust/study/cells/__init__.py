@@ -1,1 +1,1 @@
-"""The runs of a study, each computed once and kept."""
+"""The cells of a study: what determines one, how it is computed and kept."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.registry import create
-from tfrobust.study.schema.study import Condition, Network, Options, Plugin, Scale, Study
+from tfrobust.study.schema.grid import Condition, Network, Options, Plugin, Scale
+from tfrobust.study.schema.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One network under one condition, from one seed."""
+    """One network under one condition, from one seed.
+
+    Attributes:
+        study: that declares it.
+        scale_name: one of the study's scales.
+        network_name: one of its networks.
+        condition_name: one of its conditions.
+        seed: decides everything random.
+    """
 
     study: Study
     scale_name: str
@@ -43,11 +52,61 @@ class Cell:
         """The condition's declaration."""
         return self.study.conditions[self.condition_name]
 
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        seed = f", seed {self.seed}" if len(self.scale.seeds) > 1 else ""
+        return f"{self.network.title} · {self.condition.title}{seed}"
+
+    @property
+    def images(self) -> int:
+        """How many images of the test split are used."""
+        scale, fewer = self.scale, self.scale.images_of.get(self.condition_name)
+        return min(scale.images, fewer or scale.images, self.condition.images or scale.images)
+
+    def file(self, results: Path) -> Path:
+        """Return where its result is kept: `results/STUDY/SCALE/network-condition-sSEED.json`."""
+        name = f"{self.network_name}-{self.condition_name}-s{self.seed}.json"
+        return results / self.study.name / self.scale_name / name
+
+    def of(self, network: str) -> Cell:
+        """Return the same cell of another network."""
+        return dataclasses.replace(self, network_name=network)
+
+    @property
+    def base(self) -> Cell | None:
+        """The same cell of the network that this one is based on."""
+        return self.of(self.network.base) if self.network.base else None
+
+    def donor(self, view: str) -> Cell | None:
+        """Return the same cell of the network whose defence a view borrows."""
+        name = self.study.views[view].donor_of(self.network_name)
+        return self.of(name) if name else None
+
+    def replacement(self, view: str) -> Cell | None:
+        """Return the same cell of the network that a view measures instead."""
+        name = self.study.views[view].replacement_of(self.network.base)
+        return self.of(name) if name else None
+
+    @property
+    def networks_to_train(self) -> list[Cell]:
+        """The cells of all networks that this one needs, in the order they are trained."""
+        views = self.condition.views
+        others = [cell for view in views for cell in (self.donor(view), self.replacement(view))]
+        chains = [self._training_order(), *(cell._training_order() for cell in others if cell)]
+        return [cell for chain in chains for cell in chain]
+
+    def _training_order(self) -> list[Cell]:
+        """Return the networks that this one is made of, and last the network itself."""
+        needed = [name for plugin in self.network.defenses for name in plugin.networks.values()]
+        before = [*([self.base] if self.base else []), *map(self.of, needed)]
+        return [*(cell for other in before for cell in other._training_order()), self]
+
     def plugin(self, declared: Plugin) -> Plugin:
         """Return a plugin with the options it has at this scale, and the attack inside it too."""
         replaced = self.scale.options.get(declared.name, {})
         given: Options = {
-            option: self.of(each).model_name for option, each in declared.networks.items()
+            option: self.of(network).model_name for option, network in declared.networks.items()
         }
         inside = self.scale.options.get(str(declared.options.get("attack")), {})
         if inside:
@@ -58,84 +117,54 @@ class Cell:
     def defenses(self) -> list[Plugin]:
         """The network's defences with the options they have at this scale."""
         own = self.scale.defense_options.get(self.network_name, {})
-        plugins = (self.plugin(each) for each in self.network.defenses)
+        plugins = [self.plugin(defense) for defense in self.network.defenses]
         return [
-            Plugin(name=each.name, options={**each.options, **own.get(each.name, {})})
-            for each in plugins
+            Plugin(name=plugin.name, options={**plugin.options, **own.get(plugin.name, {})})
+            for plugin in plugins
         ]
 
     @functools.cached_property
     def training(self) -> dict[str, Any]:
-        """What determines the trained network."""
+        """Everything that determines the trained network."""
         network, scale = self.network, self.scale
-        more, options = scale.model_options.get(self.network_name, {}), self.scenario_options()
+        options = self.scenario_options()
         train_on = scale.train_on if network.base else {}
         own_train = scale.train_of.get(self.network_name, {})
-        begun: dict[str, Any]
-        if self.base:
-            begun = {"base": self.base.training}
-            begun |= {"member": network.member} if network.member else {}
-        else:
-            smaller = scale.models.get(self.network_name)
-            own = network.options if smaller is None else {}
-            begun = {"model": smaller or network.model, "options": {**own, **more}}
         return {
-            **begun,
-            "defenses": [each.model_dump() for each in self.defenses],
+            **self._beginning(),
+            "defenses": [plugin.model_dump() for plugin in self.defenses],
             "train": {**scale.train, **train_on, **network.train, **own_train, "seed": self.seed},
-            "scenario": _shifted(self.scenario, network.shift),
+            "scenario": _with_shift(self.scenario, network.shift),
             **({"scenario_options": options} if options else {}),
         }
 
-    def scenario_options(self, *more: Mapping[str, Options]) -> dict[str, Options]:
-        """Return the scenarios' options by plugin: of the scale, the network and `more`."""
-        found: dict[str, Options] = {}
-        for each in (self.scale.scenario_options, self.network.scenario_options, *more):
-            found |= {name: {**found.get(name, {}), **options} for name, options in each.items()}
-        return found
+    def _beginning(self) -> dict[str, Any]:
+        """Return what the training starts from: a base, or a model and its options."""
+        network, scale = self.network, self.scale
+        if self.base:
+            member = {"member": network.member} if network.member else {}
+            return {"base": self.base.training, **member}
+        smaller = scale.models.get(self.network_name)
+        options = network.options if smaller is None else {}
+        more = scale.model_options.get(self.network_name, {})
+        return {"model": smaller or network.model, "options": {**options, **more}}
+
+    @property
+    def model_name(self) -> str:
+        """The name of the trained network in the store: another training, another name."""
+        return f"{self.network_name}-s{self.seed}-{_hashed(self.training)[:8]}"
 
     def builder(self, **more: Any) -> ModelBuilder:
-        """Return the builder of the network's architecture, with these options besides.
+        """Return the builder of the network's architecture, with more options.
 
         Raises:
             UsageError: it is no plugin, or has no such options.
         """
         training = self.training
-        made: ModelBuilder = create("models", training["model"], **{**training["options"], **more})
-        return made
-
-    @property
-    def base(self) -> Cell | None:
-        """The same cell of the network that this one is based on."""
-        return self.of(self.network.base) if self.network.base else None
-
-    def of(self, network: str) -> Cell:
-        """Return the same cell of another network."""
-        return dataclasses.replace(self, network_name=network)
-
-    def lender(self, view: str) -> Cell | None:
-        """Return the same cell of the network whose defence a view borrows."""
-        name = self.study.views[view].lender(self.network_name)
-        return self.of(name) if name else None
-
-    def instead(self, view: str) -> Cell | None:
-        """Return the same cell of the network that a view looks at instead."""
-        name = self.study.views[view].replacement(self.network.base)
-        return self.of(name) if name else None
-
-    @property
-    def schooling(self) -> list[Cell]:
-        """The cells of all networks that this one looks at, in the order they are trained."""
-        views = self.condition.views
-        others = [cell for view in views for cell in (self.lender(view), self.instead(view))]
-        lines = [self._line(), *(cell._line() for cell in others if cell)]
-        return [cell for line in lines for cell in line]
-
-    def _line(self) -> list[Cell]:
-        """Return the network with those that it needs, the first before."""
-        needed = [name for each in self.network.defenses for name in each.networks.values()]
-        before = [*([self.base] if self.base else []), *map(self.of, needed)]
-        return [*(cell for each in before for cell in each._line()), self]
+        builder: ModelBuilder = create(
+            "models", training["model"], **{**training["options"], **more}
+        )
+        return builder
 
     @property
     def scenario(self) -> str:
@@ -146,58 +175,44 @@ class Cell:
     @property
     def tested_on(self) -> str:
         """The scenario it is tested on, with the scene."""
-        return _shifted(self.condition.scenario or self.scenario, self.condition.shift)
+        return _with_shift(self.condition.scenario or self.scenario, self.condition.shift)
 
-    @property
-    def model_name(self) -> str:
-        """What the trained network is called: another training is another network."""
-        return f"{self.network_name}-s{self.seed}-{_hashed(self.training)[:8]}"
+    def scenario_options(self, *more: Mapping[str, Options]) -> dict[str, Options]:
+        """Return the scenarios' options by plugin: of the scale, the network and `more`."""
+        merged: dict[str, Options] = {}
+        for given in (self.scale.scenario_options, self.network.scenario_options, *more):
+            merged |= {name: {**merged.get(name, {}), **options} for name, options in given.items()}
+        return merged
 
     @functools.cached_property
     def key(self) -> str:
-        """A hash of all that determines the result: another declaration is another cell."""
+        """A hash of everything that determines the result: another declaration, another key."""
         condition = self.condition
         plugins = [*condition.detectors, *([condition.attack] if condition.attack else [])]
-        seen = {view: self._seen(view) for view in condition.views}
         content = {
             "training": self.training,
             "images": self.images,
-            "views": seen,
-            "plugins": [self.plugin(each).model_dump() for each in plugins],
-            # What a declaration leaves out is not counted: a new field unmakes no cell.
+            "views": {view: self._view_content(view) for view in condition.views},
+            "plugins": [self.plugin(plugin).model_dump() for plugin in plugins],
+            # By the keys of the file, and without those that it leaves out: neither another name
+            # in the code nor a new key changes what is hashed.
             "condition": condition.model_dump(
+                by_alias=True,
                 exclude={"title", "networks", "attack", "detectors", "images"},
                 exclude_defaults=True,
             ),
         }
         return _hashed(content)[:16]
 
-    def _seen(self, view: str) -> Any:
-        """Return what determines a view."""
-        defenses = [self.plugin(each).model_dump() for each in self.study.views[view].defenses]
-        lender, instead = self.lender(view), self.instead(view)
-        member = self.study.views[view].member
-        chosen: dict[str, Any] = {"learned": lender.training} if lender else {}
-        chosen |= {"member": member} if member else {}
-        chosen |= {"instead": instead.training} if instead else {}
-        return {"defenses": defenses, **chosen} if chosen else defenses
-
-    @property
-    def images(self) -> int:
-        """How many of the test split."""
-        scale, fewer = self.scale, self.scale.images_of.get(self.condition_name)
-        return min(scale.images, fewer or scale.images, self.condition.images or scale.images)
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        seed = f", seed {self.seed}" if len(self.scale.seeds) > 1 else ""
-        return f"{self.network.title} · {self.condition.title}{seed}"
-
-    def file(self, results: Path) -> Path:
-        """Return where its result is kept: `results/STUDY/SCALE/network-condition-sSEED.json`."""
-        name = f"{self.network_name}-{self.condition_name}-s{self.seed}.json"
-        return results / self.study.name / self.scale_name / name
+    def _view_content(self, view: str) -> Any:
+        """Return everything that determines a view."""
+        declared = self.study.views[view]
+        defenses = [self.plugin(defense).model_dump() for defense in declared.defenses]
+        donor, replacement, member = self.donor(view), self.replacement(view), declared.member
+        other: dict[str, Any] = {"learned": donor.training} if donor else {}
+        other |= {"member": member} if member else {}
+        other |= {"instead": replacement.training} if replacement else {}
+        return {"defenses": defenses, **other} if other else defenses
 
 
 def cells_of(study: Study, scale: str) -> list[Cell]:
@@ -216,12 +231,12 @@ def cells_of(study: Study, scale: str) -> list[Cell]:
     ]
 
 
-def command(study: Study, scale: str) -> str:
-    """Return what a user types to compute a bundled study."""
+def default_command(study: Study, scale: str) -> str:
+    """Return the command that computes a bundled study."""
     return f"tfrobust study run {study.name} --scale {scale} --out runs/{study.name}"
 
 
-def _shifted(scenario: str, shift: str | None) -> str:
+def _with_shift(scenario: str, shift: str | None) -> str:
     return f"{scenario}+{shift}" if shift else scenario
 
 

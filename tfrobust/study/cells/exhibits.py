@@ -1,4 +1,4 @@
-"""What a cell keeps to be looked at: a few images, as each view shows them to the network."""
+"""What a cell keeps for pictures: a few images, as each view shows them to the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfrobust.types import Images, Labels
 
 _STEPS = 61  # of the lattice, along each axis
 _DIGITS = 3  # of projected features
-_POINTS = (1, 1, 2)  # the shape of an image that is a point
+_POINT = (1, 1, 2)  # the shape of an image that is a point
 
 
 def attacked_exhibits(
@@ -23,30 +23,33 @@ def attacked_exhibits(
 
     Args:
         images: float32 `(n, height, width, channels)`.
-        attacked: view → what was made of them, the same shape.
+        attacked: view → the same images after the attack, of the same shape.
         count: of images to keep.
     """
-    found = {"original": _whole(images[:count])}
-    return found | {view: _whole(made[:count]) for view, made in attacked.items()}
+    original = {"original": _thousandths(images[:count])}
+    return original | {view: _thousandths(crafted[:count]) for view, crafted in attacked.items()}
 
 
 def exhibits(judged: dict[str, Classifier], images: Images, labels: Labels) -> dict[str, list[Any]]:
     """Return images as thousandths: as they are, and through each view.
 
-    Points come with the classes that the network without the views' defences gives a lattice.
+    Points come with the classes that the network gives a lattice without the views' defences.
 
     Args:
         judged: view → the network through it.
-        images: those to keep.
+        images: those to keep, float32 `(n, height, width, channels)`.
         labels: theirs.
     """
-    found: dict[str, list[Any]] = {"label": np.asarray(labels).tolist(), "original": _whole(images)}
+    kept: dict[str, list[Any]] = {
+        "label": np.asarray(labels).tolist(),
+        "original": _thousandths(images),
+    }
     for view, classifier in judged.items():
-        seen = in_batches(_shown(classifier), images)
-        found[view] = _whole(seen)
-    if images.shape[1:] == _POINTS:
-        found["regions"] = predict(_bare(next(iter(judged.values()))), lattice()).argmax(1).tolist()
-    return found
+        kept[view] = _thousandths(_as_shown(classifier, images))
+    if images.shape[1:] == _POINT:
+        bare = _without_defense(next(iter(judged.values())))
+        kept["regions"] = predict(bare, lattice()).argmax(1).tolist()
+    return kept
 
 
 def projections(
@@ -55,42 +58,43 @@ def projections(
     """Return the features of some images in two dimensions: `STREAM.clean`, `STREAM.attacked`.
 
     Args:
-        classifier: that decides by several streams; others have none to show.
-        images: clean.
-        attacked: the same.
+        classifier: that decides by several streams; for others there is nothing to return.
+        images: clean, float32 `(n, height, width, channels)`.
+        attacked: the same images after the attack.
         labels: theirs.
         count: of images, at most.
     """
     if not isinstance(classifier, Streamed):
         return {}
     rows = of_few_classes(labels, count)
-    found: dict[str, list[Any]] = {
+    kept: dict[str, list[Any]] = {
         "label": labels[rows].tolist(),
         "classes": list(classifier.class_names),
     }
     for stream, points in projected(classifier, images[rows], attacked[rows]).items():
-        found[f"{stream}.clean"] = points.clean.round(_DIGITS).tolist()
-        found[f"{stream}.attacked"] = points.attacked.round(_DIGITS).tolist()
-    return found
+        kept[f"{stream}.clean"] = points.clean.round(_DIGITS).tolist()
+        kept[f"{stream}.attacked"] = points.attacked.round(_DIGITS).tolist()
+    return kept
 
 
 def lattice() -> Images:
     """Return points in rows from the bottom left, float32 `(61 · 61, 1, 1, 2)` in [0, 1]."""
     steps = np.linspace(0, 1, _STEPS, dtype=np.float32)
     across, up = np.meshgrid(steps, steps)
-    return np.stack([across, up], axis=-1).reshape(-1, *_POINTS)
+    return np.stack([across, up], axis=-1).reshape(-1, *_POINT)
 
 
-def _shown(classifier: Classifier) -> Any:
+def _as_shown(classifier: Classifier, images: Images) -> Images:
+    """Return images as a view shows them to the network."""
     if isinstance(classifier, Separable):
-        return classifier.before
-    return lambda images: images
+        return in_batches(classifier.before, images)
+    return in_batches(lambda batch: batch, images)
 
 
-def _bare(classifier: Classifier) -> Classifier:
+def _without_defense(classifier: Classifier) -> Classifier:
     return classifier.inner if isinstance(classifier, Separable) else classifier
 
 
-def _whole(images: Images) -> list[Any]:
-    found: list[Any] = np.rint(np.asarray(images) * 1000).astype(int).tolist()
-    return found
+def _thousandths(images: Images) -> list[Any]:
+    thousandths: list[Any] = np.rint(np.asarray(images) * 1000).astype(int).tolist()
+    return thousandths

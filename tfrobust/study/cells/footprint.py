@@ -1,9 +1,9 @@
-"""What a network costs in the field: MB, and milliseconds an image, one at a time."""
+"""What a network costs in the field: megabytes, and milliseconds an image, one at a time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,40 +11,45 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Separable
 from tfrobust.classifiers.inference import in_batches, megabytes, megabytes_of, parameters, predict
-from tfrobust.scenario import Scenario, arrays
+from tfrobust.data.reading import arrays
+from tfrobust.scenario import Scenario
 from tfrobust.serving.litert import LiteModel
 from tfrobust.serving.litert_export import lite_file
 from tfrobust.serving.servable import separated
+from tfrobust.study.schema.figures import DonatedFigures, FootprintFigures
 from tfrobust.types import Images, Labels
 
-_WARM, _TIMED = 5, 40  # calls
+_WARM_UP_CALLS, _TIMED_CALLS = 5, 40
 _SAMPLES = 200  # training images that the quantization learns ranges from
 
 
-def prices(
+def footprint(
     classifier: Classifier, scenario: Scenario, images: Images, labels: Labels
-) -> Iterator[tuple[str, float]]:
-    """Yield the figures of one view: of what stands before the classifier, in 8 bits as well.
+) -> dict[str, float]:
+    """Return the figures of one view; of what stands before the classifier, in 8 bits as well.
 
     Args:
         classifier: as the view shows it.
-        scenario: whose training images show the quantization its ranges.
-        images: to measure accuracy on.
+        scenario: the training images give the quantization its ranges.
+        images: to measure accuracy on, float32 `(n, height, width, channels)`.
         labels: theirs.
     """
-    yield "megabytes", megabytes(classifier)
-    whole = milliseconds(traced(classifier), images)
-    yield "milliseconds", whole
+    figures = FootprintFigures(
+        megabytes=megabytes(classifier), milliseconds=milliseconds(traced(classifier), images)
+    ).known
     if not isinstance(classifier, Separable):
-        return
+        return figures
     bare = classifier.inner
-    yield "part_megabytes", megabytes_of(parameters(classifier) - parameters(bare))
     part = separated(classifier, classifier.defenses[-1].name)
-    small = LiteModel(lite_file(part, arrays(scenario, "train", _SAMPLES)[0]))
-    yield "int8_megabytes", small.megabytes
-    logits = predict(bare, in_batches(small, images))
-    yield "int8_accuracy", float((logits.argmax(axis=1) == labels).mean())
-    yield "int8_milliseconds", milliseconds(small, images) + milliseconds(traced(bare), images)
+    int8 = LiteModel(lite_file(part, arrays(scenario, "train", _SAMPLES)[0]))
+    logits = predict(bare, in_batches(int8, images))
+    donated = DonatedFigures(
+        part_megabytes=megabytes_of(parameters(classifier) - parameters(bare)),
+        int8_megabytes=int8.megabytes,
+        int8_accuracy=float((logits.argmax(axis=1) == labels).mean()),
+        int8_milliseconds=milliseconds(int8, images) + milliseconds(traced(bare), images),
+    )
+    return figures | donated.known
 
 
 def traced(classifier: Classifier) -> Callable[[Any], Any]:
@@ -55,11 +60,11 @@ def traced(classifier: Classifier) -> Callable[[Any], Any]:
 
 
 def milliseconds(call: Callable[[Any], Any], images: Images) -> float:
-    """Return how long a call on one image takes, the median of 40 after 5 to warm up."""
-    spent = []
-    for number in range(_WARM + _TIMED):
+    """Return how long a call on one image takes: the median of 40 calls after 5 to warm up."""
+    seconds = []
+    for number in range(_WARM_UP_CALLS + _TIMED_CALLS):
         image = images[number % len(images)][np.newaxis]
         began = time.perf_counter()
         call(image)
-        spent.append(time.perf_counter() - began)
-    return float(np.median(spent[_WARM:]) * 1e3)
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds[_WARM_UP_CALLS:]) * 1e3)

@@ -18,16 +18,16 @@ from tfrobust.pipeline.reload import stored_network
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.study.cells.cell import Cell
-from tfrobust.study.schema.study import Plugin
+from tfrobust.study.schema.grid import Plugin
 from tfrobust.training.trainer import Trainer
 
 
 class Networks:
-    """The networks that a cell looks at, from the store they were trained into.
+    """The networks that a cell measures, from the store they were trained into.
 
     Args:
-        cell: which.
-        scenario: what they are tested on.
+        cell: whose networks.
+        scenario: the data they are tested on.
         models: the store.
     """
 
@@ -35,36 +35,42 @@ class Networks:
         keras.utils.set_random_seed(cell.seed)  # dropout draws from generators that are made here
         self._cell, self._scenario, self._models = cell, scenario, models
         self._views = views_of(cell)
-        self._network = stored_network(cell.model_name, models, scenario=scenario)
+        self._network = self._stored(cell)
 
     def judged(self) -> dict[str, Classifier]:
-        """Return the network through each view that is measured."""
-        return {view: self._seen(view, self._network) for view in self._cell.condition.judged}
+        """Return view → the network through it, for each view that is measured."""
+        return {view: self._through(view, self._network) for view in self._cell.condition.judged}
 
     def attacked(self, judged: dict[str, Classifier]) -> tuple[str, Classifier] | None:
-        """Return the view that the attack sees, if it is to see but one, and the network in it."""
+        """Return the one view that the attack sees and the network in it; none: it sees them all.
+
+        Args:
+            judged: the views that are measured; the attack's is one of them where it can be.
+        """
         condition = self._cell.condition
         if condition.crafted_on is None:
             return None
         view = condition.crafted_on
         same = judged.get(view) if not condition.surrogate else None
-        return view, same or self._seen(view, self._surrogate())
+        return view, same or self._through(view, self._surrogate())
 
-    def _seen(self, view: str, network: Classifier) -> Classifier:
-        declared, lender = self._cell.study.views[view], self._cell.lender(view)
-        if (other := self._cell.instead(view)) is not None:
-            network = stored_network(other.model_name, self._models, scenario=self._scenario)
-        if lender is not None:
-            network = self._through(lender, network)
-        if declared.member is not None:
-            network = member_of(network, declared.member, self._cell.network_name)
+    def _stored(self, cell: Cell) -> Any:
+        return stored_network(cell.model_name, self._models, scenario=self._scenario)
+
+    def _through(self, view: str, network: Classifier) -> Classifier:
+        """Return the network as a view shows it."""
+        if (replacement := self._cell.replacement(view)) is not None:
+            network = self._stored(replacement)
+        if (donor := self._cell.donor(view)) is not None:
+            network = self._behind_donated(donor, network)
+        if (member := self._cell.study.views[view].member) is not None:
+            network = member_of(network, member, self._cell.network_name)
         return defended(network, untrained(self._views[view]), self._scenario, Trainer())
 
-    def _through(self, lender: Cell, network: Classifier) -> Classifier:
-        """Put what the lender's last defence has learned before a network."""
-        taught: Any = stored_network(lender.model_name, self._models, scenario=self._scenario)
-        defense = lent(lender)
-        return recorded(defense, network, defense.restore(network, taught.model))
+    def _behind_donated(self, donor: Cell, network: Classifier) -> Classifier:
+        """Put the model that the donor's last defence has learned before a network."""
+        defense = donated_defense(donor)
+        return recorded(defense, network, defense.restore(network, self._stored(donor).model))
 
     def _surrogate(self) -> Classifier:
         """Return the network itself, or its weights in a model built with other options."""
@@ -78,29 +84,31 @@ class Networks:
 
 
 def views_of(cell: Cell) -> dict[str, list[Defense]]:
-    """Return the defences of every view that the cell looks through."""
+    """Return the defences of every view that the cell needs."""
     views = cell.study.views
     return {
-        name: built("defenses", [cell.plugin(each) for each in views[name].defenses])
+        name: built("defenses", [cell.plugin(plugin) for plugin in views[name].defenses])
         for name in cell.condition.views
     }
 
 
-def lent(lender: Cell) -> Defense:
-    """Return the last defence of a cell's network, which others are seen through.
+def donated_defense(donor: Cell) -> Defense:
+    """Return the last defence of a donor's network, which other networks are seen through.
 
     Raises:
         UsageError: it learns no model of its own.
     """
-    named = lender.defenses[-1:]
-    defenses = built("defenses", named)
+    plugins = donor.defenses[-1:]
+    defenses = built("defenses", plugins)
     if not defenses or not defenses[0].learns:
-        last = named[0].name if named else "none"
-        raise UsageError(f"{lender.network_name}: its last defence, {last}, learns nothing to lend")
-    made: Defense = defenses[0]
-    return made
+        last = plugins[0].name if plugins else "none"
+        raise UsageError(
+            f"{donor.network_name}: its last defence, {last}, learns no model that it could donate"
+        )
+    donated: Defense = defenses[0]
+    return donated
 
 
-def built(kind: str, declared: Iterable[Plugin]) -> list[Any]:
+def built(kind: str, plugins: Iterable[Plugin]) -> list[Any]:
     """Return declared plugins, built."""
-    return [create(kind, each.name, **each.options) for each in declared]
+    return [create(kind, plugin.name, **plugin.options) for plugin in plugins]

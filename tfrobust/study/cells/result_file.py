@@ -1,4 +1,4 @@
-"""The small files that finished cells are kept in."""
+"""The small files that keep the results of finished cells."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ class Result(pydantic.BaseModel):
     """The content of a cell's file.
 
     Attributes:
-        key: of what determined it; see `Cell.key`.
-        figures: `view.figure` → value; shares from 0 to 1.
+        study: the study's name.
+        scale: the name of its scale.
+        network: the name of its network.
+        condition: the name of its condition.
+        seed: decides everything random.
+        key: a hash of everything that determined it; see `Cell.key`.
+        figures: `view.figure` → value; shares are from 0 to 1.
         histograms: `clean` and `adversarial` → counts of the condition's bins.
-        exhibits: `original`, and each view → images in thousandths; `label`, the classes;
-            `regions`, what the network says of the points of a lattice.
-        seconds: what the cell took, training not counted.
-        command: that made it.
+        exhibits: `original`, and each view → images in thousandths; `label` → their classes;
+            `regions` → the network's classes of the points of a lattice.
+        seconds: how long the cell took, without its trainings.
+        command: the command that made it.
         versions: of the packages it may depend on.
     """
 
@@ -57,7 +62,11 @@ class Result(pydantic.BaseModel):
 
 
 def read_cell(cell: Cell, results: Path) -> Result | None:
-    """Return a finished cell's result; `None` if it is not finished, or declared otherwise since.
+    """Return a finished cell's result; `None` if it is not finished, or its key has changed since.
+
+    Args:
+        cell: to read.
+        results: the folder of results.
 
     Raises:
         StoreError: its file is damaged.
@@ -66,23 +75,28 @@ def read_cell(cell: Cell, results: Path) -> Result | None:
     if not path.exists():
         return None
     try:
-        found = read_record(Result, path)
+        result = read_record(Result, path)
     except (OSError, UnreadableError) as error:
         raise StoreError(
-            f"{path}: the cell cannot be read ({one_line(error)}); delete it, and it is made again"
+            f"{path}: the cell cannot be read ({one_line(error)}); "
+            "delete it, and it is computed again"
         ) from error
-    return found if found.key == cell.key else None
+    return result if result.key == cell.key else None
 
 
 def write_cell(result: Result, path: Path) -> None:
     """Keep a finished cell.
 
+    Args:
+        result: of the cell.
+        path: see `Cell.file`.
+
     Raises:
         StoreError: the disk refuses.
     """
     text = result.model_dump_json(indent=1, exclude={"exhibits"})
-    if result.exhibits:  # ten thousands of numbers, which nobody wants a line each of
+    if result.exhibits:  # ten thousands of numbers: on one line, and not on one each
         pixels = json.dumps(result.exhibits, separators=(",", ":"))
         text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'
     text += "\n"
-    atomic_write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

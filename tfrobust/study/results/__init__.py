@@ -1,1 +1,1 @@
-"""What the cells of a study say: tables, figures, claims, pages."""
+"""What is made of the finished cells of a study: tables, figures, claims, pages."""

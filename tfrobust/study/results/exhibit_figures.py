@@ -1,4 +1,4 @@
-"""Pictures of what cells keep: images and how they are changed, points over decision regions."""
+"""Pictures of what cells keep: images and their changes, points over decision regions."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.report.projections import projections_figure
-from tfrobust.study.results.lookup import Finished
-from tfrobust.study.schema.outputs import Gallery, Projection, Scatter, Shown
+from tfrobust.study.results.lookup import Lookup
+from tfrobust.study.schema.pictures import ExhibitView, Gallery, Projection, Scatter
 from tfrobust.study.schema.study import Study
 
-_DARK = 0.02  # added to both sides of a factor: black stays black whatever it is multiplied by
+_DARK = 0.02  # added to both sides of a ratio, which black pixels would divide by zero
 _DOUBLINGS = 2  # of brightness, either way, from middle grey to white or black
 _PANELS = 4  # in a row
 _MARGIN = 0.04  # round the unit square, whose border is where many points are cut
 
 
-def exhibited(study: Study, finished: Finished) -> list[tuple[str, str]]:
+def exhibited(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
     """Return `(title, SVG)` of each gallery and scatter whose cells are finished."""
-    drawn = []
+    pictures = []
     for gallery in study.galleries:
-        if all(kept := _kept(gallery.condition, gallery.rows, finished)):
-            after = "attacked" if study.conditions[gallery.condition].shows_attacked else "seen"
-            drawn.append((gallery.title, _gallery(gallery, kept, after)))
+        if all(exhibits := _exhibits(gallery.condition, gallery.rows, lookup)):
+            after = "attacked" if study.conditions[gallery.condition].exhibits_attacked else "seen"
+            pictures.append((gallery.title, _gallery(gallery, exhibits, after)))
     for scatter in study.scatters:
-        if all(kept := _kept(scatter.condition, scatter.panels, finished)):
-            drawn.append((scatter.title, _scatter(scatter, kept)))
+        if all(exhibits := _exhibits(scatter.condition, scatter.panels, lookup)):
+            pictures.append((scatter.title, _scatter(scatter, exhibits)))
     for projection in study.projections:
-        if all(kept := _kept(projection.condition, [projection], finished)):
-            drawn.append((projection.title, _projection(projection, kept[0])))
-    return drawn
+        if all(exhibits := _exhibits(projection.condition, [projection], lookup)):
+            pictures.append((projection.title, _projection(projection, exhibits[0])))
+    return pictures
 
 
 Exhibits = dict[str, list[Any]]
 
 
-def _kept(
-    condition: str, parts: Sequence[Shown | Projection], finished: Finished
+def _exhibits(
+    condition: str, parts: Sequence[ExhibitView | Projection], lookup: Lookup
 ) -> list[Exhibits]:
-    """Return the exhibits of each part, from the first seed; empty where not finished."""
-    found = (finished.of(part.network, condition) for part in parts)
-    return [results[0].exhibits if results else {} for results in found]
+    """Return what the cell of each part keeps, at the first seed; nothing if it is not finished."""
+    by_part = (lookup.of(part.network, condition) for part in parts)
+    return [results[0].exhibits if results else {} for results in by_part]
 
 
-def _gallery(declared: Gallery, kept: Sequence[Exhibits], called: str) -> str:
-    originals = _images(kept[0]["original"])
+def _gallery(declared: Gallery, by_row: Sequence[Exhibits], after_title: str) -> str:
+    originals = _images(by_row[0]["original"])
     rows: list[tuple[str, np.ndarray]] = [("original", originals)]
-    for part, exhibits in zip(declared.rows, kept, strict=True):
+    for part, exhibits in zip(declared.rows, by_row, strict=True):
         before, after = _images(exhibits["original"]), _images(exhibits[part.view])
-        rows += [(f"{part.title}:\nthe change", _change(before, after, part)), (called, after)]
+        rows += [(f"{part.title}:\nthe change", _change(before, after, part)), (after_title, after)]
     figure = Figure(figsize=(1.3 * len(originals) + 1.4, 1.25 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(originals), squeeze=False)
     for (title, images), line in zip(rows, axes, strict=True):
@@ -70,7 +70,7 @@ def _images(thousandths: list[Any]) -> np.ndarray:
     return images if images.shape[-1] == 3 else images.mean(axis=-1)  # neither grey nor colour
 
 
-def _change(before: np.ndarray, after: np.ndarray, part: Shown) -> np.ndarray:
+def _change(before: np.ndarray, after: np.ndarray, part: ExhibitView) -> np.ndarray:
     """Return a change as an image: no change is middle grey."""
     if part.factor:
         doublings = np.log2((after + _DARK) / (before + _DARK))
@@ -79,13 +79,13 @@ def _change(before: np.ndarray, after: np.ndarray, part: Shown) -> np.ndarray:
     return 0.5 + 0.5 * change / max(np.abs(change).max(), 1e-3)
 
 
-def _scatter(declared: Scatter, kept: Sequence[Exhibits]) -> str:
-    columns = max(_PANELS, len(kept))  # a panel is as large wherever it stands
+def _scatter(declared: Scatter, by_panel: Sequence[Exhibits]) -> str:
+    columns = max(_PANELS, len(by_panel))  # a panel has the same size in every picture
     figure = Figure(figsize=(2.9 * columns, 3.1), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharex=True, sharey=True)[0]
-    for spare in axes[len(kept) :]:
+    for spare in axes[len(by_panel) :]:
         spare.set_visible(False)
-    for part, exhibits, axis in zip(declared.panels, kept, axes, strict=False):
+    for part, exhibits, axis in zip(declared.panels, by_panel, axes, strict=False):
         before, after = (_points(exhibits[name]) for name in ("original", part.view))
         regions, classes = np.array(exhibits["regions"]), np.array(exhibits["label"])
         side = int(np.sqrt(regions.size))
@@ -109,13 +109,14 @@ def _scatter(declared: Scatter, kept: Sequence[Exhibits]) -> str:
     return as_svg(figure, declared.title)
 
 
-def _projection(declared: Projection, kept: Exhibits) -> str:
-    streams = [name.removesuffix(".clean") for name in kept if name.endswith(".clean")]
+def _projection(declared: Projection, exhibits: Exhibits) -> str:
+    streams = [name.removesuffix(".clean") for name in exhibits if name.endswith(".clean")]
     panels = {
-        each: (np.array(kept[f"{each}.clean"]), np.array(kept[f"{each}.attacked"]))
-        for each in streams
+        stream: (np.array(exhibits[f"{stream}.clean"]), np.array(exhibits[f"{stream}.attacked"]))
+        for stream in streams
     }
-    return projections_figure(panels, np.array(kept["label"]), kept["classes"], declared.title)
+    labels = np.array(exhibits["label"])
+    return projections_figure(panels, labels, exhibits["classes"], declared.title)
 
 
 def _points(thousandths: list[Any]) -> np.ndarray:

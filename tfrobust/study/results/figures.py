@@ -12,72 +12,74 @@ from matplotlib.ticker import ScalarFormatter
 
 from tfrobust.report.figures import COLOURS, as_svg
 from tfrobust.study.results.exhibit_figures import exhibited
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.lookup import Lookup
+from tfrobust.study.schema.figures import at_value
 from tfrobust.study.schema.measured import Measured
-from tfrobust.study.schema.outputs import Bars, Curve, Curves, Histograms
-from tfrobust.study.schema.study import Bins, Study
+from tfrobust.study.schema.pictures import Bars, Curve, Curves, Histograms
+from tfrobust.study.schema.study import Study
+from tfrobust.study.schema.sweeps import Bins
 
 
-def pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
+def pictures(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
     """Return `(title, SVG)` for each picture whose cells are finished."""
     return [
-        *exhibited(study, finished),
-        *_curves(study, finished),
-        *_bars(study, finished),
-        *_all_histograms(study, finished),
+        *exhibited(study, lookup),
+        *_curves(study, lookup),
+        *_bars(study, lookup),
+        *_histograms(study, lookup),
     ]
 
 
-def _curves(study: Study, finished: Finished) -> list[tuple[str, str]]:
-    drawn = []
+def _curves(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
+    pictures = []
     for declared in study.curves:
         curves = _declared_lines(study, declared)
         lines = {
             (panel.condition, curve): line
             for panel in declared.panels
             for curve in curves
-            if (line := _line(study, panel.condition, curve, finished)) is not None
+            if (line := _line(study, panel.condition, curve, lookup)) is not None
         }
         if lines:
-            drawn.append((declared.title, _curves_drawn(declared, curves, lines)))
-    return drawn
+            pictures.append((declared.title, _draw_curves(declared, curves, lines)))
+    return pictures
 
 
 def _declared_lines(study: Study, declared: Curves) -> Sequence[Curve]:
     """Return what is drawn in each panel."""
     return declared.lines or [
-        Curve(title=study.networks[each].title, network=each, figure=declared.figure)
-        for each in declared.networks
+        Curve(title=study.networks[name].title, network=name, figure=declared.figure)
+        for name in declared.networks
     ]
 
 
 Line = tuple[list[float], np.ndarray]  # values of the sweep; figures (values, seeds)
 
 
-def _line(study: Study, condition: str, curve: Curve, finished: Finished) -> Line | None:
+def _line(study: Study, condition: str, curve: Curve, lookup: Lookup) -> Line | None:
     sweep = study.conditions[condition].sweep
     if sweep is None:
         return None
     figures = [
-        finished.values(
-            curve.network, Measured(condition=condition, figure=f"{curve.figure}@{name}")
+        lookup.values(
+            curve.network, Measured(condition=condition, figure=at_value(curve.figure, name))
         )
         for name in sweep.names.values()
     ]
     return (list(sweep.names), np.array(figures)) if all(figures) else None
 
 
-def _curves_drawn(
+def _draw_curves(
     declared: Curves, curves: Sequence[Curve], lines: dict[tuple[str, Curve], Line]
 ) -> str:
     panels = [p for p in declared.panels if any((p.condition, c) in lines for c in curves)]
-    columns = 2 if len(panels) in (1, 2, 4) else 3  # a panel alone is no larger than two are
+    columns = 2 if len(panels) in (1, 2, 4) else 3  # one panel is as large as one of two
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(9.2, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for panel in axes.flat[len(panels) :]:
         panel.set_visible(False)
-    named: set[str] = set()
+    named: set[str] = set()  # lines that a legend has named
     for panel, axis in zip(panels, axes.flat, strict=False):
         for number, curve in enumerate(curves):
             if (panel.condition, curve) not in lines:
@@ -93,7 +95,7 @@ def _curves_drawn(
             axis.set_xscale("symlog", linthresh=least, linscale=0.3)
         axis.set_title(panel.title, fontsize=9)
         titles = set(axis.get_legend_handles_labels()[1])
-        if titles - named:  # a panel of the same lines as those before needs none
+        if titles - named:  # a panel with the same lines as those before needs no legend
             axis.legend(frameon=False, fontsize=7)
         named |= titles
         axis.set_ylim(-0.02, 1.02)
@@ -105,31 +107,31 @@ def _curves_drawn(
     return as_svg(figure, declared.title)
 
 
-def _bars(study: Study, finished: Finished) -> list[tuple[str, str]]:
-    drawn = []
+def _bars(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
+    pictures = []
     for declared in study.bars:
         heights = {
             network: [
-                finished.value(network, Measured(condition=declared.condition, figure=figure))
+                lookup.value(network, Measured(condition=declared.condition, figure=figure))
                 for figure in declared.figures.values()
             ]
             for network in declared.networks
         }
         known = {name: row for name, row in heights.items() if None not in row}
         if known:
-            drawn.append((declared.title, _bars_drawn(study, declared, known)))
-    return drawn
+            pictures.append((declared.title, _draw_bars(study, declared, known)))
+    return pictures
 
 
-def _bars_drawn(study: Study, declared: Bars, heights: Mapping[str, Sequence[Any]]) -> str:
+def _draw_bars(study: Study, declared: Bars, heights: Mapping[str, Sequence[Any]]) -> str:
     figure = Figure(figsize=(9.2, 2.8), layout="constrained")
     axis = figure.subplots(1, 2, width_ratios=(len(heights), max(0.01, 6 - len(heights))))[0]
     figure.axes[1].set_visible(False)  # a group is as wide, however many there are
     places, width = np.arange(len(heights)), 0.8 / len(declared.figures)
     for number, title in enumerate(declared.figures):
-        tall = [row[number] for row in heights.values()]
-        axis.bar(places + number * width, tall, width, label=title, color=COLOURS[number])
-    titles = [textwrap.fill(study.networks[each].title, 18) for each in heights]
+        column = [row[number] for row in heights.values()]
+        axis.bar(places + number * width, column, width, label=title, color=COLOURS[number])
+    titles = [textwrap.fill(study.networks[name].title, 18) for name in heights]
     axis.set_xticks(places + 0.4 - width / 2, titles, fontsize=7)
     axis.set_ylabel(declared.ylabel, fontsize=8)
     axis.tick_params(axis="y", labelsize=7)
@@ -138,28 +140,28 @@ def _bars_drawn(study: Study, declared: Bars, heights: Mapping[str, Sequence[Any
     return as_svg(figure, declared.title)
 
 
-def _all_histograms(study: Study, finished: Finished) -> list[tuple[str, str]]:
-    drawn = []
+def _histograms(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
+    pictures = []
     for declared in study.histograms:
         bins = study.conditions[declared.condition].histogram
-        if bins is not None and (panels := _panels(study, declared, finished)):
-            drawn.append((declared.title, _drawn(declared, bins, panels)))
-    return drawn
+        if bins is not None and (panels := _panels(study, declared, lookup)):
+            pictures.append((declared.title, _draw_histograms(declared, bins, panels)))
+    return pictures
 
 
-Panel = tuple[str, dict[str, list[int]]]
+Panel = tuple[str, dict[str, list[int]]]  # its title; kind of images → counts
 
 
-def _panels(study: Study, declared: Histograms, finished: Finished) -> list[Panel]:
+def _panels(study: Study, declared: Histograms, lookup: Lookup) -> list[Panel]:
     panels = []
     for network in declared.networks:
-        for result in finished.of(network, declared.condition)[:1]:  # the first seed
+        for result in lookup.of(network, declared.condition)[:1]:  # the first seed
             if result.histograms:
                 panels.append((study.networks[network].title, result.histograms))
     return panels
 
 
-def _drawn(declared: Histograms, bins: Bins, panels: Sequence[Panel]) -> str:
+def _draw_histograms(declared: Histograms, bins: Bins, panels: Sequence[Panel]) -> str:
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.3 * rows), layout="constrained")

@@ -7,34 +7,37 @@ from pathlib import Path
 
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result, read_cell
-from tfrobust.study.schema.checks import MEAN
+from tfrobust.study.schema.figures import at_value
 from tfrobust.study.schema.measured import Measured
 from tfrobust.study.schema.study import Study
+from tfrobust.study.schema.sweeps import MEAN
 
 
-class Finished:
-    """The results there are, looked up by network and figure; a mean where there are several seeds.
+class Lookup:
+    """The results there are, by network and figure; their mean where there are several seeds.
 
     Args:
         cells: of the study at one scale.
         results: the folder of results.
+
+    Raises:
+        StoreError: a finished cell is damaged.
     """
 
     def __init__(self, cells: list[Cell], results: Path) -> None:
         self.cells = cells
-        self._found = {
-            _place(cell): found for cell in cells if (found := read_cell(cell, results)) is not None
-        }
+        read = {_identity(cell): read_cell(cell, results) for cell in cells}
+        self._results = {cell: result for cell, result in read.items() if result is not None}
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._results)
 
     def __iter__(self) -> Iterator[Result]:
-        return iter(self._found.values())
+        return iter(self._results.values())
 
     def has(self, cell: Cell) -> bool:
         """Tell whether a cell is finished."""
-        return _place(cell) in self._found
+        return _identity(cell) in self._results
 
     def expects(self, network: str, condition: str) -> bool:
         """Tell whether this scale has such a cell, finished or not."""
@@ -43,11 +46,11 @@ class Finished:
         )
 
     def of(self, network: str, condition: str) -> list[Result]:
-        """Return the results of a network under a condition, one a seed."""
+        """Return the results of a network under a condition, one for each seed."""
         wanted = (network, condition)
         return [
-            found
-            for (network_name, condition_name, _), found in self._found.items()
+            result
+            for (network_name, condition_name, _), result in self._results.items()
             if (network_name, condition_name) == wanted
         ]
 
@@ -55,27 +58,27 @@ class Finished:
         """Return a figure for every seed that it is known for."""
         return list(self._by_seed(network, measured).values())
 
+    def value(self, network: str, measured: Measured) -> float | None:
+        """Return the mean of a figure over seeds, or `None`."""
+        values = self.values(network, measured)
+        return sum(values) / len(values) if values else None
+
     def _by_seed(self, network: str, measured: Measured) -> dict[int, float]:
-        found = {
+        values = {
             result.seed: result.figures[measured.figure]
             for result in self.of(network, measured.condition)
             if measured.figure in result.figures
         }
         if measured.other is None:
-            return found
+            return values
         others = self._by_seed(network, measured.other)
-        combined = {seed: measured.combined(found[seed], others.get(seed)) for seed in found}
+        combined = {seed: measured.combined(values[seed], others.get(seed)) for seed in values}
         return {seed: value for seed, value in combined.items() if value is not None}
-
-    def value(self, network: str, measured: Measured) -> float | None:
-        """Return the mean over seeds, or `None`."""
-        values = self.values(network, measured)
-        return sum(values) / len(values) if values else None
 
 
 def in_paper(study: Study) -> Mapping[tuple[str, str, str], float]:
     """Return the paper's figures: (network, condition, figure) → value; sweeps have their mean."""
-    found = {
+    figures = {
         (network, column.condition, column.figure): value
         for table in study.tables
         for network, values in table.paper.items()
@@ -83,16 +86,16 @@ def in_paper(study: Study) -> Mapping[tuple[str, str, str], float]:
         if value is not None and column.other is None
     }
     swept: dict[tuple[str, str, str], dict[str, float]] = {}
-    for (network, condition, figure), value in found.items():
-        name, at, where = figure.partition("@")
-        if at and where != MEAN:
-            swept.setdefault((network, condition, name), {})[where] = value
+    for (network, condition, figure), value in figures.items():
+        name, at, sweep_value = figure.partition("@")
+        if at and sweep_value != MEAN:
+            swept.setdefault((network, condition, name), {})[sweep_value] = value
     for (network, condition, name), by_value in swept.items():
         sweep = study.conditions[condition].sweep
         if sweep is not None and (mean := sweep.mean(by_value)) is not None:
-            found.setdefault((network, condition, f"{name}@{MEAN}"), mean)
-    return found
+            figures.setdefault((network, condition, at_value(name, MEAN)), mean)
+    return figures
 
 
-def _place(cell: Cell) -> tuple[str, str, int]:
+def _identity(cell: Cell) -> tuple[str, str, int]:
     return cell.network_name, cell.condition_name, cell.seed

@@ -1,12 +1,15 @@
-"""What a study costs, before it is started."""
+"""What of a study remains to be computed, and how long that takes, before it is started."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import cells_of
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.lookup import Lookup
+from tfrobust.study.schema.files import find_study, results_folder, studies
 from tfrobust.study.schema.study import Study
 
 
@@ -17,10 +20,10 @@ class Cost:
     Attributes:
         scale: its name.
         cells: how many there are.
-        finished: how many are done.
-        trainings: networks that unfinished cells need, trained or not.
-        minutes: in all, on two cores, as the study file estimates it.
-        left: of these, for the unfinished cells.
+        finished: how many of them are finished.
+        trainings: how many networks the unfinished cells need, trained or not.
+        minutes: for all cells, on two cores, as the study file estimates it.
+        left: minutes for the unfinished cells.
         spent: minutes that the finished cells took, without their trainings.
     """
 
@@ -33,8 +36,33 @@ class Cost:
     spent: float
 
 
+def all_costs(
+    broken: Callable[[UsageError], None] = lambda _: None,
+) -> Iterator[tuple[Study, Cost]]:
+    """Yield every study that can be read with what each of its scales costs.
+
+    Args:
+        broken: called with why a study cannot be read; the others follow.
+
+    Raises:
+        StoreError: a finished cell is damaged.
+    """
+    for name in studies():
+        try:
+            study, path = find_study(name)
+        except UsageError as error:
+            broken(error)
+            continue
+        for cost in costs(study, results_folder(path)):
+            yield study, cost
+
+
 def costs(study: Study, results: Path) -> list[Cost]:
     """Return what each scale of a study costs.
+
+    Args:
+        study: from `find_study`.
+        results: the folder of results.
 
     Raises:
         StoreError: a finished cell is damaged.
@@ -44,16 +72,20 @@ def costs(study: Study, results: Path) -> list[Cost]:
 
 def _cost(study: Study, scale: str, results: Path) -> Cost:
     cells = cells_of(study, scale)
-    finished = Finished(cells, results)
-    unfinished = [cell for cell in cells if not finished.has(cell)]
-    needed = {(each.network_name, each.seed) for cell in unfinished for each in cell.schooling}
+    lookup = Lookup(cells, results)
+    unfinished = [cell for cell in cells if not lookup.has(cell)]
+    needed = {
+        (network.network_name, network.seed)
+        for cell in unfinished
+        for network in cell.networks_to_train
+    }
     minutes = study.scales[scale].minutes
     return Cost(
         scale=scale,
         cells=len(cells),
-        finished=len(finished),
+        finished=len(lookup),
         trainings=len(needed),
         minutes=minutes,
-        left=minutes * (1 - len(finished) / len(cells)),
-        spent=sum(result.seconds for result in finished) / 60,
+        left=minutes * (1 - len(lookup) / len(cells)),
+        spent=sum(result.seconds for result in lookup) / 60,
     )

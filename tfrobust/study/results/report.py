@@ -12,11 +12,12 @@ import jinja2
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import atomic_write
-from tfrobust.study.cells.cell import Cell, command
+from tfrobust.study.cells.cell import Cell, default_command
 from tfrobust.study.cells.result_file import Result
-from tfrobust.study.results.claims import check_claims, verdict, verdicts
+from tfrobust.study.results.claims import check_claims, verdict
 from tfrobust.study.results.figures import pictures
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.lookup import Lookup
+from tfrobust.study.results.masking import masked_verdicts
 from tfrobust.study.results.tables import study_tables
 from tfrobust.study.schema.study import Study
 
@@ -27,19 +28,19 @@ _IN_PAPER = {
 }
 
 
-def write_study(study: Study, scale: str, finished: Finished, *folders: Path) -> None:
+def write_study(study: Study, scale: str, lookup: Lookup, *folders: Path) -> None:
     """Write `report.md` with its `figure-N.svg`, and `report.html`, into each of the folders.
 
     Args:
         study: the study.
-        scale: at which it was run.
-        finished: its results; those that are missing are shown as such.
-        *folders: where.
+        scale: the one it was run at.
+        lookup: its results; tables show which are missing.
+        *folders: where they are written.
 
     Raises:
         StoreError: the disk refuses.
     """
-    content = _content(study, scale, finished)
+    content = _content(study, scale, lookup)
     for kind in ("md", "html"):
         template = _environment(escaped=kind == "html").get_template(f"study.{kind}.j2")
         text = template.render(content)
@@ -54,56 +55,56 @@ def _write(text: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _content(study: Study, scale: str, finished: Finished) -> dict[str, Any]:
-    results = list(finished)
+def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
+    results = list(lookup)
     return {
         "study": study,
         "scale_name": scale,
         "scale": study.scales[scale],
-        "fewer": _fewer(finished.cells),
-        "command": _typed(results) or command(study, scale),
-        "cells": len(finished.cells),
+        "fewer": _fewer(lookup.cells),
+        "command": _most_common_command(results) or default_command(study, scale),
+        "cells": len(lookup.cells),
         "finished": len(results),
         "minutes": sum(result.seconds for result in results) / 60,
         "versions": results[-1].versions if results else {},
-        "tables": study_tables(study, finished),
-        "claims": check_claims(study, finished),
-        "verdicts": verdicts(study, finished),
-        "pictures": _pictures(study, finished),
+        "tables": study_tables(study, lookup),
+        "claims": check_claims(study, lookup),
+        "verdicts": masked_verdicts(study, lookup),
+        "pictures": _pictures(study, lookup),
         "verdict": verdict,
         "in_paper": _IN_PAPER,
     }
 
 
-def _pictures(study: Study, finished: Finished) -> list[tuple[str, str]]:
-    """Return the pictures of what cells keep.
+def _pictures(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
+    """Return the pictures of what cells keep: `(title, SVG)`.
 
     Raises:
-        StoreError: a cell keeps something else than its condition says.
+        StoreError: a cell keeps other things than its condition declares.
     """
     try:
-        return pictures(study, finished)
+        return pictures(study, lookup)
     except (KeyError, IndexError, ValueError) as error:
         raise StoreError(
             f"study {study.name}: a cell keeps other images or counts than its condition says "
-            f"({one_line(error)}); delete the cells of that condition, and they are made again"
+            f"({one_line(error)}); delete the cells of that condition, and they are computed again"
         ) from error
 
 
 def _fewer(cells: Iterable[Cell]) -> str:
     """Return which conditions have fewer images: ` (200 under Boundary and Pointwise)`."""
-    under: dict[int, dict[str, None]] = {}
+    titles_by_count: dict[int, dict[str, None]] = {}
     for cell in cells:
         if cell.images < cell.scale.images:
-            under.setdefault(cell.images, {})[cell.condition.title] = None
-    said = [f"{count} under {' and '.join(titles)}" for count, titles in under.items()]
-    return f" ({'; '.join(said)})" if said else ""
+            titles_by_count.setdefault(cell.images, {})[cell.condition.title] = None
+    fewer = [f"{count} under {' and '.join(titles)}" for count, titles in titles_by_count.items()]
+    return f" ({'; '.join(fewer)})" if fewer else ""
 
 
-def _typed(results: list[Result]) -> str | None:
-    """Return the command that most cells came from."""
-    counted = Counter(result.command for result in results)
-    return counted.most_common(1)[0][0] if counted else None
+def _most_common_command(results: list[Result]) -> str | None:
+    """Return the command that most cells were computed by."""
+    commands = Counter(result.command for result in results)
+    return commands.most_common(1)[0][0] if commands else None
 
 
 def _environment(*, escaped: bool) -> jinja2.Environment:

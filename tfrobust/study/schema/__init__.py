@@ -1,1 +1,1 @@
-"""What a study's file may say."""
+"""What a study file may say, and how it is read."""

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
 
 import pydantic
 
-from tfrobust.errors import CONTROLS
-
-
-class Declared(pydantic.BaseModel):
-    """A part of a study file: it may not be changed, nor say what is not foreseen."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @pydantic.field_validator("*")
-    @classmethod
-    def _writes_to_no_terminal(cls, given: Any) -> Any:
-        left = [given]
-        while left:
-            value = left.pop()
-            if isinstance(value, dict):
-                left += [*value, *value.values()]
-            elif isinstance(value, list | tuple):
-                left += value
-            elif isinstance(value, str) and CONTROLS.search(re.sub("[\n\t]", "", value)):
-                raise ValueError("expected a text without control characters")
-        return given
+from tfrobust.study.schema.declared import Declared
 
 
 class Measured(Declared):
     """A figure of a cell, or the difference or ratio of two.
 
     Attributes:
-        condition: whose cell.
-        figure: in it.
-        less: what is taken from it.
-        over: what it is divided by.
+        condition: the condition of the cell.
+        figure: its name in the cell, such as `plain.accuracy`.
+        less: the figure that is subtracted from it.
+        over: the figure that it is divided by.
     """
 
     condition: str
@@ -54,13 +32,13 @@ class Measured(Declared):
 
     @property
     def parts(self) -> Iterator[Measured]:
-        """Itself, and those that are taken from it or that it is divided by."""
+        """Itself, and the figures that are subtracted from it or that it is divided by."""
         yield self
         if self.other is not None:
             yield from self.other.parts
 
     def combined(self, value: float, other: float | None) -> float | None:
-        """Return a value less or over the other's; `None` without that, or over nothing."""
+        """Return the difference or ratio of two values; `None` without the other, or over zero."""
         if self.other is None:
             return value
         if other is None or (self.over is not None and other == 0):
@@ -69,5 +47,5 @@ class Measured(Declared):
 
     @property
     def other(self) -> Measured | None:
-        """What is taken from it or it is divided by."""
+        """The figure that is subtracted from it or that it is divided by."""
         return self.less or self.over

@@ -1,13 +1,14 @@
-"""What a study shows of its figures: tables, claims, verdicts, pictures. See `study.declared`."""
+"""What a study makes of its figures: tables, claims, verdicts; see `pictures` for the rest."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 
-from tfrobust.study.schema.measured import Declared, Measured
+from tfrobust.study.schema.declared import Declared
+from tfrobust.study.schema.measured import Measured
 
 Unit = Literal["percent", "number"]
 
@@ -16,6 +17,8 @@ class Column(Measured):
     """A column of a table.
 
     Attributes:
+        title: the heading.
+        unit: `percent` of a share from 0 to 1, or a `number` as it is.
         beside: another condition, whose figure in the paper stands beside ours.
     """
 
@@ -28,14 +31,14 @@ _Figure = Annotated[float, pydantic.Field(allow_inf_nan=True)]  # nan: the paper
 
 
 class Table(Declared):
-    """A table: a row a network.
+    """A table with a row for each network.
 
     Attributes:
-        title: with the paper's number of it.
+        title: with the number that the table has in the paper.
         about: what to know when reading it.
         columns: what is measured.
-        paper: the paper's figures in the order of the columns; `nan` where it has none. Columns
-            that stand `beside` others need none.
+        paper: network → the paper's figures in the order of the columns; `nan` where it has none.
+            Columns with `beside` need none.
         rows: the networks; none: those of `paper`, or all.
     """
 
@@ -47,7 +50,9 @@ class Table(Declared):
 
     @pydantic.field_validator("paper")
     @classmethod
-    def _no_figure(cls, paper: dict[str, tuple[float | None, ...]]) -> Any:
+    def _nan_is_none(
+        cls, paper: dict[str, tuple[float | None, ...]]
+    ) -> dict[str, tuple[float | None, ...]]:
         return {
             row: tuple(None if value is None or math.isnan(value) else value for value in values)
             for row, values in paper.items()
@@ -61,14 +66,15 @@ class Check(Declared):
         kind: `rising` or `falling` along `networks`; all `below` or `above` the bound, or `within`
             it of zero; `greatest` or `least` among `networks` is one of `winners`; a `leap`: the
             greatest rise from one to the next leads to one of `winners`.
-        value: what is compared.
-        networks: in their order.
-        tolerance: how far any may fall back behind the best before it.
-        by: how far first and last must lie apart, at least.
-        at_most: and at most.
+        value: the figure that is compared.
+        networks: the networks that are compared, in this order.
+        tolerance: how far any network may fall behind the best before it.
+        by: the least difference between the first and the last network.
+        at_most: the greatest difference between them.
         place: 2 for the second greatest or least.
         bound: for `below`, `above` and `within`.
         winners: for `greatest`, `least` and `leap`.
+        unit: as in a `Column`.
     """
 
     kind: Literal["rising", "falling", "below", "above", "within", "greatest", "least", "leap"]
@@ -83,7 +89,7 @@ class Check(Declared):
     unit: Unit = "percent"
 
     @pydantic.model_validator(mode="after")
-    def _is_whole(self) -> Check:
+    def _has_what_its_kind_needs(self) -> Check:
         if self.kind in ("below", "above", "within") and self.bound is None:
             raise ValueError(f"a check of kind {self.kind!r} needs a bound")
         if self.kind in ("greatest", "least", "leap") and not self.winners:
@@ -103,6 +109,13 @@ class Masked(Declared):
 
     A network is masked if it keeps at least `looks_robust` of the images under the `naive` attack
     and at most `falls` under the strongest of the `adaptive` ones.
+
+    Attributes:
+        title: of the rule.
+        naive: the accuracy under an attack that does not know the defence.
+        adaptive: the accuracies under attacks that know it.
+        looks_robust: a share of the images.
+        falls: a share of the images.
     """
 
     title: str
@@ -110,125 +123,3 @@ class Masked(Declared):
     adaptive: tuple[Measured, ...]
     looks_robust: float
     falls: float
-
-
-class Panel(Declared):
-    """One of several plots side by side."""
-
-    title: str
-    condition: str
-
-
-class Curve(Declared):
-    """A line of a plot.
-
-    Attributes:
-        title: in the legend.
-        network: whose cells.
-        figure: without the value: `plain.accuracy`.
-    """
-
-    title: str
-    network: str
-    figure: str
-
-
-class Curves(Declared):
-    """A figure along a sweep, a panel a condition; a band over seeds.
-
-    Attributes:
-        title: with the paper's number of it.
-        panels: conditions with a `sweep`.
-        lines: what is drawn in each panel; or
-        figure: one, without the value: `plain.accuracy`,
-        networks: and a line a network.
-        xlabel: what is swept.
-        xscale: symlog: logarithmic from the least value above 0 on.
-    """
-
-    title: str
-    panels: tuple[Panel, ...]
-    lines: tuple[Curve, ...] = ()
-    figure: str = ""
-    networks: tuple[str, ...] = ()
-    xlabel: str
-    xscale: Literal["linear", "symlog"] = "linear"
-
-    @pydantic.model_validator(mode="after")
-    def _has_lines(self) -> Curves:
-        if bool(self.lines) == bool(self.networks and self.figure):
-            raise ValueError("expected lines, or a figure and networks, and not both")
-        return self
-
-
-class Bars(Declared):
-    """Figures side by side, a group a network.
-
-    Attributes:
-        title: with the paper's number of it.
-        condition: where they are measured.
-        figures: title → figure, `plain.weight_foreground`: a bar each.
-        networks: the groups.
-        ylabel: what the height is.
-    """
-
-    title: str
-    condition: str
-    figures: dict[str, str] = pydantic.Field(min_length=1)
-    networks: tuple[str, ...] = pydantic.Field(min_length=1)
-    ylabel: str
-
-
-class Projection(Declared):
-    """Each stream's features of images, clean and attacked, in two dimensions.
-
-    Attributes:
-        title: with the paper's number of it.
-        condition: which keeps them (`projected`).
-        network: whose.
-    """
-
-    title: str
-    condition: str
-    network: str
-
-
-class Histograms(Declared):
-    """Scores of clean and attacked images, a picture a network."""
-
-    title: str
-    condition: str
-    networks: tuple[str, ...]
-    xlabel: str
-
-
-class Shown(Declared):
-    """What a picture shows of a cell: its images through one view.
-
-    Attributes:
-        title: of the row or panel.
-        network: whose cell.
-        view: through which.
-        factor: show how many times as bright pixels became, and not by how much brighter.
-    """
-
-    title: str
-    network: str
-    view: str
-    factor: bool = False
-
-
-class Gallery(Declared):
-    """Images and what views make of them: two rows for each, the change and what comes of it."""
-
-    title: str
-    condition: str
-    rows: tuple[Shown, ...] = pydantic.Field(min_length=1)
-
-
-class Scatter(Declared):
-    """Points of two coordinates as views show them to a network, over its decision regions."""
-
-    title: str
-    condition: str
-    panels: tuple[Shown, ...] = pydantic.Field(min_length=1)

@@ -7,13 +7,21 @@ from typing import Any, Literal
 
 import pydantic
 
-from tfrobust.study.schema.measured import Declared
+from tfrobust.study.schema.declared import Declared
 
+MEAN = "mean"  # stands behind a figure where a value of the sweep would: the mean over them
 _MOST = 10_000  # values, or bins
 
 
 class Bins(Declared):
-    """The bins of a histogram of scores."""
+    """The bins of a histogram of scores.
+
+    Attributes:
+        detector: the detector whose scores are counted.
+        low: the lower end of the first bin; lower scores count there too.
+        high: the upper end of the last bin; higher scores count there too.
+        count: how many bins of the same width.
+    """
 
     detector: str
     low: float
@@ -33,12 +41,12 @@ class Steps(Declared):
         """All of them.
 
         Raises:
-            ValueError: they are too many.
+            ValueError: there are too many.
         """
-        found = range(self.first, self.last + 1, self.step)
-        if len(found) > _MOST:
+        values = range(self.first, self.last + 1, self.step)
+        if len(values) > _MOST:
             raise ValueError(f"expected at most {_MOST} values")
-        return list(found)
+        return list(values)
 
 
 class Sweep(Declared):
@@ -46,6 +54,11 @@ class Sweep(Declared):
 
     Each figure of the attack then has a value's name behind it, `plain.accuracy@40`, and its mean
     over `averaged` is `plain.accuracy@mean`. Values may be given as `{ first, last, step }`.
+
+    Attributes:
+        option: the option of the attack.
+        values: what it is set to.
+        averaged: the values that the mean is taken over; none: all.
     """
 
     option: str
@@ -54,7 +67,7 @@ class Sweep(Declared):
 
     @pydantic.field_validator("values", mode="before")
     @classmethod
-    def _spelled_out(cls, given: Any) -> Any:
+    def _list_steps(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
         return Steps.model_validate(given).values
@@ -66,9 +79,9 @@ class Sweep(Declared):
 
     def mean(self, by_value: dict[str, float]) -> float | None:
         """Return the mean over `averaged` of a figure by the names of values, or `None`."""
-        found = [by_value.get(f"{value:g}") for value in self.averaged or self.values]
-        known = [value for value in found if value is not None]
-        return math.fsum(known) / len(known) if known and len(known) == len(found) else None
+        values = [by_value.get(f"{value:g}") for value in self.averaged or self.values]
+        known = [value for value in values if value is not None]
+        return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
 class Within(Declared):

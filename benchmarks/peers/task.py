@@ -1,4 +1,4 @@
-"""The peers: one module each, `peers_NAME.py`, that crafts with the peer's own attack.
+"""The peers: one module of this folder each, that crafts with the peer's own attack.
 
 A module offers `craft(attack, task, options) -> Made`, and `PACKAGES`, the distributions it needs
 (extra `bench`), the peer's own first.
@@ -69,7 +69,7 @@ def peer(name: str) -> tuple[ModuleType, str]:
         NotInstalledError: one of its distributions is missing.
     """
     try:
-        module = importlib.import_module(f"benchmarks.peers_{name}")
+        module = importlib.import_module(f"benchmarks.peers.{name}")
         versions = [metadata.version(package) for package in module.PACKAGES]
     except (ImportError, metadata.PackageNotFoundError) as error:
         missing = getattr(error, "name", None) or error

@@ -8,7 +8,7 @@ from typing import Any
 import foolbox
 import tensorflow as tf
 
-from benchmarks.peers import Made, Task
+from benchmarks.peers.task import Made, Task
 
 PACKAGES = ("foolbox",)
 

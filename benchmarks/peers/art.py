@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from art.estimators.classification import TensorFlowV2Classifier
 
-from benchmarks.peers import Made, Task
+from benchmarks.peers.task import Made, Task
 
 PACKAGES = ("adversarial-robustness-toolbox", "multiprocess")
 _BATCH = 100

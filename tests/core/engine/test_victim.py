@@ -108,7 +108,7 @@ def test_gradient_attacks_average_over_a_random_classifier_and_pay_for_it(name):
 def test_a_white_box_attack_without_that_option_averages_twenty_calls():
     noisy = Noisy(small_classifier())
     bare = Bare()
-    assert not hasattr(bare, "samples")
+    assert bare.samples is None
     assert victim_of(bare, noisy)[1] == 20
     assert victim_of(create("attacks", "boundary"), noisy) == (noisy, 1)
 
@@ -136,10 +136,10 @@ def test_averaging_breaks_a_random_classifier_that_single_gradients_do_not():
 def test_a_surrogate_lends_its_gradient_and_leaves_every_bit_of_the_logits():
     inner = small_classifier()
     rounded = Rounded(inner, surrogate=True)
-    seen = Surrogate(rounded, inner)
+    victim = Surrogate(rounded, inner)
     images = tf.constant(grey_images(inner, 5)[0])
-    assert np.array_equal(seen(images).numpy(), rounded(images).numpy())
-    assert np.array_equal(gradient(seen, images), gradient(inner, images))
+    assert np.array_equal(victim(images).numpy(), rounded(images).numpy())
+    assert np.array_equal(gradient(victim, images), gradient(inner, images))
 
 
 def test_without_gradients_a_white_box_attack_needs_a_declared_surrogate():
@@ -155,13 +155,9 @@ def test_without_gradients_a_white_box_attack_needs_a_declared_surrogate():
 
 def test_black_box_attacks_see_the_classifier_itself():
     rounded = Rounded(small_classifier(), surrogate=True)
-    noise = create("attacks", "fgsm")
-    assert isinstance(victim_of(noise, rounded)[0], Surrogate)
-
-    class Score:
-        needs_gradients = False
-
-    assert victim_of(Score(), rounded) == (rounded, 1)
+    white_box, score = (create("attacks", name) for name in ("fgsm", "square"))
+    assert isinstance(victim_of(white_box, rounded)[0], Surrogate)
+    assert victim_of(score, rounded) == (rounded, 1)
 
 
 def test_no_image_of_a_random_classifier_is_left_alone_after_a_lucky_draw():

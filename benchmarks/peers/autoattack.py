@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from pyautoattack import AutoAttack
 
-from benchmarks.peers import Made, Task
-from benchmarks.torch_copy import TorchCopy
+from benchmarks.peers.task import Made, Task
+from benchmarks.peers.torch_copy import TorchCopy
 
 PACKAGES = ("pyautoattack", "torch")
 _BATCH = 100

@@ -1,0 +1,1 @@
+"""The peers: how each crafts with its own attack on our network."""

@@ -1,0 +1,264 @@
+"""One trace for all budgets of an attack, and the results that a trace of each would give."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from helpers.support import small_classifier
+from tfrobust.attack import Attack, RegionalAttack, Threat, at_budgets
+from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.engine import compiled as compiling
+from tfrobust.engine.run import run_attack
+from tfrobust.errors import PluginError
+from tfrobust.options import derived, option, plugin, with_values
+from tfrobust.registry import create
+from tfrobust.testing import LinearClassifier, grey_images, some_boxes
+
+BUDGETS = (0.05, 0.0, 0.21)
+
+
+class TraceCounting(Wrapped):
+    """Counts how often Python runs through it; an attack that has a trace does not."""
+
+    calls = 0
+
+    def __call__(self, images):
+        self.calls += 1
+        return super().__call__(images)
+
+
+@plugin
+class Scaled(Attack):
+    """Moves every pixel by a share of the budget, which Python computes."""
+
+    eps: float = option("radius", default=0.1, ge=0, trace="input")
+    turns: int = option("how often", default=1, ge=1, trace="input")
+    most: float | None = option("at most so far", default=None, ge=0, trace="input")
+    judged: float | None = option("not read by the attack", default=None, trace="unused")
+    fault: str = option("which", default="none")
+
+    @derived
+    def share(self):
+        return 0.7 * self.eps
+
+    @property
+    def threat(self):
+        return Threat("none", "linf")
+
+    def __call__(self, classifier, images, labels, *, seed):
+        classifier(images)
+        if self.fault == "if" and self.eps > 0:
+            return images
+        moved = tf.cast(self.turns, tf.float32) * self.share
+        if self.most is not None:
+            moved = tf.minimum(moved, self.most)
+        return tf.clip_by_value(images + moved, 0.0, 1.0)
+
+
+@plugin
+class PlainPython(Attack):
+    """As a third party writes it: Python decides by the budget."""
+
+    eps: float = option("radius", default=0.1, ge=0)
+    steps: int = option("how many", default=2, ge=1)
+
+    @property
+    def threat(self):
+        return Threat("none", "linf")
+
+    def __call__(self, classifier, images, labels, *, seed):
+        classifier(images)
+        if self.eps == 0:
+            return images
+        for _ in range(self.steps):
+            images += min(self.eps, 0.5) / self.steps
+        return tf.clip_by_value(images, 0.0, 1.0)
+
+
+@plugin
+class Whiten(RegionalAttack):
+    """Makes every pixel white that may change."""
+
+    @property
+    def threat(self):
+        return Threat("none", None)
+
+    def __call__(self, classifier, images, labels, *, seed):
+        classifier(images)
+        return tf.ones_like(images)
+
+
+@plugin
+class Eager(Scaled):
+    """The same in NumPy, which no graph holds."""
+
+    eager = True
+
+    def __call__(self, classifier, images, labels, *, seed):
+        return np.clip(np.asarray(images) + np.float32(self.eps), 0.0, 1.0)
+
+
+@pytest.fixture
+def counting():
+    """A classifier that counts the traces it is in, images and labels."""
+    classifier = TraceCounting(LinearClassifier((4, 4, 1), 3))
+    return (classifier, *grey_images(classifier, 5))
+
+
+def traced_anew(attacks, classifier, images, labels, **how):
+    """Run attacks one after the other; return of each whether it cost a trace."""
+    anew = []
+    for attack in attacks:
+        before = classifier.calls
+        run_attack(attack, classifier, images, labels, **how)
+        anew.append(classifier.calls > before)
+    return anew
+
+
+def budgets(name, radii=BUDGETS, **options):
+    return at_budgets([create("attacks", name, **options)], radii)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fgsm", {}),
+        ("pgd", {"steps": 3}),
+        ("apgd_ce", {"steps": 3}),
+        ("fab", {"steps": 3, "early_stop": True}),
+        ("square", {"queries": 5}),
+        ("spsa", {"steps": 2, "samples_per_step": 2}),
+        ("reverse_ifgsm", {"steps": 2}),
+        ("cleverhans_fgsm", {}),
+        ("fmn", {"steps": 2}),  # a minimum-norm attack is only judged at its budget
+        ("cw_l2", {"steps": 2}),
+        ("salt_and_pepper", {"steps": 2}),
+    ],
+)
+def test_a_curve_of_budgets_is_traced_once(name, options, counting):
+    assert traced_anew(budgets(name, **options), *counting) == [True, False, False]
+
+
+def test_only_what_shapes_the_graph_costs_a_trace(counting):
+    attacks = [
+        Scaled(),
+        Scaled(eps=0.2, turns=3, judged=0.5),
+        Scaled(most=0.3),
+        Scaled(most=0.1, eps=0.4),
+        Scaled(fault="other"),
+        Scaled(),
+    ]
+    assert traced_anew(attacks, *counting) == [True, False, True, False, True, False]
+
+
+def test_a_budget_that_may_be_left_out_costs_a_trace_more_where_the_attack_reads_it(counting):
+    for name, anew in (("fab", True), ("deepfool", False)):
+        attacks = [create("attacks", name, steps=2, eps=eps) for eps in (None, 0.1, 0.2, None)]
+        assert traced_anew(attacks, *counting) == [True, anew, False, False]
+
+
+def test_the_regions_share_a_trace_and_each_keeps_to_its_own_pixels(counting):
+    boxes = some_boxes(len(counting[1]))
+    inside, outside = (Whiten(region=region) for region in ("foreground", "background"))
+    assert traced_anew([inside, outside], *counting, boxes=boxes) == [True, False]
+    assert traced_anew([Whiten()], *counting) == [True]
+    white = [run_attack(attack, *counting, boxes=boxes).images == 1 for attack in (inside, outside)]
+    assert (white[0] ^ white[1]).all()
+    assert white[0].any()
+    assert not white[0].all()
+
+
+def test_an_attack_that_computes_with_its_budget_in_python_is_traced_at_each(counting):
+    attacks = [PlainPython(eps=eps) for eps in BUDGETS]
+    assert traced_anew(attacks, *counting) == [True, True, True]
+    _, images, _ = counting
+    for attack in attacks:
+        moved = run_attack(attack, *counting).images
+        assert np.allclose(moved, np.clip(images + attack.eps, 0, 1), atol=1e-6)
+
+
+def test_an_attack_without_a_graph_gets_numbers(counting):
+    _, images, _ = counting
+    for eps in BUDGETS:
+        moved = run_attack(Eager(eps=eps), *counting).images
+        assert np.array_equal(moved, np.clip(images + np.float32(eps), 0, 1))
+
+
+def test_an_input_of_the_trace_that_python_decides_by_is_explained(counting):
+    with pytest.raises(PluginError, match=r"scaled failed: Python's if.*`trace=\"input\"`"):
+        run_attack(Scaled(fault="if"), *counting)
+
+
+def test_a_derived_number_is_rounded_once(counting):
+    _, images, _ = counting
+    eps = 0.3
+    assert np.float32(0.7 * eps) != np.float32(0.7) * np.float32(eps)
+    moved = run_attack(Scaled(eps=eps), *counting).images
+    assert np.array_equal(moved, np.clip(images + np.float32(0.7 * eps), 0, 1))
+
+
+def test_a_copy_with_other_values_leaves_the_attack_and_its_options_alone():
+    attack = Scaled(eps=0.3)
+    other = with_values(attack, {"eps": 7, "share": 5})
+    assert (other.eps, other.share, attack.eps, attack.share) == (7, 5, 0.3, 0.7 * 0.3)
+    assert with_values(attack, {}) is attack
+
+
+def crafted_as_constants(monkeypatch, attack, *case, **how):
+    """Run an attack whose options are all constants of its trace."""
+    with monkeypatch.context() as patch:
+        patch.setattr(compiling, "trace_roles", lambda _: {})
+        patch.setattr(compiling, "derived_names", lambda _: [])
+        return run_attack(attack, *case, **how)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pgd", {"steps": 6}),
+        ("pgd", {"steps": 6, "norm": "l2", "region": "foreground"}),
+        ("mim", {"steps": 4, "norm": "l1", "step_size": 0.013, "targeted": True}),
+        ("apgd_ce", {"steps": 7, "norm": "l1"}),
+        ("fab", {"steps": 6, "early_stop": True, "restarts": 2}),
+        ("square", {"queries": 30, "norm": "l2"}),
+    ],
+)
+def test_budgets_that_share_a_trace_give_what_a_trace_of_each_gives(name, options, monkeypatch):
+    classifier = small_classifier()
+    images, labels = grey_images(classifier, 5)
+    boxes = some_boxes(len(images)) if "region" in options else None
+    how = {"batch_size": 3, "boxes": boxes}
+    for attack in budgets(name, (0.05, 0.0), **options):
+        shared = run_attack(attack, classifier, images, labels, **how)
+        own = crafted_as_constants(monkeypatch, attack, classifier, images, labels, **how)
+        assert np.array_equal(shared.images, own.images)
+        assert (shared.gradients, shared.queries) == (own.gradients, own.queries)
+        if attack.eps == 0 and not attack.minimum_norm:
+            assert np.array_equal(shared.images, images)
+
+
+class Switched(Classifier):
+    """Linear, with weights that can be exchanged."""
+
+    def __init__(self, weights):
+        super().__init__(image_shape=(2, 2, 1), num_classes=2)
+        self.weights = tf.Variable(weights, dtype=tf.float32)
+        self.calls = 0
+
+    def __call__(self, images):
+        self.calls += 1
+        return tf.reshape(images, (-1, 4)) @ self.weights
+
+
+def test_a_trace_follows_a_classifier_whose_weights_are_exchanged():
+    one, other = np.float32([[1, 0]] * 4), np.float32([[0, 1]] * 4)
+    classifier = Switched(one)
+    images, labels = np.full((2, 2, 2, 1), 0.5, np.float32), np.zeros(2, np.int64)
+    attack = create("attacks", "fgsm", eps=0.25)
+    darker = run_attack(attack, classifier, images, labels).images
+    calls = classifier.calls
+    classifier.weights.assign(other)
+    brighter = run_attack(attack, classifier, images, labels).images
+    assert (darker == 0.25).all()
+    assert (brighter == 0.75).all()
+    assert classifier.calls == calls

@@ -1,0 +1,34 @@
+"""Attacks that are run and audited in one call."""
+
+from typing import NamedTuple
+
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.engine.run import Crafted, run_attack
+from tfrobust.evaluation.audit import Audit, audit
+from tfrobust.types import Flags, Labels
+
+
+class AuditedRun(NamedTuple):
+    """What an attack made, what the audit says of it, and what the images were called before."""
+
+    crafted: Crafted
+    audit: Audit
+    clean: Labels
+
+    def broken(self, labels: Labels) -> Flags:
+        """Return which images the attack broke that were read rightly before."""
+        return self.audit.success & (self.clean == labels)
+
+    def right(self, labels: Labels) -> Flags:
+        """Return which images are read rightly before and after."""
+        return (self.clean == labels) & (self.audit.prediction == labels)
+
+
+def audited(attack, classifier, images, labels, **run) -> AuditedRun:
+    """Run an attack, with `run_attack`'s options, and audit what it made."""
+    clean = clean_predictions(classifier, images)
+    crafted = run_attack(attack, classifier, images, labels, **run)
+    verdict = audit(
+        classifier, attack, images, labels, crafted.images, clean=clean, targets=crafted.targets
+    )
+    return AuditedRun(crafted, verdict, clean)

@@ -1,0 +1,76 @@
+"""The pages of docs/ and what they link to."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def stage():
+    spec = importlib.util.spec_from_file_location("stage", ROOT / "docs" / "site" / "stage.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(root, text):
+    (root / "docs" / "site").mkdir(parents=True)
+    (root / "docs" / "site" / "extra.css").touch()
+    (root / "docs" / "page.md").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_every_link_of_the_docs_leads_somewhere_and_every_page_is_in_the_navigation(
+    stage, tmp_path
+):
+    site = stage.stage(ROOT, tmp_path / "site", diagram=lambda code: "")
+    pages = {path.as_posix() for path in site.staged if path.parts[0] != stage.REPOSITORY}
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("nav:")[1]
+    assert {name for name in pages if name.endswith(".md")} == set(
+        re.findall(r"[\w/]+\.md", navigation)
+    )
+
+
+def test_the_readme_links_to_files_that_exist(stage):
+    for address in re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert "://" in address or (ROOT / address).exists(), address
+
+
+def test_a_link_out_of_docs_leads_to_a_page_of_the_site(stage, tmp_path):
+    root = page(tmp_path, "[report](../report.md#costs) [source](../code.py) [all](../folder)")
+    (root / "report.md").write_text("![picture](a.svg)", encoding="utf-8")
+    (root / "a.svg").write_text("<svg/>", encoding="utf-8")
+    (root / "code.py").write_text("x = 1\n", encoding="utf-8")
+    (root / "folder").mkdir()
+    (root / "folder" / "one.py").write_text('"""One thing."""\n', encoding="utf-8")
+    stage.stage(root, tmp_path / "site")
+    text = (tmp_path / "site" / "page.md").read_text(encoding="utf-8")
+    assert text == (
+        "[report](repository/report.md#costs) [source](repository/code_py.md) "
+        "[all](repository/folder/files.md)"
+    )
+    repository = tmp_path / "site" / "repository"
+    assert (repository / "a.svg").exists()
+    assert "````python\nx = 1\n````" in (repository / "code_py.md").read_text(encoding="utf-8")
+    listing = (repository / "folder" / "files.md").read_text(encoding="utf-8")
+    assert "- [one.py](one_py.md): One thing." in listing
+
+
+@pytest.mark.parametrize("address", ["gone.md", "../gone.py", "../../outside.md"])
+def test_a_link_to_no_file_is_refused(stage, tmp_path, address):
+    (tmp_path / "outside.md").touch()
+    root = page(tmp_path / "root", f"[text]({address})")
+    with pytest.raises(stage.BrokenLinkError, match=r"docs/page\.md links to .*: no such file"):
+        stage.stage(root, tmp_path / "site")
+
+
+def test_diagrams_are_drawn_and_other_code_stays_as_it_is(stage, tmp_path):
+    code = "```\n[link](nowhere.md)\n```\n"
+    root = page(tmp_path, f"{code}```mermaid\na --> b\n```\n")
+    stage.stage(root, tmp_path / "site", diagram=lambda code: f"<svg>{code}</svg>")
+    text = (tmp_path / "site" / "page.md").read_text(encoding="utf-8")
+    assert text == f"{code}<svg>a --> b\n</svg>\n"

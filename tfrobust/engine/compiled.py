@@ -1,0 +1,106 @@
+"""One trace for an attack and a classifier, whatever its budget.
+
+Tracing costs a second or two, and an ε-curve would pay it at every budget. The options that an
+attack declares with `trace="input"`, and the numbers it derives from them, are scalar inputs of the
+traced function, so that attacks that differ in nothing else share it. All other options are
+constants of the graph, which is what a third-party attack gets that declares nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.attack import Attack
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.traces import Traces
+from tfrobust.engine import regions
+from tfrobust.engine.losses import own_and_best_other
+from tfrobust.engine.rounding import CLEAN_SIZES, size_of
+from tfrobust.engine.victim import Counted, victim_of
+from tfrobust.options import derived_names, trace_roles, with_values
+from tfrobust.types import Images, Labels
+
+COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
+
+
+def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
+    """Trace an attack on a classifier once, for batches of any size and all of its inputs' values.
+
+    Returns:
+        What counts the classifier's calls, and `(images, labels, seeds) -> images`; of an attack on
+        a region, `(images, labels, seeds, free pixels) -> images`.
+    """
+    inputs = _inputs_of(attack)
+    counted, function = COMPILED.of(
+        classifier, _key_of(attack), lambda: _compile(attack, classifier, inputs)
+    )
+    return counted, functools.partial(function, inputs)
+
+
+def _inputs_of(attack: Attack) -> dict[str, np.generic]:
+    """Return what enters the trace of an attack: its options of that role and `derived` numbers."""
+    if attack.eager:
+        return {}
+    cls = type(attack)
+    options = [name for name, role in trace_roles(cls).items() if role == "input"]
+    values = {name: getattr(attack, name) for name in [*options, *derived_names(cls)]}
+    return {name: _scalar(value) for name, value in values.items() if value is not None}
+
+
+def _scalar(value: float) -> np.generic:
+    """Return a number as TensorFlow rounds it where it meets a tensor."""
+    if isinstance(value, int):
+        return np.int32(min(value, tf.int32.max))  # more steps than a loop can count
+    return np.float32(value)
+
+
+def _key_of(attack: Attack) -> Hashable:
+    """Return what attacks have in common that share a trace."""
+    roles = {} if attack.eager else trace_roles(type(attack))
+    if not roles:
+        return attack
+    options = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}  # type: ignore[arg-type]
+    constants = tuple((name, value) for name, value in options.items() if name not in roles)
+    # An option that may be left out shapes the graph by whether it is there.
+    present = tuple(name for name in roles if roles[name] == "input" and options[name] is not None)
+    return type(attack), constants, present, attack.needs_boxes
+
+
+def _compile(
+    attack: Attack, classifier: Classifier, inputs: Mapping[str, np.generic]
+) -> tuple[Counted, Callable[..., Any]]:
+    """Return what counts, and `(inputs, images, labels, seeds[, free pixels]) -> images`."""
+    counted = Counted(*victim_of(attack, classifier))
+    confined = regions.Confined(counted)
+
+    def sizes(images: Images, labels: Labels) -> Any:
+        """Return what the logits' rounding is measured by, where an attack seeks the boundary."""
+        if not attack.minimum_norm or attack.eager:
+            return None
+        return size_of(*own_and_best_other(counted.inner(images), labels))
+
+    def everywhere(inputs: Any, images: Images, labels: Labels, seeds: Any) -> Images:
+        with CLEAN_SIZES.held(sizes(images, labels)):
+            return with_values(attack, inputs)(counted, images, labels, seed=seeds)
+
+    def within(inputs: Any, images: Images, labels: Labels, seeds: Any, free: Any) -> Images:
+        with regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels)):
+            return with_values(attack, inputs)(confined, images, labels, seed=seeds)
+
+    call: Callable[..., Any] = within if attack.needs_boxes else everywhere
+    if attack.eager:
+        return counted, call
+    signature = [
+        {name: tf.TensorSpec((), value.dtype) for name, value in inputs.items()},
+        tf.TensorSpec((None, *classifier.image_shape), tf.float32),
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None, 2), tf.int32),
+        tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
+    ][: 5 if attack.needs_boxes else 4]
+    return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)

@@ -1,0 +1,69 @@
+"""What a stored classifier consists of: its parts, or the layers of its network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import megabytes
+from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.classifiers.members import split_member
+from tfrobust.classifiers.summary import summarized_parts
+from tfrobust.errors import UsageError
+from tfrobust.model import Summary, summarized
+from tfrobust.pipeline.reload import why_served
+from tfrobust.registry import create, find
+from tfrobust.store.cards import read_card
+from tfrobust.store.layout import locate
+
+
+def classifier_summary(name: str, network: Classifier) -> Summary:
+    """Return the parts of a classifier; the layers of one that is a single network.
+
+    Args:
+        name: what it was loaded by.
+        network: as `tfrobust.pipeline.reload.network_of` loads it.
+
+    Raises:
+        UsageError: it is a SavedModel that shows no parts, and no card names its architecture.
+
+    Example:
+        >>> classifier_summary("d1", network_of("d1")).totals["parameters"]
+        '44,426'
+    """
+    summary = summarized_parts(network, name) or _layers(name, network)
+    for defense in network.defenses:
+        if defense.name == "deep_compression":
+            summary.totals["compressed"] = f"{megabytes(network):.3g} MB"
+            if others := defense.found.get("left_out"):
+                summary.totals["not compressed"] = ", ".join(others)
+    return summary
+
+
+def _layers(name: str, network: Classifier) -> Summary:
+    """Return the layers of a network; of a SavedModel, those of the model it was built from."""
+    base, member = split_member(name)
+    card = read_card(locate(base))
+    if isinstance(network, KerasClassifier) and (member or card is None):
+        return summarized(network.model)
+    if member or network.members or _has_trained_defense(network):
+        raise UsageError(
+            why_served(network)
+            or f"{name}: a SavedModel does not show its parts; name what the store keeps, "
+            "without a version"
+        )
+    architecture = (card.model if card else None) or {}
+    if card is None or "name" not in architecture:
+        raise UsageError(
+            f"{name}: nothing tells which model it was built from; name a model plugin "
+            "(`tfrobust plugins models` lists them)"
+        )
+    builder = create("models", architecture["name"], **architecture["params"])
+    summary: Summary = builder.summary(card.image_shape, len(card.class_names))
+    return summary
+
+
+def _has_trained_defense(network: Classifier) -> bool:
+    """Tell whether a defence around a network has trained weights of its own."""
+    plugins: list[Any] = [find("defenses", defense.name).load() for defense in network.defenses]
+    return any(plugin.learns for plugin in plugins)

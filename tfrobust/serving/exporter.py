@@ -1,0 +1,135 @@
+"""One export: a classifier is loaded, defended, and written in the form that is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tfrobust.classifier import Classifier
+from tfrobust.data.names import open_scenario
+from tfrobust.data.reading import arrays, check_fits
+from tfrobust.errors import RobustError
+from tfrobust.pipeline.build import defended, untrained
+from tfrobust.pipeline.plans import trained_on
+from tfrobust.pipeline.reload import network_of
+from tfrobust.scenario import Scenario
+from tfrobust.serving.guard import guard
+from tfrobust.serving.litert_export import FILE, Measured, export_lite
+from tfrobust.serving.servable import Servable, export_servable, separated, whole
+from tfrobust.serving.settings import ExportSettings
+from tfrobust.store import models
+from tfrobust.store.cards import renewed_card
+from tfrobust.store.new_versions import claimed_version
+from tfrobust.training.options import TrainingOptions
+from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels
+
+Log = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What an export has written.
+
+    Attributes:
+        path: the version folder of a SavedModel; a LiteRT file.
+        measured: size and accuracy of a LiteRT file and of what it is compared with.
+    """
+
+    path: Path
+    measured: Sequence[Measured] = ()
+
+
+def export(settings: ExportSettings, folder: Path, *, log: Log = lambda _: None) -> Exported:
+    """Write a classifier, or a defence alone, as the next version in a folder.
+
+    Args:
+        settings: what is exported, and how. Python's and TensorFlow's global seeds are set to its
+            seed.
+        folder: where `FOLDER/VERSION` is made, in TensorFlow Serving's layout.
+        log: is called with a line that a user should know.
+
+    Raises:
+        UsageError: there is no such classifier; a defence would train; nothing can be separated.
+        ClassifierError: it does not fit the scenario; LiteRT lacks an operation.
+        StoreError: the version exists already, or the disk refuses.
+
+    Example:
+        >>> export(ExportSettings(classifier="d1"), Path("served/digits")).path
+        PosixPath('served/digits/1')
+    """
+    import keras
+
+    keras.utils.set_random_seed(settings.seed)  # defences and detectors may make generators
+    classifier = _protected(_loaded(settings, log), settings)
+    with claimed_version(folder, settings.version) as place:
+        if settings.format == "tflite":
+            return _lite(_servable(classifier, settings.only), place, settings, log)
+        if settings.only:
+            return Exported(export_servable(_servable(classifier, settings.only), place))
+        names = settings.scenario.class_names if settings.scenario else ()
+        card = renewed_card(classifier, scenario=settings.scenario_name, class_names=names)
+        return Exported(models.export(classifier, place, card=card))
+
+
+def _loaded(settings: ExportSettings, log: Log) -> Classifier:
+    """Return the classifier; as the network that was trained where a defence is taken off it."""
+    scenario, loading = settings.scenario, settings.loading
+    if scenario is not None:
+        loading = loading.for_images(scenario.image_shape)
+    if settings.only:
+        classifier = network_of(settings.classifier, loading)
+    else:
+        classifier = models.load(settings.classifier, options=loading)
+    for notice in classifier.notices:
+        log(f"{settings.classifier}: {notice}")
+    if scenario is not None:
+        check_fits(classifier, scenario, settings.classifier)
+    return classifier
+
+
+def _protected(classifier: Classifier, settings: ExportSettings) -> Classifier:
+    """Return a classifier with the defences around it, and the detector beside it."""
+    defenses, detector, attack = settings.defenses, settings.detector, settings.attack
+    if not defenses and detector is None:
+        return classifier
+    seed = settings.seed
+    scenario = settings.scenario or trained_on(settings.classifier) or open_scenario("digits")
+    trainer = Trainer(TrainingOptions(seed=seed))
+    classifier = defended(classifier, untrained(defenses), scenario, trainer)
+    if detector is None or attack is None:
+        return classifier
+    return guard(classifier, detector, attack, scenario, images=settings.images, seed=seed)
+
+
+def _servable(classifier: Classifier, only: str | None) -> Servable:
+    return separated(classifier, only) if only else whole(classifier)
+
+
+def _lite(part: Servable, place: Path, settings: ExportSettings, log: Log) -> Exported:
+    """Write a LiteRT file and measure it, where there is a scenario to measure it on.
+
+    Where none is given, it is the scenario of the classifier's training; if its images cannot be
+    read, only sizes are measured.
+    """
+    samples, tested = None, None
+    try:
+        scenario = settings.scenario or trained_on(settings.classifier)
+        if scenario is not None:
+            samples, tested = _images(part, scenario, settings)
+    except RobustError as error:
+        if settings.scenario:
+            raise
+        log(f"accuracy is not measured: {error}")
+    measured = export_lite(part, place, quantize=settings.quantize, samples=samples, tested=tested)
+    return Exported(place / FILE, measured)
+
+
+def _images(
+    part: Servable, scenario: Scenario, settings: ExportSettings
+) -> tuple[Images | None, tuple[Images, Labels]]:
+    """Return training images for a quantization, if there is one, and the test split."""
+    check_fits(part.classifier, scenario, "the classifier")
+    samples = arrays(scenario, "train", settings.images)[0] if settings.quantize else None
+    return samples, arrays(scenario, "test")

@@ -1,0 +1,114 @@
+"""Where models lie in the store: TensorFlow Serving's layout.
+
+saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
+saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
+saved_models/NAME/training/          what is needed to train further
+saved_models/NAME/training/model.tfrobust.json   the card of model.keras beside it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean
+from tfrobust.files.names import check_name, version_number
+from tfrobust.store.cards import read_card
+
+_NAMED = 10  # classifiers listed in a message
+_ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
+
+
+def store_root() -> Path:
+    """Return the folder of the store: `$TFROBUST_MODELS`, or `saved_models` right here."""
+    return _ROOT.get() or Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
+
+
+def home_of(name: str, root: Path | None = None) -> Path:
+    """Return the folder of a name in the store.
+
+    Raises:
+        UsageError: it is no plain folder name.
+    """
+    check_name(name)
+    return (root or store_root()) / name
+
+
+@contextlib.contextmanager
+def rooted(root: Path) -> Iterator[None]:
+    """Resolve names, also those in a defence's options, in another store."""
+    token = _ROOT.set(root)
+    try:
+        yield
+    finally:
+        _ROOT.reset(token)
+
+
+def check_place(folder: Path, *, serves: str = "logits", file: str = "saved_model.pb") -> None:
+    """Refuse a version folder that exists, or lies beside versions of another kind.
+
+    Args:
+        folder: to be written.
+        serves: the output that it will serve.
+        file: a file that it will hold.
+
+    Raises:
+        StoreError: says which.
+    """
+    if folder.exists():
+        raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
+    for number in versions(folder.parent):
+        other = folder.parent / str(number)
+        card = read_card(other)
+        if not (other / file).exists() or (card is not None and card.serves != serves):
+            raise StoreError(
+                f"{folder}: {other} is no version of the same kind; choose a folder of its own"
+            )
+
+
+def versions(folder: Path) -> list[int]:
+    """Return the version numbers in `saved_models/NAME`, ascending."""
+    if not folder.is_dir():
+        return []
+    numbers = (version_number(path.name) for path in folder.iterdir())
+    return sorted(number for number in numbers if number is not None)
+
+
+def next_version(folder: Path) -> Path:
+    """Return the folder of the version after the newest."""
+    return folder / str(max(versions(folder), default=0) + 1)
+
+
+def stored(root: Path | None = None) -> list[str]:
+    """Return the names of the classifiers in the store."""
+    root = root or store_root()
+    return sorted(p.name for p in root.iterdir() if versions(p)) if root.is_dir() else []
+
+
+def locate(classifier: str, root: Path | None = None) -> Path:
+    """Return the file or version folder that a classifier's name means; see `load`.
+
+    Raises:
+        UsageError: there is nothing of that name; the nearest is given.
+        ClassifierError: the folder holds no SavedModel.
+    """
+    root = root or store_root()
+    if classifier.startswith(("http://", "https://")):
+        raise UsageError(f"{classifier}: remote classifiers cannot be attacked in this version")
+    for path in (root / classifier, Path(classifier)):
+        if path.is_file() or (path / "saved_model.pb").exists():
+            return path
+        if numbers := versions(path):
+            return path / str(numbers[-1])
+    if Path(classifier).is_dir():
+        raise ClassifierError(f"{classifier}: the folder holds no saved_model.pb")
+    known = stored(root)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    raise UsageError(
+        f"no classifier {classifier!r} in {root}{did_you_mean(classifier, known)} (there are: "
+        f"{', '.join(known[:_NAMED]) or 'none'}{more}; a SavedModel folder or .keras file will do "
+        "too)"
+    )

@@ -1,0 +1,59 @@
+"""Figures and checks of a study, as reports word them."""
+
+from __future__ import annotations
+
+from tfrobust.study.schema.measured import Measured
+from tfrobust.study.schema.outputs import Check, Unit
+from tfrobust.study.schema.study import Study
+
+
+def check_in_words(study: Study, check: Check) -> str:
+    """Return what a check compares and expects, with the titles of its networks."""
+    value = _measured_in_words(study, check.value)
+    if check.kind in ("rising", "falling"):
+        return f"{value}; {check.kind} from first to last{_how_far(check)}"
+    if check.winners:
+        winners = ", ".join(study.networks[name].title for name in check.winners)
+        if check.kind == "leap":
+            return f"{value}; the greatest rise leads to {winners}"
+        place = {1: "", 2: "second "}.get(check.place, f"{check.place}th ")
+        return f"{value}; {place}{check.kind} for {'one of ' * (',' in winners)}{winners}"
+    sign = {"below": "≤", "above": "≥", "within": "within ±"}[check.kind]
+    return f"{value}; {sign} {formatted(check.bound or 0.0, check.unit)} for all"
+
+
+def _how_far(check: Check) -> str:
+    by, most = formatted(check.by, check.unit), formatted(check.at_most or 0.0, check.unit)
+    apart = f" by {by} or more" if check.by else ""
+    if check.at_most is not None:
+        apart = f" by {by} to {most}"
+    slack = f", none behind another by more than {formatted(check.tolerance, check.unit)}"
+    return apart + (slack if check.tolerance else "")
+
+
+def _measured_in_words(study: Study, measured: Measured) -> str:
+    view, _, figure = measured.figure.partition(".")
+    name, _, value = figure.partition("@")
+    named = name.replace("_", " ").replace(".", ", ") + (f" at {value}" if value else "")
+    named = named.replace(" at mean", ", mean")
+    words = f"{study.conditions[measured.condition].title} {study.views[view].title}: {named}"
+    if measured.other is None:
+        return words
+    operator, other = "less" if measured.less else "÷", _measured_in_words(study, measured.other)
+    return f"{words}, {operator} {f'({other})' if measured.other.other else other}"
+
+
+def formatted(value: float, unit: Unit) -> str:
+    """Return a figure as tables show it: a share in per cent, a number with three digits or so.
+
+    Example:
+        >>> formatted(0.125, "percent"), formatted(0.125, "number")
+        ('12.5%', '0.125')
+    """
+    if unit == "percent":
+        return f"{value:.1%}"
+    if value == 0:
+        return "0"
+    if abs(value) < 1:
+        return f"{value:.3g}" if abs(value) >= 0.05 else f"{value:.2e}"
+    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"

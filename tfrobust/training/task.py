@@ -1,0 +1,76 @@
+"""What a training is to do: the images that each step trains on, and what it lowers there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.types import Images, Labels, Logits, PerImage, Seeds
+
+if TYPE_CHECKING:
+    from tfrobust.training.data import TrainingData
+    from tfrobust.training.steps import Steps
+
+History = list[dict[str, float]]
+Perturb = Callable[[Classifier, Images, Labels, Seeds], Images]
+Loss = Callable[[Labels, Logits], PerImage]
+Objective = Callable[[Any, Images, Images, Labels], tuple[PerImage, Logits]]
+Check = Callable[[Classifier, "TrainingData", History, dict[str, float]], str | None]
+StepsFactory = Callable[[Any, Any, Any, "TrainingTask", int], "Steps"]
+
+
+def cross_entropy(labels: Labels, logits: Logits) -> PerImage:
+    """Return −log p(label) of each image, `(batch,)`."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingTask:
+    """What a defence asks of the training loop.
+
+    Attributes:
+        perturb: `(classifier, images, labels, seeds) -> images`, traced: returns the images that
+            a step trains on instead of the clean ones. It sees the model in inference mode.
+        loss: `(labels, logits) -> (batch,)`, to lower.
+        objective: `(classifier, images, perturbed, labels) -> (losses (batch,), logits)`, traced:
+            what a step lowers where that depends on more than one pass of the perturbed images,
+            and the logits that count for the training's accuracy. It calls
+            `classifier.logits_in_training` as often as it likes; each pass is normalised by the
+            averages of its own batch, which go into the running ones. Validation keeps to `loss`.
+        validate_on: perturbs the validation images; by default `perturb` does.
+        repeats: consecutive steps on each batch, at least 1. Schedules of the learning rate count
+            every step.
+        steps: `(classifier, optimizer, strategy, task, batch_size) -> Steps`: makes the steps of
+            the training, for one that does more than perturb images and lower an objective; by
+            default the class `Steps`.
+        check: `(classifier, data, history, logs) -> why`, called after each epoch. It returns
+            `None` to go on, or a line that tells why the epoch does not count and training ends.
+            What it puts into `logs` is kept.
+
+    Example:
+        >>> trainer.fit(classifier, scenario, TrainingTask(perturb=weak, validate_on=strong))
+    """
+
+    perturb: Perturb | None = None
+    loss: Loss = cross_entropy
+    objective: Objective | None = None
+    validate_on: Perturb | None = None
+    repeats: int = 1
+    steps: StepsFactory | None = None
+    check: Check | None = None
+
+
+def of_attacked(loss: Loss) -> Objective:
+    """Return the objective of a loss, computed from one pass of the perturbed images."""
+
+    def objective(
+        classifier: Any, images: Images, perturbed: Images, labels: Labels
+    ) -> tuple[PerImage, Logits]:
+        logits = classifier.logits_in_training(perturbed)
+        return loss(labels, logits), logits
+
+    return objective
