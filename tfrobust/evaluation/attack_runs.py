@@ -26,7 +26,7 @@ from tfrobust.registry import name_of
 
 
 class AttackRuns:
-    """Crafts every image of an evaluation, and none of them twice.
+    """Crafts the images of an evaluation, each of them once.
 
     Args:
         inputs: of the evaluation.
@@ -42,8 +42,8 @@ class AttackRuns:
     def attack_all(self, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
         """Run the attacks on one classifier and audit what they made.
 
-        A minimum-norm attack at several budgets runs once, noise at several counts too, and so
-        does every attack that is crafted on the same other classifier for all.
+        A minimum-norm attack at several budgets runs once. So does noise at several counts, and an
+        attack that is crafted on one other classifier for all.
         """
         for stages in grown_together(attacks):
             self._grow(subject, stages)
@@ -55,11 +55,11 @@ class AttackRuns:
             attacked.append(audit_attack(self._inputs, subject, attack, crafted))
             wanted[bare] -= 1
             if not (wanted[bare] or self._inputs.settings.crafted_on):
-                self._crafted.pop((subject.classifier, bare), None)  # nobody asks for it again
+                self._crafted.pop((subject.classifier, bare), None)  # not needed again
         return attacked
 
     def to_fit(self, subject: Subject) -> Callable[[Attack], FittingImages]:
-        """Return what attacks training images for the detectors of one classifier."""
+        """Return a function that attacks training images for the detectors of one classifier."""
         settings, attacked = self._inputs.settings, self._attacked(subject)
 
         def images(attack: Attack) -> FittingImages:
@@ -94,7 +94,7 @@ class AttackRuns:
         return self._crafted[key]
 
     def _grow(self, subject: Subject, stages: Sequence[GrowingAttack]) -> None:
-        """Make all stages of one noise, which every classifier is then shown."""
+        """Make all stages of one noise, once for all classifiers."""
         inputs, attacked = self._inputs, self._attacked(subject)
         if (None, stages[0]) in self._crafted:
             return
@@ -133,7 +133,7 @@ class AttackRuns:
 
 
 def _ready(attack: Attack, classifier: Classifier, inputs: EvaluationInputs) -> Attack:
-    """Let an attack that learns do so, on training images; return any other as it is."""
+    """Return an attack that learns fitted to training images, and any other as it is."""
     if not isinstance(attack, LearningAttack):
         return attack
     settings = inputs.settings

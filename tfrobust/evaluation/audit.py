@@ -1,4 +1,4 @@
-"""Re-checks every adversarial image; trusts no attack.
+"""Checks every adversarial image again; trusts no attack.
 
 Predictions and distances are computed anew. An image outside the ball, outside [0, 1], with a NaN,
 or changed outside of the attack's region, is a *violation*: counted, and scored as a failed attack.
@@ -99,7 +99,7 @@ def audit_images(
     targets: Labels | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Audit:
-    """Do what `audit` does, with so many images at a time."""
+    """Do what `audit` does, with `batch_size` images at a time."""
     finite = np.isfinite(adversarial).all(axis=(1, 2, 3))
     measurable = adversarial
     if not finite.all():

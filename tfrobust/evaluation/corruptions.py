@@ -90,7 +90,7 @@ def evaluate_corruptions(
         settings: what is measured, and how.
         out: the run folder, where finished predictions are kept until the run is whole;
             `tfrobust.evaluation.run_corruptions` takes care of the rest.
-        progress: told how many of the conditions are done: clean, and each shift.
+        progress: receives how many of the conditions are done: clean, and each shift.
 
     Returns:
         Results and outcomes. The evaluations are those of the clean scenario, one a classifier,

@@ -1,8 +1,8 @@
 """Detectors judged: fitted on training images, scored on attacked ones they never saw.
 
-An attack that fails makes images that are adversarial in name only: nobody is fooled, and nothing
-gives them away. So every figure is told twice, over all attacked images and over those that fooled
-the classifier.
+The images of an attack that fails are adversarial in name only: they fool no classifier, and there
+is nothing in them to detect. So every figure is given twice: over all attacked images, and over
+those that fooled the classifier.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def fitted_on(
 ) -> FittedDetector:
     """Fit a detector; one seed gives one detector, whatever was fitted before.
 
-    Its Monte Carlo passes draw from generators that are made here, so the seed of everything random
-    in the process is set first.
+    Its Monte Carlo passes draw from generators that are created here. So the global seed is set
+    first.
     """
     keras.utils.set_random_seed(seed)
     return detector.fit(classifier, images.clean, images.learned)

@@ -34,7 +34,7 @@ from tfrobust.types import Labels
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What was found out about one classifier.
+    """The findings about one classifier.
 
     Attributes:
         subject: the classifier.
@@ -66,7 +66,7 @@ def evaluate(
         attacks: in the order they are reported.
         partial: keeps finished attacks, so that an interrupted evaluation goes on;
             `tfrobust.evaluation.run` takes care of that.
-        progress: told how far each attack is.
+        progress: receives how far each attack is.
         **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
             `seed`, `batch_size`, `keep_images`: see `EvaluationSettings`.
 
@@ -135,7 +135,7 @@ def judgements(
 
 
 def assemble(inputs: EvaluationInputs, judged: Sequence[Judgement]) -> Evaluated:
-    """Return results and outcomes from what was found out about each classifier."""
+    """Return results and outcomes from the judgements of all classifiers."""
     examples = inputs.examples
     outcomes: dict[str, np.ndarray] = {
         "label": inputs.labels,

@@ -1,7 +1,6 @@
 """What detectors learn from: training images, before and after an attack.
 
-A detector learns from the attacked images that fooled the classifier alone, where there are
-`ENOUGH` of them.
+Where `ENOUGH` attacked images fooled the classifier, a detector learns from these alone.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class AttackedTraining:
         clean: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`.
         boxes: of an attack on a region.
-        crafted: what the attack made of them.
+        crafted: the same images, attacked.
     """
 
     clean: Images
@@ -56,7 +55,7 @@ class FittingImages:
 
     @property
     def only_fooling(self) -> bool:
-        """Whether so many fooled that nothing needs to be learned from the others."""
+        """Whether `ENOUGH` images fooled the classifier to learn from these alone."""
         return int(self.fooled.sum()) >= ENOUGH
 
     @property
@@ -118,7 +117,7 @@ def audited_training(
     *,
     batch_size: int = BATCH_SIZE,
 ) -> FittingImages:
-    """Tell which attacked images fooled a classifier, within the attack's budget."""
+    """Return the images with which of them fooled a classifier, within the attack's budget."""
     predicted = clean_predictions(classifier, training.clean, batch_size=batch_size)
     audited = audit_images(
         classifier,

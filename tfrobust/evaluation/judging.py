@@ -27,7 +27,7 @@ from tfrobust.types import Flags, Images, Labels
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A classifier under judgement.
+    """A classifier that is judged.
 
     Attributes:
         name: in
@@ -46,10 +46,10 @@ class Attacked:
 
     Attributes:
         attack: with its options.
-        examples: what it made of the evaluation's examples.
-        images: all it made, `(n, height, width, channels)`; none unless they are kept.
-        audit: the fate of each.
-        survivors: bool `(n,)`: right before and after; after one that helps, right then.
+        examples: the evaluation's example images, attacked.
+        images: all images, attacked, `(n, height, width, channels)`; none unless they are kept.
+        audit: the fate of each image.
+        survivors: bool `(n,)`: right before and after; if corrective, right after.
         fooled: bool `(n,)`: right before, and the attack reached its goal.
         result: the line of `results.json`.
     """
@@ -70,7 +70,7 @@ class Attacked:
 def audit_attack(
     inputs: EvaluationInputs, subject: Subject, attack: Attack, crafted: Crafted
 ) -> Attacked:
-    """Audit what an attack made, and work out its figures."""
+    """Audit the images of an attack, and compute its figures."""
     audited = audit_images(
         subject.classifier,
         attack,
@@ -135,12 +135,12 @@ def _survivors(inputs: EvaluationInputs, subject: Subject, attack: Attack, audit
 
 
 def left_to_do(attack: Attack, clean: Labels, labels: Labels) -> Flags:
-    """Return the images that leave an attack anything to do, bool `(n,)`.
+    """Return the images that an attack has to change, bool `(n,)`.
 
-    What was wrong before needs no change: its distance of zero says nothing.
+    An image that was wrong before needs no change, and its distance of zero says nothing.
 
     Args:
-        attack: hostile, or one that helps.
+        attack: hostile, or corrective.
         clean: int64 `(n,)`: what is predicted for the clean images.
         labels: int64 `(n,)`.
     """

@@ -51,13 +51,16 @@ def keep_learned(
     Raises:
         StoreError: the disk refuses.
     """
-    kept = [each for each in attacks if isinstance(each, LearningAttack) and each.file is None]
-    times = Counter(map(name_of, kept))
-    for attack in kept:
-        called = name_of(attack)
-        called += f"-{attack.budget:g}" if times[called] > 1 and attack.budget is not None else ""
+    learning = [
+        attack for attack in attacks if isinstance(attack, LearningAttack) and attack.file is None
+    ]
+    times = Counter(map(name_of, learning))
+    for attack in learning:
+        attack_name = name_of(attack)
+        if times[attack_name] > 1 and attack.budget is not None:
+            attack_name += f"-{attack.budget:g}"
         for name, classifier in classifiers.items():
-            file = re.sub(r"[^\w.-]+", "-", f"{called}-{name}")
+            file = re.sub(r"[^\w.-]+", "-", f"{attack_name}-{name}")
             learned_from(attack, classifier, scenario, seed=seed).save(folder / f"{file}.npz")
 
 

@@ -30,7 +30,7 @@ def reattack(
         settings: of an evaluation with `crafted_on`, the classifier that was attacked before;
             without detectors.
         partial: keeps finished attacks, so that an interrupted evaluation goes on.
-        progress: told how far each attack is.
+        progress: receives how far each attack is.
 
     Returns:
         Results and outcomes: the earlier classifier comes first. Of each classifier the attacks

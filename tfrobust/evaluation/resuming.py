@@ -40,7 +40,7 @@ class Partial:
         self._folder = out / PARTIAL
 
     def load(self, inputs: EvaluationInputs, subject: Subject, attack: Attack) -> Crafted | None:
-        """Return what this attack made before it was interrupted, or `None`."""
+        """Return what this attack made before the interruption, or `None`."""
         path = self._path(inputs, subject, attack)
         try:
             arrays = read_arrays(path)
@@ -58,7 +58,7 @@ class Partial:
                 first=FirstGradients(*map(int, arrays["first"])),
             )
         except (StoreError, KeyError, TypeError, ValueError):
-            return None  # never made, or damaged: it is made again
+            return None  # not finished, or damaged: it is computed again
 
     def save(
         self, inputs: EvaluationInputs, subject: Subject, attack: Attack, crafted: Crafted
@@ -81,12 +81,12 @@ class Partial:
     def _path(self, inputs: EvaluationInputs, subject: Subject, attack: Attack) -> Path:
         settings = inputs.settings
         attacked = settings.crafted_on[1] if settings.crafted_on else subject.classifier
-        made_by = {
+        recipe = {
             "attack": signature(attack),
             "seed": settings.seed,
             "targets": str(settings.targets),
         }
-        content = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
+        content = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
         boxes = [inputs.boxes] if attack.needs_boxes else []
         for array in (inputs.images, inputs.labels, *boxes):
             content.update(np.ascontiguousarray(array).tobytes())
@@ -121,7 +121,7 @@ class KeptPredictions:
         try:
             predicted = read_arrays(self._path(condition, classifier))["prediction"]
         except (StoreError, KeyError):
-            return None  # never made, or damaged: it is made again
+            return None  # not finished, or damaged: it is computed again
         fits = predicted.shape == (self._count,) and predicted.dtype.kind in "iu"
         return predicted if fits else None
 

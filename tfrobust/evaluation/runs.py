@@ -49,9 +49,9 @@ def run(
         settings: what is evaluated, and how.
         out: the run folder. It is claimed: a second process that wants to write there is refused.
         force: write also where the folder holds other things.
-        progress: told how far each attack is.
-        note: told what the user should know, such as what was converted when a classifier was
-            loaded.
+        progress: receives how far each attack is.
+        note: receives lines that the user should read, such as what was converted when a
+            classifier was loaded.
 
     Returns:
         The content of `results.json`.
@@ -130,7 +130,7 @@ def run_corruptions(
         settings: what is measured, and how.
         out: as for `run`, like all that follows.
         force: see `run`.
-        progress: told how many of the conditions are done.
+        progress: receives how many of the conditions are done.
         note: see `run`.
 
     Returns:

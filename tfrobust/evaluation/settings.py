@@ -111,7 +111,7 @@ class EvaluationInputs:
         labels: int64 `(n,)`.
         baselines: the noise to show beside the attacks.
         boxes: float32 `(n, most, 4)`, if an attack needs them; see `tfrobust.data.boxes.padded`.
-        progress: told how far an attack is.
+        progress: receives how far an attack is.
     """
 
     settings: EvaluationSettings
@@ -137,7 +137,7 @@ def load_inputs(settings: EvaluationSettings, progress: Progress | None = None) 
 
     Args:
         settings: of the evaluation.
-        progress: told how far each attack is.
+        progress: receives how far each attack is.
 
     Raises:
         UsageError: an unknown split, a file of something learned that does not fit, a region of

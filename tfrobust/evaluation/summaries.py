@@ -51,8 +51,8 @@ def summarize(
 def bounded(attacked: Sequence[Attacked]) -> Sequence[Attacked]:
     """Return the attacks that count for the worst case: those with a budget, if any has one.
 
-    A minimum-norm attack without budget breaks every image sooner or later. What it tells is the
-    distance; the worst case would be zero beside it, always.
+    A minimum-norm attack without a budget breaks every image sooner or later: with it, the worst
+    case would always be zero. Its result is the distance.
     """
     limited = [a for a in attacked if not (a.attack.minimum_norm and a.attack.budget is None)]
     return limited or attacked

@@ -16,7 +16,7 @@ _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
 
 def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Return `{"title", "svg"}` for each detector and attack: clean and attacked scores."""
-    found = []
+    drawings = []
     for number, evaluation in enumerate(results.evaluations):
         for k, detector in enumerate(evaluation.detectors):
             clean, adversarial = (
@@ -25,8 +25,8 @@ def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[s
             title = f"{evaluation.classifier.name}: {detector.name} against {detector.attack}"
             fooling = adversarial[_fooled(number, k, evaluation, outcomes)]
             drawn = _histogram(detector, clean, adversarial, fooling, title)
-            found.append({"title": title, "svg": drawn})
-    return found
+            drawings.append({"title": title, "svg": drawn})
+    return drawings
 
 
 def _fooled(

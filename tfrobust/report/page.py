@@ -97,13 +97,13 @@ def write_adversarial(folder: Path, evaluated: Evaluated) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    found = {
+    arrays = {
         "images": evaluated.adversarial[0][0],
         "labels": evaluated.outcomes["label"],
         "clean": evaluated.images,
         RUN: np.asarray(evaluated.results.run or ""),
     }
-    write_arrays(folder / ADVERSARIAL, found)
+    write_arrays(folder / ADVERSARIAL, arrays)
 
 
 def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:

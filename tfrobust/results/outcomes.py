@@ -61,17 +61,17 @@ def _check_array(
 ) -> np.ndarray:
     if name not in outcomes:
         raise UnreadableError(f"{name} is missing")
-    found = outcomes[name]
-    fits = len(found.shape) == len(shape) and all(
-        length in (None, given) for length, given in zip(shape, found.shape, strict=True)
+    array = outcomes[name]
+    fits = len(array.shape) == len(shape) and all(
+        length in (None, given) for length, given in zip(shape, array.shape, strict=True)
     )
-    if not fits or found.dtype.kind not in kinds:
+    if not fits or array.dtype.kind not in kinds:
         expected = " × ".join("any" if length is None else f"{length}" for length in shape)
         raise UnreadableError(
             f"{name}: expected {_KINDS[kinds]}, {expected}; "
-            f"received: {found.dtype.name}, {' × '.join(map(str, found.shape)) or 'a single one'}"
+            f"received: {array.dtype.name}, {' × '.join(map(str, array.shape)) or 'a single one'}"
         )
-    return found
+    return array
 
 
 _KINDS = {"iu": "integers", "b": "true or false", "f": "numbers", "fiub": "numbers"}
@@ -96,10 +96,10 @@ def _check_examples(number: int, evaluation: Evaluation, outcomes: _Arrays) -> N
 
 
 def _check_pictures(name: str, outcomes: _Arrays, count: int) -> tuple[int, ...]:
-    found = _check_array(outcomes, name, (count, None, None, None), "f")
-    if 0 in found.shape[1:] or not np.isfinite(found).all():
+    array = _check_array(outcomes, name, (count, None, None, None), "f")
+    if 0 in array.shape[1:] or not np.isfinite(array).all():
         raise UnreadableError(f"{name}: expected images of finite pixels")
-    return found.shape
+    return array.shape
 
 
 def _check_figures(number: int, evaluation: Evaluation, outcomes: _Arrays) -> None:
@@ -119,9 +119,9 @@ def _check_figures(number: int, evaluation: Evaluation, outcomes: _Arrays) -> No
         )
         for attack, row in zip(evaluation.attacks, predicted, strict=True)
     ]
-    for name, said, right in pairs:
-        if abs(said - right.mean()) > _CLOSE:
+    for name, accuracy, right in pairs:
+        if abs(accuracy - right.mean()) > _CLOSE:
             raise UnreadableError(
                 f"they are of another run than results.json: {evaluation.classifier.name}, {name}: "
-                f"{right.mean():.4f} here, {said:.4f} there"
+                f"{right.mean():.4f} here, {accuracy:.4f} there"
             )

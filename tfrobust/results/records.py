@@ -71,7 +71,7 @@ class AttackResult(Proportion):
     params: AttackParams
     threat: ThreatRecord
     minimum_norm: bool = False
-    corrective: bool = False  # it mends images: its accuracy is that of what it made
+    corrective: bool = False  # it corrects images: its accuracy is that of the images it made
     crafted_on: Text | None
     success_rate: Share | None
     fooling_ratio: Share
