@@ -68,7 +68,7 @@ def _caption(errors: CorruptionErrors) -> str:
 
 
 def error_map(results: Results) -> str:
-    """Return a map of errors as SVG: for record classifier, corruptions by severities."""
+    """Return a map of errors as SVG: for each classifier, corruptions by severities."""
     records = results.corruptions
     names = list(records[0].errors)
     width = 2.2 + 2.6 * len(records)
@@ -92,7 +92,7 @@ def error_map(results: Results) -> str:
 
 
 def corruption_tiles(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Return `{"title", "image"}` of the first image, clean and under record corruption."""
+    """Return `{"title", "image"}` of the first image, clean and under each corruption."""
     names = ["clean", *results.corruptions[0].errors]
     images = [*outcomes["example_images"][:1], *outcomes["example_corrupted"]]
     return [
