@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfrobust import store
-from tfrobust.attack import at_budgets
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import Progress
+from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.files.leftovers import PREFIX
 from tfrobust.files.output_folders import output_folder
 from tfrobust.pipeline.stored_training import train_and_store

@@ -133,7 +133,7 @@ class EvaluateOptions:
         Raises:
             UsageError: an option that none of them has, or a value out of range.
         """
-        from tfrobust.attack import at_budgets, at_values
+        from tfrobust.evaluation.sweeps import at_budgets, at_values
 
         defaults = suites.options_in(self.suite) if self.suite else {}
         built = [

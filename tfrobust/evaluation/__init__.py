@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tfrobust.evaluation.reattacking import reattack
     from tfrobust.evaluation.runs import craft, run, run_corruptions, run_reattack
     from tfrobust.evaluation.settings import EvaluationSettings, Progress
+    from tfrobust.evaluation.sweeps import at_budgets, at_values
     from tfrobust.results.run_files import Evaluated
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Evaluated",
     "EvaluationSettings",
     "Progress",
+    "at_budgets",
+    "at_values",
     "craft",
     "evaluate",
     "evaluate_corruptions",
@@ -36,5 +39,6 @@ __getattr__, __dir__ = lazy(
         "reattacking": ("reattack",),
         "runs": ("craft", "run", "run_corruptions", "run_reattack"),
         "settings": ("EvaluationSettings", "Progress"),
+        "sweeps": ("at_budgets", "at_values"),
     },
 )

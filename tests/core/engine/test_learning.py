@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.attack import at_budgets
 from tfrobust.classifier import Wrapped
 from tfrobust.data.reading import arrays
 from tfrobust.engine.learning import learned, remembering
@@ -14,6 +13,7 @@ from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.learned_attacks import file_notes, keep_learned, learned_from
+from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
 from tfrobust.serving.learned_export import check_exportable, export_learned
