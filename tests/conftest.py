@@ -18,7 +18,6 @@ from tfrobust.data.reading import arrays
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 
-
 TESTS = Path(__file__).parent
 
 
