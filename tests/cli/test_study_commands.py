@@ -61,7 +61,7 @@ def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
     assert "not asked at this scale" in page
 
 
-def test_the_smoke_scale_of_the_calibrater_lends_prices_and_shows(tfrobust, here):
+def test_the_smoke_scale_of_the_calibrater_donates_measures_and_shows(tfrobust, here):
     cells = smoke(tfrobust, here, "calibrater")
     small = cells["vgg16_2bit-b2-s0"]["figures"]
     assert small["plain.megabytes"] < cells["vgg16-b2-s0"]["figures"]["plain.megabytes"] / 4

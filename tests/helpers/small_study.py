@@ -1,11 +1,13 @@
-"""The small study that most tests of studies run, and results that are written by hand."""
+"""A small study of two perceptrons, and results of it that no run has computed."""
 
 from helpers.study_runs import StudyFile
 from tfrobust.study.cells.cell import Cell, cells_of
 from tfrobust.study.cells.result_file import Result, write_cell
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.lookup import Lookup
 
-STUDY = """
+SMALL = StudyFile(
+    "small-study",
+    """
 title = "A <small> study"
 source = "Nobody"
 about = "Two perceptrons."
@@ -91,17 +93,17 @@ title = "Figure 1"
 condition = "fgsm"
 networks = ["small", "large"]
 xlabel = "uncertainty"
-"""
-written = StudyFile("small-study", STUDY).written
+""",
+)
 
 
-def filled(study, scale, folder, figures):
+def finished_by_hand(study, scale, folder, figures):
     """Write results by hand: `(network, condition) → figures`, the same for every seed."""
     for cell in cells_of(study, scale):
-        if (given := figures.get((cell.network_name, cell.condition_name))) is not None:
-            values = given[cell.seed] if isinstance(given, list) else given
+        if (by_hand := figures.get((cell.network_name, cell.condition_name))) is not None:
+            values = by_hand[cell.seed] if isinstance(by_hand, list) else by_hand
             write_cell(result(cell, values), cell.file(folder))
-    return Finished(cells_of(study, scale), folder)
+    return Lookup(cells_of(study, scale), folder)
 
 
 def result(cell: Cell, figures, **more):

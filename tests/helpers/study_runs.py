@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import pytest
 
-from tfrobust.study.cells import run as engine
+from tfrobust.study.cells import trainings
 from tfrobust.study.cells.cell import cells_of
-from tfrobust.study.cells.run import run_study
+from tfrobust.study.cells.result_file import read_cell
+from tfrobust.study.rebuild import run_study
+from tfrobust.study.schema.figures import figures_of
 from tfrobust.study.schema.files import read_study
 
 
@@ -31,16 +33,33 @@ class StudyFile(NamedTuple):
 def run_noted(study, folder):
     """Run a study at its scale `tiny`; return each trained network's name and its data."""
     trained = []
-    train = engine.train_and_store
+    train = trainings.run_training
 
-    def noted(model, scenario, name, *args, **options):
-        trained.append((name.partition("-")[0], scenario))
-        return train(model, scenario, name, *args, **options)
+    def noted(plan, name, *args, **options):
+        trained.append((name.partition("-")[0], plan.scenario))
+        return train(plan, name, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "train_and_store", noted)
+        patch.setattr(trainings, "run_training", noted)
         run_study(study, "tiny", folder / "out", folder / "results")
     return trained
+
+
+def check_figures(study, results):
+    """Check that what the cells measure is what their conditions declare, and all of it."""
+    for name, condition in study.conditions.items():
+        cells = [cell for cell in cells_of(study, "tiny") if cell.condition_name == name]
+        measured = {figure for cell in cells for figure in read_cell(cell, results).figures}
+        declared = figures_of(study, condition)
+        assert measured <= declared
+        # Every view and every value of a sweep declares a figure that only some may have: weights
+        # where a view has streams, distances where an attack fooled.
+        assert _bare_names(measured) == _bare_names(declared), name
+
+
+def _bare_names(figures):
+    """Return the names of figures without the view and the value of a sweep."""
+    return {figure.partition(".")[2].partition("@")[0] for figure in figures}
 
 
 def cell_of(study, network, condition):

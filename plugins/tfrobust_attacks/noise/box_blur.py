@@ -29,7 +29,7 @@ class BoxBlur(RegionalAttack):
     """A Gaussian filter inside the image's boxes, or outside of them."""
 
     region: RegionName = option(
-        "which pixels are blurred: all, or those in the image's boxes, or outside",
+        "pixels to blur: all, inside the image's boxes, or outside",
         default="foreground",
         trace="unused",
     )

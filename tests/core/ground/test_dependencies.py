@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from tfrobust import dependencies
 from tfrobust.dependencies import broken_packages, modules_of, needed_packages
-from tfrobust_cli import dependencies
 
 
 def distribution(folder, name, version, *, code="", requires=()):

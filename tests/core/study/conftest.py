@@ -1,10 +1,10 @@
-"""What tests of studies share."""
+"""What the tests of studies share."""
 
 import pytest
 
-from helpers.small_study import STUDY, written
+from helpers.small_study import SMALL
 
 
 @pytest.fixture
 def study(tmp_path):
-    return written(tmp_path, STUDY)
+    return SMALL.written(tmp_path)

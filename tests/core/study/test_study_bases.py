@@ -1,18 +1,18 @@
-"""Studies of networks based on others: what is learned for one, lent, priced and shown."""
+"""Studies of networks based on others: what is learned for one, donated, measured and shown."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from helpers.study_runs import StudyFile, cell_of
+from helpers.study_runs import StudyFile, cell_of, check_figures
 from tfrobust.errors import UsageError
-from tfrobust.study.cells import run as engine
+from tfrobust.study.cells import run as runs
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.networks import views_of
 from tfrobust.study.cells.result_file import read_cell
-from tfrobust.study.cells.run import run_study
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.rebuild import run_study
+from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 from tfrobust.study.schema.measured import Measured
@@ -49,7 +49,7 @@ title = "bare"
 [views.bent]
 title = "bent"
 learned_from = "{network}_bent"
-[views.lent]
+[views.donated]
 title = "through the line's"
 learned_from = "line_bent"
 [conditions.own]
@@ -60,7 +60,7 @@ priced = true
 exhibits = 5
 [conditions.foreign]
 title = "foreign"
-judged = ["plain", "lent"]
+judged = ["plain", "donated"]
 networks = ["other"]
 [conditions.elsewhere]
 title = "elsewhere"
@@ -101,7 +101,7 @@ def done(tmp_path_factory):
     return folder, [name for name, _ in trained]
 
 
-def test_each_network_is_trained_once_after_its_base_and_lenders_too(done):
+def test_each_network_is_trained_once_after_its_base_and_donors_too(done):
     assert done[1] == ["line", "line_bent", "line_tuned", "other"]
 
 
@@ -122,24 +122,24 @@ def test_trained_networks_are_found_again_however_their_folder_is_spelled(done, 
     folder, _ = done
     study = written(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(engine, "compute", lambda cell, *_: read_cell(cell, folder / "results"))
+    monkeypatch.setattr(runs, "compute", lambda cell, *_: read_cell(cell, folder / "results"))
     run_study(study, "tiny", Path("out"), folder / "elsewhere")
     versions = [path.name for path in folder.glob("out/models/*/*") if path.name.isdigit()]
     assert versions == ["1"] * 4
 
 
-def test_what_an_attack_sees_through_a_lender_is_trained_too(tmp_path):
+def test_what_an_attack_sees_through_a_donor_is_trained_too(tmp_path):
     study = written(
         tmp_path,
         STUDY.replace(
             'judged = ["plain"]\nnetworks = ["line_tuned"]',
-            'attack = { name = "fgsm" }\ncrafted_on = "lent"\njudged = ["plain"]\n'
+            'attack = { name = "fgsm" }\ncrafted_on = "donated"\njudged = ["plain"]\n'
             'networks = ["other"]',
         ),
     )
     cell = cell_of(study, "other", "elsewhere")
-    assert [each.network_name for each in cell.schooling] == ["other", "line", "line_bent"]
-    assert "lent" in views_of(cell)
+    assert [each.network_name for each in cell.networks_to_train] == ["other", "line", "line_bent"]
+    assert "donated" in views_of(cell)
 
 
 def test_gains_and_errors_are_told_of_every_view(done):
@@ -149,7 +149,7 @@ def test_gains_and_errors_are_told_of_every_view(done):
     assert found["plain.gain"] == 0
 
 
-def test_prices_are_those_of_whole_part_and_eight_bits(done):
+def test_a_footprint_is_of_the_whole_the_part_and_eight_bits(done):
     found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
     assert found["plain.megabytes"] == pytest.approx(6 * 4e-6)
     assert found["bent.megabytes"] == pytest.approx(
@@ -171,9 +171,13 @@ def test_exhibits_show_what_the_network_is_shown(done):
     assert all(0 <= each <= 1000 for image in found["bent"] for each in image[0][0])
 
 
+def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(done):
+    check_figures(written(done[0]), done[0] / "results")
+
+
 def test_tables_and_pictures_are_drawn(done):
     study = written(done[0])
-    finished = Finished(cells_of(study, "tiny"), done[0] / "results")
+    finished = Lookup(cells_of(study, "tiny"), done[0] / "results")
     write_study(study, "tiny", finished, done[0] / "report")
     text = (done[0] / "report/report.md").read_text()
     assert re.search(r"\| Line \| 0.1 / \*\*\d", text)
@@ -182,7 +186,7 @@ def test_tables_and_pictures_are_drawn(done):
         assert "<svg" in (done[0] / f"report/figure-{number}.svg").read_text()
 
 
-def test_an_edit_of_a_base_or_of_a_lender_makes_again_what_stands_on_it(done, tmp_path):
+def test_an_edit_of_a_base_or_of_a_donor_makes_again_what_stands_on_it(done, tmp_path):
     def lost(old, new):
         edited = written(tmp_path, STUDY.replace(old, new, 1))
         return {
@@ -198,14 +202,14 @@ def test_an_edit_of_a_base_or_of_a_lender_makes_again_what_stands_on_it(done, tm
     assert lost("units = 4", "units = 5") == {"foreign"}
 
 
-def test_bases_and_lenders_count_among_the_networks_to_train(tmp_path):
+def test_bases_and_donors_count_among_the_networks_to_train(tmp_path):
     (cost,) = costs(written(tmp_path), tmp_path / "results")
     assert (cost.cells, cost.trainings) == (3, 4)
 
 
 def test_a_missing_cell_leaves_its_picture_out(tmp_path):
     study = written(tmp_path)
-    finished = Finished(cells_of(study, "tiny"), tmp_path / "results")
+    finished = Lookup(cells_of(study, "tiny"), tmp_path / "results")
     write_study(study, "tiny", finished, tmp_path / "report")
     assert not list((tmp_path / "report").glob("*.svg"))
     assert finished.values("line", Measured(condition="own", figure="bent.gain")) == []
@@ -225,7 +229,11 @@ def test_a_missing_cell_leaves_its_picture_out(tmp_path):
         ('"line_bent"', '"line_bend"', r"conditions.foreign: 'line_bend' is not declared"),
         ("{network}_bent", "{network}_x", r"conditions.own: 'line_x' is not declared"),
         ("exhibits = 5", "", r"galleries: condition 'own' keeps no exhibits"),
-        ('view = "bent", factor', 'view = "lent", factor', r"galleries: own: 'lent' is not decl"),
+        (
+            'view = "bent", factor',
+            'view = "donated", factor',
+            r"own: 'donated' is not declared",
+        ),
         ('figure = "bent.gain"', 'figure = "bent.gains"', r"'bent.gains' is not declared"),
         ("bent.int8_accuracy", "plain.int8_accuracy", r"'plain.int8_accuracy' is not declared"),
         (
@@ -241,8 +249,10 @@ def test_mistakes_in_bases_and_pictures_are_told_when_the_file_is_read(old, new,
         written(tmp_path, STUDY.replace(old, new, 1))
 
 
-def test_a_lender_that_learned_nothing_to_lend_costs_one_line(tmp_path):
+def test_a_donor_that_learned_nothing_to_donate_costs_one_line(tmp_path):
     wrong = STUDY.replace('learned_from = "line_bent"', 'learned_from = "line_tuned"')
-    with pytest.raises(UsageError, match=r"line_tuned: .*fine_tuning, learns nothing to lend"):
+    with pytest.raises(
+        UsageError, match=r"line_tuned: .*fine_tuning, learns no model that it could donate"
+    ):
         run_study(written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")
     assert not (tmp_path / "out").exists()

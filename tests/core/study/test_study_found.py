@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from helpers.study_runs import StudyFile, cell_of
+from helpers.study_runs import StudyFile, cell_of, check_figures
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.result_file import read_cell
 from tfrobust.study.results.claims import check_claims
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.report import write_study
 from tfrobust.study.schema.files import find_study
 
@@ -141,9 +141,13 @@ def test_what_the_study_retraining_shows_as_seen_is_what_its_networks_collected(
     assert len(compared) == (1 if scale == "smoke" else 21)
 
 
+def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(done):
+    check_figures(written(done[0]), done[0] / "results")
+
+
 def test_a_claim_may_be_of_a_ratio(done, kept):
     study = written(done[0])
-    (claim,) = check_claims(study, Finished(cells_of(study, "tiny"), done[0] / "results"))
+    (claim,) = check_claims(study, Lookup(cells_of(study, "tiny"), done[0] / "results"))
     ratio = kept.figures["plain.fooling_ratio"] / kept.figures["before.fooling_ratio"]
     assert claim.holds == (ratio <= 0.3)
     assert claim.in_paper  # 0.2 ÷ 0.8
@@ -152,7 +156,7 @@ def test_a_claim_may_be_of_a_ratio(done, kept):
 
 def test_attacked_images_are_drawn(done, tmp_path):
     study = written(done[0])
-    finished = Finished(cells_of(study, "tiny"), done[0] / "results")
+    finished = Lookup(cells_of(study, "tiny"), done[0] / "results")
     write_study(study, "tiny", finished, tmp_path)
     assert (tmp_path / "report.html").read_text().count("<svg") == 1
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.study_runs import StudyFile, cell_of
+from helpers.study_runs import StudyFile, cell_of, check_figures
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import stored_network
-from tfrobust.study.cells import run as engine
+from tfrobust.study.cells import run as runs
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.result_file import read_cell
-from tfrobust.study.cells.run import run_study
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.rebuild import run_study
+from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.report import write_study
 
 STUDY = """
@@ -119,12 +119,16 @@ def test_members_and_other_networks_are_what_is_judged(done):
     assert np.abs(retrained(images) - joint.members["foreground"](images)).max() > 1e-4
 
 
+def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(done):
+    check_figures(written(done[0]), done[0] / "results")
+
+
 def test_another_background_is_another_cell_and_another_folder_is_not(done, monkeypatch):
     study, folder = written(done[0]), done[0]
     other = written(folder, STUDY.replace("units = 11", "units = 13"))
     assert cell_of(study, "fused", "blur").key != cell_of(other, "fused", "blur").key
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(engine, "compute", lambda cell, *_: read_cell(cell, folder / "results"))
+    monkeypatch.setattr(runs, "compute", lambda cell, *_: read_cell(cell, folder / "results"))
     run_study(study, "tiny", Path("out"), folder / "elsewhere")
     versions = [path.name for path in folder.glob("out/models/*/*") if path.name.isdigit()]
     assert versions == ["1"] * 4
@@ -139,9 +143,7 @@ def test_features_are_kept_in_two_dimensions_and_drawn(done):
     }  # fmt: skip
     assert len(kept["label"]) == 12
     assert np.shape(kept["foreground.attacked"]) == (12, 2)
-    write_study(
-        study, "tiny", Finished(cells_of(study, "tiny"), done[0] / "results"), done[0] / "r"
-    )
+    write_study(study, "tiny", Lookup(cells_of(study, "tiny"), done[0] / "results"), done[0] / "r")
     text = (done[0] / "r/report.md").read_text()
     for number, title in ((1, "Projection"), (2, "Curves"), (3, "Bars")):
         assert title in text

@@ -78,7 +78,8 @@ def read_cell(cell: Cell, results: Path) -> Result | None:
         result = read_record(Result, path)
     except (OSError, UnreadableError) as error:
         raise StoreError(
-            f"{path}: the cell cannot be read ({one_line(error)}); delete it, and it is made again"
+            f"{path}: the cell cannot be read ({one_line(error)}); "
+            "delete it, and it is computed again"
         ) from error
     return result if result.key == cell.key else None
 

@@ -87,7 +87,7 @@ def _pictures(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
     except (KeyError, IndexError, ValueError) as error:
         raise StoreError(
             f"study {study.name}: a cell keeps other images or counts than its condition says "
-            f"({one_line(error)}); delete the cells of that condition, and they are made again"
+            f"({one_line(error)}); delete the cells of that condition, and they are computed again"
         ) from error
 
 

@@ -1,15 +1,16 @@
-"""Sweeps of an attack's option: their figures, their mean, their mistakes."""
+"""Studies of an attack at several values of an option."""
 
 import pytest
 
-from helpers.small_study import STUDY, written
+from helpers.small_study import SMALL
+from helpers.study_runs import check_figures
 from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import cells_of
-from tfrobust.study.cells.run import run_study
-from tfrobust.study.results.lookup import Finished, in_paper
+from tfrobust.study.rebuild import run_study
+from tfrobust.study.results.lookup import Lookup, in_paper
 from tfrobust.study.results.report import write_study
 
-SWEPT = STUDY.replace(
+SWEPT = SMALL.text.replace(
     '[conditions.clean]\ntitle = "clean"\njudged = ["plain"]',
     """[conditions.clean]
 title = "clean"
@@ -38,7 +39,7 @@ paper = { small = [0.6, 0.2] }""",
 
 
 def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
-    study = written(tmp_path, SWEPT)
+    study = SMALL.written(tmp_path, SWEPT)
     found = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     (result,) = found.of("small", "noise")
     at = {name: result.figures[f"plain.accuracy@{name}"] for name in ("0", "5", "20", "mean")}
@@ -46,6 +47,7 @@ def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
     assert at["20"] <= at["0"]
     assert at["mean"] == pytest.approx((at["5"] + at["20"]) / 2)
     assert round(at["5"] * 20) == pytest.approx(at["5"] * 20)  # of twenty images
+    check_figures(study, tmp_path / "results")
     near = {name: result.figures[f"plain.accuracy_within@{name}"] for name in ("5", "20")}
     assert near["5"] == at["5"]  # five generations change five pixels at most
     assert near["20"] >= at["20"]
@@ -55,24 +57,26 @@ def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
 
 def test_a_sweep_may_be_given_by_its_ends_and_its_step(tmp_path):
     by_ends = "values = { first = 0, last = 20, step = 5 }, averaged"
-    ends = written(tmp_path, SWEPT.replace("values = [0, 5, 20], averaged", by_ends))
+    ends = SMALL.written(tmp_path, SWEPT.replace("values = [0, 5, 20], averaged", by_ends))
     assert ends.conditions["noise"].sweep.values == (0, 5, 10, 15, 20)
 
 
 def test_a_scale_may_look_at_fewer_images_under_a_condition_and_says_so(tmp_path):
-    fewer = written(tmp_path, SWEPT.replace("images = 30", "images = 30\nimages_of = { fgsm = 9 }"))
+    fewer = SMALL.written(
+        tmp_path, SWEPT.replace("images = 30", "images = 30\nimages_of = { fgsm = 9 }")
+    )
     cells = cells_of(fewer, "tiny")
     assert {cell.condition_name: cell.images for cell in cells} == {
         "clean": 30, "noise": 20, "fgsm": 9,
     }  # fmt: skip
-    write_study(fewer, "tiny", Finished(cells, tmp_path / "results"), tmp_path / "out")
+    write_study(fewer, "tiny", Lookup(cells, tmp_path / "results"), tmp_path / "out")
     for kind in ("md", "html"):
         text = (tmp_path / "out" / f"report.{kind}").read_text()
         assert "30 test images of digits (20 under noise; 9 under FGSM)" in text
 
 
 def test_the_papers_sweeps_have_their_mean_too(tmp_path):
-    papers = in_paper(written(tmp_path, SWEPT))
+    papers = in_paper(SMALL.written(tmp_path, SWEPT))
     assert papers["small", "noise", "plain.accuracy@mean"] == pytest.approx(0.4)
 
 
@@ -94,4 +98,4 @@ def test_the_papers_sweeps_have_their_mean_too(tmp_path):
 )
 def test_a_mistake_in_a_sweep_costs_one_line(old, new, said, tmp_path):
     with pytest.raises(UsageError, match=said):
-        written(tmp_path, SWEPT.replace(old, new, 1))
+        SMALL.written(tmp_path, SWEPT.replace(old, new, 1))

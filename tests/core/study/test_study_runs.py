@@ -1,16 +1,18 @@
-"""Studies: cells are computed once, kept and carried on; the report shows them."""
+"""Studies: cells are computed once, kept and carried on."""
 
 import shutil
 
 import pytest
 
-from helpers.small_study import STUDY, written
-from tfrobust.errors import StoreError
-from tfrobust.study.cells import run as engine
+from helpers.small_study import SMALL
+from helpers.study_runs import check_figures
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.study.cells import run as runs
+from tfrobust.study.cells import trainings
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.result_file import read_cell
-from tfrobust.study.cells.run import run_study
-from tfrobust.study.results.lookup import Finished
+from tfrobust.study.rebuild import run_study
+from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.remaining import costs
 from tfrobust.study.results.report import write_study
 
@@ -19,14 +21,14 @@ from tfrobust.study.results.report import write_study
 def finished(tmp_path_factory):
     """The small study, run once: its results, and where its networks lie."""
     folder = tmp_path_factory.mktemp("study")
-    run_study(written(folder, STUDY), "tiny", folder / "out", folder / "results")
+    run_study(SMALL.written(folder), "tiny", folder / "out", folder / "results")
     return folder
 
 
 def counted(monkeypatch, stop_after=10**6):
     """Count the cells that are computed; stop as a kill would after so many."""
     done = []
-    compute = engine.compute
+    compute = runs.compute
 
     def computed(cell, *args):
         if len(done) >= stop_after:
@@ -35,7 +37,7 @@ def counted(monkeypatch, stop_after=10**6):
         done.append((cell.network_name, cell.condition_name))
         return found
 
-    monkeypatch.setattr(engine, "compute", computed)
+    monkeypatch.setattr(runs, "compute", computed)
     return done
 
 
@@ -50,6 +52,10 @@ def test_every_cell_has_its_figures_and_what_made_it(finished, study):
     assert 0 <= figures["plain.accuracy"] <= figures["plain.clean"] <= 1
     assert {"averaged.variance_logistic.auroc", "averaged.queries"} <= set(figures)
     assert "plain.variance_logistic.auroc" not in figures
+
+
+def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(finished, study):
+    check_figures(study, finished / "results")
 
 
 def test_a_histogram_counts_every_image(finished, study):
@@ -110,7 +116,7 @@ def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_pat
     ],
 )
 def test_an_edit_makes_again_what_it_touches(old, new, again, finished, tmp_path):
-    edited = written(tmp_path, STUDY.replace(old, new, 1))
+    edited = SMALL.written(tmp_path, SMALL.text.replace(old, new, 1))
     lost = {
         name
         for cell in cells_of(edited, "tiny")
@@ -139,7 +145,7 @@ def test_a_network_whose_training_was_cut_off_before_an_edit_is_trained_anew(
             raise KeyboardInterrupt
         return epochs(self, epoch, *args)
 
-    longer = written(tmp_path, STUDY.replace("epochs = 1", "epochs = 2"))
+    longer = SMALL.written(tmp_path, SMALL.text.replace("epochs = 1", "epochs = 2"))
     monkeypatch.setattr(Trainer, "_epoch", cut)
     with pytest.raises(KeyboardInterrupt):
         run_study(longer, "tiny", tmp_path / "out", tmp_path / "results")
@@ -158,19 +164,19 @@ def test_a_damaged_cell_costs_one_line(study, tmp_path):
 
 def test_a_network_is_looked_up_once_a_run(study, tmp_path, monkeypatch):
     asked = []
-    train = engine.run_training
+    train = trainings.run_training
 
     def counted_training(plan, name, *args, **options):
         asked.append(name.partition("-")[0])
         return train(plan, name, *args, **options)
 
-    monkeypatch.setattr(engine, "run_training", counted_training)
+    monkeypatch.setattr(trainings, "run_training", counted_training)
     run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     assert asked == ["small", "large"]
 
 
 def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp_path):
-    cells = Finished(cells_of(study, "tiny"), finished / "results")
+    cells = Lookup(cells_of(study, "tiny"), finished / "results")
     write_study(study, "tiny", cells, tmp_path, tmp_path / "twice")
     text, html = ((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))
     assert (tmp_path / "twice" / "report.html").read_text() == html
@@ -191,3 +197,22 @@ def test_costs_tell_what_is_left(finished, study, tmp_path):
     assert (before.cells, before.finished, before.trainings, before.left) == (4, 0, 2, 1.0)
     assert (after.finished, after.trainings, after.left) == (4, 0, 0.0)
     assert after.spent > 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('attack = { name = "fgsm"', 'attack = { name = "fgsmm"', r"4 units · FGSM: no plugin att"),
+        (
+            "options = { units = 4 }",
+            "options = { unit = 4 }",
+            r"4 units · clean: .*no option 'unit'",
+        ),
+        ("epochs = 1", "epochs = -1", r"train: epochs"),
+    ],
+)
+def test_a_mistake_in_a_plugin_costs_no_training(old, new, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainings, "run_training", lambda *_: pytest.fail("trained"))
+    wrong = SMALL.text.replace("options = { fgsm = { eps = 0.2 } }", "").replace(old, new, 1)
+    with pytest.raises(UsageError, match=said):
+        run_study(SMALL.written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")

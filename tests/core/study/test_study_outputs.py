@@ -1,16 +1,18 @@
-"""Tables, claims and verdicts of a study say what its cells say."""
+"""Tables, claims and verdicts of a study."""
 
 import dataclasses
 
 import pytest
 
-from helpers.small_study import filled
+from helpers.small_study import finished_by_hand
 from tfrobust.study.cells.cell import cells_of
-from tfrobust.study.results.claims import check_claims, verdicts
-from tfrobust.study.results.lookup import Finished, in_paper
+from tfrobust.study.results.claims import _holds, check_claims
+from tfrobust.study.results.lookup import Lookup, in_paper
+from tfrobust.study.results.masking import masked_verdicts
 from tfrobust.study.results.tables import study_tables
 from tfrobust.study.schema.files import find_study
 from tfrobust.study.schema.measured import Measured
+from tfrobust.study.schema.outputs import Check
 
 
 def test_tables_show_paper_ours_and_the_difference(study, tmp_path):
@@ -21,7 +23,7 @@ def test_tables_show_paper_ours_and_the_difference(study, tmp_path):
             "averaged.variance_threshold.clean_mean": 1e-3,
         },
     }
-    (table,) = study_tables(study, filled(study, "tiny", tmp_path, figures))
+    (table,) = study_tables(study, finished_by_hand(study, "tiny", tmp_path, figures))
     ((network, cells),) = table.rows
     assert network == "4 units"
     assert [dataclasses.astuple(cell) for cell in cells] == [
@@ -33,7 +35,7 @@ def test_tables_show_paper_ours_and_the_difference(study, tmp_path):
 
 def test_several_seeds_give_a_mean_and_a_deviation(study, tmp_path):
     figures = {("small", "clean"): [{"plain.clean": 0.7}, {"plain.clean": 0.9}]}
-    (table,) = study_tables(study, filled(study, "twice", tmp_path, figures))
+    (table,) = study_tables(study, finished_by_hand(study, "twice", tmp_path, figures))
     assert table.rows[0][1][0].ours == "80.0% ± 14.1%"
 
 
@@ -46,22 +48,22 @@ def test_a_difference_is_taken_within_a_seed(study, tmp_path):
             {"averaged.accuracy": 0.5, "plain.accuracy": 0.4},
         ]
     }
-    found = filled(study, "twice", tmp_path, figures)
-    assert found.values("small", gain) == pytest.approx([0.1])
+    lookup = finished_by_hand(study, "twice", tmp_path, figures)
+    assert lookup.values("small", gain) == pytest.approx([0.1])
 
 
 def test_claims_hold_fail_or_are_not_yet_known(study, tmp_path):
-    nothing = check_claims(study, Finished(cells_of(study, "tiny"), tmp_path / "none"))
+    nothing = check_claims(study, Lookup(cells_of(study, "tiny"), tmp_path / "none"))
     assert [claim.holds for claim in nothing] == [None, None]
     figures = {
         ("small", "clean"): {"plain.clean": 0.5},
         ("large", "clean"): {"plain.clean": 0.8},
     }
-    found = check_claims(study, filled(study, "tiny", tmp_path / "a", figures))
+    found = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "a", figures))
     assert [claim.holds for claim in found] == [True, None]
     assert found[0].checks[0].numbers == {"4 units": "50.0%", "32 units": "80.0%"}
     figures[("large", "clean")] = {"plain.clean": 0.4}
-    found = check_claims(study, filled(study, "tiny", tmp_path / "b", figures))
+    found = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "b", figures))
     assert found[0].holds is False
 
 
@@ -94,9 +96,6 @@ CHECKS = {
 
 @pytest.mark.parametrize(("values", "holds"), CHECKS.values(), ids=CHECKS)
 def test_a_check_compares_what_its_kind_says(values, holds, request):
-    from tfrobust.study.results.claims import _holds
-    from tfrobust.study.schema.outputs import Check
-
     kind = request.node.callspec.id.partition(",")[0]
     networks = [f"n{k}" for k in range(len(values))]
     check = Check(
@@ -117,7 +116,7 @@ def test_the_papers_own_figures_are_checked_too():
     study, _ = find_study("quantized-dropout")
     papers = in_paper(study)
     assert papers["full", "clean", "multi.clean"] == 0.994
-    claims = check_claims(study, Finished([], None))
+    claims = check_claims(study, Lookup([], None))
     assert [claim.holds for claim in claims] == [None] * 6
     assert [claim.in_paper for claim in claims] == [True] * 6
 
@@ -129,7 +128,7 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
         ("large", "clean"): {"plain.clean": 0.6},
         ("large", "fgsm"): {"plain.accuracy": 0.2},
     }
-    ((rule, found),) = verdicts(study, filled(study, "tiny", tmp_path, figures))
+    ((rule, found),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
     assert rule.title == "At 0.2"
     assert {each.naive_range for each in found} == {""}
     assert [(each.network, each.masked) for each in found] == [
@@ -140,5 +139,5 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
 
 def test_no_verdict_is_given_before_every_attack_is_known(study, tmp_path):
     figures = {("small", "clean"): {"plain.clean": 0.6}, ("large", "fgsm"): {"plain.accuracy": 0.2}}
-    ((_, found),) = verdicts(study, filled(study, "tiny", tmp_path, figures))
+    ((_, found),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
     assert found == []
