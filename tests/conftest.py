@@ -18,14 +18,17 @@ from tfrobust.data.reading import arrays
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 
+TESTS = Path(__file__).parent
+
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Run tests that share an expensive fixture of their module in one process: it is made once.
 
-    Groups come first, the largest before the others; the single tests that follow fill what is
-    left of either process.
+    Groups come first, the largest before the others. The single tests fill what is left of either
+    process: those of the whole product first, which take longest.
     """
+    items.sort(key=lambda item: item.path.parent != TESTS)
     for item in items:
         if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
