@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
+from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +62,17 @@ class Attack(abc.ABC):
     budget it is judged at (`None`: any distance). An attack may also have a field `region`; see
     `RegionalAttack`.
 
+    The options that the engine asks for are declared here with what they are where an attack does
+    not have them; `tfrobust.options.has_option` tells whether it does.
+
     Attributes:
+        eps: the budget, in the unit of `threat.norm`; `None`: unbounded.
+        region: which pixels may change; see `RegionalAttack`.
         early_stop: whether it leaves an image alone once it is adversarial; an option of iterative
             attacks.
         samples: calls of a stochastic classifier to average; an option. `None`: 20 where the attack
             needs gradients, and otherwise one.
+        targeted: whether a given class is to be reached.
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
@@ -90,9 +96,11 @@ class Attack(abc.ABC):
         ...         return tf.maximum(images - self.eps, 0.0)
     """
 
-    # Options that the engine asks for, as an attack without them has them.
-    early_stop: bool = False
+    eps: float | None = None
+    region: RegionName = "all"
     samples: int | None = None
+    early_stop: bool = False
+    targeted: bool = False
 
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
@@ -109,12 +117,7 @@ class Attack(abc.ABC):
     @property
     def budget(self) -> float | None:
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
-        return getattr(self, "eps", None)  # an option that a subclass may declare
-
-    @property
-    def confined_to(self) -> RegionName:
-        """The region whose pixels it may change."""
-        return getattr(self, "region", "all")  # an option that a subclass may declare
+        return self.eps
 
     @property
     def target_class(self) -> int | None:
@@ -129,7 +132,7 @@ class Attack(abc.ABC):
     @property
     def needs_boxes(self) -> bool:
         """Whether it changes only a part of each image, which boxes mark."""
-        return self.confined_to != "all"
+        return self.region != "all"
 
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
@@ -142,7 +145,7 @@ class Attack(abc.ABC):
 
     @abc.abstractmethod
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return adversarial images.
 
@@ -169,7 +172,7 @@ class RegionalAttack(Attack):
     """
 
     region: RegionName = option(
-        "which pixels may change: all, or those in the image's boxes, or outside",
+        "pixels that may change: all, inside the image's boxes, or outside",
         default="all",
         trace="unused",
     )
@@ -179,7 +182,7 @@ class RegionalAttack(Attack):
 class GradientAttack(RegionalAttack):
     """The options that all attacks by gradients share."""
 
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    samples: int = option("gradients to average if the classifier is stochastic", default=20, ge=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -218,9 +221,9 @@ class WrappedAttack(Attack):
         return self.plan.target_class
 
     @property
-    def region(self) -> RegionName:
-        """The plan's region, if it has one."""
-        return self.plan.confined_to
+    def region(self) -> RegionName:  # type: ignore[override]
+        """The plan's region."""
+        return self.plan.region
 
     @property
     def needs_gradients(self) -> bool:

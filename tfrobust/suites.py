@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tfrobust.errors import UsageError
-from tfrobust.options import option_names, plugin
+from tfrobust.options import has_option, plugin
 from tfrobust.registry import create, entries, find
 
 if TYPE_CHECKING:  # the command line asks for names before TensorFlow is imported
@@ -114,7 +114,7 @@ def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
         dense = [norm for norm in budgets if norm in _DENSE]
         if noise.threat.norm in budgets:
             noise = create("attacks", name, **{**options, "eps": budgets[noise.threat.norm]})
-        elif "norm" in option_names(type(noise)) and dense:
+        elif has_option(noise, "norm") and dense:
             measured = {"eps": budgets[dense[0]], "norm": dense[0]}
             noise = create("attacks", name, **{**options, **measured})
         built.append(noise)

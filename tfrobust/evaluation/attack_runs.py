@@ -21,7 +21,7 @@ from tfrobust.evaluation.fitting_images import (
 from tfrobust.evaluation.judging import Attacked, Subject, audit_attack
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import EvaluationInputs
-from tfrobust.options import option_names
+from tfrobust.options import has_option
 from tfrobust.registry import name_of
 
 
@@ -156,6 +156,6 @@ def _reporter(inputs: EvaluationInputs, what: str, total: int) -> Callable[[int]
 
 
 def _without_budget(attack: Attack) -> Attack:
-    if attack.minimum_norm and "eps" in option_names(type(attack)):
+    if attack.minimum_norm and has_option(attack, "eps"):
         return dataclasses.replace(attack, eps=None)  # type: ignore[type-var]
     return attack

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.identity import identity
 from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError
@@ -25,8 +25,6 @@ from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import signature
 from tfrobust.types import Images, Labels
-
-_PROBED = 64  # images whose logits tell one classifier from another
 
 
 class Partial:
@@ -90,7 +88,7 @@ class Partial:
         boxes = [inputs.boxes] if attack.needs_boxes else []
         for array in (inputs.images, inputs.labels, *boxes):
             content.update(np.ascontiguousarray(array).tobytes())
-        content.update(_identity(attacked, inputs.images))
+        content.update(identity(attacked, inputs.images))
         return self._folder / f"{content.hexdigest()[:32]}.npz"
 
 
@@ -135,14 +133,7 @@ class KeptPredictions:
 
     def _path(self, condition: str, classifier: Classifier) -> Path:
         if classifier not in self._identities:
-            self._identities[classifier] = _identity(classifier, self._images)
+            self._identities[classifier] = identity(classifier, self._images)
         content = hashlib.sha256(self._content + condition.encode())
         content.update(self._identities[classifier])
         return self._folder / f"{content.hexdigest()[:32]}.npz"
-
-
-def _identity(classifier: Classifier, images: Images) -> bytes:
-    """Return what tells one classifier from another: its logits, or where a random one lies."""
-    if classifier.stochastic and classifier.source:
-        return repr((classifier.source, classifier.defenses)).encode()
-    return np.ascontiguousarray(predict(classifier, images[:_PROBED])).tobytes()

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.errors import UsageError
-from tfrobust.options import build, option_names, record
+from tfrobust.options import build, has_option, record
 from tfrobust.registry import name_of
 
 
@@ -47,7 +47,7 @@ def at_values(
     swept = [
         each
         for each in attacks
-        if values and option in option_names(type(each)) and attack in {None, name_of(each)}
+        if values and has_option(each, option) and attack in {None, name_of(each)}
     ]
     if values and not swept:
         names = ", ".join(dict.fromkeys(map(name_of, attacks))) or "there is none"

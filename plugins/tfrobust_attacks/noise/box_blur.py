@@ -31,7 +31,7 @@ class BoxBlur(RegionalAttack):
     strength = Strength("sigma", "σ =", "standard deviation σ of the kernel, in pixels")
 
     region: RegionName = option(
-        "which pixels are blurred: all, or those in the image's boxes, or outside",
+        "pixels to blur: all, inside the image's boxes, or outside",
         default="foreground",
         trace="unused",
     )

@@ -73,8 +73,10 @@ def _plugins(study: Study) -> Iterator[str]:
         yield from (detector.name for detector in condition.detectors)
         if condition.attack:
             yield condition.attack.name
-    for defended in (*study.networks.values(), *study.views.values()):
-        yield from (defense.name for defense in defended.defenses)
+    chains = [network.defenses for network in study.networks.values()]
+    chains += [view.defenses for view in study.views.values()]
+    for defenses in chains:
+        yield from (defense.name for defense in defenses)
 
 
 def _check_base(study: Study, name: str, base: str | None) -> None:
