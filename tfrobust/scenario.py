@@ -118,7 +118,6 @@ class Shift(abc.ABC):
             an option, which users write after its name: `fog.3`.
     """
 
-    severity: int | None = None
     keeps_geometry: ClassVar[bool] = False
     severity: int | None = None
 

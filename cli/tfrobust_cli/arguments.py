@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfrobust.errors import UsageError, did_you_mean, printable
@@ -109,9 +109,9 @@ class Parameters:
         kinds = {"scenarios", "shifts"}  # an attack may have a shift's name
         return {name: given for (kind, name), given in self._options.items() if kind in kinds}
 
-    def build(self, kind: str, name: str, *, defaults: dict[str, Any] | None = None) -> Any:
+    def build(self, kind: str, name: str, *, defaults: Mapping[str, Any] | None = None) -> Any:
         """Build plugin `kind`/`name` with its options, and with these where none are given."""
-        return create(kind, name, **((defaults or {}) | self.of(name, kind)))
+        return create(kind, name, **{**(defaults or {}), **self.of(name, kind)})
 
 
 def _keys(kind: str, name: str) -> set[str]:

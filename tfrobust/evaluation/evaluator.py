@@ -159,9 +159,10 @@ def assemble(inputs: EvaluationInputs, judged: Sequence[Judgement]) -> Evaluated
 
 def _scenario_record(inputs: EvaluationInputs) -> ScenarioRecord:
     settings = inputs.settings
-    base, shift = settings.scenario, None
-    if isinstance(base, Shifted):
-        base, shift = base.base, base.shift_name
+    scenario = base = settings.scenario
+    shift = None
+    if isinstance(scenario, Shifted):
+        base, shift = scenario.base, scenario.shift_name
     return ScenarioRecord(
         name=name_of(base),
         shift=shift,
