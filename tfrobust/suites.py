@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tfrobust.errors import UsageError
-from tfrobust.options import plugin
+from tfrobust.options import has_option, plugin
 from tfrobust.registry import create, entries, find
 
 if TYPE_CHECKING:  # the command line asks for names before TensorFlow is imported
@@ -102,8 +102,6 @@ def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
         >>> [noise.eps for noise in baselines([create("attacks", "pgd", eps=0.2)])][1]
         0.2
     """
-    from tfrobust.options import has_option  # pydantic takes its time, and names do not need it
-
     attacks = list(attacks)
     budgets: dict[str | None, float] = {}
     for attack in attacks:

@@ -142,7 +142,7 @@ class EvaluateOptions:
         spread = at_budgets(built, self.eps or [])
         for text in self.sweep or []:
             name, option, values = swept(text)
-            spread = at_values(spread, option, values, attack=name)
+            spread = at_values(spread, option, values, only=name)
         return spread
 
 

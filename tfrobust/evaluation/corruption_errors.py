@@ -36,23 +36,23 @@ def corruption_errors(
     Returns:
         One record a classifier, in their order.
     """
-    names = dict.fromkeys(each.classifier.name for each in evaluations)
+    names = dict.fromkeys(evaluation.classifier.name for evaluation in evaluations)
     errors = {name: _errors(name, evaluations) for name in names}
     if baseline is None:
         return list(errors.values())
-    return [_divided(each, errors[baseline]) for each in errors.values()]
+    return [_divided(record, errors[baseline]) for record in errors.values()]
 
 
 def _errors(name: str, evaluations: Sequence[Evaluation]) -> CorruptionErrors:
     clean, by_severity = float("nan"), dict[str, dict[int, float]]()
-    for each in evaluations:
-        if each.classifier.name != name:
+    for evaluation in evaluations:
+        if evaluation.classifier.name != name:
             continue
-        error = 1.0 - each.clean.accuracy
-        if each.scenario.shift is None:
+        error = 1.0 - evaluation.clean.accuracy
+        if evaluation.scenario.shift is None:
             clean = error
         else:
-            shift, _, severity = each.scenario.shift.rpartition(".")
+            shift, _, severity = evaluation.scenario.shift.rpartition(".")
             by_severity.setdefault(shift, {})[int(severity)] = error
     errors = {shift: [e[s] for s in sorted(e)] for shift, e in by_severity.items()}
     mean = {shift: float(np.mean(several)) for shift, several in errors.items()}

@@ -74,7 +74,7 @@ class CorruptionSettings:
                 "suite 'corruptions': expected a scenario without a shift; "
                 f"received: {name_of(self.scenario.base)}+{self.scenario.shift_name}"
             )
-        for shift in (each for several in (self.shifts or {}).values() for each in several):
+        for shift in (shift for severities in (self.shifts or {}).values() for shift in severities):
             if shift.severity is None:
                 raise UsageError(
                     f"shifts: expected shifts with a severity; received: {name_of(shift)}"

@@ -129,7 +129,7 @@ def judgements(
             to_fit = runs.to_fit(subject)
             detectors = judge_detectors(settings.detectors, attacked, inputs, classifier, to_fit)
         if not settings.keep_images:  # it was kept for the detectors
-            attacked = [each.without_images() for each in attacked]
+            attacked = [run.without_images() for run in attacked]
         judged.append(Judgement(subject, attacked, baselines, detectors))
     return judged
 
@@ -153,7 +153,7 @@ def assemble(inputs: EvaluationInputs, judged: Sequence[Judgement]) -> Evaluated
         outcomes |= outcome_rows(number, judgement.subject.clean, judgement.attacked)
     results = identified(Results(evaluations=evaluations, environment=environment()), outcomes)
     keep = inputs.settings.keep_images
-    adversarial = [[each.images for each in judgement.attacked if keep] for judgement in judged]
+    adversarial = [[run.images for run in judgement.attacked if keep] for judgement in judged]
     return Evaluated(results, outcomes, inputs.images, adversarial)
 
 

@@ -28,7 +28,7 @@ def gradient_warnings(classifier: str, attacks: Sequence[AttackResult]) -> list[
         signs = [
             f"{what} at {_percent(worst)} of the images"
             for what, worst in (
-                ("gradients vanish", max((each.zero for each in shares), default=0.0)),
+                ("gradients vanish", max((s.zero for s in shares), default=0.0)),
                 ("gradients are no numbers", max((s.non_finite for s in shares), default=0.0)),
             )
             if worst >= _WORTH_NOTING

@@ -30,7 +30,7 @@ class Subject:
     """A classifier that is judged.
 
     Attributes:
-        name: in
+        name: in the results.
         classifier: itself.
         clean: int64 `(n,)`: what it predicts for the evaluation's clean images.
     """

@@ -52,18 +52,21 @@ def reattack(
     inputs = load_inputs(settings, progress)
     first = judgements(inputs, partial)
     again = {
-        each.subject.name: [_white_box(attacked) for attacked in each.attacked]
-        for each in first
-        if each.subject.classifier is old  # attacked white-box already
+        judged.subject.name: [_white_box(attacked) for attacked in judged.attacked]
+        for judged in first
+        if judged.subject.classifier is old  # attacked white-box already
     }
-    others = {name: each for name, each in settings.classifiers.items() if each is not old}
+    classifiers = settings.classifiers.items()
+    others = {name: classifier for name, classifier in classifiers if classifier is not old}
     if others:
         white_box = dataclasses.replace(settings, classifiers=others, crafted_on=None)
         anew = dataclasses.replace(inputs, settings=white_box, baselines=())
-        clean = {each.subject.name: each.subject.clean for each in first}
-        judged_again = judgements(anew, partial, clean=clean)
-        again |= {each.subject.name: list(each.attacked) for each in judged_again}
-    return assemble(inputs, [_joined(each, again[each.subject.name]) for each in first])
+        clean = {judged.subject.name: judged.subject.clean for judged in first}
+        again |= {
+            judged.subject.name: list(judged.attacked)
+            for judged in judgements(anew, partial, clean=clean)
+        }
+    return assemble(inputs, [_joined(judged, again[judged.subject.name]) for judged in first])
 
 
 def with_earlier(settings: EvaluationSettings) -> EvaluationSettings:
@@ -71,7 +74,7 @@ def with_earlier(settings: EvaluationSettings) -> EvaluationSettings:
     if settings.crafted_on is None:
         return settings
     old_name, old = settings.crafted_on
-    others = {name: each for name, each in settings.classifiers.items() if name != old_name}
+    others = {name: other for name, other in settings.classifiers.items() if name != old_name}
     return dataclasses.replace(settings, classifiers={old_name: old} | others)
 
 
@@ -84,7 +87,7 @@ def _check(settings: EvaluationSettings) -> Classifier:
         )
     old_name, old = settings.crafted_on
     classifiers = settings.classifiers
-    if all(each is old or each.source == old.source != "" for each in classifiers.values()):
+    if all(new is old or new.source == old.source != "" for new in classifiers.values()):
         raise UsageError(
             f"reattack: expected a classifier to attack again beside {old_name}, which was "
             f"attacked before; received: {', '.join(classifiers)}, the same"

@@ -28,7 +28,7 @@ def summarize(
     """Return one classifier's part of `results.json`."""
     classifier = subject.classifier
     right = subject.clean == inputs.labels
-    hostile = [each for each in attacked if not each.attack.corrective]
+    hostile = [run for run in attacked if not run.attack.corrective]
     known = inputs.settings.scenario.class_names
     return Evaluation(
         classifier=ClassifierRecord(
@@ -41,10 +41,10 @@ def summarize(
         ),
         scenario=scenario,
         clean=proportion(right),
-        attacks=[each.result for each in attacked],
+        attacks=[run.result for run in attacked],
         worst_case=proportion(_all_survive(right, bounded(hostile))),
         worst_case_by_budget=_worst_by_budget(right, hostile),
-        warnings=gradient_warnings(subject.name, [each.result for each in attacked]),
+        warnings=gradient_warnings(subject.name, [run.result for run in attacked]),
     )
 
 
@@ -59,15 +59,15 @@ def bounded(attacked: Sequence[Attacked]) -> Sequence[Attacked]:
 
 
 def _all_survive(right: Flags, attacked: Iterable[Attacked]) -> Flags:
-    return np.logical_and.reduce([right, *(each.survivors for each in attacked)])
+    return np.logical_and.reduce([right, *(run.survivors for run in attacked)])
 
 
 def _worst_by_budget(right: Flags, attacked: Sequence[Attacked]) -> list[BudgetedWorstCase]:
     """Return the worst case at each budget of every norm that was tried at several."""
     budgets: dict[str, set[float]] = {}
-    for each in attacked:
-        if each.attack.threat.norm and each.attack.budget is not None:
-            budgets.setdefault(each.attack.threat.norm, set()).add(each.attack.budget)
+    for run in attacked:
+        if run.attack.threat.norm and run.attack.budget is not None:
+            budgets.setdefault(run.attack.threat.norm, set()).add(run.attack.budget)
     return [
         BudgetedWorstCase(
             norm=norm,
@@ -82,11 +82,11 @@ def _worst_by_budget(right: Flags, attacked: Sequence[Attacked]) -> list[Budgete
 
 def _within(norm: str, eps: float, attacked: Sequence[Attacked]) -> list[Attacked]:
     return [
-        each
-        for each in attacked
-        if each.attack.threat.norm == norm
-        and each.attack.budget is not None
-        and each.attack.budget <= eps
+        run
+        for run in attacked
+        if run.attack.threat.norm == norm
+        and run.attack.budget is not None
+        and run.attack.budget <= eps
     ]
 
 
@@ -98,7 +98,7 @@ def outcome_rows(number: int, clean: Labels, attacked: Sequence[Attacked]) -> di
         clean: int64 `(images,)`: predictions for the clean images.
         attacked: in the order of the result's `attacks`; each becomes a row `(images,)`.
     """
-    audits = [each.audit for each in attacked]
+    audits = [run.audit for run in attacked]
     table = {
         "clean": clean,
         "prediction": _rows([a.prediction for a in audits], len(clean), np.int64),
@@ -107,8 +107,8 @@ def outcome_rows(number: int, clean: Labels, attacked: Sequence[Attacked]) -> di
     }
     for norm in NORMS:
         table[norm] = _rows([a.distance[norm] for a in audits], len(clean), np.float32)
-    for k, each in enumerate(attacked):
-        table[f"example_a{k}"] = each.examples
+    for k, run in enumerate(attacked):
+        table[f"example_a{k}"] = run.examples
     return {f"e{number}_{key}": value for key, value in table.items()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.errors import UsageError
-from tfrobust.options import build, option_names, record
+from tfrobust.options import build, has_option, record
 from tfrobust.registry import name_of
 
 
@@ -25,7 +25,7 @@ def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Atta
 
 
 def at_values(
-    attacks: Sequence[Attack], option: str, values: Sequence[Any], *, attack: str | None = None
+    attacks: Sequence[Attack], option: str, values: Sequence[Any], *, only: str | None = None
 ) -> list[Attack]:
     """Return every attack that has an option at each of these values, and the others as they are.
 
@@ -33,7 +33,7 @@ def at_values(
         attacks: with their other options.
         option: which.
         values: of the option, one or more; of none, the attacks come back as they are.
-        attack: only the attacks of this name.
+        only: the name of the attacks that are swept; `None`: all.
 
     Raises:
         UsageError: a value is out of an attack's range, or no attack has the option.
@@ -45,9 +45,9 @@ def at_values(
     """
     spread: list[Attack] = []
     swept = [
-        each
-        for each in attacks
-        if values and option in option_names(type(each)) and attack in {None, name_of(each)}
+        attack
+        for attack in attacks
+        if values and has_option(attack, option) and only in {None, name_of(attack)}
     ]
     if values and not swept:
         names = ", ".join(dict.fromkeys(map(name_of, attacks))) or "there is none"
@@ -55,11 +55,11 @@ def at_values(
             f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
             "that has it (see `tfrobust plugins show attacks/NAME`)"
         )
-    for each in attacks:
-        if each not in swept:
-            spread.append(each)
+    for attack in attacks:
+        if attack not in swept:
+            spread.append(attack)
             continue
         for value in dict.fromkeys(values):
-            options = record(each) | {option: value}
-            spread.append(build(type(each), name_of(each), options))
+            options = record(attack) | {option: value}
+            spread.append(build(type(attack), name_of(attack), options))
     return spread

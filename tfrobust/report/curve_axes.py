@@ -86,9 +86,9 @@ def _is_on(axis: Axis, attack: AttackResult, attacks: Sequence[AttackResult]) ->
 def _varying(attack: AttackResult, attacks: Iterable[AttackResult]) -> list[str]:
     """Return the options in which an attack differs from another run of the same attack."""
     same = [
-        each.params
-        for each in attacks
-        if (each.name, each.crafted_on) == (attack.name, attack.crafted_on)
+        other.params
+        for other in attacks
+        if (other.name, other.crafted_on) == (attack.name, attack.crafted_on)
     ]
     return [
         option

@@ -10,9 +10,9 @@ def reattack_table(results: Results) -> Table | None:
     """Return fooling ratios before and after: a row a classifier and attack.
 
     Returns:
-        `None` where nothing was attacked again: see `evaluate`'s `reattack`.
+        `None` where nothing was attacked again: see `tfrobust.evaluation.reattack`.
     """
-    by_name = {each.classifier.name: each for each in results.evaluations}
+    by_name = {evaluation.classifier.name: evaluation for evaluation in results.evaluations}
     sections = []
     rejects = any(a.rejected is not None for e in results.evaluations for a in e.attacks)
     for evaluation in results.evaluations:
@@ -38,7 +38,7 @@ def reattack_table(results: Results) -> Table | None:
 
 
 def _rows(evaluation: Evaluation, by_name: dict[str, Evaluation], rejects: bool) -> list[Row]:
-    own = {_key(each): each for each in evaluation.attacks if each.crafted_on is None}
+    own = {_key(attack): attack for attack in evaluation.attacks if attack.crafted_on is None}
     rows: list[Row] = []
     for number, attack in enumerate(evaluation.attacks):
         before, again = by_name.get(attack.crafted_on or ""), own.get(_key(attack))

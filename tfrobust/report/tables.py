@@ -59,7 +59,7 @@ def accuracy_table(results: Results) -> Table:
 
 def _crafted_on_one(evaluations: list[Evaluation]) -> str | None:
     """Return the one classifier that all attacks were crafted on, for a caption."""
-    attacks = [attack for each in evaluations for attack in each.attacks]
+    attacks = [attack for evaluation in evaluations for attack in evaluation.attacks]
     names = {attack.crafted_on for attack in attacks if _sees_a_classifier(attack)}
     return next(iter(names)) if len(names) == 1 else None
 

@@ -25,7 +25,7 @@ def check_outcomes(results: Results, outcomes: _Arrays) -> None:
         >>> check_outcomes(read_results(run), read_arrays(run / "outcomes.npz"))
     """
     images = results.evaluations[0].scenario.images
-    if any(each.scenario.images != images for each in results.evaluations):
+    if any(evaluation.scenario.images != images for evaluation in results.evaluations):
         raise UnreadableError("evaluations of several numbers of images")
     for name, shape, kinds in _expected(results, images):
         _check_array(outcomes, name, shape, kinds)

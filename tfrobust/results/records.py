@@ -168,7 +168,9 @@ class CorruptionErrors(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _is_rectangular(self) -> CorruptionErrors:
-        if len({len(each) for each in self.errors.values()}) != 1 or not all(self.errors.values()):
+        if len({len(severities) for severities in self.errors.values()}) != 1 or not all(
+            self.errors.values()
+        ):
             raise ValueError("errors: expected as many severities of each corruption")
         if set(self.mean) != set(self.errors):
             raise ValueError("mean: expected one of each corruption")
@@ -226,12 +228,12 @@ class Results(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _is_a_grid(self) -> Results:
         sizes = {
-            (len(each.attacks), len(each.baselines), len(each.worst_case_by_budget))
-            for each in self.evaluations
+            (len(e.attacks), len(e.baselines), len(e.worst_case_by_budget))
+            for e in self.evaluations
         }
         if len(sizes) > 1:
             raise ValueError("evaluations: expected the same attacks on every classifier")
-        if len({tuple(map(tuple, _corrupted(each))) for each in self.corruptions}) > 1:
+        if len({tuple(map(tuple, _corrupted(errors))) for errors in self.corruptions}) > 1:
             raise ValueError("corruptions: expected the same ones for every classifier")
         if not self.unshifted:
             raise ValueError("evaluations: expected one on clean images")
@@ -242,7 +244,7 @@ class Results(pydantic.BaseModel):
         """One evaluation a classifier: where there are corruptions, that of the clean scenario."""
         if not self.corruptions:
             return self.evaluations
-        return [each for each in self.evaluations if each.scenario.shift is None]
+        return [e for e in self.evaluations if e.scenario.shift is None]
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

@@ -51,17 +51,21 @@ def prepare(
     from tfrobust.data.names import open_scenario
 
     scenario = open_scenario(name, Parameters(param, named).all())
-    made = scenario.prepare(archive, sha256=sha256, strict=strict)
+    prepared = scenario.prepare(archive, sha256=sha256, strict=strict)
     if as_json:
-        shown = {"folder": str(made.folder), "images": made.images, "skipped": made.skipped}
+        shown = {
+            "folder": str(prepared.folder),
+            "images": prepared.images,
+            "skipped": prepared.skipped,
+        }
         print(json.dumps(shown, indent=1))
         return
-    for each in made.skipped[:5]:
-        stderr().print(f"left out: {each}", markup=False, highlight=False)
-    if len(made.skipped) > 5:
-        stderr().print(f"left out in all: {len(made.skipped)}", highlight=False)
-    counts = ", ".join(f"{count:,} {split}" for split, count in made.images.items())
-    print(f"{made.folder}  {counts}")
+    for image in prepared.skipped[:5]:
+        stderr().print(f"left out: {image}", markup=False, highlight=False)
+    if len(prepared.skipped) > 5:
+        stderr().print(f"left out in all: {len(prepared.skipped)}", highlight=False)
+    counts = ", ".join(f"{count:,} {split}" for split, count in prepared.images.items())
+    print(f"{prepared.folder}  {counts}")
 
 
 @app.command("show")

@@ -1,4 +1,4 @@
-"""`tfrobust report`: run folders → one page each, made anew."""
+"""`tfrobust report`: run folders → one page each, written again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tfrobust_cli.console import start_tensorflow
 def report(
     folder: Annotated[list[Path], typer.Argument(help="Run folders with a results.json.")],
 ) -> None:
-    """Write report.html anew from results.json and outcomes.npz.
+    """Write report.html again from results.json and outcomes.npz.
 
     Example: [bold]tfrobust report runs/d1[/]
     """
     start_tensorflow()
     from tfrobust.report import write_report
 
-    for each in folder:
-        print(write_report(each))
+    for run in folder:
+        print(write_report(run))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -22,8 +22,8 @@ def test_an_option_is_swept_over_every_attack_that_has_it_or_over_one():
     attacks = [create("attacks", name) for name in ("bim", "pgd", "fgsm")]
     spread = at_values(attacks, "steps", [2, 3, 2])
     assert [getattr(attack, "steps", None) for attack in spread] == [2, 3, 2, 3, None]
-    spread = at_values(attacks, "steps", [2, 3], attack="pgd")
+    spread = at_values(attacks, "steps", [2, 3], only="pgd")
     assert [(name_of(attack)) for attack in spread] == ["bim", "pgd", "pgd", "fgsm"]
-    for option, attack in (("threat", None), ("steps", "fgsm"), ("steps", "mim")):
+    for option, only in (("threat", None), ("steps", "fgsm"), ("steps", "mim")):
         with pytest.raises(UsageError, match=f"{option}: an option of none of the attacks: bim"):
-            at_values(attacks, option, [1], attack=attack)
+            at_values(attacks, option, [1], only=only)
