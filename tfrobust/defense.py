@@ -140,6 +140,18 @@ class Defense(abc.ABC):
             UsageError: it can never be defended this way; the text says what to do.
         """
 
+    def summary_totals(self, classifier: Classifier, found: Mapping[str, Any]) -> dict[str, str]:
+        """Return lines that this defence adds to a classifier's summary; by default none.
+
+        Args:
+            classifier: the classifier that is shown, with this defence among its own.
+            found: what `apply` measured, from the classifier's record.
+
+        Returns:
+            What → how much, such as `{"compressed": "0.12 MB"}`.
+        """
+        return {}
+
     @abc.abstractmethod
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return the defended classifier, and what was measured on the way.

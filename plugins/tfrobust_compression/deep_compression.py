@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import megabytes_of
+from tfrobust.classifiers.inference import megabytes, megabytes_of
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.defense import ANY_TRAINING, Changes, Defended, Defense, Stage
@@ -98,6 +98,13 @@ class DeepCompression(Defense):
                 + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
             )
         return Defended(compressed.replace(megabytes=compressed_megabytes(model)), found)
+
+    def summary_totals(self, classifier: Classifier, found: Mapping[str, Any]) -> dict[str, str]:
+        """Return the compressed size, and the weights that are not compressed; see `Defense`."""
+        totals = {"compressed": f"{megabytes(classifier):.3g} MB"}
+        if others := found.get("left_out"):
+            totals["not compressed"] = ", ".join(others)
+        return totals
 
     def _train(
         self,

@@ -28,16 +28,16 @@ def train(
 ) -> Classifier:
     """Build, train and defend a classifier; nothing is stored.
 
-    Ordinary training comes first unless the first defence trains the classifier itself. What is
-    deployed is not trained at all.
+    Ordinary training comes first unless the first defence trains the classifier itself. A deployed
+    classifier is not trained at all.
 
     Returns:
         The classifier, outermost defence last.
 
     Raises:
-        UsageError: a defence refuses the network, or undoes an earlier one; said before any
-            training where it can be known.
-        ClassifierError: what is deployed does not fit the scenario.
+        UsageError: a defence refuses the network, or undoes an earlier one; before any training
+            where that can be known.
+        ClassifierError: the deployed classifier does not fit the scenario.
 
     Example:
         >>> train(create("models", "lenet"), create("scenarios", "digits"),
@@ -86,10 +86,10 @@ def _check(defenses: Sequence[Defense], classifier: Classifier, scenario: Scenar
 def defended(
     classifier: Classifier, defenses: Sequence[Defense], scenario: Scenario, trainer: Trainer
 ) -> Classifier:
-    """Apply defences in their order, and record them in what comes out.
+    """Apply defences in their order, and record them in the classifier.
 
     Raises:
-        UsageError: one undoes an earlier one, or cannot follow it; said before any is applied.
+        UsageError: one undoes an earlier one, or cannot follow it; before any is applied.
     """
     check_order(defenses, classifier.defenses)
     for place, defense in enumerate(defenses):
@@ -122,13 +122,13 @@ def recorded(
     *,
     kept: Sequence[AppliedDefense] | None = None,
 ) -> Classifier:
-    """Return what a defence made of a classifier, with the defence among its own.
+    """Return the defended classifier, with the defence in its record.
 
     Args:
         defense: that was applied.
         before: what it was applied to.
-        after: what came out, and what was measured.
-        kept: what is still true of earlier ones; by default all that is recorded of them.
+        after: what it returned.
+        kept: records of earlier defences that still hold; by default all of them.
     """
     applied = AppliedDefense(**signature(defense), found=dict(after.found))
     earlier = before.defenses if kept is None else kept

@@ -83,7 +83,7 @@ def outlived(
     if "weights" not in later.changes and "start" not in later.changes:
         return tuple(carried)
     before = len(carried) - len(known)
-    defenses = [*map(_defense_of, carried[:before]), *known]
+    defenses = [*map(defense_of, carried[:before]), *known]
     return tuple(
         record
         if defense and defense.undone_by is not None
@@ -98,7 +98,7 @@ def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
     `apply` sees what is put around that classifier, and can refuse it itself.
     """
     for applied in carried:
-        first = _defense_of(applied)
+        first = defense_of(applied)
         if first is None:
             continue
         if _name(first) == _name(later) and first.wraps and "network" in later.needs:
@@ -126,7 +126,7 @@ def _carried_advice(first: Defense, later: Defense) -> str:
     return f"apply {one} to the network as it was before {two}, and {two} to what comes out"
 
 
-def _defense_of(applied: AppliedDefense) -> Defense | None:
+def defense_of(applied: AppliedDefense) -> Defense | None:
     """Return the plugin of a record; `None` for a detector, or one that is not installed."""
     try:
         defense: Defense = create("defenses", applied.name, **applied.params)

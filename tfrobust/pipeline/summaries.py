@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import megabytes
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import split_member
 from tfrobust.classifiers.summary import summarized_parts
 from tfrobust.defense import Stage
 from tfrobust.errors import UsageError
 from tfrobust.model import Summary, summarized
+from tfrobust.pipeline.defense_order import defense_of
 from tfrobust.pipeline.reload import why_served
 from tfrobust.registry import create, find
 from tfrobust.store.cards import read_card
@@ -33,11 +33,9 @@ def classifier_summary(name: str, network: Classifier) -> Summary:
         '44,426'
     """
     summary = summarized_parts(network, name) or _layers(name, network)
-    for defense in network.defenses:
-        if defense.name == "deep_compression":
-            summary.totals["compressed"] = f"{megabytes(network):.3g} MB"
-            if others := defense.found.get("left_out"):
-                summary.totals["not compressed"] = ", ".join(others)
+    for applied in network.defenses:
+        if defense := defense_of(applied):
+            summary.totals.update(defense.summary_totals(network, applied.found))
     return summary
 
 

@@ -59,9 +59,9 @@ def export(
     """
     folder = Path(folder)
     check_place(folder)
-    with atomic_folder(folder, new=True, note=note) as beside:
-        write_saved_model(classifier, beside)
-        write_card(beside, card or card_of(classifier))
+    with atomic_folder(folder, new=True, note=note) as temporary:
+        write_saved_model(classifier, temporary)
+        write_card(temporary, card or card_of(classifier))
     return folder
 
 
@@ -138,13 +138,13 @@ def _keras_model(path: Path, modules: Sequence[str]) -> Any:
     """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
     try:
         return load_keras_file(path, modules)
-    except ClassifierError:  # in Keras's words, it may be any error
+    except ClassifierError:  # Keras reports an unknown layer by many errors
         before = set(sys.modules)
         for entry in entries("models"):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
         if before == set(sys.modules):
-            raise  # nothing is known that was not before
+            raise  # no plugin was new
     return load_keras_file(path, modules)
 
 
