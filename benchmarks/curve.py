@@ -19,8 +19,9 @@ from benchmarks.networks import Network, network
 from benchmarks.plan import Plan
 from benchmarks.tables import Row
 from tfrobust import create, run_attack
-from tfrobust.attack import Attack, at_budgets
+from tfrobust.attack import Attack
 from tfrobust.engine.compiled import COMPILED
+from tfrobust.evaluation.sweeps import at_budgets
 
 _BAR = 1.3
 _BUDGETS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
@@ -77,7 +78,7 @@ def _row(name: str, images: int, turns: Sequence[_Turn]) -> Row:
     median = _Turn(*np.median(np.array(turns), axis=0))
     budgets = len(_BUDGETS)
     line = row(
-        f"`{name}`, {images} images: a curve of {budgets} ÷ ({budgets} traced runs + 1 trace)",
+        f"`{name}`, {images} images: {budgets} budgets ÷ ({budgets} traced runs + 1 trace)",
         ratio,
         _BAR,
     )

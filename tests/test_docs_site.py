@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import tfrobust
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,6 +40,11 @@ def test_every_link_of_the_docs_leads_somewhere_and_every_page_is_in_the_navigat
 def test_the_readme_links_to_files_that_exist(stage):
     for address in re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert "://" in address or (ROOT / address).exists(), address
+
+
+def test_the_reference_lists_every_name_of_the_package():
+    text = (ROOT / "docs" / "reference" / "tfrobust.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\[tfrobust\.(\w+)\]", text)) == sorted(tfrobust.__all__)
 
 
 def test_a_link_out_of_docs_leads_to_a_page_of_the_site(stage, tmp_path):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import build, option, option_names, plugin, record
+from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
+from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +38,21 @@ class Threat:
                 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """The option that says how strong an attack is that is bounded in no norm; 0 changes nothing.
+
+    Attributes:
+        option: its name.
+        sign: what stands before its value in tables, such as `σ =`.
+        label: of the axis that curves are drawn over.
+    """
+
+    option: str
+    sign: str
+    label: str
+
+
 class Attack(abc.ABC):
     """Turns images into adversarial images; claims nothing about success.
 
@@ -48,11 +62,17 @@ class Attack(abc.ABC):
     budget it is judged at (`None`: any distance). An attack may also have a field `region`; see
     `RegionalAttack`.
 
+    The options that the engine asks for are declared here with what they are where an attack does
+    not have them; `tfrobust.options.has_option` tells whether it does.
+
     Attributes:
+        eps: the budget, in the unit of `threat.norm`; `None`: unbounded.
+        region: which pixels may change; see `RegionalAttack`.
         early_stop: whether it leaves an image alone once it is adversarial; an option of iterative
             attacks.
         samples: calls of a stochastic classifier to average; an option. `None`: 20 where the attack
             needs gradients, and otherwise one.
+        targeted: whether a given class is to be reached.
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
@@ -62,6 +82,8 @@ class Attack(abc.ABC):
             leaves it out.
         ignores_input: set it where nothing of the image remains in the result, so that its label no
             longer applies: trainings refuse it.
+        strength: set it where the attack is bounded in no norm and has an option that says how
+            strong it is; reports show it, and draw a curve over it.
 
     Example:
         >>> @plugin
@@ -74,15 +96,18 @@ class Attack(abc.ABC):
         ...         return tf.maximum(images - self.eps, 0.0)
     """
 
-    # Options that the engine asks for, as an attack without them has them.
-    early_stop: bool = False
+    eps: float | None = None
+    region: RegionName = "all"
     samples: int | None = None
+    early_stop: bool = False
+    targeted: bool = False
 
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
     autograph: ClassVar[bool] = False
     corrective: ClassVar[bool] = False
     ignores_input: ClassVar[bool] = False
+    strength: ClassVar[Strength | None] = None
 
     @property
     @abc.abstractmethod
@@ -92,12 +117,7 @@ class Attack(abc.ABC):
     @property
     def budget(self) -> float | None:
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
-        return getattr(self, "eps", None)  # an option that a subclass may declare
-
-    @property
-    def confined_to(self) -> RegionName:
-        """The region whose pixels it may change."""
-        return getattr(self, "region", "all")  # an option that a subclass may declare
+        return self.eps
 
     @property
     def target_class(self) -> int | None:
@@ -112,7 +132,7 @@ class Attack(abc.ABC):
     @property
     def needs_boxes(self) -> bool:
         """Whether it changes only a part of each image, which boxes mark."""
-        return self.confined_to != "all"
+        return self.region != "all"
 
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
@@ -125,7 +145,7 @@ class Attack(abc.ABC):
 
     @abc.abstractmethod
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return adversarial images.
 
@@ -152,7 +172,7 @@ class RegionalAttack(Attack):
     """
 
     region: RegionName = option(
-        "which pixels may change: all, or those in the image's boxes, or outside",
+        "pixels that may change: all, inside the image's boxes, or outside",
         default="all",
         trace="unused",
     )
@@ -162,7 +182,7 @@ class RegionalAttack(Attack):
 class GradientAttack(RegionalAttack):
     """The options that all attacks by gradients share."""
 
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    samples: int = option("gradients to average if the classifier is stochastic", default=20, ge=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -201,9 +221,9 @@ class WrappedAttack(Attack):
         return self.plan.target_class
 
     @property
-    def region(self) -> RegionName:
-        """The plan's region, if it has one."""
-        return self.plan.confined_to
+    def region(self) -> RegionName:  # type: ignore[override]
+        """The plan's region."""
+        return self.plan.region
 
     @property
     def needs_gradients(self) -> bool:
@@ -225,44 +245,3 @@ def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:
         f"{name_of(attack)}: eps: no two images of shape {height}×{width}×{channels} are farther "
         f"apart than {most:g} in {norm}; received: {budget:g}{hint}"
     )
-
-
-def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Attack]:
-    """Return every attack that has an `eps` at each of the budgets, and the others as they are.
-
-    Raises:
-        UsageError: a budget is out of an attack's range.
-
-    Example:
-        >>> [attack.eps for attack in at_budgets([create("attacks", "pgd")], [0.1, 0.2])]
-        [0.1, 0.2]
-    """
-    return at_values(attacks, "eps", budgets)
-
-
-def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> list[Attack]:
-    """Return every attack that has an option at each of these values, and the others as they are.
-
-    Raises:
-        UsageError: a value is out of an attack's range, or no attack has the option.
-
-    Example:
-        >>> noise = [create("attacks", "white_to_black")]
-        >>> [attack.count for attack in at_values(noise, "count", [0, 40])]
-        [0, 40]
-    """
-    spread: list[Attack] = []
-    if values and not any(option in option_names(type(attack)) for attack in attacks):
-        names = ", ".join(map(name_of, attacks)) or "there is none"
-        raise UsageError(
-            f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
-            "that has it (see `tfrobust plugins show attacks/NAME`)"
-        )
-    for attack in attacks:
-        if not values or option not in option_names(type(attack)):
-            spread.append(attack)
-            continue
-        for value in dict.fromkeys(values):
-            options = record(attack) | {option: value}
-            spread.append(build(type(attack), name_of(attack), options))
-    return spread

@@ -6,6 +6,7 @@ never takes the tool down, and two plugins of one name are both refused: nothing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -44,7 +45,7 @@ class Entry:
             raise PluginError(self._blame(self.problem))
         try:
             loaded = metadata.EntryPoint(self.name, self.target, f"tfrobust.{self.kind}").load()
-        except (Exception, SystemExit) as error:  # a stranger's module may do anything
+        except (Exception, SystemExit) as error:  # a third-party module may do anything
             cause = f"{type(error).__name__}: {one_line(error)}"
             raise PluginError(self._blame(cause)) from error
         if fault := _contract_fault(self.kind, loaded):
@@ -65,6 +66,7 @@ _CONTRACTS = {
     "attacks": "tfrobust.attack:Attack",
     "defenses": "tfrobust.defense:Defense",
     "detectors": "tfrobust.detector:Detector",
+    "suites": "tfrobust.suites:Suite",
 }
 KINDS = tuple(_CONTRACTS)
 _MANY = 12  # more names than a message should list
@@ -95,20 +97,20 @@ def entries(kind: str | None = None) -> list[Entry]:
         ['pgd_training']
     """
     if kind is None:
-        return [entry for each in KINDS for entry in entries(each)]
+        return [entry for known in KINDS for entry in entries(known)]
     if kind not in KINDS:
         raise UsageError(
             f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"
         )
-    points = tuple(metadata.entry_points(group=f"tfrobust.{kind}"))
-    distributions = {id(point.dist): point.dist for point in points}
+    listed = tuple(metadata.entry_points(group=f"tfrobust.{kind}"))
+    distributions = {id(point.dist): point.dist for point in listed}
     # A distribution's name and version are read from a file, the same one for many plugins.
-    owners = {number: _distribution(each) for number, each in distributions.items()}
-    found = {(point.name, point.value, owners[id(point.dist)]) for point in points}
-    count = Counter(name for name, _, _ in found)
+    owners = {number: _distribution(dist) for number, dist in distributions.items()}
+    points = {(point.name, point.value, owners[id(point.dist)]) for point in listed}
+    count = Counter(name for name, _, _ in points)
     return [
-        Entry(kind, name, target, owner, _duplicate(name, found) if count[name] > 1 else None)
-        for name, target, owner in sorted(found)
+        Entry(kind, name, target, owner, _duplicate(name, points) if count[name] > 1 else None)
+        for name, target, owner in sorted(points)
     ]
 
 
@@ -116,8 +118,8 @@ def _distribution(of: metadata.Distribution | None) -> str:
     return f"{of.name} {of.version}" if of else "unknown"
 
 
-def _duplicate(name: str, found: set[tuple[str, str, str]]) -> str:
-    owners = sorted(owner for other, _, owner in found if other == name)
+def _duplicate(name: str, points: set[tuple[str, str, str]]) -> str:
+    owners = sorted(owner for other, _, owner in points if other == name)
     return f"the name is registered {len(owners)} times, by {' and '.join(owners)}; uninstall one"
 
 
@@ -163,6 +165,23 @@ def create(kind: str, name: str, **values: Any) -> Any:
 
     entry = find(kind, name)
     return build(entry.load(), name, values)
+
+
+def declaring(kind: str, flag: str) -> list[str]:
+    """Return the names of the plugins of one kind whose class sets a flag; imports all of them.
+
+    What is broken is left out.
+
+    Example:
+        >>> declaring("scenarios", "has_boxes")
+        ['coco', 'digits_in_places', 'tiny_imagenet', 'voc']
+    """
+    names = []
+    for entry in entries(kind):
+        with contextlib.suppress(PluginError):
+            if getattr(entry.load(), flag):
+                names.append(entry.name)
+    return names
 
 
 @functools.cache

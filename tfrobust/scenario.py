@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfrobust.errors import UsageError
 from tfrobust.options import record
 from tfrobust.registry import name_of
-from tfrobust.types import ImageShape
+from tfrobust.types import Image, Images, ImageShape, Seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,16 @@ class Prepared:
 
 
 class Scenario(abc.ABC):
-    """A dataset with its splits; its fields are its options."""
+    """A dataset with its splits; its fields are its options.
 
-    bounded: ClassVar[bool] = True  # in [0, 1]; features, which may be trained on too, are not
+    Attributes:
+        bounded: whether the images lie in [0, 1]; features, which may be trained on too, do not.
+        has_boxes: whether every example has `boxes`; messages recommend such scenarios for attacks
+            on a region.
+    """
+
+    bounded: ClassVar[bool] = True
+    has_boxes: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -115,7 +122,7 @@ class Shift(abc.ABC):
     severity: int | None = None
 
     @abc.abstractmethod
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Any) -> Any:
         """Return the shifted image.
 
         Args:
@@ -126,7 +133,7 @@ class Shift(abc.ABC):
             float32 of the same shape, in [0, 1].
         """
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Return a batch of shifted images, each shifted with its own seed.
 
         Args:
@@ -147,10 +154,10 @@ class BatchShift(Shift):
     """A shift that is applied to a whole batch at once, which makes training faster."""
 
     @abc.abstractmethod
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Return a batch of shifted images; see `Shift`."""
 
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Any) -> Any:
         """Return the shifted image; see `Shift`."""
         image, seed = tf.convert_to_tensor(image, tf.float32), tf.convert_to_tensor(seed)
         return self.batch(image[tf.newaxis], seeds=seed[tf.newaxis])[0]

@@ -16,6 +16,8 @@ _COLOURS = {
     "#ffffde": "transparent",
     "#aaaa33": "var(--md-default-fg-color--lighter)",
 }
+# Lines of a label are broken where the code says so, and nowhere else.
+_SETTINGS = '%%{init: {"flowchart": {"wrappingWidth": 500, "rankSpacing": 35}}}%%\n'
 _NUMBER = count(1)
 
 
@@ -29,7 +31,7 @@ def drawn(code: str) -> str:
         >>> drawn("flowchart LR\n  a --> b").startswith('<div class="diagram">')
         True
     """
-    svg = mermaidx.render(code).svg()
+    svg = mermaidx.render(_SETTINGS + code).svg()
     for colour, variable in _COLOURS.items():
         svg = re.sub(f"{colour}(?![0-9a-fA-F])", variable, svg, flags=re.IGNORECASE)
     svg = svg.replace("my-svg", f"diagram-{next(_NUMBER)}")

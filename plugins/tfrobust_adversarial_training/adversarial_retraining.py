@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
@@ -31,28 +31,28 @@ from tfrobust_adversarial_training.inner_attack import (
 
 @plugin
 class AdversarialRetraining(Defense):
-    """Trains a copy of the network further, on clean and on attacked images.
+    """Continues the training of a copy of the network, on clean and attacked images.
 
     Example:
         >>> further = create("defenses", "adversarial_retraining", attack="pgd", eps=0.1)
         >>> further.apply(load("d1"), scenario, Trainer(TrainingOptions(epochs=3)))
     """
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
-    attack: str = option("the inner attack: any attack plugin", default="fgsm")
-    eps: float = option("its budget, in the unit of its norm", default=0.3, ge=0)
+    attack: str = option("inner attack: the name of an attack plugin", default="fgsm")
+    eps: float = option("budget of the inner attack, in the unit of its norm", default=0.3, ge=0)
     options: dict[str, Any] | None = option(
-        'further ones of its options: {"norm": "l2"}', default=None
+        'further options of the inner attack: {"norm": "l2"}', default=None
     )
-    share: float = option("of each batch that is attacked", default=0.5, gt=0, le=1)
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
+    share: float = option("share of each batch that is attacked", default=0.5, gt=0, le=1)
+    epochs: int | None = option(
+        "epochs of the retraining; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the retraining; none: that of the training", default=None, gt=0
+    )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.
@@ -65,14 +65,14 @@ class AdversarialRetraining(Defense):
         check_tunable(classifier, "adversarial_retraining")
         self._inner().check(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained further; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
         perturb = partly(attacked_by(self._inner()), self.share)
-        return fine_tuned(
+        tuned = fine_tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,
@@ -82,6 +82,7 @@ class AdversarialRetraining(Defense):
                 perturb=perturb, validate_on=in_drawn_order(perturb, trainer.options.seed)
             ),
         )
+        return Defended(tuned)
 
     def _inner(self) -> Attack:
         return inner_attack(self, "eps")

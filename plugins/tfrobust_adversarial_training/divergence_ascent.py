@@ -21,7 +21,7 @@ from tfrobust.engine.loop import iterate
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, normal
-from tfrobust.types import Images, Labels, Logits
+from tfrobust.types import Images, Labels, Logits, Seed
 from tfrobust_adversarial_training.divergence import divergence_slope
 
 _NOISE = 1e-3  # standard deviation of the start, in pixel values; the authors'
@@ -40,10 +40,10 @@ class DivergenceAscent(Attack):
     """Projected steepest ascent on KL(f(x) ‖ f(x′))."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    steps: int = option("gradients an image", default=10, ge=1)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    steps: int = option("gradients per image", default=10, ge=1)
     step_size: float | None = option(
-        "α: length of a step, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps",
+        "α: step size, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps",
         default=None,
         gt=0,
     )
@@ -54,7 +54,7 @@ class DivergenceAscent(Attack):
         return Threat("white-box", self.norm)
 
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return the images where the ascent ends; see `Attack`."""
         geometry = ball(self.norm)
@@ -69,7 +69,7 @@ class DivergenceAscent(Attack):
             step, self._begin(classifier, images, seed), steps=self.steps, early_stop=False
         ).current
 
-    def _begin(self, classifier: Classifier, images: Images, seed: Any) -> _State:
+    def _begin(self, classifier: Classifier, images: Images, seed: Seed) -> _State:
         seeds = image_seeds(seed, tf.shape(images)[0])
         region = ball(self.norm).region(images, self.eps)
         noise = _NOISE * normal(seeds, tf.shape(images)[1:])

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -31,30 +31,26 @@ from tfrobust_adversarial_training.replays import replayed
 
 @plugin
 class FreeTraining(Defense):
-    """Trains on each batch several times, while a perturbation climbs along.
+    """Trains on each batch several times, and updates a perturbation at each step.
 
     Example:
         >>> free = create("defenses", "free_training", eps=8 / 255, replays=8)
         >>> train(create("models", "resnet18"), scenario, Trainer(), [free])
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     eps: float = option("radius of the Linf ball, in pixel values", default=0.1, ge=0, le=1)
     replays: int = option(
-        "m: steps a batch; as many times fewer are the epochs (the paper: 8 for CIFAR-10, 4 for "
+        "m: steps per batch; divides the number of epochs (the paper: 8 for CIFAR-10, 4 for "
         "ImageNet)",
         default=4,
         ge=1,
     )
-    pgd_steps: int = option("of PGD, by which validation images are attacked", default=10, ge=1)
+    pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
-
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` while its images are attacked; see `Defense`."""
         pgd: Attack = create("attacks", "pgd", eps=self.eps, steps=self.pgd_steps, early_stop=False)
         passes = math.ceil(trainer.options.epochs / self.replays)
@@ -63,7 +59,7 @@ class FreeTraining(Defense):
             scenario,
             replayed(self.replays, self.step, validate_on=attacked_by(pgd)),
         )
-        return classifier
+        return Defended(classifier)
 
     def step(self, perturbation: Any, gradient: Any) -> Any:
         """Return the perturbation one step of length ε further up, inside the ball.

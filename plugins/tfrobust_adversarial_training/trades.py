@@ -14,12 +14,12 @@ epoch is that of the highest accuracy on attacked validation images.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tfrobust.attack import Attack
+from tfrobust.classifier import Trainable
 from tfrobust.options import build, option, plugin
 from tfrobust.registry import name_of
 from tfrobust.training.task import cross_entropy
+from tfrobust.types import Images, Labels, Logits, PerImage
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
@@ -29,7 +29,7 @@ DIVERGENCE = "divergence"
 
 @plugin
 class Trades(TrainsOnBoth):
-    """Trains on clean images, and against a change of opinion nearby.
+    """Trains on clean images, and penalises a change of the prediction nearby.
 
     Example:
         >>> trades = create("defenses", "trades", eps=8 / 255, beta=6.0)
@@ -37,14 +37,14 @@ class Trades(TrainsOnBoth):
     """
 
     attack: str = option(
-        "the inner attack: divergence climbs the KL divergence itself; or any attack plugin",
+        "inner attack: divergence (maximises the KL divergence), or the name of an attack plugin",
         default=DIVERGENCE,
     )
-    beta: float = option("β: weight of the divergence; larger is more robust", default=6.0, ge=0)
+    beta: float = option("β: weight of the divergence; higher is more robust", default=6.0, ge=0)
 
     def objective(
-        self, classifier: Any, images: Any, attacked: Any, labels: Any
-    ) -> tuple[Any, Any]:
+        self, classifier: Trainable, images: Images, attacked: Images, labels: Labels
+    ) -> tuple[PerImage, Logits]:
         """Return CE(f(x), y) + β · KL(f(x) ‖ f(x′)) of each image, and the logits of x′.
 
         See `TrainsOnBoth`.

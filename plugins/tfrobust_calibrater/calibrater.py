@@ -16,56 +16,60 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import parameters
 from tfrobust.data.names import reshifted
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NOTHING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel, Labels, Logits
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 
 
 @plugin
 class Calibrater(Defense):
-    """Bends images towards what the classifier knows, before it sees them."""
+    """Moves images towards what the classifier behind it knows."""
 
-    learns: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.AUXILIARY
+    undone_by: ClassVar[Changes] = NOTHING
 
-    merge: Merge = option("how the perturbation goes into the image", default="multiply")
+    merge: Merge = option("how to merge the perturbation into the image", default="multiply")
     loss: Literal["true_class", "cross_entropy"] = option(
-        "to lower: 1 − probability of the true class, or its −log", default="true_class"
+        "loss: 1 − probability of the true class, or its negative logarithm", default="true_class"
     )
     size_ratio: float = option(
-        "parameters over the classifier's, which `base`, `channels` and `blocks` are chosen for",
+        "number of parameters divided by the classifier's; sets `base`, `channels` and `blocks`",
         default=0.1,
         gt=0,
         le=10,
     )
     base: int | None = option(
-        "filters of the first convolution, 2 and 4 times as many in the next; none: chosen",
+        "filters of the first convolution (the next have 2 and 4 times as many); none: automatic",
         default=None,
         ge=1,
     )
-    channels: int | None = option("inside a residual block; none: chosen", default=None, ge=1)
-    blocks: int | None = option("residual blocks; none: chosen", default=None, ge=1)
+    channels: int | None = option(
+        "channels inside a residual block; none: automatic", default=None, ge=1
+    )
+    blocks: int | None = option("number of residual blocks; none: automatic", default=None, ge=1)
     use: Literal["forwards", "backwards"] = option(
-        "backwards: the perturbation with the opposite sign, an attack", default="forwards"
+        "forwards, or backwards: an attack with the perturbation's opposite sign",
+        default="forwards",
     )
     shift: str | None = option(
-        "the scene to learn for, such as b2 or fog.3; none: the scenario's own", default=None
+        "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
     )
-    epochs: int | None = option("of its own training; none: the training's", default=None, ge=0)
-    learning_rate: float = option("of its own training, with Adam", default=2e-4, gt=0)
+    epochs: int | None = option(
+        "epochs of its own training; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float = option(
+        "learning rate of its own training, with Adam", default=2e-4, gt=0
+    )
     schedule: Literal["constant", "cosine", "quarters"] = option(
-        "of the learning rate; quarters: ÷ 2, 4 and 10 after each, as in the paper",
+        "learning rate schedule; quarters: ÷ 2, 4 and 10 after each quarter, as in the paper",
         default="quarters",
     )
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Nothing: what comes behind it stands round both."""
-        return frozenset()
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without gradients and an unknown shift; see `Defense`.
@@ -79,7 +83,7 @@ class Calibrater(Defense):
             )
         self._scene(scenario)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a calibrater before the classifier, which stays as it is; see `Defense`.
 
         Raises:
@@ -100,9 +104,9 @@ class Calibrater(Defense):
         )
         loss = cross_entropy if self.loss == "cross_entropy" else one_less_true_class
         own.fit(calibrated, self._scene(scenario), loss=loss)
-        return self.restore(classifier, model)
+        return Defended(self.restore(classifier, model))
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Put a trained calibrater before a classifier; see `Defense`."""
         return Calibrated(classifier, model, backwards=self.use == "backwards")
 
@@ -119,6 +123,6 @@ class Calibrater(Defense):
         return scenario if self.shift is None else reshifted(scenario, self.shift)
 
 
-def one_less_true_class(labels: Any, logits: Any) -> Any:
+def one_less_true_class(labels: Labels, logits: Logits) -> Any:
     """Return 1 − softmax(logits)[label] of each image, `(batch,)`."""
     return 1.0 - tf.gather(tf.nn.softmax(logits), labels, batch_dims=1)

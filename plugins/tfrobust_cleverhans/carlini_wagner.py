@@ -57,15 +57,17 @@ class CleverHansCarliniWagnerL2(GradientAttack):
     minimum_norm = True
 
     eps: float | None = option(
-        "L2 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "L2 budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    binary_search_steps: int = option("rounds of the search for c", default=5, ge=1)
-    max_iterations: int = option("gradients a round", default=1000, ge=1)
-    abort_early: bool = option("end a round whose objective no longer falls", default=True)
-    confidence: float = option("κ: the margin, in logits, to win by", default=0.0, ge=0)
-    initial_const: float = option("c of the first round", default=1e-2, gt=0, trace="input")
-    learning_rate: float = option("of Adam", default=5e-3, gt=0, trace="input")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    binary_search_steps: int = option("rounds of the search for the constant c", default=5, ge=1)
+    max_iterations: int = option("gradients per round", default=1000, ge=1)
+    abort_early: bool = option("end a round once its objective stops falling", default=True)
+    confidence: float = option("κ: margin to reach, in logits", default=0.0, ge=0)
+    initial_const: float = option(
+        "the constant c in the first round", default=1e-2, gt=0, trace="input"
+    )
+    learning_rate: float = option("learning rate of Adam", default=5e-3, gt=0, trace="input")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

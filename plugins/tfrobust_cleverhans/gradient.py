@@ -69,8 +69,8 @@ class CleverHansFgsm(_CleverHans):
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    norm: Literal["linf", "l2", "l1"] = option("norm of the ball", default="linf")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -102,12 +102,10 @@ class CleverHansBim(_Iterative):
     """Basic iterative method (Kurakin, Goodfellow & Bengio 2017): PGD from the image itself."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
-    )
+    eps_iter: float | None = option("step size; none: 2.5 · eps / nb_iter", default=None, ge=0)
     nb_iter: int = option("steps", default=40, ge=1)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -121,14 +119,16 @@ class CleverHansPgd(_Iterative):
     """Projected gradient descent, with or without a random start."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
-    )
+    eps_iter: float | None = option("step size; none: 2.5 · eps / nb_iter", default=None, ge=0)
     nb_iter: int = option("steps", default=40, ge=1)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    rand_init: bool = option("start anywhere in the ball of radius rand_minmax", default=True)
-    rand_minmax: float | None = option("that radius; none: eps", default=None, ge=0)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    rand_init: bool = option(
+        "start at a random point of the ball of radius rand_minmax", default=True
+    )
+    rand_minmax: float | None = option(
+        "radius of the ball of random starts; none: eps", default=None, ge=0
+    )
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -148,15 +148,13 @@ class CleverHansMadry(_Iterative):
     """The attack of Madry et al. (2018): PGD from a random start."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=None, ge=0
-    )
+    eps_iter: float | None = option("step size; none: 2.5 · eps / nb_iter", default=None, ge=0)
     nb_iter: int = option("steps", default=40, ge=1)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
     rand_minmax: float = option(
-        "start anywhere in the ball of this radius, cut at eps", default=0.3, ge=0
+        "radius of the ball of random starts, at most eps", default=0.3, ge=0
     )
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
@@ -175,13 +173,11 @@ class CleverHansMim(_Iterative):
     """Momentum iterative method (Dong et al. 2018)."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.3, ge=0)
-    eps_iter: float | None = option(
-        "length of a step; none: 2.5 · eps / nb_iter", default=0.06, ge=0
-    )
+    eps_iter: float | None = option("step size; none: 2.5 · eps / nb_iter", default=0.06, ge=0)
     nb_iter: int = option("steps", default=10, ge=1)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    decay_factor: float = option("of the momentum", default=1.0, ge=0)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    decay_factor: float = option("decay of the momentum", default=1.0, ge=0)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any

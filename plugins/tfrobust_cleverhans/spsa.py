@@ -32,18 +32,18 @@ class CleverHansSpsa(Attack):
     """Simultaneous perturbation stochastic approximation: no gradients needed."""
 
     autograph = True
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0)
+    eps: float = option("radius of the Linf ball, in pixel values", default=0.1, ge=0)
     nb_iter: int = option("steps of Adam", default=20, ge=1)
-    learning_rate: float = option("of Adam", default=0.01, gt=0)
-    delta: float = option("length of a probe in every pixel", default=0.01, gt=0)
+    learning_rate: float = option("learning rate of Adam", default=0.01, gt=0)
+    delta: float = option("size of a probe in every pixel", default=0.01, gt=0)
     spsa_samples: int = option(
-        "probes an estimate: an even number", default=128, ge=2, multiple_of=2
+        "probes per estimate, an even number", default=128, ge=2, multiple_of=2
     )
-    spsa_iters: int = option("estimates a step", default=1, ge=1)
+    spsa_iters: int = option("estimates per step", default=1, ge=1)
     early_stop_loss_threshold: float | None = option(
-        "stop an image below this loss, −margin for leaving a class; none: never", default=None
+        "stop on an image below this loss (−margin if untargeted); none: never", default=None
     )
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

@@ -28,7 +28,7 @@ import tf_keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_larq.layers import (
     ActivationGradient,
     Precision,
@@ -50,7 +50,7 @@ def _width() -> Any:
 
 
 def weights_of(bits: int | None) -> Precision:
-    """Return weights of so many bits: 1: signs; more: linear; `None`: float."""
+    """Return a quantizer of weights to `bits` bits: 1: signs; more: linear; `None`: float."""
     if bits is None:
         return Precision("float")
     return Precision("sign") if bits == 1 else Precision("linear", bits)
@@ -66,7 +66,7 @@ class _LeNet(LarqModel):
         """Return how weights and activations are quantized."""
         raise NotImplementedError
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""
         precision = self.precision()
         images = tf_keras.Input(image_shape, name="images")
@@ -85,7 +85,7 @@ class _LeNet(LarqModel):
 
 @plugin
 class LeNetFloat(_LeNet, ModelBuilder):
-    """LeNet in full precision, on the code of the quantized ones."""
+    """LeNet in full precision, from the code of the quantized ones."""
 
     dropout: float = _dropout(0.5)
     width: int = _width()
@@ -101,9 +101,10 @@ class LeNetBnn(_LeNet, ModelBuilder):
 
     dropout: float = _dropout(0.5)
     width: int = _width()
-    binary_activations: bool = option("activations ±1 too, instead of ReLU", default=False)
+    binary_activations: bool = option("use activations of ±1 instead of ReLU", default=False)
     activation_gradient: ActivationGradient = option(
-        "of binary activations: straight-through (ste), approx sign or swish sign", default="ste"
+        "gradient of binary activations: straight-through (ste), approx sign or swish sign",
+        default="ste",
     )
 
     def precision(self) -> Precision:
@@ -114,7 +115,7 @@ class LeNetBnn(_LeNet, ModelBuilder):
 
 @plugin
 class LeNetRandomBnn(_LeNet, ModelBuilder):
-    """LeNet whose weights ±1 are drawn anew at each forward pass, at inference too."""
+    """LeNet with random weights ±1, sampled at each forward pass, also at inference."""
 
     dropout: float = _dropout(0.0)
     width: int = _width()
@@ -126,10 +127,10 @@ class LeNetRandomBnn(_LeNet, ModelBuilder):
 
 @plugin
 class LeNetQuantized(_LeNet, ModelBuilder):
-    """LeNet with k-bit weights, of one bit as `lenet_bnn`'s: ±1."""
+    """LeNet with k-bit weights; one bit is ±1, as in `lenet_bnn`."""
 
     bits: int = option(
-        "of a weight, zero apart; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16
+        "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16
     )
     dropout: float = _dropout(0.5)
     width: int = _width()

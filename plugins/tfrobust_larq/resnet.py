@@ -15,7 +15,7 @@ import tf_keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_larq.layers import Precision, activated, convolution, dropped, logits
 from tfrobust_larq.lenet import weights_of
 from tfrobust_larq.profile import LarqModel
@@ -26,16 +26,16 @@ class ResNetQuantized(LarqModel, ModelBuilder):
     """A residual network with 1-bit (sign), k-bit or float weights."""
 
     bits: int | None = option(
-        "of a weight, zero apart; 1: its sign; 2: −1, −0.5, 0, 0.5, 1; none: float",
+        "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1; none: float",
         default=2,
         ge=1,
         le=16,
     )
-    depth: int = option("layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
+    depth: int = option("number of layers, 6n + 2: 8, 14, 20, 32, 44, 56 …", default=8, ge=8)
     width: int = option(
-        "filters of the first stage; doubled by each of the other two", default=16, ge=1
+        "filters of the first stage; each further stage doubles them", default=16, ge=1
     )
-    dropout: float = option("rate before the last layer", default=0.0, ge=0, lt=1)
+    dropout: float = option("dropout rate before the last layer", default=0.0, ge=0, lt=1)
 
     def __post_init__(self) -> None:
         if (self.depth - 2) % 6:
@@ -45,7 +45,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
         """Return how weights are quantized."""
         return weights_of(self.bits)
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""
         precision = self.precision()
         images = tf_keras.Input(image_shape, name="images")
@@ -60,7 +60,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
 
 
 def _block(x: Any, precision: Precision, filters: int, stride: int) -> Any:
-    """Two 3×3 convolutions round a shortcut."""
+    """Two 3×3 convolutions around a shortcut."""
     shortcut = x
     if stride > 1 or x.shape[-1] != filters:
         shortcut = convolution(x, precision, filters, 1, stride)

@@ -14,7 +14,7 @@ from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_models.applications import (
     IMAGENET_CLASSES,
     SMALLEST,
@@ -29,7 +29,7 @@ IMAGENET = "imagenet"
 
 @plugin
 class ImageNetModel(ModelBuilder):
-    """An architecture that `keras.applications` has, or that torchvision's weights fit.
+    """An architecture of `keras.applications`, or one that torchvision's weights fit.
 
     Attributes:
         application: the function that builds it with Keras; `None` where Keras has none.
@@ -47,7 +47,9 @@ class ImageNetModel(ModelBuilder):
     reads_files: ClassVar[bool] = False
     he_normal: ClassVar[bool] = False
 
-    weights: str | None = option("none, or imagenet: those of keras.applications", default=None)
+    weights: str | None = option(
+        "none, or imagenet: the weights of keras.applications", default=None
+    )
 
     @pydantic.field_validator("weights")
     @classmethod
@@ -70,7 +72,7 @@ class ImageNetModel(ModelBuilder):
         """What `keras.applications` takes."""
         return SMALLEST
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the model; see `ModelBuilder.build`.
 
         Raises:
@@ -112,10 +114,10 @@ class ImageNetModel(ModelBuilder):
 
 @plugin
 class ScalableModel(ImageNetModel):
-    """One that has a variant for small images, and wider and narrower ones."""
+    """A model that has a variant for small images, and wider and narrower ones."""
 
     stem: Literal["imagenet", "cifar"] = option(
-        "cifar: first convolution 3×3 with stride 1, for images under about 64×64",
+        "imagenet, or cifar: first convolution 3×3 with stride 1, for images below about 64×64",
         default="imagenet",
     )
     width: float = option("multiplies the number of filters", default=1.0, gt=0, le=16)
@@ -164,5 +166,5 @@ def has_new_head(num_classes: int) -> bool:
 
 
 def scaled(filters: int, width: float) -> int:
-    """Return so many filters times the width, one at least."""
+    """Return a number of filters times the width, at least one."""
     return max(1, round(filters * width))

@@ -18,7 +18,7 @@ from tfrobust_models.torch_weights import fill, read_state_dict
 
 @plugin
 class TorchvisionModel(ScalableModel):
-    """A network whose layers are called what torchvision calls its modules.
+    """A network whose layers have torchvision's names.
 
     Attributes:
         first: the first convolution's name.
@@ -28,12 +28,12 @@ class TorchvisionModel(ScalableModel):
     reads_files: ClassVar[bool] = True
 
     weights: str | None = option(
-        "none; imagenet: those of keras.applications, if it has any; or a .pth or .safetensors "
-        "file in torchvision's names",
+        "none; imagenet: the weights of keras.applications, if it has any; or a .pth or "
+        ".safetensors file with torchvision's names",
         default=None,
     )
     head: Literal["loaded", "new"] = option(
-        "last layer: from weights, or new and random, for other classes", default="loaded"
+        "last layer: loaded from the weights, or new, for other classes", default="loaded"
     )
 
     @abc.abstractmethod

@@ -36,9 +36,7 @@ class _Vgg(TorchvisionModel):
     imagenet_pixels, blue_first, first = CAFFE, True, "features.0"
     he_normal = True
 
-    batch_norm: bool = option(
-        "normalise behind each convolution (torchvision's _bn)", default=False
-    )
+    batch_norm: bool = option("normalise after each convolution (torchvision's _bn)", default=False)
 
     @pydantic.field_validator("batch_norm")
     @classmethod

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from tfrobust.classifier import Classifier
 from tfrobust.data.names import reshifted
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
@@ -18,20 +18,20 @@ from tfrobust.training.trainer import Trainer
 
 @plugin
 class FineTuning(Defense):
-    """Trains a copy of the network further."""
+    """Continues the training of a copy of the network."""
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     shift: str | None = option(
-        "the scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
+        "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
     )
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
+    epochs: int | None = option(
+        "epochs of the fine-tuning; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the fine-tuning; none: that of the training", default=None, gt=0
+    )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an unknown shift; see `Defense`.
@@ -42,19 +42,20 @@ class FineTuning(Defense):
         check_tunable(classifier, "fine_tuning")
         self._scene(scenario)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained further; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
-        return fine_tuned(
+        tuned = fine_tuned(
             check_tunable(classifier, "fine_tuning"),
             self._scene(scenario),
             trainer,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
+        return Defended(tuned)
 
     def _scene(self, scenario: Scenario) -> Scenario:
         return scenario if self.shift is None else reshifted(scenario, self.shift)

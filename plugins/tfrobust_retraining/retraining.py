@@ -23,7 +23,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import keras_of
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Change, Changes, Defended, Defense, Stage
 from tfrobust.engine.victim import victim_of
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
@@ -42,66 +42,64 @@ _OF_NEIGHBOURS = ("originals", "k", "dimensions", "fooling", "clusters", "quanti
 
 @plugin
 class Retraining(Defense):
-    """Attacks the network, labels what comes of it by neighbours, and trains on both kinds.
+    """Attacks the network, labels the images by their neighbours, and trains on both kinds.
 
     Example:
         >>> seen = create("defenses", "retraining", attack="fgsm", options={"eps": 0.1})
         >>> seen.apply(classifier, scenario, Trainer()).found["label_accuracy"]
     """
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
-    attack: str = option("whose images are collected: any attack plugin", default="gap")
-    options: dict[str, Any] | None = option('of the attack: {"eps": 0.04}', default=None)
-    targets: TargetRule = option(
-        "classes that a targeted attack is to reach", default="least_likely"
-    )
+    attack: str = option("attack whose images are collected: any attack plugin", default="gap")
+    options: dict[str, Any] | None = option('options of the attack: {"eps": 0.04}', default=None)
+    targets: TargetRule = option("target classes of a targeted attack", default="least_likely")
     adversarial_images: int | None = option(
-        "how many; none: one for each training image", default=None, ge=1
+        "number of adversarial images; none: one per training image", default=None, ge=1
     )
     labels: Literal["knn", "true", "network"] = option(
-        "by neighbours, those of the images they were made of, or what the network says",
+        "labels from neighbours, from the original images, or from the network's predictions",
         default="knn",
     )
     originals: Literal["known", "unknown"] = option(
-        "whether the images that adversarial ones were made of are among those asked; of `knn`",
+        "for `knn`: whether the original images are possible neighbours",
         default="known",
     )
-    k: int = option("neighbours that vote", default=1, ge=1)
+    k: int = option("number of neighbours that vote", default=1, ge=1)
     dimensions: int | None = option(
-        "principal components in which neighbours are sought; none: 300, or all there are",
+        "principal components of the neighbour search; none: 300, or all if fewer",
         default=None,
         ge=1,
     )
     fooling: Literal["class", "clusters", "drop"] = option(
-        "images like nothing known are a new class, several, or left out; of `knn`",
+        "for `knn`: put images unlike all known ones in a new class, in several, or leave them out",
         default="class",
     )
-    clusters: int = option("new classes, of `fooling=clusters`", default=2, ge=2)
+    clusters: int = option("number of new classes for `fooling=clusters`", default=2, ge=2)
     quantile: float = option(
-        "of clean images' distances to each other: beyond it an image is like nothing known",
+        "quantile of distances between clean images beyond which an image is unlike all known ones",
         default=0.999,
         gt=0,
         le=1,
     )
-    new_class: str = option("the new class's name, or the beginning of several", default="fooling")
+    new_class: str = option("name of the new class, or prefix of several", default="fooling")
     start: Literal["weights", "scratch"] = option(
-        "train the weights further, or anew", default="weights"
+        "continue from the weights, or from scratch", default="weights"
     )
-    epochs: int | None = option("of it; none: the training's", default=None, ge=0)
-    learning_rate: float | None = option("of it; none: the training's", default=None, gt=0)
+    epochs: int | None = option(
+        "epochs of the retraining; none: those of the training", default=None, ge=0
+    )
+    learning_rate: float | None = option(
+        "learning rate of the retraining; none: that of the training", default=None, gt=0
+    )
 
     @property
-    def changes(self) -> frozenset[Change]:
+    def changes(self) -> Changes:
         """The weights, from the beginning with `start=scratch`; and the head, for new classes."""
-        made: set[Change] = {"weights"}
-        made |= {"start"} if self.start == "scratch" else set()
-        return frozenset(made | ({"head"} if self.new_classes else set()))
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
+        changed: set[Change] = {"weights"}
+        changed |= {"start"} if self.start == "scratch" else set()
+        return frozenset(changed | ({"head"} if self.new_classes else set()))
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network that cannot be trained or given classes, and options that do not fit.
@@ -168,7 +166,7 @@ class Retraining(Defense):
                     f"received: {name!r}; give another: -p retraining.new_class=…"
                 )
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained on clean and adversarial images; see `Defense`.
 
         Raises:
@@ -189,8 +187,7 @@ class Retraining(Defense):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        retrained.found = more.found
-        return retrained
+        return Defended(retrained, more.found)
 
     def collected_attack(self) -> Attack:
         """Return the attack whose images are collected.

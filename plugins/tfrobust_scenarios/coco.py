@@ -33,10 +33,12 @@ class Coco(ObjectScenario):
     called = "coco"
 
     source: Literal["official", "tfds"] = option(
-        "the official layout, or what TensorFlow Datasets prepared", default="official"
+        "official: a folder in COCO's layout; tfds: TensorFlow Datasets", default="official"
     )
-    path: Path | None = option("the root folder, in the official layout", default=None)
-    test_share: float = option("of each class", default=0.25, gt=0, lt=1)
+    path: Path | None = option("root folder, in the official layout", default=None)
+    test_share: float = option(
+        "share of each class that is used for testing", default=0.25, gt=0, lt=1
+    )
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -19,18 +19,18 @@ from tfrobust_scenarios.pictures import keep_pillow_quiet, picture
 
 @plugin
 class ImageFolder(Scenario):
-    """Images sorted into one folder a class.
+    """Images in one folder per class.
 
-    Where the root has folders `train` and `test` of class folders, and perhaps `validation`, they
-    are the splits. Otherwise every fifth image of each class, in the order of the names, is a test
-    image. Names that begin with a dot are left out, and so is what is no image; `notes` says so.
+    If the root has folders `train` and `test` of class folders, and possibly `validation`, they are
+    the splits. Otherwise every fifth image of each class, in the order of the names, is a test
+    image. Names that start with a dot are ignored, and so are other files; `notes` counts them.
     """
 
-    path: Path | None = option("the root folder", default=None)
-    height: int = option("images are resized to this many rows", default=64, ge=1)
-    width: int = option("and this many columns", default=64, ge=1)
-    grey: bool = option("one channel instead of three", default=False)
-    seed: int = option("of the order of the images", default=0, ge=0)
+    path: Path | None = option("root folder", default=None)
+    height: int = option("height of the resized images, in pixels", default=64, ge=1)
+    width: int = option("width of the resized images, in pixels", default=64, ge=1)
+    grey: bool = option("load one grey channel instead of three", default=False)
+    seed: int = option("seed of the order of the images", default=0, ge=0)
 
     @property
     def image_shape(self) -> ImageShape:
@@ -58,16 +58,16 @@ class ImageFolder(Scenario):
         Raises:
             DataError: no such folder, no images in it, or classes that cannot be right.
         """
-        found = self._found.files[split]
-        if not found:
+        files = self._found.files[split]
+        if not files:
             raise DataError(
                 f"{printable(str(self.path))}: no images of split {split!r}: every fifth of a "
                 f"class is one, and no class has five; {LAYOUT}"
             )
         keep_pillow_quiet()
-        order = np.random.default_rng(self.seed).permutation(len(found))
-        paths = np.array([os.fsencode(path) for path, _ in found])[order]
-        labels = np.array([label for _, label in found], np.int64)[order]
+        order = np.random.default_rng(self.seed).permutation(len(files))
+        paths = np.array([os.fsencode(path) for path, _ in files])[order]
+        labels = np.array([label for _, label in files], np.int64)[order]
         slices = tf.data.Dataset.from_tensor_slices((paths, labels))
         return slices.map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
 

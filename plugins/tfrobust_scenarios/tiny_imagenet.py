@@ -1,4 +1,4 @@
-"""Tiny ImageNet: 200 classes of ImageNet at 64×64, each image with a box round its object.
+"""Tiny ImageNet: 200 classes of ImageNet at 64×64, each image with a box around its object.
 
 500 training and 50 validation images a class; the validation images are the test split, as the
 official test images have no labels. Classes are called by WordNet id (`n01443537`) or by any of
@@ -34,20 +34,22 @@ _ALL = "train+validation"
 class TinyImagenet(Scenario):
     """Tiny ImageNet with boxes, or some classes of it (Le & Yang 2015)."""
 
+    has_boxes = True
+
     classes: str | tuple[str, ...] | None = option(
-        "WordNet ids or names, with commas between, or a file of one a line; none: all",
+        "WordNet ids or names separated by commas, or a file with one per line; none: all",
         default=None,
     )
     test_share: float | None = option(
-        "of each class's training and validation images, drawn by `seed`, to test on; none: the "
+        "share of each class's images that is for testing, drawn by `seed`; none: the "
         "validation images",
         default=None,
         gt=0,
         lt=1,
     )
-    seed: int = option("draws them", default=0, ge=0)
+    seed: int = option("seed of the test images", default=0, ge=0)
     test_classes: str | tuple[str, ...] | None = option(
-        "test on images of these alone, of `classes`; none: all", default=None
+        "test only on these of the `classes`; none: on all", default=None
     )
 
     @property
@@ -116,10 +118,10 @@ class TinyImagenet(Scenario):
     @property
     def _tested(self) -> list[str]:
         listed = _listed("test_classes", self.test_classes or ())
-        tested = [_wnid(each, self._words) for each in listed]
-        for each in tested:
-            if each not in self._wnids:
-                raise UsageError(f"tiny_imagenet: test_classes: {each!r} is none of `classes`")
+        tested = [_wnid(name, self._words) for name in listed]
+        for name in tested:
+            if name not in self._wnids:
+                raise UsageError(f"tiny_imagenet: test_classes: {name!r} is none of `classes`")
         return tested
 
     @property
@@ -132,7 +134,7 @@ class TinyImagenet(Scenario):
         words = self._words
         if self.classes is None:
             return list(words)
-        return [_wnid(each, words) for each in _listed("classes", self.classes, 2)]
+        return [_wnid(name, words) for name in _listed("classes", self.classes, 2)]
 
 
 def _encoded(builder: Any, split: str) -> tf.data.Dataset:
@@ -168,13 +170,13 @@ def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[s
         listed = list(classes)
     else:
         listed = _lines(classes) or classes.split(",")
-    found = [each.strip() for each in listed if each.strip()]
-    if len(set(found)) < least or len(set(found)) < len(found):
+    names = [name.strip() for name in listed if name.strip()]
+    if len(set(names)) < least or len(set(names)) < len(names):
         count = "two" if least > 1 else "one"
         raise UsageError(
             f"tiny_imagenet: {option}: expected {count} or more, each once; received: {classes!r}"
         )
-    return found
+    return names
 
 
 def _lines(file: str) -> list[str]:

@@ -45,7 +45,7 @@ def bandwidth_option() -> Any:
 
 @plugin
 class KernelDensity(Detector):
-    """Kernel density in feature space: suspicious is what lies where no clean image does."""
+    """Kernel density in feature space: images far from clean ones are suspicious."""
 
     bandwidth: float | None = bandwidth_option()
 

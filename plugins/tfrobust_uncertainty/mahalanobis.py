@@ -34,7 +34,10 @@ class Mahalanobis(Detector):
     """Mahalanobis distance of the last hidden layer to the nearest class."""
 
     magnitude: float = option(
-        "of the step towards the nearest class before measuring; 0: none", default=0.0, ge=0, le=1
+        "size of the step towards the nearest class before measuring; 0: no step",
+        default=0.0,
+        ge=0,
+        le=1,
     )
 
     def fit(self, classifier: Classifier, clean: Images, adversarial: Images) -> FittedDetector:

@@ -36,7 +36,7 @@ _LEAST = 1e-12  # a mean or deviation of zero has no likelihood
 
 @plugin
 class VarianceThreshold(Detector):
-    """The uncertainty itself: suspicious is what the passes disagree on."""
+    """The uncertainty itself: images on which the passes disagree are suspicious."""
 
     samples: int = samples_option()
     rate: float | None = rate_option()

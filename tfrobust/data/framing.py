@@ -56,13 +56,15 @@ class Framing:
     """How the images of a scenario are framed; `-p SCENARIO.size=56` on the command line."""
 
     size: int | None = option(
-        "side that images are resized to; none: as they are", default=None, ge=1, le=4096
+        "side of the resized images, in pixels; none: as they are", default=None, ge=1, le=4096
     )
     interpolation: Literal["nearest", "bilinear"] = option(
-        "of the resizing; bilinear is antialiased where images shrink", default="nearest"
+        "interpolation of the resizing; bilinear is antialiased when images shrink",
+        default="nearest",
     )
     channels: int | None = option(
-        "3 repeats grey three times, 1 takes colour's luma; none: as they are", default=None
+        "number of channels: 3 repeats grey, 1 takes the luma of colours; none: as they are",
+        default=None,
     )
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from tfrobust.data.boxes import masks, padded
 from tfrobust.data.reading import readable
 from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
-from tfrobust.registry import name_of
+from tfrobust.registry import declaring, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images
 
@@ -63,7 +63,7 @@ def checked_boxes(attack: Attack, boxes: Any, count: int) -> np.ndarray | None:
     if not attack.needs_boxes:
         return None
     if boxes is None:
-        raise _no_boxes(attack, f"region={attack.confined_to}")
+        raise _no_boxes(attack, f"region={attack.region}")
     if len(boxes) != count:
         raise DataError(f"boxes: expected those of {count} images; received: {len(boxes)}")
     return padded(boxes)
@@ -80,10 +80,10 @@ def free_of(attack: Attack, boxes: Boxes | None, images: Images) -> Any:
     Returns:
         bool `(n, height, width, 1)`; `None` if it may change all.
     """
-    if attack.confined_to == "all" or boxes is None:
+    if attack.region == "all" or boxes is None:
         return None
     inside = masks(boxes, *images.shape[1:3])
-    return inside if attack.confined_to == "foreground" else ~inside
+    return inside if attack.region == "foreground" else ~inside
 
 
 def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> Flags:
@@ -106,7 +106,8 @@ def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> F
 
 
 def _no_boxes(attack: Attack, images: str) -> UsageError:
+    known = ", ".join(declaring("scenarios", "has_boxes"))
     return UsageError(
-        f"{name_of(attack)}: {images} has no boxes: choose a scenario that has them (coco, "
-        "tiny_imagenet, voc, digits_in_places) or region=all"
+        f"{name_of(attack)}: {images} has no boxes: choose a scenario that has them"
+        f"{f' ({known})' if known else ''} or region=all"
     )

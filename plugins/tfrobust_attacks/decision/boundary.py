@@ -51,14 +51,20 @@ class _State(NamedTuple):
 
 @plugin
 class Boundary(DecisionWalk):
-    """A random walk along the decision boundary that comes nearer whenever it can."""
+    """A random walk along the decision boundary, towards the image."""
 
-    steps: int = option("candidates an image", default=25_000, ge=1)
-    spherical_step: float = option("δ: first step along, as a share of ‖d‖", default=0.01, gt=0)
-    source_step: float = option("ε: first step nearer, as a share of ‖d‖", default=0.01, gt=0, lt=1)
-    step_adaptation: float = option("steps grow and shrink by this factor", default=1.5, gt=1)
-    source_step_convergence: float = option("ε below which a walk ends", default=1e-7, ge=0)
-    update_stats_every_k: int = option("candidates from look to look", default=10, ge=1)
+    steps: int = option("candidate images per image", default=25_000, ge=1)
+    spherical_step: float = option(
+        "δ: first step along the boundary, as a share of ‖d‖", default=0.01, gt=0
+    )
+    source_step: float = option(
+        "ε: first step towards the image, as a share of ‖d‖", default=0.01, gt=0, lt=1
+    )
+    step_adaptation: float = option("factor by which step sizes grow and shrink", default=1.5, gt=1)
+    source_step_convergence: float = option("the walk ends if ε is below this", default=1e-7, ge=0)
+    update_stats_every_k: int = option(
+        "candidates between two updates of the step sizes", default=10, ge=1
+    )
 
     @property
     def threat(self) -> Threat:

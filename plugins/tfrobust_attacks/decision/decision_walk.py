@@ -34,17 +34,19 @@ class Start(NamedTuple):
 
 @plugin
 class DecisionWalk(Attack):
-    """A walk from an adversarial image to the nearest one, along the boundary."""
+    """A walk along the boundary, from an adversarial image to the nearest one."""
 
     minimum_norm = True
 
     eps: float | None = option(
-        "budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    queries: int | None = option("hard limit of queries an image; none: none", default=None, ge=1)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    queries: int | None = option(
+        "hard limit of queries per image; none: no limit", default=None, ge=1
+    )
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
     start_images: Path | None = option(
-        "an .npz whose `images` are tried as starts besides drawn pictures; for targets, images of "
+        ".npz with `images` to start from, in addition to random ones; for targets, images of "
         "every class",
         default=None,
     )

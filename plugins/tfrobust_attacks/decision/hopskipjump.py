@@ -49,12 +49,14 @@ class _State(NamedTuple):
 
 @plugin
 class HopSkipJump(DecisionWalk):
-    """Descent along the decision boundary by gradients estimated from decisions."""
+    """Descent along the decision boundary, with gradients estimated from decisions."""
 
-    norm: Literal["l2", "linf"] = option("of the distance", default="l2")
-    steps: int = option("gradient estimates an image", default=64, ge=1)
+    norm: Literal["l2", "linf"] = option("norm of the distance", default="l2")
+    steps: int = option("gradient estimates per image", default=64, ge=1)
     initial_gradient_eval_steps: int = option("queries for the first estimate", default=100, ge=1)
-    max_gradient_eval_steps: int = option("queries for an estimate, at most", default=10_000, ge=1)
+    max_gradient_eval_steps: int = option(
+        "maximum number of queries for an estimate", default=10_000, ge=1
+    )
     gamma: float = option("γ: width of the probes and precision of bisections", default=1.0, gt=0)
 
     @property

@@ -57,12 +57,12 @@ class Pointwise(Attack):
     minimum_norm = True
 
     eps: float | None = option(
-        "L0 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "L0 budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    restarts: int = option("starts, the best of which is kept", default=10, ge=1)
-    start_steps: int = option("noisy images tried for a start", default=50, ge=1)
-    refine: bool = option("then lower L1 and L2 over the same pixels", default=False)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    restarts: int = option("number of starts; the best result is kept", default=10, ge=1)
+    start_steps: int = option("noisy images to try for a start", default=50, ge=1)
+    refine: bool = option("also reduce L1 and L2 over the same pixels", default=False)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

@@ -47,11 +47,11 @@ class SaltAndPepper(Attack):
     minimum_norm = True
 
     eps: float | None = option(
-        "L0 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "L0 budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    steps: int = option("noisy images tried", default=1000, ge=1)
-    across_channels: bool = option("turn all channels of a pixel alike", default=True)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    steps: int = option("noisy images to try", default=1000, ge=1)
+    across_channels: bool = option("change all channels of a pixel together", default=True)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

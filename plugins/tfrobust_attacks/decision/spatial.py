@@ -37,18 +37,24 @@ class _State(NamedTuple):
 
 @plugin
 class Spatial(Attack):
-    """The smallest rotation and translation, of those tried, that changes the class."""
+    """The smallest of the tried rotations and translations that changes the class."""
 
-    search: Literal["grid", "random"] = option("which transformations are tried", default="grid")
-    max_rotation: float = option("in degrees, either way", default=30.0, ge=0, le=180)
-    max_translation: float = option(
-        "either way, as a share of height and width", default=0.1, ge=0, le=1
+    search: Literal["grid", "random"] = option(
+        "transformations to try: grid or random", default="grid"
     )
-    rotations: int = option("angles of the grid", default=31, ge=1)
-    translations: int = option("shifts of the grid, down as well as to the right", default=5, ge=1)
-    worst_of: int = option("k: transformations of the random search", default=10, ge=1)
-    interpolation: Literal["bilinear", "nearest"] = option("between pixels", default="bilinear")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    max_rotation: float = option(
+        "largest rotation in either direction, in degrees", default=30.0, ge=0, le=180
+    )
+    max_translation: float = option(
+        "largest shift in either direction, as a share of height and width", default=0.1, ge=0, le=1
+    )
+    rotations: int = option("number of angles in the grid", default=31, ge=1)
+    translations: int = option("number of shifts in the grid, in each direction", default=5, ge=1)
+    worst_of: int = option("k: number of transformations in the random search", default=10, ge=1)
+    interpolation: Literal["bilinear", "nearest"] = option(
+        "interpolation between pixels", default="bilinear"
+    )
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

@@ -39,7 +39,7 @@ class _OneLoss(AutoPgd):
 
     name: ClassVar[LossName]
 
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:
@@ -66,7 +66,7 @@ class ApgdCrossEntropy(_OneLoss):
 
 @plugin
 class ApgdDlr(_OneLoss):
-    """Auto-PGD on the difference of logits ratio, which no scaling of the logits disturbs."""
+    """Auto-PGD on the difference of logits ratio, which ignores the scale of the logits."""
 
     name = "dlr"
 
@@ -75,7 +75,7 @@ class ApgdDlr(_OneLoss):
 class ApgdTargeted(AutoPgd):
     """Auto-PGD towards each of the most likely other classes, until one is reached."""
 
-    target_classes: int = option("how many classes to try", default=9, ge=1)
+    target_classes: int = option("number of classes to try", default=9, ge=1)
 
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any

@@ -44,23 +44,23 @@ class AscentState(NamedTuple):
 
 @plugin
 class Ascent(GradientAttack):
-    """Steps up the loss from the image itself, each projected back into the ball."""
+    """Steps that raise the loss, from the image on, each projected back into the ball."""
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    steps: int = option("gradients an image", default=10, ge=1, trace="input")
+    norm: Literal["linf", "l2", "l1"] = option("norm of the ball", default="linf")
+    steps: int = option("gradients per image", default=10, ge=1, trace="input")
     step_size: float | None = option(
-        "α: length of a step, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps, in L2 "
-        "and L1 at least 0.2 · eps",
+        "α: step size, in the unit of the norm; none: max(2.5 / steps, 0.1) · eps, in L2 and "
+        "L1 at least 0.2 · eps",
         default=None,
         gt=0,
         trace="input",
     )
-    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
-    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
+    loss: LossName = option("loss to maximise: ce, margin (C&W) or dlr", default="ce")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
+    early_stop: bool = option("stop on an image once it is adversarial", default=True)
 
     @property
     def threat(self) -> Threat:

@@ -58,19 +58,19 @@ class AutoPgd(GradientAttack):
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    steps: int = option("N_iter: steps a run; each costs a gradient", default=100, ge=1)
+    norm: Literal["linf", "l2", "l1"] = option("norm of the ball", default="linf")
+    steps: int = option("N_iter: steps per run; each costs one gradient", default=100, ge=1)
     restarts: int = option(
-        "random starts, each on the images left unbroken", default=1, ge=1, trace="input"
+        "random starts; each runs on the unbroken images", default=1, ge=1, trace="input"
     )
     rho: float = option(
-        "ρ: share of steps that must raise the loss to keep their size",
+        "ρ: share of steps that must raise the loss to keep the step size",
         default=0.75,
         ge=0,
         le=1,
         trace="input",
     )
-    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
+    early_stop: bool = option("stop on an image once it is adversarial", default=True)
 
     @property
     def threat(self) -> Threat:

@@ -30,11 +30,13 @@ class AutoAttack(Ensemble, GradientAttack):
     """The standard evaluation: an image that it does not break is likely to be robust."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    version: Literal["standard", "plus", "rand"] = option("which parts", default="standard")
-    steps: int = option("of each gradient attack and run", default=100, ge=1)
-    queries: int = option("of square", default=5000, ge=1)
-    target_classes: int = option("of the targeted parts", default=9, ge=1)
+    norm: Literal["linf", "l2", "l1"] = option("norm of the ball", default="linf")
+    version: Literal["standard", "plus", "rand"] = option(
+        "attacks to run: standard, plus or rand", default="standard"
+    )
+    steps: int = option("steps of each gradient attack, per run", default=100, ge=1)
+    queries: int = option("queries of square, per image", default=5000, ge=1)
+    target_classes: int = option("target classes of the targeted attacks", default=9, ge=1)
 
     @property
     def threat(self) -> Threat:

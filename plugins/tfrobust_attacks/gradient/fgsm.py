@@ -24,14 +24,14 @@ from tfrobust.types import Images, Labels
 
 @plugin
 class FastGradientSign(GradientAttack):
-    """One gradient step as long as the budget."""
+    """One gradient step of the size of the budget."""
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("of the ball", default="linf")
-    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="ce")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    norm: Literal["linf", "l2", "l1"] = option("norm of the ball", default="linf")
+    loss: LossName = option("loss to maximise: ce, margin (C&W) or dlr", default="ce")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

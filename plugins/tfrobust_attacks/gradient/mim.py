@@ -23,10 +23,8 @@ from tfrobust_attacks.gradient.ascent import Ascent
 class MomentumIterative(Ascent):
     """Iterated ascent along accumulated gradients; its images transfer well."""
 
-    early_stop: bool = option("leave an image alone once it is adversarial", default=False)
-    decay: float = option(
-        "μ: share of the old gradients that stays", default=1.0, ge=0, trace="input"
-    )
+    early_stop: bool = option("stop on an image once it is adversarial", default=False)
+    decay: float = option("μ: decay of the accumulated gradients", default=1.0, ge=0, trace="input")
 
     def memory(self, images: Images) -> Images:
         """Return a momentum of zero."""

@@ -30,9 +30,11 @@ from tfrobust_attacks.gradient.ascent import Ascent, AscentState
 class ProjectedGradientDescent(Ascent):
     """Iterated steepest ascent inside the ball, from random starts."""
 
-    steps: int = option("gradients an image and restart", default=40, ge=1, trace="input")
-    random_start: bool = option("start anywhere in the ball; otherwise at the image", default=True)
-    restarts: int = option("random starts, each on the images left unbroken", default=1, ge=1)
+    steps: int = option("gradients per image and restart", default=40, ge=1, trace="input")
+    random_start: bool = option(
+        "start at a random point of the ball, not at the image", default=True
+    )
+    restarts: int = option("random starts; each runs on the unbroken images", default=1, ge=1)
 
     def check(self, classifier: Classifier) -> None:
         """Refuse restarts that would all be the same; see `Attack`."""

@@ -22,19 +22,21 @@ from tfrobust_attacks.gradient.bim import BasicIterative
 
 @plugin
 class ReverseIfgsm(GradientAttack):
-    """Bends images towards their true class, within a ball."""
+    """Moves images towards their true class, within a ball."""
 
     corrective: ClassVar[bool] = True
 
-    eps: float = option("radius of the Linf ball", default=0.1, ge=0, trace="input")
-    steps: int = option("gradients an image", default=40, ge=1, trace="input")
+    eps: float = option(
+        "radius of the Linf ball, in pixel values", default=0.1, ge=0, trace="input"
+    )
+    steps: int = option("gradients per image", default=40, ge=1, trace="input")
     step_size: float | None = option(
-        "α: length of a step; none: max(2.5 / steps, 0.1) · eps",
+        "α: step size, in pixel values; none: max(2.5 / steps, 0.1) · eps",
         default=None,
         gt=0,
         trace="input",
     )
-    early_stop: bool = option("leave an image alone once it is read right", default=True)
+    early_stop: bool = option("stop on an image once it is classified correctly", default=True)
 
     @property
     def threat(self) -> Threat:

@@ -55,12 +55,12 @@ class DecoupledDirectionNorm(GradientAttack):
     minimum_norm = True
 
     eps: float | None = option(
-        "L2 budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "L2 budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    steps: int = option("gradients an image", default=100, ge=1)
-    gamma: float = option("γ: share by which ε changes a step", default=0.05, gt=0, lt=1)
-    init_eps: float = option("ε of the start, an L2 norm", default=1.0, gt=0, trace="input")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    steps: int = option("gradients per image", default=100, ge=1)
+    gamma: float = option("γ: relative change of ε per step", default=0.05, gt=0, lt=1)
+    init_eps: float = option("ε at the start, as an L2 norm", default=1.0, gt=0, trace="input")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

@@ -45,18 +45,20 @@ class _State(NamedTuple):
 
 @plugin
 class DeepFool(GradientAttack):
-    """The nearest boundary of the classifier made linear, again and again."""
+    """The nearest boundary of the linearised classifier, iterated."""
 
     minimum_norm = True
 
     eps: float | None = option(
-        "budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    norm: Literal["l2", "linf"] = option("to keep small", default="l2")
-    steps: int = option("linearisations at most", default=50, ge=1, trace="input")
-    candidates: int = option("classes looked at, the label among them", default=10, ge=2)
-    overshoot: float = option("how much further than the boundary, a share", default=0.02, ge=0)
-    line_search: int = option("forward passes that look for a nearer image", default=3, ge=0)
+    norm: Literal["l2", "linf"] = option("norm to minimise", default="l2")
+    steps: int = option("maximum number of linearisations", default=50, ge=1, trace="input")
+    candidates: int = option("number of classes to consider, the label included", default=10, ge=2)
+    overshoot: float = option(
+        "overshoot beyond the boundary, as a share of the step", default=0.02, ge=0
+    )
+    line_search: int = option("forward passes that search for a nearer image", default=3, ge=0)
 
     @property
     def threat(self) -> Threat:

@@ -46,13 +46,13 @@ class _State(NamedTuple):
 
 @plugin
 class ElasticNet(SearchingAttack, GradientAttack):
-    """Few changed pixels: iterative shrinkage and binary search."""
+    """Few changed pixels, by iterative shrinkage and binary search."""
 
     beta: float = option(
-        "β: weight of the L1 norm beside L2 squared", default=0.01, ge=0, trace="input"
+        "β: weight of the L1 norm next to the squared L2 norm", default=0.01, ge=0, trace="input"
     )
     decision_rule: Literal["l1", "en"] = option(
-        "the image kept is the nearest in L1, or in the elastic net", default="l1"
+        "keep the image nearest in L1, or in the elastic net", default="l1"
     )
 
     @property

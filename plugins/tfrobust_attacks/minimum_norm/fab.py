@@ -58,24 +58,28 @@ class _Boundary(GradientAttack):
     minimum_norm = True
 
     eps: float | None = option(
-        "budget it is judged at; none: any distance", default=None, ge=0, trace="input"
+        "budget of the evaluation; none: any distance", default=None, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("to minimise", default="linf")
-    steps: int = option("N_iter: steps a run", default=100, ge=1, trace="input")
+    norm: Literal["linf", "l2", "l1"] = option("norm to minimise", default="linf")
+    steps: int = option("N_iter: steps per run", default=100, ge=1, trace="input")
     restarts: int = option(
-        "runs for each image and target; the first starts at it", default=1, ge=1, trace="input"
+        "runs per image and target; the first starts at the image", default=1, ge=1, trace="input"
     )
-    target_classes: int = option("how many other classes to look at", default=9, ge=1)
+    target_classes: int = option("number of other classes to consider", default=9, ge=1)
     alpha_max: float = option(
-        "α_max: largest lean towards the image", default=0.1, ge=0, le=1, trace="input"
+        "α_max: maximum weight of the clean image", default=0.1, ge=0, le=1, trace="input"
     )
     eta: float = option(
-        "η: factor on every projection, to get across", default=1.05, ge=1, trace="input"
+        "η: overshoot factor of every projection", default=1.05, ge=1, trace="input"
     )
     beta: float = option(
-        "β: share of the way from the image that stays", default=0.9, gt=0, lt=1, trace="input"
+        "β: share of the distance kept in the step back to the image",
+        default=0.9,
+        gt=0,
+        lt=1,
+        trace="input",
     )
-    early_stop: bool = option("leave an image alone once it is within eps", default=False)
+    early_stop: bool = option("stop on an image once it is within eps", default=False)
 
     @property
     def threat(self) -> Threat:
@@ -193,7 +197,7 @@ class _Boundary(GradientAttack):
 
 @plugin
 class FastAdaptiveBoundary(_Boundary):
-    """Towards the nearest of the linearised boundaries."""
+    """Projections onto the nearest of the linearised boundaries."""
 
     def _targets(self, state: _State) -> int:
         return 1
@@ -211,7 +215,7 @@ class FastAdaptiveBoundary(_Boundary):
 
 @plugin
 class FastAdaptiveBoundaryTargeted(_Boundary):
-    """Towards the boundary with one class after the other."""
+    """Projections onto the boundary with one class after another."""
 
     def _targets(self, state: _State) -> int:
         return int(state.rivals.shape[1])

@@ -44,17 +44,17 @@ class FastMinimumNorm(GradientAttack):
 
     minimum_norm = True
 
-    norm: Literal["linf", "l2", "l1", "l0"] = option("to minimise", default="linf")
+    norm: Literal["linf", "l2", "l1", "l0"] = option("norm to minimise", default="linf")
     eps: float | None = option(
-        "budget it is judged at, in the unit of the norm; none: any distance",
+        "budget of the evaluation, in the unit of the norm; none: any distance",
         default=None,
         ge=0,
         trace="unused",
     )
-    steps: int = option("gradients an image", default=100, ge=1)
-    gamma: float = option("γ₀: share by which ε changes at first", default=0.05, gt=0, lt=1)
-    step_size: float = option("α₀: length of the first step, an L2 norm", default=1.0, gt=0)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    steps: int = option("gradients per image", default=100, ge=1)
+    gamma: float = option("γ₀: relative change of ε in the first step", default=0.05, gt=0, lt=1)
+    step_size: float = option("α₀: size of the first step, as an L2 norm", default=1.0, gt=0)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def threat(self) -> Threat:

@@ -46,19 +46,22 @@ class _State(NamedTuple):
 
 @plugin
 class JacobianSaliencyMap(GradientAttack):
-    """Few pixels changed by much, two at a time."""
+    """A few strongly changed pixels, two at a time."""
 
     minimum_norm = True
 
     eps: float | None = option(
-        "pixels it is judged at (L0); none: any number", default=None, ge=0, trace="unused"
+        "L0 budget of the evaluation, in pixels; none: any distance",
+        default=None,
+        ge=0,
+        trace="unused",
     )
-    theta: float = option("θ: by how much a feature changes a step", default=1.0, ge=-1, le=1)
-    gamma: float = option("γ: largest share of the features changed", default=0.1, gt=0, le=1)
+    theta: float = option("θ: change of a feature per step", default=1.0, ge=-1, le=1)
+    gamma: float = option("γ: maximum share of changed features", default=0.1, gt=0, le=1)
     weighted: bool = option(
-        "weigh the other classes by their probabilities; otherwise their plain sum", default=True
+        "weight the other classes by their probabilities instead of summing them", default=True
     )
-    targeted: bool = option("reach a class instead of leaving one", default=True)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=True)
 
     @property
     def threat(self) -> Threat:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust import random
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Attack, Strength, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.norms import TINY, Linf, ball
 from tfrobust.options import option, plugin
@@ -27,12 +27,12 @@ _REACH = 4.0  # the kernel ends after so many standard deviations
 
 @plugin
 class GaussianNoise(Attack):
-    """Normal noise, as long as the budget before it is clipped."""
+    """Normal noise of the size of the budget, before clipping."""
 
     eps: float = option(
-        "length of the noise, in the unit of the norm", default=0.1, ge=0, trace="input"
+        "size of the noise, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2", "l1"] = option("that the noise is measured in", default="linf")
+    norm: Literal["linf", "l2", "l1"] = option("norm of the noise", default="linf")
 
     @property
     def threat(self) -> Threat:
@@ -56,7 +56,9 @@ class GaussianNoise(Attack):
 class UniformNoise(Attack):
     """Uniform noise in the whole Linf ball."""
 
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0, trace="input")
+    eps: float = option(
+        "radius of the Linf ball, in pixel values", default=0.1, ge=0, trace="input"
+    )
 
     @property
     def threat(self) -> Threat:
@@ -74,9 +76,11 @@ class UniformNoise(Attack):
 
 @plugin
 class Contrast(Attack):
-    """Every pixel moves towards mid-grey."""
+    """Moves every pixel towards mid-grey."""
 
-    factor: float = option("share of the way to mid-grey", default=0.5, ge=0, le=1, trace="input")
+    factor: float = option(
+        "share of the distance to mid-grey", default=0.5, ge=0, le=1, trace="input"
+    )
 
     @property
     def threat(self) -> Threat:
@@ -92,7 +96,9 @@ class Contrast(Attack):
 
 @plugin
 class GaussianBlur(Attack):
-    """A Gaussian filter that mirrors the image at its borders, edge pixels included."""
+    """A Gaussian filter; the image is mirrored at its borders, edge pixels included."""
+
+    strength = Strength("sigma", "σ =", "standard deviation σ of the kernel, in pixels")
 
     sigma: float = option("standard deviation of the kernel, in pixels", default=1.0, ge=0)
 

@@ -60,11 +60,11 @@ class PixelNoise(GrowingAttack):
     reach: ClassVar[int] = 0
 
     count: int = option(
-        "generations: cells inverted one after another", default=40, ge=0, le=100_000
+        "number of cells to invert, one after another", default=40, ge=0, le=100_000
     )
-    c: float = option("divides the brightness: above 1 towards the extremes", default=2.0, gt=0)
+    c: float = option("divides the brightness; above 1 moves it to the extremes", default=2.0, gt=0)
     pixel_size: int = option(
-        "side of a cell in pixels: 2 on images enlarged twice", default=1, ge=1
+        "side of a cell, in pixels; 2 for images enlarged twice", default=1, ge=1
     )
 
     @property
@@ -146,9 +146,11 @@ class PixelNoise(GrowingAttack):
 
 @plugin
 class RandomPixelInvert(PixelNoise):
-    """Any pixel, towards a more extreme version of its opposite: the control noise."""
+    """Inverts any pixel, to a more extreme value: the control noise."""
 
-    c: float = option("divides the brightness: above 1 towards the extremes", default=1.25, gt=0)
+    c: float = option(
+        "divides the brightness; above 1 moves it to the extremes", default=1.25, gt=0
+    )
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return every cell."""
@@ -157,7 +159,7 @@ class RandomPixelInvert(PixelNoise):
 
 @plugin
 class WhiteToBlack(PixelNoise):
-    """Foreground to background: a pixel that is not black turns dark."""
+    """Foreground to background: darkens a pixel that is not black."""
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return the cells with b > 0."""
@@ -170,7 +172,7 @@ class WhiteToBlack(PixelNoise):
 
 @plugin
 class BlackToWhite(PixelNoise):
-    """Background to foreground: a dark pixel turns bright."""
+    """Background to foreground: brightens a dark pixel."""
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return the cells with b < 100."""
@@ -183,7 +185,7 @@ class BlackToWhite(PixelNoise):
 
 @plugin
 class EdgeToAltered(PixelNoise):
-    """Bad handwriting: a pixel beside one of the opposite colour is inverted."""
+    """Bad handwriting: inverts a pixel next to one of the opposite colour."""
 
     reach = 1
 

@@ -47,19 +47,21 @@ class _State(NamedTuple):
 class Spsa(Attack):
     """Simultaneous perturbation stochastic approximation: ascent on estimated gradients."""
 
-    eps: float = option("Linf radius of the ball", default=0.1, ge=0, trace="input")
-    steps: int = option("of Adam", default=100, ge=1)
-    learning_rate: float = option("of Adam", default=0.01, gt=0, trace="input")
-    delta: float = option("δ: length of a probe in every pixel", default=0.01, gt=0)
+    eps: float = option(
+        "radius of the Linf ball, in pixel values", default=0.1, ge=0, trace="input"
+    )
+    steps: int = option("steps of Adam", default=100, ge=1)
+    learning_rate: float = option("learning rate of Adam", default=0.01, gt=0, trace="input")
+    delta: float = option("δ: size of a probe in every pixel", default=0.01, gt=0)
     samples_per_step: int = option(
-        "probes an estimate: an even number", default=128, ge=2, multiple_of=2
+        "probes per estimate, an even number", default=128, ge=2, multiple_of=2
     )
     queries: int | None = option(
-        "forward passes an image: a hard limit; none: as many as the steps take", default=None, ge=1
+        "hard limit of forward passes per image; none: what the steps need", default=None, ge=1
     )
-    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="margin")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
-    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
+    loss: LossName = option("loss to maximise: ce, margin (C&W) or dlr", default="margin")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
+    early_stop: bool = option("stop on an image once it is adversarial", default=True)
 
     @property
     def threat(self) -> Threat:

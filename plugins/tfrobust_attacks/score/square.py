@@ -45,17 +45,17 @@ class _State(NamedTuple):
 
 @plugin
 class Square(RegionalAttack):
-    """Random search in square windows; asks for logits only."""
+    """Random search in square windows, from logits alone."""
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
     )
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    queries: int = option("forward passes an image: a hard limit", default=5000, ge=1)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    queries: int = option("hard limit of forward passes per image", default=5000, ge=1)
     p_init: float = option("p: share of the pixels in the first window", default=0.8, gt=0, le=1)
-    loss: LossName = option("to raise: ce, margin (C&W) or dlr", default="margin")
-    targeted: bool = option("reach a class instead of leaving one", default=False)
-    early_stop: bool = option("leave an image alone once it is adversarial", default=True)
+    loss: LossName = option("loss to maximise: ce, margin (C&W) or dlr", default="margin")
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
+    early_stop: bool = option("stop on an image once it is adversarial", default=True)
 
     @property
     def threat(self) -> Threat:

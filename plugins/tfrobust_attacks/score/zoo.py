@@ -52,12 +52,14 @@ class _State(NamedTuple):
 class ZerothOrder(SearchingAttack):
     """The smallest L2 perturbation that changes the class, from logits alone."""
 
-    steps: int = option("of Adam a round, at most", default=3000, ge=1)
-    initial_const: float = option("c of the first round", default=0.01, gt=0, trace="input")
-    coordinates: int = option("B: measured and moved a step, at most", default=128, ge=1)
-    h: float = option("how far a probe is from the image, in one coordinate", default=1e-3, gt=0)
+    steps: int = option("maximum number of Adam steps per round", default=3000, ge=1)
+    initial_const: float = option(
+        "the constant c in the first round", default=0.01, gt=0, trace="input"
+    )
+    coordinates: int = option("B: maximum number of coordinates per step", default=128, ge=1)
+    h: float = option("distance of a probe from the image, in one coordinate", default=1e-3, gt=0)
     queries: int | None = option(
-        "forward passes an image: a hard limit; none: as many as the steps take", default=None, ge=1
+        "hard limit of forward passes per image; none: what the steps need", default=None, ge=1
     )
 
     @property

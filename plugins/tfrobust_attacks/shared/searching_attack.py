@@ -63,17 +63,19 @@ class SearchingAttack(Attack):
     minimum_norm = True
 
     eps: float | None = option(
-        "budget it is judged at; none: any distance", default=None, ge=0, trace="unused"
+        "budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
-    binary_search_steps: int = option("rounds of the search for c", default=9, ge=1)
-    steps: int = option("of a round, at most", default=1000, ge=1)
-    learning_rate: float = option("of the first step", default=0.01, gt=0, trace="input")
-    initial_const: float = option("c of the first round", default=1e-3, gt=0, trace="input")
-    confidence: float = option(
-        "κ: the margin, in logits, to win by", default=0.0, ge=0, trace="input"
+    binary_search_steps: int = option("rounds of the search for the constant c", default=9, ge=1)
+    steps: int = option("maximum number of steps per round", default=1000, ge=1)
+    learning_rate: float = option(
+        "learning rate of the first step", default=0.01, gt=0, trace="input"
     )
-    abort_early: bool = option("end a round whose objective no longer falls", default=True)
-    targeted: bool = option("reach a class instead of leaving one", default=False)
+    initial_const: float = option(
+        "the constant c in the first round", default=1e-3, gt=0, trace="input"
+    )
+    confidence: float = option("κ: margin to reach, in logits", default=0.0, ge=0, trace="input")
+    abort_early: bool = option("end a round once its objective stops falling", default=True)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
     def search(self) -> ConstantSearch:

@@ -60,21 +60,21 @@ class Fooling(Attack):
     ignores_input: ClassVar[bool] = True
 
     method: Literal["gradient", "evolution"] = option(
-        "how the images are found", default="gradient"
+        "search by gradient ascent or by evolution", default="gradient"
     )
     confidence: float = option("probability to reach", default=0.99, gt=0, lt=1, trace="input")
     steps: int | None = option(
-        "of ascent, or generations, at most; none: 1,000 or 10,000", default=None, ge=1
+        "maximum number of ascent steps or generations; none: 1,000 or 10,000", default=None, ge=1
     )
     step_size: float = option(
-        "α: root mean square of a pixel's change; of `gradient`",
+        "α: step size of `gradient`, as the root mean square over pixels",
         default=0.03,
         gt=0,
         le=1,
         trace="input",
     )
-    targeted: bool = option("reach a class instead of leaving one", default=True)
-    samples: int = option("gradients averaged, if the classifier is stochastic", default=20, ge=1)
+    targeted: bool = option("reach a given class instead of leaving the true one", default=True)
+    samples: int = option("gradients to average if the classifier is stochastic", default=20, ge=1)
 
     @property
     def threat(self) -> Threat:

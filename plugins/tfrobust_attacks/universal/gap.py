@@ -43,26 +43,26 @@ _TINY = 1e-12
 
 @plugin
 class GenerativePerturbation(LearningAttack, GradientAttack):
-    """Perturbations that a network draws: one for all images, or one for each."""
+    """Perturbations drawn by a network: one for all images, or one per image."""
 
     eps: float = option("radius of the ball, in the unit of the norm", default=10 / 255, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
     mode: Literal["universal", "image"] = option(
-        "one perturbation for all images, or one an image", default="universal"
+        "one perturbation for all images, or one per image", default="universal"
     )
-    target: int | None = option("the class to reach; none: any other one", default=None, ge=0)
+    target: int | None = option("class to reach; none: any other class", default=None, ge=0)
     loss: Literal["least_likely", "away"] = option(
-        "without a target: go to the least likely class, or away from the predicted one",
+        "without target: towards the least likely class, or away from the predicted one",
         default="away",
     )
-    filters: int = option("of the generator's first convolution", default=64, ge=1)
-    blocks: int = option("residual ones of the generator", default=6, ge=0)
-    passes: int = option("over the training images", default=10, ge=1)
+    filters: int = option("filters of the generator's first convolution", default=64, ge=1)
+    blocks: int = option("residual blocks of the generator", default=6, ge=0)
+    passes: int = option("passes over the training images", default=10, ge=1)
     training_images: int = option("images of the training split to learn from", default=5000, ge=1)
-    batch_size: int = option("images a step", default=100, ge=1)
-    learning_rate: float = option("of Adam", default=1e-3, gt=0)
+    batch_size: int = option("images per step", default=100, ge=1)
+    learning_rate: float = option("learning rate of Adam", default=1e-3, gt=0)
     file: Path | None = option(
-        "an .npz: pattern or generator are read from it, or learned and written", default=None
+        ".npz to read the pattern or generator from; written if it does not exist", default=None
     )
 
     @property

@@ -45,18 +45,22 @@ _TINY = 1e-12
 
 @plugin
 class UniversalPerturbation(LearningAttack, GradientAttack):
-    """One perturbation, learned on training images, that fools on most others."""
+    """One perturbation for all images, learned on training images."""
 
     eps: float = option("ξ: radius of the ball, in the unit of the norm", default=0.1, ge=0)
-    norm: Literal["linf", "l2"] = option("of the ball", default="linf")
-    method: Literal["gradient", "deepfool"] = option("how to learn", default="gradient")
-    loss: LossName = option("that `gradient` raises: ce, margin (C&W) or dlr", default="margin")
-    delta: float = option("δ: stop when this share at most is not fooled", default=0.0, ge=0, lt=1)
-    passes: int = option("over the training images, at most", default=10, ge=1)
+    norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
+    method: Literal["gradient", "deepfool"] = option("learning method", default="gradient")
+    loss: LossName = option(
+        "loss that `gradient` maximises: ce, margin (C&W) or dlr", default="margin"
+    )
+    delta: float = option(
+        "δ: stop if at most this share of images is not fooled", default=0.0, ge=0, lt=1
+    )
+    passes: int = option("maximum number of passes over the training images", default=10, ge=1)
     training_images: int = option("images of the training split to learn from", default=1000, ge=1)
-    batch_size: int = option("images that v is moved for at once", default=100, ge=1)
+    batch_size: int = option("images per update of the perturbation", default=100, ge=1)
     file: Path | None = option(
-        "an .npz: the perturbation is read from it, or learned and written", default=None
+        ".npz to read the perturbation from; written if it does not exist", default=None
     )
 
     @property
