@@ -23,18 +23,18 @@ _MARGIN = 0.04  # round the unit square, whose border is where many points are c
 
 def exhibited(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
     """Return `(title, SVG)` of each gallery and scatter whose cells are finished."""
-    pictures = []
+    drawings = []
     for gallery in study.galleries:
         if all(exhibits := _exhibits(gallery.condition, gallery.rows, lookup)):
             after = "attacked" if study.conditions[gallery.condition].exhibits_attacked else "seen"
-            pictures.append((gallery.title, _gallery(gallery, exhibits, after)))
+            drawings.append((gallery.title, _gallery(gallery, exhibits, after)))
     for scatter in study.scatters:
         if all(exhibits := _exhibits(scatter.condition, scatter.panels, lookup)):
-            pictures.append((scatter.title, _scatter(scatter, exhibits)))
+            drawings.append((scatter.title, _scatter(scatter, exhibits)))
     for projection in study.projections:
         if all(exhibits := _exhibits(projection.condition, [projection], lookup)):
-            pictures.append((projection.title, _projection(projection, exhibits[0])))
-    return pictures
+            drawings.append((projection.title, _projection(projection, exhibits[0])))
+    return drawings
 
 
 Exhibits = dict[str, list[Any]]

@@ -31,7 +31,7 @@ def pictures(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
 
 
 def _curves(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
-    pictures = []
+    drawings = []
     for declared in study.curves:
         curves = _declared_lines(study, declared)
         lines = {
@@ -41,8 +41,8 @@ def _curves(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
             if (line := _line(study, panel.condition, curve, lookup)) is not None
         }
         if lines:
-            pictures.append((declared.title, _draw_curves(declared, curves, lines)))
-    return pictures
+            drawings.append((declared.title, _draw_curves(declared, curves, lines)))
+    return drawings
 
 
 def _declared_lines(study: Study, declared: Curves) -> Sequence[Curve]:
@@ -108,7 +108,7 @@ def _draw_curves(
 
 
 def _bars(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
-    pictures = []
+    drawings = []
     for declared in study.bars:
         heights = {
             network: [
@@ -119,8 +119,8 @@ def _bars(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
         }
         known = {name: row for name, row in heights.items() if None not in row}
         if known:
-            pictures.append((declared.title, _draw_bars(study, declared, known)))
-    return pictures
+            drawings.append((declared.title, _draw_bars(study, declared, known)))
+    return drawings
 
 
 def _draw_bars(study: Study, declared: Bars, heights: Mapping[str, Sequence[Any]]) -> str:
@@ -141,18 +141,18 @@ def _draw_bars(study: Study, declared: Bars, heights: Mapping[str, Sequence[Any]
 
 
 def _histograms(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
-    pictures = []
+    drawings = []
     for declared in study.histograms:
         bins = study.conditions[declared.condition].histogram
         if bins is not None and (panels := _panels(study, declared, lookup)):
-            pictures.append((declared.title, _draw_histograms(declared, bins, panels)))
-    return pictures
+            drawings.append((declared.title, _draw_histograms(declared, bins, panels)))
+    return drawings
 
 
-Panel = tuple[str, dict[str, list[int]]]  # its title; kind of images → counts
+HistogramPanel = tuple[str, dict[str, list[int]]]  # its title; kind of images → counts
 
 
-def _panels(study: Study, declared: Histograms, lookup: Lookup) -> list[Panel]:
+def _panels(study: Study, declared: Histograms, lookup: Lookup) -> list[HistogramPanel]:
     panels = []
     for network in declared.networks:
         for result in lookup.of(network, declared.condition)[:1]:  # the first seed
@@ -161,7 +161,7 @@ def _panels(study: Study, declared: Histograms, lookup: Lookup) -> list[Panel]:
     return panels
 
 
-def _draw_histograms(declared: Histograms, bins: Bins, panels: Sequence[Panel]) -> str:
+def _draw_histograms(declared: Histograms, bins: Bins, panels: Sequence[HistogramPanel]) -> str:
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.3 * rows), layout="constrained")
