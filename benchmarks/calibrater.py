@@ -52,7 +52,8 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
 def _of_network(name: str, network: Classifier, plan: Plan) -> Iterator[dict[str, Any]]:
     scene = open_scenario("cifar10+b2")
     defense = create("defenses", "calibrater")
-    calibrated = defense.apply(network, scene, Trainer(TrainingOptions(epochs=0)))
+    trainer = Trainer(TrainingOptions(epochs=0))
+    calibrated = defense.apply(network, scene, trainer).classifier
     images, labels = arrays(create("scenarios", "cifar10"), "test", _BATCH)
     train = _steps(calibrated).train  # one trace for all: a second may be faster or slower
     given = tf.constant(images), tf.constant(labels), tf.range(len(images))

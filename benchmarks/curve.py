@@ -77,7 +77,7 @@ def _row(name: str, images: int, turns: Sequence[_Turn]) -> Row:
     median = _Turn(*np.median(np.array(turns), axis=0))
     budgets = len(_BUDGETS)
     line = row(
-        f"`{name}`, {images} images: a curve of {budgets} ÷ ({budgets} traced runs + 1 trace)",
+        f"`{name}`, {images} images: {budgets} budgets ÷ ({budgets} traced runs + 1 trace)",
         ratio,
         _BAR,
     )

@@ -37,9 +37,9 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
         built = create("models", model).build(data.image_shape, data.num_classes)
         plain = KerasClassifier(built)
         many, single = (
-            create("defenses", "mc_dropout", samples=samples, **options).apply(
-                plain, data, Trainer()
-            )
+            create("defenses", "mc_dropout", samples=samples, **options)
+            .apply(plain, data, Trainer())
+            .classifier
             for samples in (_SAMPLES, 1)
         )
         ways = {

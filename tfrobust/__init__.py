@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tfrobust.classifier import Classifier, Wrapped
     from tfrobust.classifiers.keras.classifier import KerasClassifier
     from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
-    from tfrobust.defense import Defense
+    from tfrobust.defense import Defended, Defense, Stage
     from tfrobust.detector import Detector, FittedDetector
     from tfrobust.engine.run import run_attack
     from tfrobust.evaluation.evaluator import evaluate
@@ -39,6 +39,7 @@ __all__ = [
     "Attack",
     "BatchShift",
     "Classifier",
+    "Defended",
     "Defense",
     "Detector",
     "FittedDetector",
@@ -49,6 +50,7 @@ __all__ = [
     "SavedModelClassifier",
     "Scenario",
     "Shift",
+    "Stage",
     "Threat",
     "Trainer",
     "TrainingOptions",
@@ -69,7 +71,7 @@ __getattr__, __dir__ = lazy(
         "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
         "classifier": ("Classifier", "Wrapped"),
         "classifiers.keras.classifier": ("KerasClassifier",),
-        "defense": ("Defense",),
+        "defense": ("Defended", "Defense", "Stage"),
         "detector": ("Detector", "FittedDetector"),
         "engine": ("run_attack",),
         "evaluation": ("evaluate",),

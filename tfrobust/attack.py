@@ -10,9 +10,9 @@ from typing import Any, ClassVar, get_args
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import build, option, option_names, plugin, record
+from tfrobust.options import build, has_option, option, plugin, record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName
+from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +48,17 @@ class Attack(abc.ABC):
     budget it is judged at (`None`: any distance). An attack may also have a field `region`; see
     `RegionalAttack`.
 
+    The options that the engine asks for are declared here with what they are where an attack does
+    not have them; `tfrobust.options.has_option` tells whether it does.
+
     Attributes:
+        eps: the budget, in the unit of `threat.norm`; `None`: unbounded.
+        region: which pixels may change; see `RegionalAttack`.
         early_stop: whether it leaves an image alone once it is adversarial; an option of iterative
             attacks.
         samples: calls of a stochastic classifier to average; an option. `None`: 20 where the attack
             needs gradients, and otherwise one.
+        targeted: whether a given class is to be reached.
         minimum_norm: which of the two.
         eager: set it where the attack cannot run in `tf.function` (NumPy inside, an HTTP call).
         autograph: set it where Python's `if` or `for` runs over tensors; converting the code takes
@@ -74,9 +80,11 @@ class Attack(abc.ABC):
         ...         return tf.maximum(images - self.eps, 0.0)
     """
 
-    # Options that the engine asks for, as an attack without them has them.
-    early_stop: bool = False
+    eps: float | None = None
+    region: RegionName = "all"
     samples: int | None = None
+    early_stop: bool = False
+    targeted: bool = False
 
     minimum_norm: ClassVar[bool] = False
     eager: ClassVar[bool] = False
@@ -92,12 +100,7 @@ class Attack(abc.ABC):
     @property
     def budget(self) -> float | None:
         """The largest norm that counts, in the unit of `threat.norm`; `None` if unbounded."""
-        return getattr(self, "eps", None)  # an option that a subclass may declare
-
-    @property
-    def confined_to(self) -> RegionName:
-        """The region whose pixels it may change."""
-        return getattr(self, "region", "all")  # an option that a subclass may declare
+        return self.eps
 
     @property
     def target_class(self) -> int | None:
@@ -112,7 +115,7 @@ class Attack(abc.ABC):
     @property
     def needs_boxes(self) -> bool:
         """Whether it changes only a part of each image, which boxes mark."""
-        return self.confined_to != "all"
+        return self.region != "all"
 
     def check(self, classifier: Classifier) -> None:
         """Refuse options that do not fit a classifier; called once before any image is attacked.
@@ -125,7 +128,7 @@ class Attack(abc.ABC):
 
     @abc.abstractmethod
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return adversarial images.
 
@@ -201,9 +204,9 @@ class WrappedAttack(Attack):
         return self.plan.target_class
 
     @property
-    def region(self) -> RegionName:
-        """The plan's region, if it has one."""
-        return self.plan.confined_to
+    def region(self) -> RegionName:  # type: ignore[override]
+        """The plan's region."""
+        return self.plan.region
 
     @property
     def needs_gradients(self) -> bool:
@@ -252,14 +255,14 @@ def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> 
         [0, 40]
     """
     spread: list[Attack] = []
-    if values and not any(option in option_names(type(attack)) for attack in attacks):
+    if values and not any(has_option(attack, option) for attack in attacks):
         names = ", ".join(map(name_of, attacks)) or "there is none"
         raise UsageError(
             f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
             "that has it (see `tfrobust plugins show attacks/NAME`)"
         )
     for attack in attacks:
-        if not values or option not in option_names(type(attack)):
+        if not values or not has_option(attack, option):
             spread.append(attack)
             continue
         for value in dict.fromkeys(values):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import tensorflow as tf
 
 from tfrobust.errors import ClassifierError
 from tfrobust.files.record_types import Text
-from tfrobust.types import TRACES, Images, ImageShape, Logits
+from tfrobust.types import TRACES, Images, ImageShape, KerasModel, Logits
 
 if TYPE_CHECKING:
     from tfrobust.classifiers.loading import LoadOptions
@@ -32,66 +33,131 @@ class AppliedDefense:
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-class Classifier(tf.Module):
-    """Images in, logits out.
+_OWN = {"carried": False}  # a trait that what is put around a classifier does not take over
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Traits:
+    """What is known of a classifier apart from its function; listed here alone.
+
+    Whatever is put around a classifier starts from its traits (`carried`), and cards record them.
+    They are given to the constructor and never assigned; see `Classifier.replace`.
 
     Attributes:
         image_shape: `(height, width, channels)`.
         num_classes: how many logits.
-        class_names: one name a class.
+        class_names: one name a class; by default their numbers.
         differentiable: whether gradients of the logits with respect to the images mean anything.
-        surrogate: for one that is not, a differentiable classifier close to it, whose gradients
-            white-box attacks use instead (BPDA); `None` if there is none.
         stochastic: whether two calls on the same images may differ.
         passes: how many independent draws one call of a stochastic classifier averages.
         defenses: what stands between the plain model and the attacker, in the order applied.
-        source: the file or folder it was loaded from, or the empty string.
-        members: name → a classifier inside, which can be judged and attacked by itself.
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
-        found: what the outermost defence measured when it was applied, for the card.
+        source: the file or folder it was loaded from, or the empty string.
+        reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
+        surrogate: for one that is not differentiable, a differentiable classifier close to it,
+            whose gradients white-box attacks use instead (BPDA); `None` if there is none.
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
         notices: what was converted when it was loaded, and doubts, a sentence each.
         loaded_with: what the user said about its file; `None`: nothing.
-        reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
+    """
+
+    image_shape: ImageShape
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    differentiable: bool = True
+    stochastic: bool = False
+    passes: int = 1
+    defenses: tuple[AppliedDefense, ...] = ()
+    megabytes: float | None = None
+    source: str = ""
+    reads_bytes: bool = False
+    surrogate: Classifier | None = dataclasses.field(default=None, metadata=_OWN)
+    gives_logits: bool = dataclasses.field(default=False, metadata=_OWN)
+    notices: tuple[str, ...] = dataclasses.field(default=(), metadata=_OWN)
+    loaded_with: LoadOptions | None = dataclasses.field(default=None, metadata=_OWN)
+
+    def __post_init__(self) -> None:
+        height, width, channels = self.image_shape
+        self._set(
+            image_shape=(height, width, channels),
+            class_names=tuple(self.class_names or map(str, range(self.num_classes))),
+            defenses=tuple(self.defenses),
+            notices=tuple(self.notices),
+        )
+
+    def _set(self, **traits: Any) -> None:
+        """Set traits, which nobody else can assign.
+
+        Raises:
+            ClassifierError: the number of names is not that of the classes.
+        """
+        for name, value in traits.items():
+            object.__setattr__(self, name, value)
+        if len(self.class_names) != self.num_classes:
+            raise ClassifierError(
+                f"class_names: expected {self.num_classes} names; received: {len(self.class_names)}"
+            )
+
+    def carried(self) -> dict[str, Any]:
+        """Return the traits that a classifier put around this one has too, by name."""
+        return {name: getattr(self, name) for name in CARRIED}
+
+
+CARRIED = tuple(
+    field.name for field in dataclasses.fields(Traits) if field.metadata.get("carried", True)
+)
+
+
+class Classifier(Traits, tf.Module):
+    """Images in, logits out; see `Traits` for what else is known of it.
+
+    A subclass gives its traits to the constructor, `super().__init__(image_shape=…,
+    num_classes=…)`, and defines `__call__`.
+
+    Attributes:
+        members: name → a classifier inside, which can be judged and attacked by itself.
+        inner: the classifier that this one is put around; `None`: it stands alone.
+        model: the Keras model inside that is its own; `None`: it shows none.
     """
 
     _TF_MODULE_IGNORED_PROPERTIES = tf.Module._TF_MODULE_IGNORED_PROPERTIES | {TRACES}
 
-    source = ""
-    gives_logits = False
-    notices: tuple[str, ...] = ()
-    loaded_with: LoadOptions | None = None
-    reads_bytes = False
-    found: Mapping[str, Any] = MappingProxyType({})
     members: Mapping[str, Classifier] = MappingProxyType({})
+    inner: Classifier | None = None
+    model: KerasModel = None
 
-    def __init__(
-        self,
-        *,
-        image_shape: ImageShape,
-        num_classes: int,
-        class_names: Sequence[str] | None = None,
-        differentiable: bool = True,
-        stochastic: bool = False,
-        passes: int = 1,
-        defenses: Sequence[AppliedDefense] = (),
-        surrogate: Classifier | None = None,
-        megabytes: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.image_shape: ImageShape = image_shape[0], image_shape[1], image_shape[2]
-        self.num_classes = num_classes
-        self.class_names = tuple(class_names or map(str, range(num_classes)))
-        if len(self.class_names) != num_classes:
-            raise ClassifierError(
-                f"class_names: expected {num_classes} names; received: {len(self.class_names)}"
-            )
-        self.differentiable = differentiable
-        self.stochastic = stochastic
-        self.passes = passes
-        self.defenses = tuple(defenses)
-        self.surrogate = surrogate
-        self.megabytes = megabytes
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        tf.Module.__init__(self)
+
+    def replace(self, **traits: Any) -> Self:
+        """Return the same classifier with other traits; weights and all else are shared.
+
+        Args:
+            **traits: see `Traits`.
+
+        Returns:
+            A shallow copy, which is traced anew; itself where nothing differs.
+
+        Raises:
+            ClassifierError: the number of names is not that of the classes.
+            TypeError: there is no such trait.
+
+        Example:
+            >>> classifier.replace(source="saved_models/d1/1").source
+            'saved_models/d1/1'
+        """
+        if unknown := traits.keys() - {field.name for field in dataclasses.fields(Traits)}:
+            raise TypeError(f"a classifier has no trait {', '.join(sorted(unknown))}")
+        if all(getattr(self, name) == value for name, value in traits.items()):
+            return self
+        other = copy.copy(self)
+        other._set(**traits)
+        return other
+
+    def weights_changed(self) -> None:
+        """Forget what was measured of weights that are trained further: `megabytes`."""
+        self._set(megabytes=None)
 
     def __call__(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`."""
@@ -118,31 +184,21 @@ class Classifier(tf.Module):
         )
 
     def trackables(self) -> list[Any]:
-        """Return the TensorFlow objects an export must keep besides the variables it reads."""
+        """Return the TensorFlow objects an export must keep, apart from the variables it reads."""
         return []
 
 
-_INHERITED = (
-    "image_shape",
-    "num_classes",
-    "class_names",
-    "differentiable",
-    "stochastic",
-    "passes",
-    "defenses",
-    "megabytes",
-)
-
-
 class Wrapped(Classifier):
-    """A classifier round another one; defences and counters start from it."""
+    """A classifier around another one; defences and counters start from it.
+
+    Args:
+        inner: the other one, whose traits it carries on.
+        **changes: traits that differ from those.
+    """
 
     def __init__(self, inner: Classifier, **changes: Any) -> None:
-        attributes = {name: getattr(inner, name) for name in _INHERITED}
-        super().__init__(**(attributes | changes))
-        self.inner = inner
-        self.source = inner.source
-        self.reads_bytes = inner.reads_bytes
+        super().__init__(**(inner.carried() | changes))
+        self.inner: Classifier = inner
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits."""
@@ -170,7 +226,7 @@ class Trainable(Protocol):
             to the classifier, which then stays as it is.
     """
 
-    model: Any
+    model: KerasModel
 
     def logits_in_training(self, images: Images) -> Logits:
         """Return logits, float32 `(batch, num_classes)`, with `model` in training mode."""

@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+import enum
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tfrobust.classifier import Classifier
+from tfrobust.errors import PluginError
 from tfrobust.scenario import Scenario
+from tfrobust.types import KerasModel
 
 if TYPE_CHECKING:
     from tfrobust.training.trainer import Trainer
 
 Change = Literal["weights", "start", "head", "input", "randomness"]
+Changes = frozenset[Change]
 Need = Literal["network", "classes"]
+NOTHING: Changes = frozenset()
+NEW_WEIGHTS: Changes = frozenset({"start"})
+ANY_TRAINING: Changes = frozenset({"weights", "start"})
+
+
+class Stage(enum.StrEnum):
+    """When a defence acts, and what it trains."""
+
+    TRAINING = "training"  # it trains the classifier itself: no ordinary training precedes it
+    FINE_TUNING = "fine-tuning"  # it trains the classifier further, after its ordinary training
+    AUXILIARY = "auxiliary"  # it trains a network of its own around the frozen classifier
+    INFERENCE = "inference"  # it trains nothing
+
+
+TRAINS_NETWORK = (Stage.TRAINING, Stage.FINE_TUNING)
+_FORMER_FLAGS = {
+    "trains": "stage = Stage.TRAINING",
+    "tunes": "stage = Stage.FINE_TUNING",
+    "learns": "stage = Stage.AUXILIARY",
+    "adapts": "changes_classes = True",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Defended:
+    """What a defence returns.
+
+    Attributes:
+        classifier: the defended classifier.
+        found: what was measured when the defence was applied, for the card: plain JSON values by
+            name, such as `{"label_accuracy": 0.97}`.
+    """
+
+    classifier: Classifier
+    found: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Defense(abc.ABC):
@@ -22,65 +63,73 @@ class Defense(abc.ABC):
     one SavedModel.
 
     Attributes:
-        trains: the defence trains the classifier itself, so that no ordinary training precedes
-            it.
-        tunes: the defence trains the classifier further, after its ordinary training.
-        learns: the defence trains a Keras model of its own and leaves the classifier as it is.
-            What comes out has that model as its attribute `model` and the classifier as `inner`.
-        adapts: what comes out has the scenario's classes, whatever those of the classifier are.
+        stage: when it acts, and what it trains; by default nothing. After `Stage.AUXILIARY` the
+            defended classifier has the trained Keras model as its attribute `model` and the
+            classifier that was defended as `inner`; see `restore` too.
+        changes_classes: whether the defended classifier has the scenario's classes, whatever
+            those of the classifier are.
+        undone_by: the later changes that undo it, which are refused before any training. `None`:
+            nobody knows. Then nothing is refused, but what it `found` is no longer recorded once a
+            later defence changes weights.
     """
 
-    trains: ClassVar[bool] = False
-    tunes: ClassVar[bool] = False
-    learns: ClassVar[bool] = False
-    adapts: ClassVar[bool] = False
+    stage: ClassVar[Stage] = Stage.INFERENCE
+    changes_classes: ClassVar[bool] = False
+    undone_by: ClassVar[Changes | None] = None
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Refuse the flags that `stage` has replaced.
+
+        Raises:
+            PluginError: says what to write instead.
+        """
+        super().__init_subclass__(**given)
+        for flag, now in _FORMER_FLAGS.items():
+            if isinstance(vars(cls).get(flag), bool | property):
+                raise PluginError(
+                    f"{cls.__name__}: {flag}: a defence has no such flag any more; write `{now}` "
+                    "(`from tfrobust import Stage`)"
+                )
 
     @property
-    def changes(self) -> frozenset[Change]:
+    def changes(self) -> Changes:
         """What `apply` changes of a classifier; decides what may come before.
 
         `weights`: it moves them from where they are; `start`: it begins with new ones; `head`: it
         adds or replaces classes; `input`: the classifier is shown other images; `randomness`: it
-        answers at random. By default the weights where it trains them, the input where it learns,
-        and else everything but the weights.
+        answers at random. By default the weights where it trains them, the input where it trains a
+        network of its own, and everything but the weights where it trains nothing.
         """
-        if self.trains or self.tunes:
+        if self.stage in TRAINS_NETWORK:
             return frozenset({"weights"})
-        return frozenset({"input"} if self.learns else {"head", "input", "randomness"})
-
-    @property
-    def undone_by(self) -> frozenset[Change] | None:
-        """Which later changes undo it, and are refused before any training.
-
-        `None`, the default: nobody knows. Nothing is refused then, but what it `found` is no longer
-        recorded once weights were changed behind it.
-        """
-        return None
+        if self.stage is Stage.AUXILIARY:
+            return frozenset({"input"})
+        return frozenset({"head", "input", "randomness"})
 
     @property
     def needs(self) -> frozenset[Need]:
         """What it needs of a classifier that an earlier defence may have taken away.
 
-        `network`: the Keras network with nothing round it, by default where it trains that;
+        `network`: the Keras network with nothing around it, by default where it trains that;
         `classes`: those of the scenario, and no more.
         """
-        return frozenset({"network"} if self.trains or self.tunes else ())
+        return frozenset({"network"} if self.stage in TRAINS_NETWORK else ())
 
     @property
     def wraps(self) -> bool:
-        """Whether something stands round the network after it; by default unless it trains that."""
-        return not (self.trains or self.tunes)
+        """Whether something is put around the network; by default unless it trains that."""
+        return self.stage not in TRAINS_NETWORK
 
     @property
     def fits(self) -> bool:
-        """Whether `apply` fits any weights, so that it is no matter of a moment to apply again."""
-        return self.trains or self.tunes or self.learns
+        """Whether `apply` fits any weights, so that applying it again takes a training."""
+        return self.stage is not Stage.INFERENCE
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:  # noqa: B027
         """Refuse a classifier that `apply` would refuse, before hours of training; by default none.
 
         Called on the network as it was built, for every defence up to the first that does not
-        train: what those behind it will be given does not exist yet. Nothing may be changed here,
+        train: what the later ones will be given does not exist yet. Nothing may be changed here,
         and `apply` must refuse by itself too: it is also called on classifiers that were loaded.
 
         Args:
@@ -92,17 +141,20 @@ class Defense(abc.ABC):
         """
 
     @abc.abstractmethod
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
-        """Return the defended classifier.
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
+        """Return the defended classifier, and what was measured on the way.
 
         Args:
-            classifier: what to defend: untrained where `trains` and nothing came before.
+            classifier: what to defend: untrained in `Stage.TRAINING` where nothing came before.
             scenario: the data.
             trainer: the training loop, with the user's epochs, seed and strategy.
+
+        Example:
+            >>> return Defended(Blurred(classifier, self.size))
         """
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
-        """Return what `apply` did, from the model it trained; of a defence that `learns`.
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
+        """Return what `apply` did, from the model it trained; of `Stage.AUXILIARY`.
 
         Args:
             classifier: what was defended.
@@ -111,4 +163,6 @@ class Defense(abc.ABC):
         Raises:
             ClassifierError: the model was trained for other images.
         """
-        raise NotImplementedError(f"{type(self).__name__} learns, and defines no restore")
+        raise NotImplementedError(
+            f"{type(self).__name__} trains a model of its own and defines no restore"
+        )

@@ -42,7 +42,7 @@ class FittedDetector(tf.Module):
         raise NotImplementedError(f"{type(self).__name__} defines no score")
 
     def trackables(self) -> list[Any]:
-        """Return the TensorFlow objects an export must keep besides the variables it reads."""
+        """Return the TensorFlow objects an export must keep, apart from the variables it reads."""
         return []
 
 

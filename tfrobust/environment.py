@@ -12,14 +12,14 @@ import tensorflow as tf
 def environment() -> dict[str, str]:
     """Return the versions, and the number of threads, that figures may depend on."""
     packages = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy", "cleverhans", "larq")
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    found["threads"] = str(threads())
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    versions["threads"] = str(threads())
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def threads() -> int:
@@ -29,9 +29,9 @@ def threads() -> int:
     `TF_NUM_INTRAOP_THREADS` sets it; without that there is one for each core that may be used.
     """
     try:
-        told = int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
+        declared = int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
     except ValueError:
-        told = 0
+        declared = 0
     usable = getattr(os, "sched_getaffinity", None)
     cores = len(usable(0)) if usable else os.cpu_count() or 1
-    return tf.config.threading.get_intra_op_parallelism_threads() or max(told, 0) or cores
+    return tf.config.threading.get_intra_op_parallelism_threads() or max(declared, 0) or cores

@@ -1,7 +1,7 @@
-"""What a user can mend, said in one line.
+"""Mistakes that a user can correct, each told in one line.
 
 Every error raised on purpose descends from `RobustError`. The command line prints its text and
-leaves with `exit_code`; anything else that surfaces is a bug and keeps its traceback.
+exits with `exit_code`; anything else that surfaces is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 
 class RobustError(Exception):
-    """A mistake a user can mend; `str(error)` is one line that says how."""
+    """A mistake that a user can correct; `str(error)` is one line that says how."""
 
     exit_code = 1
 
@@ -48,6 +48,12 @@ def one_line(cause: BaseException | str, limit: int = 300) -> str:
     return printable(lines[0] if lines else type(cause).__name__, limit)
 
 
+def system_cause(error: BaseException) -> str:
+    """Return in one line why a file could not be used: the system's words where there are any."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return words or one_line(error)
+
+
 # Control characters, halves of characters, and what turns the direction of writing.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -63,7 +69,7 @@ def printable(text: str, limit: int = 2000) -> str:
         >>> print(printable("cat\n\x1b[31m"))
         cat\n\x1b[31m
     """
-    shown = CONTROLS.sub(lambda found: _spelled(found[0]), text[: limit + 1])
+    shown = CONTROLS.sub(lambda match: _spelled(match[0]), text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -79,6 +85,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     A word that begins another is nearer than one that is spelt like it.
     """
     known = list(known)
-    longer = [each for each in known if word and each.startswith(f"{word}_")]
+    longer = [name for name in known if word and name.startswith(f"{word}_")]
     nearest = longer[:1] or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -7,9 +7,8 @@ import dataclasses
 import importlib
 import math
 from collections.abc import Mapping
-from typing import Any
 
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasLayer, KerasModel
 
 _FLOAT = 4  # bytes
 
@@ -60,7 +59,7 @@ class ModelBuilder(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return a Keras model from images in [0, 1] to logits.
 
         Args:
@@ -82,7 +81,7 @@ class ModelBuilder(abc.ABC):
         return summarized(self.build(image_shape, num_classes))
 
 
-def summarized(model: Any) -> Summary:
+def summarized(model: KerasModel) -> Summary:
     """Return the layers of any Keras model, with their outputs and parameters.
 
     Example:
@@ -108,13 +107,13 @@ def summarized(model: Any) -> Summary:
     )
 
 
-def _shape(layer: Any) -> str:
+def _shape(layer: KerasLayer) -> str:
     output = layer.output
     first = output[0] if isinstance(output, (list, tuple)) else output
     return "×".join("…" if side is None else str(side) for side in first.shape)
 
 
-def generation_of(model: Any) -> str:
+def generation_of(model: KerasModel) -> str:
     """Return the Keras that a model belongs to: `keras` or `tf_keras`."""
     modules = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
     return "tf_keras" if "tf_keras" in modules else "keras"

@@ -130,8 +130,8 @@ def plugin(cls: type[T]) -> type[T]:
         if isinstance(value, pydantic.fields.FieldInfo) and name not in cls.__annotations__:
             raise TypeError(f"{cls.__name__}.{name}: an option needs a type: `{name}: float = …`")
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    made: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
-    return made
+    decorated: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
+    return decorated
 
 
 def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequence[str] = ()) -> T:
@@ -157,11 +157,12 @@ def build(cls: type[T], name: str, values: Mapping[str, Any], *, beside: Sequenc
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
-        said = one_line(first["msg"].removeprefix("Value error, "))  # pydantic's, of a ValueError
+        message = first["msg"].removeprefix("Value error, ")  # pydantic's, of a ValueError
+        complaint = one_line(message)
         received = first["input"] if first["loc"] else dict(values)  # none: all of them together
         if isinstance(received, str) and received.startswith(("{", "[")):
-            said += ", as JSON spells it: '{\"eps\": 0.1}'"
-        raise UsageError(f"{name}: {where}: {said}; received: {received!r}") from error
+            complaint += ", as JSON spells it: '{\"eps\": 0.1}'"
+        raise UsageError(f"{name}: {where}: {complaint}; received: {received!r}") from error
     for key in known:
         _check_size(name, key, getattr(built, key))
     return built
@@ -173,11 +174,11 @@ def _check_size(name: str, key: str, value: Any) -> None:
     Raises:
         UsageError: names the option.
     """
-    for each in value if isinstance(value, tuple | list) else (value,):
-        if isinstance(each, int) and abs(each) > _LARGEST:
+    for number in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(number, int) and abs(number) > _LARGEST:
             raise UsageError(
                 f"{name}: {key}: expected at most {_LARGEST} and at least -{_LARGEST}; "
-                f"received: {each}"
+                f"received: {number}"
             )
 
 
@@ -200,6 +201,16 @@ def record(instance: Any) -> dict[str, Any]:
     adapter = pydantic.TypeAdapter(dict[str, Any])
     fields = dataclasses.fields(instance)
     return adapter.dump_python({f.name: getattr(instance, f.name) for f in fields}, mode="json")
+
+
+def has_option(instance: Any, name: str) -> bool:
+    """Tell whether a built plugin has an option of this name.
+
+    Example:
+        >>> has_option(create("attacks", "deepfool"), "eps_iter")
+        False
+    """
+    return name in option_names(type(instance))
 
 
 @dataclasses.dataclass(frozen=True)

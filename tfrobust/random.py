@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.types import Images, Seeds
+from tfrobust.types import Images, Seed, Seeds
 
 _GOLDEN = -1640531527  # 2³² / φ as int32: neighbouring numbers land far apart
 
 
-def image_seeds(seed: Any, count: Any) -> Seeds:
+def image_seeds(seed: Seed, count: Any) -> Seeds:
     """Return one stateless seed an image.
 
     Args:
@@ -32,7 +32,7 @@ def image_seeds(seed: Any, count: Any) -> Seeds:
     return numbered_seeds(seed, tf.range(count))
 
 
-def numbered_seeds(seed: Any, numbers: Any) -> Seeds:
+def numbered_seeds(seed: Seed, numbers: Any) -> Seeds:
     """Return one stateless seed an image, from its number in the data.
 
     Args:
@@ -81,7 +81,7 @@ def run_seed(seeds: Seeds) -> Any:
 def uniform(seeds: Seeds, shape: Any, low: float = 0.0, high: float = 1.0) -> Any:
     """Draw float32 `(batch, *shape)` uniform in [low, high), each image from its own seed."""
 
-    def draw(seed: Any) -> Any:
+    def draw(seed: Seed) -> Any:
         return tf.random.stateless_uniform(shape, seed, low, high)
 
     return tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
@@ -90,7 +90,7 @@ def uniform(seeds: Seeds, shape: Any, low: float = 0.0, high: float = 1.0) -> An
 def normal(seeds: Seeds, shape: Any) -> Any:
     """Draw float32 `(batch, *shape)` standard normal, each image from its own seed."""
 
-    def draw(seed: Any) -> Any:
+    def draw(seed: Seed) -> Any:
         return tf.random.stateless_normal(shape, seed)
 
     return tf.map_fn(draw, seeds, fn_output_signature=tf.float32)

@@ -44,7 +44,7 @@ class Entry:
             raise PluginError(self._blame(self.problem))
         try:
             loaded = metadata.EntryPoint(self.name, self.target, f"tfrobust.{self.kind}").load()
-        except (Exception, SystemExit) as error:  # a stranger's module may do anything
+        except (Exception, SystemExit) as error:  # a third-party module may do anything
             cause = f"{type(error).__name__}: {one_line(error)}"
             raise PluginError(self._blame(cause)) from error
         if fault := _contract_fault(self.kind, loaded):
@@ -95,20 +95,20 @@ def entries(kind: str | None = None) -> list[Entry]:
         ['pgd_training']
     """
     if kind is None:
-        return [entry for each in KINDS for entry in entries(each)]
+        return [entry for known in KINDS for entry in entries(known)]
     if kind not in KINDS:
         raise UsageError(
             f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"
         )
-    points = tuple(metadata.entry_points(group=f"tfrobust.{kind}"))
-    distributions = {id(point.dist): point.dist for point in points}
+    listed = tuple(metadata.entry_points(group=f"tfrobust.{kind}"))
+    distributions = {id(point.dist): point.dist for point in listed}
     # A distribution's name and version are read from a file, the same one for many plugins.
-    owners = {number: _distribution(each) for number, each in distributions.items()}
-    found = {(point.name, point.value, owners[id(point.dist)]) for point in points}
-    count = Counter(name for name, _, _ in found)
+    owners = {number: _distribution(dist) for number, dist in distributions.items()}
+    points = {(point.name, point.value, owners[id(point.dist)]) for point in listed}
+    count = Counter(name for name, _, _ in points)
     return [
-        Entry(kind, name, target, owner, _duplicate(name, found) if count[name] > 1 else None)
-        for name, target, owner in sorted(found)
+        Entry(kind, name, target, owner, _duplicate(name, points) if count[name] > 1 else None)
+        for name, target, owner in sorted(points)
     ]
 
 
@@ -116,8 +116,8 @@ def _distribution(of: metadata.Distribution | None) -> str:
     return f"{of.name} {of.version}" if of else "unknown"
 
 
-def _duplicate(name: str, found: set[tuple[str, str, str]]) -> str:
-    owners = sorted(owner for other, _, owner in found if other == name)
+def _duplicate(name: str, points: set[tuple[str, str, str]]) -> str:
+    owners = sorted(owner for other, _, owner in points if other == name)
     return f"the name is registered {len(owners)} times, by {' and '.join(owners)}; uninstall one"
 
 

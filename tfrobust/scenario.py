@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfrobust.errors import UsageError
 from tfrobust.options import record
 from tfrobust.registry import name_of
-from tfrobust.types import ImageShape
+from tfrobust.types import Image, Images, ImageShape, Seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +111,12 @@ class Shift(abc.ABC):
             an option, which users write after its name: `fog.3`.
     """
 
+    severity: int | None = None
     keeps_geometry: ClassVar[bool] = False
     severity: int | None = None
 
     @abc.abstractmethod
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Any) -> Any:
         """Return the shifted image.
 
         Args:
@@ -126,7 +127,7 @@ class Shift(abc.ABC):
             float32 of the same shape, in [0, 1].
         """
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Return a batch of shifted images, each shifted with its own seed.
 
         Args:
@@ -147,10 +148,10 @@ class BatchShift(Shift):
     """A shift that is applied to a whole batch at once, which makes training faster."""
 
     @abc.abstractmethod
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Return a batch of shifted images; see `Shift`."""
 
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Any) -> Any:
         """Return the shifted image; see `Shift`."""
         image, seed = tf.convert_to_tensor(image, tf.float32), tf.convert_to_tensor(seed)
         return self.batch(image[tf.newaxis], seeds=seed[tf.newaxis])[0]

@@ -116,6 +116,8 @@ def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
         >>> [noise.eps for noise in baselines([create("attacks", "pgd", eps=0.2)])][1]
         0.2
     """
+    from tfrobust.options import has_option  # pydantic takes its time, and names do not need it
+
     attacks = list(attacks)
     budgets: dict[str | None, float] = {}
     for attack in attacks:
@@ -127,7 +129,7 @@ def baselines(attacks: Iterable[Attack]) -> Sequence[Attack]:
         noise = create("attacks", name)
         if noise.threat.norm in budgets:
             noise = create("attacks", name, eps=budgets[noise.threat.norm])
-        elif hasattr(noise, "norm") and (others := [each for each in budgets if each in _DENSE]):
+        elif has_option(noise, "norm") and (others := [each for each in budgets if each in _DENSE]):
             noise = create("attacks", name, eps=budgets[others[0]], norm=others[0])
         built.append(noise)
     return [noise for noise in built if noise not in attacks]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
@@ -38,7 +38,8 @@ class AdversarialRetraining(Defense):
         >>> further.apply(load("d1"), scenario, Trainer(TrainingOptions(epochs=3)))
     """
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     attack: str = option("inner attack: the name of an attack plugin", default="fgsm")
     eps: float = option("budget of the inner attack, in the unit of its norm", default=0.3, ge=0)
@@ -53,11 +54,6 @@ class AdversarialRetraining(Defense):
         "learning rate of the retraining; none: that of the training", default=None, gt=0
     )
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
-
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.
 
@@ -69,14 +65,14 @@ class AdversarialRetraining(Defense):
         check_tunable(classifier, "adversarial_retraining")
         self._inner().check(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained further; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
         perturb = partly(attacked_by(self._inner()), self.share)
-        return fine_tuned(
+        tuned = fine_tuned(
             check_tunable(classifier, "adversarial_retraining"),
             scenario,
             trainer,
@@ -86,6 +82,7 @@ class AdversarialRetraining(Defense):
                 perturb=perturb, validate_on=in_drawn_order(perturb, trainer.options.seed)
             ),
         )
+        return Defended(tuned)
 
     def _inner(self) -> Attack:
         return inner_attack(self, "eps")

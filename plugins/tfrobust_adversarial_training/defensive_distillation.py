@@ -22,12 +22,13 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import copied
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.task import Objective, TrainingTask, cross_entropy
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Logits
 
 
 @plugin
@@ -39,14 +40,10 @@ class DefensiveDistillation(Defense):
         >>> train(create("models", "lenet"), scenario, Trainer(), [distilled])
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     temperature: float = option("T: divides the logits in training", default=20.0, ge=1)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model, of which the teacher is a copy; see `Defense`.
@@ -56,7 +53,7 @@ class DefensiveDistillation(Defense):
         """
         check_tunable(classifier, "defensive_distillation")
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a teacher, and `classifier` on what it says; see `Defense`.
 
         Raises:
@@ -68,16 +65,16 @@ class DefensiveDistillation(Defense):
         trainer.fit(teacher, scenario, TrainingTask(loss=self.loss))
         imitation = TrainingTask(loss=self.loss, objective=self.objective(teacher))
         trainer.fit(student, scenario, imitation)
-        return student
+        return Defended(student)
 
-    def loss(self, labels: Any, logits: Any) -> Any:
+    def loss(self, labels: Labels, logits: Logits) -> Any:
         """Return CE(softmax(logits / T), label) of each image, `(batch,)`."""
         return cross_entropy(labels, logits / self.temperature)
 
     def objective(self, teacher: Classifier) -> Objective:
         """Return what the student lowers: CE between its softened answers and the teacher's."""
 
-        def objective(student: Any, images: Any, _: Any, labels: Any) -> tuple[Any, Any]:
+        def objective(student: Any, images: Images, _: Any, labels: Labels) -> tuple[Any, Any]:
             soft = tf.stop_gradient(tf.nn.softmax(teacher(images) / self.temperature))
             logits = student.logits_in_training(images)
             losses = tf.nn.softmax_cross_entropy_with_logits(soft, logits / self.temperature)

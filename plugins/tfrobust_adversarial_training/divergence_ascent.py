@@ -21,7 +21,7 @@ from tfrobust.engine.loop import iterate
 from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, normal
-from tfrobust.types import Images, Labels, Logits
+from tfrobust.types import Images, Labels, Logits, Seed
 from tfrobust_adversarial_training.divergence import divergence_slope
 
 _NOISE = 1e-3  # standard deviation of the start, in pixel values; the authors'
@@ -54,7 +54,7 @@ class DivergenceAscent(Attack):
         return Threat("white-box", self.norm)
 
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return the images where the ascent ends; see `Attack`."""
         geometry = ball(self.norm)
@@ -69,7 +69,7 @@ class DivergenceAscent(Attack):
             step, self._begin(classifier, images, seed), steps=self.steps, early_stop=False
         ).current
 
-    def _begin(self, classifier: Classifier, images: Images, seed: Any) -> _State:
+    def _begin(self, classifier: Classifier, images: Images, seed: Seed) -> _State:
         seeds = image_seeds(seed, tf.shape(images)[0])
         region = ball(self.norm).region(images, self.eps)
         noise = _NOISE * normal(seeds, tf.shape(images)[1:])

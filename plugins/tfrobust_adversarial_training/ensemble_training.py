@@ -32,7 +32,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Need
+from tfrobust.defense import Defended, Need
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.named_networks import NamedNetworks, is_weights_file, several
@@ -40,6 +40,7 @@ from tfrobust.random import fold
 from tfrobust.scenario import Scenario
 from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Seeds
 from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, in_drawn_order, partly
 
 _SHOWN = 5  # names of classes, in a message
@@ -86,7 +87,7 @@ class EnsembleTraining(TrainsOnAttacked):
         super().check(classifier, scenario)
         self.static_networks(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on clean and attacked images; see `Defense`.
 
         Raises:
@@ -101,7 +102,7 @@ class EnsembleTraining(TrainsOnAttacked):
             validate_on=in_drawn_order(attacked_in_parts(attack, sources), trainer.options.seed),
         )
         trainer.fit(classifier, scenario, task)
-        return classifier
+        return Defended(classifier)
 
     def static_networks(self, classifier: Classifier) -> list[Classifier]:
         """Return the other networks.
@@ -122,33 +123,35 @@ class EnsembleTraining(TrainsOnAttacked):
             )
         shape, classes = classifier.image_shape, classifier.num_classes
         named = NamedNetworks(wanted_by, self.architecture, self.network_options or {}, shape)
-        found = {called: named.open(called, classes) for called in self.networks}
-        for called, each in found.items():
-            if (each.image_shape, each.num_classes) != (shape, classes):
+        networks = {called: named.open(called, classes) for called in self.networks}
+        for called, network in networks.items():
+            if (network.image_shape, network.num_classes) != (shape, classes):
                 raise UsageError(
                     f"{wanted_by}: expected images {shape} and {classes} classes; received: "
-                    f"{called!r} for {each.image_shape} and {each.num_classes}"
+                    f"{called!r} for {network.image_shape} and {network.num_classes}"
                 )
-            if _told_apart(classifier.class_names, each.class_names):
+            if _told_apart(classifier.class_names, network.class_names):
                 raise UsageError(
                     f"{wanted_by}: expected the classes of the network that is trained, in their "
-                    f"order: {_shown(classifier)}; received: {called!r}, whose are {_shown(each)}"
+                    f"order: {_shown(classifier)}; received: {called!r}, whose are "
+                    f"{_shown(network)}"
                 )
-            if not each.differentiable and self.inner_attack().needs_gradients:
+            if not network.differentiable and self.inner_attack().needs_gradients:
                 raise UsageError(
                     f"{wanted_by}: {called!r} has no gradients that {self.attack} can climb"
                 )
-        return list(found.values())
+        return list(networks.values())
 
 
 def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
     """Return what attacks batches, each on a source drawn by the batch's first seed."""
 
-    def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(_: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         drawn = tf.random.stateless_uniform(
             (), fold(seeds[:1], _SOURCE)[0], 0, len(sources), dtype=tf.int32
         )
-        return tf.switch_case(drawn, [_on(attack, each, images, labels, seeds) for each in sources])
+        branches = [_on(attack, source, images, labels, seeds) for source in sources]
+        return tf.switch_case(drawn, branches)
 
     return perturb
 
@@ -156,7 +159,7 @@ def attacked_on_one(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
 def attacked_in_parts(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
     """Return what attacks whole batches, in equal parts on every source."""
 
-    def perturb(_: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(_: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         ends = [tf.size(labels) * part // len(sources) for part in range(len(sources) + 1)]
         parts = []
         for source, start, end in zip(sources, ends[:-1], ends[1:], strict=True):
@@ -171,7 +174,7 @@ def attacked_in_parts(attack: Attack, sources: Sequence[Classifier]) -> Perturb:
 
 def _told_apart(names: Sequence[str], others: Sequence[str]) -> bool:
     """Tell whether classes differ that both have names: numbers are what a nameless one has."""
-    named = [not all(each.isdigit() for each in both) for both in (names, others)]
+    named = [not all(name.isdigit() for name in both) for both in (names, others)]
     return all(named) and tuple(names) != tuple(others)
 
 
@@ -181,6 +184,6 @@ def _shown(classifier: Classifier) -> str:
 
 
 def _on(
-    attack: Attack, source: Classifier, images: Any, labels: Any, seeds: Any
+    attack: Attack, source: Classifier, images: Images, labels: Labels, seeds: Seeds
 ) -> Callable[[], Any]:
     return lambda: attack(source, images, labels, seed=seeds)

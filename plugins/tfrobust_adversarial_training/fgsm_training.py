@@ -5,14 +5,14 @@ d₀ uniform in ‖d‖ ≤ ε;  d = Π_ε(d₀ + α · argmax_{‖u‖ ≤ 1} �
 Wong, Rice & Kolter, "Fast is better than free: revisiting adversarial training" (2020). Threat:
 white-box; Linf or L2. After each epoch PGD attacks a few held-out images: where it breaks them by
 far more than in the best epoch so far and FGSM does not, the training has overfitted
-catastrophically and ends, and the epoch does not count (`overfitting`). Departures: L2 besides
+catastrophically and ends, and the epoch does not count (`overfitting`). Departures: L2 as well as
 Linf; the attack sees the network in inference mode, the step that trains on its images in training
 mode (the authors' code has both in training mode); the check looks at held-out images, where there
 are any, and not at the epoch's first batch, compares with the best epoch and not with the one
 before, and asks that FGSM's accuracy has not fallen as well; PGD takes ten steps there, not five.
 Of the epochs before a collapse the one is kept with the highest accuracy on validation images under
 PGD; without validation images it is the last one, as in that code. Its cyclic learning rate and
-half precision are the training's affair, not the defence's.
+half precision are options of the training, not of the defence.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Labels, Seeds
 from tfrobust_adversarial_training.inner_attack import attacked_by
 from tfrobust_adversarial_training.overfitting import collapsed_in, overfitting_check
 
@@ -44,7 +45,8 @@ class FgsmTraining(Defense):
         True
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     eps: float = option("radius of the ball, in the unit of the norm", default=0.1, ge=0)
     norm: Literal["linf", "l2"] = option("norm of the ball", default="linf")
@@ -62,11 +64,6 @@ class FgsmTraining(Defense):
         lt=1,
     )
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
-
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a budget larger than any perturbation; see `Defense`.
 
@@ -75,7 +72,7 @@ class FgsmTraining(Defense):
         """
         self._pgd().check(classifier)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on attacked images, until PGD breaks what FGSM does not.
 
         In which epoch it did is `found`, for the card: `collapsed_in_epoch`, from 1; none: never.
@@ -84,16 +81,15 @@ class FgsmTraining(Defense):
         check = overfitting_check(strong, weak, count=self.checked, drop=self.drop)
         task = TrainingTask(perturb=weak, validate_on=strong, check=check if self.checked else None)
         history = trainer.fit(classifier, scenario, task)
-        if self.checked:
-            classifier.found = {"collapsed_in_epoch": collapsed_in(history)}
-        return classifier
+        found = {"collapsed_in_epoch": collapsed_in(history)} if self.checked else {}
+        return Defended(classifier, found)
 
     def one_step(self) -> Perturb:
         """Return the training's own attack: a random start, and one step of FGSM from there."""
         geometry = ball(self.norm)
         step: Attack = create("attacks", "fgsm", eps=self.step * self.eps, norm=self.norm)
 
-        def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+        def perturb(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
             region = geometry.region(images, self.eps)
             noise = geometry.draw(seeds, tf.shape(images)[1:], self.eps)
             start = geometry.project(images + noise, region)

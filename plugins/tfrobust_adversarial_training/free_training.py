@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
@@ -38,7 +38,8 @@ class FreeTraining(Defense):
         >>> train(create("models", "resnet18"), scenario, Trainer(), [free])
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     eps: float = option("radius of the Linf ball, in pixel values", default=0.1, ge=0, le=1)
     replays: int = option(
@@ -49,12 +50,7 @@ class FreeTraining(Defense):
     )
     pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
-
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` while its images are attacked; see `Defense`."""
         pgd: Attack = create("attacks", "pgd", eps=self.eps, steps=self.pgd_steps, early_stop=False)
         passes = math.ceil(trainer.options.epochs / self.replays)
@@ -63,7 +59,7 @@ class FreeTraining(Defense):
             scenario,
             replayed(self.replays, self.step, validate_on=attacked_by(pgd)),
         )
-        return classifier
+        return Defended(classifier)
 
     def step(self, perturbation: Any, gradient: Any) -> Any:
         """Return the perturbation one step of length ε further up, inside the ball.

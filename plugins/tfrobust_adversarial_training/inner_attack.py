@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense
+from tfrobust.classifier import Classifier, Trainable
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.learning import LearningAttack, read_learned
 from tfrobust.engine.victim import has_gradients
@@ -21,7 +21,8 @@ from tfrobust.registry import create, find, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.training.task import Perturb, TrainingTask
 from tfrobust.training.trainer import Trainer
-from tfrobust_adversarial_training.bounded import Bounded
+from tfrobust.types import Images, Labels, Logits, PerImage, Seeds
+from tfrobust_adversarial_training.within_budget import WithinBudget
 
 _ORDER = 7919  # folded into seeds for the order of a batch, far from any count of restarts
 
@@ -34,7 +35,8 @@ class TrainsOnAttacked(Defense):
         takes_learned: whether the inner attack may be what a learning attack's file holds.
     """
 
-    trains: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.TRAINING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
     takes_learned: ClassVar[bool] = False
 
     attack: str = option("inner attack: the name of an attack plugin", default="pgd")
@@ -48,11 +50,6 @@ class TrainsOnAttacked(Defense):
     options: dict[str, Any] | None = option(
         'further options of the inner attack: {"norm": "l2"}', default=None
     )
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse an inner attack that no step can run or learn from, or that does not fit.
@@ -82,8 +79,8 @@ class TrainsOnBoth(TrainsOnAttacked):
 
     @abc.abstractmethod
     def objective(
-        self, classifier: Any, images: Any, attacked: Any, labels: Any
-    ) -> tuple[Any, Any]:
+        self, classifier: Trainable, images: Images, attacked: Images, labels: Labels
+    ) -> tuple[PerImage, Logits]:
         """Return the losses to lower, `(batch,)`, and the logits of the attacked images.
 
         Args:
@@ -96,7 +93,7 @@ class TrainsOnBoth(TrainsOnAttacked):
             float32 `(batch,)` and `(batch, classes)`.
         """
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on clean and attacked images; see `Defense`.
 
         Raises:
@@ -104,7 +101,7 @@ class TrainsOnBoth(TrainsOnAttacked):
         """
         perturb = attacked_by(self.inner_attack())
         trainer.fit(classifier, scenario, TrainingTask(perturb=perturb, objective=self.objective))
-        return classifier
+        return Defended(classifier)
 
 
 def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> Attack:
@@ -125,8 +122,8 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
         StoreError: what was learned cannot be read.
     """
     name, called = name_of(defense), defense.attack
-    known = {each.name for each in describe(find("attacks", called).load())}
-    words = {each: getattr(defense, each) for each in offered}
+    known = {declared.name for declared in describe(find("attacks", called).load())}
+    words = {name: getattr(defense, name) for name in offered}
     steps = {"nb_iter": words["steps"]} if "steps" in words else {}  # CleverHans's word for them
     wanted = {**words, **steps, "early_stop": False}
     chosen = {key: value for key, value in wanted.items() if key in known}
@@ -145,7 +142,7 @@ def inner_attack(defense: Any, *offered: str, takes_learned: bool = False) -> At
             f"{name}: attack: expected an untargeted attack on whole images that runs in "
             f"tf.function; received: {called!r}"
         )
-    return Bounded(attack) if attack.minimum_norm and attack.budget is not None else attack
+    return WithinBudget(attack) if attack.minimum_norm and attack.budget is not None else attack
 
 
 def _check_offered(defense: Any, known: Collection[str], offered: Iterable[str]) -> None:
@@ -160,7 +157,7 @@ def _check_offered(defense: Any, known: Collection[str], offered: Iterable[str])
 
 
 def _learned(defense: str, called: str, attack: LearningAttack, *, takes_learned: bool) -> Attack:
-    """Return what lies in the attack's file; refuse it where there is none, or none is taken."""
+    """Return what the attack's file holds; refuse it where there is none, or none is taken."""
     if takes_learned and attack.file is not None and attack.file.exists():
         return read_learned(attack)
     lacking = f" and whose file {attack.file} is not there" if takes_learned and attack.file else ""
@@ -175,7 +172,7 @@ def _learned(defense: str, called: str, attack: LearningAttack, *, takes_learned
 def attacked_by(attack: Attack) -> Perturb:
     """Return what perturbs a batch by an attack, seeded by its images' numbers."""
 
-    def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         return attack(classifier, images, labels, seed=seeds)
 
     return perturb
@@ -188,7 +185,7 @@ def partly(attack: Perturb, share: float) -> Perturb:
     not; see `in_drawn_order`.
     """
 
-    def perturb(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def perturb(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         count = tf.cast(tf.math.ceil(share * tf.cast(tf.size(labels), tf.float32)), tf.int32)
         attacked = attack(classifier, images[:count], labels[:count], seeds[:count])
         return tf.concat([attacked, images[count:]], axis=0)
@@ -207,10 +204,10 @@ def in_drawn_order(perturb: Perturb, seed: int) -> Perturb:
         seed: of the training.
     """
 
-    def drawn(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
+    def drawn(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
         numbers = seeds[:, 1]  # of the images; beside them stands the epoch's seed
         order = tf.argsort(uniform(fold(numbered_seeds(seed, numbers), _ORDER), ()), stable=True)
-        given = (tf.gather(each, order) for each in (images, labels, seeds))
+        given = (tf.gather(rows, order) for rows in (images, labels, seeds))
         return tf.gather(perturb(classifier, *given), tf.argsort(order))
 
     return drawn

@@ -20,9 +20,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrobust.classifier import Trainable
 from tfrobust.engine.losses import without_label
 from tfrobust.options import option, plugin
 from tfrobust.training.task import cross_entropy
+from tfrobust.types import Images, Labels, Logits, PerImage
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
 
@@ -39,8 +41,8 @@ class Mart(TrainsOnBoth):
     weight: float = option("λ: weight of the divergence", default=5.0, ge=0)
 
     def objective(
-        self, classifier: Any, images: Any, attacked: Any, labels: Any
-    ) -> tuple[Any, Any]:
+        self, classifier: Trainable, images: Images, attacked: Images, labels: Labels
+    ) -> tuple[PerImage, Logits]:
         """Return BCE(p(x′), y) + λ · KL(p(x) ‖ p(x′)) · (1 − p_y(x)), and the logits of x′.
 
         See `TrainsOnBoth`.
@@ -53,7 +55,7 @@ class Mart(TrainsOnBoth):
         return boosted + self.weight * change * doubt, attacked_logits
 
 
-def boosted_cross_entropy(labels: Any, logits: Any) -> Any:
+def boosted_cross_entropy(labels: Labels, logits: Logits) -> Any:
     """Return −log p_y − log(1 − max_{k≠y} p_k) of each image, `(batch,)`.
 
     Example:

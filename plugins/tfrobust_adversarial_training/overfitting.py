@@ -14,6 +14,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.random import numbered_seeds
 from tfrobust.training.data import TrainingData
 from tfrobust.training.task import Check, History, Perturb
+from tfrobust.types import Images, Labels, Seeds
 
 STRONG, WEAK, COLLAPSED = "pgd_accuracy", "fgsm_accuracy", "collapsed"
 
@@ -36,9 +37,9 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
     """
 
     @tf.function(autograph=False)
-    def accuracies(classifier: Classifier, images: Any, labels: Any, seeds: Any) -> Any:
-        attacked = [each(classifier, images, labels, seeds) for each in (strong, weak)]
-        right = [tf.argmax(classifier(each), 1) == labels for each in attacked]
+    def accuracies(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
+        attacked = [perturb(classifier, images, labels, seeds) for perturb in (strong, weak)]
+        right = [tf.argmax(classifier(perturbed), 1) == labels for perturbed in attacked]
         return tf.reduce_mean(tf.cast(right, tf.float32), axis=1)
 
     def check(
@@ -46,9 +47,9 @@ def overfitting_check(strong: Perturb, weak: Perturb, *, count: int, drop: float
     ) -> str | None:
         images, labels, index = data.few(count)
         seeds = numbered_seeds(data.seed_of(len(history)), index)
-        found = accuracies(classifier, images, labels, seeds).numpy().tolist()
-        logs[STRONG], logs[WEAK] = found
-        best = max(history, key=lambda each: each[STRONG], default=logs)
+        measured = accuracies(classifier, images, labels, seeds).numpy().tolist()
+        logs[STRONG], logs[WEAK] = measured
+        best = max(history, key=lambda epoch: epoch[STRONG], default=logs)
         fell = collapsed(best, logs, drop)
         logs[COLLAPSED] = float(fell)
         if not fell:
@@ -69,7 +70,7 @@ def collapsed_in(history: History) -> int | None:
         >>> collapsed_in([{COLLAPSED: 0.0}, {COLLAPSED: 1.0}])
         2
     """
-    return next((number for number, each in enumerate(history, 1) if each[COLLAPSED]), None)
+    return next((number for number, epoch in enumerate(history, 1) if epoch[COLLAPSED]), None)
 
 
 def collapsed(before: dict[str, float], now: dict[str, float], drop: float) -> bool:

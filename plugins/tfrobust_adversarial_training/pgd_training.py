@@ -11,6 +11,7 @@ the highest accuracy on attacked validation images (Rice, Wong & Kolter 2020).
 from __future__ import annotations
 
 from tfrobust.classifier import Classifier
+from tfrobust.defense import Defended
 from tfrobust.options import plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
@@ -26,11 +27,11 @@ class PgdTraining(TrainsOnAttacked):
         >>> train(create("models", "resnet18"), scenario, Trainer(), [madry])
     """
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on attacked images; see `Defense`.
 
         Raises:
             UsageError: the inner attack is none that a step can run.
         """
         trainer.fit(classifier, scenario, perturb=attacked_by(self.inner_attack()))
-        return classifier
+        return Defended(classifier)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfrobust.training.steps import Steps, sums
 from tfrobust.training.task import Perturb, TrainingTask
+from tfrobust.types import Images, Labels, Seed
 
 Move = Callable[[Any, Any], Any]  # perturbation, gradient → perturbation
 
@@ -60,7 +61,9 @@ class ReplayedSteps(Steps):
         """The perturbation of each replica."""
         return self._strategy.experimental_local_results(self._kept)
 
-    def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
+    def _train_replica(
+        self, images: Images, labels: Labels, index: Any, real: Any, seed: Seed
+    ) -> Any:
         perturbation = self._kept.read_value()
         with tf.GradientTape() as tape:
             tape.watch(perturbation)

@@ -14,12 +14,12 @@ epoch is that of the highest accuracy on attacked validation images.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tfrobust.attack import Attack
+from tfrobust.classifier import Trainable
 from tfrobust.options import build, option, plugin
 from tfrobust.registry import name_of
 from tfrobust.training.task import cross_entropy
+from tfrobust.types import Images, Labels, Logits, PerImage
 from tfrobust_adversarial_training.divergence import divergence
 from tfrobust_adversarial_training.divergence_ascent import DivergenceAscent
 from tfrobust_adversarial_training.inner_attack import TrainsOnBoth
@@ -43,8 +43,8 @@ class Trades(TrainsOnBoth):
     beta: float = option("β: weight of the divergence; higher is more robust", default=6.0, ge=0)
 
     def objective(
-        self, classifier: Any, images: Any, attacked: Any, labels: Any
-    ) -> tuple[Any, Any]:
+        self, classifier: Trainable, images: Images, attacked: Images, labels: Labels
+    ) -> tuple[PerImage, Logits]:
         """Return CE(f(x), y) + β · KL(f(x) ‖ f(x′)) of each image, and the logits of x′.
 
         See `TrainsOnBoth`.

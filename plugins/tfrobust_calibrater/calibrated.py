@@ -10,7 +10,7 @@ from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.inference import megabytes_of
 from tfrobust.classifiers.keras.models import random_state
 from tfrobust.errors import ClassifierError
-from tfrobust.types import Images, Logits
+from tfrobust.types import Images, KerasModel, Logits
 from tfrobust_calibrater.generator import uncut
 
 
@@ -28,7 +28,7 @@ class Calibrated(Wrapped):
 
     shown_as = "calibrated"
 
-    def __init__(self, inner: Classifier, model: Any, *, backwards: bool = False) -> None:
+    def __init__(self, inner: Classifier, model: KerasModel, *, backwards: bool = False) -> None:
         if tuple(model.input_shape[1:]) != inner.image_shape:
             raise ClassifierError(
                 f"the calibrater was trained for images {tuple(model.input_shape[1:])}; the "

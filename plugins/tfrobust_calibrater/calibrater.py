@@ -16,12 +16,13 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import parameters
 from tfrobust.data.names import reshifted
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NOTHING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel, Labels, Logits
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 
@@ -30,7 +31,8 @@ from tfrobust_calibrater.generator import Merge, Size, generator, size_for
 class Calibrater(Defense):
     """Moves images towards what the classifier behind it knows."""
 
-    learns: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.AUXILIARY
+    undone_by: ClassVar[Changes] = NOTHING
 
     merge: Merge = option("how to merge the perturbation into the image", default="multiply")
     loss: Literal["true_class", "cross_entropy"] = option(
@@ -69,11 +71,6 @@ class Calibrater(Defense):
         default="quarters",
     )
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Nothing: what comes behind it stands round both."""
-        return frozenset()
-
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without gradients and an unknown shift; see `Defense`.
 
@@ -86,7 +83,7 @@ class Calibrater(Defense):
             )
         self._scene(scenario)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a calibrater before the classifier, which stays as it is; see `Defense`.
 
         Raises:
@@ -107,9 +104,9 @@ class Calibrater(Defense):
         )
         loss = cross_entropy if self.loss == "cross_entropy" else one_less_true_class
         own.fit(calibrated, self._scene(scenario), loss=loss)
-        return self.restore(classifier, model)
+        return Defended(self.restore(classifier, model))
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Put a trained calibrater before a classifier; see `Defense`."""
         return Calibrated(classifier, model, backwards=self.use == "backwards")
 
@@ -126,6 +123,6 @@ class Calibrater(Defense):
         return scenario if self.shift is None else reshifted(scenario, self.shift)
 
 
-def one_less_true_class(labels: Any, logits: Any) -> Any:
+def one_less_true_class(labels: Labels, logits: Logits) -> Any:
     """Return 1 − softmax(logits)[label] of each image, `(batch,)`."""
     return 1.0 - tf.gather(tf.nn.softmax(logits), labels, batch_dims=1)

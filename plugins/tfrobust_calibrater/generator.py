@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import keras
 
+from tfrobust.types import KerasModel
+
 Merge = Literal["multiply", "add"]
 
 HALVINGS = 3
@@ -52,7 +54,7 @@ class Size:
 
 
 def size_for(parameters: float, image_channels: int) -> Size:
-    """Return the size that comes nearest to so many parameters without exceeding them.
+    """Return the size that comes nearest to a number of parameters without exceeding it.
 
     The outer layers take 70 % of them at most. Below about 300 there is nothing smaller to choose.
 
@@ -67,8 +69,8 @@ def size_for(parameters: float, image_channels: int) -> Size:
     blocks = _BLOCKS
     while room / blocks > _block(base, 4 * base):  # as wide inside as outside is wide enough
         blocks += 1
-    fixed, each = _block(base, 0), _block(base, 1) - _block(base, 0)
-    return Size(base, max(1, int((room / blocks - fixed) / each)), blocks)
+    fixed, per_block = _block(base, 0), _block(base, 1) - _block(base, 0)
+    return Size(base, max(1, int((room / blocks - fixed) / per_block)), blocks)
 
 
 def _trunk(base: int, image_channels: int) -> int:
@@ -93,7 +95,7 @@ def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: i
     layers = _Layers(seed)
     images = keras.Input(image_shape, name="images")
     spare = [-side % 2**HALVINGS for side in image_shape[:2]]
-    margins = tuple((0, each) for each in spare)
+    margins = tuple((0, pixels) for pixels in spare)
     x = keras.layers.ZeroPadding2D(margins, name="pad")(images) if any(spare) else images
     widths = [size.base << step for step in range(HALVINGS)]
     for step, filters in enumerate(widths, 1):
@@ -113,7 +115,7 @@ def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: i
     return keras.Model(images, calibrated, name="calibrater")
 
 
-def uncut(model: Any) -> Any:
+def uncut(model: KerasModel) -> Any:
     """Return a generator's model up to where its images are cut to [0, 1]."""
     return keras.Model(model.input, model.get_layer("calibrated").input, name="uncut")
 

@@ -1,7 +1,7 @@
 """A compressed network's weights as codebooks and packed indices, in one `.npz`.
 
 Each kernel takes as many bits a weight as its codebook has need of; all other weights are kept as
-they are. `Shared.bits` counts what Huffman's code would take of it besides.
+they are. `Shared.bits` counts what Huffman's code would take of it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ import numpy as np
 
 from tfrobust.errors import ClassifierError, StoreError
 from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.types import KerasModel
 from tfrobust_compression.deep_compression import compression_of
 from tfrobust_compression.kernels import kernels_of, weights_of
 from tfrobust_compression.shared import Shared
 
 
-def write_codebooks(path: Path | str, model: Any) -> None:
+def write_codebooks(path: Path | str, model: KerasModel) -> None:
     """Write the weights of a compressed Keras model.
 
     Raises:
         StoreError: the disk refuses.
     """
-    arrays = {f"weight/{k}": np.asarray(each) for k, each in enumerate(_others(model))}
+    arrays = {f"weight/{k}": np.asarray(weight) for k, weight in enumerate(_others(model))}
     for k, code in enumerate(compression_of(model).values()):
         parts = {"codebook": code.codebook, "index": _packed(code), "shape": code.index.shape}
         arrays |= {f"{name}/{k}": np.asarray(part) for name, part in parts.items()}
     write_arrays(Path(path), arrays)
 
 
-def read_codebooks(path: Path | str, model: Any) -> None:
+def read_codebooks(path: Path | str, model: KerasModel) -> None:
     """Give a Keras model of the same architecture the weights of a file, to the last bit.
 
     Raises:
@@ -40,30 +41,30 @@ def read_codebooks(path: Path | str, model: Any) -> None:
     """
     path = Path(path)
     arrays, others, kernels = read_arrays(path), _others(model), kernels_of(model).values()
-    shapes = {f"weight/{k}": tuple(each.shape) for k, each in enumerate(others)}
+    shapes = {f"weight/{k}": tuple(weight.shape) for k, weight in enumerate(others)}
     coded = {f"{what}/{k}" for k in range(len(kernels)) for what in ("codebook", "index")}
     stated = {f"shape/{k}": tuple(kernel.shape) for k, kernel in enumerate(kernels)}
-    told = set(arrays) & set(stated)  # files of earlier versions do not tell
+    declared = set(arrays) & set(stated)  # files of earlier versions do not tell
     if (
-        set(arrays) - told != coded | set(shapes)
+        set(arrays) - declared != coded | set(shapes)
         or any(arrays[name].shape != shape for name, shape in shapes.items())
-        or any(not np.array_equal(arrays[name], stated[name]) for name in told)
+        or any(not np.array_equal(arrays[name], stated[name]) for name in declared)
     ):
         raise ClassifierError(f"{path}: was written for another network than {model.name}")
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
             raise StoreError(f"{path}: {name}: expected finite numbers; compress the network again")
-    found = [
+    codes = [
         _unpacked(path, arrays[f"codebook/{k}"], arrays[f"index/{k}"], kernel.shape)
         for k, kernel in enumerate(kernels)
     ]
-    for kernel, weights in zip(kernels, found, strict=True):
+    for kernel, weights in zip(kernels, codes, strict=True):
         kernel.assign(weights)
     for k, variable in enumerate(others):
         variable.assign(arrays[f"weight/{k}"])
 
 
-def _others(model: Any) -> list[Any]:
+def _others(model: KerasModel) -> list[Any]:
     """Return the weights that are no kernels, in the order of the layers."""
     kernels = {id(kernel) for kernel in kernels_of(model).values()}
     return [variable for variable in weights_of(model) if id(variable) not in kernels]

@@ -26,12 +26,13 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import megabytes_of
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.models import keras_of
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import ANY_TRAINING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel
 from tfrobust_compression.kernels import kernels_of, left_out, weights_of
 from tfrobust_compression.shared import Shared, as_shared, shared
 
@@ -42,7 +43,8 @@ Constraint = Callable[[Any], Any]
 class DeepCompression(Defense):
     """Makes a network small: few weights, with few values."""
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = ANY_TRAINING
 
     bits: int = option("2^bits values per layer", default=5, ge=1, le=16)
     sparsity: float = option(
@@ -51,11 +53,6 @@ class DeepCompression(Defense):
     prune_epochs: int = option("epochs of training after pruning", default=2, ge=0)
     tune_epochs: int = option("epochs of training the shared values", default=2, ge=0)
     learning_rate: float = option("learning rate of both trainings", default=1e-4, gt=0)
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that are trained behind it share no values any more."""
-        return frozenset({"weights", "start"})
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what has no Keras 3 weights; see `Defense`.
@@ -72,7 +69,7 @@ class DeepCompression(Defense):
                 "layers; received: one without; leave the defence out"
             )
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a compressed copy of the classifier; see `Defense`.
 
         How many weights are compressed, and which are left out, is `found`, for the card.
@@ -94,14 +91,13 @@ class DeepCompression(Defense):
             kernel.assign(codes[name].weights)
         ties = {name: _tied(code) for name, code in codes.items()}
         self._train(compressed, scenario, trainer, self.tune_epochs, ties)
-        compressed.megabytes = compressed_megabytes(model)
-        compressed.found = _found(model)
-        if others := compressed.found["left_out"]:
+        found = _found(model)
+        if others := found["left_out"]:
             trainer.log(
                 "deep_compression: left as they are, for no layer calls them its kernel: "
                 + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
             )
-        return compressed
+        return Defended(compressed.replace(megabytes=compressed_megabytes(model)), found)
 
     def _train(
         self,
@@ -122,10 +118,10 @@ class DeepCompression(Defense):
             own.fit(classifier, scenario)
 
 
-def _found(model: Any) -> dict[str, Any]:
+def _found(model: KerasModel) -> dict[str, Any]:
     """Return what is compressed of a model, and what is not, in numbers of weights."""
     counts = [math.prod(kernel.shape) for kernel in kernels_of(model).values()]
-    others = {name: math.prod(each.shape) for name, each in left_out(model).items()}
+    others = {name: math.prod(weight.shape) for name, weight in left_out(model).items()}
     return {"kernels": len(counts), "compressed_weights": sum(counts), "left_out": others}
 
 
@@ -142,12 +138,12 @@ def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:
     return left
 
 
-def compression_of(model: Any) -> dict[str, Shared]:
+def compression_of(model: KerasModel) -> dict[str, Shared]:
     """Return each kernel's shared values, as they stand in it."""
     return {name: as_shared(np.asarray(kernel)) for name, kernel in kernels_of(model).items()}
 
 
-def compressed_megabytes(model: Any) -> float:
+def compressed_megabytes(model: KerasModel) -> float:
     """Return how many MB (10⁶ bytes) a compressed model takes: kernels Huffman-coded, and the rest.
 
     Example:
@@ -155,7 +151,7 @@ def compressed_megabytes(model: Any) -> float:
         0.004
     """
     kernels = kernels_of(model).values()
-    rest = sum(math.prod(each.shape) for each in weights_of(model)) - sum(
+    rest = sum(math.prod(weight.shape) for weight in weights_of(model)) - sum(
         math.prod(kernel.shape) for kernel in kernels
     )
     return sum(code.bits for code in compression_of(model).values()) / 8e6 + megabytes_of(rest)

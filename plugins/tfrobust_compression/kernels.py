@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tfrobust.types import KerasModel
+
 # Of biases and normalisations, which are few and stay as they are, however many axes they have.
 _SMALL = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 
-def weights_of(model: Any) -> list[Any]:
+def weights_of(model: KerasModel) -> list[Any]:
     """Return all weights of a model, each once, in the order of its layers."""
-    found = {id(each): each for layer in model.layers for each in layer.weights}
-    return list(found.values())
+    weights = {id(weight): weight for layer in model.layers for weight in layer.weights}
+    return list(weights.values())
 
 
-def kernels_of(model: Any) -> dict[str, Any]:
+def kernels_of(model: KerasModel) -> dict[str, Any]:
     """Return the kernels of a model, by a name of their own: their path through the layers.
 
     Example:
@@ -29,26 +31,26 @@ def kernels_of(model: Any) -> dict[str, Any]:
     """
     called = {id(getattr(layer, "kernel", None)) for layer in model._flatten_layers()}
     kernels = (
-        each
-        for each in weights_of(model)
-        if _floating(each) and (each.name.endswith("kernel") or id(each) in called)
+        weight
+        for weight in weights_of(model)
+        if _floating(weight) and (weight.name.endswith("kernel") or id(weight) in called)
     )
     return dict(_named(kernels))
 
 
-def left_out(model: Any) -> dict[str, Any]:
+def left_out(model: KerasModel) -> dict[str, Any]:
     """Return weights of several axes that are neither kernels nor of biases and normalisations.
 
     They may be kernels in all but name, of a layer that Keras does not know.
     """
     kernels = {id(kernel) for kernel in kernels_of(model).values()}
     others = (
-        each
-        for each in weights_of(model)
-        if _floating(each)
-        and id(each) not in kernels
-        and len(each.shape) > 1
-        and each.name not in _SMALL
+        weight
+        for weight in weights_of(model)
+        if _floating(weight)
+        and id(weight) not in kernels
+        and len(weight.shape) > 1
+        and weight.name not in _SMALL
     )
     return dict(_named(others))
 
@@ -60,7 +62,7 @@ def _floating(variable: Any) -> bool:
 def _named(variables: Iterator[Any]) -> Iterator[tuple[str, Any]]:
     """Yield each with its path, numbered where two nested models have layers of the same name."""
     taken: dict[str, int] = {}
-    for each in variables:
-        path = str(each.path)
+    for variable in variables:
+        path = str(variable.path)
         taken[path] = taken.get(path, 0) + 1
-        yield (path if taken[path] == 1 else f"{path}#{taken[path]}"), each
+        yield (path if taken[path] == 1 else f"{path}#{taken[path]}"), variable

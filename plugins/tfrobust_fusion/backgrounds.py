@@ -24,7 +24,7 @@ class Backgrounds(NamedNetworks):
         """
         if len(called) == 1:
             return {"background": self._opened(called[0])}
-        return {f"background{k}": self._opened(each) for k, each in enumerate(called, 1)}
+        return {f"background{k}": self._opened(name) for k, name in enumerate(called, 1)}
 
     def _opened(self, called: str) -> Classifier:
         if called == _IMAGENET:

@@ -1,4 +1,4 @@
-"""Contextual fusion: what stands behind an object vouches for it.
+"""Contextual fusion: the background of an object confirms it.
 
 A network that was trained on objects (the foreground) and others that were trained on scenes (the
 background) are frozen. Their penultimate features go side by side into one linear layer, which is
@@ -6,8 +6,8 @@ trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less t
 
 Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020). Departures: more
 than one background is possible; the paper names no optimizer: ours is Adam. Cross-entropy is the
-mean over a batch, where the paper writes a sum over all images. Each stream gets a linear layer of
-its own besides, on the same features, and is a classifier by itself.
+mean over a batch, where the paper writes a sum over all images. Each stream also gets
+a linear layer of its own on the same features, and is a classifier by itself.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import pydantic
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import trunk
-from tfrobust.defense import Change, Defense, Need
+from tfrobust.defense import NOTHING, Changes, Defended, Defense, Need, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import described
 from tfrobust.pipeline.named_networks import several
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel
 from tfrobust_fusion.backgrounds import Backgrounds
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.fused import Fused
@@ -39,8 +40,9 @@ FOREGROUND = "foreground"
 class ContextualFusion(Defense):
     """Lets networks trained on scenes vouch for a network trained on objects."""
 
-    learns: ClassVar[bool] = True
-    adapts: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.AUXILIARY
+    undone_by: ClassVar[Changes] = NOTHING
+    changes_classes: ClassVar[bool] = True
 
     background: str | tuple[str, ...] | None = option(
         "network trained on scenes, or several: a name in the store, a path, a .pth or "
@@ -68,14 +70,9 @@ class ContextualFusion(Defense):
     _listed = pydantic.field_validator("background")(several)
 
     @property
-    def changes(self) -> frozenset[Change]:
+    def changes(self) -> Changes:
         """The head; and the weights of every network where they are trained along."""
         return frozenset({"head", "weights"} if self.finetune else {"head"})
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Nothing: what comes behind it stands round all of it."""
-        return frozenset()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -95,18 +92,18 @@ class ContextualFusion(Defense):
     def _fitting(self, classifier: Classifier, scenario: Scenario) -> dict[str, Classifier]:
         """Return the streams, each of which fits the scenario."""
         streams = self.streams(classifier)
-        for name, each in streams.items():
-            if each.image_shape != scenario.image_shape:
+        for name, stream in streams.items():
+            if stream.image_shape != scenario.image_shape:
                 raise UsageError(
                     f"contextual_fusion: {name}: expected a network for images "
-                    f"{scenario.image_shape}; received: one for {each.image_shape}"
+                    f"{scenario.image_shape}; received: one for {stream.image_shape}"
                 )
-            if self.finetune and not isinstance(each, KerasClassifier):
+            if self.finetune and not isinstance(stream, KerasClassifier):
                 raise UsageError(
                     f"contextual_fusion: finetune: expected Keras models; {name} is "
-                    f"{described(each)}"
+                    f"{described(stream)}"
                 )
-            each.features(keras.ops.zeros((1, *each.image_shape)))
+            stream.features(keras.ops.zeros((1, *stream.image_shape)))
         return streams
 
     def streams(self, classifier: Classifier) -> dict[str, Classifier]:
@@ -128,7 +125,7 @@ class ContextualFusion(Defense):
         )
         return {FOREGROUND: classifier, **named.networks(self.background)}
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train the linear layers, and the networks where `finetune`; see `Defense`.
 
         Raises:
@@ -150,10 +147,10 @@ class ContextualFusion(Defense):
                 model = heads.model()
             heads.fit(features, own)
             heads.fit_own(features, own)
-        return Fused(streams, model, scenario.class_names)
+        return Defended(Fused(streams, model, scenario.class_names))
 
-    def restore(self, classifier: Classifier, model: Any) -> Classifier:
-        """Put trained layers behind the networks; see `Defense`."""
+    def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
+        """Put trained layers on top of the networks; see `Defense`."""
         return Fused(self.streams(classifier), model)
 
     def _heads(self, widths: dict[str, int], scenario: Scenario, trainer: Trainer) -> Heads:
@@ -164,16 +161,16 @@ class ContextualFusion(Defense):
         """Return a model from images to every layer's logits, trained from its first layer on."""
         with trainer.strategy.scope():
             images = keras.Input(scenario.image_shape, name="images")
-            seen = {name: _renamed(each, name)(images) for name, each in streams.items()}
-            widths = {name: int(each.shape[-1]) for name, each in seen.items()}
+            seen = {name: _renamed(stream, name)(images) for name, stream in streams.items()}
+            widths = {name: int(features.shape[-1]) for name, features in seen.items()}
             heads = self._heads(widths, scenario, trainer)
             joint = keras.Model(images, heads.joint(seen), name="joint_tuned")
             features = keras.layers.Concatenate(name="side_by_side")(list(seen.values()))
             model = keras.Model(images, heads.logits(features) | {"features": features})
         trainer.altered().fit(KerasClassifier(joint), scenario)
         tuned = {
-            name: KerasClassifier(keras.Model(images, heads.own[name](each)))
-            for name, each in seen.items()
+            name: KerasClassifier(keras.Model(images, heads.own[name](features)))
+            for name, features in seen.items()
         }
         heads.fit_own(_all_features(tuned, scenario, trainer)[0], trainer)
         return model
@@ -183,13 +180,15 @@ def _all_features(
     streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer
 ) -> tuple[FeatureScenario, dict[str, int]]:
     """Return the features of all streams, of the splits that a training reads, and their widths."""
-    found = {
+    features_of_splits = {
         split: features_of(streams, scenario, split, trainer.report)
         for split in scenario.splits
         if split in ("train", "validation")
     }
-    widths = {name: each.values.shape[1] for name, each in found["train"].items()}
-    joined = {split: beside(each) for split, each in found.items()}
+    widths = {
+        name: features.values.shape[1] for name, features in features_of_splits["train"].items()
+    }
+    joined = {split: beside(features) for split, features in features_of_splits.items()}
     return FeatureScenario(joined, scenario.class_names), widths
 
 

@@ -52,7 +52,7 @@ def features_of(
     """
     spec = tf.TensorSpec((None, *scenario.image_shape), tf.float32)
     see = tf.function(
-        lambda images: {name: each.features(images) for name, each in streams.items()},
+        lambda images: {name: stream.features(images) for name, stream in streams.items()},
         input_signature=[spec],
     )
     batches = labelled(scenario.load(split)).batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
@@ -79,19 +79,20 @@ def beside(streams: Mapping[str, Features]) -> Features:
         DataError: they are not of the same images in the same order, as far as labels tell.
     """
     (first, known), *others = streams.items()
-    for name, each in others:
-        if len(each.labels) != len(known.labels):
+    for name, other in others:
+        if len(other.labels) != len(known.labels):
             raise DataError(
                 f"{name}: expected features of {len(known.labels)} images, as {first} has them; "
-                f"received: {len(each.labels)}"
+                f"received: {len(other.labels)}"
             )
-        if not np.array_equal(each.labels, known.labels):
-            at = int(np.argmin(each.labels == known.labels))
+        if not np.array_equal(other.labels, known.labels):
+            at = int(np.argmin(other.labels == known.labels))
             raise DataError(
                 f"{name}: its images come in another order than {first}'s: labels differ at image "
-                f"{at} ({each.labels[at]} and {known.labels[at]}); compute both in one pass"
+                f"{at} ({other.labels[at]} and {known.labels[at]}); compute both in one pass"
             )
-    return Features(np.concatenate([each.values for each in streams.values()], 1), known.labels)
+    values = [features.values for features in streams.values()]
+    return Features(np.concatenate(values, axis=1), known.labels)
 
 
 class FeatureScenario(Scenario):
@@ -124,14 +125,14 @@ class FeatureScenario(Scenario):
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split; see `Scenario.load`."""
-        found = self._splits[split]
-        pixels = found.values[:, np.newaxis, np.newaxis]
-        return tf.data.Dataset.from_tensor_slices({"image": pixels, "label": found.labels})
+        features = self._splits[split]
+        pixels = features.values[:, np.newaxis, np.newaxis]
+        return tf.data.Dataset.from_tensor_slices({"image": pixels, "label": features.labels})
 
     def only(self, start: int, stop: int) -> FeatureScenario:
         """Return the same with some of the units alone."""
         some = {
-            name: Features(each.values[:, start:stop], each.labels)
-            for name, each in self._splits.items()
+            name: Features(features.values[:, start:stop], features.labels)
+            for name, features in self._splits.items()
         }
         return FeatureScenario(some, self._names)

@@ -15,7 +15,7 @@ from tfrobust.classifiers.keras.graph import is_functional, trunk
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.classifiers.summary import Component
 from tfrobust.errors import ClassifierError
-from tfrobust.types import Images, Logits
+from tfrobust.types import Images, KerasModel, Logits
 from tfrobust_fusion.heads import JOINT, mean_weights
 
 
@@ -33,7 +33,7 @@ class Fused(Wrapped):
     """
 
     def __init__(
-        self, streams: Mapping[str, Classifier], model: Any, class_names: Sequence[str] = ()
+        self, streams: Mapping[str, Classifier], model: KerasModel, class_names: Sequence[str] = ()
     ) -> None:
         networks = list(streams.values())
         self._whole = len(model.input_shape) == 4
@@ -41,8 +41,8 @@ class Fused(Wrapped):
         super().__init__(
             networks[0],
             num_classes=num_classes,
-            class_names=class_names or None,
-            differentiable=all(each.differentiable for each in networks),
+            class_names=tuple(class_names),
+            differentiable=all(network.differentiable for network in networks),
             stochastic=False,
             passes=1,
             megabytes=megabytes_of(model.count_params())
@@ -51,10 +51,11 @@ class Fused(Wrapped):
         self.streams, self.model = dict(streams), model
         self._widths = [int(model.get_layer(f"{JOINT}.{n}").kernel.shape[0]) for n in streams]
         self._check()
-        self.members = {name: self._member(name) for name in streams}
-        if any(each.stochastic for each in networks):  # features are nearly always sure, though
-            for each in (self, *self.members.values()):
-                each.stochastic = answers_differ(each)
+        members = {name: self._member(name) for name in streams}
+        if any(network.stochastic for network in networks):  # features are nearly always sure
+            self._set(stochastic=answers_differ(self))
+            members = {n: m.replace(stochastic=answers_differ(m)) for n, m in members.items()}
+        self.members = members
 
     def __call__(self, images: Images) -> Logits:
         """Return the joint logits."""
@@ -75,7 +76,7 @@ class Fused(Wrapped):
         """Return what the joint layer reads: the features of all streams side by side."""
         if self._whole:
             return tf.cast(self.model(images, training=False)["features"], tf.float32)
-        return tf.concat([each.features(images) for each in self.streams.values()], axis=1)
+        return tf.concat([stream.features(images) for stream in self.streams.values()], axis=1)
 
     def features_by_stream(self, images: Images) -> dict[str, Any]:
         """Return each stream's features, `(batch, its units)`."""
@@ -90,14 +91,14 @@ class Fused(Wrapped):
         """Return the streams and the layers over them; see `tfrobust.classifiers.summary`."""
         whole = self.model.count_params()
         if not self._whole:
-            return [*(_part(n, each) for n, each in self.streams.items()), _layers(whole)]
+            return [*(_part(n, stream) for n, stream in self.streams.items()), _layers(whole)]
         trained = {n: self.model.get_layer(f"{n}.network").count_params() for n in self.streams}
         streams = [Component(n, count, megabytes_of(count)) for n, count in trained.items()]
         return [*streams, _layers(whole - sum(trained.values()))]
 
     def trackables(self) -> list[Any]:
         """Return what all networks need kept."""
-        return [part for each in self.streams.values() for part in each.trackables()]
+        return [part for stream in self.streams.values() for part in stream.trackables()]
 
     def _all(self, images: Images, *, training: bool) -> dict[str, Any]:
         given = images if self._whole else self.features(images)
@@ -111,8 +112,8 @@ class Fused(Wrapped):
         if self._whole:
             return
         probe = tf.zeros((1, *self.image_shape))
-        for (name, each), width in zip(self.streams.items(), self._widths, strict=True):
-            if (has := int(each.features(probe).shape[1])) != width:
+        for (name, stream), width in zip(self.streams.items(), self._widths, strict=True):
+            if (has := int(stream.features(probe).shape[1])) != width:
                 raise ClassifierError(
                     f"{name}: the fusion was trained for {width} features; the network has {has}"
                 )

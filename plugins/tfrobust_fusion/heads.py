@@ -13,6 +13,7 @@ import numpy as np
 
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import KerasModel
 from tfrobust_fusion.features import FeatureScenario
 
 JOINT = "joint"
@@ -91,12 +92,12 @@ class Heads:
         return pixels, keras.layers.Flatten()(pixels)
 
 
-def _fit(model: Any, scenario: FeatureScenario, trainer: Trainer) -> None:
+def _fit(model: KerasModel, scenario: FeatureScenario, trainer: Trainer) -> None:
     classifier = KerasClassifier(model, class_names=scenario.class_names)
     trainer.altered().fit(classifier, scenario)
 
 
-def mean_weights(model: Any, streams: list[str]) -> dict[str, float]:
+def mean_weights(model: KerasModel, streams: list[str]) -> dict[str, float]:
     """Return the mean absolute weight that the joint layer has for each stream's features.
 
     Args:

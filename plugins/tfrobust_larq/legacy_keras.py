@@ -17,7 +17,7 @@ def check_legacy_keras() -> None:
     is first read. Larq uses both, so a variable set in between gives it half of each.
 
     Raises:
-        PluginError: TensorFlow was imported before the variable was set; too late to mend here.
+        PluginError: TensorFlow was imported before the variable was set; too late to change here.
     """
     if tf.keras.__name__.startswith("keras.") or not _module_is_legacy():
         raise PluginError(

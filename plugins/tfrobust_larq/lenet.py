@@ -28,7 +28,7 @@ import tf_keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_larq.layers import (
     ActivationGradient,
     Precision,
@@ -50,7 +50,7 @@ def _width() -> Any:
 
 
 def weights_of(bits: int | None) -> Precision:
-    """Return weights of so many bits: 1: signs; more: linear; `None`: float."""
+    """Return a quantizer of weights to `bits` bits: 1: signs; more: linear; `None`: float."""
     if bits is None:
         return Precision("float")
     return Precision("sign") if bits == 1 else Precision("linear", bits)
@@ -66,7 +66,7 @@ class _LeNet(LarqModel):
         """Return how weights and activations are quantized."""
         raise NotImplementedError
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""
         precision = self.precision()
         images = tf_keras.Input(image_shape, name="images")

@@ -15,7 +15,7 @@ import tf_keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_larq.layers import Precision, activated, convolution, dropped, logits
 from tfrobust_larq.lenet import weights_of
 from tfrobust_larq.profile import LarqModel
@@ -45,7 +45,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
         """Return how weights are quantized."""
         return weights_of(self.bits)
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""
         precision = self.precision()
         images = tf_keras.Input(image_shape, name="images")
@@ -60,7 +60,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
 
 
 def _block(x: Any, precision: Precision, filters: int, stride: int) -> Any:
-    """Two 3×3 convolutions round a shortcut."""
+    """Two 3×3 convolutions around a shortcut."""
     shortcut = x
     if stride > 1 or x.shape[-1] != filters:
         shortcut = convolution(x, precision, filters, 1, stride)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from tfrobust.errors import DataError, one_line
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasLayer, KerasModel
 from tfrobust_models.kernels import for_channels
 from tfrobust_models.pixels import PixelRange
 
@@ -32,7 +32,7 @@ def application(
     num_classes: int,
     pixels: PixelRange,
     name: str,
-) -> Any:
+) -> KerasModel:
     """Return an untrained network of `keras.applications` that gives logits.
 
     Args:
@@ -59,10 +59,10 @@ def application(
     return model
 
 
-def draw_he_normal(model: Any) -> None:
+def draw_he_normal(model: KerasModel) -> None:
     """Draw the kernels anew, He-normal, as in the networks built here.
 
-    Each ReLU halves the variance that Keras's Glorot keeps: behind VGG-19's layers all images look
+    Each ReLU halves the variance that Keras's Glorot keeps: after VGG-19's layers all images look
     the same, and plain SGD does not get going.
     """
     for layer in model.layers:
@@ -71,7 +71,7 @@ def draw_he_normal(model: Any) -> None:
 
 
 def take_imagenet(
-    model: Any,
+    model: KerasModel,
     function: Callable[..., Any],
     *,
     side: int = 224,
@@ -106,10 +106,10 @@ def take_imagenet(
         model.get_layer(layer.name).set_weights(weights)
 
 
-def _take_normalization(model: Any, donor: Any) -> None:
+def _take_normalization(model: KerasModel, donor: Any) -> None:
     """Carry over the mean and variance by which EfficientNet normalises pixels.
 
-    With ImageNet's weights Keras scales once more right behind; both scales go into the variance.
+    With ImageNet's weights Keras scales once more right after it; both scales go into the variance.
     """
     target = next(layer for layer in model.layers if _is_normalization(layer))
     at = next(k for k, layer in enumerate(donor.layers) if _is_normalization(layer))
@@ -117,16 +117,16 @@ def _take_normalization(model: Any, donor: Any) -> None:
     variance = variance / np.asarray(donor.layers[at + 1].scale) ** 2
     channels = target.weights[0].shape[0]
     if channels != len(mean):  # all of them share the three numbers' mean
-        mean, variance = (np.full(channels, each.mean()) for each in (mean, variance))
+        mean, variance = (np.full(channels, statistic.mean()) for statistic in (mean, variance))
     target.set_weights([mean, variance, count])
     target.finalize_state()
 
 
-def _is_normalization(layer: Any) -> bool:
+def _is_normalization(layer: KerasLayer) -> bool:
     return isinstance(layer, keras.layers.Normalization)
 
 
-def _donor(function: Callable[..., Any], name: str, *, side: int, whole: bool) -> Any:
+def _donor(function: Callable[..., Any], name: str, *, side: int, whole: bool) -> KerasModel:
     try:
         with contextlib.redirect_stdout(_Progress()):
             return function(

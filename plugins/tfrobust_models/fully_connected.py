@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 
 
 @plugin
@@ -18,7 +17,7 @@ class FullyConnected(ModelBuilder):
 
     units: int | None = option("hidden units; none: one per pixel and channel", default=None, ge=1)
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained model; see `ModelBuilder.build`."""
         images = keras.Input(image_shape, name="images")
         x = keras.layers.Flatten()(images)

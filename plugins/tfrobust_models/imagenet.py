@@ -14,7 +14,7 @@ from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 from tfrobust_models.applications import (
     IMAGENET_CLASSES,
     SMALLEST,
@@ -72,7 +72,7 @@ class ImageNetModel(ModelBuilder):
         """What `keras.applications` takes."""
         return SMALLEST
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the model; see `ModelBuilder.build`.
 
         Raises:
@@ -166,5 +166,5 @@ def has_new_head(num_classes: int) -> bool:
 
 
 def scaled(filters: int, width: float) -> int:
-    """Return so many filters times the width, one at least."""
+    """Return a number of filters times the width, at least one."""
     return max(1, round(filters * width))

@@ -44,6 +44,6 @@ def rectified(x: Any, name: str | None = None) -> Any:
 
 
 def pooled(x: Any) -> Any:
-    """Take the largest of 3×3 with stride 2, zeros round the image."""
+    """Take the largest of 3×3 with stride 2, zeros around the image."""
     x = keras.layers.ZeroPadding2D(1, name="maxpool.pad")(x)
     return keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)

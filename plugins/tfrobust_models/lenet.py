@@ -7,13 +7,11 @@ padding in the convolutions, so that images from 4×4 upwards fit.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 
 
 @plugin
@@ -22,7 +20,7 @@ class LeNet(ModelBuilder):
 
     width: int = option("multiplies the number of filters and hidden units", default=1, ge=1)
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained model; see `ModelBuilder.build`."""
         layers = keras.layers
         images = keras.Input(image_shape, name="images")

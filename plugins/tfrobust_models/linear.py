@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 
 
 @plugin
 class Linear(ModelBuilder):
     """Flatten – dense."""
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained model; see `ModelBuilder.build`."""
         images = keras.Input(image_shape, name="images")
         x = keras.layers.Flatten()(images)

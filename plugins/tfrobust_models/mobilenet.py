@@ -1,4 +1,4 @@
-"""MobileNet: depthwise convolutions, each with a 1×1 convolution behind it.
+"""MobileNet: depthwise convolutions, each followed by a 1×1 convolution.
 
 Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications"
 (2017). The published network is that of `keras.applications`; variants for small images and other
@@ -51,7 +51,7 @@ class MobileNet(ScalableModel):
 
 
 class _Convolutions:
-    """Convolutions with normalisation and ReLU6 behind them."""
+    """Convolutions followed by normalisation and ReLU6."""
 
     def __init__(self, width: float) -> None:
         self._width = width

@@ -41,7 +41,7 @@ class PixelRange:
         x = images
         if self.colour and image_shape[-1] == 1:
             x = keras.layers.Concatenate(name="grey_to_rgb")([images] * _RGB)
-        scale, offset = (_for_channels(each, x.shape[-1]) for each in (self.scale, self.offset))
+        scale, offset = (_for_channels(value, x.shape[-1]) for value in (self.scale, self.offset))
         return images, keras.layers.Rescaling(scale, offset, name="pixels")(x)
 
 

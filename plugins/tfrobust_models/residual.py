@@ -62,7 +62,7 @@ class Residual:
 
 
 def _block(x: Any, convolutions: Sequence[tuple[int, int, int]], name: str) -> Any:
-    """Convolutions round a shortcut."""
+    """Convolutions around a shortcut."""
     filters, stride = convolutions[-1][0], max(stride for *_, stride in convolutions)
     y = x
     for number, (inner, size, step) in enumerate(convolutions, 1):

@@ -13,7 +13,7 @@ import keras
 
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 
 
 @plugin
@@ -29,7 +29,7 @@ class ResNet(ModelBuilder):
         if (self.depth - 2) % 6:
             raise ValueError("depth: expected 6n + 2, such as 8, 14, 20 or 32")
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Any:
+    def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained model; see `ModelBuilder.build`."""
         images = keras.Input(image_shape, name="images")
         x = _convolution(images, self.width, 3, 1)
@@ -44,7 +44,7 @@ class ResNet(ModelBuilder):
 
 
 def _block(x: Any, filters: int, stride: int) -> Any:
-    """Two 3×3 convolutions round a shortcut."""
+    """Two 3×3 convolutions around a shortcut."""
     shortcut = x
     if stride > 1 or x.shape[-1] != filters:
         shortcut = _convolution(x, filters, 1, stride)

@@ -53,7 +53,7 @@ class ResNet50V2(ScalableModel):
 
 
 def _block(x: Any, filters: int, stride: int, *, projected: bool, name: str) -> Any:
-    """1×1, 3×3 with the stride, 1×1, round a shortcut."""
+    """1×1, 3×3 with the stride, 1×1, around a shortcut."""
     before = rectified(normalized(x, f"{name}.preact_bn"))
     shortcut = x
     if projected:

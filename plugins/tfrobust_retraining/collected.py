@@ -50,7 +50,7 @@ class Joined(Scenario):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Those of the network, which are the scenario's first, and the new ones behind them."""
+        """Those of the network, which are the scenario's first, and the new ones after them."""
         return (*self._more.known_classes, *self._more.new_classes)
 
     @property

@@ -51,17 +51,17 @@ class Collecting:
         """
         how = self._how
         neighbours = self._neighbours() if how.labels == "knn" else None  # refuses, so it is first
-        made, found = self._made()
-        true = self.true[made.rows]
-        predicted = predict(self._network, made.images).argmax(axis=1)
-        found["accuracy_on_them"] = float((predicted == true).mean())
+        crafted, figures = self._made()
+        true = self.true[crafted.rows]
+        predicted = predict(self._network, crafted.images).argmax(axis=1)
+        figures["accuracy_on_them"] = float((predicted == true).mean())
         if neighbours is None:
             labels = true if how.labels == "true" else predicted.astype(np.int64)
-            found["label_accuracy"] = float((labels == true).mean())
-            collected = self._collected(made.images, labels, (), found)
+            figures["label_accuracy"] = float((labels == true).mean())
+            collected = self._collected(crafted.images, labels, (), figures)
         else:
-            labels, strange, told = self._labelled(neighbours, made, true)
-            collected = self._with_new_classes(made.images, labels, strange, found | told)
+            labels, outliers, more = self._labelled(neighbours, crafted, true)
+            collected = self._with_new_classes(crafted.images, labels, outliers, figures | more)
         self._trainer.log(_told(collected))
         return collected
 
@@ -80,8 +80,8 @@ class Collecting:
         known, trainer = self._known_classes, self._trainer
         whole = Crafting(self._how, *attacked, known_classes=known, trainer=trainer).made()
         sane = sound(whole)
-        made = changed(sane, self.images)
-        broken, unchanged = len(whole.rows) - len(sane.rows), len(sane.rows) - len(made.rows)
+        crafted = changed(sane, self.images)
+        broken, unchanged = len(whole.rows) - len(sane.rows), len(sane.rows) - len(crafted.rows)
         for count, what in [
             (broken, "have pixels that are no numbers in [0, 1]"),
             (unchanged, "are the clean ones: it found nothing"),
@@ -91,45 +91,45 @@ class Collecting:
                     f"retraining: {count} of {len(whole.rows)} images that {self._how.attack} made "
                     f"{what}; they are left out"
                 )
-        if not len(made.rows):
+        if not len(crafted.rows):
             raise UsageError(
                 f"retraining: attack: {self._how.attack} makes no adversarial images; give it "
                 "other options, or take another attack: -p retraining.attack=pgd"
             )
         counts = {"broken_images": broken, "unchanged_images": unchanged}
-        return made, {"adversarial_images": len(made.rows), **counts}
+        return crafted, {"adversarial_images": len(crafted.rows), **counts}
 
     def _labelled(
-        self, neighbours: Neighbours, made: Made, true: Labels
+        self, neighbours: Neighbours, crafted: Made, true: Labels
     ) -> tuple[Labels, Flags, Figures]:
         """Return labels by neighbours, which images are like nothing known, and how that went."""
         how = self._how
-        nearest = neighbours.nearest(made.images)
+        nearest = neighbours.nearest(crafted.images)
         among_all = neighbours.voted(nearest)
-        among_others = neighbours.voted(nearest, without=made.rows)
+        among_others = neighbours.voted(nearest, without=crafted.rows)
         labels, distances = among_others if how.originals == "unknown" else among_all
-        strange = distances > neighbours.reach(how.quantile)
-        near = ~strange & self._shows_something
-        told: Figures = {"label_accuracy": None, "label_accuracy_without_originals": None}
+        outliers = distances > neighbours.reach(how.quantile)
+        near = ~outliers & self._shows_something
+        figures: Figures = {"label_accuracy": None, "label_accuracy_without_originals": None}
         if near.any():
-            told["label_accuracy"] = float((labels == true)[near].mean())
+            figures["label_accuracy"] = float((labels == true)[near].mean())
             others = (among_others.labels == true)[near]
-            told["label_accuracy_without_originals"] = float(others.mean())
-        return labels, strange, told | {"fooling_images": int(strange.sum())}
+            figures["label_accuracy_without_originals"] = float(others.mean())
+        return labels, outliers, figures | {"fooling_images": int(outliers.sum())}
 
     def _with_new_classes(
-        self, images: Images, labels: Labels, strange: Flags, found: Figures
+        self, images: Images, labels: Labels, outliers: Flags, figures: Figures
     ) -> Collected:
         """Return the images, fooling ones in classes of their own or left out."""
-        how, count = self._how, int(strange.sum())
+        how, count = self._how, int(outliers.sum())
         if not count:
-            return self._collected(images, labels, (), found)
+            return self._collected(images, labels, (), figures)
         if how.fooling == "drop":
             self._tell_dropped(count, len(images))
-            return self._collected(images[~strange], labels[~strange], (), found)
+            return self._collected(images[~outliers], labels[~outliers], (), figures)
         groups, names = np.zeros(count, np.int64), how.new_classes
         if how.fooling == "clusters":
-            clusters, flat = min(how.clusters, count), images[strange].reshape(count, -1)
+            clusters, flat = min(how.clusters, count), images[outliers].reshape(count, -1)
             seed = self._trainer.options.seed
             groups = KMeans(clusters, n_init=4, random_state=seed).fit_predict(flat)
             names = names[:clusters]
@@ -137,8 +137,8 @@ class Collecting:
         more = tuple(name for name in names if name not in known)  # of an earlier retraining
         places = np.array([(*known, *more).index(name) for name in names])
         labels = labels.copy()
-        labels[strange] = places[groups]
-        return self._collected(images, labels, more, found)
+        labels[outliers] = places[groups]
+        return self._collected(images, labels, more, figures)
 
     def _tell_dropped(self, count: int, of: int) -> None:
         if count == of:
@@ -152,25 +152,25 @@ class Collecting:
         )
 
     def _collected(
-        self, images: Images, labels: Labels, more: tuple[str, ...], found: Figures
+        self, images: Images, labels: Labels, more: tuple[str, ...], figures: Figures
     ) -> Collected:
         known = self._network.class_names
-        return Collected(images, labels, known, more, found, among=len(self.images))
+        return Collected(images, labels, known, more, figures, among=len(self.images))
 
 
 def _told(collected: Collected) -> str:
     """Return in a line what was collected."""
-    found = collected.found
+    figures = collected.found
     line = (
-        f"retraining: {found['adversarial_images']} adversarial images, "
-        f"{found['accuracy_on_them']:.1%} of them read right"
+        f"retraining: {figures['adversarial_images']} adversarial images, "
+        f"{figures['accuracy_on_them']:.1%} of them read right"
     )
-    if (right := found.get("label_accuracy")) is not None:
+    if (right := figures.get("label_accuracy")) is not None:
         line += f"; {right:.1%} of the labels are right"
-    if (others := found.get("label_accuracy_without_originals")) is not None:
+    if (others := figures.get("label_accuracy_without_originals")) is not None:
         line += f" ({others:.1%} without originals)"
-    if strange := found.get("fooling_images"):
-        line += f"; {strange} are like nothing known"
+    if outliers := figures.get("fooling_images"):
+        line += f"; {outliers} are like nothing known"
         if collected.new_classes:
             line += f", put into {', '.join(collected.new_classes)}"
     return line

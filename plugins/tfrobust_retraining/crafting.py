@@ -15,6 +15,7 @@ from tfrobust.engine.learning import LearningAttack, learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.options import has_option
 from tfrobust.pipeline.workspace import kept_work
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels
@@ -158,7 +159,7 @@ class Crafting:
     def _check_broken(self, clean: Images, adversarial: Images) -> None:
         """Refuse an attack that changes no prediction."""
         before, after = (
-            predict(self._network, each[:_SEEN]).argmax(axis=1) for each in (clean, adversarial)
+            predict(self._network, images[:_SEEN]).argmax(axis=1) for images in (clean, adversarial)
         )
         if (before == after).all():
             raise UsageError(
@@ -167,30 +168,30 @@ class Crafting:
             )
 
     def _advice(self) -> str:
-        if hasattr(self._attack, "eps"):
+        if has_option(self._attack, "eps"):
             return "give it a larger budget: -p retraining.options='{\"eps\": …}'"
         return "give it other options, or take another attack: -p retraining.attack=pgd"
 
 
-def sound(made: Made) -> Made:
+def sound(crafted: Made) -> Made:
     """Return those that are images: every pixel a number in [0, 1], once rounding is cut off."""
-    axes = tuple(range(1, made.images.ndim))
+    axes = tuple(range(1, crafted.images.ndim))
     with np.errstate(invalid="ignore"):
-        inside = (made.images >= -_ROUNDING) & (made.images <= 1 + _ROUNDING)  # NaN is not
+        inside = (crafted.images >= -_ROUNDING) & (crafted.images <= 1 + _ROUNDING)  # NaN is not
     kept = inside.all(axis=axes)
-    images = made.images if kept.all() else made.images[kept]  # they may fill half the memory
-    return Made(np.clip(images, 0.0, 1.0, out=images), made.rows[kept])
+    images = crafted.images if kept.all() else crafted.images[kept]  # they may fill half the memory
+    return Made(np.clip(images, 0.0, 1.0, out=images), crafted.rows[kept])
 
 
-def changed(made: Made, clean: Images) -> Made:
+def changed(crafted: Made, clean: Images) -> Made:
     """Return those that the attack did not leave as they were: the others teach nothing.
 
     Args:
-        made: by the attack.
+        crafted: by the attack.
         clean: all training images, float32 `(n, height, width, channels)`.
     """
     axes = tuple(range(1, clean.ndim))
-    parts = (slice(at, at + _PART) for at in range(0, len(made.rows), _PART))
-    moved = [(made.images[part] != clean[made.rows[part]]).any(axis=axes) for part in parts]
+    parts = (slice(at, at + _PART) for at in range(0, len(crafted.rows), _PART))
+    moved = [(crafted.images[part] != clean[crafted.rows[part]]).any(axis=axes) for part in parts]
     kept = np.concatenate(moved) if moved else np.zeros(0, bool)
-    return made if kept.all() else Made(made.images[kept], made.rows[kept])
+    return crafted if kept.all() else Made(crafted.images[kept], crafted.rows[kept])

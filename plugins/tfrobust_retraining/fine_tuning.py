@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from tfrobust.classifier import Classifier
 from tfrobust.data.names import reshifted
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
 from tfrobust.scenario import Scenario
@@ -20,7 +20,8 @@ from tfrobust.training.trainer import Trainer
 class FineTuning(Defense):
     """Continues the training of a copy of the network."""
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     shift: str | None = option(
         "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
@@ -32,11 +33,6 @@ class FineTuning(Defense):
         "learning rate of the fine-tuning; none: that of the training", default=None, gt=0
     )
 
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
-
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an unknown shift; see `Defense`.
 
@@ -46,19 +42,20 @@ class FineTuning(Defense):
         check_tunable(classifier, "fine_tuning")
         self._scene(scenario)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained further; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
-        return fine_tuned(
+        tuned = fine_tuned(
             check_tunable(classifier, "fine_tuning"),
             self._scene(scenario),
             trainer,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
+        return Defended(tuned)
 
     def _scene(self, scenario: Scenario) -> Scenario:
         return scenario if self.shift is None else reshifted(scenario, self.shift)

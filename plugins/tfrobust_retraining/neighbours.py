@@ -120,7 +120,7 @@ class Neighbours:
         if without is not None and there > 1:
             barred, others = nearest.rows == without[:, np.newaxis], there - 1
         order = np.argsort(barred, axis=1, kind="stable")[:, : min(self._k, others)]
-        distances, rows = (np.take_along_axis(each, order, axis=1) for each in nearest)
+        distances, rows = (np.take_along_axis(array, order, axis=1) for array in nearest)
         return Found(_elected(self._labels[rows]), distances[:, 0])
 
     def reach(self, quantile: float) -> float:

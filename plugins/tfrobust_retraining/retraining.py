@@ -23,7 +23,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.models import keras_of
-from tfrobust.defense import Change, Defense
+from tfrobust.defense import NEW_WEIGHTS, Change, Changes, Defended, Defense, Stage
 from tfrobust.engine.victim import victim_of
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
@@ -49,7 +49,8 @@ class Retraining(Defense):
         >>> seen.apply(classifier, scenario, Trainer()).found["label_accuracy"]
     """
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     attack: str = option("attack whose images are collected: any attack plugin", default="gap")
     options: dict[str, Any] | None = option('options of the attack: {"eps": 0.04}', default=None)
@@ -94,16 +95,11 @@ class Retraining(Defense):
     )
 
     @property
-    def changes(self) -> frozenset[Change]:
+    def changes(self) -> Changes:
         """The weights, from the beginning with `start=scratch`; and the head, for new classes."""
-        made: set[Change] = {"weights"}
-        made |= {"start"} if self.start == "scratch" else set()
-        return frozenset(made | ({"head"} if self.new_classes else set()))
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Weights that were trained so may be trained further, and not thrown away."""
-        return frozenset({"start"})
+        changed: set[Change] = {"weights"}
+        changed |= {"start"} if self.start == "scratch" else set()
+        return frozenset(changed | ({"head"} if self.new_classes else set()))
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network that cannot be trained or given classes, and options that do not fit.
@@ -170,7 +166,7 @@ class Retraining(Defense):
                     f"received: {name!r}; give another: -p retraining.new_class=…"
                 )
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return a copy of the classifier, trained on clean and adversarial images; see `Defense`.
 
         Raises:
@@ -191,8 +187,7 @@ class Retraining(Defense):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        retrained.found = more.found
-        return retrained
+        return Defended(retrained, more.found)
 
     def collected_attack(self) -> Attack:
         """Return the attack whose images are collected.

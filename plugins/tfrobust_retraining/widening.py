@@ -11,10 +11,11 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import call_of, inlined, is_functional
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import UsageError
+from tfrobust.types import KerasModel
 
 
 def add_classes(classifier: KerasClassifier, more: Sequence[str], *, seed: int) -> KerasClassifier:
-    """Return a copy of a network with further classes behind those it has.
+    """Return a copy of a network with further classes after those it has.
 
     The logits of the old classes stay what they are, in their order.
 
@@ -41,7 +42,7 @@ def add_classes(classifier: KerasClassifier, more: Sequence[str], *, seed: int) 
     logits = layer(last.given[0])
     keras = keras_of(before)
     layer.set_weights(
-        [_joined(each, len(more), np.random.default_rng(seed)) for each in old.get_weights()]
+        [_joined(weight, len(more), np.random.default_rng(seed)) for weight in old.get_weights()]
     )
     model = keras.Model(inlined(before).inputs[0], logits, name=before.name)
     names = (*classifier.class_names, *more)
@@ -61,16 +62,16 @@ def check_widens(classifier: KerasClassifier, *, instead: str) -> None:
     _last(classifier.model, f"; {instead}")
 
 
-def _last(model: Any, instead: str = "") -> Any:
+def _last(model: KerasModel, instead: str = "") -> Any:
     """Return the call of the dense layer that gives a model's logits."""
-    found = call_of(inlined(model).outputs[0]) if is_functional(model) else None
-    if found is None or type(found.layer).__name__ != "Dense":
-        kind = type(model if found is None else found.layer).__name__
+    call = call_of(inlined(model).outputs[0]) if is_functional(model) else None
+    if call is None or type(call.layer).__name__ != "Dense":
+        kind = type(model if call is None else call.layer).__name__
         raise UsageError(
             "more classes: expected a functional network that ends in a dense layer; received: "
             f"{kind}{instead}"
         )
-    return found
+    return call
 
 
 def _joined(weights: np.ndarray, more: int, random: np.random.Generator) -> np.ndarray:

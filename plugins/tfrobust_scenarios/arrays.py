@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.data.reading import check_images
-from tfrobust.errors import DataError, StoreError, one_line, printable
+from tfrobust.errors import DataError, StoreError, one_line, printable, system_cause
 from tfrobust.files.arrays import read_arrays
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images, ImageShape, Labels
 
 _PLAUSIBLE = 1000  # classes that the largest label may tell of, however few images there are
-_AN_IMAGE = 10  # and so many more an image: a label beyond that is an id
+_AN_IMAGE = 10  # and as many more for every image: a label beyond that is an id
 _MOST = 1_000_000  # classes
 _NUMBERED = "number the classes from 0, as `np.unique(labels, return_inverse=True)[1]` does"
 _COLOURS = (1, 3)
@@ -73,8 +73,8 @@ class Arrays(Scenario):
             DataError: it is an id, not the number of a class.
         """
         told_apart = f"{self.splits[0]}_images" in _read(*_identity(self.path))
-        labels = [self._arrays(each)[1] for each in self.splits[: None if told_apart else 1]]
-        largest = max(int(each.max()) for each in labels)
+        labels = [self._arrays(split)[1] for split in self.splits[: None if told_apart else 1]]
+        largest = max(int(of_split.max()) for of_split in labels)
         images = sum(map(len, labels))
         if largest >= max(_PLAUSIBLE, _AN_IMAGE * images):
             raise DataError(
@@ -88,8 +88,8 @@ class Arrays(Scenario):
     def splits(self) -> tuple[str, ...]:
         """Those the file names, or `train` and `test`, which are then the same images."""
         names = _read(*_identity(self.path))
-        found = tuple(s for s in ("train", "validation", "test") if f"{s}_images" in names)
-        return found or ("train", "test")
+        splits = tuple(s for s in ("train", "validation", "test") if f"{s}_images" in names)
+        return splits or ("train", "test")
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split; see `Scenario.load`.
@@ -123,20 +123,20 @@ class Arrays(Scenario):
 def _renamed(named: Iterable[str], prefix: str) -> str:
     """Return the names that arrays are to be given, of every split that their names tell of."""
     words = {word for name in named for word in re.split(r"[^a-z]+", name.lower())}
-    told = {
+    by_split = {
         "train": words & {"train", "xtrain", "ytrain"},
         "validation": words & {"validation", "valid", "val"},
         "test": words & {"test", "xtest", "ytest"},
     }
-    prefixes = [f"{split}_" for split, found in told.items() if found] or [prefix]
-    return ", ".join(f"{each}{what}=…" for each in prefixes for what in ("images", "labels"))
+    prefixes = [f"{split}_" for split, known in by_split.items() if known] or [prefix]
+    return ", ".join(f"{prefix}{what}=…" for prefix in prefixes for what in ("images", "labels"))
 
 
 def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
     """Return images and labels in this machine's byte order.
 
     Raises:
-        DataError: they are not in the shapes of images and labels; how to mend it stands there.
+        DataError: they are not in the shapes of images and labels; the text says how to correct it.
     """
     if images.ndim != 4 or not labels.ndim or len(images) != len(labels) or not len(images):
         hint = "; grey images: images[..., np.newaxis]" if images.ndim == 3 else ""
@@ -160,7 +160,7 @@ def _numbers(labels: np.ndarray) -> Labels:
     """Return labels as int64 `(n,)`.
 
     Raises:
-        DataError: they are no integers from 0 on; how to mend it stands there.
+        DataError: they are no integers from 0 on; the text says how to correct it.
     """
     if labels.ndim == 2:
         what = (
@@ -201,8 +201,8 @@ def _identity(path: Path | None) -> tuple[Path, int]:
     try:
         return path, os.stat(path).st_mtime_ns
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or one_line(error)
-        raise DataError(f"{path}: {said}; {_HOW}") from error
+        cause = system_cause(error)
+        raise DataError(f"{path}: {cause}; {_HOW}") from error
 
 
 @functools.lru_cache(maxsize=2)

@@ -66,9 +66,9 @@ def class_folders(root: Path) -> ClassFolders:
 def _stamps(root: Path) -> tuple[int, ...]:
     """Return what changes when a name is added or taken away in a folder that matters."""
     inner = _folders(root)
-    deeper = [each for each in inner if each.name.lower() in _LIKE_SPLITS]
-    every = [root, *inner, *(each for split in deeper for each in _folders(split))]
-    return tuple(each.stat().st_mtime_ns for each in every)
+    deeper = [folder for folder in inner if folder.name.lower() in _LIKE_SPLITS]
+    every = [root, *inner, *(folder for split in deeper for folder in _folders(split))]
+    return tuple(folder.stat().st_mtime_ns for folder in every)
 
 
 @functools.lru_cache(maxsize=8)
@@ -76,7 +76,7 @@ def _found(root: Path, _stamp: tuple[int, ...]) -> ClassFolders:
     left_out: list[str] = []
     homes = _homes(root, left_out)
     pictures = {split: _classes(root, home, left_out) for split, home in homes.items()}
-    names = sorted({name for each in pictures.values() for name in each})
+    names = sorted({name for by_class in pictures.values() for name in by_class})
     if not names:
         raise DataError(f"{printable(str(root))}: no class folders in it; {LAYOUT}")
     parts = pictures if len(homes) > 1 else _every_fifth(pictures[""])
@@ -96,7 +96,7 @@ def _found(root: Path, _stamp: tuple[int, ...]) -> ClassFolders:
 
 def _homes(root: Path, left_out: list[str]) -> dict[str, Path]:
     """Return the folders of the splits; the root alone where none are told apart."""
-    holding = {each.name: each for each in _folders(root) if _holds_folders_only(each)}
+    holding = {folder.name: folder for folder in _folders(root) if _holds_folders_only(folder)}
     homes = {
         split: holding[name]
         for split, names in _SPLITS.items()
@@ -104,8 +104,8 @@ def _homes(root: Path, left_out: list[str]) -> dict[str, Path]:
         if name in holding
     }
     if {"train", "test"} <= set(homes):
-        known = {each.name for each in homes.values()}
-        left_out += [each for each in sorted(os.listdir(root)) if each not in known]
+        known = {home.name for home in homes.values()}
+        left_out += [name for name in sorted(os.listdir(root)) if name not in known]
         return homes
     like = sorted(name for name in holding if name.lower() in _LIKE_SPLITS)
     if like:
@@ -126,16 +126,17 @@ def _folders(folder: Path) -> list[Path]:
     A folder tells what its entries are: a million pictures are not asked one by one.
     """
     with os.scandir(folder) as entries:
-        names = [each.name for each in entries if not each.name.startswith(".") and each.is_dir()]
+        folders = (entry for entry in entries if entry.is_dir())
+        names = [entry.name for entry in folders if not entry.name.startswith(".")]
     return [folder / name for name in sorted(names)]
 
 
 def _classes(root: Path, home: Path, left_out: list[str]) -> dict[str, list[str]]:
     """Return the pictures of every class folder of a split; note what else there is."""
     classes = _folders(home)
-    others = set(os.listdir(home)) - {each.name for each in classes}
+    others = set(os.listdir(home)) - {folder.name for folder in classes}
     left_out += [os.path.relpath(home / name, root) for name in sorted(others)]
-    return {each.name: _pictures(root, each, left_out) for each in classes}
+    return {folder.name: _pictures(root, folder, left_out) for folder in classes}
 
 
 def _every_fifth(classes: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
@@ -195,25 +196,25 @@ def _pictures(root: Path, folder: Path, left_out: list[str]) -> list[str]:
     Raises:
         DataError: one is no file; or there is none, and there are folders.
     """
-    found, folders = [], []
+    pictures, folders = [], []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         relative = os.path.relpath(entry.path, root)
         if not _looks_like_one(entry.name):
             left_out.append(relative)
             folders += [relative] if entry.is_dir() and not entry.name.startswith(".") else []
         elif entry.is_file():
-            found.append(entry.path)
+            pictures.append(entry.path)
         else:
             raise DataError(
                 f"{printable(relative)}: expected a picture; received: {_kind(entry.path)}; "
                 "remove or rename it"
             )
-    if folders and not found:
+    if folders and not pictures:
         raise DataError(
             f"{printable(folder.name)}: the class folder holds folders, such as "
             f"{printable(folders[0])}, and no images; move the images up into it; {LAYOUT}"
         )
-    return found
+    return pictures
 
 
 def _looks_like_one(name: str) -> bool:
@@ -225,4 +226,4 @@ def _kind(path: str) -> str:
         mode = os.stat(path).st_mode
     except OSError as error:
         return f"a link that leads nowhere ({error.strerror})"
-    return next((said for is_one, said in _KINDS.items() if is_one(mode)), "something else")
+    return next((kind for is_one, kind in _KINDS.items() if is_one(mode)), "something else")

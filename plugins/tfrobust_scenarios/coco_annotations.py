@@ -100,12 +100,14 @@ class OfficialLayout(Source):
             DataError: annotations that cannot be read, or lack something.
         """
         read = {file: _read(file) for file in self.annotations}
-        candidates = (each for file, coco in read.items() for each in self._candidates(file, coco))
+        candidates = (
+            image for file, coco in read.items() for image in self._candidates(file, coco)
+        )
         images, missing = fitting(candidates, max_instances, max_foreground)
         above = {
-            each["name"]: each["supercategory"] or each["name"]
+            category["name"]: category["supercategory"] or category["name"]
             for coco in read.values()
-            for each in coco.loadCats(coco.getCatIds())
+            for category in coco.loadCats(coco.getCatIds())
         }
         return Selection(images, above, missing)
 
@@ -117,7 +119,7 @@ class OfficialLayout(Source):
     def encoded(self, images: Sequence[Annotated]) -> tf.data.Dataset:
         """Return the JPEGs in the order of `images`; see `Source`."""
         rows = np.arange(len(images), dtype=np.int64)
-        files = [str(self.folder / each.name) for each in images]
+        files = [str(self.folder / image.name) for image in images]
         return tf.data.Dataset.from_tensor_slices((rows, files)).map(
             lambda row, file: (row, tf.io.read_file(file)), num_parallel_calls=tf.data.AUTOTUNE
         )
@@ -126,10 +128,10 @@ class OfficialLayout(Source):
         folder = self.folder / file.stem.removeprefix("instances_")
         for image in coco.loadImgs(sorted(coco.getImgIds())):
             objects = coco.imgToAnns[image["id"]]
-            categories = [coco.cats[each["category_id"]]["name"] for each in objects]
+            categories = [coco.cats[annotation["category_id"]]["name"] for annotation in objects]
             yield Candidate(
                 categories=categories,
-                unclear=any(each["iscrowd"] for each in objects),
+                unclear=any(annotation["iscrowd"] for annotation in objects),
                 annotated=functools.partial(self._annotated, folder, image, objects, categories),
             )
 
@@ -147,13 +149,13 @@ class OfficialLayout(Source):
         if not file.is_file():
             raise DataError(f"{file}: is annotated and not there")
         name = file.relative_to(self.folder).as_posix()
-        found = size_of(file, name)
-        if found != size:
+        real_size = size_of(file, name)
+        if real_size != size:
             raise DataError(
                 f"{name}: is annotated as {size[0]} pixels high and {size[1]} wide; "
-                f"received: {found[0]} and {found[1]}"
+                f"received: {real_size[0]} and {real_size[1]}"
             )
-        boxes = np.stack([_box(each["bbox"], *size) for each in objects])
+        boxes = np.stack([_box(annotation["bbox"], *size) for annotation in objects])
         check_boxes(boxes, name)
         return Annotated(name, categories[0], *size, boxes)
 
@@ -178,10 +180,11 @@ def _checked(file: Path) -> _Content:
         raise DataError(f"{file}: cannot be read ({error})") from error
     except pydantic.ValidationError as error:
         raise DataError(f"{file}: {_wrong(error.errors()[0], written)}") from error
-    known = {each.id for each in content.categories}
-    for each in content.annotations:
-        if each.category_id not in known:
-            raise DataError(f"{file}: annotation {each.id}: no category {each.category_id}")
+    known = {category.id for category in content.categories}
+    for annotation in content.annotations:
+        if annotation.category_id not in known:
+            what = f"no category {annotation.category_id}"
+            raise DataError(f"{file}: annotation {annotation.id}: {what}")
     return content
 
 

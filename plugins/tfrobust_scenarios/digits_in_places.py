@@ -1,4 +1,4 @@
-"""Handwritten digits in places: small pictures with an object, a box round it, and a context.
+"""Handwritten digits in places: small pictures with an object, a box around it, and a context.
 
 Each place is a weave of stripes of its own direction and width, one for each digit. A digit stands
 somewhere in it, in its own place in most pictures and in any place in the others, so that the place
@@ -51,7 +51,7 @@ class DigitsInPlaces(Scenario):
     def class_names(self) -> tuple[str, ...]:
         """The digits, or the places that belong to them."""
         digits = tuple("0123456789")
-        return tuple(f"place of {each}" for each in digits) if self.shows == "places" else digits
+        return tuple(f"place of {digit}" for digit in digits) if self.shows == "places" else digits
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -65,11 +65,11 @@ class DigitsInPlaces(Scenario):
         agreeing = random.uniform(size=len(labels)) < self.agreement
         place = np.where(agreeing, labels, random.integers(_PLACES, size=len(labels)))
         corners = random.integers(_SIDE - digits.shape[1] + 1, size=(len(labels), 2))
-        drawn = np.stack([_weave(each, random) for each in place])
+        drawn = np.stack([_weave(weave, random) for weave in place])
         if self.shows == "places":
             return tf.data.Dataset.from_tensor_slices({"image": drawn, "label": place})
         images = drawn if self.shows == "both" else np.zeros_like(drawn)
-        boxes = np.stack([_put(*each) for each in zip(images, digits, corners, strict=True)])
+        boxes = np.stack([_put(*placed) for placed in zip(images, digits, corners, strict=True)])
         return tf.data.Dataset.from_tensor_slices(
             {"image": images, "label": labels, "boxes": boxes[:, np.newaxis]}
         )

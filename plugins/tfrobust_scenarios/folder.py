@@ -58,16 +58,16 @@ class ImageFolder(Scenario):
         Raises:
             DataError: no such folder, no images in it, or classes that cannot be right.
         """
-        found = self._found.files[split]
-        if not found:
+        files = self._found.files[split]
+        if not files:
             raise DataError(
                 f"{printable(str(self.path))}: no images of split {split!r}: every fifth of a "
                 f"class is one, and no class has five; {LAYOUT}"
             )
         keep_pillow_quiet()
-        order = np.random.default_rng(self.seed).permutation(len(found))
-        paths = np.array([os.fsencode(path) for path, _ in found])[order]
-        labels = np.array([label for _, label in found], np.int64)[order]
+        order = np.random.default_rng(self.seed).permutation(len(files))
+        paths = np.array([os.fsencode(path) for path, _ in files])[order]
+        labels = np.array([label for _, label in files], np.int64)[order]
         slices = tf.data.Dataset.from_tensor_slices((paths, labels))
         return slices.map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -71,8 +71,8 @@ class Selection:
 
     def without(self, broken: frozenset[str]) -> Selection:
         """Return the same with those of some names among what is missing."""
-        whole = tuple(each for each in self.images if each.name not in broken)
-        names = [each.name for each in self.images if each.name in broken]
+        whole = tuple(image for image in self.images if image.name not in broken)
+        names = [image.name for image in self.images if image.name in broken]
         lines = (*self.missing, *(f"{name}: broken" for name in names))
         return dataclasses.replace(self, images=whole, missing=lines)
 
@@ -112,25 +112,27 @@ def fitting(
 
 
 def classes_of(
-    called: str, found: Selection, wanted: int | str | Sequence[str] | None
+    called: str, selection: Selection, wanted: int | str | Sequence[str] | None
 ) -> tuple[str, ...]:
     """Return the names of the classes that are wanted: a count, names, or all.
 
     Args:
         called: the scenario, for messages.
-        found: has the images.
-        wanted: so many of the most frequent, or names; none: all.
+        selection: has the images.
+        wanted: the number of the most frequent, or names; none: all.
 
     Raises:
         UsageError: a class that has no images, or too few classes.
         DataError: no two classes have images.
     """
-    counts = Counter(each.category for each in found.images)
+    counts = Counter(image.category for image in selection.images)
     frequent = sorted(counts, key=lambda name: (-counts[name], name))
     if len(frequent) < 2:
         fits = f"only images of {frequent[0]!r} fit" if frequent else "no image fits"
         out = (
-            f"; {len(found.missing)} left out, such as {found.missing[0]}" if found.missing else ""
+            f"; {len(selection.missing)} left out, such as {selection.missing[0]}"
+            if selection.missing
+            else ""
         )
         raise DataError(f"{called}: {fits}; expected images of two classes or more{out}")
     if isinstance(wanted, str) and wanted.isdecimal() and len(wanted) < 10:
@@ -144,7 +146,7 @@ def classes_of(
             )
         return tuple(frequent[:count])
     listed = wanted.split(",") if isinstance(wanted, str) else wanted
-    named = tuple(each.strip() for each in listed if each.strip())
+    named = tuple(name.strip() for name in listed if name.strip())
     for name in named:
         if name not in counts:
             raise UsageError(

@@ -54,7 +54,7 @@ class Source(abc.ABC):
             Rows int64 `()`, and pictures uint8 `(height, width, 3)`. Reading one that cannot be
             decoded fails with its name.
         """
-        names = tf.constant([each.name for each in images])
+        names = tf.constant([image.name for image in images])
 
         def decoded(row: Any, encoded: Any) -> tuple[Any, Any]:
             # As stateless, it keeps running in parallel where training is deterministic.

@@ -116,11 +116,11 @@ class ObjectScenario(Scenario):
         images, names = self._arranged.parts[split], self.class_names
         if not images:
             raise DataError(f"{self._source.folder}: no images of split {split!r} fit the options")
-        counts = np.array([len(each.boxes) for each in images])
+        counts = np.array([len(image.boxes) for image in images])
         padded = np.zeros((len(images), counts.max(), 4), np.float32)
-        for row, each in zip(padded, images, strict=True):
-            row[: len(each.boxes)] = each.boxes
-        labels = tf.constant([names.index(each.category) for each in images], tf.int64)
+        for row, image in zip(padded, images, strict=True):
+            row[: len(image.boxes)] = image.boxes
+        labels = tf.constant([names.index(image.category) for image in images], tf.int64)
         boxes, many = tf.constant(padded), tf.constant(counts)
 
         def as_example(row: Any, picture: Any) -> dict[str, Any]:
@@ -161,46 +161,46 @@ class ObjectScenario(Scenario):
     def _look_through(self, *, strict: bool) -> None:
         """Note which of the images that fit are broken, or refuse them."""
         source = self._source
-        found = _selected(source, self.max_instances, self.max_foreground)
-        found = found.without(source.remembered())
-        broken = source.broken(found.images)
-        self._refuse(found.without(frozenset(broken)), strict=strict)
+        selection = _selected(source, self.max_instances, self.max_foreground)
+        selection = selection.without(source.remembered())
+        broken = source.broken(selection.images)
+        self._refuse(selection.without(frozenset(broken)), strict=strict)
         source.remember(broken)
 
-    def _refuse(self, found: Selection, *, strict: bool) -> None:
-        if (strict or self.strict) and found.missing:
-            raise DataError(found.missing[0])
+    def _refuse(self, selection: Selection, *, strict: bool) -> None:
+        if (strict or self.strict) and selection.missing:
+            raise DataError(selection.missing[0])
 
-    def _arrange(self, found: Selection) -> _Arranged:
+    def _arrange(self, selection: Selection) -> _Arranged:
         """Return what the options make of a selection."""
-        self._refuse(found, strict=False)
+        self._refuse(selection, strict=False)
         of: dict[str, list[Annotated]] = {}
-        for each in found.images:
-            of.setdefault(each.category, []).append(each)
-        names = classes_of(self.called, found, self.classes)
+        for image in selection.images:
+            of.setdefault(image.category, []).append(image)
+        names = classes_of(self.called, selection, self.classes)
         for name in names if self.classes is not None else ():
             if not self._reach_every_split(of[name]):
                 raise DataError(
                     f"{self.called}: class {name!r}: {len(of[name])} images fit, too few for each "
                     f"of {', '.join(self.splits)}; leave it out, or raise max_foreground"
                 )
-        tested = self._few(names, found) if self.supercategories else set(names)
+        tested = self._few(names, selection) if self.supercategories else set(names)
         parts = {}
         for split in self.splits:
             chosen: list[Annotated] = []
-            for name in names if split != "test" else [each for each in names if each in tested]:
+            for name in names if split != "test" else [name for name in names if name in tested]:
                 random = np.random.default_rng([self.seed, *name.encode()])  # whatever others are
                 chosen += self._parted(of[name], split, random)
             order = np.random.default_rng(self.seed).permutation(len(chosen))
             parts[split] = tuple(chosen[k] for k in order)
-        return _Arranged(names, parts, found.missing)
+        return _Arranged(names, parts, selection.missing)
 
-    def _few(self, classes: Sequence[str], found: Selection) -> set[str]:
+    def _few(self, classes: Sequence[str], selection: Selection) -> set[str]:
         """Return the classes of a test set of similar or dissimilar ones."""
         random = np.random.default_rng(self.seed)
         of: dict[str, list[str]] = {}
         for name in classes:
-            of.setdefault(found.supercategories[name], []).append(name)
+            of.setdefault(selection.supercategories[name], []).append(name)
         if self.supercategories == "similar":
             most = max(of.values(), key=len)
             return {most[k] for k in random.permutation(len(most))[:_FEW]}
@@ -219,8 +219,8 @@ def _scaled(picture: Any, size: int) -> Any:
 @functools.lru_cache(maxsize=16)
 def _arranged(scenario: ObjectScenario, source: Source, broken: frozenset[str]) -> _Arranged:
     """Return what a scenario's options make of its source, but for what is broken there."""
-    found = _selected(source, scenario.max_instances, scenario.max_foreground)
-    return scenario._arrange(found.without(broken))
+    selection = _selected(source, scenario.max_instances, scenario.max_foreground)
+    return scenario._arrange(selection.without(broken))
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from tfrobust.errors import DataError, one_line, printable
+from tfrobust.errors import DataError, printable, system_cause
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -37,7 +37,7 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
         float32 `(height, width, channels)` in [0, 1].
 
     Raises:
-        DataError: it is damaged, no picture, or of pixels whose range nobody tells.
+        DataError: it is damaged, no picture, or of pixels of an unknown range.
     """
     try:
         with open(os.fsdecode(file), "rb") as opened, Image.open(opened, formats=_FORMATS) as image:
@@ -53,7 +53,7 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
 
 
 def keep_pillow_quiet() -> None:
-    """Say nothing of what Pillow warns of, such as odd metadata: it is no matter of the pixels'.
+    """Silence Pillow's warnings, such as of odd metadata: they do not concern the pixels.
 
     For the whole process: what is set for a while is set for all threads, and these read pictures.
     """
@@ -87,4 +87,4 @@ def _cause(error: Exception) -> str:
         return "its content is that of no picture"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
-    return getattr(error, "strerror", None) or one_line(error)
+    return system_cause(error)

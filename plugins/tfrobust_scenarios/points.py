@@ -1,7 +1,7 @@
 """Points of a plane as images of one pixel with two channels, across and up.
 
 Two circles about one centre, which no line separates; and two ellipses that overlap. Of the
-ellipses there are, besides, those points of each that lie outside the other (`ellipses_apart`), and
+ellipses there are also those points of each that lie outside the other (`ellipses_apart`), and
 those that lie inside the other and nearer its centre than their own (`ellipses_overlap`), which a
 network that learned the first gets wrong.
 
@@ -77,12 +77,12 @@ class Ellipses(Points):
     """Two overlapping ellipses side by side, evenly filled."""
 
     def _drawn(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
-        found = np.empty((0, 2))
-        while len(found) < count:
+        points = np.empty((0, 2))
+        while len(points) < count:
             drawn = _CENTRES[label] + random.uniform(-1, 1, (4 * count, 2)) * _AXES
             inside = _inside(drawn, label) & self._belongs(drawn, label)
-            found = np.concatenate([found, drawn[inside]])
-        return found[:count]
+            points = np.concatenate([points, drawn[inside]])
+        return points[:count]
 
     def _belongs(self, points: np.ndarray, label: int) -> np.ndarray:
         """Tell which points of an ellipse are wanted: here all."""

@@ -144,7 +144,7 @@ def newest_version(name: str) -> Path | None:
     home = data_folder() / name
     files = home.glob("*/dataset_info.json")
     version = tfds.core.Version
-    folders = [each.parent for each in files if version.is_valid(each.parent.name)]
+    folders = [file.parent for file in files if version.is_valid(file.parent.name)]
     return max(folders, key=lambda folder: version(folder.name), default=None)
 
 

@@ -76,10 +76,10 @@ class StoredObjects(Source):
             DataError: records that cannot be read, or hold something else.
         """
         names = self._class_names
-        candidates = (each for split in self.splits for each in self._candidates(split, names))
+        candidates = (image for split in self.splits for image in self._candidates(split, names))
         images, missing = fitting(candidates, max_instances, max_foreground)
         order = {split: k for k, split in enumerate(self.splits)}
-        ordered = sorted(images, key=lambda each: (order[each.split], each.name))
+        ordered = sorted(images, key=lambda image: (order[image.split], image.name))
         return Selection(tuple(ordered), dict(self.supercategories), missing)
 
     def stamp(self, name: str) -> int:
@@ -90,8 +90,8 @@ class StoredObjects(Source):
         """Return the JPEGs in their stored order; see `Source`."""
         sizes = self._builder.info.splits
         rows = {split: np.full(sizes[split].num_examples, -1, np.int64) for split in self.splits}
-        for row, each in enumerate(images):
-            rows[each.split][each.position] = row
+        for row, image in enumerate(images):
+            rows[image.split][image.position] = row
         parts = [
             tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(of_split), self._records(split))
             .filter(lambda row, _: row >= 0)
@@ -151,8 +151,8 @@ class StoredObjects(Source):
         if lacking:
             raise DataError(f"{self.folder}: its records have no {', '.join(sorted(lacking))}")
         names: list[str] = features["objects"]["label"].names
-        strangers = set(names) - set(self.supercategories)
-        if strangers:
+        unknown = set(names) - set(self.supercategories)
+        if unknown:
             raise DataError(
                 f"{self.folder}: expected its dataset's classes; received: {names[:3]}…"
             )

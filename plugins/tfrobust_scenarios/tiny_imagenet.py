@@ -1,4 +1,4 @@
-"""Tiny ImageNet: 200 classes of ImageNet at 64×64, each image with a box round its object.
+"""Tiny ImageNet: 200 classes of ImageNet at 64×64, each image with a box around its object.
 
 500 training and 50 validation images a class; the validation images are the test split, as the
 official test images have no labels. Classes are called by WordNet id (`n01443537`) or by any of
@@ -116,10 +116,10 @@ class TinyImagenet(Scenario):
     @property
     def _tested(self) -> list[str]:
         listed = _listed("test_classes", self.test_classes or ())
-        tested = [_wnid(each, self._words) for each in listed]
-        for each in tested:
-            if each not in self._wnids:
-                raise UsageError(f"tiny_imagenet: test_classes: {each!r} is none of `classes`")
+        tested = [_wnid(name, self._words) for name in listed]
+        for name in tested:
+            if name not in self._wnids:
+                raise UsageError(f"tiny_imagenet: test_classes: {name!r} is none of `classes`")
         return tested
 
     @property
@@ -132,7 +132,7 @@ class TinyImagenet(Scenario):
         words = self._words
         if self.classes is None:
             return list(words)
-        return [_wnid(each, words) for each in _listed("classes", self.classes, 2)]
+        return [_wnid(name, words) for name in _listed("classes", self.classes, 2)]
 
 
 def _encoded(builder: Any, split: str) -> tf.data.Dataset:
@@ -168,13 +168,13 @@ def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[s
         listed = list(classes)
     else:
         listed = _lines(classes) or classes.split(",")
-    found = [each.strip() for each in listed if each.strip()]
-    if len(set(found)) < least or len(set(found)) < len(found):
+    names = [name.strip() for name in listed if name.strip()]
+    if len(set(names)) < least or len(set(names)) < len(names):
         count = "two" if least > 1 else "one"
         raise UsageError(
             f"tiny_imagenet: {option}: expected {count} or more, each once; received: {classes!r}"
         )
-    return found
+    return names
 
 
 def _lines(file: str) -> list[str]:

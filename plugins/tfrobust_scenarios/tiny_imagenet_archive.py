@@ -61,9 +61,9 @@ class Picture:
                 f"{self.name}: box reaches out of the image: expected columns and rows from 0 to "
                 f"{SIDE - 1}; received: {' '.join(self.box)}"
             )
-        found = of_pixels(left, top, right + 1, bottom + 1, (SIDE, SIDE))
-        check_boxes(found, self.name)
-        return found
+        box = of_pixels(left, top, right + 1, bottom + 1, (SIDE, SIDE))
+        check_boxes(box, self.name)
+        return box
 
 
 class TinyImagenetArchive:
@@ -93,7 +93,7 @@ class TinyImagenetArchive:
     def words(self) -> dict[str, list[str]]:
         """Return the names of each class by its WordNet id, in the archive's order."""
         rows = (line.split("\t") for line in self._lines("words.txt"))
-        named = {row[0]: [each.strip() for each in row[1].split(",")] for row in rows if row[1:]}
+        named = {row[0]: [name.strip() for name in row[1].split(",")] for row in rows if row[1:]}
         return {wnid: named.get(wnid, [wnid]) for wnid in self.wnids}
 
     def training(self) -> Iterator[Picture]:

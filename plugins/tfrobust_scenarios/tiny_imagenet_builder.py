@@ -176,8 +176,8 @@ def _held(folder: Path) -> Prepared:
 def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / "metadata.json"
     try:
-        found: dict[str, Any] = read_json(file)
-        return {"sha256": found["sha256"], "skipped": found["skipped"]}
+        metadata: dict[str, Any] = read_json(file)
+        return {"sha256": metadata["sha256"], "skipped": metadata["skipped"]}
     except (OSError, TypeError, ValueError, KeyError) as error:
         raise DataError(
             f"{folder}: was not prepared by tfrobust; move it away, and prepare again"

@@ -58,7 +58,7 @@ class Voc(ObjectScenario):
         self, images: Sequence[Annotated], split: str, random: np.random.Generator
     ) -> list[Annotated]:
         own = _SPLITS[self.year][split]
-        return [each for each in images if each.split == own]
+        return [image for image in images if image.split == own]
 
     def _reach_every_split(self, images: Sequence[Annotated]) -> bool:
-        return {each.split for each in images} == set(_SPLITS[self.year].values())
+        return {image.split for image in images} == set(_SPLITS[self.year].values())

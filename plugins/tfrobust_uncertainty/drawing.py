@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfrobust.classifiers.keras.graph import Call
 from tfrobust.classifiers.keras.models import keras_of
+from tfrobust.types import KerasModel
 
 # Python's own functions may do anything, and so count as random.
 _DRAWS = re.compile(
@@ -19,12 +20,12 @@ _DRAWS = re.compile(
 )
 
 
-def model_draws(model: Any) -> bool:
+def model_draws(model: KerasModel) -> bool:
     """Tell whether two calls of a model at inference may differ."""
-    specs = [tf.TensorSpec(each.shape, each.dtype) for each in model.inputs]
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
     traced = tf.function(lambda *given: model(_one_or_all(given), training=False))
     graph = traced.get_concrete_function(*specs).graph.as_graph_def()
-    inner = [node for each in graph.library.function for node in each.node_def]
+    inner = [node for function in graph.library.function for node in function.node_def]
     return any(_DRAWS.search(node.op) for node in (*graph.node, *inner))
 
 
@@ -32,7 +33,7 @@ def call_draws(call: Call) -> bool:
     """Tell whether a layer draws in a call at inference, whatever it is given."""
     if not call.given:
         return False
-    given = list({id(each): each for each in call.given}.values())
+    given = list({id(tensor): tensor for tensor in call.given}.values())
     return model_draws(keras_of(call.layer).Model(_one_or_all(given), _one_or_all(call.results)))
 
 

@@ -12,8 +12,10 @@ network, such as weights drawn anew, is drawn in every pass too.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tfrobust.classifier import Classifier
-from tfrobust.defense import Change, Defense, Need
+from tfrobust.defense import NOTHING, Changes, Defended, Defense, Need
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
@@ -25,6 +27,8 @@ from tfrobust_uncertainty.passes import passes_through
 class McDropout(Defense):
     """Averages the softmax over passes with dropout, and measures their variance."""
 
+    undone_by: ClassVar[Changes] = NOTHING
+
     samples: int = option("number of passes to average", default=50, ge=1)
     rate: float | None = option(
         "rate of every dropout layer; none: their own; if there is no dropout, it is inserted",
@@ -34,14 +38,9 @@ class McDropout(Defense):
     )
 
     @property
-    def changes(self) -> frozenset[Change]:
+    def changes(self) -> Changes:
         """It leaves dropout on."""
         return frozenset({"randomness"})
-
-    @property
-    def undone_by(self) -> frozenset[Change]:
-        """Nothing: what comes behind it sees the average."""
-        return frozenset()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -56,11 +55,12 @@ class McDropout(Defense):
         """
         passes_through(classifier, 1, self.rate)
 
-    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Classifier:
+    def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return the averaging classifier; nothing is trained. See `Defense`.
 
         Raises:
             UsageError: the classifier is not random, and no rate is given or nothing can be
                 inserted.
         """
-        return MonteCarlo(classifier, passes_through(classifier, self.samples, self.rate))
+        passes = passes_through(classifier, self.samples, self.rate)
+        return Defended(MonteCarlo(classifier, passes))

@@ -36,9 +36,9 @@ class MonteCarlo(Wrapped):
 
         The uncertainty is the mean over classes of the variance over passes, (Σᵢ Var Oᵢ) / n.
         """
-        each = tf.nn.log_softmax(self.through(images))
-        logits = _log_mean(each)
-        variance = tf.math.reduce_variance(tf.exp(each), axis=0)
+        log_probabilities = tf.nn.log_softmax(self.through(images))
+        logits = _log_mean(log_probabilities)
+        variance = tf.math.reduce_variance(tf.exp(log_probabilities), axis=0)
         return {
             "logits": logits,
             "probabilities": tf.exp(logits),

@@ -1,6 +1,6 @@
 """Layers that keep drawing: dropout that is on at inference, and dropout put where there was none.
 
-A model is rebuilt in one level round the same layers, so that its weights stay shared. Only the
+A model is rebuilt in one level around the same layers, so that its weights stay shared. Only the
 random layers are called as in training: batch normalisation keeps its running statistics.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from tfrobust.classifiers.keras.graph import Call, call_of, calls, has_kernel, inlined, last_weighed
 from tfrobust.classifiers.keras.models import keras_of, raw_variables
+from tfrobust.types import KerasLayer, KerasModel
 from tfrobust_uncertainty.masks import Mask
 
 _DROPOUT = (
@@ -31,25 +32,25 @@ def always_on(call: Call) -> bool:
     return getattr(call.layer, "always_on", False)
 
 
-def has_noise(model: Any) -> bool:
+def has_noise(model: KerasModel) -> bool:
     """Tell whether a model has dropout or other noise, among its layers, that inference omits."""
     return any(_is(call.layer, _NOISE) for call in calls(inlined(model)))
 
 
-def each_for_itself(model: Any) -> bool:
+def each_for_itself(model: KerasModel) -> bool:
     """Tell whether all noise of a model from `noisy` is drawn for every image of a batch anew."""
     return all(call.layer.an_image for call in calls(model) if always_on(call))
 
 
-def state_of(model: Any) -> list[Any]:
+def state_of(model: KerasModel) -> list[Any]:
     """Return the variables of a model from `noisy`, with those that its masks draw from."""
     inside = (getattr(layer, "noise", None) for layer in model._flatten_layers())
     masks = [noise.draws.state for noise in inside if isinstance(noise, Mask)]
     return raw_variables(model) + masks
 
 
-def noisy(model: Any, rate: float | None = None) -> Any:
-    """Return a model in one level round the same layers, whose dropout and noise are always on.
+def noisy(model: KerasModel, rate: float | None = None) -> Any:
+    """Return a model in one level around the same layers, whose dropout and noise are always on.
 
     Args:
         model: functional or sequential, of either Keras generation.
@@ -62,7 +63,7 @@ def noisy(model: Any, rate: float | None = None) -> Any:
     insert = set() if rate is None or _has_dropout(flat) else set(map(id, _to_drop_before(flat)))
 
     @functools.cache  # a layer that is called twice stays one
-    def replaced(layer: Any) -> Callable[..., Any]:
+    def replaced(layer: KerasLayer) -> Callable[..., Any]:
         if _is(layer, _NOISE):
             noise = always(*_always_drawing(layer, rate))
             return lambda inputs, **_: noise(inputs)
@@ -74,7 +75,7 @@ def noisy(model: Any, rate: float | None = None) -> Any:
     return inlined(flat, replaced)
 
 
-def _always_drawing(layer: Any, rate: float | None) -> tuple[Callable[[Any], Any], bool]:
+def _always_drawing(layer: KerasLayer, rate: float | None) -> tuple[Callable[[Any], Any], bool]:
     """Return what stands for a noise layer, and whether it draws for every image anew.
 
     A mask stands for plain dropout, else the layer itself, or one of its kind with another rate.
@@ -88,7 +89,7 @@ def _always_drawing(layer: Any, rate: float | None) -> tuple[Callable[[Any], Any
     return functools.partial(layer, training=True), an_image
 
 
-def _is(layer: Any, kinds: tuple[str, ...]) -> bool:
+def _is(layer: KerasLayer, kinds: tuple[str, ...]) -> bool:
     return any(cls.__name__ in kinds for cls in type(layer).__mro__)
 
 
@@ -98,8 +99,8 @@ def _has_dropout(flat: Any) -> bool:
 
 def _to_drop_before(flat: Any) -> list[Any]:
     """Return the dense layers that read, in the end, another dense layer; else the last layers."""
-    found = [call.layer for call in calls(flat) if _is(call.layer, ("Dense",)) and _deep(call)]
-    return found or [call.layer for call in last_weighed(flat)]
+    dense = [call.layer for call in calls(flat) if _is(call.layer, ("Dense",)) and _deep(call)]
+    return dense or [call.layer for call in last_weighed(flat)]
 
 
 def _deep(call: Call) -> bool:

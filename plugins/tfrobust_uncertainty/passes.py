@@ -12,7 +12,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, split
 from tfrobust.errors import UsageError
-from tfrobust.types import Images
+from tfrobust.types import Images, KerasModel
 from tfrobust_uncertainty.drawing import call_draws, model_draws
 from tfrobust_uncertainty.noise_layers import (
     always_on,
@@ -61,7 +61,7 @@ class Passes(tf.Module):
         return tf.cast(self._after(given), tf.float32)
 
     def _as_one_batch(self, given: Any) -> Any:
-        many = tf.nest.map_structure(lambda each: tf.repeat(each, self.samples, axis=0), given)
+        many = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, self.samples, axis=0), given)
         logits = self._logits(many)
         rows = tf.reshape(logits, (-1, self.samples, logits.shape[-1]))
         return tf.transpose(rows, (1, 0, 2))
@@ -100,7 +100,7 @@ def passes_through(classifier: Classifier, samples: int, rate: float | None) -> 
     )
 
 
-def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
+def _through_model(model: KerasModel, samples: int, rate: float | None) -> Passes:
     otherwise = model_draws(model)  # random without any dropout
     if rate is None and not (has_noise(model) or otherwise):
         raise UsageError(
@@ -109,7 +109,7 @@ def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
         )
     random = noisy(model, rate)
     before, after = split(random, lambda call: always_on(call) or (otherwise and call_draws(call)))
-    # Nobody knows whether a stranger's layer draws for every image anew.
+    # Whether a third-party layer draws for every image anew is unknown.
     together = not otherwise and each_for_itself(random) and _widest(after) <= _WIDEST
     first = tf.identity if before is None else lambda images: before(images, training=False)
     return Passes(
@@ -121,6 +121,6 @@ def _through_model(model: Any, samples: int, rate: float | None) -> Passes:
     )
 
 
-def _widest(model: Any) -> int:
+def _widest(model: KerasModel) -> int:
     """Return the most numbers an image that go into a model."""
     return max(math.prod(tensor.shape[1:]) for tensor in model.inputs)

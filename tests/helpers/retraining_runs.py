@@ -12,6 +12,12 @@ def small_network(scenario):
     return train(create("models", "fully_connected"), scenario, trainer)
 
 
-def retrained(network, scenario, *, log=lambda _: None, epochs=4, **options):
+def retraining(network, scenario, *, log=lambda _: None, epochs=4, **options):
+    """Return the retrained network and what was measured."""
     trainer = Trainer(TrainingOptions(epochs=epochs), log=log)
     return create("defenses", "retraining", **options).apply(network, scenario, trainer)
+
+
+def retrained(network, scenario, **options):
+    """Return the retrained network."""
+    return retraining(network, scenario, **options).classifier

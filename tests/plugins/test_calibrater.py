@@ -40,7 +40,7 @@ def calibrater(**options):
 def identity(classifier, **options):
     """Return the classifier behind a calibrater that was not trained."""
     scenario = InMemory(shape=classifier.image_shape, classes=classifier.num_classes)
-    return calibrater(**options).apply(classifier, scenario, NOTHING)
+    return calibrater(**options).apply(classifier, scenario, NOTHING).classifier
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
@@ -117,7 +117,8 @@ def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_
     images, labels = arrays(scene, "test")
     bare = (clean_predictions(network, images) == labels).mean()
     trainer = Trainer(TrainingOptions(epochs=12))
-    made = calibrater(loss=loss, size_ratio=2, learning_rate=1e-2).apply(network, scene, trainer)
+    defense = calibrater(loss=loss, size_ratio=2, learning_rate=1e-2)
+    made = defense.apply(network, scene, trainer).classifier
     assert (clean_predictions(made, images) == labels).mean() > bare + 0.05
     for weight, old in zip(network.model.get_weights(), before, strict=True):
         assert np.array_equal(weight, old)
@@ -130,10 +131,12 @@ def test_its_own_scene_and_training_are_options(bright):
     trainer = Trainer(
         TrainingOptions(epochs=50, target=0.1), report=lambda what, *_: seen.append(what)
     )
-    same = calibrater(shift="b2", epochs=2).apply(network, create("scenarios", "digits"), trainer)
+    digits = create("scenarios", "digits")
+    same = calibrater(shift="b2", epochs=2).apply(network, digits, trainer).classifier
     assert dict.fromkeys(seen) == {"epoch 1/2": None, "epoch 2/2": None}
     scene = open_scenario("digits+b2")
-    other = calibrater(epochs=2).apply(network, scene, Trainer(TrainingOptions(epochs=50)))
+    trainer = Trainer(TrainingOptions(epochs=50))
+    other = calibrater(epochs=2).apply(network, scene, trainer).classifier
     for one, two in zip(same.model.get_weights(), other.model.get_weights(), strict=True):
         assert np.array_equal(one, two)
 
@@ -146,7 +149,7 @@ def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
     loaded = store.load(folder)
     assert parameters(loaded) == parameters(larq)
     for classifier in (larq, loaded):
-        made = calibrater(epochs=1).apply(classifier, digits, NOTHING)
+        made = calibrater(epochs=1).apply(classifier, digits, NOTHING).classifier
         moved = made.model.get_layer("perturbation").kernel.numpy()
         assert np.abs(moved).max() > 0
 
@@ -275,7 +278,7 @@ def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
 
     def weights(seed):
         options = TrainingOptions(epochs=1, seed=seed, batch_size=16)
-        made = calibrater().apply(linear, scenario, Trainer(options))
+        made = calibrater().apply(linear, scenario, Trainer(options)).classifier
         return np.concatenate([each.ravel() for each in made.model.get_weights()])
 
     assert np.array_equal(weights(1), weights(1))

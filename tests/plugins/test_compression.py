@@ -112,7 +112,7 @@ def network(digits):
 def compressed(network, digits):
     """The same in two bits a weight, half of which are left."""
     defense = create("defenses", "deep_compression", bits=2, sparsity=0.5, **QUICK)
-    return defense.apply(network, digits, Trainer())
+    return defense.apply(network, digits, Trainer()).classifier
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
@@ -132,7 +132,9 @@ def test_each_kernel_has_four_values_beside_its_zeros_after_all_training(network
 def test_training_moves_the_shared_values(network, digits):
     still = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
     moving = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
-    first, second = (each.apply(network, digits, Trainer()).model for each in (still, moving))
+    first, second = (
+        defense.apply(network, digits, Trainer()).classifier.model for defense in (still, moving)
+    )
     for name, code in compression_of(first).items():
         moved = compression_of(second)[name]
         assert np.array_equal(code.index == 0, moved.index == 0)
@@ -263,9 +265,11 @@ def test_its_megabytes_are_counted_kept_and_loaded(compressed, network, tmp_path
     assert megabytes(compressed) == compressed.megabytes < megabytes(network) / 5
     folder = store.export(compressed, tmp_path / "1")
     assert megabytes(store.load(folder)) == compressed.megabytes
-    behind = create("defenses", "calibrater", size_ratio=0.5).apply(
-        compressed, create("scenarios", "digits"), Trainer(TrainingOptions(epochs=0))
+    defense, trainer = (
+        create("defenses", "calibrater", size_ratio=0.5),
+        Trainer(TrainingOptions(epochs=0)),
     )
+    behind = defense.apply(compressed, create("scenarios", "digits"), trainer).classifier
     own = 4e-6 * behind.model.count_params()
     assert megabytes(behind) == pytest.approx(compressed.megabytes + own)
 
@@ -325,7 +329,8 @@ def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_g
     told = []
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
     trainer = Trainer(TrainingOptions(batch_size=1000), log=told.append)
-    compressed = defense.apply(transferred(), digits, trainer)
+    done = defense.apply(transferred(), digits, trainer)
+    compressed = done.classifier
     kernels, rest = {}, 0
     for weight in compressed.model.weights:
         if weight.path.endswith("kernel") or "/variable" in weight.path:  # the nameless one
@@ -343,7 +348,7 @@ def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_g
     (name,) = left_out(compressed.model)
     assert name.endswith("table")
     size = np.asarray(left_out(compressed.model)[name]).size
-    assert compressed.found == {
+    assert done.found == {
         "kernels": len(kernels),
         "compressed_weights": sum(each.size for each in kernels.values()),
         "left_out": {name: size},
@@ -356,7 +361,7 @@ def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_g
 
 def test_codebooks_of_nested_kernels_come_back_to_the_last_bit(digits, tmp_path):
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
-    compressed, fresh = defense.apply(transferred(), digits, Trainer()), transferred()
+    compressed, fresh = defense.apply(transferred(), digits, Trainer()).classifier, transferred()
     write_codebooks(tmp_path / "c.npz", compressed.model)
     read_codebooks(tmp_path / "c.npz", fresh.model)
     for one, two in zip(fresh.model.get_weights(), compressed.model.get_weights(), strict=True):

@@ -73,7 +73,7 @@ def models(tmp_path_factory):
 
 def fused(trainer=TWO, foreground=None, scenario=DATA, **options):
     defense = create("defenses", "contextual_fusion", **options)
-    return defense.apply(foreground or network(), scenario, trainer)
+    return defense.apply(foreground or network(), scenario, trainer).classifier
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,7 @@ def test_what_is_no_keras_model_is_told_in_plain_words(models):
 def test_it_is_random_only_where_two_answers_differ(models):
     """Features of an MC-dropout stream are taken at the mean: the fusion is sure of them."""
     drops = KerasClassifier(small_model(SHAPE, CLASSES, dropout=0.5))
-    averaged = create("defenses", "mc_dropout", samples=3).apply(drops, DATA, NONE)
+    averaged = create("defenses", "mc_dropout", samples=3).apply(drops, DATA, NONE).classifier
     with store.rooted(models):
         joint = fused(NONE, averaged, background="scenes")
     for each in (joint, *joint.members.values()):
@@ -391,15 +391,14 @@ def test_features_come_in_the_order_of_the_images():
         np.testing.assert_allclose(each.values, streams[name].features(images), atol=1e-5)
 
 
-def test_a_member_is_named_behind_a_colon():
+def test_a_member_is_named_behind_a_colon(joint):
     assert split_member("runs/a:foreground") == ("runs/a", "foreground")
     assert split_member("saved_models/a/1") == ("saved_models/a/1", None)
     plain = small_classifier((8, 8, 1), 10)
     with pytest.raises(UsageError, match="d1: has no members"):
         member_of(plain, "foreground", "d1")
-    plain.members = {"foreground": plain}
     with pytest.raises(UsageError, match="did you mean 'foreground'"):
-        member_of(plain, "forground", "d1")
+        member_of(joint, "forground", "d1")
 
 
 def test_predictions_do_not_depend_on_how_many_images_come_at_once(models):

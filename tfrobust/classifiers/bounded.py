@@ -18,7 +18,7 @@ from tfrobust.types import Images, ImageShape
 
 TINY = float(np.finfo(np.float32).tiny)
 _MAGNITUDES = (1.0, -1.0, 8.0, 64.0, -64.0, 512.0)  # of probes; logits grow with the images
-_FAR = (2.0**15, -(2.0**15))  # half precision ends behind it
+_FAR = (2.0**15, -(2.0**15))  # half precision ends beyond it
 _SUM = 1e-2  # that rows of probabilities in bfloat16 miss 1 by, with room
 _REACHED = 1e-3  # of the range, that a saturated output may be off its end
 _ENOUGH = 10  # rows on far images that are finite, of 14
@@ -49,8 +49,8 @@ def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str
     """
     near, far = (
         [
-            np.asarray(tf.cast(call(tf.constant(each)), tf.float32))
-            for each in probes(image_shape, m)
+            np.asarray(tf.cast(call(tf.constant(images)), tf.float32))
+            for images in probes(image_shape, m)
         ]
         for m in (_MAGNITUDES, _FAR)
     )
@@ -62,7 +62,7 @@ def looks_bounded(call: Callable[[Images], Any], image_shape: ImageShape) -> str
         return "softmax"
     if not ((seen < 0).any() or (seen > 1).any()):  # NaN is neither
         return "softmax" if np.abs(rows.sum(axis=1) - 1).max() < _SUM else "sigmoid"
-    far = [np.delete(each, _BLACK, axis=0) for each in far]  # which is near, however large
+    far = [np.delete(outputs, _BLACK, axis=0) for outputs in far]  # which is near, however large
     return _saturation(near[0], rows, np.concatenate(far))
 
 

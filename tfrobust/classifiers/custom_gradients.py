@@ -28,7 +28,7 @@ def tie_to_graphs() -> None:
     registered: Any = getattr(getattr(ops, "gradient_registry", None), "_registry", None)
     if not isinstance(registered, dict):
         return
-    for name in [each for each in registered if each not in _KNOWN]:
+    for name in [name for name in registered if name not in _KNOWN]:
         _KNOWN.add(name)
         if name.startswith(_PREFIX):
             _tie(registered, name)
@@ -73,8 +73,8 @@ def _graphs_of(function: Any, depth: int = 3) -> Iterator[Any]:
             value = cell.cell_contents
         except ValueError:  # empty
             continue
-        for each in tf.nest.flatten(value) if isinstance(value, (list, tuple)) else [value]:
-            if tf.is_symbolic_tensor(each):
-                yield each.graph
-            elif depth and callable(each) and hasattr(each, "__closure__"):
-                yield from _graphs_of(each, depth - 1)
+        for inner in tf.nest.flatten(value) if isinstance(value, (list, tuple)) else [value]:
+            if tf.is_symbolic_tensor(inner):
+                yield inner.graph
+            elif depth and callable(inner) and hasattr(inner, "__closure__"):
+                yield from _graphs_of(inner, depth - 1)

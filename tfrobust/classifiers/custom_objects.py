@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from tfrobust.errors import UsageError, one_line
@@ -28,14 +28,46 @@ def custom_objects(modules: Sequence[str]) -> dict[str, Any]:
         >>> custom_objects(["mylab.layers"])
         {'Scale': <class 'mylab.layers.Scale'>}
     """
-    found: dict[str, Any] = {}
+    objects: dict[str, Any] = {}
     for name in modules:
         module = _imported(name)
         for called, value in vars(module).items():
             defined = inspect.isclass(value) or inspect.isfunction(value)
             if defined and value.__module__ == module.__name__:
-                found[called] = value
-    return found
+                objects[called] = value
+    return objects
+
+
+class UserModules:
+    """Modules that the user names, whose classes and functions a file may name."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = tuple(modules)
+
+    def has(self, module: str | None) -> bool:
+        """Tell whether a module is one of them, or inside of one."""
+        return module is not None and any(
+            module == own or module.startswith(f"{own}.") for own in self._modules
+        )
+
+    def defines(self, module: str | None, name: str) -> bool:
+        """Tell whether a module that the user named defines something of that name itself."""
+        if module is None or not self.has(module):
+            return False
+        if module not in sys.modules:
+            return module in self._modules  # loading the file imports it first
+        value = vars(sys.modules[module]).get(name)
+        return self.has(getattr(value, "__module__", None))  # anything may stand in a module
+
+    def names(self) -> set[str]:
+        """Return the names of the classes and functions that they define themselves."""
+        loaded = [sys.modules[name] for name in self._modules if name in sys.modules]
+        return {
+            name
+            for module in loaded
+            for name, value in vars(module).items()
+            if isinstance(value, type | FunctionType) and self.has(value.__module__)
+        }
 
 
 def _imported(name: str) -> ModuleType:

@@ -1,12 +1,26 @@
-"""Whether two classifiers answer alike, as far as logits tell."""
+"""Is this the same classifier? Told by its answers to fixed images, by its weights, or its place.
+
+Logits tell best, whatever a classifier was loaded from and put around. A stochastic one answers
+differently each time: it is known by where it lies.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
-from tfrobust.types import Flags, Logits
+from tfrobust.classifiers.inference import predict
+from tfrobust.types import Flags, Images, ImageShape, Logits
+
+_PROBES = 8  # noise images
+_SERVED = 16  # noise images that tell a network from what is served
+_ONE_PROCESS, _TWO_GRAPHS = 1e-4, 1e-3  # relative differences that rounding may make
+_SHOWN = 64  # images of an evaluation
 
 
 def agree(first: Logits, second: Logits, tolerance: float) -> Flags:
@@ -34,9 +48,74 @@ def agree(first: Logits, second: Logits, tolerance: float) -> Flags:
     return np.asarray((near | (first == second)).all(axis=1))
 
 
+def probes(image_shape: ImageShape, count: int = _PROBES) -> Images:
+    """Return noise images, the same ones each time, as a NumPy array."""
+    return np.random.default_rng(0).uniform(size=(count, *image_shape)).astype(np.float32)
+
+
 def answers_differ(classifier: Classifier) -> bool:
     """Tell whether a classifier answers twice differently, by more than rounding."""
-    shape = (8, *classifier.image_shape)
-    probe = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))
-    first, second = np.asarray(classifier(probe)), np.asarray(classifier(probe))
-    return not agree(first, second, 1e-4).all()
+    images = tf.constant(probes(classifier.image_shape))
+    first, second = np.asarray(classifier(images)), np.asarray(classifier(images))
+    return not agree(first, second, _ONE_PROCESS).all()
+
+
+def answers_of(classifier: Classifier) -> Logits:
+    """Return the logits for fixed noise, float32 `(8, classes)`; none of a stochastic one."""
+    if classifier.stochastic:
+        return np.zeros((0, classifier.num_classes), np.float32)
+    return predict(classifier, probes(classifier.image_shape))
+
+
+def answer_alike(network: Classifier, served: Classifier) -> bool:
+    """Tell whether two classifiers are the same, but for the graphs they are computed by.
+
+    Stochastic ones of the same shapes are given the benefit of the doubt.
+    """
+    if network.image_shape != served.image_shape or network.num_classes != served.num_classes:
+        return False
+    if network.stochastic or served.stochastic:
+        return True
+    images = probes(served.image_shape, _SERVED)
+    logits, others = np.asarray(network(images)), np.asarray(served(images))
+    return bool(agree(logits, others, _TWO_GRAPHS).all())
+
+
+def identity(classifier: Classifier, images: Images) -> bytes:
+    """Return what tells one classifier from another: its logits, or where a stochastic one lies.
+
+    Args:
+        classifier: any.
+        images: of an evaluation, of which the first 64 are asked.
+    """
+    if classifier.stochastic and classifier.source:
+        return repr((classifier.source, classifier.defenses)).encode()
+    return np.ascontiguousarray(predict(classifier, images[:_SHOWN])).tobytes()
+
+
+def weights_digest(classifier: Classifier) -> str | None:
+    """Return the SHA-256 of a network's weights, with those of all defences around it.
+
+    Returns:
+        64 hexadecimal digits; `None` for one that shows no weights, such as a remote one.
+
+    Example:
+        >>> weights_digest(load("d1")) == weights_digest(load("d2"))
+        False
+    """
+    content, known = hashlib.sha256(), False
+    for weights in _weights(classifier):
+        content.update(weights)
+        known = True
+    return content.hexdigest() if known else None
+
+
+def _weights(classifier: Classifier | None) -> Iterator[bytes]:
+    while classifier is not None:
+        if classifier.model is not None:
+            weights = classifier.model.get_weights()
+            yield from (np.ascontiguousarray(weight).tobytes() for weight in weights)
+        elif classifier.inner is None and classifier.source:
+            files = sorted((Path(classifier.source) / "variables").glob("*"))
+            yield from (file.read_bytes() for file in files)
+        classifier = classifier.inner

@@ -38,14 +38,16 @@ def parameters(classifier: Classifier) -> int:
         107786
     """
     graph = _forward(classifier).get_concrete_function().graph
-    found = {variable.ref(): variable for variable in graph.variables}
+    variables = {variable.ref(): variable for variable in graph.variables}
     return sum(
-        variable.shape.num_elements() for variable in found.values() if variable.dtype.is_floating
+        variable.shape.num_elements()
+        for variable in variables.values()
+        if variable.dtype.is_floating
     )
 
 
 def megabytes_of(numbers: int) -> float:
-    """Return how many MB (10⁶ bytes) so many float32 numbers take."""
+    """Return how many MB (10⁶ bytes) a number of float32 values takes."""
     return numbers * 4 / 1e6
 
 

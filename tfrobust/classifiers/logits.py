@@ -26,6 +26,7 @@ from tfrobust.classifiers.keras.graph import (
 )
 from tfrobust.classifiers.keras.models import keras_of, random_state
 from tfrobust.errors import ClassifierError
+from tfrobust.types import KerasModel
 
 TWO = "its one output z is judged as two logits, 0 and z"
 WAY_OUT = (
@@ -35,7 +36,7 @@ WAY_OUT = (
 _ROUNDING = {"float16": 0.02, "bfloat16": 0.1}
 
 
-def check_ending(model: Any, num_classes: int) -> bool:
+def check_ending(model: KerasModel, num_classes: int) -> bool:
     """Refuse a model whose graph shows that it gives no logits.
 
     Returns:
@@ -44,19 +45,19 @@ def check_ending(model: Any, num_classes: int) -> bool:
     Raises:
         NoLogitsError: a softmax, a sigmoid or the like at the end; a single output.
     """
-    found = ending(model).name
+    last = ending(model).name
     if num_classes == 1:
         raise NoLogitsError(
             "model output: expected (batch, classes) with 2 classes or more; received: (None, 1); "
             "one number that decides between two classes becomes two logits, 0 and itself: "
             "--to-logits (in Python: tfrobust.classifiers.logits.to_logits(model))"
         )
-    if found in BOUNDING:
-        raise NoLogitsError(f"the model ends in a {found}, which weakens every attack; {WAY_OUT}")
-    return found == LINEAR
+    if last in BOUNDING:
+        raise NoLogitsError(f"the model ends in a {last}, which weakens every attack; {WAY_OUT}")
+    return last == LINEAR
 
 
-def to_logits(model: Any) -> Any:
+def to_logits(model: KerasModel) -> KerasModel:
     """Return a copy of a Keras model that ends in its logits; see `converted`.
 
     Raises:
@@ -68,7 +69,7 @@ def to_logits(model: Any) -> Any:
     return converted(model)[0]
 
 
-def converted(model: Any) -> tuple[Any, str]:
+def converted(model: KerasModel) -> tuple[Any, str]:
     """Return a model that ends in logits, and what was done to it; itself if it does already.
 
     | it ends in | the logits are |
@@ -86,11 +87,11 @@ def converted(model: Any) -> tuple[Any, str]:
     """
     model = plain(model)
     image_shape, num_classes = check_structure(model)
-    found, said = ending(model), ""
-    if found.call is not None:
+    end, notice = ending(model), ""
+    if end.call is not None:
         model = _cut(model)
-        said = f"its last {found.name} is left out"
-    elif not found.name:
+        notice = f"its last {end.name} is left out"
+    elif not end.name:
         kind = looks_bounded(lambda images: model(images, training=False), image_shape)
         if kind in ("sigmoid", SATURATED) or (kind == "softmax" and num_classes == 1):
             raise ClassifierError(
@@ -98,14 +99,14 @@ def converted(model: Any) -> tuple[Any, str]:
                 "shows which logits they were made of; build its last layer with activation=None"
             )
         if kind == "softmax":
-            model, said = _logarithms(model), "its logits are the logarithms of its probabilities"
+            model, notice = _logarithms(model), "its logits are the logarithms of its probabilities"
     if num_classes == 1:
         model = _of_two_classes(model)
-        said = f"{said}; {TWO}" if said else TWO
-    return model, said
+        notice = f"{notice}; {TWO}" if notice else TWO
+    return model, notice
 
 
-def _cloned(model: Any) -> Any:
+def _cloned(model: KerasModel) -> KerasModel:
     """Return a copy; the model itself where Keras cannot copy it, as with a layer in two others."""
     try:
         clone = keras_of(model).models.clone_model(model)
@@ -115,41 +116,41 @@ def _cloned(model: Any) -> Any:
     return clone
 
 
-def _cut(model: Any) -> Any:
+def _cut(model: KerasModel) -> KerasModel:
     """Return a functional model up to what its last activation is fed.
 
     Raises:
         ClassifierError: the activation cannot be left out, or other outputs would come of it.
     """
     flat = inlined(_cloned(model))
-    found = ending(flat)
-    call = found.call
+    end = ending(flat)
+    call = end.call
     if call is None:
         raise ClassifierError(
             "the model's last activation cannot be left out: it is called as in training; "
             "build its last layer with activation=None"
         )
     fed = _linear_call(call, flat) if has_kernel(call) else call.given[0]
-    logits = -fed if found.falls else fed
-    for later in reversed(found.after):
+    logits = -fed if end.falls else fed
+    for later in reversed(end.after):
         if not factor_of(later):  # a hundred times as large, logits would weaken attacks again
             [logits] = called_on(later, [logits])
     keras = keras_of(model)
-    if not _agrees(model, keras.Model(flat.inputs[0], fed), found):
+    if not _agrees(model, keras.Model(flat.inputs[0], fed), end):
         raise ClassifierError(
-            f"the model's last {found.name} cannot be left out: what it is fed could not be told "
+            f"the model's last {end.name} cannot be left out: what it is fed could not be told "
             "with certainty; build its last layer with activation=None"
         )
     return keras.Model(flat.inputs[0], logits, name=model.name)
 
 
-def _linear_call(call: Call, model: Any) -> Any:
+def _linear_call(call: Call, model: KerasModel) -> Any:
     """Return what a layer with a kernel gives without its activation.
 
     A copy is called: the layer itself may be called elsewhere too, with its activation.
     """
     layer = call.layer
-    shared = sum(each.layer is layer for each in calls(model)) > 1
+    shared = sum(other.layer is layer for other in calls(model)) > 1
     name = f"{layer.name}_logits" if shared else layer.name
     config = layer.get_config() | {"activation": "linear", "name": name}
     copy = type(layer).from_config(config)
@@ -158,15 +159,15 @@ def _linear_call(call: Call, model: Any) -> Any:
     return fed
 
 
-def _agrees(model: Any, fed: Any, found: Ending) -> bool:
+def _agrees(model: KerasModel, fed: Any, end: Ending) -> bool:
     """Tell whether a model's last activation gives what the model gave, of what it is fed.
 
     Args:
         model: as it was.
         fed: images → what the activation is fed, in a copy.
-        found: how the copy ends.
+        end: how the copy ends.
     """
-    if found.call is None or random_state(model):  # a call would move it
+    if end.call is None or random_state(model):  # a call would move it
         return True
     shape = (4, *check_structure(model)[0])
     images = tf.constant(np.random.default_rng(0).uniform(size=shape).astype(np.float32))
@@ -175,22 +176,22 @@ def _agrees(model: Any, fed: Any, found: Ending) -> bool:
     if not np.isfinite(expected).all() or np.abs(again - expected).max() > room:
         return True  # it draws at random; or it is broken, which is said elsewhere
     value = fed(images, training=False)
-    if has_kernel(found.call):
-        value = found.call.layer.activation(value)
+    if has_kernel(end.call):
+        value = end.call.layer.activation(value)
     else:
-        [value] = called_on(found.call, [value, *found.call.given[1:]])
-    for later in reversed(found.after):
+        [value] = called_on(end.call, [value, *end.call.given[1:]])
+    for later in reversed(end.after):
         [value] = called_on(later, [value])
     return bool(np.abs(np.float32(value) - expected).max() <= room)
 
 
-def _rounding(model: Any) -> float:
+def _rounding(model: KerasModel) -> float:
     """Return what two runs of a model may differ by, of numbers near 1: of its coarsest type."""
-    kinds = {tf.as_dtype(each.dtype).name for call in calls(model) for each in call.results}
+    kinds = {tf.as_dtype(tensor.dtype).name for call in calls(model) for tensor in call.results}
     return max(_ROUNDING.get(kind, 1e-4) for kind in kinds)
 
 
-def _extended(model: Any, last: Callable[[Any], Any]) -> Any:
+def _extended(model: KerasModel, last: Callable[[Any], Any]) -> KerasModel:
     """Return a model that does something more with its output."""
     keras = keras_of(model)
     if is_functional(model):
@@ -199,13 +200,13 @@ def _extended(model: Any, last: Callable[[Any], Any]) -> Any:
     return keras.Model(images, last(model(images)), name=model.name)
 
 
-def _of_two_classes(model: Any) -> Any:
+def _of_two_classes(model: KerasModel) -> KerasModel:
     keras = keras_of(model)
     pad = keras.ops.pad if keras.__name__ == "keras" else tf.pad
     return _extended(model, lambda z: pad(z, [[0, 0], [1, 0]]))
 
 
-def _logarithms(model: Any) -> Any:
+def _logarithms(model: KerasModel) -> KerasModel:
     keras = keras_of(model)
     if keras.__name__ == "tf_keras":
         return _extended(model, logarithms)

@@ -21,10 +21,10 @@ def split_member(called: str) -> tuple[str, str | None]:
         >>> split_member("fused:foreground"), split_member("saved_models/fused/1")
         (('fused', 'foreground'), ('saved_models/fused/1', None))
     """
-    found = re.fullmatch(r"(.+):([A-Za-z_]\w*)", called)
-    if found is None or Path(called).exists():
+    parts = re.fullmatch(r"(.+):([A-Za-z_]\w*)", called)
+    if parts is None or Path(called).exists():
         return called, None
-    return found[1], found[2]
+    return parts[1], parts[2]
 
 
 def member_of(classifier: Classifier, member: str, called: str) -> Classifier:
@@ -61,7 +61,7 @@ def shown_names(classifiers: Sequence[str]) -> list[str]:
         >>> shown_names(["a/best.keras", "b/best.keras", "saved_models/d1/2"])
         ['a/best.keras', 'b/best.keras', 'd1/2']
     """
-    split = [split_member(each) for each in classifiers]
+    split = [split_member(classifier) for classifier in classifiers]
     paths = [Path(called).parts for called, _ in split]
     lengths = [1 if version_number(parts[-1]) is None else 2 for parts in paths]
 

@@ -48,8 +48,8 @@ def summarized_parts(classifier: Classifier, title: str) -> Summary | None:
     parts = components_of(classifier)
     if len(parts) < 2:
         return None
-    size = sum(each.megabytes for each in parts)
-    parameters = sum(each.parameters for each in parts)
+    size = sum(part.megabytes for part in parts)
+    parameters = sum(part.parameters for part in parts)
     rows = [(p.name, f"{p.parameters:,}", f"{p.megabytes:.3g}") for p in parts]
     return Summary(
         title=title,
@@ -65,7 +65,7 @@ def components_of(classifier: Classifier) -> list[Component]:
 
     if isinstance(classifier, Composed):
         return classifier.components()
-    inner = getattr(classifier, "inner", None)
+    inner = classifier.inner
     if inner is None:
         return [Component("network", parameters(classifier), megabytes(classifier))]
     own = parameters(classifier) - parameters(inner)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Traces(Generic[T]):
-    """At most so many traces, each kept on its owner: what is dropped takes its traces along.
+    """At most `most` traces, each kept on its owner: what is dropped takes its traces along.
 
     A cache that held classifiers itself would keep their variables alive, and whatever they were
     traced into.

@@ -12,7 +12,7 @@ import pydantic
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.identity import agree, answers_of
 from tfrobust.classifiers.inference import predict
 from tfrobust.errors import UsageError
 from tfrobust.files.arrays import read_arrays, write_arrays
@@ -20,13 +20,13 @@ from tfrobust.files.reading import UnreadableError, parse_json
 from tfrobust.files.record_types import Count, Place, Seed, Text
 from tfrobust.options import record
 from tfrobust.registry import name_of
-from tfrobust.types import Images, Labels, Logits
+from tfrobust.types import Images, Labels
 
 Arrays = Mapping[str, np.ndarray]
 
 _ORIGIN, _ANSWERS = "learned_for", "learned_on"  # arrays of the file, next to those learned
 _APPLIED = ("file", "region")  # options that change nothing of what is learned
-_PROBED, _SHOWN = 8, 64  # noise images, and training images, that tell classifiers apart
+_SHOWN = 64  # training images that tell classifiers apart
 _ALIKE = 1e-3  # logits from another device
 
 
@@ -94,14 +94,6 @@ class Origin(pydantic.BaseModel):
 def options_of(attack: Attack) -> dict[str, Any]:
     """Return the options that may change what an attack learns."""
     return {name: value for name, value in record(attack).items() if name not in _APPLIED}
-
-
-def answers_of(classifier: Classifier) -> Logits:
-    """Return the logits for fixed noise, float32 `(8, classes)`; none of a stochastic one."""
-    if classifier.stochastic:
-        return np.zeros((0, classifier.num_classes), np.float32)
-    shape = (_PROBED, *classifier.image_shape)
-    return predict(classifier, np.random.default_rng(0).uniform(size=shape).astype(np.float32))
 
 
 def write(path: Path, arrays: Arrays, origin: Origin) -> None:

@@ -63,7 +63,7 @@ def checked_boxes(attack: Attack, boxes: Any, count: int) -> np.ndarray | None:
     if not attack.needs_boxes:
         return None
     if boxes is None:
-        raise _no_boxes(attack, f"region={attack.confined_to}")
+        raise _no_boxes(attack, f"region={attack.region}")
     if len(boxes) != count:
         raise DataError(f"boxes: expected those of {count} images; received: {len(boxes)}")
     return padded(boxes)
@@ -80,10 +80,10 @@ def free_of(attack: Attack, boxes: Boxes | None, images: Images) -> Any:
     Returns:
         bool `(n, height, width, 1)`; `None` if it may change all.
     """
-    if attack.confined_to == "all" or boxes is None:
+    if attack.region == "all" or boxes is None:
         return None
     inside = masks(boxes, *images.shape[1:3])
-    return inside if attack.confined_to == "foreground" else ~inside
+    return inside if attack.region == "foreground" else ~inside
 
 
 def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> Flags:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -78,8 +79,7 @@ def run_attack(
             the classifier's `least_likely` class, the class `next` to the label, a `random` one;
             never one that is masked by a large negative logit, which no attack reaches. An attack
             on one class has its own target: see `one_class`.
-        known_classes: a rule picks among the first `known_classes`, for a classifier that has more
-            classes, of images unlike any known ones; none: among all.
+        known_classes: a rule picks among this many classes, the first ones; none: among all.
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
             image; see `tfrobust.data.boxes`. An image whose region has no pixel stays unchanged.
         seed: decides everything random.
@@ -90,9 +90,8 @@ def run_attack(
         The images the attack returned and what they cost.
 
     Raises:
-        UsageError: targets that are the true classes or missing, a batch size below 1, options
-            that do not fit the classifier, a region without boxes, or a white-box attack on a
-            classifier without gradients that declares no surrogate, or that rounds inside.
+        UsageError: missing or true targets, a batch size below 1, options that do not fit the
+            classifier, a region without boxes, or a white-box attack without any gradients.
         DataError: images, labels or boxes break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
@@ -107,24 +106,15 @@ def run_attack(
     if isinstance(attack, LearningAttack):
         attack = learned(attack, classifier, images, labels, seed=seed)
     _check_attack(attack, classifier)
-    to_reach = None
-    if attack.threat.targeted:
-        only = attack.target_class
-        to_reach = choose_targets(
-            targets if only is None else one_class(only, labels, classifier),
-            classifier,
-            images,
-            labels,
-            known=known_classes,
-            seed=seed,
-            batch_size=batch_size,
-        )
-    goal = labels if to_reach is None else to_reach
     boxes = checked_boxes(attack, boxes, len(images))
-    job = _Job(classifier, images, goal, boxes, seed, batch_size, on_progress)
+    job = _Job(classifier, images, labels, boxes, seed, batch_size, on_progress)
+    targeted = attack.threat.targeted
+    if targeted:
+        job = dataclasses.replace(job, goal=_classes_to_reach(attack, job, targets, known_classes))
     if isinstance(attack, Ensemble):
         return _run_ensemble(attack, job)
-    return dataclasses.replace(_run_batches(attack, job), targets=to_reach)
+    crafted = _run_batches(attack, job)
+    return dataclasses.replace(crafted, targets=job.goal) if targeted else crafted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +142,17 @@ class _Job:
     def right(self, classifier: Classifier, images: Images, labels: Labels) -> Flags:
         """Return which images a classifier still gets right."""
         return predict(classifier, images, self.batch_size).argmax(axis=1) == labels
+
+
+def _classes_to_reach(
+    attack: Attack, job: _Job, targets: Labels | TargetRule, known: int | None
+) -> Labels:
+    """Return the targets of a job whose goal is still to leave the labels; see `run_attack`."""
+    labels, classifier = job.goal, job.classifier
+    if attack.target_class is not None:
+        targets = one_class(attack.target_class, labels, classifier)
+    how: Any = {"known": known, "seed": job.seed, "batch_size": job.batch_size}
+    return choose_targets(targets, classifier, job.images, labels, **how)
 
 
 def _run_batches(attack: Attack, job: _Job) -> Crafted:

@@ -15,6 +15,7 @@ from tfrobust.engine.staged import GrowingAttack, grown_together, run_stages
 from tfrobust.evaluation.detection import FittingImages, Lesson, fitting_images, lesson
 from tfrobust.evaluation.judging import Attacked, Plan, Subject, judge
 from tfrobust.evaluation.resuming import Partial
+from tfrobust.options import has_option
 from tfrobust.registry import name_of
 
 
@@ -140,6 +141,6 @@ def _reporter(plan: Plan, what: str, total: int) -> Callable[[int], None] | None
 
 
 def _without_budget(attack: Attack) -> Attack:
-    if attack.minimum_norm and hasattr(attack, "eps"):
+    if attack.minimum_norm and has_option(attack, "eps"):
         return dataclasses.replace(attack, eps=None)  # type: ignore[type-var]
     return attack

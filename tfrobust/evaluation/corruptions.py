@@ -162,7 +162,7 @@ def _check(
             f"received: {name_of(scenario.base)}+{scenario.shift_name}"
         )
     for shift in (each for several in shifts.values() for each in several):
-        if getattr(shift, "severity", None) is None:
+        if shift.severity is None:
             raise UsageError(f"shifts: expected shifts with a severity; received: {name_of(shift)}")
     for name, classifier in classifiers.items():
         check_fits(classifier, scenario, name)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.identity import identity
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.judging import Plan
-from tfrobust.evaluation.resuming import identity
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.types import Labels

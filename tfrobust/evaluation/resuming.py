@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.attack import Attack
-from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.identity import identity
 from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import StoreError
@@ -21,9 +20,6 @@ from tfrobust.files.atomic import disk_errors
 from tfrobust.files.leftovers import remove_folder
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import signature
-from tfrobust.types import Images
-
-_PROBED = 64  # images whose logits tell one classifier from another
 
 
 class Partial:
@@ -87,10 +83,3 @@ class Partial:
             content.update(np.ascontiguousarray(array).tobytes())
         content.update(identity(attacked, plan.images))
         return self._folder / f"{content.hexdigest()[:32]}.npz"
-
-
-def identity(classifier: Classifier, images: Images) -> bytes:
-    """Return what tells one classifier from another: its logits, or where a random one lies."""
-    if classifier.stochastic and classifier.source:
-        return repr((classifier.source, classifier.defenses)).encode()
-    return np.ascontiguousarray(predict(classifier, images[:_PROBED])).tobytes()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from typing import Any, cast
 
 from tfrobust.classifier import AppliedDefense, Classifier
 from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import check_fits
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
 from tfrobust.pipeline.defense_order import check_order, outlived
@@ -47,16 +48,16 @@ def train(
     check_order(defenses)
     keras.utils.set_random_seed(trainer.options.seed)
     if isinstance(model, Deployed):
-        adapts = bool(defenses) and defenses[0].adapts
-        check_fits(model.classifier, scenario, model.name, classes=not adapts)
+        new_classes = bool(defenses) and defenses[0].changes_classes
+        check_fits(model.classifier, scenario, model.name, classes=not new_classes)
         _check(_only_training(defenses), model.classifier, scenario)
         return defended(model.classifier, defenses, scenario, trainer)
     with trainer.strategy.scope():
         built = model.build(scenario.image_shape, scenario.num_classes)
     classifier: Classifier = KerasClassifier(built, class_names=scenario.class_names)
-    classifier.stochastic = answers_differ(classifier)
+    classifier = classifier.replace(stochastic=answers_differ(classifier))
     _check(defenses, classifier, scenario)
-    if not (defenses and defenses[0].trains):
+    if not (defenses and defenses[0].stage is Stage.TRAINING):
         trainer.fit(classifier, scenario)
     return defended(classifier, defenses, scenario, trainer)
 
@@ -64,8 +65,9 @@ def train(
 def _only_training(defenses: Sequence[Defense]) -> Sequence[Defense]:
     """Return the defences; refuse those that train nothing, or train from the beginning."""
     for defense in defenses:
-        if defense.trains or not defense.fits:
-            what = "the classifier from the beginning" if defense.trains else "nothing"
+        if defense.stage in (Stage.TRAINING, Stage.INFERENCE):
+            anew = defense.stage is Stage.TRAINING
+            what = "the classifier from the beginning" if anew else "nothing"
             raise UsageError(
                 f"only: {signature(defense)['name']} trains {what}; expected a defence that "
                 "trains beside a finished classifier or trains it further, such as calibrater"
@@ -91,17 +93,32 @@ def defended(
     """
     check_order(defenses, classifier.defenses)
     for place, defense in enumerate(defenses):
-        classifier.found = {}  # of the one before
         kept = outlived(classifier.defenses, defenses[:place], defense)
-        after = defense.apply(classifier, scenario, trainer)
+        after = _applied(defense, classifier, scenario, trainer)
         classifier = recorded(defense, classifier, after, kept=kept)
     return classifier
+
+
+def _applied(
+    defense: Defense, classifier: Classifier, scenario: Scenario, trainer: Trainer
+) -> Defended:
+    """Apply a defence; one that returns a bare classifier, as before 0.2, has measured nothing."""
+    after: Any = defense.apply(classifier, scenario, trainer)
+    if not isinstance(after, Classifier):
+        return cast(Defended, after)
+    warnings.warn(
+        f"{type(defense).__name__}.apply: expected tfrobust.Defended(classifier); received: a bare "
+        "classifier, which the next release refuses",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return Defended(after)
 
 
 def recorded(
     defense: Defense,
     before: Classifier,
-    after: Classifier,
+    after: Defended,
     *,
     kept: Sequence[AppliedDefense] | None = None,
 ) -> Classifier:
@@ -110,19 +127,12 @@ def recorded(
     Args:
         defense: that was applied.
         before: what it was applied to.
-        after: what came out.
+        after: what came out, and what was measured.
         kept: what is still true of earlier ones; by default all that is recorded of them.
     """
-    applied = AppliedDefense(**signature(defense), found=_plain(after.found))
-    after.defenses = (*(before.defenses if kept is None else kept), applied)
-    return after
-
-
-def _plain(found: Any) -> Any:
-    """Return dicts and lists as such: TensorFlow wraps what is an attribute of its modules."""
-    if isinstance(found, Mapping):
-        return {name: _plain(value) for name, value in found.items()}
-    return [_plain(value) for value in found] if isinstance(found, list) else found
+    applied = AppliedDefense(**signature(defense), found=dict(after.found))
+    earlier = before.defenses if kept is None else kept
+    return after.classifier.replace(defenses=(*earlier, applied))
 
 
 def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
@@ -132,7 +142,7 @@ def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:
         UsageError: naming it.
     """
     for defense in defenses:
-        what = "a network of its own" if defense.learns else "the classifier"
+        what = "a network of its own" if defense.stage is Stage.AUXILIARY else "the classifier"
         if defense.fits:
             raise UsageError(
                 f"defense {signature(defense)['name']} trains {what}; give it to `tfrobust train`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrobust.classifier import AppliedDefense
-from tfrobust.defense import Defense
+from tfrobust.defense import Defense, Stage
 from tfrobust.errors import RobustError, UsageError
 from tfrobust.registry import create, signature
 
@@ -119,7 +119,7 @@ def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
 def _carried_advice(first: Defense, later: Defense) -> str:
     """Return how to get both defences, where the classifier has the one that goes last."""
     one, two = _name(later), _name(first)
-    if first.trains:  # a finished network cannot be given it
+    if first.stage is Stage.TRAINING:  # a finished network cannot be given it
         return f"train a model anew, with --defense {one} --defense {two}"
     if conflict(later, first):
         return f"apply {one} to the network as it was before {two}"

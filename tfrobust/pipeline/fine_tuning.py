@@ -34,7 +34,7 @@ def described(classifier: Classifier) -> str:
         >>> described(load("saved_models/d1/1"))
         'a SavedModel, which shows no layers'
     """
-    inner = getattr(classifier, "inner", None)
+    inner = classifier.inner
     if isinstance(classifier, SavedModelClassifier) or isinstance(inner, SavedModelClassifier):
         return "a SavedModel, which shows no layers"
     if classifier.members:

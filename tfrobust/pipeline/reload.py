@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.identity import answer_alike
 from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.members import member_of, split_member
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.pipeline.build import defended, recorded, untrained
 from tfrobust.pipeline.plans import FINISHED, planned_scenario, read_plan
@@ -122,10 +120,10 @@ def _put_together(
     except RobustError as error:
         cause = f"cannot be put together as it was trained ({one_line(error)})"
         raise _ChangedError(f"{home.name}: {cause}; mend that, or train it again") from error
-    network.class_names = served.class_names
-    if not _answer_alike(network, served):
+    network = network.replace(class_names=served.class_names)
+    if not answer_alike(network, served):
         inside = served.members.items()
-        changed = [n for n, each in inside if not _answer_alike(network.members[n], each)]
+        changed = [n for n, each in inside if not answer_alike(network.members[n], each)]
         raise _ChangedError(_has_changed(home, plan, changed))
     return network
 
@@ -165,20 +163,6 @@ def _quoted(networks: Any) -> str:
     return " or ".join(map(repr, names))
 
 
-def _answer_alike(network: Classifier, served: Classifier) -> bool:
-    """Tell whether a rebuilt network answers as what is served: its files may have been replaced.
-
-    Random ones are believed.
-    """
-    if network.image_shape != served.image_shape or network.num_classes != served.num_classes:
-        return False
-    if network.stochastic or served.stochastic:
-        return True
-    images = np.random.default_rng(0).uniform(size=(16, *served.image_shape)).astype(np.float32)
-    logits, same = np.asarray(network(images)), np.asarray(served(images))
-    return bool(agree(logits, same, 1e-3).all())
-
-
 def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
     """Load a classifier as `stored_network` does, where the store knows its name.
 
@@ -196,9 +180,8 @@ def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
     network = stored_network(called, options=options)
     if member is None:
         return network
-    found = member_of(network, member, called)
-    found.source = f"{locate(called)}:{member}"  # the network shows layers, this serves
-    return found
+    source = f"{locate(called)}:{member}"  # the network shows layers, this serves
+    return member_of(network, member, called).replace(source=source)
 
 
 def _defended_again(
@@ -208,9 +191,11 @@ def _defended_again(
     planned = [*plan["model"].get("defenses", []), *plan["defenses"]]
     for each in planned[len(network.defenses) :]:
         defense = create("defenses", each["name"], **each["params"])
-        if defense.learns:
+        if defense.stage is Stage.AUXILIARY:
             file = learned_file(home / FINISHED, len(network.defenses) + 1)
-            network = recorded(defense, network, _restored(defense, network, file, home, plan))
+            network = recorded(
+                defense, network, Defended(_restored(defense, network, file, home, plan))
+            )
         else:
             data = scenario or planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())

@@ -9,6 +9,7 @@ from tfrobust.classifiers.inference import megabytes
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import split_member
 from tfrobust.classifiers.summary import summarized_parts
+from tfrobust.defense import Stage
 from tfrobust.errors import UsageError
 from tfrobust.model import Summary, summarized
 from tfrobust.pipeline.reload import why_served
@@ -66,4 +67,4 @@ def _layers(name: str, network: Classifier) -> Summary:
 def _has_trained_defense(network: Classifier) -> bool:
     """Tell whether a defence around a network has trained weights of its own."""
     plugins: list[Any] = [find("defenses", defense.name).load() for defense in network.defenses]
-    return any(plugin.learns for plugin in plugins)
+    return any(plugin.stage is Stage.AUXILIARY for plugin in plugins)

@@ -149,7 +149,7 @@ def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, ca
     """
     with atomic_folder(home / FINISHED) as folder:
         write_plan(folder / "plan.json", plan)
-        while not isinstance(classifier, KerasClassifier) and hasattr(classifier, "inner"):
+        while not isinstance(classifier, KerasClassifier) and classifier.inner is not None:
             if isinstance(classifier, Trainable):
                 classifier.model.save(learned_file(folder, len(classifier.defenses)))
             classifier = classifier.inner

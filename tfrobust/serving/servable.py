@@ -85,12 +85,12 @@ def separated(classifier: Classifier, defense: str) -> Servable:
         >>> separated(stored_network("d1-b2"), "calibrater")(images).shape
         (360, 8, 8, 1)
     """
-    layer: Any = classifier
+    layer: Classifier | None = classifier
     while layer is not None:
         last = [applied.name for applied in layer.defenses[-1:]]
         if isinstance(layer, Separable) and last == [defense]:
             return _before(layer)
-        layer = getattr(layer, "inner", None)
+        layer = layer.inner
     if any(applied.name == defense for applied in classifier.defenses):
         raise UsageError(
             f"only: {defense} is part of one SavedModel here and cannot be separated; export it "

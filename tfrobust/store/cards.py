@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from tfrobust.classifier import AppliedDefense, Classifier
+from tfrobust.classifier import CARRIED, AppliedDefense, Classifier
 from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
 from tfrobust.environment import environment
 from tfrobust.errors import ClassifierError, StoreError, one_line
@@ -19,7 +19,6 @@ from tfrobust.registry import entries
 
 CARD = Path("assets.extra") / "tfrobust.json"
 _MOST_PASSES = 10**6
-_RENEWED = ("defenses", "stochastic", "passes", "differentiable", "megabytes")
 
 
 class Card(pydantic.BaseModel):
@@ -62,19 +61,14 @@ class Card(pydantic.BaseModel):
         return self
 
 
+RECORDED = tuple(name for name in CARRIED if name in Card.model_fields)  # traits that a card has
+CHANGING = tuple(name for name in RECORDED if name not in ("image_shape", "class_names"))
+
+
 def card_of(classifier: Classifier, **more: Any) -> Card:
     """Return a card with what the classifier itself knows."""
-    return Card(
-        image_shape=classifier.image_shape,
-        class_names=classifier.class_names,
-        defenses=classifier.defenses,
-        stochastic=classifier.stochastic,
-        passes=classifier.passes,
-        differentiable=classifier.differentiable,
-        megabytes=classifier.megabytes,
-        members=tuple(classifier.members),
-        **more,
-    )
+    traits = {name: getattr(classifier, name) for name in RECORDED}
+    return Card(members=tuple(classifier.members), **traits, **more)
 
 
 def renewed_card(
@@ -104,7 +98,7 @@ def renewed(card: Card, classifier: Classifier) -> Card:
     Its clean accuracy is dropped where another set of defences may change an answer; detectors
     change none.
     """
-    changed: dict[str, Any] = {name: getattr(classifier, name) for name in _RENEWED}
+    changed: dict[str, Any] = {name: getattr(classifier, name) for name in CHANGING}
     changed["members"] = tuple(classifier.members)
     if len(card.class_names) != classifier.num_classes:  # it lies inside one of other classes
         changed["class_names"] = classifier.class_names

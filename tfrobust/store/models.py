@@ -22,6 +22,7 @@ from tfrobust.errors import ClassifierError, PluginError, UsageError
 from tfrobust.files.atomic import atomic_folder
 from tfrobust.registry import entries
 from tfrobust.store.cards import (
+    CHANGING,
     Card,
     averaged,
     card_of,
@@ -88,16 +89,12 @@ def load(
     """
     called, member = split_member(str(classifier))
     path = locate(called, root)
-    if path.is_file():
-        made: Classifier = _from_keras_file(path, options)
-    else:
-        made = _from_saved_model(path, options)
-    made.source, made.loaded_with = str(path), options
+    loaded: Classifier = (
+        _from_keras_file(path, options) if path.is_file() else _from_saved_model(path, options)
+    )
     if member is not None:
-        made = member_of(made, member, called)
-        made.source = f"{path}:{member}"
-    check_sound(made, str(classifier))
-    return made
+        loaded = member_of(loaded, member, called).replace(source=f"{path}:{member}")
+    return loaded.replace(**check_sound(loaded, str(classifier)))
 
 
 def load_all(
@@ -120,21 +117,21 @@ def load_all(
 def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
     if path.suffix not in KERAS_SUFFIXES:
         raise UsageError(f"{path}: expected a .keras or .h5 file, or a SavedModel folder")
-    model, card, said = _keras_model(path, options.custom_objects), read_card(path), ""
-    known: dict[str, Any] = {}
+    model, card = _keras_model(path, options.custom_objects), read_card(path)
+    traits: dict[str, Any] = {"source": str(path), "loaded_with": options}
     if card is not None:
-        known = {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
+        traits |= {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
     try:
         model = scaled(sized(plain(model), options.image_shape), options.pixel_range)
         if options.to_logits:
-            model, said = converted(model)
-        made = KerasClassifier(model, **known)
+            model, notice = converted(model)
+            traits |= {"notices": (notice,) if notice else ()}
+        classifier = KerasClassifier(model, **traits)
         if card is not None:
-            check_card(card, made, path)
+            check_card(card, classifier, path)
     except ClassifierError as error:
         raise type(error)(f"{path}: {error}") from error
-    made.notices = (said,) if said else ()
-    return made
+    return classifier
 
 
 def _keras_model(path: Path, modules: Sequence[str]) -> Any:
@@ -154,17 +151,15 @@ def _keras_model(path: Path, modules: Sequence[str]) -> Any:
 def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
     card = read_card(path)
     if card is None:
-        return SavedModelClassifier(path, options=options)
-    made = SavedModelClassifier(
+        return SavedModelClassifier(path, options=options, source=str(path), loaded_with=options)
+    traits = {name: getattr(card, name) for name in CHANGING} | {"passes": averaged(card)}
+    classifier = SavedModelClassifier(
         path,
-        options=options,
-        defenses=card.defenses,
-        stochastic=card.stochastic,
-        passes=averaged(card),
-        differentiable=card.differentiable,
-        megabytes=card.megabytes,
         members=card.members,
+        options=options,
+        source=str(path),
+        loaded_with=options,
+        **traits,
     )
-    check_card(card, made, path)
-    made.class_names = card.class_names
-    return made
+    check_card(card, classifier, path)
+    return classifier.replace(class_names=card.class_names)

@@ -49,8 +49,8 @@ def check_promises(
 def _check_outputs(classifier: Classifier, images: np.ndarray, precision: float) -> None:
     outputs = classifier.outputs(tf.constant(images))
     assert {"logits", "probabilities"} <= set(outputs)
-    floating = [each for each in outputs.values() if each.dtype.is_floating]
-    assert all(each.dtype == tf.float32 for each in floating)
+    floating = [output for output in outputs.values() if output.dtype.is_floating]
+    assert all(output.dtype == tf.float32 for output in floating)
     assert np.allclose(outputs["probabilities"], tf.nn.softmax(outputs["logits"]), atol=1e-5)
     if not classifier.stochastic:
         assert _alike(outputs["logits"], classifier(tf.constant(images)), precision)

@@ -15,7 +15,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import Crafted, run_attack
 from tfrobust.evaluation.audit import audit
-from tfrobust.options import record
+from tfrobust.options import has_option, record
 from tfrobust.testing.classifiers import (
     SHAPE,
     ConstantClassifier,
@@ -64,10 +64,10 @@ def keeps_to_the_ball_and_the_box(attack: Attack) -> None:
 
 def without_budget_returns_the_image(attack: Attack) -> None:
     """Return the very image where `eps` is 0; skipped for attacks that have no budget."""
-    if attack.minimum_norm or not hasattr(attack, "eps"):
+    if attack.minimum_norm or not has_option(attack, "eps"):
         return
     changes = {"eps": 0.0}
-    if hasattr(attack, "eps_iter"):
+    if has_option(attack, "eps_iter"):
         changes["eps_iter"] = 0.0
     nothing = dataclasses.replace(attack, **changes)  # type: ignore[type-var]
     classifier = _network()
@@ -150,8 +150,8 @@ def is_adversarial_in_any_batch(attack: Attack) -> None:
     goal = labels if crafted.targets is None else crafted.targets
     changed = np.flatnonzero((crafted.images != images).any(axis=(1, 2, 3)))
     for size in (1, 2, 5):
-        found = clean_predictions(classifier, crafted.images, batch_size=size)[changed]
-        hit = found == goal[changed] if attack.threat.targeted else found != goal[changed]
+        predicted = clean_predictions(classifier, crafted.images, batch_size=size)[changed]
+        hit = predicted == goal[changed] if attack.threat.targeted else predicted != goal[changed]
         assert hit.all(), (
             f"images {changed[~hit].tolist()} are not adversarial in batches of {size}"
         )
@@ -167,7 +167,7 @@ def reaches_its_targets(attack: Attack) -> None:
 
     Skipped for attacks without the option `targeted`, and without a budget to widen.
     """
-    if not hasattr(attack, "targeted") or not hasattr(attack, "eps"):
+    if not has_option(attack, "targeted") or not has_option(attack, "eps"):
         return
     wide = {"linf": 0.5, "l2": 6.0, "l1": 60.0}.get(attack.threat.norm or "", 0.5)
     changes: dict[str, Any] = {"targeted": True}
@@ -187,12 +187,12 @@ def keeps_to_its_region(attack: Attack) -> None:
     The engine puts back what lies outside: an attack that spends its budget there changes nothing.
     One without a budget may find nothing. Asked of attacks with the option `region`, as the next.
     """
-    if not hasattr(attack, "region"):
+    if not has_option(attack, "region"):
         return
     classifier = _network()
     images, labels = grey_images(classifier)
     if attack.corrective:
-        labels = (labels + 1) % classifier.num_classes  # or there is nothing to mend
+        labels = (labels + 1) % classifier.num_classes  # or there is nothing to correct
     for region in ("foreground", "background"):
         confined: Any = dataclasses.replace(attack, region=region)  # type: ignore[type-var]
         verdicts = []
@@ -206,14 +206,14 @@ def keeps_to_its_region(attack: Attack) -> None:
 
 def takes_all_pixels_for_a_region_too(attack: Attack) -> None:
     """Make the same images with `region=all` whether or not it is told where objects are."""
-    if not hasattr(attack, "region"):
+    if not has_option(attack, "region"):
         return
     everywhere: Any = dataclasses.replace(attack, region="all")  # type: ignore[type-var]
     classifier = _network()
     images, labels = grey_images(classifier)
-    told = _run(everywhere, classifier, images, labels).images
+    with_boxes = _run(everywhere, classifier, images, labels).images
     plain = run_attack(everywhere, classifier, images, labels).images
-    assert np.array_equal(told, plain), "boxes change what region=all makes"
+    assert np.array_equal(with_boxes, plain), "boxes change what region=all makes"
 
 
 # One classifier that is switched between what the checks need: an attack is traced once a

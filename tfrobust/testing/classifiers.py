@@ -131,7 +131,7 @@ def grey_images(
 
 
 def some_boxes(count: int, seed: int = 0) -> Any:
-    """Return boxes for so many images: one or two each, of different places and sizes.
+    """Return boxes for `count` images: one or two each, of different places and sizes.
 
     They hold one pixel at least of images of 4 by 4 and more, and leave at least one out.
     """

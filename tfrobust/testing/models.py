@@ -10,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust import store
-from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import arrays
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense
 from tfrobust.detector import Detector
 from tfrobust.model import ModelBuilder
 from tfrobust.registry import create
@@ -64,8 +63,9 @@ def returns_a_classifier_that_exports(defense: Defense) -> None:
     """Defend a small network on digits; what comes out has the same form and can be served."""
     scenario = create("scenarios", "digits")
     plain = small_classifier(scenario.image_shape, scenario.num_classes)
-    defended = defense.apply(plain, scenario, Trainer(TrainingOptions(epochs=1)))
-    assert isinstance(defended, Classifier), f"returned {type(defended).__name__}"
+    after = defense.apply(plain, scenario, Trainer(TrainingOptions(epochs=1)))
+    assert isinstance(after, Defended), f"returned {type(after).__name__}, and not Defended(…)"
+    defended = after.classifier
     assert defended.image_shape == plain.image_shape, "changed the image shape"
     assert defended.num_classes == plain.num_classes, "changed the number of classes"
     images, _ = arrays(scenario, "test", 16)

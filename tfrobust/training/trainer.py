@@ -101,7 +101,7 @@ class Trainer:
         """
         task = _completed(task or TrainingTask(), perturb, loss)
         trainable = _trainable(classifier)
-        classifier.megabytes = None  # of the weights that it had
+        classifier.weights_changed()
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
         with self.strategy.scope():

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from tfrobust.errors import DataError, one_line
+from tfrobust.errors import DataError, one_line, system_cause
 from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust_models.torch_weights.pickles import UnsafePickleError, unpickle
 from tfrobust_models.torch_weights.tensors import Storage, View, decoded
@@ -60,7 +60,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     try:
         data = read_bytes(path, _LARGEST)
     except (OSError, UnreadableError) as error:
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}") from error
+        raise DataError(f"{path}: {system_cause(error)}") from error
     try:
         return _without_prefix(_reader(data)(data))
     except UnsafePickleError as error:
@@ -83,13 +83,13 @@ def _reader(data: bytes) -> Callable[[bytes], dict[str, np.ndarray]]:
 
 
 def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
-    found = {}
+    tensors = {}
     for name, tensor in safetensors.deserialize(data):
         kind, shape = tensor["dtype"], tensor["shape"]
         if kind not in _SAFETENSORS:
             raise ValueError(f"{name} is of type {kind}")
-        found[name] = decoded(tensor["data"], _SAFETENSORS[kind]).reshape(shape)
-    return found
+        tensors[name] = decoded(tensor["data"], _SAFETENSORS[kind]).reshape(shape)
+    return tensors
 
 
 def _read_zip(data: bytes) -> dict[str, np.ndarray]:
@@ -110,8 +110,8 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
                 raise ValueError(f"storage {storage.key} is missing")
             return storage.decode(archive.read(name), ">" if order.strip() == b"big" else "<")
 
-        found, _ = unpickle(BytesIO(archive.read(root + "data.pkl")))
-        return _tensors(found, values)
+        content, _ = unpickle(BytesIO(archive.read(root + "data.pkl")))
+        return _tensors(content, values)
 
 
 def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
@@ -119,7 +119,7 @@ def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
     if unpickle(file)[0] != _MAGIC or unpickle(file)[0] != _PROTOCOL:
         raise ValueError("a pickle, but none that torch.save wrote")
     little = unpickle(file)[0].get("little_endian", True)
-    (found, storages), (keys, _) = unpickle(file), unpickle(file)
+    (content, storages), (keys, _) = unpickle(file), unpickle(file)
     places: dict[str, int] = {}
     for key in keys:
         count = int.from_bytes(file.read(8), "little" if little else "big", signed=True)
@@ -135,31 +135,33 @@ def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
         stored = memoryview(data)[start : start + storage.size]
         return storage.decode(stored, "<" if little else ">")
 
-    return _tensors(found, values)
+    return _tensors(content, values)
 
 
-def _tensors(found: Any, values: _Values) -> dict[str, np.ndarray]:
-    return {name: view.cut(values(view.storage)) for name, view in _views(found).items()}
+def _tensors(content: Any, values: _Values) -> dict[str, np.ndarray]:
+    return {name: view.cut(values(view.storage)) for name, view in _views(content).items()}
 
 
-def _views(found: Any) -> dict[str, View]:
-    """Return the tensors of a state dict, or of the checkpoint round it.
+def _views(content: Any) -> dict[str, View]:
+    """Return the tensors of a state dict, or of the checkpoint around it.
 
     Raises:
         ValueError: it is neither.
     """
-    if isinstance(found, dict):
-        found = next((found[key] for key in _WRAPPERS if isinstance(found.get(key), dict)), found)
-    if not isinstance(found, dict) or not found:
-        raise ValueError(f"expected a dict of tensors; received: {type(found).__name__}")
-    for name, value in dict.items(found):
+    if isinstance(content, dict):
+        content = next(
+            (content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), content
+        )
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"expected a dict of tensors; received: {type(content).__name__}")
+    for name, value in dict.items(content):
         if not isinstance(name, str) or not isinstance(value, View):
             raise ValueError(
                 "expected a dict of tensors; "
                 f"received: {cut_repr(name)} of {type(value).__name__}; "
                 "save the network's state_dict() alone"
             )
-    return dict(dict.items(found))
+    return dict(dict.items(content))
 
 
 def _without_prefix(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

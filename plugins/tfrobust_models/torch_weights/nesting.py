@@ -54,18 +54,18 @@ def _play(opcode: Any, argument: Any, stack: list[int], memo: dict[int, int]) ->
 
 def _play_other(opcode: Any, stack: list[int]) -> None:
     """Do what makes no tuple: whatever it leaves counts as one leaf."""
-    before = [each.name for each in opcode.stack_before]
+    before = [item.name for item in opcode.stack_before]
     if "mark" in before:
         _since_mark(stack)
         before = before[: before.index("mark")]
     for _ in before:
         stack.pop()
-    for each in opcode.stack_after:
-        stack.append(_MARK if each.name == "mark" else 1)
+    for item in opcode.stack_after:
+        stack.append(_MARK if item.name == "mark" else 1)
 
 
 def _since_mark(stack: list[int]) -> list[int]:
-    found = []
+    items = []
     while (size := stack.pop()) != _MARK:
-        found.append(size)
-    return found
+        items.append(size)
+    return items

@@ -63,7 +63,7 @@ class _RebuildTensor:
 
 
 class _RebuildParameter:
-    """Likewise."""
+    """Take the state, and ignore it."""
 
     __slots__ = ()
 

@@ -86,14 +86,14 @@ class View(_Final):
         if not isinstance(self.storage, Storage):
             raise ValueError("a tensor without a storage")
         numbers = (self.offset, *self.shape, *self.strides)
-        said = f"a tensor of shape {cut_repr(self.shape)}, strides {cut_repr(self.strides)}"
+        shown = f"a tensor of shape {cut_repr(self.shape)}, strides {cut_repr(self.strides)}"
         if not all(map(_is_count, numbers)) or len(self.shape) != len(self.strides):
-            raise ValueError(f"{said}, offset {cut_repr(self.offset)}")
+            raise ValueError(f"{shown}, offset {cut_repr(self.offset)}")
         size = math.prod(self.shape)
         reach = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         # A stride of 0 would blow a few bytes up to any size; no weight is stored like that.
         if size and (size > self.storage.count or self.offset + reach >= self.storage.count):
-            raise ValueError(f"{said} reaches beyond its storage of {self.storage.count} numbers")
+            raise ValueError(f"{shown} reaches beyond its storage of {self.storage.count} numbers")
 
     def cut(self, values: np.ndarray) -> np.ndarray:
         """Return the tensor, given its storage's numbers."""

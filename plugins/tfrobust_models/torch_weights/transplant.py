@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfrobust.errors import DataError
+from tfrobust.types import KerasModel
 from tfrobust_models.kernels import for_channels
 
 _NAMES = {
@@ -52,7 +53,7 @@ class _Slot:
 
 
 def fill(
-    model: Any,
+    model: KerasModel,
     state: Mapping[str, np.ndarray],
     source: str,
     *,
@@ -123,7 +124,7 @@ def _check_names_and_shapes(
     hint = ""
     if misshapen and all(name.startswith(f"{last.name}.") for name in misshapen):
         hint = "; it has other classes: -p head=new keeps all but the last layer, to be trained"
-    listed = "; ".join(f"{kind}: {_listed(each)}" for kind, each in problems.items() if each)
+    listed = "; ".join(f"{kind}: {_listed(names)}" for kind, names in problems.items() if names)
     raise DataError(f"{refusal}: {listed}{hint}")
 
 

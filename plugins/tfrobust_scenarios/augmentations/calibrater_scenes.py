@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from tfrobust.options import plugin
 from tfrobust.random import fold
 from tfrobust.scenario import BatchShift
+from tfrobust.types import Images, Seeds
 from tfrobust_scenarios.augmentations.color_jitter import ColorJitter
 from tfrobust_scenarios.augmentations.random_resized_crop import RandomResizedCrop
 from tfrobust_scenarios.augmentations.rotation import Rotation
@@ -24,7 +25,7 @@ from tfrobust_scenarios.augmentations.rotation import Rotation
 class SceneA(BatchShift):
     """Random resized crop, mirrored half of the time."""
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Crop and mirror; see `Shift`."""
         return RandomResizedCrop(flip=0.5).batch(images, seeds=seeds)
 
@@ -36,7 +37,7 @@ class SceneB1(BatchShift):
     degrees: ClassVar[float] = 15.0
     change: ClassVar[float] = 0.8
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Turn and colour; see `Shift`."""
         turned = Rotation(degrees=self.degrees).batch(images, seeds=seeds)
         jitter = ColorJitter(brightness=self.change, contrast=self.change, saturation=self.change)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from tfrobust.options import option, plugin
 from tfrobust.random import uniform
 from tfrobust.scenario import BatchShift
+from tfrobust.types import Images, Seeds
 
 _LUMA = 0.2989, 0.587, 0.114  # red, green, blue: torchvision's
 
@@ -35,7 +36,7 @@ class ColorJitter(BatchShift):
         "largest change of the saturation factor from 1; colour images only", default=0.8, ge=0
     )
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Change the colours; see `Shift`."""
         drawn = uniform(seeds, [6])
         changes = tf.constant([self.brightness, self.contrast, self.saturation])
@@ -44,7 +45,7 @@ class ColorJitter(BatchShift):
         return jittered(images, factors, tf.argsort(drawn[:, 3:], axis=1))
 
 
-def jittered(images: Any, factors: Any, order: Any) -> Any:
+def jittered(images: Images, factors: Any, order: Any) -> Any:
     """Return images of other brightness (0), contrast (1) and saturation (2).
 
     Args:
@@ -66,7 +67,7 @@ def jittered(images: Any, factors: Any, order: Any) -> Any:
     return images
 
 
-def greyed(images: Any) -> Any:
+def greyed(images: Images) -> Any:
     """Return the grey images, float32 `(batch, height, width, 1)`."""
     channels = images.shape[-1]
     weights = _LUMA if channels == len(_LUMA) else (1.0 / channels,) * channels

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfrobust.options import option, plugin
 from tfrobust.random import uniform
 from tfrobust.scenario import BatchShift
+from tfrobust.types import Images, Seeds
 
 _TRIES = 10
 
@@ -38,7 +39,7 @@ class RandomResizedCrop(BatchShift):
             if low > high:
                 raise ValueError(f"min_{name}: expected at most max_{name}, {high:g}")
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Crop and enlarge; see `Shift`."""
         drawn = uniform(seeds, [2 * _TRIES + 3])
         area, ratio, rest = tf.split(drawn, [_TRIES, _TRIES, 3], axis=1)
@@ -63,9 +64,9 @@ class RandomResizedCrop(BatchShift):
         width, height = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
         fits = (width > 0) & (width <= shape[1]) & (height > 0) & (height <= shape[0])
         first = tf.argmax(fits, axis=1)
-        found = [tf.gather(side, first, batch_dims=1) for side in (height, width)]
+        sides = [tf.gather(side, first, batch_dims=1) for side in (height, width)]
         any_fits = tf.cast(tf.reduce_any(fits, axis=1), tf.float32)
-        return found[0] * any_fits, found[1] * any_fits
+        return sides[0] * any_fits, sides[1] * any_fits
 
     def _centred(self, shape: Any) -> tuple[int, int, int, int]:
         """Return top, left, height and width of the largest part of an allowed ratio."""
@@ -77,15 +78,15 @@ class RandomResizedCrop(BatchShift):
         return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
 
 
-def enlarged(images: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
+def enlarged(images: Images, top: Any, left: Any, height: Any, width: Any) -> Any:
     """Return a part of each image, bilinearly enlarged to the image's size.
 
     Args:
         images: float32 `(batch, height, width, channels)`.
         top: float32 `(batch,)`, the first row, a whole number.
-        left: likewise, the first column.
-        height: likewise, rows; 1 or more.
-        width: likewise, columns.
+        left: the first column, in the same way.
+        height: its rows; 1 or more.
+        width: its columns; 1 or more.
     """
     rows = _weights(images.shape[1], top, height)
     columns = _weights(images.shape[2], left, width)

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfrobust.options import option, plugin
 from tfrobust.random import uniform
 from tfrobust.scenario import BatchShift
+from tfrobust.types import Images, Seeds
 
 
 @plugin
@@ -26,12 +27,12 @@ class Rotation(BatchShift):
         "largest angle in either direction, in degrees", default=15, ge=0, le=180
     )
 
-    def batch(self, images: Any, *, seeds: Any) -> Any:
+    def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Turn the images; see `Shift`."""
         return rotated(images, uniform(seeds, [], -self.degrees, self.degrees))
 
 
-def rotated(images: Any, degrees: Any) -> Any:
+def rotated(images: Images, degrees: Any) -> Any:
     """Return images turned counter-clockwise by `degrees` `(batch,)`.
 
     Example:
@@ -46,7 +47,7 @@ def rotated(images: Any, degrees: Any) -> Any:
     x = tf.range(width, dtype=tf.float32) + 0.5 - width / 2
     from_x = tf.cos(radians) * x - tf.sin(radians) * y + width / 2
     from_y = tf.sin(radians) * x + tf.cos(radians) * y + height / 2
-    column, row = (tf.cast(tf.floor(each), tf.int32) for each in (from_x, from_y))
+    column, row = (tf.cast(tf.floor(coordinates), tf.int32) for coordinates in (from_x, from_y))
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     place = tf.where(inside, row * width + column, 0)
     flat = tf.reshape(images, (-1, height * width, channels))

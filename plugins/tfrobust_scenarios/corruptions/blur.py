@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.options import plugin
+from tfrobust.types import Image, Seed
 from tfrobust_scenarios.corruptions.corruption import Corruption, Strengths
 from tfrobust_scenarios.corruptions.filters import (
     correlated,
@@ -45,7 +46,7 @@ class DefocusBlur(Corruption):
         224: ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, float], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, float], seed: Seed) -> Any:
         """Blur with the disk; see `Corruption`."""
         return correlated(image, disk(*strength), "reflect")
 
@@ -71,19 +72,19 @@ class GlassBlur(Corruption):
         224: ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, int, int], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, int, int], seed: Seed) -> Any:
         """Smooth, shuffle, smooth; see `Corruption`."""
         sigma, delta, rounds = strength
         height, width, _ = image.shape
         image = smoothed(image, sigma, border="edge", truncate=4.0)
         inner = rounds, 2, max(height - 2 * delta, 0), max(width - 2 * delta, 0)
         offsets = tf.random.stateless_uniform(inner, seed, -delta, delta, tf.int32)
-        for each in range(rounds if all(inner) else 0):
-            image = shuffled(image, offsets[each], delta)
+        for number in range(rounds if all(inner) else 0):
+            image = shuffled(image, offsets[number], delta)
         return smoothed(image, sigma, border="edge", truncate=4.0)
 
 
-def shuffled(image: Any, offsets: Any, delta: int) -> Any:
+def shuffled(image: Image, offsets: Any, delta: int) -> Any:
     """Let each inner pixel, from the last to the first, take a neighbour's present value.
 
     Args:
@@ -126,13 +127,13 @@ class MotionBlur(Corruption):
         224: ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
     }
 
-    def corrupted(self, image: Any, strength: tuple[int, float], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[int, float], seed: Seed) -> Any:
         """Move by up to 45° from level; see `Corruption`."""
         angle = tf.random.stateless_uniform((), seed, -45.0, 45.0)
         return moved(image, angle, *strength)
 
 
-def moved(image: Any, angle: Any, radius: int, sigma: float) -> Any:
+def moved(image: Image, angle: Any, radius: int, sigma: float) -> Any:
     """Return the image blurred along a line, as ImageMagick does.
 
     Args:
@@ -169,7 +170,7 @@ class ZoomBlur(Corruption):
         224: ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, float], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, float], seed: Seed) -> Any:
         """Average the enlarged images and the image; see `Corruption`."""
         factors = np.arange(1, *strength)
         height, width, channels = image.shape
@@ -186,13 +187,13 @@ class ZoomBlur(Corruption):
 def zooming(length: int, factor: float) -> np.ndarray:
     """Return the matrix that enlarges the middle of a line, linearly, `(length, length)`."""
     kept = int(np.ceil(length / factor))
-    made = round(kept * factor)
-    position = np.arange(made) * ((kept - 1) / max(made - 1, 1))
+    enlarged = round(kept * factor)
+    position = np.arange(enlarged) * ((kept - 1) / max(enlarged - 1, 1))
     first = np.minimum(np.floor(position).astype(int), max(kept - 2, 0))
     share = position - first
-    matrix = np.zeros((made, length))
-    start, every = (length - kept) // 2, np.arange(made)
+    matrix = np.zeros((enlarged, length))
+    start, every = (length - kept) // 2, np.arange(enlarged)
     matrix[every, start + first] = 1 - share
     matrix[every, start + np.minimum(first + 1, kept - 1)] += share
-    trim = (made - length) // 2
+    trim = (enlarged - length) // 2
     return matrix[trim : trim + length]

@@ -30,6 +30,7 @@ import tensorflow as tf
 from tfrobust.errors import DataError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Shift
+from tfrobust.types import Image, Seed
 
 SIZES = 32, 64, 224  # pixels a side: CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C
 Strengths = dict[int, tuple[Any, ...]]
@@ -45,7 +46,7 @@ class Corruption(Shift):
     severity: int = option("severity from 1 to 5", default=3, ge=1, le=5)
 
     @abc.abstractmethod
-    def corrupted(self, image: Any, strength: Any, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: Any, seed: Seed) -> Any:
         """Return the image corrupted; the result is clipped to [0, 1] afterwards.
 
         Args:
@@ -54,7 +55,7 @@ class Corruption(Shift):
             seed: int32 `(2,)`.
         """
 
-    def __call__(self, image: Any, *, seed: Any) -> Any:
+    def __call__(self, image: Image, *, seed: Seed) -> Any:
         """Return the corrupted image; see `Shift`.
 
         Raises:

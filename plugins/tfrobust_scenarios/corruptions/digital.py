@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tfrobust.options import plugin
 from tfrobust.random import fold
+from tfrobust.types import Image, Seed
 from tfrobust_scenarios.corruptions.corruption import Corruption, Strengths
 from tfrobust_scenarios.corruptions.filters import sampled, separable, smoothed
 
@@ -35,7 +36,7 @@ class Brightness(Corruption):
         224: (0.1, 0.2, 0.3, 0.4, 0.5),
     }
 
-    def corrupted(self, image: Any, strength: float, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: float, seed: Seed) -> Any:
         """Raise the value; see `Corruption`."""
         value = tf.reduce_max(image, -1, keepdims=True)
         brighter = tf.minimum(value + strength, 1.0)
@@ -54,7 +55,7 @@ class Contrast(Corruption):
         224: (0.4, 0.3, 0.2, 0.1, 0.05),
     }
 
-    def corrupted(self, image: Any, strength: float, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: float, seed: Seed) -> Any:
         """Move towards each channel's mean; see `Corruption`."""
         mean = tf.reduce_mean(image, (0, 1), keepdims=True)
         return (image - mean) * strength + mean
@@ -90,7 +91,7 @@ class ElasticTransform(Corruption):
         ),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, float, float], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, float, float], seed: Seed) -> Any:
         """Map, then draw aside; see `Corruption`."""
         factor, sigma, reach = (min(image.shape[:2]) * share for share in strength)
         points = tf.random.stateless_uniform((3, 2), seed, -reach, reach)
@@ -98,7 +99,7 @@ class ElasticTransform(Corruption):
         return drawn_aside(affine(image, points), noise, factor, sigma)
 
 
-def affine(image: Any, moves: Any) -> Any:
+def affine(image: Image, moves: Any) -> Any:
     """Return the image under the affine map that moves three points so.
 
     Args:
@@ -124,7 +125,7 @@ def affine(image: Any, moves: Any) -> Any:
     return sampled(image, come[..., 1], come[..., 0], "reflect")
 
 
-def drawn_aside(image: Any, noise: Any, factor: float, sigma: float) -> Any:
+def drawn_aside(image: Image, noise: Any, factor: float, sigma: float) -> Any:
     """Return x(u + δu, v + δv), δ = factor G_σ ∗ noise.
 
     Args:
@@ -151,7 +152,7 @@ class Pixelate(Corruption):
         224: (0.6, 0.5, 0.4, 0.3, 0.25),
     }
 
-    def corrupted(self, image: Any, strength: float, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: float, seed: Seed) -> Any:
         """Shrink and enlarge; see `Corruption`."""
         rows, columns = (_pixelating(side, strength) for side in image.shape[:2])
         return separable(rows, image, columns)
@@ -182,7 +183,7 @@ class JpegCompression(Corruption):
         224: (25, 18, 15, 10, 7),
     }
 
-    def corrupted(self, image: Any, strength: int, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: int, seed: Seed) -> Any:
         """Code and decode; see `Corruption`."""
         if image.shape[2] in {1, 3}:
             return coded(image, strength)
@@ -190,7 +191,7 @@ class JpegCompression(Corruption):
         return tf.concat([coded(plane, strength) for plane in planes], axis=2)
 
 
-def coded(image: Any, quality: int) -> Any:
+def coded(image: Image, quality: int) -> Any:
     """Return a grey or colour image after JPEG, its colours at half the resolution."""
     pixels = tf.cast(tf.round(image * 255.0), tf.uint8)
     code = tf.io.encode_jpeg(pixels, quality=quality)

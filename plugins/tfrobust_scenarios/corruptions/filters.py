@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.types import Image
+
 Border = Literal["edge", "reflect", "symmetric"]
 
 
-def padded(image: Any, reach: int, border: Border) -> Any:
+def padded(image: Image, reach: int, border: Border) -> Any:
     """Return the image with `reach` more pixels on each of its four sides."""
     for axis in (0, 1):
         indices = np.pad(np.arange(image.shape[axis]), reach, border)
@@ -23,7 +25,7 @@ def padded(image: Any, reach: int, border: Border) -> Any:
     return image
 
 
-def correlated(image: Any, kernel: np.ndarray, border: Border) -> Any:
+def correlated(image: Image, kernel: np.ndarray, border: Border) -> Any:
     """Return Σ k(i, j) x(u + i, v + j), each channel by itself; `kernel` has odd sides."""
     reach = max(side // 2 for side in kernel.shape)
     margin = [(reach - side // 2,) * 2 for side in kernel.shape]
@@ -33,7 +35,7 @@ def correlated(image: Any, kernel: np.ndarray, border: Border) -> Any:
     return tf.transpose(filtered[..., 0], (1, 2, 0))
 
 
-def separable(rows: np.ndarray, image: Any, columns: np.ndarray) -> Any:
+def separable(rows: np.ndarray, image: Image, columns: np.ndarray) -> Any:
     """Return R x Cᵀ, each channel by itself.
 
     Args:
@@ -62,14 +64,14 @@ def filtering(length: int, kernel: np.ndarray, border: Border) -> np.ndarray:
     return seen @ kernel
 
 
-def smoothed(image: Any, sigma: float, *, border: Border, truncate: float) -> Any:
+def smoothed(image: Image, sigma: float, *, border: Border, truncate: float) -> Any:
     """Return G_σ ∗ x; the kernel ends after `truncate` standard deviations."""
     kernel = gaussian(sigma, int(truncate * sigma + 0.5))
     rows, columns = (filtering(side, kernel, border) for side in image.shape[:2])
     return separable(rows, image, columns)
 
 
-def sampled(image: Any, down: Any, right: Any, border: Border) -> Any:
+def sampled(image: Image, down: Any, right: Any, border: Border) -> Any:
     """Return the image at real positions, bilinear.
 
     Args:

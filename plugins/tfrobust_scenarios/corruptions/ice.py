@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.random import fold
+from tfrobust.types import Seed
 from tfrobust_scenarios.corruptions.plasma import plasma, plasma_draws
 
 # Mean red, green and blue of each photograph; the third is the second once more.
@@ -53,7 +54,7 @@ class _Feathers(NamedTuple):
     brightness: Any
 
 
-def frosted_pane(shape: Any, size: int, seed: Any) -> Any:
+def frosted_pane(shape: Any, size: int, seed: Seed) -> Any:
     """Return a frosted pane, float32 `(height, width, 3)` in [0, 1].
 
     Args:
@@ -75,7 +76,7 @@ def frosted_pane(shape: Any, size: int, seed: Any) -> Any:
     return tf.clip_by_value(colour + contrast * texture[..., None], 0.0, 1.0)
 
 
-def feathers(shape: tuple[int, int], scale: float, seed: Any) -> Any:
+def feathers(shape: tuple[int, int], scale: float, seed: Seed) -> Any:
     """Return the feathers' brightness, `(height, width)`.
 
     Args:
@@ -100,7 +101,7 @@ def feathers(shape: tuple[int, int], scale: float, seed: Any) -> Any:
     return tf.reduce_max(inside * leaf * shine * drawn.brightness, axis=0)
 
 
-def _drawn(height: float, width: float, seed: Any) -> _Feathers:
+def _drawn(height: float, width: float, seed: Seed) -> _Feathers:
     """Draw where feathers grow; their stems may stand outside the field."""
     fan = tf.repeat(tf.random.stateless_uniform((3, _FANS, 1, 1), seed), _FEATHERS, axis=1)
     own = tf.random.stateless_uniform((5, _FANS * _FEATHERS, 1, 1), fold(seed, 1))

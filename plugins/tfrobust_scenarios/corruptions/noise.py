@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfrobust.options import plugin
 from tfrobust.random import fold
+from tfrobust.types import Image, Seed
 from tfrobust_scenarios.corruptions.corruption import Corruption, Strengths
 
 
@@ -27,7 +28,7 @@ class GaussianNoise(Corruption):
         224: (0.08, 0.12, 0.18, 0.26, 0.38),
     }
 
-    def corrupted(self, image: Any, strength: float, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: float, seed: Seed) -> Any:
         """Add the noise; see `Corruption`."""
         return image + strength * tf.random.stateless_normal(image.shape, seed)
 
@@ -42,7 +43,7 @@ class ShotNoise(Corruption):
         224: (60, 25, 12, 5, 3),
     }
 
-    def corrupted(self, image: Any, strength: int, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: int, seed: Seed) -> Any:
         """Count quanta; see `Corruption`."""
         quanta = tf.random.stateless_poisson(image.shape, seed, image * strength, tf.float32)
         return quanta / strength
@@ -58,7 +59,7 @@ class ImpulseNoise(Corruption):
         224: (0.03, 0.06, 0.09, 0.17, 0.27),
     }
 
-    def corrupted(self, image: Any, strength: float, seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: float, seed: Seed) -> Any:
         """Lose values; see `Corruption`."""
         lost = tf.random.stateless_uniform(image.shape, seed) < strength
         salt = tf.random.stateless_uniform(image.shape, fold(seed, 1)) < 0.5

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.types import Seed
+
 _WIBBLE = 100.0
 
 
@@ -42,7 +44,7 @@ def plasma(draws: list[Any], decay: float) -> Any:
     return heights / tf.reduce_max(heights)
 
 
-def plasma_draws(seed: Any, shape: Any) -> list[Any]:
+def plasma_draws(seed: Seed, shape: Any) -> list[Any]:
     """Return what `plasma` needs for a map that covers an image of this shape."""
     rounds = max(int(np.ceil(np.log2(max(shape[0], shape[1])))), 1)
     counts = [3 * 4**r for r in range(rounds)]

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfrobust.options import plugin
 from tfrobust.random import fold
+from tfrobust.types import Image, Seed
 from tfrobust_scenarios.corruptions.blur import moved, zooming
 from tfrobust_scenarios.corruptions.corruption import Corruption, Strengths, published_size
 from tfrobust_scenarios.corruptions.filters import separable
@@ -39,7 +40,7 @@ class Fog(Corruption):
         224: ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, float], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, float], seed: Seed) -> Any:
         """Put fog before it; see `Corruption`."""
         amount, decay = strength
         height, width, _ = image.shape
@@ -58,7 +59,7 @@ class Frost(Corruption):
         224: ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, float], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, float], seed: Seed) -> Any:
         """Put the pane before it; see `Corruption`."""
         pane = frosted_pane(image.shape, published_size(image.shape), seed)
         if image.shape[2] != 3:
@@ -96,7 +97,7 @@ class Snow(Corruption):
         ),
     }
 
-    def corrupted(self, image: Any, strength: tuple[float, ...], seed: Any) -> Any:
+    def corrupted(self, image: Image, strength: tuple[float, ...], seed: Seed) -> Any:
         """Let it snow; see `Corruption`."""
         mean, deviation, *flaky, clear = strength
         noise = mean + deviation * tf.random.stateless_normal((*image.shape[:2], 1), seed)
@@ -120,7 +121,7 @@ def falling(noise: Any, angle: Any, flaky: tuple[float, ...]) -> Any:
     return moved(layer, angle, int(radius), sigma)
 
 
-def whitened(image: Any, clear: float) -> Any:
+def whitened(image: Image, clear: float) -> Any:
     """Return a x + (1 − a) max(x, 1.5 luminance + ½), a = `clear`."""
     if image.shape[2] == 3:
         luminance = tf.reduce_sum(image * _LUMINANCE, 2, keepdims=True)

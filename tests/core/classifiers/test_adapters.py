@@ -95,12 +95,14 @@ class Both(Classifier):
 
 def wrapped_ones():
     plain = KerasClassifier(network(keras))
-    mc = create("defenses", "mc_dropout", samples=4).apply
+    mc = create("defenses", "mc_dropout", samples=4)
     return {
         "wrapped": lambda: Wrapped(plain),
         "converted": lambda: KerasClassifier(to_logits(network(keras, last="softmax"))),
         "mean of members": lambda: Both(a=plain, b=KerasClassifier(network(tf_keras))),
-        "mean of passes": lambda: mc(KerasClassifier(network(keras, drop=0.5)), None, None),
+        "mean of passes": lambda: (
+            mc.apply(KerasClassifier(network(keras, drop=0.5)), None, None).classifier
+        ),
     }
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfrobust import store
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust.classifiers.saved_model.served_graph import flat_graph
+from tfrobust.classifiers.saved_model.flattening import flat_graph
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError
 from tfrobust.registry import create

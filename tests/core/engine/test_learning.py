@@ -142,7 +142,7 @@ def test_a_perturbation_serves_no_other_ball_than_it_was_learned_for(linear, tmp
 
 def test_a_file_says_on_whom_and_with_which_options_it_was_learned(linear, tmp_path):
     classifier, images, labels = linear
-    classifier.source = "saved_models/d1/1"
+    classifier = classifier.replace(source="saved_models/d1/1")
     attack = create("attacks", "uap", eps=0.1, passes=1, file=tmp_path / "uap.npz")
     new = f"uap: {attack.file} is not there: it is learned on d1, and written to it"
     assert notes([attack, create("attacks", "pgd")], {"d1": classifier}) == [new]
@@ -163,8 +163,9 @@ def test_a_random_classifier_is_known_by_where_it_lies(linear, tmp_path):
         def __call__(self, images):
             return self.inner(images) + tf.random.normal((self.num_classes,))
 
-    here, there = (Random(linear[0], stochastic=True) for _ in range(2))
-    here.source, there.source = "saved_models/r/1", "saved_models/r/2"
+    here, there = (
+        Random(linear[0], stochastic=True, source=f"saved_models/r/{version}") for version in (1, 2)
+    )
     attack = create("attacks", "uap", passes=1, samples=2, file=tmp_path / "uap.npz")
     learned(attack, here, *linear[1:])
     (line,) = notes([attack], {"here": here, "there": there})

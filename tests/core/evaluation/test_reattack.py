@@ -71,8 +71,8 @@ def test_what_a_file_holds_is_not_taken_for_another_attack(both, tmp_path):
 
 
 def test_what_is_put_into_a_new_class_is_told(both):
-    wider = LinearClassifier((8, 8, 1), 12, 1)
-    wider.class_names = (*create("scenarios", "digits").class_names, "noise", "blank")
+    names = (*create("scenarios", "digits").class_names, "noise", "blank")
+    wider = LinearClassifier((8, 8, 1), 12, 1).replace(class_names=names)
     results = again(both | {"new": wider}, create("attacks", "fgsm", eps=0.3))
     old, new = (each.attacks for each in results.evaluations)
     assert [attack.rejected for attack in old] == [None, None]

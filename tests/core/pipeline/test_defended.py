@@ -2,7 +2,10 @@
 
 import json
 
-from tfrobust.defense import Defense
+import pytest
+
+from tfrobust.defense import Defended, Defense, Stage
+from tfrobust.errors import PluginError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
@@ -15,7 +18,7 @@ from tfrobust.training.trainer import Trainer
 class Telling(Defense):
     """Changes nothing, and may say what it found."""
 
-    trains = True
+    stage = Stage.TRAINING
     found: float | None = option("what it found; none: nothing", default=None)
     lasts: bool = option("declare that nothing undoes it", default=True)
 
@@ -24,9 +27,8 @@ class Telling(Defense):
         return frozenset() if self.lasts else None
 
     def apply(self, classifier, scenario, trainer):
-        if self.found is not None:
-            classifier.found = {"label_accuracy": self.found}
-        return classifier
+        found = {} if self.found is None else {"label_accuracy": self.found}
+        return Defended(classifier, found)
 
 
 def test_what_one_defence_found_is_not_told_of_the_next():
@@ -45,15 +47,38 @@ def test_what_a_third_party_found_is_forgotten_once_weights_were_changed_behind_
     assert [each.params["found"] for each in chained.defenses] == [0.5, 0.6, None]
 
 
-def test_what_is_found_is_recorded_in_plain_dicts_and_lists():
-    """TensorFlow wraps those that are attributes of its modules, and no card takes the wrappers."""
-
+def test_what_is_found_goes_into_the_card_as_it_is():
     class Nested(Telling):
         def apply(self, classifier, scenario, trainer):
-            classifier.found = {"left_out": {"table": 3}, "epochs": [1, {"a": 2}]}
-            return classifier
+            return Defended(classifier, {"left_out": {"table": 3}, "epochs": [1, {"a": 2}]})
 
     classifier = LinearClassifier((8, 8, 1), 10, 0)
     chained = defended(classifier, [Nested()], create("scenarios", "digits"), Trainer())
     (record,) = chained.defenses
     assert json.loads(card_of(chained).model_dump_json())["defenses"][0]["found"] == record.found
+    assert classifier.defenses == ()  # what was defended stays as it was
+
+
+def test_a_bare_classifier_is_taken_for_one_release_and_has_measured_nothing():
+    class Bare(Telling):
+        def apply(self, classifier, scenario, trainer):
+            return classifier
+
+    classifier = LinearClassifier((8, 8, 1), 10, 0)
+    with pytest.warns(DeprecationWarning, match=r"Bare.apply: expected tfrobust.Defended"):
+        chained = defended(classifier, [Bare()], create("scenarios", "digits"), Trainer())
+    assert [each.found for each in chained.defenses] == [{}]
+
+
+@pytest.mark.parametrize(
+    ("flag", "now"),
+    [
+        ("trains", "stage = Stage.TRAINING"),
+        ("tunes", "stage = Stage.FINE_TUNING"),
+        ("learns", "stage = Stage.AUXILIARY"),
+        ("adapts", "changes_classes = True"),
+    ],
+)
+def test_a_flag_of_former_times_is_refused_in_a_line_that_says_what_to_write(flag, now):
+    with pytest.raises(PluginError, match=rf"^Old: {flag}: .* write `{now}` \(`from tfrobust"):
+        type("Old", (Telling,), {flag: True})

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.support import REPO, InMemory, small_classifier
 from tfrobust.classifier import AppliedDefense
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
 from tfrobust.pipeline.build import defended, train
@@ -121,7 +121,7 @@ def test_a_compressed_network_that_is_stored_is_not_trained_further_and_keeps_it
 def test_a_size_that_was_recorded_does_not_outlive_the_weights(tmp_path):
     few = create("defenses", "deep_compression", prune_epochs=0, tune_epochs=0)
     data, trainer = InMemory(), Trainer(TrainingOptions(epochs=1, batch_size=16))
-    compressed = few.apply(small_classifier(), data, trainer)
+    compressed = few.apply(small_classifier(), data, trainer).classifier
     assert compressed.megabytes is not None
     create("defenses", "pgd_training", steps=1).apply(compressed, data, trainer)
     assert compressed.megabytes is None
@@ -163,16 +163,16 @@ def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
     class Training(Defense):
         """Trains; says no more."""
 
-        trains = True
+        stage = Stage.TRAINING
 
         def apply(self, classifier, scenario, trainer):
-            return classifier
+            return Defended(classifier)
 
     @plugin
     class Wrapping(Training):
         """Wraps; says no more."""
 
-        trains = False
+        stage = Stage.INFERENCE
 
     check_order([Training(), create("defenses", "deep_compression"), Wrapping(), Wrapping()])
     check_order([Training(), create("defenses", "fine_tuning"), Wrapping()])

@@ -11,7 +11,7 @@ from tfrobust import pipeline, store
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline import plans
@@ -37,8 +37,8 @@ class Refusing(Defense):
     diary: ClassVar = []
 
     @property
-    def trains(self):
-        return self.trains_first
+    def stage(self):
+        return Stage.TRAINING if self.trains_first else Stage.INFERENCE
 
     def check(self, classifier, scenario):
         self.diary.append(f"check {self.called}")
@@ -47,7 +47,7 @@ class Refusing(Defense):
         self.diary.append(f"apply {self.called}")
         if self.refuses:
             raise UsageError("refused")
-        return classifier if self.trains_first else Wrapped(classifier)
+        return Defended(classifier if self.trains_first else Wrapped(classifier))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_defences_are_asked_before_any_training_as_far_as_they_see_the_network(d
 def test_a_defence_that_need_not_refuse_checks_nothing():
     class Plain(Defense):
         def apply(self, classifier, scenario, trainer):
-            return classifier
+            return Defended(classifier)
 
     assert Plain().check(None, InMemory()) is None
 

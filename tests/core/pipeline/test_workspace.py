@@ -8,9 +8,9 @@ import pytest
 from helpers.interrupted_training import KilledError, Killer, store_run
 from helpers.support import InMemory, small_classifier
 from tfrobust import pipeline, store
-from tfrobust.classifiers.fingerprint import weights_digest
+from tfrobust.classifiers.identity import weights_digest
 from tfrobust.classifiers.keras.classifier import KerasClassifier
-from tfrobust.defense import Defense
+from tfrobust.defense import Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.workspace import kept_work
@@ -41,7 +41,7 @@ def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path)
 class Choosy(Defense):
     """Keeps what it made, and refuses it."""
 
-    tunes: ClassVar[bool] = True
+    stage: ClassVar[Stage] = Stage.FINE_TUNING
     epochs: int = option("before it refuses", default=0, ge=0)
 
     def apply(self, classifier, scenario, trainer):

@@ -140,7 +140,7 @@ def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
             return Watching(dataclasses.replace(self.options, **options))
 
     defense = create("defenses", "adversarial_retraining", eps=0.05, share=0.25, epochs=1)
-    tuned = defense.apply(network, data, Watching(TrainingOptions(epochs=9)))
+    tuned = defense.apply(network, data, Watching(TrainingOptions(epochs=9))).classifier
     clean, attacked = seen[0]
     changed = (clean != attacked).any(axis=(1, 2, 3))
     assert changed[:3].all()

@@ -49,7 +49,7 @@ def test_the_teacher_learns_the_labels_at_the_temperature_and_then_teaches():
 
     student = small_classifier()
     defense = distillation(temperature=2)
-    assert defense.apply(student, InMemory(), Watching()) is student
+    assert defense.apply(student, InMemory(), Watching()).classifier is student
     (teacher, loss, none), (last, _, objective) = fitted
     assert none is None
     assert last is student

@@ -113,11 +113,12 @@ def test_networks_that_do_not_fit_are_refused_before_training(models, options, w
 
 def test_a_network_with_the_classes_in_another_order_is_refused(monkeypatch):
     """It would be attacked by the loss of the wrong class."""
-    mine, other = small_classifier(), small_classifier()
-    monkeypatch.setattr("tfrobust.pipeline.named_networks.network_of", lambda called: other)
-    mine.class_names = ("cat", "dog", "owl")
+    mine = small_classifier().replace(class_names=("cat", "dog", "owl"))
+    other = small_classifier()
+    named = "tfrobust.pipeline.named_networks.network_of"
+    monkeypatch.setattr(named, lambda called: other)
     ensemble(networks="first").check(mine, DATA)  # its classes have no names
-    other.class_names = ("dog", "cat", "owl")
+    monkeypatch.setattr(named, lambda called: other.replace(class_names=("dog", "cat", "owl")))
     with pytest.raises(UsageError, match=r"in their order: cat, dog, owl; received: 'first'"):
         ensemble(networks="first").check(mine, DATA)
 

@@ -63,9 +63,8 @@ def test_targets_must_be_there_and_must_not_be_the_true_classes(name, linear):
     [n for n, cls in CLASSES.items() if create("attacks", n).threat.knowledge == "white-box"],
 )
 def test_a_white_box_attack_needs_gradients(name):
-    classifier = LinearClassifier()
+    classifier = LinearClassifier().replace(differentiable=False)
     images, labels = grey_images(classifier, 2)
-    classifier.differentiable = False
     with pytest.raises(UsageError, match=f"{name} needs gradients and this classifier has none"):
         run_attack(create("attacks", name), classifier, images, labels)
 

@@ -90,10 +90,10 @@ def least_sparse(norm, slope, room, gap):
 def least(norm, classifier, images, labels, free):
     if norm in ("linf", "l2"):
         return classifier.least_perturbation(images, labels, norm, free)
-    found = np.full(len(labels), np.inf)
+    distances = np.full(len(labels), np.inf)
     for row, slope, room, gap in slopes(classifier, images, labels, free):
-        found[row] = min(found[row], least_sparse(norm, slope, room, gap))
-    return found
+        distances[row] = min(distances[row], least_sparse(norm, slope, room, gap))
+    return distances
 
 
 def lead(classifier, images, labels):
@@ -115,7 +115,7 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     assert np.array_equal(np.where(free, images, crafted.images), images)
     gained = lead(classifier, crafted.images, labels) - lead(classifier, images, labels)
     best = [
-        highest_gain(norm, eps, *each[1:3]) for each in slopes(classifier, images, labels, free)
+        highest_gain(norm, eps, *slope[1:3]) for slope in slopes(classifier, images, labels, free)
     ]
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
@@ -233,8 +233,8 @@ def test_where_the_region_is_empty_nothing_moves(name):
     whole[1, 0, 3] = 0.5  # half of one image is background
     quick = {"cw_l2": {"steps": 60, "binary_search_steps": 4}, "jsma": {"gamma": 1.0}}
     attack = create("attacks", name, region="background", **quick.get(name, {}))
-    found = run_attack(attack, Brightness(), images, np.zeros(3, np.int64), boxes=whole).images
-    assert np.array_equal(found[[0, 2]], images[[0, 2]])
-    assert np.isfinite(found).all()
-    assert np.array_equal(found[1, :, 0], images[1, :, 0])
-    assert (found[1, :, 1] != images[1, :, 1]).any()
+    crafted = run_attack(attack, Brightness(), images, np.zeros(3, np.int64), boxes=whole).images
+    assert np.array_equal(crafted[[0, 2]], images[[0, 2]])
+    assert np.isfinite(crafted).all()
+    assert np.array_equal(crafted[1, :, 0], images[1, :, 0])
+    assert (crafted[1, :, 1] != images[1, :, 1]).any()

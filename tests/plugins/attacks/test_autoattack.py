@@ -55,7 +55,7 @@ def test_the_versions_have_the_published_parts():
 
 @pytest.mark.slow
 def test_plus_leaves_no_more_standing_than_standard(trained, test_images):
-    images, labels = (each[:20] for each in test_images)
+    images, labels = (array[:20] for array in test_images)
     clean = clean_predictions(trained, images)
     left = {}
     for version in ("standard", "plus"):

@@ -114,14 +114,14 @@ def test_restarts_that_would_all_be_the_same_are_refused(linear):
 
 def test_momentum_goes_on_after_the_boundary_so_that_its_images_transfer(linear):
     classifier, images, labels = linear
-    found = {
+    crafted = {
         early: run_attack(
             create("attacks", "mim", eps=0.3, early_stop=early), classifier, images, labels
         ).images
         for early in (True, False)
     }
     assert create("attacks", "mim").early_stop is False
-    assert np.abs(found[False] - images).max() > 2 * np.abs(found[True] - images).max()
+    assert np.abs(crafted[False] - images).max() > 2 * np.abs(crafted[True] - images).max()
 
 
 @pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])

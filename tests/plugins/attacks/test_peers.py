@@ -80,12 +80,17 @@ def papers_loop(classifier, attack, images, labels, seed):
     region = geometry.region(x, attack.eps)
     seeds = fold(content_seeds(seed, images), 0)
     current = tf.clip_by_value(x + geometry.draw(seeds, x.shape[1:], attack.eps), 0.0, 1.0)
-    for _ in range(attack.steps):
+
+    @tf.function
+    def step(current):
         with tf.GradientTape() as tape:
             tape.watch(current)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, classifier(current))
         direction = geometry.steepest(tape.gradient(losses, current))
-        current = geometry.project(current + attack.step_size * direction, region)
+        return geometry.project(current + attack.step_size * direction, region)
+
+    for _ in range(attack.steps):
+        current = step(current)
     return current.numpy()
 
 

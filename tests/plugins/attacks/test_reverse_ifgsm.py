@@ -1,4 +1,4 @@
-"""The attack that helps: what a linear classifier can be made to read right, it is."""
+"""The corrective attack: it mends every image within reach on a linear classifier."""
 
 import numpy as np
 import pytest

@@ -158,9 +158,9 @@ def test_square_windows_shrink_as_in_the_paper_and_stay_inside_the_image():
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7, 16])
 def test_a_pyramid_has_length_one_and_two_halves_of_opposite_sign(side):
-    lying, standing = pyramids(np.array([side]))[0]
+    lying, upright = pyramids(np.array([side]))[0]
     assert np.linalg.norm(lying) == pytest.approx(1.0)
-    assert np.array_equal(standing, lying.T)
+    assert np.array_equal(upright, lying.T)
     assert (lying[: side // 2] > 0).all()
     assert (lying[side // 2 :] < 0).all()
 

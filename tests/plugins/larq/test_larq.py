@@ -320,11 +320,3 @@ def test_the_random_network_draws_anew_at_each_call_after_export(served):
 def test_impossible_options_cost_a_line(name, options, said):
     with pytest.raises(UsageError, match=said):
         create("models", name, **options)
-
-
-def test_a_fresh_process_finds_the_layers_of_a_saved_network(tmp_path):
-    model = create("models", "lenet_quantized", bits=2).build((28, 28, 1), 10)
-    model.save(tmp_path / "m.keras")
-    script = "import sys; from tfrobust import store; print(store.load(sys.argv[1]).stochastic)"
-    done = python(script, tmp_path / "m.keras")
-    assert done.stdout.strip() == "False", done.stderr[-2000:]

@@ -4,6 +4,7 @@ import pytest
 
 from helpers.interpreters import after_tensorflow
 from helpers.support import python
+from tfrobust.registry import create
 
 TRY = """
 import sys
@@ -52,12 +53,26 @@ def test_tfrobust_imported_second_leaves_tf_keras_as_it_is(printed):
     assert "tf_keras" not in names
 
 
-@pytest.mark.parametrize("value", [None, "1", "True"])
-def test_tfrobust_imported_first_makes_larq_work(value, monkeypatch):
-    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-    code = """
+FIRST = """
+import sys
 import tfrobust, tensorflow as tf
+from tfrobust import store
 print(type(tfrobust.create("models", "lenet_bnn")).__name__, tf.keras.layers.Layer.__module__)
+print(store.load(sys.argv[1]).stochastic)
 """
-    done = python(code, **({"TF_USE_LEGACY_KERAS": value} if value else {}))
-    assert done.stdout.split() == ["LeNetBnn", "tf_keras.src.engine.base_layer"], done.stderr[-800:]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A file of a network with layers of ours."""
+    path = tmp_path_factory.mktemp("saved") / "m.keras"
+    create("models", "lenet_quantized", bits=2).build((28, 28, 1), 10).save(path)
+    return path
+
+
+@pytest.mark.parametrize("value", [None, "1", "True"])
+def test_tfrobust_imported_first_makes_larq_work_and_finds_its_layers(value, saved, monkeypatch):
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+    done = python(FIRST, saved, **({"TF_USE_LEGACY_KERAS": value} if value else {}))
+    printed = done.stdout.split()
+    assert printed == ["LeNetBnn", "tf_keras.src.engine.base_layer", "False"], done.stderr[-800:]

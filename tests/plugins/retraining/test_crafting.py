@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.retraining_runs import FGSM, retrained, small_network
+from helpers.retraining_runs import FGSM, retrained, retraining, small_network
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.data.reading import arrays
@@ -45,7 +45,7 @@ def crafted(network, scenario, trainer=None, **options):
 
 def test_more_adversarial_images_than_training_images_are_made_in_turns(network, scenario):
     said = []
-    found = retrained(
+    found = retraining(
         network, scenario, attack="pgd", options={"eps": 0.1}, adversarial_images=2000,
         epochs=1, log=said.append,
     ).found  # fmt: skip
@@ -85,14 +85,14 @@ class Careless(Attack):
 def test_what_is_no_image_is_left_out_and_told(network, scenario, digits, monkeypatch):
     said = []
     monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless())
-    after = retrained(network, scenario, fooling="class", epochs=1, log=said.append)
+    done = retraining(network, scenario, fooling="class", epochs=1, log=said.append)
     broken = np.arange(1437) % BATCH_SIZE % 2  # every other one of a batch
-    assert after.found["broken_images"] == broken.sum()
+    assert done.found["broken_images"] == broken.sum()
     assert said[0] == (
         f"retraining: {broken.sum()} of 1437 images that gap made have pixels that are no numbers "
         "in [0, 1]; they are left out"
     )
-    assert np.isfinite(predict(after, digits["test"][0][:20])).all()
+    assert np.isfinite(predict(done.classifier, digits["test"][0][:20])).all()
 
 
 def test_where_nothing_is_an_image_it_stops_and_says_why(network, scenario, monkeypatch):
@@ -106,7 +106,7 @@ def test_images_that_the_attack_left_as_they_were_are_left_out_and_told(network,
     images, labels = arrays(scenario, "train")
     wrong = int((predict(network, images).argmax(axis=1) != labels).sum())
     said = []
-    found = retrained(network, scenario, attack="deepfool", epochs=0, log=said.append).found
+    found = retraining(network, scenario, attack="deepfool", epochs=0, log=said.append).found
     assert found["unchanged_images"] == wrong > 0
     assert found["adversarial_images"] == 1437 - wrong
     assert said[0] == (

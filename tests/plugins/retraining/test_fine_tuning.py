@@ -43,11 +43,9 @@ def test_a_copy_learns_the_new_scene_and_forgets_the_old(apart):
     before = [weight.copy() for weight in apart.model.get_weights()]
     assert right(apart, "ellipses_apart") == 1
     assert right(apart, "ellipses_overlap") < 0.05
-    tuned = fine_tuning().apply(
-        apart,
-        create("scenarios", "ellipses_overlap"),
-        Trainer(TrainingOptions(epochs=8, batch_size=50, learning_rate=0.01)),
-    )
+    overlap = create("scenarios", "ellipses_overlap")
+    trainer = Trainer(TrainingOptions(epochs=8, batch_size=50, learning_rate=0.01))
+    tuned = fine_tuning().apply(apart, overlap, trainer).classifier
     assert right(tuned, "ellipses_overlap") > 0.95
     assert right(tuned, "ellipses_apart") < 0.5
     for weight, old in zip(apart.model.get_weights(), before, strict=True):
@@ -58,7 +56,7 @@ def test_its_options_stand_above_the_trainings(apart):
     seen = []
     trainer = Trainer(TrainingOptions(epochs=9), report=lambda what, *_: seen.append(what))
     overlap = create("scenarios", "ellipses_overlap")
-    tuned = fine_tuning(epochs=1, learning_rate=1e-9).apply(apart, overlap, trainer)
+    tuned = fine_tuning(epochs=1, learning_rate=1e-9).apply(apart, overlap, trainer).classifier
     assert dict.fromkeys(seen) == {"epoch 1/1": None}
     for weight, old in zip(tuned.model.get_weights(), apart.model.get_weights(), strict=True):
         np.testing.assert_allclose(weight, old, atol=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from helpers.retraining_runs import FGSM, retrained, small_network
+from helpers.retraining_runs import FGSM, retrained, retraining, small_network
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import check_fits
@@ -57,15 +57,15 @@ def test_more_neighbours_or_components_than_there_are_cost_one_line(
 
 
 def test_it_labels_by_neighbours_and_learns_what_it_saw(network, scenario, digits):
-    after = retrained(network, scenario, **FGSM, epochs=8)
-    assert after.found["label_accuracy"] > 0.95 > after.found["accuracy_on_them"]
-    assert (after.found["adversarial_images"], after.found["fooling_images"]) == (1437, 0)
-    assert after.class_names == network.class_names
+    done = retraining(network, scenario, **FGSM, epochs=8)
+    assert done.found["label_accuracy"] > 0.95 > done.found["accuracy_on_them"]
+    assert (done.found["adversarial_images"], done.found["fooling_images"]) == (1437, 0)
+    assert done.classifier.class_names == network.class_names
     images, labels = digits["test"]
     attack = create("attacks", "fgsm", eps=0.15)
     seen = run_attack(attack, network, images, labels).images
-    assert accuracy(after, seen, labels) > accuracy(network, seen, labels) + 0.1
-    assert accuracy(after, images, labels) > accuracy(network, images, labels) - 0.03
+    assert accuracy(done.classifier, seen, labels) > accuracy(network, seen, labels) + 0.1
+    assert accuracy(done.classifier, images, labels) > accuracy(network, images, labels) - 0.03
 
 
 def test_the_network_that_was_attacked_stays_as_it_was(network, scenario):
@@ -82,20 +82,20 @@ def test_the_network_that_was_attacked_stays_as_it_was(network, scenario):
     ],
 )
 def test_images_of_nothing_go_into_new_classes(network, scenario, digits, fooling, names):
-    after = retrained(network, scenario, **NOISE, **fooling)
-    assert after.class_names[10:] == names
-    assert after.found["fooling_images"] == 300
-    assert after.found["label_accuracy"] is None
+    done = retraining(network, scenario, **NOISE, **fooling)
+    assert done.classifier.class_names[10:] == names
+    assert done.found["fooling_images"] == 300
+    assert done.found["label_accuracy"] is None
     images, labels = digits["test"]
-    assert accuracy(after, images, labels) > accuracy(network, images, labels) - 0.05
+    assert accuracy(done.classifier, images, labels) > accuracy(network, images, labels) - 0.05
     attack = create("attacks", "fooling", confidence=0.9)
     noise = run_attack(attack, network, images[:50], labels[:50], targets="next", seed=1).images
-    assert (predict(after, noise).argmax(1) >= 10).mean() > 0.7
+    assert (predict(done.classifier, noise).argmax(1) >= 10).mean() > 0.7
 
 
 def test_images_of_nothing_are_left_out_and_told(network, scenario):
     said = []
-    found = retrained(
+    found = retraining(
         network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=said.append
     ).found
     left_out = found["fooling_images"]
@@ -112,7 +112,7 @@ def test_where_all_would_be_left_out_it_stops_and_says_why(network, scenario):
 
 def test_true_labels_and_the_networks_own_ask_no_neighbours(network, scenario):
     true, own = (
-        retrained(network, scenario, **FGSM, labels=labels, epochs=1).found
+        retraining(network, scenario, **FGSM, labels=labels, epochs=1).found
         for labels in ("true", "network")
     )
     assert true["label_accuracy"] == 1
@@ -174,8 +174,7 @@ def test_attacks_that_cannot_be_run_are_refused_before_anything_is_trained(
 
 
 def test_an_attack_by_gradients_is_refused_where_there_are_none(network, scenario):
-    blind = KerasClassifier(network.model)
-    blind.differentiable = False
+    blind = KerasClassifier(network.model, differentiable=False)
     with pytest.raises(UsageError, match="gradients"):
         create("defenses", "retraining", **FGSM).check(blind, scenario)
 
@@ -189,8 +188,8 @@ def test_retrained_once_more_it_keeps_its_new_class_and_gets_others(network, sce
 
 
 def test_without_their_originals_fewer_images_find_their_label(network, scenario):
-    known = retrained(network, scenario, **FGSM, epochs=0).found
-    unknown = retrained(network, scenario, **FGSM, epochs=0, originals="unknown").found
+    known = retraining(network, scenario, **FGSM, epochs=0).found
+    unknown = retraining(network, scenario, **FGSM, epochs=0, originals="unknown").found
     wild = known["label_accuracy_without_originals"]
     assert known["label_accuracy"] > wild > 0.9
     assert unknown["label_accuracy"] == unknown["label_accuracy_without_originals"]

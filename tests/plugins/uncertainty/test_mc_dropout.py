@@ -31,7 +31,7 @@ def images(count=6, shape=(4, 4, 1)):
 
 def defended(classifier, **options):
     defense = create("defenses", "mc_dropout", **options)
-    return defense.apply(classifier, InMemory(), Trainer(TrainingOptions(epochs=1)))
+    return defense.apply(classifier, InMemory(), Trainer(TrainingOptions(epochs=1))).classifier
 
 
 class WithNormalization:
@@ -396,8 +396,8 @@ def test_what_is_served_draws_anew_and_needs_only_tensorflow(tmp_path):
     for kind in (keras, tf_keras):
         classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
         # As training records it; a card alone would not be believed.
-        classifier.defenses = (AppliedDefense("mc_dropout", {"samples": 12}),)
-        folders.append(store.export(classifier, tmp_path / kind.__name__ / "1"))
+        recorded = classifier.replace(defenses=(AppliedDefense("mc_dropout", {"samples": 12}),))
+        folders.append(store.export(recorded, tmp_path / kind.__name__ / "1"))
         served = store.load(folders[-1])
         assert (served.stochastic, served.passes) == (True, 12)
         assert "uncertainty" in served.outputs(images())

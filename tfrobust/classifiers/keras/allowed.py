@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from types import FunctionType
 from typing import Any
 
+from tfrobust.classifiers.custom_objects import UserModules
+from tfrobust.classifiers.keras.building_blocks import (
+    CODE,
+    NEVER,
+    keras_classes,
+    keras_functions,
+)
+from tfrobust.classifiers.keras.configuration import dicts, place, refused, stored_code
 from tfrobust.classifiers.keras.lookup import TENSORFLOWS, Generation, would_find
 from tfrobust.classifiers.keras.operations import is_operation
-from tfrobust.errors import printable
 from tfrobust.files.reading import UnreadableError
 from tfrobust.registry import entries
 
@@ -26,28 +32,9 @@ _DATA = {
     "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__",
     "__tuple__", "TensorShape",
 }  # fmt: skip
-_CODE = {"Lambda", "__lambda__"}
 _BUILTINS = frozenset(dir(builtins))
-# Of Keras itself, and yet never: they run code or operations that a file names, or read files.
-_NEVER = _CODE | {
-    "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
-    "TensorFlowOpLayer", "ClassMethod", "InstanceMethod", "InstanceProperty",
-    "IndexLookup", "StringLookup", "IntegerLookup", "TextVectorization",
-    "DenseFeatures", "SequenceFeatures",
-    "Map", "Scan", "AssociativeScan", "WhileLoop", "ForiLoop", "Cond", "Switch", "VectorizedMap",
-    "GPTQConfig", "AWQConfig",
-}  # fmt: skip
-_BASES = (
-    "layers.Layer", "Operation", "initializers.Initializer", "regularizers.Regularizer",
-    "constraints.Constraint", "losses.Loss", "metrics.Metric", "optimizers.Optimizer",
-    "optimizers.legacy.Optimizer", "optimizers.schedules.LearningRateSchedule", "DTypePolicy",
-    "dtype_policies.DTypePolicyMap", "mixed_precision.Policy", "quantizers.Quantizer",
-    "quantizers.QuantizationConfig",
-)  # fmt: skip
-_FUNCTIONS = ("activations", "losses", "metrics")  # modules whose functions may be named
-_NOT_FUNCTIONS = {"get", "serialize", "deserialize"}
-# Besides Keras's and the plugins'; `__main__` is the user's own script or notebook, whose classes
-# are known here only where it has registered them.
+# In addition to Keras's and the plugins'; `__main__` is the user's own script or notebook, whose
+# classes are known here only where it has registered them.
 _PACKAGES = ("larq", "tfrobust", "__main__")
 
 
@@ -59,7 +46,7 @@ def check_configuration(
     Args:
         content: parsed JSON.
         generation: the Keras that will read it.
-        where: it stands, for the message.
+        where: its place, for the message.
         extra: modules whose classes and functions it may name too.
 
     Raises:
@@ -71,15 +58,15 @@ def check_configuration(
 def check_compiled(
     content: Any, generation: Generation, *, where: str, extra: Collection[str] = ()
 ) -> None:
-    """Refuse what a whole model was compiled with, where it names code of anybody's.
+    """Refuse what a whole model was compiled with, where it names foreign code.
 
-    It is never made: `load_model(…, compile=False)` drops it. So a loss or metric of the user's
-    own, which no module tells of, is no hindrance; a module that is not Keras's is.
+    It is never built: `load_model(…, compile=False)` drops it. So a custom loss or metric is fine
+    where no module is named for it; a module that is not Keras's is refused.
 
     Args:
         content: parsed JSON.
         generation: the Keras that will read the file.
-        where: it stands, for the message.
+        where: its place, for the message.
         extra: modules whose classes and functions it may name too.
 
     Raises:
@@ -110,45 +97,38 @@ class _Allowed:
     def __init__(self, generation: Generation, extra: tuple[str, ...]) -> None:
         keras = importlib.import_module(generation)
         self._generation = generation
-        self._extra = extra
+        self._extra = UserModules(extra)
         plugins = {entry.target.partition(":")[0].partition(".")[0] for entry in entries()}
         self._packages = {generation, *_PACKAGES, *plugins}
-        self._classes = set(_building_blocks(keras, _BASES, generation))
-        if tensorflows := sys.modules.get(TENSORFLOWS):
-            self._classes |= set(_building_blocks(tensorflows, ("Initializer",), "tensorflow"))
+        self._classes = keras_classes(keras)
         self._names = {cls.__name__ for cls in self._classes}
-        functions = {
-            name: value
-            for module in _FUNCTIONS
-            for name, value in vars(getattr(keras, module)).items()
-            if isinstance(value, FunctionType) and name not in _NOT_FUNCTIONS
-        }
+        functions = keras_functions(keras)
         self._functions = set(functions) | {"swish", "hard_swish"}
         self._functions_found = set(functions.values())
         self._registered = dict(keras.saving.get_custom_objects())
 
     def check(self, content: Any, where: str) -> None:
         """Walk through everything, at any depth."""
-        for inside, value in _dicts(content, where):
+        for inside, value in dicts(content, where):
             if "class_name" in value:
                 self._check_named(value, inside)
-            for key, each in value.items():
-                if isinstance(each, str):
-                    self._check_text(str(key), each, f"{inside}.{key}")
+            for key, text in value.items():
+                if isinstance(text, str):
+                    self._check_text(str(key), text, f"{inside}.{key}")
 
     def check_unmade(self, content: Any, where: str) -> None:
         """Walk through what is never made, and refuse what could be nothing but code."""
-        for inside, value in _dicts(content, where):
+        for inside, value in dicts(content, where):
             name, module = value.get("class_name"), value.get("module")
             what = value.get("config") if name == "function" else name
-            if isinstance(name, str) and name in _CODE:
-                raise _code(name, inside)
+            if isinstance(name, str) and name in CODE:
+                raise stored_code(name, inside)
             foreign = isinstance(module, str) and not self._may_import(module)
             if foreign or (module == "builtins" and isinstance(what, str) and what in _BUILTINS):
-                raise _refused(f"{module}.{what}", inside)
+                raise refused(f"{module}.{what}", inside)
             dotted = value.get("fn")
             if isinstance(dotted, str) and not dotted.isidentifier():
-                raise _refused(dotted, inside)
+                raise refused(dotted, inside)
 
     def is_class_of_keras(self, name: str) -> bool:
         return name in self._names
@@ -158,20 +138,20 @@ class _Allowed:
         what = entry.get("config") if name == "function" else name
         called = f"{module}.{what}" if module else f"{what}"
         if not isinstance(name, str) or not isinstance(module, str | None):
-            raise UnreadableError(f"{_place(where)} names a class by something that is no name")
-        if name in _CODE:
-            raise _code(name, where)
+            raise UnreadableError(f"{place(where)} names a class by something that is no name")
+        if name in CODE:
+            raise stored_code(name, where)
         if module and not self._may_import(module):
-            raise _refused(called, where)
+            raise refused(called, where)
         if name in _DATA and not module and not {"spec_name", "registered_name"} & set(entry):
             return
         if name in ("TFOpLambda", "SlicingOpLambda"):
             self._check_operation(entry.get("config"), where)
         if not (self._is_function(entry) if name == "function" else self._is_class(entry)):
-            raise _refused(called, where)
+            raise refused(called, where)
 
     def _check_text(self, key: str, text: str, where: str) -> None:
-        """Refuse functions and classes that stand there as a mere name."""
+        """Refuse functions and classes that are given as a mere name."""
         known = self._functions | self._names
         if key in ("fn", "function") or key.endswith("activation"):
             fine = text in known or (key == "function" and is_operation(text))
@@ -179,13 +159,13 @@ class _Allowed:
             fine = text.isidentifier()
         else:
             return
-        if not (fine or self._is_ours(self._registered.get(text)) or text in self._extra_names()):
-            raise _refused(text, where)
+        if not (fine or self._is_ours(self._registered.get(text)) or text in self._extra.names()):
+            raise refused(text, where)
 
     def _check_operation(self, config: Any, where: str) -> None:
         function = config.get("function") if isinstance(config, dict) else None
         if not isinstance(function, str) or not is_operation(function):
-            raise _refused(f"tf.{function}", where)
+            raise refused(f"tf.{function}", where)
 
     def _may_import(self, module: str) -> bool:
         """Tell whether Keras may import a module, should it find nothing under the names given."""
@@ -193,7 +173,7 @@ class _Allowed:
         return (
             top in {"builtins", "keras", "tf_keras"} | self._packages
             or module == TENSORFLOWS
-            or self._is_extra(module)
+            or self._extra.has(module)
         )
 
     def _is_function(self, entry: dict[str, Any]) -> bool:
@@ -203,7 +183,7 @@ class _Allowed:
             return False
         if name in self._registered:
             return self._is_ours(self._registered[name])
-        if name in self._extra_names() or self._is_extras(module, name):
+        if name in self._extra.names() or self._extra.defines(module, name):
             return True
         if self._generation == "keras" and module == "builtins" and ">" not in name:
             # Keras 3.6 and older wrote the name without its package; all that could be meant count.
@@ -212,16 +192,16 @@ class _Allowed:
                 return all(map(self._is_ours, meant))
         if registered not in (None, name):
             return False
-        found = would_find(self._generation, module or "builtins", name)
-        return bool(found) and all(
-            isinstance(e, FunctionType) and e in self._functions_found for e in found
+        candidates = would_find(self._generation, module or "builtins", name)
+        return bool(candidates) and all(
+            isinstance(e, FunctionType) and e in self._functions_found for e in candidates
         )
 
     def _is_class(self, entry: dict[str, Any]) -> bool:
         """Tell whether Keras would find an allowed class, in its files of today and of old.
 
         Those of today look for the registered name, or else in the module. Those of old look for
-        the class's name alone; both forms may stand in one file.
+        the class's name alone; one file may have both forms.
         """
         name, module = entry["class_name"], entry.get("module")
         registered = entry.get("registered_name", name)
@@ -230,99 +210,26 @@ class _Allowed:
         ):
             return False
         if registered is not None and registered in self._registered:
-            found = self._registered[registered]
-            called = {registered, registered.rpartition(">")[2], getattr(found, "__name__", "")}
-            return name in called and name not in _NEVER and self._is_ours(found)
+            known = self._registered[registered]
+            called = {registered, registered.rpartition(">")[2], getattr(known, "__name__", "")}
+            return name in called and name not in NEVER and self._is_ours(known)
         if name in self._registered and not module:
             return True
-        if name in self._extra_names() or self._is_extras(module, name):
-            return name not in _NEVER
+        if name in self._extra.names() or self._extra.defines(module, name):
+            return name not in NEVER
         return registered in (None, name, f"Custom>{name}") and self._is_keras_class(module, name)
 
     def _is_keras_class(self, module: str | None, name: str) -> bool:
         if not module:
             return name in self._names
-        found = would_find(self._generation, module, name)
-        return bool(found) and all(
-            isinstance(each, type) and each in self._classes for each in found
+        candidates = would_find(self._generation, module, name)
+        return bool(candidates) and all(
+            isinstance(cls, type) and cls in self._classes for cls in candidates
         )
 
     def _is_ours(self, value: Any) -> bool:
         """Tell whether a registered object is Keras's, a plugin's or of a module the user named."""
         module = getattr(value, "__module__", None) or ""
-        if getattr(value, "__name__", "") in _NEVER and module.partition(".")[0] in self._packages:
+        if getattr(value, "__name__", "") in NEVER and module.partition(".")[0] in self._packages:
             return False
-        return module.partition(".")[0] in self._packages or self._is_extra(module)
-
-    def _is_extra(self, module: str | None) -> bool:
-        return module is not None and any(
-            module == each or module.startswith(f"{each}.") for each in self._extra
-        )
-
-    def _is_extras(self, module: str | None, name: str) -> bool:
-        """Tell whether a module that the user named defines something of that name itself."""
-        if module is None or not self._is_extra(module):
-            return False
-        if module not in sys.modules:
-            return module in self._extra  # loading the file imports it first
-        return self._is_extra(getattr(vars(sys.modules[module]).get(name), "__module__", None))
-
-    def _extra_names(self) -> set[str]:
-        """Return what the modules that the user named define themselves."""
-        loaded = [sys.modules[each] for each in self._extra if each in sys.modules]
-        return {
-            name
-            for module in loaded
-            for name, value in vars(module).items()
-            if isinstance(value, type | FunctionType) and self._is_extra(value.__module__)
-        }
-
-
-def _building_blocks(root: Any, bases: Iterable[str], package: str) -> Iterator[type]:
-    """Yield a package's classes that networks, and what they are trained with, are made of."""
-    met = set()
-    for path in bases:
-        base = root
-        for part in path.split("."):
-            base = getattr(base, part, None)
-        left = [base] if isinstance(base, type) else []
-        while left:
-            cls = left.pop()
-            if cls in met or any(each.__name__ in _NEVER for each in cls.__mro__):
-                continue
-            met.add(cls)
-            left += type.__subclasses__(cls)
-            if cls.__module__.partition(".")[0] == package:
-                yield cls
-
-
-def _dicts(content: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every dict in parsed JSON, at any depth, and where it stands."""
-    left: list[tuple[str, Any]] = [(where, content)]
-    while left:
-        where, value = left.pop()
-        if isinstance(value, list):
-            left += [(f"{where}[{k}]", each) for k, each in enumerate(value)]
-        elif isinstance(value, dict):
-            yield where, value
-            left += [(f"{where}.{key}", each) for key, each in value.items()]
-
-
-def _code(name: str, where: str) -> UnreadableError:
-    kind = "a Lambda layer" if name == "Lambda" else "a Python lambda"
-    return UnreadableError(
-        f"it wants to run code stored in the file ({kind} at {_place(where)}), "
-        "which is never allowed"
-    )
-
-
-def _refused(called: str, where: str) -> UnreadableError:
-    return UnreadableError(
-        f"{_place(where)} names {printable(called, 80)}, which is no building block of networks "
-        "that Keras or a plugin has; if it is yours, name its module: --custom-objects MODULE, "
-        "whose code is then run"
-    )
-
-
-def _place(where: str) -> str:
-    return printable(where if len(where) < 120 else f"{where[:50]}…{where[-60:]}", 130)
+        return module.partition(".")[0] in self._packages or self._extra.has(module)

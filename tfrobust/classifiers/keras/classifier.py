@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,7 +13,7 @@ from tfrobust.classifiers.keras.forms import check_structure, plain, reads_bytes
 from tfrobust.classifiers.keras.graph import hidden
 from tfrobust.classifiers.keras.models import keras_of, random_state
 from tfrobust.classifiers.logits import check_ending
-from tfrobust.types import Images, Logits
+from tfrobust.types import Images, ImageShape, KerasModel, Logits
 
 
 class KerasClassifier(Classifier):
@@ -22,7 +23,7 @@ class KerasClassifier(Classifier):
         model: one input `(batch, height, width, channels)` of fixed size, one output
             `(batch, classes)` without a softmax; a list or dict of one will do. A subclassed model
             must have been called.
-        **attributes: see `Classifier`.
+        **traits: see `tfrobust.classifier.Traits`.
 
     Raises:
         ClassifierError: the model has another form, or ends in a softmax, a sigmoid or the like.
@@ -34,27 +35,24 @@ class KerasClassifier(Classifier):
         10
     """
 
-    def __init__(self, model: Any, **attributes: Any) -> None:
+    def __init__(self, model: KerasModel, *, notices: Sequence[str] = (), **traits: Any) -> None:
         model = plain(model)
         image_shape, num_classes = check_structure(model)
         shown = check_ending(model, num_classes)
-        super().__init__(image_shape=image_shape, num_classes=num_classes, **attributes)
+        super().__init__(
+            image_shape=image_shape,
+            num_classes=num_classes,
+            gives_logits=shown,
+            reads_bytes=reads_bytes(model),
+            notices=(*notices, *(() if shown else _doubts(model, image_shape))),
+            **traits,
+        )
         self.model = model
-        self.gives_logits = shown
-        self.reads_bytes = reads_bytes(model)
         self._hidden: Any = None
-        if not shown:
-            states = random_state(model)  # which a call moves
-            before = [state.numpy() for state in states]
-            try:
-                self.notices = check_values(self, image_shape, "the model")
-            finally:
-                for state, value in zip(states, before, strict=True):
-                    state.assign(value)
 
     def __call__(self, images: Images) -> Logits:
         """Return the model's logits in inference mode."""
-        return tf.cast(self.model(images, training=False), tf.float32)
+        return _logits(self.model, images)
 
     def logits_in_training(self, images: Images) -> Logits:
         """Return the model's logits in training mode; see `Trainable`."""
@@ -69,6 +67,21 @@ class KerasClassifier(Classifier):
     def trackables(self) -> list[Any]:
         """Return the state that random layers draw from."""
         return random_state(self.model)
+
+
+def _logits(model: KerasModel, images: Images) -> Logits:
+    return tf.cast(model(images, training=False), tf.float32)
+
+
+def _doubts(model: KerasModel, image_shape: ImageShape) -> tuple[str, ...]:
+    """Refuse a model whose values are no logits; return what is in doubt. No random state moves."""
+    states = random_state(model)
+    before = [state.numpy() for state in states]
+    try:
+        return check_values(lambda images: _logits(model, images), image_shape, "the model")
+    finally:
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
 
 
 def copied(classifier: KerasClassifier) -> KerasClassifier:

@@ -1,4 +1,4 @@
-"""How a Keras model ends: what its graph shows to stand last."""
+"""How a Keras model ends: what its graph shows as the last step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifiers.keras.graph import Call, call_of, called_on, has_kernel, is_functional
+from tfrobust.types import KerasLayer, KerasModel
 
 LINEAR = "linear"
 BOUNDING = frozenset(
@@ -46,7 +47,7 @@ class Ending:
     falls: bool = False
 
 
-def ending(model: Any) -> Ending:
+def ending(model: KerasModel) -> Ending:
     """Tell how a Keras model of either generation ends, through nested models.
 
     Example:
@@ -69,7 +70,7 @@ def ending(model: Any) -> Ending:
     return Ending("")
 
 
-def _backwards(model: Any) -> Iterator[Call]:
+def _backwards(model: KerasModel) -> Iterator[Call]:
     """Yield the calls from the output back, until one reads several tensors."""
     around: list[Call] = []  # the nested models that the walk is inside of
     tensor = model.outputs[0]
@@ -109,13 +110,13 @@ def factor_of(call: Call) -> float:
 
 
 def _place(tensor: Any, among: list[Any]) -> int:
-    return next(k for k, each in enumerate(among) if each is tensor)
+    return next(k for k, other in enumerate(among) if other is tensor)
 
 
-def _activation(layer: Any) -> str:
+def _activation(layer: KerasLayer) -> str:
     """Return what a layer or operation does last: an activation's name, `linear` for none.
 
-    The empty string: nobody knows, as with a third-party layer or a recurrent one.
+    The empty string: unknown, as with a third-party layer or a recurrent one.
     """
     kind = _kind(layer)
     if kind in BOUNDING or hasattr(layer, "symbol"):
@@ -128,7 +129,7 @@ def _activation(layer: Any) -> str:
     return _snake(getattr(activation, "__name__", type(activation).__name__))
 
 
-def _kind(layer: Any) -> str:
+def _kind(layer: KerasLayer) -> str:
     symbol = getattr(layer, "symbol", None)  # an operation of Keras 2: `nn.softmax`
     if isinstance(symbol, str):
         return symbol.split(".")[-1]
@@ -140,6 +141,6 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _is_known(layer: Any) -> bool:
+def _is_known(layer: KerasLayer) -> bool:
     """Tell whether a layer's class is one of Keras or Larq, and not a third party's."""
     return type(layer).__module__.split(".")[0] in ("keras", "tf_keras", "larq")

@@ -58,7 +58,7 @@ def check_keras_file(path: Path, extra: Collection[str] = ()) -> Generation:
 
 @dataclasses.dataclass(frozen=True)
 class _Content:
-    """What a Keras file says of its model: parsed JSON, and where it stood."""
+    """What a Keras file says of its model: parsed JSON, and its place."""
 
     version: str  # of the Keras that wrote it
     where: str
@@ -152,7 +152,7 @@ def _text(value: Any) -> str:
 
 
 def _check_objects(content: Any, size: int) -> None:
-    """Refuse links and data sets that lie elsewhere, and declared sizes beyond all measure."""
+    """Refuse links and data sets that lie elsewhere, and declared sizes that are far too large."""
     import h5py
 
     groups, met, declared = [content], set(), 0

@@ -11,12 +11,12 @@ from tfrobust.classifiers.keras.graph import Call, calls, is_functional, rebuilt
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.classifiers.loading import UNIT
 from tfrobust.errors import ClassifierError, one_line
-from tfrobust.types import ImageShape
+from tfrobust.types import ImageShape, KerasModel
 
 _FEW = 0.02  # a smaller factor was made for more than 50 as the largest pixel
 
 
-def plain(model: Any) -> Any:
+def plain(model: KerasModel) -> KerasModel:
     """Return a model of the same layers that takes one tensor and gives one.
 
     A list or dict of one is taken apart; a model of that form already is returned itself.
@@ -31,13 +31,13 @@ def plain(model: Any) -> Any:
             raise ClassifierError(_several(model, what, tensors))
     if isinstance(model, keras_of(model).Sequential):
         return model
-    if not any(isinstance(each, (list, tuple, dict)) for each in (model.input, model.output)):
+    if not any(isinstance(tensors, (list, tuple, dict)) for tensors in (model.input, model.output)):
         return model
     return keras_of(model).Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
-def _several(model: Any, what: str, tensors: list[Any]) -> str:
-    names = getattr(model, f"{what}_names", None) or [each.name for each in tensors]
+def _several(model: KerasModel, what: str, tensors: list[Any]) -> str:
+    names = getattr(model, f"{what}_names", None) or [tensor.name for tensor in tensors]
     listed = ", ".join(f"{n} {tuple(t.shape)}" for n, t in zip(names, tensors, strict=True))
     if what == "output":
         return (
@@ -51,7 +51,7 @@ def _several(model: Any, what: str, tensors: list[Any]) -> str:
     )
 
 
-def sized(model: Any, image_shape: ImageShape | None) -> Any:
+def sized(model: KerasModel, image_shape: ImageShape | None) -> KerasModel:
     """Return a model that takes images of this size, where the size is left open.
 
     Args:
@@ -77,7 +77,7 @@ def sized(model: Any, image_shape: ImageShape | None) -> Any:
         ) from error
 
 
-def scaled(model: Any, pixel_range: tuple[float, float]) -> Any:
+def scaled(model: KerasModel, pixel_range: tuple[float, float]) -> KerasModel:
     """Return a model that takes images in [0, 1] for one that was made for other pixels.
 
     Args:
@@ -91,7 +91,7 @@ def scaled(model: Any, pixel_range: tuple[float, float]) -> Any:
     return rebuilt(model, check_structure(model)[0], before=layer)
 
 
-def check_structure(model: Any) -> tuple[ImageShape, int]:
+def check_structure(model: KerasModel) -> tuple[ImageShape, int]:
     """Return the image shape and class count of a model that can serve as a classifier.
 
     Args:
@@ -122,7 +122,7 @@ def check_structure(model: Any) -> tuple[ImageShape, int]:
     return (inputs[1], inputs[2], inputs[3]), outputs[1]
 
 
-def shapes(model: Any) -> tuple[Any, Any]:
+def shapes(model: KerasModel) -> tuple[Any, Any]:
     """Return the shapes of a model's input and output, the batch left open.
 
     Raises:
@@ -149,7 +149,7 @@ def shapes(model: Any) -> tuple[Any, Any]:
     return inputs, (None, *answer.shape[1:])
 
 
-def _called_on(model: Any) -> tuple[int | None, ...] | None:
+def _called_on(model: KerasModel) -> tuple[int | None, ...] | None:
     """Return the input shape that a subclassed model was built for or called on."""
     spec = getattr(model, "_saved_model_inputs_spec", None)  # Keras 2
     if isinstance(spec, tf.TensorSpec):
@@ -159,7 +159,7 @@ def _called_on(model: Any) -> tuple[int | None, ...] | None:
     return (None, *first[1:]) if len(built) == 1 and isinstance(first, tuple) else None
 
 
-def reads_bytes(model: Any) -> bool:
+def reads_bytes(model: KerasModel) -> bool:
     """Tell whether a model's first layer brings pixels of 0 … 255 to the size of 1.
 
     Example:
@@ -171,14 +171,14 @@ def reads_bytes(model: Any) -> bool:
     return any(map(_shrinks, _first_calls(model)))
 
 
-def _first_calls(model: Any) -> list[Call]:
+def _first_calls(model: KerasModel) -> list[Call]:
     """Return what reads the images, nested models looked into."""
-    images = {id(each) for each in model.inputs}
-    found = []
+    images = {id(tensor) for tensor in model.inputs}
+    first = []
     for call in calls(model):
-        if any(id(each) in images for each in call.given):
-            found += _first_calls(call.layer) if is_functional(call.layer) else [call]
-    return found
+        if any(id(tensor) in images for tensor in call.given):
+            first += _first_calls(call.layer) if is_functional(call.layer) else [call]
+    return first
 
 
 def _shrinks(call: Call) -> bool:
@@ -190,12 +190,13 @@ def _shrinks(call: Call) -> bool:
     if kind == "rescaling":
         factors = [float(np.max(layer.scale))]
     elif kind in ("truediv", "truedivide", "divide"):
-        factors = [1 / each for each in _numbers(call) if each]
+        factors = [1 / number for number in _numbers(call) if number]
     elif kind == "multiply":
         factors = _numbers(call)
-    return any(0 < abs(each) < _FEW for each in factors)
+    return any(0 < abs(factor) < _FEW for factor in factors)
 
 
 def _numbers(call: Call) -> list[float]:
     given = tf.nest.flatten((call.args, call.kwargs))
-    return [float(each) for each in given if isinstance(each, (int, float)) and each is not True]
+    numbers = (value for value in given if isinstance(value, (int, float)) and value is not True)
+    return [float(number) for number in numbers]

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfrobust.classifiers.keras.models import expected_draws, keras_of
 from tfrobust.errors import ClassifierError
-from tfrobust.types import Images, ImageShape
+from tfrobust.types import Images, ImageShape, KerasLayer, KerasModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Call:
         kwargs: by name.
     """
 
-    layer: Any
+    layer: KerasLayer
     given: list[Any]
     results: list[Any]
     args: Any
     kwargs: dict[str, Any]
 
 
-def is_functional(model: Any) -> bool:
+def is_functional(model: KerasModel) -> bool:
     """Tell whether a model's graph is known: functional, or sequential and built."""
     outputs: Any = getattr(model, "outputs", None)
     return bool(outputs) and hasattr(outputs[0], "_keras_history")
@@ -53,26 +53,26 @@ def call_of(tensor: Any) -> Call:
     return Call(layer, list(node.input_tensors), results, arguments.args, arguments.kwargs)
 
 
-def calls(model: Any) -> list[Call]:
+def calls(model: KerasModel) -> list[Call]:
     """Return the calls of a functional model's own layers, each after those it reads from."""
-    found: dict[int, Call] = {}  # by result
+    by_tensor: dict[int, Call] = {}  # by result
     ordered = []
     waiting = [call_of(tensor) for tensor in model.outputs]
     while waiting:  # a deep network would be too much for recursion
         call = waiting[-1]
-        missing = [tensor for tensor in call.given if id(tensor) not in found]
+        missing = [tensor for tensor in call.given if id(tensor) not in by_tensor]
         if missing:
             waiting.extend(map(call_of, missing))
             continue
         waiting.pop()
-        if id(call.results[0]) not in found:
-            found |= {id(tensor): call for tensor in call.results}
+        if id(call.results[0]) not in by_tensor:
+            by_tensor |= {id(tensor): call for tensor in call.results}
             ordered.append(call)
     return ordered
 
 
-def inlined(model: Any, replaced: Callable[[Any], Callable[..., Any]] | None = None) -> Any:
-    """Return a model round the same layers, in one level.
+def inlined(model: KerasModel, replaced: Callable[[Any], Callable[..., Any]] | None = None) -> Any:
+    """Return a model around the same layers, in one level.
 
     Only a nested model that is called as in training stays: its layers would behave differently.
 
@@ -87,8 +87,10 @@ def inlined(model: Any, replaced: Callable[[Any], Callable[..., Any]] | None = N
     return keras_of(model).Model(model.inputs[0], outputs[0], name=model.name)
 
 
-def rebuilt(model: Any, image_shape: ImageShape, before: Callable[[Any], Any] | None = None) -> Any:
-    """Return a model round the same layers that takes images of a fixed size.
+def rebuilt(
+    model: KerasModel, image_shape: ImageShape, before: Callable[[Any], Any] | None = None
+) -> Any:
+    """Return a model around the same layers that takes images of a fixed size.
 
     Args:
         model: of either generation, of one input and one output. A subclassed one is called whole.
@@ -109,7 +111,9 @@ def _is_nested(call: Call) -> bool:
     return is_functional(call.layer) and not call.kwargs.get("training")
 
 
-def _called_again(model: Any, inputs: Sequence[Any], replaced: Callable[[Any], Any]) -> list[Any]:
+def _called_again(
+    model: KerasModel, inputs: Sequence[Any], replaced: Callable[[Any], Any]
+) -> list[Any]:
     """Call what stands for a model's layers on other inputs; return the outputs."""
     now = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
     for call in calls(model):
@@ -124,7 +128,7 @@ def _called_again(model: Any, inputs: Sequence[Any], replaced: Callable[[Any], A
     return [now[id(tensor)] for tensor in model.outputs]
 
 
-def called_on(call: Call, given: Sequence[Any], layer: Any = None) -> list[Any]:
+def called_on(call: Call, given: Sequence[Any], layer: KerasLayer = None) -> list[Any]:
     """Repeat a call on other tensors, of the same or another layer; return its results."""
     now = {id(old): new for old, new in zip(call.given, given, strict=True)}
 
@@ -135,20 +139,20 @@ def called_on(call: Call, given: Sequence[Any], layer: Any = None) -> list[Any]:
     return tf.nest.flatten((layer or call.layer)(*args, **kwargs))
 
 
-def last_weighed(model: Any) -> list[Call]:
+def last_weighed(model: KerasModel) -> list[Call]:
     """Return the calls of the last layers with a kernel, dense or convolutional.
 
     What follows them only normalises, scales, activates or adds. A model in one level is expected.
     """
-    found: dict[int, Call] = {}
+    weighed: dict[int, Call] = {}
     waiting = [call_of(tensor) for tensor in model.outputs]
     while waiting:
         call = waiting.pop()
         if has_kernel(call):
-            found[id(call.results[0])] = call
+            weighed[id(call.results[0])] = call
         else:
             waiting.extend(map(call_of, call.given))
-    return list(found.values())
+    return list(weighed.values())
 
 
 def has_kernel(call: Call) -> bool:
@@ -163,7 +167,7 @@ def has_kernel(call: Call) -> bool:
     return bool(call.given) and any(len(w.shape) >= len(call.given[0].shape) for w in weights)
 
 
-def hidden(model: Any) -> Callable[[Images], Any]:
+def hidden(model: KerasModel) -> Callable[[Images], Any]:
     """Return a function from images to what the last layer with a kernel reads, `(batch, units)`.
 
     What normalises, scales or activates the logits is passed over. Dropout is off, and weights that
@@ -184,8 +188,8 @@ def hidden(model: Any) -> Callable[[Images], Any]:
     return features
 
 
-def trunk(model: Any) -> Any:
-    """Return a Keras model round the same layers that gives what `hidden` gives.
+def trunk(model: KerasModel) -> Any:
+    """Return a Keras model around the same layers that gives what `hidden` gives.
 
     Args:
         model: of either generation, without weights that are drawn at inference.
@@ -195,12 +199,12 @@ def trunk(model: Any) -> Any:
     """
     layers = keras_of(model).layers
     images, read = _read_last(model)
-    flat = [layers.Flatten(name=f"features_{k}")(each) for k, each in enumerate(read)]
+    flat = [layers.Flatten(name=f"features_{k}")(tensor) for k, tensor in enumerate(read)]
     joined = flat[0] if len(flat) == 1 else layers.Concatenate(name="features")(flat)
     return keras_of(model).Model(images, joined, name=f"{model.name}_trunk")
 
 
-def _read_last(model: Any) -> tuple[Any, list[Any]]:
+def _read_last(model: KerasModel) -> tuple[Any, list[Any]]:
     """Return a model's input, and the tensors that its last layers with a kernel read."""
     if not is_functional(model):
         raise ClassifierError(
@@ -215,7 +219,7 @@ def _read_last(model: Any) -> tuple[Any, list[Any]]:
     return model.inputs[0], list(read.values())
 
 
-def split(model: Any, draws: Callable[[Call], bool]) -> tuple[Any, Any]:
+def split(model: KerasModel, draws: Callable[[Call], bool]) -> tuple[Any, Any]:
     """Cut a functional model where randomness begins.
 
     Args:

@@ -31,8 +31,8 @@ def would_find(generation: Generation, module: str, name: str) -> list[Any]:
     if not name.isidentifier():
         return []
     if module == "builtins":
-        symbols = [_symbol(generation, f"keras.{each}.{name}") for each in _BUILTIN_MODULES]
-        return [each for each in symbols if each is not None]
+        symbols = [_symbol(generation, f"keras.{place}.{name}") for place in _BUILTIN_MODULES]
+        return [symbol for symbol in symbols if symbol is not None]
     if module.partition(".")[0] in ("keras", "tf_keras"):
         if (symbol := _symbol(generation, f"{module}.{name}")) is not None:
             return [symbol]
@@ -40,8 +40,8 @@ def would_find(generation: Generation, module: str, name: str) -> list[Any]:
             module = f"tf_{module}"
     elif module != TENSORFLOWS:
         return []
-    found = vars(sys.modules[module]).get(name) if module in sys.modules else None
-    return [] if found is None else [found]
+    value = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    return [] if value is None else [value]
 
 
 def _symbol(generation: Generation, name: str) -> Any:

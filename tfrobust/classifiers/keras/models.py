@@ -20,6 +20,7 @@ from tfrobust.classifiers.keras.allowed import is_keras_own
 from tfrobust.classifiers.keras.files import check_keras_file
 from tfrobust.errors import ClassifierError, UsageError, one_line
 from tfrobust.model import generation_of
+from tfrobust.types import KerasModel
 
 
 def check_backend() -> None:
@@ -39,7 +40,7 @@ def check_backend() -> None:
         os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
-def keras_of(model: Any) -> ModuleType:
+def keras_of(model: KerasModel) -> ModuleType:
     """Return the Keras generation that `model` belongs to: the module `keras` or `tf_keras`."""
     if generation_of(model) == "tf_keras":
         import tf_keras
@@ -57,12 +58,12 @@ def raw_variables(model_or_optimizer: Any) -> list[Any]:
     What random layers draw from counts too.
     """
     variables = model_or_optimizer.variables
-    found = [raw(each) for each in (variables() if callable(variables) else variables)]
-    known = {id(each) for each in found}
-    return found + [each for each in random_state(model_or_optimizer) if id(each) not in known]
+    listed = [raw(variable) for variable in (variables() if callable(variables) else variables)]
+    known = {id(variable) for variable in listed}
+    return listed + [state for state in random_state(model_or_optimizer) if id(state) not in known]
 
 
-def random_state(model: Any) -> list[Any]:
+def random_state(model: KerasModel) -> list[Any]:
     """Return the variables that a model's random layers draw from.
 
     Keras 3 lists its seed generators among the variables. Keras 2 hides the generators of layers
@@ -71,30 +72,30 @@ def random_state(model: Any) -> list[Any]:
     """
     if not hasattr(model, "_flatten_layers"):
         return []
-    found: dict[int, Any] = {}
+    states: dict[int, Any] = {}
     for layer in model._flatten_layers():
         generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
         for state in (getattr(generator, "state", None), getattr(layer, "random_state", None)):
             if isinstance(state, tf.Variable):
-                found[id(state)] = state
-    return list(found.values())
+                states[id(state)] = state
+    return list(states.values())
 
 
 @contextlib.contextmanager
-def expected_draws(model: Any) -> Iterator[None]:
+def expected_draws(model: KerasModel) -> Iterator[None]:
     """Let quantizers and layers of ours that draw at inference give their mean instead.
 
     They have an attribute `gives_mean`, which is read where they are called or traced.
     """
-    drawing = [each for each in model._flatten_layers() if hasattr(each, "gives_mean")]
-    before = [each.gives_mean for each in drawing]
-    for each in drawing:
-        each.gives_mean = True
+    drawing = [layer for layer in model._flatten_layers() if hasattr(layer, "gives_mean")]
+    before = [layer.gives_mean for layer in drawing]
+    for layer in drawing:
+        layer.gives_mean = True
     try:
         yield
     finally:
-        for each, old in zip(drawing, before, strict=True):
-            each.gives_mean = old
+        for layer, old in zip(drawing, before, strict=True):
+            layer.gives_mean = old
 
 
 def raw(variable: Any) -> Any:
@@ -102,7 +103,7 @@ def raw(variable: Any) -> Any:
     return variable.value if type(variable).__module__.startswith("keras.") else variable
 
 
-def has_finite_weights(model: Any) -> bool:
+def has_finite_weights(model: KerasModel) -> bool:
     """Tell whether no weight is NaN or infinite."""
     return all(np.isfinite(weight).all() for weight in model.get_weights())
 
@@ -112,8 +113,8 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> Any:
 
     Args:
         path: of the file.
-        modules: the user's own, whose classes and functions it may name besides Keras's and the
-            plugins'. Their code is run.
+        modules: the user's own, whose classes and functions it may name in addition to Keras's
+            and the plugins'. Their code is run.
 
     Raises:
         ClassifierError: it is damaged, or wants to run code of its own.

@@ -37,7 +37,7 @@ class SavedModelClassifier(Classifier):
             floating-point images and returns `logits`, or a single output of that form.
         members: outputs that are the logits of classifiers inside.
         options: what the user says about it.
-        **attributes: see `Classifier`.
+        **traits: see `tfrobust.classifier.Traits`.
 
     Raises:
         ClassifierError: it cannot be read, serves something else, or holds operations that touch
@@ -54,18 +54,18 @@ class SavedModelClassifier(Classifier):
         *,
         members: Sequence[str] = (),
         options: LoadOptions = AS_IT_IS,
-        **attributes: Any,
+        **traits: Any,
     ) -> None:
         self._loaded = _loaded(Path(folder), trust=options.trust)
         self._served = served(self._loaded, Path(folder), options)
         super().__init__(
             image_shape=self._served.image_shape,
             num_classes=self._served.num_classes,
-            **attributes,
+            gives_logits=self._served.gives_logits,
+            reads_bytes=self._served.reads_bytes and options.pixel_range == UNIT,
+            notices=self._served.notices,
+            **traits,
         )
-        self.gives_logits = self._served.gives_logits
-        self.reads_bytes = self._served.reads_bytes and options.pixel_range == UNIT
-        self.notices = self._served.notices
         _check_members(self._loaded, members, self.num_classes, folder)
         self.members = {name: _Member(self, name) for name in members}
 
@@ -97,7 +97,7 @@ class _Member(Wrapped):
     """A classifier inside a SavedModel, which serves its logits by its name."""
 
     def __init__(self, inner: SavedModelClassifier, name: str) -> None:
-        super().__init__(inner, megabytes=None)
+        super().__init__(inner, megabytes=None, source="")  # it lies in no file of its own
         self._output = name
 
     def __call__(self, images: Images) -> Logits:
@@ -141,7 +141,7 @@ def write_function(
         function: images → what is served.
         image_shape: of the images.
         folder: where.
-        parts: objects it needs besides the variables that it reads.
+        parts: objects it needs, apart from the variables that it reads.
     """
     spec = tf.TensorSpec((None, *image_shape), tf.float32, name="images")
     _write({SERVE: tf.function(function, input_signature=[spec])}, parts, folder)

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tfrobust.errors import ClassifierError, one_line, printable
+from tfrobust.classifiers.saved_model.checkpoint_operations import CHECKPOINT, misplaced
+from tfrobust.errors import ClassifierError, printable, system_cause
 from tfrobust.files.reading import UnreadableError, read_bytes
+from tfrobust.types import KerasModel
 
 _LARGEST = 2**31 - 1  # bytes; of any protocol buffer
 _SHOWN = 5
@@ -47,7 +48,6 @@ _REACH_OUT = re.compile(
     r"|Barrier.*|Abort|Copy|CopyHost|ImmutableConst|MlirPassthroughOp|BatchFunction|KernelLabel|SymbolicGradient"
     r"|XlaCustomCall\w*|XlaLaunch\w*|XlaCallModule|TfLite\w*|RegisterDataset\w*|Restore\w*|Save\w*"
 )
-_CHECKPOINT = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"}
 # Operations that reach out or not, by what one attribute says; left out, it says the first.
 _ATTRIBUTES = {
     "PrintV2": "output_stream", "DecodeProtoV2": "descriptor_source",
@@ -76,15 +76,15 @@ def check_saved_model(folder: Path, *, trust: bool = False) -> None:
     if trust:
         return
     try:
-        found = _forbidden(_read(folder))
+        forbidden = _forbidden(_read(folder))
     except (OSError, DecodeError, UnreadableError) as error:
-        cause = getattr(error, "strerror", None) or one_line(error)
+        cause = system_cause(error)
         raise ClassifierError(
             f"{folder}: not a readable SavedModel ({cause}); export it again"
         ) from error
-    if found:
-        named = ", ".join(printable(name, 40) for name in found[:_SHOWN])
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    if forbidden:
+        named = ", ".join(printable(name, 40) for name in forbidden[:_SHOWN])
+        more = f" and {len(forbidden) - _SHOWN} more" if len(forbidden) > _SHOWN else ""
         raise ClassifierError(
             f"{folder}: the SavedModel holds operations that may touch files, sockets or processes "
             f"({named}{more}); nothing of it was run; if you trust who made it, go on with --trust"
@@ -102,20 +102,21 @@ def _read(folder: Path) -> Any:
     return model
 
 
-def _forbidden(model: Any) -> list[str]:
+def _forbidden(model: KerasModel) -> list[str]:
     """Return the names of the operations that are refused, each once."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for meta in model.meta_graphs:
-        functions = {each.signature.name: each for each in meta.graph_def.library.function}
+        library = meta.graph_def.library
+        functions = {function.signature.name: function for function in library.function}
         for node in _nodes(meta.graph_def):
-            if node.op not in _CHECKPOINT and not _is_allowed(node, functions):
-                found[node.op] = None
-        found |= dict.fromkeys(_misplaced(meta, functions))
+            if node.op not in CHECKPOINT and not _is_allowed(node, functions):
+                names[node.op] = None
+        names |= dict.fromkeys(misplaced(meta, functions))
         for asset in meta.asset_file_def:
             path = PurePosixPath(asset.filename.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts:
-                found[f"the asset {asset.filename}"] = None
-    return list(found)
+                names[f"the asset {asset.filename}"] = None
+    return list(names)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -150,114 +151,3 @@ def _is_stateful(op: str) -> bool | None:
     """Tell whether TensorFlow says that an operation has side effects; `None`: there is none."""
     known = op_def_registry.get(op)
     return None if known is None else bool(known.is_stateful)
-
-
-def _misplaced(meta: Any, functions: dict[str, Any]) -> Iterator[str]:
-    """Yield operations on checkpoints that are reached otherwise than by saving and restoring.
-
-    Saving is never run here. Restoring may only read the file that the loader names. A node that
-    nothing reaches never runs: of a graph of TensorFlow 1 the loader takes what signatures,
-    initialisers and restoring need (`wrap_function`'s `prune`), of TensorFlow 2 the functions.
-    Scripts of TensorFlow 1 leave the nodes of a `Saver` of their own behind.
-    """
-    graph, saver = {node.name: node for node in meta.graph_def.node}, meta.saver_def
-    given = _node_of(saver.filename_tensor_name)
-    restoring = set(_reached([_node_of(saver.restore_op_name)], graph, functions))
-    saving = set(_reached([_node_of(saver.save_tensor_name)], graph, functions))
-    elsewhere = set(_reached(_roots(meta), graph, functions))
-    reached = restoring | saving | elsewhere
-    for name, node in graph.items():
-        if name not in reached:
-            continue
-        if node.op in _CHECKPOINT and not _is_savers(
-            node, name, saving, restoring, elsewhere, given=given
-        ):
-            yield node.op
-    for name, function in functions.items():
-        arguments = {each.name for each in function.signature.input_arg}
-        for node in function.node_def:
-            source = node.input[0].split(":")[0] if node.input else ""
-            argument = source if source in arguments else None
-            if node.op in _CHECKPOINT and not _is_savers(
-                node, name, saving, restoring, elsewhere, given=argument
-            ):
-                yield node.op
-
-
-def _is_savers(
-    node: Any,
-    name: str,
-    saving: set[str],
-    restoring: set[str],
-    elsewhere: set[str],
-    *,
-    given: str | None,
-) -> bool:
-    """Tell whether an operation on a checkpoint belongs to saving or restoring alone."""
-    if name in elsewhere:
-        return False
-    if name in restoring:
-        source = node.input[0].split(":")[0] if node.input else ""
-        return node.op == "RestoreV2" and source == given
-    return name in saving
-
-
-def _roots(meta: Any) -> set[str]:
-    """Return where running begins: signatures, initialisers, functions of objects."""
-    roots = set(meta.object_graph_def.concrete_functions)
-    for signature in meta.signature_def.values():
-        for each in signature.outputs.values():
-            sparse = each.coo_sparse
-            names = [each.name, sparse.values_tensor_name, sparse.indices_tensor_name]
-            names += [sparse.dense_shape_tensor_name]
-            names += [part.name for part in each.composite_tensor.components]
-            roots |= set(map(_node_of, names))
-    for key, collection in meta.collection_def.items():
-        roots |= {_node_of(each) for each in collection.node_list.value}
-        if key != "savers":  # never made by the loader; else read as variables, with initialisers
-            for content in collection.bytes_list.value:
-                roots |= _of_variable(content)
-    return roots
-
-
-def _of_variable(content: bytes) -> set[str]:
-    """Return the nodes that a variable of TensorFlow 1 names, such as its initialiser."""
-    try:
-        variable = variable_pb2.VariableDef.FromString(content)
-    except DecodeError:
-        return set()  # TensorFlow cannot read it either
-    names = [variable.variable_name, variable.initializer_name]
-    names += [variable.initial_value_name, variable.snapshot_name]
-    return set(map(_node_of, names))
-
-
-def _reached(
-    names: Iterable[str], graph: dict[str, Any], functions: dict[str, Any]
-) -> Iterator[str]:
-    """Yield the nodes and functions that running some of them may run, at any depth."""
-    left, met = [name for name in names if name], set()
-    while left:
-        name = left.pop()
-        if name in met:
-            continue
-        met.add(name)
-        yield name
-        if name in graph:
-            left += [_node_of(each) for each in graph[name].input]
-            left += _called(graph[name], functions)
-        elif name in functions:
-            for node in functions[name].node_def:
-                left += _called(node, functions)
-
-
-def _called(node: Any, functions: dict[str, Any]) -> list[str]:
-    """Return the functions that a node names."""
-    called = [node.op] if node.op in functions else []
-    for value in node.attr.values():
-        called += [each.name for each in (value.func, *value.list.func) if each.name]
-    return called
-
-
-def _node_of(tensor: str) -> str:
-    """Return the name of the node that a tensor such as `^a/b:0` comes from."""
-    return tensor.removeprefix("^").split(":")[0]

@@ -17,7 +17,8 @@ from tfrobust.classifiers.bounded import DOUBTFUL, NoLogitsError, logarithms, lo
 from tfrobust.classifiers.keras.ending import BOUNDING, LINEAR
 from tfrobust.classifiers.loading import UNIT, LoadOptions
 from tfrobust.classifiers.logits import TWO
-from tfrobust.classifiers.saved_model.served_graph import FlatGraph, ServedEnding, cut, flat_graph
+from tfrobust.classifiers.saved_model.flattening import flat_graph
+from tfrobust.classifiers.saved_model.served_graph import FlatGraph, ServedEnding, cut
 from tfrobust.classifiers.saved_model.signatures import image_input, logits_output, signature_of
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images, ImageShape
@@ -95,7 +96,7 @@ def served(loaded: Any, folder: Path, options: LoadOptions) -> Served:
     function = signature_of(loaded, folder)
     name, spec, image_shape = image_input(function, folder, options)
     output, num_classes = logits_output(function, folder)
-    found = Served(
+    signature = Served(
         function=function,
         images=name,
         dtype=spec.dtype,
@@ -105,44 +106,45 @@ def served(loaded: Any, folder: Path, options: LoadOptions) -> Served:
         pixel_range=options.pixel_range,
     )
     if num_classes is None:
-        found = dataclasses.replace(found, num_classes=_counted(found, folder))
-    return _as_logits(found, folder, options)
+        signature = dataclasses.replace(signature, num_classes=_counted(signature, folder))
+    return _as_logits(signature, folder, options)
 
 
-def _counted(found: Served, folder: Path) -> int:
+def _counted(signature: Served, folder: Path) -> int:
     """Return how many classes there are, by calling it."""
     try:
-        answer = np.asarray(found.logits(tf.zeros((1, *found.image_shape))))
+        answer = np.asarray(signature.logits(tf.zeros((1, *signature.image_shape))))
     except Exception as error:  # a third-party graph may raise anything
         raise ClassifierError(f"{folder}: cannot be called ({one_line(error)})") from error
     if answer.ndim != 2:
         raise ClassifierError(
             f"{folder}: expected an output 'logits' (batch, classes); "
-            f"received: {found.output} {answer.shape}; export the logits alone"
+            f"received: {signature.output} {answer.shape}; export the logits alone"
         )
     return answer.shape[1]
 
 
-def _as_logits(found: Served, folder: Path, options: LoadOptions) -> Served:
+def _as_logits(signature: Served, folder: Path, options: LoadOptions) -> Served:
     """Return what serves logits, converted where that was asked for."""
-    graph = _flat(found.function)
-    end = graph.ending(found.output) if graph else ServedEnding("", "")
+    graph = _flat(signature.function)
+    end = graph.ending(signature.output) if graph else ServedEnding("", "")
     reads = graph is not None and graph.reads_bytes()
-    found = dataclasses.replace(found, gives_logits=end.bound == LINEAR, reads_bytes=reads)
+    signature = dataclasses.replace(signature, gives_logits=end.bound == LINEAR, reads_bytes=reads)
     if not options.to_logits:
         if end.bound in BOUNDING:
             raise NoLogitsError(
-                f"{folder}: returns probabilities or the like: its output {found.output!r} ends in "
-                f"a {end.bound}, and attacks on those are weaker than they look; {_TO_LOGITS}"
+                f"{folder}: returns probabilities or the like: its output {signature.output!r} "
+                f"ends in a {end.bound}, and attacks on those are weaker than they look; "
+                f"{_TO_LOGITS}"
             )
-        if found.num_classes == 1:
+        if signature.num_classes == 1:
             raise NoLogitsError(
                 f"{folder}: expected an output (batch, classes) with 2 classes or more; received: "
                 "(None, 1); one number that decides between two classes becomes two logits, 0 and "
                 "itself: --to-logits"
             )
-        return found
-    return _converted(found, graph, end, folder)
+        return signature
+    return _converted(signature, graph, end, folder)
 
 
 def _flat(function: Any) -> FlatGraph | None:
@@ -152,40 +154,42 @@ def _flat(function: Any) -> FlatGraph | None:
         return None
 
 
-def _converted(found: Served, graph: FlatGraph | None, end: ServedEnding, folder: Path) -> Served:
-    said, bound = "", end.bound
+def _converted(
+    signature: Served, graph: FlatGraph | None, end: ServedEnding, folder: Path
+) -> Served:
+    notice, bound = "", end.bound
     if graph is not None and bound in BOUNDING:
-        inside = cut(found.function, graph, end.inner)
-        if inside is not None and _agrees(found, inside, end, graph.precision()):
-            shaped = _shaped(inside, found.num_classes, falls=end.factor < 0)
-            found = dataclasses.replace(found, instead=shaped)
-            said = f"its last {bound} is left out"
+        inside = cut(signature.function, graph, end.inner)
+        if inside is not None and _agrees(signature, inside, end, graph.precision()):
+            shaped = _shaped(inside, signature.num_classes, falls=end.factor < 0)
+            signature = dataclasses.replace(signature, instead=shaped)
+            notice = f"its last {bound} is left out"
         elif (
-            bound != "softmax" or end[2:] != (1.0, 0.0) or _is_half(found)
+            bound != "softmax" or end[2:] != (1.0, 0.0) or _is_half(signature)
         ):  # the logarithms of what is left say nothing
             raise ClassifierError(
                 f"{folder}: what its last {bound} reads cannot be taken out of the graph; export "
                 "it without its last activation"
             )
-    if found.instead is None and found.num_classes > 1 and not found.gives_logits:
-        kind = looks_bounded(found.logits, found.image_shape)
+    if signature.instead is None and signature.num_classes > 1 and not signature.gives_logits:
+        kind = looks_bounded(signature.logits, signature.image_shape)
         if kind == "softmax" or bound == "softmax":
-            found = dataclasses.replace(found, instead=_log_of(found))
-            said = "its logits are the logarithms of its probabilities"
-    if found.num_classes == 1:
-        kind = "" if found.instead else looks_bounded(found.logits, found.image_shape)
+            signature = dataclasses.replace(signature, instead=_log_of(signature))
+            notice = "its logits are the logarithms of its probabilities"
+    if signature.num_classes == 1:
+        kind = "" if signature.instead else looks_bounded(signature.logits, signature.image_shape)
         if kind not in ("", DOUBTFUL):
             raise ClassifierError(
                 f"{folder}: returns one number in [0, 1], and nothing shows which logit it was "
                 "made of; export it without its last activation"
             )
-        found = _of_two_classes(found)
-        said = f"{said}; {TWO}" if said else TWO
-    return dataclasses.replace(found, notices=(said,) if said else ())
+        signature = _of_two_classes(signature)
+        notice = f"{notice}; {TWO}" if notice else TWO
+    return dataclasses.replace(signature, notices=(notice,) if notice else ())
 
 
-def _is_half(found: Served) -> bool:
-    return bool(found.function.structured_outputs[found.output].dtype == tf.float16)
+def _is_half(signature: Served) -> bool:
+    return bool(signature.function.structured_outputs[signature.output].dtype == tf.float16)
 
 
 def _shaped(
@@ -195,14 +199,18 @@ def _shaped(
     return lambda images: sign * tf.reshape(inside(images), (-1, num_classes))
 
 
-def _log_of(found: Served) -> Callable[[Images], Any]:
-    return lambda shown: logarithms(found.function(**{found.images: shown})[found.output])
+def _log_of(signature: Served) -> Callable[[Images], Any]:
+    return lambda shown: logarithms(
+        signature.function(**{signature.images: shown})[signature.output]
+    )
 
 
-def _of_two_classes(found: Served) -> Served:
-    plain = found.instead or (lambda shown: found.function(**{found.images: shown})[found.output])
+def _of_two_classes(signature: Served) -> Served:
+    plain = signature.instead or (
+        lambda shown: signature.function(**{signature.images: shown})[signature.output]
+    )
     return dataclasses.replace(
-        found,
+        signature,
         num_classes=2,
         gives_logits=True,
         instead=lambda shown: tf.pad(tf.cast(plain(shown), tf.float32), [[0, 0], [1, 0]]),
@@ -210,18 +218,18 @@ def _of_two_classes(found: Served) -> Served:
 
 
 def _agrees(
-    found: Served, inside: Callable[[Images], Any], end: ServedEnding, precision: float
+    signature: Served, inside: Callable[[Images], Any], end: ServedEnding, precision: float
 ) -> bool:
     """Tell whether the cut graph gives the served probabilities, and finite gradients."""
     draw = np.random.default_rng(0)
-    images = tf.constant(draw.uniform(size=(4, *found.image_shape)).astype(np.float32))
+    images = tf.constant(draw.uniform(size=(4, *signature.image_shape)).astype(np.float32))
     try:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            logits = inside(found.shown(images))
+            logits = inside(signature.shown(images))
         gradient = tape.gradient(logits, images)
         again = end.factor * tf.cast(_FUNCTIONS[end.bound](logits), tf.float32) + end.offset
-        first, second = _flat_row(found, images), _flat_row(found, images)
+        first, second = _flat_row(signature, images), _flat_row(signature, images)
         missed = tf.reduce_max(tf.abs(tf.reshape(again, (-1,)) - first))
     except Exception:  # a third-party graph may raise anything
         return False
@@ -231,5 +239,5 @@ def _agrees(
     return finite and (draws or float(missed) < room)
 
 
-def _flat_row(found: Served, images: Images) -> Any:
-    return tf.reshape(found.outputs(images)[found.output], (-1,))
+def _flat_row(signature: Served, images: Images) -> Any:
+    return tf.reshape(signature.outputs(images)[signature.output], (-1,))

@@ -1,7 +1,7 @@
 """The graph of a SavedModel's signature, laid open: how it ends, and what is before its end.
 
-Functions that call functions are laid into one graph of plain operations. Gradients through what is
-cut there are those of the operations, so nothing is cut behind a gradient of somebody's own.
+Gradients through what is cut here are those of the operations, so nothing is cut behind a custom
+gradient.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
 from tfrobust.classifiers.keras.ending import LINEAR
-from tfrobust.errors import ClassifierError
 from tfrobust.types import Images
 
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _PASSING = (
     "Identity",
     "Cast",
@@ -126,7 +123,7 @@ class FlatGraph:
         """Tell whether the images are first brought from 0 … 255 to the size of 1."""
         shown = {self.inputs[0]}
         for node in self._in_order():
-            given = [each for each in node.input if each in shown]
+            given = [tensor for tensor in node.input if tensor in shown]
             if given and node.op in _PASSING:
                 shown.add(f"{node.name}:0")
             elif given and node.op in _SCALING:
@@ -139,8 +136,8 @@ class FlatGraph:
         """Return the nodes that read the images, directly or through others, nearest first."""
         readers: dict[str, list[Any]] = {}
         for node in self.nodes.values():
-            for each in node.input:
-                readers.setdefault(each, []).append(node)
+            for tensor in node.input:
+                readers.setdefault(tensor, []).append(node)
         waiting, seen = [self.inputs[0]], set()
         while waiting:
             for node in readers.get(waiting.pop(0), []):
@@ -171,78 +168,14 @@ class FlatGraph:
 
     def needed(self, tensor: str) -> list[Any]:
         """Return the operations that a tensor needs, its own among them."""
-        found: dict[str, Any] = {}
+        operations: dict[str, Any] = {}
         waiting = [tensor]
         while waiting:
             node = self.node(waiting.pop())
-            if node.name not in found:
-                found[node.name] = node
+            if node.name not in operations:
+                operations[node.name] = node
                 waiting += node.input
-        return list(found.values())
-
-
-def flat_graph(function: Any) -> FlatGraph:
-    """Return a loaded signature's graph in one level.
-
-    Raises:
-        ClassifierError: it calls what it does not bring along.
-    """
-    whole = function.graph.as_graph_def()
-    library = {each.signature.name: each for each in whole.library.function}
-    nodes: dict[str, Any] = {}
-    same: dict[str, str] = {}  # a call's result is a tensor inside of what is called
-    try:
-        _lay_open(whole.node, "", {}, library, nodes, same)
-    except (KeyError, ValueError) as error:
-        raise ClassifierError(f"a function of the graph is missing ({error})") from error
-    for node in nodes.values():
-        node.input[:] = [_resolved(each, same) for each in node.input]
-    names = sorted(function.structured_outputs)
-    given = [each.name for each in function.graph.outputs]
-    outputs = {n: _resolved(each, same) for n, each in zip(names, given, strict=True)}
-    return FlatGraph(nodes, outputs, tuple(each.name for each in function.graph.inputs))
-
-
-def _resolved(tensor: str, same: dict[str, str]) -> str:
-    while tensor in same:
-        tensor = same[tensor]
-    return tensor
-
-
-def _lay_open(  # noqa: PLR0917 (a walk: what it is in, and what it fills)
-    body: Iterable[Any],
-    prefix: str,
-    given: dict[str, str],
-    library: dict[str, Any],
-    nodes: dict[str, Any],
-    same: dict[str, str],
-) -> None:
-    """Add the operations of a function's body, and of those it calls, under a prefix."""
-    for node in body:
-        name = prefix + node.name
-        if node.name in given:  # one of the function's arguments
-            same[f"{name}:0"] = given[node.name]
-            continue
-        inputs = [
-            prefix + (each if ":" in each else f"{each}:0")
-            for each in node.input
-            if not each.startswith("^")
-        ]
-        if node.op in _CALLS:
-            called = library[node.attr["f"].func.name]
-            inside, flat = function_def_to_graph_def(called)
-            arguments = [each.name for each in called.signature.input_arg]
-            bound = dict(zip(arguments, inputs, strict=True))
-            _lay_open(inside.node, f"{name}/", bound, library, nodes, same)
-            for k, result in enumerate(called.signature.output_arg):
-                same[f"{name}:{k}"] = f"{name}/{flat[called.ret[result.name]]}"
-            continue
-        laid = type(node)()
-        laid.CopyFrom(node)
-        laid.name = name
-        laid.input[:] = inputs
-        laid.attr.pop("_class", None)
-        nodes[name] = laid
+        return list(operations.values())
 
 
 def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any] | None:
@@ -261,8 +194,8 @@ def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any]
     inner = tf.compat.v1.GraphDef()
     inner.node.extend(needed)
     inner.library.CopyFrom(function.graph.as_graph_def().library)
-    kept = {each.name for each in needed}
-    outside = [each for each in graph.inputs if each.rpartition(":")[0] in kept]
+    kept = {node.name for node in needed}
+    outside = [tensor for tensor in graph.inputs if tensor.rpartition(":")[0] in kept]
 
     @tf.function(autograph=False)
     def inside(images: Images) -> Any:
@@ -270,12 +203,12 @@ def cut(function: Any, graph: FlatGraph, tensor: str) -> Callable[[Images], Any]
             tf.convert_to_tensor(variable)
         captured = map(tf.compat.v1.get_default_graph().capture, function.captured_inputs)
         given = dict(zip(graph.inputs, [images, *captured], strict=True))
-        [found] = tf.graph_util.import_graph_def(
+        [value] = tf.graph_util.import_graph_def(
             inner,
             input_map={name: given[name] for name in outside},
             return_elements=[tensor],
             name="",
         )
-        return found
+        return value
 
     return inside

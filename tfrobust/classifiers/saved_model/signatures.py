@@ -24,7 +24,7 @@ def signature_of(loaded: Any, folder: Path) -> Any:
     signatures: Mapping[str, Any] = loaded.signatures
     if SERVE in signatures:
         return signatures[SERVE]
-    fitting = [name for name, each in signatures.items() if _may_classify(each)]
+    fitting = [name for name, signature in signatures.items() if _may_classify(signature)]
     if len(fitting) == 1:
         return signatures[fitting[0]]
     there_are = ", ".join(sorted(signatures)) or "none"
@@ -81,9 +81,9 @@ def _sides(known: tuple[Any, ...], given: ImageShape | None) -> tuple[Any, ...]:
 def _scores(function: Any) -> dict[str, Any]:
     """Return the outputs that may hold a number a class; those with several first choice."""
     may = {
-        name: each
-        for name, each in function.structured_outputs.items()
-        if each.dtype.is_floating and each.shape.rank in (2, None)
+        name: spec
+        for name, spec in function.structured_outputs.items()
+        if spec.dtype.is_floating and spec.shape.rank in (2, None)
     }
     several = {n: e for n, e in may.items() if e.shape.rank is None or e.shape[1] != 1}
     return several or may
@@ -100,7 +100,7 @@ def logits_output(function: Any, folder: Path) -> tuple[str, int | None]:
         name = LOGITS if LOGITS in scores else next(iter(scores))
         return name, scores[name].shape[1] if scores[name].shape.rank else None
     outputs = sorted(function.structured_outputs.items())
-    received = ", ".join(f"{name} {each.dtype.name} {each.shape}" for name, each in outputs)
+    received = ", ".join(f"{name} {spec.dtype.name} {spec.shape}" for name, spec in outputs)
     raise ClassifierError(
         f"{folder}: expected an output 'logits' (batch, classes), or a single one of that form; "
         f"received: {received}; export the logits alone, or under that name"

@@ -92,7 +92,10 @@ def _as_shown(classifier: Classifier, images: Images) -> Images:
 
 
 def _without_defense(classifier: Classifier) -> Classifier:
-    return classifier.inner if isinstance(classifier, Separable) else classifier
+    if not isinstance(classifier, Separable):
+        return classifier
+    before: Separable = classifier
+    return before.inner
 
 
 def _thousandths(images: Images) -> list[Any]:

@@ -39,7 +39,8 @@ def footprint(
     ).known
     if not isinstance(classifier, Separable):
         return figures
-    bare = classifier.inner
+    before: Separable = classifier
+    bare = before.inner
     part = separated(classifier, classifier.defenses[-1].name)
     int8 = LiteModel(lite_file(part, arrays(scenario, "train", _SAMPLES)[0]))
     logits = predict(bare, in_batches(int8, images))

@@ -11,7 +11,7 @@ import keras
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.members import member_of
-from tfrobust.defense import Defense
+from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import defended, recorded, untrained
 from tfrobust.pipeline.reload import stored_network
@@ -70,7 +70,8 @@ class Networks:
     def _behind_donated(self, donor: Cell, network: Classifier) -> Classifier:
         """Put the model that the donor's last defence has learned before a network."""
         defense = donated_defense(donor)
-        return recorded(defense, network, defense.restore(network, self._stored(donor).model))
+        restored = defense.restore(network, self._stored(donor).model)
+        return recorded(defense, network, Defended(restored))
 
     def _surrogate(self) -> Classifier:
         """Return the network itself, or its weights in a model built with other options."""
@@ -100,7 +101,7 @@ def donated_defense(donor: Cell) -> Defense:
     """
     plugins = donor.defenses[-1:]
     defenses = built("defenses", plugins)
-    if not defenses or not defenses[0].learns:
+    if not defenses or defenses[0].stage is not Stage.AUXILIARY:
         last = plugins[0].name if plugins else "none"
         raise UsageError(
             f"{donor.network_name}: its last defence, {last}, learns no model that it could donate"

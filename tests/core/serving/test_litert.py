@@ -44,7 +44,7 @@ def calibrated():
     defense = create("defenses", "calibrater", size_ratio=1, channels=4, blocks=1)
     scenario = InMemory(shape=(8, 8, 1), classes=10)
     made = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
-    kernel = made.model.get_layer("perturbation").kernel
+    kernel = made.classifier.model.get_layer("perturbation").kernel
     kernel.assign(np.random.default_rng(0).normal(0, 0.3, kernel.shape))
     return recorded(defense, classifier, made)
 
@@ -132,9 +132,8 @@ def test_an_operation_that_it_has_not_costs_one_line_and_leaves_nothing(samples,
 def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
     """Its random numbers are integers of a kind that LiteRT neither draws nor computes with."""
     network = KerasClassifier(create("models", "lenet_float").build((8, 8, 1), 10))
-    drawing = create("defenses", "mc_dropout", samples=2).apply(
-        network, create("scenarios", "digits"), Trainer()
-    )
+    defense = create("defenses", "mc_dropout", samples=2)
+    drawing = defense.apply(network, create("scenarios", "digits"), Trainer()).classifier
     with pytest.raises(ClassifierError, match=r"no kernel of these types for .*StatelessRandom"):
         lite_file(whole(drawing))
 

@@ -8,27 +8,26 @@ defenses" (2019), section 5, train so.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from tfrobust.attack import WrappedAttack
 from tfrobust.classifier import Classifier
 from tfrobust.norms import L0, Ball, ball
-from tfrobust.types import Images, Labels
+from tfrobust.types import Images, Labels, Seed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Bounded(WrappedAttack):
+class WithinBudget(WrappedAttack):
     """A minimum-norm attack with a budget, whose images are projected into it.
 
     Example:
-        >>> Bounded(create("attacks", "ddn", eps=0.5))(classifier, images, labels, seed=0)
+        >>> WithinBudget(create("attacks", "ddn", eps=0.5))(classifier, images, labels, seed=0)
     """
 
     def __call__(
-        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Images:
         """Return adversarial images, none farther away than the budget; see `Attack`."""
         norm = str(self.threat.norm)  # a least perturbation is one in some norm
         geometry: Ball = L0() if norm == "l0" else ball(norm)
-        made = self.plan(classifier, images, labels, seed=seed)
-        return geometry.project(made, geometry.region(images, self.budget))
+        crafted = self.plan(classifier, images, labels, seed=seed)
+        return geometry.project(crafted, geometry.region(images, self.budget))
