@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import build, has_option, option, plugin, record
+from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName, Seed
 
@@ -37,6 +36,21 @@ class Threat:
                 raise PluginError(
                     f"threat: {field}: expected one of {', '.join(allowed)}; received: {value!r}"
                 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """The option that says how strong an attack is that is bounded in no norm; 0 changes nothing.
+
+    Attributes:
+        option: its name.
+        sign: what stands before its value in tables, such as `σ =`.
+        label: of the axis that curves are drawn over.
+    """
+
+    option: str
+    sign: str
+    label: str
 
 
 class Attack(abc.ABC):
@@ -68,6 +82,8 @@ class Attack(abc.ABC):
             leaves it out.
         ignores_input: set it where nothing of the image remains in the result, so that its label no
             longer applies: trainings refuse it.
+        strength: set it where the attack is bounded in no norm and has an option that says how
+            strong it is; reports show it, and draw a curve over it.
 
     Example:
         >>> @plugin
@@ -91,6 +107,7 @@ class Attack(abc.ABC):
     autograph: ClassVar[bool] = False
     corrective: ClassVar[bool] = False
     ignores_input: ClassVar[bool] = False
+    strength: ClassVar[Strength | None] = None
 
     @property
     @abc.abstractmethod
@@ -228,44 +245,3 @@ def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:
         f"{name_of(attack)}: eps: no two images of shape {height}×{width}×{channels} are farther "
         f"apart than {most:g} in {norm}; received: {budget:g}{hint}"
     )
-
-
-def at_budgets(attacks: Sequence[Attack], budgets: Sequence[float]) -> list[Attack]:
-    """Return every attack that has an `eps` at each of the budgets, and the others as they are.
-
-    Raises:
-        UsageError: a budget is out of an attack's range.
-
-    Example:
-        >>> [attack.eps for attack in at_budgets([create("attacks", "pgd")], [0.1, 0.2])]
-        [0.1, 0.2]
-    """
-    return at_values(attacks, "eps", budgets)
-
-
-def at_values(attacks: Sequence[Attack], option: str, values: Sequence[Any]) -> list[Attack]:
-    """Return every attack that has an option at each of these values, and the others as they are.
-
-    Raises:
-        UsageError: a value is out of an attack's range, or no attack has the option.
-
-    Example:
-        >>> noise = [create("attacks", "white_to_black")]
-        >>> [attack.count for attack in at_values(noise, "count", [0, 40])]
-        [0, 40]
-    """
-    spread: list[Attack] = []
-    if values and not any(has_option(attack, option) for attack in attacks):
-        names = ", ".join(map(name_of, attacks)) or "there is none"
-        raise UsageError(
-            f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
-            "that has it (see `tfrobust plugins show attacks/NAME`)"
-        )
-    for attack in attacks:
-        if not values or not has_option(attack, option):
-            spread.append(attack)
-            continue
-        for value in dict.fromkeys(values):
-            options = record(attack) | {option: value}
-            spread.append(build(type(attack), name_of(attack), options))
-    return spread

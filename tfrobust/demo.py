@@ -12,17 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfrobust import store
-from tfrobust.attack import at_budgets
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.judging import Progress
-from tfrobust.evaluation.results import Results, read_results
 from tfrobust.evaluation.resuming import Partial
+from tfrobust.evaluation.settings import Progress
+from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.files.leftovers import PREFIX
 from tfrobust.files.output_folders import output_folder
 from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
 from tfrobust.report import write_run
+from tfrobust.results.records import Results
+from tfrobust.results.run_files import read_results
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 _OPTIONS = TrainingOptions(epochs=25, batch_size=64, learning_rate=3e-3, schedule="cosine")

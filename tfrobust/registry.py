@@ -6,6 +6,7 @@ never takes the tool down, and two plugins of one name are both refused: nothing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -65,6 +66,7 @@ _CONTRACTS = {
     "attacks": "tfrobust.attack:Attack",
     "defenses": "tfrobust.defense:Defense",
     "detectors": "tfrobust.detector:Detector",
+    "suites": "tfrobust.suites:Suite",
 }
 KINDS = tuple(_CONTRACTS)
 _MANY = 12  # more names than a message should list
@@ -163,6 +165,23 @@ def create(kind: str, name: str, **values: Any) -> Any:
 
     entry = find(kind, name)
     return build(entry.load(), name, values)
+
+
+def declaring(kind: str, flag: str) -> list[str]:
+    """Return the names of the plugins of one kind whose class sets a flag; imports all of them.
+
+    What is broken is left out.
+
+    Example:
+        >>> declaring("scenarios", "has_boxes")
+        ['coco', 'digits_in_places', 'tiny_imagenet', 'voc']
+    """
+    names = []
+    for entry in entries(kind):
+        with contextlib.suppress(PluginError):
+            if getattr(entry.load(), flag):
+                names.append(entry.name)
+    return names
 
 
 @functools.cache

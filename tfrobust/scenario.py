@@ -31,9 +31,16 @@ class Prepared:
 
 
 class Scenario(abc.ABC):
-    """A dataset with its splits; its fields are its options."""
+    """A dataset with its splits; its fields are its options.
 
-    bounded: ClassVar[bool] = True  # in [0, 1]; features, which may be trained on too, are not
+    Attributes:
+        bounded: whether the images lie in [0, 1]; features, which may be trained on too, do not.
+        has_boxes: whether every example has `boxes`; messages recommend such scenarios for attacks
+            on a region.
+    """
+
+    bounded: ClassVar[bool] = True
+    has_boxes: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -111,7 +118,6 @@ class Shift(abc.ABC):
             an option, which users write after its name: `fog.3`.
     """
 
-    severity: int | None = None
     keeps_geometry: ClassVar[bool] = False
     severity: int | None = None
 

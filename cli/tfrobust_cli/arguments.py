@@ -1,33 +1,13 @@
-"""Options that several commands share, and `-p key=value`."""
+"""What was typed, checked: `-p key=value`, and the plugins that a command names."""
 
 from __future__ import annotations
 
-import enum
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tfrobust.errors import UsageError, did_you_mean, printable
-from tfrobust.registry import create, entries, find
-
-
-def names_of(kind: str) -> Callable[[str], list[str]]:
-    """Return a function that completes the names of one kind of plugin in the shell."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [e.name for e in entries(kind) if e.name.startswith(incomplete)]
-
-    return complete
-
-
-def classifiers(incomplete: str) -> list[str]:
-    """Complete the names in the store."""
-    root = Path(os.environ.get("TFROBUST_MODELS", "saved_models"))
-    return [path.name for path in root.glob(f"{incomplete}*") if path.is_dir()]
+from tfrobust.registry import create, find
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -56,47 +36,6 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 def _is_text(text: str) -> bool:
     return not any("\ud800" <= each <= "\udfff" for each in text)
-
-
-class TargetRule(enum.Enum):
-    """How the classes for targeted attacks are chosen."""
-
-    LEAST_LIKELY = "least_likely"
-    NEXT = "next"
-    RANDOM = "random"
-
-
-class Suite(enum.Enum):
-    """The lists of attacks, and of shifts, that have a name; see `tfrobust.suites`."""
-
-    FAST = "fast"
-    STANDARD = "standard"
-    CORRUPTIONS = "corruptions"
-
-
-MOST = 2**31 - 1  # of a whole number: what TensorFlow's int32 holds
-_CLASSIFIER = "A name in saved_models/, a SavedModel folder, a .keras or .h5 file."
-Classifier = Annotated[str, typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
-Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
-Scenario = Annotated[
-    str,
-    typer.Option(
-        help="Dataset, with a shift after a plus: cifar10, cifar10+fog.3.",
-        autocompletion=names_of("scenarios"),
-    ),
-]
-Split = Annotated[str, typer.Option(help="Split of the scenario.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many images.")]
-Seed = Annotated[int, typer.Option(help="Decides everything random.", min=0, max=MOST)]
-BatchSize = Annotated[int, typer.Option(help="Images at a time.", min=1, max=MOST)]
-Target = Annotated[TargetRule, typer.Option(help="Which classes targeted attacks must reach.")]
-Out = Annotated[Path, typer.Option(help="Folder for the results.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Params = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--param", help="Option of a plugin: eps=0.1, or pgd.eps=0.1 of several."),
-]
 
 
 class Parameters:
@@ -170,9 +109,9 @@ class Parameters:
         kinds = {"scenarios", "shifts"}  # an attack may have a shift's name
         return {name: given for (kind, name), given in self._options.items() if kind in kinds}
 
-    def build(self, kind: str, name: str, *, defaults: dict[str, Any] | None = None) -> Any:
+    def build(self, kind: str, name: str, *, defaults: Mapping[str, Any] | None = None) -> Any:
         """Build plugin `kind`/`name` with its options, and with these where none are given."""
-        return create(kind, name, **((defaults or {}) | self.of(name, kind)))
+        return create(kind, name, **{**(defaults or {}), **self.of(name, kind)})
 
 
 def _keys(kind: str, name: str) -> set[str]:

@@ -1,74 +1,193 @@
-"""Options of `tfrobust evaluate` alone, and which of them exclude each other."""
+"""What was typed after `tfrobust evaluate`, checked, and as settings of the library."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import contextlib
+import dataclasses
+import inspect
+import math
+import typing
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from tfrobust import suites
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import Suite, classifiers, names_of
+from tfrobust_cli.arguments import Parameters, scenario_plugins
+from tfrobust_cli.option_groups import option_group
+from tfrobust_cli.options import (
+    Attacks,
+    Baselines,
+    BatchSize,
+    Budgets,
+    Classifiers,
+    Counts,
+    CraftedOn,
+    Detectors,
+    Force,
+    Json,
+    Limit,
+    NormaliseBy,
+    Out,
+    Params,
+    Reattack,
+    Scenario,
+    Seed,
+    Split,
+    SuiteName,
+    Sweeps,
+    Target,
+    TargetRule,
+)
 
-Attacks = Annotated[
-    list[str] | None,
-    typer.Option("--attack", help="Repeat for several.", autocompletion=names_of("attacks")),
-]
-SuiteName = Annotated[
-    Suite | None,
-    typer.Option(
-        help="Attacks: fast for a first look, or standard. Or corruptions: no attack, but fifteen "
-        "corruptions of the images at five severities, and the mean corruption error."
-    ),
-]
-Baselines = Annotated[
-    bool, typer.Option("--baselines/--no-baselines", help="Show what mere noise does as well.")
-]
-Detectors = Annotated[
-    list[str] | None,
-    typer.Option("--detector", help="Repeat for several.", autocompletion=names_of("detectors")),
-]
-Budgets = Annotated[
-    list[float] | None, typer.Option("--eps", help="Budget of every attack; repeat for a curve.")
-]
-Counts = Annotated[
-    list[int] | None,
-    typer.Option("--count", help="Generations of every pixel noise; repeat for a curve."),
-]
-CraftedOn = Annotated[str | None, typer.Option(help="Attack this classifier instead (transfer).")]
-Reattack = Annotated[
-    bool,
-    typer.Option(
-        "--reattack",
-        help="With --crafted-on OLD: judge OLD too, and attack the others again white-box: fooling "
-        "ratios before and after a retraining.",
-    ),
-]
-NormaliseBy = Annotated[
-    str | None,
-    typer.Option(
-        help="Divide errors under corruptions by this classifier's.", autocompletion=classifiers
-    ),
-]
+if TYPE_CHECKING:
+    from tfrobust.attack import Attack
+
+CORRUPTIONS = "corruptions"  # the suite that attacks nothing
 
 
-def check_suite(suite: Suite | None, normalise_by: str | None, **attacking: Any) -> None:
-    """Refuse options that the suite has no use for.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The options of the command, in the order that its help shows."""
+
+    classifier: Classifiers
+    out: Out
+    scenario: Scenario = "digits"
+    attack: Attacks = None
+    suite: SuiteName = None
+    param: Params = None
+    eps: Budgets = None
+    sweep: Sweeps = None
+    count: Counts = None
+    detector: Detectors = None
+    baselines: Baselines = True
+    crafted_on: CraftedOn = None
+    reattack: Reattack = False
+    normalise_by: NormaliseBy = None
+    split: Split = "test"
+    limit: Limit = None
+    target: Target = TargetRule.LEAST_LIKELY
+    seed: Seed = 0
+    batch_size: BatchSize = 128
+    force: Force = False
+    as_json: Json = False
+
+    @property
+    def under_corruptions(self) -> bool:
+        """Whether classifiers are measured under corruptions, and not attacked."""
+        return self.suite == CORRUPTIONS
+
+    @property
+    def attacks(self) -> list[str]:
+        """The names of the attacks: those that were typed, then those of the suite."""
+        in_suite = (
+            [] if self.suite is None or self.under_corruptions else suites.names_in(self.suite)
+        )
+        return list(dict.fromkeys([*(self.attack or []), *in_suite]))
+
+    @property
+    def plugins(self) -> list[tuple[str, str]]:
+        """Kind and name of every plugin that the command uses."""
+        named = [("attacks", name) for name in self.attacks]
+        named += [("detectors", name) for name in self.detector or []]
+        return [*named, *scenario_plugins(self.scenario)]
+
+    def check(self) -> None:
+        """Refuse options that have no use for one another.
+
+        Raises:
+            UsageError: names them.
+        """
+        if self.count:
+            counts = ",".join(self.count)
+            raise UsageError(f"--count: any option can be swept now; write --sweep count={counts}")
+        if self.under_corruptions:
+            self._check_attacks_nothing()
+            return
+        if self.normalise_by:
+            raise UsageError("--normalise-by: only --suite corruptions has errors to divide")
+        if self.reattack and not self.crafted_on:
+            raise UsageError("--reattack: expected --crafted-on, the classifier attacked before")
+        if self.crafted_on and not self.attacks:
+            raise UsageError("--crafted-on: expected attacks; give --attack or --suite too")
+        if self.detector and not self.attacks:
+            raise UsageError(
+                "evaluate: a detector learns from an attack; give --attack or --suite too"
+            )
+
+    def _check_attacks_nothing(self) -> None:
+        attacking = ("attack", "eps", "sweep", "detector", "crafted_on", "reattack")
+        given = [f"--{name.replace('_', '-')}" for name in attacking if getattr(self, name)]
+        if given:
+            raise UsageError(
+                "--suite corruptions: shifts the images and attacks none; leave out "
+                f"{', '.join(given)}, or evaluate attacks in a run of their own"
+            )
+        if "+" in self.scenario:
+            raise UsageError(
+                "--suite corruptions: expected a scenario without a shift; "
+                f"received: {self.scenario}"
+            )
+
+    def built_attacks(self, params: Parameters) -> list[Attack]:
+        """Return the attacks, each at every budget and at every value of a sweep.
+
+        Raises:
+            UsageError: an option that none of them has, or a value out of range.
+        """
+        from tfrobust.evaluation.sweeps import at_budgets, at_values
+
+        defaults = suites.options_in(self.suite) if self.suite else {}
+        built = [
+            params.build("attacks", name, defaults=defaults.get(name)) for name in self.attacks
+        ]
+        spread = at_budgets(built, self.eps or [])
+        for text in self.sweep or []:
+            name, option, values = swept(text)
+            spread = at_values(spread, option, values, attack=name)
+        return spread
+
+
+def _declared() -> dict[str, tuple[Any, Any]]:
+    types = typing.get_type_hints(EvaluateOptions, include_extras=True)
+    return {
+        field.name: (
+            types[field.name],
+            inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+        )
+        for field in dataclasses.fields(EvaluateOptions)
+    }
+
+
+evaluates = option_group("options", _declared(), EvaluateOptions)
+
+
+def swept(text: str) -> tuple[str | None, str, list[int | float]]:
+    """Return the attack, the option and the values of `--sweep`.
 
     Args:
-        suite: the one that was named.
-        normalise_by: means something for the suite `corruptions` alone.
-        **attacking: options that mean something for attacks alone.
+        text: `option=values` for every attack that has the option, or `attack.option=values`.
 
     Raises:
-        UsageError: names them.
+        UsageError: it is not of that form.
+
+    Example:
+        >>> swept("white_to_black.count=0,40")
+        ('white_to_black', 'count', [0, 40])
     """
-    if suite is not Suite.CORRUPTIONS:
-        if normalise_by:
-            raise UsageError("--normalise-by: only --suite corruptions has errors to divide")
-        return
-    given = [f"--{name.replace('_', '-')}" for name, value in attacking.items() if value]
-    if given:
-        raise UsageError(
-            f"--suite corruptions: shifts the images and attacks none; leave out {', '.join(given)}"
-            ", or evaluate attacks in a run of their own"
-        )
+    key, equals, values = text.partition("=")
+    attack, dot, option = key.rpartition(".")
+    if not (equals and option) or (dot and not attack):
+        raise UsageError(f"--sweep: expected option=values, such as count=0,40; received: {text!r}")
+    return attack or None, option, [_number(option, value) for value in values.split(",")]
+
+
+def _number(option: str, text: str) -> int | float:
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        if math.isfinite(number):
+            return number
+    raise UsageError(
+        f"--sweep {option}: expected numbers with commas between them, such as {option}=1,2; "
+        f"received: {text!r}"
+    )

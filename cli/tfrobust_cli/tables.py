@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.results import Results
     from tfrobust.report.tables import Table as Content
+    from tfrobust.results.records import Results
 
 
 def print_results(results: Results, *, as_json: bool = False, out: Path | None = None) -> None:

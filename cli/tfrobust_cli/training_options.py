@@ -13,25 +13,8 @@ import typer
 from tfrobust.errors import UsageError
 from tfrobust.options import build, describe
 from tfrobust.training.options import TrainingOptions
-from tfrobust_cli.arguments import Seed, names_of
 from tfrobust_cli.option_groups import option_group
-
-Only = Annotated[
-    str | None,
-    typer.Option(
-        help="Train this defence alone, such as calibrater; MODEL then is a finished classifier, "
-        "or an architecture with --weights.",
-        autocompletion=names_of("defenses"),
-    ),
-]
-Defenses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--defense",
-        help="In the order in which they are applied.",
-        autocompletion=names_of("defenses"),
-    ),
-]
+from tfrobust_cli.options import Seed
 
 
 def check_only(only: str | None, *, name: str, **others: object) -> None:

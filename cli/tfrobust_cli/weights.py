@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
@@ -17,16 +15,6 @@ if TYPE_CHECKING:
     from tfrobust.model import ModelBuilder
     from tfrobust.pipeline.deployed import Deployed
     from tfrobust.scenario import Scenario
-
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        help="Start from a .pth or .safetensors file in torchvision's names, or from imagenet: "
-        "the model's option weights. With --epochs 0 they are stored as they are; with --only "
-        "they are what a defence is trained for.",
-        metavar="FILE",
-    ),
-]
 
 
 def with_weights(param: list[str] | None, model: str, weights: str | None) -> list[str]:

@@ -32,6 +32,8 @@ _GRAIN = 0.08  # standard deviation of its noise
 class DigitsInPlaces(Scenario):
     """24×24 grey digits in striped places, with boxes; nothing to download."""
 
+    has_boxes = True
+
     shows: Literal["both", "digits", "places"] = option(
         "digits in places, digits on black, or places alone", default="both"
     )

@@ -50,6 +50,8 @@ class ObjectScenario(Scenario):
         called: the scenario's name, for messages.
     """
 
+    has_boxes = True
+
     called: ClassVar[str]
 
     classes: int | str | tuple[str, ...] | None = option(

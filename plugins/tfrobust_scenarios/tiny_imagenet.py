@@ -34,6 +34,8 @@ _ALL = "train+validation"
 class TinyImagenet(Scenario):
     """Tiny ImageNet with boxes, or some classes of it (Le & Yang 2015)."""
 
+    has_boxes = True
+
     classes: str | tuple[str, ...] | None = option(
         "WordNet ids or names separated by commas, or a file with one per line; none: all",
         default=None,

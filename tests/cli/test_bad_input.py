@@ -214,7 +214,7 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store, monkeypatch):
-    from tfrobust.evaluation.evaluator import attack_runs
+    from tfrobust.evaluation import attack_runs
 
     chosen = ("--attack", "fgsm", "--attack", "pgd", "--no-baselines")
     command = (*EVALUATE, *chosen, "--limit", 20, "--json")

@@ -148,7 +148,7 @@ def random_network(here):
 
 
 def test_several_counts_of_noise_make_a_curve(tfrobust, with_store):
-    counts = ("--count", 0, "--count", 5, "--count", 30)
+    counts = ("--sweep", "count=0,5,30")
     said = tfrobust(
         "evaluate", "d1", "--attack", "white_to_black", *counts, "--limit", 30, "--out", "run",
         "--no-baselines", "--json",

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tfrobust import suites
 from tfrobust.errors import UsageError
 from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
+from tfrobust_scenarios.suites import Corruptions
 
 SUITE = ("evaluate", "d1", "--suite", "corruptions", "--out", "run")
 
@@ -33,7 +33,7 @@ def test_the_suite_prints_and_writes_the_mean_corruption_error(tfrobust, with_st
 
 
 def test_a_baseline_is_measured_too_and_divided_by(tfrobust, with_store, monkeypatch):
-    monkeypatch.setitem(suites.SHIFT_SUITES, "corruptions", ("contrast", "fog"))
+    monkeypatch.setattr(Corruptions, "members", {"contrast": {}, "fog": {}})
     said = tfrobust(*SUITE, "--limit", 10, "--normalise-by", "saved_models/d1/1", "--json")
     assert said.code == 0, said.err
     d1, baseline = json.loads(said.out)["corruptions"]

@@ -27,7 +27,16 @@ CASES = [
     *[(*EVALUATE, "--seed", each) for each in ("-1", "nan", VAST, "x")],
     *[(*EVALUATE, "--batch-size", each) for each in ("0", "-1", "nan", VAST)],
     *[(*EVALUATE[:-1], each) for each in ("0", "-1", "nan", "x", "1e3")],
-    *[(*EVALUATE, "--attack", "white_to_black", "--count", each) for each in ("-1", "x", VAST)],
+    *[
+        (*EVALUATE, "--attack", "white_to_black", "--sweep", f"count={each}")
+        for each in ("-1", "x", "", "1,", "nan", "2.5", VAST)
+    ],
+    *[
+        (*EVALUATE, "--attack", "pgd", "--sweep", each)
+        for each in ("x", "=1", "eps", ".eps=1", "=")
+    ],
+    (*EVALUATE, "--attack", "pgd", "--sweep", "threat=1"),
+    (*EVALUATE, "--attack", "pgd", "--sweep", "fgsm.eps=0.1"),
     *[(*EVALUATE, "--attack", "pgd", "--eps", each) for each in ("nan", "inf", "-1", "1e400", "x")],
     *[(*EVALUATE, "--pixel-range", each) for each in ("x", "0", "1,0", "nan,1", "0,inf", "0,1,2")],
     *[(*TRAIN[:-1], each) for each in ("-1", "nan", "1.5", VAST, "x")],
@@ -117,6 +126,8 @@ CASES = [
     (*EVALUATE, "--crafted-on", "d1"),
     (*EVALUATE, "--eps", "0.1"),
     (*EVALUATE, "--count", "3"),
+    (*EVALUATE, "--sweep", "count=3"),
+    (*EVALUATE, "--suite", "corruptions", "--sweep", "count=3"),
     (*EVALUATE, "--normalise-by", "d1"),
     (*EVALUATE, "--suite", "corruptions", "--attack", "pgd"),
     (*EVALUATE, "--suite", "corruptions", "--scenario", "digits+fog.3"),

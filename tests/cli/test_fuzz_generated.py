@@ -88,7 +88,7 @@ VALUES = {
     "--eps": (("--attack", "pgd", "--eps"), "{}", 0, False),
     "--seed": (("--seed",), "{}", 0, True),
     "--batch-size": (("--batch-size",), "{}", 1, True),
-    "--count": (("--attack", "white_to_black", "--count"), "{}", 0, True),
+    "--sweep": (("--attack", "white_to_black", "--sweep"), "count={}", 0, True),
 }
 
 

@@ -112,6 +112,11 @@ ROWS = {
         "show it more (--limit)",
         ((*PGD, "--detector", "mahalanobis", "--eps", "0.5", "--limit", "60"),),
     ),
+    "counts of noise as they were swept before": Row(
+        (*EVALUATE, "--attack", "white_to_black", "--count", "1", "--count", "2"),
+        "write --sweep count=1,2",
+        ((*EVALUATE, "--attack", "white_to_black", "--sweep", "count=1,2"),),
+    ),
     "a suite of corruptions with an attack": Row(
         (*FGSM, "--suite", "corruptions"), "evaluate attacks in a run of their own", (FGSM,)
     ),

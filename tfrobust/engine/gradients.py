@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrobust import suites
 from tfrobust.classifier import Classifier
 from tfrobust.engine.losses import LossName, is_adversarial, loss_and_slope
 from tfrobust.errors import UsageError
@@ -69,9 +70,10 @@ def _connected(gradient: Any) -> Any:
 
 def without_gradients(attack: str) -> UsageError:
     """Return the error of a white-box attack on a classifier without gradients."""
+    such_as = " or ".join(suites.gradient_free())
     return UsageError(
         f"{attack} needs gradients and this classifier has none; "
-        "choose a score- or decision-based attack, such as square or hopskipjump"
+        f"choose a score- or decision-based attack{f', such as {such_as}' if such_as else ''}"
     )
 
 

@@ -13,7 +13,7 @@ from tfrobust.data.boxes import masks, padded
 from tfrobust.data.reading import readable
 from tfrobust.data.shifted import Shifted
 from tfrobust.errors import DataError, UsageError
-from tfrobust.registry import name_of
+from tfrobust.registry import declaring, name_of
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images
 
@@ -106,7 +106,8 @@ def strays(attack: Attack, images: Images, adversarial: Images, boxes: Any) -> F
 
 
 def _no_boxes(attack: Attack, images: str) -> UsageError:
+    known = ", ".join(declaring("scenarios", "has_boxes"))
     return UsageError(
-        f"{name_of(attack)}: {images} has no boxes: choose a scenario that has them (coco, "
-        "tiny_imagenet, voc, digits_in_places) or region=all"
+        f"{name_of(attack)}: {images} has no boxes: choose a scenario that has them"
+        f"{f' ({known})' if known else ''} or region=all"
     )

@@ -6,12 +6,12 @@ import abc
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.attack import Attack
+from tfrobust.attack import Attack, Strength
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import check_images
 from tfrobust.engine.run import Crafted
@@ -31,6 +31,8 @@ class GrowingAttack(Attack):
     Attributes:
         count: how many generations; an option that a subclass declares.
     """
+
+    strength: ClassVar[Strength | None] = Strength("count", "×", "generations of noise")
 
     count: int
 

@@ -1,4 +1,4 @@
-"""Classifiers × attacks → results."""
+"""Classifiers × attacks → results, in memory (`evaluate`) or as a run folder (`run`)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,38 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.evaluator import Evaluated, evaluate
+    from tfrobust.evaluation.corruptions import CorruptionSettings, evaluate_corruptions
+    from tfrobust.evaluation.evaluator import evaluate, evaluate_settings
+    from tfrobust.evaluation.reattacking import reattack
+    from tfrobust.evaluation.runs import craft, run, run_corruptions, run_reattack
+    from tfrobust.evaluation.settings import EvaluationSettings, Progress
+    from tfrobust.evaluation.sweeps import at_budgets, at_values
+    from tfrobust.results.run_files import Evaluated
 
-__all__ = ["Evaluated", "evaluate"]
+__all__ = [
+    "CorruptionSettings",
+    "Evaluated",
+    "EvaluationSettings",
+    "Progress",
+    "at_budgets",
+    "at_values",
+    "craft",
+    "evaluate",
+    "evaluate_corruptions",
+    "evaluate_settings",
+    "reattack",
+    "run",
+    "run_corruptions",
+    "run_reattack",
+]
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "evaluator": (
-            "Evaluated",
-            "evaluate",
-        ),
+        "corruptions": ("CorruptionSettings", "evaluate_corruptions"),
+        "evaluator": ("Evaluated", "evaluate", "evaluate_settings"),
+        "reattacking": ("reattack",),
+        "runs": ("craft", "run", "run_corruptions", "run_reattack"),
+        "settings": ("EvaluationSettings", "Progress"),
+        "sweeps": ("at_budgets", "at_values"),
     },
 )

@@ -1,4 +1,4 @@
-"""Re-checks every adversarial image; trusts no attack.
+"""Checks every adversarial image again; trusts no attack.
 
 Predictions and distances are computed anew. An image outside the ball, outside [0, 1], with a NaN,
 or changed outside of the attack's region, is a *violation*: counted, and scored as a failed attack.
@@ -40,6 +40,23 @@ class Audit:
     distance: dict[str, PerImage]
 
 
+@dataclasses.dataclass(frozen=True)
+class CleanImages:
+    """Images before an attack.
+
+    Attributes:
+        images: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`.
+        predicted: int64 `(n,)`: what the classifier predicts for them.
+        boxes: float32 `(n, most, 4)`, of an attack on a region; see `run_attack`.
+    """
+
+    images: Images
+    labels: Labels
+    predicted: Labels
+    boxes: Boxes | None = None
+
+
 def audit(
     classifier: Classifier,
     attack: Attack,
@@ -50,9 +67,8 @@ def audit(
     clean: Labels,
     targets: Labels | None = None,
     boxes: Boxes | None = None,
-    batch_size: int = BATCH_SIZE,
 ) -> Audit:
-    """Judge adversarial images against the threat model the attack declares.
+    """Judge adversarial images against the threat model that the attack declares.
 
     Args:
         classifier: whom they should fool.
@@ -63,7 +79,6 @@ def audit(
         clean: int64 `(n,)`: what the classifier predicts for the clean images.
         targets: int64 `(n,)` for a targeted attack.
         boxes: of an attack on a region; see `run_attack`.
-        batch_size: images at a time.
 
     Returns:
         The fate of every image.
@@ -71,20 +86,34 @@ def audit(
     Raises:
         UsageError: an attack on a region, without boxes.
     """
+    before = CleanImages(images, labels, clean, boxes)
+    return audit_images(classifier, attack, before, adversarial, targets=targets)
+
+
+def audit_images(
+    classifier: Classifier,
+    attack: Attack,
+    clean: CleanImages,
+    adversarial: Images,
+    *,
+    targets: Labels | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Audit:
+    """Do what `audit` does, with `batch_size` images at a time."""
     finite = np.isfinite(adversarial).all(axis=(1, 2, 3))
     measurable = adversarial
     if not finite.all():
-        measurable = np.where(finite[:, None, None, None], adversarial, images)
-    distance = distances(images, measurable)
+        measurable = np.where(finite[:, None, None, None], adversarial, clean.images)
+    distance = distances(clean.images, measurable)
     in_range = (measurable.min(axis=(1, 2, 3)) >= 0) & (measurable.max(axis=(1, 2, 3)) <= 1)
     norm = attack.threat.norm
     within = within_budget(distance[norm or "linf"], attack.budget if norm else None)
     violation = ~(finite & in_range & (within | attack.minimum_norm))
-    violation |= strays(attack, images, adversarial, boxes)
+    violation |= strays(attack, clean.images, adversarial, clean.boxes)
     counts = ~violation & within
     predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
-    prediction = np.where(counts, predicted, clean)
-    aims = labels if attack.corrective else targets
-    hit = predicted != labels if aims is None else predicted == aims
+    prediction = np.where(counts, predicted, clean.predicted)
+    aims = clean.labels if attack.corrective else targets
+    hit = predicted != clean.labels if aims is None else predicted == aims
     reached = hit & ~violation
     return Audit(prediction, counts & reached, reached, violation, distance)

@@ -21,12 +21,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfrobust.evaluation import results
-from tfrobust.evaluation.results import CorruptionErrors
+from tfrobust.results.records import CorruptionErrors, Evaluation
 
 
 def corruption_errors(
-    evaluations: Sequence[results.Evaluation], baseline: str | None = None
+    evaluations: Sequence[Evaluation], baseline: str | None = None
 ) -> list[CorruptionErrors]:
     """Work out the mean corruption error of every classifier.
 
@@ -44,7 +43,7 @@ def corruption_errors(
     return [_divided(each, errors[baseline]) for each in errors.values()]
 
 
-def _errors(name: str, evaluations: Sequence[results.Evaluation]) -> CorruptionErrors:
+def _errors(name: str, evaluations: Sequence[Evaluation]) -> CorruptionErrors:
     clean, by_severity = float("nan"), dict[str, dict[int, float]]()
     for each in evaluations:
         if each.classifier.name != name:

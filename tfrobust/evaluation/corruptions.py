@@ -17,109 +17,160 @@ from tfrobust.data.shifted import Shifted
 from tfrobust.environment import environment
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
-from tfrobust.evaluation.evaluator import Evaluated, results
-from tfrobust.evaluation.judging import Plan, Progress, Subject, outcome_rows, summarize
-from tfrobust.evaluation.kept_predictions import KeptPredictions
+from tfrobust.evaluation.judging import Subject
+from tfrobust.evaluation.resuming import KeptPredictions
+from tfrobust.evaluation.settings import (
+    EvaluationInputs,
+    EvaluationSettings,
+    Progress,
+    check_some,
+)
+from tfrobust.evaluation.summaries import outcome_rows, summarize
 from tfrobust.registry import name_of
+from tfrobust.results.records import Evaluation, Results, ScenarioRecord
+from tfrobust.results.run_files import Evaluated, identified
 from tfrobust.scenario import Scenario, Shift
 from tfrobust.types import Images, Labels
 
+Shifts = Mapping[str, Sequence[Shift]]  # corruption → one shift a severity, the mildest first
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorruptionSettings:
+    """What is measured under corruptions, and how.
+
+    Attributes:
+        classifiers: name → classifier, one or more.
+        scenario: without a shift.
+        shifts: corruption → one shift a severity, the mildest first. `None`: those of
+            `tfrobust.suites.corruptions`.
+        baseline: the classifier whose errors all errors are divided by, a name of `classifiers`.
+        split: of the scenario.
+        limit: only the first `limit` images; `None`: all.
+        seed: of the corruptions.
+        batch_size: images at a time.
+
+    Raises:
+        UsageError: no classifier, a baseline that is none of them, a scenario that has a shift
+            already, a shift without a severity.
+    """
+
+    classifiers: Mapping[str, Classifier]
+    scenario: Scenario
+    shifts: Shifts | None = None
+    baseline: str | None = None
+    split: str = "test"
+    limit: int | None = None
+    seed: int = 0
+    batch_size: int = BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        check_some(self.classifiers)
+        if self.baseline is not None and self.baseline not in self.classifiers:
+            known = ", ".join(self.classifiers)
+            raise UsageError(f"baseline: expected one of {known}; received: {self.baseline!r}")
+        if isinstance(self.scenario, Shifted):
+            raise UsageError(
+                "suite 'corruptions': expected a scenario without a shift; "
+                f"received: {name_of(self.scenario.base)}+{self.scenario.shift_name}"
+            )
+        for shift in (each for several in (self.shifts or {}).values() for each in several):
+            if shift.severity is None:
+                raise UsageError(
+                    f"shifts: expected shifts with a severity; received: {name_of(shift)}"
+                )
+
 
 def evaluate_corruptions(
-    classifiers: Mapping[str, Classifier],
-    scenario: Scenario,
-    *,
-    shifts: Mapping[str, Sequence[Shift]] | None = None,
-    baseline: str | None = None,
-    split: str = "test",
-    limit: int | None = None,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    out: Path | None = None,
-    progress: Progress | None = None,
+    settings: CorruptionSettings, *, out: Path | None = None, progress: Progress | None = None
 ) -> Evaluated:
     """Measure classifiers on a scenario and under its fifteen corruptions at five severities.
 
     Args:
-        classifiers: name → classifier.
-        scenario: without a shift.
-        shifts: corruption → one shift a severity, the mildest first. `None`: those of
-            `tfrobust.suites.corruptions`.
-        baseline: the one of them whose errors all errors are divided by.
-        split: of the scenario.
-        limit: only the first so many images.
-        seed: of the corruptions.
-        batch_size: images at a time.
-        out: the run folder, where finished predictions are kept until the run is whole.
-        progress: told how many of the conditions are done: clean, and each shift.
+        settings: what is measured, and how.
+        out: the run folder, where finished predictions are kept until the run is whole;
+            `tfrobust.evaluation.run_corruptions` takes care of the rest.
+        progress: receives how many of the conditions are done: clean, and each shift.
 
     Returns:
         Results and outcomes. The evaluations are those of the clean scenario, one a classifier,
         then those of each corruption from severity 1 to 5.
 
     Raises:
-        UsageError: no classifier, a baseline that is none of them, a scenario that has a shift
-            already, a shift without a severity, an unknown split.
+        UsageError: an unknown split, or a corruption that no plugin brings.
         ClassifierError: a classifier does not fit the scenario or returns NaN.
         DataError: the scenario's images break the contract.
 
     Example:
-        >>> evaluated = evaluate_corruptions({"d1": load("d1")}, create("scenarios", "digits"))
-        >>> evaluated.results.corruptions[0].mce
+        >>> settings = CorruptionSettings(classifiers={"d1": load("d1")},
+        ...                               scenario=create("scenarios", "digits"))
+        >>> evaluate_corruptions(settings).results.corruptions[0].mce
     """
-    shifts = suites.corruptions() if shifts is None else shifts
-    _check(classifiers, scenario, shifts, baseline)
-    images, labels = arrays(scenario, split, limit)
-    plan = Plan(images, labels, scenario, seed=seed, batch_size=batch_size)
-    survey = _Survey(plan, split, KeptPredictions(out, plan) if out else None)
+    shifts = suites.corruptions() if settings.shifts is None else settings.shifts
+    for name, classifier in settings.classifiers.items():
+        check_fits(classifier, settings.scenario, name)
+    survey = _Survey.of(settings, out)
     conditions = [None, *(shift for several in shifts.values() for shift in several)]
-    found: list[results.Evaluation] = []
-    outcomes = {"label": labels, **survey.examples(shifts)}
+    evaluations: list[Evaluation] = []
+    outcomes = {"label": survey.inputs.labels, **survey.examples(shifts)}
     for done, shift in enumerate(conditions):
         record = survey.record(shift)
         if progress:
             progress(record.shift or "clean", done, len(conditions))
-        for subject in survey.subjects(classifiers, shift):
-            outcomes |= outcome_rows(len(found), subject.clean, [])
-            found.append(summarize(plan, subject, record, []))
-    everything = results.Results(
-        evaluations=found,
+        for subject in survey.subjects(shift):
+            outcomes |= outcome_rows(len(evaluations), subject.clean, [])
+            evaluations.append(summarize(survey.inputs, subject, record, []))
+    results = Results(
+        evaluations=evaluations,
         environment=environment(),
-        corruptions=corruption_errors(found, baseline),
+        corruptions=corruption_errors(evaluations, settings.baseline),
     )
-    return Evaluated(results.identified(everything, outcomes), outcomes, images, [])
+    return Evaluated(identified(results, outcomes), outcomes, survey.inputs.images, [])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Survey:
     """Looks at the same images under every condition; a shift of `None` is the clean one."""
 
-    plan: Plan
-    split: str
+    inputs: EvaluationInputs
     kept: KeptPredictions | None
 
-    def record(self, shift: Shift | None) -> results.ScenarioRecord:
-        scenario, plan = self.plan.scenario, self.plan
-        return results.ScenarioRecord(
-            name=name_of(scenario),
-            shift=None if shift is None else Shifted(scenario, shift).shift_name,
-            split=self.split,
-            images=len(plan.labels),
-            seed=plan.seed,
+    @classmethod
+    def of(cls, settings: CorruptionSettings, out: Path | None) -> _Survey:
+        images, labels = arrays(settings.scenario, settings.split, settings.limit)
+        same = EvaluationSettings(
+            classifiers=settings.classifiers,
+            scenario=settings.scenario,
+            split=settings.split,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+        )
+        kept = KeptPredictions(out, images, labels) if out else None
+        return cls(EvaluationInputs(same, images, labels), kept)
+
+    def record(self, shift: Shift | None) -> ScenarioRecord:
+        settings = self.inputs.settings
+        return ScenarioRecord(
+            name=name_of(settings.scenario),
+            shift=None if shift is None else Shifted(settings.scenario, shift).shift_name,
+            split=settings.split,
+            images=len(self.inputs.labels),
+            seed=settings.seed,
         )
 
     def images(self, shift: Shift | None, limit: int | None = None) -> Images:
         if shift is None:
-            return self.plan.images[:limit]
-        shifted = Shifted(self.plan.scenario, shift, self.plan.seed)
-        return arrays(shifted, self.split, limit or len(self.plan.labels))[0]
+            return self.inputs.images[:limit]
+        settings = self.inputs.settings
+        shifted = Shifted(settings.scenario, shift, settings.seed)
+        return arrays(shifted, settings.split, limit or len(self.inputs.labels))[0]
 
-    def subjects(self, classifiers: Mapping[str, Classifier], shift: Shift | None) -> list[Subject]:
+    def subjects(self, shift: Shift | None) -> list[Subject]:
         """Return each classifier with what it predicts."""
         images = functools.cache(lambda: self.images(shift))  # read only if a prediction is missing
         return [
             Subject(name, classifier, self._predicted(name, classifier, shift, images))
-            for name, classifier in classifiers.items()
+            for name, classifier in self.inputs.settings.classifiers.items()
         ]
 
     def _predicted(
@@ -127,15 +178,16 @@ class _Survey:
     ) -> Labels:
         record = self.record(shift)
         key = record.model_dump_json() + (repr(registry.signature(shift)) if shift else "")
-        found = self.kept.load(key, classifier) if self.kept else None
-        if found is not None:
-            return found
-        predicted = clean_predictions(classifier, images(), name, self.plan.batch_size)
+        kept = self.kept.load(key, classifier) if self.kept else None
+        if kept is not None:
+            return kept
+        batch_size = self.inputs.settings.batch_size
+        predicted = clean_predictions(classifier, images(), name, batch_size)
         if self.kept:
             self.kept.save(key, classifier, predicted)
         return predicted
 
-    def examples(self, shifts: Mapping[str, Sequence[Shift]]) -> dict[str, np.ndarray]:
+    def examples(self, shifts: Shifts) -> dict[str, np.ndarray]:
         """Return the first image, and what each corruption of middle severity makes of it."""
         chosen = [several[len(several) // 2] for several in shifts.values()]
         return {
@@ -143,26 +195,3 @@ class _Survey:
             "example_images": self.images(None, 1),
             "example_corrupted": np.concatenate([self.images(shift, 1) for shift in chosen]),
         }
-
-
-def _check(
-    classifiers: Mapping[str, Classifier],
-    scenario: Scenario,
-    shifts: Mapping[str, Sequence[Shift]],
-    baseline: str | None,
-) -> None:
-    if not classifiers:
-        raise UsageError("classifiers: expected one or more; received: none")
-    if baseline is not None and baseline not in classifiers:
-        known = ", ".join(classifiers)
-        raise UsageError(f"baseline: expected one of {known}; received: {baseline!r}")
-    if isinstance(scenario, Shifted):
-        raise UsageError(
-            "suite 'corruptions': expected a scenario without a shift; "
-            f"received: {name_of(scenario.base)}+{scenario.shift_name}"
-        )
-    for shift in (each for several in shifts.values() for each in several):
-        if shift.severity is None:
-            raise UsageError(f"shifts: expected shifts with a severity; received: {name_of(shift)}")
-    for name, classifier in classifiers.items():
-        check_fits(classifier, scenario, name)

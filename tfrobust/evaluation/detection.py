@@ -1,15 +1,15 @@
 """Detectors judged: fitted on training images, scored on attacked ones they never saw.
 
-An attack that fails makes images that are adversarial in name only: nobody is fooled, and nothing
-gives them away. So every figure is told twice, over all attacked images and over those that fooled
-the classifier; and a detector learns from the latter alone, where there are `ENOUGH`.
+The images of an attack that fails are adversarial in name only: they fool no classifier, and there
+is nothing in them to detect. So every figure is given twice: over all attacked images, and over
+those that fooled the classifier.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import keras
 import numpy as np
@@ -18,73 +18,17 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions, in_batches
+from tfrobust.classifiers.inference import BATCH_SIZE, in_batches
 from tfrobust.classifiers.traces import Traces
-from tfrobust.data.reading import arrays
 from tfrobust.detector import Detector, FittedDetector
-from tfrobust.engine.object_boxes import boxes_for
-from tfrobust.engine.run import Crafted, run_attack
-from tfrobust.evaluation import results
-from tfrobust.evaluation.audit import audit
-from tfrobust.evaluation.judging import Attacked, Plan, left_to_do
+from tfrobust.evaluation.fitting_images import FittingImages
+from tfrobust.evaluation.judging import Attacked
+from tfrobust.evaluation.settings import EvaluationInputs
 from tfrobust.registry import signature
-from tfrobust.scenario import Scenario
-from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
+from tfrobust.results.records import DetectorResult, Moments, OverFooling
+from tfrobust.types import Images, PerImage
 
 _SCORERS: Traces[Callable[..., Any]] = Traces(most=16)
-ENOUGH = 30  # images that fooled: ten for each number that the largest regression here learns
-
-
-@dataclasses.dataclass(frozen=True)
-class Lesson:
-    """Images of the training split, before and after an attack.
-
-    Attributes:
-        clean: float32 `(n, height, width, channels)`.
-        labels: int64 `(n,)`.
-        boxes: of an attack on a region.
-        crafted: what the attack made of them.
-    """
-
-    clean: Images
-    labels: Labels
-    boxes: Boxes | None
-    crafted: Crafted
-
-
-@dataclasses.dataclass(frozen=True)
-class FittingImages:
-    """What detectors learn from.
-
-    Attributes:
-        clean: float32 `(n, height, width, channels)`.
-        adversarial: the same ones attacked.
-        fooled: bool `(n,)`: the attacked ones that fooled the classifier.
-    """
-
-    clean: Images
-    adversarial: Images
-    fooled: Flags
-
-    @property
-    def only_fooling(self) -> bool:
-        """Whether so many fooled that nothing needs to be learned from the others."""
-        return int(self.fooled.sum()) >= ENOUGH
-
-    @property
-    def learned(self) -> Images:
-        """The attacked images that are learned from."""
-        return self.adversarial[self.fooled] if self.only_fooling else self.adversarial
-
-    @property
-    def record(self) -> results.FittedOn:
-        """How many there are, for `results.json`."""
-        return results.FittedOn(
-            clean=len(self.clean),
-            adversarial=len(self.learned),
-            fooling=int(self.fooled.sum()),
-            only_fooling=self.only_fooling,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,108 +37,53 @@ class Judged:
 
     Attributes:
         result: the line of `results.json`.
-        clean: float32 `(n,)`: the scores of the plan's clean images.
+        clean: float32 `(n,)`: the scores of the evaluation's clean images.
         adversarial: those of the same images attacked.
     """
 
-    result: results.DetectorResult
+    result: DetectorResult
     clean: PerImage
     adversarial: PerImage
-
-
-def attacked_training_images(
-    attack: Attack, classifier: Classifier, scenario: Scenario, count: int, *, seed: int = 0
-) -> FittingImages:
-    """Attack the first `count` training images of a classifier, for its detectors to learn from."""
-    made = lesson(attack, classifier, scenario, count, seed=seed)
-    return fitting_images(made, attack, classifier)
-
-
-def lesson(
-    attack: Attack,
-    classifier: Classifier,
-    scenario: Scenario,
-    count: int,
-    *,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-) -> Lesson:
-    """Attack the first `count` training images; `fitting_images` are made of them.
-
-    A targeted attack is given random targets.
-    """
-    clean, labels = arrays(scenario, "train", count)
-    boxes = boxes_for([attack], scenario, "train", count)
-    crafted = run_attack(
-        attack,
-        classifier,
-        clean,
-        labels,
-        targets="random",
-        boxes=boxes,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    return Lesson(clean, labels, boxes, crafted)
-
-
-def fitting_images(
-    made: Lesson, attack: Attack, classifier: Classifier, *, batch_size: int = BATCH_SIZE
-) -> FittingImages:
-    """Tell which attacked images fooled a classifier, within the attack's budget."""
-    clean = clean_predictions(classifier, made.clean, batch_size=batch_size)
-    judged = audit(
-        classifier,
-        attack,
-        made.clean,
-        made.labels,
-        made.crafted.images,
-        clean=clean,
-        targets=made.crafted.targets,
-        boxes=made.boxes,
-        batch_size=batch_size,
-    )
-    fooled = judged.success & left_to_do(attack, clean, made.labels)
-    return FittingImages(made.clean, made.crafted.images, fooled)
 
 
 def judge_detectors(
     detectors: Sequence[Detector],
     attacked: Sequence[Attacked],
-    plan: Plan,
+    inputs: EvaluationInputs,
     classifier: Classifier,
     to_fit: Callable[[Attack], FittingImages],
 ) -> list[Judged]:
-    """Fit each detector against each attack and judge it on the plan's images.
+    """Fit each detector against each attack and judge it on the evaluation's images.
 
     Args:
         detectors: unfitted.
-        attacked: the plan's images under each attack; each gives a detector of its own.
-        plan: the images to judge on.
+        attacked: the evaluation's images under each attack; each gives a detector of its own.
+        inputs: the images to judge on.
         classifier: who is protected.
         to_fit: gives the images to learn an attack from.
 
     Returns:
         One line for every attack and detector.
     """
-    found = []
-    for each in attacked:
-        images = to_fit(each.attack)
+    judged = []
+    seed, batch_size = inputs.settings.seed, inputs.settings.batch_size
+    for attack in attacked:
+        images = to_fit(attack.attack)
         for detector in detectors:
-            fitted = fitted_on(images, detector, classifier, seed=plan.seed)
-            boundary = threshold(fitted, images, plan.batch_size)
-            clean = scores(fitted, plan.images, plan.batch_size)
-            adversarial = scores(fitted, each.images, plan.batch_size)
-            result = results.DetectorResult(
+            fitted = fitted_on(images, detector, classifier, seed=seed)
+            boundary = threshold(fitted, images, batch_size)
+            clean = scores(fitted, inputs.images, batch_size)
+            adversarial = scores(fitted, attack.images, batch_size)
+            result = DetectorResult(
                 **signature(detector),
-                attack=each.result.name,
+                attack=attack.result.name,
                 **figures(clean, adversarial, boundary),
                 attacked=len(adversarial),
-                fooled=over_fooling(clean, adversarial[each.fooled], boundary),
+                fooled=over_fooling(clean, adversarial[attack.fooled], boundary),
                 fitted_on=images.record,
             )
-            found.append(Judged(result, clean, adversarial))
-    return found
+            judged.append(Judged(result, clean, adversarial))
+    return judged
 
 
 def fitted_on(
@@ -202,8 +91,8 @@ def fitted_on(
 ) -> FittedDetector:
     """Fit a detector; one seed gives one detector, whatever was fitted before.
 
-    Its Monte Carlo passes draw from generators that are made here, so the seed of everything random
-    in the process is set first.
+    Its Monte Carlo passes draw from generators that are created here. So the global seed is set
+    first.
     """
     keras.utils.set_random_seed(seed)
     return detector.fit(classifier, images.clean, images.learned)
@@ -246,8 +135,19 @@ def best_threshold(clean: PerImage, adversarial: PerImage) -> float:
     )
 
 
-def figures(clean: PerImage, adversarial: PerImage, boundary: float) -> dict[str, Any]:
-    """Return the figures of `results.DetectorResult`.
+class Figures(TypedDict):
+    """The figures of a `DetectorResult` over all attacked images."""
+
+    auroc: float
+    tpr_at_5_fpr: float
+    accuracy: float
+    threshold: float
+    clean: Moments
+    adversarial: Moments
+
+
+def figures(clean: PerImage, adversarial: PerImage, boundary: float) -> Figures:
+    """Return the figures of a `DetectorResult`.
 
     Args:
         clean: scores `(n,)` of clean images.
@@ -261,12 +161,12 @@ def figures(clean: PerImage, adversarial: PerImage, boundary: float) -> dict[str
         "tpr_at_5_fpr": tpr,
         "accuracy": float(right.mean()),
         "threshold": boundary,
-        "clean": results.Moments.of(clean),
-        "adversarial": results.Moments.of(adversarial),
+        "clean": Moments.of(clean),
+        "adversarial": Moments.of(adversarial),
     }
 
 
-def over_fooling(clean: PerImage, fooling: PerImage, boundary: float) -> results.OverFooling:
+def over_fooling(clean: PerImage, fooling: PerImage, boundary: float) -> OverFooling:
     """Return the figures over the images that fooled the classifier.
 
     Args:
@@ -275,14 +175,14 @@ def over_fooling(clean: PerImage, fooling: PerImage, boundary: float) -> results
         boundary: scores above it mean adversarial.
     """
     if not len(fooling):
-        return results.OverFooling(images=0)
+        return OverFooling(images=0)
     auroc, tpr = separation(clean, fooling)
-    return results.OverFooling(
+    return OverFooling(
         images=len(fooling),
         auroc=auroc,
         tpr_at_5_fpr=tpr,
         accuracy=float(((clean <= boundary).mean() + (fooling > boundary).mean()) / 2),
-        adversarial=results.Moments.of(fooling),
+        adversarial=Moments.of(fooling),
     )
 
 

@@ -3,99 +3,75 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import numpy as np
 
-from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
-from tfrobust.data.reading import arrays, check_fits
+from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.shifted import Shifted
-from tfrobust.detector import Detector
-from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.environment import environment
-from tfrobust.errors import UsageError
-from tfrobust.evaluation import results
-from tfrobust.evaluation.attack_runs import Workshop
-from tfrobust.evaluation.detection import judge_detectors, score_rows
-from tfrobust.evaluation.judging import (
-    Attacked,
-    Plan,
-    Progress,
-    Subject,
-    outcome_rows,
-    summarize,
-)
-from tfrobust.evaluation.learned_attacks import check_files, check_learns_anew
+from tfrobust.evaluation.attack_runs import AttackRuns
+from tfrobust.evaluation.detection import Judged, judge_detectors, score_rows
+from tfrobust.evaluation.judging import Attacked, Subject
 from tfrobust.evaluation.resuming import Partial
+from tfrobust.evaluation.settings import (
+    EvaluationInputs,
+    EvaluationOptions,
+    EvaluationSettings,
+    Progress,
+    load_inputs,
+)
+from tfrobust.evaluation.summaries import outcome_rows, summarize
 from tfrobust.registry import name_of
+from tfrobust.results.records import Results, ScenarioRecord
+from tfrobust.results.run_files import Evaluated, identified
 from tfrobust.scenario import Scenario
-from tfrobust.types import TargetRule
+from tfrobust.types import Labels
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluated:
-    """What `evaluate` returns.
+class Judgement:
+    """The findings about one classifier.
 
     Attributes:
-        results: the content of `results.json`.
-        outcomes: the content of `outcomes.npz`.
-        images: the clean images, `(n, height, width, channels)`.
-        adversarial: for each classifier, the images each attack made,
-            `(n, height, width, channels)`; empty unless `keep_images`.
+        subject: the classifier.
+        attacked: it under each attack.
+        baselines: it under noise.
+        detectors: the detectors that look at it.
     """
 
-    results: results.Results
-    outcomes: dict[str, np.ndarray]
-    images: np.ndarray
-    adversarial: list[list[np.ndarray]]
+    subject: Subject
+    attacked: Sequence[Attacked]
+    baselines: Sequence[Attacked]
+    detectors: Sequence[Judged] = ()
 
 
 def evaluate(
     classifiers: Mapping[str, Classifier],
     scenario: Scenario,
-    attacks: Sequence[Attack],
+    attacks: Sequence[Attack] = (),
     *,
-    split: str = "test",
-    limit: int | None = None,
-    crafted_on: tuple[str, Classifier] | None = None,
-    reattack: bool = False,
-    baselines: Sequence[Attack] | None = None,
-    detectors: Sequence[Detector] = (),
-    watched: Collection[str] | None = None,
-    targets: TargetRule = "least_likely",
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    keep_images: bool = False,
     partial: Partial | None = None,
     progress: Progress | None = None,
+    **options: Unpack[EvaluationOptions],
 ) -> Evaluated:
-    """Attack every classifier with every attack and audit what comes back.
+    """Attack every classifier with every attack, and audit what comes back.
 
     Args:
         classifiers: name → classifier.
         scenario: where the images come from.
         attacks: in the order they are reported.
-        split: of the scenario.
-        limit: only the first so many images.
-        crafted_on: name and classifier that the attacks see instead (transfer).
-        reattack: judge that classifier too, and attack every other one again white-box: what did
-            it learn that lasts?
-        baselines: noise to show beside the attacks; part of no worst case. `None`: that of
-            `tfrobust.suites.baselines`; `()`: none.
-        detectors: fitted on the training split and judged on the images attacked here.
-        watched: the classifiers that detectors look at; `None`: all.
-        targets: the rule that picks classes for targeted attacks.
-        seed: decides everything random.
-        batch_size: images at a time.
-        keep_images: return every adversarial image, which takes memory for each attack.
-        partial: keeps finished attacks, so that an interrupted evaluation goes on.
-        progress: told how far each attack is.
+        partial: keeps finished attacks, so that an interrupted evaluation goes on;
+            `tfrobust.evaluation.run` takes care of that.
+        progress: receives how far each attack is.
+        **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
+            `seed`, `batch_size`, `keep_images`: see `EvaluationSettings`.
 
     Returns:
-        Results and outcomes, ready for `tfrobust.evaluation.results.write_results`.
+        Results and outcomes, ready for `tfrobust.report.write_run`.
 
     Raises:
         UsageError: no classifier, an unknown split, an attack that fits no classifier, a file of
@@ -105,98 +81,92 @@ def evaluate(
 
     Example:
         >>> evaluated = evaluate({"d1": load("d1")}, create("scenarios", "digits"),
-        ...                      [create("attacks", "pgd", eps=0.1)])
+        ...                      [create("attacks", "pgd", eps=0.1)], limit=100)
         >>> evaluated.results.evaluations[0].worst_case.accuracy
     """
-    if not classifiers:
-        raise UsageError("classifiers: expected one or more; received: none")
-    if reattack:
-        classifiers = _with_the_attacked(classifiers, crafted_on)
-        if not attacks:
-            raise UsageError("reattack: expected an attack to run again; give one (--attack)")
-        check_learns_anew(attacks)
-        if detectors:
-            raise UsageError("reattack: goes without detectors; judge them in a run of their own")
-    for name, classifier in (*classifiers.items(), *([crafted_on] if crafted_on else [])):
-        check_fits(classifier, scenario, name)
-    if baselines is None:
-        baselines = suites.baselines(attacks)
-    fooled = [crafted_on[1]] if crafted_on and not reattack else list(classifiers.values())
-    check_files(attacks, fooled)
-    images, labels = arrays(scenario, split, limit)
-    keep = keep_images or bool(detectors)
-    boxes = boxes_for([*attacks, *baselines], scenario, split, limit)
-    plan = Plan(
-        images,
-        labels,
-        scenario,
-        crafted_on=crafted_on,
-        targets=targets,
-        seed=seed,
-        batch_size=batch_size,
-        keep_images=keep,
-        progress=progress,
-        boxes=boxes,
+    settings = EvaluationSettings(
+        classifiers=classifiers, scenario=scenario, attacks=attacks, **options
     )
-    where = _scenario_record(scenario, split, plan)
-    chosen = plan.examples
-    outcomes = {"label": labels, "example_index": chosen, "example_images": images[chosen]}
-    found, adversarial = [], []
-    workshop = Workshop(plan, partial)
-    again = Workshop(dataclasses.replace(plan, crafted_on=None), partial) if reattack else None
-    for number, (name, classifier) in enumerate(classifiers.items()):
-        clean = clean_predictions(classifier, images, name, batch_size)
-        subject = Subject(name, classifier, clean)
-        attacked = workshop.attack_all(subject, attacks)
-        if again and crafted_on and classifier is crafted_on[1]:
-            attacked += [_white_box(each) for each in attacked]  # it was the one attacked
-        elif again:
-            attacked += again.attack_all(subject, attacks)
-        evaluation = summarize(plan, subject, where, attacked)
-        noise = workshop.attack_all(subject, baselines)
-        evaluation.baselines = [each.result for each in noise]
-        if detectors and (watched is None or name in watched):
-            judged = judge_detectors(
-                detectors, attacked, plan, classifier, workshop.to_fit(subject)
-            )
-            evaluation.detectors = [each.result for each in judged]
-            outcomes |= score_rows(number, judged)
-        found.append(evaluation)
-        outcomes |= outcome_rows(number, clean, attacked)
-        adversarial.append([each.images for each in attacked if keep_images])
-    everything = results.Results(evaluations=found, environment=environment())
-    return Evaluated(results.identified(everything, outcomes), outcomes, images, adversarial)
+    return evaluate_settings(settings, partial=partial, progress=progress)
 
 
-def _with_the_attacked(
-    classifiers: Mapping[str, Classifier], crafted_on: tuple[str, Classifier] | None
-) -> dict[str, Classifier]:
-    """Return the classifiers, behind the one that was attacked before they were trained on it."""
-    if crafted_on is None:
-        raise UsageError(
-            "reattack: expected the classifier that was attacked before; give crafted_on "
-            "(--crafted-on)"
-        )
-    called, old = crafted_on
-    if all(each is old or each.source == old.source != "" for each in classifiers.values()):
-        raise UsageError(
-            f"reattack: expected a classifier to attack again beside {called}, which was attacked "
-            f"before; received: {', '.join(classifiers)}, the same"
-        )
-    return {called: old} | {name: each for name, each in classifiers.items() if name != called}
+def evaluate_settings(
+    settings: EvaluationSettings,
+    *,
+    partial: Partial | None = None,
+    progress: Progress | None = None,
+) -> Evaluated:
+    """Do what `evaluate` does, with all options in one object."""
+    inputs = load_inputs(settings, progress)
+    return assemble(inputs, judgements(inputs, partial))
 
 
-def _white_box(attacked: Attacked) -> Attacked:
-    """Return what an attack did to the very classifier it was crafted on."""
-    return dataclasses.replace(
-        attacked, result=attacked.result.model_copy(update={"crafted_on": None})
-    )
+def judgements(
+    inputs: EvaluationInputs,
+    partial: Partial | None = None,
+    *,
+    clean: Mapping[str, Labels] | None = None,
+) -> list[Judgement]:
+    """Attack every classifier and judge it.
+
+    Args:
+        inputs: of the evaluation.
+        partial: keeps finished attacks.
+        clean: what classifiers are known to predict for the clean images, by name.
+    """
+    settings, known = inputs.settings, clean or {}
+    runs = AttackRuns(inputs, partial)
+    judged = []
+    for name, classifier in settings.classifiers.items():
+        predicted = known.get(name)
+        if predicted is None:
+            predicted = clean_predictions(classifier, inputs.images, name, settings.batch_size)
+        subject = Subject(name, classifier, predicted)
+        attacked = runs.attack_all(subject, settings.attacks)
+        baselines = runs.attack_all(subject, inputs.baselines)
+        detectors: list[Judged] = []
+        if settings.detectors and (settings.watched is None or name in settings.watched):
+            to_fit = runs.to_fit(subject)
+            detectors = judge_detectors(settings.detectors, attacked, inputs, classifier, to_fit)
+        if not settings.keep_images:  # it was kept for the detectors
+            attacked = [each.without_images() for each in attacked]
+        judged.append(Judgement(subject, attacked, baselines, detectors))
+    return judged
 
 
-def _scenario_record(scenario: Scenario, split: str, plan: Plan) -> results.ScenarioRecord:
-    base, shift = scenario, None
+def assemble(inputs: EvaluationInputs, judged: Sequence[Judgement]) -> Evaluated:
+    """Return results and outcomes from the judgements of all classifiers."""
+    examples = inputs.examples
+    outcomes: dict[str, np.ndarray] = {
+        "label": inputs.labels,
+        "example_index": examples,
+        "example_images": inputs.images[examples],
+    }
+    scenario = _scenario_record(inputs)
+    evaluations = []
+    for number, judgement in enumerate(judged):
+        evaluation = summarize(inputs, judgement.subject, scenario, judgement.attacked)
+        evaluation.baselines = [noise.result for noise in judgement.baselines]
+        evaluation.detectors = [detector.result for detector in judgement.detectors]
+        evaluations.append(evaluation)
+        outcomes |= score_rows(number, judgement.detectors)
+        outcomes |= outcome_rows(number, judgement.subject.clean, judgement.attacked)
+    results = identified(Results(evaluations=evaluations, environment=environment()), outcomes)
+    keep = inputs.settings.keep_images
+    adversarial = [[each.images for each in judgement.attacked if keep] for judgement in judged]
+    return Evaluated(results, outcomes, inputs.images, adversarial)
+
+
+def _scenario_record(inputs: EvaluationInputs) -> ScenarioRecord:
+    settings = inputs.settings
+    scenario = base = settings.scenario
+    shift = None
     if isinstance(scenario, Shifted):
         base, shift = scenario.base, scenario.shift_name
-    return results.ScenarioRecord(
-        name=name_of(base), shift=shift, split=split, images=len(plan.labels), seed=plan.seed
+    return ScenarioRecord(
+        name=name_of(base),
+        shift=shift,
+        split=settings.split,
+        images=len(inputs.labels),
+        seed=settings.seed,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrobust.evaluation.results import AttackResult
+from tfrobust import suites
+from tfrobust.results.records import AttackResult
 
-_WORTH_TELLING = 0.01  # of the images
+_WORTH_NOTING = 0.01  # of the images
 
 
 def gradient_warnings(classifier: str, attacks: Sequence[AttackResult]) -> list[str]:
@@ -24,18 +25,18 @@ def gradient_warnings(classifier: str, attacks: Sequence[AttackResult]) -> list[
     lines = []
     for name in dict.fromkeys(attack.name for attack in attacks):
         shares = [a.gradients for a in attacks if a.name == name and a.gradients is not None]
-        told = [
+        signs = [
             f"{what} at {_percent(worst)} of the images"
             for what, worst in (
                 ("gradients vanish", max((each.zero for each in shares), default=0.0)),
                 ("gradients are no numbers", max((s.non_finite for s in shares), default=0.0)),
             )
-            if worst >= _WORTH_TELLING
+            if worst >= _WORTH_NOTING
         ]
-        if told:
+        if signs:
             lines.append(
-                f"{name} on {classifier}: {' and '.join(told)}; a white-box figure says nothing "
-                "here; try square, hopskipjump"
+                f"{name} on {classifier}: {' and '.join(signs)}; a white-box figure says nothing "
+                f"here; try {', '.join(suites.gradient_free()) or 'an attack without gradients'}"
             )
     return lines
 

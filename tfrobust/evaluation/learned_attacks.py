@@ -1,4 +1,4 @@
-"""What a run does with attacks that learn: checks their files, tells of them, keeps new ones."""
+"""What a run does with attacks that learn: checks and describes their files, keeps new ones."""
 
 from __future__ import annotations
 
@@ -51,13 +51,16 @@ def keep_learned(
     Raises:
         StoreError: the disk refuses.
     """
-    kept = [each for each in attacks if isinstance(each, LearningAttack) and each.file is None]
-    times = Counter(map(name_of, kept))
-    for attack in kept:
-        called = name_of(attack)
-        called += f"-{attack.budget:g}" if times[called] > 1 and attack.budget is not None else ""
+    learning = [
+        attack for attack in attacks if isinstance(attack, LearningAttack) and attack.file is None
+    ]
+    times = Counter(map(name_of, learning))
+    for attack in learning:
+        attack_name = name_of(attack)
+        if times[attack_name] > 1 and attack.budget is not None:
+            attack_name += f"-{attack.budget:g}"
         for name, classifier in classifiers.items():
-            file = re.sub(r"[^\w.-]+", "-", f"{called}-{name}")
+            file = re.sub(r"[^\w.-]+", "-", f"{attack_name}-{name}")
             learned_from(attack, classifier, scenario, seed=seed).save(folder / f"{file}.npz")
 
 
@@ -107,7 +110,7 @@ def check_learns_anew(attacks: Iterable[Attack]) -> None:
             )
 
 
-def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
+def file_notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> list[str]:
     """Return a line for each file: what it was learned on and what differs now, or that it is new.
 
     Args:
@@ -119,7 +122,7 @@ def notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier]) -> l
         StoreError: it cannot be read.
 
     Example:
-        >>> notes([create("attacks", "gap", file="runs/gap.npz")], {"d2": classifier})
+        >>> file_notes([create("attacks", "gap", file="runs/gap.npz")], {"d2": classifier})
         ['gap: read from runs/gap.npz, learned on saved_models/d1/1: another classifier than d2']
     """
     lines = []

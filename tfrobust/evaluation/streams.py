@@ -81,7 +81,7 @@ def projected(classifier: Streamed, clean: Images, attacked: Images) -> dict[str
 
     if len(clean) < _LEAST:
         raise DataError(f"expected {_LEAST} images or more to project; received: {len(clean)}")
-    found = {}
+    streams = {}
     for name in classifier.streams:
 
         def see(images: Images, name: str = name) -> Any:
@@ -91,8 +91,8 @@ def projected(classifier: Streamed, clean: Images, attacked: Images) -> dict[str
         with np.errstate(invalid="ignore"):  # a stream that sees nothing has no variance to share
             pca = PCA(2, svd_solver="full").fit(before)
         explained = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
-        found[name] = Projected(pca.transform(before), pca.transform(after), explained)
-    return found
+        streams[name] = Projected(pca.transform(before), pca.transform(after), explained)
+    return streams
 
 
 def of_few_classes(labels: Labels, images: int, classes: int = 5) -> np.ndarray:

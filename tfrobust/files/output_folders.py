@@ -27,19 +27,29 @@ def output_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         StoreError: it is a file, holds other things (and `force` is off), cannot be created, or
             another process is writing to it.
     """
-    if path.exists() and not path.is_dir():
-        raise StoreError(f"{path}: expected a folder; received: a file")
+    check_output(path, force=True)  # what lies in it is looked at once it is claimed
     busy = f"{path}: another run is writing to it; wait until it is done, or choose another --out"
     with contextlib.ExitStack() as held:
         with disk_errors(path):
             held.enter_context(made_folder(path))
             held.enter_context(alone(path / LOCK, busy))
         sweep(path)
-        if _others(path) and not force:
-            raise StoreError(
-                f"{path}: is not empty; choose another --out, or overwrite with --force"
-            )
+        check_output(path, force=force)
         yield path
+
+
+def check_output(path: Path, *, force: bool = False) -> None:
+    """Refuse a folder that no run may write its results to, before anything is loaded for it.
+
+    Raises:
+        StoreError: it is a file, or holds other things and `force` is off.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise StoreError(f"{path}: expected a folder; received: a file")
+    if not force and _others(path):
+        raise StoreError(f"{path}: is not empty; choose another --out, or overwrite with --force")
 
 
 def _others(folder: Path) -> list[Path]:

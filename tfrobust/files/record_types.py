@@ -40,17 +40,24 @@ def _kept_inside(value: float) -> float:
 
 
 def _numbers(params: dict[str, Any]) -> dict[str, Any]:
-    for name in ("eps", "sigma", "count"):
-        value = params.get(name)
-        numbers = value if isinstance(value, list) and name != "eps" else [value]
-        if not all(number is None or _is_finite(number) for number in numbers):
-            raise ValueError(f"{name}: expected a finite number or none")
+    """Refuse numbers that no option holds, and a budget that is no number: reports draw them."""
+    eps = params.get("eps")
+    if eps is not None and not _is_finite(eps):
+        raise ValueError("eps: expected a finite number or none")
+    for name, value in params.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not _is_bounded(number):
+                raise ValueError(f"{name}: expected a finite number")
     return params
 
 
 def _is_finite(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and abs(value) <= _MOST
+    return number and _is_bounded(value)
+
+
+def _is_bounded(number: float) -> bool:
+    return math.isfinite(number) and abs(number) <= _MOST
 
 
 Text = Annotated[str, pydantic.Field(max_length=_LONGEST), pydantic.AfterValidator(_shown)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from tfrobust.classifiers.fingerprint import weights_digest
+from tfrobust.classifiers.identity import weights_digest
 from tfrobust.classifiers.members import split_member
 from tfrobust.data.names import open_scenario, scenario_record
 from tfrobust.defense import Defense

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.evaluation.results import CorruptionErrors, Results
 from tfrobust.report.figures import as_svg, tile
 from tfrobust.report.tables import Row, Table, scenario_title
+from tfrobust.results.records import CorruptionErrors, Results
 
 _DARK = 0.55  # from this error on, numbers in the map are white
 
@@ -20,8 +20,8 @@ def corruption_table(results: Results) -> Table:
 
     A single classifier's errors at each severity stand before it.
     """
-    found = results.corruptions
-    severities = _severities(found[0]) if len(found) == 1 else []
+    records = results.corruptions
+    severities = _severities(records[0]) if len(records) == 1 else []
     blank = ("",) * len(severities)
 
     def row(title: str, cells: Iterable[str], before: Iterable[str] = blank) -> Row:
@@ -30,26 +30,26 @@ def corruption_table(results: Results) -> Table:
     rows = [
         row(
             _words(name),
-            (_percent(each.mean[name]) for each in found),
-            map(_percent, found[0].errors[name]) if severities else (),
+            (_percent(record.mean[name]) for record in records),
+            map(_percent, records[0].errors[name]) if severities else (),
         )
-        for name in found[0].errors
+        for name in records[0].errors
     ]
-    across = map(_percent, np.mean(list(found[0].errors.values()), axis=0)) if severities else ()
-    last = [row("mCE", (_percent(each.mce) for each in found), across)]
-    if baseline := found[0].baseline:
+    across = map(_percent, np.mean(list(records[0].errors.values()), axis=0)) if severities else ()
+    last = [row("mCE", (_percent(record.mce) for record in records), across)]
+    if baseline := records[0].baseline:
         last += [
-            row(f"mCE by {baseline}", (_share(each.mce_ratio) for each in found)),
-            row(f"relative mCE by {baseline}", (_share(e.relative_mce_ratio) for e in found)),
+            row(f"mCE by {baseline}", (_share(record.mce_ratio) for record in records)),
+            row(f"relative mCE by {baseline}", (_share(e.relative_mce_ratio) for e in records)),
         ]
     first = results.unshifted[0]
-    names = ["mean"] if severities else [each.classifier for each in found]
+    names = ["mean"] if severities else [record.classifier for record in records]
     return Table(
         title=f"Error under corruptions, {first.scenario.images:,} images of "
         f"{scenario_title(first)}",
         columns=("corruption", *severities, *names),
-        sections=[[row("clean", (_percent(each.clean) for each in found))], rows, last],
-        caption=_caption(found[0]),
+        sections=[[row("clean", (_percent(record.clean) for record in records))], rows, last],
+        caption=_caption(records[0]),
     )
 
 
@@ -69,21 +69,21 @@ def _caption(errors: CorruptionErrors) -> str:
 
 def error_map(results: Results) -> str:
     """Return a map of errors as SVG: for each classifier, corruptions by severities."""
-    found = results.corruptions
-    names = list(found[0].errors)
-    width = 2.2 + 2.6 * len(found)
+    records = results.corruptions
+    names = list(records[0].errors)
+    width = 2.2 + 2.6 * len(records)
     figure = Figure(figsize=(width, 0.3 * len(names) + 0.9), layout="constrained")
-    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for axes, each in zip(panels, found, strict=True):
-        errors = np.array([each.errors[name] for name in names])
+    panels = figure.subplots(1, len(records), sharey=True, squeeze=False)[0]
+    for axes, record in zip(panels, records, strict=True):
+        errors = np.array([record.errors[name] for name in names])
         axes.pcolormesh(errors, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
         for (row, column), error in np.ndenumerate(errors):
             colour = "white" if error >= _DARK else "black"
             place = column + 0.5, row + 0.5
             axes.text(*place, f"{error:.0%}", ha="center", va="center", color=colour, fontsize=8)
-        axes.set_title(each.classifier.replace("$", r"\$"), fontsize=10)
+        axes.set_title(record.classifier.replace("$", r"\$"), fontsize=10)
         axes.set_xlabel("severity")
-        axes.set_xticks(np.arange(errors.shape[1]) + 0.5, _severities(each))
+        axes.set_xticks(np.arange(errors.shape[1]) + 0.5, _severities(record))
         axes.set_yticks(np.arange(len(names)) + 0.5, [_words(name) for name in names])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.evaluation.results import DetectorResult, Evaluation, Results
 from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.results.records import DetectorResult, Evaluation, Results
 
 _BINS = 50
 _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
@@ -16,7 +16,7 @@ _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
 
 def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Return `{"title", "svg"}` for each detector and attack: clean and attacked scores."""
-    found = []
+    drawings = []
     for number, evaluation in enumerate(results.evaluations):
         for k, detector in enumerate(evaluation.detectors):
             clean, adversarial = (
@@ -25,8 +25,8 @@ def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[s
             title = f"{evaluation.classifier.name}: {detector.name} against {detector.attack}"
             fooling = adversarial[_fooled(number, k, evaluation, outcomes)]
             drawn = _histogram(detector, clean, adversarial, fooling, title)
-            found.append({"title": title, "svg": drawn})
-    return found
+            drawings.append({"title": title, "svg": drawn})
+    return drawings
 
 
 def _fooled(
@@ -34,15 +34,15 @@ def _fooled(
 ) -> np.ndarray:
     """Return which images fooled the classifier under the attack of line `k`, bool `(images,)`.
 
-    None where the result does not tell how many, as older ones do not.
+    None does under an attack that corrects images, or where an older result does not count them.
     """
     right = outcomes[f"e{number}_clean"] == outcomes["label"]
-    told = evaluation.detectors[k].fooled
-    if told is None:
+    lines_of_an_attack = len(evaluation.detectors) // len(evaluation.attacks)
+    row = k // lines_of_an_attack
+    if evaluation.detectors[k].fooled is None or evaluation.attacks[row].corrective:
         return np.zeros_like(right)
-    attack = k * len(evaluation.attacks) // len(evaluation.detectors)  # as many lines for each
-    fooled = outcomes[f"e{number}_success"][attack] & right
-    return fooled if told.images == fooled.sum() else np.zeros_like(right)  # none: it helps
+    fooled: np.ndarray = outcomes[f"e{number}_success"][row] & right
+    return fooled
 
 
 def _histogram(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
-from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -14,9 +12,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tfrobust.evaluation.metrics import wilson
-from tfrobust.evaluation.results import AttackResult, Evaluation, Results
-from tfrobust.report.tables import NORM_TITLES
+from tfrobust.report.curve_axes import Axis, Line, axes_of, lines_on
+from tfrobust.results.metrics import wilson
+from tfrobust.results.records import Evaluation, Results
 
 # Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -25,62 +23,29 @@ _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold address
 _TILE = 96  # pixels: smaller images are enlarged to this
 
 
-@dataclasses.dataclass(frozen=True)
-class _Axis:
-    """What accuracy is drawn against."""
-
-    name: str
-    option: str  # of the attacks
-    label: str
-    norm: str | None  # of their threat
-
-
 def curves(results: Results, outcomes: dict[str, np.ndarray]) -> list[tuple[str, str]]:
-    """Return `(name, SVG)` of accuracy against ε in each norm, and against counts of noise.
+    """Return `(name, SVG)` of accuracy against ε in each norm, and against each swept option.
 
     Budgeted attacks give a point an evaluated budget; a minimum-norm attack gives the whole curve
     from its distances. Bands are 95 % intervals.
     """
-    attacks = [attack for e in results.evaluations for attack in e.attacks]
-    norms = dict.fromkeys(attack.threat.norm for attack in attacks if attack.threat.norm)
-    axes = [_Axis(norm, "eps", f"budget ε ({NORM_TITLES[norm]})", norm) for norm in norms]
-    if len({a.params["count"] for a in attacks if _drawn_against(a, _COUNTS)}) > 1:
-        axes.append(_COUNTS)
-    return [(axis.name, _curve(axis, results, outcomes)) for axis in axes]
+    return [(axis.name, _curve(axis, results, outcomes)) for axis in axes_of(results)]
 
 
-_COUNTS = _Axis("count", "count", "generations of noise", None)
-
-
-def _drawn_against(attack: AttackResult, axis: _Axis) -> bool:
-    if axis.norm is None:
-        return attack.threat.norm is None and axis.option in attack.params
-    return attack.threat.norm == axis.norm
-
-
-def _curve(axis: _Axis, results: Results, outcomes: dict[str, np.ndarray]) -> str:
+def _curve(axis: Axis, results: Results, outcomes: dict[str, np.ndarray]) -> str:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     for number, evaluation in enumerate(results.evaluations):
-        chosen = [(k, a) for k, a in enumerate(evaluation.attacks) if _drawn_against(a, axis)]
-        names = list(dict.fromkeys(_line(attack, evaluation) for _, attack in chosen))
-        for style, name in enumerate(names):
-            lines = [(k, attack) for k, attack in chosen if _line(attack, evaluation) == name]
-            budgets, shares, bands = _points(axis, number, evaluation, lines, outcomes)
+        for style, (name, line) in enumerate(lines_on(axis, evaluation).items()):
+            values, shares, bands = _points(axis, number, evaluation, line, outcomes)
             colour, dash = COLOURS[number % len(COLOURS)], _DASHES[style % len(_DASHES)]
             label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
-            marker = "o" if len(lines) >= len(budgets) - 1 else None
-            axes.plot(budgets, shares, dash, color=colour, marker=marker, ms=4, label=label)
+            marker = "o" if len(line) >= len(values) - 1 else None
+            axes.plot(values, shares, dash, color=colour, marker=marker, ms=4, label=label)
             low, high = np.transpose(bands)
-            axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
-    _decorate(axes, axis.label)
+            axes.fill_between(values, low, high, color=colour, alpha=0.12, linewidth=0)
+    _decorate(axes, axis)
     return as_svg(figure, axis.name)
-
-
-def _line(attack: AttackResult, evaluation: Evaluation) -> str:
-    """Return what tells one line from another: what was crafted elsewhere is another attack."""
-    elsewhere = attack.crafted_on not in (None, evaluation.classifier.name)
-    return f"{attack.name}, crafted on {attack.crafted_on}" if elsewhere else attack.name
 
 
 def as_svg(figure: Figure, salt: str) -> str:
@@ -91,11 +56,12 @@ def as_svg(figure: Figure, salt: str) -> str:
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
-def _decorate(axes: Axes, label: str) -> None:
-    axes.set_xlabel(label)
+def _decorate(axes: Axes, axis: Axis) -> None:
+    axes.set_xlabel(axis.label)
     axes.set_ylabel("accuracy")
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlim(left=0)
+    if axis.from_clean:
+        axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     lines = axes.get_lines()
@@ -103,15 +69,16 @@ def _decorate(axes: Axes, label: str) -> None:
 
 
 def _points(
-    axis: _Axis,
+    axis: Axis,
     number: int,
     evaluation: Evaluation,
-    lines: Sequence[tuple[int, AttackResult]],
+    line: Line,
     outcomes: dict[str, np.ndarray],
 ) -> tuple[list[float], list[float], list[tuple[float, float]]]:
-    """Return budgets, accuracies and intervals of one attack, from 0 on."""
-    k, attack = lines[0]
-    distance = outcomes.get(f"e{number}_{attack.threat.norm}") if axis.norm != "l1" else None
+    """Return values, accuracies and intervals of one attack, from 0 on where that changes none."""
+    k, attack = line[0]
+    norm = axis.norm if axis.norm != "l1" else None  # outcomes of older runs measure no L1
+    distance = outcomes.get(f"e{number}_{norm}")
     if attack.minimum_norm and distance is not None:
         right = outcomes[f"e{number}_clean"] == outcomes["label"]
         broken = np.where(outcomes[f"e{number}_reached"][k], distance[k], np.inf)
@@ -121,11 +88,12 @@ def _points(
         count = len(right)
         return grid.tolist(), [n / count for n in left], [wilson(n, count) for n in left]
     points = sorted(
-        (float(a.params.get(axis.option) or 0), a.accuracy, a.interval) for _, a in lines
+        (float(a.params.get(axis.option) or 0), a.accuracy, a.interval) for _, a in line
     )
-    start = (0.0, evaluation.clean.accuracy, evaluation.clean.interval)
-    budgets, shares, bands = zip(start, *points, strict=True)
-    return list(budgets), list(shares), list(bands)
+    if axis.from_clean:
+        points.insert(0, (0.0, evaluation.clean.accuracy, evaluation.clean.interval))
+    values, shares, bands = zip(*points, strict=True)
+    return list(values), list(shares), list(bands)
 
 
 def tile(image: np.ndarray) -> str:

@@ -10,20 +10,6 @@ import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError
-from tfrobust.evaluation.evaluator import Evaluated
-from tfrobust.evaluation.outcomes import check_outcomes
-from tfrobust.evaluation.results import (
-    ADVERSARIAL,
-    RUN,
-    RUN_FILES,
-    AttackResult,
-    Evaluation,
-    Results,
-    check_one_run,
-    read_results,
-    write_results,
-)
-from tfrobust.evaluation.resuming import Partial
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import written_together
@@ -38,6 +24,18 @@ from tfrobust.report.tables import (
     cost_table,
     detector_table,
     scenario_title,
+)
+from tfrobust.results.outcomes import check_outcomes
+from tfrobust.results.records import AttackResult, Evaluation, Results
+from tfrobust.results.run_files import (
+    ADVERSARIAL,
+    RUN,
+    RUN_FILES,
+    Evaluated,
+    check_one_run,
+    discard_partial,
+    read_results,
+    write_results,
 )
 
 _TILES = 6  # images a row of the grid
@@ -86,7 +84,7 @@ def write_run(
         if more:
             more(beside)
         write_report(beside)
-    Partial(folder).discard()
+    discard_partial(folder)
 
 
 def write_adversarial(folder: Path, evaluated: Evaluated) -> None:
@@ -99,13 +97,13 @@ def write_adversarial(folder: Path, evaluated: Evaluated) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    found = {
+    arrays = {
         "images": evaluated.adversarial[0][0],
         "labels": evaluated.outcomes["label"],
         "clean": evaluated.images,
         RUN: np.asarray(evaluated.results.run or ""),
     }
-    write_arrays(folder / ADVERSARIAL, found)
+    write_arrays(folder / ADVERSARIAL, arrays)
 
 
 def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tfrobust.evaluation.results import AttackResult, Evaluation, Results
 from tfrobust.report.tables import Row, Table, attack_title
+from tfrobust.results.records import AttackResult, Evaluation, Results
 
 
 def reattack_table(results: Results) -> Table | None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfrobust.evaluation.results import (
+from tfrobust.report.curve_axes import NORM_TITLES, strength_of
+from tfrobust.results.records import (
+    NORMS,
     AttackResult,
     DetectorResult,
     Evaluation,
     Proportion,
     Results,
 )
-from tfrobust.types import Norm
 
 Row = tuple[str, ...]
-NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
-_DISTANCES: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +31,9 @@ def accuracy_table(results: Results) -> Table:
     """Return accuracy under every attack: a row an attack, a column a classifier."""
     evaluations = results.evaluations
     first = evaluations[0]
-    seen = _seen_by_all(evaluations)
+    crafted_on = _crafted_on_one(evaluations)
     attacks = [
-        (attack_title(attack, but=seen), *(_percent(e.attacks[k]) for e in evaluations))
+        (attack_title(attack, but=crafted_on), *(_percent(e.attacks[k]) for e in evaluations))
         for k, attack in enumerate(first.attacks)
     ]
     noise = [
@@ -53,16 +52,16 @@ def accuracy_table(results: Results) -> Table:
         columns=("attack", *(e.classifier.name for e in evaluations)),
         sections=sections,
         caption="with 95 % Wilson intervals; a clean error stays an error"
-        + _transferred(seen)
+        + _transferred(crafted_on)
         + _violations(evaluations),
     )
 
 
-def _seen_by_all(evaluations: list[Evaluation]) -> str | None:
-    """Return the one classifier that all attacks were crafted on, for a caption to say once."""
+def _crafted_on_one(evaluations: list[Evaluation]) -> str | None:
+    """Return the one classifier that all attacks were crafted on, for a caption."""
     attacks = [attack for each in evaluations for attack in each.attacks]
-    seen = {attack.crafted_on for attack in attacks if _sees_a_classifier(attack)}
-    return next(iter(seen)) if len(seen) == 1 else None
+    names = {attack.crafted_on for attack in attacks if _sees_a_classifier(attack)}
+    return next(iter(names)) if len(names) == 1 else None
 
 
 def _sees_a_classifier(attack: AttackResult) -> bool:
@@ -75,15 +74,17 @@ def _transferred(crafted_on: str | None) -> str:
 
 def _violations(evaluations: list[Evaluation]) -> str:
     """Say which attacks returned images that do not count."""
-    found = [
+    violations = [
         f"{attack.name} on {evaluation.classifier.name}: {attack.violations}"
         for evaluation in evaluations
         for attack in evaluation.attacks
         if attack.violations
     ]
-    if not found:
+    if not violations:
         return ""
-    return f". VIOLATIONS, scored as failed attacks (outside the ball or NaN): {'; '.join(found)}"
+    return (
+        f". VIOLATIONS, scored as failed attacks (outside the ball or NaN): {'; '.join(violations)}"
+    )
 
 
 def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
@@ -94,7 +95,7 @@ def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
         )
         for k, worst in enumerate(evaluations[0].worst_case_by_budget)
     ]
-    # Beside attacks with a budget, those at any distance are no part of it: see `verdicts.bounded`.
+    # Attacks at any distance are no part of it where others have a budget: `summaries.bounded`.
     unlimited = {a.minimum_norm and a.params.get("eps") is None for a in evaluations[0].attacks}
     title = "worst case of all" if len(unlimited) == 1 else "worst case of all with a budget"
     return [*rows, (title, *(_percent(e.worst_case) for e in evaluations))]
@@ -103,16 +104,16 @@ def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
 def cost_table(results: Results) -> Table:
     """Return what each attack found and what it cost."""
     sections = []
-    seen = _seen_by_all(results.evaluations)
+    crafted_on = _crafted_on_one(results.evaluations)
     for evaluation in results.evaluations:
         sections.append(
             [
                 (
                     evaluation.classifier.name,
-                    attack_title(attack, but=seen),
+                    attack_title(attack, but=crafted_on),
                     "–" if attack.success_rate is None else f"{attack.success_rate:.1%}",
                     f"{attack.fooling_ratio:.1%}",
-                    *(_number(attack.distance[norm].median) for norm in _DISTANCES),
+                    *(_number(attack.distance[norm].median) for norm in NORMS),
                     f"{attack.gradients_per_image:,.1f}",
                     f"{attack.queries_per_image:,.1f}",
                     str(attack.violations),
@@ -128,7 +129,7 @@ def cost_table(results: Results) -> Table:
             "attack",
             "success",
             "fooling",
-            *(f"median {NORM_TITLES[norm]}" for norm in _DISTANCES),
+            *(f"median {NORM_TITLES[norm]}" for norm in NORMS),
             "gradients",
             "queries",
             "violations",
@@ -136,7 +137,7 @@ def cost_table(results: Results) -> Table:
         ),
         sections=sections,
         caption="success over images right before; distances over successes; costs an image"
-        + _transferred(seen),
+        + _transferred(crafted_on),
     )
 
 
@@ -146,17 +147,17 @@ def detector_table(results: Results) -> Table:
         [
             (
                 evaluation.classifier.name,
-                found.name,
-                found.attack,
-                f"{found.auroc:.3f}",
-                _over_fooling(found),
-                f"{found.accuracy:.1%}",
-                f"{found.tpr_at_5_fpr:.1%}",
-                f"{found.clean.mean:.3g}",
-                f"{found.adversarial.mean:.3g}",
-                _learned_from(found),
+                detector.name,
+                detector.attack,
+                f"{detector.auroc:.3f}",
+                _over_fooling(detector),
+                f"{detector.accuracy:.1%}",
+                f"{detector.tpr_at_5_fpr:.1%}",
+                f"{detector.clean.mean:.3g}",
+                f"{detector.adversarial.mean:.3g}",
+                _learned_from(detector),
             )
-            for found in evaluation.detectors
+            for detector in evaluation.detectors
         ]
         for evaluation in results.evaluations
     ]
@@ -181,21 +182,21 @@ def detector_table(results: Results) -> Table:
     )
 
 
-def _over_fooling(found: DetectorResult) -> str:
+def _over_fooling(detector: DetectorResult) -> str:
     """Return the AUROC over images that fooled the classifier, and their number."""
-    fooled = found.fooled
+    fooled = detector.fooled
     if fooled is None:  # older results do not tell
         return "–"
     auroc = "–" if fooled.auroc is None else f"{fooled.auroc:.3f}"
-    return f"{auroc} ({fooled.images} of {found.attacked})"
+    return f"{auroc} ({fooled.images} of {detector.attacked})"
 
 
-def _learned_from(found: DetectorResult) -> str:
+def _learned_from(detector: DetectorResult) -> str:
     """Return which attacked training images a detector was fitted on."""
-    if found.fitted_on is None:
+    if detector.fitted_on is None:
         return "–"
-    kind = "fooling" if found.fitted_on.only_fooling else "attacked"
-    return f"{found.fitted_on.adversarial} {kind}"
+    kind = "fooling" if detector.fitted_on.only_fooling else "attacked"
+    return f"{detector.fitted_on.adversarial} {kind}"
 
 
 def scenario_title(evaluation: Evaluation) -> str:
@@ -210,22 +211,28 @@ def attack_title(attack: AttackResult, *, but: str | None = None) -> str:
 
     Args:
         attack: what it did.
-        but: a classifier that it goes without saying it was crafted on.
+        but: the classifier that its caption says it was crafted on.
     """
-    norm = NORM_TITLES.get(attack.threat.norm or "", "")
-    eps = attack.params.get("eps")
-    budget = f" {norm} ≤ {eps:g}" if eps is not None else f" {norm}, any distance" if norm else ""
-    if not norm and "count" in attack.params:
-        budget = f" × {attack.params['count']}"
-    elif not norm and "sigma" in attack.params:
-        sigma = attack.params["sigma"]
-        budget = f" σ = {sigma:g}" if isinstance(sigma, int | float) else f" σ = {sigma}"
     region = attack.params.get("region", "all")
     where = "" if region == "all" else f", {region} only"
     targeted = ", targeted" if attack.threat.targeted else ""
-    told = attack.crafted_on in (None, but) or not _sees_a_classifier(attack)
-    transfer = "" if told else f", crafted on {attack.crafted_on}"
-    return f"{attack.name} {budget}".rstrip() + where + targeted + transfer
+    obvious = attack.crafted_on in (None, but) or not _sees_a_classifier(attack)
+    transfer = "" if obvious else f", crafted on {attack.crafted_on}"
+    return f"{attack.name} {_how_strong(attack)}".rstrip() + where + targeted + transfer
+
+
+def _how_strong(attack: AttackResult) -> str:
+    """Return an attack's budget, or what it declares as its strength."""
+    norm, eps = attack.threat.norm, attack.params.get("eps")
+    if eps is not None:
+        return f" {NORM_TITLES[norm] if norm else ''} ≤ {eps:g}"
+    if norm:
+        return f" {NORM_TITLES[norm]}, any distance"
+    strength = strength_of(attack.name)
+    value = attack.params.get(strength.option) if strength else None
+    if strength is None or not isinstance(value, int | float | list):
+        return ""
+    return f" {strength.sign} {value}" if isinstance(value, list) else f" {strength.sign} {value:g}"
 
 
 def _percent(share: Proportion) -> str:

@@ -9,7 +9,8 @@ from tfrobust.classifier import AppliedDefense, Classifier, Wrapped
 from tfrobust.data.reading import check_fits
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.detection import attacked_training_images, fitted_on, threshold
+from tfrobust.evaluation.detection import fitted_on, threshold
+from tfrobust.evaluation.fitting_images import attacked_training_images
 from tfrobust.registry import name_of, signature
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images

@@ -14,9 +14,10 @@ from tfrobust.attack import Attack, RegionalAttack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.learning import Learned, LearningAttack
 from tfrobust.errors import PluginError, UsageError
-from tfrobust.files.atomic import atomic_folder
+from tfrobust.files.atomic import atomic_folder, made_before
 from tfrobust.registry import name_of, signature
 from tfrobust.store.layout import check_place
+from tfrobust.store.new_versions import claimed_version
 from tfrobust.types import Images, Logits
 
 
@@ -58,6 +59,24 @@ def export_learned(
     return folder
 
 
+def export_next(ready: Learned, finished: Path, *, image_shape: Sequence[int], home: Path) -> None:
+    """Write the next version of a SavedModel, unless an interrupted run has written it already.
+
+    Args:
+        ready: the attack and what it has learned.
+        finished: the folder where an unfinished run notes what it has done.
+        image_shape: `(height, width, channels)` of the images.
+        home: of the versions, such as `served/gap`.
+
+    Raises:
+        UsageError, StoreError: as `export_learned`.
+    """
+    note = export_note(ready, finished)
+    if made_before(note, home) is None:
+        with claimed_version(home) as folder:
+            export_learned(ready, image_shape, folder, note=note)
+
+
 def export_note(ready: Learned, folder: Path) -> Path:
     """Return the file that notes where a learned attack was exported to.
 
@@ -85,7 +104,7 @@ def check_exportable(attack: Attack, folder: Path | None = None) -> LearningAtta
         raise UsageError(f"export: expected a folder; received: {folder}, a file")
     if not isinstance(attack, LearningAttack):
         raise UsageError(
-            f"export: expected an attack that learns, such as uap or gap; received: "
+            f"export: expected an attack that learns something to apply; received: "
             f"{name_of(attack)}, which looks at the classifier for each image"
         )
     if attack.needs_boxes:

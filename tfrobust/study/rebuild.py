@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.settings import Progress
 from tfrobust.study.cells.cell import cells_of, default_command
 from tfrobust.study.cells.run import run_cells
 from tfrobust.study.results.claims import Claimed, check_claims

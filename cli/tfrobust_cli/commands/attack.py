@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import functools
 
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust_cli.arguments import (
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
+from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.options import (
+    Attack,
     BatchSize,
     Classifier,
     Force,
     Json,
     Limit,
     Out,
-    Parameters,
     Params,
     Scenario,
     Seed,
+    ServeLearned,
     Split,
     Target,
     TargetRule,
-    check_known,
-    names_of,
-    scenario_plugins,
 )
-from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.load_options import loads_classifiers, notices
-from tfrobust_cli.opening import opened
 from tfrobust_cli.tables import print_results
 
 
 @loads_classifiers
 def attack(
     classifier: Classifier,
-    attack: Annotated[
-        str, typer.Option(help="An attack plugin.", autocompletion=names_of("attacks"))
-    ],
+    attack: Attack,
     out: Out,
     scenario: Scenario = "digits",
     param: Params = None,
@@ -46,14 +41,7 @@ def attack(
     target: Target = TargetRule.LEAST_LIKELY,
     seed: Seed = 0,
     batch_size: BatchSize = 128,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Serve what the attack learned, too: the next version of a SavedModel from "
-            "images to adversarial ones.",
-        ),
-    ] = None,
+    export: ServeLearned = None,
     force: Force = False,
     as_json: Json = False,
     *,
@@ -72,58 +60,29 @@ def attack(
     named = [("attacks", attack), *scenario_plugins(scenario)]
     check_known(named)
     start_tensorflow()
-    from tfrobust import store
-    from tfrobust.engine.learning import LearningAttack, remembering
-    from tfrobust.evaluation.evaluator import evaluate
-    from tfrobust.evaluation.hints import hints
-    from tfrobust.evaluation.learned_attacks import learned_from, notes
-    from tfrobust.evaluation.resuming import Partial
-    from tfrobust.files.atomic import made_before
-    from tfrobust.files.output_folders import PARTIAL, output_folder
-    from tfrobust.report import write_adversarial, write_run
-    from tfrobust.serving.learned_export import check_exportable, export_learned, export_note
-    from tfrobust.store.new_versions import claimed_version
+    from tfrobust import evaluation, store
+    from tfrobust.data.names import open_scenario
+    from tfrobust.files.output_folders import check_output
+    from tfrobust.serving.learned_export import check_exportable, export_next
 
     params = Parameters(param, named)
     built = params.build("attacks", attack)
     if export:
         check_exportable(built, export)
-    with output_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        data = opened(scenario, params, seed=seed, say=reporter.say)
-        loaded = store.load_all([classifier], options=loading.for_images(data.image_shape))
-        for line in notices(loaded) + notes([built], loaded):
-            reporter.say(line)
-        evaluated = evaluate(
-            loaded,
-            data,
-            [built],
-            split=split,
-            limit=limit,
-            targets=target.value,
-            seed=seed,
-            batch_size=batch_size,
-            keep_images=True,
-            partial=Partial(out),
-            progress=reporter,
+    check_output(out, force=force)
+    data = open_scenario(scenario, params.all(), seed=seed)
+    shape = data.image_shape
+    settings = evaluation.EvaluationSettings(
+        classifiers=store.load_all([classifier], options=loading.for_images(shape)),
+        scenario=data, attacks=[built], split=split, limit=limit, targets=target.value, seed=seed,
+        batch_size=batch_size,
+    )  # fmt: skip
+    serve = functools.partial(export_next, image_shape=shape, home=export) if export else None
+    with Reporter() as reporter:
+        results = evaluation.craft(
+            settings, out, force=force, serve=serve, progress=reporter, note=reporter.say
         )
-        [attacked] = loaded.values()
-        learns = isinstance(built, LearningAttack)
-        ready = learned_from(built, attacked, data, seed=seed) if learns else None
-        if export and ready:
-            note = export_note(ready, out / PARTIAL)
-            if made_before(note, export) is None:  # by a run that was killed
-                with claimed_version(export) as place:
-                    export_learned(ready, evaluated.images.shape[1:], place, note=note)
-
-        def images(folder: Path) -> None:
-            write_adversarial(folder, evaluated)
-            if ready and built.file is None:
-                ready.save(folder / f"{attack}.npz")
-
-        write_run(out, evaluated, images)
-        for line in hints(evaluated.results, loaded):
-            reporter.say(line)
-    print_results(evaluated.results, as_json=as_json, out=out)
+    print_results(results, as_json=as_json, out=out)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,18 +9,10 @@ from typing import Annotated
 import typer
 
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import (
-    Json,
-    Parameters,
-    Params,
-    Seed,
-    Split,
-    check_known,
-    names_of,
-    scenario_plugins,
-)
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import start_tensorflow, stderr
 from tfrobust_cli.opening import opened
+from tfrobust_cli.options import Json, Params, Seed, Split, names_of
 
 _Name = Annotated[
     str,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from tfrobust_cli.arguments import Force, Json, Out
 from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.options import Force, Json, Out
 from tfrobust_cli.tables import print_results
 
 

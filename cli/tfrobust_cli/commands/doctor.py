@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from tfrobust.errors import printable
-from tfrobust_cli.arguments import Json
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table

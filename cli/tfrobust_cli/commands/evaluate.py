@@ -2,161 +2,101 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import (
-    BatchSize,
-    Classifiers,
-    Force,
-    Json,
-    Limit,
-    Out,
-    Parameters,
-    Params,
-    Scenario,
-    Seed,
-    Split,
-    Suite,
-    Target,
-    TargetRule,
-    check_known,
-    scenario_plugins,
-)
+from tfrobust_cli.arguments import Parameters, check_known
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.corruption_run import CorruptionRun
-from tfrobust_cli.evaluate_options import (
-    Attacks,
-    Baselines,
-    Budgets,
-    Counts,
-    CraftedOn,
-    Detectors,
-    NormaliseBy,
-    Reattack,
-    SuiteName,
-    check_suite,
-)
-from tfrobust_cli.load_options import loads_classifiers, notices
-from tfrobust_cli.opening import opened
+from tfrobust_cli.evaluate_options import EvaluateOptions, evaluates
+from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
+
+if TYPE_CHECKING:
+    from tfrobust.results.records import Results
 
 
 @loads_classifiers
-def evaluate(
-    classifier: Classifiers,
-    out: Out,
-    scenario: Scenario = "digits",
-    attack: Attacks = None,
-    suite: SuiteName = None,
-    param: Params = None,
-    eps: Budgets = None,
-    count: Counts = None,
-    detector: Detectors = None,
-    baselines: Baselines = True,
-    crafted_on: CraftedOn = None,
-    reattack: Reattack = False,
-    normalise_by: NormaliseBy = None,
-    split: Split = "test",
-    limit: Limit = None,
-    target: Target = TargetRule.LEAST_LIKELY,
-    seed: Seed = 0,
-    batch_size: BatchSize = 128,
-    force: Force = False,
-    as_json: Json = False,
-    *,
-    loading: LoadOptions,
-) -> None:
+@evaluates
+def evaluate(*, options: EvaluateOptions, loading: LoadOptions) -> None:
     """Attack classifiers and write results.json, outcomes.npz and report.html.
 
     Example: [bold]tfrobust evaluate d1 --attack fgsm --attack pgd --eps 0.05 --eps 0.1
     --out runs/d1[/]
     """
-    from tfrobust import suites
-
-    attacking = {"attack": attack, "eps": eps, "count": count, "detector": detector}
-    check_suite(suite, normalise_by, **attacking, crafted_on=crafted_on, reattack=reattack)
-    if reattack and not crafted_on:
-        raise UsageError("--reattack: expected --crafted-on, the classifier attacked before")
-    if suite is Suite.CORRUPTIONS:
-        CorruptionRun(
-            classifiers=classifier,
-            normalise_by=normalise_by,
-            scenario=scenario,
-            param=param,
-            split=split,
-            limit=limit,
-            seed=seed,
-            batch_size=batch_size,
-            loading=loading,
-        ).run(out, force=force, as_json=as_json)
-        return
-    attacks = dict.fromkeys([*(attack or []), *(suites.names_in(suite.value) if suite else [])])
-    detectors = detector or []
-    if crafted_on and not attacks:
-        raise UsageError("--crafted-on: expected attacks; give --attack or --suite too")
-    if detectors and not attacks:
-        raise UsageError("evaluate: a detector learns from an attack; give --attack or --suite too")
-    named = [("attacks", each) for each in attacks] + [("detectors", each) for each in detectors]
-    check_known([*named, *scenario_plugins(scenario)])
+    options.check()
+    check_known(options.plugins)
     start_tensorflow()
     import keras
 
-    from tfrobust import store
-    from tfrobust.attack import at_values
-    from tfrobust.engine.learning import remembering
-    from tfrobust.evaluation.evaluator import evaluate as run
-    from tfrobust.evaluation.hints import hints
-    from tfrobust.evaluation.learned_attacks import keep_learned, notes
-    from tfrobust.evaluation.resuming import Partial
-    from tfrobust.files.output_folders import PARTIAL, output_folder
-    from tfrobust.report import write_run
+    keras.utils.set_random_seed(options.seed)  # detectors make generators of their own
+    run = _run_corruptions if options.under_corruptions else _run
+    results = run(options, loading)
+    print_results(results, as_json=options.as_json, out=options.out)
 
-    keras.utils.set_random_seed(seed)  # detectors make generators of their own
-    params = Parameters(param, [*named, *scenario_plugins(scenario)])
-    given = suites.options_in(suite.value) if suite else {}
-    built = [params.build("attacks", each, defaults=given.get(each)) for each in attacks]
-    spread = at_values(at_values(built, "eps", eps or []), "count", count or [])
-    with output_folder(out, force=force), Reporter() as reporter, remembering(out / PARTIAL):
-        data = opened(scenario, params, seed=seed, say=reporter.say)
-        loading = loading.for_images(data.image_shape)
-        loaded = store.load_all(classifier, options=loading)
-        attacked = loaded
-        if crafted_on:
-            old = {crafted_on: store.load(crafted_on, options=loading)}
-            attacked = old | loaded if reattack else old
-        for line in notices(loaded | attacked):
-            reporter.say(line)
-        for line in [] if reattack else notes(spread, attacked):  # which takes no files
-            reporter.say(line)
-        evaluated = run(
-            loaded,
-            data,
-            spread,
-            split=split,
-            limit=limit,
-            crafted_on=(crafted_on, attacked[crafted_on]) if crafted_on else None,
-            reattack=reattack,
-            baselines=None if baselines else (),
-            detectors=[params.build("detectors", each) for each in detectors],
-            targets=target.value,
-            seed=seed,
-            batch_size=batch_size,
-            partial=Partial(out),
-            progress=reporter,
+
+def _run(options: EvaluateOptions, loading: LoadOptions) -> Results:
+    """Attack, and return what was written."""
+    from tfrobust import evaluation, store
+    from tfrobust.data.names import open_scenario
+    from tfrobust.files.output_folders import check_output
+
+    params = Parameters(options.param, options.plugins)
+    attacks = options.built_attacks(params)
+    detectors = [params.build("detectors", name) for name in options.detector or []]
+    check_output(options.out, force=options.force)
+    scenario = open_scenario(options.scenario, params.all(), seed=options.seed)
+    loading = loading.for_images(scenario.image_shape)
+    classifiers = store.load_all(options.classifier, options=loading)
+    crafted_on = None
+    if options.crafted_on:
+        crafted_on = options.crafted_on, store.load(options.crafted_on, options=loading)
+    settings = evaluation.EvaluationSettings(
+        classifiers=classifiers,
+        scenario=scenario,
+        attacks=attacks,
+        split=options.split,
+        limit=options.limit,
+        crafted_on=crafted_on,
+        baselines=None if options.baselines else (),
+        detectors=detectors,
+        targets=options.target.value,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    run = evaluation.run_reattack if options.reattack else evaluation.run
+    with Reporter() as reporter:
+        return run(settings, options.out, force=options.force, progress=reporter, note=reporter.say)
+
+
+def _run_corruptions(options: EvaluateOptions, loading: LoadOptions) -> Results:
+    """Measure under corruptions, and return what was written."""
+    from tfrobust import evaluation, store
+    from tfrobust.data.names import open_scenario
+    from tfrobust.files.output_folders import check_output
+
+    params = Parameters(options.param, options.plugins)
+    check_output(options.out, force=options.force)
+    scenario = open_scenario(options.scenario, params.all())
+    baseline = [options.normalise_by] if options.normalise_by else []
+    typed = list(dict.fromkeys([*options.classifier, *baseline]))
+    loading = loading.for_images(scenario.image_shape)
+    classifiers = store.load_all(typed, options=loading)
+    called = dict(zip(typed, classifiers, strict=True))
+    settings = evaluation.CorruptionSettings(
+        classifiers=classifiers,
+        scenario=scenario,
+        baseline=called[options.normalise_by] if options.normalise_by else None,
+        split=options.split,
+        limit=options.limit,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    with Reporter() as reporter:
+        return evaluation.run_corruptions(
+            settings, options.out, force=options.force, progress=reporter, note=reporter.say
         )
-
-        def learned(folder: Path) -> None:
-            if reattack:
-                keep_learned(spread, attacked, data, folder, seed=seed)
-
-        write_run(out, evaluated, learned)
-        for line in hints(evaluated.results, loaded):
-            reporter.say(line)
-    print_results(evaluated.results, as_json=as_json, out=out)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -10,30 +10,26 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.serving.settings import ExportSettings
-from tfrobust_cli.arguments import (
-    MOST,
-    Classifier,
-    Json,
-    Parameters,
-    Params,
-    Seed,
-    check_known,
-    scenario_plugins,
-)
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import say, start_tensorflow, stdout
-from tfrobust_cli.export_options import (
-    As,
-    Attack,
-    Defenses,
-    Detector,
-    Only,
-    Samples,
-    Scenario,
-    ToBits,
-    check_options,
-)
+from tfrobust_cli.export_options import check_options
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
+from tfrobust_cli.options import (
+    MOST,
+    AddedDefenses,
+    As,
+    Classifier,
+    DetectedAttack,
+    ExportOnly,
+    FittingScenario,
+    Json,
+    Params,
+    Samples,
+    Seed,
+    ServedDetector,
+    ToBits,
+)
 
 if TYPE_CHECKING:
     from tfrobust.serving.exporter import Exported
@@ -46,13 +42,13 @@ def export(
     version: Annotated[
         int | None, typer.Option(help="A number; the next free one if not given.", min=1, max=MOST)
     ] = None,
-    only: Only = None,
+    only: ExportOnly = None,
     form: As = "saved_model",
     quantize: ToBits = None,
-    defense: Defenses = None,
-    detector: Detector = None,
-    attack: Attack = None,
-    scenario: Scenario = None,
+    defense: AddedDefenses = None,
+    detector: ServedDetector = None,
+    attack: DetectedAttack = None,
+    scenario: FittingScenario = None,
     param: Params = None,
     images: Samples = 500,
     seed: Seed = 0,

@@ -11,14 +11,16 @@ import typer
 
 from tfrobust.errors import UsageError
 from tfrobust.registry import Entry, checked, entries, find
-from tfrobust_cli.arguments import Json
 from tfrobust_cli.console import start_tensorflow, stdout
+from tfrobust_cli.options import Json
 
 
 def plugins(
     kind: Annotated[
         str | None,
-        typer.Argument(help="models, scenarios, shifts, attacks, defenses, detectors; or 'show'."),
+        typer.Argument(
+            help="models, scenarios, shifts, attacks, defenses, detectors, suites; or 'show'."
+        ),
     ] = None,
     plugin: Annotated[str | None, typer.Argument(help="With 'show': KIND/NAME.")] = None,
     check: Annotated[

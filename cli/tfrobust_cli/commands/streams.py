@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import (
-    MOST,
-    Classifier,
-    Force,
-    Json,
-    Out,
-    Parameters,
-    Params,
-    Scenario,
-    Seed,
-    check_known,
-    names_of,
-    scenario_plugins,
-)
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import say, start_tensorflow, stdout
 from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
+from tfrobust_cli.options import (
+    MOST,
+    Force,
+    Json,
+    Out,
+    Params,
+    Scenario,
+    Seed,
+    names_of,
+)
+from tfrobust_cli.options import (
+    Classifier as ClassifierName,
+)
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.streams import Projected
+    from tfrobust.classifier import Classifier
+    from tfrobust.evaluation.streams import Projected, Streamed
 
 
 @loads_classifiers
 def streams(
-    classifier: Classifier,
+    classifier: ClassifierName,
     out: Out,
     scenario: Scenario = "digits",
     attack: Annotated[
@@ -59,69 +60,78 @@ def streams(
     Example: [bold]tfrobust streams fused --scenario digits_in_places --attack box_blur
     --out runs/streams[/]
     """
-    named = [("attacks", attack), *scenario_plugins(scenario)]
-    check_known(named)
+    plugins = [("attacks", attack), *scenario_plugins(scenario)]
+    check_known(plugins)
     start_tensorflow()
     from tfrobust.classifiers.members import member_of
-    from tfrobust.evaluation.streams import Streamed, projected, some_attacked
+    from tfrobust.evaluation.streams import projected, some_attacked
     from tfrobust.files.atomic import atomic_write
     from tfrobust.files.output_folders import output_folder
-    from tfrobust.pipeline.reload import network_of, why_served
     from tfrobust.report.projections import projections_figure
 
-    params = Parameters(param, named)
+    params = Parameters(param, plugins)
     built = params.build("attacks", attack)
+    network, streamed = _loaded(classifier, loading)
+    victim = member_of(network, crafted_on, classifier) if crafted_on else network
+    data = opened(scenario, params, seed=seed)
+    with output_folder(out, force=force):
+        clean, attacked, labels = some_attacked(
+            built, victim, data, images, seed=seed, called=classifier
+        )
+        streams = projected(streamed, clean, attacked)
+        points = {name: (stream.clean, stream.attacked) for name, stream in streams.items()}
+        origin = f", crafted on {crafted_on}" if crafted_on else ""
+        title = f"Streams of {classifier}, clean and under {attack}{origin}"
+        drawn = projections_figure(points, labels, data.class_names, title, heading=title)
+        figure = out / "streams.svg"
+        atomic_write(figure, lambda path: path.write_text(drawn, encoding="utf-8"))
+    _print(streamed.mean_weights(), streams, str(figure), as_json=as_json)
+
+
+def _loaded(classifier: str, loading: LoadOptions) -> tuple[Classifier, Streamed]:
+    """Return the network, and the same as one that decides by several streams."""
+    from tfrobust.evaluation.streams import Streamed
+    from tfrobust.pipeline.reload import network_of, why_served
+
     network = network_of(classifier, loading)
     for line in notices({classifier: network}):
         say(line)
     if not isinstance(network, Streamed):
         raise UsageError(
             why_served(network)
-            or f"{classifier}: expected a classifier that decides by several streams, as "
-            "contextual_fusion trains one here"
+            or f"{classifier}: expected a classifier that decides by several streams, such as a "
+            "fusion that was trained here"
         )
-    seen = member_of(network, crafted_on, classifier) if crafted_on else network
-    data = opened(scenario, params, seed=seed)
-    with output_folder(out, force=force):
-        clean, attacked, labels = some_attacked(
-            built, seen, data, images, seed=seed, called=classifier
-        )
-        found = projected(network, clean, attacked)
-        panels = {name: (each.clean, each.attacked) for name, each in found.items()}
-        seen_by = f", crafted on {crafted_on}" if crafted_on else ""
-        title = f"Streams of {classifier}, clean and under {attack}{seen_by}"
-        figure = out / "streams.svg"
-        drawn = projections_figure(panels, labels, data.class_names, title, heading=title)
-        atomic_write(figure, lambda beside: beside.write_text(drawn, encoding="utf-8"))
-    _print(network.mean_weights(), found, str(figure), as_json=as_json)
+    return network, network
 
 
 def _print(
-    weights: dict[str, float], found: dict[str, Projected], path: str, *, as_json: bool
+    weights: dict[str, float], streams: dict[str, Projected], path: str, *, as_json: bool
 ) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "stream": name,
-            "mean_weight": weights[name],
-            "explained": each.explained,
-            "moved": each.moved,
-        }
-        for name, each in found.items()
-    ]
     if as_json:
+        rows = [
+            {
+                "stream": name,
+                "mean_weight": weights[name],
+                "explained": stream.explained,
+                "moved": stream.moved,
+            }
+            for name, stream in streams.items()
+        ]
         print(json.dumps({"path": path, "streams": rows}))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table()
-    for title in ("stream", "mean |weight|", "variance shown", "moved by the attack, in σ"):
-        table.add_column(title, justify="left" if title == "stream" else "right")
-    for row in rows:
+    table = Table(
+        "stream",
+        *(
+            Column(title, justify="right")
+            for title in ("mean |weight|", "variance shown", "moved by the attack, in σ")
+        ),
+    )
+    for name, stream in streams.items():
         table.add_row(
-            row["stream"],
-            f"{row['mean_weight']:.4f}",
-            f"{row['explained']:.0%}",
-            f"{row['moved']:.2f}",
+            name, f"{weights[name]:.4f}", f"{stream.explained:.0%}", f"{stream.moved:.2f}"
         )
     stdout().print(table)
     print(path)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from tfrobust.errors import UsageError
-from tfrobust_cli.arguments import Json
 from tfrobust_cli.console import Reporter, start_tensorflow, stderr
+from tfrobust_cli.options import Json
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 
 _Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]

@@ -10,18 +10,11 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.registry import entries
-from tfrobust_cli.arguments import (
-    Json,
-    Parameters,
-    Params,
-    Scenario,
-    check_known,
-    names_of,
-    scenario_plugins,
-)
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import say, start_tensorflow, stdout
 from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
 from tfrobust_cli.opening import opened
+from tfrobust_cli.options import Json, Params, Scenario, names_of
 
 if TYPE_CHECKING:
     from tfrobust.model import Summary

@@ -10,20 +10,21 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.training.options import TrainingOptions
-from tfrobust_cli.arguments import (
-    Json,
-    Parameters,
-    Params,
-    Scenario,
-    check_known,
-    names_of,
-    scenario_plugins,
-)
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.load_options import check_unused, loads_classifiers
 from tfrobust_cli.opening import opened
-from tfrobust_cli.training_options import Defenses, Only, check_only, trains
-from tfrobust_cli.weights import Weights, starting_point, with_weights
+from tfrobust_cli.options import (
+    Defenses,
+    Json,
+    Params,
+    Scenario,
+    TrainOnly,
+    Weights,
+    names_of,
+)
+from tfrobust_cli.training_options import check_only, trains
+from tfrobust_cli.weights import starting_point, with_weights
 
 if TYPE_CHECKING:
     from tfrobust.pipeline.stored_training import Trained
@@ -39,7 +40,7 @@ def train(
     scenario: Scenario = "digits",
     name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
     defense: Defenses = None,
-    only: Only = None,
+    only: TrainOnly = None,
     param: Params = None,
     weights: Weights = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust import random
-from tfrobust.attack import Attack, Threat
+from tfrobust.attack import Attack, Strength, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.norms import TINY, Linf, ball
 from tfrobust.options import option, plugin
@@ -97,6 +97,8 @@ class Contrast(Attack):
 @plugin
 class GaussianBlur(Attack):
     """A Gaussian filter; the image is mirrored at its borders, edge pixels included."""
+
+    strength = Strength("sigma", "σ =", "standard deviation σ of the kernel, in pixels")
 
     sigma: float = option("standard deviation of the kernel, in pixels", default=1.0, ge=0)
 

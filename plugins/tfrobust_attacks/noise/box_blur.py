@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.attack import RegionalAttack, Threat
+from tfrobust.attack import RegionalAttack, Strength, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.engine.regions import free_pixels
 from tfrobust.options import option, plugin
@@ -27,6 +27,8 @@ from tfrobust.types import Images, Labels, RegionName
 @plugin
 class BoxBlur(RegionalAttack):
     """A Gaussian filter inside the image's boxes, or outside of them."""
+
+    strength = Strength("sigma", "σ =", "standard deviation σ of the kernel, in pixels")
 
     region: RegionName = option(
         "pixels to blur: all, inside the image's boxes, or outside",

@@ -16,9 +16,10 @@ from tfrobust.classifiers.inference import clean_predictions, predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.traces import Traces
 from tfrobust.data.reading import arrays
-from tfrobust.evaluation.attack_runs import Workshop
+from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.judging import Plan, Subject
+from tfrobust.evaluation.judging import Subject
+from tfrobust.evaluation.settings import EvaluationInputs, EvaluationSettings
 from tfrobust.registry import create
 from tfrobust.store.models import export, load
 
@@ -137,14 +138,15 @@ def test_predictions_of_equal_but_different_classifiers_are_their_own():
 
 def test_an_evaluation_holds_no_images_that_nobody_asks_for_again():
     images, labels = arrays(InMemory(), "test")
-    plan = Plan(images, labels, InMemory())
+    settings = EvaluationSettings(classifiers={"d": network()}, scenario=InMemory())
+    inputs = EvaluationInputs(settings, images, labels)
     classifier = network()
     subject = Subject("d1", classifier, clean_predictions(classifier, images))
     attacks = [create("attacks", "fgsm")]
     attacks += [create("attacks", "deepfool", steps=2, eps=eps) for eps in (0.1, 0.2)]
-    workshop = Workshop(plan)
-    attacked = workshop.attack_all(subject, attacks)
-    assert not workshop._made
+    runs = AttackRuns(inputs)
+    attacked = runs.attack_all(subject, attacks)
+    assert not runs._crafted
     for each in attacked:
         assert not len(each.images)
         assert each.images.base is None, "a view of none keeps all of them"

@@ -5,11 +5,12 @@ import pytest
 import tensorflow as tf
 
 from helpers.support import small_classifier
-from tfrobust.attack import Attack, RegionalAttack, Threat, at_budgets
+from tfrobust.attack import Attack, RegionalAttack, Threat
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine import compiled as compiling
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import PluginError
+from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.options import derived, option, plugin, with_values
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, some_boxes

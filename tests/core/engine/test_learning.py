@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.attack import at_budgets
 from tfrobust.classifier import Wrapped
 from tfrobust.data.reading import arrays
 from tfrobust.engine.learning import learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.learned_attacks import keep_learned, learned_from, notes
+from tfrobust.evaluation.learned_attacks import file_notes, keep_learned, learned_from
+from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
 from tfrobust.serving.learned_export import check_exportable, export_learned
@@ -145,17 +145,17 @@ def test_a_file_says_on_whom_and_with_which_options_it_was_learned(linear, tmp_p
     classifier = classifier.replace(source="saved_models/d1/1")
     attack = create("attacks", "uap", eps=0.1, passes=1, file=tmp_path / "uap.npz")
     new = f"uap: {attack.file} is not there: it is learned on d1, and written to it"
-    assert notes([attack, create("attacks", "pgd")], {"d1": classifier}) == [new]
+    assert file_notes([attack, create("attacks", "pgd")], {"d1": classifier}) == [new]
     learned(attack, classifier, images, labels)
     begin = f"uap: read from {attack.file}, learned on saved_models/d1/1"
     moved = LinearClassifier()  # the same weights elsewhere
-    assert notes([attack], {"d1": classifier, "copy": moved}) == [begin]
+    assert file_notes([attack], {"d1": classifier, "copy": moved}) == [begin]
     others = {"d1": classifier, "d2": LinearClassifier(seed=1), "d3": LinearClassifier(seed=2)}
-    assert notes([attack], others) == [f"{begin}: another classifier than d2, d3"]
+    assert file_notes([attack], others) == [f"{begin}: another classifier than d2, d3"]
     other = dataclasses.replace(attack, passes=3, region="foreground")
-    assert notes([other], {"d1": classifier}) == [f"{begin}; with passes=1 (here: 3)"]
+    assert file_notes([other], {"d1": classifier}) == [f"{begin}; with passes=1 (here: 3)"]
     with pytest.raises(UsageError, match=r"expected eps=0\.2"):
-        notes([dataclasses.replace(attack, eps=0.2)], others)
+        file_notes([dataclasses.replace(attack, eps=0.2)], others)
 
 
 def test_a_random_classifier_is_known_by_where_it_lies(linear, tmp_path):
@@ -168,7 +168,7 @@ def test_a_random_classifier_is_known_by_where_it_lies(linear, tmp_path):
     )
     attack = create("attacks", "uap", passes=1, samples=2, file=tmp_path / "uap.npz")
     learned(attack, here, *linear[1:])
-    (line,) = notes([attack], {"here": here, "there": there})
+    (line,) = file_notes([attack], {"here": here, "there": there})
     assert line.endswith("learned on saved_models/r/1: another classifier than there")
 
 

@@ -17,10 +17,11 @@ from tfrobust.engine.object_boxes import boxes_for, free_of
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import DataError, PluginError, UsageError
 from tfrobust.evaluation.audit import audit
-from tfrobust.evaluation.detection import attacked_training_images
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.judging import Plan, Subject
+from tfrobust.evaluation.fitting_images import attacked_training_images
+from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.resuming import Partial
+from tfrobust.evaluation.settings import EvaluationInputs, EvaluationSettings
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.report.tables import attack_title
@@ -284,7 +285,10 @@ def test_what_is_kept_of_an_interrupted_run_is_kept_by_its_boxes(tmp_path):
     classifier, images, labels, boxes = case()
     partial, subject = Partial(tmp_path), Subject("x", classifier, labels)
     attack, everywhere = Whiten(region="foreground"), Whiten()
-    here, there = (Plan(images, labels, InMemory(), boxes=own) for own in (boxes, boxes[::-1]))
+    settings = EvaluationSettings(classifiers={"x": classifier}, scenario=InMemory())
+    here, there = (
+        EvaluationInputs(settings, images, labels, boxes=own) for own in (boxes, boxes[::-1])
+    )
     partial.save(here, subject, attack, run_attack(attack, classifier, images, labels, boxes=boxes))
     partial.save(here, subject, everywhere, run_attack(everywhere, classifier, images, labels))
     assert partial.load(here, subject, attack) is not None

@@ -8,12 +8,13 @@ from helpers.support import Brightness, InMemory, small_classifier
 from tfrobust.attack import Attack, Threat
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.evaluation.detection import ENOUGH, FittingImages, fitted_on
+from tfrobust.evaluation.detection import fitted_on
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.metrics import wilson
+from tfrobust.evaluation.fitting_images import ENOUGH, FittingImages
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.report import write_report, write_run
+from tfrobust.results.metrics import wilson
 from tfrobust.scenario import Scenario
 from tfrobust.testing import LinearClassifier
 

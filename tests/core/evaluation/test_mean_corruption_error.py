@@ -9,22 +9,22 @@ from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
 from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.evaluation import results
 from tfrobust.evaluation.corruption_errors import corruption_errors
-from tfrobust.evaluation.corruptions import evaluate_corruptions
-from tfrobust.evaluation.kept_predictions import KeptPredictions
+from tfrobust.evaluation.corruptions import CorruptionSettings, evaluate_corruptions
+from tfrobust.evaluation.resuming import KeptPredictions
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
+from tfrobust.results import records
 
 
 def evaluation(name, shift, error):
-    accuracy = results.Proportion(accuracy=1 - error, interval=(0, 1))
-    return results.Evaluation(
-        classifier=results.ClassifierRecord(
+    accuracy = records.Proportion(accuracy=1 - error, interval=(0, 1))
+    return records.Evaluation(
+        classifier=records.ClassifierRecord(
             name=name, path="", num_classes=2, image_shape=(8, 8, 1), defenses=[]
         ),
-        scenario=results.ScenarioRecord(
+        scenario=records.ScenarioRecord(
             name="digits", shift=shift, split="test", images=100, seed=0
         ),
         clean=accuracy,
@@ -83,12 +83,17 @@ def three():
     return {name: suites.corruptions()[name] for name in NAMES}
 
 
+def measured(classifiers, scenario=None, *, out=None, progress=None, **options):
+    settings = CorruptionSettings(
+        classifiers=classifiers, scenario=scenario or create("scenarios", "digits"), **options
+    )
+    return evaluate_corruptions(settings, out=out, progress=progress)
+
+
 @pytest.fixture(scope="module")
 def run(trained):
     """The trained network on forty digits."""
-    return evaluate_corruptions(
-        {"d": trained}, create("scenarios", "digits"), shifts=three(), limit=40
-    )
+    return measured({"d": trained}, shifts=three(), limit=40)
 
 
 def test_every_condition_is_an_evaluation_like_any_other(run, trained):
@@ -101,20 +106,19 @@ def test_every_condition_is_an_evaluation_like_any_other(run, trained):
     predicted = np.argmax(trained(images), axis=1)
     assert np.array_equal(run.outcomes[f"e{number}_clean"], predicted)
     assert found[number].clean.accuracy == np.mean(predicted == labels)
-    again = results.Results.model_validate_json(run.results.to_json())
+    again = records.Results.model_validate_json(run.results.to_json())
     assert again == run.results
 
 
 def test_a_seed_is_the_seed_of_the_corruptions(run, trained):
-    digits = create("scenarios", "digits")
-    other = evaluate_corruptions({"d": trained}, digits, shifts=three(), limit=40, seed=1)
+    other = measured({"d": trained}, shifts=three(), limit=40, seed=1)
     one, two = (each.results.corruptions[0] for each in (run, other))
     assert one.errors["contrast"] == two.errors["contrast"]
     assert one.errors != two.errors
 
 
 def test_results_without_corruptions_read_as_before():
-    old = results.Results(evaluations=A[:1], environment={})
+    old = records.Results(evaluations=A[:1], environment={})
     assert old.corruptions == []
     assert old.unshifted == old.evaluations
 
@@ -128,7 +132,7 @@ def test_the_table_ends_in_the_mean_corruption_error(run, trained):
     assert last[-1][-1] == f"{run.results.corruptions[0].mce:.1%}"
     assert all(len(row) == 7 for row in [*clean, *rows, *last])
     both = corruption_errors([*A, *B], "b")
-    two = results.Results(evaluations=[*A, *B], environment={}, corruptions=both)
+    two = records.Results(evaluations=[*A, *B], environment={}, corruptions=both)
     table = corruption_table(two)
     assert table.columns == ("corruption", "a", "b")
     assert table.sections[2] == [
@@ -156,28 +160,26 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
         if what == "fog.1":
             raise KeyboardInterrupt
 
-    def measured(**options):
-        return evaluate_corruptions({"c": classifier}, scenario, shifts=three(), **options)
+    def finished(**options):
+        return measured({"c": classifier}, scenario, shifts=three(), **options)
 
     with pytest.raises(KeyboardInterrupt):
-        measured(out=tmp_path, progress=stop_at_fog)
+        finished(out=tmp_path, progress=stop_at_fog)
     assert len(list((tmp_path / PARTIAL).iterdir())) == 1 + 5
     load = Shifted.load
     monkeypatch.setattr(
         Shifted, "load", lambda self, split: looked.append(self.shift_name) or load(self, split)
     )
-    resumed = measured(out=tmp_path)
+    resumed = finished(out=tmp_path)
     assert looked == [f"{name}.3" for name in NAMES] + CONDITIONS[5:]
-    assert resumed.results == measured().results
+    assert resumed.results == finished().results
     write_run(tmp_path, resumed)
     assert not (tmp_path / PARTIAL).exists()
 
 
 def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
-    from tfrobust.evaluation.judging import Plan
-
     images, labels = arrays(InMemory(count=8), "test")
-    kept = KeptPredictions(tmp_path, Plan(images, labels, InMemory(count=8)))
+    kept = KeptPredictions(tmp_path, images, labels)
     one, other = small_classifier(), small_classifier(dropout=0.0)
     other.model.layers[-1].bias.assign([1.0, 0.0, 0.0])
     kept.save("fog.3", one, labels)
@@ -187,12 +189,13 @@ def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
 
 
 def test_what_cannot_be_measured_is_refused(trained):
-    digits = create("scenarios", "digits")
     with pytest.raises(UsageError, match="expected one or more; received: none"):
-        evaluate_corruptions({}, digits)
+        measured({})
     with pytest.raises(UsageError, match=r"baseline: expected one of d; received: 'e'"):
-        evaluate_corruptions({"d": trained}, digits, baseline="e")
+        measured({"d": trained}, baseline="e")
     with pytest.raises(UsageError, match=r"without a shift; received: digits\+fog\.3"):
-        evaluate_corruptions({"d": trained}, open_scenario("digits+fog.3"))
+        measured({"d": trained}, open_scenario("digits+fog.3"))
     with pytest.raises(ClassifierError, match="does not fit"):
-        evaluate_corruptions({"d": trained}, InMemory())
+        measured({"d": trained}, InMemory())
+    with pytest.raises(UsageError, match="expected shifts with a severity; received: b2"):
+        measured({"d": trained}, shifts={"b2": [create("shifts", "b2")]})

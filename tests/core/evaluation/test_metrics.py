@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from tfrobust.evaluation import metrics
+from tfrobust.results import metrics
 
 
 @pytest.mark.parametrize("successes", [0, 1, 45, 90, 100])

@@ -3,7 +3,7 @@
 import pytest
 
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation import EvaluationSettings, evaluate, reattack
 from tfrobust.registry import create
 from tfrobust.report.figures import curves
 from tfrobust.report.reattack import reattack_table
@@ -18,8 +18,11 @@ def both():
 
 def again(both, *attacks, **options):
     old, new = both["old"], both["new"]
-    options = {"crafted_on": ("old", old), "limit": 30, "reattack": True} | options
-    return evaluate({"new": new}, create("scenarios", "digits"), attacks, **options).results
+    options = {"crafted_on": ("old", old), "limit": 30} | options
+    settings = EvaluationSettings(
+        classifiers={"new": new}, scenario=create("scenarios", "digits"), attacks=attacks, **options
+    )
+    return reattack(settings).results
 
 
 def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
@@ -52,7 +55,12 @@ def test_the_old_network_is_attacked_once_only(both):
 
 
 def test_without_it_there_is_no_table(both):
-    assert reattack_table(again(both, create("attacks", "fgsm"), reattack=False)) is None
+    old, new = both.items()
+    attacks = [create("attacks", "fgsm")]
+    transferred = evaluate(
+        dict([new]), create("scenarios", "digits"), attacks, crafted_on=old, limit=30
+    )
+    assert reattack_table(transferred.results) is None
 
 
 def test_it_needs_the_network_that_was_attacked_and_an_attack_and_takes_no_detectors(both):
@@ -83,14 +91,8 @@ def test_what_is_put_into_a_new_class_is_told(both):
 
 
 def test_the_very_classifier_that_was_attacked_is_refused(both):
-    with pytest.raises(UsageError, match=r"again beside old, .*; received: again, the same"):
-        evaluate(
-            {"again": both["old"]},
-            create("scenarios", "digits"),
-            [create("attacks", "fgsm")],
-            crafted_on=("old", both["old"]),
-            reattack=True,
-        )
+    with pytest.raises(UsageError, match=r"again beside old, .*; received: new, the same"):
+        again({"old": both["old"], "new": both["old"]}, create("attacks", "fgsm"))
 
 
 def test_images_seen_and_the_attack_that_comes_again_are_two_lines(both):

@@ -8,8 +8,8 @@ import pytest
 from helpers.support import InMemory, noise, small_classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import read_results, write_results
 from tfrobust.registry import create
+from tfrobust.results.run_files import read_results, write_results
 from tfrobust.testing import LinearClassifier
 
 

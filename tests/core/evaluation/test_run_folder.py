@@ -11,12 +11,11 @@ from helpers.killing import every_step, full_disk
 from helpers.support import InMemory, small_classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import identified, read_results, write_results
-from tfrobust.evaluation.resuming import Partial
 from tfrobust.files.arrays import read_array, read_arrays, write_arrays
 from tfrobust.files.output_folders import PARTIAL, output_folder
 from tfrobust.registry import create
 from tfrobust.report import page, write_adversarial, write_report, write_run
+from tfrobust.results.run_files import discard_partial, identified, read_results, write_results
 
 FILES = {"results.json", "outcomes.npz", "report.html", "adversarial.npz"}
 
@@ -188,5 +187,5 @@ def test_finished_attacks_stay_where_the_disk_is_full_in_the_end(runs, tmp_path)
     with full_disk(100), pytest.raises(StoreError, match=r"File too large"):
         write_run(tmp_path, runs[0])
     assert [path.name for path in tmp_path.rglob("*")] == [PARTIAL, "crafted.npz"]
-    Partial(tmp_path).discard()
+    discard_partial(tmp_path)
     assert not any(tmp_path.iterdir())

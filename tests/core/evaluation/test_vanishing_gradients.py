@@ -11,9 +11,9 @@ from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
-from tfrobust.evaluation.results import Results
 from tfrobust.registry import create
 from tfrobust.report.page import render
+from tfrobust.results.records import Results
 from tfrobust.testing import small_classifier
 
 QUICK = {

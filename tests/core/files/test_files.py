@@ -5,12 +5,10 @@ import ast
 import pytest
 
 from helpers.support import REPO, InMemory
-from tfrobust.attack import at_budgets
 from tfrobust.data.reading import arrays
-from tfrobust.errors import DataError, StoreError, UsageError
+from tfrobust.errors import DataError, StoreError
 from tfrobust.files.atomic import atomic_folder, atomic_write
 from tfrobust.files.output_folders import output_folder
-from tfrobust.registry import create
 
 FULL = OSError(28, "No space left on device")
 
@@ -80,17 +78,6 @@ def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "a" / "out"):
         raise ZeroDivisionError
     assert not (tmp_path / "a" / "out").exists()
-
-
-def test_every_attack_with_a_budget_is_spread_over_the_budgets():
-    attacks = [create("attacks", "fgsm"), create("attacks", "cleverhans_cw_l2")]
-    spread = at_budgets(attacks, [0.1, 0.2])
-    assert [(type(a), a.eps) for a in spread] == [
-        (type(attack), eps) for attack in attacks for eps in (0.1, 0.2)
-    ]
-    assert at_budgets(attacks, []) == attacks
-    with pytest.raises(UsageError, match=r"fgsm: eps: .*received: -1"):
-        at_budgets(attacks, [-1])
 
 
 def test_a_scenario_with_fewer_classes_than_labels_is_refused():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from helpers.support import python
 from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.errors import UsageError
@@ -12,7 +13,12 @@ from tfrobust.registry import create, name_of
 def test_the_suites_are_what_the_documentation_says():
     assert suites.names_in("fast") == ["fgsm", "pgd", "deepfool", "square"]
     assert suites.names_in("standard") == ["autoattack", "cw_l2", "gaussian_noise"]
-    for name in suites.SUITES:
+    assert suites.names_in("baselines") == [
+        "gaussian_noise", "uniform_noise", "contrast", "gaussian_blur",
+    ]  # fmt: skip
+    assert suites.gradient_free() == ["square", "hopskipjump"]
+    assert suites.options_in("fast")["square"] == {"queries": 500}
+    for name in ("fast", "standard", "baselines", "gradient_free"):
         assert all(isinstance(attack, Attack) for attack in suites.suite(name))
 
 
@@ -21,8 +27,28 @@ def test_one_budget_fits_the_whole_fast_suite():
 
 
 def test_an_unknown_suite_names_the_nearest():
-    with pytest.raises(UsageError, match=r"no suite 'fasst'; did you mean 'fast'"):
+    with pytest.raises(UsageError, match=r"no plugin suites/fasst; did you mean 'fast'"):
         suites.suite("fasst")
+
+
+def test_a_suite_of_shifts_is_no_list_of_attacks():
+    with pytest.raises(UsageError, match="suite 'corruptions' is made of shifts, not of attacks"):
+        suites.names_in("corruptions")
+
+
+def test_a_suite_is_listed_and_read_without_tensorflow():
+    done = python(
+        "import sys\n"
+        "from tfrobust import suites\n"
+        "print(suites.names_in('standard'), 'tensorflow' in sys.modules)"
+    )
+    assert done.stdout.strip() == "['autoattack', 'cw_l2', 'gaussian_noise'] False"
+
+
+def test_without_the_plugin_that_brings_it_no_noise_is_shown(monkeypatch):
+    monkeypatch.setattr(suites, "entries", lambda kind: [])
+    assert suites.baselines([create("attacks", "fgsm")]) == []
+    assert suites.gradient_free() == []
 
 
 def test_the_noise_is_as_large_as_the_largest_budget_of_its_norm():

@@ -5,12 +5,13 @@ import pytest
 
 from helpers.support import InMemory, small_classifier
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import Results
 from tfrobust.registry import create
 from tfrobust.report import accuracy_table, cost_table
+from tfrobust.report.figures import curves
 from tfrobust.report.page import render
 from tfrobust.report.projections import projections_figure
 from tfrobust.report.tables import attack_title
+from tfrobust.results.records import Results
 
 FIRST = "<b>a class with quite a long name</b>"
 
@@ -53,6 +54,30 @@ def test_a_title_says_what_sets_an_attack_apart(transferred):
     found = noise.model_copy(update=blur)
     found.threat = found.threat.model_copy(update={"norm": None})
     assert attack_title(found) == "box_blur  σ = 2.5, background only"
+
+
+def test_an_attack_whose_plugin_is_not_installed_is_titled_by_its_name(transferred):
+    noise = transferred.results.evaluations[0].baselines[0]
+    found = noise.model_copy(update={"name": "theirs", "params": {"sigma": 2.5}})
+    found.threat = found.threat.model_copy(update={"norm": None})
+    assert attack_title(found) == "theirs"
+
+
+def test_every_swept_option_makes_a_curve_of_its_own():
+    attacks = [
+        create("attacks", "bim", eps=eps, steps=steps) for eps in (0.1, 0.2) for steps in (1, 3)
+    ]
+    attacks += [create("attacks", "gaussian_blur", sigma=sigma) for sigma in (0.5, 1.0)]
+    found = evaluate({"x": small_classifier()}, InMemory(count=8), attacks, baselines=())
+    drawn = dict(curves(found.results, found.outcomes))
+    assert list(drawn) == ["linf", "steps", "sigma"]
+    expected = {
+        "linf": ["budget ε (L∞)", "x · bim, steps=1", "x · bim, steps=3"],
+        "steps": ["steps", "x · bim, eps=0.1", "x · bim, eps=0.2"],
+        "sigma": ["standard deviation σ of the kernel, in pixels", "x · gaussian_blur"],
+    }
+    for name, words in expected.items():
+        assert [word for word in words if f"<!-- {word} -->" not in drawn[name]] == []
 
 
 def test_pictures_name_the_classes_and_older_results_number_them(transferred):

@@ -13,12 +13,12 @@ from tfrobust import store
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import ClassifierError, RobustError, StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import read_results, write_results
 from tfrobust.files.arrays import read_arrays
 from tfrobust.files.reading import UnreadableError, checked_record
 from tfrobust.pipeline.plans import read_plan
 from tfrobust.registry import create
 from tfrobust.report import write_report
+from tfrobust.results.run_files import read_results, write_results
 from tfrobust.store import models
 from tfrobust.store.cards import CARD, read_card
 from tfrobust.study.cells.result_file import Result

@@ -8,7 +8,7 @@ from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.run import run_attack
-from tfrobust.evaluation.audit import audit
+from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.registry import create
 from tfrobust.testing import small_classifier
 
@@ -45,9 +45,8 @@ def test_what_is_found_on_the_boundary_counts_in_a_batch_of_any_size(name, least
     crafted = run_attack(attack, classifier, images, labels)
     for size in (1, 7, 40):
         clean = clean_predictions(classifier, images, batch_size=size)
-        judged = audit(
-            classifier, attack, images, labels, crafted.images, clean=clean, batch_size=size
-        )
+        before = CleanImages(images, labels, clean)
+        judged = audit_images(classifier, attack, before, crafted.images, batch_size=size)
         assert judged.success.mean() == 1.0
 
 

@@ -17,8 +17,9 @@ from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, name_of
 from tfrobust.testing import shift_checks
 from tfrobust_scenarios.corruptions.corruption import SIZES, published_size
+from tfrobust_scenarios.suites import Corruptions
 
-NAMES = suites.SHIFT_SUITES["corruptions"]
+NAMES = tuple(Corruptions.members)
 each_name = pytest.mark.parametrize("name", NAMES)
 RANDOM = {
     "gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "motion_blur", "snow", "frost",

@@ -17,7 +17,6 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import ClassifierError, DataError, UsageError
 from tfrobust.evaluation.detection import (
-    attacked_training_images,
     best_threshold,
     figures,
     fitted_on,
@@ -26,10 +25,11 @@ from tfrobust.evaluation.detection import (
     threshold,
 )
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.results import Results
+from tfrobust.evaluation.fitting_images import attacked_training_images
 from tfrobust.registry import create, entries
 from tfrobust.report.page import render
 from tfrobust.report.tables import detector_table
+from tfrobust.results.records import Results
 from tfrobust.serving.guard import guard
 from tfrobust.testing import detector_checks
 from tfrobust_uncertainty.held_out import held_out_scores

@@ -10,9 +10,10 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import arrays
 from tfrobust.environment import environment
-from tfrobust.evaluation.evaluator import Evaluated, evaluate
-from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.settings import Progress
 from tfrobust.registry import create
+from tfrobust.results.run_files import Evaluated
 from tfrobust.scenario import Scenario
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.exhibits import attacked_exhibits, exhibits, projections

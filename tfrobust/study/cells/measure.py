@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfrobust.classifier import Classifier
-from tfrobust.evaluation.evaluator import Evaluated
-from tfrobust.evaluation.results import AttackResult, DetectorResult, Evaluation
 from tfrobust.evaluation.streams import Streamed
+from tfrobust.results.records import AttackResult, DetectorResult, Evaluation
+from tfrobust.results.run_files import Evaluated
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.schema.figures import (
     AttackFigures,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfrobust.engine.learning import remembering
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.settings import Progress
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import sweep

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfrobust.classifiers.members import member_of
 from tfrobust.data.names import open_scenario, parts_of
-from tfrobust.evaluation.judging import Progress
+from tfrobust.evaluation.settings import Progress
 from tfrobust.model import ModelBuilder
 from tfrobust.options import build
 from tfrobust.pipeline.deployed import Deployed

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tfrobust.evaluation.metrics import survivors
-from tfrobust.evaluation.results import Evaluation, Results
 from tfrobust.files.reading import UnreadableError
+from tfrobust.results.metrics import survivors
+from tfrobust.results.records import NORMS, Evaluation, Results
 
-_NORMS = ("l0", "l1", "l2", "linf")
 _CLOSE = 1e-6  # figures are written with all their digits; older runs rounded some
 _Arrays = Mapping[str, np.ndarray]
 _Expected = tuple[str, tuple[int | None, ...], str]  # name, shape (None: any length), kinds
@@ -50,7 +49,7 @@ def _expected(results: Results, images: int) -> Iterator[_Expected]:
         yield f"e{number}_prediction", rows, "iu"
         for flags in ("success", "reached"):
             yield f"e{number}_{flags}", rows, "b"
-        for norm in _NORMS:
+        for norm in NORMS:
             yield f"e{number}_{norm}", rows, "f"
         for k in range(len(evaluation.detectors)):
             for kind in ("clean", "adversarial"):
@@ -62,17 +61,17 @@ def _check_array(
 ) -> np.ndarray:
     if name not in outcomes:
         raise UnreadableError(f"{name} is missing")
-    found = outcomes[name]
-    fits = len(found.shape) == len(shape) and all(
-        length in (None, given) for length, given in zip(shape, found.shape, strict=True)
+    array = outcomes[name]
+    fits = len(array.shape) == len(shape) and all(
+        length in (None, given) for length, given in zip(shape, array.shape, strict=True)
     )
-    if not fits or found.dtype.kind not in kinds:
+    if not fits or array.dtype.kind not in kinds:
         expected = " × ".join("any" if length is None else f"{length}" for length in shape)
         raise UnreadableError(
             f"{name}: expected {_KINDS[kinds]}, {expected}; "
-            f"received: {found.dtype.name}, {' × '.join(map(str, found.shape)) or 'a single one'}"
+            f"received: {array.dtype.name}, {' × '.join(map(str, array.shape)) or 'a single one'}"
         )
-    return found
+    return array
 
 
 _KINDS = {"iu": "integers", "b": "true or false", "f": "numbers", "fiub": "numbers"}
@@ -97,10 +96,10 @@ def _check_examples(number: int, evaluation: Evaluation, outcomes: _Arrays) -> N
 
 
 def _check_pictures(name: str, outcomes: _Arrays, count: int) -> tuple[int, ...]:
-    found = _check_array(outcomes, name, (count, None, None, None), "f")
-    if 0 in found.shape[1:] or not np.isfinite(found).all():
+    array = _check_array(outcomes, name, (count, None, None, None), "f")
+    if 0 in array.shape[1:] or not np.isfinite(array).all():
         raise UnreadableError(f"{name}: expected images of finite pixels")
-    return found.shape
+    return array.shape
 
 
 def _check_figures(number: int, evaluation: Evaluation, outcomes: _Arrays) -> None:
@@ -120,9 +119,9 @@ def _check_figures(number: int, evaluation: Evaluation, outcomes: _Arrays) -> No
         )
         for attack, row in zip(evaluation.attacks, predicted, strict=True)
     ]
-    for name, said, right in pairs:
-        if abs(said - right.mean()) > _CLOSE:
+    for name, accuracy, right in pairs:
+        if abs(accuracy - right.mean()) > _CLOSE:
             raise UnreadableError(
                 f"they are of another run than results.json: {evaluation.classifier.name}, {name}: "
-                f"{right.mean():.4f} here, {said:.4f} there"
+                f"{right.mean():.4f} here, {accuracy:.4f} there"
             )

@@ -1,22 +1,13 @@
-"""The result format: `results.json` and `outcomes.npz`."""
+"""The records of `results.json`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
 
 from tfrobust.classifier import AppliedDefense
-from tfrobust.engine.victim import FirstGradients
-from tfrobust.errors import StoreError, one_line
-from tfrobust.files.arrays import read_array, write_arrays
-from tfrobust.files.atomic import atomic_write
-from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import (
     AttackParams,
     Count,
@@ -31,9 +22,7 @@ from tfrobust.files.record_types import (
 from tfrobust.types import Norm, PerImage
 
 Interval = tuple[Share, Share]
-RUN = "run"  # the array of an `.npz` that tells which run it is of
-ADVERSARIAL = "adversarial.npz"
-RUN_FILES = ("results.json", "outcomes.npz", "report.html", ADVERSARIAL)  # those of any run
+NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")  # in the order of every record
 
 
 class Proportion(pydantic.BaseModel):
@@ -74,13 +63,6 @@ class GradientShares(pydantic.BaseModel):
     zero: Share
     non_finite: Share
 
-    @classmethod
-    def of(cls, first: FirstGradients) -> GradientShares | None:
-        """Return the shares; `None` of an attack that asked for no gradient."""
-        if not first.images:
-            return None
-        return cls(zero=first.zero / first.images, non_finite=first.non_finite / first.images)
-
 
 class AttackResult(Proportion):
     """What one attack did to one classifier; DESIGN's definitions of every figure."""
@@ -89,7 +71,7 @@ class AttackResult(Proportion):
     params: AttackParams
     threat: ThreatRecord
     minimum_norm: bool = False
-    corrective: bool = False  # it mends images: its accuracy is that of what it made
+    corrective: bool = False  # it corrects images: its accuracy is that of the images it made
     crafted_on: Text | None
     success_rate: Share | None
     fooling_ratio: Share
@@ -103,8 +85,8 @@ class AttackResult(Proportion):
 
     @pydantic.model_validator(mode="after")
     def _measures_every_norm(self) -> AttackResult:
-        if set(self.distance) != set(get_args(Norm)):
-            raise ValueError(f"distance: expected {', '.join(get_args(Norm))}")
+        if set(self.distance) != set(NORMS):
+            raise ValueError(f"distance: expected {', '.join(NORMS)}")
         return self
 
 
@@ -269,75 +251,3 @@ class Results(pydantic.BaseModel):
 
 def _corrupted(errors: CorruptionErrors) -> list[tuple[str, int]]:
     return [(name, len(each)) for name, each in errors.errors.items()]
-
-
-def identified(results: Results, outcomes: Mapping[str, np.ndarray]) -> Results:
-    """Return results that know the run they are of: a hash of all figures but the seconds.
-
-    Example:
-        >>> identified(evaluated.results, evaluated.outcomes).run
-        '3b0f…'
-    """
-    content = hashlib.sha256()
-    for name, array in sorted(outcomes.items()):
-        content.update(f"{name} {array.dtype} {array.shape}".encode())
-        content.update(np.ascontiguousarray(array).tobytes())
-    figures = json.loads(results.model_copy(update={"run": None}).to_json(), object_hook=_untimed)
-    content.update(json.dumps(figures, sort_keys=True).encode())
-    return results.model_copy(update={"run": content.hexdigest()[:32]})
-
-
-def _untimed(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in value.items() if name != "seconds"}
-
-
-def write_results(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:
-    """Write `results.json` and `outcomes.npz` into an existing folder, with one identity.
-
-    Raises:
-        StoreError: the disk refuses.
-    """
-    results = results if results.run else identified(results, outcomes)
-    write_arrays(folder / "outcomes.npz", {**outcomes, RUN: np.asarray(results.run)})
-    atomic_write(
-        folder / "results.json", lambda path: path.write_text(results.to_json(), encoding="utf-8")
-    )
-
-
-def check_one_run(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:
-    """Refuse files of different runs in one folder, as copying or an interruption leaves them.
-
-    Args:
-        folder: of the run.
-        results: its `results.json`.
-        outcomes: its `outcomes.npz`. An `adversarial.npz` is looked at as well.
-
-    Raises:
-        StoreError: naming the two files.
-    """
-    adversarial = folder / ADVERSARIAL
-    crafted = read_array(adversarial, RUN) if adversarial.exists() else None
-    for name, run in {"outcomes.npz": outcomes.get(RUN), ADVERSARIAL: crafted}.items():
-        known = "" if run is None else str(run)
-        if known != (results.run or "") and (known or name != ADVERSARIAL):
-            raise StoreError(
-                f"{folder}: results.json and {name} are of different runs; run the same command "
-                "again with --force, which writes both anew"
-            )
-
-
-def read_results(folder: Path) -> Results:
-    """Read `results.json` of a run folder.
-
-    Raises:
-        StoreError: it is missing, of another format, or holds what no run writes.
-    """
-    path = folder / "results.json"
-    try:
-        return read_record(Results, path)
-    except OSError as error:
-        raise StoreError(f"{path}: {one_line(error)}; run `tfrobust evaluate` first") from error
-    except UnreadableError as error:
-        raise StoreError(
-            f"{path}: not a result of this version ({error}); evaluate again"
-        ) from error

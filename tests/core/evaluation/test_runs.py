@@ -1,0 +1,107 @@
+"""One call claims a folder, evaluates, writes it, and goes on after an interruption."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import pytest
+
+from helpers.support import InMemory, small_classifier
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.evaluation import EvaluationSettings, attack_runs, craft, evaluate, run, run_reattack
+from tfrobust.evaluation.settings import EvaluationOptions
+from tfrobust.files.arrays import read_arrays
+from tfrobust.files.output_folders import PARTIAL
+from tfrobust.registry import create
+from tfrobust.results import read_results
+
+FILES = {"results.json", "outcomes.npz", "report.html"}
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return small_classifier()
+
+
+def settings(classifier, *attacks, **options):
+    options = {"baselines": ()} | options
+    return EvaluationSettings(
+        classifiers={"c": classifier}, scenario=InMemory(count=8), attacks=attacks, **options
+    )
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+FGSM, BLIND = create("attacks", "fgsm", eps=0.1), create("attacks", "uniform_noise", eps=0.1)
+
+
+def test_a_run_writes_what_evaluate_returns(classifier, tmp_path):
+    results = run(settings(classifier, FGSM), tmp_path / "run")
+    assert names(tmp_path / "run") == FILES
+    assert read_results(tmp_path / "run") == results
+    found = evaluate({"c": classifier}, InMemory(count=8), [FGSM], baselines=())
+    assert found.results.run == results.run
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
+    whole, ran, run_attack = settings(classifier, FGSM, BLIND), [], attack_runs.run_attack
+
+    def interrupt_the_second(attack, *rest, **options):
+        ran.append(attack)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return run_attack(attack, *rest, **options)
+
+    monkeypatch.setattr(attack_runs, "run_attack", interrupt_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(whole, tmp_path)
+    assert names(tmp_path) == {PARTIAL}
+    results = run(whole, tmp_path)
+    assert ran == [FGSM, BLIND, BLIND]
+    assert names(tmp_path) == FILES
+    assert (
+        results.run
+        == evaluate({"c": classifier}, InMemory(count=8), [FGSM, BLIND], baselines=()).results.run
+    )
+
+
+def test_a_folder_with_other_things_is_refused_unless_forced(classifier, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(StoreError, match="is not empty"):
+        run(settings(classifier, BLIND), tmp_path)
+    run(settings(classifier, BLIND), tmp_path, force=True)
+    assert names(tmp_path) == {*FILES, "mine.txt"}
+
+
+def test_what_the_user_should_know_is_noted(classifier, tmp_path):
+    noted = []
+    classifier.notices = ("converted to logits",)
+    try:
+        run(settings(classifier, BLIND), tmp_path, note=noted.append)
+    finally:
+        classifier.notices = ()
+    assert noted == ["c: converted to logits"]
+
+
+def test_crafted_images_are_written_beside_the_results(classifier, tmp_path):
+    craft(settings(classifier, FGSM), tmp_path)
+    assert names(tmp_path) == {*FILES, "adversarial.npz"}
+    written = read_arrays(tmp_path / "adversarial.npz")
+    assert np.abs(written["images"] - written["clean"]).max() == pytest.approx(0.1, abs=1e-6)
+    with pytest.raises(UsageError, match="expected one classifier and one attack; received: c and"):
+        craft(settings(classifier, FGSM, BLIND), tmp_path)
+
+
+def test_a_second_attack_after_training_is_a_run_too(classifier, tmp_path):
+    both = settings(classifier, FGSM, crafted_on=("old", small_classifier()))
+    results = run_reattack(both, tmp_path)
+    assert [each.classifier.name for each in results.evaluations] == ["old", "c"]
+    assert names(tmp_path) == FILES
+
+
+def test_the_keyword_arguments_of_evaluate_are_the_settings():
+    fields = {field.name: field for field in dataclasses.fields(EvaluationSettings)}
+    given = {"classifiers", "scenario", "attacks"}
+    assert set(typing.get_type_hints(EvaluationOptions)) == set(fields) - given

@@ -1,0 +1,29 @@
+"""Attacks at several values of an option."""
+
+import pytest
+
+from tfrobust.errors import UsageError
+from tfrobust.evaluation.sweeps import at_budgets, at_values
+from tfrobust.registry import create, name_of
+
+
+def test_every_attack_with_a_budget_is_spread_over_the_budgets():
+    attacks = [create("attacks", "fgsm"), create("attacks", "cleverhans_cw_l2")]
+    spread = at_budgets(attacks, [0.1, 0.2])
+    assert [(type(a), a.eps) for a in spread] == [
+        (type(attack), eps) for attack in attacks for eps in (0.1, 0.2)
+    ]
+    assert at_budgets(attacks, []) == attacks
+    with pytest.raises(UsageError, match=r"fgsm: eps: .*received: -1"):
+        at_budgets(attacks, [-1])
+
+
+def test_an_option_is_swept_over_every_attack_that_has_it_or_over_one():
+    attacks = [create("attacks", name) for name in ("bim", "pgd", "fgsm")]
+    spread = at_values(attacks, "steps", [2, 3, 2])
+    assert [getattr(attack, "steps", None) for attack in spread] == [2, 3, 2, 3, None]
+    spread = at_values(attacks, "steps", [2, 3], attack="pgd")
+    assert [(name_of(attack)) for attack in spread] == ["bim", "pgd", "pgd", "fgsm"]
+    for option, attack in (("threat", None), ("steps", "fgsm"), ("steps", "mim")):
+        with pytest.raises(UsageError, match=f"{option}: an option of none of the attacks: bim"):
+            at_values(attacks, option, [1], attack=attack)

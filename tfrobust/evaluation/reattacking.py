@@ -1,0 +1,107 @@
+"""Attacks before a network learned from them, and again after: what it learned that lasts.
+
+A network that was trained on what fooled an earlier one is shown the same images again, and is then
+attacked anew, white-box. Fooling ratios before and after stand side by side in the report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.evaluation.evaluator import Judgement, assemble, judgements
+from tfrobust.evaluation.judging import Attacked
+from tfrobust.evaluation.learned_attacks import check_learns_anew
+from tfrobust.evaluation.resuming import Partial
+from tfrobust.evaluation.settings import EvaluationSettings, Progress, load_inputs
+from tfrobust.results.run_files import Evaluated
+
+
+def reattack(
+    settings: EvaluationSettings,
+    *,
+    partial: Partial | None = None,
+    progress: Progress | None = None,
+) -> Evaluated:
+    """Judge classifiers on what was crafted on an earlier one, and attack them again white-box.
+
+    Args:
+        settings: of an evaluation with `crafted_on`, the classifier that was attacked before;
+            without detectors.
+        partial: keeps finished attacks, so that an interrupted evaluation goes on.
+        progress: receives how far each attack is.
+
+    Returns:
+        Results and outcomes: the earlier classifier comes first. Of each classifier the attacks
+        that were crafted on the earlier one come first, then the white-box ones.
+
+    Raises:
+        UsageError: there is no attack, no classifier that was attacked before, or none beside it;
+            there are detectors; an attack applies what its file holds. And as `evaluate`.
+
+    Example:
+        >>> old, new = load("f"), load("f-gap")
+        >>> settings = EvaluationSettings(
+        ...     classifiers={"f-gap": new}, crafted_on=("f", old),
+        ...     scenario=create("scenarios", "digits"), attacks=[create("attacks", "gap")])
+        >>> reattack(settings).results.evaluations[1].attacks[-1].fooling_ratio
+    """
+    old = _check(settings)
+    settings = with_earlier(settings)
+    inputs = load_inputs(settings, progress)
+    first = judgements(inputs, partial)
+    again = {
+        each.subject.name: [_white_box(attacked) for attacked in each.attacked]
+        for each in first
+        if each.subject.classifier is old  # attacked white-box already
+    }
+    others = {name: each for name, each in settings.classifiers.items() if each is not old}
+    if others:
+        white_box = dataclasses.replace(settings, classifiers=others, crafted_on=None)
+        anew = dataclasses.replace(inputs, settings=white_box, baselines=())
+        clean = {each.subject.name: each.subject.clean for each in first}
+        judged_again = judgements(anew, partial, clean=clean)
+        again |= {each.subject.name: list(each.attacked) for each in judged_again}
+    return assemble(inputs, [_joined(each, again[each.subject.name]) for each in first])
+
+
+def with_earlier(settings: EvaluationSettings) -> EvaluationSettings:
+    """Return the settings with the classifier that was attacked before as the first one judged."""
+    if settings.crafted_on is None:
+        return settings
+    old_name, old = settings.crafted_on
+    others = {name: each for name, each in settings.classifiers.items() if name != old_name}
+    return dataclasses.replace(settings, classifiers={old_name: old} | others)
+
+
+def _check(settings: EvaluationSettings) -> Classifier:
+    """Return the classifier that was attacked before, if the settings make sense."""
+    if settings.crafted_on is None:
+        raise UsageError(
+            "reattack: expected the classifier that was attacked before; give crafted_on "
+            "(--crafted-on)"
+        )
+    old_name, old = settings.crafted_on
+    classifiers = settings.classifiers
+    if all(each is old or each.source == old.source != "" for each in classifiers.values()):
+        raise UsageError(
+            f"reattack: expected a classifier to attack again beside {old_name}, which was "
+            f"attacked before; received: {', '.join(classifiers)}, the same"
+        )
+    if not settings.attacks:
+        raise UsageError("reattack: expected an attack to run again; give one (--attack)")
+    check_learns_anew(settings.attacks)
+    if settings.detectors:
+        raise UsageError("reattack: goes without detectors; judge them in a run of their own")
+    return old
+
+
+def _white_box(attacked: Attacked) -> Attacked:
+    """Return what an attack did to the very classifier that it was crafted on."""
+    result = attacked.result.model_copy(update={"crafted_on": None})
+    return dataclasses.replace(attacked, result=result)
+
+
+def _joined(judgement: Judgement, again: list[Attacked]) -> Judgement:
+    return dataclasses.replace(judgement, attacked=[*judgement.attacked, *again])

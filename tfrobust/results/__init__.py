@@ -1,0 +1,28 @@
+"""What an evaluation found: its records, the files of a run, and the arithmetic of its figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tfrobust.faces import lazy
+
+if TYPE_CHECKING:
+    from tfrobust.results.records import AttackResult, DetectorResult, Evaluation, Results
+    from tfrobust.results.run_files import Evaluated, read_results, write_results
+
+__all__ = [
+    "AttackResult",
+    "DetectorResult",
+    "Evaluated",
+    "Evaluation",
+    "Results",
+    "read_results",
+    "write_results",
+]
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "records": ("AttackResult", "DetectorResult", "Evaluation", "Results"),
+        "run_files": ("Evaluated", "read_results", "write_results"),
+    },
+)
