@@ -42,6 +42,38 @@ def test_the_readme_links_to_files_that_exist(stage):
         assert "://" in address or (ROOT / address).exists(), address
 
 
+def test_every_function_on_the_ways_through_the_house_exists():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    ways = page.partition("## An image travels")[2].partition("## How to add")[0]
+    sources = [
+        path.read_text(encoding="utf-8")
+        for root in ("tfrobust", "cli", "plugins")
+        for path in (ROOT / root).rglob("*.py")
+    ]
+    defined = set(re.findall(r"(?:def|class) (\w+)", "\n".join(sources)))
+    modules = {
+        path.stem for root in ("tfrobust", "cli") for path in (ROOT / root).rglob("*") if path.stem
+    }
+    called = re.findall(r"`([A-Za-z_][\w.]+)(?:\([^`]*\))?`", ways)
+    named = {name for dotted in called for name in dotted.split(".")}
+    assert named - defined - modules == {"json", "npz", "html", "tf", "while_loop"}
+
+
+def test_the_architecture_names_every_room_and_every_module_beside_them():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = page.partition("## The rooms")[2].partition("\n\n`engine`")[0]
+    for path in (ROOT / "tfrobust").iterdir():
+        if path.is_dir() and path.name != "__pycache__":
+            assert f"`{path.name}/`" in rooms, path.name
+        elif path.suffix == ".py" and path.stem not in {"__init__", "growing", "loop", "losses"}:
+            assert f"`{path.stem}`" in rooms, path.stem
+
+
+def test_code_inside_a_list_is_indented_as_the_site_needs_it():
+    for path in sorted(ROOT.glob("docs/*.md")):
+        assert not re.search(r"^ {1,3}```", path.read_text(encoding="utf-8"), re.M), path
+
+
 def test_the_reference_lists_every_name_of_the_package():
     text = (ROOT / "docs" / "reference" / "tfrobust.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"\[tfrobust\.(\w+)\]", text)) == sorted(tfrobust.__all__)

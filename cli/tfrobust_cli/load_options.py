@@ -20,20 +20,16 @@ if TYPE_CHECKING:
 ToLogits = Annotated[
     bool,
     typer.Option(
-        "--to-logits", "--strip-softmax", help="Turn a last softmax or sigmoid into logits."
+        "--to-logits", "--strip-softmax", help="Convert a final softmax or sigmoid to logits."
     ),
 ]
-PixelRange = Annotated[
-    str, typer.Option(help="Least and largest pixel that the model was made for, such as 0,255.")
-]
+PixelRange = Annotated[str, typer.Option(help="Pixel range that the model expects, such as 0,255.")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Run a SavedModel that touches files or processes.")
+    bool, typer.Option("--trust", help="Load a SavedModel that may access files or processes.")
 ]
 CustomObjects = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="MODULE", help="Module with the file's own Keras classes. Its code is run."
-    ),
+    typer.Option(metavar="MODULE", help="Module with the file's own Keras classes. Its code runs."),
 ]
 _DECLARED: dict[str, tuple[Any, Any]] = {
     "to_logits": (ToLogits, False),

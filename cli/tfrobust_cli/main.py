@@ -64,7 +64,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; leave with 1 (failed), 2 (usage) or 130 (interrupted)."""
+    """Run the command line; exit with 1 (failed), 2 (usage) or 130 (interrupted)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     write_what_can_be_shown()
     try:

@@ -44,84 +44,95 @@ Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompleti
 Scenario = Annotated[
     str,
     typer.Option(
-        help="Dataset, with a shift after a plus: cifar10, cifar10+fog.3.",
+        help="Dataset, optionally with a shift: cifar10, cifar10+fog.3.",
         autocompletion=names_of("scenarios"),
     ),
 ]
-Split = Annotated[str, typer.Option(help="Split of the scenario.")]
+Split = Annotated[str, typer.Option(help="Split of the scenario, such as train or test.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first LIMIT images.")]
-Seed = Annotated[int, typer.Option(help="Decides everything random.", min=0, max=MOST)]
+Seed = Annotated[int, typer.Option(help="Determines all random numbers.", min=0, max=MOST)]
 BatchSize = Annotated[int, typer.Option(help="Images at a time.", min=1, max=MOST)]
-Target = Annotated[TargetRule, typer.Option(help="Which classes targeted attacks must reach.")]
+Target = Annotated[TargetRule, typer.Option(help="Classes that targeted attacks must reach.")]
 ServeLearned = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Serve what the attack learned, too: the next version of a SavedModel from images to "
-        "adversarial ones.",
+        help="Also write what the attack learned: the next version of a SavedModel from images to "
+        "adversarial images.",
     ),
 ]
-Out = Annotated[Path, typer.Option(help="Folder for the results.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Out = Annotated[Path, typer.Option(help="Folder to write the results to.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option("-p", "--param", help="Option of a plugin: eps=0.1, or pgd.eps=0.1 of several."),
+    typer.Option("-p", "--param", help="Option of a plugin: eps=0.1, or pgd.eps=0.1."),
 ]
-Attack = Annotated[str, typer.Option(help="An attack.", autocompletion=names_of("attacks"))]
+Attack = Annotated[str, typer.Option(help="An attack plugin.", autocompletion=names_of("attacks"))]
 Attacks = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="Repeat for several.", autocompletion=names_of("attacks")),
+    typer.Option(
+        "--attack", help="Attack to run; repeat for several.", autocompletion=names_of("attacks")
+    ),
 ]
 SuiteName = Annotated[
     str | None,
     typer.Option(
         "--suite",
         help="Attacks: fast for a first look, or standard. Or corruptions: no attack, but fifteen "
-        "corruptions of the images at five severities, and the mean corruption error.",
+        "corruptions at five severities, and the mean corruption error.",
         autocompletion=names_of("suites"),
     ),
 ]
 Baselines = Annotated[
-    bool, typer.Option("--baselines/--no-baselines", help="Show what mere noise does as well.")
+    bool, typer.Option("--baselines/--no-baselines", help="Also show the effect of plain noise.")
 ]
 Detectors = Annotated[
     list[str] | None,
-    typer.Option("--detector", help="Repeat for several.", autocompletion=names_of("detectors")),
+    typer.Option(
+        "--detector",
+        help="Detector to evaluate; repeat for several.",
+        autocompletion=names_of("detectors"),
+    ),
 ]
 Budgets = Annotated[
     list[float] | None,
-    typer.Option("--eps", help="Budget ε of every attack; repeat for a curve."),
+    typer.Option(
+        "--eps", help="Budget ε of every attack, in the unit of its norm; repeat for a curve."
+    ),
 ]
 Sweeps = Annotated[
     list[str] | None,
     typer.Option(
         "--sweep",
         metavar="OPTION=VALUES",
-        help="Every attack with this option at each value: count=1,2,3, or ATTACK.OPTION=….",
+        help="Run every attack with this option at each value: count=1,2,3, or ATTACK.OPTION=….",
     ),
 ]
 Counts = Annotated[list[str] | None, typer.Option("--count", hidden=True)]  # of an earlier version
-CraftedOn = Annotated[str | None, typer.Option(help="Attack this classifier instead (transfer).")]
+CraftedOn = Annotated[
+    str | None, typer.Option(help="Craft the images on this classifier instead (transfer).")
+]
 Reattack = Annotated[
     bool,
     typer.Option(
         "--reattack",
-        help="With --crafted-on OLD: judge OLD too, and attack the others again white-box: fooling "
-        "ratios before and after a retraining.",
+        help="With --crafted-on OLD: also evaluate OLD, and attack the others again, white-box: "
+        "fooling ratios before and after a retraining.",
     ),
 ]
 NormaliseBy = Annotated[
     str | None,
     typer.Option(
-        help="Divide errors under corruptions by this classifier's.", autocompletion=classifiers
+        help="Divide errors under corruptions by those of this classifier.",
+        autocompletion=classifiers,
     ),
 ]
 TrainOnly = Annotated[
     str | None,
     typer.Option(
-        help="Train this defence alone, such as calibrater; MODEL then is a finished classifier, "
-        "or an architecture with --weights.",
+        help="Train only this defence, such as calibrater. MODEL is then a finished classifier, or "
+        "an architecture with --weights.",
         autocompletion=names_of("defenses"),
     ),
 ]
@@ -129,16 +140,16 @@ Defenses = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help="In the order in which they are applied.",
+        help="Defence to apply; repeat for several, in order.",
         autocompletion=names_of("defenses"),
     ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="Start from a .pth or .safetensors file in torchvision's names, or from imagenet: "
-        "the model's option weights. With --epochs 0 they are stored as they are; with --only "
-        "they are what a defence is trained for.",
+        help="Start from imagenet, or from a .pth or .safetensors file with torchvision's names "
+        "(the model's option weights). --epochs 0 stores them unchanged; with --only a "
+        "defence is trained for them.",
         metavar="FILE",
     ),
 ]
@@ -146,44 +157,48 @@ AddedDefenses = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help="Put around a .keras file; one that trains nothing, such as mc_dropout. Repeatable.",
+        help="Defence to put around a .keras file, one that does not train, such as mc_dropout; "
+        "repeat for several.",
         autocompletion=names_of("defenses"),
     ),
 ]
 ServedDetector = Annotated[
     str | None,
     typer.Option(
-        help="Serve its adversarial_score too; it learns from --attack.",
+        help="Also serve its adversarial_score; it is fitted on --attack.",
         autocompletion=names_of("detectors"),
     ),
 ]
 DetectedAttack = Annotated[
     str | None,
-    typer.Option(help="What the detector learns to recognise.", autocompletion=names_of("attacks")),
+    typer.Option(
+        help="Attack on which the detector is fitted.", autocompletion=names_of("attacks")
+    ),
 ]
 FittingScenario = Annotated[
     str | None,
     typer.Option(
-        help="What detectors and quantization learn from; that of the training if not given. "
-        "Recorded where no card names one.",
+        help="Data for detectors and quantization; default: that of the training. Recorded if no "
+        "card names one.",
         autocompletion=names_of("scenarios"),
     ),
 ]
 ExportOnly = Annotated[
     str | None,
     typer.Option(
-        help="Export this defence, such as calibrater, without the classifier behind it.",
+        help="Export only this defence, such as calibrater, without the classifier.",
         autocompletion=names_of("defenses"),
     ),
 ]
-As = Annotated[FileFormat, typer.Option("--format", help="For TensorFlow Serving, or for LiteRT.")]
+As = Annotated[
+    FileFormat,
+    typer.Option("--format", help="SavedModel for TensorFlow Serving, or a LiteRT file."),
+]
 ToBits = Annotated[
     Quantize | None,
     typer.Option(help="Post-training quantization of a tflite file: int8."),
 ]
 Samples = Annotated[
     int,
-    typer.Option(
-        help="Training images that detectors and quantization learn from.", min=1, max=MOST
-    ),
+    typer.Option(help="Number of training images for detectors and quantization.", min=1, max=MOST),
 ]

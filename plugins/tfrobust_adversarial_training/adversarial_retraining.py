@@ -1,12 +1,12 @@
-"""Adversarial retraining: a finished network is trained further, on images attacked right then.
+"""Adversarial retraining: continue the training of a finished network on attacked images.
 
 Part of every batch is attacked, the rest is clean.
 
-Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015), after the
-fact: what Akumalla, Haney & Bazhenov (2020) compare contextual fusion with, by FGSM at ε = 0.3.
-Departures: theirs says no more than that; ours attacks the network as it is at each step, half of
-each batch, and keeps the epoch that is best on validation images, half of them attacked: which ones
-those are is drawn by the seed, the same in every epoch.
+Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (2015), applied
+afterwards: Akumalla, Haney & Bazhenov (2020) compare contextual fusion with it (FGSM, ε = 0.3).
+Departures: they give no details; here each step attacks the current network, on half of each batch,
+and the training keeps the epoch that is best on validation images. Half of those are attacked; the
+seed draws which, the same in every epoch.
 """
 
 from __future__ import annotations

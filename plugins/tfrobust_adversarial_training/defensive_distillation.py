@@ -1,4 +1,4 @@
-"""Defensive distillation: a student learns a teacher's softened answers, and is deployed sharp.
+"""Defensive distillation: a student learns a teacher's softened outputs.
 
 teacher: min CE(softmax(g(x) / T), y);  student: min CE(softmax(f(x) / T), softmax(g(x) / T))
 
@@ -6,9 +6,9 @@ Deployed at temperature 1: the logits f(x) are not divided any more, and are abo
 apart as an ordinary network's.
 
 Papernot, McDaniel, Wu, Jha & Swami, "Distillation as a defense to adversarial perturbations against
-deep neural networks" (2016). Threat: attacks that climb the gradient of the softmax. It masks that
-gradient, which rounds to zero, and makes nothing robust: whoever divides the logits by T, or
-climbs logits instead of probabilities, breaks it as any other network (Carlini & Wagner 2017).
+deep neural networks" (2016). Threat: attacks that follow the gradient of the softmax. It masks that
+gradient, which rounds to zero, and makes nothing robust: an attacker who divides the logits by T,
+or uses logits instead of probabilities, breaks it like any other network (Carlini & Wagner 2017).
 There is no attack in it: the best epoch is that of the highest accuracy on clean validation images.
 Student and weights are in training mode, the teacher answers in inference mode. Departures: the
 teacher starts from the student's own weights, so that a pretrained network stays one.

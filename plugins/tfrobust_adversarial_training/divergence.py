@@ -1,4 +1,4 @@
-"""How far what a network says of one image is from what it says of another."""
+"""The divergence between a network's predictions for two images."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Ascent on the divergence between what a network says of an image and of its neighbours.
+"""Ascent on the divergence between a network's predictions for an image and its neighbours.
 
-max KL(f(x) ‖ f(x′)) over ‖x′ − x‖ ≤ ε: no label is asked.
+max KL(f(x) ‖ f(x′)) over ‖x′ − x‖ ≤ ε, without labels.
 
 x′₀ = x + 0.001 · n, n standard normal;  x′_{t+1} = Π_ε(x′_t + α · argmax_{‖d‖ ≤ 1} ⟨g_t, d⟩)
 
-The inner maximisation of Zhang et al. (2019). At x itself the gradient vanishes, for there the
-divergence is least: hence the start beside it.
+The inner maximisation of Zhang et al. (2019). At x itself the divergence is minimal and
+the gradient vanishes, so the ascent starts next to it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Ensemble adversarial training: images that were attacked on other networks as well.
+"""Ensemble adversarial training: train on images that were also attacked on other networks.
 
 min_θ E_{x,y} E_s (1 − ρ) · L(x, y; θ) + ρ · L(A(x, y; s), y; θ)
 
 ρ is `share`, ½ by default. A is the inner attack, on a source s drawn for the batch, each as likely
 as the others: the network itself, or one of several that were trained before and stay as they are.
-An attack that other networks make does not weaken because this one learns to mask its gradients.
+An attack on other networks does not get weaker when this network masks its own gradients.
 
 Tramèr, Kurakin, Papernot, Goodfellow, Boneh & McDaniel, "Ensemble adversarial training: attacks and
 defenses" (2018). Threat: black-box, by images that transfer from other networks; the inner attack

@@ -1,4 +1,4 @@
-"""FGSM training with a random start: adversarial training for the price of two passes a batch.
+"""FGSM training with a random start: adversarial training at the cost of two passes per batch.
 
 d₀ uniform in ‖d‖ ≤ ε;  d = Π_ε(d₀ + α · argmax_{‖u‖ ≤ 1} ⟨∇ L(x + d₀, y), u⟩), α = 1.25 ε
 

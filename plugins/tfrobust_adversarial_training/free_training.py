@@ -1,4 +1,4 @@
-"""Free adversarial training: the backward pass that moves the weights moves the attack as well.
+"""Free adversarial training: one backward pass updates the weights and the attack.
 
 For each batch, m times: g_θ, g_d = ∇_{θ,d} L(x + d, y; θ);  θ ← θ − η g_θ;  d ← Π_ε(d + ε sign g_d)
 

@@ -1,4 +1,4 @@
-"""MART: adversarial training that presses on what the network gets wrong without any attack.
+"""MART: adversarial training with more weight on images that are misclassified when clean.
 
 min_θ E_{x,y} BCE(p(x′), y) + λ · KL(p(x) ‖ p(x′)) · (1 − p_y(x))
 

@@ -1,4 +1,4 @@
-"""Catastrophic overfitting: a network that only its own training's attack does not fool any more.
+"""Catastrophic overfitting: a network that withstands only the attack of its own training.
 
 Within an epoch or a few it learns to answer one long step with masked gradients: accuracy under
 FGSM rises, and under PGD falls to nothing. Wong, Rice & Kolter (2020), section 5.4.

@@ -1,4 +1,4 @@
-"""Adversarial training: every step trains on images attacked right then.
+"""Adversarial training: every step trains on images attacked in that step.
 
 min_θ E_{x,y} max_{‖d‖ ≤ ε} L(x + d, y; θ)
 

@@ -1,7 +1,7 @@
 """Steps that train on a batch several times, and carry a perturbation from one to the next.
 
 x + δ is trained on; the backward pass that moves the weights gives the gradient by δ as well, and
-δ moves by it: an attack for the price of none.
+δ moves by it: an attack at no extra cost.
 """
 
 from __future__ import annotations

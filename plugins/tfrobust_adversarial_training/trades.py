@@ -1,4 +1,4 @@
-"""TRADES: right on clean images, and of the same opinion about their neighbours.
+"""TRADES: correct on clean images, with the same prediction for their neighbours.
 
 min_θ E_{x,y} CE(f(x), y) + β · max_{‖x′ − x‖ ≤ ε} KL(f(x) ‖ f(x′))
 

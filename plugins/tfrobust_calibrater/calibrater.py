@@ -1,4 +1,4 @@
-"""The calibrater: adversarial attack run backwards, learned by a network a tenth as large.
+"""The calibrater: an adversarial attack run backwards, learned by a network a tenth as large.
 
 min over θ of E_{x,y} L(f(G_θ(x)), y),  f frozen;  L = 1 − softmax(f)[y], or cross-entropy
 

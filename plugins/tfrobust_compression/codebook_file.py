@@ -1,6 +1,6 @@
 """A compressed network's weights as codebooks and packed indices, in one `.npz`.
 
-Each kernel takes as many bits a weight as its codebook has need of; all other weights are kept as
+Each kernel takes as many bits per weight as its codebook needs; all other weights are kept as
 they are. `Shared.bits` counts what Huffman's code would take of it.
 """
 

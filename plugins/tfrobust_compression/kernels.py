@@ -1,4 +1,4 @@
-"""Which weights of a model are compressed: its kernels, in whatever layer they lie.
+"""Which weights of a model are compressed: its kernels, in any kind of layer.
 
 A kernel is what Keras calls so: the weights by which a layer weighs its inputs against each other,
 of convolutions (separable, depthwise and transposed ones too), dense, attention and recurrent

@@ -1,4 +1,4 @@
-"""Networks of scenes, by what a user calls them."""
+"""Networks trained on scenes, by the names that users give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What frozen networks see in images: computed once, and trained on as often as wanted."""
+"""Features of frozen networks: computed once, and reused in every epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several networks whose features one linear layer decides by."""
+"""Several networks whose features are classified by one linear layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of the quantized networks: Larq's, with what each precision needs beside them."""
+"""The layers of the quantized networks: Larq's, with what each precision needs in addition."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Every convolution and dense layer is quantized, the first and the last too, has 
 followed by batch normalisation: without it sums of ±1 saturate whatever follows. (Where weights are
 drawn anew their sums are divided by √inputs instead; see `layers.normalized`.) The paper leaves
 open where dropout stands; here it follows each hidden dense layer, so that repeated passes share
-the convolutions. Activations are ReLU unless told otherwise, so that the gradient with respect to
+the convolutions. Activations are ReLU by default, so that the gradient with respect to
 the image is exact: only the weights' gradient is straight-through. Binary activations are taken
 after pooling and dropout, so that a dropped unit is +1.
 

@@ -1,4 +1,4 @@
-"""A perceptron with one hidden layer, as wide as the image has pixels unless told otherwise."""
+"""A perceptron with one hidden layer, by default as wide as the image has pixels."""
 
 from __future__ import annotations
 

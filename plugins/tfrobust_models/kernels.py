@@ -1,4 +1,4 @@
-"""A first kernel for other images than it was made for."""
+"""A first kernel for another number of channels than it was made for."""
 
 from __future__ import annotations
 

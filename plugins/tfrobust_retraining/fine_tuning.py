@@ -1,6 +1,6 @@
-"""Fine-tuning: a finished network is trained further, on a scene it was not made for.
+"""Fine-tuning: continue the training of a finished network, on a new scene.
 
-What a calibrater, which leaves the network alone, has to be measured against.
+The baseline for a calibrater, which does not change the network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Labels by nearest neighbours among known images, whatever any network says.
+"""Labels from nearest neighbours among known images, independent of any network.
 
 Images are compared in the space of their principal components. What those leave out of an image,
 its distance from that space, is one more coordinate: noise far from every image may lie right above

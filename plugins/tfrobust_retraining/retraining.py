@@ -1,10 +1,10 @@
-"""Retraining on what was seen in the wild: adversarial images come without labels, and get some.
+"""Retraining on adversarial images from the wild, which come without labels.
 
 1. An attack is run on the network and its training images.
 2. Each adversarial image gets the label of its nearest neighbours among the clean ones, in PCA
    space (`labels=knn`). One farther from everything than clean images are from each other is a
    *fooling image*, and goes into a new class, one of several that clustering finds, or nowhere.
-3. The network is trained further, or anew, on clean and adversarial images.
+3. The network is trained, further or from scratch, on clean and adversarial images.
 
 Thakur, Ding & Li, "Evaluating a simple retraining strategy as a defense against adversarial
 attacks" (2020). Departures: the paper names no threshold for fooling images; ours is the distance

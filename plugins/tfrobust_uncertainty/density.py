@@ -1,4 +1,4 @@
-"""How densely clean images lie where this one does, in the space of the last hidden layer.
+"""The density of clean images around an image, in the space of the last hidden layer.
 
 K(x) = log mean over clean x' of the predicted class of N(φ(x); φ(x'), h² I)
 

@@ -1,6 +1,6 @@
 """Which layers draw random numbers at inference, told from their TensorFlow graph.
 
-Trying would not do: a dropout of 1 % seldom shows in a few calls.
+Trying is not enough: a dropout of 1 % rarely shows in a few calls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mean over many passes of a random classifier, and how far the passes lie apart."""
+"""The mean over many passes of a random classifier, and the variance between the passes."""
 
 from __future__ import annotations
 

@@ -47,11 +47,11 @@ def attack(
     *,
     loading: LoadOptions,
 ) -> None:
-    """Attack a classifier and write adversarial.npz beside the results.
+    """Attack a classifier and write adversarial.npz next to the results.
 
-    The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` reads it.
-    What an attack learned, such as a universal perturbation, is kept beside it: give it to
-    another run by -p file=…, also against another classifier, or serve it by --export.
+    The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` can read it.
+    What an attack learned, such as a universal perturbation, is written next to it. Use it in
+    another run with -p file=…, also against another classifier, or serve it with --export.
 
     Example: [bold]tfrobust attack d1 --attack pgd -p eps=0.1 --out runs/pgd[/]
 

@@ -23,25 +23,25 @@ _Name = Annotated[
 ]
 
 
-app = typer.Typer(help="Prepare datasets, and look at them: prepare, show.")
+app = typer.Typer(help="Prepare and show datasets.")
 
 
 @app.command("prepare")
 def prepare(
     name: _Name,
     archive: Annotated[
-        Path | None, typer.Option(help="The official archive; downloaded if not given.")
+        Path | None, typer.Option(help="The official archive; default: download it.")
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="What the archive's checksum must be, in hexadecimal.")
+        str | None, typer.Option(help="Expected SHA-256 of the archive, in hexadecimal.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse broken images, and do not leave them out.")
+        bool, typer.Option("--strict", help="Refuse broken images instead of leaving them out.")
     ] = False,
     param: Params = None,
     as_json: Json = False,
 ) -> None:
-    """Prepare a dataset in TFDS_DATA_DIR, from its archive or by downloading it.
+    """Prepare a dataset in TFDS_DATA_DIR, from its archive or by a download.
 
     Example: [bold]tfrobust data prepare tiny_imagenet --archive tiny-imagenet-200.zip[/]
     """
@@ -71,9 +71,9 @@ def prepare(
 @app.command("show")
 def show(
     name: _Name,
-    out: Annotated[Path, typer.Option(help="The picture, a .png.")],
+    out: Annotated[Path, typer.Option(help="The picture to write, a .png file.")],
     split: Split = "test",
-    count: Annotated[int, typer.Option(help="How many images.", min=1, max=600)] = 24,
+    count: Annotated[int, typer.Option(help="Number of images.", min=1, max=600)] = 24,
     param: Params = None,
     seed: Seed = 0,
 ) -> None:

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 @loads_classifiers
 def export(
     classifier: Classifier,
-    folder: Annotated[Path, typer.Argument(help="Where FOLDER/VERSION is made.")],
+    folder: Annotated[Path, typer.Argument(help="Folder in which FOLDER/VERSION is created.")],
     version: Annotated[
-        int | None, typer.Option(help="A number; the next free one if not given.", min=1, max=MOST)
+        int | None,
+        typer.Option(help="Version number; default: the next free one.", min=1, max=MOST),
     ] = None,
     only: ExportOnly = None,
     form: As = "saved_model",
@@ -56,7 +57,7 @@ def export(
     *,
     loading: LoadOptions,
 ) -> None:
-    """Export a classifier as a SavedModel that needs nothing but TensorFlow, or for LiteRT.
+    """Export a classifier as a SavedModel that needs only TensorFlow, or as a LiteRT file.
 
     Example: [bold]tfrobust export d1 served/digits[/]
 

@@ -28,7 +28,7 @@ def plugins(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List plugins, or show one's options.
+    """List plugins, or show the options of one.
 
     Example: [bold]tfrobust plugins attacks[/], [bold]tfrobust plugins show attacks/pgd[/]
     """

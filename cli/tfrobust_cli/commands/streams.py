@@ -41,11 +41,12 @@ def streams(
         str, typer.Option(help="An attack plugin.", autocompletion=names_of("attacks"))
     ] = "fgsm",
     crafted_on: Annotated[
-        str | None, typer.Option(help="The stream that the attack sees; none: the whole.")
+        str | None,
+        typer.Option(help="The stream that the attack sees; default: the whole classifier."),
     ] = None,
     param: Params = None,
     images: Annotated[
-        int, typer.Option(help="At most, of the first five classes.", min=3, max=MOST)
+        int, typer.Option(help="Maximum number, from the first five classes.", min=3, max=MOST)
     ] = 150,
     seed: Seed = 0,
     force: Force = False,
@@ -53,7 +54,7 @@ def streams(
     *,
     loading: LoadOptions,
 ) -> None:
-    """Show the streams that a fused classifier decides by.
+    """Show the streams of a fused classifier.
 
     Writes streams.svg: each stream's features in two dimensions, clean and attacked.
 

@@ -16,15 +16,15 @@ from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 _Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
     Path | None,
-    typer.Option(help="Where finished cells are kept; by default results/ beside the study."),
+    typer.Option(help="Folder of finished cells; default: results/ next to the study."),
 ]
 
-app = typer.Typer(help="Rebuild published tables: list, show what they cost, run.")
+app = typer.Typer(help="Reproduce published tables: list, show, run.")
 
 
 @app.command("list")
 def list_studies(as_json: Json = False) -> None:
-    """List the studies there are, with what each scale costs.
+    """List the studies and what each scale costs.
 
     Example: [bold]tfrobust study list[/]
     """
@@ -65,14 +65,14 @@ def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
 def run(
     name: _Name,
     scale: Annotated[str, typer.Option(help="paper, laptop or smoke: see `study show`.")],
-    out: Annotated[Path, typer.Option(help="For the report, and the networks it trains.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report and the trained networks.")],
     results: _Results = None,
     as_json: Json = False,
 ) -> None:
-    """Compute what is not finished, and write report.md and report.html.
+    """Compute the unfinished cells, and write report.md and report.html.
 
-    Finished cells are never computed twice: the same command goes on after an interruption, on
-    another machine too.
+    Finished cells are never computed twice: the same command continues after an interruption,
+    also on another machine.
 
     Example: [bold]tfrobust study run quantized-dropout --scale smoke --out runs/study[/]
     """

@@ -35,9 +35,9 @@ def summary(
     *,
     loading: LoadOptions,
 ) -> None:
-    """Show a model's layers, parameters and memory; for Larq's models bits and operations too.
+    """Show a model's layers, parameters and memory; for Larq's models also bits and operations.
 
-    For a classifier of several parts, such as a calibrater or streams, it shows the parts.
+    For a classifier with several components, such as a calibrater or streams, it shows each.
 
     Example: [bold]tfrobust summary lenet_bnn --scenario mnist[/]
     """

@@ -38,17 +38,19 @@ def train(
         typer.Argument(help="A model plugin: lenet, resnet, …", autocompletion=names_of("models")),
     ],
     scenario: Scenario = "digits",
-    name: Annotated[str, typer.Option(help="In saved_models/; the model's if not given.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Name in saved_models/; default: the model's name.")
+    ] = "",
     defense: Defenses = None,
     only: TrainOnly = None,
     param: Params = None,
     weights: Weights = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training.")
+        bool, typer.Option("--resume", help="Continue an interrupted training.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Throw an interrupted training away.")
+        bool, typer.Option("--force", help="Discard an interrupted training.")
     ] = False,
     as_json: Json = False,
     *,

@@ -1,4 +1,4 @@
-"""The boundary attack: a random walk along the decision boundary, ever nearer to the image.
+"""The boundary attack: a random walk along the decision boundary, towards the image.
 
 d = x_t − x;  s = clip((d + δ ‖d‖ η⊥) / √(1 + δ²)),  x̃ = x + (1 − ε) ‖d‖ s / ‖s‖  where s is longer;
 x_{t+1} = x̃ if that is adversarial. η⊥: a random unit vector across d.

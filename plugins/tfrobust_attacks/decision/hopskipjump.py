@@ -1,4 +1,4 @@
-"""HopSkipJump: gradient descent on the distance, the gradient guessed from decisions alone.
+"""HopSkipJump: gradient descent on the distance, with a gradient estimated from decisions.
 
 At the boundary, the share of adversarial images among x_t + δ u_b, u_b random, tells the gradient:
 v = Σ_b (φ(x_t + δ u_b) − φ̄) u_b with φ = ±1, adversarial or not. x_{t+1} is x_t + ξ v/‖v‖ (the

@@ -1,4 +1,4 @@
-"""The pointwise attack: take noise back, pixel by pixel, as long as the image stays adversarial.
+"""The pointwise attack: remove noise, pixel by pixel, while the image stays adversarial.
 
 min ‖x̃ − x‖_0, greedily: x̃ ← x̃ with x̃_i = x_i, wherever that is adversarial still; i at random
 

@@ -1,4 +1,4 @@
-"""Salt-and-pepper noise, as little as still fools: random pixels turn black or white.
+"""Minimal salt-and-pepper noise: random pixels turn black or white.
 
 x̃(u, p) = x + [u > 1 − p] (1 − x) − [u < p − 1] x,  u uniform in [−1, 1);  min ‖x̃ − x‖_0 over u, p
 

@@ -6,7 +6,7 @@ that are adversarial for it, stops at the nearest adversarial point, and bisects
 (as in Brendel, Rauber & Bethge 2018, who take one line to uniform noise). The pictures are the same
 for all images and are classified once. A target is reached like any other class: if one of the
 pictures, or of the blends with them, shows it. To a good network few drawn pictures show a class of
-the data: with targets, give real images as starts besides, as the papers do.
+the data: with targets, give real images as starting points, as the papers do.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Search(NamedTuple):
     """How much is spent on a start; every number is fixed before the attack begins."""
 
     pictures: int = 64  # drawn
-    given: int = 0  # besides those
+    given: int = 0  # in addition to those
     lines: int = 8
     stops: int = 8  # on each line
     halvings: int = 10
@@ -79,7 +79,7 @@ def starting_points(
     """Return an adversarial image at the boundary for each image, and whether there is one.
 
     Where there is none, and where the clean image is adversarial already, the clean one comes back.
-    `given` are pictures to try besides the drawn ones; it may be empty.
+    `given` are pictures to try in addition to the drawn ones; it may be empty.
     """
     pictures = _pictures(run_seed(seeds), search.pictures, clean.shape[1:])
     if len(given):

@@ -5,8 +5,8 @@ x_{t+1} = clip(x + Π_ε(x_t − α · sign(∇ L(x_t, y)) − x), 0, 1),  x_0 =
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), after Kurakin,
 Goodfellow & Bengio, "Adversarial machine learning at scale" (2017).
 Threat: white-box, and it needs the true class: it shows what could be gained, not what an image of
-unknown class gains. Departures: the paper gives neither ε nor α; those of `bim`. By default an
-image is left alone once it is read right.
+unknown class gains. Departures: the paper gives neither ε nor α; those of `bim`. By default the
+attack stops on an image once it is classified correctly.
 """
 
 from __future__ import annotations

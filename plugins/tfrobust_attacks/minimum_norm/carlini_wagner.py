@@ -1,4 +1,4 @@
-"""Carlini and Wagner's L2 attack: Adam on the distance plus the price of not being adversarial.
+"""Carlini and Wagner's L2 attack: Adam on the distance plus a penalty for not being adversarial.
 
 min_w ‖x(w) − x‖² + c · max(0, z_y − z_k + κ),  x(w) = (tanh(w) + 1) / 2
 
@@ -6,7 +6,7 @@ Carlini & Wagner, "Towards evaluating the robustness of neural networks" (2017);
 a power of ten at a time, then by bisection. Threat: white-box, minimum L2 norm.
 Departures: those of `tfrobust_attacks.shared.searching_attack`: which class the hinge follows,
 and when a round counts as a success. An image that is adversarial before the attack is returned
-unchanged. Adam's ε stands inside the root.
+unchanged. Adam's ε is inside the root.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DeepFool: walk to the nearest boundary of the classifier made linear, until it is crossed.
+"""DeepFool: steps to the nearest boundary of the linearised classifier, until it is crossed.
 
 r_{t+1} = r_t + min_{k≠y} (z_y − z_k) / ‖∇(z_k − z_y)‖_q · argmax_{‖d‖ ≤ 1} ⟨∇(z_k − z_y), d⟩
 x_{t+1} = clip(x + (1 + overshoot) · r_{t+1}, 0, 1),  q dual to the norm

@@ -1,4 +1,4 @@
-"""The Jacobian-based saliency map attack: two features a step, those that tell most for the target.
+"""The Jacobian-based saliency map attack: the two most salient features per step.
 
 (p, q) = argmax −α β,  α = Σ_{i=p,q} ∂z_t/∂x_i > 0,  β = Σ_{i=p,q} Σ_{j≠t} π_j ∂z_j/∂x_i < 0
 
@@ -12,7 +12,7 @@ much as the one ahead. Here they are weighed by π, the softmax over the others 
 it, the paper's sum), which reaches more targets with fewer pixels. Features at their wall from the
 start are left out at once, not after a step was wasted on them. An image that does not reach its
 target is given back unchanged. Without targets each step goes for the class nearest to winning, the
-largest logit besides the label's.
+largest logit except the label's.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Changes that look at no classifier: noise, less contrast, blur. The sanity baselines.
+"""Changes that ignore the classifier: noise, less contrast, blur. The sanity baselines.
 
 x′ = clip(x + ε n / ‖n‖, 0, 1), n normal;  clip(x + u, 0, 1), u uniform in [−ε, ε);
 x′ = x + f (½ − x);  x′ = G_σ ∗ x
 
 An attack that is not far ahead of these shows nothing; a classifier that they break is not robust
-to anything. Threat: none: the classifier is never asked. Departures: none; there is no paper.
+to anything. Threat: none: the classifier is never queried. Departures: none; there is no paper.
 """
 
 from __future__ import annotations

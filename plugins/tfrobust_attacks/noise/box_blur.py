@@ -3,11 +3,12 @@
 x′ = (G_σ ∗ (m x)) / (G_σ ∗ m) where m = 1, and x elsewhere; m is 1 inside the image's boxes
 
 Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020), who convolve the
-part of the image that lies in the box. Threat: none: the classifier is never asked.
+part of the image that lies in the box. Threat: none: the classifier is never queried.
 Departures: they do not say what the filter sees beyond the border of the box. Here it is a weighted
 mean of the region's own pixels alone, so that neither the object leaks out nor the context in. The
 kernel has no end. The boxes of an image are one region, so that objects near each other mix.
-`region=all` takes the whole image, whose border is treated likewise (`gaussian_blur` mirrors it).
+`region=all` takes the whole image, with the same rule at its border
+(`gaussian_blur` mirrors it).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The board that pixel noises play on: an image cut into cells, of which one is drawn at a time.
+"""An image divided into cells, of which pixel noise draws one at a time.
 
-A generation changes one cell, so only the rows round it are looked at again: a generation costs
-as much as an image is wide, not as much as it has pixels.
+A generation changes one cell, so only the rows around it are updated: the cost of a generation
+grows with the width of the image, not with its number of pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Four pixel noises that look at no classifier: cells are inverted one at a time, at random.
+"""Four pixel noises that ignore the classifier: cells are inverted one at a time, at random.
 
 b ← int((255 − b) / c)   (3)        b ← int(255 − b / c)   (4)
 
@@ -13,7 +13,7 @@ it; an image without an eligible cell stays as it is. b is a cell's brightness f
 | `edge_to_altered` | one of 8 neighbours is on the other side of 127 | as the control; c = 2 |
 
 Cheng & Hu, "Architectural resilience to foreground-and-background adversarial noise" (2020).
-Threat: none: the classifier is never asked.
+Threat: none: the classifier is never queried.
 Departures: the paper's cells are grey; one of several channels or pixels has their mean as its
 brightness, and each of them is inverted by itself. What would leave 0…255 (c < 1) is cut there.
 """

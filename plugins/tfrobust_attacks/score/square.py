@@ -1,4 +1,4 @@
-"""Square: random search whose steps are square windows, ever smaller ones.
+"""Square: random search whose steps are square windows of decreasing size.
 
 x̂ ← x̂ + δ if L(clip(x̂ + δ), y) rises, δ zero outside a window of p · height · width pixels. In
 Linf a window takes one corner of the ball a channel, ±ε; the start is vertical stripes of ±ε. In L2

@@ -1,4 +1,4 @@
-"""Fooling images: they look like nothing, and are classified with near certainty.
+"""Fooling images: unrecognisable images that are classified with near certainty.
 
 From uniform noise x, whatever the image shows, until p_t(x) ≥ `confidence`:
 `gradient`: x ← clip(x + α √n · g / ‖g‖₂, 0, 1), g = ∇ log o_t(x), o_t the odds of the target t;
@@ -14,8 +14,8 @@ over, which would tie the images of a batch to each other. All images of a gener
 random numbers, and one value at least changes on average. Without targets, an image goes to the
 class that its noise looks most like, its own left out. Where the odds have not risen for long, an
 image begins anew at other noise; without targets, on its way to the class it then looks most like.
-An image that is not sure enough in the end is given up: the clean one comes back, and counts as
-not broken.
+An image that does not reach the confidence is given up: the clean image is returned, and counts
+as not broken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A state dict's tensors into a Keras model whose layers bear PyTorch's names."""
+"""A state dict's tensors into a Keras model whose layers have PyTorch's names."""
 
 from __future__ import annotations
 
