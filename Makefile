@@ -1,10 +1,10 @@
 # Everything runs in .venv; each target sets it up first, once.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.installed
 PEERS := .venv/.peers
 
-.PHONY: demo install test test-slow lint types bench reference constraints clean
+.PHONY: demo install test test-slow test-pythons lint types bench reference constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -26,6 +26,10 @@ test: lint types
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# With the other Pythons that pyproject.toml declares, where they are installed; each has a .venv-3.N.
+test-pythons: $(READY)
+	.ci/pythons
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -52,4 +56,4 @@ constraints: $(PEERS)
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
