@@ -1,11 +1,11 @@
 # Everything runs in .venv; each target sets it up first, once.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.installed
 PEERS := .venv/.peers
 DOCS := .venv/.docs
 
-.PHONY: demo install test tests test-slow lint types bench reference docs constraints clean
+.PHONY: demo install test tests test-slow test-pythons lint types bench reference docs constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -27,6 +27,10 @@ tests: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# With the other Pythons that pyproject.toml declares, where they are installed; each has a .venv-3.N.
+test-pythons: $(READY)
+	.ci/pythons
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -63,4 +67,4 @@ constraints: $(PEERS) $(DOCS)
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf .venv build dist .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.support import small_model
+from tfrobust import __version__
 from tfrobust.registry import create
 from tfrobust.store.models import load
 
@@ -217,6 +218,11 @@ def test_doctor_reports_versions_devices_plugins_and_data(tfrobust, with_store):
     assert "TensorFlow is no sandbox" in report["security"]
 
 
+def test_the_version_goes_before_everything_else(tfrobust):
+    for arguments in (("--version",), ("--version", "train"), ("--version", "nonsense")):
+        assert tfrobust(*arguments) == (0, f"tfrobust {__version__}\n", "")
+
+
 @pytest.mark.parametrize(
     "command", ["demo", "doctor", "plugins", "train", "attack", "evaluate", "export", "report"]
 )
@@ -226,8 +232,8 @@ def test_every_help_text_shows_an_example(tfrobust, command):
     assert f"Example: tfrobust {command}" in " ".join(said.out.split())
 
 
-@pytest.mark.parametrize("command", [["--help"], ["plugins"], ["plugins", "--json"]])
-def test_help_and_plugins_import_no_tensorflow(command):
+@pytest.mark.parametrize("command", [["--help"], ["--version"], ["plugins"], ["plugins", "--json"]])
+def test_help_version_and_plugins_import_no_tensorflow(command):
     program = (
         "import sys\nfrom tfrobust_cli.main import app\n"
         f"app({command!r}, standalone_mode=False)\n"

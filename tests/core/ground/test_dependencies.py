@@ -54,7 +54,7 @@ def test_the_packages_that_are_needed_are_those_of_tfrobust_and_of_tensorflow_da
         ("odd_old>=3", {"odd_old": ""}, "odd_old>=3: 2.5 is installed"),
         (
             "odd_arrow",
-            {"odd_arrow": "raise ImportError('needs NumPy 2,\\nfound 1.26')"},
+            {"odd_arrow": "raise ImportError('needs NumPy 2, found 1.26\\nTraceback')"},
             "odd_arrow 2.5 does not import: needs NumPy 2, found 1.26",
         ),
         ("odd_exit", {"odd_exit": "raise SystemExit('bye')"}, "odd_exit 2.5 does not import: bye"),

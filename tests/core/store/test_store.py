@@ -82,6 +82,16 @@ def test_the_newest_version_is_loaded_by_name(exported):
     assert (store.versions(root / "d1"), store.stored(root)) == ([1, 10], ["d1"])
 
 
+def test_the_page_that_explains_the_store_is_no_classifier(exported, repo):
+    root = exported[1].parent.parent
+    (root / "README.md").write_text((repo / "saved_models/README.md").read_text())
+    assert store.stored(root) == ["d1"]
+    with pytest.raises(UsageError, match=r"no classifier 'README' .*\(there are: d1;"):
+        store.load("README", root=root)
+    with pytest.raises(UsageError, match=r"README\.md: expected a \.keras or \.h5 file"):
+        store.load("README.md", root=root)
+
+
 def test_export_never_overwrites(exported):
     classifier, folder = exported
     before = (folder / "saved_model.pb").read_bytes()
