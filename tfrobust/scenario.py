@@ -119,6 +119,7 @@ class Shift(abc.ABC):
     """
 
     keeps_geometry: ClassVar[bool] = False
+    severity: int | None = None
 
     @abc.abstractmethod
     def __call__(self, image: Image, *, seed: Any) -> Any:
