@@ -9,7 +9,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import say, start_tensorflow
+from tfrobust_cli.console import log, start_tensorflow
 from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import (
@@ -96,7 +96,7 @@ def _loaded(classifier: str, loading: LoadOptions) -> tuple[Classifier, Streamed
 
     network = network_of(classifier, loading)
     for line in notices({classifier: network}):
-        say(line)
+        log(line)
     if not isinstance(network, Streamed):
         raise UsageError(
             why_served(network)
