@@ -1,6 +1,5 @@
 """Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
 
-import itertools
 import os
 from pathlib import Path
 
@@ -21,24 +20,17 @@ from tfrobust.testing import LinearClassifier, grey_images
 TESTS = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from helpers.scheduling import LoadSharedScheduling
+
+    shared = config.getvalue("dist") == "loadscope"  # as pyproject.toml has it
+    return LoadSharedScheduling(config, log) if shared else None
+
+
 def pytest_collection_modifyitems(items):
-    """Run tests that share an expensive fixture of their module in one process: it is made once.
-
-    Groups come first, the largest before the others. The single tests fill what is left of either
-    process: those of the whole product first, which take longest.
-    """
+    """Let the tests of the whole product come first of the single ones: they take longest."""
     items.sort(key=lambda item: item.path.parent != TESTS)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
-def _shares_a_fixture(item):
-    """Return whether a test uses a fixture of its own module that outlives the test."""
-    module = item.nodeid.partition("::")[0]
-    fixtures = itertools.chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
-    return any(fixture.scope != "function" and fixture.baseid == module for fixture in fixtures)
 
 
 @pytest.fixture(scope="session", autouse=True)

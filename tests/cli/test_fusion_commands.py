@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("fusion_commands")  # what they share is made once
 SCENE = ("--scenario", "digits_in_places")
 QUICK = ("--epochs", 1)
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from helpers.tiny_imagenet_files import content, zipped
 from tfrobust.files.arrays import read_arrays
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("random_kills")]
+pytestmark = pytest.mark.slow
 
 KILLS = 20
 STARTUP = 0.4  # of a command's time, in which nothing happens that could go wrong

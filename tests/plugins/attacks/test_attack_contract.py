@@ -88,14 +88,13 @@ def bundled():
 
 
 def cases():
-    """Yield each attack with each check, which follow each other in one process: one trace."""
+    """Yield each attack with each check. They follow each other in one process: one trace."""
     for name, options, label, further in bundled():
         for check in attack_checks():
-            marks = [pytest.mark.xdist_group(label)]
             elsewhere = name == "autoattack" and check.__name__ in REGIONS  # by its parts
-            if elsewhere or (further and check.__name__ not in OF_EACH_NORM):
-                marks.append(pytest.mark.slow)
-            yield pytest.param(check, name, options, id=f"{label}-{check.__name__}", marks=marks)
+            slow = elsewhere or (further and check.__name__ not in OF_EACH_NORM)
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(check, name, options, id=f"{check.__name__}@{label}", marks=marks)
 
 
 @pytest.mark.parametrize(("check", "name", "options"), list(cases()))
