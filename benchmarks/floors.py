@@ -112,6 +112,6 @@ def _built(case: Case, network: Network) -> Attack:
     changes: dict[str, Any] = {}
     if not attack.minimum_norm and attack.threat.norm in network.budgets:
         changes["eps"] = network.budgets[attack.threat.norm]
-        if hasattr(attack, "early_stop"):
+        if attack.early_stop:
             changes["early_stop"] = False
     return dataclasses.replace(attack, **changes)  # type: ignore[type-var]

@@ -14,6 +14,8 @@ from tfrobust.errors import one_line
 
 # TensorFlow Datasets imports what it needs late, when the first dataset is read.
 _OWNERS = ("tfrobust", "tensorflow-datasets")
+# It also swallows what goes wrong when it is imported itself; this module of it does not.
+_INSIDE = {"tensorflow-datasets": ["tensorflow_datasets.public_api"]}
 
 
 def needed_packages() -> list[Requirement]:
@@ -71,7 +73,8 @@ def _problem(requirement: Requirement) -> str | None:
         return f"{requirement}: is not installed"
     if not requirement.specifier.contains(version, prereleases=True):
         return f"{requirement}: {version} is installed"
-    for module in modules_of(requirement.name):
+    inside = _INSIDE.get(canonicalize_name(requirement.name), [])
+    for module in modules_of(requirement.name) + inside:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # those of third parties help nobody here

@@ -128,7 +128,7 @@ def diagnose() -> Diagnosis:
     broken = [entry for entry in plugins if entry.problem]
     return Diagnosis(
         versions=environment(),
-        packages=Packages(len(needed_packages()), broken_packages()),
+        packages=Packages(len({package.name for package in needed_packages()}), broken_packages()),
         devices=[device.name for device in tf.config.list_logical_devices()],
         keras_2=not tf.keras.__name__.startswith("keras."),
         plugins=Plugins(len(plugins) - len(broken), [_described(entry) for entry in broken]),

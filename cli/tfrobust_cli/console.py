@@ -59,7 +59,7 @@ class Reporter:
         """Show that `done` of `total` steps of `what` are behind us."""
         if not self._console.is_terminal:
             if time.monotonic() - self._printed >= _PATIENCE:
-                self.say(f"{what}: {done}/{total}")
+                self.log(f"{what}: {done}/{total}")
                 self._printed = time.monotonic()
             return
         if what != self._what:
@@ -67,12 +67,12 @@ class Reporter:
             self._bar.reset(self._task, total=total, description=escape(what))
         self._bar.update(self._task, completed=done)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print one line above the bars."""
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print one line on stderr."""
     stderr().print(printable(text), markup=False, highlight=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""Scenarios as a command opens them: what is odd about their data is said."""
+"""Scenarios as a command opens them: notes on their data are logged."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def opened(
-    name: str, params: Parameters, *, seed: int = 0, say: Callable[[str], None] = console.say
+    name: str, params: Parameters, *, seed: int = 0, log: Callable[[str], None] = console.log
 ) -> Scenario:
-    """Open a scenario, and say its notes: what was left out of it, say.
+    """Open a scenario, and log its notes, such as what was left out of it.
 
     Args:
         name: as on the command line.
         params: with its options.
         seed: of its shift.
-        say: where the notes go.
+        log: is called with each note.
 
     Raises:
         UsageError: an unknown name or option.
@@ -31,5 +31,5 @@ def opened(
 
     scenario = open_scenario(name, params.all(), seed=seed)
     for note in scenario.notes:
-        say(note)
+        log(note)
     return scenario

@@ -8,7 +8,7 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust.registry import find
 from tfrobust_cli.arguments import Parameters
-from tfrobust_cli.console import say
+from tfrobust_cli.console import log
 from tfrobust_cli.load_options import notices
 
 if TYPE_CHECKING:
@@ -65,5 +65,5 @@ def starting_point(
         return as_built(builder, scenario) if alone else builder
     network = network_of(model, loading.for_images(scenario.image_shape))
     for line in notices({model: network}):
-        say(line)
+        log(line)
     return Deployed(model, network)

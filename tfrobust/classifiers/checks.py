@@ -36,9 +36,8 @@ def check_sound(classifier: Classifier, name: str) -> dict[str, Any]:
             f"{name}: expected finite logits; received: -inf for every image in classes {masked}; "
             "mask them with a number such as -1e4, or leave them out of the outputs"
         )
-    if not np.isfinite(logits).all() or not (
-        classifier.model is None or has_finite_weights(classifier.model)
-    ):
+    model = classifier.model
+    if not np.isfinite(logits).all() or not (model is None or has_finite_weights(model)):
         raise ClassifierError(f"{name}: its weights or logits hold NaN or infinity; train it again")
     if logits.shape != (8, classifier.num_classes):
         raise ClassifierError(

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.engine.run import Crafted, run_attack
+    from tfrobust.engine.run import Crafted, RunSettings, run_attack
 
-__all__ = ["Crafted", "run_attack"]
+__all__ = ["Crafted", "RunSettings", "run_attack"]
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "run": (
-            "Crafted",
-            "run_attack",
-        ),
+        "run": ("Crafted", "RunSettings", "run_attack"),
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -20,12 +20,7 @@ from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned, LearningAttack, learned
 from tfrobust.engine.object_boxes import checked_boxes, free_of
 from tfrobust.engine.targets import choose_targets, one_class
-from tfrobust.engine.victim import (
-    NONE_SEEN,
-    FirstGradients,
-    persistent,
-    victim_of,
-)
+from tfrobust.engine.victim import NONE_SEEN, FirstGradients, persistent, victim_of
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.random import content_seeds
@@ -55,26 +50,22 @@ class Crafted:
     first: FirstGradients = NONE_SEEN
 
 
-def run_attack(
-    attack: Attack,
-    classifier: Classifier,
-    images: Images,
-    labels: Labels,
-    *,
-    targets: Labels | TargetRule = "least_likely",
-    known_classes: int | None = None,
-    boxes: Boxes | Sequence[Boxes] | None = None,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    on_progress: Callable[[int], None] | None = None,
-) -> Crafted:
-    """Attack every image; results do not depend on the batch size.
+class RunOptions(TypedDict, total=False):
+    """The options of `RunSettings`, as keyword arguments."""
 
-    Args:
-        attack: the attack.
-        classifier: the classifier to fool; must be differentiable for a white-box attack.
-        images: float32 `(n, height, width, channels)` in [0, 1].
-        labels: int64 `(n,)`: the true classes.
+    targets: Labels | TargetRule
+    known_classes: int | None
+    boxes: Boxes | Sequence[Boxes] | None
+    seed: int
+    batch_size: int
+    on_progress: Callable[[int], None] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How an attack is run.
+
+    Attributes:
         targets: for a targeted attack the classes to reach, `(n,)`, or the rule that picks them:
             the classifier's `least_likely` class, the class `next` to the label, a `random` one;
             never one that is masked by a large negative logit, which no attack reaches. An attack
@@ -85,6 +76,39 @@ def run_attack(
         seed: decides everything random.
         batch_size: images at a time; memory grows with it alone.
         on_progress: called with the number of images done after each batch.
+
+    Raises:
+        UsageError: a batch size below 1.
+    """
+
+    targets: Labels | TargetRule = "least_likely"
+    known_classes: int | None = None
+    boxes: Boxes | Sequence[Boxes] | None = None
+    seed: int = 0
+    batch_size: int = BATCH_SIZE
+    on_progress: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size: expected 1 or more; received: {self.batch_size}")
+
+
+def run_attack(
+    attack: Attack,
+    classifier: Classifier,
+    images: Images,
+    labels: Labels,
+    **options: Unpack[RunOptions],
+) -> Crafted:
+    """Attack every image; results do not depend on the batch size.
+
+    Args:
+        attack: the attack.
+        classifier: the classifier to fool; must be differentiable for a white-box attack.
+        images: float32 `(n, height, width, channels)` in [0, 1].
+        labels: int64 `(n,)`: the true classes.
+        **options: `targets`, `known_classes`, `boxes`, `seed`, `batch_size`, `on_progress`: see
+            `RunSettings`.
 
     Returns:
         The images the attack returned and what they cost.
@@ -100,17 +124,16 @@ def run_attack(
         >>> crafted.images.shape == images.shape
         True
     """
-    if batch_size < 1:
-        raise UsageError(f"batch_size: expected 1 or more; received: {batch_size}")
+    settings = RunSettings(**options)
     check_images(images, labels, classifier.num_classes)
     if isinstance(attack, LearningAttack):
-        attack = learned(attack, classifier, images, labels, seed=seed)
+        attack = learned(attack, classifier, images, labels, seed=settings.seed)
     _check_attack(attack, classifier)
-    boxes = checked_boxes(attack, boxes, len(images))
-    job = _Job(classifier, images, labels, boxes, seed, batch_size, on_progress)
+    boxes = checked_boxes(attack, settings.boxes, len(images))
+    job = _Job(classifier, images, labels, boxes, settings)
     targeted = attack.threat.targeted
     if targeted:
-        job = dataclasses.replace(job, goal=_classes_to_reach(attack, job, targets, known_classes))
+        job = dataclasses.replace(job, goal=_classes_to_reach(attack, job))
     if isinstance(attack, Ensemble):
         return _run_ensemble(attack, job)
     crafted = _run_batches(attack, job)
@@ -125,34 +148,42 @@ class _Job:
     images: Images
     goal: Labels  # the classes to leave, or those to reach
     boxes: Boxes | None  # (n, most, 4), if the attack needs them
-    seed: int
-    batch_size: int
-    on_progress: Callable[[int], None] | None
+    settings: RunSettings
+    done: int = 0  # images that are not part of it any more
 
     def rest(self, rows: np.ndarray) -> _Job:
         """Return the same job with only some of the images; those left out count as done."""
-        report = self.on_progress
-        left_out = len(self.images) - len(rows)
-        later = (lambda count: report(left_out + count)) if report else None
         boxes = None if self.boxes is None else self.boxes[rows]
+        done = self.done + len(self.images) - len(rows)
         return dataclasses.replace(
-            self, images=self.images[rows], goal=self.goal[rows], boxes=boxes, on_progress=later
+            self, images=self.images[rows], goal=self.goal[rows], boxes=boxes, done=done
         )
+
+    def report(self, count: int) -> None:
+        """Tell that `count` of the images are done."""
+        if self.settings.on_progress:
+            self.settings.on_progress(self.done + count)
 
     def right(self, classifier: Classifier, images: Images, labels: Labels) -> Flags:
         """Return which images a classifier still gets right."""
-        return predict(classifier, images, self.batch_size).argmax(axis=1) == labels
+        return predict(classifier, images, self.settings.batch_size).argmax(axis=1) == labels
 
 
-def _classes_to_reach(
-    attack: Attack, job: _Job, targets: Labels | TargetRule, known: int | None
-) -> Labels:
-    """Return the targets of a job whose goal is still to leave the labels; see `run_attack`."""
-    labels, classifier = job.goal, job.classifier
+def _classes_to_reach(attack: Attack, job: _Job) -> Labels:
+    """Return the targets of a job whose goal is still to leave the labels; see `RunSettings`."""
+    labels, classifier, settings = job.goal, job.classifier, job.settings
+    targets = settings.targets
     if attack.target_class is not None:
         targets = one_class(attack.target_class, labels, classifier)
-    how: Any = {"known": known, "seed": job.seed, "batch_size": job.batch_size}
-    return choose_targets(targets, classifier, job.images, labels, **how)
+    return choose_targets(
+        targets,
+        classifier,
+        job.images,
+        labels,
+        known=settings.known_classes,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+    )
 
 
 def _run_batches(attack: Attack, job: _Job) -> Crafted:
@@ -161,18 +192,18 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
     counted.reset()
     crafted = np.empty_like(job.images)
     began = time.perf_counter()
-    size = max(1, job.batch_size // counted.calls)  # the calls of one gradient share the memory
+    # The calls of one gradient share the memory.
+    size = max(1, job.settings.batch_size // counted.calls)
     for start in range(0, len(job.images), size):
         rows = slice(start, start + size)
         images = job.images[rows]
-        seeds = content_seeds(job.seed, images)
+        seeds = content_seeds(job.settings.seed, images)
         free = free_of(attack, None if job.boxes is None else job.boxes[rows], images)
         inputs = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
         counted.begin_batch()
         batch = craft_batch(attack, counted, call, inputs if free is None else [*inputs, free])
         crafted[rows] = batch if free is None else np.where(free, batch, images)
-        if job.on_progress:
-            job.on_progress(min(start + size, len(job.images)))
+        job.report(min(start + size, len(job.images)))
     training = attack if isinstance(attack, Learned) else None  # what it cost counts as well
     return Crafted(
         images=crafted,
@@ -204,8 +235,7 @@ def _run_ensemble(ensemble: Ensemble, job: _Job) -> Crafted:
         first = first if first.images else result.first
         queries += result.queries + calls * len(unbroken)
         unbroken = unbroken[~broken]
-    if job.on_progress:
-        job.on_progress(len(job.images))
+    job.report(len(job.images))
     return Crafted(crafted, None, gradients, queries, time.perf_counter() - began, first)
 
 

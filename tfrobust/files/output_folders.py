@@ -54,11 +54,11 @@ def check_output(path: Path, *, force: bool = False) -> None:
 
 def _others(folder: Path) -> list[Path]:
     """Return what is in a folder and does not come from the run that was interrupted in it."""
-    ours = _noted(folder)
+    noted = _noted(folder)
     return [
         path
         for path in folder.iterdir()
-        if not path.name.startswith(PREFIX) and path.name not in ours
+        if not path.name.startswith(PREFIX) and path.name not in noted
     ]
 
 

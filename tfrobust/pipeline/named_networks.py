@@ -18,9 +18,9 @@ from tfrobust.types import ImageShape
 _FILES = (".pth", ".pt", ".safetensors")
 
 
-def is_weights_file(called: str) -> bool:
+def is_weights_file(name: str) -> bool:
     """Tell whether a name is that of a weights file, for which an architecture is built."""
-    return Path(called).suffix in _FILES
+    return Path(name).suffix in _FILES
 
 
 def several(given: str | Sequence[str] | None) -> Sequence[str] | None:
@@ -51,11 +51,11 @@ class NamedNetworks:
     options: Mapping[str, Any]
     image_shape: ImageShape
 
-    def open(self, called: str, num_classes: int, **options: str) -> Classifier:
+    def open(self, name: str, num_classes: int, **options: str) -> Classifier:
         """Return one network.
 
         Args:
-            called: a name in the store, a SavedModel folder, a `.keras` file; or a state dict.
+            name: a name in the store, a SavedModel folder, a `.keras` file; or a state dict.
             num_classes: of the architecture, where the network is a state dict.
             **options: of the architecture; they override the user's.
 
@@ -64,18 +64,18 @@ class NamedNetworks:
             ClassifierError: it is damaged, or gives no logits.
             DataError: a file does not fit the architecture.
         """
-        if not is_weights_file(called):
-            return self._loaded(called)
-        if not Path(called).is_file():
-            raise UsageError(f"{self.wanted_by}: there is no file {called!r}")
-        return self.build(num_classes, weights=called, **options)
+        if not is_weights_file(name):
+            return self._loaded(name)
+        if not Path(name).is_file():
+            raise UsageError(f"{self.wanted_by}: there is no file {name!r}")
+        return self.build(num_classes, weights=name, **options)
 
-    def _loaded(self, called: str) -> Classifier:
+    def _loaded(self, name: str) -> Classifier:
         try:
-            return network_of(called)
+            return network_of(name)
         except NoLogitsError as error:  # the command's own --to-logits is not for this one
             raise ClassifierError(
-                f"{self.wanted_by}: {error}; `tfrobust export {called} FOLDER --to-logits` first, "
+                f"{self.wanted_by}: {error}; `tfrobust export {name} FOLDER --to-logits` first, "
                 "and name FOLDER here"
             ) from error
 

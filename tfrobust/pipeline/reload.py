@@ -123,7 +123,9 @@ def _put_together(
     network = network.replace(class_names=served.class_names)
     if not answer_alike(network, served):
         inside = served.members.items()
-        changed = [n for n, each in inside if not answer_alike(network.members[n], each)]
+        changed = [
+            name for name, member in inside if not answer_alike(network.members[name], member)
+        ]
         raise _ChangedError(_has_changed(home, plan, changed))
     return network
 
@@ -174,14 +176,14 @@ def network_of(classifier: str, options: LoadOptions = AS_IT_IS) -> Classifier:
         UsageError: there is nothing of that name.
         ClassifierError: it is damaged.
     """
-    called, member = split_member(classifier)
-    if called not in stored():
+    name, member = split_member(classifier)
+    if name not in stored():
         return load(classifier, options=options)
-    network = stored_network(called, options=options)
+    network = stored_network(name, options=options)
     if member is None:
         return network
-    source = f"{locate(called)}:{member}"  # the network shows layers, this serves
-    return member_of(network, member, called).replace(source=source)
+    source = f"{locate(name)}:{member}"  # the network shows layers, this serves
+    return member_of(network, member, name).replace(source=source)
 
 
 def _defended_again(
@@ -189,8 +191,8 @@ def _defended_again(
 ) -> Classifier:
     """Apply the defences that the network lacks; models that they trained are loaded."""
     planned = [*plan["model"].get("defenses", []), *plan["defenses"]]
-    for each in planned[len(network.defenses) :]:
-        defense = create("defenses", each["name"], **each["params"])
+    for plugin in planned[len(network.defenses) :]:
+        defense = create("defenses", plugin["name"], **plugin["params"])
         if defense.stage is Stage.AUXILIARY:
             file = learned_file(home / FINISHED, len(network.defenses) + 1)
             network = recorded(

@@ -87,13 +87,13 @@ def load(
         >>> load("d1").class_names
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    called, member = split_member(str(classifier))
-    path = locate(called, root)
+    name, member = split_member(str(classifier))
+    path = locate(name, root)
     loaded: Classifier = (
         _from_keras_file(path, options) if path.is_file() else _from_saved_model(path, options)
     )
     if member is not None:
-        loaded = member_of(loaded, member, called).replace(source=f"{path}:{member}")
+        loaded = member_of(loaded, member, name).replace(source=f"{path}:{member}")
     return loaded.replace(**check_sound(loaded, str(classifier)))
 
 

@@ -80,7 +80,7 @@ def attack(
     serve = functools.partial(export_next, image_shape=shape, home=export) if export else None
     with Reporter() as reporter:
         results = evaluation.craft(
-            settings, out, force=force, serve=serve, progress=reporter, note=reporter.say
+            settings, out, force=force, serve=serve, progress=reporter, note=reporter.log
         )
     print_results(results, as_json=as_json, out=out)
 

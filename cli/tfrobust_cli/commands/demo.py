@@ -23,7 +23,7 @@ def demo(out: Out = Path("runs/demo"), force: Force = False, as_json: Json = Fal
     from tfrobust.demo import run_demo
 
     with Reporter() as reporter:
-        demonstration = run_demo(out, force=force, progress=reporter, log=reporter.say)
+        demonstration = run_demo(out, force=force, progress=reporter, log=reporter.log)
     print_results(demonstration.results, as_json=as_json, out=out)
     if not as_json:
         for folder in demonstration.exported:

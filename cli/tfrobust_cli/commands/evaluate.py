@@ -67,7 +67,7 @@ def _run(options: EvaluateOptions, loading: LoadOptions) -> Results:
     )
     run = evaluation.run_reattack if options.reattack else evaluation.run
     with Reporter() as reporter:
-        return run(settings, options.out, force=options.force, progress=reporter, note=reporter.say)
+        return run(settings, options.out, force=options.force, progress=reporter, note=reporter.log)
 
 
 def _run_corruptions(options: EvaluateOptions, loading: LoadOptions) -> Results:
@@ -95,7 +95,7 @@ def _run_corruptions(options: EvaluateOptions, loading: LoadOptions) -> Results:
     )
     with Reporter() as reporter:
         return evaluation.run_corruptions(
-            settings, options.out, force=options.force, progress=reporter, note=reporter.say
+            settings, options.out, force=options.force, progress=reporter, note=reporter.log
         )
 
 

@@ -11,7 +11,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.console import log, start_tensorflow, stdout
 from tfrobust_cli.export_options import check_options
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
@@ -86,7 +86,7 @@ def export(
         scenario=opened(scenario, params, seed=seed) if scenario else None,
         scenario_name=scenario, images=images, seed=seed, loading=loading,
     )  # fmt: skip
-    _print(exporter.export(settings, folder, log=say), as_json=as_json)
+    _print(exporter.export(settings, folder, log=log), as_json=as_json)
 
 
 def _print(exported: Exported, *, as_json: bool) -> None:

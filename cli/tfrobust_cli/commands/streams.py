@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.console import log, start_tensorflow
 from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import (
@@ -26,10 +25,11 @@ from tfrobust_cli.options import (
 from tfrobust_cli.options import (
     Classifier as ClassifierName,
 )
+from tfrobust_cli.stream_tables import print_streams
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
-    from tfrobust.evaluation.streams import Projected, Streamed
+    from tfrobust.evaluation.streams import Streamed
 
 
 @loads_classifiers
@@ -86,7 +86,7 @@ def streams(
         drawn = projections_figure(points, labels, data.class_names, title, heading=title)
         figure = out / "streams.svg"
         atomic_write(figure, lambda path: path.write_text(drawn, encoding="utf-8"))
-    _print(streamed.mean_weights(), streams, str(figure), as_json=as_json)
+    print_streams(streamed.mean_weights(), streams, str(figure), as_json=as_json)
 
 
 def _loaded(classifier: str, loading: LoadOptions) -> tuple[Classifier, Streamed]:
@@ -96,7 +96,7 @@ def _loaded(classifier: str, loading: LoadOptions) -> tuple[Classifier, Streamed
 
     network = network_of(classifier, loading)
     for line in notices({classifier: network}):
-        say(line)
+        log(line)
     if not isinstance(network, Streamed):
         raise UsageError(
             why_served(network)
@@ -104,38 +104,6 @@ def _loaded(classifier: str, loading: LoadOptions) -> tuple[Classifier, Streamed
             "fusion that was trained here"
         )
     return network, network
-
-
-def _print(
-    weights: dict[str, float], streams: dict[str, Projected], path: str, *, as_json: bool
-) -> None:
-    if as_json:
-        rows = [
-            {
-                "stream": name,
-                "mean_weight": weights[name],
-                "explained": stream.explained,
-                "moved": stream.moved,
-            }
-            for name, stream in streams.items()
-        ]
-        print(json.dumps({"path": path, "streams": rows}))
-        return
-    from rich.table import Column, Table
-
-    table = Table(
-        "stream",
-        *(
-            Column(title, justify="right")
-            for title in ("mean |weight|", "variance shown", "moved by the attack, in σ")
-        ),
-    )
-    for name, stream in streams.items():
-        table.add_row(
-            name, f"{weights[name]:.4f}", f"{stream.explained:.0%}", f"{stream.moved:.2f}"
-        )
-    stdout().print(table)
-    print(path)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -82,7 +82,7 @@ def run(
 
     settings = StudySettings(study=name, scale=scale, results=results)
     with Reporter() as reporter:
-        done = run_study(settings, out, progress=reporter, log=reporter.say)
+        done = run_study(settings, out, progress=reporter, log=reporter.log)
     if as_json:
         claims = [{"claim": claim.text, "holds": claim.holds} for claim in done.claims]
         print(json.dumps({"claims": claims, "report": str(done.report)}, indent=1))

@@ -11,7 +11,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import say, start_tensorflow, stdout
+from tfrobust_cli.console import log, start_tensorflow, stdout
 from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import Json, Params, Scenario, names_of
@@ -69,7 +69,7 @@ def _of_classifier(name: str, loading: LoadOptions) -> Summary:
 
     network = network_of(name, loading)
     for line in notices({name: network}):
-        say(line)
+        log(line)
     return classifier_summary(name, network)
 
 

@@ -87,7 +87,7 @@ def train(
         scenario_name=scenario,
     )
     with Reporter() as reporter:
-        trainer = Trainer(training, tensorboard=tensorboard, report=reporter, log=reporter.say)
+        trainer = Trainer(training, tensorboard=tensorboard, report=reporter, log=reporter.log)
         trained = run_training(plan, name or model, trainer, resume=resume, force=force)
     _print(trained, as_json=as_json)
 

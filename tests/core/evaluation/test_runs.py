@@ -6,7 +6,8 @@ import typing
 import numpy as np
 import pytest
 
-from helpers.support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier, small_model
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation import EvaluationSettings, attack_runs, craft, evaluate, run, run_reattack
 from tfrobust.evaluation.settings import EvaluationOptions
@@ -75,13 +76,10 @@ def test_a_folder_with_other_things_is_refused_unless_forced(classifier, tmp_pat
     assert names(tmp_path) == {*FILES, "mine.txt"}
 
 
-def test_what_the_user_should_know_is_noted(classifier, tmp_path):
+def test_what_the_user_should_know_is_noted(tmp_path):
     noted = []
-    classifier.notices = ("converted to logits",)
-    try:
-        run(settings(classifier, BLIND), tmp_path, note=noted.append)
-    finally:
-        classifier.notices = ()
+    converted = KerasClassifier(small_model(), notices=["converted to logits"])
+    run(settings(converted, BLIND), tmp_path, note=noted.append)
     assert noted == ["c: converted to logits"]
 
 

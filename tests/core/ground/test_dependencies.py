@@ -67,3 +67,9 @@ def test_a_package_that_does_not_work_costs_one_line(broken, requirement, code, 
 def test_what_works_and_what_is_for_other_machines_costs_none(broken):
     elsewhere = 'odd_absent; python_version < "3"'
     assert broken("odd_fine>=2", elsewhere, 'odd_extra; extra == "dev"', odd_fine="") == []
+
+
+def test_a_package_that_swallows_its_own_failure_is_tried_inside(broken, monkeypatch):
+    monkeypatch.setattr(dependencies, "_INSIDE", {"odd-calm": ["odd_inside"]})
+    code = {"odd_calm": "", "odd_inside": "raise ImportError('too old')"}
+    assert broken("odd_calm", **code) == ["odd_calm 2.5 does not import: too old"]

@@ -174,7 +174,14 @@ def at_value(figure: str, value: str) -> str:
 
 
 def figures_of(study: Study, condition: Condition) -> set[str]:
-    """Return the names of all figures that cells under a condition may have: `view.figure`."""
+    """Return the names of all figures that tables and claims may ask of a condition's cells.
+
+    A cell also keeps what defences measured and no network declares as `found`: no study file is
+    needed to know it later.
+
+    Returns:
+        `view.figure`, `view.figure@value` in a sweep, and `view.detector.figure`.
+    """
     names = [*CleanFigures.names(), *_attack_names(condition)]
     for network in study.networks.values():
         names += [*map(weight_figure, network.streams), *network.found]

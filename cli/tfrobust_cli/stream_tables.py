@@ -1,0 +1,51 @@
+"""The table of the command `streams`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tfrobust_cli.console import stdout
+
+if TYPE_CHECKING:
+    from tfrobust.evaluation.streams import Projected
+
+
+def print_streams(
+    weights: dict[str, float], streams: dict[str, Projected], path: str, *, as_json: bool
+) -> None:
+    """Print a row for each stream, and the path of the figure.
+
+    Args:
+        weights: stream → the mean absolute weight of its features.
+        streams: stream → its features in two dimensions.
+        path: of the figure.
+        as_json: print JSON.
+    """
+    if as_json:
+        rows = [
+            {
+                "stream": name,
+                "mean_weight": weights[name],
+                "explained": stream.explained,
+                "moved": stream.moved,
+            }
+            for name, stream in streams.items()
+        ]
+        print(json.dumps({"path": path, "streams": rows}))
+        return
+    from rich.table import Column, Table
+
+    table = Table(
+        "stream",
+        *(
+            Column(title, justify="right")
+            for title in ("mean |weight|", "variance shown", "moved by the attack, in σ")
+        ),
+    )
+    for name, stream in streams.items():
+        table.add_row(
+            name, f"{weights[name]:.4f}", f"{stream.explained:.0%}", f"{stream.moved:.2f}"
+        )
+    stdout().print(table)
+    print(path)
