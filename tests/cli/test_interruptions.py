@@ -108,7 +108,7 @@ def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
     """Unless what it exports then is something else."""
     command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
     with monkeypatch.context() as patched:
-        patched.setattr("tfrobust.report.write_run", interrupted_with_files)
+        patched.setattr("tfrobust.evaluation.runs.write_run", interrupted_with_files)
         one_line(tfrobust(*command), 130, "goes on")
     assert files(with_store / "served") == {"1"}
     assert files(with_store / "run") == {PARTIAL, "results.json"}
