@@ -57,13 +57,13 @@ def right_order(defenses: Sequence[Defense]) -> list[Defense] | None:
     """
     remaining, ordered = list(defenses), []
     while remaining:
-        for defense in remaining:
-            if not any(conflict(defense, other) for other in remaining if other is not defense):
+        for place, defense in enumerate(remaining):
+            others = remaining[:place] + remaining[place + 1 :]  # the same object may come twice
+            if not any(conflict(defense, other) for other in others):
                 break
         else:
             return None
-        remaining.remove(defense)
-        ordered.append(defense)
+        ordered.append(remaining.pop(place))
     return ordered
 
 
