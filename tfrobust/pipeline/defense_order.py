@@ -58,7 +58,7 @@ def right_order(defenses: Sequence[Defense]) -> list[Defense] | None:
     remaining, ordered = list(defenses), []
     while remaining:
         for place, defense in enumerate(remaining):
-            others = [*remaining[:place], *remaining[place + 1 :]]  # one may be given twice
+            others = remaining[:place] + remaining[place + 1 :]  # the same object may come twice
             if not any(conflict(defense, other) for other in others):
                 break
         else:

@@ -42,8 +42,8 @@ def best_pair(gain: Any, loss: Any, free: Any) -> Pair:
 
     Args:
         gain: float32 `(batch, features)`, 2 features or more.
-        loss: likewise.
-        free: bool, likewise.
+        loss: float32 `(batch, features)`.
+        free: bool `(batch, features)`.
 
     Returns:
         The pair; its value is of `gain` and `loss` each scaled to a largest free entry of 1.

@@ -34,7 +34,7 @@ from tfrobust.types import Flags, Images, Labels, Logits
 from tfrobust_attacks.minimum_norm.fmn_balls import BALLS, BallState, slopes_of
 
 _LAST_STEP = 0.01  # α falls to this share of itself along half a cosine
-_LAST_GAMMA = 0.001  # γ falls to this, likewise
+_LAST_GAMMA = 0.001  # γ falls to this, in the same way
 _CLEARLY = 2e-5  # of both logits: what the first phase aims beyond the boundary
 
 

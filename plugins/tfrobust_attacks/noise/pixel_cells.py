@@ -22,7 +22,7 @@ class Board(NamedTuple):
     Attributes:
         values: uint8 `(batch, rows · columns, size)`: those of every pixel and channel of a cell.
         totals: int32 `(batch, spare + rows + spare, columns)`: their sums.
-        eligible: int32, likewise: 1 where a cell may be drawn.
+        eligible: int32, of the same shape: 1 where a cell may be drawn.
         in_row: int32 `(batch, spare + rows + spare)`: how many of a row may.
     """
 

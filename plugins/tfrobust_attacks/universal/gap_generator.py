@@ -58,9 +58,9 @@ def generated(
     Args:
         weights: tensors, in the order of the model's variables.
         images: what it sees, float32 `(batch, height, width, channels)`.
-        image_shape: as `generator` has it, and the next two.
-        filters: likewise.
-        blocks: likewise.
+        image_shape: see `generator`.
+        filters: see `generator`.
+        blocks: see `generator`.
     """
     model = _plan(image_shape, filters, blocks)
     drawn, _ = model.stateless_call(list(weights), [], images)
