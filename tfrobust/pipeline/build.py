@@ -70,7 +70,7 @@ def _only_training(defenses: Sequence[Defense]) -> Sequence[Defense]:
             what = "the classifier from the beginning" if anew else "nothing"
             raise UsageError(
                 f"only: {signature(defense)['name']} trains {what}; expected a defence that "
-                "trains beside a finished classifier or trains it further, such as calibrater"
+                "trains a network around a finished classifier, or trains it further"
             )
     return defenses
 
