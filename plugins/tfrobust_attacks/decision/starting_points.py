@@ -29,7 +29,7 @@ SETTLING = 3  # queries per image in `settled`
 
 
 class Oracle(NamedTuple):
-    """The only query of a decision-based attacker: is this image adversarial?"""
+    """The only thing a decision-based attacker can ask: whether an image is adversarial."""
 
     classifier: Classifier
     labels: Labels  # to leave, or to reach where `targeted`

@@ -103,7 +103,7 @@ def _try_next(number: Any, search: _Search, gain: Any, loss: Any) -> _Search:
 
 
 def _next_ratio(number: Any, best: Pair, gain: Any, loss: Any) -> Any:
-    """Return the t for which the best pair's bound is tight; without a pair, 1/4, 4, 1/16, 16, …"""
+    """Return the t that makes the best pair's bound tight; without a pair 1/4, 4, 1/16, 16 etc."""
     pair = tf.stack([best.first, best.second], axis=1)
     tight = tf.sqrt(
         tf.reduce_sum(tf.gather(loss, pair, batch_dims=1), axis=1)

@@ -133,7 +133,7 @@ class L2Moves(Moves):
         return L2().region(clean, radius)
 
     def start(self, region: Region, seeds: Seeds) -> Point:
-        """Return tiles of pyramids, with random signs per channel, scaled to the radius in total."""
+        """Return tiles of pyramids with random signs per channel, scaled to the radius."""
         clean, radius = region
         pattern, tile = tiles(self.shape)
         signs = _sign(random.uniform(seeds, (int(tile.max()) + 1, self.shape[2])))
