@@ -1,4 +1,4 @@
-"""Deep compression: weights are pruned by size, and those that are left share a few values.
+"""Deep compression: weights are pruned by size, and the remaining ones share a few values.
 
 1. Prune the smallest weights of each layer, and train the rest.
 2. Cluster the rest of each layer by k-means; members of a cluster share its centre.

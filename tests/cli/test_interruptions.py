@@ -40,11 +40,11 @@ def files(folder):
         ("train lenet", "the same command with --resume goes on"),
         ("train lenet --resume", "the same command goes on"),
         ("train lenet --force", "--resume in place of --force goes on"),
-        ("export d1 served", "the same command begins anew"),
-        ("data prepare tiny_imagenet", "the same command begins anew"),
-        ("streams d1", "the same command begins anew"),
-        ("study list", "the same command begins anew"),
-        ("", "the same command begins anew"),
+        ("export d1 served", "the same command starts from the beginning"),
+        ("data prepare tiny_imagenet", "the same command starts from the beginning"),
+        ("streams d1", "the same command starts from the beginning"),
+        ("study list", "the same command starts from the beginning"),
+        ("", "the same command starts from the beginning"),
     ],
 )
 def test_an_interruption_says_how_this_command_goes_on(command, said):
@@ -79,7 +79,7 @@ def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypa
             cleared.append(True)
 
     monkeypatch.setattr(main, "app", twice)
-    one_line(tfrobust("export", "d1"), 130, "begins anew")
+    one_line(tfrobust("export", "d1"), 130, "starts from the beginning")
     assert cleared
 
 
@@ -227,5 +227,5 @@ def test_any_dataset_is_prepared_by_one_process_at_a_time(tfrobust, here, monkey
     (here / "mnist" / "incomplete.A_3.0.1").mkdir(parents=True)
     with alone(here / "mnist" / LOCK, "busy"):
         one_line(tfrobust("data", "prepare", "mnist"), 1, "another process is preparing it")
-    one_line(tfrobust("data", "prepare", "mnist"), 130, "begins anew")
+    one_line(tfrobust("data", "prepare", "mnist"), 130, "starts from the beginning")
     assert not (here / "mnist").exists()
