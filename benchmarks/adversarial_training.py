@@ -1,13 +1,14 @@
-"""What adversarial training costs beside its gradients run bare.
+"""The cost of adversarial training relative to its gradients alone.
 
-Of PGD with ten steps these are eleven a batch: ten by the images, of the network in inference mode,
-in one `tf.while_loop` that moves the images just enough that nothing can be reused; and one by the
-weights, of the network in training mode. Beside them stands a whole step of the project's training
-loop: the random start, the projections, the verdicts on every iterate, and the optimizer. Free
-training makes two steps a batch here, each of one gradient by weights and images at once; it
-stands beside two gradients by the weights alone.
+With ten steps of PGD these are eleven gradients per batch: ten with respect to the images, of the
+network in inference mode, in one `tf.while_loop` that moves the images just enough that nothing can
+be reused; and one with respect to the weights, of the network in training mode. They are compared
+with a whole step of the project's training loop: the random start, the projections, the verdicts on
+every iterate, and the optimizer. Free training takes two steps per batch here, each with one
+gradient with respect to weights and images; it is compared with two gradients with respect to the
+weights alone.
 
-Floor and training run by turns, both traced anew for each (`benchmarks/gradient_floor.py`).
+Floor and training run in turn, and each turn traces both again (`benchmarks/gradient_floor.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tfrobust.training.task import TrainingTask, cross_entropy
 from tfrobust_adversarial_training.replays import ReplayedSteps, replayed
 
 _BATCH, _STEPS, _REPLAYS, _BAR = 128, 10, 2, 1.1
-_SPELL = 2.0  # seconds that floor and training run in turn, at least
+_SPELL = 2.0  # minimum seconds of a turn
 _NETWORKS: dict[str, dict[str, Any]] = {
     "resnet18": {"stem": "cifar", "width": 0.25},
 }
@@ -43,13 +44,13 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
         network = KerasClassifier(create("models", name, **options).build((32, 32, 3), 10))
         batch = _batch(min(_BATCH, plan.images))
         if plan.wants("pgd"):
-            found = [_turn(_pgd_training(network, batch)) for _ in range(plan.turns)]
+            turns = [_turn(_pgd_training(network, batch)) for _ in range(plan.turns)]
             what = f"`pgd_training` of `{name}`: a step with PGD-{_STEPS} ÷ {_STEPS + 1} gradients"
-            yield row(what, spread(found), _BAR)
+            yield row(what, spread(turns), _BAR)
         if plan.wants("free_training"):
-            found = [_turn(_free_training(network, batch)) for _ in range(plan.turns)]
+            turns = [_turn(_free_training(network, batch)) for _ in range(plan.turns)]
             what = f"`free_training` of `{name}`: a batch of {_REPLAYS} replays ÷ as many gradients"
-            yield row(what, spread(found), None)
+            yield row(what, spread(turns), None)
 
 
 def _batch(count: int) -> tuple[Any, ...]:
@@ -59,7 +60,7 @@ def _batch(count: int) -> tuple[Any, ...]:
 
 
 def _pgd_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[list[Run], Run]:
-    """Return the floor's parts, and what they are the floor of."""
+    """Return the parts of the floor, and the training step they are compared with."""
     attack = create("defenses", "pgd_training", eps=8 / 255, steps=_STEPS).inner_attack()
 
     def perturb(classifier: Any, images: Any, labels: Any, seeds: Any) -> Any:
@@ -71,7 +72,7 @@ def _pgd_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[lis
 
 
 def _free_training(network: KerasClassifier, batch: tuple[Any, ...]) -> tuple[list[Run], Run]:
-    """Return the floor's parts, and what they are the floor of."""
+    """Return the parts of the floor, and the training step they are compared with."""
     free = create("defenses", "free_training", eps=8 / 255, replays=_REPLAYS)
     task = replayed(_REPLAYS, free.step)
     steps = ReplayedSteps(*_trained(network), task, len(batch[0]), move=free.step)
@@ -133,6 +134,6 @@ def _turn(ways: tuple[list[Run], Run]) -> float:
 
 def _timed(run: Run) -> float:
     began = time.perf_counter()
-    for each in tf.nest.flatten(run()):
-        each.numpy()  # waits for it
+    for tensor in tf.nest.flatten(run()):
+        tensor.numpy()  # waits for it
     return time.perf_counter() - began

@@ -1,14 +1,14 @@
-"""What training a calibrater costs beside its parts run bare, and whether the shifts keep up.
+"""The cost of training a calibrater relative to its parts, and whether the shifts are fast enough.
 
-Bare are the calibrater's own forward and backward pass and the frozen classifier's forward pass
-with the gradient of its input, each a graph of its own. Beside their sum stand one step of the
-project's training loop, optimizer and all, and whole epochs of it, from the drawing of the order
-to the last batch: with every image shifted anew, and with none shifted. A shift keeps up where its
-batches alone are drawn faster than they are trained on; what an epoch takes longer for it is the
-share of the cores that it has, which training would have else.
+The parts are the calibrater's own forward and backward pass, and the frozen classifier's forward
+pass with the gradient of its input; each is a graph of its own. Their sum is compared with one step
+of the project's training loop, including the optimizer, and with whole epochs of it, from drawing
+the order to the last batch: with every image shifted in every epoch, and with none shifted. A shift
+is fast enough if its batches are drawn faster than the training uses them; an epoch with it takes
+longer because the shift uses cores that the training could use otherwise.
 
-Of an epoch count the time to its first batch, and the median batch after it for every other: what
-else the machine does for a second or two falls on one way and not on another.
+The time of an epoch is that to its first batch, and the median of the other batches for each of
+them: otherwise a second of other load on the machine would count for one way and not for another.
 """
 
 from __future__ import annotations
@@ -66,33 +66,33 @@ def _of_network(name: str, network: Classifier, plan: Plan) -> Iterator[dict[str
     for run in parts.values():
         run()  # traces
     epochs = {shift: _epochs(train, f"cifar10{shift}") for shift in _SHIFTS}
-    found = [_turn(parts, epochs, turn) for turn in range(min(plan.turns, _TURNS))]
-    bare = [turn["calibrater"] + turn["classifier"] for turn in found]
+    turns = [_turn(parts, epochs, turn) for turn in range(min(plan.turns, _TURNS))]
+    bare = [turn["calibrater"] + turn["classifier"] for turn in turns]
     for way, what in (("step", "a step of training"), ("+b2", "an epoch on `cifar10+b2`")):
-        ratio = spread([turn[way] / floor for turn, floor in zip(found, bare, strict=True)])
+        ratio = spread([turn[way] / floor for turn, floor in zip(turns, bare, strict=True)])
         yield row(f"`calibrater` of `{name}`: {what} ÷ its parts bare", ratio, _BAR)
     for shift in _SHIFTS[1:]:
-        ratio = spread([turn[shift] / turn[""] for turn in found])
+        ratio = spread([turn[shift] / turn[""] for turn in turns])
         yield row(
             f"`calibrater` of `{name}`: an epoch under `{shift[1:]}` ÷ one of none", ratio, None
         )
-    yield from _pipelines(name, found)
+    yield from _pipelines(name, turns)
 
 
-def _pipelines(name: str, found: list[dict[str, float]]) -> Iterator[dict[str, Any]]:
-    """Set the drawing of batches alone beside a step of training."""
-    step = float(np.median([turn["step"] for turn in found]))
+def _pipelines(name: str, turns: list[dict[str, float]]) -> Iterator[dict[str, Any]]:
+    """Compare the drawing of a batch with a step of training."""
+    step = float(np.median([turn["step"] for turn in turns]))
     for shift in _SHIFTS[1:]:
         options = TrainingOptions(batch_size=_BATCH, validation=_LEFT_OUT)
         data = TrainingData(open_scenario(f"cifar10{shift}"), options)
-        turns = []
+        ratios = []
         for number in range(_TURNS):
             ends = [time.perf_counter() for _ in data.epoch(number)]
-            turns.append(float(np.median(np.diff(ends))) / step)
+            ratios.append(float(np.median(np.diff(ends))) / step)
         what = (
             f"`calibrater` of `{name}`: a batch of `{shift[1:]}` drawn alone ÷ a step of training"
         )
-        yield row(what, spread(turns), 1.0)
+        yield row(what, spread(ratios), 1.0)
 
 
 def _own_pass(model: Any, images: Any) -> Callable[[], Any]:
@@ -101,8 +101,8 @@ def _own_pass(model: Any, images: Any) -> Callable[[], Any]:
     @tf.function
     def run() -> Any:
         with tf.GradientTape() as tape:
-            made = model(images, training=True)
-        return tape.gradient(made, weights, output_gradients=made)
+            factors = model(images, training=True)
+        return tape.gradient(factors, weights, output_gradients=factors)
 
     return run
 
@@ -125,7 +125,7 @@ def _steps(calibrated: Any) -> Steps:
 
 
 def _epochs(train: Callable[..., Any], scenario: str) -> Callable[[int], float]:
-    """Return what trains for one epoch, and tells the seconds a batch."""
+    """Return a function that trains for one epoch and returns the seconds per batch."""
     options = TrainingOptions(batch_size=_BATCH, validation=_LEFT_OUT)
     data = TrainingData(open_scenario(scenario), options)
     next(iter(data.epoch(0)))  # reads the images into memory
@@ -144,18 +144,18 @@ def _epochs(train: Callable[..., Any], scenario: str) -> Callable[[int], float]:
 def _turn(
     parts: dict[str, Callable[[], Any]], epochs: dict[str, Callable[[int], float]], number: int
 ) -> dict[str, float]:
-    """Return the seconds of a batch that each way takes: epochs, and the parts between them."""
+    """Return the seconds per batch of every epoch, and of the parts, timed between the epochs."""
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    found = {}
+    per_batch = {}
     for shift, run in epochs.items():
         for name, part in parts.items():
             seconds[name] += _timed(part)
-        found[shift] = run(number)
-    return found | {name: float(np.median(each)) for name, each in seconds.items()}
+        per_batch[shift] = run(number)
+    return per_batch | {name: float(np.median(times)) for name, times in seconds.items()}
 
 
 def _timed(run: Callable[[], Any]) -> list[float]:
-    """Return the seconds of each of some runs."""
+    """Return the seconds of several runs."""
     seconds: list[float] = []
     while sum(seconds) < _SPELL:
         began = time.perf_counter()

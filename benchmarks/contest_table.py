@@ -1,10 +1,10 @@
-"""Who is held against whom, on which network, with which parameters. Data, no code.
+"""Which attacks are compared, on which network, with which parameters. Data, no code.
 
-Where the two implementations do not call their parameters alike, they stand for the same thing. A
-boundary attack has no common parameter (ART proposes 20 candidates for each of two moves a step):
-both get about the same number of queries, which the table shows. ART's AutoAttack has parts of its
-own (APGD with five restarts on two losses, DeepFool, Square with five restarts) and is run as it
-comes. Images are few where a peer takes them one by one.
+Where the two implementations name a parameter differently, the values mean the same. The boundary
+attacks have no common parameter (ART proposes 20 candidates for each of two moves per step): both
+get about the same number of queries, which the table shows. ART's AutoAttack has parts of its own
+(APGD with five restarts on two losses, DeepFool, Square with five restarts) and runs with its
+defaults. There are few images where a peer attacks them one by one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Our attacks beside the peers', on the same network, images and parameters, in the same process.
+"""Our attacks and the peers', on the same network, images and parameters, in the same process.
 
-Both are timed in turn, from images in memory to adversarial images in memory; ours runs once
-before, and what that took longer (tracing) is shown apart. A peer that needs longer than 20 s is
-timed once. All adversarial images are audited alike. Besides the speed, ours must be as good:
-accuracy at most the peer's + 0.005, and where a norm is minimised, that norm at most 1.005 × the
-peer's over the images that both broke.
+Both are timed in turn, from images in memory to adversarial images in memory. Our attack runs once
+before, and the extra time of that run (tracing) is shown separately. A peer that needs more than
+20 s is timed once. All adversarial images are audited in the same way. In addition to the speed,
+our results must be as good: accuracy at most the peer's + 0.005, and where a norm is minimised,
+that norm at most 1.005 × the peer's over the images that both broke.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PATIENCE = 20.0  # seconds after which a peer is not timed again
 
 
 def measure(plan: Plan, name: str) -> Iterator[dict[str, Any]]:
-    """Yield one row a contest on the network of this name."""
+    """Yield one row per contest on the network of this name."""
     network = networks.network(name)
     for contest in CONTESTS[name]:
         if plan.wants(contest.attack):
@@ -42,10 +42,10 @@ def measure(plan: Plan, name: str) -> Iterator[dict[str, Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class _Result:
-    """What one side made of the images, and how long it took."""
+    """The adversarial images of one side, their audit, and the time."""
 
-    made: Made
-    fate: Audit
+    crafted: Made
+    audit: Audit
     right: np.ndarray
     seconds: float
 
@@ -64,7 +64,7 @@ def _row(plan: Plan, contest: Contest, network: Network) -> dict[str, Any]:
     except NotInstalledError as error:
         return row | {"measured": f"skipped: {error}", "holds": None}
     try:
-        ours, theirs, tracing = _held(plan, contest, task, module.craft)
+        ours, theirs, tracing = _compared(plan, contest, task, module.craft)
     except RobustError as error:
         return row | {"measured": f"failed: {error}", "holds": False}
     faster = theirs.seconds / ours.seconds
@@ -78,30 +78,31 @@ def _row(plan: Plan, contest: Contest, network: Network) -> dict[str, Any]:
     }
 
 
-def _held(
+def _compared(
     plan: Plan, contest: Contest, task: Task, craft: Callable[..., Made]
 ) -> tuple[_Result, _Result, float]:
-    """Let both sides craft in turn; return their results and the seconds our tracing took."""
+    """Craft with both sides in turn; return their results and the seconds of our tracing."""
     attack = create("attacks", contest.attack, **contest.options)
     if attack.threat.targeted:
         targets = choose_targets("next", task.classifier, task.images, task.labels)
         task = dataclasses.replace(task, targets=targets)
 
     def theirs() -> Made:
-        made = craft(contest.peers_attack, task, contest.peers_options)
-        return dataclasses.replace(made, images=np.clip(made.images, 0.0, 1.0))
+        crafted = craft(contest.peers_attack, task, contest.peers_options)
+        return dataclasses.replace(crafted, images=np.clip(crafted.images, 0.0, 1.0))
 
     _, first = _timed(lambda: _craft(attack, task))
-    mine, other = [], []
+    our_seconds, their_seconds = [], []
     for _ in range(min(_TURNS, plan.turns)):
-        made, seconds = _timed(lambda: _craft(attack, task))
-        mine.append(seconds)
-        peers_made, seconds = _timed(theirs)
-        other.append(seconds)
+        our_images, seconds = _timed(lambda: _craft(attack, task))
+        our_seconds.append(seconds)
+        their_images, seconds = _timed(theirs)
+        their_seconds.append(seconds)
         if seconds > _PATIENCE:
             break
-    tracing = max(0.0, first - float(np.median(mine)))
-    return _judged(attack, task, made, mine), _judged(attack, task, peers_made, other), tracing
+    tracing = max(0.0, first - float(np.median(our_seconds)))
+    ours = _judged(attack, task, our_images, our_seconds)
+    return ours, _judged(attack, task, their_images, their_seconds), tracing
 
 
 def _craft(attack: Attack, task: Task) -> Made:
@@ -112,42 +113,44 @@ def _craft(attack: Attack, task: Task) -> Made:
     return Made(crafted.images, crafted.queries / len(task.images))
 
 
-def _judged(attack: Attack, task: Task, made: Made, seconds: list[float]) -> _Result:
-    fate = audit(
+def _judged(attack: Attack, task: Task, crafted: Made, seconds: list[float]) -> _Result:
+    audited = audit(
         task.classifier,
         attack,
         task.images,
         task.labels,
-        made.images,
-        clean=task.labels,  # `Network` has only images that are read correctly
+        crafted.images,
+        clean=task.labels,  # `Network` has only correctly classified images
         targets=task.targets,
     )
-    return _Result(made, fate, fate.prediction == task.labels, float(np.median(seconds)))
+    right = audited.prediction == task.labels
+    return _Result(crafted, audited, right, float(np.median(seconds)))
 
 
 def _timed(run: Callable[[], Made]) -> tuple[Made, float]:
     began = time.perf_counter()
-    made = run()
-    return made, time.perf_counter() - began
+    crafted = run()
+    return crafted, time.perf_counter() - began
 
 
 def _quality(contest: Contest, ours: _Result, theirs: _Result) -> tuple[bool, str]:
-    """Return whether ours is as good as the peer's, and the figures that say so."""
+    """Return whether ours is as good as the peer's, and the compared figures."""
     accuracy = [float(side.right.mean()) for side in (ours, theirs)]
     worse = round(accuracy[0] - accuracy[1], 9)  # 0.425 − 0.42 is no more than 0.005
     good = worse <= _ACCURACY and (not contest.equal or worse >= -_ACCURACY)
-    said = [f"accuracy {accuracy[0]:.3g} : {accuracy[1]:.3g}"]
+    figures = [f"accuracy {accuracy[0]:.3g} : {accuracy[1]:.3g}"]
     both = ~ours.right & ~theirs.right
     if contest.figure and both.any():
         statistic, norm = contest.figure.split("_")
         sizes = [
-            float(getattr(np, statistic)(side.fate.distance[norm][both])) for side in (ours, theirs)
+            float(getattr(np, statistic)(side.audit.distance[norm][both]))
+            for side in (ours, theirs)
         ]
         good &= sizes[0] <= _NORM * sizes[1]
-        said.append(f"{statistic} {norm} {sizes[0]:.4g} : {sizes[1]:.4g}")
-    if contest.black_box and theirs.made.queries:
-        said.append(f"queries {ours.made.queries:.0f} : {theirs.made.queries:.0f}")
-    return good, ", ".join(said)
+        figures.append(f"{statistic} {norm} {sizes[0]:.4g} : {sizes[1]:.4g}")
+    if contest.black_box and theirs.crafted.queries:
+        figures.append(f"queries {ours.crafted.queries:.0f} : {theirs.crafted.queries:.0f}")
+    return good, ", ".join(figures)
 
 
 def _number(seconds: float) -> str:

@@ -1,9 +1,9 @@
-"""A curve of eight budgets beside its eight attacks: how many traces the budgets cost.
+"""A curve of eight budgets compared with its eight attacks: how many traces the budgets cost.
 
-The curve is run from nothing, as `evaluate --eps` runs it, so that whatever it traces counts. It is
-held against the same eight attacks once they are traced, plus one trace: what the first of the
-eight takes longer from nothing than traced. The eight are also run with a trace each, as a curve
-whose budget is a constant of the graph.
+The curve starts without a trace, as in `evaluate --eps`, so that all its tracing counts. It is
+compared with the same eight attacks after tracing, plus one trace: the extra time of the first of
+the eight without a trace. The eight are also run with a trace each, as if the budget were a
+constant of the graph.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _ATTACKS: dict[str, dict[str, Any]] = {
 class _Turn(NamedTuple):
     """Seconds."""
 
-    curve: float  # from nothing
-    traced: float  # the eight attacks, all of them traced
-    trace: float  # one
-    separate: float  # the eight, each from nothing
+    curve: float  # with its own tracing
+    traced: float  # the eight attacks, already traced
+    trace: float  # one trace
+    separate: float  # the eight attacks, each with its own trace
 
 
 def measure(plan: Plan) -> Iterator[Row]:
@@ -59,17 +59,17 @@ def measure(plan: Plan) -> Iterator[Row]:
 def _turn(attacks: Sequence[Attack], lenet: Network, count: int) -> _Turn:
     images, labels = lenet.first(count)
 
-    def seconds(attack: Attack, *, anew: bool) -> float:
-        if anew:
+    def seconds(attack: Attack, *, trace_again: bool) -> float:
+        if trace_again:
             COMPILED.clear()
         began = time.perf_counter()
         run_attack(attack, lenet.classifier, images, labels, batch_size=BATCH)
         return time.perf_counter() - began
 
-    separate = [seconds(attack, anew=True) for attack in attacks]
+    separate = [seconds(attack, trace_again=True) for attack in attacks]
     COMPILED.clear()
-    curve = [seconds(attack, anew=False) for attack in attacks]
-    traced = [seconds(attack, anew=False) for attack in attacks]
+    curve = [seconds(attack, trace_again=False) for attack in attacks]
+    traced = [seconds(attack, trace_again=False) for attack in attacks]
     return _Turn(sum(curve), sum(traced), separate[0] - traced[0], sum(separate))
 
 

@@ -1,7 +1,7 @@
-"""Every attack against its own gradients and forward passes, on both networks.
+"""The time of every attack relative to its own gradients and forward passes, on both networks.
 
-Fixed-budget attacks run without early stopping; everything else as it comes. Steps are few where
-an attack has thousands: the ratio is that of a step.
+Fixed-budget attacks run without early stopping, all others with their defaults. Attacks with
+thousands of steps run with few: the ratio is that of a step.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Case:
 
     Attributes:
         attack: the plugin.
-        options: besides the budget, which the network decides.
+        options: all but the budget, which depends on the network.
         bar: the largest ratio allowed, or `None`.
         bare: whether the floor is the gradients alone, without the other forward passes.
-        images: how many, of each network.
+        images: number of images, per network.
     """
 
     attack: str
@@ -81,7 +81,7 @@ CASES = (
 
 
 def measure(plan: Plan, name: str) -> Iterator[dict[str, Any]]:
-    """Yield one row an attack, on the network of this name."""
+    """Yield one row per attack, on the network of this name."""
     network = networks.network(name)
     for case in CASES:
         if plan.wants(case.attack):
@@ -103,8 +103,8 @@ def _measured(plan: Plan, case: Case, network: Network, count: int) -> dict[str,
     floor = Floor.of(network.classifier, images, labels, crafted)
     if case.bare:
         floor = dataclasses.replace(floor, queries=floor.differentiated)
-    found = ratios(floor, {"attack": run}, plan.turns)
-    return row(what, found["attack"], case.bar, of=f" {floor}")
+    times = ratios(floor, {"attack": run}, plan.turns)
+    return row(what, times["attack"], case.bar, of=f" {floor}")
 
 
 def _built(case: Case, network: Network) -> Attack:

@@ -1,9 +1,9 @@
-"""What training the joint layer of a fusion costs beside its parts run bare.
+"""The cost of training the joint layer of a fusion relative to its parts.
 
-Bare are one forward pass of both networks over all training images, and the epochs of a linear
-layer on the features: a graph of its own, over batches that lie in memory. Beside their sum stands
-the defence's own way, tracing, the reading of the images and the drawing of batches included. The
-networks are the paper's ResNet-18, of full width; the images have a twelfth of its pixels.
+The parts are one forward pass of both networks over all training images, and the epochs of a linear
+layer on the features: a graph of its own, over batches in memory. Their sum is compared with the
+defence itself, which includes tracing, reading the images and drawing batches. The networks are the
+paper's ResNet-18, of full width; the images have a twelfth of its pixels.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
         bare = _forward(streams, images) + _linear_epochs(streams, images, labels)
         ratios.append(_timed(lambda: _trained(streams, scenario)) / bare)
         if turn == 0:
-            ratios.clear()  # the first traces what the others find traced
+            ratios.clear()  # the first turn includes tracing
     what = f"`contextual_fusion`: {len(images):,} images, {_EPOCHS} epochs of the joint layer"
     yield row(f"{what} ÷ one pass of both networks and as many bare", spread(ratios), _BAR)
 
 
 class _Given(Scenario):
-    """Images that lie in memory."""
+    """Images in memory."""
 
     image_shape, splits = _SHAPE, ("train",)
     class_names = tuple(map(str, range(_CLASSES)))
@@ -60,7 +60,7 @@ class _Given(Scenario):
         self._parts = {"image": images, "label": labels}
 
     def load(self, split: str) -> tf.data.Dataset:
-        """Return them."""
+        """Return the images and labels of the only split."""
         return tf.data.Dataset.from_tensor_slices(self._parts)
 
 
@@ -70,18 +70,18 @@ def _network(seed: int) -> Classifier:
 
 
 def _trained(streams: dict[str, Classifier], scenario: Scenario) -> None:
-    found = {"train": beside(features_of(streams, scenario, "train"))}
-    widths = {name: found["train"].values.shape[1] // len(streams) for name in streams}
+    features = {"train": beside(features_of(streams, scenario, "train"))}
+    widths = {name: features["train"].values.shape[1] // len(streams) for name in streams}
     heads = Heads(widths, _CLASSES, alpha=1.0, seed=0)
     options = TrainingOptions(epochs=_EPOCHS, batch_size=_BATCH, validation=0)
-    heads.fit(FeatureScenario(found, scenario.class_names), Trainer(options))
+    heads.fit(FeatureScenario(features, scenario.class_names), Trainer(options))
 
 
 def _forward(streams: dict[str, Classifier], images: np.ndarray) -> float:
     """Return the seconds of one pass of both networks, tracing left out."""
     spec = tf.TensorSpec((None, *_SHAPE), tf.float32)
     see = tf.function(
-        lambda x: [each.features(x) for each in streams.values()], input_signature=[spec]
+        lambda x: [stream.features(x) for stream in streams.values()], input_signature=[spec]
     )
     see(images[:1])
 
@@ -95,7 +95,7 @@ def _forward(streams: dict[str, Classifier], images: np.ndarray) -> float:
 
 def _linear_epochs(streams: dict[str, Classifier], images: np.ndarray, labels: np.ndarray) -> float:
     """Return the seconds of as many epochs of a bare linear layer, tracing left out."""
-    units = sum(each.features(images[:1]).shape[1] for each in streams.values())
+    units = sum(stream.features(images[:1]).shape[1] for stream in streams.values())
     features = tf.random.stateless_uniform((len(images), units), (0, 1))
     layer = keras.layers.Dense(_CLASSES)
     layer.build((None, units))
@@ -106,8 +106,9 @@ def _linear_epochs(streams: dict[str, Classifier], images: np.ndarray, labels: n
     def step(x: Any, y: Any) -> None:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(cross_entropy(y, layer(x)))
-        found = tape.gradient(loss, [each.value for each in layer.trainable_variables])
-        optimizer.apply_gradients(zip(found, layer.trainable_variables, strict=True))
+        weights = [variable.value for variable in layer.trainable_variables]
+        gradients = tape.gradient(loss, weights)
+        optimizer.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
 
     batches = [
         (features[start : start + _BATCH], tf.constant(labels[start : start + _BATCH]))

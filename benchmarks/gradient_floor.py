@@ -1,20 +1,20 @@
-"""The gradient floor: what an attack's own gradients and forward passes cost bare.
+"""The gradient floor: the cost of an attack's gradients and forward passes alone.
 
-The floor is as many gradients and forward passes an image as the engine counted for the attack, of
-the same classifier on the same batches, in one `tf.while_loop` of one `tf.function`, the iterate
-moved just enough that nothing can be reused. A gradient is that of the label's logit.
+The floor computes as many gradients and forward passes per image as the engine counted for the
+attack, of the same classifier on the same batches, in one `tf.while_loop` of one `tf.function`. The
+iterate moves just enough that nothing can be reused. A gradient is that of the label's logit.
 (Cross-entropy would make the floor slower: where a confident network's gradient nearly vanishes,
-the numbers become denormal.) Where an attack takes several gradients from one forward pass, one a
+the numbers become denormal.) Where an attack takes several gradients from one forward pass, one per
 class, so does the floor.
 
-Floor and attacks run by turns in random order, so that a busy machine disturbs all of them alike;
-the figure is the median of the ratios of each turn. Every turn traces both anew: one and the same
-graph runs up to a quarter faster or slower from trace to trace, for as long as it lives, so that
-the least and the greatest ratio are told as well. What a
-gradient costs depends on the pixels, by up to a third on the machine this was written on, so that a
-ratio may lie below 1: the floor's images stay clean, the attack's do not. An attack that needs many
-thousand gradients is held against a shorter loop, scaled. Images that leave the attack's batch
-leave smaller batches, which cost more an image; the floor's batches stay full.
+Floor and attacks run in turn in random order, so that other load on the machine affects all of
+them; the figure is the median of the ratios of all turns. Every turn traces both again: the speed
+of the same graph differs by up to a quarter from trace to trace, so the smallest and the largest
+ratio are reported as well. The cost of a gradient depends on the pixels, by up to a third on the
+machine this was written on, so a ratio may be below 1: the floor's images stay clean, the attack's
+do not. An attack that needs many thousand gradients is compared with a shorter loop, scaled. Images
+that leave the attack's batch leave smaller batches, which cost more per image; the floor's batches
+stay full.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from tfrobust.engine.compiled import COMPILED
 from tfrobust.engine.run import Crafted
 
 BATCH = 100
-_LONGEST = 200  # gradients or forward passes an image that one run of the floor takes at most
-_TURN = 2.0  # seconds of a turn at least: short attacks run several times
+_LONGEST = 200  # maximum number of gradients or forward passes per image in a run of the floor
+_TURN = 2.0  # minimum seconds of a turn: short attacks run several times
 
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """Bare gradients and forward passes, as many an image as an attack made.
+    """Gradients and forward passes alone, as many per image as an attack needs.
 
     Attributes:
-        classifier: the attack's.
+        classifier: the attacked classifier.
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`.
-        gradients: backward passes an image; need not be whole.
-        queries: forward passes an image, those of the gradients among them.
+        gradients: backward passes per image; may be fractional.
+        queries: forward passes per image, those of the gradients included.
     """
 
     classifier: Classifier
@@ -64,17 +64,17 @@ class Floor:
 
     @property
     def backward(self) -> int:
-        """Backward passes taken from one forward pass."""
+        """Backward passes per forward pass."""
         return max(1, math.ceil(self.gradients / max(self.queries, 1e-9) - 1e-9))
 
     @property
     def differentiated(self) -> float:
-        """Forward passes an image that backward passes start from."""
+        """Forward passes per image that are followed by backward passes."""
         return self.gradients / self.backward
 
     @property
     def plain(self) -> float:
-        """Forward passes an image that nothing starts from."""
+        """Forward passes per image without a backward pass."""
         return max(0.0, self.queries - self.differentiated)
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Floor:
         return gradients if self.plain < 0.05 else f"{gradients} and {alone}"
 
     def seconds(self) -> float:
-        """Run it once, and return how long the whole would take."""
+        """Run it once, and return the estimated time of the whole floor."""
         return sum(
             self._loop(backward, many)
             for backward, many in ((self.backward, self.differentiated), (0, self.plain))
@@ -105,7 +105,7 @@ class Floor:
 
 @functools.lru_cache(maxsize=16)
 def _bare(classifier: Classifier, backward: int) -> Callable[..., Any]:
-    """Trace a loop of forward passes, each with so many backward passes (0: none)."""
+    """Trace a loop of forward passes, each with `backward` backward passes (0: none)."""
 
     def differentiate(images: Any, labels: Any) -> Any:
         with tf.GradientTape(persistent=backward > 1, watch_accessed_variables=False) as tape:
@@ -146,7 +146,7 @@ def _bare(classifier: Classifier, backward: int) -> Callable[..., Any]:
 
 
 class Ratio(NamedTuple):
-    """A time in floors: the median of several turns, the least and the greatest."""
+    """A time divided by the floor's: the median of several turns, the smallest and the largest."""
 
     median: float
     low: float
@@ -154,8 +154,8 @@ class Ratio(NamedTuple):
 
 
 def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> dict[str, Ratio]:
-    """Return the time of each runner, in floors; see the module for what a turn is."""
-    order, found = np.random.default_rng(0), []
+    """Return each runner's time divided by the floor's; the module docstring explains the turns."""
+    order, results = np.random.default_rng(0), []
     for _ in range(turns):
         _bare.cache_clear()
         COMPILED.clear()
@@ -165,12 +165,12 @@ def ratios(floor: Floor, runners: dict[str, Callable[[], Any]], turns: int) -> d
         while sum(seconds.values()) < _TURN:
             for name in order.permutation(["", *runners]):
                 seconds[name] += _timed(runners[name]) if name else floor.seconds()
-        found.append({name: seconds[name] / seconds[""] for name in runners})
-    return {name: spread([turn[name] for turn in found]) for name in runners}
+        results.append({name: seconds[name] / seconds[""] for name in runners})
+    return {name: spread([turn[name] for turn in results]) for name in runners}
 
 
 def spread(turns: list[float]) -> Ratio:
-    """Return the median of the turns, the least and the greatest."""
+    """Return the median, the smallest and the largest of the turns."""
     return Ratio(float(np.median(turns)), min(turns), max(turns))
 
 

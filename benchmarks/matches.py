@@ -1,4 +1,4 @@
-"""Which of our attacks answers which entry of `../shared/reference/peers.json`. Data, mostly."""
+"""Our attack for each entry of `../shared/reference/peers.json`. Mostly data."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Which of our attacks answers an entry of `peers.json`.
+    """Our attack for an entry of `peers.json`.
 
     Attributes:
         attack: the plugin.
-        options: the peer's parameters, as ours are called.
+        options: the peer's parameters, under our names.
         figure: the entry's field that the attack minimises, such as `median_l2`; `None` for a
             fixed budget.
-        seeds: how many runs, whose median is judged, where one random start or window decides.
+        seeds: number of runs whose median is compared, where one random start or window decides.
     """
 
     attack: str
@@ -61,7 +61,7 @@ PARTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One row: what the peer reached, and what ours is to be run with."""
+    """One row: the peer's figures, and our attack with its options."""
 
     key: str
     peer: Mapping[str, Any]

@@ -1,8 +1,8 @@
 """The two networks everything is measured on: LeNet on MNIST, a residual network on CIFAR-10.
 
 Both are trained for two epochs when they are first needed and kept in `runs/benchmarks/`, so that
-parts measured one by one are measured on the same network; delete that folder to train anew.
-`TFDS_DATA_DIR` says where the datasets are prepared.
+parts measured one by one use the same network; delete that folder to train them again.
+`TFDS_DATA_DIR` is the folder of the prepared datasets.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _KEPT = Path("runs") / "benchmarks"
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A trained network, and the first test images that it reads correctly.
+    """A trained network, and the first test images that it classifies correctly.
 
     Attributes:
-        title: as the tables call it.
+        title: its name in the tables.
         classifier: the network.
         images: float32 `(n, height, width, channels)`, in [0, 1].
         labels: int64 `(n,)`.

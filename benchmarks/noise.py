@@ -1,4 +1,4 @@
-"""How long pixel noise takes: every stage of it, on the whole of MNIST's test split."""
+"""The time of pixel noise: all its stages, on MNIST's whole test split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TURNS = 3
 def measure(plan: Plan) -> Iterator[Row]:
     """Time 200 generations with the snapshots at 0, 10, …, 200; tracing counts."""
     images, labels = arrays(create("scenarios", "mnist"), "test", min(_IMAGES, 10 * plan.images))
-    nobody = LinearClassifier(images.shape[1:], 10)  # noise asks no classifier
+    unused = LinearClassifier(images.shape[1:], 10)  # noise queries no classifier
     for name in _NOISES:
         if not plan.wants(name):
             continue
@@ -29,7 +29,7 @@ def measure(plan: Plan) -> Iterator[Row]:
         seconds = []
         for _ in range(min(_TURNS, plan.turns)):
             began = time.perf_counter()
-            run_stages(stages, nobody, images, labels)
+            run_stages(stages, unused, images, labels)
             seconds.append(time.perf_counter() - began)
         median = sorted(seconds)[len(seconds) // 2]
         yield {

@@ -47,10 +47,10 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
             "many": _runner(many, images, 1),
             "plainly": _runner(single, images, _SAMPLES),
         }
-        found = [_turn(ways) for _ in range(plan.turns)]
+        turns = [_turn(ways) for _ in range(plan.turns)]
         for name, bar in (("many", _BAR), ("plainly", None)):
             how = "`mc_dropout`" if name == "many" else "called one by one"
-            ratio = spread([turn[name] / turn["one"] for turn in found])
+            ratio = spread([turn[name] / turn["one"] for turn in turns])
             yield row(f"{_SAMPLES} passes of {title}, {how} ÷ one pass", ratio, bar)
 
 

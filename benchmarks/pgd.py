@@ -1,4 +1,4 @@
-"""PGD in depth: early stopping, tracing, and CleverHans's loop run eagerly, beside the floor."""
+"""PGD in detail: early stopping, tracing, and CleverHans's eager loop, relative to the floor."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def measure(plan: Plan) -> Iterator[dict[str, Any]]:
 
     runners = {name: runner(attack) for name, attack in attacks.items()}
     runners["eager"] = lambda: _cleverhans_eagerly(classifier, images, labels)
-    made = {name: run() for name, run in runners.items()}  # traces
-    # Early stopping is held against the gradients it saves, too.
+    crafted = {name: run() for name, run in runners.items()}  # traces
+    # The floor of early stopping includes the gradients that it saves.
     floor = Floor(classifier, images, labels, gradients=_STEPS, queries=_STEPS)
-    found = ratios(floor, runners, plan.turns)
+    times = ratios(floor, runners, plan.turns)
     title = f"PGD-{_STEPS}, LeNet, {len(images):,} MNIST images, ε = {_EPS}"
-    yield row(f"{title}, no early stopping ÷ gradient floor", found["whole"], 1.05)
-    yield row(f"{title}, early stopping ÷ gradient floor", found["early"], 0.6)
-    yield row("the same at ε = 0.1, where most images hold out", found["gentle"], None)
-    yield row("`cleverhans_pgd` in our engine ÷ gradient floor", found["engine"], None)
-    yield row("CleverHans run eagerly ÷ gradient floor", found["eager"], None)
+    yield row(f"{title}, no early stopping ÷ gradient floor", times["whole"], 1.05)
+    yield row(f"{title}, early stopping ÷ gradient floor", times["early"], 0.6)
+    yield row("the same at ε = 0.1, where most images hold out", times["gentle"], None)
+    yield row("`cleverhans_pgd` in our engine ÷ gradient floor", times["engine"], None)
+    yield row("CleverHans run eagerly ÷ gradient floor", times["eager"], None)
     verdicts = [
-        clean_predictions(classifier, made[name].images) == labels for name in ("whole", "early")
+        clean_predictions(classifier, crafted[name].images) == labels for name in ("whole", "early")
     ]
     yield {
         "what": "early stopping gives every image the same verdict",

@@ -1,4 +1,4 @@
-"""How much to measure: the real thing, or a few images once to see that everything runs."""
+"""How much to measure: everything, or a few images once as a smoke test."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Plan:
 
     Attributes:
         turns: how often floor and attack are timed in turn.
-        images: at most so many.
-        attacks: these alone; empty: all.
+        images: maximum number of images.
+        attacks: only these; empty: all.
     """
 
     turns: int = 5

@@ -58,7 +58,7 @@ class Shared:
 
 
 def measure(shared: Shared, entry: Entry) -> dict[str, Any]:
-    """Run our attack from as many seeds as the entry asks for, and judge the median."""
+    """Run our attack from as many seeds as the entry asks for, and compare the median."""
     rows = [run(shared, entry, seed) for seed in range(entry.match.seeds)]
     if len(rows) == 1:
         return rows[0]
@@ -81,19 +81,19 @@ def run(shared: Shared, entry: Entry, seed: int) -> dict[str, Any]:
     clean = clean_predictions(shared.classifier, images)
     crafted = run_attack(attack, shared.classifier, images, labels, batch_size=_BATCH, **named)
     judged = {"clean": clean, "targets": crafted.targets}
-    fate = audit(shared.classifier, attack, images, labels, crafted.images, **judged)
-    right = (clean == labels) & (fate.prediction == labels)
+    audited = audit(shared.classifier, attack, images, labels, crafted.images, **judged)
+    right = (clean == labels) & (audited.prediction == labels)
     accuracy = float(right.mean())
-    norm = _figure(entry.match.figure, fate.distance, (clean == labels) & ~right)
+    norm = _figure(entry.match.figure, audited.distance, (clean == labels) & ~right)
     bar = entry.peer["robust_accuracy"] + _ACCURACY + _ROUNDING
-    holds = accuracy <= bar and not fate.violation.any()
+    holds = accuracy <= bar and not audited.violation.any()
     if entry.match.figure:
         holds &= norm is not None and norm <= _NORM * entry.peer[entry.match.figure]
     return _row(entry, images=count, accuracy=accuracy, norm=norm, holds=bool(holds)) | {
         "seconds": round(crafted.seconds, 2),
         "gradients_per_image": crafted.gradients / count,
         "queries_per_image": crafted.queries / count,
-        "violations": int(fate.violation.sum()),
+        "violations": int(audited.violation.sum()),
     }
 
 

@@ -1,9 +1,9 @@
-"""What a retraining costs: the generator's training beside its parts bare, and the labels' search.
+"""The cost of a retraining: the generator's training relative to its parts, and the label search.
 
-Bare are the frozen classifier's forward pass with the gradient of its input, and the generator's
-own forward and backward pass, each a graph of its own. Beside their sum stands a step of `gap`'s
-training, cut, scaled and moved by the optimizer. The search is that of the paper: 10,000 images
-among 50,000, in 300 principal components; its bar is in seconds.
+The parts are the frozen classifier's forward pass with the gradient of its input, and the
+generator's own forward and backward pass; each is a graph of its own. Their sum is compared with a
+step of `gap`'s training, including clipping, scaling and the optimizer. The search is the paper's:
+10,000 images among 50,000, in 300 principal components; its bar is in seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tfrobust_attacks.universal.gap_generator import generator
 from tfrobust_retraining.neighbours import Neighbours
 
 _BATCH, _BAR = 100, 1.1
-_SPELL = 3.0  # seconds that parts and step run by turns
+_SPELL = 3.0  # minimum seconds of a turn
 _KNOWN, _ASKED, _DIMENSIONS, _SECONDS = 50_000, 10_000, 300, 20.0
 _SHAPE = (32, 32, 3)
 _PLANS = {"universal": {}, "image": {"filters": 16, "blocks": 2}}
@@ -81,34 +81,34 @@ def _input_gradient(network: Classifier, images: Any, labels: Any) -> Callable[[
     return lambda: run(images)
 
 
-def _own_pass(model: Any, seen: Any) -> Callable[[], Any]:
+def _own_pass(model: Any, inputs: Any) -> Callable[[], Any]:
     weights = [variable.value for variable in model.trainable_variables]
 
     @tf.function
     def run() -> Any:
         with tf.GradientTape() as tape:
-            made = model(seen)
-        return tape.gradient(made, weights, output_gradients=made)
+            drawn = model(inputs)
+        return tape.gradient(drawn, weights, output_gradients=drawn)
 
     return run
 
 
 def _search(plan: Plan) -> float:
-    share = min(1.0, plan.images / 1000)  # a smoke takes few
+    share = min(1.0, plan.images / 1000)  # fewer in a smoke run
     random = np.random.default_rng(0)
     known, asked = (
         random.uniform(size=(int(share * count), 20, 20, 1)).astype(np.float32)
         for count in (_KNOWN, _ASKED)
     )
     labels = random.integers(0, 10, len(known))
-    found = Neighbours(known, labels, k=1, dimensions=min(_DIMENSIONS, len(known)), seed=0)
+    neighbours = Neighbours(known, labels, k=1, dimensions=min(_DIMENSIONS, len(known)), seed=0)
     began = time.perf_counter()
-    found.look_up(asked)
+    neighbours.look_up(asked)
     return time.perf_counter() - began
 
 
 def _timed(run: Callable[[], Any]) -> float:
     began = time.perf_counter()
-    for each in tf.nest.flatten(run()):
-        each.numpy()  # waits for it
+    for tensor in tf.nest.flatten(run()):
+        tensor.numpy()  # waits for it
     return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""How long the command line takes before it says anything."""
+"""The time of the command line until its first output."""
 
 from __future__ import annotations
 

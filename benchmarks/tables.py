@@ -1,4 +1,4 @@
-"""Results on disk: rows merged into what was measured before, as JSON and as a Markdown table."""
+"""Results on disk: rows merged with earlier ones, as JSON and as a Markdown table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(name: str) -> list[Row]:
 
 
 def replaced(old: Sequence[Row], fresh: Sequence[Row]) -> list[Row]:
-    """Return the old rows with fresh ones in the place of those of the same `what`."""
+    """Return the old rows, with those of the same `what` replaced by fresh ones."""
 
     def key(row: Row) -> tuple[str | None, str]:
         return row.get("part"), row["what"]
@@ -36,8 +36,8 @@ def write(name: str, rows: Sequence[Row], text: str) -> None:
     """Write `results/NAME.json` and `results/NAME.md`."""
     RESULTS.mkdir(exist_ok=True)
     machine = {"cores": os.cpu_count(), "system": platform.system(), **environment()}
-    found = {"tfrobust": tfrobust.__version__, "machine": machine, "rows": list(rows)}
-    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    results = {"tfrobust": tfrobust.__version__, "machine": machine, "rows": list(rows)}
+    (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     (RESULTS / f"{name}.md").write_text(text)
 
 

@@ -80,12 +80,12 @@ def test_every_entry_point_names_a_file_of_the_wheel(wheel):
 
 
 def test_the_metadata_names_version_authors_licence_and_pythons(wheel):
-    said = email.message_from_bytes(wheel.read(f"{INFO}/METADATA"))
-    assert said["Version"] == tfrobust.__version__
-    assert said["Author"] == "The tfrobust authors"
-    assert (said["License-Expression"], said["License-File"]) == ("Apache-2.0", "LICENSE")
-    assert set(said["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
-    assert "Typing :: Typed" in said.get_all("Classifier")
+    metadata = email.message_from_bytes(wheel.read(f"{INFO}/METADATA"))
+    assert metadata["Version"] == tfrobust.__version__
+    assert metadata["Author"] == "The tfrobust authors"
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
+    assert "Typing :: Typed" in metadata.get_all("Classifier")
 
 
 def test_every_dependency_is_pinned_within_its_bounds():

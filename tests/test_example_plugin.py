@@ -71,13 +71,13 @@ def run(*command: str | Path, cwd: Path | None = None, timeout: float = 120) -> 
 
 
 def listed(python: str) -> set[tuple[str, str, str]]:
-    """What the command line lists of the example; nothing of it is broken."""
-    found = json.loads(run(python, "-m", "tfrobust_cli.main", "plugins", "--json"))
-    ours = [entry for entry in found if entry["target"].startswith("tfrobust_example_plugin")]
+    """Return the example's plugins as the command line lists them, none of them broken."""
+    plugins = json.loads(run(python, "-m", "tfrobust_cli.main", "plugins", "--json"))
+    ours = [entry for entry in plugins if entry["target"].startswith("tfrobust_example_plugin")]
     assert {(e["distribution"], e["problem"]) for e in ours} <= {
         ("tfrobust-example-plugin 0.1.0", None)
     }
-    assert any(entry["name"] == "pgd" for entry in found), "the bundled plugins are missing"
+    assert any(entry["name"] == "pgd" for entry in plugins), "the bundled plugins are missing"
     return {(entry["kind"], entry["name"], entry["target"]) for entry in ours}
 
 

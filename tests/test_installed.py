@@ -59,11 +59,11 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 def test_the_version_is_printed_without_tensorflow(installed, home, tmp_path):
-    said = f"tfrobust {tfrobust.__version__}\n"
-    assert installed("--version") == said
+    version = f"tfrobust {tfrobust.__version__}\n"
+    assert installed("--version") == version
     module = (program(home, "python"), "-X", "importtime", "-m", "tfrobust_cli", "--version")
     done = subprocess.run(module, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == said
+    assert done.stdout == version
     assert " tensorflow\n" not in done.stderr
 
 

@@ -40,12 +40,12 @@ class Threat:
 
 @dataclasses.dataclass(frozen=True)
 class Strength:
-    """The option that says how strong an attack is that is bounded in no norm; 0 changes nothing.
+    """The option that sets the strength of an attack without a norm bound; 0 changes nothing.
 
     Attributes:
-        option: its name.
-        sign: what stands before its value in tables, such as `σ =`.
-        label: of the axis that curves are drawn over.
+        option: the name of the option.
+        sign: the prefix of its value in tables, such as `σ =`.
+        label: the axis label of curves over it.
     """
 
     option: str
@@ -187,7 +187,7 @@ class GradientAttack(RegionalAttack):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WrappedAttack(Attack):
-    """An attack round another one, under whose name and threat model it goes.
+    """An attack around another one, with that attack's name and threat model.
 
     Attributes:
         plan: the attack with its options.
@@ -202,7 +202,7 @@ class WrappedAttack(Attack):
 
     @property
     def __wrapped__(self) -> Attack:
-        """The plugin, by whose name this goes."""
+        """The wrapped plugin, whose name this attack has."""
         return self.plan
 
     @property

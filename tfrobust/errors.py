@@ -1,7 +1,7 @@
-"""Mistakes that a user can correct, each told in one line.
+"""Errors that a user can correct, each with a message of one line.
 
-Every error raised on purpose descends from `RobustError`. The command line prints its text and
-exits with `exit_code`; anything else that surfaces is a bug and keeps its traceback.
+Every error raised on purpose is a `RobustError`. The command line prints its text and exits with
+`exit_code`; any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class StoreError(RobustError):
 
 
 def one_line(cause: BaseException | str, limit: int = 300) -> str:
-    """Return the first telling line of `cause`, at most `limit` characters.
+    """Return the first informative line of `cause`, at most `limit` characters.
 
-    Third parties' exceptions run over pages; an error message of ours quotes one line of them.
+    Third-party exceptions may be pages long; our error messages quote one line of them.
     """
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return printable(lines[0] if lines else type(cause).__name__, limit)

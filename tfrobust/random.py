@@ -1,7 +1,7 @@
 """Randomness that belongs to an image, not to its place in a batch.
 
-Every draw is stateless and seeded by `(seed, image)`, so one seed gives one result whatever the
-batch size, the order of the images or the device count.
+Every draw is stateless and seeded by `(seed, image)`, so the result of a seed does not depend on
+the batch size, the order of the images or the number of devices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _GOLDEN = -1640531527  # 2³² / φ as int32: neighbouring numbers land far apar
 
 
 def image_seeds(seed: Seed, count: Any) -> Seeds:
-    """Return one stateless seed an image.
+    """Return one stateless seed per image.
 
     Args:
         seed: an integer, or int32 `(count, 2)` seeds, which come back unchanged.
@@ -33,7 +33,7 @@ def image_seeds(seed: Seed, count: Any) -> Seeds:
 
 
 def numbered_seeds(seed: Seed, numbers: Any) -> Seeds:
-    """Return one stateless seed an image, from its number in the data.
+    """Return one stateless seed per image, from its number in the data.
 
     Args:
         seed: an int32 scalar.

@@ -1,4 +1,4 @@
-"""What was typed, checked: `-p key=value`, and the plugins that a command names."""
+"""Checks of the command line: `-p key=value`, and the plugins that a command names."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from tfrobust.registry import create, find
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse what no command can use: nothing where something should stand, and broken names.
+    """Refuse arguments that no command can use: empty values, and names that cannot be decoded.
 
     Raises:
         UsageError: an argument is empty, such as that of `--out "$UNSET"`, or cannot be decoded.
     """
     before = "argument"
-    for each in arguments:
-        name = each.partition("=")[0]
-        if not each or (each.startswith("--") and each == f"{name}="):
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if not argument or (argument.startswith("--") and argument == f"{name}="):
             where = name.removesuffix("=") or before
             raise UsageError(
                 f"{where}: expected a value; received: an empty one; leave it out, or set the "
                 "variable that it comes from"
             )
-        if not _is_text(each):
+        if not _is_text(argument):
             encoding = sys.getfilesystemencoding()
             way_out = "rename the file or folder" if encoding == "utf-8" else "set LC_ALL=C.UTF-8"
             raise UsageError(
-                f"argument: expected {encoding}; received: {printable(each)}; {way_out}"
+                f"argument: expected {encoding}; received: {printable(argument)}; {way_out}"
             )
-        before = each if each.startswith("-") else "argument"
+        before = argument if argument.startswith("-") else "argument"
 
 
 def _is_text(text: str) -> bool:
-    return not any("\ud800" <= each <= "\udfff" for each in text)
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Parameters:
-    """The `-p` options of one command, dealt out to the plugins it names.
+    """The `-p` options of one command, assigned to the plugins that it names.
 
     Args:
         pairs: `key=value`, `plugin.key=value` or, where plugins of two kinds share a name,
@@ -47,8 +47,8 @@ class Parameters:
         plugins: `(kind, name)` of every plugin the command uses.
 
     Raises:
-        UsageError: not of that form, an unknown plugin, or a key that none or several of the
-            plugins have.
+        UsageError: a pair has another form, names an unknown plugin, or has a key that none or
+            several of the plugins have.
     """
 
     def __init__(self, pairs: Iterable[str] | None, plugins: list[tuple[str, str]]) -> None:
@@ -65,34 +65,37 @@ class Parameters:
     def _named(self, owner: str, key: str, pair: str) -> tuple[str, str]:
         """Return the plugin called `owner`; of several kinds, the one that has the option."""
         kind, _, name = owner.rpartition("/")
-        called = [each for each in self._plugins if each[1] == name and kind in {"", each[0]}]
+        called = [
+            plugin for plugin in self._plugins if plugin[1] == name and kind in {"", plugin[0]}
+        ]
         if not called:
-            known = [self._label(each) for each in self._plugins]
+            known = [self._label(plugin) for plugin in self._plugins]
             raise UsageError(
                 f"-p {pair}: this command uses no plugin {owner!r}{did_you_mean(owner, known)}"
             )
-        have = [each for each in called if key in _keys(*each)] if len(called) > 1 else called
-        return self._only(have or called, key)
+        if len(called) == 1:
+            return called[0]
+        return self._only([plugin for plugin in called if key in _keys(*plugin)] or called, key)
 
     def _having(self, key: str) -> tuple[str, str]:
-        """Return the one plugin that has option `key`; the only plugin, whatever the key."""
+        """Return the one plugin that has option `key`; if there is one plugin, return that."""
         if len(self._plugins) == 1:
             return self._plugins[0]
-        have = [each for each in self._plugins if key in _keys(*each)]
-        if have:
-            return self._only(have, key)
-        every = {option for each in self._plugins for option in _keys(*each)}
+        owners = [plugin for plugin in self._plugins if key in _keys(*plugin)]
+        if owners:
+            return self._only(owners, key)
+        known = {option for plugin in self._plugins for option in _keys(*plugin)}
         names = ", ".join(map(self._label, self._plugins))
-        raise UsageError(f"-p {key}: none of {names} has this option{did_you_mean(key, every)}")
+        raise UsageError(f"-p {key}: none of {names} has this option{did_you_mean(key, known)}")
 
-    def _only(self, found: list[tuple[str, str]], key: str) -> tuple[str, str]:
-        if len(found) > 1:
-            choices = " or ".join(f"-p {self._label(each)}.{key}=…" for each in found)
+    def _only(self, owners: list[tuple[str, str]], key: str) -> tuple[str, str]:
+        if len(owners) > 1:
+            choices = " or ".join(f"-p {self._label(plugin)}.{key}=…" for plugin in owners)
             raise UsageError(f"-p {key}: which one? write {choices}")
-        return found[0]
+        return owners[0]
 
     def _label(self, plugin: tuple[str, str]) -> str:
-        """Return a plugin's name, with its kind where the name alone does not tell."""
+        """Return a plugin's name, with its kind where the name alone is ambiguous."""
         kind, name = plugin
         shared = sum(other == name for _, other in self._plugins) > 1
         return f"{kind}/{name}" if shared else name
@@ -110,7 +113,7 @@ class Parameters:
         return {name: given for (kind, name), given in self._options.items() if kind in kinds}
 
     def build(self, kind: str, name: str, *, defaults: Mapping[str, Any] | None = None) -> Any:
-        """Build plugin `kind`/`name` with its options, and with these where none are given."""
+        """Build plugin `kind`/`name` with its options; `defaults` are used where none is given."""
         return create(kind, name, **{**(defaults or {}), **self.of(name, kind)})
 
 
@@ -121,7 +124,7 @@ def _keys(kind: str, name: str) -> set[str]:
 
 
 def scenario_plugins(scenario: str) -> list[tuple[str, str]]:
-    """Return the plugins a scenario's name mentions."""
+    """Return the plugins that a scenario's name contains."""
     base, _, shift = scenario.partition("+")
     named = [("scenarios", base)]
     return [*named, ("shifts", shift.partition(".")[0])] if shift else named

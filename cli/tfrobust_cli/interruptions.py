@@ -19,7 +19,7 @@ def what_next(arguments: Sequence[str]) -> str:
 
     Example:
         >>> what_next(["export", "d1", "served/digits"])
-        'interrupted; the same command begins anew'
+        'interrupted; the same command starts from the beginning'
     """
     words = tuple(word for word in arguments if not word.startswith("-"))
     if words[:1] == ("train",):
@@ -28,7 +28,7 @@ def what_next(arguments: Sequence[str]) -> str:
         return f"interrupted; {again} goes on from what is finished"
     if words[:1] in _GO_ON or words[:2] in _GO_ON:
         return "interrupted; the same command goes on from what is finished"
-    return "interrupted; the same command begins anew"
+    return "interrupted; the same command starts from the beginning"
 
 
 @contextlib.contextmanager

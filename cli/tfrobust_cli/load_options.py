@@ -83,4 +83,4 @@ def check_unused(loading: LoadOptions, command: str) -> None:
 
 def notices(loaded: Mapping[str, Classifier]) -> list[str]:
     """Return a line for everything that was converted when classifiers were loaded."""
-    return [f"{name}: {line}" for name, each in loaded.items() for line in each.notices]
+    return [f"{name}: {line}" for name, classifier in loaded.items() for line in classifier.notices]

@@ -93,20 +93,20 @@ def main() -> None:
 
 
 def _said_by_typer(error: typer.TyperException) -> str:
-    """Return Typer's message with what was received, or where to look."""
+    """Return Typer's message with the value that was received, or with the help to read."""
     from pydantic import ValidationError
 
-    said = error.format_message().replace("Value error, ", "").rstrip(".")
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
     if isinstance(error.__cause__, ValidationError):
-        return f"{said}; received: {error.__cause__.errors()[0]['input']!r}"
+        return f"{message}; received: {error.__cause__.errors()[0]['input']!r}"
     context = getattr(error, "ctx", None)
-    return f"{said}; `{context.command_path} --help` shows what there is" if context else said
+    return f"{message}; `{context.command_path} --help` shows what there is" if context else message
 
 
 def _fail(message: str, code: int) -> None:
-    """Print one line, however long or odd what it quotes is, and leave."""
+    """Print one line, shortened and printable, and exit."""
     line = printable(" ".join(message.split()), limit=10**6)
-    if len(line) > _LONGEST:  # what is wrong stands first, what to do last
+    if len(line) > _LONGEST:  # the problem comes first, what to do last
         line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
     if line:
         print(f"error: {line}", file=sys.stderr)

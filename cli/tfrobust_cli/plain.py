@@ -41,8 +41,8 @@ def _written(character: str) -> str:
         return _SIMPLER[character]
     if ord(character) in _BRAILLE:
         return "*"
-    apart = unicodedata.normalize("NFKD", character)
-    letters = "".join(each for each in apart if each.isascii())
+    parts = unicodedata.normalize("NFKD", character)
+    letters = "".join(part for part in parts if part.isascii())
     if letters and character.isalpha():
         return letters
     return character.encode("ascii", "backslashreplace").decode()

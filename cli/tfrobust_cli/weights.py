@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust.registry import find
+from tfrobust.registry import Entry, checked, entries, find
 from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.console import log
 from tfrobust_cli.load_options import notices
@@ -26,18 +26,24 @@ def with_weights(param: list[str] | None, model: str, weights: str | None) -> li
     pairs = list(param or ())
     if weights is None:
         return pairs
-    from tfrobust.option_tables import describe
-
-    known = {option.name for option in describe(find("models", model).load())}
-    if "weights" not in known:
+    if not _takes_weights(find("models", model)):
+        able = [entry.name for entry in map(checked, entries("models")) if _takes_weights(entry)]
         raise UsageError(
-            f"--weights: {model} cannot start from a file; resnet18, resnet50, vgg16 and others "
-            "can (`tfrobust plugins show models/resnet18`)"
+            f"--weights: {model} cannot start from a file; these can: {', '.join(able) or 'none'}"
         )
     for pair in pairs:
         if pair.partition("=")[0] in {"weights", f"{model}.weights"}:
             raise UsageError(f"--weights: given twice, as {weights!r} and as -p {pair}")
     return [*pairs, f"{model}.weights={weights}"]
+
+
+def _takes_weights(entry: Entry) -> bool:
+    """Tell whether a model can start from a file; one that is broken cannot."""
+    from tfrobust.option_tables import describe
+
+    if entry.problem:
+        return False
+    return any(option.name == "weights" for option in describe(entry.load()))
 
 
 def starting_point(

@@ -75,14 +75,14 @@ class FgsmTraining(Defense):
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on attacked images, until PGD breaks what FGSM does not.
 
-        In which epoch it did is `found`, for the card: `collapsed_in_epoch`, from 1; none: never.
+        `found` holds for the card `collapsed_in_epoch`: the epoch, from 1, or none for never.
         """
         strong, weak = attacked_by(self._pgd()), self.one_step()
         check = overfitting_check(strong, weak, count=self.checked, drop=self.drop)
         task = TrainingTask(perturb=weak, validate_on=strong, check=check if self.checked else None)
         history = trainer.fit(classifier, scenario, task)
-        found = {"collapsed_in_epoch": collapsed_in(history)} if self.checked else {}
-        return Defended(classifier, found)
+        measured = {"collapsed_in_epoch": collapsed_in(history)} if self.checked else {}
+        return Defended(classifier, measured)
 
     def one_step(self) -> Perturb:
         """Return the training's own attack: a random start, and one step of FGSM from there."""

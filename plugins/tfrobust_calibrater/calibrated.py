@@ -15,7 +15,7 @@ from tfrobust_calibrater.generator import uncut
 
 
 class Calibrated(Wrapped):
-    """Looks at calibrated images.
+    """Classifies calibrated images.
 
     Args:
         inner: the classifier, which is only ever called in inference mode.

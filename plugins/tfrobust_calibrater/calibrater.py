@@ -3,8 +3,8 @@
 min over θ of E_{x,y} L(f(G_θ(x)), y),  f frozen;  L = 1 − softmax(f)[y], or cross-entropy
 
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), algorithm 1 and
-section 4.1. Departures: those of `generator`; of the training's epochs the last with the highest
-validation accuracy counts, where any are held out.
+section 4.1. Departures: those of `generator`; if validation images are held out, the weights are
+those of the last epoch with the highest validation accuracy.
 """
 
 from __future__ import annotations

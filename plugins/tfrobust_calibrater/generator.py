@@ -2,13 +2,13 @@
 
 x′ = clip(x ⊙ (1 + G(x)), 0, 1), or clip(x + G(x), 0, 1);  G = 0 at first
 
-G halves the image three times, sends it through residual blocks and doubles it three times. A side
-that is no multiple of 8 is padded with zeros at its end, and what belongs to them is cut off.
+G halves the image three times, applies residual blocks and doubles it three times. A side that is
+not a multiple of 8 is padded with zeros at its end, and the output is cropped.
 
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), section 4.1.
-Departures: the paper's factor is G itself, which would begin as noise. It does not say how wide
-the outer layers are, nor whether it clips: ours are 32, 64 and 128 filters wide or fewer, which
-with its two blocks of 18 channels gives about the size it names for MobileNet.
+Departures: the paper's factor is G itself, which would be noise before training. The paper gives
+neither the width of the outer layers nor clipping: ours have at most 32, 64 and 128 filters, which
+with the paper's two blocks of 18 channels gives about the size that it reports for MobileNet.
 """
 
 from __future__ import annotations

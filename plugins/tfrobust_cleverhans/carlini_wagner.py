@@ -7,11 +7,11 @@ Threat: white-box, minimum L2 norm.
 
 The change of variables and the objective are CleverHans's functions. Its driver cannot be traced
 (NumPy, Python loops of thousands of steps) and has three faults, so the loop is ours. Departures
-from it: `c` is one number an image (CleverHans keeps an image-shaped one, which the broadcast
-mixes over the batch); the binary search looks at the round it just did, as in the paper, not at
-any round before; confidence counts for success; abort-early looks at each image, not at the
-batch. Labels are always given, never guessed. An image that is adversarial before the attack comes
-back unchanged.
+from it: `c` is one number per image (CleverHans keeps an image-shaped one, which broadcasting
+mixes over the batch); the binary search uses the success of the last round, as in the paper, not of
+any round so far; success includes the confidence; abort-early is decided per image, not per batch.
+Labels are always given, never guessed. An image that is adversarial before the attack is returned
+unchanged.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class _State(NamedTuple):
     mean: Images  # Adam's moments
     variance: Images
     iteration: Labels  # of this round
-    last_loss: PerImage  # when abort-early last looked
-    found: Flags  # in this round
+    last_loss: PerImage  # at the last check of abort-early
+    succeeded: Flags  # in this round
     const: PerImage
     lower: PerImage
     upper: PerImage
@@ -95,7 +95,7 @@ class CleverHansCarliniWagnerL2(GradientAttack):
             variance=image_zeros,
             iteration=tf.zeros_like(labels),
             last_loss=zeros + float("inf"),
-            found=tf.zeros_like(labels, tf.bool),
+            succeeded=tf.zeros_like(labels, tf.bool),
             const=zeros + self.initial_const,
             lower=zeros,
             upper=zeros + _UNBOUNDED,
@@ -106,7 +106,7 @@ class CleverHansCarliniWagnerL2(GradientAttack):
         )
 
     def _step(self, classifier: Classifier, state: _State) -> tuple[_State, PerImage]:
-        """Take one step of Adam; return the objective at the point it left from."""
+        """Take one step of Adam; return the objective at the point before the step."""
         candidate, gradient, hinge, distance, hit = self._objective(classifier, state)
         success = hit & (hinge <= 0)
         better = success & (distance < state.best_l2)
@@ -117,7 +117,7 @@ class CleverHansCarliniWagnerL2(GradientAttack):
             mean=mean,
             variance=variance,
             iteration=iteration,
-            found=state.found | success,
+            succeeded=state.succeeded | success,
             best=_select(better, candidate, state.best),
             best_l2=tf.where(better, distance, state.best_l2),
         )
@@ -158,15 +158,16 @@ class CleverHansCarliniWagnerL2(GradientAttack):
         over = state.iteration >= self.max_iterations
         last_loss = state.last_loss
         if self.abort_early:
-            look = (state.iteration - 1) % max(self.max_iterations // 10, 1) == 0
-            over |= look & (loss > last_loss * 0.9999)
-            last_loss = tf.where(look, loss, last_loss)
-        upper = tf.where(over & state.found, tf.minimum(state.upper, state.const), state.upper)
-        lower = tf.where(over & ~state.found, tf.maximum(state.lower, state.const), state.lower)
+            checking = (state.iteration - 1) % max(self.max_iterations // 10, 1) == 0
+            over |= checking & (loss > last_loss * 0.9999)
+            last_loss = tf.where(checking, loss, last_loss)
+        won, lost = over & state.succeeded, over & ~state.succeeded
+        upper = tf.where(won, tf.minimum(state.upper, state.const), state.upper)
+        lower = tf.where(lost, tf.maximum(state.lower, state.const), state.lower)
         bounded = upper < _UNBOUNDED
         const = tf.where(bounded, (lower + upper) / 2.0, state.const * 10.0)
         number = state.round + tf.cast(over, tf.int64)
-        if self.binary_search_steps >= 10:  # CleverHans ends a long search at the bound that held
+        if self.binary_search_steps >= 10:  # CleverHans ends a long search at the upper bound
             const = tf.where(number == self.binary_search_steps - 1, upper, const)
         return state._replace(
             modifier=_select(over, 0.0, state.modifier),
@@ -174,7 +175,7 @@ class CleverHansCarliniWagnerL2(GradientAttack):
             variance=_select(over, 0.0, state.variance),
             iteration=tf.where(over, tf.zeros_like(state.iteration), state.iteration),
             last_loss=tf.where(over, float("inf"), last_loss),
-            found=state.found & ~over,
+            succeeded=state.succeeded & ~over,
             const=tf.where(over, const, state.const),
             lower=lower,
             upper=upper,

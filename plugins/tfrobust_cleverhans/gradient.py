@@ -3,10 +3,10 @@
 Papernot et al., "Technical report on the CleverHans v2.1.0 adversarial examples library" (2018);
 each class names its attack's paper. Threat: white-box, in the norms CleverHans supports.
 
-The code that runs is CleverHans's. Departures: the number of iterations goes in as a tensor, so
-that AutoGraph turns its Python loop into a `tf.while_loop`; random starts are drawn from each
+The attack code is CleverHans's. Departures: the number of iterations is passed as a tensor, so
+that AutoGraph turns the Python loop into a `tf.while_loop`; random starts are drawn from each
 image's own seed; labels are always given, never guessed. The iterated attacks check their budget in
-Python, so each budget is traced for itself.
+Python, so each budget needs its own trace.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NAMES: dict[float, str] = {order: name for name, order in _ORDERS.items()}
 
 
 class _CleverHans(GradientAttack):
-    """Options all of them share; `norm` is each one's own."""
+    """The options that all of them share; each class defines its own `norm`."""
 
     autograph = True  # a loop over `nb_iter` would unroll otherwise
 
@@ -191,7 +191,7 @@ class CleverHansMim(_Iterative):
 
 
 def _starts(seeds: Seeds) -> Any:
-    """Let CleverHans draw its random starts from the images' own seeds, while this is open."""
+    """Return a context in which CleverHans draws its random starts from the images' own seeds."""
 
     def draw(shape: Any, order: float, radius: Any, **_: Any) -> Images:
         return confined(ball(_NAMES[order]).draw(seeds, shape[1:], radius))

@@ -5,9 +5,9 @@ g ≈ mean_j (L(x + δ v_j) − L(x − δ v_j)) / 2δ · v_j,  v_j ∈ {−1, 1
 Uesato, O'Donoghue, van den Oord & Kohli, "Adversarial risk and the dangers of evaluating against
 weak attacks" (2018). Threat: score-based, Linf.
 
-The code that runs is CleverHans's. Departures: it takes one image at a time, so a `tf.map_fn`
-leads it over the batch; its random numbers come from a generator that starts anew from each
-image's own seed; its learning rate takes effect (as `lr` it is ignored by today's Keras 2).
+The attack code is CleverHans's. Departures: it takes one image at a time, so `tf.map_fn` applies it
+to the batch; its random numbers come from a generator that is reset to each image's own seed; its
+learning rate takes effect (today's Keras 2 ignores it as `lr`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _generator() -> Any:
 
 @functools.lru_cache(maxsize=16)
 def _optimizer(learning_rate: float, delta: float, samples: int, iters: int) -> Any:
-    """Make CleverHans's optimizer outside the traced function: it owns a variable."""
+    """Build CleverHans's optimizer outside the traced function, since it owns a variable."""
     if tf.optimizers.Adam.__module__.startswith("keras."):
         raise PluginError(
             "cleverhans_spsa needs Keras 2 behind TensorFlow: import tfrobust before tensorflow, "
@@ -102,6 +102,6 @@ def _optimizer(learning_rate: float, delta: float, samples: int, iters: int) -> 
         )
     with tf.init_scope():
         optimizer = SPSAAdam(delta=delta, num_samples=samples, num_iters=iters)
-        # CleverHans hands its rate over as `lr`, which Keras 2.21 ignores: 0.001 would be used.
+        # CleverHans passes its rate as `lr`, which Keras 2.21 ignores: 0.001 would be used.
         optimizer.learning_rate = learning_rate
     return optimizer

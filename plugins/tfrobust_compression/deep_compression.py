@@ -1,4 +1,4 @@
-"""Deep compression: weights are pruned by size, and those that are left share a few values.
+"""Deep compression: weights are pruned by size, and the remaining ones share a few values.
 
 1. Prune the smallest weights of each layer, and train the rest.
 2. Cluster the rest of each layer by k-means; members of a cluster share its centre.
@@ -7,8 +7,8 @@
 Han, Mao & Dally, "Deep compression: compressing deep neural networks with pruning, trained
 quantization and Huffman coding" (2016). Departures: a layer's share is pruned, where the paper sets
 a threshold by hand; a centre moves by the mean of its members' steps and not by their sum, so that
-one learning rate does for clusters of all sizes. Biases and normalisations stay as they are, and
-so does what a layer holds that is no kernel (`kernels`), which is told and recorded.
+one learning rate fits clusters of all sizes. Biases and normalisations are not compressed, and
+neither are other weights that are not kernels (`kernels`); those are logged and recorded.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class DeepCompression(Defense):
     learning_rate: float = option("learning rate of both trainings", default=1e-4, gt=0)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse what has no Keras 3 weights; see `Defense`.
+        """Refuse a classifier without Keras 3 weights; see `Defense`.
 
         Raises:
             UsageError: says what it is.
@@ -91,13 +91,13 @@ class DeepCompression(Defense):
             kernel.assign(codes[name].weights)
         ties = {name: _tied(code) for name, code in codes.items()}
         self._train(compressed, scenario, trainer, self.tune_epochs, ties)
-        found = _found(model)
-        if others := found["left_out"]:
+        counts = _counts(model)
+        if others := counts["left_out"]:
             trainer.log(
                 "deep_compression: left as they are, for no layer calls them its kernel: "
                 + ", ".join(f"{name} ({count:,} weights)" for name, count in others.items())
             )
-        return Defended(compressed.replace(megabytes=compressed_megabytes(model)), found)
+        return Defended(compressed.replace(megabytes=compressed_megabytes(model)), counts)
 
     def summary_totals(self, classifier: Classifier, found: Mapping[str, Any]) -> dict[str, str]:
         """Return the compressed size, and the weights that are not compressed; see `Defense`."""
@@ -125,11 +125,11 @@ class DeepCompression(Defense):
             own.fit(classifier, scenario)
 
 
-def _found(model: KerasModel) -> dict[str, Any]:
-    """Return what is compressed of a model, and what is not, in numbers of weights."""
-    counts = [math.prod(kernel.shape) for kernel in kernels_of(model).values()]
+def _counts(model: KerasModel) -> dict[str, Any]:
+    """Return how many weights of a model are compressed, and how many are not."""
+    sizes = [math.prod(kernel.shape) for kernel in kernels_of(model).values()]
     others = {name: math.prod(weight.shape) for name, weight in left_out(model).items()}
-    return {"kernels": len(counts), "compressed_weights": sum(counts), "left_out": others}
+    return {"kernels": len(sizes), "compressed_weights": sum(sizes), "left_out": others}
 
 
 def pruned(weights: np.ndarray, sparsity: float) -> np.ndarray:

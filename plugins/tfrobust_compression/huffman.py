@@ -1,4 +1,4 @@
-"""Huffman codes: how many bits a row of symbols takes.
+"""Huffman codes: the number of bits of a sequence of symbols.
 
 Huffman, "A method for the construction of minimum-redundancy codes" (1952).
 """

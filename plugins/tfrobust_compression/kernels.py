@@ -1,8 +1,8 @@
 """Which weights of a model are compressed: its kernels, in any kind of layer.
 
-A kernel is what Keras calls so: the weights by which a layer weighs its inputs against each other,
-of convolutions (separable, depthwise and transposed ones too), dense, attention and recurrent
-layers, inside nested models and wrappers as well, trainable or frozen.
+Kernels are what Keras calls kernels: the weights that a layer multiplies its inputs with, in
+convolutions (separable, depthwise and transposed ones too), dense, attention and recurrent layers,
+inside nested models and wrappers as well, trainable or frozen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from tfrobust.types import KerasModel
 
-# Of biases and normalisations, which are few and stay as they are, however many axes they have.
+# Biases and normalisations, which are few and are not compressed.
 _SMALL = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 

@@ -3,8 +3,8 @@
 w = codebook[index];  index 0 is a weight that was pruned, and codebook[0] = 0
 
 Han, Mao & Dally, "Deep compression: compressing deep neural networks with pruning, trained
-quantization and Huffman coding" (2016), sections 3.1 and 4. The clusters are k-means', begun at
-values spread evenly from the least to the greatest weight. Departures: none.
+quantization and Huffman coding" (2016), sections 3.1 and 4. The clusters are k-means', started at
+evenly spaced values from the smallest to the largest weight. Departures: none.
 """
 
 from __future__ import annotations

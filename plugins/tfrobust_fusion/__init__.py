@@ -1,1 +1,1 @@
-"""Contextual fusion: streams of features, of which one linear layer makes a decision."""
+"""Contextual fusion: one linear layer classifies the features of several streams."""

@@ -30,7 +30,7 @@ class Backgrounds(NamedNetworks):
         if called == _IMAGENET:
             self._check_imagenet()
             return self.build(_IMAGENET_CLASSES, weights=called)
-        # Its last layer is not read: whatever classes it was trained for, two random ones do.
+        # Its last layer is not used, so two random classes are enough.
         return self.open(called, 2, head="new")
 
     def _check_imagenet(self) -> None:

@@ -1,13 +1,13 @@
 """Contextual fusion: the background of an object confirms it.
 
-A network that was trained on objects (the foreground) and others that were trained on scenes (the
-background) are frozen. Their penultimate features go side by side into one linear layer, which is
-trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less the foreground is trusted.
+A network trained on objects (the foreground) and others trained on scenes (the background) are
+frozen. Their penultimate features are concatenated and classified by one linear layer, which is
+trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less the foreground counts.
 
 Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020). Departures: more
-than one background is possible; the paper names no optimizer: ours is Adam. Cross-entropy is the
-mean over a batch, where the paper writes a sum over all images. Each stream also gets
-a linear layer of its own on the same features, and is a classifier by itself.
+than one background is possible; the paper names no optimizer, ours is Adam. Cross-entropy is the
+mean over a batch, where the paper writes a sum over all images. Each stream also gets its own
+linear layer on the same features, and is a classifier by itself.
 """
 
 from __future__ import annotations

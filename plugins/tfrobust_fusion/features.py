@@ -19,7 +19,7 @@ from tfrobust.types import ImageShape, Labels
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What one stream sees in the images of a split.
+    """The features of one stream for the images of a split.
 
     Attributes:
         values: float32 `(n, units)`.
@@ -38,13 +38,13 @@ def features_of(
 ) -> dict[str, Features]:
     """Return what each stream sees in a split, which is read once for all of them.
 
-    A shift is drawn once for each image, not anew in every epoch.
+    A shift is drawn once for each image, not in every epoch.
 
     Args:
         streams: name → a classifier that shows its features.
         scenario: where the images come from.
         split: of it.
-        report: told how many of how many batches are done, where that is known.
+        report: receives the number of finished batches and, if known, of all batches.
 
     Raises:
         ClassifierError: a stream shows no features.

@@ -1,4 +1,4 @@
-"""The linear layers of a fusion: one over all streams, and one of each stream's own.
+"""The linear layers of a fusion: one over all streams, and one per stream.
 
 z = Σ_s W_s f_s(x) + b,  trained on cross-entropy + α · ‖W_foreground‖²
 """

@@ -1,4 +1,4 @@
-"""Adversarial images with the labels that were found for them, and a training on both kinds."""
+"""Adversarial images with their labels, and a training on clean and adversarial images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Collected:
     Attributes:
         images: float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`, which may lie beyond the scenario's classes.
-        known_classes: names of the classes that the network has.
-        new_classes: and of those it gets.
+        known_classes: names of the network's classes.
+        new_classes: names of the classes that are added.
         found: what is worth telling of them, for the card.
         among: how many training images they are mixed with.
     """

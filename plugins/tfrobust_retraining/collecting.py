@@ -29,9 +29,9 @@ class Collecting:
 
     Args:
         how: the defence with its options.
-        network: that is attacked.
-        scenario: whose training split is attacked.
-        trainer: with the seed, told how far the attack is.
+        network: the network to attack.
+        scenario: its training split is attacked.
+        trainer: gives the seed, and receives the progress of the attack.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Collecting:
         else:
             labels, outliers, more = self._labelled(neighbours, crafted, true)
             collected = self._with_new_classes(crafted.images, labels, outliers, figures | more)
-        self._trainer.log(_told(collected))
+        self._trainer.log(_summary(collected))
         return collected
 
     def _neighbours(self) -> Neighbours:
@@ -75,7 +75,7 @@ class Collecting:
         )
 
     def _made(self) -> tuple[Made, Figures]:
-        """Return the adversarial images that are images, and how many those and others are."""
+        """Return the adversarial images with valid pixels, and the counts of those and others."""
         attacked = self._network, self.images, self.true
         known, trainer = self._known_classes, self._trainer
         whole = Crafting(self._how, *attacked, known_classes=known, trainer=trainer).made()
@@ -102,7 +102,7 @@ class Collecting:
     def _labelled(
         self, neighbours: Neighbours, crafted: Made, true: Labels
     ) -> tuple[Labels, Flags, Figures]:
-        """Return labels by neighbours, which images are like nothing known, and how that went."""
+        """Return labels by neighbours, which images are like nothing known, and their figures."""
         how = self._how
         nearest = neighbours.nearest(crafted.images)
         among_all = neighbours.voted(nearest)
@@ -120,12 +120,12 @@ class Collecting:
     def _with_new_classes(
         self, images: Images, labels: Labels, outliers: Flags, figures: Figures
     ) -> Collected:
-        """Return the images, fooling ones in classes of their own or left out."""
+        """Return the images; fooling ones get new classes or are left out."""
         how, count = self._how, int(outliers.sum())
         if not count:
             return self._collected(images, labels, (), figures)
         if how.fooling == "drop":
-            self._tell_dropped(count, len(images))
+            self._log_dropped(count, len(images))
             return self._collected(images[~outliers], labels[~outliers], (), figures)
         groups, names = np.zeros(count, np.int64), how.new_classes
         if how.fooling == "clusters":
@@ -140,7 +140,7 @@ class Collecting:
         labels[outliers] = places[groups]
         return self._collected(images, labels, more, figures)
 
-    def _tell_dropped(self, count: int, of: int) -> None:
+    def _log_dropped(self, count: int, of: int) -> None:
         if count == of:
             raise UsageError(
                 f"retraining: fooling: all {of} images that {self._how.attack} makes are like "
@@ -158,7 +158,7 @@ class Collecting:
         return Collected(images, labels, known, more, figures, among=len(self.images))
 
 
-def _told(collected: Collected) -> str:
+def _summary(collected: Collected) -> str:
     """Return in a line what was collected."""
     figures = collected.found
     line = (

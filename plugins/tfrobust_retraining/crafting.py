@@ -1,4 +1,4 @@
-"""How the adversarial images of a retraining are made, and kept until it is done."""
+"""The adversarial images of a retraining: crafted, and kept until it is finished."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Crafting:
         labels: theirs.
         known_classes: of the scenario: the network may have classes of nothing beside, to which no
             targeted attack is sent.
-        trainer: with the seed and the workspace; told how far the attack is.
+        trainer: gives the seed and the workspace, and receives the progress of the attack.
     """
 
     def __init__(

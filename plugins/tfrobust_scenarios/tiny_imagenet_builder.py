@@ -58,7 +58,7 @@ def _checked(path: Path, sha256: str | None) -> TinyImagenetArchive:
     if sha256 is not None and opened.sha256 != sha256.lower():
         raise DataError(
             f"{path}: its SHA-256 is {opened.sha256}; expected {sha256.lower()}; "
-            "get the archive anew"
+            "get the archive again"
         )
     return opened
 

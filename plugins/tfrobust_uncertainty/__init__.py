@@ -1,1 +1,1 @@
-"""Uncertainty from randomness: Monte Carlo dropout, and detectors that look at its spread."""
+"""Uncertainty from randomness: Monte Carlo dropout, and detectors that use its variance."""

@@ -4,11 +4,10 @@ K(x) = log mean over clean x' of the predicted class of N(φ(x); φ(x'), h² I)
 
 Feinman, Curtin, Shintre & Gardner, "Detecting adversarial samples from artifacts" (2017): the
 density alone, and with the uncertainty of Monte Carlo dropout by logistic regression.
-Departures: the clean images' classes are the predicted ones; the bandwidth is that under which each
-clean image is likeliest among the others of its class, unless it is given; boundary and regression
-are fitted to the densities of images left out (`held_out`), because a remembered image lies nearest
-to itself; what lies far out is scored by its distance to the nearest clean image, where the density
-would underflow.
+Departures: the clean images' classes are the predicted ones; the default bandwidth maximises the
+likelihood of each clean image under the others of its class; boundary and regression are fitted to
+the densities of held-out images (`held_out`), because a remembered image is nearest to itself; an
+image far out, whose density would underflow, is scored by its distance to the nearest clean image.
 """
 
 from __future__ import annotations

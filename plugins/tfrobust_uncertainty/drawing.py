@@ -1,6 +1,6 @@
-"""Which layers draw random numbers at inference, told from their TensorFlow graph.
+"""Which layers draw random numbers at inference, decided from their TensorFlow graph.
 
-Trying is not enough: a dropout of 1 % rarely shows in a few calls.
+Calling them is not enough: a dropout of 1 % is rarely visible in a few calls.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def model_draws(model: KerasModel) -> bool:
 
 
 def call_draws(call: Call) -> bool:
-    """Tell whether a layer draws in a call at inference, whatever it is given."""
+    """Return whether a layer draws in a call at inference, for any input."""
     if not call.given:
         return False
     given = list({id(tensor): tensor for tensor in call.given}.values())

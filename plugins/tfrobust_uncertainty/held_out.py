@@ -1,7 +1,7 @@
 """Scores of images that a detector has not seen, when it remembers what it was fitted on.
 
-A clean image lies nearest to itself. A boundary drawn from the scores of remembered images would
-call every fresh one suspicious, so each is scored while it is left out.
+A clean image is nearest to itself. A boundary fitted to the scores of remembered images would
+reject every new image, so each image is scored while it is held out.
 """
 
 from __future__ import annotations

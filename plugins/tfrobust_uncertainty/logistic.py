@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 
-def _alike() -> LogisticRegression:
-    """Return a regression in which both kinds weigh alike, however many images each has."""
+def _balanced() -> LogisticRegression:
+    """Return a regression that gives both classes the same weight for any number of images."""
     return LogisticRegression(class_weight="balanced")
 
 
@@ -32,7 +32,7 @@ class Logistic(tf.Module):
         super().__init__()
         values = np.concatenate([clean, adversarial])
         truth = np.concatenate([np.zeros(len(clean)), np.ones(len(adversarial))])
-        fitted = make_pipeline(StandardScaler(), _alike()).fit(values, truth)
+        fitted = make_pipeline(StandardScaler(), _balanced()).fit(values, truth)
         scaler, regression = fitted[0], fitted[1]
         weights = regression.coef_[0] / scaler.scale_
         bias = regression.intercept_[0] - weights @ scaler.mean_

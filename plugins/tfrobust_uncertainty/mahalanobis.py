@@ -1,13 +1,13 @@
-"""Distance to the nearest class, measured by how features spread within the classes.
+"""Distance to the nearest class, by the covariance of the features within the classes.
 
 M(x) = min over classes c of (φ(x) − μ_c)ᵀ Σ⁻¹ (φ(x) − μ_c)
 
 Lee, Lee, Lee & Shin, "A simple unified framework for detecting out-of-distribution samples and
 adversarial attacks" (2018). Score: M(x), after the paper's step x − magnitude · sign(∇ M) towards
-the nearest class. Departures: only the last hidden layer, where the paper weighs all of them; the
+the nearest class. Departures: only the last hidden layer, where the paper weights all of them; the
 classes of the clean images are the predicted ones; the covariance is shrunk (Ledoit & Wolf 2004),
-so that fewer images than features will do; the boundary is the best one for images left out
-(`held_out`), because the clean images lie nearer to their own means than fresh ones do.
+so that fewer images than features are enough; the boundary is the best one for held-out images
+(`held_out`), because the fitted images are nearer to their own means than new ones are.
 """
 
 from __future__ import annotations

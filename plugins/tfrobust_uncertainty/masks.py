@@ -1,8 +1,8 @@
-"""Dropout whose mask costs half the random numbers: fifty passes are mostly those.
+"""Dropout with half as many random numbers, which take most of the time of fifty passes.
 
-Keras draws a 32-bit number a unit and compares it with the rate. Whether a unit stays needs no such
-precision: here each 32-bit number decides on two units. The share that stays is exact to 2⁻¹⁷, and
-what stays is scaled by that very share, so that the expectation is exact.
+Keras draws a 32-bit number per unit and compares it with the rate. That precision is not needed:
+here each 32-bit number decides on two units. The share of kept units is exact to 2⁻¹⁷, and kept
+units are divided by that share, so that the expectation is exact.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _LEVELS = 1 << 16
 
 
 class Mask(tf.Module):
-    """Dropout that is always on, each number of a batch for itself.
+    """Dropout that is always on and drops every value of a batch independently.
 
-    It draws from a seed of its own, which `keras.utils.set_random_seed` decides as it does for
-    Keras's random layers.
+    It has its own seed, which `keras.utils.set_random_seed` determines as for Keras's random
+    layers.
 
     Args:
         rate: of the units that are dropped, in [0, 1).

@@ -5,9 +5,8 @@ p(y | x) = mean over t of softmax(f_t(x)),  f_t: the network under the t-th draw
 Gal & Ghahramani, "Dropout as a Bayesian approximation" (2016); as a defence Feinman, Curtin,
 Shintre & Gardner, "Detecting adversarial samples from artifacts" (2017), and Guan, "Adversarial
 example defense and detection using quantized neural networks with inference time dropout".
-Departures: what stands before the first random layer runs once; masks are drawn with 16 bits a unit
-(`masks`); any other randomness of the
-network, such as weights drawn anew, is drawn in every pass too.
+Departures: the layers before the first random one run once; masks are drawn with 16 bits per unit
+(`masks`); any other randomness of the network, such as random weights, is drawn in every pass too.
 """
 
 from __future__ import annotations

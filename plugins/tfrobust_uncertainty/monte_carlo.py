@@ -16,7 +16,7 @@ class MonteCarlo(Wrapped):
     """A classifier that averages the softmax of several passes.
 
     Its logits are the logarithm of the averaged probabilities, so that gradients go through all
-    passes. Each call draws anew.
+    passes. Each call draws new numbers.
 
     Args:
         inner: what the passes go through.

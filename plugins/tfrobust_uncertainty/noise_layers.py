@@ -1,6 +1,6 @@
-"""Layers that keep drawing: dropout that is on at inference, and dropout put where there was none.
+"""Layers that draw at inference: existing dropout that stays on, and inserted dropout.
 
-A model is rebuilt in one level around the same layers, so that its weights stay shared. Only the
+A model is rebuilt without nesting around the same layers, so that its weights stay shared. Only the
 random layers are called as in training: batch normalisation keeps its running statistics.
 """
 

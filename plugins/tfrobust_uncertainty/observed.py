@@ -1,4 +1,4 @@
-"""What the detectors look at: the uncertainty of a classifier, and its hidden features."""
+"""The inputs of the detectors: the uncertainty of a classifier, and its hidden features."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _through_model(model: KerasModel, samples: int, rate: float | None) -> Passe
         )
     random = noisy(model, rate)
     before, after = split(random, lambda call: always_on(call) or (otherwise and call_draws(call)))
-    # Whether a third-party layer draws for every image anew is unknown.
+    # It is unknown whether a third-party layer draws for every image separately.
     together = not otherwise and each_for_itself(random) and _widest(after) <= _WIDEST
     first = tf.identity if before is None else lambda images: before(images, training=False)
     return Passes(

@@ -1,4 +1,4 @@
-"""Detectors that look at the spread of Monte Carlo passes alone.
+"""Detectors that use only the variance of Monte Carlo passes.
 
 | plugin | score | boundary |
 |---|---|---|
@@ -8,8 +8,8 @@
 
 Guan, "Adversarial example defense and detection using quantized neural networks with inference
 time dropout": the regression, and the mixture as its future work. Departures: the regression's
-input is standardised; the mixture's two parts are fitted by maximum likelihood to clean and
-adversarial images apart, with equal weights, since both are known.
+input is standardised; the mixture's two parts are fitted by maximum likelihood to clean and to
+adversarial images separately, with equal weights, since both are known.
 """
 
 from __future__ import annotations

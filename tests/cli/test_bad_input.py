@@ -205,7 +205,7 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_log", interrupt)
+        patched.setattr(Trainer, "_write_tensorboard", interrupt)
         said = tfrobust(*command)
     one_line(said, 130, "interrupted", "--resume")
     one_line(tfrobust(*command), 1, "interrupted training", "--resume", "--force")

@@ -76,7 +76,7 @@ def test_an_interrupted_preparation_leaves_nothing_and_speaks_of_no_training(
     said = tfrobust("data", "prepare", "tiny_imagenet", "--archive", small_archive)
     assert (said.code, said.err.strip()) == (
         130,
-        "error: interrupted; the same command begins anew",
+        "error: interrupted; the same command starts from the beginning",
     )
     assert not list((here / "tfds").glob("*"))
 

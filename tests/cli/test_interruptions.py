@@ -40,11 +40,11 @@ def files(folder):
         ("train lenet", "the same command with --resume goes on"),
         ("train lenet --resume", "the same command goes on"),
         ("train lenet --force", "--resume in place of --force goes on"),
-        ("export d1 served", "the same command begins anew"),
-        ("data prepare tiny_imagenet", "the same command begins anew"),
-        ("streams d1", "the same command begins anew"),
-        ("study list", "the same command begins anew"),
-        ("", "the same command begins anew"),
+        ("export d1 served", "the same command starts from the beginning"),
+        ("data prepare tiny_imagenet", "the same command starts from the beginning"),
+        ("streams d1", "the same command starts from the beginning"),
+        ("study list", "the same command starts from the beginning"),
+        ("", "the same command starts from the beginning"),
     ],
 )
 def test_an_interruption_says_how_this_command_goes_on(command, said):
@@ -79,7 +79,7 @@ def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypa
             cleared.append(True)
 
     monkeypatch.setattr(main, "app", twice)
-    one_line(tfrobust("export", "d1"), 130, "begins anew")
+    one_line(tfrobust("export", "d1"), 130, "starts from the beginning")
     assert cleared
 
 
@@ -108,7 +108,7 @@ def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
     """Unless what it exports then is something else."""
     command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
     with monkeypatch.context() as patched:
-        patched.setattr("tfrobust.report.write_run", interrupted_with_files)
+        patched.setattr("tfrobust.evaluation.runs.write_run", interrupted_with_files)
         one_line(tfrobust(*command), 130, "goes on")
     assert files(with_store / "served") == {"1"}
     assert files(with_store / "run") == {PARTIAL, "results.json"}
@@ -227,5 +227,5 @@ def test_any_dataset_is_prepared_by_one_process_at_a_time(tfrobust, here, monkey
     (here / "mnist" / "incomplete.A_3.0.1").mkdir(parents=True)
     with alone(here / "mnist" / LOCK, "busy"):
         one_line(tfrobust("data", "prepare", "mnist"), 1, "another process is preparing it")
-    one_line(tfrobust("data", "prepare", "mnist"), 130, "begins anew")
+    one_line(tfrobust("data", "prepare", "mnist"), 130, "starts from the beginning")
     assert not (here / "mnist").exists()

@@ -219,6 +219,15 @@ def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
     assert [d["name"] for d in evaluation["detectors"]] == ["variance_logistic", "mahalanobis"]
 
 
+def test_a_study_that_cannot_be_read_is_named_and_the_others_are_listed(tfrobust, here):
+    (here / "studies").mkdir()
+    (here / "studies/mine.toml").write_text("title =")
+    said = tfrobust("study", "list")
+    assert said.code == 0
+    assert "broken: studies/mine.toml: cannot be read" in said.err
+    assert "calibrater" in said.out
+
+
 def test_listing_studies_imports_no_tensorflow(here):
     code = """
 import sys

@@ -9,23 +9,23 @@ from tfrobust.types import Flags, Labels
 
 
 class AuditedRun(NamedTuple):
-    """What an attack made, what the audit says of it, and what the images were called before."""
+    """An attack's images, their audit, and the predictions for the clean images."""
 
     crafted: Crafted
     audit: Audit
     clean: Labels
 
     def broken(self, labels: Labels) -> Flags:
-        """Return which images the attack broke that were read rightly before."""
+        """Return which correctly classified images the attack broke."""
         return self.audit.success & (self.clean == labels)
 
     def right(self, labels: Labels) -> Flags:
-        """Return which images are read rightly before and after."""
+        """Return which images are classified correctly before and after the attack."""
         return (self.clean == labels) & (self.audit.prediction == labels)
 
 
 def audited(attack, classifier, images, labels, **run) -> AuditedRun:
-    """Run an attack, with `run_attack`'s options, and audit what it made."""
+    """Run an attack, with `run_attack`'s options, and audit its images."""
     clean = clean_predictions(classifier, images)
     crafted = run_attack(attack, classifier, images, labels, **run)
     verdict = audit(

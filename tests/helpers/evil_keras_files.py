@@ -127,9 +127,9 @@ OPTIONS = {
     "a constraint": {"kernel_constraint": {"class_name": "Evil", "config": {}}},
     "a type of numbers": {"dtype": EVIL},
     "a quantizer": {"input_quantizer": FUNCTION},
-    **{f"an activation {name}": {"activation": each} for name, each in FUNCTIONS.items()},
-    **{f"an initialiser {name}": {"kernel_initializer": each} for name, each in FUNCTIONS.items()},
-    **{f"an import by {name}": {"kernel_initializer": each} for name, each in IMPORTS.items()},
+    **{f"an activation {name}": {"activation": evil} for name, evil in FUNCTIONS.items()},
+    **{f"an initialiser {name}": {"kernel_initializer": evil} for name, evil in FUNCTIONS.items()},
+    **{f"an import by {name}": {"kernel_initializer": evil} for name, evil in IMPORTS.items()},
     "an option that nobody has": {"anything": [{"deep": [EVIL]}]},
 }
 # Each is what a model was compiled with.

@@ -114,7 +114,7 @@ GOOD = {  # whatever they look like
     "odd_names": folders(classes=("Größe 1", "two\nlines", "[red]x", "a\udcffb", "x" * 200)),
 }
 ARRAYS = {
-    "text.npz": npz(labels=np.array([f"digit {each}" for each in LABELS])),
+    "text.npz": npz(labels=np.array([f"digit {label}" for label in LABELS])),
     "nan_labels.npz": npz(labels=np.array([0, 1, np.nan, 3, 4, 9])),
     "infinite_labels.npz": npz(labels=np.array([0, 1, np.inf, 3, 4, 9])),
     "one_hot.npz": npz(labels=np.eye(10, dtype=np.float32)[LABELS]),
@@ -165,7 +165,7 @@ FOLDERS = {
     "split_only_val": folders(classes=("train/cat", "train/dog", "val/cat", "val/dog")),
     "eel_in_test": folders(classes=("train/cat", "train/dog", "test/cat", "test/dog", "test/eel")),
     "empty_splits": folders(
-        lambda root: [(root / each / "cat").mkdir(parents=True) for each in ("train", "test")],
+        lambda root: [(root / split / "cat").mkdir(parents=True) for split in ("train", "test")],
         classes=(),
     ),
     "fifo_png": folders(lambda root: fifo(root / "cat/9.png")),

@@ -1,4 +1,4 @@
-"""Runs the command line on bad inputs, and judges what it said and left behind."""
+"""Runs the command line on bad inputs, and checks its output and the files it leaves."""
 
 import io
 import os
@@ -21,7 +21,7 @@ LINE = 1100  # characters of a message
 
 
 class Said(NamedTuple):
-    """What a command left behind."""
+    """The output and the effects of a command."""
 
     code: int
     out: str
@@ -32,7 +32,7 @@ class Said(NamedTuple):
 
 
 class HangsError(BaseException):
-    """A command that waits for ever; no `Exception`, so that nothing takes it for a bad file."""
+    """A command that hangs; not an `Exception`, so that no handler takes it for a bad file."""
 
 
 class Runner:
@@ -47,7 +47,7 @@ class Runner:
         self._count = 0
 
     def __call__(self, *arguments: object, files: dict[str, bytes] | None = None) -> Said:
-        typed = [str(each) for each in arguments]
+        typed = [str(argument) for argument in arguments]
         self._count += 1
         root = self._root / str(self._count)
         home, temporary = root / "home", root / "tmp"
@@ -55,7 +55,7 @@ class Runner:
         temporary.mkdir()
         shutil.copytree(self._store, home / "saved_models")
         for name, make in MADE.items():
-            if any(name in each for each in typed):
+            if any(name in argument for argument in typed):
                 make(home / name)
         for name, data in (files or {}).items():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,11 @@ def check_refused(said: Said) -> str:
 
 
 def check_sane(said: Said) -> str:
-    """Check what holds however a command ends, and return its error line, if there is one."""
+    """Check what must hold for every end of a command, and return its error line, if any."""
     assert "Traceback" not in said.err + said.out, said.err
     assert said.seconds < SECONDS, said
     assert said.grown < BYTES, said
-    outside = [each for each in said.new if not each.startswith("home/")]
+    outside = [path for path in said.new if not path.startswith("home/")]
     assert not outside, f"outside of the folder: {outside}"
     errors = [line for line in said.err.splitlines() if line.startswith("error:")]
     assert len(errors) == (said.code != 0), said
@@ -103,7 +103,7 @@ def check_sane(said: Said) -> str:
 
 
 def _call(typed: list[str], encoding: str) -> tuple[int, str, str]:
-    """Call the command line with streams of its own, and a bell that ends what hangs."""
+    """Call the command line with its own streams, and an alarm that ends it if it hangs."""
 
     def ring(*_):
         raise HangsError(f"still running after {SECONDS} s: {typed}")
@@ -125,13 +125,13 @@ def _call(typed: list[str], encoding: str) -> tuple[int, str, str]:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
         sys.argv, sys.stdout, sys.stderr = kept
-    out, err = (each.buffer.getvalue().decode(encoding) for each in streams)
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)
     return code, out, err
 
 
 @contextmanager
 def _inside(home: Path, temporary: Path):
-    """Work in `home`, with no variable of the user's that names another place."""
+    """Work in `home`, without the user's environment variables that name other folders."""
     kept, where, own = dict(os.environ), Path.cwd(), tempfile.tempdir
     os.chdir(home)
     os.environ.pop("TFROBUST_MODELS", None)
@@ -147,7 +147,7 @@ def _inside(home: Path, temporary: Path):
 
 
 def _tree(root: Path) -> list[str]:
-    """Return what lies in a folder, but for what TensorFlow takes away when the process ends."""
+    """Return the contents of a folder, except files that TensorFlow removes at exit."""
     return [
         os.path.relpath(os.path.join(folder, name), root)
         for folder, folders, files in os.walk(root)

@@ -119,14 +119,14 @@ def _glorot(kind, seed):
 
 
 def refused(kind, call, *words):
-    """Call what must end in one printable, bounded line that holds the words."""
+    """Check that a call raises an error of one printable, bounded line that holds the words."""
     with pytest.raises(kind) as refusal:
         call()
-    said = str(refusal.value)
-    assert said.isprintable(), said
-    assert len(said) < 1200, said
+    message = str(refusal.value)
+    assert message.isprintable(), message
+    assert len(message) < 1200, message
     for word in words:
-        assert word in said, said
+        assert word in message, message
 
 
 def train_keras(model, images, labels, *, epochs: int, batch: int = 64) -> None:

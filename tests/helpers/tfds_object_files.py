@@ -96,7 +96,7 @@ class VocLayout:
         name = f"{sum(map(len, self.sets.values())) + 1:06d}"
         self.sets[part].append(name)
         drawn(self.folder / f"JPEGImages/{name}.jpg", width, height, [box for _, box in objects])
-        written = "".join(_voc_object(*each, difficult) for each in objects)
+        written = "".join(_voc_object(*thing, difficult) for thing in objects)
         (self.folder / f"Annotations/{name}.xml").write_text(
             f"<annotation><size><width>{width}</width><height>{height}</height></size>"
             f"{written}</annotation>"

@@ -9,9 +9,9 @@ WORDS = {"n01": "goldfish, Carassius auratus", "n02": "crane", "n03": "crane, li
 
 
 def jpeg(colour, size=64, mode="RGB"):
-    made = io.BytesIO()
-    Image.new(mode, (size, size), colour).save(made, "JPEG", quality=95)
-    return made.getvalue()
+    buffer = io.BytesIO()
+    Image.new(mode, (size, size), colour).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
 
 
 def content():
@@ -49,7 +49,7 @@ def zipped(path, files):
 def edited(**changes):
     files = content()
     for name, value in changes.items():
-        key = next(each for each in files if each.endswith(name.replace("__", ".")))
+        key = next(file for file in files if file.endswith(name.replace("__", ".")))
         if value is None:
             del files[key]
         else:

@@ -43,8 +43,8 @@ def mapping(pairs, *, spell=text):
 
 
 def ordered(pairs, *, spell=text):
-    made = called("collections", "OrderedDict")
-    return made + b"(" + b"".join(spell(name) + value for name, value in pairs) + b"u"
+    empty = called("collections", "OrderedDict")
+    return empty + b"(" + b"".join(spell(name) + value for name, value in pairs) + b"u"
 
 
 def tensor(array, key, *, legacy=False, python2=False, **lies):
@@ -112,8 +112,8 @@ def checkpoint_of_python_2(path, state):
 
 def _legacy(path, state, pickled, spell):
     out = io.BytesIO()
-    for each in (integer(MAGIC), integer(PROTOCOL), mapping([("little_endian", b"\x88")])):
-        out.write(START + each + STOP)
+    for value in (integer(MAGIC), integer(PROTOCOL), mapping([("little_endian", b"\x88")])):
+        out.write(START + value + STOP)
     keys = b"](" + b"".join(spell(str(key)) for key in range(len(state))) + b"e"
     out.write(START + pickled + STOP + START + keys + STOP)
     for array in state.values():

@@ -115,7 +115,7 @@ def test_the_joint_layer_reaches_the_optimum_of_cross_entropy_and_penalty(alpha)
     values = draw.normal(size=(90, 5)) + 0.7 * np.eye(5)[labels % 5]
     data = {"train": Features(values.astype(np.float32), labels)}
     heads = Heads({"foreground": 2, "background": 3}, 3, alpha=alpha, seed=0)
-    options = TrainingOptions(epochs=150, batch_size=90, validation=0, learning_rate=0.1)
+    options = TrainingOptions(epochs=80, batch_size=90, validation=0, learning_rate=0.1)
     heads.fit(FeatureScenario(data, "abc"), Trainer(options))
     model = heads.model()
 

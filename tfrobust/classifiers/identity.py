@@ -1,7 +1,7 @@
-"""Is this the same classifier? Told by its answers to fixed images, by its weights, or its place.
+"""The identity of a classifier: its logits for fixed images, its weights, or its path.
 
-Logits tell best, whatever a classifier was loaded from and put around. A stochastic one answers
-differently each time: it is known by where it lies.
+Logits identify a classifier best: they do not depend on the file format or on wrappers. A
+stochastic classifier has different logits at each call, so its path identifies it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tfrobust.classifiers.inference import predict
 from tfrobust.types import Flags, Images, ImageShape, Logits
 
 _PROBES = 8  # noise images
-_SERVED = 16  # noise images that tell a network from what is served
+_SERVED = 16  # noise images that compare a network with the served one
 _ONE_PROCESS, _TWO_GRAPHS = 1e-4, 1e-3  # relative differences that rounding may make
 _SHOWN = 64  # images of an evaluation
 
 
 def agree(first: Logits, second: Logits, tolerance: float) -> Flags:
-    """Tell which rows of logits are the same but for rounding.
+    """Return which rows of logits are the same except for rounding.
 
-    A difference is measured by the two logits that are compared and by the largest of the row,
-    which decides the answer. Logits of masked classes, −10⁹ say, would excuse any difference.
+    A difference is relative to the two compared logits and to the largest logit of the row, which
+    decides the class. Logits of masked classes, such as −10⁹, would otherwise hide any difference.
 
     Args:
         first: `(n, classes)`.

@@ -1,4 +1,4 @@
-"""Traced functions, kept for the next call as long as the object that they were traced for."""
+"""A cache of traced functions; a trace lives as long as the object that it was traced for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ T = TypeVar("T")
 
 
 class Traces(Generic[T]):
-    """At most `most` traces, each kept on its owner: what is dropped takes its traces along.
+    """At most `most` traces, each stored on its owner, so that both are freed together.
 
-    A cache that held classifiers itself would keep their variables alive, and whatever they were
-    traced into.
+    A cache that referenced the classifiers would keep their variables and their traces alive.
 
     Args:
-        most: of them, over all owners; the one that was not used for longest is left out.
+        most: maximum number of traces of all owners; the least recently used one is dropped.
 
     Example:
         >>> traces = Traces(most=8)
@@ -34,7 +33,7 @@ class Traces(Generic[T]):
         )
 
     def of(self, owner: Any, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made for an owner and a key before, or make it."""
+        """Return the cached trace for an owner and a key, or make it."""
         tie_to_graphs()
         kept = self._kept(owner)
         if key not in kept:

@@ -1,9 +1,9 @@
-"""One trace for an attack and a classifier, whatever its budget.
+"""One trace for an attack and a classifier, for all budgets.
 
-Tracing costs a second or two, and an ε-curve would pay it at every budget. The options that an
-attack declares with `trace="input"`, and the numbers it derives from them, are scalar inputs of the
-traced function, so that attacks that differ in nothing else share it. All other options are
-constants of the graph, which is what a third-party attack gets that declares nothing.
+Tracing takes a second or two, which an ε-curve would otherwise need at every budget. The options
+that an attack declares with `trace="input"`, and the numbers it derives from them, are scalar
+inputs of the traced function, so attacks that differ only in them share a trace. All other options
+are constants of the graph; for a third-party attack that declares nothing, all options are.
 """
 
 from __future__ import annotations

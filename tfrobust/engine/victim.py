@@ -123,7 +123,7 @@ def _watching(counted: Counted) -> Callable[[Images], Images]:
     """Return the identity, whose gradients are counted.
 
     `tf.custom_gradient` would register a gradient of its own for every trace, and TensorFlow's
-    registry keeps what it refers to, the classifier and its variables included, for ever. One
+    registry never frees what a gradient refers to, including the classifier and its variables. One
     registered gradient finds its counter by the operation's name.
     """
     name = f"counted_{next(_NUMBERS)}"

@@ -1,6 +1,6 @@
 """Checks every adversarial image again; trusts no attack.
 
-Predictions and distances are computed anew. An image outside the ball, outside [0, 1], with a NaN,
+Predictions and distances are recomputed. An image outside the ball, outside [0, 1], with a NaN,
 or changed outside of the attack's region, is a *violation*: counted, and scored as a failed attack.
 """
 
@@ -71,7 +71,7 @@ def audit(
     """Judge adversarial images against the threat model that the attack declares.
 
     Args:
-        classifier: whom they should fool.
+        classifier: the classifier that they should fool.
         attack: for its norm, its budget and whether it minimises the norm.
         images: the clean images, float32 `(n, height, width, channels)`.
         labels: int64 `(n,)`.

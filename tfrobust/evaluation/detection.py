@@ -89,7 +89,7 @@ def judge_detectors(
 def fitted_on(
     images: FittingImages, detector: Detector, classifier: Classifier, *, seed: int = 0
 ) -> FittedDetector:
-    """Fit a detector; one seed gives one detector, whatever was fitted before.
+    """Fit a detector; one seed always gives the same detector.
 
     Its Monte Carlo passes draw from generators that are created here. So the global seed is set
     first.
@@ -118,7 +118,7 @@ def threshold(fitted: FittedDetector, images: FittingImages, batch_size: int = B
 
 
 def best_threshold(clean: PerImage, adversarial: PerImage) -> float:
-    """Return the score above which to call an image adversarial: fewest errors, both kinds alike.
+    """Return the threshold with the fewest errors; both kinds of image have the same weight.
 
     Example:
         >>> best_threshold(np.array([0.0, 1.0]), np.array([2.0, 4.0]))
@@ -210,7 +210,7 @@ def _stacked(clean: PerImage, adversarial: PerImage) -> tuple[np.ndarray, np.nda
 def score_rows(number: int, judged: Sequence[Judged]) -> dict[str, np.ndarray]:
     """Return the scores of evaluation `number`'s detectors for `outcomes.npz`."""
     rows = {}
-    for k, each in enumerate(judged):
-        rows[f"e{number}_d{k}_clean"] = each.clean
-        rows[f"e{number}_d{k}_adversarial"] = each.adversarial
+    for k, scores in enumerate(judged):
+        rows[f"e{number}_d{k}_clean"] = scores.clean
+        rows[f"e{number}_d{k}_adversarial"] = scores.adversarial
     return rows

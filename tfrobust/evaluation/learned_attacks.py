@@ -42,7 +42,7 @@ def keep_learned(
 
     Args:
         attacks: of one evaluation; where one has several budgets, the file names them too.
-        classifiers: name → whom they attacked.
+        classifiers: name → the attacked classifier.
         scenario: they learned from its training split. What is not `remembering` what it learned
             learns it again.
         folder: of the files.
@@ -69,7 +69,7 @@ def check_files(attacks: Iterable[Attack], classifiers: Sequence[Classifier]) ->
 
     Args:
         attacks: of one evaluation.
-        classifiers: whom they learn to fool.
+        classifiers: the classifiers to fool.
 
     Raises:
         UsageError: what a file holds was learned for other images or options; or a file is not
@@ -97,7 +97,7 @@ def check_learns_anew(attacks: Iterable[Attack]) -> None:
     """Refuse attacks that would not learn again on another classifier.
 
     Args:
-        attacks: of an evaluation that attacks anew what was trained on them.
+        attacks: of an evaluation that attacks a classifier again after it was trained on them.
 
     Raises:
         UsageError: one applies what its file holds, which is the same each time.
@@ -115,7 +115,7 @@ def file_notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier])
 
     Args:
         attacks: of one evaluation.
-        classifiers: name → whom they attack.
+        classifiers: name → the classifier to attack.
 
     Raises:
         UsageError: a file was learned for other images or options.
@@ -144,7 +144,7 @@ def file_notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier])
 
 
 def _note(attack: LearningAttack, origin: Origin, classifiers: Mapping[str, Classifier]) -> str:
-    others = [name for name, each in classifiers.items() if not origin.is_of(each)]
+    others = [name for name, other in classifiers.items() if not origin.is_of(other)]
     line = f"{name_of(attack)}: read from {attack.file}, learned on "
     line += origin.classifier or "a classifier that lies in no file"
     line += f": another classifier than {', '.join(others)}" if others else ""

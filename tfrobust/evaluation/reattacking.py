@@ -1,7 +1,7 @@
 """Attacks before a network learned from them, and again after: what it learned that lasts.
 
 A network that was trained on what fooled an earlier one is shown the same images again, and is then
-attacked anew, white-box. Fooling ratios before and after stand side by side in the report.
+attacked again, white-box. The report shows the fooling ratios before and after side by side.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def reattack(
     others = {name: classifier for name, classifier in classifiers if classifier is not old}
     if others:
         white_box = dataclasses.replace(settings, classifiers=others, crafted_on=None)
-        anew = dataclasses.replace(inputs, settings=white_box, baselines=())
+        again_inputs = dataclasses.replace(inputs, settings=white_box, baselines=())
         clean = {judged.subject.name: judged.subject.clean for judged in first}
         again |= {
             judged.subject.name: list(judged.attacked)
-            for judged in judgements(anew, partial, clean=clean)
+            for judged in judgements(again_inputs, partial, clean=clean)
         }
     return assemble(inputs, [_joined(judged, again[judged.subject.name]) for judged in first])
 

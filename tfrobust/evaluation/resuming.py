@@ -1,7 +1,7 @@
-"""What an unfinished evaluation keeps on disk, so that it can go on where it stopped.
+"""The files of an unfinished evaluation, from which it can continue.
 
-Everything lies in a hidden folder of the run folder, under a hash of what determines it, until the
-run is whole (`tfrobust.results.run_files.discard_partial`).
+They are kept in a hidden folder of the run folder, each named by a hash of its inputs, until the
+run is complete (`tfrobust.results.run_files.discard_partial`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tfrobust.types import Images, Labels
 
 
 class Partial:
-    """Crafted images by content: the same images, classifier, attack and seed, whatever the names.
+    """Crafted images, found again by images, classifier, attack and seed, not by names.
 
     Args:
         out: the run folder.
@@ -38,7 +38,7 @@ class Partial:
         self._folder = out / PARTIAL
 
     def load(self, inputs: EvaluationInputs, subject: Subject, attack: Attack) -> Crafted | None:
-        """Return what this attack made before the interruption, or `None`."""
+        """Return what this attack crafted before the interruption, or `None`."""
         path = self._path(inputs, subject, attack)
         try:
             arrays = read_arrays(path)

@@ -1,8 +1,8 @@
-"""Classifiers that decide by several streams of features: how much each weighs, and where it looks.
+"""Classifiers that decide by several streams of features: the weight and the features of each.
 
-Two directions are kept of each stream's features, those in which clean images differ most (PCA,
-scikit-learn's), and attacked images are shown in the same two: if a stream is blind to the attack,
-they lie among the clean ones.
+Each stream's features are projected onto the two directions in which clean images differ most (PCA,
+scikit-learn's). Attacked images are projected onto the same two: if an attack does not affect a
+stream, they lie among the clean ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tfrobust.errors import DataError
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images, Labels
 
-_LEAST = 3  # images, of which two directions are taken
+_LEAST = 3  # images needed for two directions
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class Streamed(Protocol):
     """A classifier that decides by several streams.
 
     Attributes:
-        streams: name → the network whose features it reads.
+        streams: name → the network that computes the features.
     """
 
     streams: dict[str, Classifier]

@@ -22,9 +22,9 @@ class Ball(Protocol):
         """Return ‖images − others‖ for each image."""
 
     def region(self, clean: Images, eps: Any) -> Region:
-        """Return what `project` needs to know of the ball round each image, cut at [0, 1].
+        """Return what `project` needs to know about the ball around each image, within [0, 1].
 
-        `eps` is a number, or float32 `(batch,)`: a radius an image.
+        `eps` is a number, or float32 `(batch,)`: a radius per image.
         """
 
     def project(self, images: Images, region: Region) -> Images:

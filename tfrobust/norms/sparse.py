@@ -112,15 +112,15 @@ class L0:
 
 
 def _fill_steepest(slope: Images, takes: Images, amount: Any) -> Images:
-    """Deal out an amount to the pixels of the largest slope, as much as each takes.
+    """Distribute an amount to the pixels with the largest slope, up to what each can take.
 
     Args:
         slope: `(batch, height, width, channels)`, ≥ 0; a pixel of slope 0 gets nothing.
-        takes: how much each pixel takes, of the same shape.
+        takes: how much each pixel can take, of the same shape.
         amount: `(batch, 1, 1, 1)`.
 
     Returns:
-        The share of what it takes that each pixel gets, from 0 to 1; equal slopes get equal shares.
+        What each pixel gets, as a share of `takes` from 0 to 1; equal slopes get equal shares.
     """
     slope = slope * tf.cast(takes > 0, slope.dtype)  # nothing is dealt to a pixel at its wall
     last = _last_slope(slope, takes, amount)[:, None, None, None]

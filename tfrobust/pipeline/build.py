@@ -66,11 +66,11 @@ def _only_training(defenses: Sequence[Defense]) -> Sequence[Defense]:
     """Return the defences; refuse those that train nothing, or train from the beginning."""
     for defense in defenses:
         if defense.stage in (Stage.TRAINING, Stage.INFERENCE):
-            anew = defense.stage is Stage.TRAINING
-            what = "the classifier from the beginning" if anew else "nothing"
+            from_scratch = defense.stage is Stage.TRAINING
+            what = "the classifier from the beginning" if from_scratch else "nothing"
             raise UsageError(
                 f"only: {signature(defense)['name']} trains {what}; expected a defence that "
-                "trains beside a finished classifier or trains it further, such as calibrater"
+                "trains a network around a finished classifier, or trains it further"
             )
     return defenses
 

@@ -26,7 +26,7 @@ def check_order(defenses: Sequence[Defense], carried: Sequence[AppliedDefense] =
 
     Example:
         >>> check_order([create("defenses", "mc_dropout"), create("defenses", "pgd_training")])
-        UsageError: defenses: pgd_training cannot follow mc_dropout, which puts something round ...
+        UsageError: defenses: pgd_training cannot follow mc_dropout, which wraps the network ...
     """
     for later in defenses:
         _check_beside(later, carried)
@@ -40,7 +40,7 @@ def conflict(first: Defense, later: Defense) -> str | None:
     """Return why one defence cannot follow another, as a clause; `None` where it can."""
     name = _name(later)
     if "network" in later.needs and first.wraps:
-        return f"which puts something round the network that {name} needs bare"
+        return f"which wraps the network that {name} needs unwrapped"
     if "classes" in later.needs and "head" in first.changes:
         return f"which gives the network other classes than {name} needs"
     undone = [
@@ -57,13 +57,13 @@ def right_order(defenses: Sequence[Defense]) -> list[Defense] | None:
     """
     remaining, ordered = list(defenses), []
     while remaining:
-        for defense in remaining:
-            if not any(conflict(defense, other) for other in remaining if other is not defense):
+        for place, defense in enumerate(remaining):
+            others = remaining[:place] + remaining[place + 1 :]  # the same object may come twice
+            if not any(conflict(defense, other) for other in others):
                 break
         else:
             return None
-        remaining.remove(defense)
-        ordered.append(defense)
+        ordered.append(remaining.pop(place))
     return ordered
 
 
@@ -104,7 +104,7 @@ def _check_beside(later: Defense, carried: Sequence[AppliedDefense]) -> None:
         if _name(first) == _name(later) and first.wraps and "network" in later.needs:
             raise UsageError(
                 f"defenses: expected a defence that the classifier has not yet; received: "
-                f"{applied.name}, which stands round it already; leave it out"
+                f"{applied.name}, which already wraps it; leave it out"
             )
         undone = set(later.changes) & set(first.undone_by or ()) & set(_DOES)
         if undone:
@@ -120,7 +120,7 @@ def _carried_advice(first: Defense, later: Defense) -> str:
     """Return how to get both defences, where the classifier has the one that goes last."""
     one, two = _name(later), _name(first)
     if first.stage is Stage.TRAINING:  # a finished network cannot be given it
-        return f"train a model anew, with --defense {one} --defense {two}"
+        return f"train a new model, with --defense {one} --defense {two}"
     if conflict(later, first):
         return f"apply {one} to the network as it was before {two}"
     return f"apply {one} to the network as it was before {two}, and {two} to what comes out"

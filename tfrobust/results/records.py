@@ -107,7 +107,7 @@ class OverFooling(pydantic.BaseModel):
     """How well a detector tells the images that fooled the classifier from clean ones.
 
     An attacked image that fools nobody is hardly adversarial. `None` where the attack fooled with
-    no image; `accuracy` weighs clean and fooling images alike.
+    no image; `accuracy` weights clean and fooling images equally.
     """
 
     images: Count
@@ -252,4 +252,4 @@ class Results(pydantic.BaseModel):
 
 
 def _corrupted(errors: CorruptionErrors) -> list[tuple[str, int]]:
-    return [(name, len(each)) for name, each in errors.errors.items()]
+    return [(name, len(severities)) for name, severities in errors.errors.items()]

@@ -97,7 +97,7 @@ def check_one_run(folder: Path, results: Results, outcomes: Mapping[str, np.ndar
         if known != (results.run or "") and (known or name != ADVERSARIAL):
             raise StoreError(
                 f"{folder}: results.json and {name} are of different runs; run the same command "
-                "again with --force, which writes both anew"
+                "again with --force, which writes both again"
             )
 
 

@@ -74,7 +74,7 @@ def same_seed_same_result(attack: Attack) -> None:
 
 
 def batch_size_changes_no_verdict(attack: Attack) -> None:
-    """Break the same images whatever the batch size."""
+    """Break the same images for all batch sizes."""
     classifier = network()
     images, labels = grey_images(classifier)
     verdicts = []
@@ -86,7 +86,7 @@ def batch_size_changes_no_verdict(attack: Attack) -> None:
 
 
 def randomness_belongs_to_the_image(attack: Attack) -> None:
-    """Make nearly the same images whatever the batch size: draw from each image's own seed."""
+    """Make nearly the same images for all batch sizes: draw from each image's own seed."""
     classifier = linear()
     images, labels = grey_images(classifier)
     alone, together = (

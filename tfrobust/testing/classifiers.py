@@ -61,7 +61,7 @@ class LinearClassifier(Classifier):
 
 
 class ConstantClassifier(Classifier):
-    """The first class, whatever it sees: nothing breaks it, and its gradient is zero."""
+    """Predicts the first class for every image: no attack breaks it, and its gradient is zero."""
 
     def __init__(self, image_shape: ImageShape = SHAPE, num_classes: int = CLASSES) -> None:
         super().__init__(image_shape=image_shape, num_classes=num_classes)
@@ -73,7 +73,7 @@ class ConstantClassifier(Classifier):
 
 
 class SwitchedClassifier(Classifier):
-    """Is one of several classifiers at a time; whatever was traced for one serves them all.
+    """Switches between several classifiers; a function traced for one serves all of them.
 
     z = Σ_k s_k z_k, s being one for the chosen classifier and zero for the others: a variable, so
     that a traced attack follows the switch. Zero times a finite logit, and times its gradient, is

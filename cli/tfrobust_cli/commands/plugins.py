@@ -39,22 +39,22 @@ def plugins(
         raise UsageError(
             f"plugins: unexpected {plugin!r}; did you mean `plugins show {kind}/{plugin}`?"
         )
-    found = entries(kind)
+    listed = entries(kind)
     if check:
         start_tensorflow()
-        found = [checked(entry) for entry in found]
+        listed = [checked(entry) for entry in listed]
     if as_json:
-        print(json.dumps([dataclasses.asdict(entry) for entry in found], indent=1))
+        print(json.dumps([dataclasses.asdict(entry) for entry in listed], indent=1))
     else:
-        _list(found)
+        _list(listed)
 
 
-def _list(found: list[Entry]) -> None:
+def _list(listed: list[Entry]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("kind", "name", "from", "state")
-    for entry in found:
+    for entry in listed:
         problem = escape(f"{entry.problem} ({entry.target})")
         state = f"[red]broken[/]: {problem}" if entry.problem else "ok"
         table.add_row(entry.kind, entry.name, entry.distribution, state)
@@ -73,9 +73,9 @@ def _show(plugin: str | None, as_json: bool) -> None:
     options = options_of(kind, cls)
     about = inspect.cleandoc(cls.__doc__ or "")
     if as_json:
-        found: dict[str, Any] = {**dataclasses.asdict(entry), "about": about}
-        found["options"] = [dataclasses.asdict(option) for option in options]
-        print(json.dumps(found, indent=1, default=str))
+        described: dict[str, Any] = {**dataclasses.asdict(entry), "about": about}
+        described["options"] = [dataclasses.asdict(option) for option in options]
+        print(json.dumps(described, indent=1, default=str))
         return
     from rich.markup import escape
     from rich.table import Table

@@ -1,1 +1,1 @@
-"""Attacks that see predicted classes only."""
+"""Attacks that see only predicted classes."""

@@ -5,12 +5,13 @@ x_{t+1} = x̃ if that is adversarial. η⊥: a random unit vector across d.
 
 Brendel, Rauber & Bethge, "Decision-based adversarial attacks: reliable attacks against black-box
 machine learning models" (2018). Threat: decision-based, minimum L2 norm.
-δ and ε follow their success, as in the paper: both grow where more than half of the steps along the
-boundary (s) are adversarial and shrink where less than a fifth are; ε also grows where more than a
-quarter of the candidates are, and shrinks where less than a tenth are (Foolbox's thresholds).
-Departures: the rates are those of five looks, where Foolbox waits for 100 and 30, so that the
+δ and ε adapt to the success rate, as in the paper: both grow where more than half of the steps
+along the boundary (s) are adversarial, and shrink where less than a fifth are; ε also grows where
+more than a quarter of the candidates are adversarial, and shrinks where less than a tenth are
+(Foolbox's thresholds).
+Departures: the rates are measured over five checks, where Foolbox waits for 100 and 30, so that the
 steps still adapt in a short run. All images step along the same η. For the start and the end see
-`starting_points`; `queries` takes candidates off the end.
+`starting_points`; a limit of `queries` ends the walk earlier.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ from tfrobust.types import Flags, Images, Labels, PerImage
 from tfrobust_attacks.decision.decision_walk import DecisionWalk, Start
 from tfrobust_attacks.decision.starting_points import Oracle, Search, settled
 
-_LOOKS = 5  # at s and x̃ before the steps adapt
+_CHECKS = 5  # of s and x̃ before the step sizes adapt
 _ALONG = (0.2, 0.5)  # share of adversarial s below which steps shrink, above which they grow
 _NEARER = (0.1, 0.25)  # the same for x̃
 _LARGEST_SOURCE_STEP = 0.5
 
 
 class _State(NamedTuple):
-    low: Any  # (batch, pixels): the walls of [0, 1], seen from the clean image
+    low: Any  # (batch, pixels): the bounds of [0, 1], relative to the clean image
     high: Any
     labels: Labels
-    offset: Any  # (batch, pixels): d, always to an adversarial image
+    offset: Any  # (batch, pixels): d; clean image + d is always adversarial
     length: PerImage  # ‖d‖
     spherical_step: PerImage  # δ
     source_step: PerImage  # ε
-    along: PerImage  # adversarial s among the looks so far
-    nearer: PerImage  # adversarial x̃ among them
+    along: PerImage  # number of adversarial s in the checks so far
+    nearer: PerImage  # number of adversarial x̃ in them
     done: Flags
 
 
@@ -91,12 +92,12 @@ class Boundary(DecisionWalk):
         return blend(start.found, settled(oracle, images, near), images)
 
     def _affordable_steps(self, spent: int) -> int:
-        """Return how many candidates the budget has room for; a look costs one query more."""
+        """Return how many candidates the budget allows; a check costs one more query."""
         if self.queries is None:
             return self.steps
-        every, left = self.update_stats_every_k, self.queries - spent
-        rounds, rest = divmod(left, every + 1)
-        return min(self.steps, rounds * every + max(rest - 1, 0))
+        interval, left = self.update_stats_every_k, self.queries - spent
+        rounds, rest = divmod(left, interval + 1)
+        return min(self.steps, rounds * interval + max(rest - 1, 0))
 
     def _start(self, clean: Images, labels: Labels, start: Start) -> _State:
         pixels = math.prod(clean.shape[1:])
@@ -118,10 +119,10 @@ class Boundary(DecisionWalk):
     def _round(
         self, classifier: Classifier, state: _State, number: Any, seed: Any, steps: int
     ) -> _State:
-        """Take one step and look how it went, take those up to the next look, and adapt."""
+        """Take one step and check its success, take the steps up to the next check, and adapt."""
         first = number * self.update_stats_every_k
         last = tf.minimum(first + self.update_stats_every_k, steps)
-        state = self._look(classifier, state, tf.stack([seed, first]))
+        state = self._check(classifier, state, tf.stack([seed, first]))
         rows = tf.TensorShape([None])
         _, offset, length = tf.while_loop(
             lambda step, *_: step < last,
@@ -135,9 +136,9 @@ class Boundary(DecisionWalk):
             parallel_iterations=1,
         )
         state = state._replace(offset=offset, length=length)
-        return tf.cond((number + 1) % _LOOKS == 0, lambda: self._adapt(state), lambda: state)
+        return tf.cond((number + 1) % _CHECKS == 0, lambda: self._adapt(state), lambda: state)
 
-    def _look(self, classifier: Classifier, state: _State, seed: Any) -> _State:
+    def _check(self, classifier: Classifier, state: _State, seed: Any) -> _State:
         """Take a step, and count whether s and x̃ are adversarial."""
         sphere, candidate, length = _propose(state, seed)
         both = tf.concat([candidate - state.low, sphere - state.low], 0)
@@ -151,7 +152,7 @@ class Boundary(DecisionWalk):
         )
 
     def _walk(self, classifier: Classifier, state: _State, seed: Any) -> tuple[Any, Any, PerImage]:
-        """Take a step; return the number of the next, the offset and its length."""
+        """Take a step; return the number of the next step, the offset and its length."""
         _, candidate, length = _propose(state, seed)
         hit = self._fooled(classifier, candidate - state.low, state.labels)
         offset = blend(hit, candidate, state.offset)
@@ -174,16 +175,16 @@ class Boundary(DecisionWalk):
         )
 
     def _factor(self, count: PerImage, wanted: tuple[float, float]) -> PerImage:
-        least, most = (share * _LOOKS for share in wanted)
+        least, most = (share * _CHECKS for share in wanted)
         grown = tf.where(count > most, self.step_adaptation, 1.0)
         return tf.where(count < least, 1.0 / self.step_adaptation, grown)
 
 
 def _propose(state: _State, seed: Any) -> tuple[Any, Any, PerImage]:
-    """Return s and x̃, both minus x, and how long the latter is.
+    """Return s and x̃, both minus x, and the length of the latter.
 
-    With η = a d / ‖d‖ + b η⊥ the sum d + δ ‖d‖ η⊥ needs no η⊥ of its own: it is d and η with one
-    factor an image each.
+    With η = a d / ‖d‖ + b η⊥ there is no need to compute η⊥: the sum d + δ ‖d‖ η⊥ is a combination
+    of d and η, with one factor per image for each of them.
     """
     length, step = state.length, state.spherical_step
     noise = tf.random.stateless_normal((state.offset.shape[1],), seed)

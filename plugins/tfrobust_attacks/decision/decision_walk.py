@@ -27,9 +27,9 @@ from tfrobust_attacks.decision.starting_points import (
 class Start(NamedTuple):
     """Where each image's walk begins."""
 
-    images: Images  # at the boundary; the clean one where no start was found
+    images: Images  # at the boundary; the clean image where no start was found
     found: Flags
-    queries: int  # that an image pays for its start and its end
+    queries: int  # per image, for its start and its end
 
 
 @plugin
@@ -76,7 +76,7 @@ class DecisionWalk(Attack):
     def begin(
         self, oracle: Oracle, images: Images, seeds: Any, *, geometry: Ball, halvings: int
     ) -> Start | None:
-        """Return the starts; `None` where `queries` cannot pay for any search."""
+        """Return the starts; `None` if `queries` is too small for any search."""
         given = self._given()
         search = affordable(self.queries, Search(halvings=halvings, given=len(given)))
         if search is None:

@@ -1,16 +1,16 @@
 """HopSkipJump: gradient descent on the distance, with a gradient estimated from decisions.
 
-At the boundary, the share of adversarial images among x_t + δ u_b, u_b random, tells the gradient:
-v = Σ_b (φ(x_t + δ u_b) − φ̄) u_b with φ = ±1, adversarial or not. x_{t+1} is x_t + ξ v/‖v‖ (the
-signs of v in Linf), ξ = ‖x_t − x‖ / √t halved until that is adversarial, bisected back to the
-boundary.
+At the boundary, the gradient is estimated from the decisions at x_t + δ u_b, u_b random:
+v = Σ_b (φ(x_t + δ u_b) − φ̄) u_b with φ = 1 where adversarial, else −1. x_{t+1} is x_t + ξ v/‖v‖
+(the signs of v in Linf), where ξ = ‖x_t − x‖ / √t is halved until that point is adversarial, and
+the point is then bisected back to the boundary.
 
 Chen, Jordan & Wainwright, "HopSkipJumpAttack: a query-efficient decision-based attack" (2020).
 Threat: decision-based, minimum L2 or Linf norm.
-Departures: the nearest image of all steps is returned, not the last. ξ is halved at most a dozen
-times, after which the step is left out. δ is never so small that float32 would round it away. All
-images try the same random directions. With `queries`, whole steps are done as long as the dearest
-of their kind fits. For the start and the end see `starting_points`.
+Departures: the nearest image of all steps is returned, not the last. ξ is tried at most twelve
+times; if none is adversarial, the step is skipped. δ is never so small that float32 would round it
+away. All images try the same random directions. With `queries`, a step is done only if its maximum
+cost fits in the budget. For the start and the end see `starting_points`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from tfrobust_attacks.decision.starting_points import Oracle, settled, to_bounda
 _TRIALS = 12  # of ξ
 _FIRST_WIDTH = 0.1  # δ of the first step
 _LEAST_CHANGE = 2e-6  # of a pixel in a probe, on average; float32 rounds 1 to 6e-8
-_DRAWN = 8  # directions drawn from one seed: what is drawn must not depend on the batch
-_AT_ONCE = 2**20  # pixel values in one forward pass of probes, so that memory stays bounded
+_DRAWN = 8  # directions drawn from one seed: the draws must not depend on the batch
+_AT_ONCE = 2**20  # pixel values in one forward pass of probes, to bound the memory
 
 
 class _State(NamedTuple):
     clean: Images
     labels: Labels
     current: Images  # on the adversarial side of the boundary
-    distance: PerImage  # of the current one
+    distance: PerImage  # of the current image
     best: Images
-    least: PerImage  # distance of the best one
+    least: PerImage  # distance of the best image
     done: Flags
 
 
@@ -84,7 +84,7 @@ class HopSkipJump(DecisionWalk):
         return blend(start.found, settled(oracle, images, state.best), images)
 
     def _halvings(self, pixels: int) -> int:
-        """Return how many halvings leave γ / d^1.5 (L2) or γ / d² (Linf) of a distance."""
+        """Return how many halvings reduce a distance to γ / d^1.5 (L2) or γ / d² (Linf) of it."""
         precision = pixels ** {"l2": 1.5, "linf": 2.0}[self.norm] / self.gamma
         return min(max(math.ceil(math.log2(precision)), 1), 20)
 
@@ -102,7 +102,7 @@ class HopSkipJump(DecisionWalk):
         return int(min(wanted, self.max_gradient_eval_steps))
 
     def _step(self, classifier: Classifier, state: _State, number: Any, seed: Any) -> _State:
-        """Estimate the gradient, leap, and come back to the boundary."""
+        """Estimate the gradient, step along it, and bisect back to the boundary."""
         geometry, halvings = ball(self.norm), self._halvings(math.prod(classifier.image_shape))
         oracle = Oracle(classifier, state.labels, self.targeted)
         direction = geometry.steepest(self._gradient(oracle, state, number, seed))
@@ -118,7 +118,7 @@ class HopSkipJump(DecisionWalk):
         )
 
     def _gradient(self, oracle: Oracle, state: _State, number: Any, seed: Any) -> Images:
-        """Return the estimated gradient, of any length."""
+        """Return the estimated gradient, not normalised."""
         shape, pixels = tf.shape(state.current), math.prod(state.current.shape[1:])
         probes = tf.gather(tf.constant([self._probes(n) for n in range(self.steps)]), number)
         width = tf.where(number == 0, _FIRST_WIDTH, self.gamma * state.distance / pixels)
@@ -145,7 +145,7 @@ class HopSkipJump(DecisionWalk):
             lambda asked, *_: asked < probes, body, start, parallel_iterations=1
         )
         mean = verdicts / tf.cast(probes, tf.float32)
-        baseline = tf.where(tf.abs(mean) < 1.0, mean, 0.0)  # nothing is left where all agree
+        baseline = tf.where(tf.abs(mean) < 1.0, mean, 0.0)  # else the sum is 0 where all agree
         return tf.reshape(sums[:, 0] - baseline[:, None] * sums[:, 1], shape)
 
     def _directions(self, seed: Any, numbers: Any, pixels: int) -> Any:
@@ -163,7 +163,7 @@ class HopSkipJump(DecisionWalk):
 
 
 def _leap(oracle: Oracle, state: _State, direction: Images, number: Any) -> Images:
-    """Return the adversarial image of the longest step ξ; the current one if there is none."""
+    """Return the adversarial image at the longest step ξ; the current image if there is none."""
 
     def at(length: PerImage) -> Images:
         moved = state.current + length[:, None, None, None] * direction

@@ -1,16 +1,16 @@
 """The pointwise attack: remove noise, pixel by pixel, while the image stays adversarial.
 
-min ‖x̃ − x‖_0, greedily: x̃ ← x̃ with x̃_i = x_i, wherever that is adversarial still; i at random
+min ‖x̃ − x‖_0, greedily: x̃ ← x̃ with x̃_i = x_i, wherever that is still adversarial; i at random
 
 Schott, Rauber, Bethge & Brendel, "Towards the first adversarially robust neural network model on
 MNIST" (2019). Threat: decision-based, minimum L0 norm.
-What remains has no pixel that could be left out alone; it need not be the smallest such set, so
-the best of several starts is kept, as in the paper. With `refine` every pixel that remains is
-moved as far back as it can be, which lowers L1 and L2 and leaves L0 as it is.
-Departures: a pixel goes back with all its channels. The salt-and-pepper start is the sparsest of
+No single remaining pixel can be removed; the set may still not be the smallest, so the best of
+several starts is kept, as in the paper. With `refine` every remaining pixel is moved back as far as
+possible, which lowers L1 and L2 and keeps L0.
+Departures: a pixel is reset with all its channels. The salt-and-pepper start is the sparsest of
 `start_steps` tries (`salt_and_pepper`). A success does not end the pass over the pixels; passes are
-repeated until one takes nothing back. `refine` makes one pass: the first pixel it moves brings the
-image to the boundary, and a second pass finds nothing left to move.
+repeated until one resets no pixel. `refine` makes one pass: the first pixel it moves brings the
+image to the boundary, and a second pass has nothing left to move.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class _State(NamedTuple):
     clean: Images
     labels: Labels
     current: Images  # adversarial
-    turn: Any  # (batch, pixels): the untried pixel with the largest comes next; 0: none of them
-    improved: Flags  # this pass took a pixel back
+    turn: Any  # (batch, pixels): the pixel with the largest value is next; 0: nothing to try
+    improved: Flags  # this pass reset a pixel
     done: Flags
 
 
@@ -89,7 +89,7 @@ class Pointwise(Attack):
         return settled(Oracle(classifier, labels, self.targeted), images, image)
 
     def _restart(self, classifier: Classifier, best: _Best, seed: Any) -> _Best:
-        """Take the noise of another start back; keep the result if it has fewer pixels."""
+        """Remove the noise of another start; keep the result if it has fewer pixels."""
         oracle = Oracle(classifier, best.labels, self.targeted)
         start, found = least_noise(oracle, best.clean, seed, steps=self.start_steps, alike=True)
         seed += _PASSES
@@ -104,7 +104,7 @@ class Pointwise(Attack):
         state = iterate(
             lambda state, number: self._take_back(classifier, state, tf.stack([seed, number])),
             state,
-            steps=state.turn.shape[1] ** 2,  # a pass takes one pixel back, or it is the last
+            steps=state.turn.shape[1] ** 2,  # every pass but the last resets a pixel
         )
         distance = tf.where(found, L0().distance(state.current, best.clean), float("inf"))
         nearer = distance < best.distance
@@ -114,7 +114,7 @@ class Pointwise(Attack):
         )
 
     def _take_back(self, classifier: Classifier, state: _State, seed: Any) -> _State:
-        """Try the next pixel at its clean value; after the last one, begin another pass."""
+        """Try the next pixel at its clean value; after the last one, start another pass."""
         pixel, turn = _next(state)
         tried = pixel * state.clean + (1.0 - pixel) * state.current
         hit = Oracle(classifier, state.labels, self.targeted).fooled(tried)
@@ -128,7 +128,7 @@ class Pointwise(Attack):
         )
 
     def _refined(self, classifier: Classifier, best: _Best, seed: Any) -> Images:
-        """Return the images with every pixel as near to its clean value as one pass brings it."""
+        """Return the images after one pass that moves every pixel towards its clean value."""
         turn = _shuffled(best.image, best.clean, tf.stack([seed, 0]))
         state = _State(
             clean=best.clean,
@@ -144,7 +144,7 @@ class Pointwise(Attack):
         return state.current
 
     def _move_back(self, classifier: Classifier, state: _State) -> _State:
-        """Bisect the next pixel between its clean and its present value."""
+        """Bisect the next pixel between its clean and its current value."""
         pixel, turn = _next(state)
         oracle = Oracle(classifier, state.labels, self.targeted)
 
@@ -157,11 +157,11 @@ class Pointwise(Attack):
             hit = oracle.fooled(at(middle))
             return number + 1, tf.where(hit, low, middle), tf.where(hit, middle, high)
 
-        nothing = tf.zeros_like(state.labels, tf.float32)
+        zeros = tf.zeros_like(state.labels, tf.float32)
         high = tf.while_loop(
             lambda number, *_: number < _HALVINGS,
             halve,
-            (0, nothing, nothing + 1.0),
+            (0, zeros, zeros + 1.0),
             parallel_iterations=1,
         )[2]
         done = tf.reduce_max(turn, axis=1) == 0
@@ -169,7 +169,7 @@ class Pointwise(Attack):
 
 
 def _next(state: _State) -> tuple[Images, Any]:
-    """Return the pixel whose turn it is, 1 in an image of zeros, and the turns without it."""
+    """Return a mask of the pixel whose turn it is, and the turns without it."""
     turn = state.turn
     pixel = tf.one_hot(tf.argmax(turn, axis=1), turn.shape[1])
     shape = (-1, *state.clean.shape[1:3], 1)
@@ -177,7 +177,7 @@ def _next(state: _State) -> tuple[Images, Any]:
 
 
 def _shuffled(images: Images, clean: Images, seed: Any) -> Any:
-    """Return turns, `(batch, pixels)`: at random from 1 up for changed pixels, 0 for the others."""
+    """Return turns, `(batch, pixels)`: random, from 1 to 2, for changed pixels; else 0."""
     height, width = clean.shape[1:3]
     changed = tf.cast(tf.reduce_any(images != clean, axis=3), tf.float32)
     order = tf.random.stateless_uniform((1, height * width), seed, 1.0, 2.0)

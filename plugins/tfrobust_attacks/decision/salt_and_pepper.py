@@ -2,12 +2,13 @@
 
 x̃(u, p) = x + [u > 1 − p] (1 − x) − [u < p − 1] x,  u uniform in [−1, 1);  min ‖x̃ − x‖_0 over u, p
 
-As in Foolbox (Rauber, Brendel & Bethge 2017). Threat: decision-based, minimum L0 norm: noise of
-this kind changes few pixels, and each of them all the way.
-Departures from Foolbox: it keeps the image whose own L2 norm is least and lets p rise and fall
-again with a new u each time. Here the image with the fewest changed pixels is kept, each try is
-at nine tenths of the least p so far, and a u that fooled is tried again before another is drawn,
-so that a draw is followed down to its own least p. All images try the same draws.
+As in Foolbox (Rauber, Brendel & Bethge 2017). Threat: decision-based, minimum L0 norm: this noise
+changes few pixels, and sets each of them to 0 or 1.
+Departures from Foolbox: Foolbox keeps the noisy image with the smallest L2 norm (of the image, not
+of its change), and raises and lowers p with a new u each time. Here the image with the fewest
+changed pixels is kept, each try uses nine tenths of the smallest p so far, and a u that fooled is
+tried again before another is drawn, until its own smallest p is reached. All images try the same
+draws.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
 from tfrobust_attacks.decision.starting_points import Oracle, settled
 
-_LESS = 0.9  # the next p, as a share of the least so far
-_STEEP = 1e9  # times the least difference of two draws is more than 1: relu becomes a step
+_LESS = 0.9  # the next p, as a share of the smallest so far
+_STEEP = 1e9  # the smallest difference of two draws times this exceeds 1: relu becomes a step
 
 
 class _State(NamedTuple):
@@ -34,10 +35,10 @@ class _State(NamedTuple):
     labels: Labels
     noise: Any  # u: (batch, height, width, 1 or channels)
     spent: Flags  # the last try of this noise did not fool: draw another
-    level: PerImage  # the least p that fooled
+    level: PerImage  # the smallest p that fooled
     best: Images
     distance: PerImage  # of the best; infinity where there is none
-    done: Flags  # fooled before the attack
+    done: Flags  # adversarial before the attack
 
 
 @plugin
@@ -73,10 +74,10 @@ class SaltAndPepper(Attack):
 def least_noise(
     oracle: Oracle, images: Images, seed: Any, *, steps: int, alike: bool
 ) -> tuple[Images, Flags]:
-    """Return the noisy images with the fewest changed pixels that fool, and whether any does.
+    """Return the noisy images with the fewest changed pixels that fool, and whether any fools.
 
-    Where none does, and where the clean image is adversarial already, the clean one comes back.
-    `seed` is an int32 scalar; `alike` turns all channels of a pixel alike.
+    Where none fools, and where the clean image is already adversarial, the clean image is returned.
+    `seed` is an int32 scalar; `alike` changes all channels of a pixel together.
     """
     labels = oracle.labels
     zeros = tf.zeros_like(labels, tf.float32)
@@ -99,11 +100,11 @@ def least_noise(
 
 
 def _step(oracle: Oracle, state: _State, seed: Any) -> _State:
-    """Try less of the noise that fooled last, or of another."""
+    """Try a smaller share of the noise that fooled last, or draw new noise."""
     drawn = tf.random.stateless_uniform((1, *state.noise.shape[1:]), seed, -1.0, 1.0)
     noise = blend(state.spent, tf.broadcast_to(drawn, tf.shape(state.noise)), state.noise)
-    anything = tf.random.stateless_uniform((), seed)
-    level = tf.where(state.distance < float("inf"), _LESS * state.level, anything)
+    random_level = tf.random.stateless_uniform((), seed)
+    level = tf.where(state.distance < float("inf"), _LESS * state.level, random_level)
     tried = _turned(state.clean, noise, level)
     distance = L0().distance(tried, state.clean)
     nearer = oracle.fooled(tried) & (distance < state.distance)

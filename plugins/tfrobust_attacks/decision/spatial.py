@@ -5,8 +5,8 @@ x′(u, v) = x(R(−θ) (u − δu, v − δv)), black outside; |θ| and |δ| bo
 Engstrom, Tran, Tsipras, Schmidt & Madry, "Exploring the landscape of spatial robustness" (2019).
 Threat: decision-based, bounded in no norm.
 Departures: the paper's worst-of-k keeps the try with the highest loss, which a decision-based
-attacker does not see. Here an image gets the least transformed try that fools, and no further one:
-the class is lost for the same images. The clean image is the first try of either search.
+attacker does not see. Here the search ends at the smallest transformation that fools: the same
+images are misclassified. The clean image is the first try of either search.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _DEGREE = np.pi / 180.0
 class _State(NamedTuple):
     clean: Images
     labels: Labels
-    shares: Any  # (batch, tries, 3): of the largest rotation, of those down and to the right
-    found: Images
+    shares: Any  # (batch, tries, 3): of the largest rotation, shift down and shift right
+    result: Images
     done: Flags
 
 
@@ -71,9 +71,9 @@ class Spatial(Attack):
             lambda state, number: self._try(classifier, state, number),
             _State(images, labels, shares, images, tf.zeros_like(labels, tf.bool)),
             steps=shares.shape[1],
-            outcome=("found",),
+            outcome=("result",),
         )
-        return state.found
+        return state.result
 
     def _grid(self, seeds: Seeds) -> Any:
         angles, shifts = _spread(self.rotations), _spread(self.translations)
@@ -93,11 +93,11 @@ class Spatial(Attack):
     def _try(self, classifier: Classifier, state: _State, number: Any) -> _State:
         tried = self._transformed(state.clean, state.shares[:, number])
         hit = is_adversarial(classifier(tried), state.labels, targeted=self.targeted)
-        found = blend(hit & ~state.done, tried, state.found)
-        return state._replace(found=found, done=state.done | hit)
+        result = blend(hit & ~state.done, tried, state.result)
+        return state._replace(result=result, done=state.done | hit)
 
     def _transformed(self, images: Images, shares: Any) -> Images:
-        """Rotate round the middle, then shift."""
+        """Rotate around the centre, then shift."""
         height, width, _ = images.shape[1:]
         angle = shares[:, 0] * self.max_rotation * _DEGREE
         cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -105,7 +105,7 @@ class Spatial(Attack):
         down = middle[0] + shares[:, 1] * self.max_translation * height
         right = middle[1] + shares[:, 2] * self.max_translation * width
         zero = tf.zeros_like(angle)
-        # From where each pixel is taken: (x, y) → (a x + b y + c, d x + e y + f).
+        # The source of each pixel: (x, y) → (a x + b y + c, d x + e y + f).
         rows = [
             [cosine, sine, middle[1] - cosine * right - sine * down],
             [-sine, cosine, middle[0] + sine * right - cosine * down],
@@ -122,5 +122,5 @@ class Spatial(Attack):
 
 
 def _spread(count: int) -> Any:
-    """Return `count` numbers from −1 to 1, evenly spread; of one, 0."""
+    """Return `count` evenly spaced numbers from −1 to 1; 0 if it is one number."""
     return np.linspace(-1.0, 1.0, count) if count > 1 else np.zeros(1)

@@ -1,12 +1,12 @@
-"""Where decision-based attacks begin and end: at the boundary, seen through predicted classes only.
+"""The start and the end of decision-based attacks: points at the boundary.
 
-A start is found among drawn pictures of patches, coarse to fine: plain noise is often all of one
-class to a network, patches are of many. Each image looks along the lines to the nearest of those
-that are adversarial for it, stops at the nearest adversarial point, and bisects to the boundary
-(as in Brendel, Rauber & Bethge 2018, who take one line to uniform noise). The pictures are the same
-for all images and are classified once. A target is reached like any other class: if one of the
-pictures, or of the blends with them, shows it. To a good network few drawn pictures show a class of
-the data: with targets, give real images as starting points, as the papers do.
+The starts are random pictures of patches, coarse to fine: a network often assigns plain noise to
+one class, and patches to many. For each image the search follows the lines to the nearest pictures
+that are adversarial for it, stops at the nearest adversarial point, and bisects to the boundary (as
+in Brendel, Rauber & Bethge 2018, who take one line to uniform noise). The pictures are the same for
+all images and are classified once. A target is reached if one of the pictures, or a blend with one,
+is classified as it. A good network assigns few random pictures to a class of the data: with
+targets, give real images as starting points, as the papers do.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from tfrobust.norms import Ball
 from tfrobust.random import run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
 
-_GRIDS = (2, 4, 8, 10**6)  # patches a side; at most one a pixel
+_GRIDS = (2, 4, 8, 10**6)  # patches per side; at most one per pixel
 _OUTWARDS = 1e-3  # how far beyond the boundary an attack ends, as a share of the distance
-SETTLING = 3  # queries an image that `settled` makes
+SETTLING = 3  # queries per image in `settled`
 
 
 class Oracle(NamedTuple):
-    """All that a decision-based attacker may ask: is this image adversarial? Yes or no."""
+    """The only thing a decision-based attacker can ask: whether an image is adversarial."""
 
     classifier: Classifier
     labels: Labels  # to leave, or to reach where `targeted`
     targeted: bool
 
     def fooled(self, images: Images) -> Flags:
-        """Return which images are adversarial; only predicted classes are looked at."""
+        """Return which images are adversarial, from the predicted classes only."""
         return is_adversarial(self.classifier(images), self.labels, targeted=self.targeted)
 
     def repeated(self, times: Any) -> Oracle:
-        """Return the oracle for `times` images in a row of each."""
+        """Return the oracle for a batch that repeats each image `times` times in a row."""
         return self._replace(labels=tf.repeat(self.labels, times))
 
 
 class Search(NamedTuple):
-    """How much is spent on a start; every number is fixed before the attack begins."""
+    """The size of the search for a start; every number is fixed before the attack begins."""
 
     pictures: int = 64  # drawn
     given: int = 0  # in addition to those
@@ -55,14 +55,14 @@ class Search(NamedTuple):
 
     @property
     def queries(self) -> int:
-        """Queries an image, at most: what a batch of one image pays."""
+        """Maximum number of queries per image: the cost of a batch of one image."""
         return 1 + self.pictures + self.given + self.lines * (self.stops - 1) + self.halvings
 
 
 def affordable(queries: int | None, search: Search) -> Search | None:
-    """Return the search that a budget has room for, at most a quarter of it if that is possible.
+    """Return a search that fits the budget, and takes at most a quarter of it if possible.
 
-    `None` where even the smallest search and `settled` cost more than the budget.
+    `None` if even the smallest search and `settled` cost more than the budget.
     """
     while queries is not None and 4 * search.queries > queries:
         if search.lines == 1:
@@ -78,8 +78,8 @@ def starting_points(
 ) -> tuple[Images, Flags]:
     """Return an adversarial image at the boundary for each image, and whether there is one.
 
-    Where there is none, and where the clean image is adversarial already, the clean one comes back.
-    `given` are pictures to try in addition to the drawn ones; it may be empty.
+    Where there is none, and where the clean image is already adversarial, the clean image is
+    returned. `given` are pictures to try in addition to the drawn ones; it may be empty.
     """
     pictures = _pictures(run_seed(seeds), search.pictures, clean.shape[1:])
     if len(given):
@@ -88,7 +88,7 @@ def starting_points(
     share = _first_stops(oracle, clean, ends, reached, search.stops)
     way = ends - clean[:, None]
     length = share * tf.sqrt(tf.reduce_sum(way**2, (2, 3, 4)))
-    # ∞ · 0 is NaN: a picture may be the clean image itself.
+    # A picture may be the clean image itself: its length would be ∞ · 0 = NaN.
     line = tf.argmin(tf.where(share < float("inf"), length, share), axis=1)
     best = tf.gather(share, line, batch_dims=1)
     found = (best < float("inf")) & ~oracle.fooled(clean)
@@ -100,7 +100,7 @@ def starting_points(
 
 
 def _pictures(seed: Any, count: int, shape: Any) -> Images:
-    """Draw patches of random colours, every other picture in pure ones only."""
+    """Draw patches of random colours; every second picture has only values of 0 and 1."""
     height, width, channels = shape
     parts = []
     for number, grid in enumerate(_GRIDS):
@@ -113,7 +113,7 @@ def _pictures(seed: Any, count: int, shape: Any) -> Images:
 
 
 def _nearest(oracle: Oracle, clean: Images, pictures: Images, count: int) -> tuple[Any, Any]:
-    """Return the nearest pictures `(batch, count, …)`, adversarial ones first, and which are."""
+    """Return the nearest pictures `(batch, count, …)`, adversarial ones first, and their flags."""
     same = oracle.labels[:, None] == tf.argmax(oracle.classifier(pictures), axis=1)
     right = same if oracle.targeted else ~same
     pixels = math.prod(clean.shape[1:])
@@ -125,7 +125,7 @@ def _nearest(oracle: Oracle, clean: Images, pictures: Images, count: int) -> tup
 
 
 def _first_stops(oracle: Oracle, clean: Images, ends: Any, reached: Any, stops: int) -> Any:
-    """Return the share of the way at the first adversarial stop of each line; infinity if none."""
+    """Return each line's first adversarial stop, as a share of its length; infinity if none."""
     lines = ends.shape[1]
     origin, asked = tf.repeat(clean, lines, axis=0), oracle.repeated(lines)
     way = tf.reshape(ends, tf.shape(origin)) - origin
@@ -149,9 +149,9 @@ def to_boundary(
     Args:
         oracle: asked `halvings` times.
         clean: `(batch, height, width, channels)`.
-        adversarial: the same shape; an image that is none moves anywhere on its line.
-        geometry: the way back is its projection into balls round the clean image.
-        halvings: of the distance between the two sides.
+        adversarial: the same shape; an image that is not adversarial ends anywhere on its line.
+        geometry: the line is given by its projection into balls around the clean image.
+        halvings: how often to halve the distance between the two sides.
     """
     far = geometry.distance(adversarial, clean)
 
@@ -169,12 +169,12 @@ def to_boundary(
 
 
 def settled(oracle: Oracle, clean: Images, adversarial: Images) -> Images:
-    """Return images a little beyond the boundary, so that rounding cannot undo them.
+    """Return images slightly beyond the boundary, so that rounding cannot undo them.
 
-    On the boundary, the same image in a batch of another size may be predicted otherwise. A
-    decision-based attacker sees no margin: it steps outwards by a thousandth of the distance, if
-    the image there and one a thousandth further are adversarial. Otherwise the image stays where it
-    is, if it still is adversarial, and else the clean one comes back.
+    On the boundary, the prediction for an image may change with the batch size. A decision-based
+    attacker sees no margin, so it steps outwards by a thousandth of the distance, if the image
+    there and one a thousandth further are adversarial. Otherwise the image is kept if it is still
+    adversarial; if not, the clean image is returned.
     """
     way = adversarial - clean
 

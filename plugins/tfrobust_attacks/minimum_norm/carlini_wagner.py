@@ -2,8 +2,8 @@
 
 min_w ‖x(w) − x‖² + c · max(0, z_y − z_k + κ),  x(w) = (tanh(w) + 1) / 2
 
-Carlini & Wagner, "Towards evaluating the robustness of neural networks" (2017); c is searched for
-a power of ten at a time, then by bisection. Threat: white-box, minimum L2 norm.
+Carlini & Wagner, "Towards evaluating the robustness of neural networks" (2017); c grows by powers
+of ten, then is bisected. Threat: white-box, minimum L2 norm.
 Departures: those of `tfrobust_attacks.shared.searching_attack`: which class the hinge follows,
 and when a round counts as a success. An image that is adversarial before the attack is returned
 unchanged. Adam's ε is inside the root.
@@ -26,7 +26,7 @@ from tfrobust_attacks.shared.constant_search import Round
 from tfrobust_attacks.shared.searching_attack import Candidate, SearchingAttack, keep
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
-_INSIDE = 0.999999  # the authors' factor: a pixel at the end of [0, 1] would be infinite
+_INSIDE = 0.999999  # the authors' factor: without it, w of a pixel at 0 or 1 is infinite
 
 
 class _State(NamedTuple):
@@ -71,14 +71,13 @@ class CarliniWagnerL2(SearchingAttack, GradientAttack):
         )
 
     def step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
-        """Take one step of Adam; judge the point it leaves from.
+        """Take one step of Adam; evaluate the point before the step.
 
         (tanh(w) + 1) / 2 = sigmoid(2w), in one operation instead of three.
         """
         candidate = tf.sigmoid(state.point)
-        change = confined(
-            candidate - state.clean
-        )  # what rounding moved elsewhere, Adam would scale up
+        # Outside the region only rounding moved a pixel; Adam would scale that up.
+        change = confined(candidate - state.clean)
         square = tf.reduce_sum(tf.square(change), PIXELS)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(candidate)
@@ -105,8 +104,8 @@ def _adam(state: _State, quarter: Images, learning_rate: Any) -> _State:
     """Move w against the gradient, of which a quarter is given (Kingma & Ba 2015).
 
     The point is 2w, and the moments lack their factors 1 − β: both save operations on whole
-    images. Adam does not feel a factor of the gradient but through ε, which has it too and stands
-    inside the root: one operation does for a root and a division.
+    images. A constant factor of the gradient changes Adam only through ε, so ε is scaled as well. ε
+    is inside the root: one operation then computes the root and the division.
     """
     time, scale = state.round.step + 1.0, (1.0 - _BETA2) ** 0.5
     mean = _BETA1 * state.mean + quarter

@@ -1,4 +1,4 @@
-"""Decoupled direction and norm: the length of the perturbation follows the last verdict alone.
+"""Decoupled direction and norm: only the last verdict sets the length of the perturbation.
 
 ε_k = (1 − γ) ε_{k−1} if x̃_{k−1} is adversarial, else (1 + γ) ε_{k−1}
 x̃_k = clip(x + ε_k · (δ + α_k g) / ‖δ + α_k g‖₂, 0, 1),  δ = x̃_{k−1} − x,  g = ∇ L / ‖∇ L‖₂
@@ -6,12 +6,12 @@ x̃_k = clip(x + ε_k · (δ + α_k g) / ‖δ + α_k g‖₂, 0, 1),  δ = x̃_
 Rony, Hafemann, Oliveira, Ben Ayed, Sabourin & Granger, "Decoupling direction and norm for efficient
 gradient-based L2 adversarial attacks and defenses" (2019). Threat: white-box, minimum L2 norm.
 Departures: L is the log odds against the label (`tfrobust.engine.losses.log_odds`), which has the
-direction of cross-entropy but does not vanish, of the logits in tenths of the clean image's margin.
-The paper's cross-entropy depends on the scale of the logits: where they are small it mixes all
-classes, and the perturbation gets longer by a third. As in the authors' code, δ is the perturbation
-after scaling and clipping, and ε never exceeds the way to the farthest corner of [0, 1]. Images are
-not quantised to 256 levels. One whose gradient is zero stays where it is. The margin, and the
-verdict on the last image, cost a forward pass each beside the `steps` gradients.
+direction of cross-entropy but does not vanish; the logits are scaled to a clean margin of 10. The
+paper's cross-entropy depends on the scale of the logits: where they are small it mixes all classes,
+and the perturbation gets longer by a third. As in the authors' code, δ is the perturbation after
+scaling and clipping, and ε never exceeds the distance to the farthest corner of [0, 1]. Images are
+not quantised to 256 levels. An image with a zero gradient does not move. The margin and the verdict
+on the last image cost one forward pass each, in addition to the `steps` gradients.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tfrobust.options import option, plugin
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 
 _LAST_STEP = 0.01  # α falls from 1 to this along half a cosine
-_SHARPNESS = 10.0  # the clean image's margin in the unit of the loss
+_SHARPNESS = 10.0  # the clean image's margin after scaling
 _NO_MARGIN = 1e-12
 
 
@@ -40,7 +40,7 @@ class _State(NamedTuple):
     clean: Images
     labels: Labels
     scale: PerImage  # of the logits in the loss
-    widest: PerImage  # the way to the farthest corner of [0, 1]
+    widest: PerImage  # the distance to the farthest corner of [0, 1]
     radius: PerImage  # ε
     current: Images
     best: Images  # the nearest adversarial image; until there is one, the clean image
@@ -101,7 +101,7 @@ class DecoupledDirectionNorm(GradientAttack):
         )
 
     def _step(self, classifier: Classifier, state: _State, size: Any) -> _State:
-        """Judge the current image, let ε follow the verdict, and move to the new sphere."""
+        """Evaluate the current image, adapt ε to the verdict, and move to the new sphere."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.current)
             logits = classifier(state.current)

@@ -5,11 +5,12 @@ x_{t+1} = clip(x + (1 + overshoot) · r_{t+1}, 0, 1),  q dual to the norm
 
 Moosavi-Dezfooli, Fawzi & Frossard, "DeepFool: a simple and accurate method to fool deep neural
 networks" (2016). Threat: white-box, minimum L2 or Linf norm.
-Departures: only the classes with the largest logits are looked at (`candidates`, as in the
-authors' code), ranked anew at every step. It leaves the label, not the class predicted. Every
-iterate is clipped to [0, 1]. At the end `line_search` forward passes look for the boundary between
-the image and what was found (`tfrobust_attacks.minimum_norm.line_search`): most of the overshoot is
-given back; 0 leaves it out. Every step aims a little behind the boundary (`_BEYOND`).
+Departures: only the classes with the largest logits are considered (`candidates`, as in the
+authors' code), ranked again at every step. The attack leaves the label, not the predicted class.
+Every iterate is clipped to [0, 1]. At the end, `line_search` forward passes look for the boundary
+between the clean and the adversarial image (`tfrobust_attacks.minimum_norm.line_search`), which
+removes most of the overshoot; 0 turns this off. Every step aims slightly beyond the boundary
+(`_BEYOND`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from tfrobust.types import Flags, Images, Labels, PerImage
 from tfrobust_attacks.minimum_norm.line_search import Line, moved, nearest_on_line
 from tfrobust_attacks.shared.rivals import nearest_boundary
 
-# Where linear, aim so far behind the boundary, in shares of its two logits. Clipping takes a
-# part of every step away, so that a boundary aimed at exactly is approached for ever: 1e-3 spares
-# a third of the steps that 2e-5 takes, and moves the median norm by 1e-4 of itself.
+# How far beyond the linearised boundary to aim, as a share of its two logits. Clipping shortens
+# every step, so an attack that aims exactly at the boundary approaches it without crossing it.
+# 1e-3 saves a third of the steps that 2e-5 takes, and changes the median norm by a share of 1e-4.
 _BEYOND = 1e-3
 
 
@@ -78,13 +79,13 @@ class DeepFool(GradientAttack):
             steps=self.steps,
             outcome=("perturbation", "current", "lead"),
         )
-        found = state.current
+        adversarial = state.current
         if self.line_search:
-            found = self._nearer(classifier, state, lead)
-        return blend(state.done & ~wrong, found, images)
+            adversarial = self._nearer(classifier, state, lead)
+        return blend(state.done & ~wrong, adversarial, images)
 
     def _step(self, classifier: Classifier, state: _State) -> _State:
-        """Cross the nearest of the linear boundaries, and look whether that is enough."""
+        """Cross the nearest of the linear boundaries, and check whether that is enough."""
         gap, gradient, steepness = nearest_boundary(
             classifier,
             state.current,
@@ -96,7 +97,7 @@ class DeepFool(GradientAttack):
         way = (gap / steepness)[:, None, None, None] * ball(self.norm).steepest(gradient)
         perturbation = state.perturbation + way
         current = moved(state.clean, perturbation, 1.0 + self.overshoot)
-        # One forward pass more a step, but no class gradients where the boundary is crossed.
+        # This costs one more forward pass per step, but no class gradients once it is crossed.
         logits = classifier(current)
         return state._replace(
             perturbation=perturbation,
@@ -106,13 +107,13 @@ class DeepFool(GradientAttack):
         )
 
     def _nearer(self, classifier: Classifier, state: _State, lead: PerImage) -> Images:
-        """Look for the boundary on the way from the image to what was found."""
+        """Search for the boundary between the clean and the adversarial image."""
         zeros = tf.zeros_like(lead)
         line = Line(
             clean=state.clean,
             labels=state.labels,
             perturbation=state.perturbation,
-            found=state.current,
+            adversarial=state.current,
             low=zeros,
             high=zeros + (1.0 + self.overshoot),
             low_lead=lead,

@@ -3,16 +3,16 @@
 min_{x' ∈ [0, 1]} c · max(0, z_y − z_k + κ) + ‖x' − x‖₂² + β ‖x' − x‖₁
 
 FISTA: x_{t+1} = S_β(y_t − α_t ∇g(y_t)), y_{t+1} = x_{t+1} + t / (t + 3) · (x_{t+1} − x_t), where g
-is the objective without its L1 term, S_β takes β from every change and what is smaller away, and
-α_t = α √(1 − t / steps).
+is the objective without its L1 term, S_β shrinks every change by β and sets smaller ones to zero,
+and α_t = α √(1 − t / steps).
 
 Chen, Sharma, Zhang, Yi & Hsieh, "EAD: elastic-net attacks to deep neural networks via adversarial
 examples" (2018). Threat: white-box, minimum L1 norm.
 Departures: those of `tfrobust_attacks.shared.searching_attack`: which class the hinge follows
 (here the nearest in L1), and when a round counts as a success. An image that is adversarial before
-the attack is returned unchanged. The image kept is by default the nearest in L1. With `abort_early`
-a round whose objective no longer falls goes on with its last fifth, where the steps are shortest:
-ended at once, it leaves the L1 distance up to a tenth longer.
+the attack is returned unchanged. By default the attack keeps the image nearest in L1. With
+`abort_early` a round whose objective no longer falls continues with its last fifth, where the steps
+are shortest: ending it at once makes the L1 distance up to a tenth longer.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ElasticNet(SearchingAttack, GradientAttack):
         )
 
     def step(self, classifier: Classifier, state: _State, seed: Any) -> _State:
-        """Take one step of FISTA and judge where it leads."""
+        """Take one step of FISTA and evaluate the new point."""
         time, const = state.round.step, state.round.const
         rate = self.learning_rate * tf.sqrt(1.0 - time / self.steps)
         descent = rate[:, None, None, None] * self._gradient(classifier, state)
@@ -117,6 +117,6 @@ class ElasticNet(SearchingAttack, GradientAttack):
 
 
 def _shrink(images: Images, clean: Images, beta: Any) -> Images:
-    """Return S_β: every change smaller by β, those below β none, all inside [0, 1]."""
+    """Return S_β: shrink every change by β, set changes below β to zero, and clip to [0, 1]."""
     change = images - clean
     return tf.clip_by_value(clean + change - tf.clip_by_value(change, -beta, beta), 0.0, 1.0)

@@ -1,18 +1,17 @@
 """The fast adaptive boundary attack: project onto the linearised boundary, lean towards the image.
 
 x ← clip((1 − α)(x + η δ) + α (x₀ + η δ₀)), where δ and δ₀ lead from the iterate x and from the
-clean image x₀ to the boundary as it looks from x, and α ≤ α_max grows with the iterate's distance
-from it. A point that is adversarial is pulled back towards x₀ by the factor β, and the search goes
-on.
+clean image x₀ to the boundary linearised at x, and α ≤ α_max grows with the iterate's distance
+from it. An adversarial point is pulled back towards x₀ by the factor β, and the search continues.
 
 Croce & Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack"
 (2020); the targeted variant, `fab_t`, is that of AutoAttack. Threat: white-box, minimum norm; Linf,
 L2 or L1.
-Departures: the untargeted `fab` looks at the `target_classes` most likely other classes, not at
-all. The search on the line to the image is DeepFool's
-(`tfrobust_attacks.minimum_norm.line_search`), and ends every run that found something nearer.
-Random starts lie within half of the best distance so far, or of `eps` where that is less; for an
-image that has neither, of the widest way in [0, 1].
+Departures: the untargeted `fab` considers only the `target_classes` most likely other classes. The
+search on the line to the image is DeepFool's (`tfrobust_attacks.minimum_norm.line_search`), and
+ends every run that found a nearer image. Random starts lie within half of the best distance so
+far, or half of `eps` where that is less; for an image that has neither, within half of the largest
+distance in [0, 1].
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class _State(NamedTuple):
 
 @plugin
 class _Boundary(GradientAttack):
-    """What the two variants share; they differ in the boundary they project onto."""
+    """The common part of the two variants, which differ in the boundary they project onto."""
 
     minimum_norm = True
 
@@ -111,14 +110,14 @@ class _Boundary(GradientAttack):
 
     @abc.abstractmethod
     def _targets(self, state: _State) -> int:
-        """Return how many targets each restart goes through."""
+        """Return the number of targets per restart."""
 
     @abc.abstractmethod
     def _boundary(self, classifier: Classifier, state: _State, run: Any) -> tuple[Images, PerImage]:
-        """Return the linearised boundary at the current point: its normal, and how far to rise."""
+        """Return the linearised boundary at the current point: its normal and its gap."""
 
     def _run(self, classifier: Classifier, state: _State, run: Any) -> _State:
-        """Search from one start, towards one target or all."""
+        """Search from one start, towards one target or all of them."""
         ended = iterate(
             lambda state, _: self._step(classifier, state, run),
             state._replace(current=self._start(state, run // self._targets(state))),
@@ -128,12 +127,12 @@ class _Boundary(GradientAttack):
         return self._shorten(classifier, ended, ended.distance < state.distance)
 
     def _shorten(self, classifier: Classifier, state: _State, fresh: Flags) -> _State:
-        """Move the fresh points towards their images as far as they stay adversarial."""
+        """Move the new points towards their clean images as far as they stay adversarial."""
         line = Line(
             clean=state.clean,
             labels=state.labels,
             perturbation=state.best - state.clean,
-            found=state.best,
+            adversarial=state.best,
             low=tf.zeros_like(state.lead),
             high=tf.ones_like(state.lead),
             low_lead=state.lead,
@@ -148,12 +147,12 @@ class _Boundary(GradientAttack):
         )
 
     def _enough(self, distance: PerImage) -> Flags:
-        """Return which distances end an image's search: those within eps, if it stops early."""
+        """Return which distances end an image's search: those within eps, with `early_stop`."""
         limit = self.eps if self.early_stop and self.eps is not None else -1.0
         return distance <= limit
 
     def _start(self, state: _State, restart: Any) -> Images:
-        """Return the image itself, and at later restarts a point at most half as far as wanted."""
+        """Return the image itself; at later restarts, a random point within half the distance."""
         geometry = ball(self.norm)
         most = widest(self.norm, state.clean.shape[1:]) if self.eps is None else self.eps
         reach = 0.5 * tf.minimum(state.distance, most)[:, None, None, None]
@@ -165,7 +164,7 @@ class _Boundary(GradientAttack):
         return tf.cond(restart > 0, draw, lambda: state.clean)
 
     def _step(self, classifier: Classifier, state: _State, run: Any) -> _State:
-        """Move towards the boundary; keep what lies beyond it and fall back from there."""
+        """Move towards the boundary; keep points beyond it, and move back from there."""
         geometry = ball(self.norm)
         normal, gap = self._boundary(classifier, state, run)
         away = state.current - state.clean
@@ -181,7 +180,7 @@ class _Boundary(GradientAttack):
         return self._keep(classifier, state._replace(current=moved))
 
     def _keep(self, classifier: Classifier, state: _State) -> _State:
-        """Remember the current point where it is adversarial and nearer than any before."""
+        """Keep the current point where it is adversarial and nearer than any before."""
         fooled = clearly_adversarial(classifier(state.current), state.labels, targeted=False)
         distance = ball(self.norm).distance(state.current, state.clean)
         nearer = fooled & (distance < state.distance)

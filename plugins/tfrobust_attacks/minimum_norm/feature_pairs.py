@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrobust.norms import TINY
 from tfrobust.types import Flags, Labels, PerImage
 
-_ANCHORS = 8  # features tried with all others at a time
+_ANCHORS = 8  # features paired with all others at a time
 _BARRED = -1e30
 _WIDEST = 8  # the ratio t goes to 4^±8 in search of a first pair
 
@@ -26,7 +26,7 @@ class _Search(NamedTuple):
     best: Pair
     left: Any  # 0 for a feature that may be tried next, very negative for the others
     ratio: Any  # t, (batch, 1)
-    over: Flags  # nothing that is left can be better
+    over: Flags  # no remaining pair can be better
 
 
 def best_pair(gain: Any, loss: Any, free: Any) -> Pair:
@@ -34,19 +34,19 @@ def best_pair(gain: Any, loss: Any, free: Any) -> Pair:
 
     max (gain_p + gain_q) (loss_p + loss_q), both sums > 0
 
-    All pairs are considered, few computed. For any t > 0 let s = t gain + loss / t. Because
-    √(A B) ≤ (t A + B / t) / 2, a pair is worth at most ((s_p + s_q) / 2)², so that one of the
+    The search is exact but computes only a few pairs. For any t > 0 let s = t gain + loss / t.
+    Because √(A B) ≤ (t A + B / t) / 2, a pair is worth at most ((s_p + s_q) / 2)², so one of the
     two has s ≥ √value. Features are therefore tried in the order of s, each with all others, until
-    s of those left is no more than the root of the best value. The bound is tight where
-    t A = B / t, so t follows the best pair.
+    s of the remaining ones is at most the root of the best value. The bound is tight where
+    t A = B / t, so t is set from the best pair.
 
     Args:
         gain: float32 `(batch, features)`, 2 features or more.
-        loss: likewise.
-        free: bool, likewise.
+        loss: float32 `(batch, features)`.
+        free: bool `(batch, features)`.
 
     Returns:
-        The pair; its value is of `gain` and `loss` each scaled to a largest free entry of 1.
+        The pair; its value refers to `gain` and `loss` scaled to a largest free entry of 1.
 
     Example:
         >>> best_pair([[1.0, 2.0, 3.0]], [[1.0, 2.0, -9.0]], [[True, True, True]]).second.numpy()
@@ -71,14 +71,14 @@ def best_pair(gain: Any, loss: Any, free: Any) -> Pair:
 
 
 def _scaled(numbers: Any, free: Any) -> Any:
-    """Return them over the largest, so that no product underflows; what is not free is barred."""
+    """Divide by the largest free entry, so that no product underflows; bar the other entries."""
     numbers *= free
     largest = tf.reduce_max(tf.abs(numbers), axis=1, keepdims=True)
     return numbers * (1.0 / tf.maximum(largest, TINY)) + (1.0 - free) * _BARRED
 
 
 def _try_next(number: Any, search: _Search, gain: Any, loss: Any) -> _Search:
-    """Pair the features of the largest s with all others."""
+    """Pair the features with the largest s with all others."""
     features = gain.shape[1]
     count = min(_ANCHORS, features - 1)
     order = search.ratio * gain + loss / search.ratio + search.left
@@ -89,9 +89,9 @@ def _try_next(number: Any, search: _Search, gain: Any, loss: Any) -> _Search:
     sums_of_loss = tf.gather(loss, anchors, batch_dims=1)[..., None] + loss[:, None]
     values = tf.nn.relu(sums_of_gain) * tf.nn.relu(sums_of_loss)
     values = tf.reshape(values, (tf.shape(gain)[0], count * features))
-    found = tf.argmax(values, axis=1)
-    anchor = tf.gather(anchors, found // features, batch_dims=1)
-    pair = Pair(tf.cast(anchor, tf.int64), found % features, tf.gather(values, found, batch_dims=1))
+    top = tf.argmax(values, axis=1)
+    anchor = tf.gather(anchors, top // features, batch_dims=1)
+    pair = Pair(tf.cast(anchor, tf.int64), top % features, tf.gather(values, top, batch_dims=1))
     better = ~search.over & (pair.value > search.best.value)
     best = Pair(*(tf.where(better, new, old) for new, old in zip(pair, search.best, strict=True)))
     return _Search(
@@ -103,7 +103,7 @@ def _try_next(number: Any, search: _Search, gain: Any, loss: Any) -> _Search:
 
 
 def _next_ratio(number: Any, best: Pair, gain: Any, loss: Any) -> Any:
-    """Return the t that is tight for the best pair; without one, 1/4, 4, 1/16, 16 and so on."""
+    """Return the t that makes the best pair's bound tight; without a pair 1/4, 4, 1/16, 16 etc."""
     pair = tf.stack([best.first, best.second], axis=1)
     tight = tf.sqrt(
         tf.reduce_sum(tf.gather(loss, pair, batch_dims=1), axis=1)

@@ -4,16 +4,16 @@
 never found → ‖δ_{k−1}‖ + |L| / ‖∇ L‖_q, the distance to the boundary to first order
 δ_k = Π(δ_{k−1} + α_k ∇ L / ‖∇ L‖₂) into ball and box,  L = max_{i≠y} z_i − z_y
 
-In L0 ε counts pixels: it starts at 0 and changes by one at least.
+In L0, ε counts pixels: it starts at 0 and changes by at least one.
 
 Pintor, Roli, Brendel & Biggio, "Fast minimum-norm adversarial attacks through adaptive norm
 constraints" (2021). Threat: white-box, minimum Linf, L2, L1 or L0 norm.
 Departures: a step is clipped to the box before it is projected, not after, so that no ε is lost on
-pixels beyond their walls; all projections but L0's shorten every pixel, so that the box holds. In
-L0 Π is the nearest point of ball and box, all channels of a pixel together. In L1 Π takes three
-steps of Newton's method from the last threshold, and scales what they leave. The image after the
-last step is judged as well, which costs a forward pass beside the `steps` gradients. There are no
-adversarial starting points.
+pixels outside [0, 1]; all projections but L0's shorten every pixel, so that the box still holds. In
+L0, Π is the nearest point of ball and box, with all channels of a pixel together. In L1, Π takes
+three steps of Newton's method from the last threshold and scales the rest. The image after the last
+step is evaluated as well, which costs a forward pass in addition to the `steps` gradients. There
+are no adversarial starting points.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from tfrobust.types import Flags, Images, Labels, Logits
 from tfrobust_attacks.minimum_norm.fmn_balls import BALLS, BallState, slopes_of
 
 _LAST_STEP = 0.01  # α falls to this share of itself along half a cosine
-_LAST_GAMMA = 0.001  # γ falls to this, likewise
-_CLEARLY = 2e-5  # of both logits: what the first phase aims beyond the boundary
+_LAST_GAMMA = 0.001  # γ falls to this, in the same way
+_CLEARLY = 2e-5  # how far beyond the boundary the first phase aims, as a share of both logits
 
 
 @plugin
@@ -76,7 +76,7 @@ class FastMinimumNorm(GradientAttack):
         return self._judge(state, classifier(state.current))[0].best
 
     def _step(self, classifier: Classifier, state: BallState, gamma: Any, size: Any) -> BallState:
-        """Judge the current image, let ε follow the verdict, and step inside the new ball."""
+        """Evaluate the current image, adapt ε to the verdict, and step inside the new ball."""
         geometry = BALLS[self.norm]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.current)
@@ -84,7 +84,7 @@ class FastMinimumNorm(GradientAttack):
         loss, slope = loss_and_slope(logits, state.labels, targeted=self.targeted, loss="margin")
         gradient = pulled_back(tape, logits, state.current, slope)
         state, adversarial = self._judge(state, logits)
-        # On the boundary itself nothing is clearly adversarial yet, and ε would stay there.
+        # On the boundary itself no image is clearly adversarial yet, and ε would not change.
         gap = tf.abs(loss) + _CLEARLY * size_of(*own_and_best_other(logits, state.labels))
         slopes = slopes_of(gradient)
         closer, farther = geometry.radii(state, gamma, gap, slopes)
@@ -103,7 +103,7 @@ class FastMinimumNorm(GradientAttack):
 
 
 def _annealed(first: float, last: float, steps: int) -> list[float]:
-    """Return a number a step, falling along half a cosine."""
+    """Return one number per step, falling along half a cosine."""
     turns = (math.cos(math.pi * number / steps) for number in range(steps))
     return [last + (first - last) * (1.0 + turn) / 2.0 for turn in turns]
 

@@ -1,7 +1,7 @@
-"""The balls that `fmn` closes in with: their next radius, and going into them.
+"""The balls of `fmn`: their next radius, and the projection into them.
 
-Numbers an image are multiplied and subtracted here, never divided by or compared with: where it
-broadcasts, TensorFlow's division, minimum and maximum take four times as long on a CPU.
+Numbers per image are multiplied with and subtracted from whole images, never divided by or compared
+with: TensorFlow's broadcast division, minimum and maximum take four times as long on a CPU.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _FAR = 1e6  # farther than any image; an infinite ε would make 0 · ∞
 
 
 class BallState(NamedTuple):
-    """What `FastMinimumNorm` knows of each image."""
+    """The state of `FastMinimumNorm`, one row per image."""
 
     clean: Images
     labels: Labels
     radius: PerImage  # ε
-    threshold: PerImage  # that the last projection into L1 took off every pixel
+    threshold: PerImage  # λ of the last projection into the L1 ball
     current: Images
     distance: PerImage  # of the current image
     best: Images  # the nearest adversarial image; until there is one, the clean image
@@ -33,19 +33,19 @@ class BallState(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """A gradient, so that its squares do not underflow."""
+    """A gradient, stored such that its squares do not underflow."""
 
     largest: PerImage  # absolute value
     scaled: Images  # by the largest
-    length: PerImage  # L2, of the scaled
+    length: PerImage  # L2 norm of `scaled`
 
     def step(self, size: Any) -> Images:
-        """Return the gradient at the length `size` in L2."""
+        """Return the gradient, scaled to the L2 norm `size`."""
         return self.scaled * _along(size / self.length)
 
 
 def slopes_of(gradient: Images) -> Slopes:
-    """Scale a gradient by its largest entry; one of zeros stays zero."""
+    """Scale a gradient by its largest entry; a zero gradient stays zero."""
     largest = tf.maximum(tf.reduce_max(tf.abs(gradient), PIXELS), TINY)
     scaled = gradient * _along(1.0 / largest)
     length = tf.sqrt(tf.reduce_sum(tf.square(scaled), PIXELS))
@@ -57,7 +57,7 @@ def _along(per_image: PerImage) -> Any:
 
 
 class _Convex(abc.ABC):
-    """What Linf, L2 and L1 share."""
+    """The common part of Linf, L2 and L1."""
 
     @abc.abstractmethod
     def dual(self, slopes: Slopes) -> PerImage:
@@ -65,19 +65,19 @@ class _Convex(abc.ABC):
 
     @abc.abstractmethod
     def shorten(self, change: Images, state: BallState) -> tuple[Images, PerImage, PerImage]:
-        """Return the change inside the ball, its norm, and the threshold it took."""
+        """Return the change projected into the ball, its norm, and the threshold used."""
 
     def radii(
         self, state: BallState, gamma: Any, gap: PerImage, slopes: Slopes
     ) -> tuple[PerImage, PerImage]:
         """Return the next ε where the current image is adversarial, and where it is not."""
         closer = tf.minimum(state.radius * (1.0 - gamma), state.best_distance)
-        found = tf.math.is_finite(state.best_distance)
+        successful = tf.math.is_finite(state.best_distance)
         reach = state.distance + tf.minimum(gap / self.dual(slopes), _FAR)
-        return closer, tf.where(found, state.radius * (1.0 + gamma), reach)
+        return closer, tf.where(successful, state.radius * (1.0 + gamma), reach)
 
     def project(self, state: BallState, wanted: Images) -> BallState:
-        """Move to the image in ball and box that is near the wanted one."""
+        """Move to an image in ball and box near the wanted one."""
         change = tf.clip_by_value(wanted, 0.0, 1.0) - state.clean
         change, distance, threshold = self.shorten(change, state)
         current = tf.clip_by_value(state.clean + change, 0.0, 1.0)  # the last bits of rounding
@@ -112,10 +112,10 @@ class _L1(_Convex):
         return slopes.largest
 
     def shorten(self, change: Images, state: BallState) -> tuple[Images, PerImage, PerImage]:
-        """Take the same λ off every pixel, down to zero: max(|δ| − λ, 0), its sum the radius.
+        """Shrink every pixel by the same λ, max(|δ| − λ, 0), so that the sum is the radius.
 
-        The sum is convex in λ, so that Newton's steps stay below the λ that is sought, and what
-        is left is too long, never too short.
+        The sum is convex in λ, so Newton's steps stay below the exact λ, and the result is
+        too long, never too short.
         """
         size = tf.abs(change)
         lowest = tf.reduce_max(size, PIXELS) - state.radius  # one pixel must not exceed the sum
@@ -143,9 +143,9 @@ class _L0:
         return tf.maximum(tf.minimum(closer, state.best_distance), 0.0), farther
 
     def project(self, state: BallState, wanted: Images) -> BallState:
-        """Keep the pixels that bring the image nearest to what was wanted."""
+        """Keep the pixels that bring the image nearest to the wanted one."""
         change = tf.clip_by_value(wanted, 0.0, 1.0) - state.clean
-        # A pixel that moves by c instead of 0 where w was wanted is nearer by w² − (w − c)².
+        # A pixel that is wanted to move by w and moves by c, not 0, is nearer by w² − (w − c)².
         gain = tf.reduce_sum(change * (2.0 * (wanted - state.clean) - change), axis=3)
         flat = tf.reshape(gain, (tf.shape(gain)[0], tf.reduce_prod(tf.shape(gain)[1:])))
         count = tf.minimum(tf.cast(tf.reduce_max(state.radius), tf.int32), tf.shape(flat)[1])

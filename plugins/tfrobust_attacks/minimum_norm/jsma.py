@@ -3,16 +3,16 @@
 (p, q) = argmax −α β,  α = Σ_{i=p,q} ∂z_t/∂x_i > 0,  β = Σ_{i=p,q} Σ_{j≠t} π_j ∂z_j/∂x_i < 0
 
 Both rise by θ, until the image reaches its target, a share γ of the features has changed, or no
-pair is left that may be taken. Features are values, not pixels; the norm counts pixels.
+admissible pair is left. Features are values, not pixels; the norm counts pixels.
 
 Papernot, McDaniel, Jha, Fredrikson, Celik & Swami, "The limitations of deep learning in adversarial
 settings" (2015). Threat: white-box, minimum L0 norm.
-Departures: the paper sums the derivatives of all other logits, so that classes far behind count as
-much as the one ahead. Here they are weighed by π, the softmax over the others (`weighted`; without
-it, the paper's sum), which reaches more targets with fewer pixels. Features at their wall from the
-start are left out at once, not after a step was wasted on them. An image that does not reach its
-target is given back unchanged. Without targets each step goes for the class nearest to winning, the
-largest logit except the label's.
+Departures: the paper sums the derivatives of all other logits, so that unlikely classes count as
+much as the likeliest. Here they are weighted by π, the softmax over the other classes (`weighted`;
+without it, the paper's sum), which reaches more targets with fewer pixels. Features that are at 0
+or 1 from the start and cannot move are excluded at once, not after a wasted step. An image that
+does not reach its target is returned unchanged. Without targets each step aims at the class with
+the largest logit except the label's.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ class JacobianSaliencyMap(GradientAttack):
         state = iterate(
             lambda state, _: self._step(classifier, state, budget),
             _State(images, labels, images, nowhere, nowhere),
-            steps=moves // 2 + 1,  # the last one only judges
+            steps=moves // 2 + 1,  # the last one only evaluates
             outcome=("current", "reached"),
         )
         return blend(state.reached, state.current, images)
 
     def _step(self, classifier: Classifier, state: _State, budget: int) -> _State:
-        """Judge the current images and move their best pairs."""
+        """Evaluate the current images and move their best pairs."""
         logits, gradients = class_gradients(
             classifier, state.current, lambda logits: self._sides(logits, state.labels)
         )
@@ -113,7 +113,7 @@ class JacobianSaliencyMap(GradientAttack):
         )
 
     def _sides(self, logits: Logits, labels: Labels) -> Any:
-        """Return what to differentiate: the logit of the class to reach, and those of the rest."""
+        """Return what to differentiate: the logit of the target class, and those of the others."""
         classes = tf.shape(logits)[1]
         target = labels
         if not self.targeted:

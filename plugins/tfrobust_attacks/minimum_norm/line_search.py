@@ -1,7 +1,7 @@
-"""The search on the line to the image that ends DeepFool and FAB: regula falsi.
+"""The search on the line to the clean image, the last step of DeepFool and FAB: regula falsi.
 
 The attack found an adversarial image x + s · r. A smaller share s of the same perturbation r may
-do; where the label's defeat is linear in s, one guess finds the boundary.
+be enough; where the label's defeat is linear in s, one guess finds the boundary.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from tfrobust.engine.loop import blend, iterate
 from tfrobust.engine.losses import clearly_adversarial, margin
 from tfrobust.types import Flags, Images, Labels, PerImage
 
-# It aims so far from the boundary it expects towards the point it knows to be adversarial: half of
-# its guesses would else fall short and bring that point no nearer.
+# The search aims this far beyond the expected boundary, towards the known adversarial point.
+# Otherwise half of its guesses would fall short and not bring that point nearer.
 _CAUTION = 0.1
-_NEAR = 1e-4  # where less than this share is expected to be gained, the search ends
+_NEAR = 1e-4  # the search ends where it expects to gain less than this share
 
 
 class Line(NamedTuple):
-    """From each image along its perturbation, and what is known of the way."""
+    """The line from each image along its perturbation, and what the search knows about it."""
 
     clean: Images
     labels: Labels
     perturbation: Images
-    found: Images  # adversarial, at the share `high`
-    low: PerImage  # share of the perturbation that is too little
-    high: PerImage  # share that is enough
+    adversarial: Images  # at the share `high`
+    low: PerImage  # a share of the perturbation that is too small
+    high: PerImage  # a share that is enough
     low_lead: PerImage  # the label's defeat there, in logits
     high_lead: PerImage
     done: Flags
 
 
 def nearest_on_line(classifier: Classifier, line: Line, steps: int) -> Images:
-    """Return the nearest adversarial images found on the lines.
+    """Return the nearest adversarial images that the search finds on the lines.
 
     Args:
-        classifier: whom they fool.
-        line: where to look; rows that are `done` keep what is `found`.
-        steps: forward passes at most.
+        classifier: the classifier to fool.
+        line: the lines to search; rows that are `done` keep their `adversarial` image.
+        steps: maximum number of forward passes.
     """
-    return iterate(lambda line, _: _narrower(classifier, line), line, steps=steps).found
+    return iterate(lambda line, _: _narrower(classifier, line), line, steps=steps).adversarial
 
 
 def moved(clean: Images, perturbation: Images, share: Any) -> Images:
@@ -52,7 +52,7 @@ def moved(clean: Images, perturbation: Images, share: Any) -> Images:
 
 
 def _narrower(classifier: Classifier, line: Line) -> Line:
-    """Try the share of the perturbation at which the lead, if linear, would be zero."""
+    """Try the share of the perturbation at which the lead would be zero if it were linear."""
     rise = line.high_lead - line.low_lead
     zero = tf.clip_by_value(tf.math.divide_no_nan(-line.low_lead, rise), 0.0, 1.0)
     to_gain = (1.0 - zero) * (line.high - line.low)
@@ -62,7 +62,7 @@ def _narrower(classifier: Classifier, line: Line) -> Line:
     lead = margin(logits, line.labels)
     enough = clearly_adversarial(logits, line.labels, targeted=False)
     return line._replace(
-        found=blend(enough, tried, line.found),
+        adversarial=blend(enough, tried, line.adversarial),
         low=tf.where(enough, line.low, share),
         high=tf.where(enough, share, line.high),
         low_lead=tf.where(enough, line.low_lead, lead),

@@ -1,10 +1,11 @@
-"""Changes that ignore the classifier: noise, less contrast, blur. The sanity baselines.
+"""Baselines that ignore the classifier: noise, lower contrast, blur.
 
 x′ = clip(x + ε n / ‖n‖, 0, 1), n normal;  clip(x + u, 0, 1), u uniform in [−ε, ε);
 x′ = x + f (½ − x);  x′ = G_σ ∗ x
 
-An attack that is not far ahead of these shows nothing; a classifier that they break is not robust
-to anything. Threat: none: the classifier is never queried. Departures: none; there is no paper.
+An attack that is not much stronger than these shows nothing; a classifier that they break is not
+robust to anything. Threat: none: the classifier is never queried. Departures: none; there is no
+paper.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds
 from tfrobust.types import Images, Labels
 
-_REACH = 4.0  # the kernel ends after so many standard deviations
+_REACH = 4.0  # radius of the kernel, in standard deviations
 
 
 @plugin
@@ -47,7 +48,7 @@ class GaussianNoise(Attack):
         noise = random.normal(image_seeds(seed, tf.shape(images)[0]), tf.shape(images)[1:])
         length = geometry.distance(noise, tf.zeros_like(noise))[:, None, None, None]
         noise *= self.eps / tf.maximum(length, TINY)
-        # Clipping comes first: the ball is not to send the noise anywhere else.
+        # Clip first: the projection must not redistribute the noise.
         clipped = tf.clip_by_value(images + noise, 0.0, 1.0)
         return geometry.project(clipped, geometry.region(images, self.eps))
 
@@ -112,7 +113,7 @@ class GaussianBlur(Attack):
     ) -> Images:
         """Return blurred images; see `Attack`."""
         height, width, _ = classifier.image_shape
-        # As matrices, so that a kernel may be wider than the image and mirror it many times.
+        # Matrices allow a kernel that is wider than the image and mirrors it several times.
         rows, columns = _blurring(height, self.sigma), _blurring(width, self.sigma)
         blurred = tf.einsum("ih,bhwc,jw->bijc", rows, images, columns)
         return tf.clip_by_value(blurred, 0.0, 1.0)

@@ -1,14 +1,14 @@
-"""Box blur: a Gaussian filter inside the object's box, the context untouched; or the other way.
+"""Box blur: a Gaussian filter inside the object's box, the context unchanged; or the reverse.
 
 x′ = (G_σ ∗ (m x)) / (G_σ ∗ m) where m = 1, and x elsewhere; m is 1 inside the image's boxes
 
 Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020), who convolve the
 part of the image that lies in the box. Threat: none: the classifier is never queried.
-Departures: they do not say what the filter sees beyond the border of the box. Here it is a weighted
-mean of the region's own pixels alone, so that neither the object leaks out nor the context in. The
-kernel has no end. The boxes of an image are one region, so that objects near each other mix.
-`region=all` takes the whole image, with the same rule at its border
-(`gaussian_blur` mirrors it).
+Departures: the paper does not define the filter beyond the border of the box. Here it is a weighted
+mean of the region's own pixels only, so that neither the object leaks out nor the context leaks in.
+The kernel is not truncated. The boxes of an image are one region, so objects near each other mix.
+`region=all` blurs the whole image, with the same rule at its border (`gaussian_blur` mirrors the
+image there).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BoxBlur(RegionalAttack):
         free = free_pixels()
         part = tf.ones_like(images[..., :1]) if free is None else tf.cast(free, tf.float32)
         height, width, channels = classifier.image_shape
-        # The mask goes through as one more channel.
+        # The mask is convolved as one more channel.
         sums = _convolved(
             tf.concat([part * images, part], axis=3),
             gaussian(height, self.sigma),
@@ -63,14 +63,14 @@ class BoxBlur(RegionalAttack):
 
 
 def gaussian(length: int, sigma: float) -> np.ndarray:
-    """Return exp(−(i − j)² / 2σ²), float32 `(length, length)`: a filter as wide as any σ wants."""
-    place = np.arange(length)
-    with np.errstate(over="ignore"):  # a σ near zero leaves every pixel by itself
-        apart = np.square((place[:, None] - place) / sigma)
-    return np.exp(-0.5 * apart).astype(np.float32)
+    """Return exp(−(i − j)² / 2σ²), float32 `(length, length)`: a filter that is not truncated."""
+    positions = np.arange(length)
+    with np.errstate(over="ignore"):  # overflows for a σ near zero, where no pixels mix
+        squares = np.square((positions[:, None] - positions) / sigma)
+    return np.exp(-0.5 * squares).astype(np.float32)
 
 
 def _convolved(images: Images, down: np.ndarray, across: np.ndarray) -> Images:
-    """Return the sums down and across; channels first: plain products of matrices, 4× einsum."""
+    """Return the sums over both axes; channels first, since plain matmuls are 4× einsum's speed."""
     planes = tf.transpose(images, (0, 3, 1, 2))
     return tf.transpose(tf.matmul(tf.matmul(down, planes), across), (0, 2, 3, 1))

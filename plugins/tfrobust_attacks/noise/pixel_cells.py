@@ -1,4 +1,4 @@
-"""An image divided into cells, of which pixel noise draws one at a time.
+"""An image divided into cells; pixel noise draws one cell at a time.
 
 A generation changes one cell, so only the rows around it are updated: the cost of a generation
 grows with the width of the image, not with its number of pixels.
@@ -17,13 +17,13 @@ Eligible = Callable[[Any, Any, Any], Any]  # (totals, size, inside) -> bool, lik
 
 
 class Board(NamedTuple):
-    """Cells of a batch. `totals`, `eligible` and `in_row` have spare rows above and below.
+    """The cells of a batch. `totals`, `eligible` and `in_row` have spare rows above and below.
 
     Attributes:
-        values: uint8 `(batch, rows · columns, size)`: those of every pixel and channel of a cell.
-        totals: int32 `(batch, spare + rows + spare, columns)`: their sums.
-        eligible: int32, likewise: 1 where a cell may be drawn.
-        in_row: int32 `(batch, spare + rows + spare)`: how many of a row may.
+        values: uint8 `(batch, rows · columns, size)`: every pixel and channel of a cell.
+        totals: int32 `(batch, spare + rows + spare, columns)`: sums over the values of a cell.
+        eligible: int32, of the same shape: 1 where a cell may be drawn.
+        in_row: int32 `(batch, spare + rows + spare)`: number of eligible cells in a row.
     """
 
     values: Any
@@ -33,7 +33,7 @@ class Board(NamedTuple):
 
 
 class Place(NamedTuple):
-    """One cell of every image: where it lies on the board, int32 `(batch,)` each."""
+    """One cell of every image: its row and column on the board, both int32 `(batch,)`."""
 
     row: Any
     column: Any
@@ -49,7 +49,7 @@ def to_cells(images: Images, side: int) -> Any:
 
 
 def from_cells(values: Any, shape: Any, side: int) -> Any:
-    """Return cells `(…, batch, rows · columns, size)` as images `(…, *shape)`: back."""
+    """Return cells `(…, batch, rows · columns, size)` as images `(…, *shape)`."""
     batch, height, width, channels = tf.unstack(shape)
     split = [-1, height // side, width // side, side, side, channels]
     images = tf.transpose(tf.reshape(values, split), [0, 1, 3, 2, 4, 5])
@@ -59,7 +59,7 @@ def from_cells(values: Any, shape: Any, side: int) -> Any:
 def board_of(cells: Any, eligible: Eligible, reach: int) -> Board:
     """Return the board of cells from `to_cells`.
 
-    `eligible` tells which cells may be drawn; that depends on `reach` rows above and below.
+    `eligible` returns which cells may be drawn; that depends on `reach` rows above and below.
     """
     batch, rows, columns, size = tf.unstack(tf.shape(cells))
     totals = tf.reduce_sum(tf.cast(cells, tf.int32), 3)
@@ -71,9 +71,10 @@ def board_of(cells: Any, eligible: Eligible, reach: int) -> Board:
 
 
 def chosen(board: Board, drawn: Any, reach: int) -> tuple[Place, Flags]:
-    """Return the cell that a draw from [0, 1) falls on, row by row, and whether there is any.
+    """Return the eligible cell that a draw from [0, 1) selects, and whether there is one.
 
-    Of n eligible cells it is number int(drawn · n); where there is none, any cell of the image.
+    Of n eligible cells, counted row by row, it is number int(drawn · n); where there is none, any
+    cell of the image.
     """
     before = tf.cumsum(board.in_row, 1)
     count = before[:, -1]
@@ -103,7 +104,7 @@ def with_cell(board: Board, place: Place, values: Any, eligible: Eligible, reach
     rows, size = tf.shape(board.totals)[1] - 4 * reach, tf.shape(values)[1]
     total = tf.reduce_sum(tf.cast(values, tf.int32), 1)
     totals = tf.tensor_scatter_nd_update(board.totals, tf.stack([image, *place], 1), total)
-    # Which cells may be drawn changes up to `reach` rows away, and is seen from as far again.
+    # Eligibility changes up to `reach` rows away, and depends on `reach` more rows.
     seen = place.row[:, None] + tf.range(-2 * reach, 2 * reach + 1)
     inside = _inside(seen, rows, reach)
     seen_rows = tf.gather(totals, seen, batch_dims=1)
@@ -120,7 +121,7 @@ def with_cell(board: Board, place: Place, values: Any, eligible: Eligible, reach
 
 
 def _numbers(board: Board, place: Place, reach: int) -> Any:
-    """Return the places as numbers of cells, row by row, spare rows not counted."""
+    """Return the cells' numbers, counted row by row without the spare rows."""
     return (place.row - 2 * reach) * tf.shape(board.totals)[2] + place.column
 
 

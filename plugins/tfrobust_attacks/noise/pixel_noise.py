@@ -1,9 +1,9 @@
-"""Four pixel noises that ignore the classifier: cells are inverted one at a time, at random.
+"""Four pixel noises that ignore the classifier: they invert random cells, one at a time.
 
 b ← int((255 − b) / c)   (3)        b ← int(255 − b / c)   (4)
 
-Each generation draws one of the cells that are eligible in the image as it then is, and inverts
-it; an image without an eligible cell stays as it is. b is a cell's brightness from 0 to 255.
+Each generation draws one of the cells that are eligible in the current image, and inverts it; an
+image without an eligible cell is not changed. b is a cell's brightness from 0 to 255.
 
 | noise | eligible | inverted by |
 |---|---|---|
@@ -14,8 +14,8 @@ it; an image without an eligible cell stays as it is. b is a cell's brightness f
 
 Cheng & Hu, "Architectural resilience to foreground-and-background adversarial noise" (2020).
 Threat: none: the classifier is never queried.
-Departures: the paper's cells are grey; one of several channels or pixels has their mean as its
-brightness, and each of them is inverted by itself. What would leave 0…255 (c < 1) is cut there.
+Departures: the paper's cells are grey; here the brightness of a cell with several channels or
+pixels is their mean, and each value is inverted separately. Values outside 0…255 (c < 1) are cut.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from tfrobust_attacks.noise.pixel_cells import (
 )
 
 _WHITE, _BLACK, _MIDDLE = 0, 100, 127  # the paper's thresholds
-_DRAWN = 256  # draws made at once, whatever the count: a long run begins like a short one
-_NOBODY = -2.0  # a neighbour outside the image: below bright, dark (1 and 0) and their negatives
+_DRAWN = 256  # draws per block, for any count: a long run starts with the draws of a short one
+_OUTSIDE = -2.0  # a neighbour outside the image: below bright, dark (1 and 0) and their negatives
 
 
 @plugin
 class PixelNoise(GrowingAttack):
-    """What the four share: draw an eligible cell, invert it.
+    """The common part of the four: draw an eligible cell and invert it.
 
     Attributes:
         reach: rows above and below a cell that decide whether it is eligible.
@@ -87,7 +87,7 @@ class PixelNoise(GrowingAttack):
             )
 
     def stages(self, images: Images, counts: Sequence[int], *, seed: Any) -> Any:
-        """Return the images after so many generations; see `GrowingAttack`."""
+        """Return the images after each of `counts` generations; see `GrowingAttack`."""
         first = board_of(to_cells(images, self.pixel_size), self.eligible, self.reach)
         drawn = draws(image_seeds(seed, tf.shape(images)[0]), max(counts))
         ends = tf.constant(list(counts), tf.int32)
@@ -95,19 +95,19 @@ class PixelNoise(GrowingAttack):
         def generation(number: Any, board: Board) -> tuple[Any, Board]:
             return number + 1, self._generation(board, drawn[:, number])
 
-        def stage(index: Any, number: Any, board: Board, found: Any) -> tuple[Any, ...]:
+        def stage(index: Any, number: Any, board: Board, values: Any) -> tuple[Any, ...]:
             number, board = tf.while_loop(
                 lambda number, _: number < ends[index], generation, (number, board)
             )
-            return index + 1, number, board, found.write(index, board.values)
+            return index + 1, number, board, values.write(index, board.values)
 
-        *_, found = tf.while_loop(
+        *_, values = tf.while_loop(
             lambda index, *_: index < len(counts),
             stage,
             (0, 0, first, tf.TensorArray(tf.uint8, len(counts))),
         )
         shape = tf.shape(images)
-        noisy = from_cells(found.stack(), shape, self.pixel_size)
+        noisy = from_cells(values.stack(), shape, self.pixel_size)
         untouched = noisy == from_cells(first.values, shape, self.pixel_size)
         return tf.where(untouched, images, tf.cast(noisy, tf.float32) / 255.0)
 
@@ -117,7 +117,7 @@ class PixelNoise(GrowingAttack):
 
         Args:
             totals: int32 `(batch, rows, columns)`, sums of a cell's values from 0 to 255.
-            size: how many values a cell has: `totals / size` is its brightness.
+            size: number of values of a cell: `totals / size` is its brightness.
             inside: bool `(batch or 1, rows, 1)`: the rows that belong to the image.
         """
 
@@ -127,15 +127,15 @@ class PixelNoise(GrowingAttack):
 
     def _generation(self, board: Board, drawn: Any) -> Board:
         """Invert one eligible cell of every image."""
-        place, found = chosen(board, drawn, self.reach)
+        place, exists = chosen(board, drawn, self.reach)
         values, total = at_cell(board, place, self.reach)
         dark = self.darkens(total, tf.shape(values)[1])[:, None]
         levels = tf.cast(values, tf.int32)
         inverted = tf.where(dark, tf.gather(self._by_3(), levels), tf.gather(self._by_4(), levels))
-        kept = tf.where(found[:, None], inverted, values)
+        kept = tf.where(exists[:, None], inverted, values)
         return with_cell(board, place, kept, self.eligible, self.reach)
 
-    # Tables, made by Python's own int(): a float32 quotient may fall on the other side of one.
+    # Tables computed with Python's int(): a float32 quotient may round to another integer.
 
     def _by_3(self) -> Any:
         return _levels([(255 - b) / self.c for b in range(256)])
@@ -192,8 +192,8 @@ class EdgeToAltered(PixelNoise):
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return the cells with a neighbour, diagonals included, on the other side of 127."""
         bright = tf.cast(totals > _MIDDLE * size, tf.float32)
-        brightest = _highest_near(tf.where(inside, bright, _NOBODY))
-        darkest = -_highest_near(tf.where(inside, -bright, _NOBODY))
+        brightest = _highest_near(tf.where(inside, bright, _OUTSIDE))
+        darkest = -_highest_near(tf.where(inside, -bright, _OUTSIDE))
         return brightest > darkest
 
 
@@ -209,6 +209,6 @@ def _levels(numbers: Sequence[float]) -> Any:
 
 def _highest_near(cells: Any) -> Any:
     """Return the highest of each cell and its 8 neighbours, `(batch, rows, columns)`."""
-    wide = tf.pad(cells, [[0, 0], [1, 1], [1, 1]], constant_values=_NOBODY)
+    wide = tf.pad(cells, [[0, 0], [1, 1], [1, 1]], constant_values=_OUTSIDE)
     tall = tf.maximum(tf.maximum(wide[:, :-2], wide[:, 1:-1]), wide[:, 2:])
     return tf.maximum(tf.maximum(tall[:, :, :-2], tall[:, :, 1:-1]), tall[:, :, 2:])

@@ -7,13 +7,14 @@ a window takes a pyramid of two halves of opposite sign, and the perturbation of
 Andriushchenko, Croce, Flammarion & Hein, "Square attack: a query-efficient black-box adversarial
 attack via random search" (2020). Threat: score-based; Linf or L2.
 Departures: all images of a step try the same window with the same signs, as in AutoAttack's
-version, and each accepts or refuses it for itself. Where the signs drawn for Linf change nothing,
-the opposite ones are tried (the paper draws again). `queries` counts all forward passes of an
-image: the first asks for the clean image, which comes back where it is misclassified; the paper's
-schedule for p is scaled to them. Windows may touch the lower and the right border too. Targets are
-reached by the margin unless `loss` names another (the paper: cross-entropy). In Linf it ends in the
-inner maximum of a linear classifier, in L2 short of it: windows have 3 pixels a side or more.
-All images share the windows, which lie anywhere: those outside of a region change nothing.
+version, and each image accepts or rejects it on its own. Where the signs drawn for Linf change
+nothing, the opposite ones are tried (the paper draws again). `queries` counts all forward passes of
+an image: the first classifies the clean image, which is returned if it is misclassified; the
+paper's schedule for p is scaled to `queries`. Windows may touch the lower and the right border too.
+Targeted attacks use the margin unless `loss` names another loss (the paper: cross-entropy). On a
+linear classifier, the attack reaches the inner maximum in Linf but not in L2, where the sides of
+windows are at least 3 pixels long. All images share the windows, which may lie anywhere: windows
+outside of a region change nothing.
 """
 
 from __future__ import annotations

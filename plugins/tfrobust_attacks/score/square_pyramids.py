@@ -1,6 +1,6 @@
 """The pyramids of the square attack in L2: perturbations that networks react to, and their tiles.
 
-η is two halves of opposite sign, each a pile of ever smaller squares round its middle.
+η has two halves of opposite sign; each is a stack of ever smaller squares around its centre.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _TILES = 5  # a side
 
 
 def tiles(shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Return lying pyramids side by side, and which one each pixel belongs to.
+    """Return horizontal pyramids side by side, and the number of the pyramid at each pixel.
 
     Args:
-        shape: of an image; what no tile covers, at its edges, is 0 and belongs to the first.
+        shape: of an image; pixels at its edges that no tile covers are 0 and get number 0.
 
     Returns:
         NumPy float32 and int64, `(height, width)` each.
@@ -51,7 +51,7 @@ def _pyramid(side: int) -> Any:
 
 
 def _half(height: int, width: int) -> Any:
-    """Return squares round the middle, the k-th of height 1/(k + 1)², on top of each other."""
+    """Return a sum of squares around the centre, the k-th of height 1/(k + 1)²."""
     across = np.abs(np.arange(width) - width // 2)
     radius = np.maximum(np.abs(np.arange(height) - height // 2)[:, None], across)
     steps = 1.0 / np.arange(1, max(height, width) // 2 + 2) ** 2

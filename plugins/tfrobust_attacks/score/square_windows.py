@@ -1,4 +1,4 @@
-"""The windows that the square attack tries, and what it puts into them in Linf and in L2."""
+"""The windows of the square attack, and the changes it tries in them in Linf and in L2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Windows(NamedTuple):
 
     bounds: Any  # (steps, 2, 2, 3): first and last + 1 of batch (ignored), row and column
     sign: Any  # (steps, channels)
-    pyramid: Any  # (steps, 3): which side of all, counted upwards; lying or upright; the side
+    pyramid: Any  # (steps, 3): rank of the side among all sides; horizontal or vertical; the side
 
     def at(self, step: Any) -> Windows:
         """Return the windows of a step, without the first axis."""
@@ -34,7 +34,7 @@ class Windows(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where the search is, or might go."""
+    """A point of the search: the current one or a candidate."""
 
     images: Images
     spent: PerImage  # of the budget, in L2: the squared length of the change
@@ -122,7 +122,7 @@ class LinfMoves(Moves):
 class L2Moves(Moves):
     """Pyramids: a window gains what another one loses, and what the ball has left."""
 
-    margin = 1.0 - 1e-5  # thousands of float32 sums round
+    margin = 1.0 - 1e-5  # for the rounding of thousands of float32 sums
 
     def __init__(self, shape: tuple[int, ...], steps: int, p_init: float) -> None:
         super().__init__(shape, steps, p_init)
@@ -133,7 +133,7 @@ class L2Moves(Moves):
         return L2().region(clean, radius)
 
     def start(self, region: Region, seeds: Seeds) -> Point:
-        """Return tiles of pyramids, each with a sign a channel, as long as the radius together."""
+        """Return tiles of pyramids with random signs per channel, scaled to the radius."""
         clean, radius = region
         pattern, tile = tiles(self.shape)
         signs = _sign(random.uniform(seeds, (int(tile.max()) + 1, self.shape[2])))

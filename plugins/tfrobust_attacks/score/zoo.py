@@ -9,8 +9,8 @@ minimum L2 norm.
 Departures: the distance's derivative is not measured but known. The margin of the logits replaces
 that of the log probabilities, which it equals. h is 0.001 where the paper has 0.0001: float32
 logits round. Pixels are clipped to [0, 1] where the paper changes variables. All images of a step
-take the same coordinates, each once. Every iterate is judged, for one query more a step; `queries`
-ends the search wherever it is. The search for c is that of
+take the same coordinates, each once. Every iterate is evaluated, for one more query per step;
+`queries` may end the search at any step. The search for c is that of
 `tfrobust_attacks.shared.searching_attack`. There is no dimension reduction and no importance
 sampling, which the paper needs for large images only.
 """
@@ -39,7 +39,7 @@ class _State(NamedTuple):
     clean: Images
     labels: Labels
     current: Images
-    mean: Images  # Adam's, a coordinate each
+    mean: Images  # Adam's moments, per coordinate
     variance: Images
     time: Images
     round: Round
@@ -136,7 +136,7 @@ class ZerothOrder(SearchingAttack):
         return tf.reshape(tf.transpose(whole), shape), tf.reshape(moving, shape)
 
     def _adam(self, state: _State, gradient: Images, moving: Any) -> _State:
-        """Move the coordinates that were measured; each has moments and a time of its own."""
+        """Move the measured coordinates; each coordinate has its own moments and its own time."""
         time = state.time + moving
         mean = state.mean + moving * (1 - _BETA1) * (gradient - state.mean)
         variance = state.variance + moving * (1 - _BETA2) * (tf.square(gradient) - state.variance)

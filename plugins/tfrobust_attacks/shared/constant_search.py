@@ -1,8 +1,8 @@
-"""The search for the weight c of Carlini & Wagner's hinge: when a round ends, and which c is next.
+"""The search for the weight c of Carlini & Wagner's hinge: when a round ends, and the next c.
 
 An image's first round has c = `initial_const`. A round that succeeds lowers the upper bound to c,
 one that fails raises the lower; the next c is ten times as large until there is an upper bound,
-and the mean of both from then on. Every image is in a round and at a step of its own.
+and the mean of both from then on. Each image has its own round and its own step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfrobust.types import Flags, Labels, PerImage
 
 _UNBOUNDED = 1e10
-_PARTS = 10  # of a round; after each it is asked whether the objective still falls
+_PARTS = 10  # of a round; after each part the search checks whether the objective still falls
 _FALLING = 0.9999
 _SETTLING = 2  # parts that a round takes to settle
 
@@ -28,20 +28,21 @@ class Round(NamedTuple):
     upper: PerImage
     number: PerImage  # of the round
     step: PerImage  # in the round
-    checked: PerImage  # the objective when it was last asked for
-    hit: Flags  # whether there was a success since then
+    checked: PerImage  # the objective at the last check
+    hit: Flags  # whether a step succeeded since then
 
 
 @dataclasses.dataclass(frozen=True)
 class ConstantSearch:
-    """The rules by which rounds end and c moves.
+    """The rules that end a round and choose the next c.
 
     Attributes:
-        rounds: an image's.
-        steps: of a round, at most.
+        rounds: number of rounds per image.
+        steps: maximum number of steps per round.
         initial_const: c of the first round.
         abort_early: end a round whose objective no longer falls.
-        settle: end it with its last fifth instead of at once, for steps that grow shorter.
+        settle: run the last fifth of such a round instead of ending it at once, for attacks whose
+            steps grow shorter.
     """
 
     rounds: int
@@ -64,28 +65,28 @@ class ConstantSearch:
         )
 
     def advance(self, now: Round, objective: PerImage, success: Flags) -> tuple[Round, Flags]:
-        """Count a step; return also which rounds it ended."""
+        """Count a step; return the round and which images' rounds this step ended."""
         part = max(self.steps // _PARTS, 1)
-        following, over = now.step + 1.0, now.step >= self.steps - 1
-        look = tf.equal(tf.math.floormod(now.step, part), 0.0)
-        stalled = look & (objective > _FALLING * now.checked)
+        next_step, over = now.step + 1.0, now.step >= self.steps - 1
+        checking = tf.equal(tf.math.floormod(now.step, part), 0.0)
+        stalled = checking & (objective > _FALLING * now.checked)
         if self.abort_early and self.settle:
-            following = tf.where(
-                stalled, tf.maximum(following, self.steps - _SETTLING * part + 1.0), following
+            next_step = tf.where(
+                stalled, tf.maximum(next_step, self.steps - _SETTLING * part + 1.0), next_step
             )
         elif self.abort_early:
             over |= stalled
-        checked = tf.where(look, objective, now.checked)
-        hit = (now.hit & (over | ~look)) | success
-        return now._replace(step=following, checked=checked, hit=hit), over
+        checked = tf.where(checking, objective, now.checked)
+        hit = (now.hit & (over | ~checking)) | success
+        return now._replace(step=next_step, checked=checked, hit=hit), over
 
-    def following(self, now: Round, over: Flags) -> tuple[Round, Flags]:
-        """Start the next round where one is over; return also which images have had their last."""
+    def next_round(self, now: Round, over: Flags) -> tuple[Round, Flags]:
+        """Start the next round where one is over; return it and which images have no round left."""
         upper = tf.where(over & now.hit, tf.minimum(now.upper, now.const), now.upper)
         lower = tf.where(over & ~now.hit, tf.maximum(now.lower, now.const), now.lower)
         const = tf.where(upper < _UNBOUNDED, (lower + upper) / 2.0, now.const * 10.0)
         number = now.number + tf.cast(over, tf.float32)
-        following = Round(
+        next_round = Round(
             const=tf.where(over, const, now.const),
             lower=lower,
             upper=upper,
@@ -94,4 +95,4 @@ class ConstantSearch:
             checked=tf.where(over, float("inf"), now.checked),
             hit=now.hit & ~over,
         )
-        return following, number >= self.rounds
+        return next_round, number >= self.rounds

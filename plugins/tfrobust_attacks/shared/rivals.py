@@ -1,7 +1,7 @@
-"""Which other class is nearest: what DeepFool, FAB, Carlini & Wagner's attack and EAD share.
+"""The nearest other class, which DeepFool, FAB, Carlini & Wagner's attack and EAD look for.
 
 Where the classifier is linear, class k is (z_y − z_k) / ‖∇(z_k − z_y)‖_q away, q dual to the
-norm. The class with the second largest logit need not be the nearest.
+norm. The class with the second largest logit is not always the nearest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def likely_rivals(logits: Logits, labels: Labels, count: int) -> Labels:
     Args:
         logits: `(batch, classes)`.
         labels: `(batch,)`.
-        count: how many.
+        count: number of classes to return.
     """
     largest = tf.nn.top_k(without_label(logits, labels), min(count, logits.shape[1] - 1))
     return tf.cast(largest.indices, tf.int64)
@@ -36,7 +36,7 @@ def slopes_towards(rivals: Labels, labels: Labels, classes: int) -> Any:
     Args:
         rivals: `(batch, count)`.
         labels: `(batch,)`.
-        classes: how many the classifier has.
+        classes: number of classes of the classifier.
 
     Returns:
         float32 `(count, batch, classes)`: 1 at the class k, −1 at the label.
@@ -53,11 +53,11 @@ def linear_rivals(
         classifier: a differentiable classifier.
         images: `(batch, height, width, channels)`.
         labels: `(batch,)`.
-        norm: whose dual measures the gradients.
-        candidates: classes looked at, the label among them; at most all are.
+        norm: its dual norm measures the gradients.
+        candidates: number of classes to consider, the label included; at most all classes.
 
     Returns:
-        The logits `(batch, classes)`; of every rival the slope `(rivals, batch, classes)`, the
+        The logits `(batch, classes)`; for every rival the slope `(rivals, batch, classes)`, the
         gradient `(rivals, batch, height, width, channels)` and its dual norm `(rivals, batch)`.
     """
 
@@ -89,15 +89,15 @@ def nearest_boundary(
     candidates: int,
     beyond: float = 0.0,
 ) -> Boundary:
-    """Return the boundary with the nearest of the likely classes, on whichever side of it.
+    """Return the boundary with the nearest of the likely classes; an image may be on either side.
 
     Args:
         classifier: a differentiable classifier.
         images: `(batch, height, width, channels)`.
         labels: `(batch,)`.
-        norm: in which it is the nearest.
-        candidates: classes looked at, the label among them; at most all are.
-        beyond: how far behind the boundary to aim, in shares of the two logits that meet there.
+        norm: the norm that measures the distance to a boundary.
+        candidates: number of classes to consider, the label included; at most all classes.
+        beyond: how far beyond the boundary to aim, as a share of the two logits that meet there.
     """
     logits, slopes, normals, steepness = linear_rivals(
         classifier, images, labels, norm=norm, candidates=candidates
@@ -113,9 +113,9 @@ def nearest_boundary(
 def logit_worth(
     classifier: Classifier, images: Images, labels: Labels, *, norm: str, candidates: int = 10
 ) -> tuple[Logits, Any]:
-    """Return what distance a logit is worth for each class: 1 / ‖∇(z_k − z_y)‖ at the image.
+    """Return the distance that one logit is worth for each class: 1 / ‖∇(z_k − z_y)‖ at the image.
 
-    Classes that are no candidates get the mean of those that are.
+    Classes that are not candidates get the mean over the candidates.
 
     Returns:
         The logits and the worth, both `(batch, classes)`.

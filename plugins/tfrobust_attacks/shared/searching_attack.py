@@ -3,14 +3,14 @@
 min distance + c · f,  f = max(0, z_y − z_k + κ)
 
 `cw_l2`, `ead` and `zoo` differ in the distance and in how they step; what follows a step is the
-same. Departures from the papers' code, of all three attacks:
+same. All three attacks depart from the papers' code in these points:
 
-- A round counts as a success if its last steps, a tenth of them, hold one, not any step. A small c
-  hardly slows the first steps down: they rush across a near boundary and come back for good, and
-  the search would settle on a c too small to stay there.
-- The class k that the hinge of `cw_l2` and `ead` follows is, by the slopes at the clean image, the
-  nearest one (`tfrobust_attacks.shared.rivals`), not the one with the largest logit.
-- Rounds end early for each image alone, not for the batch.
+- A round is a success if one of its last steps (the last tenth) succeeds, not if any step does. A
+  small c hardly slows the first steps down: they cross a near boundary and then return for good,
+  and the search would settle on a c that is too small to stay there.
+- The class k in the hinge of `cw_l2` and `ead` is the nearest one by the slopes at the clean image
+  (`tfrobust_attacks.shared.rivals`), not the one with the largest logit.
+- Rounds end early per image, not per batch.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 from tfrobust_attacks.shared.constant_search import ConstantSearch
 from tfrobust_attacks.shared.rivals import logit_worth
 
-_BEYOND = 2.0 * ROUNDING  # of both logits: surely adversarial for `clearly_adversarial`
-_NEVER = 1e38  # a lead no class has
+_BEYOND = 2.0 * ROUNDING  # as a share of both logits: enough for `clearly_adversarial`
+_NEVER = 1e38  # larger than any lead
 
 
 class Hinge(NamedTuple):
-    """What the logits of an image mean to the objective."""
+    """The hinge of the objective, computed from an image's logits."""
 
     value: PerImage  # f
-    slope: Logits  # its derivative by the logits
-    success: Flags  # adversarial by κ, and by more than rounding could undo
+    slope: Logits  # its derivative with respect to the logits
+    success: Flags  # adversarial by κ and by more than rounding can undo
 
 
 class Candidate(NamedTuple):
-    """The image that a step has looked at."""
+    """The images that a step has evaluated."""
 
     images: Images
-    score: PerImage  # the distance by which the best image is kept
+    score: PerImage  # the distance that decides which image is the best
     objective: PerImage  # distance + c · f
     success: Flags
 
 
 @plugin
 class SearchingAttack(Attack):
-    """What the attacks with such a search share; each has a state and a step of its own.
+    """The common part of the attacks that search for c; each attack has its own state and step.
 
     A state is a NamedTuple with the fields `clean`, `labels`, `round`, `best`, `best_score`
-    (infinite until there is one) and `done`, and whatever the step needs.
+    (infinite until there is one) and `done`, and the fields that the step needs.
     """
 
     minimum_norm = True
@@ -79,7 +79,7 @@ class SearchingAttack(Attack):
 
     @property
     def search(self) -> ConstantSearch:
-        """The rules as these options set them."""
+        """The rules of the search, built from the options."""
         return ConstantSearch(
             self.binary_search_steps, self.steps, self.initial_const, self.abort_early
         )
@@ -93,7 +93,7 @@ class SearchingAttack(Attack):
             lambda state, number: self.step(classifier, state, tf.stack([shared, number])),
             self.start(classifier, images, labels),
             steps=self.most_steps(classifier),
-            outcome=("best_score",),  # `best` changes with it alone: `after_step` looks at `done`
+            outcome=("best_score",),  # `best` changes only with it: `after_step` checks `done`
         )
         return state.best
 
@@ -103,23 +103,23 @@ class SearchingAttack(Attack):
 
     @abc.abstractmethod
     def step(self, classifier: Classifier, state: Any, seed: Any) -> Any:
-        """Take one step, and hand over to `after_step`; the seed is the same for all images."""
+        """Take one step and return `after_step(…)`; the seed is the same for all images."""
 
     @abc.abstractmethod
     def restarted(self, state: Any, over: Flags) -> Any:
-        """Return a state in which the images whose round is over are back at the start."""
+        """Return the state with the images whose round is over set back to the start."""
 
     def most_steps(self, classifier: Classifier) -> int:
-        """Return how many steps the search takes at most."""
+        """Return the maximum number of steps of the search."""
         return self.binary_search_steps * self.steps
 
     def after_step(self, before: Any, moved: Any, candidate: Candidate) -> Any:
-        """Keep the candidates that are the best so far, and begin the next round of those it ended.
+        """Keep the candidates that are the best so far, and start the next round where one is over.
 
         Args:
-            before: the state that the step began with.
-            moved: the state after it, with the fields that only the step knows.
-            candidate: what the step has looked at.
+            before: the state before the step.
+            moved: the state after it, with the fields that only the step updates.
+            candidate: the images that the step has evaluated.
         """
         nearer = candidate.score < before.best_score
         better = candidate.success & nearer & ~before.done
@@ -134,8 +134,8 @@ class SearchingAttack(Attack):
 
     def _next_round(self, state: Any, over: Flags) -> Any:
         """Set the images whose round is over back to the start, with their next c."""
-        following, last = self.search.following(state.round, over)
-        return self.restarted(state, over)._replace(round=following, done=state.done | last)
+        next_round, finished = self.search.next_round(state.round, over)
+        return self.restarted(state, over)._replace(round=next_round, done=state.done | finished)
 
     def hinge(self, logits: Logits, labels: Labels, worth: Any) -> Hinge:
         """Return f = max(0, z_y − z_k + κ); for a target t, max(0, max_{k≠t} z_k − z_t + κ).
@@ -143,7 +143,7 @@ class SearchingAttack(Attack):
         Args:
             logits: `(batch, classes)`.
             labels: `(batch,)`: the true classes, or the targets.
-            worth: `(batch, classes)`: what distance a logit is worth; k is the nearest class.
+            worth: `(batch, classes)`: the distance that a logit is worth; k is the nearest class.
         """
         own = tf.one_hot(labels, tf.shape(logits)[1])
         leads = logits - tf.reduce_sum(own * logits, axis=1, keepdims=True)
@@ -156,7 +156,7 @@ class SearchingAttack(Attack):
         return Hinge(missed * short, missed[:, None] * slope, short <= 0)
 
     def look(self, classifier: Classifier, images: Images, labels: Labels) -> tuple[Any, Flags]:
-        """Return what distance a logit is worth for each class, and what is adversarial already."""
+        """Return the distance that a logit is worth per class, and which images already fool."""
         if self.targeted:
             logits = classifier(images)
             worth = tf.ones_like(logits)
@@ -167,5 +167,5 @@ class SearchingAttack(Attack):
 
 
 def keep(flags: Flags, yes: Any, no: Any) -> Any:
-    """Return `blend(flags, yes, no)`, at no cost where no row is flagged."""
+    """Return `blend(flags, yes, no)`, without its cost if no row is flagged."""
     return tf.cond(tf.reduce_any(flags), lambda: blend(flags, yes, no), lambda: no)

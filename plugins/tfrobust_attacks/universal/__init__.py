@@ -1,1 +1,1 @@
-"""Attacks that learn one perturbation, or a network that draws them."""
+"""Attacks that learn one perturbation, or a network that generates perturbations."""

@@ -1,21 +1,21 @@
 """Fooling images: unrecognisable images that are classified with near certainty.
 
-From uniform noise x, whatever the image shows, until p_t(x) ≥ `confidence`:
+From uniform noise x, independent of the clean image, until p_t(x) ≥ `confidence`:
 `gradient`: x ← clip(x + α √n · g / ‖g‖₂, 0, 1), g = ∇ log o_t(x), o_t the odds of the target t;
 `evolution`: x ← x̃ if p_t(x̃) > p_t(x), x̃ a mutant of x: each pixel with a probability of 10 %,
 halved every 1,000 generations, by polynomial mutation of index 15 (the paper's direct encoding).
 
 Nguyen, Yosinski & Clune, "Deep neural networks are easily fooled: high confidence predictions for
-unrecognizable images" (2015). Threat: white-box, or score-based; in no norm, for nothing of the
-image remains.
-Departures: ascent begins at noise, where the paper begins at the mean image, and its steps are of
-one length. Evolution keeps one image a target; the paper's champions of other classes may take
-over, which would tie the images of a batch to each other. All images of a generation share its
-random numbers, and one value at least changes on average. Without targets, an image goes to the
-class that its noise looks most like, its own left out. Where the odds have not risen for long, an
-image begins anew at other noise; without targets, on its way to the class it then looks most like.
-An image that does not reach the confidence is given up: the clean image is returned, and counts
-as not broken.
+unrecognizable images" (2015). Threat: white-box, or score-based; bounded in no norm, because the
+result does not contain the clean image.
+Departures: ascent starts at noise, where the paper starts at the mean image, and all steps have the
+same length. Evolution keeps one image per target; in the paper the best image of another class may
+replace it, which would make the images of a batch depend on each other. All images of a generation
+share its random numbers, and on average at least one value changes. Without targets, an image's
+target is the class that the classifier finds likeliest for its noise, except its label. Where the
+odds have not risen for long, an image restarts from new noise; without targets, its new target is
+the likeliest class not yet tried. For an image that does not reach the confidence, the clean image
+is returned, and it counts as not broken.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from tfrobust.types import Flags, Images, Labels, Logits, PerImage
 _RATE, _HALVING = 0.1, 1_000  # of mutation; generations after which it halves
 _INDEX = 15.0  # of polynomial mutation: the larger, the smaller the changes
 _STEPS = {"gradient": 1_000, "evolution": 10_000}
-_PATIENCE = {"gradient": 20, "evolution": 200}  # steps without a gain, before a new beginning
+_PATIENCE = {"gradient": 20, "evolution": 200}  # steps without a gain before a restart
 _GAIN = 0.01  # of the log odds
-_WORST = -1e9  # a logit: anything is better
+_WORST = -1e9  # a logit worse than any other
 _TINY = 1e-30
 
 
 class _State(NamedTuple):
     targets: Labels
-    untried: Logits  # 0 for a class that may be a target later on, −∞ for others
+    untried: Logits  # 0 for a class that may still become the target, −∞ for others
     current: Images
     logits: Logits
     age: Any  # steps since the image was noise, int32 (batch,)
@@ -85,7 +85,7 @@ class Fooling(Attack):
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
-        """Return images of their own making, and the clean one where none is sure enough.
+        """Return fooling images, and the clean image where the confidence is not reached.
 
         See `Attack`.
         """
@@ -97,13 +97,14 @@ class Fooling(Attack):
             steps=self.steps or _STEPS[self.method],
             outcome=("current",),
         )
-        last = -log_odds(classifier(state.current), state.targets)  # nobody has judged that step
+        # The last step has not been evaluated yet.
+        last = -log_odds(classifier(state.current), state.targets)
         return blend(state.done | self._sure(last), state.current, images)
 
     def _start(self, classifier: Classifier, noise: Images, labels: Labels) -> _State:
         logits = classifier(noise)
-        none = tf.fill(tf.shape(logits), -float("inf"))
-        first = (labels, none) if self.targeted else _next_target(without_label(logits, labels))
+        no_other = tf.fill(tf.shape(logits), -float("inf"))
+        first = (labels, no_other) if self.targeted else _next_target(without_label(logits, labels))
         best = -log_odds(logits, first[0])
         zero = tf.zeros_like(labels, tf.int32)
         return _State(*first, noise, logits, zero, best, zero, self._sure(best))
@@ -113,7 +114,7 @@ class Fooling(Attack):
         return self._renewed(climb(classifier, state, seed), seed)
 
     def _ascended(self, classifier: Classifier, state: _State, seed: Any) -> _State:
-        """Judge the current images, and move them one step up."""
+        """Evaluate the current images, and move them one step up."""
         images = state.current
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
@@ -127,10 +128,11 @@ class Fooling(Attack):
         return state._replace(current=current, logits=logits, done=sure)
 
     def _evolved(self, classifier: Classifier, state: _State, seed: Any) -> _State:
-        """Let a mutant take the place of each image that it outdoes."""
+        """Replace each image by its mutant where the mutant is better."""
         mutants = _mutated(state.current, state.age, seed)
         logits = classifier(mutants)
-        score, before = (-log_odds(each, state.targets) for each in (logits, state.logits))
+        score = -log_odds(logits, state.targets)
+        before = -log_odds(state.logits, state.targets)
         better = score > before
         return state._replace(
             current=blend(better, mutants, state.current),
@@ -139,7 +141,7 @@ class Fooling(Attack):
         )
 
     def _renewed(self, state: _State, seed: Any) -> _State:
-        """Begin anew, at other noise, with images whose target has gained nothing for long."""
+        """Restart the images whose target has not gained for long, from new noise."""
         score = -log_odds(state.logits, state.targets)
         gained = score > state.best + _GAIN
         waited = tf.where(gained, 0, state.waited + 1)
@@ -165,14 +167,14 @@ class Fooling(Attack):
 
 
 def _next_target(logits: Logits) -> tuple[Labels, Logits]:
-    """Return the likeliest class, and 0 for those left to try: −∞ for it and where it stood."""
+    """Return the likeliest class, and 0 for the classes left to try: −∞ for it and those tried."""
     targets = tf.argmax(logits, axis=1)
     left = tf.where(tf.math.is_inf(logits), logits, 0.0)
     return targets, without_label(left, targets)
 
 
 def _mutated(images: Images, age: Any, seed: Any) -> Images:
-    """Return mutants: of an image as young as another the same values change, by the same."""
+    """Return mutants: in images of the same age, the same values change by the same amounts."""
     shape = tf.shape(images)[1:]
     least = 1.0 / tf.cast(tf.reduce_prod(shape), tf.float32)
     rate = tf.maximum(_RATE * 0.5 ** tf.cast(age // _HALVING, tf.float32), least)

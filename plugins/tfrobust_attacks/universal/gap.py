@@ -1,20 +1,20 @@
-"""Generative adversarial perturbations: a network learns to draw them.
+"""Generative adversarial perturbations: a network learns to generate them.
 
 x′ = clip(x + p, 0, 1),  p = min(1, ε / ‖g‖) · g
 `universal`: g = G(z), one pattern for all images, z uniform noise that is drawn once.
-`image`: g = G(x), a perturbation an image.
-G's weights: min −log H(f(x′), k(x)), k the class that the classifier sees (`away`); or
-min log H(f(x′), k_ll(x)), k_ll the class it holds least likely (`least_likely`); with a `target` t,
+`image`: g = G(x), one perturbation per image.
+G's weights: min −log H(f(x′), k(x)), k the predicted class (`away`); or
+min log H(f(x′), k_ll(x)), k_ll the least likely class (`least_likely`); with a `target` t,
 min log H(f(x′), t). H is the mean cross-entropy of a batch.
 
 Poursaeed, Katsman, Gao & Belongie, "Generative adversarial perturbations" (2018). Threat: white-box
-on the training images, nothing on those it is applied to; Linf or L2.
+on the training images, none on the images it is applied to; Linf or L2.
 Departures: those of `gap_generator`. The original prefers `least_likely`, on ImageNet's thousand
-classes; where there are ten, one pattern cannot lead each image to another class, and fools a fifth
-as many images as `away`, our default. Adam's steps are five times as long as in the original, for
-shorter trainings. The generator after the pass in which it fooled most training images is kept, of
-several the last. A perturbation is learned for whole images; of an attack on a `region`, only what
-it adds there is applied and judged.
+classes; with ten classes one pattern cannot move each image to its own class, and fools a fifth
+as many images as `away`, our default. Adam's learning rate is five times that of the original, for
+shorter trainings. The attack keeps the generator after the pass that fooled the most training
+images, the last of equals. A perturbation is learned for whole images; with a `region`, only its
+part in the region is applied and evaluated.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
 
     @property
     def binding(self) -> tuple[str, ...]:
-        """The ball, where images are led to, and the form of a generator that goes on drawing."""
+        """The ball, the goal, and in `image` mode the size of the generator."""
         goal = ("target",) if self.target is not None else ("target", "loss")
         form = ("filters", "blocks") if self.mode == "image" else ()
         return "eps", "norm", "mode", *goal, *form
@@ -112,12 +112,12 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
                 seen += len(rows)
                 if on_progress:
                     on_progress(seen // self.passes)
-            if (found := int(tf.add_n(fooled))) >= most:
-                best, most = self._arrays(model, pattern), found
+            if (total := int(tf.add_n(fooled))) >= most:
+                best, most = self._arrays(model, pattern), total
         return best
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse a target that is no class; see `Attack`."""
+        """Refuse a target that is not a class; see `Attack`."""
         super().check(classifier)
         if self.target is not None and self.loss != type(self)().loss:
             raise UsageError(
@@ -131,17 +131,17 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
             )
 
     def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
-        """Refuse what was learned for other images; see `LearningAttack`."""
+        """Refuse arrays that were learned for other images; see `LearningAttack`."""
         shape, sizes = classifier.image_shape, f"images {classifier.image_shape}"
         expected: list[tuple[int, ...]] = [shape]
         if self.mode == "image":
             expected = shapes(shape, self.filters, self.blocks)
             sizes += f" and filters={self.filters}"
-        found = [tuple(each.shape) for each in _drawing(arrays)]
-        if found != expected:
+        received = [tuple(array.shape) for array in _drawing(arrays)]
+        if received != expected:
             raise UsageError(
                 f"gap: file: expected what was learned for {sizes}; received: other sizes, "
-                f"{found[0] if found else 'none'} the first of them"
+                f"{received[0] if received else 'none'} the first of them"
             )
 
     def apply(
@@ -153,7 +153,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         *,
         seed: Any,
     ) -> Images:
-        """Add the pattern, or what the generator draws; see `LearningAttack`."""
+        """Add the pattern, or the generator's perturbations; see `LearningAttack`."""
         weights = _drawing(learned)
         if self.mode == "universal":
             perturbations = weights[0][None]
@@ -165,7 +165,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         return geometry.project(images + perturbations, geometry.region(images, self.eps))
 
     def _goals(self, logits: Logits) -> Labels:
-        """Return the class of each image that cross-entropy is measured to, int64 `(n,)`."""
+        """Return the class of each image that the cross-entropy uses, int64 `(n,)`."""
         if self.target is not None:
             return np.full(len(logits), self.target, np.int64)
         pick = logits.argmin if self.loss == "least_likely" else logits.argmax
@@ -173,14 +173,14 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
 
     @property
     def _approaches(self) -> bool:
-        """Whether the goals are to be reached, and not to be left."""
+        """Whether the goals are classes to reach, not classes to leave."""
         return self.target is not None or self.loss == "least_likely"
 
     def trained_step(self, classifier: Classifier, model: Any, pattern: Any) -> Callable[..., Any]:
-        """Trace a step of the generator: `(images, goals, classes before) -> fooled`."""
+        """Trace a training step of the generator: `(images, goals, classes before) -> fooled`."""
         optimizer = keras.optimizers.Adam(self.learning_rate, beta_1=_BETA_1)
         optimizer.build(model.trainable_variables)
-        weights = [each.value for each in model.trainable_variables]
+        weights = [variable.value for variable in model.trainable_variables]
 
         def step(images: Images, goals: Labels, before: Labels) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -188,19 +188,19 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
                 drawn = model(pattern if self.mode == "universal" else images)
                 moved = tf.clip_by_value(images + self._scaled(drawn), 0.0, 1.0)
                 logits = classifier(moved)
-                each = tf.nn.sparse_softmax_cross_entropy_with_logits(goals, logits)
-                entropy = tf.math.log(tf.reduce_mean(each) + _TINY)
+                entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(goals, logits)
+                entropy = tf.math.log(tf.reduce_mean(entropies) + _TINY)
                 loss = entropy if self._approaches else -entropy
             optimizer.apply(tape.gradient(loss, weights), model.trainable_variables)
-            seen = tf.argmax(logits, 1)
-            return tf.math.count_nonzero(seen != before if self.target is None else seen == goals)
+            now = tf.argmax(logits, 1)
+            return tf.math.count_nonzero(now != before if self.target is None else now == goals)
 
         classes = tf.TensorSpec((None,), tf.int64)
-        shown = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
-        return tf.function(step, input_signature=[shown, classes, classes], autograph=False)
+        batch = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+        return tf.function(step, input_signature=[batch, classes, classes], autograph=False)
 
     def _scaled(self, drawn: Any) -> Any:
-        """Return perturbations that lie in the ball."""
+        """Return the perturbations, scaled into the ball."""
         length = ball(self.norm).distance(drawn, tf.zeros_like(drawn))[:, None, None, None]
         return drawn * tf.minimum(1.0, self.eps / tf.maximum(length, _TINY))
 
@@ -208,11 +208,11 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         if self.mode == "universal":
             return {"perturbation": np.asarray(self._scaled(model(pattern))[0])}
         weights = enumerate(model.trainable_variables)
-        return {f"weight_{number:03}": each.numpy() for number, each in weights}
+        return {f"weight_{number:03}": weight.numpy() for number, weight in weights}
 
 
 def _drawing(arrays: Mapping[str, Any]) -> list[Any]:
-    """Return what draws: the pattern, or the generator's weights in their order."""
+    """Return the pattern, or the generator's weights in their order."""
     if "perturbation" in arrays:
         return [arrays["perturbation"]]
     return [arrays[name] for name in sorted(arrays) if name.startswith("weight_")]

@@ -1,10 +1,10 @@
-"""The network that draws generative perturbations: images in, one perturbation each in [−1, 1] out.
+"""The network that generates perturbations: images in, one perturbation in [−1, 1] per image out.
 
 A convolution of 7×7, two that halve the image, residual blocks, two that double it, one of 7×7 and
 tanh: Johnson, Alahi & Fei-Fei, "Perceptual losses for real-time style transfer and
 super-resolution" (2016), as Poursaeed et al. (2018) use it. Departures: instance normalisation
-throughout, so that what an image is given does not depend on its batch; padding with zeros; what
-sides that are no multiple of 4 have too much in the end is cut off.
+throughout, so that an image's perturbation does not depend on its batch; padding with zeros; if a
+side is not a multiple of 4, the output is cropped to it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def generator(image_shape: ImageShape, filters: int, blocks: int, *, seed: int) 
 
     Args:
         image_shape: `(height, width, channels)`.
-        filters: of the first convolution; four times as many inside the blocks.
-        blocks: residual ones.
-        seed: of its random weights.
+        filters: number of filters of the first convolution; the blocks have four times as many.
+        blocks: number of residual blocks.
+        seed: seed of the random weights.
     """
     height, width, channels = image_shape
     layers = _Layers(seed)
@@ -53,14 +53,14 @@ def generator(image_shape: ImageShape, filters: int, blocks: int, *, seed: int) 
 def generated(
     weights: Sequence[Any], images: Images, image_shape: ImageShape, filters: int, blocks: int
 ) -> Any:
-    """Return what a generator with these weights draws, `(batch, height, width, channels)`.
+    """Return the output of a generator with these weights, `(batch, height, width, channels)`.
 
     Args:
         weights: tensors, in the order of the model's variables.
-        images: what it sees, float32 `(batch, height, width, channels)`.
-        image_shape: as `generator` has it, and the next two.
-        filters: likewise.
-        blocks: likewise.
+        images: its input, float32 `(batch, height, width, channels)`.
+        image_shape: see `generator`.
+        filters: see `generator`.
+        blocks: see `generator`.
     """
     model = _plan(image_shape, filters, blocks)
     drawn, _ = model.stateless_call(list(weights), [], images)
@@ -69,18 +69,19 @@ def generated(
 
 def shapes(image_shape: ImageShape, filters: int, blocks: int) -> list[tuple[int, ...]]:
     """Return the shapes of a generator's weights."""
-    return [tuple(each.shape) for each in _plan(image_shape, filters, blocks).trainable_variables]
+    variables = _plan(image_shape, filters, blocks).trainable_variables
+    return [tuple(variable.shape) for variable in variables]
 
 
 @functools.lru_cache(maxsize=8)
 def _plan(image_shape: ImageShape, filters: int, blocks: int) -> Any:
-    """Return a generator of which only the layers count, not its weights."""
-    with tf.init_scope():  # it may be wanted while an attack is traced
+    """Return a generator whose layers are used, not its weights."""
+    with tf.init_scope():  # this may be called while an attack is traced
         return generator(image_shape, filters, blocks, seed=0)
 
 
 class _Layers:
-    """Layers with weights of their own seeds."""
+    """Layers whose weights each have their own seed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -95,8 +96,8 @@ class _Layers:
         return keras.layers.Conv2DTranspose(filters, 3, 2, **self._options())(x)
 
     def normalized(self, x: Any, name: str) -> Any:
-        each_channel = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{name}.norm")
-        return each_channel(x)
+        per_channel = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{name}.norm")
+        return per_channel(x)
 
     def activated(self, x: Any, name: str) -> Any:
         return keras.layers.ReLU(name=f"{name}.relu")(self.normalized(x, name))

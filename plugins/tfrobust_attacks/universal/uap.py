@@ -1,21 +1,21 @@
 """Universal adversarial perturbations: one perturbation for all images.
 
 `deepfool`: v ← Π(v + argmin_r ‖r‖ s.t. k(x_i + v + r) ≠ k(x_i)) over the images x_i that v does not
-fool yet, the inner problem being DeepFool's.
+fool yet; DeepFool solves the inner problem.
 `gradient`: v ← Π(v + α · argmax_{‖d‖ ≤ 1} ⟨Σ_i ∇ L(x_i + v), d⟩) over batches, L the loss.
-Both until v fools a share 1 − δ of the training images.
+Both stop when v fools a share 1 − δ of the training images.
 
 Moosavi-Dezfooli, Fawzi, Fawzi & Frossard, "Universal adversarial perturbations" (2017) is the
 first; Shafahi, Najibi, Xu, Dickerson, Davis & Goldstein, "Universal adversarial training" (2020)
 the second, and the default: on the reference network it fools four times as many images in a
-fiftieth of the time. Threat: white-box on the training images, nothing on those it is applied to;
+fiftieth of the time. Threat: white-box on the training images, none on the images it is applied to;
 Linf or L2.
-Departures: with `deepfool` the perturbations of a batch are all found at the same v, and their mean
-is added at the length of the longest (`batch_size=1` is the paper's). With `gradient` the step
-falls from a tenth of the radius to zero; from more where the batches are too few to cross the ball.
-The best v is kept, of several the last, for the share it fools may fall again. A file serves no
-other ball than v was learned for. v is learned for whole images; of an attack on a
-`region`, only what it adds there is applied and judged.
+Departures: with `deepfool` all perturbations of a batch are computed at the same v, and their mean
+is added, scaled to the norm of the longest (`batch_size=1` is the paper's). With `gradient` the
+step falls from a tenth of the radius to zero, or from more if the batches are too few to cross the
+ball. The best v is kept (the last of equals), because the share it fools may fall again. A file
+can be used only with the ball that v was learned for. v is learned for whole images; with a
+`region`, only its part in the region is applied and evaluated.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
 
     @property
     def binding(self) -> tuple[str, ...]:
-        """The ball; how v was found in it does not matter."""
+        """The ball; the options of the learning do not matter."""
         return "eps", "norm"
 
     def learn(
@@ -106,10 +106,10 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
 
     def check_learned(self, arrays: Arrays, classifier: Classifier) -> None:
         """Refuse a perturbation of another shape; see `LearningAttack`."""
-        found = np.shape(arrays.get("perturbation", ()))
-        if found != classifier.image_shape:
+        shape = np.shape(arrays.get("perturbation", ()))
+        if shape != classifier.image_shape:
             raise UsageError(
-                f"uap: file: expected a perturbation {classifier.image_shape}; received: {found}"
+                f"uap: file: expected a perturbation {classifier.image_shape}; received: {shape}"
             )
 
     def apply(
@@ -127,7 +127,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
         return geometry.project(moved, geometry.region(images, self.eps))
 
     def _sizes(self, images: int) -> Any:
-        """Return the length of every step: together at least two and a half times the radius."""
+        """Return the size of every step; their sum is at least two and a half times the radius."""
         steps = self.passes * math.ceil(images / self.batch_size)
         first = max(0.1, 5.0 / steps) * self.eps
         return np.linspace(first, 0.0, steps, endpoint=False, dtype=np.float32)
@@ -138,8 +138,8 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
         move = self._by_deepfool if self.method == "deepfool" else self._by_gradient
 
         def step(current: Any, images: Images, labels: Labels, size: Any) -> Any:
-            there = tf.clip_by_value(images + current, 0.0, 1.0)
-            return self._into_ball(current + move(classifier, there, labels, size))
+            moved = tf.clip_by_value(images + current, 0.0, 1.0)
+            return self._into_ball(current + move(classifier, moved, labels, size))
 
         specs = [
             tf.TensorSpec(shape, tf.float32),
@@ -149,16 +149,16 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
         ]
         return tf.function(step, input_signature=specs, autograph=False)
 
-    def _by_gradient(self, classifier: Classifier, there: Images, labels: Labels, size: Any) -> Any:
-        gradient, _ = loss_gradient(classifier, there, labels, targeted=False, loss=self.loss)
+    def _by_gradient(self, classifier: Classifier, moved: Images, labels: Labels, size: Any) -> Any:
+        gradient, _ = loss_gradient(classifier, moved, labels, targeted=False, loss=self.loss)
         return size * ball(self.norm).steepest(tf.reduce_sum(gradient, axis=0, keepdims=True))[0]
 
-    def _by_deepfool(self, classifier: Classifier, there: Images, labels: Labels, _: Any) -> Any:
+    def _by_deepfool(self, classifier: Classifier, moved: Images, labels: Labels, _: Any) -> Any:
         deepfool = create("attacks", "deepfool", norm=self.norm, steps=10)
         length = ball(self.norm).distance
-        found = deepfool(classifier, there, labels, seed=0) - there
-        mean = tf.reduce_mean(found, axis=0, keepdims=True)
-        longest = tf.reduce_max(length(found, tf.zeros_like(found)))
+        changes = deepfool(classifier, moved, labels, seed=0) - moved
+        mean = tf.reduce_mean(changes, axis=0, keepdims=True)
+        longest = tf.reduce_max(length(changes, tf.zeros_like(changes)))
         return mean[0] * longest / tf.maximum(length(mean, tf.zeros_like(mean)), _TINY)
 
     def _into_ball(self, perturbation: Any) -> Any:

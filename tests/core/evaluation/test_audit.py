@@ -52,28 +52,28 @@ def flat(value):
 
 
 def test_an_image_that_changes_class_within_the_ball_is_a_success():
-    fate = judge([0.6, 0.45])
-    assert fate.success.tolist() == [True, False]
-    assert fate.prediction.tolist() == [1, 0]
-    assert not fate.violation.any()
+    audited = judge([0.6, 0.45])
+    assert audited.success.tolist() == [True, False]
+    assert audited.prediction.tolist() == [1, 0]
+    assert not audited.violation.any()
 
 
 @pytest.mark.parametrize("value", [0.6502, 0.8, 1.2, -0.1, np.nan, np.inf, -np.inf])
 def test_what_leaves_the_ball_or_the_box_or_is_no_number_is_a_violation_and_a_failure(value):
-    fate = judge([0.6, value])
-    assert fate.violation.tolist() == [False, True]
-    assert fate.success.tolist() == [True, False]
-    assert fate.prediction.tolist() == [1, 0]
+    audited = judge([0.6, value])
+    assert audited.violation.tolist() == [False, True]
+    assert audited.success.tolist() == [True, False]
+    assert audited.prediction.tolist() == [1, 0]
 
 
 def test_one_bad_pixel_is_enough_for_a_violation():
     images = np.stack([flat(0.4)] * 2)
     adversarial = np.stack([flat(0.6)] * 2)
     adversarial[1, 0, 1, 0] = np.nan
-    fate = audit(
+    audited = audit(
         Brightness(), Claim(), images, np.zeros(2, np.int64), adversarial, clean=np.zeros(2)
     )
-    assert fate.violation.tolist() == [False, True]
+    assert audited.violation.tolist() == [False, True]
 
 
 def test_rounding_of_float32_is_no_violation():
@@ -88,27 +88,27 @@ def test_the_ball_is_that_of_the_declared_norm():
 
 
 def test_beyond_its_budget_a_minimum_norm_attack_fails_without_violation():
-    fate = judge([0.6, 0.9], Nearest(eps=0.25))
-    assert fate.success.tolist() == [True, False]
-    assert fate.prediction.tolist() == [1, 0]
-    assert not fate.violation.any()
+    audited = judge([0.6, 0.9], Nearest(eps=0.25))
+    assert audited.success.tolist() == [True, False]
+    assert audited.prediction.tolist() == [1, 0]
+    assert not audited.violation.any()
 
 
 def test_without_a_budget_any_distance_counts():
-    fate = judge([0.6, 1.0, 1.1], Nearest(eps=None))
-    assert fate.success.tolist() == [True, True, False]
-    assert fate.violation.tolist() == [False, False, True]
+    audited = judge([0.6, 1.0, 1.1], Nearest(eps=None))
+    assert audited.success.tolist() == [True, True, False]
+    assert audited.violation.tolist() == [False, False, True]
 
 
 def test_a_targeted_attack_succeeds_only_where_the_target_is_reached():
-    fate = judge([0.6, 0.45], labels=[0, 0], targets=np.array([1, 1]))
-    assert fate.success.tolist() == [True, False]
+    audited = judge([0.6, 0.45], labels=[0, 0], targets=np.array([1, 1]))
+    assert audited.success.tolist() == [True, False]
 
 
 def test_an_image_that_was_wrong_before_can_be_a_success_of_its_own_but_stays_wrong():
-    fate = judge([0.4], labels=[1])
-    assert fate.success.tolist() == [True]
-    assert fate.prediction.tolist() == [0]
+    audited = judge([0.4], labels=[1])
+    assert audited.success.tolist() == [True]
+    assert audited.prediction.tolist() == [0]
 
 
 def test_distances_are_those_of_their_norms():

@@ -88,7 +88,7 @@ class Untrained(Trainer):
         (["mc_dropout", "pgd_training"], {"rate": 0.5}, "round the network that pgd_training"),
         (["deep_compression", "pgd_training"], {}, "pgd_training undoes: it changes the weights"),
         (["deep_compression", "fine_tuning"], {}, "fine_tuning undoes: it changes the weights"),
-        (["calibrater", "deep_compression"], {}, "network that deep_compression needs bare"),
+        (["calibrater", "deep_compression"], {}, "network that deep_compression needs unwrapped"),
     ],
     ids=" ".join,
 )
@@ -129,7 +129,7 @@ def test_a_size_that_was_recorded_does_not_outlive_the_weights(tmp_path):
 
 def test_a_defence_that_stands_there_already_is_not_put_round_once_more():
     carried = [AppliedDefense("mc_dropout", {"samples": 5, "rate": 0.5})]
-    with pytest.raises(UsageError, match="stands round it already; leave it out"):
+    with pytest.raises(UsageError, match="already wraps it; leave it out"):
         check_order([create("defenses", "mc_dropout")], carried)
     check_order([create("defenses", "calibrater")], carried)
     check_order([create("defenses", "mc_dropout")], [AppliedDefense("gone", {"nobody": "knows"})])
@@ -139,7 +139,7 @@ def test_a_defence_that_stands_there_already_is_not_put_round_once_more():
     ("first", "later", "advice"),
     [
         ("pgd_training", "retraining start=scratch",
-         "train a model anew, with --defense retraining --defense pgd_training"),
+         "train a new model, with --defense retraining --defense pgd_training"),
         ("deep_compression", "fine_tuning",
          "apply fine_tuning to the network as it was before deep_compression, and "
          "deep_compression to what comes out"),

@@ -8,7 +8,7 @@ from helpers.small_study import finished_by_hand
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.results.claims import _holds, check_claims
 from tfrobust.study.results.lookup import Lookup, in_paper
-from tfrobust.study.results.masking import masked_verdicts
+from tfrobust.study.results.masking import _range, masked_verdicts
 from tfrobust.study.results.tables import study_tables
 from tfrobust.study.schema.files import find_study
 from tfrobust.study.schema.measured import Measured
@@ -141,3 +141,13 @@ def test_no_verdict_is_given_before_every_attack_is_known(study, tmp_path):
     figures = {("small", "clean"): {"plain.clean": 0.6}, ("large", "fgsm"): {"plain.accuracy": 0.2}}
     ((_, found),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
     assert found == []
+
+
+def test_the_interval_of_a_swept_figure_is_that_of_its_value():
+    class OneSeed:
+        def values(self, network, measured):
+            ends = {"plain.accuracy_low@40": [0.1], "plain.accuracy_high@40": [0.3]}
+            return ends.get(measured.figure, [])
+
+    swept = Measured(condition="noise", figure="plain.accuracy@40")
+    assert _range(OneSeed(), "small", swept) == " [10.0, 30.0]"

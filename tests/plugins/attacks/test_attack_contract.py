@@ -5,6 +5,7 @@ import typing
 import pytest
 
 from tfrobust.errors import UsageError
+from tfrobust.options import has_option
 from tfrobust.registry import create, entries
 from tfrobust.testing import attack_checks
 
@@ -108,7 +109,9 @@ def test_bundled_attack_keeps_the_contract(check, name, options):
     check(create("attacks", name, **options))
 
 
-BUDGETED = [entry for entry in entries("attacks") if hasattr(create("attacks", entry.name), "eps")]
+BUDGETED = [
+    entry for entry in entries("attacks") if has_option(create("attacks", entry.name), "eps")
+]
 
 
 @pytest.mark.parametrize("entry", BUDGETED, ids=lambda entry: entry.name)

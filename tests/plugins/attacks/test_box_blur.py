@@ -1,4 +1,4 @@
-"""Box blur against a plain reference, which crops the box and filters the crop."""
+"""Box blur compared with a plain reference, which crops the box and filters the crop."""
 
 import numpy as np
 import pytest
@@ -15,17 +15,17 @@ SIGMAS = [0.3, 1.0, 4.0, 45.0]
 
 
 def blurred(image, sigma):
-    """Return each pixel as the mean of all, by their distance; nothing lies beyond the border."""
+    """Return each pixel as the mean of all pixels of the image, weighted by their distance."""
     rows, columns = np.indices(image.shape[:2])
-    made = np.empty(image.shape)
+    result = np.empty(image.shape)
     for row, column in np.ndindex(image.shape[:2]):
-        apart = np.square(rows - row) + np.square(columns - column)
-        weight = np.exp(-apart / (2.0 * sigma**2))[..., None]
-        made[row, column] = (weight * image).sum(axis=(0, 1)) / weight.sum()
-    return made
+        squares = np.square(rows - row) + np.square(columns - column)
+        weight = np.exp(-squares / (2.0 * sigma**2))[..., None]
+        result[row, column] = (weight * image).sum(axis=(0, 1)) / weight.sum()
+    return result
 
 
-def made_of(images, boxes, **options):
+def crafted(images, boxes, **options):
     classifier = LinearClassifier(SHAPE, 2)
     labels = np.zeros(len(images), np.int64)
     attack = create("attacks", "box_blur", **options)
@@ -44,45 +44,45 @@ def test_a_box_is_blurred_as_its_crop_and_the_context_is_left_alone(sigma):
     expected = images.copy()
     for image, (top, left, bottom, right) in zip(expected, pixels, strict=True):
         image[top:bottom, left:right] = blurred(image[top:bottom, left:right], sigma)
-    made = made_of(images, boxes, sigma=sigma)
-    assert np.abs(made - expected).max() <= 2e-6
+    blurry = crafted(images, boxes, sigma=sigma)
+    assert np.abs(blurry - expected).max() <= 2e-6
     outside = np.ones(images.shape[:3], bool)
     for row, (top, left, bottom, right) in enumerate(pixels):
         outside[row, top:bottom, left:right] = False
-    assert np.array_equal(made[outside], images[outside])
+    assert np.array_equal(blurry[outside], images[outside])
 
 
 @pytest.mark.parametrize("region", ["foreground", "background"])
 def test_only_pixels_of_the_region_count(region):
-    """Whatever stands elsewhere, and however many boxes there are."""
+    """The result does not depend on other pixels, nor on the number of boxes."""
     images, boxes = pictures(), some_boxes(3)
     attack = create("attacks", "box_blur", region=region)
     free = np.asarray(free_of(attack, boxes, images))
     others = np.where(free, images, 1.0 - images)
-    first, second = (made_of(each, boxes, region=region) for each in (images, others))
+    first, second = (crafted(batch, boxes, region=region) for batch in (images, others))
     assert np.array_equal(np.where(free, first, 0.0), np.where(free, second, 0.0))
     assert np.array_equal(np.where(free, 0.0, second), np.where(free, 0.0, others))
     flat = np.where(free, np.float32(0.3), images)
-    assert np.abs(made_of(flat, boxes, region=region) - flat).max() <= 1e-6
+    assert np.abs(crafted(flat, boxes, region=region) - flat).max() <= 1e-6
 
 
 def test_all_of_an_image_needs_no_box():
     images = pictures(1)
-    made = made_of(images, None, region="all", sigma=2.0)
-    assert np.abs(made[0] - blurred(images[0], 2.0)).max() <= 2e-6
+    blurry = crafted(images, None, region="all", sigma=2.0)
+    assert np.abs(blurry[0] - blurred(images[0], 2.0)).max() <= 2e-6
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1e-300, 1e-3])
 def test_no_blur_leaves_the_image_as_it_is(sigma):
     images = pictures()
-    assert np.array_equal(made_of(images, some_boxes(3), sigma=sigma), images)
+    assert np.array_equal(crafted(images, some_boxes(3), sigma=sigma), images)
 
 
 def test_a_wide_kernel_leaves_the_mean_of_the_box():
     images = pictures(1)
     box = np.array([[[0.0, 0.0, 1.0, 1.0]]], np.float32)
-    made = made_of(images, box, sigma=1e4)
-    assert np.abs(made - images.mean(axis=(1, 2))).max() <= 1e-5
+    blurry = crafted(images, box, sigma=1e4)
+    assert np.abs(blurry - images.mean(axis=(1, 2))).max() <= 1e-5
 
 
 @pytest.mark.parametrize("shift", ["fog.3", "gaussian_noise.1", "color_jitter"])

@@ -60,8 +60,8 @@ def test_fgsm_is_cleverhans_own(kind, norm, targeted):
     model, *run, goal = case(kind, targeted)
     eps = BUDGET[norm]
     expected = theirs(fast_gradient_method, model, run[1], goal, norm, targeted, eps=eps)
-    made = ours("cleverhans_fgsm", *run, goal, eps=eps, norm=norm, targeted=targeted)
-    assert np.abs(made - expected).max() <= 1e-6
+    crafted = ours("cleverhans_fgsm", *run, goal, eps=eps, norm=norm, targeted=targeted)
+    assert np.abs(crafted - expected).max() <= 1e-6
 
 
 @generations
@@ -81,8 +81,8 @@ def test_iterated_attacks_are_cleverhans_own(kind, norm, targeted, name, attack,
     steps = {"eps": BUDGET[norm], "eps_iter": BUDGET[norm] / 4, "nb_iter": 6} | more
     checks = {} if name == "cleverhans_mim" else {"sanity_checks": False}
     expected = theirs(attack, model, run[1], goal, norm, targeted, **steps, **checks)
-    made = ours(name, *run, goal, norm=norm, targeted=targeted, **steps)
-    assert np.abs(made - expected).max() <= 1e-6
+    crafted = ours(name, *run, goal, norm=norm, targeted=targeted, **steps)
+    assert np.abs(crafted - expected).max() <= 1e-6
 
 
 def graph(name, classifier, **options):
@@ -161,7 +161,7 @@ def test_a_step_longer_than_the_budget_is_refused():
 
 
 def test_spsa_lowers_the_margin_of_most_images(trained, test_images):
-    images, labels = (each[:20] for each in test_images)
+    images, labels = (part[:20] for part in test_images)
     attack = create(
         "attacks", "cleverhans_spsa", eps=0.3, nb_iter=15, spsa_samples=32, learning_rate=0.1
     )
@@ -173,7 +173,7 @@ def test_spsa_lowers_the_margin_of_most_images(trained, test_images):
 
 
 def test_carlini_wagners_confidence_is_the_margin_won_by(trained, test_images):
-    images, labels = (each[:12] for each in test_images)
+    images, labels = (part[:12] for part in test_images)
     attack = create(
         "attacks", "cleverhans_cw_l2", confidence=2.0, max_iterations=100, learning_rate=0.05
     )

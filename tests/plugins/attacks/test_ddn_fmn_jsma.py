@@ -19,7 +19,7 @@ IDS = ["ddn", *(f"fmn-{norm}" for norm in NORMS)]
 
 
 def judged(attack, classifier, images, labels, targets="next", batch_size=8):
-    """Return what an attack made, audited, and the images."""
+    """Return an attack's audited adversarial images, and the clean ones."""
     run = audited(attack, classifier, images, labels, targets=targets, batch_size=batch_size)
     return run.audit, run.crafted.images
 

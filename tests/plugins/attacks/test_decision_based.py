@@ -96,9 +96,9 @@ def test_pointwise_changes_at_most_half_as_many_pixels_again_as_are_needed(shape
 def test_no_pixel_that_pointwise_leaves_could_be_taken_back_alone(trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     adversarial = crafted(built("pointwise"), trained, images, labels)
-    for image, label, found in zip(images, labels, adversarial, strict=True):
-        changed = np.argwhere((found != image).any(axis=2))
-        without = np.repeat(found[None], len(changed), axis=0)
+    for image, label, attacked in zip(images, labels, adversarial, strict=True):
+        changed = np.argwhere((attacked != image).any(axis=2))
+        without = np.repeat(attacked[None], len(changed), axis=0)
         for row, (y, x) in enumerate(changed):
             without[row, y, x] = image[y, x]
         assert len(changed) == 0 or (clean_predictions(trained, without) == label).all()
@@ -120,15 +120,15 @@ def test_salt_and_pepper_turns_pixels_black_or_white_with_or_without_their_other
     alike, linear
 ):
     classifier, images, labels = linear
-    found = crafted(built("salt_and_pepper", across_channels=alike), classifier, images, labels)
-    changed = found != images
+    noisy = crafted(built("salt_and_pepper", across_channels=alike), classifier, images, labels)
+    changed = noisy != images
     assert changed.any(axis=(1, 2, 3)).all()
-    assert np.isin(found[changed], (0.0, 1.0)).all()
+    assert np.isin(noisy[changed], (0.0, 1.0)).all()
     assert (changed[..., 0] == changed[..., 1]).all() == alike
 
 
 class ClassOnly(Wrapped):
-    """Logits that tell the class and nothing else."""
+    """Logits that show the class and nothing else."""
 
     def __call__(self, images):
         return 3.0 * tf.one_hot(tf.argmax(self.inner(images), axis=1), self.num_classes)
@@ -162,8 +162,8 @@ def test_an_image_misclassified_already_comes_back_unchanged(case, linear):
     classifier, images, labels = linear
     wrong = labels.copy()
     wrong[::2] = (labels[::2] + 1) % classifier.num_classes
-    found = crafted(built(case), classifier, images, wrong)
-    same = (found == images).all(axis=(1, 2, 3))
+    attacked = crafted(built(case), classifier, images, wrong)
+    same = (attacked == images).all(axis=(1, 2, 3))
     assert np.array_equal(same, wrong != labels)
 
 
@@ -171,8 +171,8 @@ def test_an_image_misclassified_already_comes_back_unchanged(case, linear):
 def test_a_walk_reaches_every_target_on_a_linear_classifier(case):
     classifier = LinearClassifier()
     images, labels = grey_images(classifier)
-    found = run_attack(built(case, targeted=True), classifier, images, labels, targets="next")
-    assert np.array_equal(clean_predictions(classifier, found.images), found.targets)
+    results = run_attack(built(case, targeted=True), classifier, images, labels, targets="next")
+    assert np.array_equal(clean_predictions(classifier, results.images), results.targets)
 
 
 @pytest.mark.parametrize("case", WALKS)
@@ -181,9 +181,9 @@ def test_the_query_budget_is_a_hard_limit(case, queries, linear):
     classifier, images, labels = linear
     attack = built(case, steps=1000, queries=queries)
     for batch_size in (11, 1):
-        made = run_attack(attack, classifier, images, labels, batch_size=batch_size)
-        assert made.queries <= queries * len(images)
-    broken = clean_predictions(classifier, made.images) != labels
+        results = run_attack(attack, classifier, images, labels, batch_size=batch_size)
+        assert results.queries <= queries * len(images)
+    broken = clean_predictions(classifier, results.images) != labels
     assert broken.all() or queries < 60
 
 
@@ -209,13 +209,14 @@ def test_a_start_takes_a_quarter_of_the_budget_at_most_unless_that_is_too_little
 def test_with_real_images_to_start_from_every_target_is_reached(case, reference, tmp_path):
     images, labels = reference.images[:20], reference.labels[:20]
     np.savez(tmp_path / "starts.npz", images=reference.images[100:])
-    found = {}
+    reached = {}
     for starts in (None, tmp_path / "starts.npz"):
         attack = built(case, targeted=True, start_images=starts)
-        made = run_attack(attack, reference.classifier, images, labels, targets="next")
-        found[starts] = clean_predictions(reference.classifier, made.images) == made.targets
-    assert found[tmp_path / "starts.npz"].all()
-    assert not found[None].all()
+        results = run_attack(attack, reference.classifier, images, labels, targets="next")
+        predictions = clean_predictions(reference.classifier, results.images)
+        reached[starts] = predictions == results.targets
+    assert reached[tmp_path / "starts.npz"].all()
+    assert not reached[None].all()
 
 
 @pytest.mark.parametrize("case", ["boundary", "hopskipjump-l2"])
@@ -225,7 +226,7 @@ def test_starts_that_do_not_fit_are_refused(case, linear, tmp_path):
     np.savez(tmp_path / "none.npz", images=np.zeros((0, 6, 5, 2), np.float32))
     np.savez(tmp_path / "nan.npz", images=np.full((3, 6, 5, 2), np.nan, np.float32))
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    for name, said in [
+    for name, message in [
         ("grey", r"expected images \(n, 6, 5, 2\); received: \(3, 8, 8, 1\)"),
         ("none", r"expected images \(n, 6, 5, 2\); received: \(0, 6, 5, 2\)"),
         ("bytes", "expected pixels from 0 to 1; received: 255 to 255"),
@@ -233,7 +234,7 @@ def test_starts_that_do_not_fit_are_refused(case, linear, tmp_path):
         ("other", "expected an array 'images' in .* received: x"),
     ]:
         attack = built(case, start_images=tmp_path / f"{name}.npz")
-        with pytest.raises(UsageError, match=f"{case.split('-')[0]}: start_images: .*{said}"):
+        with pytest.raises(UsageError, match=f"{case.split('-')[0]}: start_images: .*{message}"):
             run_attack(attack, *linear)
 
 
@@ -291,13 +292,13 @@ def test_images_are_as_near_as_foolboxs_and_hold_in_other_batch_sizes(
     attack = create("attacks", name, **options)
     images, labels = reference.first(peer["images"])
     run = audited(attack, reference.classifier, images, labels)
-    fate, broken = run.audit, run.broken(labels)
-    right = fate.prediction == labels
-    assert not fate.violation.any()
+    audit_result, broken = run.audit, run.broken(labels)
+    right = audit_result.prediction == labels
+    assert not audit_result.violation.any()
     assert right.mean() <= peer["robust_accuracy"] + 0.005
-    assert np.median(fate.distance["l2"][broken]) <= 1.02 * peer["median_l2"]
+    assert np.median(audit_result.distance["l2"][broken]) <= 1.02 * peer["median_l2"]
     if attack.threat.norm == "l0":
-        assert fate.distance["l0"][broken].mean() <= 1.02 * peer["mean_l0"]
+        assert audit_result.distance["l0"][broken].mean() <= 1.02 * peer["mean_l0"]
     logits = reference.classifier(tf.constant(run.crafted.images[broken]))
     assert clearly_adversarial(logits, tf.constant(labels[broken]), targeted=False).numpy().all()
 
@@ -307,11 +308,11 @@ def test_pointwise_leaves_a_quarter_of_the_pixels_of_salt_and_pepper(reference):
     images, labels = reference.first(20)
     run = audited(create("attacks", "pointwise", restarts=2), reference.classifier, images, labels)
     broken = run.broken(labels)
-    assert broken.sum() == 19  # one is misread from the outset
+    assert broken.sum() == 19  # one is misclassified before the attack
     assert run.audit.distance["l0"][broken].mean() <= pixels / 4
 
 
 def test_steps_that_succeed_grow_and_steps_that_fail_shrink():
     attack = Boundary(step_adaptation=2.0)
-    count = tf.constant([0.0, 1.0, 2.0, 3.0, 5.0])  # of five looks
+    count = tf.constant([0.0, 1.0, 2.0, 3.0, 5.0])  # of five checks
     assert attack._factor(count, (0.2, 0.5)).numpy().tolist() == [0.5, 1.0, 1.0, 2.0, 2.0]

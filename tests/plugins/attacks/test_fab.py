@@ -1,4 +1,4 @@
-"""FAB finds the nearest boundary of a linear classifier, and stops where it is told to."""
+"""FAB finds the nearest boundary of a linear classifier, and stops where its options say so."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 
 
 def least(classifier, images, labels, norm):
-    """Return the distance to the nearest class; in L1 with walls: the steepest pixels, filled."""
+    """Return the distance to the nearest class; in L1 within [0, 1], steepest pixels first."""
     if norm != "l1":
         return classifier.least_perturbation(images, labels, norm)
     weights = classifier.weights.numpy().astype(np.float64)
     logits = classifier(images).numpy().astype(np.float64)
-    found = np.full(len(labels), np.inf)
+    distances = np.full(len(labels), np.inf)
     for row, (image, own) in enumerate(zip(images.reshape(len(images), -1), labels, strict=True)):
         for k in set(range(classifier.num_classes)) - {int(own)}:
             slope, gap, spent = (
@@ -32,8 +32,8 @@ def least(classifier, images, labels, norm):
                 spent, gap = spent + move, gap - move * abs(slope[pixel])
                 if gap <= 1e-12:
                     break
-            found[row] = min(found[row], spent)
-    return found
+            distances[row] = min(distances[row], spent)
+    return distances
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_each_restart_can_only_come_nearer(trained, test_images):
 
 def test_early_stopping_spares_steps_and_changes_no_verdict(trained, test_images):
     images, labels = test_images
-    found = {}
+    results = {}
     for early in (False, True):
         attack = create("attacks", "fab_t", eps=0.1, steps=20, early_stop=early)
         crafted = run_attack(attack, trained, images, labels)
         clean = clean_predictions(trained, images)
         judged = audit(trained, attack, images, labels, crafted.images, clean=clean)
-        found[early] = judged.success, crafted.gradients
-    assert np.array_equal(found[True][0], found[False][0])
-    assert found[True][1] < 0.7 * found[False][1]
+        results[early] = judged.success, crafted.gradients
+    assert np.array_equal(results[True][0], results[False][0])
+    assert results[True][1] < 0.7 * results[False][1]

@@ -30,22 +30,23 @@ def test_by_default_it_is_as_sure_as_it_is_asked_to_be_of_every_image(
     images, labels = digits["test"]
     attack = create("attacks", "fooling", method=method, targeted=targeted)
     crafted = run_attack(attack, trained, images, labels, targets="next")
-    found = probabilities(trained, crafted.images)
-    goals = crafted.targets if targeted else found.argmax(1)
+    reached = probabilities(trained, crafted.images)
+    goals = crafted.targets if targeted else reached.argmax(1)
     assert (goals != labels).all()
-    assert found[np.arange(len(labels)), goals].min() >= 0.99 - ROUNDING
+    assert reached[np.arange(len(labels)), goals].min() >= 0.99 - ROUNDING
 
 
 def test_nothing_of_the_image_remains(trained, test_images):
     images, labels = (part[:20] for part in test_images)
-    made = run_attack(create("attacks", "fooling"), trained, images, labels, targets="next").images
-    for each in (images, 1 - images):
-        assert abs(np.corrcoef(made.ravel(), each.ravel())[0, 1]) < 0.2
+    attack = create("attacks", "fooling")
+    fooling = run_attack(attack, trained, images, labels, targets="next").images
+    for original in (images, 1 - images):
+        assert abs(np.corrcoef(fooling.ravel(), original.ravel())[0, 1]) < 0.2
 
 
 @pytest.fixture(scope="module")
 def hesitant():
-    """A network so briefly trained that it is 99 % sure of half of its classes at most."""
+    """A network with so little training that it is 99 % sure of at most half of its classes."""
     trainer = Trainer(TrainingOptions(epochs=4))
     return train(create("models", "fully_connected"), create("scenarios", "digits"), trainer)
 
@@ -53,43 +54,43 @@ def hesitant():
 def test_without_targets_it_finds_a_class_that_a_hesitant_network_is_sure_of(hesitant, digits):
     images, labels = digits["test"]
     attack = create("attacks", "fooling", targeted=False)
-    found = probabilities(hesitant, run_attack(attack, hesitant, images, labels).images)
-    assert (found.argmax(1) != labels).all()
-    assert found.max(1).min() >= 0.99 - ROUNDING
+    reached = probabilities(hesitant, run_attack(attack, hesitant, images, labels).images)
+    assert (reached.argmax(1) != labels).all()
+    assert reached.max(1).min() >= 0.99 - ROUNDING
 
 
 def test_an_image_that_is_not_sure_enough_is_no_success_and_comes_back_clean(hesitant):
     attack = create("attacks", "fooling")
-    found = evaluate(
+    run = evaluate(
         {"d": hesitant}, create("scenarios", "digits"), [attack], targets="next", keep_images=True
     )
-    made, targets = found.adversarial[0][0], (found.outcomes["label"] + 1) % 10
-    sure = probabilities(hesitant, made)[np.arange(len(made)), targets] >= 0.99 - ROUNDING
-    clean = (made == found.images).all(axis=(1, 2, 3))
+    fooling, targets = run.adversarial[0][0], (run.outcomes["label"] + 1) % 10
+    sure = probabilities(hesitant, fooling)[np.arange(len(fooling)), targets] >= 0.99 - ROUNDING
+    clean = (fooling == run.images).all(axis=(1, 2, 3))
     assert 0.2 < sure.mean() < 0.8
     assert np.array_equal(clean, ~sure)
-    right = found.outcomes["e0_clean"] == found.outcomes["label"]
-    assert np.array_equal(found.outcomes["e0_success"][0][right], sure[right])
+    right = run.outcomes["e0_clean"] == run.outcomes["label"]
+    assert np.array_equal(run.outcomes["e0_success"][0][right], sure[right])
 
 
 class Capped(Classifier):
-    """Leans towards class 1 at noise, and is sure of class 2 alone, where images are bright."""
+    """Predicts class 1 for noise, never surely, and class 2 for bright images, surely."""
 
     def __init__(self):
         super().__init__(image_shape=(4, 4, 1), num_classes=3)
 
     def __call__(self, images):
         bright = tf.reduce_mean(images, axis=(1, 2, 3))
-        none = tf.zeros_like(bright)
-        return tf.stack([none, none + 1.0, 20.0 * (bright - 0.7)], axis=1)
+        zeros = tf.zeros_like(bright)
+        return tf.stack([zeros, zeros + 1.0, 20.0 * (bright - 0.7)], axis=1)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_where_the_nearest_class_is_out_of_reach_another_is_sought(method):
     classifier, images = Capped(), np.zeros((3, 4, 4, 1), np.float32)
     attack = create("attacks", "fooling", method=method, targeted=False)
-    made = run_attack(attack, classifier, images, np.zeros(3, np.int64)).images
-    assert probabilities(classifier, made)[:, 2].min() >= 0.99 - ROUNDING
+    fooling = run_attack(attack, classifier, images, np.zeros(3, np.int64)).images
+    assert probabilities(classifier, fooling)[:, 2].min() >= 0.99 - ROUNDING
 
 
 def test_the_last_step_is_judged_too():

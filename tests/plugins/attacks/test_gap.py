@@ -55,12 +55,12 @@ def test_learned_on_training_images_it_fools_on_others(trained, digits, options)
 
 def test_universal_is_one_pattern_and_image_is_one_each(linear):
     classifier, images, labels = linear
-    one, each = (
+    universal, per_image = (
         run_attack(gap(eps=0.05, passes=2, mode=mode), classifier, images, labels).images - images
         for mode in ("universal", "image")
     )
-    assert one == pytest.approx(np.broadcast_to(one[:1], one.shape), abs=1e-6)
-    assert np.abs(each - each[:1]).max() > 1e-4
+    assert universal == pytest.approx(np.broadcast_to(universal[:1], universal.shape), abs=1e-6)
+    assert np.abs(per_image - per_image[:1]).max() > 1e-4
 
 
 def test_a_target_is_reached_and_images_of_that_class_count_as_withstood(trained, digits):
@@ -139,14 +139,14 @@ def test_a_generator_draws_a_perturbation_of_the_images_shape_whatever_the_batch
     assert drawn.shape == images.shape
     assert np.abs(drawn).max() <= 1
     assert model(images[:1]).numpy() == pytest.approx(drawn[:1], abs=1e-5)
-    weights = [tf.constant(each.numpy()) for each in model.trainable_variables]
-    assert [tuple(each.shape) for each in weights] == shapes(shape, 2, 1)
+    weights = [tf.constant(variable.numpy()) for variable in model.trainable_variables]
+    assert [tuple(weight.shape) for weight in weights] == shapes(shape, 2, 1)
     assert generated(weights, images, shape, 2, 1).numpy() == pytest.approx(drawn, abs=1e-6)
 
 
 def test_the_file_holds_the_pattern_in_its_ball(linear, tmp_path):
     attack = gap(eps=0.03, passes=1, file=tmp_path / "gap.npz")
     run_attack(attack, *linear)
-    found = read_arrays(tmp_path / "gap.npz")
-    assert found["perturbation"].shape == (6, 5, 2)
-    assert np.abs(found["perturbation"]).max() == pytest.approx(0.03, rel=1e-5)
+    pattern = read_arrays(tmp_path / "gap.npz")["perturbation"]
+    assert pattern.shape == (6, 5, 2)
+    assert np.abs(pattern).max() == pytest.approx(0.03, rel=1e-5)

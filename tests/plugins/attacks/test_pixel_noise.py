@@ -22,7 +22,7 @@ COUNTS = (0, 1, 7, 30)
 
 
 def eligible(name, brightness, row, column):
-    """Say whether a cell may be drawn, as the paper puts it."""
+    """Return whether a cell may be drawn, as the paper defines it."""
     b = brightness[row][column]
     if name == "white_to_black":
         return b > 0
@@ -40,14 +40,14 @@ def eligible(name, brightness, row, column):
 
 
 def inverted(name, b, brightness, constant):
-    """Return what equation (3) or (4) makes of one value."""
+    """Return one value inverted by equation (3) or (4)."""
     equation_3 = name == "white_to_black" or (name != "black_to_white" and brightness > 127)
     value = int((255 - b) / constant) if equation_3 else int(255 - b / constant)
     return min(max(value, 0), 255)
 
 
 def plain_noise(name, image, drawn, *, constant, side=1):
-    """Return one image after `len(drawn)` generations: slow, with loops, in Python's numbers."""
+    """Return one image after `len(drawn)` generations: slow, with loops over Python numbers."""
     levels = [[[round(float(v) * 255) for v in pixel] for pixel in line] for line in image]
     rows, columns = len(levels) // side, len(levels[0]) // side
     result = np.array(image)
@@ -123,8 +123,8 @@ def test_real_digits_agree_with_the_plain_reference(name, monkeypatch):
     drawn = draws(seeds, 60).numpy()
     attack = create("attacks", name)
     (noisy,) = attack.stages(tf.constant(images), (60,), seed=seeds).numpy()
-    for image, line, made in zip(images, drawn, noisy, strict=True):
-        np.testing.assert_array_equal(made, plain_noise(name, image, line, constant=attack.c))
+    for image, line, actual in zip(images, drawn, noisy, strict=True):
+        np.testing.assert_array_equal(actual, plain_noise(name, image, line, constant=attack.c))
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_one_pass_makes_the_stages_that_single_runs_make():
     images, labels = pictures((8, 8, 1), 9), np.arange(9) % 4
     attacks = [create("attacks", "edge_to_altered", count=count) for count in (12, 3)]
     (together,) = grown_together(attacks)
-    made = run_stages(together, classifier, images, labels, seed=5)
-    for attack, stage in zip(together, made, strict=True):
+    stages = run_stages(together, classifier, images, labels, seed=5)
+    for attack, stage in zip(together, stages, strict=True):
         alone = run_attack(attack, classifier, images, labels, seed=5, batch_size=4)
         np.testing.assert_array_equal(stage.images, alone.images)
         assert (alone.gradients, alone.queries) == (0, 0)
@@ -183,19 +183,19 @@ def test_an_evaluation_at_several_counts_makes_one_pass(monkeypatch):
     digits = open_scenario("digits")
     networks = {name: small_classifier(digits.image_shape, 10) for name in ("one", "two")}
     attacks = [create("attacks", "white_to_black", count=count) for count in (8, 0, 4)]
-    found = evaluate(networks, digits, attacks, limit=20, baselines=()).results.evaluations
+    evaluations = evaluate(networks, digits, attacks, limit=20, baselines=()).results.evaluations
     assert len(passes) == 1
-    for evaluation in found:
+    for evaluation in evaluations:
         counts = [attack.params["count"] for attack in evaluation.attacks]
         changed = [attack.distance["l0"].mean or 0 for attack in evaluation.attacks]
         assert counts == [8, 0, 4]
         assert evaluation.attacks[1].accuracy == evaluation.clean.accuracy
         assert changed[1] == 0
-    assert found[0].attacks[0].violations == 0
+    assert evaluations[0].attacks[0].violations == 0
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"count": -1}, r"white_to_black: count: .*greater than or equal to 0; received: -1"),
         ({"c": 0}, r"white_to_black: c: .*greater than 0; received: 0"),
@@ -203,8 +203,8 @@ def test_an_evaluation_at_several_counts_makes_one_pass(monkeypatch):
         ({"pixel_size": 0}, r"white_to_black: pixel_size: .*greater than or equal to 1"),
     ],
 )
-def test_impossible_options_cost_one_line(options, said):
-    with pytest.raises(UsageError, match=said):
+def test_impossible_options_cost_one_line(options, message):
+    with pytest.raises(UsageError, match=message):
         create("attacks", "white_to_black", **options)
 
 

@@ -92,7 +92,7 @@ def is_keras_own(name: str, generation: Generation) -> bool:
 
 
 class _Allowed:
-    """What one Keras generation may be told to make."""
+    """What a configuration may build in one Keras generation."""
 
     def __init__(self, generation: Generation, extra: tuple[str, ...]) -> None:
         keras = importlib.import_module(generation)

@@ -105,8 +105,8 @@ def factor_of(call: Call) -> float:
     except Exception:  # what is no plain arithmetic may raise anything
         return 0.0
     factor = at_2 - at_1
-    alike = factor.size and np.ptp(at_1) == 0 and np.ptp(factor) == 0
-    return float(factor.flat[0]) if alike and np.allclose(at_3 - at_2, factor, rtol=0.01) else 0.0
+    same = factor.size and np.ptp(at_1) == 0 and np.ptp(factor) == 0
+    return float(factor.flat[0]) if same and np.allclose(at_3 - at_2, factor, rtol=0.01) else 0.0
 
 
 def _place(tensor: Any, among: list[Any]) -> int:

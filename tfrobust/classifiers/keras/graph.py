@@ -171,7 +171,7 @@ def hidden(model: KerasModel) -> Callable[[Images], Any]:
     """Return a function from images to what the last layer with a kernel reads, `(batch, units)`.
 
     What normalises, scales or activates the logits is passed over. Dropout is off, and weights that
-    are drawn anew at each call stand at their mean.
+    are drawn at each call are replaced by their mean.
 
     Raises:
         ClassifierError: the model's graph is not known, or it has a single layer.

@@ -64,9 +64,11 @@ def _verdict(study: Study, rule: Masked, network: str, lookup: Lookup) -> Masked
 
 def _range(lookup: Lookup, network: str, measured: Measured) -> str:
     """Return a share's 95 % interval as text; with several seeds, none."""
-    condition, figure = measured.condition, measured.figure
+    name, at, value = measured.figure.partition("@")  # in a sweep, the value comes last
     ends = [
-        lookup.values(network, Measured(condition=condition, figure=f"{figure}_{end}"))
+        lookup.values(
+            network, Measured(condition=measured.condition, figure=f"{name}_{end}{at}{value}")
+        )
         for end in ("low", "high")
     ]
     if any(len(values) != 1 for values in ends):

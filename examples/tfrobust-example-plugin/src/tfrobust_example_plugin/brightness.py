@@ -1,11 +1,11 @@
-"""Brightness: make the whole image lighter or darker, by as little as fools the classifier.
+"""Brightness: make the whole image lighter or darker, as little as possible.
 
 min |b| such that the classifier errs on clip(x + b, 0, 1), over b = 0, ±step, ±2·step, …, |b| ≤ ε
 
-A semantic attack: every pixel changes, and a person sees the same scene in other light. After
+A semantic attack: every pixel changes, and a person sees the same scene in other light. Based on
 Hosseini & Poovendran, "Semantic adversarial examples" (2018), who shift hue and saturation.
-Threat: decision-based, Linf. Departures: brightness instead of colour; every level is tried, the
-smallest change first, instead of random ones, so the attack needs no seed and a larger budget
+Threat: decision-based, Linf. Departures: brightness instead of colour; the attack tries every
+level, the smallest change first, instead of random ones, so it needs no seed and a larger budget
 never breaks fewer images.
 """
 
@@ -26,7 +26,7 @@ from tfrobust.types import Flags, Images, Labels
 class _State(NamedTuple):
     clean: Images
     labels: Labels
-    found: Images  # the clean image until a level fools the classifier
+    result: Images  # the clean image until a level fools the classifier
     done: Flags
 
 
@@ -52,16 +52,16 @@ class Brightness(Attack):
         """Return adversarial images; see `Attack`."""
         state = iterate(
             lambda state, number: self._step(classifier, state, number),
-            _State(images, labels, found=images, done=tf.zeros_like(labels, tf.bool)),
+            _State(images, labels, result=images, done=tf.zeros_like(labels, tf.bool)),
             steps=1 + 2 * self._levels(),
         )
-        return state.found
+        return state.result
 
     def _step(self, classifier: Classifier, state: _State, number: Any) -> _State:
-        """Try one level on every image that still stands."""
+        """Try one level on every image that is not broken yet."""
         shifted = tf.clip_by_value(state.clean + self._shift(number), 0.0, 1.0)
         fooled = is_adversarial(classifier(shifted), state.labels, targeted=False)
-        return state._replace(found=blend(fooled, shifted, state.found), done=fooled)
+        return state._replace(result=blend(fooled, shifted, state.result), done=fooled)
 
     def _levels(self) -> int:
         return math.floor(self.eps / self.step + 1e-6)  # 0.3 / 0.1 is 2.9999999999999996
