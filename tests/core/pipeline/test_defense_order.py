@@ -85,7 +85,7 @@ class Untrained(Trainer):
 @pytest.mark.parametrize(
     ("names", "options", "why"),
     [
-        (["mc_dropout", "pgd_training"], {"rate": 0.5}, "round the network that pgd_training"),
+        (["mc_dropout", "pgd_training"], {"rate": 0.5}, "wraps the network that pgd_training"),
         (["deep_compression", "pgd_training"], {}, "pgd_training undoes: it changes the weights"),
         (["deep_compression", "fine_tuning"], {}, "fine_tuning undoes: it changes the weights"),
         (["calibrater", "deep_compression"], {}, "network that deep_compression needs unwrapped"),
