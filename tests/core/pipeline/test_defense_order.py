@@ -176,7 +176,7 @@ def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
 
     check_order([Training(), create("defenses", "deep_compression"), Wrapping(), Wrapping()])
     check_order([Training(), create("defenses", "fine_tuning"), Wrapping()])
-    with pytest.raises(UsageError, match="training cannot follow wrapping, which puts something"):
+    with pytest.raises(UsageError, match="training cannot follow wrapping, which wraps"):
         check_order([Wrapping(), Training()])
     with pytest.raises(UsageError, match="training undoes: it changes the weights"):
         check_order([create("defenses", "deep_compression"), Training()])
