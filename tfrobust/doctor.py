@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrobust.dependencies import broken_packages, needed_packages
-from tfrobust.environment import environment
+from tfrobust.environment.packages import broken_packages, needed_packages
+from tfrobust.environment.versions import environment
 from tfrobust.registry import Entry, checked, entries
 from tfrobust.store.layout import store_root, stored
 from tfrobust.study.schema.files import broken_studies, studies

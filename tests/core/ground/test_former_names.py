@@ -1,5 +1,8 @@
 """What an earlier release called otherwise is refused, or warned about, with what to write now."""
 
+import importlib
+import sys
+
 import pytest
 
 from tfrobust.attack import Attack
@@ -44,3 +47,24 @@ def test_an_option_or_a_method_of_ones_own_may_have_a_former_name():
             return images
 
     assert Aiming(aim=4).replaces() == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "now"),
+    [
+        ("loop", "loop", "iterate", "iterate"),
+        ("losses", "losses", "is_adversarial", "is_adversarial"),
+        ("losses", "gradients", "pulled_back", "pulled_back"),
+        ("losses", "gradients", "ascend", "loss_gradient"),
+        ("growing", "staged", "GrowingAttack", "GrowingAttack"),
+        ("regions", "regions", "confined", "confined"),
+        ("ensemble", "ensemble", "Ensemble", "Ensemble"),
+        ("learning", "learning", "LearningAttack", "LearningAttack"),
+    ],
+)
+def test_the_old_name_of_a_module_still_works_and_warns(monkeypatch, old, new, name, now):
+    monkeypatch.delitem(sys.modules, f"tfrobust.{old}", raising=False)
+    with pytest.warns(DeprecationWarning, match=rf"tfrobust\.{old} .* tfrobust\.engine\.{new}"):
+        module = importlib.import_module(f"tfrobust.{old}")
+    home = importlib.import_module(f"tfrobust.engine.{new}")
+    assert getattr(module, name) is getattr(home, now)
