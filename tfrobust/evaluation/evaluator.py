@@ -12,7 +12,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.shifted import Shifted
-from tfrobust.environment import environment
+from tfrobust.environment.versions import environment
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.detection import Judged, judge_detectors, score_rows
 from tfrobust.evaluation.judging import Attacked, Subject

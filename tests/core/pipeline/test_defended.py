@@ -5,7 +5,6 @@ import json
 import pytest
 
 from tfrobust.defense import Defended, Defense, Stage
-from tfrobust.errors import PluginError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
@@ -68,17 +67,3 @@ def test_a_bare_classifier_is_taken_for_one_release_and_has_measured_nothing():
     with pytest.warns(DeprecationWarning, match=r"Bare.apply: expected tfrobust.Defended"):
         chained = defended(classifier, [Bare()], create("scenarios", "digits"), Trainer())
     assert [each.found for each in chained.defenses] == [{}]
-
-
-@pytest.mark.parametrize(
-    ("flag", "now"),
-    [
-        ("trains", "stage = Stage.TRAINING"),
-        ("tunes", "stage = Stage.FINE_TUNING"),
-        ("learns", "stage = Stage.AUXILIARY"),
-        ("adapts", "changes_classes = True"),
-    ],
-)
-def test_a_flag_of_former_times_is_refused_in_a_line_that_says_what_to_write(flag, now):
-    with pytest.raises(PluginError, match=rf"^Old: {flag}: .* write `{now}` \(`from tfrobust"):
-        type("Old", (Telling,), {flag: True})
