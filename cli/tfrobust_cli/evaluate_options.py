@@ -117,7 +117,7 @@ class EvaluateOptions:
         given = [f"--{name.replace('_', '-')}" for name in attacking if getattr(self, name)]
         if given:
             raise UsageError(
-                "--suite corruptions: shifts the images and attacks none; leave out "
+                "--suite corruptions: runs no attacks; leave out "
                 f"{', '.join(given)}, or evaluate attacks in a run of their own"
             )
         if "+" in self.scenario:

@@ -184,7 +184,7 @@ def craft(
         The content of `results.json`.
 
     Raises:
-        UsageError: there are several classifiers or attacks.
+        UsageError: there are several classifiers or attacks, or nothing is learned to `serve`.
         StoreError, ClassifierError, DataError: as `run`.
 
     Example:
@@ -193,6 +193,8 @@ def craft(
     """
     out, settings = Path(out), dataclasses.replace(settings, keep_images=True)
     classifier, attack = _only(settings)
+    if serve and not isinstance(attack, LearningAttack):
+        raise UsageError(f"serve: {name_of(attack)} learns nothing that could be exported")
     with _claimed(out, force):
         _tell(_before(settings), note)
         evaluated = evaluate_settings(settings, partial=Partial(out), progress=progress)

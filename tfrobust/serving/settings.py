@@ -40,7 +40,7 @@ class ExportSettings:
         loading: what the user says about the classifier's file.
 
     Raises:
-        UsageError: options that exclude each other.
+        UsageError: a number below 1, or options that exclude each other.
 
     Example:
         >>> ExportSettings(classifier="d1", format="tflite", quantize="int8")
@@ -61,6 +61,10 @@ class ExportSettings:
     loading: LoadOptions = AS_IT_IS
 
     def __post_init__(self) -> None:
+        if self.images < 1:
+            raise UsageError(f"images: expected 1 or more; received: {self.images}")
+        if self.version is not None and self.version < 1:
+            raise UsageError(f"version: expected 1 or more; received: {self.version}")
         check_together(
             only=self.only,
             form=self.format,
