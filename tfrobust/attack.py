@@ -182,8 +182,9 @@ class RegionalAttack(Attack):
     """An attack that can be confined to the pixels in an image's boxes, or to those outside.
 
     `run_attack` confines it: the classifier shows the clean image elsewhere, and elsewhere the
-    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. A traced attack must not
-    ask which region it has: `foreground` and `background` share one trace.
+    image comes back as it was, bit for bit. See `tfrobust.engine.regions`. `foreground` and
+    `background` share one trace, so a traced attack cannot read `region`; one that has to declares
+    the option itself, with `trace="constant"`.
     """
 
     region: RegionName = option(

@@ -2,8 +2,9 @@
 
 Tracing takes a second or two, which an ε-curve would otherwise need at every budget. The options
 that an attack declares with `trace="input"`, and the numbers it derives from them, are scalar
-inputs of the traced function, so attacks that differ only in them share a trace. All other options
-are constants of the graph; for a third-party attack that declares nothing, all options are.
+inputs of the traced function, so attacks that differ only in them share a trace. So do attacks that
+differ in options with `trace="unused"`: the traced code cannot read them. All other options are
+constants of the graph; for a third-party attack that declares nothing, all options are.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tfrobust.engine import regions
 from tfrobust.engine.losses import own_and_best_other
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.victim import Counted, victim_of
-from tfrobust.options import derived_names, trace_roles, with_values
+from tfrobust.options import derived_names, trace_roles, with_values, without_options
 from tfrobust.types import Images, Labels
 
 COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
@@ -53,6 +54,11 @@ def _inputs_of(attack: Attack) -> dict[str, np.generic]:
     return {name: _scalar(value) for name, value in values.items() if value is not None}
 
 
+def _unused(attack: Attack) -> list[str]:
+    """Return the options that attacks which share a trace may differ in unseen."""
+    return [name for name, role in trace_roles(type(attack)).items() if role == "unused"]
+
+
 def _scalar(value: float) -> np.generic:
     """Return a number as TensorFlow rounds it where it meets a tensor."""
     if isinstance(value, int):
@@ -77,6 +83,7 @@ def _compile(
 ) -> tuple[Counted, Callable[..., Any]]:
     """Return what counts, and `(inputs, images, labels, seeds[, free pixels]) -> images`."""
     counted = Counted(*victim_of(attack, classifier))
+    traced = attack if attack.eager else without_options(attack, _unused(attack))
     confined = regions.Confined(counted)
 
     def sizes(images: Images, labels: Labels) -> Any:
@@ -87,11 +94,11 @@ def _compile(
 
     def everywhere(inputs: Any, images: Images, labels: Labels, seeds: Any) -> Images:
         with CLEAN_SIZES.held(sizes(images, labels)):
-            return with_values(attack, inputs)(counted, images, labels, seed=seeds)
+            return with_values(traced, inputs)(counted, images, labels, seed=seeds)
 
     def within(inputs: Any, images: Images, labels: Labels, seeds: Any, free: Any) -> Images:
         with regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels)):
-            return with_values(attack, inputs)(confined, images, labels, seed=seeds)
+            return with_values(traced, inputs)(confined, images, labels, seed=seeds)
 
     call: Callable[..., Any] = within if attack.needs_boxes else everywhere
     if attack.eager:

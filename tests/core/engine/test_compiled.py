@@ -1,5 +1,7 @@
 """One trace for all budgets of an attack, and the results that a trace of each would give."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +16,7 @@ from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.options import derived, option, plugin, with_values
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, some_boxes
+from tfrobust.types import RegionName
 
 BUDGETS = (0.05, 0.0, 0.21)
 
@@ -87,6 +90,31 @@ class Whiten(RegionalAttack):
     def __call__(self, classifier, images, labels, *, seed):
         classifier(images)
         return tf.ones_like(images)
+
+
+@plugin
+class Peeking(Whiten):
+    """As a plugin may be that was written before regions shared a trace."""
+
+    how: str = option("how it looks at its region", default="==")
+
+    def __call__(self, classifier, images, labels, *, seed):
+        looks = {
+            "==": lambda: self.region == "foreground",
+            "is": lambda: self.region is None,
+            "replace": lambda: dataclasses.replace(self, how="not"),
+            "boxes": lambda: self.needs_boxes,
+            "not": lambda: None,
+        }
+        looks[self.how]()
+        return super().__call__(classifier, images, labels, seed=seed)
+
+
+@plugin
+class Declaring(Peeking):
+    """The same, with its region as a constant of the trace."""
+
+    region: RegionName = option("pixels that may change", default="all", trace="constant")
 
 
 @plugin
@@ -167,6 +195,33 @@ def test_the_regions_share_a_trace_and_each_keeps_to_its_own_pixels(counting):
     assert (white[0] ^ white[1]).all()
     assert white[0].any()
     assert not white[0].all()
+
+
+@pytest.mark.parametrize("how", ["==", "is", "replace", "boxes"])
+def test_an_option_that_is_declared_unused_cannot_be_read_in_a_trace(how, counting):
+    boxes = some_boxes(len(counting[1]))
+    message = r"^attack peeking failed: .*option region is read .* declare it with trace=.constant"
+    with pytest.raises(PluginError, match=message) as raised:
+        run_attack(Peeking(how=how, region="foreground"), *counting, boxes=boxes)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_attack_that_reads_its_region_is_traced_for_each_where_it_says_so(counting):
+    boxes, regions = some_boxes(len(counting[1])), ("foreground", "background")
+    shared = [Peeking(how="not", region=region) for region in regions]
+    own = [Declaring(region=region) for region in regions]
+    assert traced_anew(shared, *counting, boxes=boxes) == [True, False]
+    assert traced_anew(own, *counting, boxes=boxes) == [True, True]
+
+
+def test_an_eager_attack_reads_what_it_likes(counting):
+    @plugin
+    class EagerPeeking(Peeking):
+        eager = True
+
+    boxes = some_boxes(len(counting[1]))
+    crafted = run_attack(EagerPeeking(region="foreground"), *counting, boxes=boxes)
+    assert (crafted.images == 1).any()
 
 
 def test_an_attack_that_computes_with_its_budget_in_python_is_traced_at_each(counting):
