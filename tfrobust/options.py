@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, dataclass_transform, overload
 
@@ -123,37 +122,6 @@ def with_values(instance: T, values: Mapping[str, Any]) -> T:
     changed = copy.copy(instance)
     vars(changed).update(values)  # past the frozen dataclass, and before a `derived` is looked up
     return changed
-
-
-def without_options(instance: T, names: Iterable[str]) -> T:
-    """Return a copy of a plugin that raises a PluginError where one of these options is read.
-
-    Example:
-        >>> without_options(Steps(eps=0.2), ["eps"]).eps
-        Traceback (most recent call last):
-        ...
-        tfrobust.errors.PluginError: option eps is read while the attack is traced, but declared …
-    """
-    hidden = {name: property(functools.partial(_refuse, name)) for name in names}
-    if not hidden:
-        return instance
-    cls = type(instance)
-    same = {name: getattr(cls, name) for name in ("__module__", "__qualname__")}
-    # autograph looks plugins up by their hash, which a dataclass would compute from every option.
-    identity = {"__eq__": object.__eq__, "__hash__": object.__hash__}
-    changed = copy.copy(instance)
-    # Past the frozen dataclass. No value could stand in for an option: `is` would not notice it.
-    object.__setattr__(
-        changed, "__class__", type(cls)(cls.__name__, (cls,), same | identity | hidden)
-    )
-    return changed
-
-
-def _refuse(name: str, _: object) -> Any:
-    raise PluginError(
-        f'option {name} is read while the attack is traced, but declared with trace="unused"; '
-        'declare it with trace="constant"'
-    )
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))

@@ -9,9 +9,10 @@ constants of the graph; for a third-party attack that declares nothing, all opti
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from tfrobust.engine import regions
 from tfrobust.engine.losses import own_and_best_other
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.victim import Counted, victim_of
-from tfrobust.options import derived_names, trace_roles, with_values, without_options
+from tfrobust.errors import PluginError
+from tfrobust.options import derived_names, trace_roles, with_values
 from tfrobust.types import Images, Labels
 
 COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
@@ -111,3 +113,34 @@ def _compile(
         tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
     ][: 5 if attack.needs_boxes else 4]
     return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
+
+
+def without_options(attack: Attack, names: Iterable[str]) -> Attack:
+    """Return a copy of an attack that raises a PluginError where one of these options is read.
+
+    Example:
+        >>> without_options(create("attacks", "deepfool"), ["eps"]).eps
+        Traceback (most recent call last):
+        ...
+        tfrobust.errors.PluginError: option eps is read while the attack is traced, but declared …
+    """
+    hidden = {name: property(functools.partial(_refuse, name)) for name in names}
+    if not hidden:
+        return attack
+    cls: Any = type(attack)
+    same = {name: getattr(cls, name) for name in ("__module__", "__qualname__")}
+    # autograph looks plugins up by their hash, which a dataclass would compute from every option.
+    identity = {"__eq__": object.__eq__, "__hash__": object.__hash__}
+    changed = copy.copy(attack)
+    # Past the frozen dataclass. No value could stand in for an option: `is` would not notice it.
+    object.__setattr__(
+        changed, "__class__", type(cls)(cls.__name__, (cls,), same | identity | hidden)
+    )
+    return changed
+
+
+def _refuse(name: str, _: object) -> Any:
+    raise PluginError(
+        f'option {name} is read while the attack is traced, but declared with trace="unused"; '
+        'declare it with trace="constant"'
+    )
