@@ -1,12 +1,9 @@
 """One call claims a folder, evaluates, writes it, and goes on after an interruption."""
 
-import dataclasses
-import typing
-
 import numpy as np
 import pytest
 
-from helpers.support import InMemory, small_classifier, small_model
+from helpers.support import InMemory, small_classifier, small_model, typed_options
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation import EvaluationSettings, attack_runs, craft, evaluate, run, run_reattack
@@ -100,6 +97,6 @@ def test_a_second_attack_after_training_is_a_run_too(classifier, tmp_path):
 
 
 def test_the_keyword_arguments_of_evaluate_are_the_settings():
-    fields = {field.name: field for field in dataclasses.fields(EvaluationSettings)}
-    given = {"classifiers", "scenario", "attacks"}
-    assert set(typing.get_type_hints(EvaluationOptions)) == set(fields) - given
+    assert typed_options(EvaluationOptions) == typed_options(
+        EvaluationSettings, without={"classifiers", "scenario", "attacks"}
+    )
