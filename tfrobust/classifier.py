@@ -166,7 +166,7 @@ class Classifier(Traits, tf.Module):
         if all(getattr(self, name) == value for name, value in traits.items()):
             return self
         other = copy.copy(self)
-        vars(other).pop(TRACES, None)  # they hold this classifier
+        other.__dict__.pop(TRACES, None)  # they hold this classifier
         other._set(**traits)
         return other
 

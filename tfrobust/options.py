@@ -136,7 +136,7 @@ def without_options(instance: T, names: Iterable[str]) -> T:
     hidden = {name: property(functools.partial(_refuse, name)) for name in names}
     if not hidden:
         return instance
-    cls = type(instance)
+    cls: Any = type(instance)
     same = {name: getattr(cls, name) for name in ("__module__", "__qualname__")}
     # autograph looks plugins up by their hash, which a dataclass would compute from every option.
     identity = {"__eq__": object.__eq__, "__hash__": object.__hash__}
