@@ -1,6 +1,7 @@
 """The pages of docs/ and what they link to."""
 
 import importlib.util
+import pkgutil
 import re
 from pathlib import Path
 
@@ -62,11 +63,21 @@ def test_every_function_on_the_ways_through_the_house_exists():
 def test_the_architecture_names_every_room_and_every_module_beside_them():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rooms = page.partition("## The rooms")[2].partition("\n\n`engine`")[0]
+    aliases = {"ensemble", "growing", "learning", "loop", "losses", "regions"}
     for path in (ROOT / "tfrobust").iterdir():
         if path.is_dir() and path.name != "__pycache__":
             assert f"`{path.name}/`" in rooms, path.name
-        elif path.suffix == ".py" and path.stem not in {"__init__", "growing", "loop", "losses"}:
+        elif path.suffix == ".py" and path.stem not in {"__init__", *aliases}:
             assert f"`{path.stem}`" in rooms, path.stem
+
+
+def test_every_name_that_moved_is_where_the_page_on_plugins_says():
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*) \| (.*) \|$", page.partition("## Moved names")[2], re.M)[1:]
+    moved = [name for _, now in rows for name in re.findall(r"`(tfrobust\.[\w.]+)`", now)]
+    assert moved
+    for name in moved:
+        pkgutil.resolve_name(name)
 
 
 def test_code_inside_a_list_is_indented_as_the_site_needs_it():

@@ -9,9 +9,15 @@ from typing import Any, ClassVar, get_args
 from tfrobust.classifier import Classifier
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.norms.distances import widest
-from tfrobust.options import option, plugin
+from tfrobust.options import option, plugin, refuse_former_names
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Knowledge, Labels, Norm, RegionName, Seed
+
+_FORMER_NAMES = {
+    "helps": "`corrective = True`",
+    "replaces": "`ignores_input = True`",
+    "aim": "the property `target_class`",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +114,15 @@ class Attack(abc.ABC):
     corrective: ClassVar[bool] = False
     ignores_input: ClassVar[bool] = False
     strength: ClassVar[Strength | None] = None
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Refuse the names of an earlier release.
+
+        Raises:
+            PluginError: says what to write instead.
+        """
+        super().__init_subclass__(**given)
+        refuse_former_names(cls, "an attack", _FORMER_NAMES)
 
     @property
     @abc.abstractmethod

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tfrobust.classifier import Classifier
-from tfrobust.errors import PluginError
+from tfrobust.options import refuse_former_names
 from tfrobust.scenario import Scenario
 from tfrobust.types import KerasModel
 
@@ -35,10 +35,10 @@ class Stage(enum.StrEnum):
 
 TRAINS_NETWORK = (Stage.TRAINING, Stage.FINE_TUNING)
 _FORMER_FLAGS = {
-    "trains": "stage = Stage.TRAINING",
-    "tunes": "stage = Stage.FINE_TUNING",
-    "learns": "stage = Stage.AUXILIARY",
-    "adapts": "changes_classes = True",
+    "trains": "`stage = Stage.TRAINING` (`from tfrobust import Stage`)",
+    "tunes": "`stage = Stage.FINE_TUNING` (`from tfrobust import Stage`)",
+    "learns": "`stage = Stage.AUXILIARY` (`from tfrobust import Stage`)",
+    "adapts": "`changes_classes = True`",
 }
 
 
@@ -78,18 +78,13 @@ class Defense(abc.ABC):
     undone_by: ClassVar[Changes | None] = None
 
     def __init_subclass__(cls, **given: Any) -> None:
-        """Refuse the flags that `stage` has replaced.
+        """Refuse the flags of an earlier release.
 
         Raises:
             PluginError: says what to write instead.
         """
         super().__init_subclass__(**given)
-        for flag, now in _FORMER_FLAGS.items():
-            if isinstance(vars(cls).get(flag), bool | property):
-                raise PluginError(
-                    f"{cls.__name__}: {flag}: a defence has no such flag any more; write `{now}` "
-                    "(`from tfrobust import Stage`)"
-                )
+        refuse_former_names(cls, "a defence", _FORMER_FLAGS)
 
     @property
     def changes(self) -> Changes:

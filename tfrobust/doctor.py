@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrobust.dependencies import broken_packages, needed_packages
-from tfrobust.environment import environment
+from tfrobust.environment.packages import broken_packages, needed_packages
+from tfrobust.environment.versions import environment
 from tfrobust.registry import Entry, checked, entries
 from tfrobust.store.layout import store_root, stored
 from tfrobust.study.schema.files import broken_studies, studies
@@ -93,7 +93,7 @@ class Diagnosis:
         versions: of Python, TensorFlow and other packages, by name.
         packages: which of those that are needed work.
         devices: that TensorFlow sees.
-        keras_2: whether `tf.keras` is Keras 2, which CleverHans's SPSA and Larq need.
+        keras_2: whether `tf.keras` is Keras 2, which some plugins are built on.
         plugins: which can be imported.
         studies: which are installed.
         data: which datasets are prepared.

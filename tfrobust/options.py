@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, dataclass_transform, overload
 
 import pydantic
@@ -243,3 +244,29 @@ def has_option(instance: Any, name: str) -> bool:
         False
     """
     return name in option_names(type(instance))
+
+
+def refuse_former_names(
+    cls: type, kind: str, now: Mapping[str, str], written_as: type | UnionType = int | property
+) -> None:
+    """Refuse a class that still declares what an earlier release called otherwise.
+
+    Without this the old name would be ignored. An option of the same name stays allowed.
+
+    Args:
+        cls: the class of a plugin, as it is defined.
+        kind: what it is, for the message: `an attack`.
+        now: old name → what to write instead.
+        written_as: how the old names were declared; by default as flags or properties.
+
+    Raises:
+        PluginError: says what to write instead.
+
+    Example:
+        >>> refuse_former_names(cls, "an attack", {"helps": "`corrective = True`"})
+    """
+    for name, instead in now.items():
+        if isinstance(vars(cls).get(name), written_as):
+            raise PluginError(
+                f"{cls.__name__}: {name}: {kind} has no such attribute any more; write {instead}"
+            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import math
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +117,7 @@ class EvaluateOptions:
         given = [f"--{name.replace('_', '-')}" for name in attacking if getattr(self, name)]
         if given:
             raise UsageError(
-                "--suite corruptions: shifts the images and attacks none; leave out "
+                "--suite corruptions: runs no attacks; leave out "
                 f"{', '.join(given)}, or evaluate attacks in a run of their own"
             )
         if "+" in self.scenario:
@@ -133,17 +132,35 @@ class EvaluateOptions:
         Raises:
             UsageError: an option that none of them has, or a value out of range.
         """
-        from tfrobust.evaluation.sweeps import at_budgets, at_values
+        from tfrobust.evaluation.sweeps import at_values
 
         defaults = suites.options_in(self.suite) if self.suite else {}
         built = [
             params.build("attacks", name, defaults=defaults.get(name)) for name in self.attacks
         ]
-        spread = at_budgets(built, self.eps or [])
+        for (name, option), values in self._sweeps().items():
+            built = at_values(built, option, values, only=name)
+        return built
+
+    def _sweeps(self) -> dict[tuple[str | None, str], list[Any]]:
+        """Return the values of each swept option of an attack, or of all attacks (`None`).
+
+        Raises:
+            UsageError: an option is swept for all attacks and for one of them.
+        """
+        sweeps: dict[tuple[str | None, str], list[Any]] = {}
+        if self.eps:
+            sweeps[None, "eps"] = list(self.eps)
         for text in self.sweep or []:
             name, option, values = swept(text)
-            spread = at_values(spread, option, values, only=name)
-        return spread
+            sweeps.setdefault((name, option), []).extend(values)
+        for name, option in sweeps:
+            if name and (None, option) in sweeps:
+                raise UsageError(
+                    f"--sweep {name}.{option}: {option} is given for every attack too; give "
+                    f"{option} for each attack by its name, or once for all"
+                )
+        return sweeps
 
 
 def _declared() -> dict[str, tuple[Any, Any]]:
@@ -160,7 +177,7 @@ def _declared() -> dict[str, tuple[Any, Any]]:
 evaluates = option_group("options", _declared(), EvaluateOptions)
 
 
-def swept(text: str) -> tuple[str | None, str, list[int | float]]:
+def swept(text: str) -> tuple[str | None, str, list[int | float | str]]:
     """Return the attack, the option and the values of `--sweep`.
 
     Args:
@@ -177,17 +194,12 @@ def swept(text: str) -> tuple[str | None, str, list[int | float]]:
     attack, dot, option = key.rpartition(".")
     if not (equals and option) or (dot and not attack):
         raise UsageError(f"--sweep: expected option=values, such as count=0,40; received: {text!r}")
-    return attack or None, option, [_number(option, value) for value in values.split(",")]
+    return attack or None, option, [_value(value) for value in values.split(",")]
 
 
-def _number(option: str, text: str) -> int | float:
-    with contextlib.suppress(ValueError):
-        return int(text)
-    with contextlib.suppress(ValueError):
-        number = float(text)
-        if math.isfinite(number):
-            return number
-    raise UsageError(
-        f"--sweep {option}: expected numbers with commas between them, such as {option}=1,2; "
-        f"received: {text!r}"
-    )
+def _value(text: str) -> int | float | str:
+    """Return a number where it is one; the attack checks what it is given."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text

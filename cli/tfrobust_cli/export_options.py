@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tfrobust.errors import UsageError
-from tfrobust.serving.settings import FileFormat, Quantize
+from tfrobust.serving.settings import FileFormat, Quantize, check_together
 
 
 def check_options(
@@ -20,11 +19,12 @@ def check_options(
     Raises:
         UsageError: names them.
     """
-    if (detector is None) != (attack is None):
-        raise UsageError("export: a detector learns from an attack; give both or neither")
-    if only and (detector or defense):
-        raise UsageError("--only: exports a defence alone; leave out --defense and --detector")
-    if quantize and form != "tflite":
-        raise UsageError("--quantize: expected --format tflite with it")
-    if detector and form == "tflite":
-        raise UsageError("--format tflite: has logits only; leave out --detector and --attack")
+    check_together(
+        only=only,
+        form=form,
+        quantize=quantize,
+        detector=detector,
+        attack=attack,
+        defenses=defense or (),
+        called=lambda field: "--defense" if field == "defenses" else f"--{field}",
+    )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command alike, in one line that tells how to go on."""
+"""Ctrl-C and SIGTERM end a command in the same way: one line tells how to continue."""
 
 from __future__ import annotations
 

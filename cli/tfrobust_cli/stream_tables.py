@@ -8,31 +8,27 @@ from typing import TYPE_CHECKING
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.streams import Projected
+    from tfrobust.evaluation.stream_runs import StreamResults
 
 
-def print_streams(
-    weights: dict[str, float], streams: dict[str, Projected], path: str, *, as_json: bool
-) -> None:
+def print_streams(results: StreamResults, *, as_json: bool) -> None:
     """Print a row for each stream, and the path of the figure.
 
     Args:
-        weights: stream → the mean absolute weight of its features.
-        streams: stream → its features in two dimensions.
-        path: of the figure.
+        results: of the run.
         as_json: print JSON.
     """
     if as_json:
         rows = [
             {
                 "stream": name,
-                "mean_weight": weights[name],
+                "mean_weight": results.weights[name],
                 "explained": stream.explained,
                 "moved": stream.moved,
             }
-            for name, stream in streams.items()
+            for name, stream in results.streams.items()
         ]
-        print(json.dumps({"path": path, "streams": rows}))
+        print(json.dumps({"path": str(results.figure), "streams": rows}))
         return
     from rich.table import Column, Table
 
@@ -43,9 +39,9 @@ def print_streams(
             for title in ("mean |weight|", "variance shown", "moved by the attack, in σ")
         ),
     )
-    for name, stream in streams.items():
+    for name, stream in results.streams.items():
         table.add_row(
-            name, f"{weights[name]:.4f}", f"{stream.explained:.0%}", f"{stream.moved:.2f}"
+            name, f"{results.weights[name]:.4f}", f"{stream.explained:.0%}", f"{stream.moved:.2f}"
         )
     stdout().print(table)
-    print(path)
+    print(results.figure)

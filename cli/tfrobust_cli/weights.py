@@ -1,20 +1,9 @@
-"""What a training starts from: an architecture, weights from a file, or a finished classifier."""
+"""The option `--weights`: an architecture that starts from a file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust.registry import Entry, checked, entries, find
-from tfrobust_cli.arguments import Parameters
-from tfrobust_cli.console import log
-from tfrobust_cli.load_options import notices
-
-if TYPE_CHECKING:
-    from tfrobust.model import ModelBuilder
-    from tfrobust.pipeline.deployed import Deployed
-    from tfrobust.scenario import Scenario
 
 
 def with_weights(param: list[str] | None, model: str, weights: str | None) -> list[str]:
@@ -44,32 +33,3 @@ def _takes_weights(entry: Entry) -> bool:
     if entry.problem:
         return False
     return any(option.name == "weights" for option in describe(entry.load()))
-
-
-def starting_point(
-    model: str,
-    scenario: Scenario,
-    params: Parameters,
-    *,
-    alone: bool,
-    loading: LoadOptions | None,
-) -> ModelBuilder | Deployed:
-    """Return what the training starts from.
-
-    Args:
-        model: a model plugin, or a finished classifier.
-        scenario: the data.
-        params: with the options of the plugin.
-        alone: a defence alone is trained, and what it starts from stays as it is.
-        loading: how the classifier is loaded; `None`: it is a plugin, and is built.
-    """
-    from tfrobust.pipeline.deployed import Deployed, as_built
-    from tfrobust.pipeline.reload import network_of
-
-    if loading is None:
-        builder: ModelBuilder = params.build("models", model)
-        return as_built(builder, scenario) if alone else builder
-    network = network_of(model, loading.for_images(scenario.image_shape))
-    for line in notices({model: network}):
-        log(line)
-    return Deployed(model, network)

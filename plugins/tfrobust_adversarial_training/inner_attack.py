@@ -218,7 +218,7 @@ def in_drawn_order(perturb: Perturb, seed: int) -> Perturb:
     """
 
     def drawn(classifier: Classifier, images: Images, labels: Labels, seeds: Seeds) -> Any:
-        numbers = seeds[:, 1]  # of the images; beside them stands the epoch's seed
+        numbers = seeds[:, 1]  # of the images; the other column is the epoch's seed
         order = tf.argsort(uniform(fold(numbered_seeds(seed, numbers), _ORDER), ()), stable=True)
         given = (tf.gather(rows, order) for rows in (images, labels, seeds))
         return tf.gather(perturb(classifier, *given), tf.argsort(order))

@@ -13,8 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.training.steps import Steps, sums
+from tfrobust.training.steps import Steps
 from tfrobust.training.task import Perturb, TrainingTask
+from tfrobust.training.totals import sums
 from tfrobust.types import Images, Labels, Seed
 
 Move = Callable[[Any, Any], Any]  # perturbation, gradient → perturbation

@@ -1,6 +1,6 @@
 """Minimum-norm attacks within a budget, as a training needs them.
 
-Such an attack goes as far as an image needs. What lies beyond the budget is brought back to it:
+Such an attack moves an image as far as necessary. Images beyond the budget are moved back to it:
 Rony et al., "Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and
 defenses" (2019), section 5, train so.
 """

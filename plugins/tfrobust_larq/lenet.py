@@ -7,9 +7,9 @@ Hubara et al., "Quantized neural networks" (2018).
     convolution 6 – pool – convolution 16 – pool – dense 120 – dropout – dense 84 – dropout – logits
 
 Every convolution and dense layer is quantized, the first and the last too, has no bias and is
-followed by batch normalisation: without it sums of ±1 saturate whatever follows. (Where weights are
-drawn anew their sums are divided by √inputs instead; see `layers.normalized`.) The paper leaves
-open where dropout stands; here it follows each hidden dense layer, so that repeated passes share
+followed by batch normalisation: without it sums of ±1 saturate the next layer. (Where weights are
+random, their sums are divided by √inputs instead; see `layers.normalized`.) The paper does not say
+where dropout is applied; here it follows each hidden dense layer, so that repeated passes share
 the convolutions. Activations are ReLU by default, so that the gradient with respect to
 the image is exact: only the weights' gradient is straight-through. Binary activations are taken
 after pooling and dropout, so that a dropped unit is +1.

@@ -53,8 +53,8 @@ class DrawnSign(larq.quantizers.Quantizer):
     inference, too.
 
     Args:
-        seed: of this quantizer; `None`: one of its own, which `keras.utils.set_random_seed` decides
-            as it does for Keras's random layers.
+        seed: of this quantizer; `None`: its own one, which `keras.utils.set_random_seed` determines
+            as for Keras's random layers.
 
     Attributes:
         random_state: int32 `(2,)`: the seed and the number of draws so far.

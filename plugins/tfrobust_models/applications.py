@@ -60,7 +60,7 @@ def application(
 
 
 def draw_he_normal(model: KerasModel) -> None:
-    """Draw the kernels anew, He-normal, as in the networks built here.
+    """Draw new kernels, He-normal, as in the networks built here.
 
     Each ReLU halves the variance that Keras's Glorot keeps: after VGG-19's layers all images look
     the same, and plain SGD does not get going.

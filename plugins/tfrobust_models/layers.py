@@ -14,7 +14,7 @@ _EPSILON = 1e-5  # PyTorch's
 def convolution(
     x: Any, filters: int, size: int, stride: int = 1, *, name: str, bias: bool = False
 ) -> Any:
-    """Convolve, with (size − 1) / 2 zeros on each side, whatever the stride.
+    """Convolve, with (size − 1) / 2 zeros on each side for every stride.
 
     Keras pads only at the end where a stride leaves an odd number of zeros: a state dict of
     PyTorch's would see the image shifted by a pixel.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from sklearn.cluster import KMeans
 
@@ -17,9 +15,7 @@ from tfrobust.types import Flags, Images, Labels
 from tfrobust_retraining.collected import Collected
 from tfrobust_retraining.crafting import Crafting, Made, changed, sound
 from tfrobust_retraining.neighbours import Neighbours
-
-if TYPE_CHECKING:
-    from tfrobust_retraining.retraining import Retraining
+from tfrobust_retraining.options import RetrainingOptions
 
 Figures = dict[str, float | None]
 
@@ -28,18 +24,18 @@ class Collecting:
     """One collection.
 
     Args:
-        how: the defence with its options.
+        options: how images are crafted and labelled.
         network: the network to attack.
         scenario: its training split is attacked.
         trainer: gives the seed, and receives the progress of the attack.
     """
 
     def __init__(
-        self, how: Retraining, network: Classifier, scenario: Scenario, trainer: Trainer
+        self, options: RetrainingOptions, network: Classifier, scenario: Scenario, trainer: Trainer
     ) -> None:
-        self._how, self._network, self._trainer = how, network, trainer
+        self._options, self._network, self._trainer = options, network, trainer
         self._known_classes = scenario.num_classes
-        self._shows_something = not how.collected_attack().ignores_input  # or no label is right
+        self._shows_something = not options.attack.ignores_input  # or no label is right
         self.images, self.true = arrays(scenario, "train")
 
     def collected(self) -> Collected:
@@ -49,14 +45,15 @@ class Collecting:
             UsageError: the attack breaks nothing, or makes no images; neighbours or dimensions
                 beyond the images.
         """
-        how = self._how
-        neighbours = self._neighbours() if how.labels == "knn" else None  # refuses, so it is first
+        options = self._options
+        by_neighbours = options.labels == "knn"
+        neighbours = self._neighbours() if by_neighbours else None  # refuses, so it is first
         crafted, figures = self._made()
         true = self.true[crafted.rows]
         predicted = predict(self._network, crafted.images).argmax(axis=1)
         figures["accuracy_on_them"] = float((predicted == true).mean())
         if neighbours is None:
-            labels = true if how.labels == "true" else predicted.astype(np.int64)
+            labels = true if options.labels == "true" else predicted.astype(np.int64)
             figures["label_accuracy"] = float((labels == true).mean())
             collected = self._collected(crafted.images, labels, (), figures)
         else:
@@ -69,16 +66,16 @@ class Collecting:
         return Neighbours(
             self.images,
             self.true,
-            k=self._how.k,
-            dimensions=self._how.dimensions,
+            k=self._options.k,
+            dimensions=self._options.dimensions,
             seed=self._trainer.options.seed,
         )
 
     def _made(self) -> tuple[Made, Figures]:
         """Return the adversarial images with valid pixels, and the counts of those and others."""
         attacked = self._network, self.images, self.true
-        known, trainer = self._known_classes, self._trainer
-        whole = Crafting(self._how, *attacked, known_classes=known, trainer=trainer).made()
+        known, trainer, name = self._known_classes, self._trainer, self._options.attack_name
+        whole = Crafting(self._options, *attacked, known_classes=known, trainer=trainer).made()
         sane = sound(whole)
         crafted = changed(sane, self.images)
         broken, unchanged = len(whole.rows) - len(sane.rows), len(sane.rows) - len(crafted.rows)
@@ -88,13 +85,13 @@ class Collecting:
         ]:
             if count:
                 trainer.log(
-                    f"retraining: {count} of {len(whole.rows)} images that {self._how.attack} made "
-                    f"{what}; they are left out"
+                    f"retraining: {count} of {len(whole.rows)} images that {name} made {what}; "
+                    "they are left out"
                 )
         if not len(crafted.rows):
             raise UsageError(
-                f"retraining: attack: {self._how.attack} makes no adversarial images; give it "
-                "other options, or take another attack: -p retraining.attack=pgd"
+                f"retraining: attack: {name} makes no adversarial images; give it other "
+                "options, or take another attack: -p retraining.attack=pgd"
             )
         counts = {"broken_images": broken, "unchanged_images": unchanged}
         return crafted, {"adversarial_images": len(crafted.rows), **counts}
@@ -103,12 +100,12 @@ class Collecting:
         self, neighbours: Neighbours, crafted: Made, true: Labels
     ) -> tuple[Labels, Flags, Figures]:
         """Return labels by neighbours, which images are like nothing known, and their figures."""
-        how = self._how
+        options = self._options
         nearest = neighbours.nearest(crafted.images)
         among_all = neighbours.voted(nearest)
         among_others = neighbours.voted(nearest, without=crafted.rows)
-        labels, distances = among_others if how.originals == "unknown" else among_all
-        outliers = distances > neighbours.reach(how.quantile)
+        labels, distances = among_others if options.originals == "unknown" else among_all
+        outliers = distances > neighbours.reach(options.quantile)
         near = ~outliers & self._shows_something
         figures: Figures = {"label_accuracy": None, "label_accuracy_without_originals": None}
         if near.any():
@@ -121,15 +118,15 @@ class Collecting:
         self, images: Images, labels: Labels, outliers: Flags, figures: Figures
     ) -> Collected:
         """Return the images; fooling ones get new classes or are left out."""
-        how, count = self._how, int(outliers.sum())
+        options, count = self._options, int(outliers.sum())
         if not count:
             return self._collected(images, labels, (), figures)
-        if how.fooling == "drop":
+        if options.fooling == "drop":
             self._log_dropped(count, len(images))
             return self._collected(images[~outliers], labels[~outliers], (), figures)
-        groups, names = np.zeros(count, np.int64), how.new_classes
-        if how.fooling == "clusters":
-            clusters, flat = min(how.clusters, count), images[outliers].reshape(count, -1)
+        groups, names = np.zeros(count, np.int64), options.new_classes
+        if options.fooling == "clusters":
+            clusters, flat = min(options.clusters, count), images[outliers].reshape(count, -1)
             seed = self._trainer.options.seed
             groups = KMeans(clusters, n_init=4, random_state=seed).fit_predict(flat)
             names = names[:clusters]
@@ -143,8 +140,8 @@ class Collecting:
     def _log_dropped(self, count: int, of: int) -> None:
         if count == of:
             raise UsageError(
-                f"retraining: fooling: all {of} images that {self._how.attack} makes are like "
-                "nothing known, so with fooling=drop none is left to learn from; take "
+                f"retraining: fooling: all {of} images that {self._options.attack_name} makes are "
+                "like nothing known, so with fooling=drop none is left to learn from; take "
                 "fooling=class, or a smaller budget"
             )
         self._trainer.log(

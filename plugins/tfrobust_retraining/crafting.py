@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.engine.learned_files import Origin, name_in
@@ -19,10 +20,7 @@ from tfrobust.options import has_option
 from tfrobust.pipeline.workspace import kept_work
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels
-
-if TYPE_CHECKING:
-    from tfrobust.attack import Attack
-    from tfrobust_retraining.retraining import Retraining
+from tfrobust_retraining.options import RetrainingOptions
 
 _PART = 10_000  # images that are kept at once: no more are lost by an interruption
 _SEEN = 1_000  # adversarial images that tell whether an attack breaks anything
@@ -45,7 +43,7 @@ class Crafting:
     """One run of an attack over a training split, which goes on where it was interrupted.
 
     Args:
-        how: the defence with its options.
+        options: which attack, and how many images.
         network: that is attacked.
         images: of the training split.
         labels: theirs.
@@ -56,7 +54,7 @@ class Crafting:
 
     def __init__(
         self,
-        how: Retraining,
+        options: RetrainingOptions,
         network: Classifier,
         images: Images,
         labels: Labels,
@@ -64,9 +62,9 @@ class Crafting:
         known_classes: int,
         trainer: Trainer,
     ) -> None:
-        self._how, self._network, self._trainer = how, network, trainer
+        self._options, self._network, self._trainer = options, network, trainer
         self._images, self._labels, self._known_classes = images, labels, known_classes
-        self._attack, self._seed = how.collected_attack(), trainer.options.seed
+        self._attack, self._seed = options.attack, trainer.options.seed
         self._kept = kept_work(trainer.workspace) if trainer.workspace else None
 
     def made(self) -> Made:
@@ -75,7 +73,7 @@ class Crafting:
         Raises:
             UsageError: the attack changes no prediction.
         """
-        wanted, there = self._how.adversarial_images or len(self._images), len(self._images)
+        wanted, there = self._options.adversarial_images or len(self._images), len(self._images)
         if wanted > there:
             self._trainer.log(
                 f"retraining: {wanted} adversarial images of {there} training images: each is "
@@ -124,7 +122,7 @@ class Crafting:
             return None
         attacked = self._network, self._images[rows], self._labels[rows]
         origin = Origin.of(self._attack, attacked[0], attacked[1], seed)
-        return name_in(self._kept, origin, *attacked, called=f"crafted-{self._how.targets}")
+        return name_in(self._kept, origin, *attacked, called=f"crafted-{self._options.targets}")
 
     def _ready(self, seed: int) -> Attack:
         """Return the attack; one that learns has done so, and what it learned is kept as well."""
@@ -132,7 +130,8 @@ class Crafting:
         if not isinstance(attack, LearningAttack):
             return attack
         # It learns from the images that an evaluation shows it.
-        count, what = min(attack.training_images, len(self._images)), f"learning {self._how.attack}"
+        count = min(attack.training_images, len(self._images))
+        what = f"learning {self._options.attack_name}"
         with remembering(self._kept) if self._kept else nullcontext():
             return learned(
                 attack,
@@ -144,13 +143,13 @@ class Crafting:
             )
 
     def _attacked(self, attack: Attack, rows: np.ndarray, seed: int) -> Images:
-        report, what = self._trainer.report, f"crafting {self._how.attack}"
+        report, what = self._trainer.report, f"crafting {self._options.attack_name}"
         return run_attack(
             attack,
             self._network,
             self._images[rows],
             self._labels[rows],
-            targets=self._how.targets,
+            targets=self._options.targets,
             known_classes=self._known_classes,
             seed=seed,
             on_progress=(lambda done: report(what, done, len(rows))) if report else None,
@@ -163,7 +162,7 @@ class Crafting:
         )
         if (before == after).all():
             raise UsageError(
-                f"retraining: attack: {self._how.attack} changes the class of none of "
+                f"retraining: attack: {self._options.attack_name} changes the class of none of "
                 f"{len(before)} images, so there is nothing to learn from it; {self._advice()}"
             )
 

@@ -34,6 +34,7 @@ from tfrobust.training.trainer import Trainer
 from tfrobust.types import TargetRule
 from tfrobust_retraining.collected import Joined
 from tfrobust_retraining.collecting import Collecting
+from tfrobust_retraining.options import Fooling, LabelSource, Originals, RetrainingOptions
 from tfrobust_retraining.widening import add_classes, check_widens
 
 # Options that only labels by neighbours have a use for.
@@ -58,11 +59,11 @@ class Retraining(Defense):
     adversarial_images: int | None = option(
         "number of adversarial images; none: one per training image", default=None, ge=1
     )
-    labels: Literal["knn", "true", "network"] = option(
+    labels: LabelSource = option(
         "labels from neighbours, from the original images, or from the network's predictions",
         default="knn",
     )
-    originals: Literal["known", "unknown"] = option(
+    originals: Originals = option(
         "for `knn`: whether the original images are possible neighbours",
         default="known",
     )
@@ -72,7 +73,7 @@ class Retraining(Defense):
         default=None,
         ge=1,
     )
-    fooling: Literal["class", "clusters", "drop"] = option(
+    fooling: Fooling = option(
         "for `knn`: put images unlike all known ones in a new class, in several, or leave them out",
         default="class",
     )
@@ -174,7 +175,7 @@ class Retraining(Defense):
                 the training images have.
         """
         network = check_tunable(classifier, "retraining")
-        more = Collecting(self, network, scenario, trainer).collected()
+        more = Collecting(self.collecting_options(), network, scenario, trainer).collected()
         begun = network
         if more.new_classes:
             begun = add_classes(network, more.new_classes, seed=trainer.options.seed)
@@ -197,6 +198,27 @@ class Retraining(Defense):
         """
         attack: Attack = create("attacks", self.attack, **(self.options or {}))
         return attack
+
+    def collecting_options(self) -> RetrainingOptions:
+        """Return how adversarial images are crafted and labelled.
+
+        Raises:
+            UsageError: as `collected_attack`.
+        """
+        return RetrainingOptions(
+            attack=self.collected_attack(),
+            attack_name=self.attack,
+            targets=self.targets,
+            adversarial_images=self.adversarial_images,
+            labels=self.labels,
+            originals=self.originals,
+            k=self.k,
+            dimensions=self.dimensions,
+            fooling=self.fooling,
+            clusters=self.clusters,
+            quantile=self.quantile,
+            new_classes=self.new_classes,
+        )
 
 
 def _check_takes_targets(attack: Attack, called: str) -> None:

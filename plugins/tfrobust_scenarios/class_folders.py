@@ -32,7 +32,7 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class ClassFolders:
-    """What lies in a folder of class folders.
+    """The contents of a folder of class folders.
 
     Attributes:
         classes: their names, sorted; the labels count them.
@@ -95,7 +95,7 @@ def _found(root: Path, _stamp: tuple[int, ...]) -> ClassFolders:
 
 
 def _homes(root: Path, left_out: list[str]) -> dict[str, Path]:
-    """Return the folders of the splits; the root alone where none are told apart."""
+    """Return the folders of the splits; only the root if there are none."""
     holding = {folder.name: folder for folder in _folders(root) if _holds_folders_only(folder)}
     homes = {
         split: holding[name]
@@ -123,7 +123,7 @@ def _holds_folders_only(folder: Path) -> bool:
 def _folders(folder: Path) -> list[Path]:
     """Return the folders in a folder that may be classes, sorted.
 
-    A folder tells what its entries are: a million pictures are not asked one by one.
+    The folder's entries give their types, so a million pictures need no `stat` each.
     """
     with os.scandir(folder) as entries:
         folders = (entry for entry in entries if entry.is_dir())

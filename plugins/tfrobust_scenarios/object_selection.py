@@ -20,7 +20,7 @@ class Annotated:
     """An image of one category.
 
     Attributes:
-        name: where it lies in its source's folder, or what its dataset calls it.
+        name: its path in the source's folder, or its name in the dataset.
         category: the name.
         height: in pixels.
         width: in pixels.
@@ -167,7 +167,7 @@ def _squared(image: Annotated) -> Boxes | None:
     bottom, right = np.minimum(boxes[:, 2:], window[2:]).T
     inside = np.maximum(bottom - top, 0) * np.maximum(right - left, 0)
     whole = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    # Half a box exactly is enough, whatever single precision made of its edges.
+    # Exactly half a box is enough, despite the rounding of its edges to single precision.
     return cropped(boxes, window) if (inside >= (_LEFT - 1e-6) * whole).all() else None
 
 

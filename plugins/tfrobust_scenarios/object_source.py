@@ -26,7 +26,7 @@ class Source(abc.ABC):
     """Where annotated images come from; hashable, and another one when its data change.
 
     Attributes:
-        folder: where it lies.
+        folder: the folder of its files.
     """
 
     folder: Path
@@ -100,7 +100,7 @@ class Source(abc.ABC):
 
 
 def size_of(file: Path | io.BytesIO, name: str) -> tuple[int, int]:
-    """Return height and width of an image in pixels, which stand before its content.
+    """Return height and width of an image in pixels, read from its header.
 
     Raises:
         DataError: it is no image.

@@ -191,7 +191,9 @@ class ObjectScenario(Scenario):
         for split in self.splits:
             chosen: list[Annotated] = []
             for name in names if split != "test" else [name for name in names if name in tested]:
-                random = np.random.default_rng([self.seed, *name.encode()])  # whatever others are
+                random = np.random.default_rng(
+                    [self.seed, *name.encode()]
+                )  # independent of other classes
                 chosen += self._parted(of[name], split, random)
             order = np.random.default_rng(self.seed).permutation(len(chosen))
             parts[split] = tuple(chosen[k] for k in order)

@@ -1,4 +1,4 @@
-"""Picture files as arrays, whatever camera, scanner or drawing program wrote them.
+"""Picture files as arrays, from any camera, scanner or drawing program.
 
 Pillow reads them. The content says what a file is, not its name. A picture is turned as its EXIF
 orientation says, which is how people saw it when they sorted it into a class. Transparency is
@@ -19,7 +19,7 @@ from tfrobust.errors import DataError, printable, system_cause
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-# Pillow opens what these name and nothing else: an EPS, say, would be run by Ghostscript.
+# Pillow opens only these formats: Ghostscript, for example, would execute an EPS file.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _UNKNOWN_RANGE = {"I", "F"}  # Pillow's modes of 32 bits a pixel
 _SIXTEEN = "I;16"  # and of 16, in either byte order

@@ -49,7 +49,7 @@ class StoredObjects(Source):
     def of(
         cls, name: str, *, command: str, first_pixel: int = 0, **described: Any
     ) -> StoredObjects:
-        """Return what lies prepared in `TFDS_DATA_DIR`.
+        """Return the dataset that is prepared in `TFDS_DATA_DIR`.
 
         Args:
             name: with its configuration: `coco/2017`.

@@ -146,7 +146,7 @@ def _encoded(builder: Any, split: str) -> tf.data.Dataset:
 
 
 def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
-    """Return what tells whether an image is of one of some classes."""
+    """Return a predicate: whether an image belongs to one of the classes."""
     wanted = tf.constant(list(wnids))
     return lambda features: tf.reduce_any(wanted == features["wnid"])
 
@@ -158,7 +158,7 @@ def _drawn(builder: Any, wnids: tuple[str, ...], share: float, seed: int) -> np.
     classes = np.array(list(of.as_numpy_iterator()))
     drawn = np.zeros(len(classes), bool)
     for wnid in wnids:
-        random = np.random.default_rng([seed, *wnid.encode()])  # whatever other classes there are
+        random = np.random.default_rng([seed, *wnid.encode()])  # independent of other classes
         places = np.flatnonzero(classes == wnid.encode())
         drawn[random.permutation(places)[: round(share * len(places))]] = True
     return drawn

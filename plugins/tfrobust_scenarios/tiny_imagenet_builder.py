@@ -76,8 +76,7 @@ def _prepared(home: Path, path: Path, sha256: str | None, *, strict: bool) -> Pr
                     raise
                 skipped.append(str(error))
 
-    builder = _builder_class()(data_dir=home.parent)
-    builder.archive, builder.examples, builder.skipped = archive, examples, skipped
+    builder = _builder_class()(archive, examples, skipped, data_dir=home.parent)
     try:
         with contextlib.redirect_stdout(io.StringIO()), bars_for_people(), disk_errors(home):
             builder.download_and_prepare()
@@ -107,12 +106,27 @@ def _builder_class() -> Any:
     import tensorflow_datasets as tfds
 
     class TinyImagenet(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-        """Tiny ImageNet, from an archive in the official layout."""
+        """Tiny ImageNet, from an archive in the official layout.
+
+        Args:
+            archive: opened.
+            examples: gives the examples of some of its pictures.
+            skipped: receives a line for each that `examples` leaves out.
+            data_dir: of TensorFlow Datasets.
+        """
 
         VERSION = tfds.core.Version(VERSION)
-        archive: TinyImagenetArchive
-        examples: Callable[[Iterable[Picture]], Any]
-        skipped: list[str]
+
+        def __init__(
+            self,
+            archive: TinyImagenetArchive,
+            examples: Callable[[Iterable[Picture]], Any],
+            skipped: list[str],
+            *,
+            data_dir: Path,
+        ) -> None:
+            self.archive, self.examples, self.skipped = archive, examples, skipped
+            super().__init__(data_dir=data_dir)
 
         def _info(self) -> Any:
             features = tfds.features

@@ -51,9 +51,7 @@ class KernelDensity(Detector):
     def fit(self, classifier: Classifier, clean: Images, adversarial: Images) -> FittedDetector:
         """Remember the clean images' features; see `Detector`."""
         check_both(clean, adversarial)
-        fitted = _Density(classifier, clean, self.bandwidth)
-        fitted.threshold = best_threshold(*held_out_scores(fitted, clean, adversarial))
-        return fitted
+        return _Density(classifier, clean, self.bandwidth, bounded_by=adversarial)
 
 
 @plugin
@@ -73,9 +71,23 @@ class DensityAndUncertainty(Detector):
 
 
 class _Density(Remembering):
-    """Score: −K(x)."""
+    """Score: −K(x).
 
-    def __init__(self, classifier: Classifier, clean: Images, bandwidth: float | None) -> None:
+    Args:
+        classifier: whose features.
+        clean: the images that it remembers.
+        bandwidth: h; `None`: the likeliest.
+        bounded_by: the adversarial images that decide its boundary; `None`: it has none.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        clean: Images,
+        bandwidth: float | None,
+        *,
+        bounded_by: Images | None = None,
+    ) -> None:
         super().__init__()
         self.classifier = classifier
         features, classes = features_of_all(classifier, clean), clean_predictions(classifier, clean)
@@ -83,6 +95,8 @@ class _Density(Remembering):
         self.known = tf.Variable(features, shape=(None, features.shape[1]), trainable=False)
         self.classes = tf.Variable(classes, shape=(None,), trainable=False)
         self.bandwidth = bandwidth or _likeliest_bandwidth(features, classes)
+        if bounded_by is not None:
+            self.threshold = best_threshold(*held_out_scores(self, clean, bounded_by))
 
     def remember(self, rows: np.ndarray) -> None:
         """Take the density of these clean images alone."""

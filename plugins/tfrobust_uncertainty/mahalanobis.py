@@ -43,13 +43,13 @@ class Mahalanobis(Detector):
     def fit(self, classifier: Classifier, clean: Images, adversarial: Images) -> FittedDetector:
         """Fit a Gaussian to each class, with one covariance; see `Detector`."""
         check_both(clean, adversarial)
-        fitted = _Mahalanobis(classifier, clean, self.magnitude)
-        fitted.threshold = best_threshold(*held_out_scores(fitted, clean, adversarial))
-        return fitted
+        return _Mahalanobis(classifier, clean, adversarial, self.magnitude)
 
 
 class _Mahalanobis(Remembering):
-    def __init__(self, classifier: Classifier, clean: Images, magnitude: float) -> None:
+    def __init__(
+        self, classifier: Classifier, clean: Images, adversarial: Images, magnitude: float
+    ) -> None:
         super().__init__()
         self.classifier, self.magnitude = classifier, magnitude
         features, classes = features_of_all(classifier, clean), clean_predictions(classifier, clean)
@@ -58,6 +58,7 @@ class _Mahalanobis(Remembering):
         self.root = tf.Variable(tf.zeros((units, units)), trainable=False)
         self.means = tf.Variable(tf.zeros((0, units)), shape=(None, units), trainable=False)
         self.remember(np.ones(len(clean), bool))
+        self.threshold = best_threshold(*held_out_scores(self, clean, adversarial))
 
     def remember(self, rows: np.ndarray) -> None:
         """Fit the Gaussians to these clean images alone."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tfrobust_cli import console
 from tfrobust_cli.main import main
 
 
@@ -15,6 +16,12 @@ class Said(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture
+def no_progress_lines(monkeypatch):
+    """Print no progress, which a slow machine would print too: stderr holds nothing else then."""
+    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
 @pytest.fixture

@@ -11,11 +11,7 @@ from tfrobust.errors import UsageError
 from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
 
-
-@pytest.fixture(autouse=True)
-def no_progress_lines(monkeypatch):
-    """On a slow machine, progress would be said as well; here all of stderr is the error."""
-    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
+pytestmark = pytest.mark.usefixtures("no_progress_lines")
 
 
 GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgsm")

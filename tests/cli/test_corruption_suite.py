@@ -5,17 +5,13 @@ import json
 import pytest
 
 from tfrobust.errors import UsageError
-from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
 from tfrobust_scenarios.suites import Corruptions
 
+pytestmark = pytest.mark.usefixtures("no_progress_lines")
+
+
 SUITE = ("evaluate", "d1", "--suite", "corruptions", "--out", "run")
-
-
-@pytest.fixture(autouse=True)
-def no_progress_lines(monkeypatch):
-    """On a slow machine, progress would be said as well; here all of stderr is the error."""
-    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
 def test_the_suite_prints_and_writes_the_mean_corruption_error(tfrobust, with_store):

@@ -13,17 +13,14 @@ from tfrobust.evaluation import attack_runs
 from tfrobust.files.claims import LOCK, alone
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.store import models
-from tfrobust_cli import console, main
+from tfrobust_cli import main
 from tfrobust_cli.interruptions import what_next
+
+pytestmark = pytest.mark.usefixtures("no_progress_lines")
+
 
 ATTACK = ("attack", "d1", "--attack", "fgsm", "--out", "run", "--limit", 20)
 LEARNS = ("attack", "d1", "--attack", "uap", "-p", "training_images=20", "-p", "passes=1")
-
-
-@pytest.fixture(autouse=True)
-def no_progress_lines(monkeypatch):
-    """On a slow machine, progress would be said as well; here all of stderr is the error."""
-    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
 def files(folder):

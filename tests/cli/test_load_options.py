@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 
 from tfrobust import store
-from tfrobust_cli import console
+
+pytestmark = pytest.mark.usefixtures("no_progress_lines")
+
 
 EVALUATE = ("--out", "run", "--limit", 60, "--json", "--force")
-
-
-@pytest.fixture(autouse=True)
-def no_progress_lines(monkeypatch):
-    """On a slow machine, progress would be said as well; here stderr holds notices and errors."""
-    monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
 def clean(said):

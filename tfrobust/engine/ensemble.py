@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tfrobust.engine.loop import blend
 from tfrobust.engine.losses import is_adversarial
 from tfrobust.norms import ball
 from tfrobust.norms.distances import within_budget
+from tfrobust.options import refuse_former_names
 from tfrobust.types import Flags, Images, Labels
 
 
@@ -24,6 +26,15 @@ class Ensemble(Attack):
     batches between the attacks; called directly, every attack is run on every image, with the same
     result. An image that no attack breaks, or that was misclassified before, comes back unchanged.
     """
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Refuse the method `parts` of an earlier release.
+
+        Raises:
+            PluginError: says what to write instead.
+        """
+        super().__init_subclass__(**given)
+        refuse_former_names(cls, "an ensemble", {"parts": "`def attacks(self)`"}, FunctionType)
 
     @abc.abstractmethod
     def attacks(self) -> Sequence[Attack]:

@@ -29,12 +29,11 @@ class GrowingAttack(Attack):
     An evaluation at several counts crafts all stages in one pass.
 
     Attributes:
-        count: how many generations; an option that a subclass declares.
+        strength: names the option that says how many generations, an integer; a subclass declares
+            that option. By default it is called `count`.
     """
 
-    strength: ClassVar[Strength | None] = Strength("count", "×", "generations of noise")
-
-    count: int
+    strength: ClassVar[Strength] = Strength("count", "×", "generations of noise")
 
     @abc.abstractmethod
     def stages(self, images: Images, counts: Sequence[int], *, seed: Any) -> Any:
@@ -42,7 +41,8 @@ class GrowingAttack(Attack):
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1].
-            counts: one or more, ascending, from 0 upwards; `self.count` does not matter here.
+            counts: one or more, ascending, from 0 upwards; the option that `strength` names
+                does not matter here.
             seed: an integer or seeds, as for `Attack`.
 
         Returns:
@@ -53,8 +53,8 @@ class GrowingAttack(Attack):
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
-        """Return the images after `count` generations; see `Attack`."""
-        return self.stages(images, (self.count,), seed=seed)[0]
+        """Return the images after the generations that its option says; see `Attack`."""
+        return self.stages(images, (_generations(self),), seed=seed)[0]
 
 
 def grown_together(attacks: Iterable[Attack]) -> list[list[GrowingAttack]]:
@@ -68,8 +68,9 @@ def grown_together(attacks: Iterable[Attack]) -> list[list[GrowingAttack]]:
     groups: dict[Attack, dict[int, GrowingAttack]] = {}
     for attack in attacks:
         if isinstance(attack, GrowingAttack):
-            without_count: Attack = dataclasses.replace(attack, count=0)  # type: ignore[type-var]
-            groups.setdefault(without_count, {})[attack.count] = attack
+            nothing = {attack.strength.option: 0}
+            without_count: Attack = dataclasses.replace(attack, **nothing)  # type: ignore[type-var]
+            groups.setdefault(without_count, {})[_generations(attack)] = attack
     return [[group[count] for count in sorted(group)] for group in groups.values()]
 
 
@@ -103,7 +104,7 @@ def run_stages(
     check_images(images, labels, classifier.num_classes)
     for attack in attacks:
         attack.check(classifier)
-    counts = [attack.count for attack in attacks]
+    counts = [_generations(attack) for attack in attacks]
     specs = tf.TensorSpec((None, *images.shape[1:]), tf.float32), tf.TensorSpec((None, 2), tf.int32)
     grow = tf.function(
         lambda images, seeds: attacks[-1].stages(images, counts, seed=seeds), input_signature=specs
@@ -125,3 +126,8 @@ def run_stages(
     return [
         Crafted(stage, targets=None, gradients=0, queries=0, seconds=seconds) for stage in crafted
     ]
+
+
+def _generations(attack: GrowingAttack) -> int:
+    generations: int = getattr(attack, attack.strength.option)
+    return generations

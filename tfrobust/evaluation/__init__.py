@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tfrobust.evaluation.reattacking import reattack
     from tfrobust.evaluation.runs import craft, run, run_corruptions, run_reattack
     from tfrobust.evaluation.settings import EvaluationSettings, Progress
+    from tfrobust.evaluation.stream_runs import StreamResults, StreamSettings, run_streams
     from tfrobust.evaluation.sweeps import at_budgets, at_values
     from tfrobust.results.run_files import Evaluated
 
@@ -20,6 +21,8 @@ __all__ = [
     "Evaluated",
     "EvaluationSettings",
     "Progress",
+    "StreamResults",
+    "StreamSettings",
     "at_budgets",
     "at_values",
     "craft",
@@ -30,6 +33,7 @@ __all__ = [
     "run",
     "run_corruptions",
     "run_reattack",
+    "run_streams",
 ]
 __getattr__, __dir__ = lazy(
     __name__,
@@ -39,6 +43,7 @@ __getattr__, __dir__ = lazy(
         "reattacking": ("reattack",),
         "runs": ("craft", "run", "run_corruptions", "run_reattack"),
         "settings": ("EvaluationSettings", "Progress"),
+        "stream_runs": ("StreamResults", "StreamSettings", "run_streams"),
         "sweeps": ("at_budgets", "at_values"),
     },
 )

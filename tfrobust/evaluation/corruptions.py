@@ -14,7 +14,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
 from tfrobust.data.reading import arrays, check_fits
 from tfrobust.data.shifted import Shifted
-from tfrobust.environment import environment
+from tfrobust.environment.versions import environment
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
 from tfrobust.evaluation.judging import Subject

@@ -12,7 +12,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.shifted import Shifted
-from tfrobust.environment import environment
+from tfrobust.environment.versions import environment
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.detection import Judged, judge_detectors, score_rows
 from tfrobust.evaluation.judging import Attacked, Subject
@@ -145,10 +145,16 @@ def assemble(inputs: EvaluationInputs, judged: Sequence[Judgement]) -> Evaluated
     scenario = _scenario_record(inputs)
     evaluations = []
     for number, judgement in enumerate(judged):
-        evaluation = summarize(inputs, judgement.subject, scenario, judgement.attacked)
-        evaluation.baselines = [noise.result for noise in judgement.baselines]
-        evaluation.detectors = [detector.result for detector in judgement.detectors]
-        evaluations.append(evaluation)
+        evaluations.append(
+            summarize(
+                inputs,
+                judgement.subject,
+                scenario,
+                judgement.attacked,
+                baselines=judgement.baselines,
+                detectors=judgement.detectors,
+            )
+        )
         outcomes |= score_rows(number, judgement.detectors)
         outcomes |= outcome_rows(number, judgement.subject.clean, judgement.attacked)
     results = identified(Results(evaluations=evaluations, environment=environment()), outcomes)

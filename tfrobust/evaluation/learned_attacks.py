@@ -146,7 +146,7 @@ def file_notes(attacks: Iterable[Attack], classifiers: Mapping[str, Classifier])
 def _note(attack: LearningAttack, origin: Origin, classifiers: Mapping[str, Classifier]) -> str:
     others = [name for name, other in classifiers.items() if not origin.is_of(other)]
     line = f"{name_of(attack)}: read from {attack.file}, learned on "
-    line += origin.classifier or "a classifier that lies in no file"
+    line += origin.classifier or "a classifier that was not loaded from a file"
     line += f": another classifier than {', '.join(others)}" if others else ""
     differing = [
         f"{name}={spelt(then)} (here: {spelt(now)})"

@@ -96,7 +96,9 @@ def _check(settings: EvaluationSettings) -> Classifier:
         raise UsageError("reattack: expected an attack to run again; give one (--attack)")
     check_learns_anew(settings.attacks)
     if settings.detectors:
-        raise UsageError("reattack: goes without detectors; judge them in a run of their own")
+        raise UsageError(
+            "reattack: cannot be combined with detectors; evaluate them in a run of their own"
+        )
     return old
 
 

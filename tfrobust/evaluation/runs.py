@@ -2,6 +2,9 @@
 
 Each claims the folder, goes on where an interrupted run of the same settings stopped, and writes
 `results.json`, `outcomes.npz` and `report.html` together, as the last step.
+
+An evaluation sets the global seed, `keras.utils.set_random_seed`, as its first step: detectors make
+generators of their own. So a call gives what the command gives, whatever was drawn before it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import keras
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
@@ -69,6 +74,7 @@ def run(
     """
     out = Path(out)
     with _claimed(out, force):
+        keras.utils.set_random_seed(settings.seed)
         _tell(_before(settings), note)
         evaluated = evaluate_settings(settings, partial=Partial(out), progress=progress)
         write_run(out, evaluated)
@@ -104,6 +110,7 @@ def run_reattack(
     """
     out = Path(out)
     with _claimed(out, force):
+        keras.utils.set_random_seed(settings.seed)
         everyone = with_earlier(settings).classifiers
         _tell(notices(settings.scenario, everyone), note)
         evaluated = reattack(settings, partial=Partial(out), progress=progress)
@@ -142,6 +149,7 @@ def run_corruptions(
     """
     out = Path(out)
     with _claimed(out, force):
+        keras.utils.set_random_seed(settings.seed)
         _tell(notices(settings.scenario, settings.classifiers), note)
         evaluated = evaluate_corruptions(settings, out=out, progress=progress)
         write_run(out, evaluated)
@@ -176,7 +184,7 @@ def craft(
         The content of `results.json`.
 
     Raises:
-        UsageError: there are several classifiers or attacks.
+        UsageError: there are several classifiers or attacks, or nothing is learned to `serve`.
         StoreError, ClassifierError, DataError: as `run`.
 
     Example:
@@ -185,6 +193,8 @@ def craft(
     """
     out, settings = Path(out), dataclasses.replace(settings, keep_images=True)
     classifier, attack = _only(settings)
+    if serve and not isinstance(attack, LearningAttack):
+        raise UsageError(f"serve: {name_of(attack)} learns nothing that could be exported")
     with _claimed(out, force):
         _tell(_before(settings), note)
         evaluated = evaluate_settings(settings, partial=Partial(out), progress=progress)

@@ -65,7 +65,7 @@ class EvaluationSettings:
         keep_images: return every adversarial image, which takes memory for each attack.
 
     Raises:
-        UsageError: there is no classifier.
+        UsageError: there is no classifier, or a batch has no image.
 
     Example:
         >>> EvaluationSettings(classifiers={"d1": load("d1")}, limit=100,
@@ -89,6 +89,8 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         check_some(self.classifiers)
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size: expected 1 or more; received: {self.batch_size}")
 
     @property
     def attacked(self) -> dict[str, Classifier]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from tfrobust.evaluation.detection import Judged
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.evaluation.judging import Attacked, Subject, proportion
 from tfrobust.evaluation.settings import EvaluationInputs
@@ -24,8 +25,20 @@ def summarize(
     subject: Subject,
     scenario: ScenarioRecord,
     attacked: Sequence[Attacked],
+    *,
+    baselines: Sequence[Attacked] = (),
+    detectors: Sequence[Judged] = (),
 ) -> Evaluation:
-    """Return one classifier's part of `results.json`."""
+    """Return one classifier's part of `results.json`.
+
+    Args:
+        inputs: of the evaluation.
+        subject: the classifier.
+        scenario: what the images are.
+        attacked: the classifier under each attack.
+        baselines: it under noise.
+        detectors: the detectors that look at it.
+    """
     classifier = subject.classifier
     right = subject.clean == inputs.labels
     hostile = [run for run in attacked if not run.attack.corrective]
@@ -42,6 +55,8 @@ def summarize(
         scenario=scenario,
         clean=proportion(right),
         attacks=[run.result for run in attacked],
+        baselines=[noise.result for noise in baselines],
+        detectors=[judged.result for judged in detectors],
         worst_case=proportion(_all_survive(right, bounded(hostile))),
         worst_case_by_budget=_worst_by_budget(right, hostile),
         warnings=gradient_warnings(subject.name, [run.result for run in attacked]),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfrobust.attack import Attack
-from tfrobust.errors import UsageError
+from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.options import build, has_option, record
 from tfrobust.registry import name_of
 
@@ -36,13 +36,20 @@ def at_values(
         only: the name of the attacks that are swept; `None`: all.
 
     Raises:
-        UsageError: a value is out of an attack's range, or no attack has the option.
+        UsageError: a value is out of an attack's range, no attack has the option, or none has the
+            name.
 
     Example:
         >>> noise = [create("attacks", "white_to_black")]
         >>> [attack.count for attack in at_values(noise, "count", [0, 40])]
         [0, 40]
     """
+    names = list(dict.fromkeys(map(name_of, attacks)))
+    if only is not None and only not in names:
+        raise UsageError(
+            f"{only}.{option}: no attack of this evaluation is called {only!r}"
+            f"{did_you_mean(only, names)} (there are: {', '.join(names) or 'none'})"
+        )
     spread: list[Attack] = []
     swept = [
         attack
@@ -50,9 +57,9 @@ def at_values(
         if values and has_option(attack, option) and only in {None, name_of(attack)}
     ]
     if values and not swept:
-        names = ", ".join(dict.fromkeys(map(name_of, attacks))) or "there is none"
+        asked = ", ".join([only] if only else names) or "there is none"
         raise UsageError(
-            f"{option}: an option of none of the attacks: {names}; leave it out, or add an attack "
+            f"{option}: an option of none of the attacks: {asked}; leave it out, or add an attack "
             "that has it (see `tfrobust plugins show attacks/NAME`)"
         )
     for attack in attacks:

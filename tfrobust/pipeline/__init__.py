@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tfrobust.pipeline.build import defended, train, untrained
     from tfrobust.pipeline.deployed import Deployed, as_built
     from tfrobust.pipeline.plans import TrainingPlan
+    from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import Trained, run_training, train_and_store
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "as_built",
     "defended",
     "run_training",
+    "starting_point",
     "train",
     "train_and_store",
     "untrained",
@@ -36,6 +38,7 @@ __getattr__, __dir__ = lazy(
             "as_built",
         ),
         "plans": ("TrainingPlan",),
+        "starting_points": ("starting_point",),
         "stored_training": (
             "Trained",
             "run_training",

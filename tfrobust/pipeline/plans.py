@@ -14,7 +14,7 @@ from tfrobust.classifiers.identity import weights_digest
 from tfrobust.classifiers.members import split_member
 from tfrobust.data.names import open_scenario, scenario_record
 from tfrobust.defense import Defense
-from tfrobust.environment import threads
+from tfrobust.environment.versions import threads
 from tfrobust.errors import RobustError, StoreError, one_line
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import checked_record, parse_json, read_bytes

@@ -11,7 +11,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.reading import arrays
 from tfrobust.defense import Defense
-from tfrobust.environment import environment
+from tfrobust.environment.versions import environment
 from tfrobust.files.atomic import made_before
 from tfrobust.model import ModelBuilder
 from tfrobust.pipeline.build import train

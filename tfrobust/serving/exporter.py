@@ -41,7 +41,7 @@ class Exported:
     measured: Sequence[Measured] = ()
 
 
-def export(settings: ExportSettings, folder: Path, *, log: Log = lambda _: None) -> Exported:
+def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _: None) -> Exported:
     """Write a classifier, or a defence alone, as the next version in a folder.
 
     Args:
@@ -63,7 +63,7 @@ def export(settings: ExportSettings, folder: Path, *, log: Log = lambda _: None)
 
     keras.utils.set_random_seed(settings.seed)  # defences and detectors may make generators
     classifier = _protected(_loaded(settings, log), settings)
-    with claimed_version(folder, settings.version) as place:
+    with claimed_version(Path(folder), settings.version) as place:
         if settings.format == "tflite":
             return _lite(_servable(classifier, settings.only), place, settings, log)
         if settings.only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
@@ -40,7 +40,7 @@ class ExportSettings:
         loading: what the user says about the classifier's file.
 
     Raises:
-        UsageError: options that exclude each other.
+        UsageError: a number below 1, or options that exclude each other.
 
     Example:
         >>> ExportSettings(classifier="d1", format="tflite", quantize="int8")
@@ -61,11 +61,55 @@ class ExportSettings:
     loading: LoadOptions = AS_IT_IS
 
     def __post_init__(self) -> None:
-        if (self.detector is None) != (self.attack is None):
-            raise UsageError("detector: learns from an attack; give both or neither")
-        if self.only and (self.detector or self.defenses):
-            raise UsageError("only: exports a defence alone; leave out defenses and detector")
-        if self.quantize and self.format != "tflite":
-            raise UsageError("quantize: expected the format tflite with it")
-        if self.detector and self.format == "tflite":
-            raise UsageError("format: a tflite file has logits only; leave out detector and attack")
+        if self.images < 1:
+            raise UsageError(f"images: expected 1 or more; received: {self.images}")
+        if self.version is not None and self.version < 1:
+            raise UsageError(f"version: expected 1 or more; received: {self.version}")
+        check_together(
+            only=self.only,
+            form=self.format,
+            quantize=self.quantize,
+            detector=self.detector,
+            attack=self.attack,
+            defenses=self.defenses,
+        )
+
+
+def check_together(
+    *,
+    only: str | None,
+    form: FileFormat,
+    quantize: Quantize | None,
+    detector: Detector | str | None,
+    attack: Attack | str | None,
+    defenses: Sequence[Defense | str],
+    called: Callable[[str], str] = str,
+) -> None:
+    """Refuse fields of `ExportSettings` that exclude each other.
+
+    Args:
+        only: as the field, like all that follow; plugins may be given by name.
+        form: its `format`.
+        quantize: see `ExportSettings`.
+        detector: see `ExportSettings`.
+        attack: see `ExportSettings`.
+        defenses: see `ExportSettings`.
+        called: gives what the user calls a field, for messages.
+
+    Raises:
+        UsageError: names them.
+    """
+    if (detector is None) != (attack is None):
+        raise UsageError(f"{called('detector')}: learns from an attack; give both or neither")
+    if only and (detector or defenses):
+        raise UsageError(
+            f"{called('only')}: exports a defence alone; leave out {called('defenses')} and "
+            f"{called('detector')}"
+        )
+    if quantize and form != "tflite":
+        raise UsageError(f"{called('quantize')}: expected {called('format')} tflite with it")
+    if detector and form == "tflite":
+        raise UsageError(
+            f"{called('format')} tflite: has logits only; leave out {called('detector')} and "
+            f"{called('attack')}"
+        )

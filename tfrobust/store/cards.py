@@ -11,7 +11,7 @@ import pydantic
 
 from tfrobust.classifier import CARRIED, AppliedDefense, Classifier
 from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
-from tfrobust.environment import environment
+from tfrobust.environment.versions import environment
 from tfrobust.errors import ClassifierError, StoreError, one_line
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import Positive, Seed, Shape, Share, Text

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import tensorflow as tf
 
@@ -13,14 +13,14 @@ from tfrobust.types import Images, Labels, Logits, PerImage, Seeds
 
 if TYPE_CHECKING:
     from tfrobust.training.data import TrainingData
-    from tfrobust.training.steps import Steps
+    from tfrobust.training.totals import Totals
 
 History = list[dict[str, float]]
 Perturb = Callable[[Classifier, Images, Labels, Seeds], Images]
 Loss = Callable[[Labels, Logits], PerImage]
 Objective = Callable[[Any, Images, Images, Labels], tuple[PerImage, Logits]]
 Check = Callable[[Classifier, "TrainingData", History, dict[str, float]], str | None]
-StepsFactory = Callable[[Any, Any, Any, "TrainingTask", int], "Steps"]
+StepsFactory = Callable[[Any, Any, Any, "TrainingTask", int], "TrainingSteps"]
 
 
 def cross_entropy(labels: Labels, logits: Logits) -> PerImage:
@@ -62,6 +62,30 @@ class TrainingTask:
     repeats: int = 1
     steps: StepsFactory | None = None
     check: Check | None = None
+
+
+class TrainingSteps(Protocol):
+    """What the training loop asks of its steps; `tfrobust.training.steps.Steps` is what it uses.
+
+    Attributes:
+        task: what the steps train on and lower.
+        train: `(images, labels, index, real, seed) -> sums`: moves the weights by one batch.
+        validate: the same arguments and sums, and moves nothing.
+    """
+
+    task: TrainingTask
+    train: Callable[..., Any]
+    validate: Callable[..., Any]
+
+    @property
+    def state(self) -> Sequence[Any]:
+        """Variables that last from step to step, besides weights and optimizer."""
+
+    def distribute(self, batches: tf.data.Dataset) -> Any:
+        """Return the batches `(images, labels, index, real)`, split among the replicas."""
+
+    def totals(self) -> Totals:
+        """Return empty sums, to which the sums of each batch are added."""
 
 
 def of_attacked(loss: Loss) -> Objective:

@@ -21,7 +21,7 @@ from tfrobust.training.devices import choose_strategy
 from tfrobust.training.optimizers import optimizer_for, rate_used
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.steps import Steps
-from tfrobust.training.task import History, Loss, Perturb, TrainingTask
+from tfrobust.training.task import History, Loss, Perturb, TrainingSteps, TrainingTask
 
 Report = Callable[[str, int, int], None]  # what, steps done, steps in all
 
@@ -118,7 +118,7 @@ class Trainer:
     def _run_epochs(
         self,
         classifier: Any,
-        steps: Steps,
+        steps: TrainingSteps,
         data: TrainingData,
         *,
         optimizer: Any,
@@ -148,7 +148,7 @@ class Trainer:
         return progress.history
 
     def _epoch(
-        self, epoch: int, steps: Steps, data: TrainingData, optimizer: Any, callbacks: Any
+        self, epoch: int, steps: TrainingSteps, data: TrainingData, optimizer: Any, callbacks: Any
     ) -> dict[str, float]:
         seed, rate = data.seed_of(epoch), 0.0
         totals = steps.totals()

@@ -46,7 +46,7 @@ def _print(diagnosis: Diagnosis) -> None:
         "tf.keras",
         "Keras 2 (tf_keras)"
         if diagnosis.keras_2
-        else "[red]Keras 3: CleverHans's SPSA and Larq need TF_USE_LEGACY_KERAS=1[/]",
+        else "[red]Keras 3: plugins built on Keras 2 need TF_USE_LEGACY_KERAS=1[/]",
     )
     table.add_row("packages", f"{diagnosis.packages.needed} needed")
     _add_broken(table, diagnosis.packages.broken)

@@ -28,9 +28,6 @@ def evaluate(*, options: EvaluateOptions, loading: LoadOptions) -> None:
     options.check()
     check_known(options.plugins)
     start_tensorflow()
-    import keras
-
-    keras.utils.set_random_seed(options.seed)  # detectors make generators of their own
     run = _run_corruptions if options.under_corruptions else _run
     results = run(options, loading)
     print_results(results, as_json=options.as_json, out=options.out)

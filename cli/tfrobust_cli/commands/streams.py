@@ -29,7 +29,6 @@ from tfrobust_cli.stream_tables import print_streams
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
-    from tfrobust.evaluation.streams import Streamed
 
 
 @loads_classifiers
@@ -64,46 +63,29 @@ def streams(
     plugins = [("attacks", attack), *scenario_plugins(scenario)]
     check_known(plugins)
     start_tensorflow()
-    from tfrobust.classifiers.members import member_of
-    from tfrobust.evaluation.streams import projected, some_attacked
-    from tfrobust.files.atomic import atomic_write
-    from tfrobust.files.output_folders import output_folder
-    from tfrobust.report.projections import projections_figure
+    from tfrobust import evaluation
 
     params = Parameters(param, plugins)
     built = params.build("attacks", attack)
-    network, streamed = _loaded(classifier, loading)
-    victim = member_of(network, crafted_on, classifier) if crafted_on else network
-    data = opened(scenario, params, seed=seed)
-    with output_folder(out, force=force):
-        clean, attacked, labels = some_attacked(
-            built, victim, data, images, seed=seed, called=classifier
-        )
-        streams = projected(streamed, clean, attacked)
-        points = {name: (stream.clean, stream.attacked) for name, stream in streams.items()}
-        origin = f", crafted on {crafted_on}" if crafted_on else ""
-        title = f"Streams of {classifier}, clean and under {attack}{origin}"
-        drawn = projections_figure(points, labels, data.class_names, title, heading=title)
-        figure = out / "streams.svg"
-        atomic_write(figure, lambda path: path.write_text(drawn, encoding="utf-8"))
-    print_streams(streamed.mean_weights(), streams, str(figure), as_json=as_json)
+    network = _loaded(classifier, loading)
+    settings = evaluation.StreamSettings(
+        name=classifier, classifier=network, scenario=opened(scenario, params, seed=seed),
+        attack=built, crafted_on=crafted_on, images=images, seed=seed,
+    )  # fmt: skip
+    print_streams(evaluation.run_streams(settings, out, force=force), as_json=as_json)
 
 
-def _loaded(classifier: str, loading: LoadOptions) -> tuple[Classifier, Streamed]:
-    """Return the network, and the same as one that decides by several streams."""
+def _loaded(classifier: str, loading: LoadOptions) -> Classifier:
+    """Return the network, not the SavedModel of it, which shows no streams."""
     from tfrobust.evaluation.streams import Streamed
     from tfrobust.pipeline.reload import network_of, why_served
 
     network = network_of(classifier, loading)
     for line in notices({classifier: network}):
         log(line)
-    if not isinstance(network, Streamed):
-        raise UsageError(
-            why_served(network)
-            or f"{classifier}: expected a classifier that decides by several streams, such as a "
-            "fusion that was trained here"
-        )
-    return network, network
+    if not isinstance(network, Streamed) and (why := why_served(network)):
+        raise UsageError(why)
+    return network
 
 
 def add_to(app: typer.Typer) -> None:

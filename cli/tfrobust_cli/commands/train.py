@@ -11,7 +11,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.training.options import TrainingOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.console import Reporter, log, start_tensorflow
 from tfrobust_cli.load_options import check_unused, loads_classifiers
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import (
@@ -24,7 +24,7 @@ from tfrobust_cli.options import (
     names_of,
 )
 from tfrobust_cli.training_options import check_only, trains
-from tfrobust_cli.weights import starting_point, with_weights
+from tfrobust_cli.weights import with_weights
 
 if TYPE_CHECKING:
     from tfrobust.pipeline.stored_training import Trained
@@ -73,15 +73,15 @@ def train(
         check_unused(loading, f"{model} is built")
     start_tensorflow()
     from tfrobust.pipeline.plans import TrainingPlan
+    from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import run_training
     from tfrobust.training.trainer import Trainer
 
     params = Parameters(with_weights(param, model, weights), plugins)
     data = opened(scenario, params, seed=training.seed)
+    start = params.build("models", model) if built else model
     plan = TrainingPlan(
-        starting_point(
-            model, data, params, alone=only is not None, loading=None if built else loading
-        ),
+        starting_point(start, data, alone=only is not None, loading=loading, note=log),
         data,
         [params.build("defenses", plugin) for plugin in defenses],
         scenario_name=scenario,

@@ -2,7 +2,7 @@
 
 `torch.save` has written two formats: since 1.6 a zip archive with one pickle and a member a
 storage, before that a row of pickles with the storages behind them. A file is known by its first
-bytes, whatever it is called (the Places365 networks are `.pth.tar` and no tar).
+bytes, not by its name (the Places365 networks are called `.pth.tar` but are not tar files).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def _play(opcode: Any, argument: Any, stack: list[int], memo: dict[int, int]) ->
 
 
 def _play_other(opcode: Any, stack: list[int]) -> None:
-    """Do what makes no tuple: whatever it leaves counts as one leaf."""
+    """Handle an operation that makes no tuple: its result counts as one leaf."""
     before = [item.name for item in opcode.stack_before]
     if "mark" in before:
         _since_mark(stack)

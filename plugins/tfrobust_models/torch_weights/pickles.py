@@ -54,7 +54,7 @@ def _check_memo(file: BytesIO) -> None:
 
 
 class _RebuildTensor:
-    """Stands for PyTorch's function; unlike one of ours it has no attribute that could be set."""
+    """Represents PyTorch's function; unlike one of ours it has no attribute that could be set."""
 
     __slots__ = ()
 
@@ -83,14 +83,14 @@ _KNOWN: dict[tuple[str, str], Any] = {
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Knows tensors and nothing else."""
+    """Reads tensors and nothing else."""
 
     def __init__(self, file: BytesIO) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 wrote the older files
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for `module.name`, which is never imported."""
+        """Return the substitute for `module.name`, which is never imported."""
         if (module, name) not in _KNOWN:
             raise UnsafePickleError(f"it wants to call {module}.{name}")
         return _KNOWN[module, name]

@@ -1,1 +1,1 @@
-"""Shifts of the training recipes: crops, rotations and colours, drawn anew for each image."""
+"""Shifts of the training recipes: crops, rotations and colours, drawn for each image."""

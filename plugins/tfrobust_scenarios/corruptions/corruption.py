@@ -10,7 +10,7 @@ Departures of all fifteen:
   side; the originals know square images of one size.
 - Pixels stay float32. The authors cut to 8 bits at the end, some corruptions in between as well,
   and saved the 64×64 and 224×224 images as JPEGs of quality 85, which softens noise.
-- Each image has a seed of its own. The authors' sequence of draws cannot be had again, so single
+- Each image has its own seed. The authors' sequence of draws cannot be reproduced, so single
   images differ from the published files while their distribution does not (but for frost).
 - Grey images are corrupted as such; the originals were made from colour images alone.
 

@@ -78,7 +78,7 @@ def sampled(image: Image, down: Any, right: Any, border: Border) -> Any:
         image: `(height, width, channels)`.
         down: float32 `(height′, width′)`, in pixels from the centre of the first one.
         right: as `down`.
-        border: what lies outside.
+        border: the values outside.
     """
     height, width, channels = image.shape
     flat = tf.reshape(image, (height * width, channels))

@@ -68,7 +68,7 @@ def test_it_needs_the_network_that_was_attacked_and_an_attack_and_takes_no_detec
         again(both, create("attacks", "fgsm"), crafted_on=None)
     with pytest.raises(UsageError, match="reattack: expected an attack to run again"):
         again(both)
-    with pytest.raises(UsageError, match="reattack: goes without detectors"):
+    with pytest.raises(UsageError, match="reattack: cannot be combined with detectors"):
         again(both, create("attacks", "fgsm"), detectors=[object()])
 
 

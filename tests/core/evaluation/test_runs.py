@@ -1,12 +1,23 @@
 """One call claims a folder, evaluates, writes it, and goes on after an interruption."""
 
+import random
+
 import numpy as np
 import pytest
 
 from helpers.support import InMemory, small_classifier, small_model, typed_options
 from tfrobust.classifiers.keras.classifier import KerasClassifier
-from tfrobust.errors import StoreError, UsageError
-from tfrobust.evaluation import EvaluationSettings, attack_runs, craft, evaluate, run, run_reattack
+from tfrobust.errors import DataError, StoreError, UsageError
+from tfrobust.evaluation import (
+    CorruptionSettings,
+    EvaluationSettings,
+    attack_runs,
+    craft,
+    evaluate,
+    run,
+    run_corruptions,
+    run_reattack,
+)
 from tfrobust.evaluation.settings import EvaluationOptions
 from tfrobust.files.arrays import read_arrays
 from tfrobust.files.output_folders import PARTIAL
@@ -94,6 +105,30 @@ def test_a_second_attack_after_training_is_a_run_too(classifier, tmp_path):
     results = run_reattack(both, tmp_path)
     assert [each.classifier.name for each in results.evaluations] == ["old", "c"]
     assert names(tmp_path) == FILES
+
+
+class Drawing(InMemory):
+    """Draws from the global state when it is read, and gives nothing."""
+
+    def load(self, split):
+        raise DataError(f"drawn: {random.getrandbits(31)}")
+
+
+@pytest.mark.parametrize("call", [run, run_reattack, run_corruptions])
+def test_the_seed_decides_what_is_drawn_from_the_global_state(call, classifier, tmp_path):
+    def drawn(seed):
+        common = {"classifiers": {"c": classifier}, "scenario": Drawing(), "seed": seed}
+        if call is run_corruptions:
+            chosen = CorruptionSettings(**common)
+        else:
+            earlier = ("old", small_classifier()) if call is run_reattack else None
+            chosen = EvaluationSettings(**common, attacks=[FGSM], crafted_on=earlier)
+        random.getrandbits(31)
+        with pytest.raises(DataError) as refused:
+            call(chosen, tmp_path)
+        return str(refused.value)
+
+    assert drawn(3) == drawn(3) != drawn(4)
 
 
 def test_the_keyword_arguments_of_evaluate_are_the_settings():

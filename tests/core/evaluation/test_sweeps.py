@@ -24,6 +24,15 @@ def test_an_option_is_swept_over_every_attack_that_has_it_or_over_one():
     assert [getattr(attack, "steps", None) for attack in spread] == [2, 3, 2, 3, None]
     spread = at_values(attacks, "steps", [2, 3], only="pgd")
     assert [(name_of(attack)) for attack in spread] == ["bim", "pgd", "pgd", "fgsm"]
-    for option, only in (("threat", None), ("steps", "fgsm"), ("steps", "mim")):
-        with pytest.raises(UsageError, match=f"{option}: an option of none of the attacks: bim"):
+    for option, only, complaint in (
+        ("threat", None, "threat: an option of none of the attacks: bim, pgd, fgsm"),
+        ("steps", "fgsm", "steps: an option of none of the attacks: fgsm"),
+        ("steps", "pgdd", r"pgdd\.steps: no attack .*did you mean 'pgd'"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
             at_values(attacks, option, [1], only=only)
+
+
+def test_an_option_of_words_is_swept_too():
+    spread = at_values([create("attacks", "pgd")], "norm", ["linf", "l2"])
+    assert [attack.norm for attack in spread] == ["linf", "l2"]

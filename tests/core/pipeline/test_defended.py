@@ -5,7 +5,6 @@ import json
 import pytest
 
 from tfrobust.defense import Defended, Defense, Stage
-from tfrobust.errors import PluginError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
@@ -73,17 +72,3 @@ def test_a_bare_classifier_is_taken_for_one_release_with_what_it_found():
     assert [record.found for record in chained.defenses] == [{}, figures, {}]
     written = json.loads(card_of(chained).model_dump_json())["defenses"]
     assert [record["found"] for record in written] == [{}, figures, {}]
-
-
-@pytest.mark.parametrize(
-    ("flag", "now"),
-    [
-        ("trains", "stage = Stage.TRAINING"),
-        ("tunes", "stage = Stage.FINE_TUNING"),
-        ("learns", "stage = Stage.AUXILIARY"),
-        ("adapts", "changes_classes = True"),
-    ],
-)
-def test_a_flag_of_former_times_is_refused_in_a_line_that_says_what_to_write(flag, now):
-    with pytest.raises(PluginError, match=rf"^Old: {flag}: .* write `{now}` \(`from tfrobust"):
-        type("Old", (Telling,), {flag: True})

@@ -85,7 +85,7 @@ class Untrained(Trainer):
 @pytest.mark.parametrize(
     ("names", "options", "why"),
     [
-        (["mc_dropout", "pgd_training"], {"rate": 0.5}, "round the network that pgd_training"),
+        (["mc_dropout", "pgd_training"], {"rate": 0.5}, "wraps the network that pgd_training"),
         (["deep_compression", "pgd_training"], {}, "pgd_training undoes: it changes the weights"),
         (["deep_compression", "fine_tuning"], {}, "fine_tuning undoes: it changes the weights"),
         (["calibrater", "deep_compression"], {}, "network that deep_compression needs unwrapped"),
@@ -176,7 +176,7 @@ def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
 
     check_order([Training(), create("defenses", "deep_compression"), Wrapping(), Wrapping()])
     check_order([Training(), create("defenses", "fine_tuning"), Wrapping()])
-    with pytest.raises(UsageError, match="training cannot follow wrapping, which puts something"):
+    with pytest.raises(UsageError, match="training cannot follow wrapping, which wraps"):
         check_order([Wrapping(), Training()])
     with pytest.raises(UsageError, match="training undoes: it changes the weights"):
         check_order([create("defenses", "deep_compression"), Training()])

@@ -8,7 +8,7 @@ import pytest
 from helpers.interrupted_training import KilledError, Killer, store_run
 from helpers.support import python
 from tfrobust import store
-from tfrobust.environment import threads
+from tfrobust.environment.versions import threads
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.pipeline import stored_training, workspace
 from tfrobust.registry import create
@@ -166,7 +166,7 @@ import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import hashlib
 from tfrobust import pipeline
-from tfrobust.environment import threads
+from tfrobust.environment.versions import threads
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 made = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),

@@ -29,10 +29,10 @@ def small(tmp_path, monkeypatch):
         ({"detector": object()}, "detector: learns from an attack; give both or neither"),
         ({"attack": object()}, "detector: learns from an attack; give both or neither"),
         ({"only": "calibrater", "defenses": [object()]}, "only: exports a defence alone"),
-        ({"quantize": "int8"}, "quantize: expected the format tflite"),
+        ({"quantize": "int8"}, "quantize: expected format tflite"),
         (
             {"detector": object(), "attack": object(), "format": "tflite"},
-            "format: a tflite file has logits only",
+            "format tflite: has logits only",
         ),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_search_for_pairs_ends_where_every_slope_is_nan():
 def test_what_the_loop_leaves_undefined_in_rows_that_are_done_reaches_no_result(name, monkeypatch):
     """Once with all of that replaced by NaN: the same images, bit for bit."""
     classifier = small_classifier()
-    images, labels = grey_images(classifier, 12, spread=0.3)
+    images, labels = grey_images(classifier, 24, spread=0.3)
     attack = create("attacks", name, **SHRINKING[name])
     plain = run_attack(attack, classifier, images, labels)
     freeze, poisoned = loop._freeze, []

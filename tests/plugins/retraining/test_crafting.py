@@ -40,7 +40,7 @@ def crafted(network, scenario, trainer=None, **options):
     how = create("defenses", "retraining", **options)
     trainer = trainer or Trainer(TrainingOptions())
     given = {"known_classes": scenario.num_classes, "trainer": trainer}
-    return crafting.Crafting(how, network, images, labels, **given).made()
+    return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
 
 
 def test_more_adversarial_images_than_training_images_are_made_in_turns(network, scenario):
@@ -129,7 +129,7 @@ def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypa
 
     def made(trainer):
         given = {"known_classes": 10, "trainer": trainer}
-        return crafting.Crafting(how, network, images, labels, **given).made()
+        return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
 
     whole = made(Trainer(TrainingOptions()))
     calls = []

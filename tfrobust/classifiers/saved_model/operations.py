@@ -87,7 +87,7 @@ def check_saved_model(folder: Path, *, trust: bool = False) -> None:
         more = f" and {len(forbidden) - _SHOWN} more" if len(forbidden) > _SHOWN else ""
         raise ClassifierError(
             f"{folder}: the SavedModel holds operations that may touch files, sockets or processes "
-            f"({named}{more}); nothing of it was run; if you trust who made it, go on with --trust"
+            f"({named}{more}); nothing of it was run; if you trust who made it, use --trust"
         )
 
 

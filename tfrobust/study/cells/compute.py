@@ -9,7 +9,7 @@ from typing import Any
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import arrays
-from tfrobust.environment import environment
+from tfrobust.environment.versions import environment
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.settings import Progress
 from tfrobust.registry import create

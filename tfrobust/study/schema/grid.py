@@ -118,7 +118,7 @@ class Network(Declared):
         if (self.model is None) == (self.base is None):
             raise ValueError("expected a model or a base, and not both")
         if self.member is not None and self.base is None:
-            raise ValueError("expected a base, whose member is meant")
+            raise ValueError("member: expected a base too, the network that it is a member of")
         if self.base is not None and not self.defenses:
             raise ValueError("expected defenses, which the base is trained with")
         return self

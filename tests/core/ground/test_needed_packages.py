@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from tfrobust import dependencies
-from tfrobust.dependencies import broken_packages, modules_of, needed_packages
+from tfrobust.environment import packages
+from tfrobust.environment.packages import broken_packages, modules_of, needed_packages
 
 
 def distribution(folder, name, version, *, code="", requires=()):
@@ -28,7 +28,7 @@ def broken(tmp_path, monkeypatch):
         for name, text in code.items():
             distribution(tmp_path, name, "2.5", code=text)
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(dependencies, "_OWNERS", ("odd_owner",))
+        monkeypatch.setattr(packages, "_OWNERS", ("odd_owner",))
         for name in code:
             monkeypatch.delitem(sys.modules, name, raising=False)
         return broken_packages()
@@ -70,6 +70,6 @@ def test_what_works_and_what_is_for_other_machines_costs_none(broken):
 
 
 def test_a_package_that_swallows_its_own_failure_is_tried_inside(broken, monkeypatch):
-    monkeypatch.setattr(dependencies, "_INSIDE", {"odd-calm": ["odd_inside"]})
+    monkeypatch.setattr(packages, "_INSIDE", {"odd-calm": ["odd_inside"]})
     code = {"odd_calm": "", "odd_inside": "raise ImportError('too old')"}
     assert broken("odd_calm", **code) == ["odd_calm 2.5 does not import: too old"]

@@ -1,0 +1,30 @@
+"""`--sweep` and `--eps`: values of one option are one curve, however they are given."""
+
+import pytest
+
+from tfrobust.errors import UsageError
+from tfrobust_cli.arguments import Parameters
+from tfrobust_cli.evaluate_options import EvaluateOptions
+
+
+def built(**options):
+    """Return the attacks of an evaluation with these options."""
+    given = EvaluateOptions(classifier=["d1"], out=None, attack=["pgd", "bim"], **options)
+    return given.built_attacks(Parameters([], given.plugins))
+
+
+def test_budgets_given_both_ways_are_one_curve():
+    attacks = built(eps=[0.1], sweep=["eps=0.2,0.1", "pgd.steps=2", "pgd.steps=3"])
+    assert [(attack.eps, attack.steps) for attack in attacks] == [
+        (0.1, 2),
+        (0.1, 3),
+        (0.2, 2),
+        (0.2, 3),
+        (0.1, 10),
+        (0.2, 10),
+    ]
+
+
+def test_an_option_that_is_swept_for_all_and_for_one_is_refused():
+    with pytest.raises(UsageError, match=r"--sweep pgd\.eps: eps is given for every attack too"):
+        built(eps=[0.1], sweep=["pgd.eps=0.2"])
