@@ -205,50 +205,69 @@ class GradientAttack(RegionalAttack):
 class WrappedAttack(Attack):
     """An attack around another one, with that attack's name and threat model.
 
+    What the contract declares besides `check` and `__call__` is the wrapped attack's (`FORWARDED`);
+    a subclass overrides what it changes. It has no options of its own.
+
     Attributes:
-        plan: the attack with its options.
+        wrapped: the attack with its options.
 
     Example:
         >>> class Rounded(WrappedAttack):
         ...     def __call__(self, classifier, images, labels, *, seed):
-        ...         return tf.round(255 * self.plan(classifier, images, labels, seed=seed)) / 255
+        ...         crafted = self.wrapped(classifier, images, labels, seed=seed)
+        ...         return tf.round(255 * crafted) / 255
     """
 
-    plan: Attack
+    wrapped: Attack
 
     @property
     def __wrapped__(self) -> Attack:
         """The wrapped plugin, whose name this attack has."""
-        return self.plan
+        return self.wrapped
 
     @property
     def threat(self) -> Threat:
-        """The plan's threat model."""
-        return self.plan.threat
-
-    @property
-    def budget(self) -> float | None:
-        """The plan's budget."""
-        return self.plan.budget
-
-    @property
-    def target_class(self) -> int | None:
-        """The plan's one target, if it has one."""
-        return self.plan.target_class
-
-    @property
-    def region(self) -> RegionName:  # type: ignore[override]
-        """The plan's region."""
-        return self.plan.region
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the plan does."""
-        return self.plan.needs_gradients
+        """The wrapped attack's threat model."""
+        return self.wrapped.threat
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse what the plan refuses."""
-        self.plan.check(classifier)
+        """Refuse what the wrapped attack refuses."""
+        self.wrapped.check(classifier)
+
+
+class _OfWrapped:
+    """An attribute of the wrapped attack; of the class, what `Attack` declares.
+
+    No property: a subclass may have a field of the same name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: WrappedAttack | None, owner: type) -> Any:
+        return getattr(Attack if instance is None else instance.wrapped, self._name)
+
+
+# What a wrapper takes over from the attack inside, apart from its threat model.
+FORWARDED = (
+    "eps",
+    "region",
+    "samples",
+    "early_stop",
+    "targeted",
+    "minimum_norm",
+    "eager",
+    "autograph",
+    "corrective",
+    "ignores_input",
+    "strength",
+    "budget",
+    "target_class",
+    "needs_gradients",
+    "needs_boxes",
+)
+for _name in FORWARDED:
+    setattr(WrappedAttack, _name, _OfWrapped(_name))
 
 
 def _check_budget(attack: Attack, image_shape: tuple[int, ...]) -> None:

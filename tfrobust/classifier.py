@@ -103,6 +103,7 @@ class Traits:
         return {name: getattr(self, name) for name in CARRIED}
 
 
+_TRAITS = frozenset(field.name for field in dataclasses.fields(Traits))
 CARRIED = tuple(
     field.name for field in dataclasses.fields(Traits) if field.metadata.get("carried", True)
 )
@@ -130,6 +131,19 @@ class Classifier(Traits, tf.Module):
         super().__post_init__()
         tf.Module.__init__(self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute that is no trait, which TensorFlow then tracks.
+
+        Raises:
+            ClassifierError: it is a trait.
+        """
+        if name in _TRAITS:
+            raise ClassifierError(
+                f"{type(self).__name__}: {name} is a trait: give it to the constructor, or call "
+                f".replace({name}=…)"
+            )
+        super().__setattr__(name, value)
+
     def replace(self, **traits: Any) -> Self:
         """Return the same classifier with other traits; weights and all else are shared.
 
@@ -147,11 +161,12 @@ class Classifier(Traits, tf.Module):
             >>> classifier.replace(source="saved_models/d1/1").source
             'saved_models/d1/1'
         """
-        if unknown := traits.keys() - {field.name for field in dataclasses.fields(Traits)}:
+        if unknown := traits.keys() - _TRAITS:
             raise TypeError(f"a classifier has no trait {', '.join(sorted(unknown))}")
         if all(getattr(self, name) == value for name, value in traits.items()):
             return self
         other = copy.copy(self)
+        other.__dict__.pop(TRACES, None)  # they hold this classifier
         other._set(**traits)
         return other
 

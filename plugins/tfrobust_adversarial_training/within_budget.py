@@ -29,5 +29,5 @@ class WithinBudget(WrappedAttack):
         """Return adversarial images, none farther away than the budget; see `Attack`."""
         norm = str(self.threat.norm)  # a least perturbation is one in some norm
         geometry: Ball = L0() if norm == "l0" else ball(norm)
-        crafted = self.plan(classifier, images, labels, seed=seed)
+        crafted = self.wrapped(classifier, images, labels, seed=seed)
         return geometry.project(crafted, geometry.region(images, self.budget))

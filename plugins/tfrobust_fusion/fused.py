@@ -8,14 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
-from tfrobust.classifiers.identity import answers_differ
+from tfrobust.classifiers.identity import answers_differ, logits_differ
 from tfrobust.classifiers.inference import megabytes, megabytes_of, parameters
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, trunk
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.classifiers.summary import Component
 from tfrobust.errors import ClassifierError
-from tfrobust.types import Images, KerasModel, Logits
+from tfrobust.types import Images, ImageShape, KerasModel, Logits
 from tfrobust_fusion.heads import JOINT, mean_weights
 
 
@@ -38,22 +38,23 @@ class Fused(Wrapped):
         networks = list(streams.values())
         self._whole = len(model.input_shape) == 4
         num_classes = int(model.get_layer(JOINT).output.shape[-1])
+        self.streams, self.model = dict(streams), model
+        self._widths = [int(model.get_layer(f"{JOINT}.{n}").kernel.shape[0]) for n in streams]
+        shape = networks[0].image_shape
+        self._check(shape)
+        doubtful = any(network.stochastic for network in networks)  # mostly, features are sure
         super().__init__(
             networks[0],
             num_classes=num_classes,
             class_names=tuple(class_names),
             differentiable=all(network.differentiable for network in networks),
-            stochastic=False,
+            stochastic=doubtful and logits_differ(self, shape),
             passes=1,
             megabytes=megabytes_of(model.count_params())
             + (0.0 if self._whole else sum(map(megabytes, networks))),
         )
-        self.streams, self.model = dict(streams), model
-        self._widths = [int(model.get_layer(f"{JOINT}.{n}").kernel.shape[0]) for n in streams]
-        self._check()
         members = {name: self._member(name) for name in streams}
-        if any(network.stochastic for network in networks):  # features are nearly always sure
-            self._set(stochastic=answers_differ(self))
+        if doubtful:
             members = {n: m.replace(stochastic=answers_differ(m)) for n, m in members.items()}
         self.members = members
 
@@ -105,13 +106,13 @@ class Fused(Wrapped):
         every = self.model(given, training=training)
         return {name: tf.cast(logits, tf.float32) for name, logits in every.items()}
 
-    def _check(self) -> None:
-        taken, given = tuple(self.model.input_shape[1:]), tuple(self.image_shape)
+    def _check(self, image_shape: ImageShape) -> None:
+        taken, given = tuple(self.model.input_shape[1:]), tuple(image_shape)
         if self._whole and taken != given:
             raise ClassifierError(f"the fusion was trained for images {taken}; received: {given}")
         if self._whole:
             return
-        probe = tf.zeros((1, *self.image_shape))
+        probe = tf.zeros((1, *image_shape))
         for (name, stream), width in zip(self.streams.items(), self._widths, strict=True):
             if (has := int(stream.features(probe).shape[1])) != width:
                 raise ClassifierError(

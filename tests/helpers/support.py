@@ -4,6 +4,7 @@ import functools
 import json
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import keras
@@ -116,6 +117,12 @@ def small_classifier(*args, **options) -> KerasClassifier:
 
 def _glorot(kind, seed):
     return kind.initializers.GlorotUniform(seed=seed)
+
+
+def typed_options(cls: type, without=frozenset()) -> dict[str, object]:
+    """The names and annotations of a dataclass's fields, or of a TypedDict's keys."""
+    hints = typing.get_type_hints(cls)
+    return {name: hint for name, hint in hints.items() if name not in without}
 
 
 def refused(kind, call, *words):

@@ -7,7 +7,7 @@ stochastic classifier has different logits at each call, so its path identifies 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +55,18 @@ def probes(image_shape: ImageShape, count: int = _PROBES) -> Images:
 
 def answers_differ(classifier: Classifier) -> bool:
     """Tell whether a classifier answers twice differently, by more than rounding."""
-    images = tf.constant(probes(classifier.image_shape))
-    first, second = np.asarray(classifier(images)), np.asarray(classifier(images))
+    return logits_differ(classifier, classifier.image_shape)
+
+
+def logits_differ(answer: Callable[[Images], Logits], image_shape: ImageShape) -> bool:
+    """Tell whether a function answers twice differently, before it is a classifier's.
+
+    Args:
+        answer: float32 `(batch, height, width, channels)` → logits.
+        image_shape: `(height, width, channels)`.
+    """
+    images = tf.constant(probes(image_shape))
+    first, second = np.asarray(answer(images)), np.asarray(answer(images))
     return not agree(first, second, _ONE_PROCESS).all()
 
 

@@ -103,7 +103,7 @@ class Learned(WrappedAttack):
     """A learning attack together with what it has learned.
 
     Attributes:
-        plan: the attack with its options.
+        wrapped: the attack with its options.
         arrays: what it learned.
         origin: what for, if that is known.
         gradients: what that cost, in gradients of one image.
@@ -111,7 +111,7 @@ class Learned(WrappedAttack):
         first: what the first gradients were like that it was learned by.
     """
 
-    plan: LearningAttack
+    wrapped: LearningAttack
     arrays: Arrays
     origin: Origin | None = None
     gradients: int = 0
@@ -123,12 +123,17 @@ class Learned(WrappedAttack):
         """No longer: what needed them has been learned."""
         return False
 
+    @property
+    def samples(self) -> int | None:  # type: ignore[override]
+        """None: the gradients that were to be averaged have been computed."""
+        return None
+
     def check(self, classifier: Classifier) -> None:
-        """Refuse what the plan refuses, and arrays that do not fit."""
+        """Refuse what the wrapped attack refuses, and arrays that do not fit."""
         super().check(classifier)
         if self.origin:
-            _check_binding(self.plan, self.origin)
-        self.plan.check_learned(self.arrays, classifier)
+            _check_binding(self.wrapped, self.origin)
+        self.wrapped.check_learned(self.arrays, classifier)
 
     def save(self, path: Path) -> None:
         """Write an `.npz` that the option `file` reads.
@@ -145,7 +150,7 @@ class Learned(WrappedAttack):
     ) -> Images:
         """Return adversarial images; see `Attack`."""
         tensors = {name: tf.constant(value) for name, value in self.arrays.items()}
-        return self.plan.apply(tensors, classifier, images, labels, seed=seed)
+        return self.wrapped.apply(tensors, classifier, images, labels, seed=seed)
 
 
 def learned(

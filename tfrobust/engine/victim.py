@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.attack import Attack
+from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine.gradients import without_gradients
 from tfrobust.registry import name_of
@@ -231,5 +231,7 @@ def persistent(attack: Attack, classifier: Classifier) -> Attack:
     there misses images that a few more steps break.
     """
     if classifier.stochastic and attack.early_stop:
+        if isinstance(attack, WrappedAttack):
+            return dataclasses.replace(attack, wrapped=persistent(attack.wrapped, classifier))
         return dataclasses.replace(attack, early_stop=False)  # type: ignore[type-var]
     return attack

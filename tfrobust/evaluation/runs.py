@@ -206,7 +206,7 @@ def craft(
 
         def images(folder: Path) -> None:
             write_adversarial(folder, evaluated)
-            if ready and ready.plan.file is None:
+            if ready and ready.wrapped.file is None:
                 ready.save(folder / f"{name_of(attack)}.npz")
 
         write_run(out, evaluated, images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from tfrobust.classifier import AppliedDefense, Classifier
@@ -102,7 +102,7 @@ def defended(
 def _applied(
     defense: Defense, classifier: Classifier, scenario: Scenario, trainer: Trainer
 ) -> Defended:
-    """Apply a defence; one that returns a bare classifier, as before 0.2, has measured nothing."""
+    """Apply a defence; one of before 0.2 returns a bare classifier, with an attribute `found`."""
     after: Any = defense.apply(classifier, scenario, trainer)
     if not isinstance(after, Classifier):
         return cast(Defended, after)
@@ -112,7 +112,17 @@ def _applied(
         DeprecationWarning,
         stacklevel=2,
     )
-    return Defended(after)
+    found = _plain(vars(after).get("found", {}))
+    if "found" in vars(after):
+        del after.found  # a later defence may return the same classifier
+    return Defended(after, found)
+
+
+def _plain(found: Any) -> Any:
+    """Return dicts and lists as such: TensorFlow wraps what is an attribute of its modules."""
+    if isinstance(found, Mapping):
+        return {name: _plain(value) for name, value in found.items()}
+    return [_plain(value) for value in found] if isinstance(found, list) else found
 
 
 def recorded(

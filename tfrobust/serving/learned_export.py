@@ -48,7 +48,7 @@ def export_learned(
         >>> ready = learned(create("attacks", "gap"), classifier, images, labels)
         >>> export_learned(ready, classifier.image_shape, "served/gap/1")
     """
-    check_exportable(ready.plan)
+    check_exportable(ready.wrapped)
     folder = Path(folder)
     check_place(folder, serves="adversarial")
     module = _Attacking(ready, image_shape)
@@ -83,7 +83,7 @@ def export_note(ready: Learned, folder: Path) -> Path:
     See `tfrobust.files.atomic.atomic_folder`. Other options, or other learned arrays, have another
     note.
     """
-    content = hashlib.sha256(repr(sorted(signature(ready.plan).items())).encode())
+    content = hashlib.sha256(repr(sorted(signature(ready.wrapped).items())).encode())
     for name, array in sorted(ready.arrays.items()):
         content.update(f"{name} {array.dtype} {array.shape}".encode())
         content.update(np.ascontiguousarray(array).tobytes())
@@ -120,7 +120,7 @@ class _Attacking(tf.Module):
 
     def __init__(self, ready: Learned, image_shape: Sequence[int]) -> None:
         super().__init__()
-        self._plan, self._absent = ready.plan, _Absent(image_shape)
+        self._attack, self._absent = ready.wrapped, _Absent(image_shape)
         self.learned = {
             name: tf.Variable(value, trainable=False)
             for name, value in ready.arrays.items()
@@ -130,7 +130,7 @@ class _Attacking(tf.Module):
     def attacked(self, images: Images) -> dict[str, Any]:
         labels = tf.zeros(tf.shape(images)[:1], tf.int64)
         learned = {name: tf.convert_to_tensor(array) for name, array in self.learned.items()}
-        adversarial = self._plan.apply(learned, self._absent, images, labels, seed=0)
+        adversarial = self._attack.apply(learned, self._absent, images, labels, seed=0)
         return {"adversarial": adversarial}
 
 

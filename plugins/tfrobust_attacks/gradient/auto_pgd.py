@@ -17,6 +17,7 @@ from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
 from tfrobust.types import Flags, Images, Labels, Logits, PerImage, Seeds
+from tfrobust_attacks.shared.rivals import runs_of
 
 _MOMENTUM = 0.25  # 1 − α of the paper's equation (1)
 
@@ -90,7 +91,7 @@ class AutoPgd(GradientAttack):
         state = iterate(
             lambda state, number: self._run(classifier, state, number),
             _begin(images, region, labels, rivals, seeds),
-            steps=self.restarts * rivals.shape[1],
+            steps=runs_of(self.restarts, rivals.shape[1]),
             early_stop=self.early_stop,
             outcome=_OUTCOME,
         )

@@ -33,7 +33,7 @@ from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
 from tfrobust_attacks.minimum_norm.line_search import Line, nearest_on_line
-from tfrobust_attacks.shared.rivals import likely_rivals, nearest_boundary, slopes_towards
+from tfrobust_attacks.shared.rivals import likely_rivals, nearest_boundary, runs_of, slopes_towards
 
 _FINAL_STEPS = 3  # of the search on the line to the image, as in the paper
 
@@ -105,7 +105,7 @@ class _Boundary(GradientAttack):
         return iterate(
             lambda state, number: self._run(classifier, state, number),
             state,
-            steps=self.restarts * self._targets(state),
+            steps=runs_of(self.restarts, self._targets(state)),
         ).best
 
     @abc.abstractmethod

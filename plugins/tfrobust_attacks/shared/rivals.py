@@ -30,6 +30,22 @@ def likely_rivals(logits: Logits, labels: Labels, count: int) -> Labels:
     return tf.cast(largest.indices, tf.int64)
 
 
+def runs_of(restarts: Any, targets: int) -> Any:
+    """Return restarts × targets, or less where a loop of int32 cannot count that far.
+
+    Args:
+        restarts: 1 or more, an integer or an int32 scalar tensor, whose product would wrap around.
+        targets: of each restart.
+
+    Example:
+        >>> runs_of(5, 9)
+        45
+    """
+    most = tf.int32.max // max(targets, 1)
+    fewer = min(restarts, most) if isinstance(restarts, int) else tf.minimum(restarts, most)
+    return fewer * targets
+
+
 def slopes_towards(rivals: Labels, labels: Labels, classes: int) -> Any:
     """Return z_k − z_y for every rival k, as slopes.
 

@@ -145,8 +145,12 @@ def test_what_is_put_around_a_classifier_takes_over_what_it_carries_and_nothing_
 
 @pytest.mark.parametrize("trait", [field.name for field in dataclasses.fields(Traits)])
 def test_no_trait_of_a_classifier_can_be_assigned(trait):
-    with pytest.raises(AttributeError, match="cannot assign"):
-        setattr(Wrapped(small_classifier(SHAPE)), trait, None)
+    classifier = Wrapped(small_classifier(SHAPE))
+    hint = rf"^Wrapped: {trait} is a trait: give it to the constructor, or call \.replace\({trait}="
+    with pytest.raises(ClassifierError, match=hint):
+        setattr(classifier, trait, None)
+    classifier.weight = tf.Variable(1.0)  # TensorFlow still finds what is no trait
+    assert any(variable is classifier.weight for variable in classifier.variables)
 
 
 def test_a_classifier_with_other_traits_shares_its_weights_and_leaves_the_first_as_it_was():

@@ -130,6 +130,16 @@ def test_a_dropped_owner_takes_its_traces_along():
     assert kept() is None
 
 
+def test_a_replaced_classifier_does_not_keep_the_first_alive():
+    first = network()
+    predict(first, np.zeros((1, *SHAPE), np.float32))
+    gone, other = weakref.ref(first), first.replace(source="m/1")
+    del first
+    gc.collect()
+    assert gone() is None
+    assert other.source == "m/1"
+
+
 def test_predictions_of_equal_but_different_classifiers_are_their_own():
     first, second = network(), network()
     images = np.random.default_rng(0).uniform(size=(4, *SHAPE)).astype(np.float32)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.support import small_classifier
+from helpers.support import small_classifier, typed_options
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions, predict
-from tfrobust.engine.run import run_attack
+from tfrobust.engine.run import RunOptions, RunSettings, run_attack
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.evaluation.audit import audit
 from tfrobust.options import option, plugin
@@ -136,6 +136,10 @@ def test_more_budget_never_means_more_accuracy_under_pgd_on_a_trained_network(tr
         for eps in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
     ]
     assert broken == sorted(broken)
+
+
+def test_the_keyword_arguments_of_run_attack_are_the_settings():
+    assert typed_options(RunOptions) == typed_options(RunSettings)
 
 
 def test_restarts_never_weaken(trained, test_images):

@@ -271,7 +271,7 @@ def test_only_what_learned_for_all_pixels_is_exported(linear, tmp_path):
         check_exportable(create("attacks", "pgd"))
     ready = learned(create("attacks", "uap", passes=1), *linear)
     confined = dataclasses.replace(
-        ready, plan=create("attacks", "uap", passes=1, region="foreground")
+        ready, wrapped=create("attacks", "uap", passes=1, region="foreground")
     )
     with pytest.raises(UsageError, match=r"uap: region: .*received: foreground"):
         export_learned(confined, (6, 5, 2), tmp_path / "1")

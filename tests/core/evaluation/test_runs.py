@@ -1,13 +1,11 @@
 """One call claims a folder, evaluates, writes it, and goes on after an interruption."""
 
-import dataclasses
 import random
-import typing
 
 import numpy as np
 import pytest
 
-from helpers.support import InMemory, small_classifier, small_model
+from helpers.support import InMemory, small_classifier, small_model, typed_options
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import DataError, StoreError, UsageError
 from tfrobust.evaluation import (
@@ -134,6 +132,6 @@ def test_the_seed_decides_what_is_drawn_from_the_global_state(call, classifier, 
 
 
 def test_the_keyword_arguments_of_evaluate_are_the_settings():
-    fields = {field.name: field for field in dataclasses.fields(EvaluationSettings)}
-    given = {"classifiers", "scenario", "attacks"}
-    assert set(typing.get_type_hints(EvaluationOptions)) == set(fields) - given
+    assert typed_options(EvaluationOptions) == typed_options(
+        EvaluationSettings, without={"classifiers", "scenario", "attacks"}
+    )

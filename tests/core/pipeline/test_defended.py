@@ -58,12 +58,17 @@ def test_what_is_found_goes_into_the_card_as_it_is():
     assert classifier.defenses == ()  # what was defended stays as it was
 
 
-def test_a_bare_classifier_is_taken_for_one_release_and_has_measured_nothing():
+def test_a_bare_classifier_is_taken_for_one_release_with_what_it_found():
     class Bare(Telling):
         def apply(self, classifier, scenario, trainer):
+            if self.found is not None:
+                classifier.found = {"accuracy": self.found, "left_out": {"epochs": [1, 2]}}
             return classifier
 
-    classifier = LinearClassifier((8, 8, 1), 10, 0)
+    classifier, defenses = LinearClassifier((8, 8, 1), 10, 0), [Bare(), Bare(found=0.5), Bare()]
     with pytest.warns(DeprecationWarning, match=r"Bare.apply: expected tfrobust.Defended"):
-        chained = defended(classifier, [Bare()], create("scenarios", "digits"), Trainer())
-    assert [each.found for each in chained.defenses] == [{}]
+        chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
+    figures = {"accuracy": 0.5, "left_out": {"epochs": [1, 2]}}
+    assert [record.found for record in chained.defenses] == [{}, figures, {}]
+    written = json.loads(card_of(chained).model_dump_json())["defenses"]
+    assert [record["found"] for record in written] == [{}, figures, {}]

@@ -42,6 +42,17 @@ def test_just_those_images_fall_whose_least_perturbation_is_within_budget(
     assert not judged.violation.any()
 
 
+@pytest.mark.parametrize("name", ["apgd_t", "fab_t"])
+def test_more_runs_than_a_loop_can_count_are_no_fewer(name):
+    classifier = LinearClassifier((2, 2, 1), 5)
+    images, labels = grey_images(classifier, 3)
+    eps = 2 * float(classifier.least_perturbation(images, labels, "linf").max())
+    options = {"eps": eps, "steps": 20, "target_classes": 4, "early_stop": True}
+    attack = create("attacks", name, restarts=2**30, **options)  # 2³² runs: 0 in int32
+    crafted = run_attack(attack, classifier, images, labels).images
+    assert (clean_predictions(classifier, crafted) != labels).all()
+
+
 def test_the_versions_have_the_published_parts():
     def parts(version, norm):
         return [
