@@ -18,7 +18,8 @@ def with_weights(param: list[str] | None, model: str, weights: str | None) -> li
     if not _takes_weights(find("models", model)):
         able = [entry.name for entry in map(checked, entries("models")) if _takes_weights(entry)]
         raise UsageError(
-            f"--weights: {model} cannot start from a file; these can: {', '.join(able) or 'none'}"
+            f"--weights: {model} cannot start from a file; these can: {', '.join(able) or 'none'} "
+            f"(`tfrobust plugins show models/{able[0] if able else model}`)"
         )
     for pair in pairs:
         if pair.partition("=")[0] in {"weights", f"{model}.weights"}:

@@ -157,8 +157,8 @@ ROWS = {
         (*TRAIN[:4], "--name", "", *TRAIN[6:]), "leave it out", ((*TRAIN[:4], *TRAIN[6:]),)
     ),
     "a model that takes no weights": Row(
-        (*TRAIN, "--weights", "a_file"), "`tfrobust plugins show models/resnet18`",
-        (("plugins", "show", "models/resnet18"),),
+        (*TRAIN, "--weights", "a_file"), "`tfrobust plugins show models/efficientnet_b1`",
+        (("plugins", "show", "models/efficientnet_b1"),),
     ),
     "a network without dropout": Row(
         (*TRAIN, "--defense", "mc_dropout"), "-p rate=0.5",

@@ -61,6 +61,7 @@ def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
     assert "not asked at this scale" in page
 
 
+@pytest.mark.slow
 def test_the_smoke_scale_of_the_calibrater_donates_measures_and_shows(tfrobust, here):
     cells = smoke(tfrobust, here, "calibrater")
     small = cells["vgg16_2bit-b2-s0"]["figures"]
@@ -76,6 +77,7 @@ def test_the_smoke_scale_of_the_calibrater_donates_measures_and_shows(tfrobust, 
     assert "not asked at this scale" in page
 
 
+@pytest.mark.slow
 def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfrobust, here):
     cells = smoke(tfrobust, here, "contextual-fusion")
     assert len(cells) == 5

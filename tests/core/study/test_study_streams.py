@@ -155,7 +155,7 @@ def test_features_are_kept_in_two_dimensions_and_drawn(done):
     [
         ('{ background = "scenes" }', '{ background = "scnes" }', "did you mean 'scenes'"),
         ('instead = "again"', 'instead = "agian"', "did you mean 'again'"),
-        ('base = "fused"\nmember', 'model = "lenet"\nmember', "expected a base, whose member"),
+        ('base = "fused"\nmember', 'model = "lenet"\nmember', "member: expected a base too"),
         ("projected = 12", "", "keeps no projections"),
         ("joint.weight_foreground", "joint.weight_foregruond", "did you mean"),
         ('network = "fused", figure = "joint.accuracy"',

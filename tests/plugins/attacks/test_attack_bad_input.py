@@ -1,7 +1,6 @@
 """A user's mistake with any attack costs one clear line."""
 
 import dataclasses
-import typing
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from helpers.support import small_model
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, UsageError
+from tfrobust.options import option_names
 from tfrobust.registry import create, entries
 from tfrobust.testing import LinearClassifier, grey_images
 
@@ -17,7 +17,7 @@ CLASSES = {entry.name: entry.load() for entry in entries("attacks")}
 
 
 def names_with(option):
-    return [name for name, cls in CLASSES.items() if option in typing.get_type_hints(cls)]
+    return [name for name, cls in CLASSES.items() if option in option_names(cls)]
 
 
 @pytest.mark.parametrize("name", names_with("norm"))
