@@ -1,4 +1,4 @@
-"""A stranger's distribution joins, works and leaves, in a virtual environment of its own."""
+"""A third-party distribution joins, works and leaves, in a virtual environment of its own."""
 
 import json
 import os

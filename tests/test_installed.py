@@ -1,4 +1,4 @@
-"""As a stranger installs it: a wheel in a fresh environment, far from the checkout."""
+"""A wheel installed into a fresh environment, far from the checkout, as users install it."""
 
 import json
 import os

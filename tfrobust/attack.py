@@ -205,8 +205,8 @@ class GradientAttack(RegionalAttack):
 class WrappedAttack(Attack):
     """An attack around another one, with that attack's name and threat model.
 
-    What the contract declares besides `check` and `__call__` is the wrapped attack's (`FORWARDED`);
-    a subclass overrides what it changes. It has no options of its own.
+    It has no options of its own, and answers with the wrapped attack's for all that the contract
+    declares apart from `check` and `__call__` (`FORWARDED`); a subclass overrides what it changes.
 
     Attributes:
         wrapped: the attack with its options.

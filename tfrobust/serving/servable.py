@@ -30,7 +30,7 @@ class Servable:
         logits: what is served, as an array → the logits of the whole classifier.
         classifier: the whole classifier.
         bare: the classifier without the defence; `None`: all of it is served.
-        trackables: objects that a SavedModel must keep besides variables.
+        trackables: objects that a SavedModel must keep in addition to its variables.
     """
 
     image_shape: ImageShape

@@ -67,7 +67,7 @@ class Steps:
 
     @property
     def state(self) -> Sequence[Any]:
-        """Variables that last from step to step, besides weights and optimizer."""
+        """Variables that last from step to step, apart from weights and optimizer."""
         return ()
 
     def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:

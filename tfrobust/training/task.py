@@ -79,7 +79,7 @@ class TrainingSteps(Protocol):
 
     @property
     def state(self) -> Sequence[Any]:
-        """Variables that last from step to step, besides weights and optimizer."""
+        """Variables that last from step to step, apart from weights and optimizer."""
 
     def distribute(self, batches: tf.data.Dataset) -> Any:
         """Return the batches `(images, labels, index, real)`, split among the replicas."""
