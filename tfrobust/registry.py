@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import os
+import sys
 from collections import Counter
 from importlib import metadata
 from typing import Any
@@ -102,16 +104,31 @@ def entries(kind: str | None = None) -> list[Entry]:
         raise UsageError(
             f"no plugin kind {kind!r}{did_you_mean(kind, KINDS)} (there are: {', '.join(KINDS)})"
         )
+    return list(_listed(kind, _installed()))
+
+
+def _installed() -> tuple[tuple[str, int], ...]:
+    """Return the folders that distributions are looked for in, with when each changed last."""
+    folders = []
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            folders.append((folder, os.stat(folder or ".").st_mtime_ns))
+    return tuple(folders)
+
+
+@functools.lru_cache(maxsize=64)  # reading what all distributions declare takes 10 ms
+def _listed(kind: str, _: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
+    """Return the plugins of a kind, as the folders of `_installed` declare them."""
     listed = tuple(metadata.entry_points(group=f"tfrobust.{kind}"))
     distributions = {id(point.dist): point.dist for point in listed}
     # A distribution's name and version are read from a file, the same one for many plugins.
     owners = {number: _distribution(dist) for number, dist in distributions.items()}
     points = {(point.name, point.value, owners[id(point.dist)]) for point in listed}
     count = Counter(name for name, _, _ in points)
-    return [
+    return tuple(
         Entry(kind, name, target, owner, _duplicate(name, points) if count[name] > 1 else None)
         for name, target, owner in sorted(points)
-    ]
+    )
 
 
 def _distribution(of: metadata.Distribution | None) -> str:

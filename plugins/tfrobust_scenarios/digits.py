@@ -6,6 +6,9 @@ Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI Machine Lear
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
 import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -38,14 +41,20 @@ class Digits(Scenario):
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split; see `Scenario.load`."""
-        digits = load_digits()
-        images = (digits.images[..., None] / 16).astype("float32")
-        parts = train_test_split(
-            images,
-            digits.target.astype("int64"),
-            test_size=_TEST,
-            stratify=digits.target,
-            random_state=0,
-        )
-        image, label = parts[self.splits.index(split) :: 2]
+        image, label = _splits()[self.splits.index(split) :: 2]
         return tf.data.Dataset.from_tensor_slices({"image": image, "label": label})
+
+
+@functools.cache
+def _splits() -> list[np.ndarray]:
+    """Return training images, test images, training labels, test labels."""
+    digits = load_digits()
+    images = (digits.images[..., None] / 16).astype("float32")
+    parts: list[np.ndarray] = train_test_split(
+        images,
+        digits.target.astype("int64"),
+        test_size=_TEST,
+        stratify=digits.target,
+        random_state=0,
+    )
+    return parts

@@ -25,6 +25,12 @@ class Nothing(Attack):
         return images
 
 
+@pytest.fixture(autouse=True)
+def _uncached(monkeypatch):
+    """Plugins are looked up again at each call: they change without a folder that changes."""
+    monkeypatch.setattr(registry, "_installed", lambda: (object(),))
+
+
 @pytest.fixture
 def installed(monkeypatch):
     """Pretend that packages registered these attacks: `installed(name="module:Class", …)`."""
@@ -98,6 +104,20 @@ def test_a_name_that_is_taken_twice_is_refused_for_both(installed):
     assert problems["nothing"] is None
     with pytest.raises(PluginError, match=r"attacks/same is broken.*uninstall one"):
         registry.create("attacks", "same")
+
+
+def test_a_plugin_that_is_installed_meanwhile_is_listed(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(tmp_path)
+    before = registry.entries("attacks")
+    info = tmp_path / "late-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text("[tfrobust.attacks]\nlate = late:Late\n")
+    after = registry.entries("attacks")
+    assert [entry for entry in after if entry not in before] == [
+        registry.Entry("attacks", "late", "late:Late", "late 2.0")
+    ]
 
 
 def test_the_same_distribution_seen_twice_on_the_path_is_one_plugin(installed, monkeypatch):
