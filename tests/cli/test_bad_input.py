@@ -69,8 +69,8 @@ def test_a_folder_that_holds_other_things_is_not_touched(tfrobust, with_store):
     (with_store / "run" / "thesis.txt").write_text("years of work")
     one_line(tfrobust(*EVALUATE, "--attack", "fgsm"), 1, "not empty", "--force")
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
-    said = tfrobust(*EVALUATE, "--attack", "fgsm", "--limit", 10, "--force")
-    assert said.code == 0, said.err
+    result = tfrobust(*EVALUATE, "--attack", "fgsm", "--limit", 10, "--force")
+    assert result.code == 0, result.err
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
 
 
@@ -82,11 +82,11 @@ def test_an_out_that_is_a_file(tfrobust, with_store):
 
 def test_a_classifier_for_other_images(tfrobust, with_store, npz):
     path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
-    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
-    one_line(said, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
+    result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(result, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
     path = npz(images=np.zeros((4, 8, 8, 1), np.float32), labels=np.arange(4))
-    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
-    one_line(said, 1, "classes: expected 4; received: 10")
+    result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(result, 1, "classes: expected 4; received: 10")
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_a_classifier_for_other_images(tfrobust, with_store, npz):
 )
 def test_arrays_that_break_the_contract(tfrobust, with_store, npz, images, labels, words):
     path = npz(images=images, labels=labels)
-    said = tfrobust(
+    result = tfrobust(
         *EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}", "-p", "arrays.classes=10"
     )
-    one_line(said, 1, *words)
+    one_line(result, 1, *words)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip at all"])
@@ -115,8 +115,8 @@ def test_a_file_that_is_damaged(tfrobust, with_store, content):
     (with_store / "m.keras").write_bytes(content)
     one_line(tfrobust("evaluate", "m.keras", "--out", "run"), 1, "m.keras", "not a readable")
     (with_store / "a.npz").write_bytes(content)
-    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", "arrays.path=a.npz")
-    one_line(said, 1, "a.npz", "not a readable .npz")
+    result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", "arrays.path=a.npz")
+    one_line(result, 1, "a.npz", "not a readable .npz")
     folder = with_store / "saved"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(content)
@@ -133,11 +133,11 @@ def test_a_model_that_ends_in_a_softmax_is_refused_and_converted_on_request(tfro
     )
     model.save("soft.keras")
     one_line(tfrobust("evaluate", "soft.keras", "--out", "run"), 1, "softmax", "--to-logits")
-    said = tfrobust(
+    result = tfrobust(
         "evaluate", "soft.keras", "--out", "run", "--to-logits", "--limit", 10, "--json"
     )
-    assert said.code == 0, said.err
-    assert said.err.strip() == "soft.keras: its last softmax is left out"
+    assert result.code == 0, result.err
+    assert result.err.strip() == "soft.keras: its last softmax is left out"
 
 
 def test_nan_weights_are_refused(tfrobust, with_store):
@@ -151,8 +151,8 @@ def test_nan_weights_are_refused(tfrobust, with_store):
 
 def test_a_scenario_that_does_not_fit_what_is_exported(tfrobust, with_store, npz):
     path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
-    said = tfrobust("export", "d1", "served", "--scenario", "arrays", "-p", f"arrays.path={path}")
-    one_line(said, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
+    result = tfrobust("export", "d1", "served", "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(result, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
     assert not (with_store / "served").exists()
 
 
@@ -202,8 +202,8 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "_write_tensorboard", interrupt)
-        said = tfrobust(*command)
-    one_line(said, 130, "interrupted", "--resume")
+        result = tfrobust(*command)
+    one_line(result, 130, "interrupted", "--resume")
     one_line(tfrobust(*command), 1, "interrupted training", "--resume", "--force")
     one_line(tfrobust(*command[:-1], 3, "--resume"), 2, "training.epochs: 2 then, 3 now")
     assert tfrobust(*command, "--resume").code == 0
@@ -231,10 +231,10 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
     monkeypatch.setattr(
         attack_runs, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
     )
-    said = tfrobust(*command)
-    assert said.code == 0, said.err
+    result = tfrobust(*command)
+    assert result.code == 0, result.err
     assert [type(attack).__name__ for attack in again] == ["ProjectedGradientDescent"]
-    resumed = json.loads(said.out)
+    resumed = json.loads(result.out)
     for results in (whole, resumed):
         for attack in results["evaluations"][0]["attacks"]:
             del attack["seconds"]
@@ -248,8 +248,8 @@ def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
-    said = tfrobust(*EVALUATE, "--limit", 10)
-    one_line(said, 1, "cannot write", "No space left on device")
+    result = tfrobust(*EVALUATE, "--limit", 10)
+    one_line(result, 1, "cannot write", "No space left on device")
     assert not (with_store / "run").exists()
 
 
@@ -261,8 +261,8 @@ def test_a_dataset_that_cannot_be_downloaded(tfrobust, here, monkeypatch):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", no_network)
-    said = tfrobust("train", "lenet", "--scenario", "svhn", "--name", "s")
-    one_line(said, 1, "svhn_cropped", "TFDS_DATA_DIR", "network")
+    result = tfrobust("train", "lenet", "--scenario", "svhn", "--name", "s")
+    one_line(result, 1, "svhn_cropped", "TFDS_DATA_DIR", "network")
     assert not (here / "saved_models" / "s").exists()
     assert not (here / "empty" / "svhn_cropped").exists()
 

@@ -176,10 +176,10 @@ def damaged(draw, whole):
     return bytes(data)
 
 
-def drawn_or_refused(said):
+def drawn_or_refused(result):
     """Check that a command either drew its picture or left nothing behind."""
-    check_sane(said)
-    assert said.new == (("home/grid.png",) if said.code == 0 else ()), said
+    check_sane(result)
+    assert result.new == (("home/grid.png",) if result.code == 0 else ()), result
 
 
 @generated(12)
@@ -193,12 +193,16 @@ def test_damaged_arrays_are_read_or_refused(run, data):
 @generated(5)
 @given(data=st.data())
 def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
-    files = {f"root/{each}/{k}.png": PICTURES["9.png"] for each in ("a", "b") for k in range(5)}
+    files = {
+        f"root/{class_name}/{k}.png": PICTURES["9.png"]
+        for class_name in ("a", "b")
+        for k in range(5)
+    }
     files |= {f"root/a/{name}": data.draw(damaged(PICTURES[name]))}
     command = ("data", "show", "images", "--out", "grid.png", "--split", "train", "-p", "path=root")
-    said = run(*command, files=files)
-    drawn_or_refused(said)
-    assert said.code == 0 or f"a/{name}" in said.err
+    result = run(*command, files=files)
+    drawn_or_refused(result)
+    assert result.code == 0 or f"a/{name}" in result.err
 
 
 @generated(12)
@@ -208,9 +212,9 @@ def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
 def test_labels_are_classes_or_refused(run, labels):
     data = held(lambda file: np.savez(file, images=IMAGES, labels=np.array(labels)))
     command = ("data", "show", "arrays", "--out", "grid.png", "-p", "path=damaged.npz")
-    said = run(*command, files={"damaged.npz": data})
-    drawn_or_refused(said)
-    assert said.code == (not all(0 <= each < 1000 for each in labels))
+    result = run(*command, files={"damaged.npz": data})
+    drawn_or_refused(result)
+    assert result.code == (not all(0 <= label < 1000 for label in labels))
 
 
 @generated(15)

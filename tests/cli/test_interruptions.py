@@ -28,7 +28,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "advice"),
     [
         ("evaluate d1 --out run", "the same command goes on"),
         ("attack d1 --out run", "the same command goes on"),
@@ -44,8 +44,8 @@ def files(folder):
         ("", "the same command starts from the beginning"),
     ],
 )
-def test_an_interruption_says_how_this_command_goes_on(command, said):
-    assert what_next(command.split()).startswith(f"interrupted; {said}")
+def test_an_interruption_says_how_this_command_goes_on(command, advice):
+    assert what_next(command.split()).startswith(f"interrupted; {advice}")
 
 
 def interrupted(**_):
@@ -109,8 +109,8 @@ def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
         one_line(tfrobust(*command), 130, "goes on")
     assert files(with_store / "served") == {"1"}
     assert files(with_store / "run") == {PARTIAL, "results.json"}
-    said = tfrobust(*command, *options)
-    assert said.code == 0, said.err
+    result = tfrobust(*command, *options)
+    assert result.code == 0, result.err
     assert files(with_store / "served") == ({"1", "2"} if options else {"1"})
     assert "uap.npz" in files(with_store / "run")
     assert PARTIAL not in files(with_store / "run")
@@ -173,8 +173,8 @@ def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monke
 @pytest.mark.parametrize("command", [(*EVALUATE, "--limit", 20), ATTACK], ids=lambda it: it[0])
 def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store):
     with full_disk(size):
-        said = tfrobust(*command)
-    one_line(said, 1, "cannot write", "File too large")
+        result = tfrobust(*command)
+    one_line(result, 1, "cannot write", "File too large")
     left = [path.name for path in with_store.glob("run/**/*") if path.is_file()]
     assert all(name.endswith(".npz") for name in left)
     assert not any(name.startswith(".tfrobust-") for name in left)
@@ -197,8 +197,8 @@ def test_a_full_disk_leaves_no_half_of_anything(
     monkeypatch.setenv("TFDS_DATA_DIR", str(with_store / "tfds"))
     zipped(with_store / "small.zip", content())
     with full_disk(size):
-        said = tfrobust(*command)
-    one_line(said, 1, "")
+        result = tfrobust(*command)
+    one_line(result, 1, "")
     left = [path for path in with_store.glob(f"{folder}/**/*") if path.is_file()]
     assert not left or folder.endswith("/m")
     assert not [path for path in left if path.name.startswith(".tfrobust-")]

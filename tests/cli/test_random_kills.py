@@ -78,8 +78,8 @@ def start(command, home):
 
 
 def ended(process):
-    _, said = process.communicate(timeout=300)
-    return process.returncode, said
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +87,14 @@ def scene(stored, tmp_path_factory):
     """Return a function that makes a folder with all that the commands need."""
     archive = zipped(tmp_path_factory.mktemp("archive") / "small.zip", content())
 
-    def made():
+    def home_with_all():
         home = tmp_path_factory.mktemp("home")
         shutil.copytree(stored, home / "saved_models")
         shutil.copy(archive, home)
         (home / "study.toml").write_text(STUDY)
         return home
 
-    return made
+    return home_with_all
 
 
 def digest(path):
@@ -115,7 +115,7 @@ def figures(path):
 
 
 def read_arrays_as_bytes(path):
-    return {name: (each.shape, each.tobytes()) for name, each in read_arrays(path).items()}
+    return {name: (array.shape, array.tobytes()) for name, array in read_arrays(path).items()}
 
 
 def content_of(path):
@@ -135,8 +135,8 @@ def example(record):
     return [(name, str(features[name])) for name in sorted(features)]
 
 
-def untimed(found):
-    return {name: value for name, value in found.items() if name not in TIMED}
+def untimed(record):
+    return {name: value for name, value in record.items() if name not in TIMED}
 
 
 def outcome(home):
@@ -160,14 +160,14 @@ def leftovers(home):
 @pytest.fixture(scope="module")
 def undisturbed(scene):
     """Command → its outcome, and how many seconds it took."""
-    found = {}
+    outcomes = {}
     for name, command in COMMANDS.items():
         home, began = scene(), time.monotonic()
-        code, said = ended(start(command, home))
-        assert code == 0, said
-        found[name] = outcome(home), time.monotonic() - began
+        code, errors = ended(start(command, home))
+        assert code == 0, errors
+        outcomes[name] = outcome(home), time.monotonic() - began
         assert not leftovers(home)
-    return found
+    return outcomes
 
 
 @pytest.mark.parametrize("number", range(KILLS))
@@ -180,18 +180,18 @@ def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undist
     process.send_signal(signal.SIGKILL)
     ended(process)
     before = outcome(home)
-    code, said = ended(start(COMMANDS[name], home))
-    if code == 1 and "is not empty" in said:  # it was killed when all was written
+    code, errors = ended(start(COMMANDS[name], home))
+    if code == 1 and "is not empty" in errors:  # it was killed when all was written
         assert ".tfrobust-partial" not in str(before)
     else:
-        assert code == 0, said
-    found = outcome(home)
-    if "served/2" in str(found) and name in ("export", "lite"):  # the first was whole already
+        assert code == 0, errors
+    after = outcome(home)
+    if "served/2" in str(after) and name in ("export", "lite"):  # the first was whole already
         first = {key: value for key, value in before.items() if key.startswith("served/1")}
-        second = {key: value for key, value in found.items() if key.startswith("served/2")}
+        second = {key: value for key, value in after.items() if key.startswith("served/2")}
         assert list(first.values()) == list(second.values())
-        found = {key: value for key, value in found.items() if not key.startswith("served/2")}
-    assert found == whole
+        after = {key: value for key, value in after.items() if not key.startswith("served/2")}
+    assert after == whole
     assert not leftovers(home)
 
 
@@ -210,24 +210,24 @@ def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undi
     whole, _ = undisturbed[name]
     home = scene()
     both = [start(COMMANDS[name], home) for _ in range(2)]
-    said = [ended(process) for process in both]
-    found = outcome(home)
-    refused = [text for code, text in said if code]
+    ends = [ended(process) for process in both]
+    files = outcome(home)
+    refused = [text for code, text in ends if code]
     if second is None:
         assert not refused
         versions = sorted((home / "served").iterdir())
         assert [path.name for path in versions] == ["1", "2"]
         one, two = (
-            [each for key, each in found.items() if key.startswith(f"served/{number}/")]
+            [value for key, value in files.items() if key.startswith(f"served/{number}/")]
             for number in (1, 2)
         )
         assert one == two
-        found = {key: each for key, each in found.items() if not key.startswith("served/2/")}
+        files = {key: value for key, value in files.items() if not key.startswith("served/2/")}
     elif refused:  # or the second began when the first had ended
         [line] = refused
         assert len(line.strip().splitlines()) == 1
         assert any(words in line for words in (second, "is not empty"))
-    assert found == whole
+    assert files == whole
     assert not leftovers(home)
 
 
@@ -247,9 +247,9 @@ def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene):
         assert process.poll() is None
         time.sleep(0.002)
     process.terminate()
-    code, said = ended(process)
-    assert code == 130, said
-    assert said.strip().splitlines()[-1].startswith("error: interrupted; ")
-    assert "Traceback" not in said
+    code, errors = ended(process)
+    assert code == 130, errors
+    assert errors.strip().splitlines()[-1].startswith("error: interrupted; ")
+    assert "Traceback" not in errors
     resumable = (".tfrobust-partial", "unfinished")
     assert [path for path in leftovers(home) if path.name not in resumable] == []

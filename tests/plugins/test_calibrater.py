@@ -62,10 +62,10 @@ def test_the_paddings_zeros_do_not_show_in_images_that_need_none():
     """Images of 16 and of 13 pixels a side pass the same convolutions, once weights move."""
     model = generator((13, 13, 1), Size(base=2, channels=3, blocks=1), "add", seed=0)
     model.get_layer("perturbation").kernel.assign(np.full((3, 3, 1, 2), 0.1))
-    found = model(tf.fill((1, 13, 13, 1), 0.5)).numpy()
-    assert found.shape == (1, 13, 13, 1)
-    assert 0 <= found.min() <= found.max() <= 1
-    assert not np.allclose(found, 0.5)
+    images = model(tf.fill((1, 13, 13, 1), 0.5)).numpy()
+    assert images.shape == (1, 13, 13, 1)
+    assert 0 <= images.min() <= images.max() <= 1
+    assert not np.allclose(images, 0.5)
 
 
 @pytest.mark.parametrize("size", [Size(1, 1, 1), Size(4, 9, 3), Size(32, 18, 2)])
@@ -84,9 +84,9 @@ def test_a_size_is_chosen_that_comes_near_and_does_not_exceed(wanted):
 
 def test_a_tenth_of_the_classifier_is_the_default():
     lenet = KerasClassifier(create("models", "lenet").build((28, 28, 1), 10))
-    made = identity(lenet)
+    calibrated = identity(lenet)
     assert parameters(lenet) == lenet.model.count_params()
-    assert 0.075 <= made.model.count_params() / parameters(lenet) <= 0.1
+    assert 0.075 <= calibrated.model.count_params() / parameters(lenet) <= 0.1
     assert calibrater(channels=5, blocks=3).size(lenet) == Size(
         base=calibrater().size(lenet).base, channels=5, blocks=3
     )
@@ -118,8 +118,8 @@ def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_
     bare = (clean_predictions(network, images) == labels).mean()
     trainer = Trainer(TrainingOptions(epochs=12))
     defense = calibrater(loss=loss, size_ratio=2, learning_rate=1e-2)
-    made = defense.apply(network, scene, trainer).classifier
-    assert (clean_predictions(made, images) == labels).mean() > bare + 0.05
+    calibrated = defense.apply(network, scene, trainer).classifier
+    assert (clean_predictions(calibrated, images) == labels).mean() > bare + 0.05
     for weight, old in zip(network.model.get_weights(), before, strict=True):
         assert np.array_equal(weight, old)
 
@@ -149,54 +149,56 @@ def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
     loaded = store.load(folder)
     assert parameters(loaded) == parameters(larq)
     for classifier in (larq, loaded):
-        made = calibrater(epochs=1).apply(classifier, digits, NOTHING).classifier
-        moved = made.model.get_layer("perturbation").kernel.numpy()
+        calibrated = calibrater(epochs=1).apply(classifier, digits, NOTHING).classifier
+        moved = calibrated.model.get_layer("perturbation").kernel.numpy()
         assert np.abs(moved).max() > 0
 
 
 def test_an_attack_goes_through_the_calibrater():
     """Before it has learned, the perturbation is the classifier's own."""
     linear = LinearClassifier((8, 8, 1), 2)
-    made = identity(linear)
+    calibrated = identity(linear)
     images = np.random.default_rng(0).uniform(0.3, 0.7, (4, 8, 8, 1)).astype(np.float32)
     labels = clean_predictions(linear, images)
     attack = create("attacks", "fgsm", eps=0.1)
-    through, bare = (run_attack(attack, each, images, labels).images for each in (made, linear))
+    through, bare = (
+        run_attack(attack, classifier, images, labels).images for classifier in (calibrated, linear)
+    )
     assert np.array_equal(through, bare)
     with tf.GradientTape() as tape:
         watched = tf.constant(images)
         tape.watch(watched)
-        total = tf.reduce_sum(made(watched))
+        total = tf.reduce_sum(calibrated(watched))
     assert np.abs(tape.gradient(total, watched)).max() > 0
 
 
 def test_what_is_served_shows_the_calibrated_images_too(tmp_path):
-    made = identity(small_classifier((8, 8, 1)))
-    made.model.get_layer("perturbation").bias.assign([0.25])
-    served = store.load(store.export(made, tmp_path / "1"))
+    calibrated = identity(small_classifier((8, 8, 1)))
+    calibrated.model.get_layer("perturbation").bias.assign([0.25])
+    served = store.load(store.export(calibrated, tmp_path / "1"))
     images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))
     outputs = served.outputs(images)
     assert np.allclose(outputs["calibrated"], np.minimum(images * 1.25, 1), atol=1e-6)
-    assert np.allclose(outputs["logits"], made.inner(outputs["calibrated"]), atol=1e-5)
+    assert np.allclose(outputs["logits"], calibrated.inner(outputs["calibrated"]), atol=1e-5)
 
 
 def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
     scenario = create("scenarios", "digits")
-    made = train_and_store(
+    trained = train_and_store(
         create("models", "lenet", width=1), scenario, "m",
         Trainer(TrainingOptions(epochs=1)), [calibrater(epochs=1, shift="b2")], root=tmp_path,
     )  # fmt: skip
     network = stored_network("m", tmp_path)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), network.inner.model.count_params()]
-    assert [each.parameters for each in components_of(network)] == counts
+    assert [component.parameters for component in components_of(network)] == counts
     assert [row[0] for row in summarized_parts(network, "m").rows] == [
         "calibrater", "network", "sum",
     ]  # fmt: skip
     assert summarized_parts(network.inner, "m") is None
-    assert network.defenses == made.classifier.defenses
+    assert network.defenses == trained.classifier.defenses
     images, _ = arrays(scenario, "test", 9)
-    assert np.array_equal(predict(network, images), predict(made.classifier, images))
+    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
     alone = load_keras_file(tmp_path / "m/training/learned-1.keras")
     assert np.array_equal(alone(images), network.before(images))
 
@@ -211,11 +213,11 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
     deployed = Deployed("m", store.load("m", root=tmp_path))
     shifted = open_scenario("digits+b2")
     plan = TrainingPlan(deployed, shifted, [calibrater()], scenario_name="digits+b2")
-    made = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
+    with_calibrater = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
     assert {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()} == files
-    assert made.card.model["deployed"] == str(trained.folder)
-    assert made.card.model["name"] == "lenet"
-    assert [each.name for each in made.card.defenses] == ["calibrater"]
+    assert with_calibrater.card.model["deployed"] == str(trained.folder)
+    assert with_calibrater.card.model["name"] == "lenet"
+    assert [defense.name for defense in with_calibrater.card.defenses] == ["calibrater"]
     assert (tmp_path / "m-b2/training/learned-1.keras").exists()
     with pytest.raises(UsageError, match="only: mc_dropout trains nothing; expected a defence"):
         train(deployed, scenario, NOTHING, [create("defenses", "mc_dropout", rate=0.5)])
@@ -228,8 +230,8 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
 def test_backwards_it_takes_away_what_it_would_add():
     bare = small_classifier((8, 8, 1))
     forwards, backwards = identity(bare), identity(bare, use="backwards")
-    for made in (forwards, backwards):
-        made.model.get_layer("perturbation").bias.assign([0.25])
+    for calibrated in (forwards, backwards):
+        calibrated.model.get_layer("perturbation").bias.assign([0.25])
     images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))  # some grow beyond 1, and are cut
     assert np.allclose(forwards.before(images), np.minimum(1.25 * images, 1), atol=1e-6)
     assert np.allclose(backwards.before(images), 0.75 * images, atol=1e-6)
@@ -258,7 +260,7 @@ def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_pat
     for folder, units in ((first, 4), (second, 5)):
         model = create("models", "fully_connected", units=units).build((8, 8, 1), 10)
         store.export(KerasClassifier(model), folder)
-    made = train_and_store(
+    trained = train_and_store(
         Deployed("net", store.load("net")), open_scenario("digits+b2"), "bent", quick,
         [calibrater(size_ratio=2)],
     )  # fmt: skip
@@ -268,7 +270,7 @@ def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_pat
     shutil.copytree(second, first)
     again = stored_network("bent")
     assert not isinstance(again, Calibrated)
-    assert np.allclose(again(images), made.classifier(images), atol=1e-4)
+    assert np.allclose(again(images), trained.classifier(images), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -278,8 +280,8 @@ def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
 
     def weights(seed):
         options = TrainingOptions(epochs=1, seed=seed, batch_size=16)
-        made = calibrater().apply(linear, scenario, Trainer(options)).classifier
-        return np.concatenate([each.ravel() for each in made.model.get_weights()])
+        calibrated = calibrater().apply(linear, scenario, Trainer(options)).classifier
+        return np.concatenate([weight.ravel() for weight in calibrated.model.get_weights()])
 
     assert np.array_equal(weights(1), weights(1))
     assert not np.array_equal(weights(1), weights(2))

@@ -49,16 +49,16 @@ def test_one_symbol_takes_a_bit_each_and_none_takes_nothing():
 def test_shared_values_are_cluster_means_and_zeros_stay(bits):
     weights = np.random.default_rng(bits).normal(size=(7, 9, 4)).astype(np.float32)
     weights[np.abs(weights) < 0.3] = 0
-    found = shared(weights, bits)
-    assert len(found.codebook) == 2**bits + 1
-    assert found.weights.shape == weights.shape
-    assert np.array_equal(found.weights == 0, weights == 0)
+    compressed = shared(weights, bits)
+    assert len(compressed.codebook) == 2**bits + 1
+    assert compressed.weights.shape == weights.shape
+    assert np.array_equal(compressed.weights == 0, weights == 0)
     for number in range(1, 2**bits + 1):
-        members = weights[found.index == number]
-        assert np.isclose(members.mean(), found.codebook[number], atol=1e-3)
-    distances = np.abs(weights[..., None] - found.codebook[1:])
+        members = weights[compressed.index == number]
+        assert np.isclose(members.mean(), compressed.codebook[number], atol=1e-3)
+    distances = np.abs(weights[..., None] - compressed.codebook[1:])
     nearest = distances.argmin(-1)[weights != 0] + 1
-    assert (nearest == found.index[weights != 0]).mean() > 0.999
+    assert (nearest == compressed.index[weights != 0]).mean() > 0.999
 
 
 def test_more_bits_never_err_more_and_enough_err_not_at_all():
@@ -192,7 +192,7 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothi
     with pytest.raises(ClassifierError, match="was written for another network"):
         read_codebooks(path, other.model)
     whole = read_arrays(path)
-    name = next(each for each in whole if each.startswith("index/"))
+    name = next(key for key in whole if key.startswith("index/"))
     for wrong in (whole[name][:-1], np.full_like(whole[name], 255), whole[name][None]):
         write_arrays(path, whole | {name: wrong})
         with pytest.raises(StoreError, match="is damaged; compress the network again"):
@@ -221,23 +221,23 @@ def test_kernels_of_other_shapes_are_another_network_and_not_a_damaged_file(tmp_
     write_codebooks(path, small)
     with pytest.raises(ClassifierError, match="was written for another network"):
         read_codebooks(path, large)
-    older = {name: each for name, each in read_arrays(path).items() if "shape" not in name}
+    older = {name: array for name, array in read_arrays(path).items() if "shape" not in name}
     write_arrays(path, older)
     read_codebooks(path, small)  # earlier versions told no shapes
 
 
 def test_it_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
     defense = create("defenses", "deep_compression", bits=3, **QUICK)
-    made = train_and_store(
+    trained = train_and_store(
         create("models", "lenet", width=1), digits, "m",
         Trainer(TrainingOptions(epochs=1)), [defense], root=tmp_path,
     )  # fmt: skip
     images, _ = arrays(digits, "test", 20)
     network = stored_network("m", tmp_path)
-    assert [each.name for each in network.defenses] == ["deep_compression"]
-    assert network.defenses[0].found == made.card.defenses[0].found
+    assert [defense.name for defense in network.defenses] == ["deep_compression"]
+    assert network.defenses[0].found == trained.card.defenses[0].found
     assert network.defenses[0].found["left_out"] == {}
-    assert np.array_equal(predict(network, images), predict(made.classifier, images))
+    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
     served = store.load("m", root=tmp_path)
     assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
 
@@ -278,13 +278,13 @@ def test_a_compressed_network_gets_a_calibrater_and_both_come_back(digits, tmp_p
     quick = Trainer(TrainingOptions(epochs=1))
     few = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
     both = [few, create("defenses", "calibrater", size_ratio=0.5, shift="b2", epochs=1)]
-    made = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
+    trained = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
     images, _ = arrays(digits, "test", 9)
     again = stored_network("m", tmp_path)
-    assert np.array_equal(predict(again, images), predict(made.classifier, images))
-    assert megabytes(again) == pytest.approx(made.classifier.megabytes)
+    assert np.array_equal(predict(again, images), predict(trained.classifier, images))
+    assert megabytes(again) == pytest.approx(trained.classifier.megabytes)
     card = store.read_card(tmp_path / "m/1")
-    assert card.megabytes == made.classifier.megabytes
+    assert card.megabytes == trained.classifier.megabytes
 
 
 @keras.saving.register_keras_serializable("test_compression")
@@ -326,9 +326,9 @@ def transferred():
 
 
 def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_gives(digits):
-    told = []
+    messages = []
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
-    trainer = Trainer(TrainingOptions(batch_size=1000), log=told.append)
+    trainer = Trainer(TrainingOptions(batch_size=1000), log=messages.append)
     done = defense.apply(transferred(), digits, trainer)
     compressed = done.classifier
     kernels, rest = {}, 0
@@ -350,10 +350,10 @@ def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_g
     size = np.asarray(left_out(compressed.model)[name]).size
     assert done.found == {
         "kernels": len(kernels),
-        "compressed_weights": sum(each.size for each in kernels.values()),
+        "compressed_weights": sum(kernel.size for kernel in kernels.values()),
         "left_out": {name: size},
     }
-    assert told == [
+    assert messages == [
         "deep_compression: left as they are, for no layer calls them its kernel: "
         f"{name} ({size} weights)"
     ]

@@ -148,7 +148,7 @@ def test_a_higher_price_takes_weight_from_the_foreground_alone(models):
 
 def test_the_networks_stay_as_they_are_unless_they_are_trained_along(models):
     frozen = network()
-    before = [each.numpy() for each in frozen.model.weights]
+    before = [weight.numpy() for weight in frozen.model.weights]
     with store.rooted(models):
         scenes = network_of("scenes")
         fused(foreground=frozen, background="scenes")
@@ -163,8 +163,8 @@ def test_networks_trained_along_are_copies_and_come_back_from_the_store(models):
             create("models", "fully_connected", units=5), DATA, "keras_scenes", TWO, root=models
         )
         foreground = network_of("objects")
-        before = [each.numpy() for each in foreground.model.weights]
-        made = train_and_store(
+        before = [weight.numpy() for weight in foreground.model.weights]
+        trained = train_and_store(
             Deployed("objects", foreground),
             DATA,
             "tuned",
@@ -173,10 +173,12 @@ def test_networks_trained_along_are_copies_and_come_back_from_the_store(models):
             root=models,
         )
         images, _ = arrays(DATA, "test", 8)
-        tuned, again = made.classifier, stored_network("tuned", models)
+        tuned, again = trained.classifier, stored_network("tuned", models)
     for one, other in zip(before, foreground.model.weights, strict=True):
         assert np.array_equal(one, other.numpy())
-    assert sum(each.parameters for each in tuned.components()) == tuned.model.count_params()
+    assert (
+        sum(component.parameters for component in tuned.components()) == tuned.model.count_params()
+    )
     own = tuned.features_by_stream(images)["foreground"]
     assert np.abs(own - foreground.features(images)).max() > 1e-3
     np.testing.assert_allclose(again(images), tuned(images), atol=1e-5)
@@ -227,14 +229,14 @@ def test_what_is_served_counts_where_a_background_is_another_and_says_so(models,
         store.export(now, tmp_path / "other/scenes/1")
     images, _ = arrays(DATA, "test", 20)
     with store.rooted(tmp_path / "other"):
-        found = network_of("fused")
-        np.testing.assert_allclose(found(images), store.load("fused")(images), atol=1e-6)
-        assert not isinstance(found, Streamed)
+        classifier = network_of("fused")
+        np.testing.assert_allclose(classifier(images), store.load("fused")(images), atol=1e-6)
+        assert not isinstance(classifier, Streamed)
         why = (
             "fused: its background 'scenes' has changed or is gone since it was trained; put it "
             "back, or train fused again"
         )
-        assert why_served(found) == why
+        assert why_served(classifier) == why
         with pytest.raises(UsageError, match=f"fine_tuning: {why}"):
             check_tunable(network_of("fused:foreground"), "fine_tuning")
 
@@ -266,9 +268,9 @@ def test_it_is_random_only_where_two_answers_differ(models):
     averaged = create("defenses", "mc_dropout", samples=3).apply(drops, DATA, NONE).classifier
     with store.rooted(models):
         joint = fused(NONE, averaged, background="scenes")
-    for each in (joint, *joint.members.values()):
-        assert (each.stochastic, each.passes) == (False, 1)
-        assert not answers_differ(each)
+    for classifier in (joint, *joint.members.values()):
+        assert (classifier.stochastic, classifier.passes) == (False, 1)
+        assert not answers_differ(classifier)
 
 
 def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
@@ -304,11 +306,11 @@ def test_a_foreground_may_be_a_weights_file_as_well(tmp_path, models):
     begun = as_built(create("models", "resnet18", **options), data)
     defense = create("defenses", "contextual_fusion", background=str(path),
                      options={"width": 1 / 16})  # fmt: skip
-    made = train_and_store(begun, data, "from_files", NONE, [defense], root=models)
+    trained = train_and_store(begun, data, "from_files", NONE, [defense], root=models)
     images, _ = arrays(data, "test")
     again = stored_network("from_files", models, scenario=data)
     assert isinstance(again, Streamed)
-    np.testing.assert_allclose(again(images), made.classifier(images), atol=1e-4)
+    np.testing.assert_allclose(again(images), trained.classifier(images), atol=1e-4)
 
 
 def test_streams_are_projected_in_the_directions_of_their_clean_features(models):
@@ -316,12 +318,12 @@ def test_streams_are_projected_in_the_directions_of_their_clean_features(models)
     with store.rooted(models):
         joint = stored_network("fused", models)
     same = projected(joint, images, images)
-    for name, found in same.items():
-        assert found.moved == pytest.approx(0, abs=1e-5)
+    for name, projection in same.items():
+        assert projection.moved == pytest.approx(0, abs=1e-5)
         seen = joint.features_by_stream(images)[name].numpy()
         values = np.linalg.svd(seen - seen.mean(0), compute_uv=False) ** 2
-        assert found.explained == pytest.approx(values[:2].sum() / values.sum(), abs=1e-4)
-        np.testing.assert_allclose((found.clean**2).sum(0), values[:2], rtol=1e-3)
+        assert projection.explained == pytest.approx(values[:2].sum() / values.sum(), abs=1e-4)
+        np.testing.assert_allclose((projection.clean**2).sum(0), values[:2], rtol=1e-3)
     with pytest.raises(DataError, match="3 images or more"):
         projected(joint, images[:2], images[:2])
 
@@ -337,7 +339,7 @@ def test_streams_are_projected_in_the_directions_of_their_clean_features(models)
         ({"background": "scenes", "finetune": True}, "finetune: expected Keras models"),
         ({"background": "scenes:sky"}, "scenes: has no members"),
     ],
-    ids=lambda each: str(each)[:40],
+    ids=lambda value: str(value)[:40],
 )
 def test_mistakes_are_told_before_any_training(models, options, words):
     with store.rooted(models):
@@ -385,10 +387,10 @@ def test_features_of_other_images_are_refused():
 def test_features_come_in_the_order_of_the_images():
     streams = {"a": network(seed=1), "b": network(seed=2)}
     images, labels = arrays(DATA, "train")
-    found = features_of(streams, DATA, "train")
-    for name, each in found.items():
-        np.testing.assert_array_equal(each.labels, labels)
-        np.testing.assert_allclose(each.values, streams[name].features(images), atol=1e-5)
+    features = features_of(streams, DATA, "train")
+    for name, stream in features.items():
+        np.testing.assert_array_equal(stream.labels, labels)
+        np.testing.assert_allclose(stream.values, streams[name].features(images), atol=1e-5)
 
 
 def test_a_member_is_named_behind_a_colon(joint):

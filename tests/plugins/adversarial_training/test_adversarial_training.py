@@ -53,15 +53,15 @@ def test_adversarial_training_refuses_attacks_it_cannot_run(inner):
     [("deepfool", {}, 0.05), ("ddn", {}, 0.05), ("fmn", {"norm": "l0"}, 1.0)],
 )
 def test_a_least_perturbation_is_cut_off_at_the_budget(attack, options, eps, digits):
-    images, labels = (tf.constant(each[:40]) for each in digits["test"])
+    images, labels = (tf.constant(array[:40]) for array in digits["test"])
     network = small_classifier((8, 8, 1), 10)
     defense = create("defenses", "pgd_training", attack=attack, eps=eps, options=options)
     inner = defense.inner_attack()
     free = create("attacks", attack, **options)(network, images, labels, seed=0)
     norm = L0() if inner.threat.norm == "l0" else ball(inner.threat.norm)
     assert norm.distance(free, images).numpy().max() > eps
-    made = inner(network, images, labels, seed=0)
-    assert norm.distance(made, images).numpy().max() == pytest.approx(eps, rel=1e-4)
+    crafted = inner(network, images, labels, seed=0)
+    assert norm.distance(crafted, images).numpy().max() == pytest.approx(eps, rel=1e-4)
     assert name_of(inner) == attack
 
 
@@ -94,9 +94,9 @@ def refused(name, attack, options=None):
 @pytest.mark.parametrize("attack", ["gap", "uap"])
 @pytest.mark.parametrize("name", TAKES_AN_ATTACK)
 def test_an_attack_that_learns_from_many_images_is_refused_before_training(name, attack):
-    said = refused(name, attack)
-    assert "learns from many images first" in said
-    assert said.endswith("take the defence retraining, which collects images of any attack")
+    message = refused(name, attack)
+    assert "learns from many images first" in message
+    assert message.endswith("take the defence retraining, which collects images of any attack")
 
 
 @pytest.mark.parametrize("name", ["pgd_training", "adversarial_retraining"])
@@ -112,8 +112,10 @@ def test_an_attack_that_lowers_the_loss_is_refused(name):
 
 @pytest.mark.parametrize("targeted", [True, False])
 def test_an_attack_that_keeps_nothing_of_its_images_is_refused(targeted):
-    said = refused("pgd_training", "fooling", {"targeted": targeted})
-    assert "'fooling', which keeps nothing of what it is given; take another, such as pgd" in said
+    message = refused("pgd_training", "fooling", {"targeted": targeted})
+    assert (
+        "'fooling', which keeps nothing of what it is given; take another, such as pgd" in message
+    )
 
 
 def test_retraining_refuses_a_budget_beyond_all_images():
@@ -189,7 +191,7 @@ def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(ba
 
 
 def test_an_order_that_is_drawn_is_undone_behind_the_attack():
-    images, labels = (tf.constant(each) for each in noise(0, 12))
+    images, labels = (tf.constant(array) for array in noise(0, 12))
     seeds = numbered_seeds(7, tf.range(12) + 5)
     kept = []
 
@@ -197,8 +199,8 @@ def test_an_order_that_is_drawn_is_undone_behind_the_attack():
         kept.append((images, labels, seeds))
         return images + tf.cast(labels, tf.float32)[:, None, None, None]
 
-    found = in_drawn_order(perturb, 3)(None, images, labels, seeds)
-    np.testing.assert_allclose(found, images + tf.cast(labels, tf.float32)[:, None, None, None])
+    attacked = in_drawn_order(perturb, 3)(None, images, labels, seeds)
+    np.testing.assert_allclose(attacked, images + tf.cast(labels, tf.float32)[:, None, None, None])
     order = kept[0][2][:, 1].numpy() - 5
     assert sorted(order) == list(range(12)) != list(order)
     np.testing.assert_array_equal(kept[0][0], tf.gather(images, order))
@@ -225,7 +227,7 @@ def test_retraining_refuses_what_is_no_keras_model():
 
 
 def test_it_makes_the_digits_harder_to_attack_than_plain_training_does(digits):
-    images, labels = (each[:100] for each in digits["test"])
+    images, labels = (array[:100] for array in digits["test"])
     attack = create("attacks", "pgd", eps=0.1, steps=10)
     accuracy = []
     for defenses in ([], [create("defenses", "pgd_training", eps=0.1, steps=4)]):

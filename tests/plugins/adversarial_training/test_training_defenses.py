@@ -39,7 +39,7 @@ def each_of(defenses, quick):
 
 
 def under_pgd(classifier, digits):
-    images, labels = (each[:150] for each in digits["test"])
+    images, labels = (array[:150] for array in digits["test"])
     crafted = run_attack(create("attacks", "pgd", eps=0.1, steps=10), classifier, images, labels)
     return (clean_predictions(classifier, crafted.images) == labels).mean()
 
@@ -123,7 +123,7 @@ from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 trace_quickly()
-root, found = Path(sys.argv[1]), {}
+root, gaps = Path(sys.argv[1]), {}
 store.export(small_classifier(), root / "plain/1")
 
 def trained(name, options, strategy, epochs, *, batch_size=12, folder=None, resume=False):
@@ -142,14 +142,14 @@ def apart(first, second):
 
 for name, options in json.loads(sys.argv[2]).items():
     one, two = (trained(name, options, way, 1) for way in ("default", "mirrored"))
-    found[name] = apart(one, two)
+    gaps[name] = apart(one, two)
 if sys.argv[3] == "resume":  # eleven images: one replica has a row that it does not use
     free = {"replays": 2, "pgd_steps": 1}, "mirrored"
     odd = {"batch_size": 11}
     trained("free_training", *free, 2, **odd, folder=root / "begun")
     halves = trained("free_training", *free, 4, **odd, folder=root / "begun", resume=True)
-    found["resumed"] = apart(halves, trained("free_training", *free, 4, **odd))
-print(json.dumps(found))
+    gaps["resumed"] = apart(halves, trained("free_training", *free, 4, **odd))
+print(json.dumps(gaps))
 """
 
 

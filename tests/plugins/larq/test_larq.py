@@ -307,7 +307,7 @@ def test_the_random_network_draws_anew_at_each_call_after_export(served):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("lenet_quantized", {"bits": 0}, "bits: .*greater than or equal to 1; received: 0"),
         ("lenet_quantized", {"bits": 17}, "bits: .*less than or equal to 16; received: 17"),
@@ -317,6 +317,6 @@ def test_the_random_network_draws_anew_at_each_call_after_export(served):
         ("resnet_quantized", {"depth": 9}, r"6n \+ 2"),
     ],
 )
-def test_impossible_options_cost_a_line(name, options, said):
-    with pytest.raises(UsageError, match=said):
+def test_impossible_options_cost_a_line(name, options, message):
+    with pytest.raises(UsageError, match=message):
         create("models", name, **options)

@@ -98,8 +98,8 @@ def _in_one_order(ours, theirs, name):
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet"])
 def test_moving_averages_do_not_lag(name):
     model = create("models", name).build((32, 32, 1), 3)
-    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
-    assert {each.momentum for each in norms} == {0.9}
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {norm.momentum for norm in norms} == {0.9}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34"])

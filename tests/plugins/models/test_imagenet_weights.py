@@ -68,7 +68,7 @@ def test_imagenet_weights_see_the_pixels_they_were_trained_on(name, downloaded):
     model = create("models", name, weights="imagenet").build((64, 64, 3), 10)
     images = images_of((64, 64, 3))
     expected = _as_published(name, donor, images)
-    last = next(each for each in reversed(model.layers) if len(each.output.shape) == 4)
+    last = next(layer for layer in reversed(model.layers) if len(layer.output.shape) == 4)
     features = keras.Model(model.inputs[0], last.output)(images).numpy()
     assert expected.shape == features.shape
     np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max())
@@ -120,5 +120,5 @@ def test_without_a_network_imagenet_weights_cost_one_line(monkeypatch, capsys):
     monkeypatch.setattr(file_utils, "get_file", unreachable)
     with pytest.raises(DataError, match=r"mobilenet .*cannot be downloaded.*unknown host"):
         create("models", "mobilenet", weights="imagenet").build((32, 32, 3), 10)
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")

@@ -41,25 +41,25 @@ def test_missing_surplus_and_misshapen_tensors_are_each_named(state, tmp_path, r
     del wrong["layer1.0.conv1.weight"], wrong["bn1.running_var"]
     wrong["extra.weight"] = wrong["bn1.bias"]
     wrong["layer2.0.bn1.weight"] = np.ones(3, np.float32)
-    said = refused(files.zipped(tmp_path / "net.pth", wrong))
-    assert "missing: bn1.running_var, layer1.0.conv1.weight;" in said
-    assert "surplus: extra.weight;" in said
-    assert "misshapen: layer2.0.bn1.weight (expected 16; received: 3)" in said
-    assert "net.pth does not fit resnet18" in said
+    message = refused(files.zipped(tmp_path / "net.pth", wrong))
+    assert "missing: bn1.running_var, layer1.0.conv1.weight;" in message
+    assert "surplus: extra.weight;" in message
+    assert "misshapen: layer2.0.bn1.weight (expected 16; received: 3)" in message
+    assert "net.pth does not fit resnet18" in message
 
 
 def test_long_lists_are_cut_and_counted(tmp_path, refused):
-    said = refused(files.zipped(tmp_path / "net.pth", {"a": np.ones(2, np.float32)}))
-    assert "conv1.weight" in said
-    assert "and 96 more" in said
-    assert len(said) < 500
+    message = refused(files.zipped(tmp_path / "net.pth", {"a": np.ones(2, np.float32)}))
+    assert "conv1.weight" in message
+    assert "and 96 more" in message
+    assert len(message) < 500
 
 
 def test_other_classes_are_refused_with_the_way_out(state, tmp_path, refused):
     path = files.zipped(tmp_path / "net.pth", state)
-    said = refused(path, classes=7)
-    assert "fc.weight (expected 7×64; received: 5×64)" in said
-    assert "-p head=new" in said
+    message = refused(path, classes=7)
+    assert "fc.weight (expected 7×64; received: 5×64)" in message
+    assert "-p head=new" in message
 
 
 def test_weights_that_are_no_numbers_are_refused(state, tmp_path, refused):
@@ -94,10 +94,10 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(
     else:
         written = files.legacy(path, {}, pickled=b"N").read_bytes()
         path.write_bytes(written.replace(files.START + b"N" + files.STOP, evil))
-    said = refused(path)
+    message = refused(path)
     if form != "plain" or protocol > 1:  # older plain ones do not even look like a pickle
-        assert f"wants to call {os.system.__module__}.system" in said
-        assert "nothing of it was run" in said
+        assert f"wants to call {os.system.__module__}.system" in message
+        assert "nothing of it was run" in message
     assert not touched.exists()
     pickle.loads(evil)  # noqa: S301 (it would have run)
     assert touched.exists()
@@ -114,8 +114,8 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(
     ],
 )
 def test_no_name_but_a_tensors_is_called(pickled, tmp_path, refused):
-    said = refused(files.zipped(tmp_path / "net.pth", {}, pickled=pickled))
-    assert "wants to call" in said
+    message = refused(files.zipped(tmp_path / "net.pth", {}, pickled=pickled))
+    assert "wants to call" in message
 
 
 VALUES = {"a": np.arange(6, dtype=np.float32)}
@@ -160,8 +160,8 @@ def test_a_tensor_is_not_altered_once_it_was_checked(altered, tmp_path, refused)
     state = files.mapping([(name, spelled(value)) for name, value in altered.items()])
     build = b"b"  # writes the attributes of what was made before
     pickled = files.ordered([("a", files.tensor(VALUES["a"], 0) + state + build)])
-    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
-    assert "it alters a view after it was made" in said
+    message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
+    assert "it alters a view after it was made" in message
 
 
 @pytest.mark.parametrize("name", ["_rebuild_tensor_v2", "_rebuild_parameter"])
@@ -169,8 +169,8 @@ def test_what_stands_for_pytorchs_functions_cannot_be_altered(name, tmp_path, re
     function = f"ctorch._utils\n{name}\n".encode()
     state = files.sequence(b"N", files.mapping([("__defaults__", files.sequence())]))
     pickled = function + state + b"b"
-    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
-    assert "cannot be read as a state dict" in said
+    message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
+    assert "cannot be read as a state dict" in message
 
 
 def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused):
@@ -206,16 +206,16 @@ def test_nested_tuples_that_would_be_hashed_for_ever_are_refused(place, form, tm
         "tag": files.sequence(nested, nested, files.text("0"), one, one) + b"Q",
         "set": b"(" + nested + b"\x91",
     }[place]
-    said = refused(form(tmp_path / "net.pth", {}, pickled=pickled))
-    assert "nests tuples with more than 1,000 leaves" in said
+    message = refused(form(tmp_path / "net.pth", {}, pickled=pickled))
+    assert "nests tuples with more than 1,000 leaves" in message
 
 
 @pytest.mark.parametrize("key", ["../../secret", "/etc/passwd", "0/../1", "", "7"])
 def test_a_storage_is_only_looked_for_where_storages_lie(key, tmp_path, refused):
     pickled = files.ordered([("a", files.tensor(VALUES["a"], key))])
     members = {"secret": VALUES["a"].tobytes()}
-    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled, members=members))
-    assert "not by a number" in said or "storage 7 is missing" in said
+    message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled, members=members))
+    assert "not by a number" in message or "storage 7 is missing" in message
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, refused):
@@ -223,10 +223,10 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, refused):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data.pkl", bytes(50_000_000))
     tracemalloc.start()
-    said = refused(path)
+    message = refused(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "larger than the file" in said
+    assert "larger than the file" in message
     assert peak < 30_000_000
 
 
@@ -266,7 +266,7 @@ def test_a_missing_file_is_said_in_one_line(tmp_path, refused):
 
 
 def test_a_whole_network_instead_of_its_state_dict_is_refused(tmp_path, refused):
-    said = refused(
+    message = refused(
         files.zipped(tmp_path / "net.pth", {}, pickled=files.mapping([("a", files.text("b"))]))
     )
-    assert "save the network's state_dict() alone" in said
+    assert "save the network's state_dict() alone" in message

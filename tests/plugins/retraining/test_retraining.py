@@ -69,7 +69,7 @@ def test_it_labels_by_neighbours_and_learns_what_it_saw(network, scenario, digit
 
 
 def test_the_network_that_was_attacked_stays_as_it_was(network, scenario):
-    before = [each.copy() for each in network.model.get_weights()]
+    before = [weight.copy() for weight in network.model.get_weights()]
     retrained(network, scenario, **FGSM, epochs=1)
     assert all(map(np.array_equal, before, network.model.get_weights()))
 
@@ -94,13 +94,13 @@ def test_images_of_nothing_go_into_new_classes(network, scenario, digits, foolin
 
 
 def test_images_of_nothing_are_left_out_and_told(network, scenario):
-    said = []
-    found = retraining(
-        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=said.append
+    messages = []
+    record = retraining(
+        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=messages.append
     ).found
-    left_out = found["fooling_images"]
+    left_out = record["fooling_images"]
     assert 0 < left_out < 1437
-    assert said[0] == (
+    assert messages[0] == (
         f"retraining: {left_out} of 1437 images are like nothing known; they are left out"
     )
 
@@ -197,11 +197,11 @@ def test_without_their_originals_fewer_images_find_their_label(network, scenario
 
 
 def test_from_scratch_the_weights_begin_anew(network, scenario):
-    anew = retrained(network, scenario, **FGSM, start="scratch", epochs=0)
+    fresh = retrained(network, scenario, **FGSM, start="scratch", epochs=0)
     further = retrained(network, scenario, **FGSM, epochs=0)
     same = map(np.array_equal, further.model.get_weights(), network.model.get_weights())
     assert all(same)
-    assert not np.array_equal(anew.model.get_weights()[0], network.model.get_weights()[0])
+    assert not np.array_equal(fresh.model.get_weights()[0], network.model.get_weights()[0])
 
 
 @pytest.mark.parametrize("generation", [keras, tf_keras])
@@ -229,14 +229,14 @@ def test_a_network_that_ends_in_no_dense_layer_is_refused_more_classes(scenario)
 
 
 def test_it_is_stored_with_its_new_class_and_label_accuracy(scenario, tmp_path):
-    made = train_and_store(
+    trained = train_and_store(
         create("models", "fully_connected"), scenario, "f", Trainer(TrainingOptions(epochs=4)),
         [create("defenses", "retraining", **NOISE)], root=tmp_path,
     )  # fmt: skip
-    card = json.loads((made.folder / "assets.extra" / "tfrobust.json").read_text())
+    card = json.loads((trained.folder / "assets.extra" / "tfrobust.json").read_text())
     assert card["class_names"][-1] == "fooling"
     assert card["defenses"][0]["found"]["fooling_images"] == 300
-    again = load(made.folder)
+    again = load(trained.folder)
     check_fits(again, scenario, "f")
     assert again.class_names[-1] == "fooling"
     assert again.defenses[0].found["fooling_images"] == 300

@@ -39,10 +39,10 @@ def drawn(shape):
 @each_shape
 def test_rotation_turns_as_the_reference_does(shape):
     images, seeds = drawn(shape)
-    found = create("shifts", "rotation", degrees=60).batch(images, seeds=seeds).numpy()
+    turned = create("shifts", "rotation", degrees=60).batch(images, seeds=seeds).numpy()
     angles = uniform(seeds, [], -60.0, 60.0).numpy()
-    expected = [plain.rotate(*each) for each in zip(images.numpy(), angles, strict=True)]
-    differ = (found != np.stack(expected)).any(-1).mean()
+    expected = [plain.rotate(*pair) for pair in zip(images.numpy(), angles, strict=True)]
+    differ = (turned != np.stack(expected)).any(-1).mean()
     assert differ < 1e-3  # a place on the edge between two pixels, in single precision
     assert np.abs(angles).max() > 50
 
@@ -51,8 +51,8 @@ def test_rotation_is_pillows():
     image = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
     for angle in (-137.3, -20.0, -3.1, 0.0, 7.7, 20.0, 90.0):
         expected = np.asarray(Image.fromarray(image).rotate(angle))
-        found = rotated(tf.constant(image[np.newaxis] / 255, tf.float32), tf.constant([angle]))
-        assert ((found[0].numpy() * 255).round() != expected).any(-1).mean() < 2e-3, angle
+        turned = rotated(tf.constant(image[np.newaxis] / 255, tf.float32), tf.constant([angle]))
+        assert ((turned[0].numpy() * 255).round() != expected).any(-1).mean() < 2e-3, angle
 
 
 @each_shape
@@ -63,7 +63,9 @@ def test_colours_change_as_in_the_reference(shape):
     low, high = np.array([0.0, 0.5, 0.0]), np.array([3.0, 1.5, 2.5])
     factors = low + numbers[:, :3] * (high - low)
     orders = numbers[:, 3:].argsort(1)
-    expected = [plain.jitter(*each) for each in zip(images.numpy(), factors, orders, strict=True)]
+    expected = [
+        plain.jitter(*arguments) for arguments in zip(images.numpy(), factors, orders, strict=True)
+    ]
     assert np.allclose(jitter.batch(images, seeds=seeds), expected, atol=1e-5)
     assert len({tuple(order) for order in orders}) == 6
     assert (expected != images.numpy()).any()
@@ -78,8 +80,8 @@ def test_colours_are_pillows_to_the_rounding_of_8_bits():
             factors = np.ones((1, 3), np.float32)
             factors[0, which] = factor
             pixels = tf.constant(image[np.newaxis] / 255, tf.float32)
-            found = jittered(pixels, tf.constant(factors), tf.constant([[0, 1, 2]]))[0]
-            assert np.abs(found.numpy() * 255 - expected).max() < 2.5, (which, factor)
+            changed = jittered(pixels, tf.constant(factors), tf.constant([[0, 1, 2]]))[0]
+            assert np.abs(changed.numpy() * 255 - expected).max() < 2.5, (which, factor)
 
 
 @each_shape
@@ -103,18 +105,18 @@ def test_crops_are_the_references(shape, scale):
 def test_enlarging_is_pillows_bilinear():
     image = np.random.default_rng(2).integers(0, 256, (20, 20), np.uint8)
     box = [tf.constant([float(number)]) for number in (3, 5, 11, 9)]
-    found = enlarged(tf.constant(image[np.newaxis, ..., np.newaxis] / 255, tf.float32), *box)
+    result = enlarged(tf.constant(image[np.newaxis, ..., np.newaxis] / 255, tf.float32), *box)
     part = Image.fromarray(image[3:14, 5:14])
     expected = np.asarray(part.resize((20, 20), Image.Resampling.BILINEAR), np.float32)
-    assert np.abs(found[0, ..., 0].numpy() * 255 - expected).max() < 1.01
+    assert np.abs(result[0, ..., 0].numpy() * 255 - expected).max() < 1.01
 
 
 def test_where_no_part_fits_the_largest_allowed_one_in_the_middle_is_taken():
     images = tf.random.stateless_uniform((3, 4, 16, 1), (1, 2))
     crop = create("shifts", "random_resized_crop", min_scale=1.0)
-    found = crop.batch(images, seeds=tf.constant([[0, 0], [0, 1], [0, 2]]))
+    cropped = crop.batch(images, seeds=tf.constant([[0, 0], [0, 1], [0, 2]]))
     expected = [plain.enlarge(image, 0, 5, 4, 5) for image in images.numpy()]
-    assert np.allclose(found, expected, atol=1e-6)
+    assert np.allclose(cropped, expected, atol=1e-6)
 
 
 def test_the_scenes_are_made_of_those_parts():
@@ -183,11 +185,11 @@ def test_options_out_of_range_cost_one_line(name, options, words):
 def test_a_split_shifted_by_batches_is_the_one_shifted_image_by_image(name):
     base = InMemory(shape=(12, 10, 3), count=150)
     shift = create("shifts", name)
-    found, _ = arrays(Shifted(base, shift, seed=4), "test")
+    shifted, _ = arrays(Shifted(base, shift, seed=4), "test")
     images, _ = arrays(base, "test")
     for place in (0, 63, 64, 149):
         alone = shift(images[place], seed=tf.constant([4, place]))
-        assert np.array_equal(found[place], alone)
+        assert np.array_equal(shifted[place], alone)
 
 
 def test_images_with_boxes_are_shifted_one_by_one():
@@ -202,7 +204,7 @@ def test_images_with_boxes_are_shifted_one_by_one():
 
     scenario = Boxed(shape=(12, 10, 3), count=5)
     shift = create("shifts", "color_jitter")
-    found = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
+    examples = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
     plain, _ = arrays(Shifted(InMemory(shape=(12, 10, 3), count=5), shift, seed=4), "test")
-    assert [len(example["boxes"]) for example in found] == [0, 1, 2, 0, 1]
-    assert np.array_equal(np.stack([example["image"] for example in found]), plain)
+    assert [len(example["boxes"]) for example in examples] == [0, 1, 2, 0, 1]
+    assert np.array_equal(np.stack([example["image"] for example in examples]), plain)

@@ -51,11 +51,11 @@ def test_there_are_fifteen_and_all_are_registered():
 def test_images_of_any_size_and_channels_are_corrupted(name, shape):
     image = tf.random.stateless_uniform(shape, (1, 2))
     for severity in (1, 5):
-        found = create("shifts", name, severity=severity)(image, seed=tf.constant([0, 1])).numpy()
-        assert found.shape == shape
-        assert np.isfinite(found).all()
-        assert found.min() >= 0
-        assert found.max() <= 1
+        shifted = create("shifts", name, severity=severity)(image, seed=tf.constant([0, 1])).numpy()
+        assert shifted.shape == shape
+        assert np.isfinite(shifted).all()
+        assert shifted.min() >= 0
+        assert shifted.max() <= 1
 
 
 @each_name

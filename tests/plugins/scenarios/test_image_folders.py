@@ -23,8 +23,8 @@ def plain(colour=RED) -> Image.Image:
 
 def saved(root, image, name, **options):
     """Write a picture as the only one of class `a`, beside another class."""
-    for each in ("a", "b"):
-        (root / each).mkdir(parents=True)
+    for class_name in ("a", "b"):
+        (root / class_name).mkdir(parents=True)
     image.save(root / "a" / name, **options)
     plain().save(root / "b" / "0.png")
 
@@ -67,9 +67,9 @@ def test_a_colour_is_the_same_however_it_is_stored(tmp_path, image, name, tolera
     options = {"format": "JPEG"} if name.endswith("jfif") else {}
     saved(tmp_path / "root", image, name, **options)
     expected = np.array([GREY]) if grey else RED
-    found = first(tmp_path / "root", grey=grey)
-    assert found.shape == (SIDE, SIDE, len(expected))
-    assert np.abs(found * 255 - expected).max() <= tolerance + 0.51
+    pixels = first(tmp_path / "root", grey=grey)
+    assert pixels.shape == (SIDE, SIDE, len(expected))
+    assert np.abs(pixels * 255 - expected).max() <= tolerance + 0.51
 
 
 @pytest.mark.parametrize("grey", [False, True], ids=["in colour", "in grey"])
@@ -131,7 +131,7 @@ def test_what_is_no_class_and_no_image_is_left_out_and_counted(tmp_path):
     tidy = tmp_path / "tidy"
     folders()(tidy)
     assert opened(tidy).notes == ()
-    assert [len(arrays(each, "train")[0]) for each in (scenario, opened(tidy))] == [10, 10]
+    assert [len(arrays(source, "train")[0]) for source in (scenario, opened(tidy))] == [10, 10]
 
 
 def test_what_is_left_out_is_said_on_the_way(tmp_path, capsys, monkeypatch):
@@ -149,7 +149,11 @@ def test_what_is_left_out_is_said_on_the_way(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_a_folder_of_validation_images_is_the_split_whatever_it_is_called(tmp_path, name):
-    classes = [f"{split}/{each}" for split in ("train", "test", name) for each in ("cat", "dog")]
+    classes = [
+        f"{split}/{class_name}"
+        for split in ("train", "test", name)
+        for class_name in ("cat", "dog")
+    ]
     folders(classes=classes, count=2)(tmp_path / "root")
     scenario = opened(tmp_path / "root")
     assert scenario.splits == ("train", "validation", "test")

@@ -50,12 +50,14 @@ def test_digits_stand_in_their_boxes_and_mostly_in_their_places():
         assert np.array_equal(image[top[k] : bottom[k], left[k] : right[k]], digits[k])
         assert image.sum() == pytest.approx(digits[k].sum(), rel=1e-5)
     assert (images >= bare - 1e-6).all()  # the place shows where the digit does not hide it
-    places, told = arrays(create("scenarios", "digits_in_places", shows="places"), "test")
-    assert (told == digit_labels).mean() == pytest.approx(0.91, abs=0.03)  # 0.9, and by chance
+    places, place_labels = arrays(create("scenarios", "digits_in_places", shows="places"), "test")
+    assert (place_labels == digit_labels).mean() == pytest.approx(
+        0.91, abs=0.03
+    )  # 0.9, and by chance
     spectra = np.abs(np.fft.fft2(places[..., 0]))[:, :12].reshape(len(places), -1)
-    means = np.stack([spectra[told == k].mean(0) for k in range(10)])
+    means = np.stack([spectra[place_labels == k].mean(0) for k in range(10)])
     nearest = np.argmin([[np.square(s - m).sum() for m in means] for s in spectra], axis=1)
-    assert (nearest == told).mean() > 0.95
+    assert (nearest == place_labels).mean() > 0.95
 
 
 def test_circles_have_one_centre_and_two_radii():

@@ -272,11 +272,11 @@ def test_a_boundary_is_finite_even_where_a_detector_is_of_no_use(scores):
 
 
 def test_figures_are_over_clean_and_attacked_images_alike():
-    found = figures(np.array([0.0, 0.2, 0.9]), np.array([0.4, 0.8]), 0.5)
-    assert found["accuracy"] == pytest.approx(3 / 5)
-    assert found["clean"].mean == pytest.approx(1.1 / 3)
-    assert found["adversarial"].variance == pytest.approx(0.04)
-    assert found["auroc"] == pytest.approx(4 / 6)
+    measured = figures(np.array([0.0, 0.2, 0.9]), np.array([0.4, 0.8]), 0.5)
+    assert measured["accuracy"] == pytest.approx(3 / 5)
+    assert measured["clean"].mean == pytest.approx(1.1 / 3)
+    assert measured["adversarial"].variance == pytest.approx(0.04)
+    assert measured["auroc"] == pytest.approx(4 / 6)
 
 
 def test_attacked_digits_are_told_from_clean_ones(with_dropout):
@@ -360,9 +360,11 @@ def test_a_fitted_detector_is_served_with_the_model(name, with_dropout, digits, 
         create("scenarios", "digits"),
         images=100,
     )
-    told = guarded.defenses[-1].params["fitted_on"]
-    assert told["attack"]["name"] == "fgsm"
-    assert told["adversarial"] == told["fooling"] >= 30  # of 100 images; it learned from those
+    fitted_on = guarded.defenses[-1].params["fitted_on"]
+    assert fitted_on["attack"]["name"] == "fgsm"
+    assert (
+        fitted_on["adversarial"] == fitted_on["fooling"] >= 30
+    )  # of 100 images; it learned from those
     served = store.load(store.export(guarded, tmp_path / "1"))
     score = served.outputs(images[:20])["adversarial_score"].numpy()
     assert score.shape == (20,)

@@ -60,10 +60,10 @@ def test_the_probabilities_are_the_mean_of_the_passes_and_the_uncertainty_their_
     logits = tf.constant(np.random.default_rng(1).normal(size=(40, 6, 3)).astype(np.float32))
     classifier.through = lambda _: logits
     outputs = classifier.outputs(images())
-    each = tf.nn.softmax(logits).numpy().astype(np.float64)
-    np.testing.assert_allclose(outputs["probabilities"], each.mean(0), atol=1e-6)
-    np.testing.assert_allclose(outputs["uncertainty"], each.var(0).mean(1), atol=1e-7)
-    np.testing.assert_allclose(classifier(images()), np.log(each.mean(0)), atol=1e-5)
+    probabilities = tf.nn.softmax(logits).numpy().astype(np.float64)
+    np.testing.assert_allclose(outputs["probabilities"], probabilities.mean(0), atol=1e-6)
+    np.testing.assert_allclose(outputs["uncertainty"], probabilities.var(0).mean(1), atol=1e-7)
+    np.testing.assert_allclose(classifier(images()), np.log(probabilities.mean(0)), atol=1e-5)
 
 
 @KINDS
@@ -339,15 +339,15 @@ def test_any_random_classifier_can_be_averaged():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"samples": 0}, "samples: .*greater than or equal to 1"),
         ({"rate": 1.0}, "rate: .*less than 1"),
         ({"rate": -0.1}, "rate: .*greater than or equal to 0"),
     ],
 )
-def test_impossible_options_cost_a_line(options, said):
-    with pytest.raises(UsageError, match=f"mc_dropout: {said}"):
+def test_impossible_options_cost_a_line(options, message):
+    with pytest.raises(UsageError, match=f"mc_dropout: {message}"):
         create("defenses", "mc_dropout", **options)
 
 
