@@ -1,4 +1,4 @@
-"""The command line, called in this process: TensorFlow starts once."""
+"""Calls the command line in this process, so TensorFlow starts only once."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ class Result(NamedTuple):
 
 @pytest.fixture
 def no_progress_lines(monkeypatch):
-    """Print no progress, which a slow machine would print too: stderr holds nothing else then."""
+    """Print no progress, which a slow machine would also print, so stderr holds only messages."""
     monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 

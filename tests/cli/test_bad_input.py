@@ -59,7 +59,9 @@ GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgs
         (("no-such-command",), 2, ["no-such-command"]),
     ],
 )
-def test_a_wrong_word_on_the_command_line(tfrobust, with_store, arguments, code, words):
+def test_a_wrong_word_on_the_command_line_costs_one_line(
+    tfrobust, with_store, arguments, code, words
+):
     one_line(tfrobust(*arguments), code, *words)
     assert not (with_store / "run" / "results.json").exists()
 
@@ -74,13 +76,13 @@ def test_a_folder_that_holds_other_things_is_not_touched(tfrobust, with_store):
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_out_that_is_a_file(tfrobust, with_store):
+def test_an_output_folder_that_is_a_file_is_refused(tfrobust, with_store):
     (with_store / "run").write_text("mine")
     one_line(tfrobust(*EVALUATE), 1, "expected a folder")
     assert (with_store / "run").read_text() == "mine"
 
 
-def test_a_classifier_for_other_images(tfrobust, with_store, npz):
+def test_a_classifier_for_other_images_is_refused(tfrobust, with_store, npz):
     path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
     result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
     one_line(result, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
@@ -102,7 +104,9 @@ def test_a_classifier_for_other_images(tfrobust, with_store, npz):
         (np.zeros((4, 8, 8, 1), np.float32), np.array([None] * 4, object), ["pickle"]),
     ],
 )
-def test_arrays_that_break_the_contract(tfrobust, with_store, npz, images, labels, words):
+def test_arrays_that_break_the_contract_are_refused(
+    tfrobust, with_store, npz, images, labels, words
+):
     path = npz(images=images, labels=labels)
     result = tfrobust(
         *EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}", "-p", "arrays.classes=10"
@@ -111,7 +115,7 @@ def test_arrays_that_break_the_contract(tfrobust, with_store, npz, images, label
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip at all"])
-def test_a_file_that_is_damaged(tfrobust, with_store, content):
+def test_a_damaged_file_is_refused_by_its_name(tfrobust, with_store, content):
     (with_store / "m.keras").write_bytes(content)
     one_line(tfrobust("evaluate", "m.keras", "--out", "run"), 1, "m.keras", "not a readable")
     (with_store / "a.npz").write_bytes(content)
@@ -149,7 +153,7 @@ def test_nan_weights_are_refused(tfrobust, with_store):
     one_line(tfrobust("evaluate", "nan.keras", "--out", "run"), 1, "NaN")
 
 
-def test_a_scenario_that_does_not_fit_what_is_exported(tfrobust, with_store, npz):
+def test_a_scenario_that_does_not_fit_the_exported_classifier_is_refused(tfrobust, with_store, npz):
     path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
     result = tfrobust("export", "d1", "served", "--scenario", "arrays", "-p", f"arrays.path={path}")
     one_line(result, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
@@ -181,7 +185,7 @@ def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
     assert tfrobust(*command, "-p", "mc_dropout.rate=0.5", "-p", "samples=2").code == 0
 
 
-def test_defences_in_an_order_that_cannot_be_are_refused_with_one_that_trains(tfrobust, here):
+def test_defences_in_an_impossible_order_are_refused_with_an_order_that_trains(tfrobust, here):
     command = ("train", "lenet", "--name", "m", "--epochs", 1, "-p", "mc_dropout.rate=0.5")
     steps = ("-p", "pgd_training.steps=1", "-p", "mc_dropout.samples=2")
     wrong = ("--defense", "mc_dropout", "--defense", "pgd_training")
@@ -242,7 +246,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
     assert not (with_store / "run" / ".tfrobust-partial").exists()
 
 
-def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
+def test_a_full_disk_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -253,7 +257,7 @@ def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeyp
     assert not (with_store / "run").exists()
 
 
-def test_a_dataset_that_cannot_be_downloaded(tfrobust, here, monkeypatch):
+def test_a_dataset_that_cannot_be_downloaded_costs_one_line(tfrobust, here, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "empty"))
     monkeypatch.setattr("urllib.request.getproxies", dict)
 

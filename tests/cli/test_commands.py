@@ -81,7 +81,7 @@ def test_attack_writes_images_that_the_arrays_scenario_reads_back(tfrobust, with
     assert again["clean"]["accuracy"] == pytest.approx(broken["attacks"][0]["accuracy"], abs=0.04)
 
 
-def test_report_is_made_anew_from_the_run_folder(tfrobust, with_store):
+def test_report_writes_the_page_again_from_the_run_folder(tfrobust, with_store):
     tfrobust("evaluate", "d1", "--attack", "fgsm", "--limit", 10, "--out", "run")
     page = with_store / "run/report.html"
     before = page.read_text()
@@ -119,7 +119,7 @@ def test_a_keras_file_is_exported_with_the_card_of_its_training(tfrobust, here):
     assert card["seed"] == 3
 
 
-def test_a_strangers_keras_file_is_named_by_the_scenario_given(tfrobust, here, npz):
+def test_a_keras_file_without_a_card_gets_class_names_from_the_given_scenario(tfrobust, here, npz):
     small_model((4, 4, 1), 3).save("m.keras")
     images = np.random.default_rng(0).uniform(size=(9, 4, 4, 1)).astype(np.float32)
     path = npz(images=images, labels=np.arange(9) % 3)
@@ -148,7 +148,7 @@ def random_network(here):
     small_model((8, 8, 1), 10, dropout=0.5).save(here / "m.keras")
 
 
-def test_several_counts_of_noise_make_a_curve(tfrobust, with_store):
+def test_a_sweep_over_counts_of_noise_gives_a_curve(tfrobust, with_store):
     counts = ("--sweep", "count=0,5,30")
     result = tfrobust(
         "evaluate", "d1", "--attack", "white_to_black", *counts, "--limit", 30, "--out", "run",
@@ -199,7 +199,7 @@ def test_plugins_lists_kinds_names_and_owners(tfrobust):
     assert "lenet" in tfrobust("plugins", "models").out
 
 
-def test_plugins_show_tells_each_option_with_range_and_default(tfrobust):
+def test_plugins_show_lists_each_option_with_its_range_and_default(tfrobust):
     shown = json.loads(tfrobust("plugins", "show", "attacks/pgd", "--json").out)
     options = {option["name"]: option for option in shown["options"]}
     assert options["eps"] == {
@@ -218,7 +218,7 @@ def test_doctor_reports_versions_devices_plugins_and_data(tfrobust, with_store):
     assert "TensorFlow is no sandbox" in report["security"]
 
 
-def test_the_version_goes_before_everything_else(tfrobust):
+def test_the_version_option_works_without_a_command(tfrobust):
     for arguments in (("--version",), ("--version", "train"), ("--version", "nonsense")):
         assert tfrobust(*arguments) == (0, f"tfrobust {__version__}\n", "")
 
@@ -266,7 +266,7 @@ def test_the_shell_completes_plugins_and_stored_classifiers(with_store, words, c
     assert completed in done.stdout.split(), done.stderr
 
 
-def test_a_suite_runs_its_attacks_and_takes_options_and_noise_is_shown_beside(tfrobust, with_store):
+def test_a_suite_runs_its_attacks_with_options_and_adds_noise_baselines(tfrobust, with_store):
     result = tfrobust(
         *("evaluate", "d1", "--out", "run", "--suite", "fast", "--limit", 20, "--json"),
         *("-p", "pgd.steps=3", "-p", "square.queries=30"),
@@ -288,7 +288,7 @@ def test_an_attack_that_learns_nothing_has_no_export(tfrobust, with_store):
     assert not (with_store / "run").exists()
 
 
-def test_an_attack_that_learns_keeps_what_it_learned_beside_its_images(tfrobust, with_store):
+def test_an_attack_that_learns_stores_what_it_learned_with_its_images(tfrobust, with_store):
     result = tfrobust(
         *("attack", "d1", "--attack", "uap", "--out", "run", "--limit", 20, "--export", "served")
     )

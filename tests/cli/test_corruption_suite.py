@@ -28,7 +28,9 @@ def test_the_suite_prints_and_writes_the_mean_corruption_error(tfrobust, with_st
     assert (with_store / "run/report.html").read_text() == before
 
 
-def test_a_baseline_is_measured_too_and_divided_by(tfrobust, with_store, monkeypatch):
+def test_a_baseline_is_measured_too_and_its_errors_divide_the_others(
+    tfrobust, with_store, monkeypatch
+):
     monkeypatch.setattr(Corruptions, "members", {"contrast": {}, "fog": {}})
     result = tfrobust(*SUITE, "--limit", 10, "--normalise-by", "saved_models/d1/1", "--json")
     assert result.code == 0, result.err
@@ -38,7 +40,7 @@ def test_a_baseline_is_measured_too_and_divided_by(tfrobust, with_store, monkeyp
     assert d1["mce_ratio"] in (None, pytest.approx(1))
 
 
-def test_a_corruption_at_a_severity_is_a_scenario_to_attack(tfrobust, with_store):
+def test_a_corruption_at_a_severity_can_be_attacked_as_a_scenario(tfrobust, with_store):
     result = tfrobust(
         "evaluate", "d1", "--scenario", "digits+gaussian_noise.5", "--attack", "gaussian_noise",
         "-p", "gaussian_noise.eps=0.25", "--limit", 10, "--out", "run", "--json",

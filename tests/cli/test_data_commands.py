@@ -15,7 +15,7 @@ def small_archive(here, monkeypatch):
     return zipped(here / "small.zip", edited(n01_0__JPEG=b"no picture"))
 
 
-def test_an_archive_is_prepared_and_looked_at(tfrobust, here, small_archive):
+def test_an_archive_is_prepared_and_its_images_are_shown(tfrobust, here, small_archive):
     command = ("data", "prepare", "tiny_imagenet", "--archive", small_archive)
     result = tfrobust(*command, "--strict")
     assert result.code == 1
@@ -53,7 +53,7 @@ def test_mistakes_cost_one_line(tfrobust, here, arguments, words):
     assert not list(here.glob("x.*"))
 
 
-def test_a_size_that_a_scenario_has_itself_reaches_it(tfrobust, here, monkeypatch):
+def test_a_size_option_reaches_a_scenario_that_declares_one(tfrobust, here, monkeypatch):
     shown = []
     monkeypatch.setattr(
         "tfrobust.report.grid.image_grid", lambda scenario, *_, **__: shown.append(scenario)

@@ -45,7 +45,7 @@ def test_the_calibrater_is_served_alone(tfrobust, both):
     assert (both / "served/1/saved_model.pb").exists()
 
 
-def test_it_becomes_a_file_of_8_bits_beside_the_float_ones_figures(tfrobust, both):
+def test_the_calibrater_is_exported_in_8_bits_and_compared_with_float32(tfrobust, both):
     command = ("export", "d1-b2", "served", "--only", "calibrater", "--format", "tflite")
     result = tfrobust(*command, "--quantize", "int8", "--json")
     assert result.code == 0, result.err
@@ -63,7 +63,7 @@ def test_it_becomes_a_file_of_8_bits_beside_the_float_ones_figures(tfrobust, bot
     assert "served/2/model.tflite" in result.out
 
 
-def test_a_whole_classifier_becomes_a_file_too(tfrobust, both):
+def test_a_whole_classifier_is_exported_to_litert_too(tfrobust, both):
     result = tfrobust(
         "export", "d1", "lite", "--format", "tflite", "--scenario", "digits", "--json"
     )
@@ -113,7 +113,7 @@ def test_a_network_without_a_known_scenario_needs_one_for_8_bits(tfrobust, both,
     assert json.loads(result.out)["measured"][0]["accuracy"] is None
 
 
-def test_a_scenario_that_cannot_be_opened_costs_the_measuring_only(
+def test_without_a_readable_scenario_only_the_accuracy_is_not_measured(
     tfrobust, both, calibrated, monkeypatch
 ):
     root = both / "moved"
@@ -131,7 +131,7 @@ def test_a_scenario_that_cannot_be_opened_costs_the_measuring_only(
     assert "quantize: expected a scenario" in result.err
 
 
-def test_where_the_deployed_one_is_gone_the_calibrater_cannot_be_told_apart(
+def test_without_the_deployed_classifier_the_calibrater_cannot_be_separated(
     tfrobust, both, calibrated, monkeypatch
 ):
     root = both / "moved"
@@ -145,7 +145,7 @@ def test_where_the_deployed_one_is_gone_the_calibrater_cannot_be_told_apart(
     assert "cannot be separated; export it where it was trained" in result.err
 
 
-def test_a_compressed_network_tells_its_size(tfrobust, with_store):
+def test_a_compressed_network_shows_its_size(tfrobust, with_store):
     result = tfrobust(
         "train", "lenet", "--epochs", 1, "--name", "small", "--defense", "deep_compression",
         "-p", "bits=2", "-p", "prune_epochs=0", "-p", "tune_epochs=0",

@@ -1,4 +1,4 @@
-"""Fusing stored networks, judging their streams and looking at them, as a user types it."""
+"""Fusing stored networks, evaluating their streams and drawing them, as a user types it."""
 
 import json
 
@@ -21,7 +21,7 @@ def fused(tfrobust, here):
     assert result.code == 0, result.err
 
 
-def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
+def test_streams_are_evaluated_with_the_whole_classifier_and_drawn(tfrobust, fused, here):
     both = ("evaluate", "fused", "fused:foreground", *SCENE, "--attack", "fgsm", "--limit", 20)
     onto = ("--crafted-on", "fused:foreground", "--no-baselines")
     result = tfrobust(*both, *onto, "--out", "out", "--json")

@@ -1,7 +1,7 @@
-"""Bad inputs that people and machines have brought forth, over all commands: each costs one line.
+"""Bad inputs that people and machines have given to all commands: every input costs one line.
 
-An input is refused with exit code 1 or 2 and one line; nothing is left behind, nothing hangs or
-eats the memory. Beside the table here there are generated inputs in `test_fuzz_generated.py`.
+An input is refused with exit code 1 or 2 and one line; no file is left behind, no command
+hangs or uses up the memory. `test_fuzz_generated.py` adds generated inputs to this table.
 """
 
 import pytest
@@ -185,7 +185,7 @@ def test_a_bad_input_costs_one_line(run, arguments):
         (("data", "show", "arrays", "--out", "grid.png", "-p", "path=good.npz"), "home/grid.png"),
     ],
 )
-def test_what_only_looks_bad_is_done(run, arguments, written):
+def test_unusual_but_valid_inputs_are_accepted(run, arguments, written):
     result = run(*arguments)
     check_sane(result)
     assert result.code == 0, result

@@ -1,7 +1,7 @@
-"""Bad inputs that hypothesis brings forth: values, names, paths and damaged files.
+"""Bad inputs that hypothesis generates: values, names, paths and damaged files.
 
 Most commands here end in a refusal whatever they are given, `--split nowhere` at the latest, so
-that the inputs that turn out valid cost no work either; what is said tells which of both it was.
+that valid inputs cost no work either; the message tells which of the two was refused.
 """
 
 import io
@@ -54,7 +54,7 @@ JSON = st.recursive(
 
 
 def generated(count):
-    """Return settings for so many inputs, the same in every run."""
+    """Return settings for this many inputs, the same in every run."""
     return settings(
         max_examples=count,
         deadline=None,
@@ -71,7 +71,7 @@ def run(tmp_path_factory, stored):
 
 
 def is_number(text, least, *, whole=False):
-    """Tell whether Python takes a text for a finite number that is not below `least`."""
+    """Tell whether Python reads a text as a finite number that is not below `least`."""
     try:
         value = float(text)
     except ValueError:
@@ -168,7 +168,7 @@ PICTURES = {
 
 @st.composite
 def damaged(draw, whole):
-    """Cut a file off, or change some of its bytes."""
+    """Truncate a file, or change some of its bytes."""
     data = bytearray(whole[: draw(st.integers(0, len(whole)))] if draw(st.booleans()) else whole)
     for _ in range(draw(st.integers(0 if len(data) < len(whole) else 1, 6))):
         if data:
@@ -226,7 +226,7 @@ def test_a_results_file_of_any_json_is_refused(run, content):
 
 @generated(15)
 @given(content=JSON)
-def test_a_card_of_any_json_is_refused_or_of_no_harm(run, content):
+def test_a_card_of_any_json_is_refused_or_harmless(run, content):
     card = "saved_models/d1/1/assets.extra/tfrobust.json"
     check_refused(run(*EVALUATE, files={card: json.dumps(content).encode()}))
 

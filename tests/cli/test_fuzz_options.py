@@ -1,4 +1,4 @@
-"""Every option of every command is given what nobody means: found by asking the app itself."""
+"""Every option of every command gets a nonsense value; the app itself lists the options."""
 
 import pytest
 import typer
@@ -6,7 +6,7 @@ import typer
 from helpers.fuzz_runs import Runner, check_refused
 from tfrobust_cli.main import app
 
-# How each command is called so that it is refused in the end, whatever the option is given.
+# Arguments with which a command is refused in the end, whatever value the option has.
 CALLED = {
     "attack": ("d1", "--attack", "fgsm", "--out", "run", "--split", "nowhere"),
     "evaluate": ("d1", "--out", "run", "--split", "nowhere"),
@@ -44,7 +44,7 @@ def options(group, path=()):
         yield from options(command, (*path, name))
 
 
-# Whatever name a demo is given for its folder, it is one.
+# A demo accepts any name for its folder.
 OPTIONS = [option for option in options(typer.main.get_command(app)) if option != ("demo", "--out")]
 
 

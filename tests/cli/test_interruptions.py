@@ -65,7 +65,7 @@ def test_sigterm_ends_a_command_like_ctrl_c(ended, tfrobust, here, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypatch):
+def test_a_second_sigterm_does_not_stop_the_cleanup(tfrobust, here, monkeypatch):
     cleared = []
 
     def twice(**_):
@@ -80,7 +80,7 @@ def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypa
     assert cleared
 
 
-def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_store, monkeypatch):
+def test_a_terminated_attack_leaves_only_what_it_needs_to_resume(tfrobust, with_store, monkeypatch):
     run, killed = attack_runs.run_attack, []
 
     def sudden(*given, **named):
@@ -99,10 +99,10 @@ def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_sto
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "eps=0.2")], ids=["the same", "another"])
-def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
+def test_an_attack_that_is_killed_after_its_export_exports_only_once(
     options, tfrobust, with_store, monkeypatch
 ):
-    """Unless what it exports then is something else."""
+    """It exports again only if the second command exports something else."""
     command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
     with monkeypatch.context() as patched:
         patched.setattr("tfrobust.evaluation.runs.write_run", interrupted_with_files)
@@ -157,7 +157,9 @@ def test_two_exports_to_one_folder_are_two_versions(tfrobust, with_store, monkey
     assert files(with_store / "served") == {"1", "2"}
 
 
-def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monkeypatch):
+def test_one_preparation_runs_at_a_time_and_leftovers_of_a_killed_one_are_removed(
+    tfrobust, here, monkeypatch
+):
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "tfds"))
     archive, home = zipped(here / "small.zip", content()), here / "tfds" / "tiny_imagenet"
     command = ("data", "prepare", "tiny_imagenet", "--archive", archive)

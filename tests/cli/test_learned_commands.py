@@ -1,4 +1,4 @@
-"""What an attack learns: learned anew, kept, served, read again and told about."""
+"""What an attack learns: learned again, stored, served, loaded and printed."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,9 @@ def two(with_store):
         pytest.param("d2", [], marks=pytest.mark.slow),
     ],
 )
-def test_force_learns_anew_instead_of_taking_what_lies_there(tfrobust, two, classifier, options):
+def test_force_learns_again_instead_of_reading_the_stored_pattern(
+    tfrobust, two, classifier, options
+):
     run(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", *tiny())
     stale = pattern("run/gap.npz")
     again = ["attack", classifier, "--attack", "gap", *tiny(*options)]
@@ -60,7 +62,7 @@ def test_force_learns_anew_instead_of_taking_what_lies_there(tfrobust, two, clas
     assert np.array_equal(forced, fresh)
 
 
-def test_a_file_that_is_named_is_used_and_tells_on_whom_it_was_learned(tfrobust, two):
+def test_a_given_file_is_used_and_its_source_classifier_is_printed(tfrobust, two):
     run(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", *tiny())
     before = (two / "run/gap.npz").read_bytes()
     given = tiny("file=run/gap.npz", "passes=3")
@@ -102,7 +104,7 @@ def test_an_interrupted_attack_goes_on_without_learning_again(tfrobust, with_sto
 
 
 @pytest.mark.parametrize("mode", [pytest.param("universal", marks=pytest.mark.slow), "image"])
-def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
+def test_a_learned_gap_generator_is_served(tfrobust, with_store, mode):
     options = tiny(f"mode={mode}")
     run(
         *(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", "--export", "served/gap"),
@@ -121,9 +123,7 @@ def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
 
 
 @pytest.mark.parametrize(("same", "known_as"), [("d1", "d1"), ("saved_models/d1/1", "d1/1")])
-def test_attacking_again_the_very_classifier_is_one_clear_line(
-    tfrobust, with_store, same, known_as
-):
+def test_attacking_the_same_classifier_again_costs_one_line(tfrobust, with_store, same, known_as):
     result = run(
         *(tfrobust, "evaluate", same, "--crafted-on", "d1", "--reattack", "--attack", "fgsm"),
         *("--out", "run"),
@@ -134,7 +134,7 @@ def test_attacking_again_the_very_classifier_is_one_clear_line(
     assert not (with_store / "run").exists()
 
 
-def test_what_was_learned_before_and_again_is_kept(tfrobust, two):
+def test_reattack_keeps_the_patterns_of_both_classifiers(tfrobust, two):
     given = ["--attack", "gap", "--crafted-on", "d1", *tiny()]
     run(tfrobust, "evaluate", "d2", "--reattack", "--out", "run", *given)
     before, again = (pattern(two / f"run/gap-{name}.npz") for name in ("d1", "d2"))

@@ -1,4 +1,4 @@
-"""What the user says of a file, and what is said of it: `--to-logits`, `--pixel-range`, …"""
+"""Options that describe a file, and messages about it: `--to-logits`, `--pixel-range`, …"""
 
 import json
 import sys
@@ -54,7 +54,7 @@ def test_pixels_of_0_to_255_are_suspected_and_the_advice_is_right(
     assert clean(tfrobust("evaluate", "served/1", *EVALUATE))["served/1"] == expected
 
 
-def test_two_models_of_one_name_are_told_apart(tfrobust, with_store, trained, expected):
+def test_two_models_with_the_same_name_are_distinguished(tfrobust, with_store, trained, expected):
     for folder in ("a", "b"):
         (with_store / folder).mkdir()
         behind(trained).save(f"{folder}/best.keras")
@@ -62,7 +62,7 @@ def test_two_models_of_one_name_are_told_apart(tfrobust, with_store, trained, ex
     assert clean(result) == {"a/best.keras": expected, "b/best.keras": expected}
 
 
-def test_a_size_that_is_left_open_is_the_scenarios(tfrobust, with_store):
+def test_an_open_image_size_is_set_by_the_scenario(tfrobust, with_store):
     images = keras.Input((None, None, 1))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(10, 3)(images))
     keras.Model(images, pooled).save("open.keras")
@@ -74,7 +74,7 @@ def test_a_size_that_is_left_open_is_the_scenarios(tfrobust, with_store):
     assert store.load("served/1").image_shape == (8, 8, 1)
 
 
-def test_a_layer_of_ones_own_is_loaded_from_the_module_that_is_named(
+def test_a_custom_layer_is_loaded_from_the_named_module(
     tfrobust, with_store, trained, expected, monkeypatch
 ):
     code = "import keras\n\nclass Same(keras.layers.Layer):\n    call = lambda self, x: x\n"
@@ -104,7 +104,7 @@ def test_a_layer_of_ones_own_is_loaded_from_the_module_that_is_named(
         (("export", "m.keras", "x", "--custom-objects", "no_such"), ["'no_such'", "imported"]),
     ],
 )
-def test_an_option_that_says_nothing_is_refused(tfrobust, with_store, arguments, words):
+def test_an_option_without_effect_is_refused(tfrobust, with_store, arguments, words):
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]).save("m.keras")
     result = tfrobust(*arguments)
     assert result.code == 2, result.err
@@ -123,7 +123,7 @@ def test_another_backend_is_refused_in_one_line(tfrobust, with_store, monkeypatc
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_defence_that_is_learned_for_a_converted_file_is_put_round_it_again(
+def test_a_defence_trained_for_a_converted_file_is_applied_to_it_again(
     tfrobust, with_store, trained
 ):
     from tfrobust.pipeline.reload import stored_network, why_served

@@ -36,7 +36,7 @@ def whole(tmp_path_factory, stored):
     ],
     ids=" ".join,
 )
-def test_every_table_is_shown_whatever_the_terminal_can_show(run, whole, command):
+def test_every_table_is_shown_in_any_terminal_encoding(run, whole, command):
     result = run(*command)
     check_sane(result)
     assert result.code == 0, result
@@ -51,7 +51,7 @@ def test_results_are_shown_after_the_work(run):
     assert "%" in result.out
 
 
-def test_what_scripts_read_is_json_in_any_encoding(run, whole):
+def test_json_output_is_valid_in_any_encoding(run, whole):
     command = (*EVALUATE, "--attack", "fgsm", "--json")
     shown, read = run(*command), whole(*command)
     assert shown.out.isascii()
@@ -64,7 +64,7 @@ def test_a_message_quotes_what_cannot_be_shown(run):
     assert "-\\u8bad\\u7ec3 (`tfrobust plugins models` lists" in check_sane(result)
 
 
-def test_the_simpler_characters_are_those_people_would_write(tmp_path_factory, stored):
+def test_replacement_characters_are_those_that_people_would_write(tmp_path_factory, stored):
     run = Runner(tmp_path_factory.mktemp("ascii"), stored, "ascii")
     shown = run("plugins", "show", "shifts/fog").out
     assert shown.isascii()
@@ -72,7 +72,7 @@ def test_the_simpler_characters_are_those_people_would_write(tmp_path_factory, s
     assert "+--" in shown.replace("|--", "+--")
 
 
-def test_what_scripts_read_is_the_same_in_every_encoding(run, whole):
+def test_json_output_is_the_same_in_every_encoding(run, whole):
     command = ("plugins", "show", "attacks/pgd", "--json")
     assert json.loads(run(*command).out) == json.loads(whole(*command).out)
 

@@ -1,4 +1,4 @@
-"""Commands that are killed at random moments, and then run to their end, end at the same bytes."""
+"""Commands that are killed at random moments and then repeated end at the same bytes."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ from tfrobust.files.arrays import read_arrays
 pytestmark = pytest.mark.slow
 
 KILLS = 20
-STARTUP = 0.4  # of a command's time, in which nothing happens that could go wrong
+STARTUP = 0.4  # of a command's time: before it, nothing happens that could go wrong
 TIMED = {"seconds", "minutes"}  # of a figure's cost
-GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # among variables: where each of them belongs
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the variable that tells where the others belong
 STUDY = """
 title = "A study of points"
 source = "Nobody"
@@ -98,7 +98,7 @@ def scene(stored, tmp_path_factory):
 
 
 def digest(path):
-    """Return what of a file must be the same."""
+    """Return the content of a file that must be the same."""
     kinds = {
         ".json": figures,
         ".npz": read_arrays_as_bytes,
@@ -123,14 +123,14 @@ def content_of(path):
 
 
 def weights(path):
-    """Return variables in any order: TensorFlow numbers what a function captures anew each time."""
+    """Return variables in sorted order: TensorFlow numbers captured ones differently every time."""
     kept = tf.train.load_checkpoint(str(path.with_suffix("")))
     names = set(kept.get_variable_to_shape_map()) - {GRAPH}
     return sorted(np.asarray(kept.get_tensor(name)).tobytes() for name in names)
 
 
 def example(record):
-    """Return an example's features in the order of their names: it is written in any order."""
+    """Return an example's features sorted by name, because they are written in any order."""
     features = tf.train.Example.FromString(record).features.feature
     return [(name, str(features[name])) for name in sorted(features)]
 
@@ -140,7 +140,7 @@ def untimed(record):
 
 
 def outcome(home):
-    """Return file → content of all that a command wrote."""
+    """Return file → content for all files that a command wrote."""
     return {
         str(path.relative_to(home)): digest(path)
         for path in sorted(home.rglob("*"))
@@ -159,7 +159,7 @@ def leftovers(home):
 
 @pytest.fixture(scope="module")
 def undisturbed(scene):
-    """Command → its outcome, and how many seconds it took."""
+    """Command → its outcome, and the seconds that it took."""
     outcomes = {}
     for name, command in COMMANDS.items():
         home, began = scene(), time.monotonic()
@@ -171,7 +171,7 @@ def undisturbed(scene):
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undisturbed):
+def test_a_command_that_is_killed_and_repeated_ends_at_the_same_bytes(number, scene, undisturbed):
     name = list(COMMANDS)[number % len(COMMANDS)]
     whole, seconds = undisturbed[name]
     home = scene()
@@ -181,12 +181,12 @@ def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undist
     ended(process)
     before = outcome(home)
     code, errors = ended(start(COMMANDS[name], home))
-    if code == 1 and "is not empty" in errors:  # it was killed when all was written
+    if code == 1 and "is not empty" in errors:  # it was killed after everything was written
         assert ".tfrobust-partial" not in str(before)
     else:
         assert code == 0, errors
     after = outcome(home)
-    if "served/2" in str(after) and name in ("export", "lite"):  # the first was whole already
+    if "served/2" in str(after) and name in ("export", "lite"):  # the first was complete already
         first = {key: value for key, value in before.items() if key.startswith("served/1")}
         second = {key: value for key, value in after.items() if key.startswith("served/2")}
         assert list(first.values()) == list(second.values())
@@ -206,7 +206,7 @@ def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undist
         ("lite", None),
     ],
 )
-def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undisturbed):
+def test_two_commands_at_once_lose_nothing(name, second, scene, undisturbed):
     whole, _ = undisturbed[name]
     home = scene()
     both = [start(COMMANDS[name], home) for _ in range(2)]
@@ -223,7 +223,7 @@ def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undi
         )
         assert one == two
         files = {key: value for key, value in files.items() if not key.startswith("served/2/")}
-    elif refused:  # or the second began when the first had ended
+    elif refused:  # or the second command began after the first had ended
         [line] = refused
         assert len(line.strip().splitlines()) == 1
         assert any(words in line for words in (second, "is not empty"))

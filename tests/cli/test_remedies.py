@@ -1,4 +1,4 @@
-"""Every remedy that a message names is one: it is run here, and it helps.
+"""Every remedy that a message names is run here, and it helps.
 
 To add one: a row with the command that is refused, the words of the message that name the remedy,
 and the commands that follow it.
@@ -299,7 +299,7 @@ ARRAY_REMEDIES = [
 
 
 @pytest.mark.parametrize("name", ARRAY_REMEDIES)
-def test_what_a_message_says_to_store_is_right(tmp_path, name):
+def test_arrays_stored_as_a_message_says_are_accepted(tmp_path, name):
     path = tmp_path / f"{name}.npz"
     ARRAYS[path.name](path)
     with pytest.raises(DataError) as refusal:
@@ -316,7 +316,7 @@ def test_what_a_message_says_to_store_is_right(tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "kept"), [("nan_labels", 5), ("infinite_labels", 5)])
-def test_what_a_message_says_to_leave_out_is_right(tmp_path, name, kept):
+def test_leaving_out_what_a_message_names_works(tmp_path, name, kept):
     path = tmp_path / f"{name}.npz"
     ARRAYS[path.name](path)
     with pytest.raises(DataError, match=r"leave these images out: np.isfinite\(labels\) tells"):
@@ -339,12 +339,12 @@ def test_what_a_message_says_to_leave_out_is_right(tmp_path, name, kept):
         ("digits", {"digits": 9}, r"write \{'digits': \{option: value\}\}"),
     ],
 )
-def test_options_of_what_is_not_asked_for_are_refused(name, options, says):
+def test_options_of_plugins_that_are_not_used_are_refused(name, options, says):
     with pytest.raises(UsageError, match=says):
         open_scenario(name, options)
 
 
-def test_options_as_the_message_writes_them_are_taken(npz):
+def test_options_written_as_in_the_message_are_accepted(npz):
     path = npz(images=IMAGES, labels=LABELS)
     assert open_scenario("arrays+fog.3", {"arrays": {"path": path}}).image_shape == (8, 8, 1)
 
@@ -367,7 +367,7 @@ def commands(group=None, path=("tfrobust",)):
         yield from commands(command, (*path, name))
 
 
-def test_every_option_and_command_that_a_text_names_is_there():
+def test_every_option_and_command_named_in_a_text_exists():
     known = dict(commands())
     options = set().union(*known.values(), {"--help"})
     for file, text in strings():
@@ -379,7 +379,7 @@ def test_every_option_and_command_that_a_text_names_is_there():
             ), f"{file}: {text!r}"
 
 
-def test_every_option_of_a_plugin_that_a_text_names_is_there():
+def test_every_plugin_option_named_in_a_text_exists():
     by_name = {entry.name: entry for entry in entries()}
     for file, text in strings():
         for name, option in re.findall(r"-p ([a-z_0-9]+)\.([a-z_]+)=", text):

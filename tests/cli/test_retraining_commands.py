@@ -1,4 +1,4 @@
-"""Retraining at the command line: what a user's mistakes cost, and the way there and back."""
+"""Retraining at the command line: mistakes cost one line; a network is retrained and attacked."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def test_every_mistake_costs_one_line_and_leaves_nothing(tfrobust, with_network)
         assert not (with_network / "saved_models" / "g").exists()
 
 
-def test_it_is_retrained_and_attacked_again(tfrobust, with_network):
+def test_a_network_is_retrained_and_attacked_again(tfrobust, with_network):
     result = tfrobust(*RETRAIN, "--epochs", 1, *FGSM, "-p", "adversarial_images=1500")
     assert result.code == 0, result.err
     assert "1500 adversarial images of 1437 training images" in result.out + result.err

@@ -102,7 +102,7 @@ def test_the_smoke_scale_of_retraining_attacks_before_and_again(tfrobust, here):
     assert (here / "out/report.html").read_text().count("<svg") == 1  # figure 4
 
 
-def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
+def test_list_and_show_print_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
     shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)

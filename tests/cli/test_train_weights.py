@@ -17,13 +17,13 @@ COLOUR = ("-p", "digits.channels=3", "-p", "digits.size=32")
 
 @pytest.fixture(scope="module")
 def state():
-    """A narrow ResNet-18's, of ten classes."""
+    """The state dict of a narrow ResNet-18 with ten classes."""
     return reference.random_state(reference.resnet_shapes(18, 10, width=0.0625))
 
 
 @pytest.fixture
 def weights(here, state):
-    """Its file."""
+    """The file of that state dict."""
     return files.zipped(here / "net.pth", state)
 
 
@@ -47,7 +47,7 @@ def test_training_starts_from_the_file(start, state):
     assert np.abs(load(Path(card["path"]))(images) - expected).max() < 1e-3
 
 
-def test_a_training_goes_on_from_the_very_file_it_began_with(start, weights, state):
+def test_a_training_resumes_only_with_the_file_it_began_with(start, weights, state):
     card = start()
     assert card["model"]["params"]["weights"] == str(weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()

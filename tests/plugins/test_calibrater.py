@@ -1,4 +1,4 @@
-"""The calibrater: begins as the identity, learns for a frozen classifier, and is kept beside it."""
+"""The calibrater begins as the identity, learns for a frozen classifier and is stored with it."""
 
 import shutil
 
@@ -45,13 +45,13 @@ def identity(classifier, **options):
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("merge", ["multiply", "add"])
-def test_it_keeps_the_contract(check, merge):
+def test_the_calibrater_keeps_the_contract(check, merge):
     check(calibrater(merge=merge))
 
 
 @pytest.mark.parametrize("merge", ["multiply", "add"])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (13, 30, 3), (1, 1, 2)], ids=str)
-def test_it_begins_as_the_identity_on_images_of_any_size(shape, merge):
+def test_an_untrained_calibrater_is_the_identity_on_images_of_any_size(shape, merge):
     images = tf.random.stateless_uniform((3, *shape), (1, 2))
     model = generator(shape, Size(base=2, channels=3, blocks=1), merge, seed=0)
     for training in (False, True):
@@ -59,7 +59,7 @@ def test_it_begins_as_the_identity_on_images_of_any_size(shape, merge):
 
 
 def test_the_paddings_zeros_do_not_show_in_images_that_need_none():
-    """Images of 16 and of 13 pixels a side pass the same convolutions, once weights move."""
+    """Images of 16 and of 13 pixels a side pass the same convolutions."""
     model = generator((13, 13, 1), Size(base=2, channels=3, blocks=1), "add", seed=0)
     model.get_layer("perturbation").kernel.assign(np.full((3, 3, 1, 2), 0.1))
     images = model(tf.fill((1, 13, 13, 1), 0.5)).numpy()
@@ -70,7 +70,7 @@ def test_the_paddings_zeros_do_not_show_in_images_that_need_none():
 
 @pytest.mark.parametrize("size", [Size(1, 1, 1), Size(4, 9, 3), Size(32, 18, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_its_parameters_are_counted_right(size, channels):
+def test_the_number_of_parameters_is_right(size, channels):
     model = generator((16, 16, channels), size, "multiply", seed=0)
     assert model.count_params() == size.parameters(channels)
 
@@ -100,7 +100,7 @@ def test_the_loss_of_the_paper_is_one_less_the_true_classs_probability():
 
 @pytest.fixture(scope="module")
 def bright():
-    """A network that reads the digits, with batch normalisation; and what b2 leaves of it."""
+    """A network with batch normalisation that reads digits, and the digits shifted by b2."""
     scenario = create("scenarios", "digits")
     trainer = Trainer(TrainingOptions(epochs=6))
     return train(create("models", "resnet", width=4), scenario, trainer), open_scenario("digits+b2")
@@ -109,7 +109,7 @@ def bright():
 @pytest.mark.parametrize(
     "loss", ["true_class", pytest.param("cross_entropy", marks=pytest.mark.slow)]
 )
-def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_it_was(
+def test_the_calibrater_raises_accuracy_on_the_scene_and_changes_no_weight_of_the_classifier(
     loss, bright
 ):
     network, scene = bright
@@ -125,7 +125,7 @@ def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_
 
 
 @pytest.mark.slow
-def test_its_own_scene_and_training_are_options(bright):
+def test_scene_and_training_of_the_calibrater_are_options(bright):
     network, _ = bright
     seen = []
     trainer = Trainer(
@@ -142,7 +142,7 @@ def test_its_own_scene_and_training_are_options(bright):
 
 
 @pytest.mark.slow
-def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
+def test_a_calibrater_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
     digits = open_scenario("digits+b2")
     larq = KerasClassifier(create("models", "lenet_bnn").build((8, 8, 1), 10))
     folder = store.export(larq, tmp_path / "larq" / "1")
@@ -155,7 +155,7 @@ def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
 
 
 def test_an_attack_goes_through_the_calibrater():
-    """Before it has learned, the perturbation is the classifier's own."""
+    """Before training, the perturbation is that of the classifier alone."""
     linear = LinearClassifier((8, 8, 1), 2)
     calibrated = identity(linear)
     images = np.random.default_rng(0).uniform(0.3, 0.7, (4, 8, 8, 1)).astype(np.float32)
@@ -172,7 +172,7 @@ def test_an_attack_goes_through_the_calibrater():
     assert np.abs(tape.gradient(total, watched)).max() > 0
 
 
-def test_what_is_served_shows_the_calibrated_images_too(tmp_path):
+def test_a_served_calibrater_outputs_the_calibrated_images_too(tmp_path):
     calibrated = identity(small_classifier((8, 8, 1)))
     calibrated.model.get_layer("perturbation").bias.assign([0.25])
     served = store.load(store.export(calibrated, tmp_path / "1"))
@@ -182,7 +182,7 @@ def test_what_is_served_shows_the_calibrated_images_too(tmp_path):
     assert np.allclose(outputs["logits"], calibrated.inner(outputs["calibrated"]), atol=1e-5)
 
 
-def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
+def test_a_trained_calibrater_is_stored_and_loaded_without_training(tmp_path):
     scenario = create("scenarios", "digits")
     trained = train_and_store(
         create("models", "lenet", width=1), scenario, "m",
@@ -203,7 +203,7 @@ def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
     assert np.array_equal(alone(images), network.before(images))
 
 
-def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
+def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(tmp_path):
     scenario = create("scenarios", "digits")
     trained = train_and_store(
         create("models", "lenet", width=1), scenario, "m",
@@ -227,19 +227,19 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
         train(deployed, InMemory(), NOTHING, [calibrater()])
 
 
-def test_backwards_it_takes_away_what_it_would_add():
+def test_backwards_use_subtracts_what_forwards_use_adds():
     bare = small_classifier((8, 8, 1))
     forwards, backwards = identity(bare), identity(bare, use="backwards")
     for calibrated in (forwards, backwards):
         calibrated.model.get_layer("perturbation").bias.assign([0.25])
-    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))  # some grow beyond 1, and are cut
+    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))  # some grow beyond 1 and are clipped
     assert np.allclose(forwards.before(images), np.minimum(1.25 * images, 1), atol=1e-6)
     assert np.allclose(backwards.before(images), 0.75 * images, atol=1e-6)
     assert np.allclose(backwards(images), bare(0.75 * images), atol=1e-5)
 
 
 def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
-    """Its gradient vanishes with the probability of the true class; cross-entropy's does not."""
+    """The gradient of this loss vanishes with the probability of the true class."""
     sure = LinearClassifier((1, 1, 2), 2)
     images = tf.constant([[[[0.4, 0.6]]]])
     slopes = {}
@@ -253,7 +253,7 @@ def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
     assert slopes[one_less_true_class] < 1e-6 * slopes[cross_entropy]
 
 
-def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_path, monkeypatch):
+def test_after_another_deployment_the_exported_classifier_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
     scenario, quick = create("scenarios", "digits"), Trainer(TrainingOptions(epochs=1))
     first, second = tmp_path / "net" / "1", tmp_path / "other" / "1"
@@ -274,7 +274,7 @@ def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_pat
 
 
 @pytest.mark.slow
-def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
+def test_two_seeds_give_two_calibraters_and_one_seed_gives_one():
     linear = LinearClassifier((8, 8, 1), 3)
     scenario = InMemory(shape=(8, 8, 1))
 
@@ -288,7 +288,7 @@ def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
 
 
 class Steps(Classifier):
-    """One without gradients."""
+    """A classifier without gradients."""
 
     def __init__(self):
         super().__init__(image_shape=(8, 8, 1), num_classes=3, differentiable=False)
@@ -313,7 +313,7 @@ def test_options_out_of_range_cost_one_line(options, words):
     assert "\n" not in str(refusal.value)
 
 
-def test_what_it_cannot_learn_for_is_refused_before_a_training():
+def test_classifiers_without_gradients_and_unknown_shifts_are_refused_before_training():
     scenario = InMemory(shape=(8, 8, 1))
     with pytest.raises(UsageError, match="expected a classifier with gradients"):
         defended(Steps(), [calibrater()], scenario, NOTHING)
@@ -321,7 +321,7 @@ def test_what_it_cannot_learn_for_is_refused_before_a_training():
         calibrater(shift="b3").check(small_classifier((8, 8, 1)), scenario)
 
 
-def test_a_calibrater_of_other_images_is_refused():
+def test_a_calibrater_for_other_images_is_refused():
     model = generator((8, 8, 3), Size(1, 1, 1), "add", seed=0)
     complaint = r"trained for images \(8, 8, 3\); the classifier takes \(8, 8, 1\)"
     with pytest.raises(ClassifierError, match=complaint):

@@ -82,7 +82,7 @@ TAKES_AN_ATTACK = ["pgd_training", "trades", "mart", "ensemble_training", "adver
 
 
 def refused(name, attack, options=None):
-    """Return what a defence says against an inner attack when it is asked before training."""
+    """Return the message with which a defence refuses an inner attack before training."""
     data = InMemory()
     defense = create("defenses", name, attack=attack, options=options)
     with pytest.raises(UsageError, match=f"^{name}: attack: expected .*received: '{attack}'") as it:
@@ -100,7 +100,7 @@ def test_an_attack_that_learns_from_many_images_is_refused_before_training(name,
 
 
 @pytest.mark.parametrize("name", ["pgd_training", "adversarial_retraining"])
-def test_what_was_learned_before_is_no_attack_on_the_network_that_is_trained(name, tmp_path):
+def test_a_pattern_learned_before_is_refused_as_inner_attack(name, tmp_path):
     (tmp_path / "uap.npz").touch()
     assert "take the defence retraining" in refused(name, "uap", {"file": tmp_path / "uap.npz"})
 
@@ -118,7 +118,7 @@ def test_an_attack_that_keeps_nothing_of_its_images_is_refused(targeted):
     )
 
 
-def test_retraining_refuses_a_budget_beyond_all_images():
+def test_retraining_refuses_a_budget_larger_than_any_image_allows():
     network = small_classifier()
     with pytest.raises(UsageError, match="eps: no two images of shape 4×4×1"):
         create("defenses", "adversarial_retraining", eps=8).check(network, InMemory())
@@ -190,7 +190,7 @@ def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(ba
     assert not np.array_equal(attacked(0, seed=1)[0], changed)
 
 
-def test_an_order_that_is_drawn_is_undone_behind_the_attack():
+def test_a_drawn_order_is_restored_after_the_attack():
     images, labels = (tf.constant(array) for array in noise(0, 12))
     seeds = numbered_seeds(7, tf.range(12) + 5)
     kept = []
@@ -226,7 +226,7 @@ def test_retraining_refuses_what_is_no_keras_model():
         create("defenses", "adversarial_retraining").check(LinearClassifier(), data)
 
 
-def test_it_makes_the_digits_harder_to_attack_than_plain_training_does(digits):
+def test_adversarial_training_makes_digits_harder_to_attack_than_plain_training_does(digits):
     images, labels = (array[:100] for array in digits["test"])
     attack = create("attacks", "pgd", eps=0.1, steps=10)
     accuracy = []

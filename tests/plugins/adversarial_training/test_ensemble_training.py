@@ -33,7 +33,7 @@ def attacked_on(source, rows):
 
 
 def source_of(attacked, rows):
-    """Return whose gradients attacked these rows, all of them the same one's."""
+    """Return the number of the network whose gradients attacked all these rows."""
     (source,) = [
         k for k, network in enumerate(SOURCES) if np.allclose(attacked_on(network, rows), attacked)
     ]
@@ -74,7 +74,7 @@ def models(tmp_path_factory):
     return root
 
 
-def test_networks_are_found_by_name_and_by_path_and_stay_as_they_are(models):
+def test_networks_are_loaded_by_name_and_by_path_and_do_not_change(models):
     defense = ensemble(networks=["first", str(models / "second.keras")], eps=0.05)
     classifier, networks = small_classifier(), []
 
@@ -114,7 +114,7 @@ def test_networks_that_do_not_fit_are_refused_before_training(models, options, w
 
 
 def test_a_network_with_the_classes_in_another_order_is_refused(monkeypatch):
-    """It would be attacked by the loss of the wrong class."""
+    """The attack would use the loss of the wrong class."""
     mine = small_classifier().replace(class_names=("cat", "dog", "owl"))
     other = small_classifier()
     named = "tfrobust.pipeline.named_networks.network_of"
@@ -134,12 +134,12 @@ def test_a_network_without_gradients_is_refused_where_the_attack_climbs_them(mod
 
 
 def learned_on(classifier, file):
-    """Let an attack learn a pattern for a classifier, and keep it in a file."""
+    """Let an attack learn a pattern for a classifier, and store it in a file."""
     uap = create("attacks", "uap", eps=0.1, passes=1, file=file)
     return learned(uap, classifier, *grey_images(classifier, 10))
 
 
-def test_what_an_attack_has_learned_before_may_be_the_inner_attack(models, tmp_path):
+def test_a_pattern_learned_before_may_be_the_inner_attack(models, tmp_path):
     pattern = learned_on(SOURCES[1], tmp_path / "uap.npz").arrays["perturbation"]
     assert np.abs(pattern).max() > 0.05
     defense = ensemble(networks="first", attack="uap", options={"file": tmp_path / "uap.npz"})
@@ -158,7 +158,9 @@ def test_what_an_attack_has_learned_before_may_be_the_inner_attack(models, tmp_p
     np.testing.assert_allclose(trained["on"], expected, atol=1e-6)
 
 
-def test_a_file_of_other_images_or_none_is_refused_before_training(models, tmp_path):
+def test_a_pattern_file_for_other_images_or_a_missing_one_is_refused_before_training(
+    models, tmp_path
+):
     file = tmp_path / "uap.npz"
     defense = ensemble(networks="first", attack="uap", options={"file": file})
     with store.rooted(models):

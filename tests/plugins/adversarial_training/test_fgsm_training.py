@@ -33,7 +33,7 @@ def fgsm_training(**options):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_its_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
+def test_one_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
     classifier = LinearClassifier()
     images, labels = grey_images(classifier)
     crafted = fgsm_training(eps=0.08, norm=norm).one_step()(classifier, images, labels, SEEDS)
@@ -47,7 +47,7 @@ def test_its_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
 
 
 def test_the_start_is_uniform_in_the_ball_and_follows_the_seed():
-    classifier = ConstantClassifier()  # has no gradient: the start is all there is
+    classifier = ConstantClassifier()  # no gradient: only the random start changes the image
     images, labels = grey_images(classifier, 64)
     perturb = fgsm_training(eps=0.1).one_step()
     moved = [perturb(classifier, images, labels, image_seeds(s, 64)) - images for s in (1, 1, 2)]
@@ -75,7 +75,7 @@ def test_a_collapse_is_a_fall_under_pgd_alone(before, now, is_one):
 
 
 def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
-    """From the fourth epoch on the strong attack turns the images round, and labels with them."""
+    """From the fourth epoch on, the strong attack inverts the images, which changes their class."""
     spoil, messages, seen = tf.Variable(False), [], []
 
     class Spoil(keras.callbacks.Callback):
@@ -109,7 +109,7 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
 
 
 def checked(*epochs, drop=0.2):
-    """Return the history of a training that ends as the check says, and what the check said.
+    """Return the history of a training that ends when the check says so, and the check's message.
 
     Each epoch is `(accuracy under PGD, accuracy under FGSM)`, in hundredths.
     """
@@ -153,9 +153,9 @@ def test_a_collapse_in_two_steps_is_one_against_the_best_epoch():
 @pytest.mark.parametrize(
     "epochs",
     [
-        [(50, 60), (30, 70)],  # no farther than that
-        [(50, 60), (40, 50), (20, 30)],  # FGSM fell too
-        [(0, 70), (5, 80), (2, 90)],  # never withstood anything
+        [(50, 60), (30, 70)],  # a fall of exactly this size is no collapse
+        [(50, 60), (40, 50), (20, 30)],  # accuracy under FGSM fell too
+        [(0, 70), (5, 80), (2, 90)],  # accuracy was never above zero
     ],
     ids=str,
 )
@@ -173,7 +173,7 @@ class FewDigits(type(create("scenarios", "mnist"))):
 
 
 class WithoutStart(type(fgsm_training())):
-    """FGSM as it was before Wong et al.: from the image itself."""
+    """FGSM as before Wong et al.: it starts from the image itself."""
 
     def one_step(self):
         return attacked_by(create("attacks", "fgsm", eps=self.eps))
@@ -181,7 +181,7 @@ class WithoutStart(type(fgsm_training())):
 
 @pytest.mark.slow
 def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_weights(tfds_data):
-    """Accuracy under PGD sinks by steps of which none is a collapse, from 74 % to 14 %."""
+    """Accuracy under PGD sinks from 74 % to 14 % in small steps; no step alone is a collapse."""
     options = TrainingOptions(epochs=24, batch_size=32, learning_rate=3e-3, seed=2)
 
     def trained(drop):
@@ -218,7 +218,7 @@ def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_w
 
 @pytest.mark.parametrize(("spoiled_from", "collapsed_in_epoch"), [(3, 4), (99, None)])
 def test_the_card_says_in_which_epoch_a_training_collapsed(spoiled_from, collapsed_in_epoch):
-    """Also where it is resumed after that, and no epoch is left to check."""
+    """This holds also for a training that is resumed when no epoch is left to check."""
     spoiled = [(0.5, 0.6)] * spoiled_from + [(0.1, 0.9)]
     logs = [
         {"pgd_accuracy": strong, "fgsm_accuracy": weak, "collapsed": float(strong < 0.2)}
@@ -271,6 +271,6 @@ def test_options_out_of_range_are_refused(options):
         fgsm_training(**options)
 
 
-def test_a_budget_beyond_all_images_is_refused_before_training():
+def test_a_budget_larger_than_any_image_allows_is_refused_before_training():
     with pytest.raises(UsageError, match="eps: no two images of shape 4×4×1"):
         fgsm_training(eps=3).check(small_classifier(), InMemory())

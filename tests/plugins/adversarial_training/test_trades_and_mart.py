@@ -1,4 +1,4 @@
-"""TRADES and MART: their losses beside plain NumPy, their passes, their inner ascent."""
+"""TRADES and MART: their losses compared with plain NumPy, their passes, their inner ascent."""
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ def kl(p, q):
 
 
 class Answering:
-    """A classifier that says of its images what it was told to, one answer a pass."""
+    """A classifier that returns given answers, one for every pass."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -119,7 +119,7 @@ def test_a_step_of_trades_moves_the_weights_by_the_gradient_of_its_loss():
 
 
 @pytest.mark.parametrize("name", ["trades", "mart"])
-def test_clean_and_attacked_images_are_normalised_apart_and_each_counts_once(name):
+def test_clean_and_attacked_images_are_normalised_separately_and_each_counts_once(name):
     layers = [keras.Input((2, 2, 1)), keras.layers.BatchNormalization(momentum=0.9),
               keras.layers.Flatten(), keras.layers.Dense(2)]  # fmt: skip
     classifier = KerasClassifier(keras.Sequential(layers))
@@ -131,7 +131,7 @@ def test_clean_and_attacked_images_are_normalised_apart_and_each_counts_once(nam
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_inner_ascent_ends_where_the_divergence_is_greatest(norm):
-    """Of two linear classes it grows along the line between them, both ways, up to the wall."""
+    """For two linear classes divergence grows in both directions of the line between them."""
     classifier = LinearClassifier((4, 4, 1), 2)
     images, _ = grey_images(classifier, 12)
     attack = defense("trades", eps=0.05, options={"norm": norm}).inner_attack()
@@ -150,7 +150,7 @@ def test_the_inner_ascent_ends_where_the_divergence_is_greatest(norm):
     assert np.isclose(reached, ends, rtol=1e-3).any(0).all()
 
 
-def test_the_inner_ascent_starts_beside_the_image_by_its_seed():
+def test_the_inner_ascent_starts_near_the_image_and_follows_its_seed():
     classifier = LinearClassifier((4, 4, 1), 3)
     images, _ = grey_images(classifier, 8)
     attack = defense("trades", eps=0.1, steps=1, options={"step_size": 1e-9}).inner_attack()

@@ -1,4 +1,4 @@
-"""At the peers' parameters we match or beat what they reach on the same small network."""
+"""With the peers' parameters our attacks match or beat them on the same small network."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,9 @@ def shared(reference):
 
 
 @pytest.mark.parametrize("key", FAST)
-def test_at_the_peers_parameters_ours_leaves_no_more_standing_and_goes_no_farther(shared, key):
+def test_with_a_peers_parameters_ours_leaves_no_more_images_unbroken_and_goes_no_farther(
+    shared, key
+):
     entry = {entry.key: entry for entry in entries(shared.peers)}[key]
     row = measure(shared, entry)
     assert row["holds"], f"{row['accuracy']} at {row['norm']}; the peer: {entry.peer}"
@@ -53,7 +55,7 @@ def judged(reference, attack, count=200, seed=0):
     return run.audit, run.right(labels)
 
 
-def test_the_reference_network_reads_as_its_card_says(reference):
+def test_the_reference_network_has_the_accuracy_of_its_card(reference):
     clean = clean_predictions(reference.classifier, reference.images)
     assert (clean == reference.labels).mean() == pytest.approx(reference.peers["clean_accuracy"])
 

@@ -17,7 +17,7 @@ def kernels(model):
 
 @MODELS
 @pytest.mark.parametrize("bits", LEVELS)
-def test_all_models_mean_the_same_by_a_bit(name, bits):
+def test_a_bit_means_the_same_in_all_models(name, bits):
     model = create("models", name, bits=bits).build(SHAPE, 10)
     largest = max(kernels(model), key=lambda kernel: int(tf.size(kernel.latent_variable)))
     largest.latent_variable.assign(tf.random.stateless_uniform(largest.shape, (0, 1), -1.0, 1.0))
@@ -28,7 +28,7 @@ def test_all_models_mean_the_same_by_a_bit(name, bits):
 
 @MODELS
 @pytest.mark.parametrize(("bits", "takes"), [(1, 1), (2, 3), (3, 4), (8, 9), (16, 17)])
-def test_the_memory_is_that_of_as_many_bits_as_tell_the_levels_apart(name, bits, takes):
+def test_the_memory_counts_as_many_bits_as_the_levels_need(name, bits, takes):
     builder = create("models", name, bits=bits)
     summary = builder.summary(SHAPE, 10)
     weights = sum(

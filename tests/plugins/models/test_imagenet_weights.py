@@ -1,4 +1,4 @@
-"""ImageNet's weights of `keras.applications`, here random ones in the files it would download."""
+"""Weights of `keras.applications`: here random ones, in the files that it would download."""
 
 import functools
 
@@ -52,7 +52,7 @@ def downloaded(donor, monkeypatch):
 
 
 def _as_published(name, donor, images):
-    """Return what a network gives for images as its makers prepare them."""
+    """Return a network's features for images that are prepared as its authors do."""
     pixels = BY_KERAS[name].preprocess_input(images * 255.0)
     if name == "efficientnet_b1":  # with ImageNet's weights Keras scales once more
         rebuilt = FUNCTIONS[name](

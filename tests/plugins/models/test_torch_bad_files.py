@@ -19,13 +19,13 @@ FORMATS = (files.zipped, files.legacy, files.safetensors, files.checkpoint_of_py
 
 @pytest.fixture(scope="module")
 def state():
-    """A narrow ResNet-18's."""
+    """The state dict of a narrow ResNet-18."""
     return reference.random_state(reference.resnet_shapes(18, 5, width=NARROW))
 
 
 @pytest.fixture
 def refused(state, tmp_path):
-    """Load a file into the narrow ResNet-18 and return the one line it is refused with."""
+    """Load a file into the narrow ResNet-18 and return the line that refuses it."""
 
     def call(path, classes=5):
         with pytest.raises(DataError) as error:
@@ -36,7 +36,7 @@ def refused(state, tmp_path):
     return call
 
 
-def test_missing_surplus_and_misshapen_tensors_are_each_named(state, tmp_path, refused):
+def test_missing_surplus_and_misshapen_tensors_are_named(state, tmp_path, refused):
     wrong = dict(state)
     del wrong["layer1.0.conv1.weight"], wrong["bn1.running_var"]
     wrong["extra.weight"] = wrong["bn1.bias"]
@@ -145,7 +145,7 @@ def test_a_tensor_that_lies_about_its_storage_is_refused(lies, words, tmp_path, 
 @pytest.mark.parametrize(
     "altered",
     [
-        {"shape": (20_000,), "strides": (1,)},  # would read what lies behind in memory
+        {"shape": (20_000,), "strides": (1,)},  # would read memory behind the storage
         {"shape": (3 * 10**8,), "strides": (0,)},
         {"offset": 2**60},
         {"storage": 0},
@@ -158,14 +158,14 @@ def test_a_tensor_is_not_altered_once_it_was_checked(altered, tmp_path, refused)
         )
 
     state = files.mapping([(name, spelled(value)) for name, value in altered.items()])
-    build = b"b"  # writes the attributes of what was made before
+    build = b"b"  # writes the attributes of the object before it
     pickled = files.ordered([("a", files.tensor(VALUES["a"], 0) + state + build)])
     message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
     assert "it alters a view after it was made" in message
 
 
 @pytest.mark.parametrize("name", ["_rebuild_tensor_v2", "_rebuild_parameter"])
-def test_what_stands_for_pytorchs_functions_cannot_be_altered(name, tmp_path, refused):
+def test_the_replacements_of_pytorchs_functions_cannot_be_altered(name, tmp_path, refused):
     function = f"ctorch._utils\n{name}\n".encode()
     state = files.sequence(b"N", files.mapping([("__defaults__", files.sequence())]))
     pickled = function + state + b"b"
@@ -173,8 +173,8 @@ def test_what_stands_for_pytorchs_functions_cannot_be_altered(name, tmp_path, re
     assert "cannot be read as a state dict" in message
 
 
-def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused):
-    """Each level holds the one before twice; printed, the last has 2⁶⁰ numbers."""
+def test_a_value_that_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused):
+    """Every level holds the one before twice, so the last prints 2⁶⁰ numbers."""
     nested = files.integer(1)
     for level in range(60):
         memo = bytes([level])
@@ -185,7 +185,7 @@ def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused)
 
 
 def _doubled(levels):
-    """Return what pickles a tuple whose every level holds the one before twice."""
+    """Return the pickle of a tuple in which every level holds the one before twice."""
     nested = files.integer(1)
     for level in range(levels):
         memo = bytes([level])
@@ -211,7 +211,7 @@ def test_nested_tuples_that_would_be_hashed_for_ever_are_refused(place, form, tm
 
 
 @pytest.mark.parametrize("key", ["../../secret", "/etc/passwd", "0/../1", "", "7"])
-def test_a_storage_is_only_looked_for_where_storages_lie(key, tmp_path, refused):
+def test_a_storage_is_only_read_from_the_folder_of_storages(key, tmp_path, refused):
     pickled = files.ordered([("a", files.tensor(VALUES["a"], key))])
     members = {"secret": VALUES["a"].tobytes()}
     message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled, members=members))
@@ -246,7 +246,7 @@ def test_a_pickle_that_reserves_memory_is_refused(tmp_path, refused):
         (b"\xff" * 8 + b"{", "cannot be read as a state dict"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(content, words, tmp_path, refused):
+def test_a_file_without_a_state_dict_is_refused(content, words, tmp_path, refused):
     path = tmp_path / "net.pth"
     path.write_bytes(content)
     assert words in refused(path)
@@ -261,7 +261,7 @@ def test_a_file_cut_short_anywhere_is_refused(write, tmp_path, refused):
         refused(path)
 
 
-def test_a_missing_file_is_said_in_one_line(tmp_path, refused):
+def test_a_missing_file_costs_one_line(tmp_path, refused):
     assert "No such file" in refused(tmp_path / "none.pth")
 
 

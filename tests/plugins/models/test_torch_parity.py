@@ -1,4 +1,4 @@
-"""PyTorch itself, where it is installed: what it saves, we read; what it computes, we compute."""
+"""Where PyTorch is installed: its files are read, and its logits are reproduced."""
 
 import numpy as np
 import pytest

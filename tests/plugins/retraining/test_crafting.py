@@ -1,4 +1,4 @@
-"""What a retraining crafts: how many images, of which classes, and what is kept of it."""
+"""What a retraining crafts: how many images, of which classes, and which of them it keeps."""
 
 import re
 
@@ -43,7 +43,7 @@ def crafted(network, scenario, trainer=None, **options):
     return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
 
 
-def test_more_adversarial_images_than_training_images_are_made_in_turns(network, scenario):
+def test_more_adversarial_images_than_training_images_are_crafted_in_turns(network, scenario):
     messages = []
     record = retraining(
         network, scenario, attack="pgd", options={"eps": 0.1}, adversarial_images=2000,
@@ -61,16 +61,16 @@ def test_more_adversarial_images_than_training_images_are_made_in_turns(network,
     )
 
 
-def test_an_attack_that_breaks_nothing_stops_it_and_says_why(network, scenario):
+def test_an_attack_that_breaks_nothing_stops_the_training_with_a_reason(network, scenario):
     with pytest.raises(UsageError, match="fgsm changes the class of none of 1000 images"):
         retrained(network, scenario, attack="fgsm", options={"eps": 1e-6})
 
 
 @plugin
 class Careless(Attack):
-    """Makes images of which some are none."""
+    """Returns images of which some contain NaN."""
 
-    interval: int = option("which one in so many is none", default=2)
+    interval: int = option("one image in so many is broken", default=2)
 
     @property
     def threat(self):
@@ -82,7 +82,7 @@ class Careless(Attack):
         return images * 0.3 + dark[:, None, None, None]
 
 
-def test_what_is_no_image_is_left_out_and_told(network, scenario, digits, monkeypatch):
+def test_broken_images_are_left_out_and_reported(network, scenario, digits, monkeypatch):
     messages = []
     monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless())
     done = retraining(network, scenario, fooling="class", epochs=1, log=messages.append)
@@ -95,14 +95,14 @@ def test_what_is_no_image_is_left_out_and_told(network, scenario, digits, monkey
     assert np.isfinite(predict(done.classifier, digits["test"][0][:20])).all()
 
 
-def test_where_nothing_is_an_image_it_stops_and_says_why(network, scenario, monkeypatch):
+def test_a_training_without_a_valid_image_stops_with_a_reason(network, scenario, monkeypatch):
     monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless(interval=1))
     with pytest.raises(UsageError, match="gap makes no adversarial images"):
         retrained(network, scenario, epochs=1)
 
 
-def test_images_that_the_attack_left_as_they_were_are_left_out_and_told(network, scenario):
-    """DeepFool finds nothing to do where the network is wrong already."""
+def test_images_that_the_attack_did_not_change_are_left_out_and_reported(network, scenario):
+    """DeepFool does not change images that are misclassified already."""
     images, labels = arrays(scenario, "train")
     wrong = int((predict(network, images).argmax(axis=1) != labels).sum())
     messages = []
@@ -145,14 +145,13 @@ def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         collect(Trainer(TrainingOptions(), workspace=tmp_path))
     again = collect(Trainer(TrainingOptions(), workspace=tmp_path))
-    assert calls == [0, 0, 0, 0, 1]  # of 600, 600, 237, and 563 in a second turn; two were kept
+    # Batches of 600, 600, 237, and 563 in a second turn; two were kept.
+    assert calls == [0, 0, 0, 0, 1]
     np.testing.assert_array_equal(again.images, whole.images)
     np.testing.assert_array_equal(again.rows, whole.rows)
 
 
-def test_of_one_workspace_another_attack_and_another_network_take_nothing(
-    network, scenario, tmp_path
-):
+def test_another_attack_or_network_takes_nothing_from_a_workspace(network, scenario, tmp_path):
     """Two retrainings may stand in one chain of defences."""
     images, _ = arrays(scenario, "train")
     trainer = Trainer(TrainingOptions(), workspace=tmp_path)
@@ -168,7 +167,7 @@ def test_of_one_workspace_another_attack_and_another_network_take_nothing(
     assert largest == pytest.approx(0.15, abs=1e-5)
 
 
-def test_what_an_attack_learned_is_kept_when_its_crafting_is_interrupted(
+def test_an_interrupted_crafting_keeps_what_the_attack_learned(
     network, scenario, tmp_path, monkeypatch
 ):
     trainer = Trainer(TrainingOptions(), workspace=tmp_path)
@@ -186,7 +185,7 @@ def test_what_an_attack_learned_is_kept_when_its_crafting_is_interrupted(
     np.testing.assert_array_equal(crafted(network, scenario, trainer, **GAP).images, whole.images)
 
 
-def test_the_pattern_that_is_collected_is_the_one_that_an_evaluation_learns(network, scenario):
+def test_collecting_uses_the_same_pattern_that_an_evaluation_learns(network, scenario):
     images, labels = arrays(scenario, "train")
     attack = create("attacks", "gap", **GAP["options"])
     collected = crafted(network, scenario, **GAP)
@@ -210,14 +209,14 @@ def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, monk
     assert set(np.concatenate(sent)) <= set(range(10))
 
 
-def test_an_attack_without_a_budget_that_breaks_nothing_is_given_other_advice(network, scenario):
+def test_an_attack_without_a_budget_that_breaks_nothing_gets_other_advice(network, scenario):
     with pytest.raises(UsageError, match="give it other options, or take another attack"):
         retrained(network, scenario, attack="fooling", options={"steps": 1})
 
 
 @pytest.mark.parametrize("kept", [1 << 30, 0])
 def test_every_part_of_an_epoch_has_clean_and_adversarial_images(scenario, kept, monkeypatch):
-    """Where they do not fit into memory too: only a few of them are shuffled at a time then."""
+    """This holds also for images that do not fit into memory: only a few are shuffled at a time."""
     monkeypatch.setattr(data, "_CACHED", kept)
     images = np.full((1500, 8, 8, 1), 0.9, np.float32)
     more = Collected(images, np.zeros(1500, np.int64), scenario.class_names, (), {}, among=1437)

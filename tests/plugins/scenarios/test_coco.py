@@ -41,7 +41,7 @@ def coco(path, **options):
 
 
 @pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
-def test_it_keeps_the_contract(check, many):
+def test_coco_keeps_the_contract(check, many):
     check(coco(many))
 
 
@@ -106,7 +106,7 @@ def test_the_most_frequent_classes_or_named_ones_are_taken(many):
     assert sorted(labels.tolist()) == [0, 1, 1]
 
 
-def test_each_class_is_split_by_itself_and_by_the_seed(many):
+def test_every_class_is_split_separately_and_by_the_seed(many):
     first, second = coco(many), coco(many, seed=1)
     sizes = [
         [len(list(scenario.load(split))) for split in scenario.splits]
@@ -129,7 +129,7 @@ def test_similar_classes_share_a_supercategory_and_dissimilar_ones_do_not(many):
     assert len(list(scenario.load("train"))) == 21
 
 
-def test_all_is_judged_as_the_middle_square_has_it(layout):
+def test_boxes_and_areas_are_measured_inside_the_middle_square(layout):
     """The images are 96 by 48: the square begins at column 24."""
     for category in ("dog", "cow"):
         layout.add([(category, [40, 10, 8, 8])], 96)
@@ -158,7 +158,7 @@ def test_no_class_is_for_the_test_alone(share, pairs):
         _ = coco(pairs.root, classes="bus,dog").class_names
 
 
-def test_changed_annotations_are_read_again_and_others_once(pairs, monkeypatch):
+def test_changed_annotations_are_read_again_and_unchanged_ones_once(pairs, monkeypatch):
     scenario = coco(pairs.write())
     assert scenario.class_names == ("cow", "dog")
     with monkeypatch.context() as patch:
@@ -178,7 +178,7 @@ def test_changed_annotations_are_read_again_and_others_once(pairs, monkeypatch):
         ({"max_foreground": 0.01}, DataError, "coco: no image fits; expected images of two cl"),
     ],
 )
-def test_what_it_has_not_costs_one_line(many, options, kind, message):
+def test_missing_classes_and_images_cost_one_line(many, options, kind, message):
     with pytest.raises(kind, match=message):
         coco(many, **options).load("test")
 

@@ -74,7 +74,7 @@ def test_a_broken_jpeg_is_named_and_once_prepared_left_out_and_not_counted(pairs
         coco(root, strict=True).load("test")
 
 
-def test_a_broken_jpeg_that_is_mended_is_taken_again(pairs):
+def test_a_repaired_jpeg_is_taken_again(pairs):
     root = pairs.write()
     file = root / "val2017/000000000001.jpg"
     whole = file.read_bytes()
@@ -112,7 +112,7 @@ def edit(root, change):
         (lambda c: c.clear(), r"coco: no image fits"),
     ],
 )
-def test_malformed_annotations_cost_one_line_that_says_where(change, message, pairs):
+def test_malformed_annotations_cost_one_line_that_names_the_place(change, message, pairs):
     edit(pairs.write(), change)
     with pytest.raises(DataError, match=message) as refusal:
         coco(pairs.root).load("test")
@@ -120,7 +120,7 @@ def test_malformed_annotations_cost_one_line_that_says_where(change, message, pa
     assert "instances_val2017.json: " in str(refusal.value) or "no image fits" in message
 
 
-def test_crowds_and_supercategories_need_not_be_told(pairs):
+def test_crowds_and_supercategories_are_optional(pairs):
     def change(content):
         for annotation in content["annotations"]:
             del annotation["iscrowd"]
@@ -140,7 +140,7 @@ def test_an_image_of_another_size_than_its_annotation_says_is_left_out(pairs):
     )
 
 
-def test_another_layout_costs_one_line(tmp_path, layout):
+def test_a_folder_with_another_layout_costs_one_line(tmp_path, layout):
     with pytest.raises(DataError, match=r"which folder\? pass -p coco.path=FOLDER"):
         coco(None).load("test")
     with pytest.raises(DataError, match=r"gone: no such folder; expected ROOT/annotations"):
@@ -153,7 +153,7 @@ def test_another_layout_costs_one_line(tmp_path, layout):
         coco(layout.root).load("test")
 
 
-def test_a_file_name_may_lead_into_a_folder_and_not_out_of_its_own(pairs):
+def test_a_file_name_may_name_a_subfolder_but_not_leave_its_folder(pairs):
     (pairs.root / "val2017/more").mkdir()
     pairs.add([("dog", SMALL)], name="more/1.jpg")
     pairs.add([("dog", SMALL)], on_disk=False, name="../../secret.jpg")

@@ -1,4 +1,4 @@
-"""Each corruption is what was published: against a plain reference, under the same draws."""
+"""Every corruption equals a plain reference of the published one under the same draws."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ def test_a_shuffled_value_can_travel_far():
 
 
 def test_exchanging_two_colour_pixels_by_assignment_copies_one():
-    """So the published images of glass blur were made, and so ours are."""
+    """The published images of glass blur were made in this way, and so are ours."""
     pixels = np.arange(6).reshape(2, 3)
     pixels[0], pixels[1] = pixels[1], pixels[0]
     assert np.array_equal(pixels, [[3, 4, 5], [3, 4, 5]])
@@ -123,7 +123,7 @@ def test_glass_blur_smooths_shuffles_and_smooths(size):
 
 @pytest.mark.parametrize("angle", [-135.0, -90.0, -45.0, -30.5, 0.0, 17.0, 45.0])
 @pytest.mark.parametrize(("radius", "sigma"), [(6, 1), (9, 2.5), (12, 3)])
-def test_motion_blur_is_imagemagicks(angle, radius, sigma):
+def test_motion_blur_equals_that_of_imagemagick(angle, radius, sigma):
     image = picture(32)[:20, :24]
     blurred = moved(tf.constant(image), tf.constant(angle + 1e-3), radius, sigma)
     expected = reference.motion(image, angle + 1e-3, radius, sigma)
@@ -154,7 +154,7 @@ def test_snow_falls_as_published(size, severity):
         wide = slice(0, size)
     plain = reference.motion(layer[wide, wide], -71.0, radius, sigma)
     inside = slice(patch.start - wide.start, patch.stop - wide.start)
-    # A pixel whose noise is the threshold to the last bit may fall on either side.
+    # A pixel whose noise equals the threshold to the last bit may be on either side.
     assert (np.abs(whole[patch, patch] - plain[inside, inside]) < 1e-4).mean() > 0.995
     image = picture(size)
     grey = (image @ [0.299, 0.587, 0.114])[..., None]
@@ -202,7 +202,7 @@ def test_frost_blends_image_and_pane_as_published(size, severity):
 
 @each_size
 def test_panes_have_the_photographs_brightness_contrast_and_tint(size):
-    """Measured on cuttings of the five photographs, as the authors cut them."""
+    """The figures are measured on crops of the five photographs, cut as the authors did."""
     panes = [frosted_pane((size, size, 3), size, tf.constant([0, k])).numpy() for k in range(60)]
     grey = np.array([pane.mean(-1) for pane in panes])
     assert grey.mean() == pytest.approx(0.634, abs=0.06)
@@ -237,7 +237,7 @@ def test_contrast_shrinks_towards_each_channels_mean(size, severity):
 
 @each_size
 @each_severity
-def test_elastic_transform_maps_and_draws_aside(size, severity):
+def test_elastic_transform_maps_and_displaces(size, severity):
     image = picture(size)
     factor, sigma, reach = np.array(constants("elastic_transform", size, severity)) * size
     draw = np.random.default_rng(severity)
@@ -253,7 +253,7 @@ def test_elastic_transform_maps_and_draws_aside(size, severity):
 
 @each_size
 @each_severity
-def test_pixelation_is_pillows_box_filter(size, severity):
+def test_pixelation_equals_the_box_filter_of_pillow(size, severity):
     image, share = picture(size), constants("pixelate", size, severity)
     pixelated = corrupted("pixelate", image, severity)
     # Pillow rounds to 8 bits after each of its four passes.
@@ -263,7 +263,7 @@ def test_pixelation_is_pillows_box_filter(size, severity):
 @pytest.mark.parametrize("channels", [1, 3])
 @each_size
 @each_severity
-def test_jpeg_is_libjpegs(size, severity, channels):
+def test_jpeg_equals_that_of_libjpeg(size, severity, channels):
     image, quality = picture(size, channels), constants("jpeg_compression", size, severity)
     compressed = corrupted("jpeg_compression", image, severity)
     expected = reference.through_jpeg(image, quality)

@@ -1,4 +1,4 @@
-"""COCO and Pascal VOC as TensorFlow Datasets' own code prepares them: selection and boxes."""
+"""COCO and Pascal VOC as prepared by TensorFlow Datasets' own code: selection and boxes."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def stored(tmp_path_factory):
 
 @pytest.fixture
 def home(stored, monkeypatch):
-    """The folder they lie in, where nothing can be downloaded."""
+    """The folder of the datasets, in which nothing can be downloaded."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(stored / "tfds"))
     return stored
 
@@ -87,7 +87,7 @@ def seen(scenario, split):
 
 @checks
 @pytest.mark.parametrize("build", [coco, voc, lambda: voc(year="2012")], ids=["coco", "07", "12"])
-def test_they_keep_the_contract(check, build, home):
+def test_coco_and_voc_keep_the_contract(check, build, home):
     check(build())
 
 
@@ -148,7 +148,7 @@ def test_voc_keeps_its_own_splits(home):
     assert voc(year="2012").prepare().images == {"train": 12, "test": 12}
 
 
-def test_difficult_objects_are_taken_only_if_that_is_wanted(home):
+def test_difficult_objects_are_taken_only_on_request(home):
     assert "sheep" not in voc().class_names
     assert "sheep" in voc(difficult=True).class_names
 
@@ -173,17 +173,17 @@ def test_voc_classes_are_counted_named_or_of_supercategories(home):
         (coco, {"path": "x"}, UsageError, r"coco: path: is for source=official; TFDS_DATA_DIR"),
     ],
 )
-def test_what_they_have_not_costs_one_line(build, options, kind, message, home):
+def test_missing_classes_and_images_cost_one_line(build, options, kind, message, home):
     with pytest.raises(kind, match=message) as refusal:
         build(**options).load("train")
     assert "\n" not in str(refusal.value)
 
 
-def test_what_does_not_belong_together_is_refused(home):
+def test_options_that_do_not_fit_together_are_refused(home):
     with pytest.raises(UsageError, match=r"voc: takes no archive; leave out --archive"):
         voc().prepare(home / "x.zip")
     with pytest.raises(UsageError, match=r"coco: path: is for source=official"):
-        coco(path=home).prepare()  # and downloads nothing before
+        coco(path=home).prepare()  # nothing is downloaded before
     with pytest.raises(
         UsageError, match=r"voc: year: Input should be '2007' or '2012'; received: '2010'"
     ):
@@ -197,7 +197,9 @@ def test_what_does_not_belong_together_is_refused(home):
         (voc, r"voc/2007 is not prepared in .*; run tfrobust data prepare voc -p voc.year=2007"),
     ],
 )
-def test_what_is_not_prepared_says_how_to_prepare_it(build, message, tmp_path, monkeypatch):
+def test_a_missing_dataset_is_refused_with_the_command_that_prepares_it(
+    build, message, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     for asked in (lambda: build().class_names, lambda: build().load("test")):
         with pytest.raises(DataError, match=message):
@@ -244,7 +246,7 @@ def test_wrong_boxes_and_broken_images_are_left_out_and_named_or_refused(tmp_pat
                 refused("train")
 
 
-def test_a_truncated_jpeg_is_named_and_once_looked_through_left_out(tmp_path):
+def test_a_truncated_jpeg_is_named_and_left_out_once_the_files_are_checked(tmp_path):
     layout = coco_layout(tmp_path / "coco")
     file = layout.root / "val2017/000000000001.jpg"
     file.write_bytes(file.read_bytes()[:-300])
@@ -267,7 +269,7 @@ def damaged(home, tmp_path, monkeypatch):
     return tmp_path / "tfds"
 
 
-def test_an_older_version_is_read_where_it_is_the_one_prepared(damaged):
+def test_an_older_version_is_read_where_only_it_is_prepared(damaged):
     (folder,) = (damaged / "voc/2007").iterdir()
     info = json.loads((folder / "dataset_info.json").read_text())
     (folder / "dataset_info.json").write_text(json.dumps(info | {"version": "4.0.0"}))

@@ -31,7 +31,7 @@ def prepared(home):
     return create("scenarios", "tiny_imagenet").prepare(zipped(home / "small.zip", content()))
 
 
-def test_it_is_prepared_whole_and_keeps_the_contract(prepared):
+def test_tiny_imagenet_is_prepared_completely_and_keeps_the_contract(prepared):
     assert prepared.images == {"train": 9, "validation": 6}
     assert prepared.skipped == ()
     scenario = create("scenarios", "tiny_imagenet")
@@ -78,7 +78,7 @@ def test_some_classes_are_taken_by_id_or_name_in_their_order(prepared, home, spe
         ("n" * 300, "neither classes nor a file of them .*name too long"),
     ],
 )
-def test_classes_it_has_not_cost_one_line(prepared, classes, message):
+def test_missing_classes_cost_one_line(prepared, classes, message):
     with pytest.raises(UsageError, match=message):
         create("scenarios", "tiny_imagenet", classes=classes).load("test")
 
@@ -121,14 +121,14 @@ def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, message)
         (edited(val_annotations__txt=None), r"val/val_annotations.txt is missing"),
     ],
 )
-def test_what_is_not_its_layout_is_refused_and_leaves_nothing(home, files, message):
+def test_an_archive_with_another_layout_is_refused_and_leaves_nothing(home, files, message):
     with pytest.raises(DataError, match=message):
         create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
     assert not list((home / "tfds").glob("*"))
     assert not (home / "evil.txt").exists()
 
 
-def test_checksums_are_checked_and_another_archive_is_told_from_the_first(prepared, home):
+def test_checksums_are_checked_and_distinguish_another_archive(prepared, home):
     scenario = create("scenarios", "tiny_imagenet")
     assert scenario.prepare() == prepared
     assert scenario.prepare(home / "small.zip") == prepared
@@ -162,7 +162,7 @@ def test_a_download_is_checked_and_one_that_fails_costs_one_line(home, monkeypat
     assert not list((home / "elsewhere").glob("*"))
 
 
-def test_a_foreign_dataset_of_its_name_is_not_taken_for_it(prepared):
+def test_another_dataset_with_its_name_is_not_used(prepared):
     file = prepared.folder / "metadata.json"
     file.write_text(json.dumps({"other": 1}))
     with pytest.raises(DataError, match="was not prepared by tfrobust"):
@@ -225,7 +225,7 @@ def test_some_classes_may_be_tested_alone_and_keep_their_labels(prepared):
         twice.load("test")
 
 
-def test_blank_lines_are_passed_over_and_what_a_killed_preparation_left_is_removed(home):
+def test_blank_lines_are_ignored_and_leftovers_of_a_killed_preparation_are_removed(home):
     files = content()
     for name in ("val/val_annotations.txt", "train/n01/n01_boxes.txt", "words.txt", "wnids.txt"):
         files[f"tiny-imagenet-200/{name}"] += "\n\n \n"
@@ -239,7 +239,7 @@ def test_blank_lines_are_passed_over_and_what_a_killed_preparation_left_is_remov
     ]
 
 
-def test_what_was_drawn_is_drawn_again_of_other_data(home):
+def test_a_drawn_share_is_drawn_again_for_other_data(home):
     scenario = create("scenarios", "tiny_imagenet", test_share=0.4)
     folder = scenario.prepare(zipped(home / "a.zip", content())).folder
     assert len(arrays(scenario, "test")[1]) == 6

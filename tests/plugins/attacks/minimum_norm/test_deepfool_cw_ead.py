@@ -49,7 +49,7 @@ def ratios(case, shape, classes, batch_size):
 
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
 @pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
-def test_keeps_the_contract(check, case):
+def test_deepfool_carlini_wagner_and_ead_keep_the_contract(check, case):
     check(create("attacks", case[0], **case[1]))
 
 
@@ -57,7 +57,9 @@ def test_keeps_the_contract(check, case):
 @pytest.mark.parametrize(
     ("shape", "classes", "batch_size"), [(SHAPES[0], 2, 3), (SHAPES[1], 5, 8), (SHAPES[2], 10, 8)]
 )
-def test_comes_within_a_twentieth_of_the_least_perturbation(case, shape, classes, batch_size):
+def test_distances_are_within_a_twentieth_of_the_least_perturbation(
+    case, shape, classes, batch_size
+):
     ratio = ratios(case, shape, classes, batch_size)
     assert np.median(ratio) <= 1.05
     assert ratio.min() >= 1 - 1e-4
@@ -68,7 +70,9 @@ def test_comes_within_a_twentieth_of_the_least_perturbation(case, shape, classes
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("batch_size", BATCHES)
-def test_comes_as_near_for_every_shape_class_count_and_batch(case, shape, classes, batch_size):
+def test_distances_are_as_small_for_every_shape_class_count_and_batch(
+    case, shape, classes, batch_size
+):
     ratio = ratios(case, shape, classes, batch_size)
     assert np.median(ratio) <= 1.05
     assert ratio.min() >= 1 - 1e-4
@@ -93,7 +97,7 @@ def test_deepfools_overshoot_is_a_share_of_the_perturbation_not_of_the_pixel_ran
     assert fate.distance[norm] == pytest.approx((1 + overshoot) * behind * least, rel=1e-3)
 
 
-def test_deepfools_line_search_gives_the_overshoot_back():
+def test_deepfools_line_search_undoes_the_overshoot():
     classifier = LinearClassifier(num_classes=5)
     images, labels = grey_images(classifier, 8)
     far, near = (
@@ -129,7 +133,7 @@ def test_where_nothing_is_adversarial_the_clean_image_comes_back(case, linear):
 
 
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
-def test_a_saturated_network_is_no_harder(case, linear):
+def test_a_saturated_network_is_not_harder_to_attack(case, linear):
     classifier, images, labels = linear
     attack = create("attacks", case[0], **case[1])
     fate = audited(attack, Steep(classifier), images, labels).audit
@@ -137,7 +141,7 @@ def test_a_saturated_network_is_no_harder(case, linear):
 
 
 @pytest.mark.parametrize("name", ["cw_l2", "ead"])
-def test_reaches_the_least_likely_class(name, trained, test_images):
+def test_the_least_likely_class_is_reached(name, trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     attack = create("attacks", name, targeted=True, steps=150, learning_rate=0.03)
     crafted, fate, _ = audited(attack, trained, images, labels, targets="least_likely")
@@ -146,7 +150,7 @@ def test_reaches_the_least_likely_class(name, trained, test_images):
 
 
 @pytest.mark.parametrize("name", ["cw_l2", "ead"])
-def test_confidence_is_the_margin_won_by(name, linear):
+def test_confidence_is_the_margin_of_the_logits(name, linear):
     classifier, images, labels = linear
     options = {"steps": 150, "learning_rate": 0.05, "initial_const": 1.0, "confidence": 0.2}
     crafted, fate, _ = audited(create("attacks", name, **options), classifier, images, labels)
@@ -180,7 +184,7 @@ def test_options_out_of_range_are_refused(name, option, value):
 
 
 def against(reference, attack, count):
-    """Return the accuracy left, and the distances of what was right and is broken."""
+    """Return the remaining accuracy, and the distances of images that were right and are broken."""
     images, labels = reference.images[:count], reference.labels[:count]
     right = clean_predictions(reference.classifier, images) == labels
     fate = audited(attack, reference.classifier, images, labels).audit
@@ -207,7 +211,7 @@ def test_carlini_wagner_comes_no_farther_than_foolbox(reference):
 
 @pytest.mark.slow
 def test_ead_comes_no_farther_in_l1_than_foolbox(reference):
-    """`peers.json` lists no L1; Foolbox 3.3.4 run anew, by its rule L1, reached 8.166."""
+    """`peers.json` lists no L1; another run of Foolbox 3.3.4 with its rule L1 reached 8.166."""
     accuracy, median = against(reference, create("attacks", "ead", steps=500), 50)
     peer = reference.peers["ead_l1"]
     assert accuracy <= peer["robust_accuracy"] + 0.005
