@@ -134,9 +134,9 @@ def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, n
     eps = float(np.sort(distance)[7:9].mean())
     attack = built(name, norm, region=region, eps=eps, **options)
     crafted = run_attack(attack, classifier, images, labels, boxes=boxes)
-    fate = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
-    assert np.array_equal(fate.success, distance < eps)
-    assert not fate.violation.any()
+    verdict = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
+    assert np.array_equal(verdict.success, distance < eps)
+    assert not verdict.violation.any()
 
 
 @pytest.mark.parametrize(("name", "norm", "options", "region"), in_turn(MINIMUM_NORM))
@@ -147,12 +147,14 @@ def test_the_least_distance_inside_the_region_is_met_within_a_twentieth(
         classifier, images, labels, boxes = case(shape, classes)
         attack = built(name, norm, region=region, **options)
         crafted = run_attack(attack, classifier, images, labels, boxes=boxes, batch_size=batch_size)
-        fate = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
+        verdict = audit(
+            classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes
+        )
         norm_of = attack.threat.norm
         free = free_pixels(attack, images, boxes)
-        ratio = fate.distance[norm_of] / least(norm_of, classifier, images, labels, free)
-        assert fate.success.all()
-        assert not fate.violation.any()
+        ratio = verdict.distance[norm_of] / least(norm_of, classifier, images, labels, free)
+        assert verdict.success.all()
+        assert not verdict.violation.any()
         assert np.median(ratio) <= 1.05
         assert ratio.min() >= 1 - 1e-4
 
@@ -202,8 +204,8 @@ def test_the_corrective_attack_corrects_exactly_what_the_region_allows():
     distance = least("linf", classifier, images, predicted, free)
     eps = float(np.sort(distance)[7:9].mean())
     attack = create("attacks", "reverse_ifgsm", eps=eps, region="background")
-    mended = run_attack(attack, classifier, images, 1 - predicted, boxes=boxes).images
-    right = classifier(mended).numpy().argmax(axis=1) != predicted
+    corrected = run_attack(attack, classifier, images, 1 - predicted, boxes=boxes).images
+    right = classifier(corrected).numpy().argmax(axis=1) != predicted
     assert np.array_equal(right, distance < eps)
 
 

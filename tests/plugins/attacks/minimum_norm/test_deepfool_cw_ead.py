@@ -41,10 +41,10 @@ def ratios(case, shape, classes, batch_size):
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", case[0], **case[1])
-    fate = audited(attack, classifier, images, labels, batch_size=batch_size).audit
-    assert fate.success.all()
+    verdict = audited(attack, classifier, images, labels, batch_size=batch_size).audit
+    assert verdict.success.all()
     norm = attack.threat.norm
-    return fate.distance[norm] / classifier.least_perturbation(images, labels, norm)
+    return verdict.distance[norm] / classifier.least_perturbation(images, labels, norm)
 
 
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
@@ -89,12 +89,12 @@ def test_deepfools_overshoot_is_a_share_of_the_perturbation_not_of_the_pixel_ran
     classifier = LinearClassifier(num_classes=2)
     images, labels = grey_images(classifier, 8)
     attack = create("attacks", "deepfool", norm=norm, overshoot=overshoot, line_search=0)
-    fate = audited(attack, classifier, images, labels).audit
+    verdict = audited(attack, classifier, images, labels).audit
     least = classifier.least_perturbation(images, labels, norm)
     logits = np.abs(classifier(images).numpy())
     gap = np.abs(classifier(images).numpy() @ [1.0, -1.0])
     behind = 1.0 + _BEYOND * logits.max(axis=1) / gap  # in shares of the way to the boundary
-    assert fate.distance[norm] == pytest.approx((1 + overshoot) * behind * least, rel=1e-3)
+    assert verdict.distance[norm] == pytest.approx((1 + overshoot) * behind * least, rel=1e-3)
 
 
 def test_deepfools_line_search_undoes_the_overshoot():
@@ -127,25 +127,25 @@ def test_where_nothing_is_adversarial_the_clean_image_comes_back(case, linear):
     classifier, images, labels = linear
     classifier.bias.assign_add(tf.one_hot(int(labels[0]), classifier.num_classes, 1e4, 0.0))
     same = np.full_like(labels, labels[0])
-    crafted, fate, _ = audited(create("attacks", case[0], **case[1]), classifier, images, same)
+    crafted, verdict, _ = audited(create("attacks", case[0], **case[1]), classifier, images, same)
     assert np.array_equal(crafted.images, images)
-    assert not fate.success.any()
+    assert not verdict.success.any()
 
 
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
 def test_a_saturated_network_is_not_harder_to_attack(case, linear):
     classifier, images, labels = linear
     attack = create("attacks", case[0], **case[1])
-    fate = audited(attack, Steep(classifier), images, labels).audit
-    assert fate.success.all()
+    verdict = audited(attack, Steep(classifier), images, labels).audit
+    assert verdict.success.all()
 
 
 @pytest.mark.parametrize("name", ["cw_l2", "ead"])
 def test_the_least_likely_class_is_reached(name, trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     attack = create("attacks", name, targeted=True, steps=150, learning_rate=0.03)
-    crafted, fate, _ = audited(attack, trained, images, labels, targets="least_likely")
-    assert fate.success.all()
+    crafted, verdict, _ = audited(attack, trained, images, labels, targets="least_likely")
+    assert verdict.success.all()
     assert np.array_equal(clean_predictions(trained, crafted.images), crafted.targets)
 
 
@@ -153,11 +153,11 @@ def test_the_least_likely_class_is_reached(name, trained, test_images):
 def test_confidence_is_the_margin_of_the_logits(name, linear):
     classifier, images, labels = linear
     options = {"steps": 150, "learning_rate": 0.05, "initial_const": 1.0, "confidence": 0.2}
-    crafted, fate, _ = audited(create("attacks", name, **options), classifier, images, labels)
+    crafted, verdict, _ = audited(create("attacks", name, **options), classifier, images, labels)
     logits, rows = classifier(crafted.images).numpy(), np.arange(len(labels))
     own = logits[rows, labels].copy()
     logits[rows, labels] = -np.inf
-    assert fate.success.all()
+    assert verdict.success.all()
     assert (logits.max(axis=1) - own >= 0.2).all()
 
 
@@ -187,10 +187,10 @@ def against(reference, attack, count):
     """Return the remaining accuracy, and the distances of images that were right and are broken."""
     images, labels = reference.images[:count], reference.labels[:count]
     right = clean_predictions(reference.classifier, images) == labels
-    fate = audited(attack, reference.classifier, images, labels).audit
-    assert not fate.violation.any()
-    broken = fate.success & right
-    return (right & ~broken).mean(), {n: np.median(d[broken]) for n, d in fate.distance.items()}
+    verdict = audited(attack, reference.classifier, images, labels).audit
+    assert not verdict.violation.any()
+    broken = verdict.success & right
+    return (right & ~broken).mean(), {n: np.median(d[broken]) for n, d in verdict.distance.items()}
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

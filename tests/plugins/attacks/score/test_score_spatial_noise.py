@@ -20,9 +20,9 @@ DUAL = {"linf": 1, "l2": 2}
 
 def judged(attack, classifier, images, labels, **options):
     """Run and audit an attack; nothing it returns may be a violation."""
-    crafted, fate, _ = audited(attack, classifier, images, labels, **options)
-    assert not fate.violation.any()
-    return crafted, fate
+    crafted, verdict, _ = audited(attack, classifier, images, labels, **options)
+    assert not verdict.violation.any()
+    return crafted, verdict
 
 
 def margins(classifier, images, labels):
@@ -39,11 +39,11 @@ def share_of_inner_maximum(name, shape, *, norm="linf", **options):
     eps = 0.9 * float(classifier.least_perturbation(images, labels, norm).min())
     options |= {"norm": norm} if norm != "linf" else {}
     attack = create("attacks", name, eps=eps, **options)
-    crafted, fate = judged(attack, classifier, images, labels, batch_size=3)
+    crafted, verdict = judged(attack, classifier, images, labels, batch_size=3)
     weights = classifier.weights.numpy()
     reachable = eps * np.linalg.norm(weights[:, 0] - weights[:, 1], DUAL[norm])
     fallen = margins(classifier, images, labels) - margins(classifier, crafted.images, labels)
-    return fallen / reachable, fate.distance[norm] / eps
+    return fallen / reachable, verdict.distance[norm] / eps
 
 
 class Recognises(Classifier):
@@ -265,9 +265,9 @@ def test_zoo_comes_within_a_twentieth_of_the_least_perturbation(classes, batch_s
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", "zoo", steps=200, learning_rate=3e-3)
-    _, fate = judged(attack, classifier, images, labels, batch_size=batch_size)
-    ratio = fate.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
-    assert fate.success.all()
+    _, verdict = judged(attack, classifier, images, labels, batch_size=batch_size)
+    ratio = verdict.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
+    assert verdict.success.all()
     assert np.median(ratio) <= 1.05
     assert (ratio >= 1 - 1e-4).all()
 
@@ -278,9 +278,9 @@ def test_zoo_comes_as_near_with_some_coordinates_at_a_time():
     attack = create(
         "attacks", "zoo", steps=600, coordinates=15, learning_rate=3e-3, binary_search_steps=6
     )
-    _, fate = judged(attack, classifier, images, labels)
-    assert fate.success.all()
-    ratio = fate.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
+    _, verdict = judged(attack, classifier, images, labels)
+    assert verdict.success.all()
+    ratio = verdict.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
     assert np.median(ratio) <= 1.05
 
 
@@ -310,8 +310,8 @@ def test_the_attack_finds_a_quarter_turn_exactly(turns, interpolation):
         translations=1,
         interpolation=interpolation,
     )
-    crafted, fate = judged(attack, Recognises(turned), image[None], np.zeros(1, np.int64))
-    assert fate.success.all()
+    crafted, verdict = judged(attack, Recognises(turned), image[None], np.zeros(1, np.int64))
+    assert verdict.success.all()
     assert crafted.images[0] == pytest.approx(turned, abs=1e-4)
 
 
@@ -354,8 +354,8 @@ def test_an_image_that_does_not_break_costs_every_try_and_comes_back_unchanged(o
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_gaussian_noise_is_as_long_as_the_budget(norm, linear):
-    _, fate = judged(create("attacks", "gaussian_noise", eps=0.2, norm=norm), *linear)
-    assert fate.distance[norm] == pytest.approx(np.full(len(linear[1]), 0.2), rel=1e-3)
+    _, verdict = judged(create("attacks", "gaussian_noise", eps=0.2, norm=norm), *linear)
+    assert verdict.distance[norm] == pytest.approx(np.full(len(linear[1]), 0.2), rel=1e-3)
 
 
 def test_uniform_noise_fills_the_ball_evenly(linear):
