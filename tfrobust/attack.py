@@ -188,7 +188,7 @@ class RegionalAttack(Attack):
     """
 
     region: RegionName = option(
-        "pixels that may change: all, inside the image's boxes, or outside",
+        "pixels that may change: all, inside the boxes, or outside",
         default="all",
         trace="unused",
     )

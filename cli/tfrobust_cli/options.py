@@ -57,8 +57,7 @@ ServeLearned = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also write what the attack learned: the next version of a SavedModel from images to "
-        "adversarial images.",
+        help="Export the learned attack, as a SavedModel's next version.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write the results to.")]
@@ -97,16 +96,14 @@ Detectors = Annotated[
 ]
 Budgets = Annotated[
     list[float] | None,
-    typer.Option(
-        "--eps", help="Budget ε of every attack, in the unit of its norm; repeat for a curve."
-    ),
+    typer.Option("--eps", help="Budget ε, in the unit of the norm; repeat for a curve."),
 ]
 Sweeps = Annotated[
     list[str] | None,
     typer.Option(
         "--sweep",
         metavar="OPTION=VALUES",
-        help="Run every attack with this option at each value: count=1,2,3, or ATTACK.OPTION=….",
+        help="Run with every value: OPTION=1,2,3 or ATTACK.OPTION=1,2,3.",
     ),
 ]
 Counts = Annotated[list[str] | None, typer.Option("--count", hidden=True)]  # of an earlier version
@@ -186,7 +183,7 @@ FittingScenario = Annotated[
 ExportOnly = Annotated[
     str | None,
     typer.Option(
-        help="Export only this defence, such as calibrater, without the classifier.",
+        help="Export only this defence, such as calibrater.",
         autocompletion=names_of("defenses"),
     ),
 ]

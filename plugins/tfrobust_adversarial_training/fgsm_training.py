@@ -53,12 +53,12 @@ class FgsmTraining(Defense):
     step: float = option("α: step size, as a multiple of eps", default=1.25, gt=0, le=2)
     pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
     checked: int = option(
-        "held-out images that PGD attacks after each epoch to detect a collapse; 0: none",
+        "held-out images on which PGD checks for a collapse; 0: none",
         default=200,
         ge=0,
     )
     drop: float = option(
-        "fall of the accuracy under PGD, from its best, that counts as a collapse",
+        "fall from the best accuracy under PGD that means a collapse",
         default=0.2,
         gt=0,
         lt=1,

@@ -37,7 +37,7 @@ class Trades(TrainsOnBoth):
     """
 
     attack: str = option(
-        "inner attack: divergence (maximises the KL divergence), or the name of an attack plugin",
+        "inner attack: divergence (maximises KL), or an attack plugin",
         default=DIVERGENCE,
     )
     beta: float = option("β: weight of the divergence; higher is more robust", default=6.0, ge=0)

@@ -36,7 +36,7 @@ class Calibrater(Defense):
 
     merge: Merge = option("how to merge the perturbation into the image", default="multiply")
     loss: Literal["true_class", "cross_entropy"] = option(
-        "loss: 1 − probability of the true class, or its negative logarithm", default="true_class"
+        "1 − probability of the true class, or its negative logarithm", default="true_class"
     )
     size_ratio: float = option(
         "number of parameters divided by the classifier's; sets `base`, `channels` and `blocks`",
@@ -54,11 +54,11 @@ class Calibrater(Defense):
     )
     blocks: int | None = option("number of residual blocks; none: automatic", default=None, ge=1)
     use: Literal["forwards", "backwards"] = option(
-        "forwards, or backwards: an attack with the perturbation's opposite sign",
+        "forwards, or backwards: an attack with the opposite sign",
         default="forwards",
     )
     shift: str | None = option(
-        "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
+        "scene to learn, such as b2 or fog.3; none: the scenario's", default=None
     )
     epochs: int | None = option(
         "epochs of its own training; none: those of the training", default=None, ge=0

@@ -41,7 +41,7 @@ class CleverHansSpsa(Attack):
     )
     spsa_iters: int = option("estimates per step", default=1, ge=1)
     early_stop_loss_threshold: float | None = option(
-        "stop on an image below this loss (−margin if untargeted); none: never", default=None
+        "stop below this loss (−margin if untargeted); none: never", default=None
     )
     targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 

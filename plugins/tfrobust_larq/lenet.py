@@ -103,7 +103,7 @@ class LeNetBnn(_LeNet, ModelBuilder):
     width: int = _width()
     binary_activations: bool = option("use activations of ±1 instead of ReLU", default=False)
     activation_gradient: ActivationGradient = option(
-        "gradient of binary activations: straight-through (ste), approx sign or swish sign",
+        "gradient of binary activations; ste: straight-through",
         default="ste",
     )
 
@@ -130,7 +130,7 @@ class LeNetQuantized(_LeNet, ModelBuilder):
     """LeNet with k-bit weights; one bit is ±1, as in `lenet_bnn`."""
 
     bits: int = option(
-        "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1", default=2, ge=1, le=16
+        "bits per weight, without zero; 1: sign; 2: 0, ±0.5, ±1", default=2, ge=1, le=16
     )
     dropout: float = _dropout(0.5)
     width: int = _width()

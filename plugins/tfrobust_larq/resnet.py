@@ -26,7 +26,7 @@ class ResNetQuantized(LarqModel, ModelBuilder):
     """A residual network with 1-bit (sign), k-bit or float weights."""
 
     bits: int | None = option(
-        "bits per weight, without zero; 1: its sign; 2: −1, −0.5, 0, 0.5, 1; none: float",
+        "bits per weight, without zero; 1: sign; 2: 0, ±0.5, ±1; none: float",
         default=2,
         ge=1,
         le=16,

@@ -33,7 +33,7 @@ class TorchvisionModel(ScalableModel):
         default=None,
     )
     head: Literal["loaded", "new"] = option(
-        "last layer: loaded from the weights, or new, for other classes", default="loaded"
+        "last layer: loaded, or new for other classes", default="loaded"
     )
 
     @abc.abstractmethod

@@ -24,7 +24,7 @@ class FineTuning(Defense):
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     shift: str | None = option(
-        "scene to learn, such as b2 or fog.3; none: the scenario's own", default=None
+        "scene to learn, such as b2 or fog.3; none: the scenario's", default=None
     )
     epochs: int | None = option(
         "epochs of the fine-tuning; none: those of the training", default=None, ge=0

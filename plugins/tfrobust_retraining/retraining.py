@@ -60,16 +60,16 @@ class Retraining(Defense):
         "number of adversarial images; none: one per training image", default=None, ge=1
     )
     labels: LabelSource = option(
-        "labels from neighbours, from the original images, or from the network's predictions",
+        "labels from neighbours, original images or predictions",
         default="knn",
     )
     originals: Originals = option(
-        "for `knn`: whether the original images are possible neighbours",
+        "for `knn`: whether original images are possible neighbours",
         default="known",
     )
     k: int = option("number of neighbours that vote", default=1, ge=1)
     dimensions: int | None = option(
-        "principal components of the neighbour search; none: 300, or all if fewer",
+        "principal components of the search; none: 300 at most",
         default=None,
         ge=1,
     )

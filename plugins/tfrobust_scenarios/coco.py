@@ -33,7 +33,7 @@ class Coco(ObjectScenario):
     called = "coco"
 
     source: Literal["official", "tfds"] = option(
-        "official: a folder in COCO's layout; tfds: TensorFlow Datasets", default="official"
+        "official: folder in COCO's layout; tfds: TensorFlow Datasets", default="official"
     )
     path: Path | None = option("root folder, in the official layout", default=None)
     test_share: float = option(

@@ -38,7 +38,7 @@ class DigitsInPlaces(Scenario):
         "digits in places, digits on black, or places alone", default="both"
     )
     agreement: float = option(
-        "share of images whose digit is in its own place; other places are random",
+        "share of digits in their own place; others are random",
         default=0.9,
         ge=0,
         le=1,

@@ -34,7 +34,7 @@ class Mahalanobis(Detector):
     """Mahalanobis distance of the last hidden layer to the nearest class."""
 
     magnitude: float = option(
-        "size of the step towards the nearest class before measuring; 0: no step",
+        "step towards the nearest class before measuring; 0: no step",
         default=0.0,
         ge=0,
         le=1,

@@ -1,4 +1,4 @@
-"""The command line, called in this process: TensorFlow starts once."""
+"""Calls the command line in this process, so TensorFlow starts only once."""
 
 import shutil
 import sys
@@ -10,8 +10,8 @@ from tfrobust_cli import console
 from tfrobust_cli.main import main
 
 
-class Said(NamedTuple):
-    """What a command left behind."""
+class Result(NamedTuple):
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -20,7 +20,7 @@ class Said(NamedTuple):
 
 @pytest.fixture
 def no_progress_lines(monkeypatch):
-    """Print no progress, which a slow machine would print too: stderr holds nothing else then."""
+    """Print no progress, which a slow machine would also print, so stderr holds only messages."""
     monkeypatch.setattr(console, "_PATIENCE", float("inf"))
 
 
@@ -28,12 +28,12 @@ def no_progress_lines(monkeypatch):
 def tfrobust(monkeypatch, capsys):
     """Call `tfrobust ARGUMENTS` and return exit code, stdout and stderr."""
 
-    def call(*arguments) -> Said:
+    def call(*arguments) -> Result:
         monkeypatch.setattr(sys, "argv", ["tfrobust", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             main()
-        said = capsys.readouterr()
-        return Said(left.value.code or 0, said.out, said.err)
+        printed = capsys.readouterr()
+        return Result(left.value.code or 0, printed.out, printed.err)
 
     return call
 

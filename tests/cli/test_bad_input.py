@@ -59,7 +59,9 @@ GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgs
         (("no-such-command",), 2, ["no-such-command"]),
     ],
 )
-def test_a_wrong_word_on_the_command_line(tfrobust, with_store, arguments, code, words):
+def test_a_wrong_word_on_the_command_line_costs_one_line(
+    tfrobust, with_store, arguments, code, words
+):
     one_line(tfrobust(*arguments), code, *words)
     assert not (with_store / "run" / "results.json").exists()
 
@@ -69,24 +71,24 @@ def test_a_folder_that_holds_other_things_is_not_touched(tfrobust, with_store):
     (with_store / "run" / "thesis.txt").write_text("years of work")
     one_line(tfrobust(*EVALUATE, "--attack", "fgsm"), 1, "not empty", "--force")
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
-    said = tfrobust(*EVALUATE, "--attack", "fgsm", "--limit", 10, "--force")
-    assert said.code == 0, said.err
+    result = tfrobust(*EVALUATE, "--attack", "fgsm", "--limit", 10, "--force")
+    assert result.code == 0, result.err
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_out_that_is_a_file(tfrobust, with_store):
+def test_an_output_folder_that_is_a_file_is_refused(tfrobust, with_store):
     (with_store / "run").write_text("mine")
     one_line(tfrobust(*EVALUATE), 1, "expected a folder")
     assert (with_store / "run").read_text() == "mine"
 
 
-def test_a_classifier_for_other_images(tfrobust, with_store, npz):
+def test_a_classifier_for_other_images_is_refused(tfrobust, with_store, npz):
     path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
-    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
-    one_line(said, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
+    result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(result, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
     path = npz(images=np.zeros((4, 8, 8, 1), np.float32), labels=np.arange(4))
-    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
-    one_line(said, 1, "classes: expected 4; received: 10")
+    result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(result, 1, "classes: expected 4; received: 10")
 
 
 @pytest.mark.parametrize(
@@ -102,21 +104,23 @@ def test_a_classifier_for_other_images(tfrobust, with_store, npz):
         (np.zeros((4, 8, 8, 1), np.float32), np.array([None] * 4, object), ["pickle"]),
     ],
 )
-def test_arrays_that_break_the_contract(tfrobust, with_store, npz, images, labels, words):
+def test_arrays_that_break_the_contract_are_refused(
+    tfrobust, with_store, npz, images, labels, words
+):
     path = npz(images=images, labels=labels)
-    said = tfrobust(
+    result = tfrobust(
         *EVALUATE, "--scenario", "arrays", "-p", f"arrays.path={path}", "-p", "arrays.classes=10"
     )
-    one_line(said, 1, *words)
+    one_line(result, 1, *words)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip at all"])
-def test_a_file_that_is_damaged(tfrobust, with_store, content):
+def test_a_damaged_file_is_refused_by_its_name(tfrobust, with_store, content):
     (with_store / "m.keras").write_bytes(content)
     one_line(tfrobust("evaluate", "m.keras", "--out", "run"), 1, "m.keras", "not a readable")
     (with_store / "a.npz").write_bytes(content)
-    said = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", "arrays.path=a.npz")
-    one_line(said, 1, "a.npz", "not a readable .npz")
+    result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", "arrays.path=a.npz")
+    one_line(result, 1, "a.npz", "not a readable .npz")
     folder = with_store / "saved"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(content)
@@ -133,11 +137,11 @@ def test_a_model_that_ends_in_a_softmax_is_refused_and_converted_on_request(tfro
     )
     model.save("soft.keras")
     one_line(tfrobust("evaluate", "soft.keras", "--out", "run"), 1, "softmax", "--to-logits")
-    said = tfrobust(
+    result = tfrobust(
         "evaluate", "soft.keras", "--out", "run", "--to-logits", "--limit", 10, "--json"
     )
-    assert said.code == 0, said.err
-    assert said.err.strip() == "soft.keras: its last softmax is left out"
+    assert result.code == 0, result.err
+    assert result.err.strip() == "soft.keras: its last softmax is left out"
 
 
 def test_nan_weights_are_refused(tfrobust, with_store):
@@ -149,10 +153,10 @@ def test_nan_weights_are_refused(tfrobust, with_store):
     one_line(tfrobust("evaluate", "nan.keras", "--out", "run"), 1, "NaN")
 
 
-def test_a_scenario_that_does_not_fit_what_is_exported(tfrobust, with_store, npz):
+def test_a_scenario_that_does_not_fit_the_exported_classifier_is_refused(tfrobust, with_store, npz):
     path = npz(images=np.zeros((4, 9, 9, 1), np.float32), labels=np.arange(4))
-    said = tfrobust("export", "d1", "served", "--scenario", "arrays", "-p", f"arrays.path={path}")
-    one_line(said, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
+    result = tfrobust("export", "d1", "served", "--scenario", "arrays", "-p", f"arrays.path={path}")
+    one_line(result, 1, "images: expected (9, 9, 1); received: (8, 8, 1)")
     assert not (with_store / "served").exists()
 
 
@@ -181,7 +185,7 @@ def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
     assert tfrobust(*command, "-p", "mc_dropout.rate=0.5", "-p", "samples=2").code == 0
 
 
-def test_defences_in_an_order_that_cannot_be_are_refused_with_one_that_trains(tfrobust, here):
+def test_defences_in_an_impossible_order_are_refused_with_an_order_that_trains(tfrobust, here):
     command = ("train", "lenet", "--name", "m", "--epochs", 1, "-p", "mc_dropout.rate=0.5")
     steps = ("-p", "pgd_training.steps=1", "-p", "mc_dropout.samples=2")
     wrong = ("--defense", "mc_dropout", "--defense", "pgd_training")
@@ -202,8 +206,8 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "_write_tensorboard", interrupt)
-        said = tfrobust(*command)
-    one_line(said, 130, "interrupted", "--resume")
+        result = tfrobust(*command)
+    one_line(result, 130, "interrupted", "--resume")
     one_line(tfrobust(*command), 1, "interrupted training", "--resume", "--force")
     one_line(tfrobust(*command[:-1], 3, "--resume"), 2, "training.epochs: 2 then, 3 now")
     assert tfrobust(*command, "--resume").code == 0
@@ -231,10 +235,10 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
     monkeypatch.setattr(
         attack_runs, "run_attack", lambda a, *r, **o: again.append(a) or run(a, *r, **o)
     )
-    said = tfrobust(*command)
-    assert said.code == 0, said.err
+    result = tfrobust(*command)
+    assert result.code == 0, result.err
     assert [type(attack).__name__ for attack in again] == ["ProjectedGradientDescent"]
-    resumed = json.loads(said.out)
+    resumed = json.loads(result.out)
     for results in (whole, resumed):
         for attack in results["evaluations"][0]["attacks"]:
             del attack["seconds"]
@@ -242,18 +246,18 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
     assert not (with_store / "run" / ".tfrobust-partial").exists()
 
 
-def test_a_disk_that_refuses_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
+def test_a_full_disk_leaves_nothing_behind(tfrobust, with_store, monkeypatch):
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
-    said = tfrobust(*EVALUATE, "--limit", 10)
-    one_line(said, 1, "cannot write", "No space left on device")
+    result = tfrobust(*EVALUATE, "--limit", 10)
+    one_line(result, 1, "cannot write", "No space left on device")
     assert not (with_store / "run").exists()
 
 
-def test_a_dataset_that_cannot_be_downloaded(tfrobust, here, monkeypatch):
+def test_a_dataset_that_cannot_be_downloaded_costs_one_line(tfrobust, here, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "empty"))
     monkeypatch.setattr("urllib.request.getproxies", dict)
 
@@ -261,8 +265,8 @@ def test_a_dataset_that_cannot_be_downloaded(tfrobust, here, monkeypatch):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", no_network)
-    said = tfrobust("train", "lenet", "--scenario", "svhn", "--name", "s")
-    one_line(said, 1, "svhn_cropped", "TFDS_DATA_DIR", "network")
+    result = tfrobust("train", "lenet", "--scenario", "svhn", "--name", "s")
+    one_line(result, 1, "svhn_cropped", "TFDS_DATA_DIR", "network")
     assert not (here / "saved_models" / "s").exists()
     assert not (here / "empty" / "svhn_cropped").exists()
 

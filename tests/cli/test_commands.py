@@ -16,9 +16,9 @@ from tfrobust.store.models import load
 
 
 def test_train_stores_a_servable_classifier_with_its_card(tfrobust, here):
-    said = tfrobust("train", "lenet", "--name", "d1", "--epochs", 2, "-p", "width=2", "--json")
-    assert said.code == 0, said.err
-    card = json.loads(said.out)
+    result = tfrobust("train", "lenet", "--name", "d1", "--epochs", 2, "-p", "width=2", "--json")
+    assert result.code == 0, result.err
+    card = json.loads(result.out)
     assert card["path"] == "saved_models/d1/1"
     assert card["model"] == {"name": "lenet", "params": {"width": 2}}
     assert load("d1").class_names == tuple("0123456789")
@@ -35,13 +35,13 @@ def test_training_again_makes_the_next_version_and_resuming_makes_none(tfrobust,
 
 
 def test_evaluate_writes_results_outcomes_and_report(tfrobust, with_store):
-    said = tfrobust(
+    result = tfrobust(
         "evaluate", "d1", "--attack", "fgsm", "--attack", "pgd", "-p", "fgsm.eps=0.1",
         "-p", "pgd.steps=3", "--limit", 40, "--out", "run",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    assert "fgsm" in said.out
-    assert "worst case" in said.out
+    assert result.code == 0, result.err
+    assert "fgsm" in result.out
+    assert "worst case" in result.out
     results = json.loads((with_store / "run/results.json").read_text())
     evaluation = results["evaluations"][0]
     assert [a["name"] for a in evaluation["attacks"]] == ["fgsm", "pgd"]
@@ -56,32 +56,32 @@ def test_evaluate_writes_results_outcomes_and_report(tfrobust, with_store):
 
 
 def test_evaluate_at_several_budgets_gives_a_curve_and_its_worst_cases(tfrobust, with_store):
-    said = tfrobust(
+    result = tfrobust(
         "evaluate", "d1", "--attack", "fgsm", "--eps", 0.1, "--eps", 0.3, "--limit", 30,
         "--out", "run", "--json",
     )  # fmt: skip
-    evaluation = json.loads(said.out)["evaluations"][0]
+    evaluation = json.loads(result.out)["evaluations"][0]
     assert [a["params"]["eps"] for a in evaluation["attacks"]] == [0.1, 0.3]
     assert [w["eps"] for w in evaluation["worst_case_by_budget"]] == [0.1, 0.3]
     assert "<svg" in (with_store / "run/report.html").read_text()
 
 
 def test_attack_writes_images_that_the_arrays_scenario_reads_back(tfrobust, with_store):
-    said = tfrobust(
+    result = tfrobust(
         "attack", "d1", "--attack", "fgsm", "-p", "eps=0.2", "--limit", 30, "--out", "r"
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     broken = json.loads((with_store / "r/results.json").read_text())["evaluations"][0]
-    said = tfrobust(
+    result = tfrobust(
         "evaluate", "d1", "--scenario", "arrays", "-p", "path=r/adversarial.npz", "-p",
         "arrays.classes=10", "--out", "again", "--json",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    again = json.loads(said.out)["evaluations"][0]
+    assert result.code == 0, result.err
+    again = json.loads(result.out)["evaluations"][0]
     assert again["clean"]["accuracy"] == pytest.approx(broken["attacks"][0]["accuracy"], abs=0.04)
 
 
-def test_report_is_made_anew_from_the_run_folder(tfrobust, with_store):
+def test_report_writes_the_page_again_from_the_run_folder(tfrobust, with_store):
     tfrobust("evaluate", "d1", "--attack", "fgsm", "--limit", 10, "--out", "run")
     page = with_store / "run/report.html"
     before = page.read_text()
@@ -105,41 +105,41 @@ def card_of(folder):
 def test_a_keras_file_is_exported_with_the_card_of_its_training(tfrobust, here):
     trained = ("train", "fully_connected", "--name", "d1", "--epochs", 1, "--seed", 3)
     assert tfrobust(*trained).code == 0
-    said = tfrobust("export", "saved_models/d1/training/model.keras", "served")
-    assert said.code == 0, said.err
+    result = tfrobust("export", "saved_models/d1/training/model.keras", "served")
+    assert result.code == 0, result.err
     assert card_of(here / "served/1") == card_of(here / "saved_models/d1/1")
     averaged = ("--defense", "mc_dropout", "-p", "rate=0.5", "-p", "samples=2")
-    said = tfrobust("export", "saved_models/d1/training/model.keras", "averaged", *averaged)
-    assert said.code == 0, said.err
+    result = tfrobust("export", "saved_models/d1/training/model.keras", "averaged", *averaged)
+    assert result.code == 0, result.err
     card, before = card_of(here / "averaged/1"), card_of(here / "saved_models/d1/1")
-    assert [each["name"] for each in card["defenses"]] == ["mc_dropout"]
+    assert [defense["name"] for defense in card["defenses"]] == ["mc_dropout"]
     assert card["clean_accuracy"] is None  # another classifier answers now
     same = ("scenario", "model", "training", "seed", "versions", "class_names")
     assert {key: card[key] for key in same} == {key: before[key] for key in same}
     assert card["seed"] == 3
 
 
-def test_a_strangers_keras_file_is_named_by_the_scenario_given(tfrobust, here, npz):
+def test_a_keras_file_without_a_card_gets_class_names_from_the_given_scenario(tfrobust, here, npz):
     small_model((4, 4, 1), 3).save("m.keras")
     images = np.random.default_rng(0).uniform(size=(9, 4, 4, 1)).astype(np.float32)
     path = npz(images=images, labels=np.arange(9) % 3)
     given = ("--scenario", "arrays", "-p", f"path={path}")
     assert tfrobust("export", "m.keras", "served", *given).code == 0
     assert tfrobust("export", "m.keras", "served").code == 0
-    told, plain = card_of(here / "served/1"), card_of(here / "served/2")
-    assert (told["scenario"], plain["scenario"]) == ("arrays", None)
-    assert told["class_names"] == list(create("scenarios", "arrays", path=path).class_names)
-    assert "tensorflow" in told["versions"]
+    named, plain = card_of(here / "served/1"), card_of(here / "served/2")
+    assert (named["scenario"], plain["scenario"]) == ("arrays", None)
+    assert named["class_names"] == list(create("scenarios", "arrays", path=path).class_names)
+    assert "tensorflow" in named["versions"]
 
 
 def test_a_detector_changes_no_answer_and_keeps_the_clean_accuracy(tfrobust, here):
     assert tfrobust("train", "fully_connected", "--name", "d1", "--epochs", 1).code == 0
     guard = ("--detector", "mahalanobis", "--attack", "fgsm", "--images", 200)
-    said = tfrobust("export", "d1", "served", *guard)
-    assert said.code == 0, said.err
+    result = tfrobust("export", "d1", "served", *guard)
+    assert result.code == 0, result.err
     before, card = card_of(here / "saved_models/d1/1"), card_of(here / "served/1")
     assert card["clean_accuracy"] == before["clean_accuracy"] is not None
-    assert [each["name"] for each in card["defenses"]] == ["mahalanobis"]
+    assert [defense["name"] for defense in card["defenses"]] == ["mahalanobis"]
 
 
 @pytest.fixture
@@ -148,14 +148,14 @@ def random_network(here):
     small_model((8, 8, 1), 10, dropout=0.5).save(here / "m.keras")
 
 
-def test_several_counts_of_noise_make_a_curve(tfrobust, with_store):
+def test_a_sweep_over_counts_of_noise_gives_a_curve(tfrobust, with_store):
     counts = ("--sweep", "count=0,5,30")
-    said = tfrobust(
+    result = tfrobust(
         "evaluate", "d1", "--attack", "white_to_black", *counts, "--limit", 30, "--out", "run",
         "--no-baselines", "--json",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    (evaluation,) = json.loads(said.out)["evaluations"]
+    assert result.code == 0, result.err
+    (evaluation,) = json.loads(result.out)["evaluations"]
     assert [a["params"]["count"] for a in evaluation["attacks"]] == [0, 5, 30]
     assert evaluation["attacks"][0]["accuracy"] == evaluation["clean"]["accuracy"]
     page = (with_store / "run/report.html").read_text()
@@ -165,13 +165,13 @@ def test_several_counts_of_noise_make_a_curve(tfrobust, with_store):
 
 def test_one_seed_gives_one_result_where_a_detector_draws(tfrobust, here, random_network):
     chosen = ("--detector", "variance_logistic", "--attack", "fgsm", "--no-baselines")
-    found = []
+    detectors = []
     for number, seed in enumerate((0, 0, 1)):
         run = ("--out", f"run{number}", "--limit", 60, "--seed", seed, "--json")
-        said = tfrobust("evaluate", "m.keras", *chosen, *run)
-        assert said.code == 0, said.err
-        found.append(json.loads(said.out)["evaluations"][0]["detectors"])
-    assert found[0] == found[1] != found[2]
+        result = tfrobust("evaluate", "m.keras", *chosen, *run)
+        assert result.code == 0, result.err
+        detectors.append(json.loads(result.out)["evaluations"][0]["detectors"])
+    assert detectors[0] == detectors[1] != detectors[2]
 
 
 def test_one_seed_exports_one_guard(tfrobust, here, random_network):
@@ -180,8 +180,8 @@ def test_one_seed_exports_one_guard(tfrobust, here, random_network):
     images = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
     served = []
     for version in (1, 2):
-        said = tfrobust("export", "m.keras", "served", *guard, *averaged, "--seed", 5)
-        assert said.code == 0, said.err
+        result = tfrobust("export", "m.keras", "served", *guard, *averaged, "--seed", 5)
+        assert result.code == 0, result.err
         outputs = load(here / "served" / str(version)).outputs(images)
         served.append({name: np.asarray(value) for name, value in outputs.items()})
     assert set(served[0]) == {"logits", "probabilities", "uncertainty", "adversarial_score"}
@@ -199,7 +199,7 @@ def test_plugins_lists_kinds_names_and_owners(tfrobust):
     assert "lenet" in tfrobust("plugins", "models").out
 
 
-def test_plugins_show_tells_each_option_with_range_and_default(tfrobust):
+def test_plugins_show_lists_each_option_with_its_range_and_default(tfrobust):
     shown = json.loads(tfrobust("plugins", "show", "attacks/pgd", "--json").out)
     options = {option["name"]: option for option in shown["options"]}
     assert options["eps"] == {
@@ -218,7 +218,7 @@ def test_doctor_reports_versions_devices_plugins_and_data(tfrobust, with_store):
     assert "TensorFlow is no sandbox" in report["security"]
 
 
-def test_the_version_goes_before_everything_else(tfrobust):
+def test_the_version_option_works_without_a_command(tfrobust):
     for arguments in (("--version",), ("--version", "train"), ("--version", "nonsense")):
         assert tfrobust(*arguments) == (0, f"tfrobust {__version__}\n", "")
 
@@ -227,9 +227,9 @@ def test_the_version_goes_before_everything_else(tfrobust):
     "command", ["demo", "doctor", "plugins", "train", "attack", "evaluate", "export", "report"]
 )
 def test_every_help_text_shows_an_example(tfrobust, command):
-    said = tfrobust(command, "--help")
-    assert said.code == 0
-    assert f"Example: tfrobust {command}" in " ".join(said.out.split())
+    result = tfrobust(command, "--help")
+    assert result.code == 0
+    assert f"Example: tfrobust {command}" in " ".join(result.out.split())
 
 
 @pytest.mark.parametrize("command", [["--help"], ["--version"], ["plugins"], ["plugins", "--json"]])
@@ -266,32 +266,32 @@ def test_the_shell_completes_plugins_and_stored_classifiers(with_store, words, c
     assert completed in done.stdout.split(), done.stderr
 
 
-def test_a_suite_runs_its_attacks_and_takes_options_and_noise_is_shown_beside(tfrobust, with_store):
-    said = tfrobust(
+def test_a_suite_runs_its_attacks_with_options_and_adds_noise_baselines(tfrobust, with_store):
+    result = tfrobust(
         *("evaluate", "d1", "--out", "run", "--suite", "fast", "--limit", 20, "--json"),
         *("-p", "pgd.steps=3", "-p", "square.queries=30"),
     )
-    assert said.code == 0, said.err
-    evaluation = json.loads(said.out)["evaluations"][0]
-    attacks = {each["name"]: each["params"] for each in evaluation["attacks"]}
+    assert result.code == 0, result.err
+    evaluation = json.loads(result.out)["evaluations"][0]
+    attacks = {attack["name"]: attack["params"] for attack in evaluation["attacks"]}
     assert list(attacks) == ["fgsm", "pgd", "deepfool", "square"]
     assert (attacks["pgd"]["steps"], attacks["square"]["queries"]) == (3, 30)
     assert attacks["deepfool"]["norm"] == "linf"
-    noise = [each["name"] for each in evaluation["baselines"]]
+    noise = [baseline["name"] for baseline in evaluation["baselines"]]
     assert noise == ["gaussian_noise", "uniform_noise", "contrast", "gaussian_blur"]
 
 
 def test_an_attack_that_learns_nothing_has_no_export(tfrobust, with_store):
-    said = tfrobust("attack", "d1", "--attack", "fgsm", "--out", "run", "--export", "served")
-    assert said.code == 2
-    assert "expected an attack that learns" in said.err
+    result = tfrobust("attack", "d1", "--attack", "fgsm", "--out", "run", "--export", "served")
+    assert result.code == 2
+    assert "expected an attack that learns" in result.err
     assert not (with_store / "run").exists()
 
 
-def test_an_attack_that_learns_keeps_what_it_learned_beside_its_images(tfrobust, with_store):
-    said = tfrobust(
+def test_an_attack_that_learns_stores_what_it_learned_with_its_images(tfrobust, with_store):
+    result = tfrobust(
         *("attack", "d1", "--attack", "uap", "--out", "run", "--limit", 20, "--export", "served")
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     assert (with_store / "run" / "uap.npz").exists()
     assert (with_store / "served" / "1" / "saved_model.pb").exists()

@@ -15,10 +15,10 @@ SUITE = ("evaluate", "d1", "--suite", "corruptions", "--out", "run")
 
 
 def test_the_suite_prints_and_writes_the_mean_corruption_error(tfrobust, with_store):
-    said = tfrobust(*SUITE, "--limit", 10)
-    assert said.code == 0, said.err
-    assert "mCE" in said.out
-    assert "jpeg compression" in said.out
+    result = tfrobust(*SUITE, "--limit", 10)
+    assert result.code == 0, result.err
+    assert "mCE" in result.out
+    assert "jpeg compression" in result.out
     written = json.loads((with_store / "run/results.json").read_text())
     assert len(written["evaluations"]) == 76
     assert 0 <= written["corruptions"][0]["mce"] <= 1
@@ -28,23 +28,25 @@ def test_the_suite_prints_and_writes_the_mean_corruption_error(tfrobust, with_st
     assert (with_store / "run/report.html").read_text() == before
 
 
-def test_a_baseline_is_measured_too_and_divided_by(tfrobust, with_store, monkeypatch):
+def test_a_baseline_is_measured_too_and_its_errors_divide_the_others(
+    tfrobust, with_store, monkeypatch
+):
     monkeypatch.setattr(Corruptions, "members", {"contrast": {}, "fog": {}})
-    said = tfrobust(*SUITE, "--limit", 10, "--normalise-by", "saved_models/d1/1", "--json")
-    assert said.code == 0, said.err
-    d1, baseline = json.loads(said.out)["corruptions"]
+    result = tfrobust(*SUITE, "--limit", 10, "--normalise-by", "saved_models/d1/1", "--json")
+    assert result.code == 0, result.err
+    d1, baseline = json.loads(result.out)["corruptions"]
     assert (d1["classifier"], baseline["classifier"]) == ("d1", "d1/1")
     assert d1["baseline"] == "d1/1"
     assert d1["mce_ratio"] in (None, pytest.approx(1))
 
 
-def test_a_corruption_at_a_severity_is_a_scenario_to_attack(tfrobust, with_store):
-    said = tfrobust(
+def test_a_corruption_at_a_severity_can_be_attacked_as_a_scenario(tfrobust, with_store):
+    result = tfrobust(
         "evaluate", "d1", "--scenario", "digits+gaussian_noise.5", "--attack", "gaussian_noise",
         "-p", "gaussian_noise.eps=0.25", "--limit", 10, "--out", "run", "--json",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    evaluation = json.loads(said.out)["evaluations"][0]
+    assert result.code == 0, result.err
+    evaluation = json.loads(result.out)["evaluations"][0]
     assert evaluation["scenario"]["shift"] == "gaussian_noise.5"
     assert evaluation["attacks"][0]["params"]["eps"] == 0.25
 
@@ -66,9 +68,9 @@ def test_a_corruption_at_a_severity_is_a_scenario_to_attack(tfrobust, with_store
     ],
 )
 def test_what_makes_no_sense_costs_one_line(tfrobust, with_store, arguments, words):
-    said = tfrobust(*arguments)
-    lines = said.err.strip().splitlines()
-    assert (said.code, len(lines)) == (2, 1), said.err
+    result = tfrobust(*arguments)
+    lines = result.err.strip().splitlines()
+    assert (result.code, len(lines)) == (2, 1), result.err
     assert lines[0].startswith("error: ")
     assert all(word in lines[0] for word in words), lines[0]
     assert not (with_store / "run" / "results.json").exists()

@@ -15,26 +15,26 @@ def small_archive(here, monkeypatch):
     return zipped(here / "small.zip", edited(n01_0__JPEG=b"no picture"))
 
 
-def test_an_archive_is_prepared_and_looked_at(tfrobust, here, small_archive):
+def test_an_archive_is_prepared_and_its_images_are_shown(tfrobust, here, small_archive):
     command = ("data", "prepare", "tiny_imagenet", "--archive", small_archive)
-    said = tfrobust(*command, "--strict")
-    assert said.code == 1
-    assert "n01_0.JPEG: broken" in said.err
-    assert len(said.err.strip().splitlines()) == 1
-    said = tfrobust(*command)
-    assert said.code == 0, said.err
-    assert said.out.strip() == f"{here / 'tfds/tiny_imagenet/1.0.0'}  8 train, 6 validation"
-    assert "left out: n01_0.JPEG: broken" in said.err
-    said = tfrobust(*command, "--json")
-    assert json.loads(said.out)["images"] == {"train": 8, "validation": 6}
-    said = tfrobust("data", "show", "tiny_imagenet", "--out", "grid.png", "-p", "classes=n01,n02")
-    assert said.code == 0, said.err
+    result = tfrobust(*command, "--strict")
+    assert result.code == 1
+    assert "n01_0.JPEG: broken" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    result = tfrobust(*command)
+    assert result.code == 0, result.err
+    assert result.out.strip() == f"{here / 'tfds/tiny_imagenet/1.0.0'}  8 train, 6 validation"
+    assert "left out: n01_0.JPEG: broken" in result.err
+    result = tfrobust(*command, "--json")
+    assert json.loads(result.out)["images"] == {"train": 8, "validation": 6}
+    result = tfrobust("data", "show", "tiny_imagenet", "--out", "grid.png", "-p", "classes=n01,n02")
+    assert result.code == 0, result.err
     with Image.open(here / "grid.png") as picture:
         assert picture.size[0] > 300
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (("prepare", "digits"), "digits: needs no preparation"),
         (("prepare", "digitz"), "did you mean"),
@@ -45,25 +45,27 @@ def test_an_archive_is_prepared_and_looked_at(tfrobust, here, small_archive):
         (("show", "digits", "--out", "x.svg"), "--out: expected a .png; received: 'x.svg'"),
     ],
 )
-def test_mistakes_cost_one_line(tfrobust, here, arguments, said):
-    found = tfrobust("data", *arguments)
-    assert found.code in (1, 2)
-    assert said in found.err
-    assert len(found.err.strip().splitlines()) == 1
+def test_mistakes_cost_one_line(tfrobust, here, arguments, words):
+    result = tfrobust("data", *arguments)
+    assert result.code in (1, 2)
+    assert words in result.err
+    assert len(result.err.strip().splitlines()) == 1
     assert not list(here.glob("x.*"))
 
 
-def test_a_size_that_a_scenario_has_itself_reaches_it(tfrobust, here, monkeypatch):
+def test_a_size_option_reaches_a_scenario_that_declares_one(tfrobust, here, monkeypatch):
     shown = []
     monkeypatch.setattr(
         "tfrobust.report.grid.image_grid", lambda scenario, *_, **__: shown.append(scenario)
     )
     for name in ("coco", "voc"):
-        said = tfrobust("data", "show", name, "-p", f"{name}.size=12", "--out", "grid.png")
-        assert said.code == 0, said.err
+        result = tfrobust("data", "show", name, "-p", f"{name}.size=12", "--out", "grid.png")
+        assert result.code == 0, result.err
         assert (type(shown[-1]).__name__.lower(), shown[-1].size) == (name, 12)
-        said = tfrobust("plugins", "show", f"scenarios/{name}", "--json")
-        options = [(each["name"], each["default"]) for each in json.loads(said.out)["options"]]
+        result = tfrobust("plugins", "show", f"scenarios/{name}", "--json")
+        options = [
+            (option["name"], option["default"]) for option in json.loads(result.out)["options"]
+        ]
         assert [value for option, value in options if option == "size"] == [224]
 
 
@@ -73,8 +75,8 @@ def test_an_interrupted_preparation_leaves_nothing_and_speaks_of_no_training(
     monkeypatch.setattr(
         "tfrobust_scenarios.tiny_imagenet_archive.TinyImagenetArchive.read", interrupted
     )
-    said = tfrobust("data", "prepare", "tiny_imagenet", "--archive", small_archive)
-    assert (said.code, said.err.strip()) == (
+    result = tfrobust("data", "prepare", "tiny_imagenet", "--archive", small_archive)
+    assert (result.code, result.err.strip()) == (
         130,
         "error: interrupted; the same command starts from the beginning",
     )

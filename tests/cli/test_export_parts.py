@@ -39,36 +39,38 @@ def both(here, calibrated, monkeypatch):
 
 
 def test_the_calibrater_is_served_alone(tfrobust, both):
-    said = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
-    assert said.code == 0, said.err
-    assert said.out.strip() == "served/1"
+    result = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
+    assert result.code == 0, result.err
+    assert result.out.strip() == "served/1"
     assert (both / "served/1/saved_model.pb").exists()
 
 
-def test_it_becomes_a_file_of_8_bits_beside_the_float_ones_figures(tfrobust, both):
+def test_the_calibrater_is_exported_in_8_bits_and_compared_with_float32(tfrobust, both):
     command = ("export", "d1-b2", "served", "--only", "calibrater", "--format", "tflite")
-    said = tfrobust(*command, "--quantize", "int8", "--json")
-    assert said.code == 0, said.err
-    assert not said.err.strip()
-    found = json.loads(said.out)
-    assert found["path"] == "served/1/model.tflite"
-    bare, exact, small = found["measured"]
+    result = tfrobust(*command, "--quantize", "int8", "--json")
+    assert result.code == 0, result.err
+    assert not result.err.strip()
+    exported = json.loads(result.out)
+    assert exported["path"] == "served/1/model.tflite"
+    bare, exact, small = exported["measured"]
     assert [bare["name"], exact["name"], small["name"]] == ["none", "float32", "int8"]
     assert small["megabytes"] < exact["megabytes"]
     assert abs(small["accuracy"] - exact["accuracy"]) < 0.1
     card = json.loads((both / "served/1/assets.extra/tfrobust.json").read_text())
     assert card["image_shape"] == [8, 8, 1]
-    said = tfrobust(*command, "--quantize", "int8", "--images", 30)
-    assert "without it" in said.out
-    assert "served/2/model.tflite" in said.out
+    result = tfrobust(*command, "--quantize", "int8", "--images", 30)
+    assert "without it" in result.out
+    assert "served/2/model.tflite" in result.out
 
 
-def test_a_whole_classifier_becomes_a_file_too(tfrobust, both):
-    said = tfrobust("export", "d1", "lite", "--format", "tflite", "--scenario", "digits", "--json")
-    assert said.code == 0, said.err
-    (found,) = json.loads(said.out)["measured"]
-    assert found["name"] == "float32"
-    assert found["accuracy"] > 0.8
+def test_a_whole_classifier_is_exported_to_litert_too(tfrobust, both):
+    result = tfrobust(
+        "export", "d1", "lite", "--format", "tflite", "--scenario", "digits", "--json"
+    )
+    assert result.code == 0, result.err
+    (measured,) = json.loads(result.out)["measured"]
+    assert measured["name"] == "float32"
+    assert measured["accuracy"] > 0.8
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,11 @@ def test_a_whole_classifier_becomes_a_file_too(tfrobust, both):
 )
 def test_mistakes_cost_one_line_and_leave_nothing(tfrobust, both, arguments, words):
     name, *rest = arguments
-    said = tfrobust("export", name, "served", *rest)
-    assert said.code in (1, 2)
-    assert len(said.err.strip().splitlines()) == 1, said.err
+    result = tfrobust("export", name, "served", *rest)
+    assert result.code in (1, 2)
+    assert len(result.err.strip().splitlines()) == 1, result.err
     for word in words:
-        assert word in said.err
+        assert word in result.err
     assert not (both / "served").exists()
 
 
@@ -104,14 +106,14 @@ def test_a_network_without_a_known_scenario_needs_one_for_8_bits(tfrobust, both,
 
     small_model().save(both / "small.keras")
     command = ("export", "small.keras", "served", "--format", "tflite")
-    said = tfrobust(*command, "--quantize", "int8")
-    assert said.code == 2
-    assert "quantize: expected a scenario" in said.err
-    said = tfrobust(*command, "--json")
-    assert json.loads(said.out)["measured"][0]["accuracy"] is None
+    result = tfrobust(*command, "--quantize", "int8")
+    assert result.code == 2
+    assert "quantize: expected a scenario" in result.err
+    result = tfrobust(*command, "--json")
+    assert json.loads(result.out)["measured"][0]["accuracy"] is None
 
 
-def test_a_scenario_that_cannot_be_opened_costs_the_measuring_only(
+def test_without_a_readable_scenario_only_the_accuracy_is_not_measured(
     tfrobust, both, calibrated, monkeypatch
 ):
     root = both / "moved"
@@ -120,16 +122,16 @@ def test_a_scenario_that_cannot_be_opened_costs_the_measuring_only(
         card.write_text(json.dumps(json.loads(card.read_text()) | {"scenario": "images"}))
     monkeypatch.setenv("TFROBUST_MODELS", str(root))
     command = ("export", "d1", "lite", "--format", "tflite", "--json")
-    said = tfrobust(*command)
-    assert said.code == 0, said.err
-    assert said.err.startswith("accuracy is not measured: ")
-    assert json.loads(said.out)["measured"][0]["accuracy"] is None
-    said = tfrobust(*command, "--quantize", "int8")
-    assert said.code == 2
-    assert "quantize: expected a scenario" in said.err
+    result = tfrobust(*command)
+    assert result.code == 0, result.err
+    assert result.err.startswith("accuracy is not measured: ")
+    assert json.loads(result.out)["measured"][0]["accuracy"] is None
+    result = tfrobust(*command, "--quantize", "int8")
+    assert result.code == 2
+    assert "quantize: expected a scenario" in result.err
 
 
-def test_where_the_deployed_one_is_gone_the_calibrater_cannot_be_told_apart(
+def test_without_the_deployed_classifier_the_calibrater_cannot_be_separated(
     tfrobust, both, calibrated, monkeypatch
 ):
     root = both / "moved"
@@ -138,21 +140,21 @@ def test_where_the_deployed_one_is_gone_the_calibrater_cannot_be_told_apart(
     plan.write_text(plan.read_text().replace(str(calibrated / "d1"), str(root / "gone")))
     (root / "d1-b2/training/model.keras").unlink(missing_ok=True)
     monkeypatch.setenv("TFROBUST_MODELS", str(root))
-    said = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
-    assert said.code == 2
-    assert "cannot be separated; export it where it was trained" in said.err
+    result = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
+    assert result.code == 2
+    assert "cannot be separated; export it where it was trained" in result.err
 
 
-def test_a_compressed_network_tells_its_size(tfrobust, with_store):
-    said = tfrobust(
+def test_a_compressed_network_shows_its_size(tfrobust, with_store):
+    result = tfrobust(
         "train", "lenet", "--epochs", 1, "--name", "small", "--defense", "deep_compression",
         "-p", "bits=2", "-p", "prune_epochs=0", "-p", "tune_epochs=0",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    assert " MB" in said.out
-    size = float(said.out.split()[-2])
-    said = tfrobust("summary", "small", "--json")
-    assert json.loads(said.out)["totals"]["compressed"] == f"{size:.3g} MB"
-    said = tfrobust("train", "small", "--only", "calibrater", "--name", "both", *QUICK)
-    assert said.code == 0, said.err
-    assert float(said.out.split()[-2]) > size
+    assert result.code == 0, result.err
+    assert " MB" in result.out
+    size = float(result.out.split()[-2])
+    result = tfrobust("summary", "small", "--json")
+    assert json.loads(result.out)["totals"]["compressed"] == f"{size:.3g} MB"
+    result = tfrobust("train", "small", "--only", "calibrater", "--name", "both", *QUICK)
+    assert result.code == 0, result.err
+    assert float(result.out.split()[-2]) > size

@@ -1,4 +1,4 @@
-"""Fusing stored networks, judging their streams and looking at them, as a user types it."""
+"""Fusing stored networks, evaluating their streams and drawing them, as a user types it."""
 
 import json
 
@@ -14,36 +14,40 @@ def fused(tfrobust, here):
     for name in ("objects", "scenes"):
         shows = "places" if name == "scenes" else "digits"
         options = ("-p", "fully_connected.units=8", "-p", f"digits_in_places.shows={shows}")
-        said = tfrobust("train", "fully_connected", *SCENE, *options, "--name", name, *QUICK)
-        assert said.code == 0, said.err
+        result = tfrobust("train", "fully_connected", *SCENE, *options, "--name", name, *QUICK)
+        assert result.code == 0, result.err
     joint = ("train", "objects", "--only", "contextual_fusion", "-p", "background=scenes")
-    said = tfrobust(*joint, *SCENE, "--name", "fused", *QUICK)
-    assert said.code == 0, said.err
+    result = tfrobust(*joint, *SCENE, "--name", "fused", *QUICK)
+    assert result.code == 0, result.err
 
 
-def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
+def test_streams_are_evaluated_with_the_whole_classifier_and_drawn(tfrobust, fused, here):
     both = ("evaluate", "fused", "fused:foreground", *SCENE, "--attack", "fgsm", "--limit", 20)
     onto = ("--crafted-on", "fused:foreground", "--no-baselines")
-    said = tfrobust(*both, *onto, "--out", "out", "--json")
-    assert said.code == 0, said.err
-    names = [each["classifier"]["name"] for each in json.loads(said.out)["evaluations"]]
+    result = tfrobust(*both, *onto, "--out", "out", "--json")
+    assert result.code == 0, result.err
+    names = [
+        evaluation["classifier"]["name"] for evaluation in json.loads(result.out)["evaluations"]
+    ]
     assert names == ["fused", "fused:foreground"]
     by_path = ("evaluate", "saved_models/fused/1:foreground", *SCENE, "--limit", 5, "--out", "path")
-    said = tfrobust(*by_path, "--no-baselines", "--json")
-    assert json.loads(said.out)["evaluations"][0]["classifier"]["name"] == "fused/1:foreground"
+    result = tfrobust(*by_path, "--no-baselines", "--json")
+    assert json.loads(result.out)["evaluations"][0]["classifier"]["name"] == "fused/1:foreground"
 
     show = ("streams", "fused", *SCENE, "--attack", "box_blur", "--images", 20)
-    said = tfrobust(*show, "--out", "seen", "--crafted-on", "foreground", "--json")
-    assert said.code == 0, said.err
-    found = {each["stream"]: each for each in json.loads(said.out)["streams"]}
-    assert set(found) == {"foreground", "background"}
-    assert all(0 < each["explained"] <= 1 and each["mean_weight"] > 0 for each in found.values())
+    result = tfrobust(*show, "--out", "seen", "--crafted-on", "foreground", "--json")
+    assert result.code == 0, result.err
+    streams = {stream["stream"]: stream for stream in json.loads(result.out)["streams"]}
+    assert set(streams) == {"foreground", "background"}
+    assert all(
+        0 < stream["explained"] <= 1 and stream["mean_weight"] > 0 for stream in streams.values()
+    )
     assert "<svg" in (here / "seen/streams.svg").read_text()
 
     again = ("train", "fused:foreground", "--only", "adversarial_retraining", *SCENE, *QUICK)
-    said = tfrobust(*again, "--name", "retrained", "--json")
-    assert said.code == 0, said.err
-    assert json.loads(said.out)["model"]["deployed"].endswith(":foreground")
+    result = tfrobust(*again, "--name", "retrained", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["model"]["deployed"].endswith(":foreground")
 
     whole = json.loads(tfrobust("summary", "fused", "--json").out)
     sizes = {name: int(count.replace(",", "")) for name, count, _ in whole["rows"]}
@@ -65,8 +69,8 @@ def test_streams_are_judged_beside_the_whole_and_shown(tfrobust, fused, here):
         (("streams", "fused", "--out", "x"), "fused does not fit the scenario: images"),
         (("train", "objects", "--only", "contextual_fusion", *SCENE, "--name", "x"), "background"),
     ):
-        said = tfrobust(*arguments)
-        assert said.code != 0
-        assert len(said.err.strip().splitlines()) == 1, said.err
-        assert words in said.err
+        result = tfrobust(*arguments)
+        assert result.code != 0
+        assert len(result.err.strip().splitlines()) == 1, result.err
+        assert words in result.err
         assert not (here / "x").exists()

@@ -1,7 +1,7 @@
-"""Bad inputs that hypothesis brings forth: values, names, paths and damaged files.
+"""Bad inputs that hypothesis generates: values, names, paths and damaged files.
 
 Most commands here end in a refusal whatever they are given, `--split nowhere` at the latest, so
-that the inputs that turn out valid cost no work either; what is said tells which of both it was.
+that valid inputs cost no work either; the message tells which of the two was refused.
 """
 
 import io
@@ -54,7 +54,7 @@ JSON = st.recursive(
 
 
 def generated(count):
-    """Return settings for so many inputs, the same in every run."""
+    """Return settings for this many inputs, the same in every run."""
     return settings(
         max_examples=count,
         deadline=None,
@@ -71,7 +71,7 @@ def run(tmp_path_factory, stored):
 
 
 def is_number(text, least, *, whole=False):
-    """Tell whether Python takes a text for a finite number that is not below `least`."""
+    """Tell whether Python reads a text as a finite number that is not below `least`."""
     try:
         value = float(text)
     except ValueError:
@@ -168,7 +168,7 @@ PICTURES = {
 
 @st.composite
 def damaged(draw, whole):
-    """Cut a file off, or change some of its bytes."""
+    """Truncate a file, or change some of its bytes."""
     data = bytearray(whole[: draw(st.integers(0, len(whole)))] if draw(st.booleans()) else whole)
     for _ in range(draw(st.integers(0 if len(data) < len(whole) else 1, 6))):
         if data:
@@ -176,10 +176,10 @@ def damaged(draw, whole):
     return bytes(data)
 
 
-def drawn_or_refused(said):
+def drawn_or_refused(result):
     """Check that a command either drew its picture or left nothing behind."""
-    check_sane(said)
-    assert said.new == (("home/grid.png",) if said.code == 0 else ()), said
+    check_sane(result)
+    assert result.new == (("home/grid.png",) if result.code == 0 else ()), result
 
 
 @generated(12)
@@ -193,12 +193,16 @@ def test_damaged_arrays_are_read_or_refused(run, data):
 @generated(5)
 @given(data=st.data())
 def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
-    files = {f"root/{each}/{k}.png": PICTURES["9.png"] for each in ("a", "b") for k in range(5)}
+    files = {
+        f"root/{class_name}/{k}.png": PICTURES["9.png"]
+        for class_name in ("a", "b")
+        for k in range(5)
+    }
     files |= {f"root/a/{name}": data.draw(damaged(PICTURES[name]))}
     command = ("data", "show", "images", "--out", "grid.png", "--split", "train", "-p", "path=root")
-    said = run(*command, files=files)
-    drawn_or_refused(said)
-    assert said.code == 0 or f"a/{name}" in said.err
+    result = run(*command, files=files)
+    drawn_or_refused(result)
+    assert result.code == 0 or f"a/{name}" in result.err
 
 
 @generated(12)
@@ -208,9 +212,9 @@ def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
 def test_labels_are_classes_or_refused(run, labels):
     data = held(lambda file: np.savez(file, images=IMAGES, labels=np.array(labels)))
     command = ("data", "show", "arrays", "--out", "grid.png", "-p", "path=damaged.npz")
-    said = run(*command, files={"damaged.npz": data})
-    drawn_or_refused(said)
-    assert said.code == (not all(0 <= each < 1000 for each in labels))
+    result = run(*command, files={"damaged.npz": data})
+    drawn_or_refused(result)
+    assert result.code == (not all(0 <= label < 1000 for label in labels))
 
 
 @generated(15)
@@ -222,7 +226,7 @@ def test_a_results_file_of_any_json_is_refused(run, content):
 
 @generated(15)
 @given(content=JSON)
-def test_a_card_of_any_json_is_refused_or_of_no_harm(run, content):
+def test_a_card_of_any_json_is_refused_or_harmless(run, content):
     card = "saved_models/d1/1/assets.extra/tfrobust.json"
     check_refused(run(*EVALUATE, files={card: json.dumps(content).encode()}))
 

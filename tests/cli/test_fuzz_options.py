@@ -1,4 +1,4 @@
-"""Every option of every command is given what nobody means: found by asking the app itself."""
+"""Every option of every command gets a nonsense value; the app itself lists the options."""
 
 import pytest
 import typer
@@ -6,7 +6,7 @@ import typer
 from helpers.fuzz_runs import Runner, check_refused
 from tfrobust_cli.main import app
 
-# How each command is called so that it is refused in the end, whatever the option is given.
+# Arguments with which a command is refused in the end, whatever value the option has.
 CALLED = {
     "attack": ("d1", "--attack", "fgsm", "--out", "run", "--split", "nowhere"),
     "evaluate": ("d1", "--out", "run", "--split", "nowhere"),
@@ -37,15 +37,15 @@ VALUES = (
 
 def options(group, path=()):
     """Yield `(command, option)` of every option that takes a value, by its longest name."""
-    for each in group.params:
-        if path and each.opts[0].startswith("-") and not each.is_flag:
-            yield " ".join(path), max(each.opts, key=len)
+    for parameter in group.params:
+        if path and parameter.opts[0].startswith("-") and not parameter.is_flag:
+            yield " ".join(path), max(parameter.opts, key=len)
     for name, command in getattr(group, "commands", {}).items():
         yield from options(command, (*path, name))
 
 
-# Whatever name a demo is given for its folder, it is one.
-OPTIONS = [each for each in options(typer.main.get_command(app)) if each != ("demo", "--out")]
+# A demo accepts any name for its folder.
+OPTIONS = [option for option in options(typer.main.get_command(app)) if option != ("demo", "--out")]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,9 @@ def test_the_options_of_all_commands_are_found():
     assert ("evaluate", "--batch-size") in OPTIONS
 
 
-@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=[" ".join(each) for each in OPTIONS])
+@pytest.mark.parametrize(
+    ("command", "option"), OPTIONS, ids=[" ".join(option) for option in OPTIONS]
+)
 def test_an_option_given_nonsense_costs_one_line(run, command, option):
     place = OPTIONS.index((command, option))
     given = CALLED[command]

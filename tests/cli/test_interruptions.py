@@ -28,7 +28,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "advice"),
     [
         ("evaluate d1 --out run", "the same command goes on"),
         ("attack d1 --out run", "the same command goes on"),
@@ -44,8 +44,8 @@ def files(folder):
         ("", "the same command starts from the beginning"),
     ],
 )
-def test_an_interruption_says_how_this_command_goes_on(command, said):
-    assert what_next(command.split()).startswith(f"interrupted; {said}")
+def test_an_interruption_says_how_this_command_goes_on(command, advice):
+    assert what_next(command.split()).startswith(f"interrupted; {advice}")
 
 
 def interrupted(**_):
@@ -65,7 +65,7 @@ def test_sigterm_ends_a_command_like_ctrl_c(ended, tfrobust, here, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypatch):
+def test_a_second_sigterm_does_not_stop_the_cleanup(tfrobust, here, monkeypatch):
     cleared = []
 
     def twice(**_):
@@ -80,7 +80,7 @@ def test_a_second_sigterm_does_not_stop_the_clearing_up(tfrobust, here, monkeypa
     assert cleared
 
 
-def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_store, monkeypatch):
+def test_a_terminated_attack_leaves_only_what_it_needs_to_resume(tfrobust, with_store, monkeypatch):
     run, killed = attack_runs.run_attack, []
 
     def sudden(*given, **named):
@@ -99,18 +99,18 @@ def test_a_terminated_attack_leaves_only_what_it_goes_on_with(tfrobust, with_sto
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "eps=0.2")], ids=["the same", "another"])
-def test_an_attack_that_is_killed_once_it_has_exported_exports_once(
+def test_an_attack_that_is_killed_after_its_export_exports_only_once(
     options, tfrobust, with_store, monkeypatch
 ):
-    """Unless what it exports then is something else."""
+    """It exports again only if the second command exports something else."""
     command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
     with monkeypatch.context() as patched:
         patched.setattr("tfrobust.evaluation.runs.write_run", interrupted_with_files)
         one_line(tfrobust(*command), 130, "goes on")
     assert files(with_store / "served") == {"1"}
     assert files(with_store / "run") == {PARTIAL, "results.json"}
-    said = tfrobust(*command, *options)
-    assert said.code == 0, said.err
+    result = tfrobust(*command, *options)
+    assert result.code == 0, result.err
     assert files(with_store / "served") == ({"1", "2"} if options else {"1"})
     assert "uap.npz" in files(with_store / "run")
     assert PARTIAL not in files(with_store / "run")
@@ -157,7 +157,9 @@ def test_two_exports_to_one_folder_are_two_versions(tfrobust, with_store, monkey
     assert files(with_store / "served") == {"1", "2"}
 
 
-def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monkeypatch):
+def test_one_preparation_runs_at_a_time_and_leftovers_of_a_killed_one_are_removed(
+    tfrobust, here, monkeypatch
+):
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "tfds"))
     archive, home = zipped(here / "small.zip", content()), here / "tfds" / "tiny_imagenet"
     command = ("data", "prepare", "tiny_imagenet", "--archive", archive)
@@ -173,8 +175,8 @@ def test_a_preparation_at_a_time_and_a_killed_one_is_swept(tfrobust, here, monke
 @pytest.mark.parametrize("command", [(*EVALUATE, "--limit", 20), ATTACK], ids=lambda it: it[0])
 def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store):
     with full_disk(size):
-        said = tfrobust(*command)
-    one_line(said, 1, "cannot write", "File too large")
+        result = tfrobust(*command)
+    one_line(result, 1, "cannot write", "File too large")
     left = [path.name for path in with_store.glob("run/**/*") if path.is_file()]
     assert all(name.endswith(".npz") for name in left)
     assert not any(name.startswith(".tfrobust-") for name in left)
@@ -197,8 +199,8 @@ def test_a_full_disk_leaves_no_half_of_anything(
     monkeypatch.setenv("TFDS_DATA_DIR", str(with_store / "tfds"))
     zipped(with_store / "small.zip", content())
     with full_disk(size):
-        said = tfrobust(*command)
-    one_line(said, 1, "")
+        result = tfrobust(*command)
+    one_line(result, 1, "")
     left = [path for path in with_store.glob(f"{folder}/**/*") if path.is_file()]
     assert not left or folder.endswith("/m")
     assert not [path for path in left if path.name.startswith(".tfrobust-")]

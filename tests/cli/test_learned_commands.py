@@ -1,4 +1,4 @@
-"""What an attack learns: learned anew, kept, served, read again and told about."""
+"""What an attack learns: learned again, stored, served, loaded and printed."""
 
 import json
 from pathlib import Path
@@ -21,9 +21,9 @@ def tiny(*more):
 
 
 def run(tfrobust, *arguments, code=0):
-    said = tfrobust(*arguments, "--limit", 10)
-    assert said.code == code, said.err
-    return said
+    result = tfrobust(*arguments, "--limit", 10)
+    assert result.code == code, result.err
+    return result
 
 
 def pattern(path):
@@ -46,7 +46,9 @@ def two(with_store):
         pytest.param("d2", [], marks=pytest.mark.slow),
     ],
 )
-def test_force_learns_anew_instead_of_taking_what_lies_there(tfrobust, two, classifier, options):
+def test_force_learns_again_instead_of_reading_the_stored_pattern(
+    tfrobust, two, classifier, options
+):
     run(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", *tiny())
     stale = pattern("run/gap.npz")
     again = ["attack", classifier, "--attack", "gap", *tiny(*options)]
@@ -54,30 +56,32 @@ def test_force_learns_anew_instead_of_taking_what_lies_there(tfrobust, two, clas
     run(tfrobust, *again, "--out", "fresh")
     assert np.array_equal(pattern("run/gap.npz"), pattern("fresh/gap.npz"))
     assert not np.array_equal(pattern("run/gap.npz"), stale)
-    made, fresh = (read_arrays(two / out / "adversarial.npz")["images"] for out in ("run", "fresh"))
-    assert np.array_equal(made, fresh)
+    forced, fresh = (
+        read_arrays(two / out / "adversarial.npz")["images"] for out in ("run", "fresh")
+    )
+    assert np.array_equal(forced, fresh)
 
 
-def test_a_file_that_is_named_is_used_and_tells_on_whom_it_was_learned(tfrobust, two):
+def test_a_given_file_is_used_and_its_source_classifier_is_printed(tfrobust, two):
     run(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", *tiny())
     before = (two / "run/gap.npz").read_bytes()
     given = tiny("file=run/gap.npz", "passes=3")
-    said = run(tfrobust, "attack", "d2", "--attack", "gap", "--out", "moved", *given)
+    result = run(tfrobust, "attack", "d2", "--attack", "gap", "--out", "moved", *given)
     line = (
         "gap: read from run/gap.npz, learned on saved_models/d1/1: another classifier than d2; "
         "with passes=1 (here: 3)"
     )
-    assert line in " ".join(said.err.split())
+    assert line in " ".join(result.err.split())
     assert (two / "run/gap.npz").read_bytes() == before
     assert not (two / "moved/gap.npz").exists()
     change = read_arrays(two / "moved/adversarial.npz")
     reach = np.abs(change["images"] - change["clean"]).max()
     assert reach == pytest.approx(np.abs(pattern("run/gap.npz")).max(), abs=1e-6)
-    said = run(
+    result = run(
         *(tfrobust, "evaluate", "d1", "--attack", "gap", "--out", "own"), *tiny("file=run/gap.npz")
     )
-    assert "learned on saved_models/d1/1" in said.err
-    assert "another classifier" not in said.err
+    assert "learned on saved_models/d1/1" in result.err
+    assert "another classifier" not in result.err
 
 
 def test_an_interrupted_attack_goes_on_without_learning_again(tfrobust, with_store, monkeypatch):
@@ -100,7 +104,7 @@ def test_an_interrupted_attack_goes_on_without_learning_again(tfrobust, with_sto
 
 
 @pytest.mark.parametrize("mode", [pytest.param("universal", marks=pytest.mark.slow), "image"])
-def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
+def test_a_learned_gap_generator_is_served(tfrobust, with_store, mode):
     options = tiny(f"mode={mode}")
     run(
         *(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", "--export", "served/gap"),
@@ -108,9 +112,9 @@ def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
     )
     kept = read_arrays(with_store / "run/adversarial.npz")
     served = tf.saved_model.load("served/gap/1").signatures["serving_default"]
-    made = served(images=tf.constant(kept["clean"]))["adversarial"].numpy()
-    assert made == pytest.approx(kept["images"], abs=1e-6)
-    assert np.abs(made - kept["clean"]).max() > 0.01
+    adversarial = served(images=tf.constant(kept["clean"]))["adversarial"].numpy()
+    assert adversarial == pytest.approx(kept["images"], abs=1e-6)
+    assert np.abs(adversarial - kept["clean"]).max() > 0.01
     run(
         *(tfrobust, "attack", "d1", "--attack", "gap", "--out", "again", "--export", "served/gap"),
         *tiny(f"mode={mode}", "file=run/gap.npz"),
@@ -119,20 +123,18 @@ def test_what_gap_has_learned_is_served(tfrobust, with_store, mode):
 
 
 @pytest.mark.parametrize(("same", "known_as"), [("d1", "d1"), ("saved_models/d1/1", "d1/1")])
-def test_attacking_again_the_very_classifier_is_one_clear_line(
-    tfrobust, with_store, same, known_as
-):
-    said = run(
+def test_attacking_the_same_classifier_again_costs_one_line(tfrobust, with_store, same, known_as):
+    result = run(
         *(tfrobust, "evaluate", same, "--crafted-on", "d1", "--reattack", "--attack", "fgsm"),
         *("--out", "run"),
         code=2,
     )
-    assert "reattack: expected a classifier to attack again beside d1" in said.err
-    assert f"received: {known_as}, the same" in " ".join(said.err.split())
+    assert "reattack: expected a classifier to attack again beside d1" in result.err
+    assert f"received: {known_as}, the same" in " ".join(result.err.split())
     assert not (with_store / "run").exists()
 
 
-def test_what_was_learned_before_and_again_is_kept(tfrobust, two):
+def test_reattack_keeps_the_patterns_of_both_classifiers(tfrobust, two):
     given = ["--attack", "gap", "--crafted-on", "d1", *tiny()]
     run(tfrobust, "evaluate", "d2", "--reattack", "--out", "run", *given)
     before, again = (pattern(two / f"run/gap-{name}.npz") for name in ("d1", "d2"))

@@ -1,4 +1,4 @@
-"""What the user says of a file, and what is said of it: `--to-logits`, `--pixel-range`, …"""
+"""Options that describe a file, and messages about it: `--to-logits`, `--pixel-range`, …"""
 
 import json
 import sys
@@ -15,11 +15,14 @@ pytestmark = pytest.mark.usefixtures("no_progress_lines")
 EVALUATE = ("--out", "run", "--limit", 60, "--json", "--force")
 
 
-def clean(said):
+def clean(result):
     """Return the clean accuracy of each classifier that was evaluated."""
-    assert said.code == 0, said.err
-    found = json.loads(said.out)["evaluations"]
-    return {each["classifier"]["name"]: each["clean"]["accuracy"] for each in found}
+    assert result.code == 0, result.err
+    evaluations = json.loads(result.out)["evaluations"]
+    return {
+        evaluation["classifier"]["name"]: evaluation["clean"]["accuracy"]
+        for evaluation in evaluations
+    }
 
 
 def behind(trained, *layers, shape=(8, 8, 1)):
@@ -38,40 +41,40 @@ def test_pixels_of_0_to_255_are_suspected_and_the_advice_is_right(
     tfrobust, with_store, trained, expected
 ):
     behind(trained, keras.layers.Rescaling(1 / 255)).save("bytes.keras")
-    said = tfrobust("evaluate", "bytes.keras", *EVALUATE)
-    assert clean(said)["bytes.keras"] < 0.2
-    [line] = said.err.strip().splitlines()
+    result = tfrobust("evaluate", "bytes.keras", *EVALUATE)
+    assert clean(result)["bytes.keras"] < 0.2
+    [line] = result.err.strip().splitlines()
     assert line.startswith("bytes.keras: clean accuracy is ")
     assert "say so by --pixel-range 0,255" in line
-    said = tfrobust("evaluate", "bytes.keras", *EVALUATE, "--pixel-range", "0,255")
-    assert clean(said)["bytes.keras"] == expected
-    assert said.err == ""
+    result = tfrobust("evaluate", "bytes.keras", *EVALUATE, "--pixel-range", "0,255")
+    assert clean(result)["bytes.keras"] == expected
+    assert result.err == ""
     exported = tfrobust("export", "bytes.keras", "served", "--pixel-range", "0,255")
     assert exported.code == 0, exported.err
     assert clean(tfrobust("evaluate", "served/1", *EVALUATE))["served/1"] == expected
 
 
-def test_two_models_of_one_name_are_told_apart(tfrobust, with_store, trained, expected):
+def test_two_models_with_the_same_name_are_distinguished(tfrobust, with_store, trained, expected):
     for folder in ("a", "b"):
         (with_store / folder).mkdir()
         behind(trained).save(f"{folder}/best.keras")
-    said = tfrobust("evaluate", "a/best.keras", "b/best.keras", *EVALUATE)
-    assert clean(said) == {"a/best.keras": expected, "b/best.keras": expected}
+    result = tfrobust("evaluate", "a/best.keras", "b/best.keras", *EVALUATE)
+    assert clean(result) == {"a/best.keras": expected, "b/best.keras": expected}
 
 
-def test_a_size_that_is_left_open_is_the_scenarios(tfrobust, with_store):
+def test_an_open_image_size_is_set_by_the_scenario(tfrobust, with_store):
     images = keras.Input((None, None, 1))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(10, 3)(images))
     keras.Model(images, pooled).save("open.keras")
     assert "open.keras" in clean(tfrobust("evaluate", "open.keras", *EVALUATE))
-    said = tfrobust("export", "open.keras", "served")
-    assert said.code == 1
-    assert "name a scenario" in said.err
+    result = tfrobust("export", "open.keras", "served")
+    assert result.code == 1
+    assert "name a scenario" in result.err
     assert tfrobust("export", "open.keras", "served", "--scenario", "digits").code == 0
     assert store.load("served/1").image_shape == (8, 8, 1)
 
 
-def test_a_layer_of_ones_own_is_loaded_from_the_module_that_is_named(
+def test_a_custom_layer_is_loaded_from_the_named_module(
     tfrobust, with_store, trained, expected, monkeypatch
 ):
     code = "import keras\n\nclass Same(keras.layers.Layer):\n    call = lambda self, x: x\n"
@@ -82,12 +85,12 @@ def test_a_layer_of_ones_own_is_loaded_from_the_module_that_is_named(
     behind(trained, same_layer.Same()).save("own.keras")
     monkeypatch.delitem(sys.modules, "same_layer")
     monkeypatch.setattr(sys, "path", sys.path[1:])
-    said = tfrobust("evaluate", "own.keras", *EVALUATE)
-    assert said.code == 1
-    assert "names same_layer.Same" in said.err
-    assert "--custom-objects MODULE" in said.err
-    said = tfrobust("evaluate", "own.keras", *EVALUATE, "--custom-objects", "same_layer")
-    assert clean(said)["own.keras"] == expected
+    result = tfrobust("evaluate", "own.keras", *EVALUATE)
+    assert result.code == 1
+    assert "names same_layer.Same" in result.err
+    assert "--custom-objects MODULE" in result.err
+    result = tfrobust("evaluate", "own.keras", *EVALUATE, "--custom-objects", "same_layer")
+    assert clean(result)["own.keras"] == expected
 
 
 @pytest.mark.parametrize(
@@ -101,34 +104,36 @@ def test_a_layer_of_ones_own_is_loaded_from_the_module_that_is_named(
         (("export", "m.keras", "x", "--custom-objects", "no_such"), ["'no_such'", "imported"]),
     ],
 )
-def test_an_option_that_says_nothing_is_refused(tfrobust, with_store, arguments, words):
+def test_an_option_without_effect_is_refused(tfrobust, with_store, arguments, words):
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]).save("m.keras")
-    said = tfrobust(*arguments)
-    assert said.code == 2, said.err
-    assert len(said.err.strip().splitlines()) == 1
-    assert all(word in said.err for word in words), said.err
+    result = tfrobust(*arguments)
+    assert result.code == 2, result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert all(word in result.err for word in words), result.err
 
 
 def test_another_backend_is_refused_in_one_line(tfrobust, with_store, monkeypatch):
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    said = tfrobust("evaluate", "d1", "--out", "run")
-    assert said.code == 2
-    assert said.err.startswith("error: KERAS_BACKEND: expected tensorflow; received: 'jax'; unset")
-    assert len(said.err.strip().splitlines()) == 1
+    result = tfrobust("evaluate", "d1", "--out", "run")
+    assert result.code == 2
+    assert result.err.startswith(
+        "error: KERAS_BACKEND: expected tensorflow; received: 'jax'; unset"
+    )
+    assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_defence_that_is_learned_for_a_converted_file_is_put_round_it_again(
+def test_a_defence_trained_for_a_converted_file_is_applied_to_it_again(
     tfrobust, with_store, trained
 ):
     from tfrobust.pipeline.reload import stored_network, why_served
 
     behind(trained, keras.layers.Rescaling(1 / 255)).export("bytes", verbose=False)
-    said = tfrobust(
+    result = tfrobust(
         "train", "bytes", "--only", "calibrater", "--name", "d2", "--scenario", "digits+b2",
         "--epochs", 1, "-p", "calibrater.size_ratio=0.5", "--pixel-range", "0,255",
     )  # fmt: skip
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     network = stored_network("d2")
     assert why_served(network) is None
     assert network.inner.loaded_with.pixel_range == (0, 255)
@@ -140,8 +145,8 @@ def test_a_summary_of_a_file_shows_its_layers_without_the_softmax(tfrobust, with
     layers = [keras.layers.Flatten(), keras.layers.Dense(10), keras.layers.Softmax()]
     keras.Sequential([keras.Input((8, 8, 1)), *layers]).save("soft.keras")
     assert tfrobust("summary", "soft.keras").code == 1
-    said = tfrobust("summary", "soft.keras", "--to-logits", "--json")
-    assert said.code == 0, said.err
-    kinds = [row[1] for row in json.loads(said.out)["rows"]]
+    result = tfrobust("summary", "soft.keras", "--to-logits", "--json")
+    assert result.code == 0, result.err
+    kinds = [row[1] for row in json.loads(result.out)["rows"]]
     assert kinds[-2:] == ["Flatten", "Dense"]
     assert "Softmax" not in kinds

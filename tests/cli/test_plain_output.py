@@ -36,22 +36,22 @@ def whole(tmp_path_factory, stored):
     ],
     ids=" ".join,
 )
-def test_every_table_is_shown_whatever_the_terminal_can_show(run, whole, command):
-    said = run(*command)
-    check_sane(said)
-    assert said.code == 0, said
-    assert said.out.count("?") == whole(*command).out.count("?"), "a character was lost"
+def test_every_table_is_shown_in_any_terminal_encoding(run, whole, command):
+    result = run(*command)
+    check_sane(result)
+    assert result.code == 0, result
+    assert result.out.count("?") == whole(*command).out.count("?"), "a character was lost"
 
 
 def test_results_are_shown_after_the_work(run):
-    said = run(*EVALUATE, "--attack", "fgsm")
-    check_sane(said)
-    assert said.code == 0, said
-    assert "fgsm" in said.out
-    assert "%" in said.out
+    result = run(*EVALUATE, "--attack", "fgsm")
+    check_sane(result)
+    assert result.code == 0, result
+    assert "fgsm" in result.out
+    assert "%" in result.out
 
 
-def test_what_scripts_read_is_json_in_any_encoding(run, whole):
+def test_json_output_is_valid_in_any_encoding(run, whole):
     command = (*EVALUATE, "--attack", "fgsm", "--json")
     shown, read = run(*command), whole(*command)
     assert shown.out.isascii()
@@ -59,12 +59,12 @@ def test_what_scripts_read_is_json_in_any_encoding(run, whole):
 
 
 def test_a_message_quotes_what_cannot_be_shown(run):
-    said = run("train", "größe-训练")
-    assert said.code == 2
-    assert "-\\u8bad\\u7ec3 (`tfrobust plugins models` lists" in check_sane(said)
+    result = run("train", "größe-训练")
+    assert result.code == 2
+    assert "-\\u8bad\\u7ec3 (`tfrobust plugins models` lists" in check_sane(result)
 
 
-def test_the_simpler_characters_are_those_people_would_write(tmp_path_factory, stored):
+def test_replacement_characters_are_those_that_people_would_write(tmp_path_factory, stored):
     run = Runner(tmp_path_factory.mktemp("ascii"), stored, "ascii")
     shown = run("plugins", "show", "shifts/fog").out
     assert shown.isascii()
@@ -72,12 +72,12 @@ def test_the_simpler_characters_are_those_people_would_write(tmp_path_factory, s
     assert "+--" in shown.replace("|--", "+--")
 
 
-def test_what_scripts_read_is_the_same_in_every_encoding(run, whole):
+def test_json_output_is_the_same_in_every_encoding(run, whole):
     command = ("plugins", "show", "attacks/pgd", "--json")
     assert json.loads(run(*command).out) == json.loads(whole(*command).out)
 
 
 def test_a_class_of_any_name_is_drawn(run):
-    said = run("data", "show", "images", "--out", "grid.png", "-p", "path=odd_names")
-    assert said.code == 0, said
-    assert "home/grid.png" in said.new
+    result = run("data", "show", "images", "--out", "grid.png", "-p", "path=odd_names")
+    assert result.code == 0, result
+    assert "home/grid.png" in result.new

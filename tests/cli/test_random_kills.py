@@ -1,4 +1,4 @@
-"""Commands that are killed at random moments, and then run to their end, end at the same bytes."""
+"""Commands that are killed at random moments and then repeated end at the same bytes."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ from tfrobust.files.arrays import read_arrays
 pytestmark = pytest.mark.slow
 
 KILLS = 20
-STARTUP = 0.4  # of a command's time, in which nothing happens that could go wrong
+STARTUP = 0.4  # of a command's time: before it, nothing happens that could go wrong
 TIMED = {"seconds", "minutes"}  # of a figure's cost
-GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # among variables: where each of them belongs
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the variable that tells where the others belong
 STUDY = """
 title = "A study of points"
 source = "Nobody"
@@ -78,8 +78,8 @@ def start(command, home):
 
 
 def ended(process):
-    _, said = process.communicate(timeout=300)
-    return process.returncode, said
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +87,18 @@ def scene(stored, tmp_path_factory):
     """Return a function that makes a folder with all that the commands need."""
     archive = zipped(tmp_path_factory.mktemp("archive") / "small.zip", content())
 
-    def made():
+    def home_with_all():
         home = tmp_path_factory.mktemp("home")
         shutil.copytree(stored, home / "saved_models")
         shutil.copy(archive, home)
         (home / "study.toml").write_text(STUDY)
         return home
 
-    return made
+    return home_with_all
 
 
 def digest(path):
-    """Return what of a file must be the same."""
+    """Return the content of a file that must be the same."""
     kinds = {
         ".json": figures,
         ".npz": read_arrays_as_bytes,
@@ -115,7 +115,7 @@ def figures(path):
 
 
 def read_arrays_as_bytes(path):
-    return {name: (each.shape, each.tobytes()) for name, each in read_arrays(path).items()}
+    return {name: (array.shape, array.tobytes()) for name, array in read_arrays(path).items()}
 
 
 def content_of(path):
@@ -123,24 +123,24 @@ def content_of(path):
 
 
 def weights(path):
-    """Return variables in any order: TensorFlow numbers what a function captures anew each time."""
+    """Return variables in sorted order: TensorFlow numbers captured ones differently every time."""
     kept = tf.train.load_checkpoint(str(path.with_suffix("")))
     names = set(kept.get_variable_to_shape_map()) - {GRAPH}
     return sorted(np.asarray(kept.get_tensor(name)).tobytes() for name in names)
 
 
 def example(record):
-    """Return an example's features in the order of their names: it is written in any order."""
+    """Return an example's features sorted by name, because they are written in any order."""
     features = tf.train.Example.FromString(record).features.feature
     return [(name, str(features[name])) for name in sorted(features)]
 
 
-def untimed(found):
-    return {name: value for name, value in found.items() if name not in TIMED}
+def untimed(record):
+    return {name: value for name, value in record.items() if name not in TIMED}
 
 
 def outcome(home):
-    """Return file → content of all that a command wrote."""
+    """Return file → content for all files that a command wrote."""
     return {
         str(path.relative_to(home)): digest(path)
         for path in sorted(home.rglob("*"))
@@ -159,19 +159,19 @@ def leftovers(home):
 
 @pytest.fixture(scope="module")
 def undisturbed(scene):
-    """Command → its outcome, and how many seconds it took."""
-    found = {}
+    """Command → its outcome, and the seconds that it took."""
+    outcomes = {}
     for name, command in COMMANDS.items():
         home, began = scene(), time.monotonic()
-        code, said = ended(start(command, home))
-        assert code == 0, said
-        found[name] = outcome(home), time.monotonic() - began
+        code, errors = ended(start(command, home))
+        assert code == 0, errors
+        outcomes[name] = outcome(home), time.monotonic() - began
         assert not leftovers(home)
-    return found
+    return outcomes
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undisturbed):
+def test_a_command_that_is_killed_and_repeated_ends_at_the_same_bytes(number, scene, undisturbed):
     name = list(COMMANDS)[number % len(COMMANDS)]
     whole, seconds = undisturbed[name]
     home = scene()
@@ -180,18 +180,18 @@ def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undist
     process.send_signal(signal.SIGKILL)
     ended(process)
     before = outcome(home)
-    code, said = ended(start(COMMANDS[name], home))
-    if code == 1 and "is not empty" in said:  # it was killed when all was written
+    code, errors = ended(start(COMMANDS[name], home))
+    if code == 1 and "is not empty" in errors:  # it was killed after everything was written
         assert ".tfrobust-partial" not in str(before)
     else:
-        assert code == 0, said
-    found = outcome(home)
-    if "served/2" in str(found) and name in ("export", "lite"):  # the first was whole already
+        assert code == 0, errors
+    after = outcome(home)
+    if "served/2" in str(after) and name in ("export", "lite"):  # the first was complete already
         first = {key: value for key, value in before.items() if key.startswith("served/1")}
-        second = {key: value for key, value in found.items() if key.startswith("served/2")}
+        second = {key: value for key, value in after.items() if key.startswith("served/2")}
         assert list(first.values()) == list(second.values())
-        found = {key: value for key, value in found.items() if not key.startswith("served/2")}
-    assert found == whole
+        after = {key: value for key, value in after.items() if not key.startswith("served/2")}
+    assert after == whole
     assert not leftovers(home)
 
 
@@ -206,28 +206,28 @@ def test_a_command_killed_at_random_ends_at_the_same_bytes(number, scene, undist
         ("lite", None),
     ],
 )
-def test_of_two_commands_at_once_nobody_loses_anything(name, second, scene, undisturbed):
+def test_two_commands_at_once_lose_nothing(name, second, scene, undisturbed):
     whole, _ = undisturbed[name]
     home = scene()
     both = [start(COMMANDS[name], home) for _ in range(2)]
-    said = [ended(process) for process in both]
-    found = outcome(home)
-    refused = [text for code, text in said if code]
+    ends = [ended(process) for process in both]
+    files = outcome(home)
+    refused = [text for code, text in ends if code]
     if second is None:
         assert not refused
         versions = sorted((home / "served").iterdir())
         assert [path.name for path in versions] == ["1", "2"]
         one, two = (
-            [each for key, each in found.items() if key.startswith(f"served/{number}/")]
+            [value for key, value in files.items() if key.startswith(f"served/{number}/")]
             for number in (1, 2)
         )
         assert one == two
-        found = {key: each for key, each in found.items() if not key.startswith("served/2/")}
-    elif refused:  # or the second began when the first had ended
+        files = {key: value for key, value in files.items() if not key.startswith("served/2/")}
+    elif refused:  # or the second command began after the first had ended
         [line] = refused
         assert len(line.strip().splitlines()) == 1
         assert any(words in line for words in (second, "is not empty"))
-    assert found == whole
+    assert files == whole
     assert not leftovers(home)
 
 
@@ -247,9 +247,9 @@ def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene):
         assert process.poll() is None
         time.sleep(0.002)
     process.terminate()
-    code, said = ended(process)
-    assert code == 130, said
-    assert said.strip().splitlines()[-1].startswith("error: interrupted; ")
-    assert "Traceback" not in said
+    code, errors = ended(process)
+    assert code == 130, errors
+    assert errors.strip().splitlines()[-1].startswith("error: interrupted; ")
+    assert "Traceback" not in errors
     resumable = (".tfrobust-partial", "unfinished")
     assert [path for path in leftovers(home) if path.name not in resumable] == []

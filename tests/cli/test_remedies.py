@@ -1,4 +1,4 @@
-"""Every remedy that a message names is one: it is run here, and it helps.
+"""Every remedy that a message names is run here, and it helps.
 
 To add one: a row with the command that is refused, the words of the message that name the remedy,
 and the commands that follow it.
@@ -65,9 +65,9 @@ def more(folder: str, count: int = 5):
 
 
 def moved_up(home: Path) -> None:
-    for each in ("n01", "n02"):
-        for picture in (home / "nested" / each / "images" / "more").iterdir():
-            picture.rename(home / "nested" / each / picture.name)
+    for class_name in ("n01", "n02"):
+        for picture in (home / "nested" / class_name / "images" / "more").iterdir():
+            picture.rename(home / "nested" / class_name / picture.name)
 
 
 MADE_HERE = {**MADE, "soft.keras": softmax}
@@ -254,7 +254,7 @@ WRITTEN = {
 @pytest.mark.parametrize("name", ROWS)
 def test_a_remedy_that_a_message_names_helps(tfrobust, with_store, name):
     row = ROWS[name]
-    mentioned = " ".join(word for each in (row.command, *row.then) for word in each)
+    mentioned = " ".join(word for words in (row.command, *row.then) for word in words)
     for file, make in MADE_HERE.items():
         if file in mentioned:
             make(with_store / file)
@@ -262,16 +262,16 @@ def test_a_remedy_that_a_message_names_helps(tfrobust, with_store, name):
         np.savez(with_store / file, **content)
     if row.before:
         assert tfrobust(*row.before).code == 0
-    said = tfrobust(*row.command)
-    assert said.code in {1, 2}, said
-    assert row.says in said.err, said.err
+    result = tfrobust(*row.command)
+    assert result.code in {1, 2}, result
+    assert row.says in result.err, result.err
     if row.by_hand:
         row.by_hand(with_store)
     for command in row.then:
         if command[0] == "evaluate":
             shutil.rmtree(with_store / "run", ignore_errors=True)
-        said = tfrobust(*command)
-        assert said.code == 0, said.err
+        result = tfrobust(*command)
+        assert result.code == 0, result.err
 
 
 @pytest.mark.parametrize("remedy", ["--resume", "--force"])
@@ -299,24 +299,24 @@ ARRAY_REMEDIES = [
 
 
 @pytest.mark.parametrize("name", ARRAY_REMEDIES)
-def test_what_a_message_says_to_store_is_right(tmp_path, name):
+def test_arrays_stored_as_a_message_says_are_accepted(tmp_path, name):
     path = tmp_path / f"{name}.npz"
     ARRAYS[path.name](path)
     with pytest.raises(DataError) as refusal:
         arrays(create("scenarios", "arrays", path=path), "test")
-    said = re.search(r"(?:store |grey images: |as `)([^`;]+?)(?:[`;]|$)", str(refusal.value))[1]
+    advice = re.search(r"(?:store |grey images: |as `)([^`;]+?)(?:[`;]|$)", str(refusal.value))[1]
     with np.load(path) as file:
         images, labels = file["images"], file["labels"]
-    made = eval(said, {"np": np, "images": images, "labels": labels})  # noqa: S307 (ours)
-    what = "images" if "images" in said else "labels"
-    np.savez(path, **{"images": images, "labels": labels, what: made})
-    found, classes = arrays(create("scenarios", "arrays", path=path), "test")
-    assert 0 <= found.min() < found.max() <= 1
+    stored = eval(advice, {"np": np, "images": images, "labels": labels})  # noqa: S307 (ours)
+    what = "images" if "images" in advice else "labels"
+    np.savez(path, **{"images": images, "labels": labels, what: stored})
+    read, classes = arrays(create("scenarios", "arrays", path=path), "test")
+    assert 0 <= read.min() < read.max() <= 1
     assert len(set(classes.tolist())) > 1
 
 
 @pytest.mark.parametrize(("name", "kept"), [("nan_labels", 5), ("infinite_labels", 5)])
-def test_what_a_message_says_to_leave_out_is_right(tmp_path, name, kept):
+def test_leaving_out_what_a_message_names_works(tmp_path, name, kept):
     path = tmp_path / f"{name}.npz"
     ARRAYS[path.name](path)
     with pytest.raises(DataError, match=r"leave these images out: np.isfinite\(labels\) tells"):
@@ -339,12 +339,12 @@ def test_what_a_message_says_to_leave_out_is_right(tmp_path, name, kept):
         ("digits", {"digits": 9}, r"write \{'digits': \{option: value\}\}"),
     ],
 )
-def test_options_of_what_is_not_asked_for_are_refused(name, options, says):
+def test_options_of_plugins_that_are_not_used_are_refused(name, options, says):
     with pytest.raises(UsageError, match=says):
         open_scenario(name, options)
 
 
-def test_options_as_the_message_writes_them_are_taken(npz):
+def test_options_written_as_in_the_message_are_accepted(npz):
     path = npz(images=IMAGES, labels=LABELS)
     assert open_scenario("arrays+fog.3", {"arrays": {"path": path}}).image_shape == (8, 8, 1)
 
@@ -361,13 +361,13 @@ def strings():
 def commands(group=None, path=("tfrobust",)):
     """Yield the words that call each command, and its options."""
     group = group or typer.main.get_command(app)
-    options = [(*each.opts, *each.secondary_opts) for each in group.params]
+    options = [(*parameter.opts, *parameter.secondary_opts) for parameter in group.params]
     yield " ".join(path), set().union(*options)
     for name, command in getattr(group, "commands", {}).items():
         yield from commands(command, (*path, name))
 
 
-def test_every_option_and_command_that_a_text_names_is_there():
+def test_every_option_and_command_named_in_a_text_exists():
     known = dict(commands())
     options = set().union(*known.values(), {"--help"})
     for file, text in strings():
@@ -379,11 +379,11 @@ def test_every_option_and_command_that_a_text_names_is_there():
             ), f"{file}: {text!r}"
 
 
-def test_every_option_of_a_plugin_that_a_text_names_is_there():
-    by_name = {each.name: each for each in entries()}
+def test_every_plugin_option_named_in_a_text_exists():
+    by_name = {entry.name: entry for entry in entries()}
     for file, text in strings():
         for name, option in re.findall(r"-p ([a-z_0-9]+)\.([a-z_]+)=", text):
             if name in by_name:
                 kind = by_name[name].kind
-                known = {each.name for each in options_of(kind, find(kind, name).load())}
+                known = {field.name for field in options_of(kind, find(kind, name).load())}
                 assert option in known, f"{file}: {text!r}"

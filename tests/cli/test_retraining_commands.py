@@ -1,4 +1,4 @@
-"""Retraining at the command line: what a user's mistakes cost, and the way there and back."""
+"""Retraining at the command line: mistakes cost one line; a network is retrained and attacked."""
 
 import json
 import shutil
@@ -43,25 +43,25 @@ def test_every_mistake_costs_one_line_and_leaves_nothing(tfrobust, with_network)
         ((*FGSM, "-p", "attak=pgd"), "did you mean 'attack'"),
         (("-p", "attack=fgms"), "did you mean 'fgsm'"),
     ]:
-        said = tfrobust(*RETRAIN, "--epochs", 1, *options)
-        assert said.code in (1, 2), options
-        assert words in said.err.replace("\n", " "), said.err
-        assert "Traceback" not in said.err
+        result = tfrobust(*RETRAIN, "--epochs", 1, *options)
+        assert result.code in (1, 2), options
+        assert words in result.err.replace("\n", " "), result.err
+        assert "Traceback" not in result.err
         assert not (with_network / "saved_models" / "g").exists()
 
 
-def test_it_is_retrained_and_attacked_again(tfrobust, with_network):
-    said = tfrobust(*RETRAIN, "--epochs", 1, *FGSM, "-p", "adversarial_images=1500")
-    assert said.code == 0, said.err
-    assert "1500 adversarial images of 1437 training images" in said.out + said.err
-    said = tfrobust(
+def test_a_network_is_retrained_and_attacked_again(tfrobust, with_network):
+    result = tfrobust(*RETRAIN, "--epochs", 1, *FGSM, "-p", "adversarial_images=1500")
+    assert result.code == 0, result.err
+    assert "1500 adversarial images of 1437 training images" in result.out + result.err
+    result = tfrobust(
         *("evaluate", "g", "--scenario", "digits", "--crafted-on", "f", "--reattack"),
         *("--attack", "fgsm", "-p", "eps=0.15", "--limit", 60, "--out", "again"),
     )
-    assert said.code == 0, said.err
-    assert "fooled again" in said.out
+    assert result.code == 0, result.err
+    assert "fooled again" in result.out
     evaluations = json.loads((with_network / "again/results.json").read_text())["evaluations"]
-    assert [each["classifier"]["name"] for each in evaluations] == ["f", "g"]
-    found = evaluations[1]["classifier"]["defenses"][0]["found"]
-    assert found["adversarial_images"] == 1500
-    assert found["label_accuracy"] > found["label_accuracy_without_originals"] > 0.8
+    assert [evaluation["classifier"]["name"] for evaluation in evaluations] == ["f", "g"]
+    figures = evaluations[1]["classifier"]["defenses"][0]["found"]
+    assert figures["adversarial_images"] == 1500
+    assert figures["label_accuracy"] > figures["label_accuracy_without_originals"] > 0.8

@@ -14,10 +14,10 @@ from tfrobust.study.schema.files import find_study
 
 def smoke(tfrobust, here, study):
     """Run a study at its smallest scale; return its cells by their names."""
-    said = tfrobust(
+    result = tfrobust(
         "study", "run", study, "--scale", "smoke", "--out", "out", "--results", "results"
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     files = here.glob("results/*/smoke/*.json")
     return {path.stem: json.loads(path.read_text()) for path in files}
 
@@ -25,14 +25,14 @@ def smoke(tfrobust, here, study):
 @pytest.mark.slow
 def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
     command = ("study", "run", "quantized-dropout", "--scale", "smoke", "--out", "out")
-    said = tfrobust(*command, "--results", "results", "--json")
-    assert said.code == 0, said.err
-    assert [claim["holds"] for claim in json.loads(said.out)["claims"]] == [None] * 6
+    result = tfrobust(*command, "--results", "results", "--json")
+    assert result.code == 0, result.err
+    assert [claim["holds"] for claim in json.loads(result.out)["claims"]] == [None] * 6
     cells = sorted((here / "results/quantized-dropout/smoke").glob("*.json"))
     assert len(cells) == 15
-    found = json.loads(cells[0].read_text())
+    cell = json.loads(cells[0].read_text())
     typed = "tfrobust study run quantized-dropout --scale smoke --out out --results results"
-    assert found["command"] == typed
+    assert cell["command"] == typed
     text = (here / "out/report.md").read_text()
     assert "| Full precision |" in text
     assert (here / "out/report.html").read_text().count("<svg") == 1
@@ -102,16 +102,16 @@ def test_the_smoke_scale_of_retraining_attacks_before_and_again(tfrobust, here):
     assert (here / "out/report.html").read_text().count("<svg") == 1  # figure 4
 
 
-def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
+def test_list_and_show_print_what_a_study_costs(tfrobust, here):
     listed = json.loads(tfrobust("study", "list", "--json").out)
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
     shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)
     paper = next(cost for cost in shown["costs"] if cost["scale"] == "paper")
     everywhere, where_weights_are_drawn, through_another_sign = 8 * 15, 2, 2
     assert paper["cells"] == everywhere + where_weights_are_drawn + through_another_sign
-    said = tfrobust("study", "show", "quantized-dropout", "--results", "none")
-    assert "claim 6: Nobody detects PGD." in said.out
-    assert "minutes left" in said.out
+    result = tfrobust("study", "show", "quantized-dropout", "--results", "none")
+    assert "claim 6: Nobody detects PGD." in result.out
+    assert "minutes left" in result.out
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ def test_list_and_show_tell_what_a_study_costs(tfrobust, here):
     ],
 )
 def test_mistakes_cost_one_line(tfrobust, here, arguments, words):
-    said = tfrobust("study", *arguments)
-    assert said.code == 2
-    assert len(said.err.strip().splitlines()) == 1
+    result = tfrobust("study", *arguments)
+    assert result.code == 2
+    assert len(result.err.strip().splitlines()) == 1
     for word in words:
-        assert word in said.err
+        assert word in result.err
     assert not (here / "o").exists()
 
 
 def test_summary_shows_larqs_table(tfrobust, here):
-    said = tfrobust("summary", "lenet_bnn", "-p", "binary_activations=true", "--json")
-    found = json.loads(said.out)
-    assert "# 1-bit x 1" in found["columns"]
-    assert float(found["totals"]["Ratio of MACs that are binarized"]) > 0.5
+    result = tfrobust("summary", "lenet_bnn", "-p", "binary_activations=true", "--json")
+    summary = json.loads(result.out)
+    assert "# 1-bit x 1" in summary["columns"]
+    assert float(summary["totals"]["Ratio of MACs that are binarized"]) > 0.5
     assert "Model size" in tfrobust("summary", "lenet_quantized").out
 
 
@@ -148,18 +148,18 @@ def test_summary_counts_the_parameters_of_any_model_and_of_a_stored_one(tfrobust
 
 def test_summary_of_something_unknown_costs_one_line(tfrobust, with_store):
     assert "no classifier 'lenett'" in tfrobust("summary", "lenett").err
-    said = tfrobust("summary", "d1")
-    assert said.code == 2
-    assert "nothing tells which model it was built from" in said.err
+    result = tfrobust("summary", "d1")
+    assert result.code == 2
+    assert "nothing tells which model it was built from" in result.err
 
 
 def test_export_puts_dropout_into_a_keras_file(tfrobust, here, trained):
     trained.model.save(here / "m.keras")
-    said = tfrobust(
+    result = tfrobust(
         "export", "m.keras", "served", "--defense", "mc_dropout", "-p", "rate=0.5",
         "-p", "samples=7",
     )  # fmt: skip
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     served = load(here / "served/1")
     assert (served.stochastic, served.passes) == (True, 7)
     assert served.defenses[0].name == "mc_dropout"
@@ -167,11 +167,11 @@ def test_export_puts_dropout_into_a_keras_file(tfrobust, here, trained):
 
 
 def test_export_serves_a_detectors_score(tfrobust, with_store, test_images):
-    said = tfrobust(
+    result = tfrobust(
         "export", "d1", "served", "--detector", "kernel_density", "--attack", "fgsm",
         "-p", "fgsm.eps=0.3", "--images", 120,
     )  # fmt: skip
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     images, _ = test_images
     score = load(with_store / "served/1").outputs(tf.constant(images))["adversarial_score"]
     assert np.isfinite(score).all()
@@ -194,26 +194,26 @@ def test_export_serves_a_detectors_score(tfrobust, with_store, test_images):
 def test_an_impossible_export_costs_one_line_and_leaves_nothing(
     tfrobust, with_store, arguments, words
 ):
-    said = tfrobust("export", "d1", "served", *arguments)
-    assert said.code in (1, 2)
-    assert len(said.err.strip().splitlines()) == 1, said.err
+    result = tfrobust("export", "d1", "served", *arguments)
+    assert result.code in (1, 2)
+    assert len(result.err.strip().splitlines()) == 1, result.err
     for word in words:
-        assert word in said.err
+        assert word in result.err
     assert not (with_store / "served").exists()
 
 
 def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
-    said = tfrobust(
+    result = tfrobust(
         "train", "lenet_float", "--name", "avg", "--epochs", 3, "--defense", "mc_dropout",
         "-p", "samples=6", "--learning-rate", 0.01,
     )  # fmt: skip
-    assert said.code == 0, said.err
-    said = tfrobust(
+    assert result.code == 0, result.err
+    result = tfrobust(
         "evaluate", "avg", "--attack", "fgsm", "--detector", "variance_logistic",
         "--detector", "mahalanobis", "--limit", 40, "--no-baselines", "--out", "run",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    assert "What the detectors saw" in said.out
+    assert result.code == 0, result.err
+    assert "What the detectors saw" in result.out
     page = (here / "run/report.html").read_text()
     assert "What the detectors saw" in page
     assert page.count("dotted: its boundary") == 2
@@ -224,10 +224,10 @@ def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
 def test_a_study_that_cannot_be_read_is_named_and_the_others_are_listed(tfrobust, here):
     (here / "studies").mkdir()
     (here / "studies/mine.toml").write_text("title =")
-    said = tfrobust("study", "list")
-    assert said.code == 0
-    assert "broken: studies/mine.toml: cannot be read" in said.err
-    assert "calibrater" in said.out
+    result = tfrobust("study", "list")
+    assert result.code == 0
+    assert "broken: studies/mine.toml: cannot be read" in result.err
+    assert "calibrater" in result.out
 
 
 def test_listing_studies_imports_no_tensorflow(here):

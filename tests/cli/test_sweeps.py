@@ -1,4 +1,4 @@
-"""`--sweep` and `--eps`: values of one option are one curve, however they are given."""
+"""`--sweep` and `--eps`: values of one option form one curve, whichever option gives them."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def built(**options):
     return given.built_attacks(Parameters([], given.plugins))
 
 
-def test_budgets_given_both_ways_are_one_curve():
+def test_budgets_given_by_eps_and_by_sweep_form_one_curve():
     attacks = built(eps=[0.1], sweep=["eps=0.2,0.1", "pgd.steps=2", "pgd.steps=3"])
     assert [(attack.eps, attack.steps) for attack in attacks] == [
         (0.1, 2),

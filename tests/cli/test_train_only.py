@@ -10,17 +10,19 @@ QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
 def test_a_calibrater_is_trained_for_a_stored_classifier_and_leaves_it_alone(tfrobust, with_store):
     before = {p: p.read_bytes() for p in (with_store / "saved_models/d1").rglob("*") if p.is_file()}
     scene = ("--scenario", "digits+b2")
-    said = tfrobust("train", "d1", "--only", "calibrater", *scene, "--name", "d2", *QUICK, "--json")
-    assert said.code == 0, said.err
-    card = json.loads(said.out)
+    result = tfrobust(
+        "train", "d1", "--only", "calibrater", *scene, "--name", "d2", *QUICK, "--json"
+    )
+    assert result.code == 0, result.err
+    card = json.loads(result.out)
     assert card["defenses"][0]["name"] == "calibrater"
     assert card["defenses"][0]["params"]["size_ratio"] == 0.5
     assert "d1" in card["model"]["deployed"]
     assert all(path.read_bytes() == content for path, content in before.items())
     both = ("evaluate", "d1", "d2", *scene, "--attack", "reverse_ifgsm", "--limit", 20)
-    said = tfrobust(*both, "--out", "out", "--no-baselines", "--json")
-    assert said.code == 0, said.err
-    bare, calibrated = json.loads(said.out)["evaluations"]
+    result = tfrobust(*both, "--out", "out", "--no-baselines", "--json")
+    assert result.code == 0, result.err
+    bare, calibrated = json.loads(result.out)["evaluations"]
     assert bare["attacks"][0]["accuracy"] >= bare["clean"]["accuracy"]
     assert bare["worst_case"] == bare["clean"]
     assert calibrated["classifier"]["defenses"][0]["name"] == "calibrater"
@@ -47,15 +49,15 @@ def test_a_calibrater_is_trained_for_a_stored_classifier_and_leaves_it_alone(tfr
     ],
 )
 def test_mistakes_cost_one_line_and_leave_nothing(tfrobust, with_store, arguments, words):
-    said = tfrobust("train", *arguments)
-    assert said.code == 2, said.err
-    assert len(said.err.strip().splitlines()) == 1
+    result = tfrobust("train", *arguments)
+    assert result.code == 2, result.err
+    assert len(result.err.strip().splitlines()) == 1
     for word in words:
-        assert word in said.err
+        assert word in result.err
     assert not (with_store / "saved_models/x").exists()
 
 
 def test_export_refuses_to_train(tfrobust, with_store):
-    said = tfrobust("export", "d1", "served", "--defense", "calibrater")
-    assert said.code == 2
-    assert "calibrater trains a network of its own; give it to `tfrobust train`" in said.err
+    result = tfrobust("export", "d1", "served", "--defense", "calibrater")
+    assert result.code == 2
+    assert "calibrater trains a network of its own; give it to `tfrobust train`" in result.err

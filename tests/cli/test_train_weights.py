@@ -17,13 +17,13 @@ COLOUR = ("-p", "digits.channels=3", "-p", "digits.size=32")
 
 @pytest.fixture(scope="module")
 def state():
-    """A narrow ResNet-18's, of ten classes."""
+    """The state dict of a narrow ResNet-18 with ten classes."""
     return reference.random_state(reference.resnet_shapes(18, 10, width=0.0625))
 
 
 @pytest.fixture
 def weights(here, state):
-    """Its file."""
+    """The file of that state dict."""
     return files.zipped(here / "net.pth", state)
 
 
@@ -33,9 +33,9 @@ def start(tfrobust, weights):
 
     def call(*more):
         given = ("--weights", weights, *NARROW, "--epochs", 0, "--name", "n1", "--json")
-        said = tfrobust("train", "resnet18", *given, *COLOUR, *more)
-        assert said.code == 0, said.err
-        return json.loads(said.out)
+        result = tfrobust("train", "resnet18", *given, *COLOUR, *more)
+        assert result.code == 0, result.err
+        return json.loads(result.out)
 
     return call
 
@@ -47,7 +47,7 @@ def test_training_starts_from_the_file(start, state):
     assert np.abs(load(Path(card["path"]))(images) - expected).max() < 1e-3
 
 
-def test_a_training_goes_on_from_the_very_file_it_began_with(start, weights, state):
+def test_a_training_resumes_only_with_the_file_it_began_with(start, weights, state):
     card = start()
     assert card["model"]["params"]["weights"] == str(weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -71,10 +71,10 @@ def test_a_training_goes_on_from_the_very_file_it_began_with(start, weights, sta
     ],
 )
 def test_what_cannot_be_loaded_costs_one_line(arguments, code, words, tfrobust, weights):
-    said = tfrobust("train", *arguments)
-    assert said.code == code, said.err
-    errors = [line for line in said.err.strip().splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, said.err
+    result = tfrobust("train", *arguments)
+    assert result.code == code, result.err
+    errors = [line for line in result.err.strip().splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, result.err
     for word in words:
         assert word in errors[0]
     assert not (weights.parent / "saved_models").exists() or not list(

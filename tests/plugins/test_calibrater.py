@@ -1,4 +1,4 @@
-"""The calibrater: begins as the identity, learns for a frozen classifier, and is kept beside it."""
+"""The calibrater begins as the identity, learns for a frozen classifier and is stored with it."""
 
 import shutil
 
@@ -45,13 +45,13 @@ def identity(classifier, **options):
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("merge", ["multiply", "add"])
-def test_it_keeps_the_contract(check, merge):
+def test_the_calibrater_keeps_the_contract(check, merge):
     check(calibrater(merge=merge))
 
 
 @pytest.mark.parametrize("merge", ["multiply", "add"])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (13, 30, 3), (1, 1, 2)], ids=str)
-def test_it_begins_as_the_identity_on_images_of_any_size(shape, merge):
+def test_an_untrained_calibrater_is_the_identity_on_images_of_any_size(shape, merge):
     images = tf.random.stateless_uniform((3, *shape), (1, 2))
     model = generator(shape, Size(base=2, channels=3, blocks=1), merge, seed=0)
     for training in (False, True):
@@ -59,18 +59,18 @@ def test_it_begins_as_the_identity_on_images_of_any_size(shape, merge):
 
 
 def test_the_paddings_zeros_do_not_show_in_images_that_need_none():
-    """Images of 16 and of 13 pixels a side pass the same convolutions, once weights move."""
+    """Images of 16 and of 13 pixels a side pass the same convolutions."""
     model = generator((13, 13, 1), Size(base=2, channels=3, blocks=1), "add", seed=0)
     model.get_layer("perturbation").kernel.assign(np.full((3, 3, 1, 2), 0.1))
-    found = model(tf.fill((1, 13, 13, 1), 0.5)).numpy()
-    assert found.shape == (1, 13, 13, 1)
-    assert 0 <= found.min() <= found.max() <= 1
-    assert not np.allclose(found, 0.5)
+    images = model(tf.fill((1, 13, 13, 1), 0.5)).numpy()
+    assert images.shape == (1, 13, 13, 1)
+    assert 0 <= images.min() <= images.max() <= 1
+    assert not np.allclose(images, 0.5)
 
 
 @pytest.mark.parametrize("size", [Size(1, 1, 1), Size(4, 9, 3), Size(32, 18, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_its_parameters_are_counted_right(size, channels):
+def test_the_number_of_parameters_is_right(size, channels):
     model = generator((16, 16, channels), size, "multiply", seed=0)
     assert model.count_params() == size.parameters(channels)
 
@@ -84,9 +84,9 @@ def test_a_size_is_chosen_that_comes_near_and_does_not_exceed(wanted):
 
 def test_a_tenth_of_the_classifier_is_the_default():
     lenet = KerasClassifier(create("models", "lenet").build((28, 28, 1), 10))
-    made = identity(lenet)
+    calibrated = identity(lenet)
     assert parameters(lenet) == lenet.model.count_params()
-    assert 0.075 <= made.model.count_params() / parameters(lenet) <= 0.1
+    assert 0.075 <= calibrated.model.count_params() / parameters(lenet) <= 0.1
     assert calibrater(channels=5, blocks=3).size(lenet) == Size(
         base=calibrater().size(lenet).base, channels=5, blocks=3
     )
@@ -100,7 +100,7 @@ def test_the_loss_of_the_paper_is_one_less_the_true_classs_probability():
 
 @pytest.fixture(scope="module")
 def bright():
-    """A network that reads the digits, with batch normalisation; and what b2 leaves of it."""
+    """A network with batch normalisation that reads digits, and the digits shifted by b2."""
     scenario = create("scenarios", "digits")
     trainer = Trainer(TrainingOptions(epochs=6))
     return train(create("models", "resnet", width=4), scenario, trainer), open_scenario("digits+b2")
@@ -109,7 +109,7 @@ def bright():
 @pytest.mark.parametrize(
     "loss", ["true_class", pytest.param("cross_entropy", marks=pytest.mark.slow)]
 )
-def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_it_was(
+def test_the_calibrater_raises_accuracy_on_the_scene_and_changes_no_weight_of_the_classifier(
     loss, bright
 ):
     network, scene = bright
@@ -118,14 +118,14 @@ def test_it_raises_accuracy_on_the_scene_and_leaves_every_weight_and_average_as_
     bare = (clean_predictions(network, images) == labels).mean()
     trainer = Trainer(TrainingOptions(epochs=12))
     defense = calibrater(loss=loss, size_ratio=2, learning_rate=1e-2)
-    made = defense.apply(network, scene, trainer).classifier
-    assert (clean_predictions(made, images) == labels).mean() > bare + 0.05
+    calibrated = defense.apply(network, scene, trainer).classifier
+    assert (clean_predictions(calibrated, images) == labels).mean() > bare + 0.05
     for weight, old in zip(network.model.get_weights(), before, strict=True):
         assert np.array_equal(weight, old)
 
 
 @pytest.mark.slow
-def test_its_own_scene_and_training_are_options(bright):
+def test_scene_and_training_of_the_calibrater_are_options(bright):
     network, _ = bright
     seen = []
     trainer = Trainer(
@@ -142,66 +142,68 @@ def test_its_own_scene_and_training_are_options(bright):
 
 
 @pytest.mark.slow
-def test_it_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
+def test_a_calibrater_learns_for_a_saved_model_and_for_a_larq_network(tmp_path):
     digits = open_scenario("digits+b2")
     larq = KerasClassifier(create("models", "lenet_bnn").build((8, 8, 1), 10))
     folder = store.export(larq, tmp_path / "larq" / "1")
     loaded = store.load(folder)
     assert parameters(loaded) == parameters(larq)
     for classifier in (larq, loaded):
-        made = calibrater(epochs=1).apply(classifier, digits, NOTHING).classifier
-        moved = made.model.get_layer("perturbation").kernel.numpy()
+        calibrated = calibrater(epochs=1).apply(classifier, digits, NOTHING).classifier
+        moved = calibrated.model.get_layer("perturbation").kernel.numpy()
         assert np.abs(moved).max() > 0
 
 
 def test_an_attack_goes_through_the_calibrater():
-    """Before it has learned, the perturbation is the classifier's own."""
+    """Before training, the perturbation is that of the classifier alone."""
     linear = LinearClassifier((8, 8, 1), 2)
-    made = identity(linear)
+    calibrated = identity(linear)
     images = np.random.default_rng(0).uniform(0.3, 0.7, (4, 8, 8, 1)).astype(np.float32)
     labels = clean_predictions(linear, images)
     attack = create("attacks", "fgsm", eps=0.1)
-    through, bare = (run_attack(attack, each, images, labels).images for each in (made, linear))
+    through, bare = (
+        run_attack(attack, classifier, images, labels).images for classifier in (calibrated, linear)
+    )
     assert np.array_equal(through, bare)
     with tf.GradientTape() as tape:
         watched = tf.constant(images)
         tape.watch(watched)
-        total = tf.reduce_sum(made(watched))
+        total = tf.reduce_sum(calibrated(watched))
     assert np.abs(tape.gradient(total, watched)).max() > 0
 
 
-def test_what_is_served_shows_the_calibrated_images_too(tmp_path):
-    made = identity(small_classifier((8, 8, 1)))
-    made.model.get_layer("perturbation").bias.assign([0.25])
-    served = store.load(store.export(made, tmp_path / "1"))
+def test_a_served_calibrater_outputs_the_calibrated_images_too(tmp_path):
+    calibrated = identity(small_classifier((8, 8, 1)))
+    calibrated.model.get_layer("perturbation").bias.assign([0.25])
+    served = store.load(store.export(calibrated, tmp_path / "1"))
     images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))
     outputs = served.outputs(images)
     assert np.allclose(outputs["calibrated"], np.minimum(images * 1.25, 1), atol=1e-6)
-    assert np.allclose(outputs["logits"], made.inner(outputs["calibrated"]), atol=1e-5)
+    assert np.allclose(outputs["logits"], calibrated.inner(outputs["calibrated"]), atol=1e-5)
 
 
-def test_what_was_learned_is_kept_and_comes_back_without_a_training(tmp_path):
+def test_a_trained_calibrater_is_stored_and_loaded_without_training(tmp_path):
     scenario = create("scenarios", "digits")
-    made = train_and_store(
+    trained = train_and_store(
         create("models", "lenet", width=1), scenario, "m",
         Trainer(TrainingOptions(epochs=1)), [calibrater(epochs=1, shift="b2")], root=tmp_path,
     )  # fmt: skip
     network = stored_network("m", tmp_path)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), network.inner.model.count_params()]
-    assert [each.parameters for each in components_of(network)] == counts
+    assert [component.parameters for component in components_of(network)] == counts
     assert [row[0] for row in summarized_parts(network, "m").rows] == [
         "calibrater", "network", "sum",
     ]  # fmt: skip
     assert summarized_parts(network.inner, "m") is None
-    assert network.defenses == made.classifier.defenses
+    assert network.defenses == trained.classifier.defenses
     images, _ = arrays(scenario, "test", 9)
-    assert np.array_equal(predict(network, images), predict(made.classifier, images))
+    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
     alone = load_keras_file(tmp_path / "m/training/learned-1.keras")
     assert np.array_equal(alone(images), network.before(images))
 
 
-def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
+def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(tmp_path):
     scenario = create("scenarios", "digits")
     trained = train_and_store(
         create("models", "lenet", width=1), scenario, "m",
@@ -211,11 +213,11 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
     deployed = Deployed("m", store.load("m", root=tmp_path))
     shifted = open_scenario("digits+b2")
     plan = TrainingPlan(deployed, shifted, [calibrater()], scenario_name="digits+b2")
-    made = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
+    with_calibrater = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
     assert {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()} == files
-    assert made.card.model["deployed"] == str(trained.folder)
-    assert made.card.model["name"] == "lenet"
-    assert [each.name for each in made.card.defenses] == ["calibrater"]
+    assert with_calibrater.card.model["deployed"] == str(trained.folder)
+    assert with_calibrater.card.model["name"] == "lenet"
+    assert [defense.name for defense in with_calibrater.card.defenses] == ["calibrater"]
     assert (tmp_path / "m-b2/training/learned-1.keras").exists()
     with pytest.raises(UsageError, match="only: mc_dropout trains nothing; expected a defence"):
         train(deployed, scenario, NOTHING, [create("defenses", "mc_dropout", rate=0.5)])
@@ -225,19 +227,19 @@ def test_a_deployed_classifier_gets_one_without_being_touched(tmp_path):
         train(deployed, InMemory(), NOTHING, [calibrater()])
 
 
-def test_backwards_it_takes_away_what_it_would_add():
+def test_backwards_use_subtracts_what_forwards_use_adds():
     bare = small_classifier((8, 8, 1))
     forwards, backwards = identity(bare), identity(bare, use="backwards")
-    for made in (forwards, backwards):
-        made.model.get_layer("perturbation").bias.assign([0.25])
-    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))  # some grow beyond 1, and are cut
+    for calibrated in (forwards, backwards):
+        calibrated.model.get_layer("perturbation").bias.assign([0.25])
+    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))  # some grow beyond 1 and are clipped
     assert np.allclose(forwards.before(images), np.minimum(1.25 * images, 1), atol=1e-6)
     assert np.allclose(backwards.before(images), 0.75 * images, atol=1e-6)
     assert np.allclose(backwards(images), bare(0.75 * images), atol=1e-5)
 
 
 def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
-    """Its gradient vanishes with the probability of the true class; cross-entropy's does not."""
+    """The gradient of this loss vanishes with the probability of the true class."""
     sure = LinearClassifier((1, 1, 2), 2)
     images = tf.constant([[[[0.4, 0.6]]]])
     slopes = {}
@@ -251,14 +253,14 @@ def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
     assert slopes[one_less_true_class] < 1e-6 * slopes[cross_entropy]
 
 
-def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_path, monkeypatch):
+def test_after_another_deployment_the_exported_classifier_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
     scenario, quick = create("scenarios", "digits"), Trainer(TrainingOptions(epochs=1))
     first, second = tmp_path / "net" / "1", tmp_path / "other" / "1"
     for folder, units in ((first, 4), (second, 5)):
         model = create("models", "fully_connected", units=units).build((8, 8, 1), 10)
         store.export(KerasClassifier(model), folder)
-    made = train_and_store(
+    trained = train_and_store(
         Deployed("net", store.load("net")), open_scenario("digits+b2"), "bent", quick,
         [calibrater(size_ratio=2)],
     )  # fmt: skip
@@ -268,25 +270,25 @@ def test_where_something_else_was_deployed_since_what_was_served_answers(tmp_pat
     shutil.copytree(second, first)
     again = stored_network("bent")
     assert not isinstance(again, Calibrated)
-    assert np.allclose(again(images), made.classifier(images), atol=1e-4)
+    assert np.allclose(again(images), trained.classifier(images), atol=1e-4)
 
 
 @pytest.mark.slow
-def test_two_seeds_are_two_calibraters_and_one_seed_is_one():
+def test_two_seeds_give_two_calibraters_and_one_seed_gives_one():
     linear = LinearClassifier((8, 8, 1), 3)
     scenario = InMemory(shape=(8, 8, 1))
 
     def weights(seed):
         options = TrainingOptions(epochs=1, seed=seed, batch_size=16)
-        made = calibrater().apply(linear, scenario, Trainer(options)).classifier
-        return np.concatenate([each.ravel() for each in made.model.get_weights()])
+        calibrated = calibrater().apply(linear, scenario, Trainer(options)).classifier
+        return np.concatenate([weight.ravel() for weight in calibrated.model.get_weights()])
 
     assert np.array_equal(weights(1), weights(1))
     assert not np.array_equal(weights(1), weights(2))
 
 
 class Steps(Classifier):
-    """One without gradients."""
+    """A classifier without gradients."""
 
     def __init__(self):
         super().__init__(image_shape=(8, 8, 1), num_classes=3, differentiable=False)
@@ -311,7 +313,7 @@ def test_options_out_of_range_cost_one_line(options, words):
     assert "\n" not in str(refusal.value)
 
 
-def test_what_it_cannot_learn_for_is_refused_before_a_training():
+def test_classifiers_without_gradients_and_unknown_shifts_are_refused_before_training():
     scenario = InMemory(shape=(8, 8, 1))
     with pytest.raises(UsageError, match="expected a classifier with gradients"):
         defended(Steps(), [calibrater()], scenario, NOTHING)
@@ -319,7 +321,7 @@ def test_what_it_cannot_learn_for_is_refused_before_a_training():
         calibrater(shift="b3").check(small_classifier((8, 8, 1)), scenario)
 
 
-def test_a_calibrater_of_other_images_is_refused():
+def test_a_calibrater_for_other_images_is_refused():
     model = generator((8, 8, 3), Size(1, 1, 1), "add", seed=0)
     complaint = r"trained for images \(8, 8, 3\); the classifier takes \(8, 8, 1\)"
     with pytest.raises(ClassifierError, match=complaint):

@@ -1,4 +1,4 @@
-"""What runs in our engine is CleverHans: its own images, and no loop unrolled."""
+"""CleverHans runs in our engine: the same images, and no unrolled loop."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ aims = pytest.mark.parametrize("targeted", [False, True], ids=["untargeted", "ta
 
 
 def case(kind, targeted):
-    """Return the bare model, its classifier, images, labels and the classes to reach or leave."""
+    """Return the plain model, its classifier, images, labels and the classes to reach or leave."""
     model = small_model(SHAPE, 4, kind=kind)
     classifier = KerasClassifier(model)
     images, labels = grey_images(classifier, 9, spread=0.5)
@@ -56,7 +56,7 @@ def theirs(attack, model, images, goal, norm, targeted, **options):
 @generations
 @aims
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_fgsm_is_cleverhans_own(kind, norm, targeted):
+def test_fgsm_equals_that_of_cleverhans(kind, norm, targeted):
     model, *run, goal = case(kind, targeted)
     eps = BUDGET[norm]
     expected = theirs(fast_gradient_method, model, run[1], goal, norm, targeted, eps=eps)
@@ -76,7 +76,7 @@ def test_fgsm_is_cleverhans_own(kind, norm, targeted):
     ],
     ids=["bim", "pgd", "mim"],
 )
-def test_iterated_attacks_are_cleverhans_own(kind, norm, targeted, name, attack, more):
+def test_iterated_attacks_equal_those_of_cleverhans(kind, norm, targeted, name, attack, more):
     model, *run, goal = case(kind, targeted)
     steps = {"eps": BUDGET[norm], "eps_iter": BUDGET[norm] / 4, "nb_iter": 6} | more
     checks = {} if name == "cleverhans_mim" else {"sanity_checks": False}
@@ -86,7 +86,7 @@ def test_iterated_attacks_are_cleverhans_own(kind, norm, targeted, name, attack,
 
 
 def graph(name, classifier, **options):
-    """Return the concrete function an attack is traced to."""
+    """Return the concrete function of an attack's trace."""
     attack = create("attacks", name, **options)
     seeds = tf.zeros((2, 2), tf.int32)
 
@@ -99,7 +99,7 @@ def graph(name, classifier, **options):
 
 
 def nodes(graph):
-    """Return all operations, those of loop bodies and other functions too."""
+    """Return all operations, including those of loop bodies and other functions."""
     definition = graph.as_graph_def(add_shapes=False)
     inner = [node for function in definition.library.function for node in function.node_def]
     return [*definition.node, *inner]
@@ -116,7 +116,7 @@ def test_iterations_are_one_loop_and_never_unrolled(name):
     )
     assert len(few) == len(many)
     loops = [node.op for node in many if node.op in ("While", "StatelessWhile")]
-    drawing = 2 if name == "cleverhans_madry" else 1  # one more draws each image's start
+    drawing = 2 if name == "cleverhans_madry" else 1  # one more call draws the starts
     assert len(loops) == drawing
 
 
@@ -147,7 +147,7 @@ def test_random_starts_are_drawn_in_the_ball_from_each_images_seed(name, radius,
     assert (moved <= (radius or 0.2) + 1e-6).all()
 
 
-def test_cleverhans_own_random_vectors_are_back_in_place_after_a_run(linear):
+def test_the_random_vectors_of_cleverhans_are_restored_after_a_run(linear):
     from cleverhans.tf2.attacks import projected_gradient_descent as module
 
     before = module.random_lp_vector
@@ -172,7 +172,7 @@ def test_spsa_lowers_the_margin_of_most_images(trained, test_images):
     assert still_right.sum() <= right.sum() / 2
 
 
-def test_carlini_wagners_confidence_is_the_margin_won_by(trained, test_images):
+def test_carlini_wagners_confidence_is_the_margin_of_the_logits(trained, test_images):
     images, labels = (part[:12] for part in test_images)
     attack = create(
         "attacks", "cleverhans_cw_l2", confidence=2.0, max_iterations=100, learning_rate=0.05

@@ -1,4 +1,4 @@
-"""Deep compression: codes, shared values, and the networks made of them."""
+"""Deep compression: codes, shared values and compressed networks."""
 
 import itertools
 
@@ -27,7 +27,7 @@ from tfrobust_compression.shared import as_shared, shared
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_code_lengths_are_a_prefix_codes_and_within_a_bit_of_the_entropy(seed):
+def test_code_lengths_belong_to_a_prefix_code_within_a_bit_of_the_entropy(seed):
     counts = np.random.default_rng(seed).integers(0, 50, 2 + 9 * seed)
     counts[0] += 1
     counts[1] += 1
@@ -40,7 +40,7 @@ def test_code_lengths_are_a_prefix_codes_and_within_a_bit_of_the_entropy(seed):
     assert entropy <= (share * lengths[present]).sum() < entropy + 1
 
 
-def test_one_symbol_takes_a_bit_each_and_none_takes_nothing():
+def test_a_single_symbol_takes_one_bit_and_no_symbol_takes_none():
     assert coded_bits(np.full(5, 3)) == 5 + 8
     assert coded_bits(np.zeros(0, int)) == 0
 
@@ -49,19 +49,19 @@ def test_one_symbol_takes_a_bit_each_and_none_takes_nothing():
 def test_shared_values_are_cluster_means_and_zeros_stay(bits):
     weights = np.random.default_rng(bits).normal(size=(7, 9, 4)).astype(np.float32)
     weights[np.abs(weights) < 0.3] = 0
-    found = shared(weights, bits)
-    assert len(found.codebook) == 2**bits + 1
-    assert found.weights.shape == weights.shape
-    assert np.array_equal(found.weights == 0, weights == 0)
+    compressed = shared(weights, bits)
+    assert len(compressed.codebook) == 2**bits + 1
+    assert compressed.weights.shape == weights.shape
+    assert np.array_equal(compressed.weights == 0, weights == 0)
     for number in range(1, 2**bits + 1):
-        members = weights[found.index == number]
-        assert np.isclose(members.mean(), found.codebook[number], atol=1e-3)
-    distances = np.abs(weights[..., None] - found.codebook[1:])
+        members = weights[compressed.index == number]
+        assert np.isclose(members.mean(), compressed.codebook[number], atol=1e-3)
+    distances = np.abs(weights[..., None] - compressed.codebook[1:])
     nearest = distances.argmin(-1)[weights != 0] + 1
-    assert (nearest == found.index[weights != 0]).mean() > 0.999
+    assert (nearest == compressed.index[weights != 0]).mean() > 0.999
 
 
-def test_more_bits_never_err_more_and_enough_err_not_at_all():
+def test_more_bits_never_increase_the_error_and_enough_bits_give_none():
     weights = np.random.default_rng(0).normal(size=300).astype(np.float32)
     errors = [np.square(shared(weights, bits).weights - weights).sum() for bits in range(1, 10)]
     assert all(later <= earlier for earlier, later in itertools.pairwise(errors))
@@ -87,7 +87,7 @@ def test_pruned_and_shared_weights_take_less():
 
 
 @pytest.mark.parametrize("count", [7, 70_000])
-def test_weights_as_they_are_are_coded_exactly_however_many_values_there_are(count):
+def test_unshared_weights_are_coded_exactly_for_any_number_of_values(count):
     weights = np.random.default_rng(2).normal(size=count).astype(np.float32)
     weights[::3] = 0
     assert np.array_equal(as_shared(weights).weights, weights)
@@ -110,17 +110,17 @@ def network(digits):
 
 @pytest.fixture(scope="module")
 def compressed(network, digits):
-    """The same in two bits a weight, half of which are left."""
+    """The same network with two bits a weight and half of its weights."""
     defense = create("defenses", "deep_compression", bits=2, sparsity=0.5, **QUICK)
     return defense.apply(network, digits, Trainer()).classifier
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
-def test_it_keeps_the_contract(check):
+def test_deep_compression_keeps_the_contract(check):
     check(create("defenses", "deep_compression", **QUICK))
 
 
-def test_each_kernel_has_four_values_beside_its_zeros_after_all_training(network, compressed):
+def test_every_kernel_has_four_values_and_zeros_after_all_training(network, compressed):
     for name, kernel in kernels_of(compressed.model).items():
         weights = np.asarray(kernel)
         assert len(np.unique(weights[weights != 0])) <= 4, name
@@ -141,7 +141,7 @@ def test_training_moves_the_shared_values(network, digits):
         assert not np.array_equal(code.codebook, moved.codebook)
 
 
-def test_the_classifier_it_was_made_from_stays_as_it_is(network, digits):
+def test_the_original_classifier_does_not_change(network, digits):
     before = [weight.copy() for weight in network.model.get_weights()]
     create("defenses", "deep_compression", **QUICK).apply(network, digits, Trainer())
     for weight, old in zip(network.model.get_weights(), before, strict=True):
@@ -149,7 +149,9 @@ def test_the_classifier_it_was_made_from_stays_as_it_is(network, digits):
     assert all(kernel.constraint is None for kernel in kernels_of(network.model).values())
 
 
-def test_it_still_reads_the_digits_in_a_twelfth_of_the_size(network, compressed, digits):
+def test_a_compressed_network_still_reads_digits_in_a_twelfth_of_the_size(
+    network, compressed, digits
+):
     images, labels = arrays(digits, "test")
     whole, small = ((predict(c, images).argmax(1) == labels).mean() for c in (network, compressed))
     assert small > whole - 0.15
@@ -172,7 +174,7 @@ def test_codebooks_and_indices_give_the_same_logits_to_the_last_bit(compressed, 
     assert (tmp_path / "c.npz").stat().st_size < 3 / 8 * kernels + 4 * others + 20_000
 
 
-def test_a_network_that_was_never_compressed_comes_back_too(network, tmp_path):
+def test_a_network_that_was_never_compressed_is_loaded_too(network, tmp_path):
     before = [weight.copy() for weight in network.model.get_weights()]
     write_codebooks(tmp_path / "c.npz", network.model)
     for kernel in kernels_of(network.model).values():
@@ -192,7 +194,7 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothi
     with pytest.raises(ClassifierError, match="was written for another network"):
         read_codebooks(path, other.model)
     whole = read_arrays(path)
-    name = next(each for each in whole if each.startswith("index/"))
+    name = next(key for key in whole if key.startswith("index/"))
     for wrong in (whole[name][:-1], np.full_like(whole[name], 255), whole[name][None]):
         write_arrays(path, whole | {name: wrong})
         with pytest.raises(StoreError, match="is damaged; compress the network again"):
@@ -215,29 +217,29 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused_and_changes_nothi
         assert np.array_equal(weight, old)
 
 
-def test_kernels_of_other_shapes_are_another_network_and_not_a_damaged_file(tmp_path):
+def test_kernels_of_other_shapes_count_as_another_network_and_not_as_a_damaged_file(tmp_path):
     small, large = small_classifier((4, 4, 1)).model, small_classifier((8, 8, 1)).model
     path = tmp_path / "c.npz"
     write_codebooks(path, small)
     with pytest.raises(ClassifierError, match="was written for another network"):
         read_codebooks(path, large)
-    older = {name: each for name, each in read_arrays(path).items() if "shape" not in name}
+    older = {name: array for name, array in read_arrays(path).items() if "shape" not in name}
     write_arrays(path, older)
-    read_codebooks(path, small)  # earlier versions told no shapes
+    read_codebooks(path, small)  # earlier versions stored no shapes
 
 
-def test_it_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
+def test_a_compressed_network_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
     defense = create("defenses", "deep_compression", bits=3, **QUICK)
-    made = train_and_store(
+    trained = train_and_store(
         create("models", "lenet", width=1), digits, "m",
         Trainer(TrainingOptions(epochs=1)), [defense], root=tmp_path,
     )  # fmt: skip
     images, _ = arrays(digits, "test", 20)
     network = stored_network("m", tmp_path)
-    assert [each.name for each in network.defenses] == ["deep_compression"]
-    assert network.defenses[0].found == made.card.defenses[0].found
+    assert [defense.name for defense in network.defenses] == ["deep_compression"]
+    assert network.defenses[0].found == trained.card.defenses[0].found
     assert network.defenses[0].found["left_out"] == {}
-    assert np.array_equal(predict(network, images), predict(made.classifier, images))
+    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
     served = store.load("m", root=tmp_path)
     assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
 
@@ -248,7 +250,7 @@ def test_options_out_of_range_cost_one_line(options):
         create("defenses", "deep_compression", **options)
 
 
-def test_what_has_no_keras_3_weights_is_refused(digits):
+def test_a_classifier_without_keras_3_weights_is_refused(digits):
     defense = create("defenses", "deep_compression")
     with pytest.raises(
         UsageError, match=r"expected a Keras model, .*: a classifier of another kind"
@@ -256,7 +258,7 @@ def test_what_has_no_keras_3_weights_is_refused(digits):
         defense.apply(LinearClassifier((8, 8, 1), 10), digits, Trainer())
 
 
-def test_its_megabytes_are_counted_kept_and_loaded(compressed, network, tmp_path):
+def test_the_megabytes_are_counted_stored_and_loaded(compressed, network, tmp_path):
     kernels = sum(code.bits for code in compression_of(compressed.model).values()) / 8e6
     rest = sum(w.size for w in network.model.get_weights()) - sum(
         np.asarray(kernel).size for kernel in kernels_of(network.model).values()
@@ -274,17 +276,17 @@ def test_its_megabytes_are_counted_kept_and_loaded(compressed, network, tmp_path
     assert megabytes(behind) == pytest.approx(compressed.megabytes + own)
 
 
-def test_a_compressed_network_gets_a_calibrater_and_both_come_back(digits, tmp_path):
+def test_a_compressed_network_gets_a_calibrater_and_both_are_loaded(digits, tmp_path):
     quick = Trainer(TrainingOptions(epochs=1))
     few = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
     both = [few, create("defenses", "calibrater", size_ratio=0.5, shift="b2", epochs=1)]
-    made = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
+    trained = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
     images, _ = arrays(digits, "test", 9)
     again = stored_network("m", tmp_path)
-    assert np.array_equal(predict(again, images), predict(made.classifier, images))
-    assert megabytes(again) == pytest.approx(made.classifier.megabytes)
+    assert np.array_equal(predict(again, images), predict(trained.classifier, images))
+    assert megabytes(again) == pytest.approx(trained.classifier.megabytes)
     card = store.read_card(tmp_path / "m/1")
-    assert card.megabytes == made.classifier.megabytes
+    assert card.megabytes == trained.classifier.megabytes
 
 
 @keras.saving.register_keras_serializable("test_compression")
@@ -300,7 +302,7 @@ class Table(keras.layers.Layer):
 
 
 def transferred():
-    """A frozen base of separable convolutions, nested twice, and all kinds of layers behind it."""
+    """A frozen base of separable convolutions, nested twice, and many kinds of layers after it."""
     layers = keras.layers
     inner = keras.Sequential(
         [keras.Input((6, 6, 4)), layers.DepthwiseConv2D(3, name="conv")], name="inner"
@@ -326,9 +328,9 @@ def transferred():
 
 
 def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_gives(digits):
-    told = []
+    messages = []
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)
-    trainer = Trainer(TrainingOptions(batch_size=1000), log=told.append)
+    trainer = Trainer(TrainingOptions(batch_size=1000), log=messages.append)
     done = defense.apply(transferred(), digits, trainer)
     compressed = done.classifier
     kernels, rest = {}, 0
@@ -350,16 +352,16 @@ def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_g
     size = np.asarray(left_out(compressed.model)[name]).size
     assert done.found == {
         "kernels": len(kernels),
-        "compressed_weights": sum(each.size for each in kernels.values()),
+        "compressed_weights": sum(kernel.size for kernel in kernels.values()),
         "left_out": {name: size},
     }
-    assert told == [
+    assert messages == [
         "deep_compression: left as they are, for no layer calls them its kernel: "
         f"{name} ({size} weights)"
     ]
 
 
-def test_codebooks_of_nested_kernels_come_back_to_the_last_bit(digits, tmp_path):
+def test_codebooks_of_nested_kernels_are_loaded_to_the_last_bit(digits, tmp_path):
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
     compressed, fresh = defense.apply(transferred(), digits, Trainer()).classifier, transferred()
     write_codebooks(tmp_path / "c.npz", compressed.model)
@@ -368,7 +370,7 @@ def test_codebooks_of_nested_kernels_come_back_to_the_last_bit(digits, tmp_path)
         assert np.array_equal(one, two)
 
 
-def test_kernels_of_two_nested_models_whose_layers_have_one_name_are_told_apart():
+def test_kernels_of_two_nested_models_with_equal_layer_names_are_distinguished():
     def branch(name):
         parts = [keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3, name="conv")]
         return keras.Sequential(parts, name=name)

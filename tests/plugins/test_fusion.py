@@ -1,4 +1,4 @@
-"""Contextual fusion: one linear layer over frozen features, each stream a classifier by itself."""
+"""Contextual fusion: one linear layer over frozen features; every stream is a classifier."""
 
 import json
 import shutil
@@ -83,7 +83,7 @@ def joint(models):
         return fused(NONE, background=["scenes", "textures"])
 
 
-def test_the_joint_logits_are_the_sum_of_what_each_streams_features_say(joint):
+def test_the_joint_logits_are_the_sum_of_the_contributions_of_the_streams(joint):
     images, _ = arrays(DATA, "test", 8)
     features = joint.features_by_stream(images)
     assert list(features) == ["foreground", "background1", "background2"]
@@ -94,7 +94,7 @@ def test_the_joint_logits_are_the_sum_of_what_each_streams_features_say(joint):
     np.testing.assert_allclose(joint(images), expected, atol=1e-5)
 
 
-def test_each_stream_is_a_classifier_by_itself(joint):
+def test_every_stream_is_a_classifier(joint):
     images, _ = arrays(DATA, "test", 8)
     for name, member in joint.members.items():
         head = joint.model.get_layer(name)
@@ -131,7 +131,7 @@ def test_the_joint_layer_reaches_the_optimum_of_cross_entropy_and_penalty(alpha)
     assert ours <= best * 1.001
 
 
-def test_a_higher_price_takes_weight_from_the_foreground_alone(models):
+def test_a_higher_penalty_takes_weight_from_the_foreground_alone(models):
     with store.rooted(models):
         cheap, dear = (
             fused(
@@ -146,9 +146,9 @@ def test_a_higher_price_takes_weight_from_the_foreground_alone(models):
     assert dear.mean_weights()["background"] > 0.8 * cheap.mean_weights()["background"]
 
 
-def test_the_networks_stay_as_they_are_unless_they_are_trained_along(models):
+def test_the_networks_do_not_change_unless_they_are_trained_too(models):
     frozen = network()
-    before = [each.numpy() for each in frozen.model.weights]
+    before = [weight.numpy() for weight in frozen.model.weights]
     with store.rooted(models):
         scenes = network_of("scenes")
         fused(foreground=frozen, background="scenes")
@@ -157,14 +157,14 @@ def test_the_networks_stay_as_they_are_unless_they_are_trained_along(models):
         assert np.array_equal(one, other.numpy())
 
 
-def test_networks_trained_along_are_copies_and_come_back_from_the_store(models):
+def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models):
     with store.rooted(models):
         train_and_store(
             create("models", "fully_connected", units=5), DATA, "keras_scenes", TWO, root=models
         )
         foreground = network_of("objects")
-        before = [each.numpy() for each in foreground.model.weights]
-        made = train_and_store(
+        before = [weight.numpy() for weight in foreground.model.weights]
+        trained = train_and_store(
             Deployed("objects", foreground),
             DATA,
             "tuned",
@@ -173,10 +173,12 @@ def test_networks_trained_along_are_copies_and_come_back_from_the_store(models):
             root=models,
         )
         images, _ = arrays(DATA, "test", 8)
-        tuned, again = made.classifier, stored_network("tuned", models)
+        tuned, again = trained.classifier, stored_network("tuned", models)
     for one, other in zip(before, foreground.model.weights, strict=True):
         assert np.array_equal(one, other.numpy())
-    assert sum(each.parameters for each in tuned.components()) == tuned.model.count_params()
+    assert (
+        sum(component.parameters for component in tuned.components()) == tuned.model.count_params()
+    )
     own = tuned.features_by_stream(images)["foreground"]
     assert np.abs(own - foreground.features(images)).max() > 1e-3
     np.testing.assert_allclose(again(images), tuned(images), atol=1e-5)
@@ -200,7 +202,7 @@ def test_features_are_computed_once_and_not_in_every_epoch(models):
     assert seen == ["train"]
 
 
-def test_it_is_served_with_its_members_and_put_together_again(models):
+def test_a_fused_classifier_is_served_with_its_members_and_rebuilt(models):
     images, _ = arrays(DATA, "test", 20)
     with store.rooted(models):
         joint, served = stored_network("fused", models), store.load("fused")
@@ -220,21 +222,23 @@ def test_it_is_served_with_its_members_and_put_together_again(models):
 @pytest.mark.parametrize(
     "now", [network(seed=9), network(units=9), None], ids=["retrained", "of other units", "gone"]
 )
-def test_what_is_served_counts_where_a_background_is_another_and_says_so(models, tmp_path, now):
+def test_the_exported_classifier_is_used_with_a_notice_where_a_background_has_changed(
+    models, tmp_path, now
+):
     shutil.copytree(models, tmp_path / "other")
     shutil.rmtree(tmp_path / "other/scenes")
     if now:
         store.export(now, tmp_path / "other/scenes/1")
     images, _ = arrays(DATA, "test", 20)
     with store.rooted(tmp_path / "other"):
-        found = network_of("fused")
-        np.testing.assert_allclose(found(images), store.load("fused")(images), atol=1e-6)
-        assert not isinstance(found, Streamed)
+        classifier = network_of("fused")
+        np.testing.assert_allclose(classifier(images), store.load("fused")(images), atol=1e-6)
+        assert not isinstance(classifier, Streamed)
         why = (
             "fused: its background 'scenes' has changed or is gone since it was trained; put it "
             "back, or train fused again"
         )
-        assert why_served(found) == why
+        assert why_served(classifier) == why
         with pytest.raises(UsageError, match=f"fine_tuning: {why}"):
             check_tunable(network_of("fused:foreground"), "fine_tuning")
 
@@ -248,7 +252,7 @@ def test_a_foreground_that_is_gone_is_named(models, tmp_path):
         assert "fused: the network it was made of, 'nowhere/" in why_served(network_of("fused"))
 
 
-def test_what_is_no_keras_model_is_told_in_plain_words(models):
+def test_a_network_that_is_not_a_keras_model_is_refused_in_plain_words(models):
     with store.rooted(models):
         joint = network_of("fused")
         assert why_served(store.load("fused")) is None  # all that it needs is there
@@ -260,15 +264,15 @@ def test_what_is_no_keras_model_is_told_in_plain_words(models):
     assert "a name: foreground, background" in described(joint)
 
 
-def test_it_is_random_only_where_two_answers_differ(models):
-    """Features of an MC-dropout stream are taken at the mean: the fusion is sure of them."""
+def test_a_fused_classifier_is_random_only_where_two_answers_differ(models):
+    """The fusion uses the mean features of an MC-dropout stream, which are not random."""
     drops = KerasClassifier(small_model(SHAPE, CLASSES, dropout=0.5))
     averaged = create("defenses", "mc_dropout", samples=3).apply(drops, DATA, NONE).classifier
     with store.rooted(models):
         joint = fused(NONE, averaged, background="scenes")
-    for each in (joint, *joint.members.values()):
-        assert (each.stochastic, each.passes) == (False, 1)
-        assert not answers_differ(each)
+    for classifier in (joint, *joint.members.values()):
+        assert (classifier.stochastic, classifier.passes) == (False, 1)
+        assert not answers_differ(classifier)
 
 
 def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
@@ -304,24 +308,24 @@ def test_a_foreground_may_be_a_weights_file_as_well(tmp_path, models):
     begun = as_built(create("models", "resnet18", **options), data)
     defense = create("defenses", "contextual_fusion", background=str(path),
                      options={"width": 1 / 16})  # fmt: skip
-    made = train_and_store(begun, data, "from_files", NONE, [defense], root=models)
+    trained = train_and_store(begun, data, "from_files", NONE, [defense], root=models)
     images, _ = arrays(data, "test")
     again = stored_network("from_files", models, scenario=data)
     assert isinstance(again, Streamed)
-    np.testing.assert_allclose(again(images), made.classifier(images), atol=1e-4)
+    np.testing.assert_allclose(again(images), trained.classifier(images), atol=1e-4)
 
 
-def test_streams_are_projected_in_the_directions_of_their_clean_features(models):
+def test_streams_are_projected_on_the_directions_of_their_clean_features(models):
     images, _ = arrays(DATA, "test", 20)
     with store.rooted(models):
         joint = stored_network("fused", models)
     same = projected(joint, images, images)
-    for name, found in same.items():
-        assert found.moved == pytest.approx(0, abs=1e-5)
+    for name, projection in same.items():
+        assert projection.moved == pytest.approx(0, abs=1e-5)
         seen = joint.features_by_stream(images)[name].numpy()
         values = np.linalg.svd(seen - seen.mean(0), compute_uv=False) ** 2
-        assert found.explained == pytest.approx(values[:2].sum() / values.sum(), abs=1e-4)
-        np.testing.assert_allclose((found.clean**2).sum(0), values[:2], rtol=1e-3)
+        assert projection.explained == pytest.approx(values[:2].sum() / values.sum(), abs=1e-4)
+        np.testing.assert_allclose((projection.clean**2).sum(0), values[:2], rtol=1e-3)
     with pytest.raises(DataError, match="3 images or more"):
         projected(joint, images[:2], images[:2])
 
@@ -337,9 +341,9 @@ def test_streams_are_projected_in_the_directions_of_their_clean_features(models)
         ({"background": "scenes", "finetune": True}, "finetune: expected Keras models"),
         ({"background": "scenes:sky"}, "scenes: has no members"),
     ],
-    ids=lambda each: str(each)[:40],
+    ids=lambda value: str(value)[:40],
 )
-def test_mistakes_are_told_before_any_training(models, options, words):
+def test_mistakes_are_reported_before_any_training(models, options, words):
     with store.rooted(models):
         if not (models / "large").exists():
             store.export(network(shape=(8, 8, 1)), models / "large/1")
@@ -360,7 +364,7 @@ def test_layers_of_other_networks_are_refused():
 
 
 class ContextualFusionOf:
-    """The defence, with streams that are given and not found."""
+    """The defence, with streams that are given instead of loaded."""
 
     def __init__(self, *networks):
         self._networks = dict(zip(("foreground", "background"), networks, strict=True))
@@ -385,13 +389,13 @@ def test_features_of_other_images_are_refused():
 def test_features_come_in_the_order_of_the_images():
     streams = {"a": network(seed=1), "b": network(seed=2)}
     images, labels = arrays(DATA, "train")
-    found = features_of(streams, DATA, "train")
-    for name, each in found.items():
-        np.testing.assert_array_equal(each.labels, labels)
-        np.testing.assert_allclose(each.values, streams[name].features(images), atol=1e-5)
+    features = features_of(streams, DATA, "train")
+    for name, stream in features.items():
+        np.testing.assert_array_equal(stream.labels, labels)
+        np.testing.assert_allclose(stream.values, streams[name].features(images), atol=1e-5)
 
 
-def test_a_member_is_named_behind_a_colon(joint):
+def test_a_member_is_named_after_a_colon(joint):
     assert split_member("runs/a:foreground") == ("runs/a", "foreground")
     assert split_member("saved_models/a/1") == ("saved_models/a/1", None)
     plain = small_classifier((8, 8, 1), 10)
@@ -409,7 +413,7 @@ def test_predictions_do_not_depend_on_how_many_images_come_at_once(models):
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
-def test_it_keeps_the_contract(check, tmp_path):
+def test_contextual_fusion_keeps_the_contract(check, tmp_path):
     store.export(network(shape=(8, 8, 1)), tmp_path / "scenes/1")
     with store.rooted(tmp_path):
         check(create("defenses", "contextual_fusion", background="scenes"))

@@ -59,11 +59,11 @@ class Framing:
         "side of the resized images, in pixels; none: as they are", default=None, ge=1, le=4096
     )
     interpolation: Literal["nearest", "bilinear"] = option(
-        "interpolation of the resizing; bilinear is antialiased when images shrink",
+        "interpolation; bilinear is antialiased when images shrink",
         default="nearest",
     )
     channels: int | None = option(
-        "number of channels: 3 repeats grey, 1 takes the luma of colours; none: as they are",
+        "channels: 3 repeats grey, 1 takes luma; none: as they are",
         default=None,
     )
 

@@ -15,7 +15,7 @@ class TrainingOptions:
 
     epochs: int = option("passes over the images; 0 trains nothing", default=10, ge=0)
     batch_size: int | None = option(
-        "images per step, over all devices; none: 128, or fewer for small datasets",
+        "images per step over all devices; none: 128 at most",
         default=None,
         ge=1,
     )
@@ -29,11 +29,11 @@ class TrainingOptions:
         default="constant",
     )
     decay: float = option(
-        "for the schedule epoch: divides the learning rate after every epoch", default=10, ge=1
+        "schedule epoch: divides the learning rate after every epoch", default=10, ge=1
     )
     weight_decay: float = option("decoupled weight decay per step", default=0.0, ge=0)
     validation: float = option(
-        "share of the training images held out to choose the best epoch", default=0.1, ge=0, lt=1
+        "share of training images held out to choose the best epoch", default=0.1, ge=0, lt=1
     )
     patience: int | None = option(
         "stop after this number of epochs without improvement", default=None, ge=1
@@ -43,5 +43,5 @@ class TrainingOptions:
     )
     seed: int = option("determines all random numbers", default=0, ge=0, lt=2**31)
     strategy: StrategyName = option(
-        "strategy of tf.distribute: auto (all GPUs), default or mirrored", default="auto"
+        "tf.distribute strategy: auto (all GPUs), default or mirrored", default="auto"
     )

@@ -41,7 +41,7 @@ def streams(
     ] = "fgsm",
     crafted_on: Annotated[
         str | None,
-        typer.Option(help="The stream that the attack sees; default: the whole classifier."),
+        typer.Option(help="Stream that the attack sees; default: the whole classifier."),
     ] = None,
     param: Params = None,
     images: Annotated[

@@ -16,7 +16,7 @@ from tfrobust_cli.study_tables import print_claims, print_costs, print_study
 _Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
     Path | None,
-    typer.Option(help="Folder of finished cells; default: results/ next to the study."),
+    typer.Option(help="Folder of finished cells; default: the study's results/."),
 ]
 
 app = typer.Typer(help="Reproduce published tables: list, show, run.")

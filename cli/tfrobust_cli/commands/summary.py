@@ -25,7 +25,7 @@ def summary(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model plugin, or a classifier in saved_models/ that was trained from one.",
+            help="A model plugin, or a stored classifier trained from one.",
             autocompletion=names_of("models"),
         ),
     ],

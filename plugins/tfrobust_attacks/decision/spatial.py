@@ -46,7 +46,7 @@ class Spatial(Attack):
         "largest rotation in either direction, in degrees", default=30.0, ge=0, le=180
     )
     max_translation: float = option(
-        "largest shift in either direction, as a share of height and width", default=0.1, ge=0, le=1
+        "largest shift, as a share of height and width", default=0.1, ge=0, le=1
     )
     rotations: int = option("number of angles in the grid", default=31, ge=1)
     translations: int = option("number of shifts in the grid, in each direction", default=5, ge=1)

@@ -65,7 +65,7 @@ class AutoPgd(GradientAttack):
         "random starts; each runs on the unbroken images", default=1, ge=1, trace="input"
     )
     rho: float = option(
-        "ρ: share of steps that must raise the loss to keep the step size",
+        "ρ: share of steps that must raise the loss to keep the step",
         default=0.75,
         ge=0,
         le=1,

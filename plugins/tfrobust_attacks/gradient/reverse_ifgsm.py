@@ -31,7 +31,7 @@ class ReverseIfgsm(GradientAttack):
     )
     steps: int = option("gradients per image", default=40, ge=1, trace="input")
     step_size: float | None = option(
-        "α: step size, in pixel values; none: max(2.5 / steps, 0.1) · eps",
+        "α: step in pixel values; none: max(2.5 / steps, 0.1) · eps",
         default=None,
         gt=0,
         trace="input",

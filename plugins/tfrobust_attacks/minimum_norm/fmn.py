@@ -46,7 +46,7 @@ class FastMinimumNorm(GradientAttack):
 
     norm: Literal["linf", "l2", "l1", "l0"] = option("norm to minimise", default="linf")
     eps: float | None = option(
-        "budget of the evaluation, in the unit of the norm; none: any distance",
+        "evaluation budget, in the unit of the norm; none: unlimited",
         default=None,
         ge=0,
         trace="unused",

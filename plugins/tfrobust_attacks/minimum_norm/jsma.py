@@ -59,7 +59,7 @@ class JacobianSaliencyMap(GradientAttack):
     theta: float = option("θ: change of a feature per step", default=1.0, ge=-1, le=1)
     gamma: float = option("γ: maximum share of changed features", default=0.1, gt=0, le=1)
     weighted: bool = option(
-        "weight the other classes by their probabilities instead of summing them", default=True
+        "weight other classes by probability instead of summing them", default=True
     )
     targeted: bool = option("reach a given class instead of leaving the true one", default=True)
 

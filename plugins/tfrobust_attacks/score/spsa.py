@@ -57,7 +57,7 @@ class Spsa(Attack):
         "probes per estimate, an even number", default=128, ge=2, multiple_of=2
     )
     queries: int | None = option(
-        "hard limit of forward passes per image; none: what the steps need", default=None, ge=1
+        "maximum forward passes per image; none: what the steps need", default=None, ge=1
     )
     loss: LossName = option("loss to maximise: ce, margin (C&W) or dlr", default="margin")
     targeted: bool = option("reach a given class instead of leaving the true one", default=False)

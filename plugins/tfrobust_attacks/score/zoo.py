@@ -59,7 +59,7 @@ class ZerothOrder(SearchingAttack):
     coordinates: int = option("B: maximum number of coordinates per step", default=128, ge=1)
     h: float = option("distance of a probe from the image, in one coordinate", default=1e-3, gt=0)
     queries: int | None = option(
-        "hard limit of forward passes per image; none: what the steps need", default=None, ge=1
+        "maximum forward passes per image; none: what the steps need", default=None, ge=1
     )
 
     @property

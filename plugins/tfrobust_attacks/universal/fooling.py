@@ -64,10 +64,10 @@ class Fooling(Attack):
     )
     confidence: float = option("probability to reach", default=0.99, gt=0, lt=1, trace="input")
     steps: int | None = option(
-        "maximum number of ascent steps or generations; none: 1,000 or 10,000", default=None, ge=1
+        "maximum steps or generations; none: 1,000 or 10,000", default=None, ge=1
     )
     step_size: float = option(
-        "α: step size of `gradient`, as the root mean square over pixels",
+        "α: step size of `gradient`: root mean square over pixels",
         default=0.03,
         gt=0,
         le=1,

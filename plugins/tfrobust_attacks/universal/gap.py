@@ -62,7 +62,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
     batch_size: int = option("images per step", default=100, ge=1)
     learning_rate: float = option("learning rate of Adam", default=1e-3, gt=0)
     file: Path | None = option(
-        ".npz to read the pattern or generator from; written if it does not exist", default=None
+        ".npz with the pattern or generator; written if missing", default=None
     )
 
     @property

@@ -59,9 +59,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
     passes: int = option("maximum number of passes over the training images", default=10, ge=1)
     training_images: int = option("images of the training split to learn from", default=1000, ge=1)
     batch_size: int = option("images per update of the perturbation", default=100, ge=1)
-    file: Path | None = option(
-        ".npz to read the perturbation from; written if it does not exist", default=None
-    )
+    file: Path | None = option(".npz with the perturbation; written if missing", default=None)
 
     @property
     def threat(self) -> Threat:

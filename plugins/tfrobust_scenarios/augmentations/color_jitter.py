@@ -33,7 +33,7 @@ class ColorJitter(BatchShift):
     brightness: float = option("largest change of the brightness factor from 1", default=0.8, ge=0)
     contrast: float = option("largest change of the contrast factor from 1", default=0.8, ge=0)
     saturation: float = option(
-        "largest change of the saturation factor from 1; colour images only", default=0.8, ge=0
+        "largest change of the saturation factor from 1; colour only", default=0.8, ge=0
     )
 
     def batch(self, images: Images, *, seeds: Seeds) -> Any:

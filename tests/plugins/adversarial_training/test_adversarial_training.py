@@ -53,15 +53,15 @@ def test_adversarial_training_refuses_attacks_it_cannot_run(inner):
     [("deepfool", {}, 0.05), ("ddn", {}, 0.05), ("fmn", {"norm": "l0"}, 1.0)],
 )
 def test_a_least_perturbation_is_cut_off_at_the_budget(attack, options, eps, digits):
-    images, labels = (tf.constant(each[:40]) for each in digits["test"])
+    images, labels = (tf.constant(array[:40]) for array in digits["test"])
     network = small_classifier((8, 8, 1), 10)
     defense = create("defenses", "pgd_training", attack=attack, eps=eps, options=options)
     inner = defense.inner_attack()
     free = create("attacks", attack, **options)(network, images, labels, seed=0)
     norm = L0() if inner.threat.norm == "l0" else ball(inner.threat.norm)
     assert norm.distance(free, images).numpy().max() > eps
-    made = inner(network, images, labels, seed=0)
-    assert norm.distance(made, images).numpy().max() == pytest.approx(eps, rel=1e-4)
+    crafted = inner(network, images, labels, seed=0)
+    assert norm.distance(crafted, images).numpy().max() == pytest.approx(eps, rel=1e-4)
     assert name_of(inner) == attack
 
 
@@ -82,7 +82,7 @@ TAKES_AN_ATTACK = ["pgd_training", "trades", "mart", "ensemble_training", "adver
 
 
 def refused(name, attack, options=None):
-    """Return what a defence says against an inner attack when it is asked before training."""
+    """Return the message with which a defence refuses an inner attack before training."""
     data = InMemory()
     defense = create("defenses", name, attack=attack, options=options)
     with pytest.raises(UsageError, match=f"^{name}: attack: expected .*received: '{attack}'") as it:
@@ -94,13 +94,13 @@ def refused(name, attack, options=None):
 @pytest.mark.parametrize("attack", ["gap", "uap"])
 @pytest.mark.parametrize("name", TAKES_AN_ATTACK)
 def test_an_attack_that_learns_from_many_images_is_refused_before_training(name, attack):
-    said = refused(name, attack)
-    assert "learns from many images first" in said
-    assert said.endswith("take the defence retraining, which collects images of any attack")
+    message = refused(name, attack)
+    assert "learns from many images first" in message
+    assert message.endswith("take the defence retraining, which collects images of any attack")
 
 
 @pytest.mark.parametrize("name", ["pgd_training", "adversarial_retraining"])
-def test_what_was_learned_before_is_no_attack_on_the_network_that_is_trained(name, tmp_path):
+def test_a_pattern_learned_before_is_refused_as_inner_attack(name, tmp_path):
     (tmp_path / "uap.npz").touch()
     assert "take the defence retraining" in refused(name, "uap", {"file": tmp_path / "uap.npz"})
 
@@ -112,11 +112,13 @@ def test_an_attack_that_lowers_the_loss_is_refused(name):
 
 @pytest.mark.parametrize("targeted", [True, False])
 def test_an_attack_that_keeps_nothing_of_its_images_is_refused(targeted):
-    said = refused("pgd_training", "fooling", {"targeted": targeted})
-    assert "'fooling', which keeps nothing of what it is given; take another, such as pgd" in said
+    message = refused("pgd_training", "fooling", {"targeted": targeted})
+    assert (
+        "'fooling', which keeps nothing of what it is given; take another, such as pgd" in message
+    )
 
 
-def test_retraining_refuses_a_budget_beyond_all_images():
+def test_retraining_refuses_a_budget_larger_than_any_image_allows():
     network = small_classifier()
     with pytest.raises(UsageError, match="eps: no two images of shape 4×4×1"):
         create("defenses", "adversarial_retraining", eps=8).check(network, InMemory())
@@ -188,8 +190,8 @@ def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(ba
     assert not np.array_equal(attacked(0, seed=1)[0], changed)
 
 
-def test_an_order_that_is_drawn_is_undone_behind_the_attack():
-    images, labels = (tf.constant(each) for each in noise(0, 12))
+def test_a_drawn_order_is_restored_after_the_attack():
+    images, labels = (tf.constant(array) for array in noise(0, 12))
     seeds = numbered_seeds(7, tf.range(12) + 5)
     kept = []
 
@@ -197,8 +199,8 @@ def test_an_order_that_is_drawn_is_undone_behind_the_attack():
         kept.append((images, labels, seeds))
         return images + tf.cast(labels, tf.float32)[:, None, None, None]
 
-    found = in_drawn_order(perturb, 3)(None, images, labels, seeds)
-    np.testing.assert_allclose(found, images + tf.cast(labels, tf.float32)[:, None, None, None])
+    attacked = in_drawn_order(perturb, 3)(None, images, labels, seeds)
+    np.testing.assert_allclose(attacked, images + tf.cast(labels, tf.float32)[:, None, None, None])
     order = kept[0][2][:, 1].numpy() - 5
     assert sorted(order) == list(range(12)) != list(order)
     np.testing.assert_array_equal(kept[0][0], tf.gather(images, order))
@@ -224,8 +226,8 @@ def test_retraining_refuses_what_is_no_keras_model():
         create("defenses", "adversarial_retraining").check(LinearClassifier(), data)
 
 
-def test_it_makes_the_digits_harder_to_attack_than_plain_training_does(digits):
-    images, labels = (each[:100] for each in digits["test"])
+def test_adversarial_training_makes_digits_harder_to_attack_than_plain_training_does(digits):
+    images, labels = (array[:100] for array in digits["test"])
     attack = create("attacks", "pgd", eps=0.1, steps=10)
     accuracy = []
     for defenses in ([], [create("defenses", "pgd_training", eps=0.1, steps=4)]):

@@ -26,14 +26,14 @@ def softmax(logits):
     return raised / raised.sum(1, keepdims=True)
 
 
-class Said:
+class Answering:
     def __init__(self, logits):
         self.logits_in_training = lambda images: tf.constant(logits)
 
 
 def test_the_student_lowers_cross_entropy_to_the_softened_answers():
     objective = distillation(temperature=5).objective(lambda images: tf.constant(TAUGHT))
-    losses, logits = objective(Said(LOGITS), "images", "images", np.zeros(6))
+    losses, logits = objective(Answering(LOGITS), "images", "images", np.zeros(6))
     expected = -(softmax(TAUGHT / 5) * np.log(softmax(LOGITS / 5))).sum(1)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     np.testing.assert_array_equal(logits, LOGITS)
@@ -57,9 +57,9 @@ def test_the_teacher_learns_the_labels_at_the_temperature_and_then_teaches():
     labels = np.array([0, 1, 2, 3, 0, 1])
     expected = -np.log(softmax(LOGITS / 2)[np.arange(6), labels])
     np.testing.assert_allclose(loss(labels, tf.constant(LOGITS)), expected, rtol=1e-4)
-    # What the objective asks is this very teacher: of its own mind the student is surest.
+    # The objective asks this teacher: with its own answers the student would have the least loss.
     images = tf.constant(DRAW.uniform(size=(5, 4, 4, 1)).astype(np.float32))
-    losses, _ = objective(Said(teacher(images)), images, images, None)
+    losses, _ = objective(Answering(teacher(images)), images, images, None)
     p = softmax(teacher(images).numpy() / 2)
     np.testing.assert_allclose(losses, -(p * np.log(p)).sum(1), rtol=1e-4)
 
@@ -71,8 +71,10 @@ def distilled():
     return train(model, create("scenarios", "digits"), trainer, [distillation(temperature=50)])
 
 
-def test_it_masks_the_gradient_of_its_softmax_and_resists_nothing(distilled, digits):
-    images, labels = (each[:100] for each in digits["test"])
+def test_distillation_masks_the_gradient_of_its_softmax_and_does_not_resist_attacks_on_logits(
+    distilled, digits
+):
+    images, labels = (array[:100] for array in digits["test"])
     right = clean_predictions(distilled, images) == labels
     assert right.mean() > 0.85
     with tf.GradientTape() as tape:
@@ -86,7 +88,7 @@ def test_it_masks_the_gradient_of_its_softmax_and_resists_nothing(distilled, dig
     assert (clean_predictions(distilled, crafted) == labels).mean() < 0.1
 
 
-def test_what_is_refused():
+def test_impossible_options_and_models_are_refused():
     with pytest.raises(UsageError, match="defensive_distillation: expected a Keras model"):
         distillation().check(LinearClassifier(), InMemory())
     with pytest.raises(UsageError, match=r"defensive_distillation: temperature: .*received: 0\.5"):

@@ -20,8 +20,8 @@ from tfrobust_adversarial_training.inner_attack import partly
 
 DATA = InMemory(count=48)
 FGSM = create("attacks", "fgsm", eps=0.05)
-SOURCES = [LinearClassifier((4, 4, 1), 3, seed=each) for each in range(3)]
-IMAGES, LABELS = (tf.constant(each) for each in grey_images(SOURCES[0], 10))
+SOURCES = [LinearClassifier((4, 4, 1), 3, seed=seed) for seed in range(3)]
+IMAGES, LABELS = (tf.constant(array) for array in grey_images(SOURCES[0], 10))
 
 
 def ensemble(**options):
@@ -32,9 +32,11 @@ def attacked_on(source, rows):
     return FGSM(source, IMAGES[rows], LABELS[rows], seed=0).numpy()
 
 
-def source_of(found, rows):
-    """Return whose gradients attacked these rows, all of them the same one's."""
-    (source,) = [k for k, each in enumerate(SOURCES) if np.allclose(attacked_on(each, rows), found)]
+def source_of(attacked, rows):
+    """Return the number of the network whose gradients attacked all these rows."""
+    (source,) = [
+        k for k, network in enumerate(SOURCES) if np.allclose(attacked_on(network, rows), attacked)
+    ]
     return source
 
 
@@ -43,22 +45,22 @@ def test_half_of_a_batch_is_attacked_by_the_gradients_of_one_network_drawn_by_th
     drawn = []
     for seed in range(40):
         seeds = image_seeds(seed, 10)
-        found = perturb(SOURCES[0], IMAGES, LABELS, seeds).numpy()
-        np.testing.assert_array_equal(found[5:], IMAGES[5:])
-        drawn.append(source_of(found[:5], slice(0, 5)))
+        attacked = perturb(SOURCES[0], IMAGES, LABELS, seeds).numpy()
+        np.testing.assert_array_equal(attacked[5:], IMAGES[5:])
+        drawn.append(source_of(attacked[:5], slice(0, 5)))
         again = perturb(SOURCES[0], IMAGES, LABELS, seeds).numpy()
-        np.testing.assert_array_equal(found, again)
+        np.testing.assert_array_equal(attacked, again)
     assert min(np.bincount(drawn, minlength=3)) > 4
 
 
 @pytest.mark.parametrize("count", [10, 3, 2, 1])
 def test_validation_images_are_attacked_in_equal_parts_on_every_network(count):
     given = IMAGES[:count], LABELS[:count], image_seeds(0, count)
-    found = attacked_in_parts(FGSM, SOURCES)(SOURCES[0], *given).numpy()
+    attacked = attacked_in_parts(FGSM, SOURCES)(SOURCES[0], *given).numpy()
     ends = [0, count // 3, 2 * count // 3, count]
     for k, (start, end) in enumerate(itertools.pairwise(ends)):
         if end > start:
-            assert source_of(found[start:end], slice(start, end)) == k
+            assert source_of(attacked[start:end], slice(start, end)) == k
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def models(tmp_path_factory):
     return root
 
 
-def test_networks_are_found_by_name_and_by_path_and_stay_as_they_are(models):
+def test_networks_are_loaded_by_name_and_by_path_and_do_not_change(models):
     defense = ensemble(networks=["first", str(models / "second.keras")], eps=0.05)
     classifier, networks = small_classifier(), []
 
@@ -87,8 +89,8 @@ def test_networks_are_found_by_name_and_by_path_and_stay_as_they_are(models):
         before = store.load("first")(images).numpy()
         own.apply(classifier, DATA, Trainer(TrainingOptions(epochs=1, batch_size=12)))
     assert len(networks) == 2
-    for each in networks:
-        np.testing.assert_allclose(each(images), before, atol=1e-6)
+    for network in networks:
+        np.testing.assert_allclose(network(images), before, atol=1e-6)
     assert np.abs(classifier(images).numpy() - before).max() > 1e-3
 
 
@@ -112,7 +114,7 @@ def test_networks_that_do_not_fit_are_refused_before_training(models, options, w
 
 
 def test_a_network_with_the_classes_in_another_order_is_refused(monkeypatch):
-    """It would be attacked by the loss of the wrong class."""
+    """The attack would use the loss of the wrong class."""
     mine = small_classifier().replace(class_names=("cat", "dog", "owl"))
     other = small_classifier()
     named = "tfrobust.pipeline.named_networks.network_of"
@@ -132,12 +134,12 @@ def test_a_network_without_gradients_is_refused_where_the_attack_climbs_them(mod
 
 
 def learned_on(classifier, file):
-    """Let an attack learn a pattern for a classifier, and keep it in a file."""
+    """Let an attack learn a pattern for a classifier, and store it in a file."""
     uap = create("attacks", "uap", eps=0.1, passes=1, file=file)
     return learned(uap, classifier, *grey_images(classifier, 10))
 
 
-def test_what_an_attack_has_learned_before_may_be_the_inner_attack(models, tmp_path):
+def test_a_pattern_learned_before_may_be_the_inner_attack(models, tmp_path):
     pattern = learned_on(SOURCES[1], tmp_path / "uap.npz").arrays["perturbation"]
     assert np.abs(pattern).max() > 0.05
     defense = ensemble(networks="first", attack="uap", options={"file": tmp_path / "uap.npz"})
@@ -156,7 +158,9 @@ def test_what_an_attack_has_learned_before_may_be_the_inner_attack(models, tmp_p
     np.testing.assert_allclose(trained["on"], expected, atol=1e-6)
 
 
-def test_a_file_of_other_images_or_none_is_refused_before_training(models, tmp_path):
+def test_a_pattern_file_for_other_images_or_a_missing_one_is_refused_before_training(
+    models, tmp_path
+):
     file = tmp_path / "uap.npz"
     defense = ensemble(networks="first", attack="uap", options={"file": file})
     with store.rooted(models):

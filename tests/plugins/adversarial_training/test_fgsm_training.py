@@ -33,21 +33,21 @@ def fgsm_training(**options):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_its_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
+def test_one_step_is_that_of_fgsm_from_a_point_of_the_ball(norm):
     classifier = LinearClassifier()
     images, labels = grey_images(classifier)
-    found = fgsm_training(eps=0.08, norm=norm).one_step()(classifier, images, labels, SEEDS)
+    crafted = fgsm_training(eps=0.08, norm=norm).one_step()(classifier, images, labels, SEEDS)
     start = images + ball(norm).draw(SEEDS, images.shape[1:], 0.08)
     step = create("attacks", "fgsm", eps=1.25 * 0.08, norm=norm)
     there = step(classifier, start, labels, seed=SEEDS)
     expected = ball(norm).project(there, ball(norm).region(images, 0.08))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert ball(norm).distance(found, images).numpy().max() <= 0.08 + 1e-6
-    assert (np.abs(found - images) > 0.07).mean() > 0.5 or norm == "l2"
+    np.testing.assert_allclose(crafted, expected, atol=1e-6)
+    assert ball(norm).distance(crafted, images).numpy().max() <= 0.08 + 1e-6
+    assert (np.abs(crafted - images) > 0.07).mean() > 0.5 or norm == "l2"
 
 
 def test_the_start_is_uniform_in_the_ball_and_follows_the_seed():
-    classifier = ConstantClassifier()  # has no gradient: the start is all there is
+    classifier = ConstantClassifier()  # no gradient: only the random start changes the image
     images, labels = grey_images(classifier, 64)
     perturb = fgsm_training(eps=0.1).one_step()
     moved = [perturb(classifier, images, labels, image_seeds(s, 64)) - images for s in (1, 1, 2)]
@@ -68,14 +68,15 @@ def test_the_start_is_uniform_in_the_ball_and_follows_the_seed():
 )
 def test_a_collapse_is_a_fall_under_pgd_alone(before, now, is_one):
     logs = [
-        dict(zip(("pgd_accuracy", "fgsm_accuracy"), each, strict=True)) for each in (before, now)
+        dict(zip(("pgd_accuracy", "fgsm_accuracy"), accuracies, strict=True))
+        for accuracies in (before, now)
     ]
     assert collapsed(*logs, 0.2) is is_one
 
 
 def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
-    """From the fourth epoch on the strong attack turns the images round, and labels with them."""
-    spoil, told, seen = tf.Variable(False), [], []
+    """From the fourth epoch on, the strong attack inverts the images, which changes their class."""
+    spoil, messages, seen = tf.Variable(False), [], []
 
     class Spoil(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -92,7 +93,7 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
 
     options = TrainingOptions(epochs=9, batch_size=16, validation=0.0, learning_rate=0.05)
     classifier = small_classifier()
-    history = Trainer(options, callbacks=[Spoil()], log=told.append).fit(
+    history = Trainer(options, callbacks=[Spoil()], log=messages.append).fit(
         classifier,
         InMemory(count=64),
         TrainingTask(check=overfitting_check(strong, weak, count=30, drop=0.2)),
@@ -102,13 +103,13 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
     assert history[3]["pgd_accuracy"] < history[2]["pgd_accuracy"] - 0.2
     assert history[3]["fgsm_accuracy"] > history[3]["pgd_accuracy"] + 0.2
     assert all(map(np.array_equal, classifier.model.get_weights(), seen[2]))
-    (line,) = told
+    (line,) = messages
     assert line.startswith("catastrophic overfitting in epoch 4: under PGD accuracy fell from ")
     assert line.endswith("under FGSM; training ends, with the weights of epoch 3")
 
 
 def checked(*epochs, drop=0.2):
-    """Return the history of a training that ends as the check says, and what the check said.
+    """Return the history of a training that ends when the check says so, and the check's message.
 
     Each epoch is `(accuracy under PGD, accuracy under FGSM)`, in hundredths.
     """
@@ -129,21 +130,21 @@ def checked(*epochs, drop=0.2):
             return tf.constant(epoch)
 
     check = overfitting_check(reading_wrongly(0), reading_wrongly(1), count=100, drop=drop)
-    history, said = [], None
-    for each in epochs:
-        assert said is None, "it went on after a collapse"
-        right.assign(each)
+    history, message = [], None
+    for accuracies in epochs:
+        assert message is None, "it went on after a collapse"
+        right.assign(accuracies)
         logs = {}
-        said = check(Brightness(), Data(), history, logs)
+        message = check(Brightness(), Data(), history, logs)
         history.append(logs)
-    return history, said
+    return history, message
 
 
 def test_a_collapse_in_two_steps_is_one_against_the_best_epoch():
-    history, said = checked((20, 30), (50, 60), (35, 70), (20, 80))
-    assert [each["collapsed"] for each in history] == [0, 0, 0, 1]
+    history, message = checked((20, 30), (50, 60), (35, 70), (20, 80))
+    assert [epoch["collapsed"] for epoch in history] == [0, 0, 0, 1]
     assert collapsed_in(history) == 4
-    assert said == (
+    assert message == (
         "catastrophic overfitting in epoch 4: under PGD accuracy fell from 50% in epoch 2 to 20%, "
         "and is 80% under FGSM"
     )
@@ -152,15 +153,15 @@ def test_a_collapse_in_two_steps_is_one_against_the_best_epoch():
 @pytest.mark.parametrize(
     "epochs",
     [
-        [(50, 60), (30, 70)],  # no farther than that
-        [(50, 60), (40, 50), (20, 30)],  # FGSM fell too
-        [(0, 70), (5, 80), (2, 90)],  # never withstood anything
+        [(50, 60), (30, 70)],  # a fall of exactly this size is no collapse
+        [(50, 60), (40, 50), (20, 30)],  # accuracy under FGSM fell too
+        [(0, 70), (5, 80), (2, 90)],  # accuracy was never above zero
     ],
     ids=str,
 )
 def test_no_collapse_is_recorded_where_there_is_none(epochs):
-    history, said = checked(*epochs)
-    assert said is None
+    history, message = checked(*epochs)
+    assert message is None
     assert collapsed_in(history) is None
 
 
@@ -172,7 +173,7 @@ class FewDigits(type(create("scenarios", "mnist"))):
 
 
 class WithoutStart(type(fgsm_training())):
-    """FGSM as it was before Wong et al.: from the image itself."""
+    """FGSM as before Wong et al.: it starts from the image itself."""
 
     def one_step(self):
         return attacked_by(create("attacks", "fgsm", eps=self.eps))
@@ -180,15 +181,15 @@ class WithoutStart(type(fgsm_training())):
 
 @pytest.mark.slow
 def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_weights(tfds_data):
-    """Accuracy under PGD sinks by steps of which none is a collapse, from 74 % to 14 %."""
+    """Accuracy under PGD sinks from 74 % to 14 % in small steps; no step alone is a collapse."""
     options = TrainingOptions(epochs=24, batch_size=32, learning_rate=3e-3, seed=2)
 
     def trained(drop):
         network, histories = create("models", "lenet"), []
 
         class Keeping(Trainer):
-            def fit(self, *given, **told):
-                histories.append(super().fit(*given, **told))
+            def fit(self, *given, **keywords):
+                histories.append(super().fit(*given, **keywords))
                 return histories[-1]
 
         defense = WithoutStart(eps=0.15, drop=drop)
@@ -197,7 +198,7 @@ def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_w
 
     _, unwatched = trained(drop=0.99)
     strong, weak = (
-        np.array([each[key] for each in unwatched]) for key in ("pgd_accuracy", "fgsm_accuracy")
+        np.array([epoch[key] for epoch in unwatched]) for key in ("pgd_accuracy", "fgsm_accuracy")
     )
     assert strong.max() > 0.6
     assert strong[-3:].mean() < strong.max() - 0.3
@@ -206,7 +207,7 @@ def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_w
     watched, history = trained(drop=0.2)
     ended = watched.defenses[0].found["collapsed_in_epoch"]
     assert ended == len(history) < len(unwatched)
-    best = max(history[:-1], key=lambda each: each["val_accuracy"])
+    best = max(history[:-1], key=lambda epoch: epoch["val_accuracy"])
     assert history[-1]["pgd_accuracy"] < best["pgd_accuracy"] - 0.2
     assert history[-1]["fgsm_accuracy"] > best["fgsm_accuracy"] - 0.1
     images, labels = arrays(FewDigits(), "test", 300)
@@ -217,7 +218,7 @@ def test_a_network_that_overfits_catastrophically_is_caught_and_given_its_best_w
 
 @pytest.mark.parametrize(("spoiled_from", "collapsed_in_epoch"), [(3, 4), (99, None)])
 def test_the_card_says_in_which_epoch_a_training_collapsed(spoiled_from, collapsed_in_epoch):
-    """Also where it is resumed after that, and no epoch is left to check."""
+    """This holds also for a training that is resumed when no epoch is left to check."""
     spoiled = [(0.5, 0.6)] * spoiled_from + [(0.1, 0.9)]
     logs = [
         {"pgd_accuracy": strong, "fgsm_accuracy": weak, "collapsed": float(strong < 0.2)}
@@ -225,17 +226,17 @@ def test_the_card_says_in_which_epoch_a_training_collapsed(spoiled_from, collaps
     ]
 
     class Finished(Trainer):
-        def fit(self, *_, **told):
+        def fit(self, *_, **keywords):
             return logs
 
-    found = train(
+    trained = train(
         create("models", "fully_connected"),
         InMemory(),
         Finished(TrainingOptions()),
         [fgsm_training(eps=0.05)],
     )
-    assert found.defenses[0].found == {"collapsed_in_epoch": collapsed_in_epoch}
-    assert card_of(found).defenses[0].found == found.defenses[0].found
+    assert trained.defenses[0].found == {"collapsed_in_epoch": collapsed_in_epoch}
+    assert card_of(trained).defenses[0].found == trained.defenses[0].found
 
 
 def test_validation_is_under_pgd_and_the_check_may_be_left_out():
@@ -249,9 +250,9 @@ def test_validation_is_under_pgd_and_the_check_may_be_left_out():
     classifier = small_classifier()
     images, labels = grey_images(classifier, 11)
     unchecked = fgsm_training(eps=0.05, pgd_steps=2, checked=0)
-    found = unchecked.apply(classifier, InMemory(), Watching()).found
+    record = unchecked.apply(classifier, InMemory(), Watching()).found
     assert tasks[-1].check is None
-    assert not found
+    assert not record
     pgd = create("attacks", "pgd", eps=0.05, steps=2, early_stop=False)
     np.testing.assert_array_equal(
         tasks[-1].validate_on(classifier, tf.constant(images), labels, SEEDS),
@@ -270,6 +271,6 @@ def test_options_out_of_range_are_refused(options):
         fgsm_training(**options)
 
 
-def test_a_budget_beyond_all_images_is_refused_before_training():
+def test_a_budget_larger_than_any_image_allows_is_refused_before_training():
     with pytest.raises(UsageError, match="eps: no two images of shape 4×4×1"):
         fgsm_training(eps=3).check(small_classifier(), InMemory())

@@ -22,7 +22,7 @@ def test_the_perturbation_takes_steps_as_long_as_the_budget_and_stays_inside():
     np.testing.assert_allclose(moved, [0.1, 0.1, 0.0, -0.1, 0.05], atol=1e-7)
 
 
-def test_without_a_budget_and_replays_it_is_plain_training():
+def test_without_a_budget_and_replays_free_training_is_plain_training():
     trainer = Trainer(TrainingOptions(epochs=2, batch_size=12, validation=0.25))
     plain, free = small_classifier(), small_classifier()
     trainer.fit(plain, DATA)
@@ -31,7 +31,7 @@ def test_without_a_budget_and_replays_it_is_plain_training():
 
 
 @pytest.mark.parametrize(("epochs", "passes"), [(0, 0), (8, 2), (9, 3)])
-def test_so_many_times_fewer_are_the_passes(epochs, passes):
+def test_replays_divide_the_number_of_passes(epochs, passes):
     seen = []
 
     class Watching(Trainer):

@@ -1,4 +1,4 @@
-"""TRADES and MART: their losses beside plain NumPy, their passes, their inner ascent."""
+"""TRADES and MART: their losses compared with plain NumPy, their passes, their inner ascent."""
 
 import keras
 import numpy as np
@@ -34,8 +34,8 @@ def kl(p, q):
     return (p * np.log(p / q)).sum(1)
 
 
-class Said:
-    """A classifier that says of its images what it was told to, one answer a pass."""
+class Answering:
+    """A classifier that returns given answers, one for every pass."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -61,7 +61,7 @@ def test_divergence_and_its_slope_are_those_of_the_formula():
 @pytest.mark.parametrize("beta", [0.0, 6.0])
 def test_the_loss_of_trades_is_that_of_the_paper(beta):
     losses, logits = defense("trades", beta=beta).objective(
-        Said(LOGITS, OTHERS), "clean", "attacked", tf.constant(LABELS)
+        Answering(LOGITS, OTHERS), "clean", "attacked", tf.constant(LABELS)
     )
     p, q = softmax(LOGITS), softmax(OTHERS)
     expected = -np.log(p[np.arange(6), LABELS]) + beta * kl(p, q)
@@ -71,7 +71,7 @@ def test_the_loss_of_trades_is_that_of_the_paper(beta):
 
 def test_the_loss_of_mart_is_that_of_the_paper():
     losses, logits = defense("mart", weight=3).objective(
-        Said(LOGITS, OTHERS), "clean", "attacked", tf.constant(LABELS)
+        Answering(LOGITS, OTHERS), "clean", "attacked", tf.constant(LABELS)
     )
     p, q, rows = softmax(LOGITS), softmax(OTHERS), np.arange(6)
     wrong = q.copy()
@@ -86,7 +86,7 @@ def test_mart_stays_finite_where_a_network_is_sure_of_the_wrong_class():
     sure = tf.Variable([[0.0, 200.0, 0.0]])
     with tf.GradientTape() as tape:
         losses, _ = defense("mart").objective(
-            Said(sure, sure), "clean", "attacked", tf.constant([0])
+            Answering(sure, sure), "clean", "attacked", tf.constant([0])
         )
     assert float(losses[0]) == pytest.approx(400 - np.log(2), rel=1e-5)
     gradient = tape.gradient(losses, sure)
@@ -94,7 +94,7 @@ def test_mart_stays_finite_where_a_network_is_sure_of_the_wrong_class():
 
 
 def test_a_step_of_trades_moves_the_weights_by_the_gradient_of_its_loss():
-    images, labels = (tf.constant(each) for each in noise(0, 16))
+    images, labels = (tf.constant(array) for array in noise(0, 16))
     attacked = tf.clip_by_value(images + 0.1 * tf.sign(tf.sin(97.0 * images)), 0, 1)
     classifier, twin = small_classifier(), small_classifier()
     optimizer = keras.optimizers.SGD(0.5)
@@ -108,9 +108,9 @@ def test_a_step_of_trades_moves_the_weights_by_the_gradient_of_its_loss():
         16,
     )
     steps.train(images, labels, tf.range(16), tf.ones(16), tf.constant(0))
-    weights = [each.value for each in twin.model.trainable_variables]
+    weights = [variable.value for variable in twin.model.trainable_variables]
     with tf.GradientTape() as tape:
-        p, q = (tf.nn.softmax(twin.model(each)) for each in (images, attacked))
+        p, q = (tf.nn.softmax(twin.model(batch)) for batch in (images, attacked))
         right = -tf.math.log(tf.gather(p, labels, batch_dims=1))
         loss = tf.reduce_mean(right + 4 * tf.reduce_sum(p * tf.math.log(p / q), 1))
     expected = [w - 0.5 * g for w, g in zip(weights, tape.gradient(loss, weights), strict=True)]
@@ -119,7 +119,7 @@ def test_a_step_of_trades_moves_the_weights_by_the_gradient_of_its_loss():
 
 
 @pytest.mark.parametrize("name", ["trades", "mart"])
-def test_clean_and_attacked_images_are_normalised_apart_and_each_counts_once(name):
+def test_clean_and_attacked_images_are_normalised_separately_and_each_counts_once(name):
     layers = [keras.Input((2, 2, 1)), keras.layers.BatchNormalization(momentum=0.9),
               keras.layers.Flatten(), keras.layers.Dense(2)]  # fmt: skip
     classifier = KerasClassifier(keras.Sequential(layers))
@@ -131,12 +131,12 @@ def test_clean_and_attacked_images_are_normalised_apart_and_each_counts_once(nam
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_inner_ascent_ends_where_the_divergence_is_greatest(norm):
-    """Of two linear classes it grows along the line between them, both ways, up to the wall."""
+    """For two linear classes divergence grows in both directions of the line between them."""
     classifier = LinearClassifier((4, 4, 1), 2)
     images, _ = grey_images(classifier, 12)
     attack = defense("trades", eps=0.05, options={"norm": norm}).inner_attack()
-    found = attack(classifier, images, None, seed=3)
-    assert ball(norm).distance(found, images).numpy().max() <= 0.05 + 1e-6
+    crafted = attack(classifier, images, None, seed=3)
+    assert ball(norm).distance(crafted, images).numpy().max() <= 0.05 + 1e-6
     with tf.GradientTape() as tape:
         point = tf.constant(images)
         tape.watch(point)
@@ -146,11 +146,11 @@ def test_the_inner_ascent_ends_where_the_divergence_is_greatest(norm):
     ends = np.stack(
         [divergence(logits, classifier(images + sign * 0.05 * way)).numpy() for sign in (-1, 1)]
     )
-    reached = divergence(logits, classifier(found)).numpy()
+    reached = divergence(logits, classifier(crafted)).numpy()
     assert np.isclose(reached, ends, rtol=1e-3).any(0).all()
 
 
-def test_the_inner_ascent_starts_beside_the_image_by_its_seed():
+def test_the_inner_ascent_starts_near_the_image_and_follows_its_seed():
     classifier = LinearClassifier((4, 4, 1), 3)
     images, _ = grey_images(classifier, 8)
     attack = defense("trades", eps=0.1, steps=1, options={"step_size": 1e-9}).inner_attack()

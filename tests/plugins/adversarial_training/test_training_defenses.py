@@ -39,7 +39,7 @@ def each_of(defenses, quick):
 
 
 def under_pgd(classifier, digits):
-    images, labels = (each[:150] for each in digits["test"])
+    images, labels = (array[:150] for array in digits["test"])
     crafted = run_attack(create("attacks", "pgd", eps=0.1, steps=10), classifier, images, labels)
     return (clean_predictions(classifier, crafted.images) == labels).mean()
 
@@ -52,7 +52,7 @@ def trained_on_digits(*defenses):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """A network that was trained on clean digits alone, and the store where it lies."""
+    """A network that was trained on clean digits alone, and its store."""
     root = tmp_path_factory.mktemp("models")
     classifier = trained_on_digits()
     store.export(classifier, root / "plain/1")
@@ -70,11 +70,11 @@ def test_digits_become_harder_to_attack_than_by_plain_training(name, options, pl
 
 
 class KilledError(Exception):
-    """What stands for the kill."""
+    """Stands for the kill."""
 
 
 class Killer(keras.callbacks.Callback):
-    """Raises when so many epochs have begun, over all trainings of a defence."""
+    """Raises after a number of epochs, counted over all trainings of a defence."""
 
     def __init__(self, epochs):
         super().__init__()
@@ -87,7 +87,7 @@ class Killer(keras.callbacks.Callback):
 
 
 @each_of(EVERY, STAGED)
-def test_killed_and_resumed_it_ends_at_the_same_weights(name, options, tmp_path):
+def test_a_killed_and_resumed_training_ends_at_the_same_weights(name, options, tmp_path):
     store.export(small_classifier(), tmp_path / "plain/1")
 
     def run(folder, resume=False, callbacks=()):
@@ -123,7 +123,7 @@ from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
 trace_quickly()
-root, found = Path(sys.argv[1]), {}
+root, gaps = Path(sys.argv[1]), {}
 store.export(small_classifier(), root / "plain/1")
 
 def trained(name, options, strategy, epochs, *, batch_size=12, folder=None, resume=False):
@@ -142,14 +142,14 @@ def apart(first, second):
 
 for name, options in json.loads(sys.argv[2]).items():
     one, two = (trained(name, options, way, 1) for way in ("default", "mirrored"))
-    found[name] = apart(one, two)
+    gaps[name] = apart(one, two)
 if sys.argv[3] == "resume":  # eleven images: one replica has a row that it does not use
     free = {"replays": 2, "pgd_steps": 1}, "mirrored"
     odd = {"batch_size": 11}
     trained("free_training", *free, 2, **odd, folder=root / "begun")
     halves = trained("free_training", *free, 4, **odd, folder=root / "begun", resume=True)
-    found["resumed"] = apart(halves, trained("free_training", *free, 4, **odd))
-print(json.dumps(found))
+    gaps["resumed"] = apart(halves, trained("free_training", *free, 4, **odd))
+print(json.dumps(gaps))
 """
 
 
@@ -166,7 +166,8 @@ def test_two_devices_train_as_one_does(tmp_path):
 
 @pytest.mark.slow
 def test_every_defence_trains_on_two_devices_and_their_perturbations_are_resumed(tmp_path):
-    asked = EVERY | {"ensemble_training": {"networks": "plain", "eps": 0.0}}  # each draws its own
+    # Every defence draws its own perturbations.
+    asked = EVERY | {"ensemble_training": {"networks": "plain", "eps": 0.0}}
     apart = on_two_devices(tmp_path, "resume", **asked)
     assert apart.pop("resumed") == 0
     assert set(apart) == set(EVERY)

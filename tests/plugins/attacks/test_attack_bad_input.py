@@ -43,13 +43,13 @@ def test_a_budget_beyond_the_range_of_pixels_is_refused(name, linear):
         run_attack(attack, classifier, images, labels)
 
 
-def test_eps_in_255ths_is_answered_with_a_hint(linear):
+def test_eps_in_units_of_255_gets_a_hint(linear):
     with pytest.raises(UsageError, match="received: 8; pixels run from 0 to 1: divide by 255"):
         run_attack(create("attacks", "pgd", eps=8), *linear)
 
 
 @pytest.mark.parametrize("name", names_with("targeted"))
-def test_targets_must_be_there_and_must_not_be_the_true_classes(name, linear):
+def test_targets_must_exist_and_must_not_be_the_true_classes(name, linear):
     classifier, images, labels = linear
     attack = dataclasses.replace(create("attacks", name), targeted=True)
     with pytest.raises(UsageError, match=r"targets: .*received: none"):
@@ -75,7 +75,7 @@ def test_a_network_of_probabilities_is_refused_before_any_attack_meets_it():
 
 
 def test_an_attack_on_two_classes_has_its_losses():
-    """DLR compares with the third logit, which a binary classifier has not."""
+    """DLR compares with the third logit, which a binary classifier does not have."""
     classifier = LinearClassifier(num_classes=2)
     images, labels = grey_images(classifier, 6)
     eps = 1.05 * float(classifier.least_perturbation(images, labels, "linf").max())

@@ -41,7 +41,7 @@ CHEAP = {
     "zoo": {"binary_search_steps": 3, "steps": 40, "coordinates": 24, "initial_const": 1.0},
 }
 REGIONS = ("keeps_to_its_region", "takes_all_pixels_for_a_region_too")
-ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts, and test_gap.py, test them in all of theirs
+ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts and test_gap.py test them in all their norms
 VARIANTS = {
     "autoattack": [{"version": "rand"}],
     "box_blur": [{"region": "background", "sigma": 0.7}],
@@ -89,10 +89,10 @@ def bundled():
 
 
 def cases():
-    """Yield each attack with each check. They follow each other in one process: one trace."""
+    """Yield every attack with every check, one attack after the other, so it is traced once."""
     for name, options, label, further in bundled():
         for check in attack_checks():
-            elsewhere = name == "autoattack" and check.__name__ in REGIONS  # by its parts
+            elsewhere = name == "autoattack" and check.__name__ in REGIONS  # its parts test it
             slow = elsewhere or (further and check.__name__ not in OF_EACH_NORM)
             marks = [pytest.mark.slow] if slow else []
             yield pytest.param(check, name, options, id=f"{check.__name__}@{label}", marks=marks)

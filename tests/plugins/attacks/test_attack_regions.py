@@ -1,4 +1,4 @@
-"""On linear classifiers the best that can be done inside a region is known; attacks do it."""
+"""On linear classifiers the optimum inside a region is known, and attacks reach it."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def slopes(classifier, images, labels, free):
 
 
 def highest_gain(norm, eps, slope, room):
-    """Return max ⟨slope, d⟩ over the ball; in L1 walls bind, elsewhere they must not."""
+    """Return max ⟨slope, d⟩ over the ball; the box may bind in L1 only."""
     if norm != "l1":
         return eps * np.linalg.norm(slope.ravel(), {"linf": 1, "l2": 2}[norm])
     order = np.argsort(-np.abs(slope), axis=None)
@@ -107,7 +107,7 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     batch_size = 3 if region == "foreground" else 8
     classifier, images, labels, boxes = case()
     free = free_pixels(built("fgsm", norm, region=region), images, boxes)
-    # Too small to change a class, so that early stopping ends nowhere short of the maximum.
+    # Too small to change a class, so that early stopping never ends below the maximum.
     eps = 0.9 * float(least(norm, classifier, images, labels, free).min())
     long_steps = {"eps_iter": 0.8 * eps} if name in CLEVERHANS else {}
     attack = built(name, norm, region=region, eps=eps, **options, **long_steps)
@@ -120,12 +120,12 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
 
-AUTOATTACK = pytest.param("autoattack", marks=pytest.mark.slow)  # its parts stand beside it
+AUTOATTACK = pytest.param("autoattack", marks=pytest.mark.slow)  # its parts are tested too
 
 
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t", AUTOATTACK])
 @pytest.mark.parametrize(("norm", "region"), [("linf", "background"), ("l2", "foreground")])
-def test_just_those_images_fall_that_can_be_broken_inside_the_region(name, norm, region):
+def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, norm, region):
     """Images leave the batch one after the other; each must keep its own boxes till the end."""
     classifier, images, labels, boxes = case(count=16)
     options = {"queries": 20, "target_classes": 1} if name == "autoattack" else {}
@@ -134,9 +134,9 @@ def test_just_those_images_fall_that_can_be_broken_inside_the_region(name, norm,
     eps = float(np.sort(distance)[7:9].mean())
     attack = built(name, norm, region=region, eps=eps, **options)
     crafted = run_attack(attack, classifier, images, labels, boxes=boxes)
-    fate = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
-    assert np.array_equal(fate.success, distance < eps)
-    assert not fate.violation.any()
+    verdict = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
+    assert np.array_equal(verdict.success, distance < eps)
+    assert not verdict.violation.any()
 
 
 @pytest.mark.parametrize(("name", "norm", "options", "region"), in_turn(MINIMUM_NORM))
@@ -147,12 +147,14 @@ def test_the_least_distance_inside_the_region_is_met_within_a_twentieth(
         classifier, images, labels, boxes = case(shape, classes)
         attack = built(name, norm, region=region, **options)
         crafted = run_attack(attack, classifier, images, labels, boxes=boxes, batch_size=batch_size)
-        fate = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
+        verdict = audit(
+            classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes
+        )
         norm_of = attack.threat.norm
         free = free_pixels(attack, images, boxes)
-        ratio = fate.distance[norm_of] / least(norm_of, classifier, images, labels, free)
-        assert fate.success.all()
-        assert not fate.violation.any()
+        ratio = verdict.distance[norm_of] / least(norm_of, classifier, images, labels, free)
+        assert verdict.success.all()
+        assert not verdict.violation.any()
         assert np.median(ratio) <= 1.05
         assert ratio.min() >= 1 - 1e-4
 
@@ -174,7 +176,7 @@ def test_jsma_changes_the_fewest_pairs_of_the_region(region):
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_square_spends_nothing_outside_of_the_region(norm):
-    """In L2 what is spent elsewhere would be missing here."""
+    """In L2 a change outside of the region would use up budget."""
     classifier, images, labels, boxes = case((12, 12, 1))
     eps = 0.3 if norm == "l2" else 0.05
     attack = built("square", norm, eps=eps, region="foreground", early_stop=False, queries=1000)
@@ -195,15 +197,15 @@ def test_a_universal_perturbation_is_added_inside_the_region_alone():
     assert change == pytest.approx(free * same, abs=1e-6)
 
 
-def test_the_helper_mends_just_what_the_region_lets_it():
+def test_the_corrective_attack_corrects_exactly_what_the_region_allows():
     classifier, images, predicted, boxes = case(count=16)
     attack = create("attacks", "reverse_ifgsm", eps=0.1, region="background")
     free = free_pixels(attack, images, boxes)
     distance = least("linf", classifier, images, predicted, free)
     eps = float(np.sort(distance)[7:9].mean())
     attack = create("attacks", "reverse_ifgsm", eps=eps, region="background")
-    mended = run_attack(attack, classifier, images, 1 - predicted, boxes=boxes).images
-    right = classifier(mended).numpy().argmax(axis=1) != predicted
+    corrected = run_attack(attack, classifier, images, 1 - predicted, boxes=boxes).images
+    right = classifier(corrected).numpy().argmax(axis=1) != predicted
     assert np.array_equal(right, distance < eps)
 
 
@@ -227,7 +229,7 @@ def test_a_random_classifier_is_averaged_and_counted_inside_a_region_too():
 
 @pytest.mark.parametrize("name", ["pgd", "deepfool", "fab", "ddn", "cw_l2", "jsma", "ead", "fmn"])
 def test_where_the_region_is_empty_nothing_moves(name):
-    """A box that covers the image leaves no background; that is no mistake."""
+    """A box that covers the whole image leaves no background, which is not an error."""
     images = np.full((3, 2, 2, 1), 0.4, np.float32)
     whole = np.tile(np.array([[[0.0, 0.0, 1.0, 1.0]]], np.float32), (3, 1, 1))
     whole[1, 0, 3] = 0.5  # half of one image is background

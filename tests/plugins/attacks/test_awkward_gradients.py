@@ -58,7 +58,7 @@ class Torn(Wrapped):
 
 
 @pytest.mark.parametrize("name", WHITE_BOX)
-def test_a_gradient_that_is_nan_here_and_there_carries_no_image_away(name):
+def test_a_gradient_with_some_nan_values_makes_no_image_invalid(name):
     classifier = Torn(small_classifier())
     images, labels = grey_images(classifier, 8)
     attack = create("attacks", name, **WHITE_BOX[name])
@@ -77,8 +77,8 @@ def test_the_search_for_pairs_ends_where_every_slope_is_nan():
 
 
 @pytest.mark.parametrize("name", SHRINKING)
-def test_what_the_loop_leaves_undefined_in_rows_that_are_done_reaches_no_result(name, monkeypatch):
-    """Once with all of that replaced by NaN: the same images, bit for bit."""
+def test_undefined_values_in_finished_rows_reach_no_result(name, monkeypatch):
+    """With all undefined values replaced by NaN, the images are the same, bit for bit."""
     classifier = small_classifier()
     images, labels = grey_images(classifier, 24, spread=0.3)
     attack = create("attacks", name, **SHRINKING[name])
@@ -104,7 +104,7 @@ def test_what_the_loop_leaves_undefined_in_rows_that_are_done_reaches_no_result(
         )
 
     monkeypatch.setattr(loop, "_freeze", poisoning)
-    again = small_classifier()  # another object: traced anew
+    again = small_classifier()  # another object, so it is traced again
     assert np.array_equal(clean_predictions(again, images), labels)
     assert np.array_equal(run_attack(attack, again, images, labels).images, plain.images)
     assert poisoned or name in WHOLE

@@ -1,4 +1,4 @@
-"""On linear classifiers the best an attack can do is known; ours do it."""
+"""On linear classifiers the optimum of an attack is known, and our attacks reach it."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ DUAL = {"linf": 1, "l2": 2}
 
 
 def carlini_wagner(classifier, batch_size=128):
-    """Return images and labels with what CW makes of them."""
+    """Return images, labels and the images that CW crafts from them."""
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", "cleverhans_cw_l2", learning_rate=1e-3)
     crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size)
@@ -36,8 +36,10 @@ def test_carlini_wagner_comes_within_a_twentieth_of_the_least_perturbation(shape
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("classes", [3, 5, 10])
-def test_carlini_wagner_comes_within_a_twentieth_of_the_class_it_goes_for(classes, shape):
-    """Its objective follows the runner-up, which need not be the class nearest in L2."""
+def test_carlini_wagner_comes_within_a_twentieth_of_the_distance_to_its_target_class(
+    classes, shape
+):
+    """The objective follows the runner-up, which need not be the nearest class in L2."""
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels, judged = carlini_wagner(classifier)
     logits, weights = classifier(images).numpy(), classifier.weights.numpy()
@@ -51,7 +53,7 @@ def test_carlini_wagner_comes_within_a_twentieth_of_the_class_it_goes_for(classe
 
 
 def at_eps(name, *, eps, norm, **options):
-    """Build an attack whose steps are long enough to forget where they started."""
+    """Build an attack whose steps are so long that its start does not matter."""
     length = {"pgd": "step_size", "fgsm": None, "cleverhans_fgsm": None}.get(name, "eps_iter")
     steps = {length: 0.8 * eps} if length else {}
     return create("attacks", name, eps=eps, norm=norm, **steps, **options)
@@ -77,7 +79,7 @@ def test_with_two_classes_fixed_budget_attacks_reach_the_inner_maximum(attack, s
     name, options = attack
     classifier = LinearClassifier(shape, 2)
     images, labels = grey_images(classifier, 8, spread=0.3)
-    # Too small to change a class, so that early stopping ends nowhere short of the maximum.
+    # Too small to change a class, so that early stopping never ends below the maximum.
     eps = 0.9 * float(classifier.least_perturbation(images, labels, norm).min())
     attack = at_eps(name, eps=eps, norm=norm, **options)
     crafted = run_attack(attack, classifier, images, labels, batch_size=3)
@@ -89,7 +91,7 @@ def test_with_two_classes_fixed_budget_attacks_reach_the_inner_maximum(attack, s
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(("name", "options"), FIXED_BUDGET)
-def test_with_two_classes_just_those_images_fall_whose_least_perturbation_is_within_budget(
+def test_with_two_classes_exactly_those_images_break_whose_least_perturbation_is_within_budget(
     name, options, norm
 ):
     classifier = LinearClassifier((6, 5, 2), 2, seed=4)

@@ -1,4 +1,4 @@
-"""Classes that are masked by a large negative logit change nothing of what an attack finds."""
+"""Classes that are masked by a large negative logit do not change the result of an attack."""
 
 import keras
 import numpy as np
@@ -70,7 +70,7 @@ class Masked(Classifier):
 
 
 class Noisy(Wrapped):
-    """Answers with noise on the images."""
+    """A classifier that adds noise to its images."""
 
     def __call__(self, images):
         return self.inner(images + tf.random.normal(tf.shape(images)) * 0.2)
@@ -114,7 +114,7 @@ def test_a_random_network_with_masked_classes_is_seen_as_random(mask, five):
     assert check_sound(Noisy(masked), "noisy")["stochastic"]
 
 
-def test_two_networks_are_told_apart_beside_a_masked_class():
+def test_two_networks_are_distinguished_despite_a_masked_class():
     first = np.array([[1.0, 2.0, -1e9]])
     assert agree(first, np.array([[1.0, 2.000001, -1e9 + 100.0]]), 1e-4).tolist() == [True]
     assert agree(first, np.array([[1.0, 2.01, -1e9]]), 1e-4).tolist() == [False]

@@ -1,4 +1,4 @@
-"""At the peers' parameters we match or beat what they reach on the same small network."""
+"""With the peers' parameters our attacks match or beat them on the same small network."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,9 @@ def shared(reference):
 
 
 @pytest.mark.parametrize("key", FAST)
-def test_at_the_peers_parameters_ours_leaves_no_more_standing_and_goes_no_farther(shared, key):
+def test_with_a_peers_parameters_ours_leaves_no_more_images_unbroken_and_goes_no_farther(
+    shared, key
+):
     entry = {entry.key: entry for entry in entries(shared.peers)}[key]
     row = measure(shared, entry)
     assert row["holds"], f"{row['accuracy']} at {row['norm']}; the peer: {entry.peer}"
@@ -53,7 +55,7 @@ def judged(reference, attack, count=200, seed=0):
     return run.audit, run.right(labels)
 
 
-def test_the_reference_network_reads_as_its_card_says(reference):
+def test_the_reference_network_has_the_accuracy_of_its_card(reference):
     clean = clean_predictions(reference.classifier, reference.images)
     assert (clean == reference.labels).mean() == pytest.approx(reference.peers["clean_accuracy"])
 
@@ -68,10 +70,10 @@ def test_pgd_breaks_whatever_the_papers_loop_breaks_from_the_same_start(referenc
     attack = create("attacks", "pgd", **PGD[key])
     images, labels = reference.images, reference.labels
     for seed in range(3):
-        fate, _ = judged(reference, attack, seed=seed)
+        verdict, _ = judged(reference, attack, seed=seed)
         last = papers_loop(reference.classifier, attack, images, labels, seed=seed)
         broken = clean_predictions(reference.classifier, last) != labels
-        assert not (broken & ~fate.success).any()
+        assert not (broken & ~verdict.success).any()
 
 
 def papers_loop(classifier, attack, images, labels, seed):
@@ -105,16 +107,16 @@ def test_carlini_wagner_finds_images_as_near_as_foolbox(reference):
         learning_rate=0.01,
         initial_const=1e-3,
     )
-    fate, right = judged(reference, attack, count=50)
+    verdict, right = judged(reference, attack, count=50)
     assert right.mean() == 0
     clean = clean_predictions(reference.classifier, reference.images[:50])
-    broken = fate.success & (clean == reference.labels[:50])
+    broken = verdict.success & (clean == reference.labels[:50])
     peer = reference.peers["cw_l2"]["median_l2"]
-    assert np.median(fate.distance["l2"][broken]) <= 1.02 * peer
+    assert np.median(verdict.distance["l2"][broken]) <= 1.02 * peer
 
 
 def test_carlini_wagner_breaks_every_image_with_a_tenth_of_foolboxs_steps(reference):
     attack = create("attacks", "cleverhans_cw_l2", max_iterations=200, learning_rate=0.02)
-    fate, right = judged(reference, attack, count=20)
+    verdict, right = judged(reference, attack, count=20)
     assert right.mean() == 0
-    assert np.median(fate.distance["l2"]) <= 1.25 * reference.peers["cw_l2"]["median_l2"]
+    assert np.median(verdict.distance["l2"]) <= 1.25 * reference.peers["cw_l2"]["median_l2"]

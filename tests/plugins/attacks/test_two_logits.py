@@ -1,4 +1,4 @@
-"""Where two classes meet at logits of zero, a verdict does not hang on the last bits."""
+"""Where two classes meet at logits of zero, a verdict does not depend on the last bits."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ class Binary(Wrapped):
 
 @pytest.mark.parametrize("least", [0.0, -1.0])
 @pytest.mark.parametrize("name", ATTACKS)
-def test_what_is_found_on_the_boundary_counts_in_a_batch_of_any_size(name, least):
+def test_images_on_the_boundary_count_in_a_batch_of_any_size(name, least):
     classifier = Binary(small_classifier(), least)
     images = np.random.default_rng(0).uniform(0.3, 0.7, (40, *classifier.image_shape))
     images = images.astype(np.float32)

@@ -17,21 +17,23 @@ def kernels(model):
 
 @MODELS
 @pytest.mark.parametrize("bits", LEVELS)
-def test_all_models_mean_the_same_by_a_bit(name, bits):
+def test_a_bit_means_the_same_in_all_models(name, bits):
     model = create("models", name, bits=bits).build(SHAPE, 10)
     largest = max(kernels(model), key=lambda kernel: int(tf.size(kernel.latent_variable)))
     largest.latent_variable.assign(tf.random.stateless_uniform(largest.shape, (0, 1), -1.0, 1.0))
-    layer = next(each for each in model.layers if any(w is largest for w in each.weights))
+    layer = next(layer for layer in model.layers if any(w is largest for w in layer.weights))
     quantized = layer.kernel_quantizer(largest.latent_variable)
     np.testing.assert_array_equal(np.unique(quantized), LEVELS[bits])
 
 
 @MODELS
 @pytest.mark.parametrize(("bits", "takes"), [(1, 1), (2, 3), (3, 4), (8, 9), (16, 17)])
-def test_the_memory_is_that_of_as_many_bits_as_tell_the_levels_apart(name, bits, takes):
+def test_the_memory_counts_as_many_bits_as_the_levels_need(name, bits, takes):
     builder = create("models", name, bits=bits)
     summary = builder.summary(SHAPE, 10)
-    weights = sum(int(tf.size(each.latent_variable)) for each in kernels(builder.build(SHAPE, 10)))
+    weights = sum(
+        int(tf.size(kernel.latent_variable)) for kernel in kernels(builder.build(SHAPE, 10))
+    )
     of_total = dict(zip(summary.columns, summary.rows[-1], strict=True))
     assert int(of_total[f"# {takes}-bit x 1"]) == weights
     kib = (weights * takes + int(of_total["# 32-bit x 1"]) * 32) / 8 / 1024

@@ -33,7 +33,7 @@ def images(count=5, shape=SHAPE):
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 8, 16])
-def test_linear_is_the_formula_of_the_paper(bits):
+def test_the_linear_quantizer_is_the_formula_of_the_paper(bits):
     x = np.linspace(-1.5, 1.5, 401).astype(np.float32)
     steps = 2 ** (bits - 1)
     expected = np.clip(np.round(x * steps) / steps, -1, 1)
@@ -63,7 +63,7 @@ def test_signs_are_drawn_with_the_hard_sigmoid():
     np.testing.assert_array_equal(drawn[[0, 1, 5, 6]], [-1, -1, 1, 1])
 
 
-def test_one_seed_draws_the_same_signs_and_another_others():
+def test_one_seed_draws_the_same_signs_and_another_seed_others():
     x = tf.zeros(64)
     first, again, other = (DrawnSign(seed)(x).numpy() for seed in (1, 1, 2))
     assert np.array_equal(first, again)
@@ -226,7 +226,7 @@ def test_larq_counts_bits_memory_and_operations():
     assert float(both.totals[name]) > 0.5 > float(signs.totals[name]) == 0
 
 
-def test_the_draws_are_no_weights_of_the_summary():
+def test_the_summary_does_not_count_draws_as_weights():
     drawn, signs = (
         create("models", name).summary(SHAPE, 10) for name in ("lenet_random_bnn", "lenet_bnn")
     )
@@ -264,7 +264,7 @@ EXPORTED = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """Each network of `EXPORTED`, its folder, and what another process made of it there."""
+    """Every network of `EXPORTED`, its folder, and the outputs that another process wrote there."""
     folder = tmp_path_factory.mktemp("served")
     networks = {name: built(model, **options) for name, (model, options) in EXPORTED.items()}
     jobs = {
@@ -300,14 +300,14 @@ def test_forward_and_straight_through_gradient_are_served_bit_for_bit(name, serv
     assert np.abs(answers["gradient"]).max() > 0
 
 
-def test_the_random_network_draws_anew_at_each_call_after_export(served):
+def test_the_exported_random_network_draws_new_signs_at_each_call(served):
     _, folder, answers = served["random"]
     assert not np.array_equal(answers["logits"], answers["again"])
     assert store.load(folder).stochastic
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("lenet_quantized", {"bits": 0}, "bits: .*greater than or equal to 1; received: 0"),
         ("lenet_quantized", {"bits": 17}, "bits: .*less than or equal to 16; received: 17"),
@@ -317,6 +317,6 @@ def test_the_random_network_draws_anew_at_each_call_after_export(served):
         ("resnet_quantized", {"depth": 9}, r"6n \+ 2"),
     ],
 )
-def test_impossible_options_cost_a_line(name, options, said):
-    with pytest.raises(UsageError, match=said):
+def test_impossible_options_cost_a_line(name, options, message):
+    with pytest.raises(UsageError, match=message):
         create("models", name, **options)

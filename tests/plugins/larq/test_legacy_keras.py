@@ -1,4 +1,4 @@
-"""Larq needs Keras 2 behind `tf.keras`: who imported TensorFlow first is told so in one line."""
+"""Larq needs Keras 2 behind `tf.keras`: one line says so where TensorFlow was imported first."""
 
 import pytest
 
@@ -29,7 +29,7 @@ WHICH = "import tensorflow as tf, tfrobust; print(tf.keras.layers.Layer, tf.opti
 
 @pytest.fixture(scope="module")
 def printed():
-    """What each case prints that imports TensorFlow first, and their errors."""
+    """The output and the errors of all cases that import TensorFlow first."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("TF_USE_LEGACY_KERAS", raising=False)
         texts, errors = after_tensorflow([*(before + TRY for before in LATE.values()), WHICH])
@@ -37,7 +37,7 @@ def printed():
 
 
 @pytest.mark.parametrize("between", LATE)
-def test_tensorflow_imported_first_costs_a_line_each_time(between, printed):
+def test_tensorflow_imported_first_costs_a_line_every_time(between, printed):
     lines = printed[0][between].strip().splitlines()
     assert len(lines) == 4, printed
     for line in lines[:2]:
@@ -64,7 +64,7 @@ print(store.load(sys.argv[1]).stochastic)
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A file of a network with layers of ours."""
+    """The file of a network with our layers."""
     path = tmp_path_factory.mktemp("saved") / "m.keras"
     create("models", "lenet_quantized", bits=2).build((28, 28, 1), 10).save(path)
     return path

@@ -98,8 +98,8 @@ def _in_one_order(ours, theirs, name):
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet"])
 def test_moving_averages_do_not_lag(name):
     model = create("models", name).build((32, 32, 1), 3)
-    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
-    assert {each.momentum for each in norms} == {0.9}
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {norm.momentum for norm in norms} == {0.9}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34"])
@@ -137,7 +137,7 @@ def test_efficientnet_has_one_way_out():
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50v2", "vgg19", "mobilenet"])
 @pytest.mark.parametrize("shape", [(4, 4, 1), (5, 7, 3)])
-def test_the_variant_for_small_images_takes_them_all(name, shape):
+def test_the_variant_for_small_images_accepts_all_sizes(name, shape):
     model = create("models", name, stem="cifar", width=0.05).build(shape, 3)
     assert model(images_of(shape)).shape == (2, 3)
 
@@ -161,7 +161,7 @@ def test_a_network_is_served_as_it_is(name, options, shape, tmp_path):
     )
 
 
-def test_vgg_starts_where_plain_sgd_gets_going():
+def test_vgg_starts_from_he_normal_kernels():
     model = create("models", "vgg19").build((32, 32, 1), 10)
     layer = model.get_layer("block5_conv4")
     deviation = layer.kernel.numpy().std()
@@ -169,7 +169,7 @@ def test_vgg_starts_where_plain_sgd_gets_going():
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet50v2", "vgg16"])
-def test_untrained_kernels_are_he_normal_whoever_builds_the_network(name):
+def test_untrained_kernels_are_he_normal_in_both_builds_of_the_network(name):
     for options in ({}, {"width": 0.5}):
         model = create("models", name, **options).build((32, 32, 1), 10)
         kernels = [

@@ -1,4 +1,4 @@
-"""ImageNet's weights of `keras.applications`, here random ones in the files it would download."""
+"""Weights of `keras.applications`: here random ones, in the files that it would download."""
 
 import functools
 
@@ -52,7 +52,7 @@ def downloaded(donor, monkeypatch):
 
 
 def _as_published(name, donor, images):
-    """Return what a network gives for images as its makers prepare them."""
+    """Return a network's features for images that are prepared as its authors do."""
     pixels = BY_KERAS[name].preprocess_input(images * 255.0)
     if name == "efficientnet_b1":  # with ImageNet's weights Keras scales once more
         rebuilt = FUNCTIONS[name](
@@ -68,7 +68,7 @@ def test_imagenet_weights_see_the_pixels_they_were_trained_on(name, downloaded):
     model = create("models", name, weights="imagenet").build((64, 64, 3), 10)
     images = images_of((64, 64, 3))
     expected = _as_published(name, donor, images)
-    last = next(each for each in reversed(model.layers) if len(each.output.shape) == 4)
+    last = next(layer for layer in reversed(model.layers) if len(layer.output.shape) == 4)
     features = keras.Model(model.inputs[0], last.output)(images).numpy()
     assert expected.shape == features.shape
     np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max())
@@ -120,5 +120,5 @@ def test_without_a_network_imagenet_weights_cost_one_line(monkeypatch, capsys):
     monkeypatch.setattr(file_utils, "get_file", unreachable)
     with pytest.raises(DataError, match=r"mobilenet .*cannot be downloaded.*unknown host"):
         create("models", "mobilenet", weights="imagenet").build((32, 32, 3), 10)
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")

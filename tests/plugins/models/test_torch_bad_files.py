@@ -19,13 +19,13 @@ FORMATS = (files.zipped, files.legacy, files.safetensors, files.checkpoint_of_py
 
 @pytest.fixture(scope="module")
 def state():
-    """A narrow ResNet-18's."""
+    """The state dict of a narrow ResNet-18."""
     return reference.random_state(reference.resnet_shapes(18, 5, width=NARROW))
 
 
 @pytest.fixture
 def refused(state, tmp_path):
-    """Load a file into the narrow ResNet-18 and return the one line it is refused with."""
+    """Load a file into the narrow ResNet-18 and return the line that refuses it."""
 
     def call(path, classes=5):
         with pytest.raises(DataError) as error:
@@ -36,30 +36,30 @@ def refused(state, tmp_path):
     return call
 
 
-def test_missing_surplus_and_misshapen_tensors_are_each_named(state, tmp_path, refused):
+def test_missing_surplus_and_misshapen_tensors_are_named(state, tmp_path, refused):
     wrong = dict(state)
     del wrong["layer1.0.conv1.weight"], wrong["bn1.running_var"]
     wrong["extra.weight"] = wrong["bn1.bias"]
     wrong["layer2.0.bn1.weight"] = np.ones(3, np.float32)
-    said = refused(files.zipped(tmp_path / "net.pth", wrong))
-    assert "missing: bn1.running_var, layer1.0.conv1.weight;" in said
-    assert "surplus: extra.weight;" in said
-    assert "misshapen: layer2.0.bn1.weight (expected 16; received: 3)" in said
-    assert "net.pth does not fit resnet18" in said
+    message = refused(files.zipped(tmp_path / "net.pth", wrong))
+    assert "missing: bn1.running_var, layer1.0.conv1.weight;" in message
+    assert "surplus: extra.weight;" in message
+    assert "misshapen: layer2.0.bn1.weight (expected 16; received: 3)" in message
+    assert "net.pth does not fit resnet18" in message
 
 
 def test_long_lists_are_cut_and_counted(tmp_path, refused):
-    said = refused(files.zipped(tmp_path / "net.pth", {"a": np.ones(2, np.float32)}))
-    assert "conv1.weight" in said
-    assert "and 96 more" in said
-    assert len(said) < 500
+    message = refused(files.zipped(tmp_path / "net.pth", {"a": np.ones(2, np.float32)}))
+    assert "conv1.weight" in message
+    assert "and 96 more" in message
+    assert len(message) < 500
 
 
 def test_other_classes_are_refused_with_the_way_out(state, tmp_path, refused):
     path = files.zipped(tmp_path / "net.pth", state)
-    said = refused(path, classes=7)
-    assert "fc.weight (expected 7×64; received: 5×64)" in said
-    assert "-p head=new" in said
+    message = refused(path, classes=7)
+    assert "fc.weight (expected 7×64; received: 5×64)" in message
+    assert "-p head=new" in message
 
 
 def test_weights_that_are_no_numbers_are_refused(state, tmp_path, refused):
@@ -94,10 +94,10 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(
     else:
         written = files.legacy(path, {}, pickled=b"N").read_bytes()
         path.write_bytes(written.replace(files.START + b"N" + files.STOP, evil))
-    said = refused(path)
+    message = refused(path)
     if form != "plain" or protocol > 1:  # older plain ones do not even look like a pickle
-        assert f"wants to call {os.system.__module__}.system" in said
-        assert "nothing of it was run" in said
+        assert f"wants to call {os.system.__module__}.system" in message
+        assert "nothing of it was run" in message
     assert not touched.exists()
     pickle.loads(evil)  # noqa: S301 (it would have run)
     assert touched.exists()
@@ -114,8 +114,8 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(
     ],
 )
 def test_no_name_but_a_tensors_is_called(pickled, tmp_path, refused):
-    said = refused(files.zipped(tmp_path / "net.pth", {}, pickled=pickled))
-    assert "wants to call" in said
+    message = refused(files.zipped(tmp_path / "net.pth", {}, pickled=pickled))
+    assert "wants to call" in message
 
 
 VALUES = {"a": np.arange(6, dtype=np.float32)}
@@ -145,7 +145,7 @@ def test_a_tensor_that_lies_about_its_storage_is_refused(lies, words, tmp_path, 
 @pytest.mark.parametrize(
     "altered",
     [
-        {"shape": (20_000,), "strides": (1,)},  # would read what lies behind in memory
+        {"shape": (20_000,), "strides": (1,)},  # would read memory behind the storage
         {"shape": (3 * 10**8,), "strides": (0,)},
         {"offset": 2**60},
         {"storage": 0},
@@ -158,23 +158,23 @@ def test_a_tensor_is_not_altered_once_it_was_checked(altered, tmp_path, refused)
         )
 
     state = files.mapping([(name, spelled(value)) for name, value in altered.items()])
-    build = b"b"  # writes the attributes of what was made before
+    build = b"b"  # writes the attributes of the object before it
     pickled = files.ordered([("a", files.tensor(VALUES["a"], 0) + state + build)])
-    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
-    assert "it alters a view after it was made" in said
+    message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
+    assert "it alters a view after it was made" in message
 
 
 @pytest.mark.parametrize("name", ["_rebuild_tensor_v2", "_rebuild_parameter"])
-def test_what_stands_for_pytorchs_functions_cannot_be_altered(name, tmp_path, refused):
+def test_the_replacements_of_pytorchs_functions_cannot_be_altered(name, tmp_path, refused):
     function = f"ctorch._utils\n{name}\n".encode()
     state = files.sequence(b"N", files.mapping([("__defaults__", files.sequence())]))
     pickled = function + state + b"b"
-    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
-    assert "cannot be read as a state dict" in said
+    message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled))
+    assert "cannot be read as a state dict" in message
 
 
-def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused):
-    """Each level holds the one before twice; printed, the last has 2⁶⁰ numbers."""
+def test_a_value_that_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused):
+    """Every level holds the one before twice, so the last prints 2⁶⁰ numbers."""
     nested = files.integer(1)
     for level in range(60):
         memo = bytes([level])
@@ -185,7 +185,7 @@ def test_what_would_take_hours_to_print_is_cut_in_the_message(tmp_path, refused)
 
 
 def _doubled(levels):
-    """Return what pickles a tuple whose every level holds the one before twice."""
+    """Return the pickle of a tuple in which every level holds the one before twice."""
     nested = files.integer(1)
     for level in range(levels):
         memo = bytes([level])
@@ -206,16 +206,16 @@ def test_nested_tuples_that_would_be_hashed_for_ever_are_refused(place, form, tm
         "tag": files.sequence(nested, nested, files.text("0"), one, one) + b"Q",
         "set": b"(" + nested + b"\x91",
     }[place]
-    said = refused(form(tmp_path / "net.pth", {}, pickled=pickled))
-    assert "nests tuples with more than 1,000 leaves" in said
+    message = refused(form(tmp_path / "net.pth", {}, pickled=pickled))
+    assert "nests tuples with more than 1,000 leaves" in message
 
 
 @pytest.mark.parametrize("key", ["../../secret", "/etc/passwd", "0/../1", "", "7"])
-def test_a_storage_is_only_looked_for_where_storages_lie(key, tmp_path, refused):
+def test_a_storage_is_only_read_from_the_folder_of_storages(key, tmp_path, refused):
     pickled = files.ordered([("a", files.tensor(VALUES["a"], key))])
     members = {"secret": VALUES["a"].tobytes()}
-    said = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled, members=members))
-    assert "not by a number" in said or "storage 7 is missing" in said
+    message = refused(files.zipped(tmp_path / "net.pth", VALUES, pickled=pickled, members=members))
+    assert "not by a number" in message or "storage 7 is missing" in message
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, refused):
@@ -223,10 +223,10 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, refused):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data.pkl", bytes(50_000_000))
     tracemalloc.start()
-    said = refused(path)
+    message = refused(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "larger than the file" in said
+    assert "larger than the file" in message
     assert peak < 30_000_000
 
 
@@ -246,7 +246,7 @@ def test_a_pickle_that_reserves_memory_is_refused(tmp_path, refused):
         (b"\xff" * 8 + b"{", "cannot be read as a state dict"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(content, words, tmp_path, refused):
+def test_a_file_without_a_state_dict_is_refused(content, words, tmp_path, refused):
     path = tmp_path / "net.pth"
     path.write_bytes(content)
     assert words in refused(path)
@@ -261,12 +261,12 @@ def test_a_file_cut_short_anywhere_is_refused(write, tmp_path, refused):
         refused(path)
 
 
-def test_a_missing_file_is_said_in_one_line(tmp_path, refused):
+def test_a_missing_file_costs_one_line(tmp_path, refused):
     assert "No such file" in refused(tmp_path / "none.pth")
 
 
 def test_a_whole_network_instead_of_its_state_dict_is_refused(tmp_path, refused):
-    said = refused(
+    message = refused(
         files.zipped(tmp_path / "net.pth", {}, pickled=files.mapping([("a", files.text("b"))]))
     )
-    assert "save the network's state_dict() alone" in said
+    assert "save the network's state_dict() alone" in message

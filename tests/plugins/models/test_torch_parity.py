@@ -1,4 +1,4 @@
-"""PyTorch itself, where it is installed: what it saves, we read; what it computes, we compute."""
+"""Where PyTorch is installed: its files are read, and its logits are reproduced."""
 
 import numpy as np
 import pytest
@@ -47,12 +47,12 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(before)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         for stage, repeats in enumerate(blocks):
-            filters, made = round(64 * 2**stage * width), []
+            filters, layers = round(64 * 2**stage * width), []
             for k in range(repeats):
                 stride = 2 if stage and k == 0 else 1
-                made.append(Block(before, filters, stride, bottleneck=bottleneck))
+                layers.append(Block(before, filters, stride, bottleneck=bottleneck))
                 before = filters * (4 if bottleneck else 1)
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*made))
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
         self.fc = nn.Linear(before, classes)
 
     def forward(self, x):
@@ -66,16 +66,16 @@ class Vgg(nn.Module):
 
     def __init__(self, repeats, classes, *, width, batch_norm):
         super().__init__()
-        made, before = [], 3
+        layers, before = [], 3
         for filters, count in zip((64, 128, 256, 512, 512), repeats, strict=True):
             out = round(filters * width)
             for _ in range(count):
-                made.append(nn.Conv2d(before, out, 3, padding=1))
-                made += [nn.BatchNorm2d(out)] if batch_norm else []
-                made.append(nn.ReLU())
+                layers.append(nn.Conv2d(before, out, 3, padding=1))
+                layers += [nn.BatchNorm2d(out)] if batch_norm else []
+                layers.append(nn.ReLU())
                 before = out
-            made.append(nn.MaxPool2d(2, 2))
-        self.features, units = nn.Sequential(*made), round(4096 * width)
+            layers.append(nn.MaxPool2d(2, 2))
+        self.features, units = nn.Sequential(*layers), round(4096 * width)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
             nn.Linear(49 * before, units), nn.ReLU(), nn.Dropout(),
@@ -98,7 +98,7 @@ NETWORKS = {
 WIDTHS = {"resnet18": 1.0, "resnet50": 1.0, "resnet34": 0.25, "resnet101": 0.25}
 
 
-def made(name):
+def network_called(name):
     torch.manual_seed(3)
     network = NETWORKS[name]().eval()
     for module in network.modules():
@@ -115,7 +115,7 @@ def made(name):
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors", "checkpoint"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_equal_pytorchs(name, form, tmp_path):
-    network, path = made(name), tmp_path / "net.pth"
+    network, path = network_called(name), tmp_path / "net.pth"
     state = network.state_dict()
     if form == "safetensors":
         save_file({key: value.numpy() for key, value in state.items()}, path)

@@ -1,4 +1,4 @@
-"""torchvision's state dicts give torchvision's logits, whatever file they come in."""
+"""torchvision's state dicts give torchvision's logits in every file format."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def close(ours, theirs):
 
 @pytest.fixture(scope="module")
 def state():
-    """A narrow ResNet-18's."""
+    """The state dict of a narrow ResNet-18."""
     return reference.random_state(reference.resnet_shapes(18, 5, width=NARROW))
 
 

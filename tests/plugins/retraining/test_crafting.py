@@ -1,4 +1,4 @@
-"""What a retraining crafts: how many images, of which classes, and what is kept of it."""
+"""What a retraining crafts: how many images, of which classes, and which of them it keeps."""
 
 import re
 
@@ -43,73 +43,73 @@ def crafted(network, scenario, trainer=None, **options):
     return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
 
 
-def test_more_adversarial_images_than_training_images_are_made_in_turns(network, scenario):
-    said = []
-    found = retraining(
+def test_more_adversarial_images_than_training_images_are_crafted_in_turns(network, scenario):
+    messages = []
+    record = retraining(
         network, scenario, attack="pgd", options={"eps": 0.1}, adversarial_images=2000,
-        epochs=1, log=said.append,
+        epochs=1, log=messages.append,
     ).found  # fmt: skip
-    assert found["adversarial_images"] == 2000
-    assert said[:1] == [
+    assert record["adversarial_images"] == 2000
+    assert messages[:1] == [
         "retraining: 2000 adversarial images of 1437 training images: each is attacked 1.39 times, "
         "with another seed each time; an attack that draws nothing at random makes the same again"
     ]
     assert re.fullmatch(
         r"retraining: 2000 adversarial images, \d\d\.\d% of them read right; "
         r"100\.0% of the labels are right \(9\d\.\d% without originals\)",
-        said[1],
+        messages[1],
     )
 
 
-def test_an_attack_that_breaks_nothing_stops_it_and_says_why(network, scenario):
+def test_an_attack_that_breaks_nothing_stops_the_training_with_a_reason(network, scenario):
     with pytest.raises(UsageError, match="fgsm changes the class of none of 1000 images"):
         retrained(network, scenario, attack="fgsm", options={"eps": 1e-6})
 
 
 @plugin
 class Careless(Attack):
-    """Makes images of which some are none."""
+    """Returns images of which some contain NaN."""
 
-    each: int = option("which one in so many is none", default=2)
+    interval: int = option("one image in so many is broken", default=2)
 
     @property
     def threat(self):
         return Threat("none", None)
 
     def __call__(self, classifier, images, labels, *, seed):
-        broken = tf.range(tf.shape(images)[0]) % self.each == self.each - 1
+        broken = tf.range(tf.shape(images)[0]) % self.interval == self.interval - 1
         dark = tf.where(broken, np.nan, 0.0)
         return images * 0.3 + dark[:, None, None, None]
 
 
-def test_what_is_no_image_is_left_out_and_told(network, scenario, digits, monkeypatch):
-    said = []
+def test_broken_images_are_left_out_and_reported(network, scenario, digits, monkeypatch):
+    messages = []
     monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless())
-    done = retraining(network, scenario, fooling="class", epochs=1, log=said.append)
+    done = retraining(network, scenario, fooling="class", epochs=1, log=messages.append)
     broken = np.arange(1437) % BATCH_SIZE % 2  # every other one of a batch
     assert done.found["broken_images"] == broken.sum()
-    assert said[0] == (
+    assert messages[0] == (
         f"retraining: {broken.sum()} of 1437 images that gap made have pixels that are no numbers "
         "in [0, 1]; they are left out"
     )
     assert np.isfinite(predict(done.classifier, digits["test"][0][:20])).all()
 
 
-def test_where_nothing_is_an_image_it_stops_and_says_why(network, scenario, monkeypatch):
-    monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless(each=1))
+def test_a_training_without_a_valid_image_stops_with_a_reason(network, scenario, monkeypatch):
+    monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless(interval=1))
     with pytest.raises(UsageError, match="gap makes no adversarial images"):
         retrained(network, scenario, epochs=1)
 
 
-def test_images_that_the_attack_left_as_they_were_are_left_out_and_told(network, scenario):
-    """DeepFool finds nothing to do where the network is wrong already."""
+def test_images_that_the_attack_did_not_change_are_left_out_and_reported(network, scenario):
+    """DeepFool does not change images that are misclassified already."""
     images, labels = arrays(scenario, "train")
     wrong = int((predict(network, images).argmax(axis=1) != labels).sum())
-    said = []
-    found = retraining(network, scenario, attack="deepfool", epochs=0, log=said.append).found
-    assert found["unchanged_images"] == wrong > 0
-    assert found["adversarial_images"] == 1437 - wrong
-    assert said[0] == (
+    messages = []
+    record = retraining(network, scenario, attack="deepfool", epochs=0, log=messages.append).found
+    assert record["unchanged_images"] == wrong > 0
+    assert record["adversarial_images"] == 1437 - wrong
+    assert messages[0] == (
         f"retraining: {wrong} of 1437 images that deepfool made are the clean ones: it found "
         "nothing; they are left out"
     )
@@ -127,11 +127,11 @@ def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypa
     images, labels = arrays(scenario, "train")
     how = create("defenses", "retraining", **FGSM, adversarial_images=2000)
 
-    def made(trainer):
+    def collect(trainer):
         given = {"known_classes": 10, "trainer": trainer}
         return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
 
-    whole = made(Trainer(TrainingOptions()))
+    whole = collect(Trainer(TrainingOptions()))
     calls = []
     real = crafting.run_attack
 
@@ -143,16 +143,15 @@ def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypa
 
     monkeypatch.setattr(crafting, "run_attack", failing)
     with pytest.raises(KeyboardInterrupt):
-        made(Trainer(TrainingOptions(), workspace=tmp_path))
-    again = made(Trainer(TrainingOptions(), workspace=tmp_path))
-    assert calls == [0, 0, 0, 0, 1]  # of 600, 600, 237, and 563 in a second turn; two were kept
+        collect(Trainer(TrainingOptions(), workspace=tmp_path))
+    again = collect(Trainer(TrainingOptions(), workspace=tmp_path))
+    # Batches of 600, 600, 237, and 563 in a second turn; two were kept.
+    assert calls == [0, 0, 0, 0, 1]
     np.testing.assert_array_equal(again.images, whole.images)
     np.testing.assert_array_equal(again.rows, whole.rows)
 
 
-def test_of_one_workspace_another_attack_and_another_network_take_nothing(
-    network, scenario, tmp_path
-):
+def test_another_attack_or_network_takes_nothing_from_a_workspace(network, scenario, tmp_path):
     """Two retrainings may stand in one chain of defences."""
     images, _ = arrays(scenario, "train")
     trainer = Trainer(TrainingOptions(), workspace=tmp_path)
@@ -168,7 +167,7 @@ def test_of_one_workspace_another_attack_and_another_network_take_nothing(
     assert largest == pytest.approx(0.15, abs=1e-5)
 
 
-def test_what_an_attack_learned_is_kept_when_its_crafting_is_interrupted(
+def test_an_interrupted_crafting_keeps_what_the_attack_learned(
     network, scenario, tmp_path, monkeypatch
 ):
     trainer = Trainer(TrainingOptions(), workspace=tmp_path)
@@ -186,12 +185,12 @@ def test_what_an_attack_learned_is_kept_when_its_crafting_is_interrupted(
     np.testing.assert_array_equal(crafted(network, scenario, trainer, **GAP).images, whole.images)
 
 
-def test_the_pattern_that_is_collected_is_the_one_that_an_evaluation_learns(network, scenario):
+def test_collecting_uses_the_same_pattern_that_an_evaluation_learns(network, scenario):
     images, labels = arrays(scenario, "train")
     attack = create("attacks", "gap", **GAP["options"])
-    made = crafted(network, scenario, **GAP)
+    collected = crafted(network, scenario, **GAP)
     again = run_attack(attack, network, images, labels).images
-    np.testing.assert_array_equal(made.images, again[made.rows])
+    np.testing.assert_array_equal(collected.images, again[collected.rows])
 
 
 @pytest.mark.parametrize("targets", ["least_likely", "next", "random"])
@@ -210,19 +209,21 @@ def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, monk
     assert set(np.concatenate(sent)) <= set(range(10))
 
 
-def test_an_attack_without_a_budget_that_breaks_nothing_is_given_other_advice(network, scenario):
+def test_an_attack_without_a_budget_that_breaks_nothing_gets_other_advice(network, scenario):
     with pytest.raises(UsageError, match="give it other options, or take another attack"):
         retrained(network, scenario, attack="fooling", options={"steps": 1})
 
 
 @pytest.mark.parametrize("kept", [1 << 30, 0])
 def test_every_part_of_an_epoch_has_clean_and_adversarial_images(scenario, kept, monkeypatch):
-    """Where they do not fit into memory too: only a few of them are shuffled at a time then."""
+    """This holds also for images that do not fit into memory: only a few are shuffled at a time."""
     monkeypatch.setattr(data, "_CACHED", kept)
     images = np.full((1500, 8, 8, 1), 0.9, np.float32)
     more = Collected(images, np.zeros(1500, np.int64), scenario.class_names, (), {}, among=1437)
-    found = TrainingData(Joined(scenario, more), TrainingOptions(batch_size=16))
-    adversarial = np.concatenate([(shown[:, 0, 0, 0] == 0.9) for shown, *_ in found.epoch(0)])
+    training_data = TrainingData(Joined(scenario, more), TrainingOptions(batch_size=16))
+    adversarial = np.concatenate(
+        [(shown[:, 0, 0, 0] == 0.9) for shown, *_ in training_data.epoch(0)]
+    )
     shares = [part.mean() for part in np.array_split(adversarial, 10)]
     assert shares == pytest.approx([1500 / 2937] * 10, abs=0.12)
     assert adversarial.sum() == pytest.approx(1500 * 0.9, abs=30)

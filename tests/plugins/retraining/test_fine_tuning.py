@@ -1,4 +1,4 @@
-"""Fine-tuning: a copy learns the new scene, and the network stays."""
+"""Fine-tuning: a copy learns the new scene, and the network does not change."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def fine_tuning(**options):
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
-def test_it_keeps_the_contract(check):
+def test_fine_tuning_keeps_the_contract(check):
     check(fine_tuning(epochs=1))
 
 
@@ -52,7 +52,7 @@ def test_a_copy_learns_the_new_scene_and_forgets_the_old(apart):
         assert np.array_equal(weight, old)
 
 
-def test_its_options_stand_above_the_trainings(apart):
+def test_options_of_the_defence_override_those_of_the_training(apart):
     seen = []
     trainer = Trainer(TrainingOptions(epochs=9), report=lambda what, *_: seen.append(what))
     overlap = create("scenarios", "ellipses_overlap")
@@ -66,27 +66,31 @@ def test_a_stored_network_is_tuned_and_kept_as_a_network(tmp_path, monkeypatch):
     monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
     quick = Trainer(TrainingOptions(epochs=1))
     train_and_store(create("models", "linear"), create("scenarios", "digits"), "d1", quick)
-    made = train_and_store(
+    trained = train_and_store(
         Deployed("d1", network_of("d1")), open_scenario("digits+b2"), "d1-b2", quick,
         [fine_tuning(), create("defenses", "calibrater", size_ratio=9)],
     )  # fmt: skip
-    assert [each.name for each in made.card.defenses] == ["fine_tuning", "calibrater"]
+    assert [defense.name for defense in trained.card.defenses] == ["fine_tuning", "calibrater"]
     again = stored_network("d1-b2")
-    assert again.defenses == made.classifier.defenses
+    assert again.defenses == trained.classifier.defenses
     images, _ = arrays(open_scenario("digits+b2"), "test", 20)
-    np.testing.assert_array_equal(again(images), made.classifier(images))
+    np.testing.assert_array_equal(again(images), trained.classifier(images))
     np.testing.assert_allclose(store.load("d1-b2")(images), again(images), atol=1e-5)
-    # A third defence for what has two already: all are put together again.
+    # A third defence for a classifier with two: all three are rebuilt.
     third = train_and_store(
         Deployed("d1-b2", again), open_scenario("digits+b1"), "d1-b1", quick,
         [create("defenses", "calibrater", size_ratio=9)],
     )  # fmt: skip
-    found = stored_network("d1-b1")
-    assert [each.name for each in found.defenses] == ["fine_tuning", "calibrater", "calibrater"]
-    np.testing.assert_array_equal(found(images), third.classifier(images))
+    stored = stored_network("d1-b1")
+    assert [defense.name for defense in stored.defenses] == [
+        "fine_tuning",
+        "calibrater",
+        "calibrater",
+    ]
+    np.testing.assert_array_equal(stored(images), third.classifier(images))
 
 
-def test_what_is_no_keras_model_is_refused():
+def test_a_classifier_that_is_not_a_keras_model_is_refused():
     with pytest.raises(UsageError, match=r"fine_tuning: expected a Keras model, .* another kind"):
         fine_tuning().check(LinearClassifier((8, 8, 1), 2), create("scenarios", "digits"))
     quick = Trainer(TrainingOptions(epochs=0))

@@ -14,10 +14,10 @@ def known(digits):
 def test_neighbours_are_those_of_plain_search_where_all_components_are_kept(known, digits):
     images, labels = known
     others = digits["test"][0][:50]
-    found = Neighbours(images, labels, k=1, dimensions=60, seed=0).look_up(others)
+    neighbours = Neighbours(images, labels, k=1, dimensions=60, seed=0).look_up(others)
     gaps = np.linalg.norm(others.reshape(50, 1, -1) - images.reshape(1, len(images), -1), axis=2)
-    assert found.distances == pytest.approx(gaps.min(axis=1), abs=1e-3)
-    assert (found.labels == labels[gaps.argmin(axis=1)]).mean() > 0.97
+    assert neighbours.distances == pytest.approx(gaps.min(axis=1), abs=1e-3)
+    assert (neighbours.labels == labels[gaps.argmin(axis=1)]).mean() > 0.97
 
 
 def test_the_most_frequent_class_of_k_neighbours_wins():
@@ -44,13 +44,13 @@ def test_what_components_leave_out_counts_as_distance(known):
 
 
 def test_a_neighbour_that_is_left_out_has_no_vote(known):
-    images, labels = (each[:200] for each in known)
+    images, labels = (array[:200] for array in known)
     asked = Neighbours(images, labels, k=3, dimensions=30, seed=0)
     rows = np.arange(200)
-    found = asked.voted(asked.nearest(images), without=rows)
+    neighbours = asked.voted(asked.nearest(images), without=rows)
     apart = np.linalg.norm(asked._known[:, None] - asked._known[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     nearest = np.argsort(apart, axis=1)[:, :3]
-    assert found.distances == pytest.approx(apart.min(axis=1), abs=1e-3)
-    for label, votes in zip(found.labels, labels[nearest], strict=True):
+    assert neighbours.distances == pytest.approx(apart.min(axis=1), abs=1e-3)
+    for label, votes in zip(neighbours.labels, labels[nearest], strict=True):
         assert (votes == label).sum() == np.bincount(votes).max()

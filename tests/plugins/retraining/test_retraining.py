@@ -56,7 +56,7 @@ def test_more_neighbours_or_components_than_there_are_cost_one_line(
         retrained(network, scenario, **FGSM, **asked)
 
 
-def test_it_labels_by_neighbours_and_learns_what_it_saw(network, scenario, digits):
+def test_retraining_labels_by_neighbours_and_learns_those_images(network, scenario, digits):
     done = retraining(network, scenario, **FGSM, epochs=8)
     assert done.found["label_accuracy"] > 0.95 > done.found["accuracy_on_them"]
     assert (done.found["adversarial_images"], done.found["fooling_images"]) == (1437, 0)
@@ -68,8 +68,8 @@ def test_it_labels_by_neighbours_and_learns_what_it_saw(network, scenario, digit
     assert accuracy(done.classifier, images, labels) > accuracy(network, images, labels) - 0.03
 
 
-def test_the_network_that_was_attacked_stays_as_it_was(network, scenario):
-    before = [each.copy() for each in network.model.get_weights()]
+def test_the_attacked_network_does_not_change(network, scenario):
+    before = [weight.copy() for weight in network.model.get_weights()]
     retrained(network, scenario, **FGSM, epochs=1)
     assert all(map(np.array_equal, before, network.model.get_weights()))
 
@@ -81,7 +81,7 @@ def test_the_network_that_was_attacked_stays_as_it_was(network, scenario):
         ({"fooling": "clusters", "clusters": 3}, ("fooling 1", "fooling 2", "fooling 3")),
     ],
 )
-def test_images_of_nothing_go_into_new_classes(network, scenario, digits, fooling, names):
+def test_images_unlike_any_known_one_go_into_new_classes(network, scenario, digits, fooling, names):
     done = retraining(network, scenario, **NOISE, **fooling)
     assert done.classifier.class_names[10:] == names
     assert done.found["fooling_images"] == 300
@@ -93,24 +93,24 @@ def test_images_of_nothing_go_into_new_classes(network, scenario, digits, foolin
     assert (predict(done.classifier, noise).argmax(1) >= 10).mean() > 0.7
 
 
-def test_images_of_nothing_are_left_out_and_told(network, scenario):
-    said = []
-    found = retraining(
-        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=said.append
+def test_images_unlike_any_known_one_are_left_out_and_reported(network, scenario):
+    messages = []
+    record = retraining(
+        network, scenario, **FGSM, fooling="drop", quantile=0.5, epochs=0, log=messages.append
     ).found
-    left_out = found["fooling_images"]
+    left_out = record["fooling_images"]
     assert 0 < left_out < 1437
-    assert said[0] == (
+    assert messages[0] == (
         f"retraining: {left_out} of 1437 images are like nothing known; they are left out"
     )
 
 
-def test_where_all_would_be_left_out_it_stops_and_says_why(network, scenario):
+def test_a_training_that_would_leave_out_all_images_stops_with_a_reason(network, scenario):
     with pytest.raises(UsageError, match="fooling: all 300 images that fooling makes are like no"):
         retrained(network, scenario, **NOISE, fooling="drop")
 
 
-def test_true_labels_and_the_networks_own_ask_no_neighbours(network, scenario):
+def test_true_labels_and_predicted_labels_need_no_neighbours(network, scenario):
     true, own = (
         retraining(network, scenario, **FGSM, labels=labels, epochs=1).found
         for labels in ("true", "network")
@@ -128,7 +128,7 @@ def test_true_labels_and_the_networks_own_ask_no_neighbours(network, scenario):
         ({"new_class": "fooling", "fooling": "clusters"}, "'fooling 2'"),
     ],
 )
-def test_a_name_that_a_class_has_already_is_refused_before_anything_is_made(
+def test_an_existing_class_name_is_refused_before_anything_is_crafted(
     network, scenario, asked, name, monkeypatch
 ):
     names = (*scenario.class_names[:-1], "fooling 2")
@@ -173,13 +173,13 @@ def test_attacks_that_cannot_be_run_are_refused_before_anything_is_trained(
         create("defenses", "retraining", **asked).check(network, scenario)
 
 
-def test_an_attack_by_gradients_is_refused_where_there_are_none(network, scenario):
+def test_an_attack_by_gradients_is_refused_without_gradients(network, scenario):
     blind = KerasClassifier(network.model, differentiable=False)
     with pytest.raises(UsageError, match="gradients"):
         create("defenses", "retraining", **FGSM).check(blind, scenario)
 
 
-def test_retrained_once_more_it_keeps_its_new_class_and_gets_others(network, scenario):
+def test_a_second_retraining_keeps_the_new_class_and_adds_others(network, scenario):
     once = retrained(network, scenario, **NOISE, epochs=1)
     again = retrained(once, scenario, **NOISE, epochs=1)
     more = retrained(once, scenario, **NOISE, epochs=1, new_class="noise")
@@ -196,12 +196,12 @@ def test_without_their_originals_fewer_images_find_their_label(network, scenario
     assert unknown["label_accuracy"] == pytest.approx(wild, abs=0.01)
 
 
-def test_from_scratch_the_weights_begin_anew(network, scenario):
-    anew = retrained(network, scenario, **FGSM, start="scratch", epochs=0)
+def test_starting_from_scratch_draws_new_weights(network, scenario):
+    fresh = retrained(network, scenario, **FGSM, start="scratch", epochs=0)
     further = retrained(network, scenario, **FGSM, epochs=0)
     same = map(np.array_equal, further.model.get_weights(), network.model.get_weights())
     assert all(same)
-    assert not np.array_equal(anew.model.get_weights()[0], network.model.get_weights()[0])
+    assert not np.array_equal(fresh.model.get_weights()[0], network.model.get_weights()[0])
 
 
 @pytest.mark.parametrize("generation", [keras, tf_keras])
@@ -228,15 +228,15 @@ def test_a_network_that_ends_in_no_dense_layer_is_refused_more_classes(scenario)
     assert after.num_classes == 10
 
 
-def test_it_is_stored_with_its_new_class_and_label_accuracy(scenario, tmp_path):
-    made = train_and_store(
+def test_a_retrained_network_is_stored_with_its_new_class_and_label_accuracy(scenario, tmp_path):
+    trained = train_and_store(
         create("models", "fully_connected"), scenario, "f", Trainer(TrainingOptions(epochs=4)),
         [create("defenses", "retraining", **NOISE)], root=tmp_path,
     )  # fmt: skip
-    card = json.loads((made.folder / "assets.extra" / "tfrobust.json").read_text())
+    card = json.loads((trained.folder / "assets.extra" / "tfrobust.json").read_text())
     assert card["class_names"][-1] == "fooling"
     assert card["defenses"][0]["found"]["fooling_images"] == 300
-    again = load(made.folder)
+    again = load(trained.folder)
     check_fits(again, scenario, "f")
     assert again.class_names[-1] == "fooling"
     assert again.defenses[0].found["fooling_images"] == 300

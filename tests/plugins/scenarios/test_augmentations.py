@@ -27,7 +27,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 @pytest.mark.parametrize("check", shift_checks(), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_one_keeps_the_contract(check, name):
+def test_every_augmentation_keeps_the_contract(check, name):
     check(create("shifts", name))
 
 
@@ -39,20 +39,20 @@ def drawn(shape):
 @each_shape
 def test_rotation_turns_as_the_reference_does(shape):
     images, seeds = drawn(shape)
-    found = create("shifts", "rotation", degrees=60).batch(images, seeds=seeds).numpy()
+    turned = create("shifts", "rotation", degrees=60).batch(images, seeds=seeds).numpy()
     angles = uniform(seeds, [], -60.0, 60.0).numpy()
-    expected = [plain.rotate(*each) for each in zip(images.numpy(), angles, strict=True)]
-    differ = (found != np.stack(expected)).any(-1).mean()
+    expected = [plain.rotate(*pair) for pair in zip(images.numpy(), angles, strict=True)]
+    differ = (turned != np.stack(expected)).any(-1).mean()
     assert differ < 1e-3  # a place on the edge between two pixels, in single precision
     assert np.abs(angles).max() > 50
 
 
-def test_rotation_is_pillows():
+def test_rotation_equals_that_of_pillow():
     image = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
     for angle in (-137.3, -20.0, -3.1, 0.0, 7.7, 20.0, 90.0):
         expected = np.asarray(Image.fromarray(image).rotate(angle))
-        found = rotated(tf.constant(image[np.newaxis] / 255, tf.float32), tf.constant([angle]))
-        assert ((found[0].numpy() * 255).round() != expected).any(-1).mean() < 2e-3, angle
+        turned = rotated(tf.constant(image[np.newaxis] / 255, tf.float32), tf.constant([angle]))
+        assert ((turned[0].numpy() * 255).round() != expected).any(-1).mean() < 2e-3, angle
 
 
 @each_shape
@@ -63,13 +63,15 @@ def test_colours_change_as_in_the_reference(shape):
     low, high = np.array([0.0, 0.5, 0.0]), np.array([3.0, 1.5, 2.5])
     factors = low + numbers[:, :3] * (high - low)
     orders = numbers[:, 3:].argsort(1)
-    expected = [plain.jitter(*each) for each in zip(images.numpy(), factors, orders, strict=True)]
+    expected = [
+        plain.jitter(*arguments) for arguments in zip(images.numpy(), factors, orders, strict=True)
+    ]
     assert np.allclose(jitter.batch(images, seeds=seeds), expected, atol=1e-5)
     assert len({tuple(order) for order in orders}) == 6
     assert (expected != images.numpy()).any()
 
 
-def test_colours_are_pillows_to_the_rounding_of_8_bits():
+def test_colours_equal_those_of_pillow_up_to_rounding_to_8_bits():
     image = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
     enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     for which, enhancer in enumerate(enhancers):
@@ -78,13 +80,13 @@ def test_colours_are_pillows_to_the_rounding_of_8_bits():
             factors = np.ones((1, 3), np.float32)
             factors[0, which] = factor
             pixels = tf.constant(image[np.newaxis] / 255, tf.float32)
-            found = jittered(pixels, tf.constant(factors), tf.constant([[0, 1, 2]]))[0]
-            assert np.abs(found.numpy() * 255 - expected).max() < 2.5, (which, factor)
+            changed = jittered(pixels, tf.constant(factors), tf.constant([[0, 1, 2]]))[0]
+            assert np.abs(changed.numpy() * 255 - expected).max() < 2.5, (which, factor)
 
 
 @each_shape
 @pytest.mark.parametrize("scale", [(0.08, 1.0), (0.9, 1.0)])
-def test_crops_are_the_references(shape, scale):
+def test_crops_equal_those_of_the_reference(shape, scale):
     images, seeds = drawn(shape)
     crop = create("shifts", "random_resized_crop", min_scale=scale[0], flip=0.5)
     numbers = uniform(seeds, [23]).numpy()
@@ -100,24 +102,24 @@ def test_crops_are_the_references(shape, scale):
     assert np.allclose(crop.batch(images, seeds=seeds), expected, atol=1e-5)
 
 
-def test_enlarging_is_pillows_bilinear():
+def test_enlarging_equals_bilinear_resizing_of_pillow():
     image = np.random.default_rng(2).integers(0, 256, (20, 20), np.uint8)
     box = [tf.constant([float(number)]) for number in (3, 5, 11, 9)]
-    found = enlarged(tf.constant(image[np.newaxis, ..., np.newaxis] / 255, tf.float32), *box)
+    result = enlarged(tf.constant(image[np.newaxis, ..., np.newaxis] / 255, tf.float32), *box)
     part = Image.fromarray(image[3:14, 5:14])
     expected = np.asarray(part.resize((20, 20), Image.Resampling.BILINEAR), np.float32)
-    assert np.abs(found[0, ..., 0].numpy() * 255 - expected).max() < 1.01
+    assert np.abs(result[0, ..., 0].numpy() * 255 - expected).max() < 1.01
 
 
-def test_where_no_part_fits_the_largest_allowed_one_in_the_middle_is_taken():
+def test_the_largest_allowed_part_in_the_middle_is_taken_where_none_fits():
     images = tf.random.stateless_uniform((3, 4, 16, 1), (1, 2))
     crop = create("shifts", "random_resized_crop", min_scale=1.0)
-    found = crop.batch(images, seeds=tf.constant([[0, 0], [0, 1], [0, 2]]))
+    cropped = crop.batch(images, seeds=tf.constant([[0, 0], [0, 1], [0, 2]]))
     expected = [plain.enlarge(image, 0, 5, 4, 5) for image in images.numpy()]
-    assert np.allclose(found, expected, atol=1e-6)
+    assert np.allclose(cropped, expected, atol=1e-6)
 
 
-def test_the_scenes_are_made_of_those_parts():
+def test_the_scenes_consist_of_a_crop_or_of_a_rotation_and_a_jitter():
     images, seeds = drawn((12, 10, 3))
     crop = create("shifts", "random_resized_crop", flip=0.5)
     assert np.array_equal(
@@ -139,7 +141,7 @@ def test_one_image_has_one_shifted_version_in_the_test_split():
     assert np.array_equal(once[:7], arrays(shifted, "test", 7)[0])
 
 
-def test_every_epoch_of_a_training_shifts_anew_and_validation_never_does():
+def test_every_epoch_of_a_training_draws_new_shifts_and_validation_draws_once():
     shifted = Shifted(InMemory(count=40, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
 
     def seen(seed, epoch):
@@ -183,15 +185,15 @@ def test_options_out_of_range_cost_one_line(name, options, words):
 def test_a_split_shifted_by_batches_is_the_one_shifted_image_by_image(name):
     base = InMemory(shape=(12, 10, 3), count=150)
     shift = create("shifts", name)
-    found, _ = arrays(Shifted(base, shift, seed=4), "test")
+    shifted, _ = arrays(Shifted(base, shift, seed=4), "test")
     images, _ = arrays(base, "test")
     for place in (0, 63, 64, 149):
         alone = shift(images[place], seed=tf.constant([4, place]))
-        assert np.array_equal(found[place], alone)
+        assert np.array_equal(shifted[place], alone)
 
 
 def test_images_with_boxes_are_shifted_one_by_one():
-    """So many boxes an image as it has: they do not go into one batch."""
+    """Images with different numbers of boxes, which do not fit into one batch."""
 
     class Boxed(InMemory):
         def load(self, split):
@@ -202,7 +204,7 @@ def test_images_with_boxes_are_shifted_one_by_one():
 
     scenario = Boxed(shape=(12, 10, 3), count=5)
     shift = create("shifts", "color_jitter")
-    found = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
+    examples = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
     plain, _ = arrays(Shifted(InMemory(shape=(12, 10, 3), count=5), shift, seed=4), "test")
-    assert [len(example["boxes"]) for example in found] == [0, 1, 2, 0, 1]
-    assert np.array_equal(np.stack([example["image"] for example in found]), plain)
+    assert [len(example["boxes"]) for example in examples] == [0, 1, 2, 0, 1]
+    assert np.array_equal(np.stack([example["image"] for example in examples]), plain)

@@ -41,7 +41,7 @@ def coco(path, **options):
 
 
 @pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
-def test_it_keeps_the_contract(check, many):
+def test_coco_keeps_the_contract(check, many):
     check(coco(many))
 
 
@@ -69,9 +69,9 @@ def test_boxes_are_where_the_objects_are_after_scaling_and_cropping(layout, widt
     draw = np.random.default_rng(width)
     for category in ("dog", "cow") * 4:
         left, top = draw.integers(0, width - 14), draw.integers(0, height - 14)
-        box = [int(left), int(top), *(int(each) for each in draw.integers(6, 15, 2))]
+        box = [int(left), int(top), *(int(number) for number in draw.integers(6, 15, 2))]
         box[2], box[3] = min(box[2], width - left), min(box[3], height - top)
-        layout.add([(category, [int(each) for each in box])], width, height)
+        layout.add([(category, [int(number) for number in box])], width, height)
     scenario = coco(layout.write(), size=96, max_foreground=1)
     seen = 0
     for split in scenario.splits:
@@ -92,9 +92,9 @@ def test_an_image_whose_object_lies_outside_the_middle_is_left_out(layout):
         layout.add([(category, [2, 10, 20, 10])])
         layout.add([(category, [30, 10, 20, 10])])
     scenario = coco(layout.write())
-    found = [e for split in scenario.splits for e in scenario.load(split).as_numpy_iterator()]
-    assert len(found) == 4
-    assert all((example["boxes"][:, 1] >= 0).all() for example in found)
+    examples = [e for split in scenario.splits for e in scenario.load(split).as_numpy_iterator()]
+    assert len(examples) == 4
+    assert all((example["boxes"][:, 1] >= 0).all() for example in examples)
 
 
 def test_the_most_frequent_classes_or_named_ones_are_taken(many):
@@ -106,11 +106,14 @@ def test_the_most_frequent_classes_or_named_ones_are_taken(many):
     assert sorted(labels.tolist()) == [0, 1, 1]
 
 
-def test_each_class_is_split_by_itself_and_by_the_seed(many):
+def test_every_class_is_split_separately_and_by_the_seed(many):
     first, second = coco(many), coco(many, seed=1)
-    sizes = [[len(list(each.load(split))) for split in each.splits] for each in (first, second)]
+    sizes = [
+        [len(list(scenario.load(split))) for split in scenario.splits]
+        for scenario in (first, second)
+    ]
     assert sizes == [[21, 7], [21, 7]]
-    tests = [arrays(each, "test")[0] for each in (first, second, coco(many))]
+    tests = [arrays(scenario, "test")[0] for scenario in (first, second, coco(many))]
     assert np.array_equal(tests[0], tests[2])
     assert not np.array_equal(tests[0], tests[1])
 
@@ -126,7 +129,7 @@ def test_similar_classes_share_a_supercategory_and_dissimilar_ones_do_not(many):
     assert len(list(scenario.load("train"))) == 21
 
 
-def test_all_is_judged_as_the_middle_square_has_it(layout):
+def test_boxes_and_areas_are_measured_inside_the_middle_square(layout):
     """The images are 96 by 48: the square begins at column 24."""
     for category in ("dog", "cow"):
         layout.add([(category, [40, 10, 8, 8])], 96)
@@ -155,7 +158,7 @@ def test_no_class_is_for_the_test_alone(share, pairs):
         _ = coco(pairs.root, classes="bus,dog").class_names
 
 
-def test_changed_annotations_are_read_again_and_others_once(pairs, monkeypatch):
+def test_changed_annotations_are_read_again_and_unchanged_ones_once(pairs, monkeypatch):
     scenario = coco(pairs.write())
     assert scenario.class_names == ("cow", "dog")
     with monkeypatch.context() as patch:
@@ -167,7 +170,7 @@ def test_changed_annotations_are_read_again_and_others_once(pairs, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "said"),
+    ("options", "kind", "message"),
     [
         ({"classes": "dgo,cow"}, UsageError, "no class 'dgo' with images that fit; did you mean"),
         ({"classes": "dog"}, UsageError, "expected two or more, each once"),
@@ -175,8 +178,8 @@ def test_changed_annotations_are_read_again_and_others_once(pairs, monkeypatch):
         ({"max_foreground": 0.01}, DataError, "coco: no image fits; expected images of two cl"),
     ],
 )
-def test_what_it_has_not_costs_one_line(many, options, kind, said):
-    with pytest.raises(kind, match=said):
+def test_missing_classes_and_images_cost_one_line(many, options, kind, message):
+    with pytest.raises(kind, match=message):
         coco(many, **options).load("test")
 
 

@@ -38,9 +38,12 @@ def test_an_annotated_image_that_is_missing_is_left_out_or_refused(layout):
     assert sum(len(list(coco(root).load(split))) for split in ("train", "test")) == 6
     with pytest.raises(DataError, match=r"000000000007.jpg: is annotated and not there"):
         coco(root, strict=True).load("test")
-    found = coco(root).prepare()
-    assert found.images == {"train": 4, "test": 2}
-    assert ["not there" in found.skipped[0], "reaches out" in found.skipped[1]] == [True, True]
+    prepared = coco(root).prepare()
+    assert prepared.images == {"train": 4, "test": 2}
+    assert ["not there" in prepared.skipped[0], "reaches out" in prepared.skipped[1]] == [
+        True,
+        True,
+    ]
     with pytest.raises(DataError, match="is annotated and not there"):
         coco(root).prepare(strict=True)
 
@@ -62,16 +65,16 @@ def test_a_broken_jpeg_is_named_and_once_prepared_left_out_and_not_counted(pairs
     for refuse in (coco(root).prepare, coco(root, strict=True).prepare):
         with pytest.raises(DataError, match=r"000000000002.jpg: broken"):
             refuse(strict=True)
-    found = coco(root).prepare()
-    assert found.images == {"train": 2, "test": 2}
-    assert found.skipped == tuple(f"val2017/00000000000{k}.jpg: broken" for k in (2, 1))
-    assert coco(root).prepare() == found
+    prepared = coco(root).prepare()
+    assert prepared.images == {"train": 2, "test": 2}
+    assert prepared.skipped == tuple(f"val2017/00000000000{k}.jpg: broken" for k in (2, 1))
+    assert coco(root).prepare() == prepared
     assert [len(arrays(coco(root), split)[0]) for split in ("train", "test")] == [2, 2]
     with pytest.raises(DataError, match="broken"):
         coco(root, strict=True).load("test")
 
 
-def test_a_broken_jpeg_that_is_mended_is_taken_again(pairs):
+def test_a_repaired_jpeg_is_taken_again(pairs):
     root = pairs.write()
     file = root / "val2017/000000000001.jpg"
     whole = file.read_bytes()
@@ -92,7 +95,7 @@ def edit(root, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda c: c["images"][2].pop("height"), r"image 3: has no height"),
         (lambda c: c["images"][2].pop("file_name"), r"image 3: has no file_name"),
@@ -109,20 +112,20 @@ def edit(root, change):
         (lambda c: c.clear(), r"coco: no image fits"),
     ],
 )
-def test_malformed_annotations_cost_one_line_that_says_where(change, said, pairs):
+def test_malformed_annotations_cost_one_line_that_names_the_place(change, message, pairs):
     edit(pairs.write(), change)
-    with pytest.raises(DataError, match=said) as refusal:
+    with pytest.raises(DataError, match=message) as refusal:
         coco(pairs.root).load("test")
     assert "\n" not in str(refusal.value)
-    assert "instances_val2017.json: " in str(refusal.value) or "no image fits" in said
+    assert "instances_val2017.json: " in str(refusal.value) or "no image fits" in message
 
 
-def test_crowds_and_supercategories_need_not_be_told(pairs):
+def test_crowds_and_supercategories_are_optional(pairs):
     def change(content):
-        for each in content["annotations"]:
-            del each["iscrowd"]
-        for each in content["categories"]:
-            del each["supercategory"]
+        for annotation in content["annotations"]:
+            del annotation["iscrowd"]
+        for category in content["categories"]:
+            del category["supercategory"]
 
     edit(pairs.write(), change)
     scenario = coco(pairs.root, supercategories="dissimilar")
@@ -137,7 +140,7 @@ def test_an_image_of_another_size_than_its_annotation_says_is_left_out(pairs):
     )
 
 
-def test_another_layout_costs_one_line(tmp_path, layout):
+def test_a_folder_with_another_layout_costs_one_line(tmp_path, layout):
     with pytest.raises(DataError, match=r"which folder\? pass -p coco.path=FOLDER"):
         coco(None).load("test")
     with pytest.raises(DataError, match=r"gone: no such folder; expected ROOT/annotations"):
@@ -150,11 +153,11 @@ def test_another_layout_costs_one_line(tmp_path, layout):
         coco(layout.root).load("test")
 
 
-def test_a_file_name_may_lead_into_a_folder_and_not_out_of_its_own(pairs):
+def test_a_file_name_may_name_a_subfolder_but_not_leave_its_folder(pairs):
     (pairs.root / "val2017/more").mkdir()
     pairs.add([("dog", SMALL)], name="more/1.jpg")
     pairs.add([("dog", SMALL)], on_disk=False, name="../../secret.jpg")
-    found = coco(pairs.write()).prepare()
-    assert sum(found.images.values()) == 7
-    (line,) = found.skipped
+    prepared = coco(pairs.write()).prepare()
+    assert sum(prepared.images.values()) == 7
+    (line,) = prepared.skipped
     assert line.startswith("../../secret.jpg: refused: would leave")

@@ -25,7 +25,7 @@ RANDOM = {
     "gaussian_noise", "shot_noise", "impulse_noise", "glass_blur", "motion_blur", "snow", "frost",
     "fog", "elastic_transform",
 }  # fmt: skip
-# Their published constants do not rise in every step, or not in how far they move pixels.
+# Their published constants do not rise in every step, or do not move pixels farther.
 UNEVEN = {"glass_blur", "motion_blur", "frost", "elastic_transform"}
 
 
@@ -51,11 +51,11 @@ def test_there_are_fifteen_and_all_are_registered():
 def test_images_of_any_size_and_channels_are_corrupted(name, shape):
     image = tf.random.stateless_uniform(shape, (1, 2))
     for severity in (1, 5):
-        found = create("shifts", name, severity=severity)(image, seed=tf.constant([0, 1])).numpy()
-        assert found.shape == shape
-        assert np.isfinite(found).all()
-        assert found.min() >= 0
-        assert found.max() <= 1
+        shifted = create("shifts", name, severity=severity)(image, seed=tf.constant([0, 1])).numpy()
+        assert shifted.shape == shape
+        assert np.isfinite(shifted).all()
+        assert shifted.min() >= 0
+        assert shifted.max() <= 1
 
 
 @each_name
@@ -71,7 +71,7 @@ def test_other_sizes_get_the_constants_of_the_nearest():
 
 
 @each_name
-def test_another_seed_is_another_image_where_anything_is_random(name):
+def test_another_seed_gives_another_image_where_anything_is_random(name):
     image = tf.random.stateless_uniform((32, 32, 3), (1, 2))
     shift = create("shifts", name, severity=4)
     one, two = (shift(image, seed=tf.constant([0, k])).numpy() for k in (1, 2))
@@ -116,7 +116,7 @@ def tiny_images(count):
             yield np.asarray(picture, np.float32) / 255
 
 
-def test_a_severity_stands_in_the_scenarios_name():
+def test_the_scenarios_name_contains_the_severity():
     scenario = open_scenario("digits+fog.4")
     assert scenario.shift.severity == 4
     assert scenario.shift_name == "fog.4"

@@ -1,4 +1,4 @@
-"""Each corruption is what was published: against a plain reference, under the same draws."""
+"""Every corruption equals a plain reference of the published one under the same draws."""
 
 import numpy as np
 import pytest
@@ -96,12 +96,12 @@ def test_a_shuffled_value_can_travel_far():
     image = np.arange(32 * 32, dtype=np.float32).reshape(32, 32, 1)
     offsets = np.zeros((2, 30, 30), np.int32)
     offsets[1] = -1
-    found = shuffled(tf.constant(image), tf.constant(offsets), 1)
-    assert np.array_equal(found, reference.shuffle(image, offsets, 1))
+    result = shuffled(tf.constant(image), tf.constant(offsets), 1)
+    assert np.array_equal(result, reference.shuffle(image, offsets, 1))
 
 
 def test_exchanging_two_colour_pixels_by_assignment_copies_one():
-    """So the published images of glass blur were made, and so ours are."""
+    """The published images of glass blur were made in this way, and so are ours."""
     pixels = np.arange(6).reshape(2, 3)
     pixels[0], pixels[1] = pixels[1], pixels[0]
     assert np.array_equal(pixels, [[3, 4, 5], [3, 4, 5]])
@@ -114,20 +114,20 @@ def test_glass_blur_smooths_shuffles_and_smooths(size):
     inner = rounds, 2, size - 2 * delta, size - 2 * delta
     offsets = tf.random.stateless_uniform(inner, SEED, -delta, delta, tf.int32).numpy()
     expected = reference.gauss(image, sigma, "nearest", 4.0)
-    for each in offsets:
-        expected = reference.shuffle(expected, each, delta)
+    for round_offsets in offsets:
+        expected = reference.shuffle(expected, round_offsets, delta)
     expected = reference.gauss(expected, sigma, "nearest", 4.0)
-    found = GlassBlur(severity=severity)(image, seed=SEED)
-    assert np.allclose(found, expected, atol=1e-5)
+    blurred = GlassBlur(severity=severity)(image, seed=SEED)
+    assert np.allclose(blurred, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("angle", [-135.0, -90.0, -45.0, -30.5, 0.0, 17.0, 45.0])
 @pytest.mark.parametrize(("radius", "sigma"), [(6, 1), (9, 2.5), (12, 3)])
-def test_motion_blur_is_imagemagicks(angle, radius, sigma):
+def test_motion_blur_equals_that_of_imagemagick(angle, radius, sigma):
     image = picture(32)[:20, :24]
-    found = moved(tf.constant(image), tf.constant(angle + 1e-3), radius, sigma)
+    blurred = moved(tf.constant(image), tf.constant(angle + 1e-3), radius, sigma)
     expected = reference.motion(image, angle + 1e-3, radius, sigma)
-    assert np.allclose(found, expected, atol=1e-5)
+    assert np.allclose(blurred, expected, atol=1e-5)
 
 
 @each_size
@@ -154,7 +154,7 @@ def test_snow_falls_as_published(size, severity):
         wide = slice(0, size)
     plain = reference.motion(layer[wide, wide], -71.0, radius, sigma)
     inside = slice(patch.start - wide.start, patch.stop - wide.start)
-    # A pixel whose noise is the threshold to the last bit may fall on either side.
+    # A pixel whose noise equals the threshold to the last bit may be on either side.
     assert (np.abs(whole[patch, patch] - plain[inside, inside]) < 1e-4).mean() > 0.995
     image = picture(size)
     grey = (image @ [0.299, 0.587, 0.114])[..., None]
@@ -177,9 +177,9 @@ def test_snow_is_whitened_image_flakes_and_flakes_turned():
 def test_plasma_is_the_diamond_square_algorithm(size, decay):
     draws = plasma_draws(SEED, (size, size))
     expected = reference.diamond_square([draw.numpy() for draw in draws], decay)
-    found = plasma(draws, decay).numpy()
-    assert found.shape == expected.shape == (size, size)
-    assert np.allclose(found, expected, atol=1e-5)
+    drawn = plasma(draws, decay).numpy()
+    assert drawn.shape == expected.shape == (size, size)
+    assert np.allclose(drawn, expected, atol=1e-5)
 
 
 @each_size
@@ -202,7 +202,7 @@ def test_frost_blends_image_and_pane_as_published(size, severity):
 
 @each_size
 def test_panes_have_the_photographs_brightness_contrast_and_tint(size):
-    """Measured on cuttings of the five photographs, as the authors cut them."""
+    """The figures are measured on crops of the five photographs, cut as the authors did."""
     panes = [frosted_pane((size, size, 3), size, tf.constant([0, k])).numpy() for k in range(60)]
     grey = np.array([pane.mean(-1) for pane in panes])
     assert grey.mean() == pytest.approx(0.634, abs=0.06)
@@ -211,8 +211,8 @@ def test_panes_have_the_photographs_brightness_contrast_and_tint(size):
     red, _, blue = np.mean(panes, axis=(0, 1, 2))
     assert 0.05 < blue - red < 0.25
     centred = grey - grey.mean((1, 2), keepdims=True)
-    beside = (centred[:, :, 1:] * centred[:, :, :-1]).mean() / np.square(centred).mean()
-    assert 0.5 < beside < 0.95, "neighbouring pixels of ice are neither alike nor strangers"
+    correlation = (centred[:, :, 1:] * centred[:, :, :-1]).mean() / np.square(centred).mean()
+    assert 0.5 < correlation < 0.95, "neighbouring pixels of ice are neither alike nor strangers"
 
 
 @each_size
@@ -222,8 +222,8 @@ def test_brightness_raises_the_value_in_hsv(size, severity):
     image[0, 0] = 0  # black has no hue
     strength = constants("brightness", size, severity)
     shift = create("shifts", "brightness", severity=severity)
-    found = shift.corrupted(tf.constant(image), strength, SEED)
-    assert np.allclose(found, reference.brighter(image, strength), atol=1e-5)
+    brightened = shift.corrupted(tf.constant(image), strength, SEED)
+    assert np.allclose(brightened, reference.brighter(image, strength), atol=1e-5)
 
 
 @each_size
@@ -237,7 +237,7 @@ def test_contrast_shrinks_towards_each_channels_mean(size, severity):
 
 @each_size
 @each_severity
-def test_elastic_transform_maps_and_draws_aside(size, severity):
+def test_elastic_transform_maps_and_displaces(size, severity):
     image = picture(size)
     factor, sigma, reach = np.array(constants("elastic_transform", size, severity)) * size
     draw = np.random.default_rng(severity)
@@ -247,24 +247,24 @@ def test_elastic_transform_maps_and_draws_aside(size, severity):
     expected = reference.affine(image, moves)
     # Far beyond the border float32 positions are off by 1e-4 pixels.
     assert np.abs(mapped - expected).max() < 2e-3
-    found = drawn_aside(tf.constant(image), tf.constant(noise), factor, sigma).numpy()
-    assert np.abs(found - reference.elastic(image, noise, factor, sigma)).max() < 1e-3
+    distorted = drawn_aside(tf.constant(image), tf.constant(noise), factor, sigma).numpy()
+    assert np.abs(distorted - reference.elastic(image, noise, factor, sigma)).max() < 1e-3
 
 
 @each_size
 @each_severity
-def test_pixelation_is_pillows_box_filter(size, severity):
+def test_pixelation_equals_the_box_filter_of_pillow(size, severity):
     image, share = picture(size), constants("pixelate", size, severity)
-    found = corrupted("pixelate", image, severity)
+    pixelated = corrupted("pixelate", image, severity)
     # Pillow rounds to 8 bits after each of its four passes.
-    assert np.abs(found - reference.pixelated(image, share)).max() <= 2 / 255
+    assert np.abs(pixelated - reference.pixelated(image, share)).max() <= 2 / 255
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @each_size
 @each_severity
-def test_jpeg_is_libjpegs(size, severity, channels):
+def test_jpeg_equals_that_of_libjpeg(size, severity, channels):
     image, quality = picture(size, channels), constants("jpeg_compression", size, severity)
-    found = corrupted("jpeg_compression", image, severity)
+    compressed = corrupted("jpeg_compression", image, severity)
     expected = reference.through_jpeg(image, quality)
-    assert np.array_equal(np.round(found * 255), np.round(expected * 255))
+    assert np.array_equal(np.round(compressed * 255), np.round(expected * 255))

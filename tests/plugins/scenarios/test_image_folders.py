@@ -1,4 +1,4 @@
-"""Folders of pictures as editors, cameras and other tools leave them: read right, or refused."""
+"""Folders of pictures from editors, cameras and other tools are read correctly or refused."""
 
 import os
 
@@ -22,9 +22,9 @@ def plain(colour=RED) -> Image.Image:
 
 
 def saved(root, image, name, **options):
-    """Write a picture as the only one of class `a`, beside another class."""
-    for each in ("a", "b"):
-        (root / each).mkdir(parents=True)
+    """Write a picture as the only one of class `a`, and add a second class."""
+    for class_name in ("a", "b"):
+        (root / class_name).mkdir(parents=True)
     image.save(root / "a" / name, **options)
     plain().save(root / "b" / "0.png")
 
@@ -67,9 +67,9 @@ def test_a_colour_is_the_same_however_it_is_stored(tmp_path, image, name, tolera
     options = {"format": "JPEG"} if name.endswith("jfif") else {}
     saved(tmp_path / "root", image, name, **options)
     expected = np.array([GREY]) if grey else RED
-    found = first(tmp_path / "root", grey=grey)
-    assert found.shape == (SIDE, SIDE, len(expected))
-    assert np.abs(found * 255 - expected).max() <= tolerance + 0.51
+    pixels = first(tmp_path / "root", grey=grey)
+    assert pixels.shape == (SIDE, SIDE, len(expected))
+    assert np.abs(pixels * 255 - expected).max() <= tolerance + 0.51
 
 
 @pytest.mark.parametrize("grey", [False, True], ids=["in colour", "in grey"])
@@ -104,7 +104,7 @@ def test_the_content_tells_what_a_file_is_and_not_its_name(tmp_path):
 
 def test_a_picture_is_turned_as_its_camera_says(tmp_path):
     pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
-    pixels[:, : SIDE // 2] = 255  # white on the left, and to be turned clockwise
+    pixels[:, : SIDE // 2] = 255  # white on the left; it must be turned clockwise
     exif = Image.Exif()
     exif[0x0112] = 6
     saved(tmp_path / "root", Image.fromarray(pixels), "x.png", exif=exif)
@@ -113,7 +113,7 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path):
     assert (turned[SIDE // 2 :] == 0).all()
 
 
-def test_what_is_no_class_and_no_image_is_left_out_and_counted(tmp_path):
+def test_files_that_are_neither_class_nor_image_are_left_out_and_counted(tmp_path):
     def untidy(root):
         (root / ".ipynb_checkpoints").mkdir()
         (root / "cat" / "._0.png").write_bytes(b"\0\5\26\7" + bytes(60))
@@ -131,10 +131,10 @@ def test_what_is_no_class_and_no_image_is_left_out_and_counted(tmp_path):
     tidy = tmp_path / "tidy"
     folders()(tidy)
     assert opened(tidy).notes == ()
-    assert [len(arrays(each, "train")[0]) for each in (scenario, opened(tidy))] == [10, 10]
+    assert [len(arrays(source, "train")[0]) for source in (scenario, opened(tidy))] == [10, 10]
 
 
-def test_what_is_left_out_is_said_on_the_way(tmp_path, capsys, monkeypatch):
+def test_files_that_are_left_out_are_reported_during_reading(tmp_path, capsys, monkeypatch):
     from tfrobust_cli.main import main
 
     folders(lambda root: (root / ".git").mkdir())(tmp_path / "root")
@@ -148,20 +148,24 @@ def test_what_is_left_out_is_said_on_the_way(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
-def test_a_folder_of_validation_images_is_the_split_whatever_it_is_called(tmp_path, name):
-    classes = [f"{split}/{each}" for split in ("train", "test", name) for each in ("cat", "dog")]
+def test_a_folder_of_validation_images_is_a_split_under_any_of_its_names(tmp_path, name):
+    classes = [
+        f"{split}/{class_name}"
+        for split in ("train", "test", name)
+        for class_name in ("cat", "dog")
+    ]
     folders(classes=classes, count=2)(tmp_path / "root")
     scenario = opened(tmp_path / "root")
     assert scenario.splits == ("train", "validation", "test")
     assert [len(arrays(scenario, split)[0]) for split in scenario.splits] == [4, 4, 4]
 
 
-def test_classes_may_be_called_like_splits(tmp_path):
+def test_classes_may_have_the_names_of_splits(tmp_path):
     folders(classes=("bus", "test", "train"))(tmp_path / "root")
     assert opened(tmp_path / "root").class_names == ("bus", "test", "train")
 
 
-def test_a_class_without_test_images_is_told_and_shifts_no_label(tmp_path):
+def test_a_class_without_test_images_is_reported_and_shifts_no_label(tmp_path):
     classes = ("train/cat", "train/dog", "train/eel", "test/cat", "test/eel")
     folders(classes=classes, count=2)(tmp_path / "root")
     scenario = opened(tmp_path / "root")
@@ -204,7 +208,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_folders_that_cannot_be_right_are_refused(tmp_path, name):
+def test_impossible_folders_are_refused(tmp_path, name):
     FOLDERS[name](tmp_path / name)
     with pytest.raises(DataError, match=REFUSED[name]):
         arrays(opened(tmp_path / name), "train")

@@ -1,4 +1,4 @@
-"""Every bundled scenario keeps the contract, on real images where they are there."""
+"""Every bundled scenario keeps the contract, on real images where they are available."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def class_folders(tmp_path):
     "name",
     ["digits", "digits_in_places", "circles", "ellipses", "ellipses_apart", "ellipses_overlap"],
 )
-def test_what_needs_no_data_keeps_the_contract(check, name):
+def test_scenarios_without_data_keep_the_contract(check, name):
     check(create("scenarios", name))
 
 
@@ -50,12 +50,13 @@ def test_digits_stand_in_their_boxes_and_mostly_in_their_places():
         assert np.array_equal(image[top[k] : bottom[k], left[k] : right[k]], digits[k])
         assert image.sum() == pytest.approx(digits[k].sum(), rel=1e-5)
     assert (images >= bare - 1e-6).all()  # the place shows where the digit does not hide it
-    places, told = arrays(create("scenarios", "digits_in_places", shows="places"), "test")
-    assert (told == digit_labels).mean() == pytest.approx(0.91, abs=0.03)  # 0.9, and by chance
+    places, place_labels = arrays(create("scenarios", "digits_in_places", shows="places"), "test")
+    alike = (place_labels == digit_labels).mean()
+    assert alike == pytest.approx(0.91, abs=0.03)  # 0.9, plus matches by chance
     spectra = np.abs(np.fft.fft2(places[..., 0]))[:, :12].reshape(len(places), -1)
-    means = np.stack([spectra[told == k].mean(0) for k in range(10)])
+    means = np.stack([spectra[place_labels == k].mean(0) for k in range(10)])
     nearest = np.argmin([[np.square(s - m).sum() for m in means] for s in spectra], axis=1)
-    assert (nearest == told).mean() > 0.95
+    assert (nearest == place_labels).mean() > 0.95
 
 
 def test_circles_have_one_centre_and_two_radii():
@@ -65,7 +66,7 @@ def test_circles_have_one_centre_and_two_radii():
     assert abs(away[labels == 1].mean() - 0.12) < 0.005
 
 
-def test_ellipses_fall_into_what_lies_apart_and_what_overlaps():
+def test_ellipses_have_separate_and_overlapping_points():
     def offside(name):
         """Tell how many points lie on the side of the other ellipse, and how many inside it."""
         images, labels = arrays(create("scenarios", name), "train")
@@ -160,7 +161,7 @@ def test_named_arrays_make_splits(npz):
         ({"labels": np.array([{}, {}, {}, {}])}, r"pickled objects.*never loaded"),
     ],
 )
-def test_arrays_out_of_the_contract_are_refused(npz, change, complaint):
+def test_arrays_that_break_the_contract_are_refused(npz, change, complaint):
     whole = {"images": np.zeros((4, 4, 4, 1), np.float32), "labels": np.array([0, 1, 2, 1])}
     path = npz(**{key: value for key, value in (whole | change).items() if value is not None})
     with pytest.raises(DataError, match=complaint):
@@ -219,9 +220,7 @@ def test_a_damaged_picture_is_refused_in_one_line(class_folders):
 
 
 @pytest.mark.parametrize("proxy", [True, False], ids=["behind a proxy", "without network"])
-def test_a_dataset_that_is_not_there_and_cannot_be_downloaded_costs_one_line(
-    proxy, tmp_path, monkeypatch
-):
+def test_a_missing_dataset_that_cannot_be_downloaded_costs_one_line(proxy, tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
     def refuse(*_, **__):
@@ -253,7 +252,7 @@ class Darken(Shift):
         return image * tf.random.stateless_uniform((), seed)
 
 
-def test_a_shift_keeps_labels_and_order_and_draws_anew_for_each_image():
+def test_a_shift_keeps_labels_and_order_and_draws_for_each_image():
     base = create("scenarios", "digits")
     images, labels = arrays(base, "test", 20)
     shifted, same_labels = arrays(Shifted(base, Darken()), "test", 20)

@@ -1,4 +1,4 @@
-"""COCO and Pascal VOC as TensorFlow Datasets' own code prepares them: selection and boxes."""
+"""COCO and Pascal VOC as prepared by TensorFlow Datasets' own code: selection and boxes."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def stored(tmp_path_factory):
 
 @pytest.fixture
 def home(stored, monkeypatch):
-    """The folder they lie in, where nothing can be downloaded."""
+    """The folder of the datasets, in which nothing can be downloaded."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(stored / "tfds"))
     return stored
 
@@ -82,12 +82,12 @@ def home(stored, monkeypatch):
 def seen(scenario, split):
     """Return the images of a split, sorted, with their labels and boxes."""
     every = list(scenario.load(split).as_numpy_iterator())
-    return sorted(every, key=lambda each: each["image"].tobytes())
+    return sorted(every, key=lambda example: example["image"].tobytes())
 
 
 @checks
 @pytest.mark.parametrize("build", [coco, voc, lambda: voc(year="2012")], ids=["coco", "07", "12"])
-def test_they_keep_the_contract(check, build, home):
+def test_coco_and_voc_keep_the_contract(check, build, home):
     check(build())
 
 
@@ -124,7 +124,9 @@ def test_real_images_are_the_same_as_from_the_official_layout(tmp_path):
 def test_supercategories_are_the_official_ones():
     file = shared_folder("data") / "coco/annotations/instances_val2017.json"
     official = json.loads(file.read_text())["categories"]
-    assert {each["name"]: each["supercategory"] for each in official} == supercategories.COCO
+    assert {
+        category["name"]: category["supercategory"] for category in official
+    } == supercategories.COCO
     assert len(set(supercategories.COCO.values())) == 12
     assert len(supercategories.VOC) == 20
     assert set(supercategories.VOC.values()) == {"person", "animal", "vehicle", "indoor"}
@@ -146,7 +148,7 @@ def test_voc_keeps_its_own_splits(home):
     assert voc(year="2012").prepare().images == {"train": 12, "test": 12}
 
 
-def test_difficult_objects_are_taken_only_if_that_is_wanted(home):
+def test_difficult_objects_are_taken_only_on_request(home):
     assert "sheep" not in voc().class_names
     assert "sheep" in voc(difficult=True).class_names
 
@@ -161,7 +163,7 @@ def test_voc_classes_are_counted_named_or_of_supercategories(home):
 
 
 @pytest.mark.parametrize(
-    ("build", "options", "kind", "said"),
+    ("build", "options", "kind", "message"),
     [
         (coco, {"classes": "dgo,cow"}, UsageError, r"coco: no class 'dgo' with .*mean 'dog'\?"),
         (voc, {"classes": "sofe,cow"}, UsageError, r"voc: no class 'sofe' with .*mean 'sofa'\?"),
@@ -171,17 +173,17 @@ def test_voc_classes_are_counted_named_or_of_supercategories(home):
         (coco, {"path": "x"}, UsageError, r"coco: path: is for source=official; TFDS_DATA_DIR"),
     ],
 )
-def test_what_they_have_not_costs_one_line(build, options, kind, said, home):
-    with pytest.raises(kind, match=said) as refusal:
+def test_missing_classes_and_images_cost_one_line(build, options, kind, message, home):
+    with pytest.raises(kind, match=message) as refusal:
         build(**options).load("train")
     assert "\n" not in str(refusal.value)
 
 
-def test_what_does_not_belong_together_is_refused(home):
+def test_options_that_do_not_fit_together_are_refused(home):
     with pytest.raises(UsageError, match=r"voc: takes no archive; leave out --archive"):
         voc().prepare(home / "x.zip")
     with pytest.raises(UsageError, match=r"coco: path: is for source=official"):
-        coco(path=home).prepare()  # and downloads nothing before
+        coco(path=home).prepare()  # nothing is downloaded before
     with pytest.raises(
         UsageError, match=r"voc: year: Input should be '2007' or '2012'; received: '2010'"
     ):
@@ -189,16 +191,18 @@ def test_what_does_not_belong_together_is_refused(home):
 
 
 @pytest.mark.parametrize(
-    ("build", "said"),
+    ("build", "message"),
     [
         (coco, r"coco/2017 is not prepared in .*; run tfrobust data prepare coco -p coco.source="),
         (voc, r"voc/2007 is not prepared in .*; run tfrobust data prepare voc -p voc.year=2007"),
     ],
 )
-def test_what_is_not_prepared_says_how_to_prepare_it(build, said, tmp_path, monkeypatch):
+def test_a_missing_dataset_is_refused_with_the_command_that_prepares_it(
+    build, message, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     for asked in (lambda: build().class_names, lambda: build().load("test")):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             asked()
     assert not list(tmp_path.iterdir())
 
@@ -207,10 +211,12 @@ def test_a_download_that_fails_costs_one_line_and_leaves_nothing_half_written(tm
     root = voc_layout(tmp_path / "voc", "2007")
     next(root.rglob("000003.xml")).write_text("<annotation>")
     with served(root, tmp_path / "tfds"):
-        with pytest.raises(DataError, match=r"voc/2007 is not in .* cannot be downloaded") as said:
+        with pytest.raises(
+            DataError, match=r"voc/2007 is not in .* cannot be downloaded"
+        ) as refusal:
             voc().prepare()
-        assert "\n" not in str(said.value)
-        assert not [each for each in (tmp_path / "tfds/voc/2007").rglob("*") if each.is_file()]
+        assert "\n" not in str(refusal.value)
+        assert not [path for path in (tmp_path / "tfds/voc/2007").rglob("*") if path.is_file()]
         with pytest.raises(DataError, match=r"voc/2007 is not prepared in"):
             voc().load("test")
 
@@ -224,32 +230,32 @@ def test_wrong_boxes_and_broken_images_are_left_out_and_named_or_refused(tmp_pat
     (layout.write() / "val2017/000000000001.jpg").write_bytes(b"no picture")
     any_box(monkeypatch)
     with served(layout.root, tmp_path / "tfds"):
-        found = coco().prepare()
-        left_out = sorted(found.skipped)
-        assert [each.split(":")[0] for each in left_out] == [
+        prepared = coco().prepare()
+        left_out = sorted(prepared.skipped)
+        assert [line.split(":")[0] for line in left_out] == [
             "-4.jpg",
             "000000000001.jpg",
             "20.jpg",
             "50.jpg",
         ]
-        for each, what in zip(left_out, ("reaches out", "broken", "empty", "reaches"), strict=True):
-            assert what in each
-        assert sum(found.images.values()) == 27
+        for line, what in zip(left_out, ("reaches out", "broken", "empty", "reaches"), strict=True):
+            assert what in line
+        assert sum(prepared.images.values()) == 27
         for refused in (coco(strict=True).load, lambda _: coco().prepare(strict=True)):
             with pytest.raises(DataError, match=r"\.jpg: (broken|box)"):
                 refused("train")
 
 
-def test_a_truncated_jpeg_is_named_and_once_looked_through_left_out(tmp_path):
+def test_a_truncated_jpeg_is_named_and_left_out_once_the_files_are_checked(tmp_path):
     layout = coco_layout(tmp_path / "coco")
     file = layout.root / "val2017/000000000001.jpg"
     file.write_bytes(file.read_bytes()[:-300])
     with served(layout.root, tmp_path / "tfds"):
-        found = coco().prepare()
-        assert found.skipped == ("000000000001.jpg: broken",)
+        prepared = coco().prepare()
+        assert prepared.skipped == ("000000000001.jpg: broken",)
         sizes = {split: len(arrays(coco(), split)[0]) for split in ("train", "test")}
-        assert sizes == found.images
-        (found.folder / BROKEN).unlink()
+        assert sizes == prepared.images
+        (prepared.folder / BROKEN).unlink()
         with pytest.raises(DataError, match=r"read: 000000000001.jpg: broken; ") as refusal:
             _ = [arrays(coco(), split) for split in ("train", "test")]
         assert "Iterator" not in str(refusal.value)
@@ -263,18 +269,18 @@ def damaged(home, tmp_path, monkeypatch):
     return tmp_path / "tfds"
 
 
-def test_an_older_version_is_read_where_it_is_the_one_prepared(damaged):
+def test_an_older_version_is_read_where_only_it_is_prepared(damaged):
     (folder,) = (damaged / "voc/2007").iterdir()
     info = json.loads((folder / "dataset_info.json").read_text())
     (folder / "dataset_info.json").write_text(json.dumps(info | {"version": "4.0.0"}))
     folder.rename(folder.with_name("4.0.0"))
-    found = voc().prepare()
-    assert found.folder.name == "4.0.0"
-    assert found.images["test"] == 14
+    prepared = voc().prepare()
+    assert prepared.folder.name == "4.0.0"
+    assert prepared.images["test"] == 14
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         ("truncated", r"the images cannot be read: truncated record"),
         ("gone", r"the images cannot be read: .*No such file"),
@@ -282,7 +288,7 @@ def test_an_older_version_is_read_where_it_is_the_one_prepared(damaged):
         ("no description", r"coco/2017/1.1.0: cannot be read \(Failed to load JSON"),
     ],
 )
-def test_damaged_data_cost_one_line(damaged, damage, said):
+def test_damaged_data_cost_one_line(damaged, damage, message):
     (folder,) = (damaged / "coco/2017").iterdir()
     records = folder / "coco-train.tfrecord-00000-of-00001"
     if damage == "truncated":
@@ -295,6 +301,6 @@ def test_damaged_data_cost_one_line(damaged, damage, said):
         shutil.copytree(mine, folder)
     else:
         (folder / "dataset_info.json").write_text("{")
-    with pytest.raises(DataError, match=said) as refusal:
+    with pytest.raises(DataError, match=message) as refusal:
         coco().load("train")
     assert "\n" not in str(refusal.value)

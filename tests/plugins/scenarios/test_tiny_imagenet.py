@@ -31,7 +31,7 @@ def prepared(home):
     return create("scenarios", "tiny_imagenet").prepare(zipped(home / "small.zip", content()))
 
 
-def test_it_is_prepared_whole_and_keeps_the_contract(prepared):
+def test_tiny_imagenet_is_prepared_completely_and_keeps_the_contract(prepared):
     assert prepared.images == {"train": 9, "validation": 6}
     assert prepared.skipped == ()
     scenario = create("scenarios", "tiny_imagenet")
@@ -41,9 +41,9 @@ def test_it_is_prepared_whole_and_keeps_the_contract(prepared):
 
 
 def test_images_labels_and_boxes_are_those_of_the_archive(prepared):
-    found = list(create("scenarios", "tiny_imagenet").load("train").as_numpy_iterator())
-    assert len(found) == 9
-    for example in found:
+    examples = list(create("scenarios", "tiny_imagenet").load("train").as_numpy_iterator())
+    assert len(examples) == 9
+    for example in examples:
         red, green, _ = np.rint(255 * example["image"].mean(axis=(0, 1)))
         (box,) = example["boxes"]
         if example["label"] < 2:
@@ -68,7 +68,7 @@ def test_some_classes_are_taken_by_id_or_name_in_their_order(prepared, home, spe
 
 
 @pytest.mark.parametrize(
-    ("classes", "said"),
+    ("classes", "message"),
     [
         ("goldfisch,n02", "no class 'goldfisch'; did you mean 'goldfish'"),
         ("crane,goldfish", "'crane' is the name of n02, n03; take an id"),
@@ -78,13 +78,13 @@ def test_some_classes_are_taken_by_id_or_name_in_their_order(prepared, home, spe
         ("n" * 300, "neither classes nor a file of them .*name too long"),
     ],
 )
-def test_classes_it_has_not_cost_one_line(prepared, classes, said):
-    with pytest.raises(UsageError, match=said):
+def test_missing_classes_cost_one_line(prepared, classes, message):
+    with pytest.raises(UsageError, match=message):
         create("scenarios", "tiny_imagenet", classes=classes).load("test")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"n01_0__JPEG": b"no picture"}, r"n01_0.JPEG: broken"),
         ({"n01_0__JPEG": None}, r"n01_0.JPEG: is not in the archive"),
@@ -95,25 +95,25 @@ def test_classes_it_has_not_cost_one_line(prepared, classes, said):
         ({"n01_boxes__txt": "n01_0.JPEG\n"}, r"n01_0.JPEG: no box"),
     ],
 )
-def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, said):
+def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, message):
     archive = zipped(home / "broken.zip", edited(**changes))
     scenario = create("scenarios", "tiny_imagenet")
-    with pytest.raises(DataError, match=said) as refusal:
+    with pytest.raises(DataError, match=message) as refusal:
         scenario.prepare(archive, strict=True)
     assert "\n" not in str(refusal.value)
     assert not list((home / "tfds").glob("*"))
-    found = scenario.prepare(archive)
-    assert len(found.skipped) == 1
-    assert said.split(": ")[-1].split()[0] in found.skipped[0]
-    assert found.images["train"] + len(found.skipped) in (7, 9)
-    assert scenario.prepare(archive).skipped == found.skipped
+    prepared = scenario.prepare(archive)
+    assert len(prepared.skipped) == 1
+    assert message.split(": ")[-1].split()[0] in prepared.skipped[0]
+    assert prepared.images["train"] + len(prepared.skipped) in (7, 9)
+    assert scenario.prepare(archive).skipped == prepared.skipped
     for given in (archive, None):
-        with pytest.raises(DataError, match=said + r".*; was left out of \S+/1.0.0"):
+        with pytest.raises(DataError, match=message + r".*; was left out of \S+/1.0.0"):
             scenario.prepare(given, strict=True)
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({"../evil.txt": "x", **content()}, r"refused: '../evil.txt' would leave its folder"),
         ({"/evil.txt": "x", **content()}, r"refused: '/evil.txt' would leave"),
@@ -121,14 +121,14 @@ def test_a_broken_image_is_left_out_and_named_or_refused(home, changes, said):
         (edited(val_annotations__txt=None), r"val/val_annotations.txt is missing"),
     ],
 )
-def test_what_is_not_its_layout_is_refused_and_leaves_nothing(home, files, said):
-    with pytest.raises(DataError, match=said):
+def test_an_archive_with_another_layout_is_refused_and_leaves_nothing(home, files, message):
+    with pytest.raises(DataError, match=message):
         create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
     assert not list((home / "tfds").glob("*"))
     assert not (home / "evil.txt").exists()
 
 
-def test_checksums_are_checked_and_another_archive_is_told_from_the_first(prepared, home):
+def test_checksums_are_checked_and_distinguish_another_archive(prepared, home):
     scenario = create("scenarios", "tiny_imagenet")
     assert scenario.prepare() == prepared
     assert scenario.prepare(home / "small.zip") == prepared
@@ -162,7 +162,7 @@ def test_a_download_is_checked_and_one_that_fails_costs_one_line(home, monkeypat
     assert not list((home / "elsewhere").glob("*"))
 
 
-def test_a_foreign_dataset_of_its_name_is_not_taken_for_it(prepared):
+def test_another_dataset_with_its_name_is_not_used(prepared):
     file = prepared.folder / "metadata.json"
     file.write_text(json.dumps({"other": 1}))
     with pytest.raises(DataError, match="was not prepared by tfrobust"):
@@ -182,8 +182,8 @@ def test_a_grid_shows_images_labels_and_boxes(prepared, home):
 @pytest.mark.slow
 def test_the_real_images_are_prepared_from_their_archive(home):
     archive = shared_folder("data") / "tiny-imagenet-200-61.zip"
-    found = create("scenarios", "tiny_imagenet").prepare(archive, strict=True)
-    assert found.images == {"train": 30500, "validation": 3050}
+    prepared = create("scenarios", "tiny_imagenet").prepare(archive, strict=True)
+    assert prepared.images == {"train": 30500, "validation": 3050}
     scenes = archive.with_suffix(".scenes.txt")
     scenario = create("scenarios", "tiny_imagenet", classes=str(scenes))
     assert scenario.num_classes == 21
@@ -225,21 +225,21 @@ def test_some_classes_may_be_tested_alone_and_keep_their_labels(prepared):
         twice.load("test")
 
 
-def test_blank_lines_are_passed_over_and_what_a_killed_preparation_left_is_removed(home):
+def test_blank_lines_are_ignored_and_leftovers_of_a_killed_preparation_are_removed(home):
     files = content()
     for name in ("val/val_annotations.txt", "train/n01/n01_boxes.txt", "words.txt", "wnids.txt"):
         files[f"tiny-imagenet-200/{name}"] += "\n\n \n"
     for left in ("incomplete.ABC_1.0.0", ".download-x"):
         (home / "tfds/tiny_imagenet" / left).mkdir(parents=True)
-    found = create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
-    assert (found.images, found.skipped) == ({"train": 9, "validation": 6}, ())
-    assert [each.name for each in (home / "tfds").rglob("*") if each.is_dir()] == [
+    prepared = create("scenarios", "tiny_imagenet").prepare(zipped(home / "a.zip", files))
+    assert (prepared.images, prepared.skipped) == ({"train": 9, "validation": 6}, ())
+    assert [path.name for path in (home / "tfds").rglob("*") if path.is_dir()] == [
         "tiny_imagenet",
         "1.0.0",
     ]
 
 
-def test_what_was_drawn_is_drawn_again_of_other_data(home):
+def test_a_drawn_share_is_drawn_again_for_other_data(home):
     scenario = create("scenarios", "tiny_imagenet", test_share=0.4)
     folder = scenario.prepare(zipped(home / "a.zip", content())).folder
     assert len(arrays(scenario, "test")[1]) == 6

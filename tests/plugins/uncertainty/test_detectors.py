@@ -1,4 +1,4 @@
-"""The detectors: what they score, what they learn, and that they can be served."""
+"""The detectors: their scores, what they learn, and their export."""
 
 import math
 import random
@@ -39,7 +39,7 @@ OPTIONS = {name: {"rate": 0.3} for name in ALL if name not in ("kernel_density",
 
 
 class Dim(Classifier):
-    """Its uncertainty is the mean pixel, and its features are the first two pixels."""
+    """A classifier with the mean pixel as uncertainty and the first two pixels as features."""
 
     def __init__(self):
         super().__init__(image_shape=(2, 2, 1), num_classes=2)
@@ -55,7 +55,7 @@ class Dim(Classifier):
 
 
 def flat(values):
-    """Return images of one grey each."""
+    """Return images of a single grey."""
     return np.repeat(np.asarray(values, np.float32), 4).reshape(-1, 2, 2, 1)
 
 
@@ -130,7 +130,7 @@ def test_kernel_density_is_scikit_learns_within_the_predicted_class():
 
 
 def test_the_bandwidth_is_chosen_within_the_classes():
-    """Two tight classes far apart: pooled, the likeliest bandwidth would be no other."""
+    """The two classes are narrow and far apart."""
     draw = np.random.default_rng(0)
     clean = np.clip(draw.normal(0.05, 0.01, size=(80, 2, 2, 1)), 0, 1).astype(np.float32)
     clean[40:] += 0.9
@@ -150,7 +150,7 @@ def test_the_bandwidth_is_chosen_within_the_classes():
 
 @pytest.mark.parametrize("name", ["kernel_density", "mahalanobis"])
 def test_false_alarms_on_fresh_images_are_as_the_boundary_promises(name, with_dropout, digits):
-    """Images that a detector remembers lie nearest to themselves; fresh ones never do."""
+    """Images that a detector remembers are nearest to themselves; new ones are not."""
     scenario = create("scenarios", "digits")
     images = attacked_training_images(
         create("attacks", "fgsm", eps=0.1), with_dropout, scenario, 500
@@ -164,7 +164,7 @@ def test_false_alarms_on_fresh_images_are_as_the_boundary_promises(name, with_dr
     assert alarms < 0.5 < (attacked > fitted.threshold).mean()
 
 
-def test_density_beside_uncertainty_is_calibrated_on_images_left_out(with_dropout, digits):
+def test_density_and_uncertainty_are_calibrated_on_held_out_images(with_dropout, digits):
     images = attacked_training_images(
         create("attacks", "fgsm", eps=0.1), with_dropout, create("scenarios", "digits"), 500
     )
@@ -194,7 +194,7 @@ def test_one_seed_gives_one_judgement(with_dropout):
     assert not np.array_equal(judged(1, "variance_logistic"), first)
 
 
-def test_a_class_no_clean_image_had_still_gets_a_finite_score():
+def test_a_class_without_clean_images_still_gets_a_finite_score():
     fitted = create("detectors", "kernel_density").fit(Dim(), flat([0.1, 0.2, 0.3]), flat([0.9]))
     assert np.isfinite(scores(fitted, flat([0.9]))).all()
 
@@ -223,7 +223,7 @@ def test_the_step_towards_the_nearest_class_shortens_the_distance():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_one_kind_of_images_is_not_enough(name):
+def test_images_of_one_kind_are_not_enough(name):
     detector = create("detectors", name, **OPTIONS.get(name, {}))
     some, none = flat([0.1, 0.2]), flat([])
     for clean, adversarial in ((some, none), (none, some)):
@@ -271,15 +271,15 @@ def test_a_boundary_is_finite_even_where_a_detector_is_of_no_use(scores):
     assert errors <= 1.0
 
 
-def test_figures_are_over_clean_and_attacked_images_alike():
-    found = figures(np.array([0.0, 0.2, 0.9]), np.array([0.4, 0.8]), 0.5)
-    assert found["accuracy"] == pytest.approx(3 / 5)
-    assert found["clean"].mean == pytest.approx(1.1 / 3)
-    assert found["adversarial"].variance == pytest.approx(0.04)
-    assert found["auroc"] == pytest.approx(4 / 6)
+def test_figures_cover_clean_and_attacked_images():
+    measured = figures(np.array([0.0, 0.2, 0.9]), np.array([0.4, 0.8]), 0.5)
+    assert measured["accuracy"] == pytest.approx(3 / 5)
+    assert measured["clean"].mean == pytest.approx(1.1 / 3)
+    assert measured["adversarial"].variance == pytest.approx(0.04)
+    assert measured["auroc"] == pytest.approx(4 / 6)
 
 
-def test_attacked_digits_are_told_from_clean_ones(with_dropout):
+def test_attacked_digits_are_distinguished_from_clean_ones(with_dropout):
     detectors = [create("detectors", name) for name in ALL]
     evaluated = evaluate(
         {"net": with_dropout},
@@ -301,7 +301,9 @@ def test_attacked_digits_are_told_from_clean_ones(with_dropout):
         assert math.isfinite(line.threshold)
 
 
-def test_an_attack_that_hardly_fools_is_told_over_those_that_did_and_in_the_report(with_dropout):
+def test_an_attack_that_hardly_fools_is_judged_over_its_fooling_images_and_named_in_the_report(
+    with_dropout,
+):
     evaluated = evaluate(
         {"net": with_dropout},
         create("scenarios", "digits"),
@@ -336,7 +338,7 @@ def test_an_attack_that_hardly_fools_is_told_over_those_that_did_and_in_the_repo
     assert "fooling among them" not in render(older, outcomes)
 
 
-NEW_FIELDS = {"attacked", "fooled", "fitted_on"}  # which older results do not tell
+NEW_FIELDS = {"attacked", "fooled", "fitted_on"}  # older results do not hold it
 
 
 SERVED = """
@@ -360,13 +362,14 @@ def test_a_fitted_detector_is_served_with_the_model(name, with_dropout, digits, 
         create("scenarios", "digits"),
         images=100,
     )
-    told = guarded.defenses[-1].params["fitted_on"]
-    assert told["attack"]["name"] == "fgsm"
-    assert told["adversarial"] == told["fooling"] >= 30  # of 100 images; it learned from those
+    fitted_on = guarded.defenses[-1].params["fitted_on"]
+    assert fitted_on["attack"]["name"] == "fgsm"
+    # Of 100 images the detector learned from those that fool.
+    assert fitted_on["adversarial"] == fitted_on["fooling"] >= 30
     served = store.load(store.export(guarded, tmp_path / "1"))
     score = served.outputs(images[:20])["adversarial_score"].numpy()
     assert score.shape == (20,)
-    if name in ("kernel_density", "mahalanobis"):  # nothing random in these
+    if name in ("kernel_density", "mahalanobis"):  # nothing is random in these
         expected = guarded.outputs(tf.constant(images[:20]))["adversarial_score"]
         np.testing.assert_allclose(score, expected, rtol=1e-4, atol=1e-4)
 

@@ -1,4 +1,4 @@
-"""Monte Carlo dropout: the averages are right, the sure part runs once, and it can be served."""
+"""Monte Carlo dropout: right averages, a deterministic part that runs once, and its export."""
 
 import keras
 import numpy as np
@@ -60,10 +60,10 @@ def test_the_probabilities_are_the_mean_of_the_passes_and_the_uncertainty_their_
     logits = tf.constant(np.random.default_rng(1).normal(size=(40, 6, 3)).astype(np.float32))
     classifier.through = lambda _: logits
     outputs = classifier.outputs(images())
-    each = tf.nn.softmax(logits).numpy().astype(np.float64)
-    np.testing.assert_allclose(outputs["probabilities"], each.mean(0), atol=1e-6)
-    np.testing.assert_allclose(outputs["uncertainty"], each.var(0).mean(1), atol=1e-7)
-    np.testing.assert_allclose(classifier(images()), np.log(each.mean(0)), atol=1e-5)
+    probabilities = tf.nn.softmax(logits).numpy().astype(np.float64)
+    np.testing.assert_allclose(outputs["probabilities"], probabilities.mean(0), atol=1e-6)
+    np.testing.assert_allclose(outputs["uncertainty"], probabilities.var(0).mean(1), atol=1e-7)
+    np.testing.assert_allclose(classifier(images()), np.log(probabilities.mean(0)), atol=1e-5)
 
 
 @KINDS
@@ -88,12 +88,12 @@ def test_every_image_and_every_pass_has_a_draw_of_its_own(kind):
 
 
 @KINDS
-def test_what_stands_before_the_first_draw_runs_once(kind):
+def test_layers_before_the_first_draw_run_once(kind):
     model = noisy(WithNormalization.build(kind))
     before, after = split(model, always_on)
     names = {layer.name for layer in before.layers}
     assert {"left", "right"} <= names
-    assert len(after.inputs) == 2  # both branches are sure up to there
+    assert len(after.inputs) == 2  # both branches are deterministic up to there
     given = before(images(), training=False)
     assert after(given, training=False).shape == (6, 3)
 
@@ -154,7 +154,7 @@ def test_a_nested_model_is_cut_at_the_dropout_in_it(kind):
 
 
 @KINDS
-def test_what_follows_the_last_kernel_is_not_dropped(kind):
+def test_outputs_after_the_last_kernel_are_not_dropped(kind):
     layers = [
         kind.layers.Input((4, 4, 1)),
         kind.layers.Conv2D(4, 3, padding="same"),
@@ -174,7 +174,7 @@ def test_the_hidden_units_of_a_quantized_residual_network_are_dropped_and_not_it
 
 
 def shaken(kind):
-    """Return a network of either generation with a layer that draws whatever it is told."""
+    """Return a layer of Keras 2 or 3 that draws at inference too."""
 
     class Shake(kind.layers.Layer):
         def call(self, inputs):
@@ -231,7 +231,8 @@ def test_a_rate_keeps_the_kind_of_every_noise_layer(kind):
     dropped = (drawn == 0).reshape(400, 16, 2)
     assert (dropped.all(axis=1) == dropped.any(axis=1)).all()  # whole channels
     assert dropped.mean() == pytest.approx(0.5, abs=0.1)
-    assert drawn[~dropped].std() == pytest.approx(2 * 0.05, rel=0.1)  # the rest is noisy as before
+    deviation = drawn[~dropped].std()
+    assert deviation == pytest.approx(2 * 0.05, rel=0.1)  # the other layers draw as before
 
 
 @KINDS
@@ -270,7 +271,7 @@ def test_a_rate_inserts_dropout_where_there_is_none(kind):
     )
 
 
-def test_a_rate_stands_above_the_layers_own():
+def test_a_given_rate_overrides_the_rate_of_the_layers():
     classifier = KerasClassifier(small_model(dropout=0.5))
     sure = defended(classifier, rate=0.0).outputs(images())["uncertainty"]
     np.testing.assert_allclose(sure, 0.0, atol=1e-12)
@@ -298,7 +299,7 @@ def test_a_mask_drops_its_share_and_keeps_the_expectation(rate):
 
 
 def test_neighbouring_units_of_a_mask_are_drawn_apart():
-    """Two units share a random number; that must not be seen."""
+    """Two units share a random number, but their masks must look independent."""
     stays = (Mask(0.5)(tf.ones((2000, 64))).numpy() > 0).astype(float)
     correlation = np.corrcoef(stays.T) - np.eye(64)
     assert np.abs(correlation).max() < 5 / np.sqrt(2000)
@@ -306,7 +307,7 @@ def test_neighbouring_units_of_a_mask_are_drawn_apart():
     assert abs(across) < 5 / np.sqrt(stays.size)
 
 
-def test_other_noise_layers_draw_as_they_are():
+def test_other_noise_layers_draw_unchanged():
     layers = [
         keras.Input((4, 4, 1)),
         keras.layers.SpatialDropout2D(0.5),
@@ -339,15 +340,15 @@ def test_any_random_classifier_can_be_averaged():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"samples": 0}, "samples: .*greater than or equal to 1"),
         ({"rate": 1.0}, "rate: .*less than 1"),
         ({"rate": -0.1}, "rate: .*greater than or equal to 0"),
     ],
 )
-def test_impossible_options_cost_a_line(options, said):
-    with pytest.raises(UsageError, match=f"mc_dropout: {said}"):
+def test_impossible_options_cost_a_line(options, message):
+    with pytest.raises(UsageError, match=f"mc_dropout: {message}"):
         create("defenses", "mc_dropout", **options)
 
 
@@ -391,11 +392,11 @@ assert "tfrobust" not in sys.modules
 """
 
 
-def test_what_is_served_draws_anew_and_needs_only_tensorflow(tmp_path):
+def test_the_exported_classifier_draws_at_every_call_and_needs_only_tensorflow(tmp_path):
     folders = []
     for kind in (keras, tf_keras):
         classifier = defended(KerasClassifier(small_model(kind=kind, dropout=0.5)), samples=12)
-        # As training records it; a card alone would not be believed.
+        # As training records it: a card alone is not trusted.
         recorded = classifier.replace(defenses=(AppliedDefense("mc_dropout", {"samples": 12}),))
         folders.append(store.export(recorded, tmp_path / kind.__name__ / "1"))
         served = store.load(folders[-1])

@@ -93,7 +93,7 @@ def test_pointwise_changes_at_most_half_as_many_pixels_again_as_are_needed(shape
     assert (judged.distance["l0"] >= fewest).all()
 
 
-def test_no_pixel_that_pointwise_leaves_could_be_taken_back_alone(trained, test_images):
+def test_no_single_pixel_that_pointwise_changes_could_be_restored(trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     adversarial = crafted(built("pointwise"), trained, images, labels)
     for image, label, attacked in zip(images, labels, adversarial, strict=True):
@@ -135,7 +135,7 @@ class ClassOnly(Wrapped):
 
 
 @pytest.mark.parametrize("case", CHEAP)
-def test_nothing_but_the_predicted_class_is_looked_at(case, trained, test_images):
+def test_only_the_predicted_class_is_read(case, trained, test_images):
     images, labels = test_images[0][:8], test_images[1][:8]
     attack = built(case)
     open_, closed = (crafted(attack, c, images, labels) for c in (trained, ClassOnly(trained)))
@@ -206,7 +206,7 @@ def test_a_start_takes_a_quarter_of_the_budget_at_most_unless_that_is_too_little
 
 
 @pytest.mark.parametrize("case", ["boundary", "hopskipjump-linf"])
-def test_with_real_images_to_start_from_every_target_is_reached(case, reference, tmp_path):
+def test_every_target_is_reached_from_real_starting_images(case, reference, tmp_path):
     images, labels = reference.images[:20], reference.labels[:20]
     np.savez(tmp_path / "starts.npz", images=reference.images[100:])
     reached = {}
@@ -285,9 +285,7 @@ PEERS = [
 
 
 @pytest.mark.parametrize(("name", "key", "options"), PEERS)
-def test_images_are_as_near_as_foolboxs_and_hold_in_other_batch_sizes(
-    reference, name, key, options
-):
+def test_distances_match_foolbox_and_do_not_depend_on_the_batch_size(reference, name, key, options):
     peer = reference.peers[key]
     attack = create("attacks", name, **options)
     images, labels = reference.first(peer["images"])

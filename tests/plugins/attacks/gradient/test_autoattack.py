@@ -1,4 +1,4 @@
-"""AutoAttack's versions, and that its targeted parts are exact where the truth is known."""
+"""AutoAttack's versions, and its targeted parts, which are exact where the truth is known."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 
 
 class Jittered(Wrapped):
-    """A classifier that sees noise drawn anew at every call."""
+    """A classifier that adds new noise to its images at every call."""
 
     def __init__(self, inner):
         super().__init__(inner, stochastic=True)
@@ -28,7 +28,7 @@ class Jittered(Wrapped):
 @pytest.mark.parametrize(
     ("name", "options"), [("apgd_t", {"steps": 30}), ("autoattack", {"steps": 20, "queries": 50})]
 )
-def test_just_those_images_fall_whose_least_perturbation_is_within_budget(
+def test_exactly_those_images_break_whose_least_perturbation_is_within_budget(
     name, options, norm, classes
 ):
     classifier = LinearClassifier((6, 5, 2), classes, seed=classes)
@@ -43,7 +43,7 @@ def test_just_those_images_fall_whose_least_perturbation_is_within_budget(
 
 
 @pytest.mark.parametrize("name", ["apgd_t", "fab_t"])
-def test_more_runs_than_a_loop_can_count_are_no_fewer(name):
+def test_a_number_of_runs_beyond_the_loop_counter_is_not_cut(name):
     classifier = LinearClassifier((2, 2, 1), 5)
     images, labels = grey_images(classifier, 3)
     eps = 2 * float(classifier.least_perturbation(images, labels, "linf").max())
@@ -65,7 +65,7 @@ def test_the_versions_have_the_published_parts():
 
 
 @pytest.mark.slow
-def test_plus_leaves_no_more_standing_than_standard(trained, test_images):
+def test_plus_leaves_no_more_images_unbroken_than_standard(trained, test_images):
     images, labels = (array[:20] for array in test_images)
     clean = clean_predictions(trained, images)
     left = {}

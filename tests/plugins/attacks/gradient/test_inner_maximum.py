@@ -31,8 +31,8 @@ ATTACKS = {
 def highest_gain(classifier, images, labels, eps, norm):
     """Return max z_k − z_y over the ball, cut at [0, 1], less what it is at the image.
 
-    Linf and L2 are given budgets small enough for the walls not to matter. In L1 a pixel reaches
-    its wall at once, and the best is to fill the steepest pixels one after the other.
+    Budgets of Linf and L2 are so small that the box does not bind. In L1 a pixel reaches
+    its bound at once, and the maximum fills the steepest pixels one after the other.
     """
     weights = classifier.weights.numpy().astype(np.float64)
     slope = (weights[:, 1 - labels] - weights[:, labels]).T
@@ -71,7 +71,7 @@ def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ATTACKS)
-def test_ties_between_pixels_do_not_cost_any_of_it(name, norm):
+def test_ties_between_pixels_do_not_lower_the_maximum(name, norm):
     """Every pixel has one of two slopes, so that most are tied."""
     classifier = LinearClassifier((6, 5, 2), 2)
     weights = np.random.default_rng(1).choice([-0.1, 0.05], size=(60, 1)).astype(np.float32)
@@ -92,7 +92,7 @@ def test_ties_between_pixels_do_not_cost_any_of_it(name, norm):
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
 @pytest.mark.parametrize("step_size", [None, 0.03, 0.06])
 def test_a_random_start_is_never_farther_than_the_steps_can_cross(steps, step_size):
-    """From a start anywhere in the ball two steps of a quarter of it would end short of the top."""
+    """From some starts in the ball, two steps of a quarter of it would end below the maximum."""
     classifier = LinearClassifier((6, 5, 2), 2)
     images, labels = grey_images(classifier, 8)
     eps = 0.9 * float(classifier.least_perturbation(images, labels, "linf").min())
@@ -112,7 +112,7 @@ def test_restarts_that_would_all_be_the_same_are_refused(linear):
             run_attack(attack, *linear)
 
 
-def test_momentum_goes_on_after_the_boundary_so_that_its_images_transfer(linear):
+def test_momentum_continues_after_the_boundary_so_that_its_images_transfer(linear):
     classifier, images, labels = linear
     crafted = {
         early: run_attack(

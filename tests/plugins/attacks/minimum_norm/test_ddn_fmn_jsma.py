@@ -1,4 +1,4 @@
-"""DDN, FMN and JSMA keep the contract, and come as near as can be known."""
+"""DDN, FMN and JSMA keep the contract and come near the known least distances."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def judged(attack, classifier, images, labels, targets="next", batch_size=8):
 
 
 def confident_images(classifier, count, spread, seed=0):
-    """Return images pushed towards their class, some to the walls, and what they are called."""
+    """Return images pushed towards their class, some to the bounds of the box, and their labels."""
     draw = np.random.default_rng(seed)
     weights = classifier.weights.numpy()
     way = (weights - weights.mean(axis=1, keepdims=True)).T
@@ -82,7 +82,7 @@ def least_distance(norm, classifier, images, labels):
 
 @pytest.mark.parametrize(("shape", "batch_size"), [*zip(SHAPES, [1, 3, 8], strict=True)])
 @pytest.mark.parametrize(("name", "options"), ATTACKS, ids=IDS)
-def test_every_image_falls_within_a_twentieth_of_the_least_distance(
+def test_every_image_breaks_within_a_twentieth_of_the_least_distance(
     name, options, shape, batch_size
 ):
     attack = create("attacks", name, **options)
@@ -101,7 +101,7 @@ def test_every_image_falls_within_a_twentieth_of_the_least_distance(
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("classes", [2, 3, 5, 10])
 @pytest.mark.parametrize(("name", "options"), ATTACKS, ids=IDS)
-def test_so_does_every_image_however_many_classes_and_near_the_boundary(
+def test_every_image_breaks_with_many_classes_and_near_the_boundary_too(
     name, options, classes, shape
 ):
     attack = create("attacks", name, **options)
@@ -117,7 +117,7 @@ def test_so_does_every_image_however_many_classes_and_near_the_boundary(
 
 @pytest.mark.parametrize("norm", ["l1", "l0"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sparse_norms_come_as_near_where_walls_bind_and_it_takes_many_pixels(shape, norm):
+def test_sparse_norms_come_as_near_where_the_box_binds_and_many_pixels_must_change(shape, norm):
     classifier = LinearClassifier(shape, 2, seed=2)
     images, labels = confident_images(classifier, 16, spread=0.5)
     verdict, _ = judged(create("attacks", "fmn", norm=norm), classifier, images, labels)
@@ -169,7 +169,7 @@ def test_an_image_without_adversarial_comes_back_unchanged(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), ATTACKS, ids=IDS)
-def test_one_step_is_judged_too(name, options):
+def test_the_result_of_a_single_step_counts_too(name, options):
     """The image after the last step counts, or a single step could never succeed."""
     classifier = LinearClassifier(num_classes=2)
     images, labels = grey_images(classifier, 8, spread=0.05)
@@ -207,7 +207,7 @@ def test_jsma_on_the_reference_breaks_more_with_fewer_pixels_than_the_peer(refer
 
 
 def every_pair(gain, loss, free):
-    """Return the value of the best pair, all looked at one by one."""
+    """Return the value of the best pair, found by comparing all pairs one by one."""
     gain, loss = gain[free].astype(np.float64), loss[free].astype(np.float64)
     gains, losses = gain[:, None] + gain, loss[:, None] + loss
     values = np.where((gains > 0) & (losses > 0), gains * losses, 0.0)
@@ -230,7 +230,7 @@ KINDS = {
 
 @pytest.mark.parametrize("features", [2, 3, 9, 150])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_best_pair_is_the_one_a_full_search_finds(kind, features):
+def test_the_best_pair_is_that_of_a_full_search(kind, features):
     draw = np.random.default_rng(features)
     gain, loss = KINDS[kind](*draw.normal(size=(2, 30, features)))
     gain, loss = gain.astype(np.float32), loss.astype(np.float32)
@@ -286,7 +286,7 @@ def test_jsma_changes_the_pairs_of_the_papers_loop(weighted):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_with_two_classes_jsma_changes_the_fewest_pairs(shape):
-    """Its own optimum: raise the values that gain most to 1, two at a time."""
+    """The optimum raises the values that gain most to 1, two at a time."""
     classifier = LinearClassifier(shape, 2, seed=2)
     images, labels = confident_images(classifier, 16, spread=0.3)
     attack = create("attacks", "jsma", gamma=1.0)

@@ -41,15 +41,15 @@ def ratios(case, shape, classes, batch_size):
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", case[0], **case[1])
-    fate = audited(attack, classifier, images, labels, batch_size=batch_size).audit
-    assert fate.success.all()
+    verdict = audited(attack, classifier, images, labels, batch_size=batch_size).audit
+    assert verdict.success.all()
     norm = attack.threat.norm
-    return fate.distance[norm] / classifier.least_perturbation(images, labels, norm)
+    return verdict.distance[norm] / classifier.least_perturbation(images, labels, norm)
 
 
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
 @pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
-def test_keeps_the_contract(check, case):
+def test_deepfool_carlini_wagner_and_ead_keep_the_contract(check, case):
     check(create("attacks", case[0], **case[1]))
 
 
@@ -57,7 +57,9 @@ def test_keeps_the_contract(check, case):
 @pytest.mark.parametrize(
     ("shape", "classes", "batch_size"), [(SHAPES[0], 2, 3), (SHAPES[1], 5, 8), (SHAPES[2], 10, 8)]
 )
-def test_comes_within_a_twentieth_of_the_least_perturbation(case, shape, classes, batch_size):
+def test_distances_are_within_a_twentieth_of_the_least_perturbation(
+    case, shape, classes, batch_size
+):
     ratio = ratios(case, shape, classes, batch_size)
     assert np.median(ratio) <= 1.05
     assert ratio.min() >= 1 - 1e-4
@@ -68,7 +70,9 @@ def test_comes_within_a_twentieth_of_the_least_perturbation(case, shape, classes
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("batch_size", BATCHES)
-def test_comes_as_near_for_every_shape_class_count_and_batch(case, shape, classes, batch_size):
+def test_distances_are_as_small_for_every_shape_class_count_and_batch(
+    case, shape, classes, batch_size
+):
     ratio = ratios(case, shape, classes, batch_size)
     assert np.median(ratio) <= 1.05
     assert ratio.min() >= 1 - 1e-4
@@ -85,15 +89,15 @@ def test_deepfools_overshoot_is_a_share_of_the_perturbation_not_of_the_pixel_ran
     classifier = LinearClassifier(num_classes=2)
     images, labels = grey_images(classifier, 8)
     attack = create("attacks", "deepfool", norm=norm, overshoot=overshoot, line_search=0)
-    fate = audited(attack, classifier, images, labels).audit
+    verdict = audited(attack, classifier, images, labels).audit
     least = classifier.least_perturbation(images, labels, norm)
     logits = np.abs(classifier(images).numpy())
     gap = np.abs(classifier(images).numpy() @ [1.0, -1.0])
     behind = 1.0 + _BEYOND * logits.max(axis=1) / gap  # in shares of the way to the boundary
-    assert fate.distance[norm] == pytest.approx((1 + overshoot) * behind * least, rel=1e-3)
+    assert verdict.distance[norm] == pytest.approx((1 + overshoot) * behind * least, rel=1e-3)
 
 
-def test_deepfools_line_search_gives_the_overshoot_back():
+def test_deepfools_line_search_undoes_the_overshoot():
     classifier = LinearClassifier(num_classes=5)
     images, labels = grey_images(classifier, 8)
     far, near = (
@@ -123,37 +127,37 @@ def test_where_nothing_is_adversarial_the_clean_image_comes_back(case, linear):
     classifier, images, labels = linear
     classifier.bias.assign_add(tf.one_hot(int(labels[0]), classifier.num_classes, 1e4, 0.0))
     same = np.full_like(labels, labels[0])
-    crafted, fate, _ = audited(create("attacks", case[0], **case[1]), classifier, images, same)
+    crafted, verdict, _ = audited(create("attacks", case[0], **case[1]), classifier, images, same)
     assert np.array_equal(crafted.images, images)
-    assert not fate.success.any()
+    assert not verdict.success.any()
 
 
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
-def test_a_saturated_network_is_no_harder(case, linear):
+def test_a_saturated_network_is_not_harder_to_attack(case, linear):
     classifier, images, labels = linear
     attack = create("attacks", case[0], **case[1])
-    fate = audited(attack, Steep(classifier), images, labels).audit
-    assert fate.success.all()
+    verdict = audited(attack, Steep(classifier), images, labels).audit
+    assert verdict.success.all()
 
 
 @pytest.mark.parametrize("name", ["cw_l2", "ead"])
-def test_reaches_the_least_likely_class(name, trained, test_images):
+def test_the_least_likely_class_is_reached(name, trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     attack = create("attacks", name, targeted=True, steps=150, learning_rate=0.03)
-    crafted, fate, _ = audited(attack, trained, images, labels, targets="least_likely")
-    assert fate.success.all()
+    crafted, verdict, _ = audited(attack, trained, images, labels, targets="least_likely")
+    assert verdict.success.all()
     assert np.array_equal(clean_predictions(trained, crafted.images), crafted.targets)
 
 
 @pytest.mark.parametrize("name", ["cw_l2", "ead"])
-def test_confidence_is_the_margin_won_by(name, linear):
+def test_confidence_is_the_margin_of_the_logits(name, linear):
     classifier, images, labels = linear
     options = {"steps": 150, "learning_rate": 0.05, "initial_const": 1.0, "confidence": 0.2}
-    crafted, fate, _ = audited(create("attacks", name, **options), classifier, images, labels)
+    crafted, verdict, _ = audited(create("attacks", name, **options), classifier, images, labels)
     logits, rows = classifier(crafted.images).numpy(), np.arange(len(labels))
     own = logits[rows, labels].copy()
     logits[rows, labels] = -np.inf
-    assert fate.success.all()
+    assert verdict.success.all()
     assert (logits.max(axis=1) - own >= 0.2).all()
 
 
@@ -180,13 +184,13 @@ def test_options_out_of_range_are_refused(name, option, value):
 
 
 def against(reference, attack, count):
-    """Return the accuracy left, and the distances of what was right and is broken."""
+    """Return the remaining accuracy, and the distances of images that were right and are broken."""
     images, labels = reference.images[:count], reference.labels[:count]
     right = clean_predictions(reference.classifier, images) == labels
-    fate = audited(attack, reference.classifier, images, labels).audit
-    assert not fate.violation.any()
-    broken = fate.success & right
-    return (right & ~broken).mean(), {n: np.median(d[broken]) for n, d in fate.distance.items()}
+    verdict = audited(attack, reference.classifier, images, labels).audit
+    assert not verdict.violation.any()
+    broken = verdict.success & right
+    return (right & ~broken).mean(), {n: np.median(d[broken]) for n, d in verdict.distance.items()}
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -207,7 +211,7 @@ def test_carlini_wagner_comes_no_farther_than_foolbox(reference):
 
 @pytest.mark.slow
 def test_ead_comes_no_farther_in_l1_than_foolbox(reference):
-    """`peers.json` lists no L1; Foolbox 3.3.4 run anew, by its rule L1, reached 8.166."""
+    """`peers.json` lists no L1; another run of Foolbox 3.3.4 with its rule L1 reached 8.166."""
     accuracy, median = against(reference, create("attacks", "ead", steps=500), 50)
     peer = reference.peers["ead_l1"]
     assert accuracy <= peer["robust_accuracy"] + 0.005

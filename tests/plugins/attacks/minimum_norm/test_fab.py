@@ -41,7 +41,7 @@ def least(classifier, images, labels, norm):
 )
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("name", ["fab_t", "fab"])
-def test_every_image_falls_within_a_twentieth_of_the_least_distance(
+def test_every_image_breaks_within_a_twentieth_of_the_least_distance(
     name, norm, classes, shape, batch_size
 ):
     classifier = LinearClassifier(shape, classes, seed=classes)
@@ -55,7 +55,7 @@ def test_every_image_falls_within_a_twentieth_of_the_least_distance(
     assert (judged.distance[norm] >= shortest * (1 - 1e-4) - 1e-7).all()
 
 
-def test_each_restart_can_only_come_nearer(trained, test_images):
+def test_a_further_restart_never_increases_the_distance(trained, test_images):
     images, labels = test_images
     distances = []
     for restarts in (1, 3):
@@ -67,7 +67,7 @@ def test_each_restart_can_only_come_nearer(trained, test_images):
     assert (distances[1] < distances[0] - 1e-4).any()
 
 
-def test_early_stopping_spares_steps_and_changes_no_verdict(trained, test_images):
+def test_early_stopping_saves_steps_and_changes_no_verdict(trained, test_images):
     images, labels = test_images
     results = {}
     for early in (False, True):

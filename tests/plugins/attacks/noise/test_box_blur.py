@@ -39,7 +39,7 @@ def pictures(count=3):
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_a_box_is_blurred_as_its_crop_and_the_context_is_left_alone(sigma):
     images, height, width = pictures(), *SHAPE[:2]
-    pixels = np.array([[2, 3, 12, 9], [0, 0, 23, 17], [20, 1, 23, 2]])  # one is the whole image
+    pixels = np.array([[2, 3, 12, 9], [0, 0, 23, 17], [20, 1, 23, 2]])  # one box is the whole image
     boxes = (pixels / [height, width, height, width]).astype(np.float32)[:, None]
     expected = images.copy()
     for image, (top, left, bottom, right) in zip(expected, pixels, strict=True):
@@ -86,7 +86,7 @@ def test_a_wide_kernel_leaves_the_mean_of_the_box():
 
 
 @pytest.mark.parametrize("shift", ["fog.3", "gaussian_noise.1", "color_jitter"])
-def test_it_goes_with_shifts_that_keep_objects_in_their_boxes(shift):
+def test_blur_accepts_shifts_that_keep_objects_in_their_boxes(shift):
     scene = open_scenario(f"digits_in_places+{shift}")
     attack = create("attacks", "box_blur", sigma=2)
     boxes = boxes_for([attack], scene, "test", 6)
@@ -94,7 +94,7 @@ def test_it_goes_with_shifts_that_keep_objects_in_their_boxes(shift):
 
 
 @pytest.mark.parametrize("shift", ["rotation", "b1", "elastic_transform.1", "zoom_blur.2", "a"])
-def test_it_does_not_go_with_shifts_that_move_them(shift):
+def test_blur_refuses_shifts_that_move_objects(shift):
     scene = open_scenario(f"digits_in_places+{shift}")
     with pytest.raises(UsageError, match="may move objects out of their boxes"):
         boxes_for([create("attacks", "box_blur")], scene, "test", 6)

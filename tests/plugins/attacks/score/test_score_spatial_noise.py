@@ -1,4 +1,4 @@
-"""Attacks that see scores or decisions only, and those that see nothing."""
+"""Attacks that see scores or decisions only, and attacks that do not ask the classifier."""
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ DUAL = {"linf": 1, "l2": 2}
 
 def judged(attack, classifier, images, labels, **options):
     """Run and audit an attack; nothing it returns may be a violation."""
-    crafted, fate, _ = audited(attack, classifier, images, labels, **options)
-    assert not fate.violation.any()
-    return crafted, fate
+    crafted, verdict, _ = audited(attack, classifier, images, labels, **options)
+    assert not verdict.violation.any()
+    return crafted, verdict
 
 
 def margins(classifier, images, labels):
@@ -33,17 +33,17 @@ def margins(classifier, images, labels):
 
 
 def share_of_inner_maximum(name, shape, *, norm="linf", **options):
-    """Return how far the margin of two classes falls, of how far it can; no image is broken."""
+    """Return the fall of the margin as a share of the largest fall; no image is broken."""
     classifier = LinearClassifier(shape, 2)
     images, labels = grey_images(classifier, 8, spread=0.3)
     eps = 0.9 * float(classifier.least_perturbation(images, labels, norm).min())
     options |= {"norm": norm} if norm != "linf" else {}
     attack = create("attacks", name, eps=eps, **options)
-    crafted, fate = judged(attack, classifier, images, labels, batch_size=3)
+    crafted, verdict = judged(attack, classifier, images, labels, batch_size=3)
     weights = classifier.weights.numpy()
     reachable = eps * np.linalg.norm(weights[:, 0] - weights[:, 1], DUAL[norm])
     fallen = margins(classifier, images, labels) - margins(classifier, crafted.images, labels)
-    return fallen / reachable, fate.distance[norm] / eps
+    return fallen / reachable, verdict.distance[norm] / eps
 
 
 class Recognises(Classifier):
@@ -187,7 +187,7 @@ def test_square_without_early_stopping_breaks_the_same_images(reference, norm, l
 
 
 def test_square_is_as_strong_as_art_over_its_seeds(reference):
-    """A seed moves one image of the hundred either way; ART's figure is one seed's too."""
+    """A seed changes the verdict of about one image in a hundred; ART's figure has one seed too."""
     attack = create("attacks", "square", eps=0.2, queries=1000)
     images, labels = reference.images[:100], reference.labels[:100]
     left = [
@@ -265,22 +265,22 @@ def test_zoo_comes_within_a_twentieth_of_the_least_perturbation(classes, batch_s
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", "zoo", steps=200, learning_rate=3e-3)
-    _, fate = judged(attack, classifier, images, labels, batch_size=batch_size)
-    ratio = fate.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
-    assert fate.success.all()
+    _, verdict = judged(attack, classifier, images, labels, batch_size=batch_size)
+    ratio = verdict.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
+    assert verdict.success.all()
     assert np.median(ratio) <= 1.05
     assert (ratio >= 1 - 1e-4).all()
 
 
-def test_zoo_gets_there_with_some_coordinates_at_a_time():
+def test_zoo_comes_as_near_with_some_coordinates_at_a_time():
     classifier = LinearClassifier((6, 5, 2), 3)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create(
         "attacks", "zoo", steps=600, coordinates=15, learning_rate=3e-3, binary_search_steps=6
     )
-    _, fate = judged(attack, classifier, images, labels)
-    assert fate.success.all()
-    ratio = fate.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
+    _, verdict = judged(attack, classifier, images, labels)
+    assert verdict.success.all()
+    ratio = verdict.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
     assert np.median(ratio) <= 1.05
 
 
@@ -299,7 +299,7 @@ def picture(seed=0, size=7):
 
 @pytest.mark.parametrize("turns", [1, -1])
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
-def test_a_quarter_turn_is_found_and_is_one(turns, interpolation):
+def test_the_attack_finds_a_quarter_turn_exactly(turns, interpolation):
     image = picture()
     turned = np.rot90(image, turns)
     attack = create(
@@ -310,8 +310,8 @@ def test_a_quarter_turn_is_found_and_is_one(turns, interpolation):
         translations=1,
         interpolation=interpolation,
     )
-    crafted, fate = judged(attack, Recognises(turned), image[None], np.zeros(1, np.int64))
-    assert fate.success.all()
+    crafted, verdict = judged(attack, Recognises(turned), image[None], np.zeros(1, np.int64))
+    assert verdict.success.all()
     assert crafted.images[0] == pytest.approx(turned, abs=1e-4)
 
 
@@ -324,7 +324,7 @@ def test_an_image_is_shifted_by_whole_pixels_and_black_moves_in():
     assert crafted.images[0] == pytest.approx(shifted, abs=1e-5)
 
 
-def test_of_two_transformations_that_fool_the_smaller_is_returned():
+def test_the_smaller_of_two_fooling_transformations_is_returned():
     image = picture()
     once, twice = (np.concatenate([np.zeros((k, 7, 1)), image[:-k]]) for k in (1, 2))
     attack = create("attacks", "spatial", max_translation=2 / 7, rotations=1, translations=5)
@@ -340,7 +340,7 @@ def test_of_two_transformations_that_fool_the_smaller_is_returned():
         ({"search": "random", "worst_of": 6}, 7),
     ],
 )
-def test_an_image_that_withstands_costs_every_try_and_comes_back_unchanged(options, tries):
+def test_an_image_that_does_not_break_costs_every_try_and_comes_back_unchanged(options, tries):
     image = picture()
     attack = create("attacks", "spatial", **options)
     nothing = Recognises(np.full_like(image, 9.0))
@@ -354,8 +354,8 @@ def test_an_image_that_withstands_costs_every_try_and_comes_back_unchanged(optio
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_gaussian_noise_is_as_long_as_the_budget(norm, linear):
-    _, fate = judged(create("attacks", "gaussian_noise", eps=0.2, norm=norm), *linear)
-    assert fate.distance[norm] == pytest.approx(np.full(len(linear[1]), 0.2), rel=1e-3)
+    _, verdict = judged(create("attacks", "gaussian_noise", eps=0.2, norm=norm), *linear)
+    assert verdict.distance[norm] == pytest.approx(np.full(len(linear[1]), 0.2), rel=1e-3)
 
 
 def test_uniform_noise_fills_the_ball_evenly(linear):

@@ -24,7 +24,7 @@ def probabilities(classifier, images):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("targeted", [True, False])
-def test_by_default_it_is_as_sure_as_it_is_asked_to_be_of_every_image(
+def test_by_default_the_network_is_as_confident_as_required_on_every_image(
     trained, digits, method, targeted
 ):
     images, labels = digits["test"]
@@ -36,7 +36,7 @@ def test_by_default_it_is_as_sure_as_it_is_asked_to_be_of_every_image(
     assert reached[np.arange(len(labels)), goals].min() >= 0.99 - ROUNDING
 
 
-def test_nothing_of_the_image_remains(trained, test_images):
+def test_nothing_of_the_original_image_remains(trained, test_images):
     images, labels = (part[:20] for part in test_images)
     attack = create("attacks", "fooling")
     fooling = run_attack(attack, trained, images, labels, targets="next").images
@@ -46,7 +46,7 @@ def test_nothing_of_the_image_remains(trained, test_images):
 
 @pytest.fixture(scope="module")
 def hesitant():
-    """A network with so little training that it is 99 % sure of at most half of its classes."""
+    """A barely trained network: its confidence reaches 99 % for at most half of its classes."""
     trainer = Trainer(TrainingOptions(epochs=4))
     return train(create("models", "fully_connected"), create("scenarios", "digits"), trainer)
 
@@ -59,7 +59,7 @@ def test_without_targets_it_finds_a_class_that_a_hesitant_network_is_sure_of(hes
     assert reached.max(1).min() >= 0.99 - ROUNDING
 
 
-def test_an_image_that_is_not_sure_enough_is_no_success_and_comes_back_clean(hesitant):
+def test_an_image_below_the_required_confidence_comes_back_clean(hesitant):
     attack = create("attacks", "fooling")
     run = evaluate(
         {"d": hesitant}, create("scenarios", "digits"), [attack], targets="next", keep_images=True
@@ -74,7 +74,7 @@ def test_an_image_that_is_not_sure_enough_is_no_success_and_comes_back_clean(hes
 
 
 class Capped(Classifier):
-    """Predicts class 1 for noise, never surely, and class 2 for bright images, surely."""
+    """Predicts class 1 for noise with low confidence, and class 2 for bright images with high."""
 
     def __init__(self):
         super().__init__(image_shape=(4, 4, 1), num_classes=3)
@@ -86,14 +86,14 @@ class Capped(Classifier):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_where_the_nearest_class_is_out_of_reach_another_is_sought(method):
+def test_another_class_is_tried_where_the_nearest_is_out_of_reach(method):
     classifier, images = Capped(), np.zeros((3, 4, 4, 1), np.float32)
     attack = create("attacks", "fooling", method=method, targeted=False)
     fooling = run_attack(attack, classifier, images, np.zeros(3, np.int64)).images
     assert probabilities(classifier, fooling)[:, 2].min() >= 0.99 - ROUNDING
 
 
-def test_the_last_step_is_judged_too():
+def test_the_result_of_the_last_step_counts_too():
     classifier, images = Capped(), np.zeros((3, 4, 4, 1), np.float32)
     attack = create("attacks", "fooling", steps=1, step_size=1.0)
     crafted = run_attack(attack, classifier, images, np.full(3, 1), targets=np.full(3, 2))

@@ -1,4 +1,4 @@
-"""Generative perturbations: what is learned, what it reaches, and what a file of it serves."""
+"""Generative perturbations: what they learn, how many images they fool, and their files."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def margin(classifier, images):
 
 
 @pytest.mark.parametrize(("norm", "mode"), [("linf", "universal"), ("l2", "image")])
-def test_on_a_linear_classifier_it_comes_near_the_best_perturbation_of_all(norm, mode):
+def test_on_a_linear_classifier_gap_comes_near_the_best_universal_perturbation(norm, mode):
     classifier, images, labels = two_classes()
     weights = classifier.weights.numpy()
     best = np.linalg.norm(weights[:, 1] - weights[:, 0], {"linf": 1, "l2": 2}[norm])
@@ -44,7 +44,7 @@ def test_on_a_linear_classifier_it_comes_near_the_best_perturbation_of_all(norm,
 
 
 @pytest.mark.parametrize("options", [{}, {"mode": "image"}, {"norm": "l2", "eps": 2.0}])
-def test_learned_on_training_images_it_fools_on_others(trained, digits, options):
+def test_a_pattern_learned_on_training_images_fools_on_others(trained, digits, options):
     attack = gap(**({"eps": 0.25, "passes": 8, "batch_size": 50, "learning_rate": 5e-3} | options))
     ready = learned(attack, trained, *(part[:300] for part in digits["train"]))
     images, labels = digits["test"]
@@ -53,7 +53,7 @@ def test_learned_on_training_images_it_fools_on_others(trained, digits, options)
     assert (predict(trained, crafted).argmax(1) != before).mean() > 0.4
 
 
-def test_universal_is_one_pattern_and_image_is_one_each(linear):
+def test_universal_gives_one_pattern_and_image_gives_one_for_each_image(linear):
     classifier, images, labels = linear
     universal, per_image = (
         run_attack(gap(eps=0.05, passes=2, mode=mode), classifier, images, labels).images - images
@@ -63,7 +63,7 @@ def test_universal_is_one_pattern_and_image_is_one_each(linear):
     assert np.abs(per_image - per_image[:1]).max() > 1e-4
 
 
-def test_a_target_is_reached_and_images_of_that_class_count_as_withstood(trained, digits):
+def test_a_target_is_reached_and_images_of_that_class_count_as_unbroken(trained, digits):
     images, labels = digits["train"]
     attack = gap(eps=0.4, target=3, passes=6, batch_size=50, learning_rate=5e-3)
     crafted = run_attack(attack, trained, images[:300], labels[:300])
@@ -100,12 +100,14 @@ def test_a_trained_generator_is_saved_and_draws_the_same_again(linear, drawing):
         ({"loss": "least_likely"}, "gap: file: learned with loss=away; .* give -p gap.loss=away"),
     ],
 )
-def test_a_file_serves_no_other_options_than_it_was_learned_with(linear, drawing, change, words):
+def test_a_file_is_refused_with_other_options_than_it_was_learned_with(
+    linear, drawing, change, words
+):
     with pytest.raises(UsageError, match=words):
         run_attack(dataclasses.replace(drawing, **change), *linear)
 
 
-def test_how_thoroughly_it_was_learned_does_not_bind(linear, drawing):
+def test_options_of_learning_may_differ_from_those_of_the_file(linear, drawing):
     first, other = (
         run_attack(dataclasses.replace(drawing, **changes), *linear).images
         for changes in ({}, {"passes": 7, "learning_rate": 0.1, "training_images": 9})
@@ -113,7 +115,7 @@ def test_how_thoroughly_it_was_learned_does_not_bind(linear, drawing):
     assert np.array_equal(first, other)
 
 
-def test_a_file_of_something_else_is_one_clear_line(linear, tmp_path):
+def test_a_file_of_another_kind_costs_one_line(linear, tmp_path):
     path = tmp_path / "gap.npz"
     write_arrays(path, {"perturbation": np.zeros((6, 5, 2), np.float32)})
     with pytest.raises(UsageError, match=r"gap: file: .* does not tell what it was learned for"):
