@@ -1,4 +1,4 @@
-"""Keras files that want to run code, by where they hide it; made on the fly, harmless in itself."""
+"""Keras files that try to run code, by the place that holds it; the code itself is harmless."""
 
 import json
 import zipfile

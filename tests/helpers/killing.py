@@ -1,4 +1,4 @@
-"""A forked process killed at each step in which it makes, renames or removes files; a full disk."""
+"""Kill a forked process at each step that makes, renames or removes files; fill the disk."""
 
 import contextlib
 import os

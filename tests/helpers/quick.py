@@ -16,7 +16,7 @@ def grappler(on: bool) -> None:
 def trace_quickly() -> None:
     """Leave Grappler out, and look for garbage rarely: a quarter of tracing's time goes there.
 
-    What is imported by now is taken for kept; a graph that was dropped is found a little later.
+    What is imported by now is never collected; a dropped graph is collected a little later.
     """
     grappler(on=False)
     gc.collect()

@@ -1,4 +1,4 @@
-"""`.pth` files made byte by byte: what `torch.save` writes, without PyTorch.
+"""`.pth` files written byte by byte: what `torch.save` writes, without PyTorch.
 
 Opcodes are spelled out, so that the reader under test meets the format and not another reader's
 idea of it.

@@ -90,7 +90,7 @@ def test_weights_that_are_no_numbers_are_refused(kind, bad):
 
 
 class Says(Classifier):
-    """Returns what it is told to."""
+    """Returns a given answer."""
 
     def __init__(self, answer):
         super().__init__(image_shape=SHAPE, num_classes=3)

@@ -46,12 +46,12 @@ def plain(tmp_path_factory):
 @pytest.fixture
 def mark(tmp_path, monkeypatch):
     """What exists once the module that the files name was imported, or anything of it called."""
-    found = tmp_path / "ran"
+    path = tmp_path / "ran"
     folder = tmp_path / "modules"
     folder.mkdir()
-    (folder / f"{evil.MODULE}.py").write_text(evil.PAYLOAD.format(mark=str(found)))
+    (folder / f"{evil.MODULE}.py").write_text(evil.PAYLOAD.format(mark=str(path)))
     monkeypatch.syspath_prepend(folder)
-    yield found
+    yield path
     sys.modules.pop(evil.MODULE, None)
 
 
@@ -70,10 +70,10 @@ def test_code_that_a_file_names_is_refused_before_it_runs(place, kind, suffix, c
     path = evil.spoil(copy(f"{kind}.{suffix}"), place)
     with pytest.raises(ClassifierError) as refusal:
         load_keras_file(path)
-    said = str(refusal.value)
-    assert path.name in said
-    assert "\n" not in said
-    assert "never allowed" in said or "names" in said
+    message = str(refusal.value)
+    assert path.name in message
+    assert "\n" not in message
+    assert "never allowed" in message or "names" in message
     assert not mark.exists()
     assert evil.MODULE not in sys.modules
 
@@ -91,9 +91,10 @@ def test_keras_2_itself_would_have_run_it(copy, mark):
 @pytest.mark.parametrize("place", evil.COMPILED)
 def test_code_in_what_the_whole_model_was_compiled_with_is_refused(place, kind, suffix, copy, mark):
     path = evil.spoil_compiled(copy(f"{kind}.{suffix}"), place)
-    with pytest.raises(ClassifierError, match=r"at compile_config|compile_config.* names") as said:
+    words = r"at compile_config|compile_config.* names"
+    with pytest.raises(ClassifierError, match=words) as refusal:
         load_keras_file(path)
-    assert "or save the model without what it was compiled with" in str(said.value)
+    assert "or save the model without what it was compiled with" in str(refusal.value)
     assert not mark.exists()
     assert evil.MODULE not in sys.modules
 
@@ -157,9 +158,9 @@ def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
     unpacked = zipfile.ZipExtFile._read1
 
     def counted(self, count):
-        found = unpacked(self, count)
-        read.append(len(found))
-        return found
+        data = unpacked(self, count)
+        read.append(len(data))
+        return data
 
     monkeypatch.setattr(zipfile.ZipExtFile, "_read1", counted)
     monkeypatch.setattr(files, "open_regular", lambda p: io.BufferedReader(Counted(p)))
@@ -278,10 +279,10 @@ def test_weights_that_lie_in_another_file_are_refused(link, suffix, copy, tmp_pa
 
 def _replaced(path, name, content, *, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path) as archive:
-        kept = {each: archive.read(each) for each in archive.namelist()}
+        kept = {member: archive.read(member) for member in archive.namelist()}
     with zipfile.ZipFile(path, "w", compression) as archive:
-        for each, text in (kept | {name: content}).items():
-            archive.writestr(each, text)
+        for member, data in (kept | {name: content}).items():
+            archive.writestr(member, data)
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
@@ -331,9 +332,10 @@ def test_operations_that_an_old_format_cannot_bring_back_are_not_called_the_user
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         model.save(tmp_path / "m.h5")
-    with pytest.raises(ClassifierError, match=r"'Mean' of Keras's own.*save it as \.keras") as said:
+    words = r"'Mean' of Keras's own.*save it as \.keras"
+    with pytest.raises(ClassifierError, match=words) as refusal:
         store.load(tmp_path / "m.h5")
-    assert "--custom-objects" not in str(said.value)
+    assert "--custom-objects" not in str(refusal.value)
 
 
 def test_weights_alone_are_refused_with_the_way_out(copy, tmp_path):

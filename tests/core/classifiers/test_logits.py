@@ -90,9 +90,9 @@ def test_what_a_model_ends_in_is_refused_and_left_out_on_request(kind, name, for
     with pytest.raises(ClassifierError, match=rf"ends in a {name}.*activation=None.*--to-logits"):
         KerasClassifier(model)
     before = [weight.copy() for weight in model.get_weights()]
-    found, said = converted(model)
-    logits = KerasClassifier(found)(tf.constant(IMAGES))
-    assert said == f"its last {name} is left out"
+    logits_model, notice = converted(model)
+    logits = KerasClassifier(logits_model)(tf.constant(IMAGES))
+    assert notice == f"its last {name} is left out"
     assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
     assert ending(model).name == name
     assert all(map(np.array_equal, model.get_weights(), before))
@@ -151,9 +151,9 @@ def test_a_layer_that_is_called_earlier_too_keeps_its_activation_there(kind, sha
     }
     model = drawn(kind.Model(images, ends[shared]()))
     given = np.asarray(model(IMAGES))
-    found, said = converted(model)
-    assert said == "its last sigmoid is left out"
-    assert np.allclose(tf.sigmoid(found(IMAGES)), given, atol=1e-6)
+    logits_model, notice = converted(model)
+    assert notice == "its last sigmoid is left out"
+    assert np.allclose(tf.sigmoid(logits_model(IMAGES)), given, atol=1e-6)
     assert np.array_equal(np.asarray(model(IMAGES)), given)
 
 
@@ -213,11 +213,11 @@ def test_constants_behind_a_linear_layer_leave_logits(kind):
 
 @generations
 def test_a_saved_copy_of_what_was_converted_is_the_same(kind, tmp_path):
-    found = to_logits(ending_in(kind, "softmax", "nested twice"))
-    found.save(tmp_path / "m.keras")
+    logits_model = to_logits(ending_in(kind, "softmax", "nested twice"))
+    logits_model.save(tmp_path / "m.keras")
     again = kind.models.load_model(tmp_path / "m.keras")
     assert ending(again).name == "linear"
-    assert np.allclose(np.asarray(again(IMAGES)), np.asarray(found(IMAGES)), atol=1e-6)
+    assert np.allclose(np.asarray(again(IMAGES)), np.asarray(logits_model(IMAGES)), atol=1e-6)
     assert hidden(again)(IMAGES).shape == (6, 16)
 
 
@@ -230,9 +230,9 @@ def test_one_output_is_two_logits_on_request(kind, last):
     )
     with pytest.raises(ClassifierError, match=r"2 classes or more.*\(None, 1\).*--to-logits"):
         KerasClassifier(model)
-    found, said = converted(model)
-    logits = np.asarray(KerasClassifier(found)(tf.constant(IMAGES)))
-    assert said.endswith("its one output z is judged as two logits, 0 and z")
+    logits_model, notice = converted(model)
+    logits = np.asarray(KerasClassifier(logits_model)(tf.constant(IMAGES)))
+    assert notice.endswith("its one output z is judged as two logits, 0 and z")
     assert (logits[:, 0] == 0).all()
     given = np.asarray(model(IMAGES))[:, 0]
     z = logits[:, 1]
@@ -272,10 +272,10 @@ def test_probabilities_that_no_graph_explains_are_seen_by_their_values():
     model = own(keras.ops.softmax)
     with pytest.raises(ClassifierError, match=r"the model: returns probabilities.*--to-logits"):
         KerasClassifier(model)
-    found, said = converted(model)
-    assert said == "its logits are the logarithms of its probabilities"
-    check_sound(KerasClassifier(found), "converted")
-    differences = [np.asarray(m(IMAGES)) for m in (found, linear(keras))]
+    logits_model, notice = converted(model)
+    assert notice == "its logits are the logarithms of its probabilities"
+    check_sound(KerasClassifier(logits_model), "converted")
+    differences = [np.asarray(network(IMAGES)) for network in (logits_model, linear(keras))]
     differences = [z - z[:, :1] for z in differences]
     assert np.allclose(*differences, atol=1e-4)
 

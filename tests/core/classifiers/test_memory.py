@@ -103,10 +103,10 @@ def test_the_trace_that_was_not_used_for_longest_is_left_out():
         pass
 
     traces, first, second = Traces(most=2), Owner(), Owner()
-    made = []
+    built = []
 
     def make(what):
-        return lambda: made.append(what) or what
+        return lambda: built.append(what) or what
 
     traces.of(first, "a", make("a"))
     traces.of(second, "b", make("b"))
@@ -114,7 +114,7 @@ def test_the_trace_that_was_not_used_for_longest_is_left_out():
     traces.of(second, "c", make("c"))
     traces.of(first, "a", make("a again"))
     traces.of(second, "b", make("b again"))
-    assert made == ["a", "b", "c", "b again"]
+    assert built == ["a", "b", "c", "b again"]
 
 
 def test_a_dropped_owner_takes_its_traces_along():
@@ -155,12 +155,12 @@ def test_an_evaluation_holds_no_images_that_nobody_asks_for_again():
     attacks = [create("attacks", "fgsm")]
     attacks += [create("attacks", "deepfool", steps=2, eps=eps) for eps in (0.1, 0.2)]
     runs = AttackRuns(inputs)
-    attacked = runs.attack_all(subject, attacks)
+    results = runs.attack_all(subject, attacks)
     assert not runs._crafted
-    for each in attacked:
-        assert not len(each.images)
-        assert each.images.base is None, "a view of none keeps all of them"
-        assert len(each.examples) < len(images)
+    for result in results:
+        assert not len(result.images)
+        assert result.images.base is None, "a view of none keeps all of them"
+        assert len(result.examples) < len(images)
 
 
 @pytest.mark.slow

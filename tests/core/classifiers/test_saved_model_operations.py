@@ -29,7 +29,7 @@ SPEC = tf.TensorSpec((None, *SHAPE), tf.float32, name="images")
 
 
 def saved(folder, serve, *, module=None, **kept):
-    """Save what a function of images and a mark's path gives beside logits."""
+    """Save a model that returns logits and runs `serve(mark, images)` before it does."""
     module = module or tf.Module()
     for name, value in kept.items():
         setattr(module, name, value)
@@ -37,9 +37,9 @@ def saved(folder, serve, *, module=None, **kept):
 
     @tf.function(input_signature=[SPEC])
     def logits(images):
-        found = tf.reshape(images, (-1, 16))[:, :3]
+        values = tf.reshape(images, (-1, 16))[:, :3]
         with tf.control_dependencies(serve(mark, images) or []):
-            return {"logits": tf.identity(found)}
+            return {"logits": tf.identity(values)}
 
     module.logits = logits
     tf.saved_model.save(module, str(folder), {"serving_default": module.logits})
@@ -109,7 +109,7 @@ PLACES = {
     "files are looked for": (lambda m, x: (tf.io.matching_files(m), None)[1], "MatchingFiles"),
     "Python": (lambda m, x: [tf.numpy_function(lambda: 0, [], tf.int64)], "PyFunc"),
     "Python, eagerly": (lambda m, x: [tf.py_function(lambda: 0, [], tf.int64)], "EagerPyFunc"),
-    "Python, said to be stateless": (
+    "Python, declared stateless": (
         lambda m, x: [tf.numpy_function(lambda: 0, [], tf.int64, stateful=False)],
         "PyFuncStateless",
     ),
@@ -154,18 +154,18 @@ def test_an_operation_that_reaches_out_is_refused_before_it_runs(place, tmp_path
 
 
 class Starting(tf.Module):
-    """A table that writes a file when it is made: at loading, before anything is called."""
+    """A table that writes a file when it is created: at loading, before anything is called."""
 
     def __init__(self, mark):
         super().__init__()
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant([0]), tf.constant([0.0])), 0.0
         )
-        made = self.table._create_resource
+        create = self.table._create_resource
 
         def making():
             with tf.control_dependencies([tf.io.write_file(mark, "ran")]):
-                return made()
+                return create()
 
         self.table._create_resource = making
 
@@ -224,9 +224,9 @@ def _saving_at_restoring(meta):
 def _served_saving(meta):
     """The function that writes checkpoints, called by a signature."""
     saving = next(
-        each.signature.name
-        for each in meta.graph_def.library.function
-        if any(node.op == "SaveV2" for node in each.node_def)
+        function.signature.name
+        for function in meta.graph_def.library.function
+        if any(node.op == "SaveV2" for node in function.node_def)
     )
     node = meta.graph_def.node.add(name="served", op="PartitionedCall")
     node.attr["f"].func.name = saving
@@ -363,8 +363,8 @@ def test_operations_that_take_texts_are_those_that_somebody_has_looked_at():
         for op in known.op
         if operations._is_allowed(node_def_pb2.NodeDef(op=op.name), {})
         and (
-            any(each.type == types_pb2.DT_STRING for each in op.input_arg)
-            or any("string" in each.type and each.name not in plain for each in op.attr)
+            any(argument.type == types_pb2.DT_STRING for argument in op.input_arg)
+            or any("string" in option.type and option.name not in plain for option in op.attr)
         )
         and op.name not in reviewed
     ]

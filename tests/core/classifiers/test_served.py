@@ -66,11 +66,11 @@ WORK = {
         "signature": "predict",
         "embed": lambda images: {"e": tf.reduce_sum(images, (1, 2, 3))},
     },
-    "labels beside": {"answer": lambda x: {"scores": NET(x), "label": tf.argmax(NET(x), 1)}},
-    "one number beside": {
+    "labels too": {"answer": lambda x: {"scores": NET(x), "label": tf.argmax(NET(x), 1)}},
+    "one number too": {
         "answer": lambda x: {"scores": NET(x), "sure": tf.reduce_max(NET(x), 1, keepdims=True)}
     },
-    "probabilities beside": {
+    "probabilities too": {
         "answer": lambda x: {"logits": NET(x), "probabilities": tf.nn.softmax(NET(x))}
     },
     "unknown class count": {
@@ -163,9 +163,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_gives_something_else_is_refused_with_the_way_out(case, tmp_path):
-    made, complaint = REFUSED[case]
+    arguments, complaint = REFUSED[case]
     with pytest.raises(ClassifierError, match=complaint) as refusal:
-        store.load(saved(tmp_path / "m", **made))
+        store.load(saved(tmp_path / "m", **arguments))
     assert "\n" not in str(refusal.value)
 
 
@@ -235,11 +235,11 @@ CONVERTED = {
 
 @pytest.mark.parametrize("case", CONVERTED)
 def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
-    answer, said = CONVERTED[case]
+    answer, notice = CONVERTED[case]
     with pytest.raises(ClassifierError, match=r"logits"):
         store.load(saved(tmp_path / "m", lambda x: {"p": answer(x)}))
     loaded = store.load(tmp_path / "m", options=TO_LOGITS)
-    assert loaded.notices == (said,)
+    assert loaded.notices == (notice,)
     logits = np.asarray(loaded(tf.constant(IMAGES)))
     expected = np.asarray(NET(IMAGES))
     if case == "by hand":

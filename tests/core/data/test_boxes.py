@@ -19,12 +19,12 @@ def drawn(boxes, height, width):
 
 def of_whole_pixels(seed, count, height, width):
     draw = np.random.default_rng(seed)
-    found = []
+    boxes = []
     for _ in range(count):
         top, bottom = np.sort(draw.choice(height + 1, 2, replace=False))
         left, right = np.sort(draw.choice(width + 1, 2, replace=False))
-        found.append(of_pixels(left, top, right, bottom, (height, width)))
-    return np.stack(found)
+        boxes.append(of_pixels(left, top, right, bottom, (height, width)))
+    return np.stack(boxes)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -40,10 +40,10 @@ def test_a_batch_has_the_masks_of_its_images_and_zeros_are_no_box():
     boxes = np.zeros((3, 2, 4), np.float32)
     boxes[0] = of_whole_pixels(1, 2, 9, 8)
     boxes[1, 0] = 0, 0, 1, 1
-    found = masks(boxes, 9, 8).numpy()
-    assert np.array_equal(found[0, ..., 0], drawn(boxes[0], 9, 8))
-    assert found[1].all()
-    assert not found[2].any()
+    masked = masks(boxes, 9, 8).numpy()
+    assert np.array_equal(masked[0, ..., 0], drawn(boxes[0], 9, 8))
+    assert masked[1].all()
+    assert not masked[2].any()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -53,9 +53,9 @@ def test_a_crop_of_the_painted_image_is_the_painted_crop(seed):
     (window,) = of_whole_pixels(100 + seed, 1, 12, 10)
     top, left, bottom, right = np.rint(window * [12, 10, 12, 10]).astype(int)
     painted = drawn(boxes, 12, 10)[top:bottom, left:right]
-    found = cropped(boxes, window)
-    assert np.array_equal(drawn(found, bottom - top, right - left), painted)
-    for box in found:
+    remaining = cropped(boxes, window)
+    assert np.array_equal(drawn(remaining, bottom - top, right - left), painted)
+    for box in remaining:
         check_boxes(box, "a crop")
 
 

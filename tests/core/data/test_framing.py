@@ -55,7 +55,7 @@ def test_records_name_the_scenario_with_all_its_options():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"size": 0}, r"digits: size: .*greater than or equal to 1; received: 0"),
         ({"size": 10**5}, r"digits: size: .*less than or equal to 4096"),
@@ -64,8 +64,8 @@ def test_records_name_the_scenario_with_all_its_options():
         ({"interpolation": "cubic"}, r"digits: interpolation: .*'nearest' or 'bilinear'"),
     ],
 )
-def test_impossible_framings_cost_one_line(options, said):
-    with pytest.raises(UsageError, match=said):
+def test_impossible_framings_cost_one_line(options, message):
+    with pytest.raises(UsageError, match=message):
         open_scenario("digits", {"digits": options})
 
 
@@ -94,7 +94,7 @@ def test_an_option_that_a_scenario_has_itself_is_no_framing(monkeypatch):
     assert (scenario.base.size, scenario.framing) == (5, Framing(channels=3))
     assert scenario.options["size"] == 5
     assert framed("sized", {"size": 5}) == Sized(size=5)
-    names = [each.name for each in options_of("scenarios", Sized)]
+    names = [entry.name for entry in options_of("scenarios", Sized)]
     assert sorted(names) == sorted({*names, "size", "interpolation", "channels"})
     with pytest.raises(UsageError, match=r"sized: size: .*greater than or equal to 2; received"):
         framed("sized", {"size": 1})

@@ -106,8 +106,8 @@ KINDS = {
 @pytest.mark.parametrize("compressed", [True, False])
 def test_arrays_come_back_as_they_were(compressed, tmp_path):
     (np.savez_compressed if compressed else np.savez)(tmp_path / "a.npz", **KINDS)
-    found = read_arrays(tmp_path / "a.npz")
-    assert list(found) == list(KINDS)
+    arrays = read_arrays(tmp_path / "a.npz")
+    assert list(arrays) == list(KINDS)
     for name, array in KINDS.items():
-        assert found[name].dtype == array.dtype
-        assert np.array_equal(found[name], array)
+        assert arrays[name].dtype == array.dtype
+        assert np.array_equal(arrays[name], array)

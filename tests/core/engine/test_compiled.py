@@ -1,4 +1,4 @@
-"""One trace for all budgets of an attack, and the results that a trace of each would give."""
+"""All budgets of an attack share one trace, and each has the results of a trace of its own."""
 
 import dataclasses
 
@@ -135,13 +135,13 @@ def counting():
 
 
 def traced_anew(attacks, classifier, images, labels, **how):
-    """Run attacks one after the other; return of each whether it cost a trace."""
-    anew = []
+    """Run attacks one after the other; return for each whether it is traced."""
+    traced = []
     for attack in attacks:
         before = classifier.calls
         run_attack(attack, classifier, images, labels, **how)
-        anew.append(classifier.calls > before)
-    return anew
+        traced.append(classifier.calls > before)
+    return traced
 
 
 def budgets(name, radii=BUDGETS, **options):
@@ -181,9 +181,9 @@ def test_only_what_shapes_the_graph_costs_a_trace(counting):
 
 
 def test_a_budget_that_may_be_left_out_costs_a_trace_more_where_the_attack_reads_it(counting):
-    for name, anew in (("fab", True), ("deepfool", False)):
+    for name, traced in (("fab", True), ("deepfool", False)):
         attacks = [create("attacks", name, steps=2, eps=eps) for eps in (None, 0.1, 0.2, None)]
-        assert traced_anew(attacks, *counting) == [True, anew, False, False]
+        assert traced_anew(attacks, *counting) == [True, traced, False, False]
 
 
 def test_the_regions_share_a_trace_and_each_keeps_to_its_own_pixels(counting):

@@ -19,7 +19,7 @@ from tfrobust.testing import LinearClassifier, grey_images
 
 
 class TraceCounting(Wrapped):
-    """Counts how often Python runs through it: each trace of an attack does once or more."""
+    """Counts how often Python calls it: every trace of an attack calls it at least once."""
 
     calls = 0
 

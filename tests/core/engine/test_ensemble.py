@@ -1,4 +1,4 @@
-"""Attacks made of attacks."""
+"""Attacks that consist of other attacks."""
 
 import numpy as np
 import pytest

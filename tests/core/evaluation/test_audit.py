@@ -116,12 +116,12 @@ def test_distances_are_those_of_their_norms():
     others = images.copy()
     others[1, 0, 0] = [0.3, 0.0, 0.4]
     others[1, 1, 1] = [0.0, 0.5, 0.0]
-    found = {norm: values.tolist() for norm, values in distances(images, others).items()}
-    assert {norm: values[0] for norm, values in found.items()} == dict.fromkeys(found, 0.0)
-    assert found["l0"][1] == 2
-    assert found["l1"][1] == pytest.approx(1.2)
-    assert found["l2"][1] == pytest.approx(0.5**0.5)
-    assert found["linf"][1] == pytest.approx(0.5)
+    by_norm = {norm: values.tolist() for norm, values in distances(images, others).items()}
+    assert {norm: values[0] for norm, values in by_norm.items()} == dict.fromkeys(by_norm, 0.0)
+    assert by_norm["l0"][1] == 2
+    assert by_norm["l1"][1] == pytest.approx(1.2)
+    assert by_norm["l2"][1] == pytest.approx(0.5**0.5)
+    assert by_norm["linf"][1] == pytest.approx(0.5)
 
 
 def test_distances_do_not_depend_on_the_number_of_images():

@@ -28,7 +28,7 @@ def again(both, *attacks, **options):
 def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
     attacks = [create("attacks", "fgsm", eps=0.05), create("attacks", "pgd", eps=0.05, steps=3)]
     results = again(both, *attacks)
-    assert [each.classifier.name for each in results.evaluations] == ["old", "new"]
+    assert [evaluation.classifier.name for evaluation in results.evaluations] == ["old", "new"]
     for evaluation in results.evaluations:
         crafted_on = [attack.crafted_on for attack in evaluation.attacks]
         assert crafted_on == ["old", "old", None, None]
@@ -37,7 +37,7 @@ def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
         alone = evaluate({name: both[name]}, digits, attacks, limit=30).results.evaluations[0]
         ratios = [attack.fooling_ratio for attack in alone.attacks]
         assert [attack.fooling_ratio for attack in evaluation.attacks[2:]] == ratios
-    old, new = (each.attacks for each in results.evaluations)
+    old, new = (evaluation.attacks for evaluation in results.evaluations)
     table = reattack_table(results)
     expected = [
         (f"{old[k].fooling_ratio:.1%}", f"{new[k].accuracy:.1%}", f"{new[k + 2].fooling_ratio:.1%}")
@@ -82,7 +82,7 @@ def test_what_is_put_into_a_new_class_is_told(both):
     names = (*create("scenarios", "digits").class_names, "noise", "blank")
     wider = LinearClassifier((8, 8, 1), 12, 1).replace(class_names=names)
     results = again(both | {"new": wider}, create("attacks", "fgsm", eps=0.3))
-    old, new = (each.attacks for each in results.evaluations)
+    old, new = (evaluation.attacks for evaluation in results.evaluations)
     assert [attack.rejected for attack in old] == [None, None]
     table = reattack_table(results)
     assert table.columns[4:] == ("put into a new class", "fooled again")

@@ -36,7 +36,7 @@ def written(folder, run, *, force=False):
     """Write a run as `attack` does, which keeps finished attacks until it is done."""
     with output_folder(folder, force=force):
         write_arrays(folder / PARTIAL / "crafted.npz", {"images": run.images})
-        write_run(folder, run, lambda beside: write_adversarial(beside, run))
+        write_run(folder, run, lambda temporary: write_adversarial(temporary, run))
 
 
 def names(folder):
@@ -79,7 +79,7 @@ def test_a_mixture_of_two_runs_is_refused_with_the_way_out(of_old, runs, tmp_pat
 def test_a_run_of_before_there_were_identities_is_read_and_not_mixed(name, runs, tmp_path):
     write_results(tmp_path, runs[0].results, runs[0].outcomes)
     figures, outcomes = tmp_path / "results.json", tmp_path / "outcomes.npz"
-    kept = {each.name: each.read_bytes() for each in (figures, outcomes)}
+    kept = {path.name: path.read_bytes() for path in (figures, outcomes)}
     content = json.loads(figures.read_text())
     del content["run"]
     figures.write_text(json.dumps(content))
@@ -120,7 +120,7 @@ def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_p
 
 @pytest.mark.usefixtures("no_page")
 def test_a_run_that_replaces_another_is_never_mixed_with_it(runs, tmp_path):
-    """With `force`, over an old run and something of the user's, killed at each step."""
+    """`force` replaces an old run and a file of the user's, and is killed at each step."""
     folder, seen = tmp_path / "run", set()
     old, new = (run.results.run for run in runs)
 
@@ -178,7 +178,7 @@ def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, tmp_pat
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     full = rf"cannot write {tmp_path}/\w+\.\w+: File too large"
     with full_disk(size), pytest.raises(StoreError, match=full):
-        write_run(tmp_path, runs[1], lambda beside: write_adversarial(beside, runs[1]))
+        write_run(tmp_path, runs[1], lambda temporary: write_adversarial(temporary, runs[1]))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -50,8 +50,8 @@ def test_a_run_writes_what_evaluate_returns(classifier, tmp_path):
     results = run(settings(classifier, FGSM), tmp_path / "run")
     assert names(tmp_path / "run") == FILES
     assert read_results(tmp_path / "run") == results
-    found = evaluate({"c": classifier}, InMemory(count=8), [FGSM], baselines=())
-    assert found.results.run == results.run
+    evaluated = evaluate({"c": classifier}, InMemory(count=8), [FGSM], baselines=())
+    assert evaluated.results.run == results.run
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
@@ -103,7 +103,7 @@ def test_crafted_images_are_written_beside_the_results(classifier, tmp_path):
 def test_a_second_attack_after_training_is_a_run_too(classifier, tmp_path):
     both = settings(classifier, FGSM, crafted_on=("old", small_classifier()))
     results = run_reattack(both, tmp_path)
-    assert [each.classifier.name for each in results.evaluations] == ["old", "c"]
+    assert [evaluation.classifier.name for evaluation in results.evaluations] == ["old", "c"]
     assert names(tmp_path) == FILES
 
 

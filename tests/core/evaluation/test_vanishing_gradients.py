@@ -127,14 +127,14 @@ def test_the_warning_is_in_results_and_page_and_comes_once_an_attack(network):
     scenario = InMemory(shape=network.image_shape, classes=network.num_classes)
     attacks = [create("attacks", "fgsm", eps=eps) for eps in (0.1, 0.2)]
     evaluated = evaluate({"signs": Signs(network)}, scenario, attacks, limit=8, baselines=())
-    [found] = evaluated.results.evaluations
-    assert found.attacks[0].gradients.model_dump() == {"zero": 1.0, "non_finite": 0.0}
-    assert found.warnings == [
+    [evaluation] = evaluated.results.evaluations
+    assert evaluation.attacks[0].gradients.model_dump() == {"zero": 1.0, "non_finite": 0.0}
+    assert evaluation.warnings == [
         "fgsm on signs: gradients vanish at 100 % of the images; a white-box figure says nothing "
         "here; try square, hopskipjump"
     ]
     again = Results.model_validate_json(evaluated.results.to_json())
-    assert again.evaluations[0].warnings == found.warnings
+    assert again.evaluations[0].warnings == evaluation.warnings
     assert "gradients vanish at 100 %" in render(again, evaluated.outcomes)
 
 

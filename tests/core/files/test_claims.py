@@ -80,7 +80,7 @@ def test_versions_that_are_made_at_once_get_numbers_of_their_own(tmp_path):
         claimed_version(tmp_path / "d1") as second,
         claimed_version(tmp_path / "d1", 9) as chosen,
     ):
-        assert [each.name for each in (first, second, chosen)] == ["5", "6", "9"]
+        assert [folder.name for folder in (first, second, chosen)] == ["5", "6", "9"]
         refusal = r"d1/9: another process is writing it .*; choose another version"
         with pytest.raises(StoreError, match=refusal), claimed_version(tmp_path / "d1", 9):
             pass
@@ -105,8 +105,8 @@ def test_a_version_that_came_into_being_meanwhile_is_not_replaced(tmp_path):
     place = tmp_path / "d1" / "1"
 
     def both():
-        with atomic_folder(place, new=True) as beside:
-            (beside / "second").touch()
+        with atomic_folder(place, new=True) as temporary:
+            (temporary / "second").touch()
             place.mkdir(parents=True)
             (place / "first").touch()
 
@@ -159,8 +159,8 @@ def crowd(folder, places):
     """Make a version as soon as the others do."""
     while not (folder / "go").exists():
         time.sleep(0.001)
-    with claimed_version(folder) as place, atomic_folder(place, new=True) as beside:
-        (beside / str(os.getpid())).touch()
+    with claimed_version(folder) as place, atomic_folder(place, new=True) as temporary:
+        (temporary / str(os.getpid())).touch()
         time.sleep(0.01)
     places.put(place.name)
 
@@ -174,8 +174,8 @@ def test_eight_processes_that_make_versions_at_once_make_eight(tmp_path):
     (tmp_path / "go").touch()
     for process in crowded:
         process.join(30)
-    made = sorted(places.get() for _ in crowded)
-    assert len(set(made)) == 8
-    for number in made:
+    numbers = sorted(places.get() for _ in crowded)
+    assert len(set(numbers)) == 8
+    for number in numbers:
         assert len(list((tmp_path / number).iterdir())) == 1
     assert len(list(tmp_path.iterdir())) == 9

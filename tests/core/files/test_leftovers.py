@@ -55,11 +55,11 @@ def test_what_a_later_process_of_the_same_number_did_not_write_is_swept(tmp_path
 
 
 def test_what_is_being_written_stays(tmp_path):
-    made = {temporary_file(tmp_path, ".npz"), temporary_folder(tmp_path)}
-    for path in made:
+    fresh = {temporary_file(tmp_path, ".npz"), temporary_folder(tmp_path)}
+    for path in fresh:
         aged(path, 1e6)
     sweep(tmp_path)
-    assert set(tmp_path.iterdir()) == made
+    assert set(tmp_path.iterdir()) == fresh
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_scratch_folders_of_the_dead_are_swept(tmp_path, dead, monkeypatch):
 
 
 def write(folder, content):
-    with atomic_folder(folder) as beside:
-        (beside / "one").write_text(content)
-        (beside / "two").write_text(content)
+    with atomic_folder(folder) as temporary:
+        (temporary / "one").write_text(content)
+        (temporary / "two").write_text(content)
 
 
 def test_a_folder_that_is_replaced_is_the_old_or_the_new_one_wherever_it_is_killed(tmp_path):
@@ -130,7 +130,7 @@ def test_a_folder_that_is_replaced_is_the_old_or_the_new_one_wherever_it_is_kill
 
     def after():
         sweep(home)
-        content = {(home / "run" / each).read_text() for each in ("one", "two")}
+        content = {(home / "run" / file).read_text() for file in ("one", "two")}
         assert len(content) == 1
         assert [path.name for path in home.iterdir()] == ["run"]
         seen.update(content)

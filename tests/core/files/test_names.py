@@ -115,7 +115,7 @@ def test_messages_are_one_line_of_printable_characters_and_bounded(monkeypatch, 
     monkeypatch.setattr("tfrobust_cli.main.app", broken)
     with pytest.raises(SystemExit, match="1"):
         main()
-    said = capsys.readouterr().err
-    assert said.startswith("error: a\\x1b]0;owned")
-    assert said.removesuffix("\n").isprintable()
-    assert len(said) < 2100
+    output = capsys.readouterr().err
+    assert output.startswith("error: a\\x1b]0;owned")
+    assert output.removesuffix("\n").isprintable()
+    assert len(output) < 2100

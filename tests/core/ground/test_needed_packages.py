@@ -48,7 +48,7 @@ def test_the_packages_that_are_needed_are_those_of_tfrobust_and_of_tensorflow_da
 
 
 @pytest.mark.parametrize(
-    ("requirement", "code", "said"),
+    ("requirement", "code", "message"),
     [
         ("odd_absent>=1", {}, "odd_absent>=1: is not installed"),
         ("odd_old>=3", {"odd_old": ""}, "odd_old>=3: 2.5 is installed"),
@@ -60,8 +60,8 @@ def test_the_packages_that_are_needed_are_those_of_tfrobust_and_of_tensorflow_da
         ("odd_exit", {"odd_exit": "raise SystemExit('bye')"}, "odd_exit 2.5 does not import: bye"),
     ],
 )
-def test_a_package_that_does_not_work_costs_one_line(broken, requirement, code, said):
-    assert broken(requirement, **code) == [said]
+def test_a_package_that_does_not_work_costs_one_line(broken, requirement, code, message):
+    assert broken(requirement, **code) == [message]
 
 
 def test_what_works_and_what_is_for_other_machines_costs_none(broken):

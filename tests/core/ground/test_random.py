@@ -46,7 +46,7 @@ def test_a_random_attack_makes_the_same_of_an_image_alone_and_in_a_batch(name):
     seeds = random.image_seeds(0, 6)
     whole = attack(classifier, images, labels, seed=seeds).numpy()
     for rows in ([2], [5, 1]):
-        part = [tf.gather(each, rows) for each in (images, labels, seeds)]
+        part = [tf.gather(tensor, rows) for tensor in (images, labels, seeds)]
         alone = attack(classifier, part[0], part[1], seed=part[2]).numpy()
         assert alone == pytest.approx(whole[rows], abs=1e-6)
 

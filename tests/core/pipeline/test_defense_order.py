@@ -35,13 +35,13 @@ def built(called):
 def test_the_table_of_the_docs_is_that_of_the_code():
     text = DOCS.read_text()
     rows = re.findall(r"^\| (`.+?) \| (.+?) \|$", text.partition("| refused after |")[2], re.M)
-    told, same = set(), set()
+    documented, same = set(), set()
     for laters, firsts in rows:
         named = set(EVERY) if firsts == "every defence" else set(re.findall(r"`(.+?)`", firsts))
         same = named | (same if firsts.startswith("the same") else set())
-        told |= {(first, later) for first in same for later in re.findall(r"`(.+?)`", laters)}
-    found = {(a, b) for a in EVERY for b in EVERY if conflict(built(a), built(b))}
-    assert told == found
+        documented |= {(first, later) for first in same for later in re.findall(r"`(.+?)`", laters)}
+    conflicting = {(a, b) for a in EVERY for b in EVERY if conflict(built(a), built(b))}
+    assert documented == conflicting
     listed = [later for laters, _ in rows for later in re.findall(r"`(.+?)`", laters)]
     assert sorted(listed) == sorted(EVERY)
 
@@ -56,7 +56,7 @@ def test_the_order_that_a_refusal_names_is_taken(first):
         with pytest.raises(UsageError, match="cannot follow") as refusal:
             check_order(pair)
         advice = re.findall(r"--defense (\w+)", str(refusal.value))
-        names = [each.split()[0] for each in (first, later)]
+        names = [called.split()[0] for called in (first, later)]
         assert "\n" not in str(refusal.value)
         if advice:
             assert advice == names[::-1]
@@ -68,8 +68,8 @@ def test_the_order_that_a_refusal_names_is_taken(first):
 
 def test_of_many_defences_the_right_order_is_named_and_the_rest_stays_as_it_was():
     names = ["mc_dropout", "deep_compression", "trades", "fine_tuning", "calibrater"]
-    ordered = right_order([built(each) for each in names])
-    assert [type(each).__name__ for each in ordered] == [
+    ordered = right_order([built(name) for name in names])
+    assert [type(defense).__name__ for defense in ordered] == [
         "Trades", "FineTuning", "DeepCompression", "McDropout", "Calibrater",
     ]  # fmt: skip
     check_order(ordered)
@@ -114,7 +114,7 @@ def test_a_compressed_network_that_is_stored_is_not_trained_further_and_keeps_it
     # What it advises: further training first, and compression afterwards.
     whole = train(model, data, trainer)
     again = defended(train(Deployed("m", whole), data, trainer, [tuning]), [few], data, trainer)
-    assert [each.name for each in again.defenses] == ["fine_tuning", "deep_compression"]
+    assert [defense.name for defense in again.defenses] == ["fine_tuning", "deep_compression"]
     assert again.megabytes == pytest.approx(network.megabytes, rel=0.2)
 
 
@@ -153,7 +153,7 @@ def test_what_would_undo_a_carried_defence_is_told_how_both_can_be_had(first, la
         check_order([built(later)], [AppliedDefense(name, options)])
     assert str(refusal.value).endswith(advice)
     check_order([built(later)])  # on a network as it was before
-    if " and " in advice or "anew" in advice:
+    if " and " in advice or "new model" in advice:
         check_order([built(later), built(first)])
         check_order([built(first)], [AppliedDefense(later.split()[0], EVERY[later])])
 

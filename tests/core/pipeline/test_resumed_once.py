@@ -146,12 +146,12 @@ def test_a_plan_of_before_threads_were_counted_is_resumed(of_two_threads, monkey
     assert train(of_two_threads, resume=True).fresh
 
 
-@pytest.mark.parametrize(("told", "expected"), [("5", 5), ("0", None), ("", None), ("many", None)])
-def test_the_number_of_threads_is_what_tensorflow_takes(told, expected, monkeypatch):
+@pytest.mark.parametrize(("value", "expected"), [("5", 5), ("0", None), ("", None), ("many", None)])
+def test_the_number_of_threads_is_what_tensorflow_takes(value, expected, monkeypatch):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     cores = threads()
     assert cores >= 1
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", value)
     assert threads() == (expected or cores)
 
 
@@ -169,15 +169,15 @@ from tfrobust import pipeline
 from tfrobust.environment.versions import threads
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
-made = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
-                      Trainer(TrainingOptions(epochs=1)))
-content = b"".join(weight.tobytes() for weight in made.model.get_weights())
+trained = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
+                         Trainer(TrainingOptions(epochs=1)))
+content = b"".join(weight.tobytes() for weight in trained.model.get_weights())
 print(threads(), hashlib.sha256(content).hexdigest())
 """
 
 
 @pytest.mark.slow
 def test_the_variable_that_the_message_names_decides_the_weights():
-    said = [python(WEIGHTS, TF_NUM_INTRAOP_THREADS=each).stdout.split() for each in "1221"]
-    assert [threads for threads, _ in said] == ["1", "2", "2", "1"]
-    assert said[0] == said[3] != said[1] == said[2]
+    outputs = [python(WEIGHTS, TF_NUM_INTRAOP_THREADS=count).stdout.split() for count in "1221"]
+    assert [threads for threads, _ in outputs] == ["1", "2", "2", "1"]
+    assert outputs[0] == outputs[3] != outputs[1] == outputs[2]

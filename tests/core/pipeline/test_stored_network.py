@@ -28,7 +28,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
 
 @plugin
 class Refusing(Defense):
-    """Remembers what it was asked; refuses where told."""
+    """Notes the calls it receives; refuses to be applied if its option says so."""
 
     called: str = option("in the diary", default="a")
     trains_first: bool = option("pretend to train", default=False)
@@ -54,15 +54,15 @@ class Refusing(Defense):
 def diary(monkeypatch):
     """What defences and the trainer did, in their order."""
     fit = Trainer.fit
-    monkeypatch.setattr(Refusing, "diary", found := [])
+    monkeypatch.setattr(Refusing, "diary", events := [])
     monkeypatch.setattr(
-        Trainer, "fit", lambda *given, **how: (found.append("fit"), fit(*given, **how))[1]
+        Trainer, "fit", lambda *given, **how: (events.append("fit"), fit(*given, **how))[1]
     )
-    return found
+    return events
 
 
 def run(root, defenses=(), *, model=None, scenario=None, **how):
-    """Train for an epoch and store; with a model without dropout unless told otherwise."""
+    """Train for an epoch and store; the default model has no dropout."""
     trainer = Trainer(TrainingOptions(epochs=1, batch_size=16))
     model = model or create("models", "fully_connected", units=4)
     return train_and_store(model, scenario or InMemory(), "m", trainer, defenses, root=root, **how)
@@ -122,17 +122,17 @@ def test_a_stored_network_comes_back_with_the_defences_round_it(tmp_path):
     """`lenet_float` under `mc_dropout`, one epoch on the digits: random, and averaged."""
     defense = create("defenses", "mc_dropout", samples=8)
     digits = create("scenarios", "digits")
-    made = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
+    trained = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
     network = stored_network("m", tmp_path)
     assert (network.stochastic, network.passes) == (True, 8)
-    assert network.defenses == made.classifier.defenses
+    assert network.defenses == trained.classifier.defenses
     assert isinstance(network.inner, KerasClassifier)
     images = np.random.default_rng(0).uniform(size=(5, 8, 8, 1)).astype(np.float32)
     first, again = network.outputs(images), network.outputs(images)
     assert not np.array_equal(first["logits"], again["logits"])
     assert float(np.min(first["uncertainty"])) > 0
-    np.testing.assert_array_equal(network.inner(images), made.classifier.inner(images))
-    np.testing.assert_array_equal(network.features(images), made.classifier.features(images))
+    np.testing.assert_array_equal(network.inner(images), trained.classifier.inner(images))
+    np.testing.assert_array_equal(network.features(images), trained.classifier.features(images))
 
 
 def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path, diary):
@@ -140,36 +140,36 @@ def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path
         create("defenses", "pgd_training", steps=1),
         create("defenses", "mc_dropout", rate=0.5, samples=2),
     ]
-    made = run(tmp_path, defenses)
+    trained = run(tmp_path, defenses)
     diary.clear()
     network = stored_network("m", tmp_path, scenario=InMemory())
     assert diary == []
     assert isinstance(network.inner, KerasClassifier)
-    assert [each.name for each in network.defenses] == ["pgd_training", "mc_dropout"]
-    assert network.defenses == made.classifier.defenses
+    assert [defense.name for defense in network.defenses] == ["pgd_training", "mc_dropout"]
+    assert network.defenses == trained.classifier.defenses
     file = store.load(tmp_path / "m/training/model.keras")
-    assert [each.name for each in file.defenses] == ["pgd_training"]
+    assert [defense.name for defense in file.defenses] == ["pgd_training"]
 
 
 def test_an_undefended_network_comes_back_as_it_was(tmp_path):
-    made = run(tmp_path)
+    trained = run(tmp_path)
     network = stored_network("m", tmp_path)
     assert isinstance(network, KerasClassifier)
     assert network.class_names == ("class 0", "class 1", "class 2")
-    np.testing.assert_array_equal(network(IMAGES), made.classifier(IMAGES))
+    np.testing.assert_array_equal(network(IMAGES), trained.classifier(IMAGES))
 
 
 def test_where_a_defence_cannot_be_applied_again_the_saved_model_answers(tmp_path):
-    made = run(tmp_path, [Refusing()])  # no registered plugin
+    trained = run(tmp_path, [Refusing()])  # no registered plugin
     network = stored_network("m", tmp_path)
     assert isinstance(network, SavedModelClassifier)
-    assert network.defenses == made.classifier.defenses
-    np.testing.assert_allclose(network(IMAGES), made.classifier(IMAGES), atol=1e-6)
+    assert network.defenses == trained.classifier.defenses
+    np.testing.assert_allclose(network(IMAGES), trained.classifier(IMAGES), atol=1e-6)
 
 
 def test_without_a_training_the_newest_version_is_loaded(tmp_path):
-    made = run(tmp_path / "a")
-    store.export(made.classifier, tmp_path / "b" / "m" / "1")
+    trained = run(tmp_path / "a")
+    store.export(trained.classifier, tmp_path / "b" / "m" / "1")
     assert isinstance(stored_network("m", tmp_path / "b"), SavedModelClassifier)
     with pytest.raises(UsageError, match="no classifier 'n'"):
         stored_network("n", tmp_path / "b")

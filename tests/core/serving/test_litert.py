@@ -43,10 +43,10 @@ def calibrated():
     head.bias.assign(-np.asarray(classifier(IMAGES)).mean(axis=0))  # so that answers differ
     defense = create("defenses", "calibrater", size_ratio=1, channels=4, blocks=1)
     scenario = InMemory(shape=(8, 8, 1), classes=10)
-    made = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
-    kernel = made.classifier.model.get_layer("perturbation").kernel
+    defended = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
+    kernel = defended.classifier.model.get_layer("perturbation").kernel
     kernel.assign(np.random.default_rng(0).normal(0, 0.3, kernel.shape))
-    return recorded(defense, classifier, made)
+    return recorded(defense, classifier, defended)
 
 
 def test_a_float_file_answers_as_the_classifier_whatever_the_batch():
@@ -62,11 +62,11 @@ def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, 
     assert not np.allclose(shown, IMAGES, atol=0.05)
     np.testing.assert_allclose(part(IMAGES), shown, atol=1e-6)
     served = tf.saved_model.load(str(export_servable(part, tmp_path / "1")))
-    found = served.signatures["serving_default"](images=tf.constant(IMAGES))
-    assert set(found) == {"calibrated"}
-    np.testing.assert_allclose(found["calibrated"], shown, atol=1e-6)
+    outputs = served.signatures["serving_default"](images=tf.constant(IMAGES))
+    assert set(outputs) == {"calibrated"}
+    np.testing.assert_allclose(outputs["calibrated"], shown, atol=1e-6)
     card = json.loads((tmp_path / "1/assets.extra/tfrobust.json").read_text())
-    assert [each["name"] for each in card["defenses"]] == ["calibrater"]
+    assert [defense["name"] for defense in card["defenses"]] == ["calibrater"]
     size = sum(path.stat().st_size for path in (tmp_path / "1/variables").iterdir())
     assert size < 4 * 1.5 * calibrated.model.count_params() + 10_000  # no classifier in it
 
@@ -86,11 +86,11 @@ def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
 def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibrated, tmp_path):
     images, labels = arrays(InMemory(shape=(8, 8, 1), classes=10), "test")
     part = separated(calibrated, "calibrater")
-    found = export_lite(
+    exports = export_lite(
         part, tmp_path / "1", quantize="int8", samples=images, tested=(images, labels)
     )
-    bare, exact, small = found
-    assert [each.name for each in found] == ["none", "float32", "int8"]
+    bare, exact, small = exports
+    assert [export.name for export in exports] == ["none", "float32", "int8"]
     assert bare.megabytes is None
     file = tmp_path / "1" / FILE
     in_8_bits = LiteModel(file.read_bytes())(images)
@@ -99,9 +99,9 @@ def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibra
         "float32": calibrated(images),
         "int8": calibrated.inner(in_8_bits),
     }
-    for each in found:
-        right = (np.asarray(logits[each.name]).argmax(1) == labels).mean()
-        assert each.accuracy == pytest.approx(right), each.name
+    for export in exports:
+        right = (np.asarray(logits[export.name]).argmax(1) == labels).mean()
+        assert export.accuracy == pytest.approx(right), export.name
     assert not np.array_equal(in_8_bits, calibrated.before(images))
     assert (np.argmax(logits["int8"], 1) != np.argmax(logits["none"], 1)).any()
     assert file.stat().st_size / 1e6 == small.megabytes < exact.megabytes
@@ -111,8 +111,8 @@ def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibra
 
 
 def test_without_images_only_the_size_is_told(calibrated, tmp_path):
-    (found,) = export_lite(whole(calibrated), tmp_path / "1")
-    assert (found.name, found.accuracy) == ("float32", None)
+    (export,) = export_lite(whole(calibrated), tmp_path / "1")
+    assert (export.name, export.accuracy) == ("float32", None)
     with pytest.raises(UsageError, match="quantize: expected a scenario"):
         export_lite(whole(calibrated), tmp_path / "2", quantize="int8")
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

@@ -253,12 +253,12 @@ CARDS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "word"), CARDS, ids=range(len(CARDS)))
-def test_a_card_that_says_what_cannot_be_is_refused(said, word, exported):
+@pytest.mark.parametrize(("changes", "word"), CARDS, ids=range(len(CARDS)))
+def test_a_card_that_says_what_cannot_be_is_refused(changes, word, exported):
     path = exported / CARD
     honest = path.read_text()
     try:
-        path.write_text(json.dumps(json.loads(honest) | said))
+        path.write_text(json.dumps(json.loads(honest) | changes))
         refused(RobustError, lambda: store.load(exported), word)
     finally:
         path.write_text(honest)
@@ -281,10 +281,10 @@ def test_a_card_that_exaggerates_its_passes_does_not_weaken_attacks(
     tf.saved_model.save(module, str(folder), {"serving_default": module.logits})
     (folder / CARD).parent.mkdir()
     card = {"image_shape": [4, 4, 1], "class_names": ["a", "b", "c"], "passes": passes}
-    card["defenses"] = [{"name": "mc_dropout", "params": {"samples": each}} for each in drawn]
+    card["defenses"] = [{"name": "mc_dropout", "params": {"samples": samples}} for samples in drawn]
     (folder / CARD).write_text(json.dumps(card | {"stochastic": True}))
-    found = store.load(folder)
-    assert (found.stochastic, found.passes) == (True, believed)
+    classifier = store.load(folder)
+    assert (classifier.stochastic, classifier.passes) == (True, believed)
 
 
 LISTS = [
@@ -329,10 +329,10 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "word"), CELLS, ids=range(len(CELLS)))
-def test_a_studys_cell_that_no_run_writes_is_refused(said, word):
+@pytest.mark.parametrize(("changes", "word"), CELLS, ids=range(len(CELLS)))
+def test_a_studys_cell_that_no_run_writes_is_refused(changes, word):
     assert checked_record(Result, json.dumps(CELL)).figures == CELL["figures"]
-    refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | said)), word)
+    refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | changes)), word)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a\nb", "\udcff", "\u202egnp", "x" * 2000])
@@ -344,6 +344,6 @@ def test_a_name_that_no_record_may_hold_is_refused_before_anything_is_attacked(n
 
 @pytest.mark.parametrize("name", ["naïve", "数字", "🧑‍🚀", "a b", "x:y/1"])
 def test_names_of_any_language_are_recorded_and_read_back(name, tmp_path):
-    found = evaluate({name: small_classifier()}, InMemory(count=4), [])
-    write_results(tmp_path, found.results, found.outcomes)
+    evaluation = evaluate({name: small_classifier()}, InMemory(count=4), [])
+    write_results(tmp_path, evaluation.results, evaluation.outcomes)
     assert read_results(tmp_path).evaluations[0].classifier.name == name

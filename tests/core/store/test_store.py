@@ -126,7 +126,7 @@ def test_a_forbidden_folder_costs_one_line(tmp_path):
 def foreign(
     tmp_path, answer, *, signature="serving_default", shape=(None, *SHAPE), dtype=tf.float32
 ):
-    """Save a model nobody here made, without a card."""
+    """Save a model without a card, as other tools do."""
     module = tf.Module()
     module.weights = tf.Variable(np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32))
     spec = tf.TensorSpec(shape, dtype, name="x")

@@ -1,4 +1,4 @@
-"""Studies of networks that are judged beside their base, and of what their defences found."""
+"""Studies of networks that are compared with their base, and of their defences' figures."""
 
 import numpy as np
 import pytest
@@ -166,7 +166,7 @@ def test_attacked_images_are_drawn(done, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('\nnetworks = ["seen"]\nexhibits', "\nexhibits", "based on nothing"),
         ("train_of = { seen", "train_of = { sean", "did you mean 'seen'"),
@@ -180,7 +180,7 @@ def test_attacked_images_are_drawn(done, tmp_path):
         ),
     ],
 )
-def test_mistakes_are_told_when_the_file_is_read(old, new, said, tmp_path):
+def test_mistakes_are_told_when_the_file_is_read(old, new, message, tmp_path):
     assert old in STUDY
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         written(tmp_path, STUDY.replace(old, new))

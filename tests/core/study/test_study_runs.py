@@ -33,9 +33,9 @@ def counted(monkeypatch, stop_after=10**6):
     def computed(cell, *args):
         if len(done) >= stop_after:
             raise KeyboardInterrupt
-        found = compute(cell, *args)
+        result = compute(cell, *args)
         done.append((cell.network_name, cell.condition_name))
-        return found
+        return result
 
     monkeypatch.setattr(runs, "compute", computed)
     return done
@@ -43,11 +43,11 @@ def counted(monkeypatch, stop_after=10**6):
 
 def test_every_cell_has_its_figures_and_what_made_it(finished, study):
     for cell in cells_of(study, "tiny"):
-        found = read_cell(cell, finished / "results")
-        assert found.command == (
+        result = read_cell(cell, finished / "results")
+        assert result.command == (
             "tfrobust study run small-study --scale tiny --out runs/small-study"
         )
-        assert "tensorflow" in found.versions
+        assert "tensorflow" in result.versions
     figures = read_cell(cells_of(study, "tiny")[1], finished / "results").figures
     assert 0 <= figures["plain.accuracy"] <= figures["plain.clean"] <= 1
     assert {"averaged.variance_logistic.auroc", "averaged.queries"} <= set(figures)
@@ -59,8 +59,8 @@ def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(fi
 
 
 def test_a_histogram_counts_every_image(finished, study):
-    found = read_cell(cells_of(study, "tiny")[1], finished / "results")
-    assert {name: sum(counts) for name, counts in found.histograms.items()} == {
+    result = read_cell(cells_of(study, "tiny")[1], finished / "results")
+    assert {name: sum(counts) for name, counts in result.histograms.items()} == {
         "clean": 30,
         "adversarial": 30,
     }
@@ -85,10 +85,10 @@ def test_a_run_killed_after_some_cells_goes_on(study, tmp_path, monkeypatch):
         run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     monkeypatch.undo()
     rest = counted(monkeypatch)
-    found = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    results = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     assert len(done) == 3
     assert rest == [("large", "fgsm")]
-    assert len(found) == 4
+    assert len(results) == 4
 
 
 def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_path, monkeypatch):
@@ -200,7 +200,7 @@ def test_costs_tell_what_is_left(finished, study, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('attack = { name = "fgsm"', 'attack = { name = "fgsmm"', r"4 units · FGSM: no plugin att"),
         (
@@ -211,8 +211,8 @@ def test_costs_tell_what_is_left(finished, study, tmp_path):
         ("epochs = 1", "epochs = -1", r"train: epochs"),
     ],
 )
-def test_a_mistake_in_a_plugin_costs_no_training(old, new, said, tmp_path, monkeypatch):
+def test_a_mistake_in_a_plugin_costs_no_training(old, new, message, tmp_path, monkeypatch):
     monkeypatch.setattr(trainings, "run_training", lambda *_: pytest.fail("trained"))
     wrong = SMALL.text.replace("options = { fgsm = { eps = 0.2 } }", "").replace(old, new, 1)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         run_study(SMALL.written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")

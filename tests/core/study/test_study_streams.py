@@ -108,12 +108,12 @@ def test_networks_that_others_need_are_trained_before_them_on_their_own_data(don
 def test_members_and_other_networks_are_what_is_judged(done):
     study, folder = written(done[0]), done[0]
     cell = cell_of(study, "fused", "blur")
-    found = read_cell(cell, folder / "results").figures
+    figures = read_cell(cell, folder / "results").figures
     joint = stored_network(cell.model_name, folder / "out/models")
     assert joint.num_classes == 10
-    assert found["joint.weight_foreground"] == pytest.approx(joint.mean_weights()["foreground"])
+    assert figures["joint.weight_foreground"] == pytest.approx(joint.mean_weights()["foreground"])
     for view in ("joint", "foreground", "again"):
-        assert found[f"{view}.accuracy@0"] == found[f"{view}.clean"]
+        assert figures[f"{view}.accuracy@0"] == figures[f"{view}.clean"]
     retrained = stored_network(cell.of("again").model_name, folder / "out/models")
     images = np.random.default_rng(0).uniform(size=(4, 24, 24, 1)).astype(np.float32)
     assert np.abs(retrained(images) - joint.members["foreground"](images)).max() > 1e-4

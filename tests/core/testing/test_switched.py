@@ -1,4 +1,4 @@
-"""A classifier that is switched between others is each of them, for what was traced before too."""
+"""A switched classifier answers as the one it is switched to, in earlier traces too."""
 
 import numpy as np
 import pytest

@@ -61,8 +61,8 @@ def test_an_objective_sees_clean_and_perturbed_images_and_is_traced_once(kind):
     def objective(classifier, images, perturbed, labels):
         seen.append(1)
         logits = classifier.logits_in_training(images)
-        told = tf.reduce_max(tf.abs(0.5 * images - perturbed), (1, 2, 3))
-        return cross_entropy(labels, logits) * 0 + told, logits
+        difference = tf.reduce_max(tf.abs(0.5 * images - perturbed), (1, 2, 3))
+        return cross_entropy(labels, logits) * 0 + difference, logits
 
     _, history = fit(kind=kind, task=TrainingTask(perturb=darker, objective=objective))
     assert len(seen) == 1
@@ -101,9 +101,9 @@ def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next()
     def climb(perturbation, gradient):
         return tf.clip_by_value(perturbation + 0.1 * tf.sign(gradient), -0.15, 0.15)
 
-    found, history = fit(options=options, task=replayed(2, climb))
+    trained_weights, history = fit(options=options, task=replayed(2, climb))
     twin = small_classifier()
-    given = [each.value for each in twin.model.trainable_variables]
+    given = [variable.value for variable in twin.model.trainable_variables]
     optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
     optimizer.build(twin.model.trainable_variables)
     data = TrainingData(DATA, options)
@@ -118,7 +118,7 @@ def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next()
             optimizer.apply_gradients(zip(gradients, twin.model.trainable_variables, strict=True))
             change = climb(change, slope)
             losses.append(float(loss))
-    for weight, expected in zip(found, weights(twin), strict=True):
+    for weight, expected in zip(trained_weights, weights(twin), strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
     assert history[1]["loss"] == pytest.approx(np.mean(losses[8:]), abs=1e-5)
 
@@ -144,7 +144,7 @@ def test_schedules_count_every_replay():
 
 @pytest.mark.parametrize("validation", [0.0, 0.25])
 def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_path):
-    told, seen = [], []
+    messages, seen = [], []
 
     class Keep(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -155,18 +155,18 @@ def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_pa
         return "it went wrong" if len(history) == 2 else None
 
     def run(**more):
-        trainer = Trainer(workspace=tmp_path, log=told.append, **more)
+        trainer = Trainer(workspace=tmp_path, log=messages.append, **more)
         options = dataclasses.replace(OPTIONS, epochs=6, validation=validation)
         return fit(trainer=trainer, options=options, task=TrainingTask(check=check))
 
     kept, history = run(callbacks=[Keep()])
     assert [logs["checked"] for logs in history] == [0, 1, 2]
     assert same(kept, seen[1])  # it was learning: the later the better
-    assert told == ["it went wrong; training ends, with the weights of epoch 2"]
+    assert messages == ["it went wrong; training ends, with the weights of epoch 2"]
     again, same_history = run(resume=True)
     assert same(again, kept)
     assert same_history == history
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
 def test_few_images_are_held_out_ones_where_there_are_any():
