@@ -1,4 +1,4 @@
-"""What is built from the checkout holds what lies in it; no list can forget a package or a file."""
+"""The built distributions hold every package and every file of the checkout."""
 
 import configparser
 import email

@@ -1,4 +1,4 @@
-"""Commands that several tests give, and what a mistake in one must cost."""
+"""A command that several tests use, and the check that a mistake costs one line."""
 
 EVALUATE = ("evaluate", "d1", "--out", "run")
 

@@ -11,7 +11,7 @@ EPOCHS = 4
 
 
 class KilledError(Exception):
-    """What stands for the kill."""
+    """Stands for the kill of the process."""
 
 
 class Killer(keras.callbacks.Callback):

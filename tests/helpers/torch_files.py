@@ -84,7 +84,7 @@ def zipped(path, state, *, pickled=None, members=None):
 
 
 def legacy(path, state, *, pickled=None):
-    """Write what it wrote before: pickles, then the storages."""
+    """Write what `torch.save` wrote before 1.6: pickles, then the storages."""
     if pickled is None:
         pickled = ordered(
             (name, tensor(array, k, legacy=True)) for k, (name, array) in enumerate(state.items())

@@ -1,4 +1,4 @@
-"""Nothing in a Keras file runs, leads to another file or fills the memory, wherever it hides."""
+"""A Keras file cannot run code, lead to another file or fill the memory."""
 
 import contextlib
 import io
@@ -45,7 +45,7 @@ def plain(tmp_path_factory):
 
 @pytest.fixture
 def mark(tmp_path, monkeypatch):
-    """What exists once the module that the files name was imported, or anything of it called."""
+    """A file that exists once the module that the Keras files name is imported or called."""
     path = tmp_path / "ran"
     folder = tmp_path / "modules"
     folder.mkdir()
@@ -79,7 +79,7 @@ def test_code_that_a_file_names_is_refused_before_it_runs(place, kind, suffix, c
 
 
 @pytest.mark.filterwarnings("ignore:.*a Lambda layer uses it")
-def test_keras_2_itself_would_have_run_it(copy, mark):
+def test_keras_2_itself_would_run_the_lambda(copy, mark):
     path = evil.spoil(copy("tf_keras.keras"), "layer: a lambda that names a function of a module")
     with contextlib.suppress(TypeError, ValueError):  # by then it has run
         tf_keras.models.load_model(path, compile=False, safe_mode=True)
@@ -99,7 +99,7 @@ def test_code_in_what_the_whole_model_was_compiled_with_is_refused(place, kind, 
     assert evil.MODULE not in sys.modules
 
 
-def test_keras_2_itself_would_have_made_it(copy, mark):
+def test_keras_2_itself_would_build_the_loss(copy, mark):
     path = evil.spoil_compiled(copy("tf_keras.keras"), "a loss")
     tf_keras.models.load_model(path)
     assert mark.exists()
@@ -107,7 +107,7 @@ def test_keras_2_itself_would_have_made_it(copy, mark):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_a_model_that_was_trained_with_a_loss_of_ones_own_loads(kind, suffix, tmp_path):
+def test_a_model_that_was_trained_with_a_custom_loss_loads(kind, suffix, tmp_path):
     def loss(labels, logits):
         return 0.0
 
@@ -140,7 +140,7 @@ def test_a_python_lambda_is_not_called_a_layer(place, copy):
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
+def test_checking_a_large_file_reads_less_than_twice_its_size(
     compression, copy, tmp_path, monkeypatch
 ):
     path, weights, read = copy("keras.keras"), tmp_path / "w.h5", []
@@ -168,7 +168,7 @@ def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
     assert sum(read) < 2 * size
 
 
-def test_a_refused_file_is_looked_at_once_where_all_plugins_are_known(copy, monkeypatch):
+def test_a_refused_file_is_checked_once_where_all_plugins_are_known(copy, monkeypatch):
     path, looked = evil.spoil(copy("keras.keras"), "layer: the shell"), []
     for _ in range(2):
         with pytest.raises(ClassifierError):
@@ -185,7 +185,7 @@ def test_a_refused_file_is_looked_at_once_where_all_plugins_are_known(copy, monk
 @pytest.mark.parametrize(
     "place", ["layer: a class of any module", "layer: a nested model", "option: an activation"]
 )
-def test_modules_that_the_user_names_are_allowed_but_no_lambda_is(place, copy):
+def test_modules_that_the_user_names_are_allowed_but_lambdas_are_not(place, copy):
     path = evil.spoil(copy("tf_keras.keras"), place)
     with pytest.raises(ClassifierError, match=r"layers\[\d\].* names payload_of") as refusal:
         check_keras_file(path)
@@ -197,7 +197,7 @@ def test_modules_that_the_user_names_are_allowed_but_no_lambda_is(place, copy):
 
 
 @pytest.mark.parametrize("module", [evil.MODULE, f"{evil.MODULE}.inner"])
-def test_what_a_module_of_the_user_only_borrows_is_not_allowed_by_it(module, copy, monkeypatch):
+def test_functions_that_an_allowed_module_imports_are_not_allowed(module, copy, monkeypatch):
     own = types.ModuleType(evil.MODULE)
     own.system = os.system
     monkeypatch.setitem(sys.modules, evil.MODULE, own)
@@ -210,7 +210,7 @@ def test_what_a_module_of_the_user_only_borrows_is_not_allowed_by_it(module, cop
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["layer: a class of any module", "layer: the shell"])
-def test_the_store_refuses_it_too_once_all_plugins_are_known(place, kind, copy, mark):
+def test_the_store_refuses_code_too_once_all_plugins_are_known(place, kind, copy, mark):
     with pytest.raises(ClassifierError, match="no building block of networks"):
         store.load(evil.spoil(copy(f"{kind}.keras"), place))
     assert not mark.exists()
@@ -227,7 +227,7 @@ def test_a_file_of_either_generation_and_format_is_a_classifier(kind, suffix, pl
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_what_people_build_is_allowed(kind, tmp_path):
+def test_common_layers_and_options_are_allowed(kind, tmp_path):
     layers, given = kind.layers, kind.layers.Input((8, 8, 3))
     x = layers.Rescaling(2.0, -1.0)(given)
     x = layers.Conv2D(
@@ -286,7 +286,7 @@ def _replaced(path, name, content, *, compression=zipfile.ZIP_STORED):
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_weights_that_declare_more_than_there_is_are_refused(suffix, copy, tmp_path):
+def test_weights_that_declare_more_than_the_file_holds_are_refused(suffix, copy, tmp_path):
     path, weights = copy(f"keras.{suffix}"), tmp_path / "weights.h5"
     with h5py.File(weights if suffix == "keras" else path, "a") as file:
         file.create_dataset("bomb", (2**40,), "f4", chunks=(2**20,), compression="gzip")
@@ -296,7 +296,7 @@ def test_weights_that_declare_more_than_there_is_are_refused(suffix, copy, tmp_p
         load_keras_file(path)
 
 
-def test_compressed_weights_are_read_like_stored_ones(copy):
+def test_compressed_weights_are_read_like_uncompressed_ones(copy):
     path = copy("keras.keras")
     with zipfile.ZipFile(path) as archive:
         content = archive.read("model.weights.h5")
@@ -326,7 +326,7 @@ def test_an_archive_that_is_no_model_costs_one_line(member, content, words, copy
     assert "\n" not in str(refusal.value)
 
 
-def test_operations_that_an_old_format_cannot_bring_back_are_not_called_the_users_own(tmp_path):
+def test_operations_that_an_old_format_cannot_restore_are_not_called_custom(tmp_path):
     given = keras.layers.Input(SHAPE)
     model = keras.Model(given, keras.layers.Dense(3)(keras.ops.mean(given, axis=(1, 2))))
     with warnings.catch_warnings():

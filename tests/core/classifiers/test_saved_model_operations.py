@@ -1,4 +1,4 @@
-"""A SavedModel's operations are looked at before any of it runs, wherever they hide."""
+"""All operations of a SavedModel are checked before any of them runs."""
 
 import shutil
 from pathlib import Path
@@ -170,7 +170,7 @@ class Starting(tf.Module):
         self.table._create_resource = making
 
 
-def test_what_runs_at_loading_is_refused_and_trust_goes_on(tmp_path):
+def test_an_operation_that_runs_at_loading_is_refused_unless_it_is_trusted(tmp_path):
     mark = tmp_path / "ran"
     folder = saved(tmp_path / "m", lambda m, x: None, module=Starting(str(mark)))
     mark.unlink(missing_ok=True)
@@ -300,7 +300,7 @@ def _unknown(meta):
 
 
 def _disguised(meta):
-    """A function that is called like an operation."""
+    """A function that has the name of an operation."""
     meta.graph_def.library.function.add().signature.name = "Relu"
     meta.graph_def.node.add(name="x", op="Relu")
 
@@ -332,7 +332,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("change", GRAPHS)
-def test_a_graph_that_was_written_by_hand_is_looked_at_like_others(change, copy):
+def test_a_handwritten_graph_is_checked_like_others(change, copy):
     check_saved_model(copy)
     _rewritten(copy, change)
     with pytest.raises(ClassifierError, match=GRAPHS[change]):
@@ -342,12 +342,12 @@ def test_a_graph_that_was_written_by_hand_is_looked_at_like_others(change, copy)
 
 @pytest.mark.parametrize("source", [b"", b"local://"])
 @pytest.mark.parametrize("op", ["DecodeProtoV2", "EncodeProto"])
-def test_messages_that_the_process_knows_itself_may_be_read_and_written(op, source, copy):
+def test_protocol_buffers_that_the_process_itself_knows_may_be_read_and_written(op, source, copy):
     _rewritten(copy, lambda meta: _in_a_function(meta, op, "descriptor_source", source))
     check_saved_model(copy)
 
 
-def test_operations_that_take_texts_are_those_that_somebody_has_looked_at():
+def test_operations_that_take_texts_have_been_reviewed():
     """An operation that takes a text may take the name of a file.
 
     A new TensorFlow may have new ones. Look at what they do with it: refuse those that reach out
@@ -404,7 +404,7 @@ def _v1(folder, *, saver=False):
 
 
 def _v1_with_two_savers(folder):
-    """As scripts of TensorFlow 1 do that keep checkpoints of their own."""
+    """Save as scripts of TensorFlow 1 do that keep checkpoints of their own."""
     _v1(folder, saver=True)
 
 
@@ -416,7 +416,7 @@ def _trained(folder):
 
 
 class Rich(tf.Module):
-    """What classifiers may well hold: tables in memory, random numbers, loops, prints."""
+    """Holds what a classifier may hold: tables in memory, random numbers, loops, prints."""
 
     def __init__(self):
         super().__init__()
@@ -453,7 +453,7 @@ HONEST = {
 
 
 @pytest.mark.parametrize("kind", HONEST)
-def test_what_honest_tools_write_is_let_through(kind, tmp_path):
+def test_models_that_common_tools_write_are_accepted(kind, tmp_path):
     HONEST[kind](tmp_path / "m")
     check_saved_model(tmp_path / "m")
     assert SavedModelClassifier(tmp_path / "m").num_classes == 3

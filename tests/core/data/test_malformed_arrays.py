@@ -46,12 +46,13 @@ def test_a_learned_file_of_something_else_costs_one_line(arrays, uap):
 
 
 def _bomb(path, *, gigabytes=3, name="a.npy"):
-    """Write an archive of zeros that unpacks to gigabytes, in a few seconds less than real ones."""
+    """Write an archive that declares gigabytes of zeros; a real one would take seconds."""
     header = b"\x93NUMPY\x01\x00v\x00"
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({gigabytes * 10**9},), }}"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, header + text.ljust(117).encode() + b"\n" + bytes(10**6))
-    content = bytearray(path.read_bytes())  # what both headers declare, in bytes
+    content = bytearray(path.read_bytes())
+    # The sizes that both headers declare, in bytes.
     small, large = (n.to_bytes(4, "little") for n in (10**6 + 128, gigabytes * 10**9 + 128))
     assert content.count(small) == 2
     path.write_bytes(content.replace(small, large))
@@ -72,7 +73,7 @@ def test_a_keras_file_that_is_a_zip_bomb_is_refused(tmp_path):
     refused(ClassifierError, lambda: store.load(path), "zip bomb", "TFROBUST_UNPACK_LIMIT=4")
 
 
-def test_what_compresses_well_and_is_small_is_no_bomb(tmp_path):
+def test_a_small_archive_that_compresses_well_is_no_bomb(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", a=np.zeros(10**7))
     assert read_arrays(tmp_path / "a.npz")["a"].shape == (10**7,)
 

@@ -1,4 +1,4 @@
-"""Every figure of the result format, against a hand-made example."""
+"""Every figure of the result format, compared with an example worked out by hand."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def evaluated(*attacks, classifier=None, **options):
     return evaluate({"greys": classifier or Brightness()}, Greys(), attacks, **options)
 
 
-def test_accuracies_and_rates_are_over_the_images_design_says():
+def test_accuracies_and_rates_are_over_the_images_of_their_definitions():
     (evaluation,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
     # After: .2 .4 .55 .58 .65 .8 .7 .3 → predictions 0 0 1 1 1 1 1 0.
     assert evaluation.clean.accuracy == 6 / 8
@@ -108,7 +108,7 @@ def test_accuracies_and_rates_are_over_the_images_design_says():
 
 
 def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
-    # Darkening reads the seventh image, label 0 at 0.6, rightly.
+    # After darkening, the seventh image, label 0 at 0.6, is read correctly.
     (evaluation,) = evaluated(Brighten(eps=0.15, by=-0.15)).results.evaluations
     # The fifth image, 0.55, breaks. The seventh is right now, at 0.45, but does not count.
     assert evaluation.attacks[0].accuracy == 5 / 8
@@ -117,12 +117,12 @@ def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
 
 @plugin
 class Mend(Brighten):
-    """Means well."""
+    """The same, declared as corrective."""
 
     corrective = True
 
 
-def test_one_that_helps_is_judged_by_what_is_right_afterwards_and_spoils_no_worst_case():
+def test_a_corrective_attack_is_judged_by_the_images_right_afterwards_and_leaves_the_worst_case():
     # Darkening by 0.15 mends the seventh image and breaks the fifth, at 0.55.
     (evaluation,) = evaluated(Mend(eps=0.15, by=-0.15), Brighten(eps=0, by=0)).results.evaluations
     mended, nothing = evaluation.attacks
@@ -146,7 +146,7 @@ def test_distances_are_over_successful_attacks_only():
 
 @plugin
 class BrightenTheRight(Brighten):
-    """Leaves an image alone that is read wrongly anyway, as minimum-norm attacks do."""
+    """Leaves misread images alone, as minimum-norm attacks do."""
 
     def __call__(self, classifier, images, labels, *, seed):
         right = tf.argmax(classifier(images), 1) == labels
@@ -199,7 +199,7 @@ def test_a_single_budget_has_no_curve():
 def test_targeted_success_is_reaching_the_target():
     attack = Brighten(eps=0.1, by=0.1, targeted=True)
     (evaluation,) = evaluated(attack, targets="next").results.evaluations
-    # Towards "bright" the third and fourth; the dark ones of label 1 were to become dark.
+    # The third and fourth become bright; the images of label 1 would have to become dark.
     assert evaluation.attacks[0].success_rate == 2 / 6
     assert evaluation.attacks[0].threat.targeted
 
@@ -244,7 +244,7 @@ class MeanDetector(Detector):
         return Fitted()
 
 
-def test_a_detectors_figures_are_told_over_those_that_fooled_too():
+def test_a_detector_also_has_figures_over_the_images_that_fooled():
     run = evaluated(Brighten(eps=0.2, by=0.11), detectors=[MeanDetector()])
     (detector,) = run.results.evaluations[0].detectors
     # 0.45 → 0.56 and 0.48 → 0.59 fool. Of the clean images, 0.6 and 0.7 look brighter.
@@ -261,13 +261,13 @@ def test_a_detectors_figures_are_told_over_those_that_fooled_too():
     }  # fmt: skip
 
 
-def test_where_an_attack_fools_with_no_image_nothing_is_told_over_those():
+def test_an_attack_that_fools_with_no_image_has_no_figures_over_fooling_images():
     (evaluation,) = evaluated(Brighten(by=0.0), detectors=[MeanDetector()]).results.evaluations
     assert evaluation.detectors[0].fooled.model_dump(exclude_none=True) == {"images": 0}
 
 
 @pytest.mark.parametrize(("fooling", "learned"), [(ENOUGH, ENOUGH), (ENOUGH - 1, 50), (0, 50)])
-def test_a_detector_learns_from_those_that_fooled_where_they_are_enough(fooling, learned):
+def test_a_detector_learns_from_the_images_that_fooled_if_they_are_enough(fooling, learned):
     clean = np.zeros((50, 2, 2, 1), np.float32)
     attacked = np.arange(50, dtype=np.float32)[:, None, None, None] + clean
     images = FittingImages(clean, attacked, np.arange(50) >= 50 - fooling)

@@ -1,4 +1,4 @@
-"""The files of a run are of one run, wherever it is killed, and the same run goes on."""
+"""All files of a folder belong to one run, wherever it is killed, and the run can go on."""
 
 import contextlib
 import gc
@@ -76,7 +76,7 @@ def test_a_mixture_of_two_runs_is_refused_with_the_way_out(of_old, runs, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["results.json", "outcomes.npz"])
-def test_a_run_of_before_there_were_identities_is_read_and_not_mixed(name, runs, tmp_path):
+def test_an_older_run_without_an_identity_is_read_and_not_mixed(name, runs, tmp_path):
     write_results(tmp_path, runs[0].results, runs[0].outcomes)
     figures, outcomes = tmp_path / "results.json", tmp_path / "outcomes.npz"
     kept = {path.name: path.read_bytes() for path in (figures, outcomes)}
@@ -100,7 +100,7 @@ def no_page(monkeypatch):
 
 @pytest.mark.usefixtures("no_page")
 def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_path):
-    """The very same call, without `force`."""
+    """The same call is made again, without `force`."""
     folder, seen = tmp_path / "run", set()
 
     def after():
@@ -152,7 +152,7 @@ def test_another_run_is_not_taken_for_an_interrupted_one(runs, tmp_path):
     assert names(tmp_path) == FILES | {PARTIAL}
 
 
-def test_further_files_of_a_replaced_run_go_with_it(runs, tmp_path):
+def test_the_other_files_of_a_replaced_run_are_removed_too(runs, tmp_path):
     written(tmp_path, runs[0])
     with output_folder(tmp_path, force=True):
         write_run(tmp_path, runs[1])
@@ -168,7 +168,7 @@ def test_a_full_disk_costs_one_line_and_no_traceback_later(size, tmp_path):
     refusal.value.__traceback__ = None
     refusal.value.__cause__ = None
     del refusal
-    gc.collect()  # where an archive that was left open would speak up
+    gc.collect()  # an archive that was left open would warn here
     assert not any(tmp_path.iterdir())
 
 

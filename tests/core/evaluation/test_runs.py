@@ -84,14 +84,14 @@ def test_a_folder_with_other_things_is_refused_unless_forced(classifier, tmp_pat
     assert names(tmp_path) == {*FILES, "mine.txt"}
 
 
-def test_what_the_user_should_know_is_noted(tmp_path):
+def test_notices_of_a_classifier_are_noted(tmp_path):
     noted = []
     converted = KerasClassifier(small_model(), notices=["converted to logits"])
     run(settings(converted, BLIND), tmp_path, note=noted.append)
     assert noted == ["c: converted to logits"]
 
 
-def test_crafted_images_are_written_beside_the_results(classifier, tmp_path):
+def test_crafted_images_are_written_next_to_the_results(classifier, tmp_path):
     craft(settings(classifier, FGSM), tmp_path)
     assert names(tmp_path) == {*FILES, "adversarial.npz"}
     written = read_arrays(tmp_path / "adversarial.npz")
@@ -108,7 +108,7 @@ def test_a_second_attack_after_training_is_a_run_too(classifier, tmp_path):
 
 
 class Drawing(InMemory):
-    """Draws from the global state when it is read, and gives nothing."""
+    """Draws from the global state when it is read, and holds no images."""
 
     def load(self, split):
         raise DataError(f"drawn: {random.getrandbits(31)}")

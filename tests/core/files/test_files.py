@@ -14,7 +14,7 @@ FULL = OSError(28, "No space left on device")
 
 
 def fail_after(file):
-    """Write a file, and find the disk full."""
+    """Write a file, and fail because the disk is full."""
     file.touch()
     raise FULL
 
@@ -74,7 +74,7 @@ def test_an_out_folder_with_other_things_in_it_is_refused_without_force(tmp_path
         pass
 
 
-def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
+def test_an_out_folder_without_results_is_removed_again(tmp_path):
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "a" / "out"):
         raise ZeroDivisionError
     assert not (tmp_path / "a" / "out").exists()
@@ -82,7 +82,7 @@ def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
 
 def test_a_scenario_with_fewer_classes_than_labels_is_refused():
     class Lying(InMemory):
-        """Says two classes and brings three."""
+        """Declares two classes and has three."""
 
         @property
         def class_names(self):

@@ -1,4 +1,4 @@
-"""Names that become files have one grammar, and messages show whatever stands in them as text."""
+"""Names that become files follow one grammar, and messages show every name as plain text."""
 
 import pytest
 
@@ -15,7 +15,7 @@ BAD = (
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_could_leave_a_folder_or_write_to_a_terminal_is_no_name(name, tmp_path):
+def test_a_text_that_could_leave_a_folder_or_control_a_terminal_is_no_name(name, tmp_path):
     assert not is_name(name)
     for check in (check_name, lambda name: home_of(name, tmp_path)):
         with pytest.raises(UsageError, match="plain folder name") as refusal:

@@ -45,7 +45,7 @@ def test_a_suite_is_listed_and_read_without_tensorflow():
     assert done.stdout.strip() == "['autoattack', 'cw_l2', 'gaussian_noise'] False"
 
 
-def test_without_the_plugin_that_brings_it_no_noise_is_shown(monkeypatch):
+def test_without_the_plugin_for_noise_no_noise_is_shown(monkeypatch):
     monkeypatch.setattr(suites, "entries", lambda kind: [])
     assert suites.baselines([create("attacks", "fgsm")]) == []
     assert suites.gradient_free() == []
@@ -79,7 +79,7 @@ def test_baselines_are_reported_and_are_no_part_of_the_worst_case(trained):
     assert evaluation.worst_case.accuracy == evaluation.attacks[0].accuracy
 
 
-def test_noise_is_shown_unless_it_is_switched_off_or_attacks_already(trained):
+def test_noise_is_shown_unless_it_is_switched_off_or_already_an_attack(trained):
     digits = create("scenarios", "digits")
     attacks = [create("attacks", "fgsm", eps=0.01), create("attacks", "contrast")]
     for given, names in (

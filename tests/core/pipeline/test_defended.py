@@ -1,4 +1,4 @@
-"""What a chain of defences records of itself."""
+"""The records of a chain of defences."""
 
 import json
 
@@ -30,7 +30,7 @@ class Reporting(Defense):
         return Defended(classifier, figures)
 
 
-def test_what_one_defence_found_is_not_told_of_the_next():
+def test_the_figures_of_one_defence_are_not_recorded_for_the_next():
     classifier = LinearClassifier((8, 8, 1), 10, 0)
     defenses = [Reporting(accuracy=0.5), Reporting(), Reporting(accuracy=0.7)]
     chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
@@ -38,7 +38,7 @@ def test_what_one_defence_found_is_not_told_of_the_next():
     assert recorded == [{"label_accuracy": 0.5}, {}, {"label_accuracy": 0.7}]
 
 
-def test_what_a_third_party_found_is_forgotten_once_weights_were_changed_behind_it():
+def test_figures_of_a_third_party_defence_are_dropped_when_a_later_one_changes_the_weights():
     classifier = LinearClassifier((8, 8, 1), 10, 0)
     defenses = [
         Reporting(accuracy=0.5, lasts=False),
@@ -50,7 +50,7 @@ def test_what_a_third_party_found_is_forgotten_once_weights_were_changed_behind_
     assert [defense.params["accuracy"] for defense in chained.defenses] == [0.5, 0.6, None]
 
 
-def test_what_is_found_goes_into_the_card_as_it_is():
+def test_figures_of_a_defence_go_into_the_card_unchanged():
     class Nested(Reporting):
         def apply(self, classifier, scenario, trainer):
             return Defended(classifier, {"left_out": {"table": 3}, "epochs": [1, {"a": 2}]})
@@ -59,10 +59,10 @@ def test_what_is_found_goes_into_the_card_as_it_is():
     chained = defended(classifier, [Nested()], create("scenarios", "digits"), Trainer())
     (record,) = chained.defenses
     assert json.loads(card_of(chained).model_dump_json())["defenses"][0]["found"] == record.found
-    assert classifier.defenses == ()  # what was defended stays as it was
+    assert classifier.defenses == ()  # the classifier that was defended does not change
 
 
-def test_a_bare_classifier_is_taken_for_one_release_with_what_it_found():
+def test_a_bare_classifier_is_accepted_for_one_release_with_its_figures():
     class Bare(Reporting):
         def apply(self, classifier, scenario, trainer):
             if self.accuracy is not None:

@@ -1,4 +1,4 @@
-"""What is kept of a training: the network, what it was defended with, and what is known of it."""
+"""A training stores the network, its defences and its card."""
 
 import json
 from typing import ClassVar
@@ -52,7 +52,7 @@ class Refusing(Defense):
 
 @pytest.fixture
 def diary(monkeypatch):
-    """What defences and the trainer did, in their order."""
+    """The calls of the defences and of the trainer, in their order."""
     fit = Trainer.fit
     monkeypatch.setattr(Refusing, "diary", events := [])
     monkeypatch.setattr(
@@ -68,7 +68,7 @@ def run(root, defenses=(), *, model=None, scenario=None, **how):
     return train_and_store(model, scenario or InMemory(), "m", trainer, defenses, root=root, **how)
 
 
-def test_defences_are_asked_before_any_training_as_far_as_they_see_the_network(diary):
+def test_defences_that_see_the_network_are_checked_before_any_training(diary):
     defenses = [Refusing(called="a", trains_first=True), Refusing(called="b"), Refusing(called="c")]
     trainer = Trainer(TrainingOptions(epochs=1))
     train(create("models", "fully_connected"), InMemory(), trainer, defenses)
@@ -86,7 +86,7 @@ def test_a_defence_that_need_not_refuse_checks_nothing():
     assert Plain().check(None, InMemory()) is None
 
 
-def test_mc_dropout_refuses_a_sure_network_before_it_is_trained(tmp_path, diary):
+def test_mc_dropout_refuses_a_network_without_dropout_before_it_is_trained(tmp_path, diary):
     with pytest.raises(UsageError, match=r"no dropout .*rate"):
         run(tmp_path, [create("defenses", "mc_dropout")])
     assert "fit" not in diary
@@ -95,7 +95,9 @@ def test_mc_dropout_refuses_a_sure_network_before_it_is_trained(tmp_path, diary)
     assert run(tmp_path, mended).classifier.passes == 3
 
 
-def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, diary, monkeypatch):
+def test_a_training_is_resumed_without_the_wrapping_defence_that_refused(
+    tmp_path, diary, monkeypatch
+):
     monkeypatch.setattr(plans, "_trains", lambda planned: planned["params"]["trains_first"])
     with pytest.raises(UsageError, match="refused"):
         run(tmp_path, [Refusing(), Refusing(refuses=True)])
@@ -112,13 +114,13 @@ def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, di
         np.testing.assert_array_equal(mended, weight)
 
 
-def test_a_defence_nobody_knows_is_taken_for_one_that_trains():
+def test_an_unknown_defence_counts_as_one_that_trains():
     assert plans._trains({"name": "gone", "params": {}})
     assert plans._trains({"name": "pgd_training", "params": {}})
     assert not plans._trains({"name": "mc_dropout", "params": {}})
 
 
-def test_a_stored_network_comes_back_with_the_defences_round_it(tmp_path):
+def test_a_stored_network_comes_back_with_its_wrapping_defences(tmp_path):
     """`lenet_float` under `mc_dropout`, one epoch on the digits: random, and averaged."""
     defense = create("defenses", "mc_dropout", samples=8)
     digits = create("scenarios", "digits")
@@ -175,7 +177,7 @@ def test_without_a_training_the_newest_version_is_loaded(tmp_path):
         stored_network("n", tmp_path / "b")
 
 
-def test_the_card_beside_the_network_tells_what_the_network_is(tmp_path):
+def test_the_card_of_the_network_describes_the_network(tmp_path):
     plain = run(tmp_path / "a")
     assert store.read_card(tmp_path / "a/m/training/model.keras") == plain.card
     averaged = run(tmp_path / "b", [create("defenses", "mc_dropout", rate=0.5, samples=2)])
@@ -184,7 +186,7 @@ def test_the_card_beside_the_network_tells_what_the_network_is(tmp_path):
     assert card.model == averaged.card.model
 
 
-def test_a_scenario_names_only_what_no_card_tells(tmp_path):
+def test_a_scenario_names_only_what_the_card_does_not(tmp_path):
     network = small_classifier()
     named = renewed_card(network, scenario="noise", class_names=("a", "b", "c"))
     assert (named.scenario, named.class_names) == ("noise", ("a", "b", "c"))
@@ -193,7 +195,7 @@ def test_a_scenario_names_only_what_no_card_tells(tmp_path):
     assert again == named
 
 
-def test_a_defence_put_round_later_forgets_the_clean_accuracy_and_a_detector_does_not(tmp_path):
+def test_a_later_wrapping_defence_drops_the_clean_accuracy_and_a_detector_keeps_it(tmp_path):
     loaded = store.load(run(tmp_path).folder)
     assert renewed_card(loaded).clean_accuracy is not None
     detector, attack = create("detectors", "mahalanobis"), create("attacks", "fgsm")

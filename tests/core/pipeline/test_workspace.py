@@ -1,4 +1,4 @@
-"""The folder a training works in: what may be resumed, and what is taken away."""
+"""The folder of a training in progress: what may be resumed, and what is removed."""
 
 from typing import ClassVar
 
@@ -53,13 +53,13 @@ class Choosy(Defense):
         raise UsageError("none of it will do")
 
 
-def test_what_is_refused_before_its_first_epoch_leaves_nothing_behind(tmp_path):
+def test_a_training_refused_before_its_first_epoch_leaves_nothing_behind(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
         fine_tuned(tmp_path, small_classifier(), Choosy())
     assert not any(tmp_path.iterdir())
 
 
-def test_what_is_refused_after_an_epoch_may_be_looked_at(tmp_path):
+def test_a_training_refused_after_an_epoch_leaves_its_work(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
         fine_tuned(tmp_path, small_classifier(), Choosy(epochs=1))
     assert (tmp_path / "m1/unfinished/kept/crafted.npz").exists()
@@ -105,7 +105,7 @@ def test_of_two_defences_with_one_name_the_one_that_differs_is_named(tmp_path):
         run(4, resume=True)
 
 
-def test_a_network_is_known_by_its_weights_wherever_it_lies(tmp_path):
+def test_a_network_is_identified_by_its_weights_and_not_by_its_path(tmp_path):
     classifier = small_classifier()
     store.export(classifier, tmp_path / "m1/1")
     served = store.load(tmp_path / "m1/1")

@@ -32,13 +32,13 @@ def transferred():
     return evaluate(both, Named(count=12), attacks, crafted_on=onto, baselines=noise)
 
 
-def test_what_all_attacks_were_crafted_on_is_said_once(transferred):
+def test_the_classifier_that_all_attacks_were_crafted_on_is_named_once(transferred):
     for table in (accuracy_table(transferred.results), cost_table(transferred.results)):
         assert table.caption.count("crafted on a:b") == 1
         assert "crafted on" not in str(table.sections)
 
 
-def test_attacks_on_several_classifiers_each_say_on_which(transferred):
+def test_attacks_crafted_on_different_classifiers_name_them(transferred):
     results = transferred.results.model_copy(deep=True)
     results.evaluations[1].attacks[0].crafted_on = None
     table = accuracy_table(results)
@@ -46,7 +46,7 @@ def test_attacks_on_several_classifiers_each_say_on_which(transferred):
     assert [row[0].endswith("crafted on a:b") for row in table.sections[1]] == [True, True]
 
 
-def test_a_title_says_what_sets_an_attack_apart(transferred):
+def test_a_title_shows_the_options_that_distinguish_an_attack(transferred):
     noise = transferred.results.evaluations[0].baselines[0]
     assert noise.crafted_on == "a:b"
     assert "crafted" not in attack_title(noise)  # it asks no classifier
@@ -91,7 +91,7 @@ def test_pictures_name_the_classes_and_older_results_number_them(transferred):
     assert "predicted 1" in render(Results.model_validate(older), transferred.outcomes)
 
 
-def test_a_figure_of_streams_that_stands_alone_has_a_heading_and_named_axes():
+def test_a_separate_figure_of_streams_has_a_heading_and_named_axes():
     points = np.random.default_rng(0).normal(size=(4, 2))
     drawn = projections_figure(
         {"sky": (points, points)}, np.arange(4) % 2, "ab", "t", heading="under fgsm"

@@ -1,4 +1,4 @@
-"""LiteRT files: the same answers in float32, nearly so in 8 bits, one line where there is none."""
+"""LiteRT files give the same answers in float32 and similar ones in 8 bits, or one error line."""
 
 import json
 
@@ -26,7 +26,7 @@ IMAGES = np.random.default_rng(3).uniform(size=(50, 8, 8, 1)).astype(np.float32)
 
 
 class Inverting(Classifier):
-    """Needs an operation that LiteRT has not."""
+    """Needs an operation that LiteRT lacks."""
 
     def __init__(self):
         super().__init__(image_shape=(4, 4, 1), num_classes=4)
@@ -56,7 +56,7 @@ def test_a_float_file_answers_as_the_classifier_whatever_the_batch():
         np.testing.assert_allclose(model(IMAGES[:count]), classifier(IMAGES[:count]), atol=1e-5)
 
 
-def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, tmp_path):
+def test_a_calibrater_gives_the_same_images_alone_and_before_the_classifier(calibrated, tmp_path):
     part = separated(calibrated, "calibrater")
     shown = np.asarray(calibrated.before(IMAGES))
     assert not np.allclose(shown, IMAGES, atol=0.05)
@@ -71,7 +71,7 @@ def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, 
     assert size < 4 * 1.5 * calibrated.model.count_params() + 10_000  # no classifier in it
 
 
-def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
+def test_eight_bits_need_less_than_half_the_size_and_err_by_a_few_hundredths(calibrated):
     part = separated(calibrated, "calibrater")
     exact, small = (LiteModel(lite_file(part, samples)) for samples in (None, IMAGES))
     np.testing.assert_allclose(exact(IMAGES), calibrated.before(IMAGES), atol=1e-5)
@@ -83,7 +83,9 @@ def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
     assert (large(IMAGES).argmax(1) == logits.argmax(1)).mean() > 0.8
 
 
-def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibrated, tmp_path):
+def test_both_formats_are_compared_with_the_bare_classifier_and_one_is_written(
+    calibrated, tmp_path
+):
     images, labels = arrays(InMemory(shape=(8, 8, 1), classes=10), "test")
     part = separated(calibrated, "calibrater")
     exports = export_lite(
@@ -110,7 +112,7 @@ def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibra
         export_lite(part, tmp_path / "1")
 
 
-def test_without_images_only_the_size_is_told(calibrated, tmp_path):
+def test_without_images_only_the_size_is_measured(calibrated, tmp_path):
     (export,) = export_lite(whole(calibrated), tmp_path / "1")
     assert (export.name, export.accuracy) == ("float32", None)
     with pytest.raises(UsageError, match="quantize: expected a scenario"):
@@ -119,7 +121,7 @@ def test_without_images_only_the_size_is_told(calibrated, tmp_path):
 
 
 @pytest.mark.parametrize("samples", [None, IMAGES[:, :4, :4]])
-def test_an_operation_that_it_has_not_costs_one_line_and_leaves_nothing(samples, tmp_path, capfd):
+def test_an_operation_that_litert_lacks_costs_one_line_and_leaves_nothing(samples, tmp_path, capfd):
     with pytest.raises(ClassifierError, match=r"LiteRT has no kernel .* MatrixInverse\); "):
         export_lite(
             whole(Inverting()), tmp_path / "1", samples=samples,
@@ -138,7 +140,7 @@ def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
         lite_file(whole(drawing))
 
 
-def test_versions_of_one_folder_are_of_one_kind(calibrated, tmp_path):
+def test_all_versions_in_a_folder_are_of_the_same_kind(calibrated, tmp_path):
     part = separated(calibrated, "calibrater")
     export_servable(part, tmp_path / "a" / "1")
     store.export(calibrated, tmp_path / "b" / "1")
@@ -162,7 +164,7 @@ def test_a_folder_that_is_no_saved_model_costs_one_line(tmp_path):
         lite(tmp_path)
 
 
-def test_only_what_stands_before_a_classifier_can_be_separated(calibrated):
+def test_only_a_part_before_the_classifier_can_be_separated(calibrated):
     with pytest.raises(UsageError, match=r"received: 'calibrater' of one with defences: none"):
         separated(small_classifier(), "calibrater")
     with pytest.raises(UsageError, match=r"'mc_dropout' of one with defences: "):

@@ -102,7 +102,7 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("path", "value"), RESULTS, ids=range(len(RESULTS)))
-def test_results_that_no_run_writes_never_reach_a_page(path, value, run):
+def test_impossible_results_never_reach_a_page(path, value, run):
     content = json.loads((run / "results.json").read_text())
     put(content, path, value)
     (run / "results.json").write_text(json.dumps(content))
@@ -117,7 +117,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("content", NOT_JSON, ids=range(len(NOT_JSON)))
-def test_what_is_no_record_costs_one_line_wherever_one_is_read(content, tmp_path):
+def test_a_file_that_is_no_record_costs_one_line_everywhere(content, tmp_path):
     (tmp_path / "results.json").write_bytes(content)
     refused(StoreError, lambda: read_results(tmp_path), "results.json")
     (tmp_path / CARD).parent.mkdir()
@@ -128,7 +128,7 @@ def test_what_is_no_record_costs_one_line_wherever_one_is_read(content, tmp_path
 
 
 @pytest.mark.parametrize("name", ["results.json", "plan.json", "a.npz", "m.keras"])
-def test_no_pipe_is_waited_for(name, tmp_path):
+def test_pipes_are_refused_without_waiting(name, tmp_path):
     os.mkfifo(tmp_path / name)
     read = {
         "results.json": lambda: read_results(tmp_path),
@@ -170,7 +170,7 @@ def test_a_plan_of_wrong_types_costs_one_line(path, value, tmp_path):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=range(len(VERSIONS)))
-def test_a_finished_plan_tells_its_version_which_is_a_number(version, tmp_path):
+def test_a_finished_plan_names_its_version_which_is_a_number(version, tmp_path):
     (tmp_path / "training").mkdir()
     path = tmp_path / "training/plan.json"
     path.write_text(json.dumps(PLAN | {"version": 3}))
@@ -254,7 +254,7 @@ CARDS = [
 
 
 @pytest.mark.parametrize(("changes", "word"), CARDS, ids=range(len(CARDS)))
-def test_a_card_that_says_what_cannot_be_is_refused(changes, word, exported):
+def test_a_card_with_impossible_values_is_refused(changes, word, exported):
     path = exported / CARD
     honest = path.read_text()
     try:
@@ -295,7 +295,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("content", LISTS, ids=range(len(LISTS)))
-def test_a_list_of_checkpoints_that_names_none_of_its_folder_costs_one_line(content, tmp_path):
+def test_a_list_that_names_no_checkpoint_of_its_folder_costs_one_line(content, tmp_path):
     model = small_model()
     first = Checkpoints(tmp_path, model, keras.optimizers.SGD())
     first.save(Progressed([{"loss": 1.0}], 0))
@@ -330,13 +330,13 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("changes", "word"), CELLS, ids=range(len(CELLS)))
-def test_a_studys_cell_that_no_run_writes_is_refused(changes, word):
+def test_an_impossible_cell_of_a_study_is_refused(changes, word):
     assert checked_record(Result, json.dumps(CELL)).figures == CELL["figures"]
     refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | changes)), word)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a\nb", "\udcff", "\u202egnp", "x" * 2000])
-def test_a_name_that_no_record_may_hold_is_refused_before_anything_is_attacked(name):
+def test_an_invalid_name_is_refused_before_anything_is_attacked(name):
     attacks = [create("attacks", "fgsm", eps=0.2)]
     call = lambda: evaluate({name: small_classifier()}, InMemory(count=4), attacks)  # noqa: E731
     refused(ClassifierError, call, "control character", "rename it")

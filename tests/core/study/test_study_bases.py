@@ -105,7 +105,7 @@ def test_each_network_is_trained_once_after_its_base_and_donors_too(done):
     assert done[1] == ["line", "line_bent", "line_tuned", "other"]
 
 
-def test_scales_shifts_and_conditions_say_what_is_trained_and_tested_on(done):
+def test_scales_shifts_and_conditions_choose_the_data_to_train_and_test_on(done):
     study = written(done[0])
     tuned = cell_of(study, "line_tuned", "elsewhere")
     assert (tuned.training["scenario"], tuned.tested_on) == (
@@ -118,7 +118,7 @@ def test_scales_shifts_and_conditions_say_what_is_trained_and_tested_on(done):
     assert cell_of(study, "other", "foreign").tested_on == "ellipses_apart"
 
 
-def test_trained_networks_are_found_again_however_their_folder_is_spelled(done, monkeypatch):
+def test_trained_networks_are_reused_under_any_spelling_of_their_folder(done, monkeypatch):
     folder, _ = done
     study = written(folder)
     monkeypatch.chdir(folder)
@@ -128,7 +128,7 @@ def test_trained_networks_are_found_again_however_their_folder_is_spelled(done, 
     assert versions == ["1"] * 4
 
 
-def test_what_an_attack_sees_through_a_donor_is_trained_too(tmp_path):
+def test_a_donor_that_images_are_crafted_on_is_trained_too(tmp_path):
     study = written(
         tmp_path,
         STUDY.replace(
@@ -143,14 +143,14 @@ def test_what_an_attack_sees_through_a_donor_is_trained_too(tmp_path):
     assert "donated" in views_of(cell)
 
 
-def test_gains_and_errors_are_told_of_every_view(done):
+def test_gains_and_errors_are_measured_for_every_view(done):
     figures = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
     assert figures["bent.gain"] == pytest.approx(figures["bent.clean"] - figures["plain.clean"])
     assert figures["plain.error"] == pytest.approx(1 - figures["plain.clean"])
     assert figures["plain.gain"] == 0
 
 
-def test_a_footprint_is_of_the_whole_the_part_and_eight_bits(done):
+def test_a_footprint_covers_the_whole_the_part_and_eight_bits(done):
     figures = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
     assert figures["plain.megabytes"] == pytest.approx(6 * 4e-6)
     assert figures["bent.megabytes"] == pytest.approx(
@@ -163,7 +163,7 @@ def test_a_footprint_is_of_the_whole_the_part_and_eight_bits(done):
     assert "plain.int8_accuracy" not in figures
 
 
-def test_exhibits_show_what_the_network_is_shown(done):
+def test_exhibits_are_the_images_that_the_network_receives(done):
     exhibits = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").exhibits
     assert set(exhibits) == {"original", "label", "plain", "bent", "regions"}
     assert exhibits["plain"] == exhibits["original"]
@@ -187,7 +187,7 @@ def test_tables_and_pictures_are_drawn(done):
         assert "<svg" in (done[0] / f"report/figure-{number}.svg").read_text()
 
 
-def test_an_edit_of_a_base_or_of_a_donor_makes_again_what_stands_on_it(done, tmp_path):
+def test_an_edit_of_a_base_or_of_a_donor_invalidates_the_cells_that_use_it(done, tmp_path):
     def lost(old, new):
         edited = written(tmp_path, STUDY.replace(old, new, 1))
         return {
@@ -245,7 +245,9 @@ def test_a_missing_cell_leaves_its_picture_out(tmp_path):
         ("{ other = ", "{ otter = ", r"scales.tiny.scenarios: 'otter' is not declared"),
     ],
 )
-def test_mistakes_in_bases_and_pictures_are_told_when_the_file_is_read(old, new, message, tmp_path):
+def test_mistakes_in_bases_and_pictures_are_refused_when_the_file_is_read(
+    old, new, message, tmp_path
+):
     with pytest.raises(UsageError, match=message):
         written(tmp_path, STUDY.replace(old, new, 1))
 

@@ -112,7 +112,7 @@ def test_a_check_compares_what_its_kind_says(values, holds, request):
     assert _holds(check, dict(zip(networks, values, strict=True))) is holds
 
 
-def test_the_papers_own_figures_are_checked_too():
+def test_claims_are_checked_on_the_papers_own_figures_too():
     study, _ = find_study("quantized-dropout")
     papers = in_paper(study)
     assert papers["full", "clean", "multi.clean"] == 0.994

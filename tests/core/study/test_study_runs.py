@@ -1,4 +1,4 @@
-"""Studies: cells are computed once, kept and carried on."""
+"""Studies compute every cell once, keep it, and go on after an interruption."""
 
 import shutil
 
@@ -41,7 +41,7 @@ def counted(monkeypatch, stop_after=10**6):
     return done
 
 
-def test_every_cell_has_its_figures_and_what_made_it(finished, study):
+def test_every_cell_has_its_figures_its_command_and_its_versions(finished, study):
     for cell in cells_of(study, "tiny"):
         result = read_cell(cell, finished / "results")
         assert result.command == (
@@ -66,7 +66,7 @@ def test_a_histogram_counts_every_image(finished, study):
     }
 
 
-def test_a_scales_options_stand_above_the_studys(study):
+def test_a_scales_options_override_the_studys(study):
     cell = cells_of(study, "tiny")[1]
     assert cell.plugin(cell.condition.attack).options == {"eps": 0.2}
     assert cells_of(study, "twice")[1].plugin(cell.condition.attack).options == {"eps": 0.3}
@@ -91,7 +91,9 @@ def test_a_run_killed_after_some_cells_goes_on(study, tmp_path, monkeypatch):
     assert len(results) == 4
 
 
-def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_path, monkeypatch):
+def test_a_run_continues_on_another_machine_with_copied_results(
+    finished, study, tmp_path, monkeypatch
+):
     shutil.copytree(finished / "results", tmp_path / "results")
     last = cells_of(study, "tiny")[-1]
     before = read_cell(last, tmp_path / "results")
@@ -115,7 +117,7 @@ def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_pat
         ("minutes = 1", "minutes = 2", set()),
     ],
 )
-def test_an_edit_makes_again_what_it_touches(old, new, again, finished, tmp_path):
+def test_an_edit_invalidates_only_the_cells_that_it_touches(old, new, again, finished, tmp_path):
     edited = SMALL.written(tmp_path, SMALL.text.replace(old, new, 1))
     lost = {
         name
@@ -133,7 +135,7 @@ def test_an_edit_makes_again_what_it_touches(old, new, again, finished, tmp_path
     assert lost - kept == again or (again == {"small", "large"} and not kept)
 
 
-def test_a_network_whose_training_was_cut_off_before_an_edit_is_trained_anew(
+def test_a_network_whose_training_was_interrupted_before_an_edit_is_trained_again(
     study, tmp_path, monkeypatch
 ):
     from tfrobust.training.trainer import Trainer
@@ -191,7 +193,7 @@ def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp
     assert "http" not in html.replace("http://www.w3.org", "")
 
 
-def test_costs_tell_what_is_left(finished, study, tmp_path):
+def test_costs_show_the_remaining_cells(finished, study, tmp_path):
     before, _ = costs(study, tmp_path / "none")
     after, _ = costs(study, finished / "results")
     assert (before.cells, before.finished, before.trainings, before.left) == (4, 0, 2, 1.0)

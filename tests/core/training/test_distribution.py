@@ -160,7 +160,7 @@ def test_batches_that_do_not_divide_train_as_on_one_device():
 
 
 @pytest.mark.slow
-def test_devices_without_images_of_their_own_train_as_one_does():
+def test_devices_without_images_of_their_own_train_as_one_device():
     """Batches of 5 images, and of 2, on 8 devices; and with a perturbation carried along on 3."""
     differences = apart_on(plain=[8], free=[3], moving=[8])
     assert max(differences["plain"]) <= 1e-6

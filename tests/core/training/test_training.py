@@ -93,7 +93,7 @@ def recorder(kind=keras):
 
 
 @generations
-def test_keras_callbacks_are_told_of_every_epoch_and_batch(kind):
+def test_keras_callbacks_are_called_for_every_epoch_and_batch(kind):
     seen = recorder(kind)
     fit(small_classifier(kind=kind), trainer=Trainer(callbacks=[seen]), epochs=2, validation=0.25)
     keys = ["accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"]
@@ -181,7 +181,7 @@ def test_each_update_is_made_at_the_rate_its_schedule_promises(kind, schedule):
 
 @generations
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "epoch"])
-def test_the_history_tells_the_rate_of_each_epochs_last_update(kind, schedule):
+def test_the_history_records_the_rate_of_each_epochs_last_update(kind, schedule):
     _, history = fit(
         small_classifier(kind=kind),
         InMemory(count=32),  # two batches an epoch
@@ -195,7 +195,7 @@ def test_the_history_tells_the_rate_of_each_epochs_last_update(kind, schedule):
     assert rates == pytest.approx(0.1 * np.array(SCHEDULES[schedule][1::2]), rel=1e-5)
 
 
-def test_a_rate_that_a_callback_sets_is_told_of_the_epoch_that_used_it():
+def test_a_rate_that_a_callback_sets_is_recorded_for_the_epoch_that_used_it():
     class Lower(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             self.model.optimizer.learning_rate = 0.01

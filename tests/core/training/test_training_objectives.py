@@ -35,7 +35,7 @@ def inverted(classifier, images, labels, seeds):
     return 1 - images
 
 
-def test_perturb_and_loss_beside_a_task_take_the_place_of_its_own():
+def test_perturb_and_loss_of_a_call_replace_those_of_its_task():
     def doubled(labels, logits):
         return 2 * cross_entropy(labels, logits)
 
@@ -47,7 +47,7 @@ def test_perturb_and_loss_beside_a_task_take_the_place_of_its_own():
     assert history == expected[1]
 
 
-def test_an_objective_of_one_pass_of_perturbed_images_is_what_a_loss_is():
+def test_an_objective_on_perturbed_images_alone_equals_a_loss():
     by_loss = fit(task=TrainingTask(perturb=darker))
     by_objective = fit(task=TrainingTask(perturb=darker, objective=of_attacked(cross_entropy)))
     assert same(by_loss[0], by_objective[0])
@@ -95,7 +95,7 @@ def test_one_replay_that_moves_nothing_is_plain_training(kind):
 
 
 def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next():
-    """Beside a plain loop of two steps a batch, over two epochs."""
+    """Compared with a plain loop of two steps per batch, over two epochs."""
     options = dataclasses.replace(OPTIONS, epochs=2, validation=0.0, optimizer="sgd")
 
     def climb(perturbation, gradient):
@@ -143,7 +143,7 @@ def test_schedules_count_every_replay():
 
 
 @pytest.mark.parametrize("validation", [0.0, 0.25])
-def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_path):
+def test_a_check_ends_a_training_and_discards_its_epoch(validation, tmp_path):
     messages, seen = [], []
 
     class Keep(keras.callbacks.Callback):
@@ -161,7 +161,7 @@ def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_pa
 
     kept, history = run(callbacks=[Keep()])
     assert [logs["checked"] for logs in history] == [0, 1, 2]
-    assert same(kept, seen[1])  # it was learning: the later the better
+    assert same(kept, seen[1])  # it was learning: a later epoch is better
     assert messages == ["it went wrong; training ends, with the weights of epoch 2"]
     again, same_history = run(resume=True)
     assert same(again, kept)
@@ -169,7 +169,7 @@ def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_pa
     assert len(messages) == 1
 
 
-def test_few_images_are_held_out_ones_where_there_are_any():
+def test_a_few_images_are_held_out_ones_where_there_are_any():
     held_out = TrainingData(DATA, OPTIONS)
     first, again = ([int(number) for number in held_out.few(5)[2]] for _ in range(2))
     numbers = [int(number) for *_, index in held_out.validation for number in index]
