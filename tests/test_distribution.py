@@ -22,7 +22,7 @@ INFO = f"tfrobust-{tfrobust.__version__}.dist-info"
 
 
 def sources() -> dict[str, str]:
-    """Every file of the packages: where it is installed → where it lies in the checkout."""
+    """Every file of the packages: its installed path → its path in the checkout."""
     return {
         path.relative_to(root).as_posix(): path.relative_to(REPO).as_posix()
         for folder, root in INSTALLED_FROM.items()

@@ -48,7 +48,7 @@ def ordered(pairs, *, spell=text):
 
 
 def tensor(array, key, *, legacy=False, python2=False, **lies):
-    """A tensor over the whole of storage `key`; `lies` are put in place of what is true."""
+    """A tensor over the whole of storage `key`; `lies` replace true values."""
     spell = old_text if python2 else text
     module = "torch.cuda" if python2 else "torch"
     kind = lies.get("kind", STORAGES[array.dtype.str[1:]])

@@ -137,7 +137,7 @@ def test_a_saved_model_is_cut_before_its_last_activation_with_its_gradients(last
 
 @pytest.mark.parametrize("of", [(0.0, 255.0), (-1.0, 1.0), (-127.5, 127.5)])
 @pytest.mark.parametrize("form", ["keras3", "tf_keras", "saved model"])
-def test_pixels_are_scaled_inside_the_classifier_and_in_what_it_exports(of, form, tmp_path):
+def test_pixels_are_scaled_inside_the_classifier_and_in_its_export(of, form, tmp_path):
     least, most = of
     kind = GENERATIONS.get(form, keras)
     core = network(kind)

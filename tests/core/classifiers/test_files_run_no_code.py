@@ -89,7 +89,7 @@ def test_keras_2_itself_would_run_the_lambda(copy, mark):
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", evil.COMPILED)
-def test_code_in_what_the_whole_model_was_compiled_with_is_refused(place, kind, suffix, copy, mark):
+def test_code_in_the_compile_options_of_a_model_is_refused(place, kind, suffix, copy, mark):
     path = evil.spoil_compiled(copy(f"{kind}.{suffix}"), place)
     words = r"at compile_config|compile_config.* names"
     with pytest.raises(ClassifierError, match=words) as refusal:

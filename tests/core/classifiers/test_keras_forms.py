@@ -276,7 +276,7 @@ def test_two_models_of_one_name_are_shown_with_the_part_of_their_path_that_diffe
     assert shown_names(given) == shown
 
 
-def test_the_same_model_twice_is_refused():
+def test_a_model_that_is_given_twice_is_refused():
     with pytest.raises(UsageError, match=r"'a/m.keras': another one is called .*; give each"):
         shown_names(["a/m.keras", "a/m.keras"])
 

@@ -29,7 +29,7 @@ ACTIVATIONS = {
 
 
 def drawn(model, seed=0):
-    """Give a model weights of one size, large enough to saturate what it ends in."""
+    """Give a model weights of one size, large enough to saturate its last activation."""
     draw = np.random.default_rng(seed)
     model.set_weights([draw.normal(size=w.shape).astype(np.float32) for w in model.get_weights()])
     return model

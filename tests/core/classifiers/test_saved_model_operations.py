@@ -178,7 +178,7 @@ def test_an_operation_that_runs_at_loading_is_refused_unless_it_is_trusted(tmp_p
         store.load(folder)
     assert not mark.exists()
     assert store.load(folder, options=LoadOptions(trust=True)).num_classes == 3
-    assert mark.exists()  # it is what the option says
+    assert mark.exists()  # trusted files may do so
 
 
 def _rewritten(folder, change):

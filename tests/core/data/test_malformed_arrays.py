@@ -15,7 +15,7 @@ from tfrobust.registry import create
 
 @pytest.fixture
 def uap(tmp_path):
-    """A perturbation that was learned, its attack, and how to change what the file holds."""
+    """A learned perturbation, its attack, and a function that changes the contents of its file."""
     attack = create("attacks", "uap", eps=0.2, passes=1, file=tmp_path / "u.npz")
     learned(attack, small_classifier(), *noise(0, 8))
     held = read_arrays(attack.file)
@@ -89,7 +89,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_an_array_whose_header_lies_costs_one_line_and_no_memory(header, tmp_path):
+def test_an_array_with_a_false_header_costs_one_line_and_no_memory(header, tmp_path):
     text = HEADERS[header].encode() + b"\n"
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         length = len(text).to_bytes(2, "little")

@@ -115,7 +115,7 @@ def test_a_perturbation_for_other_images_is_refused(linear, tmp_path):
         run_attack(attack, *linear)
 
 
-def test_a_file_that_does_not_tell_what_it_was_learned_for_is_refused(linear, tmp_path):
+def test_a_file_without_the_purpose_of_its_perturbation_is_refused(linear, tmp_path):
     path = tmp_path / "uap.npz"
     attack = create("attacks", "uap", file=path)
     learned(attack, *linear)

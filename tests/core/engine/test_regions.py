@@ -202,7 +202,7 @@ def test_a_box_that_is_missing_or_wrong_is_named_by_its_image(fault, says):
         boxes_for([create("attacks", "box_blur")], Boxed(fault=fault), "test")
 
 
-def test_an_attack_that_leaves_its_region_as_it_was_breaks_the_contract():
+def test_an_attack_that_changes_nothing_in_its_region_breaks_the_contract():
     keeps_to_its_region(Whiten())
     with pytest.raises(AssertionError, match="region=foreground: changed nothing inside of it"):
         keeps_to_its_region(Whiten(fault="idle"))

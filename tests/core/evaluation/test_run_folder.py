@@ -99,7 +99,7 @@ def no_page(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_path):
+def test_a_run_that_is_killed_at_any_step_continues_and_leaves_nothing_behind(runs, tmp_path):
     """The same call is made again, without `force`."""
     folder, seen = tmp_path / "run", set()
 
@@ -173,7 +173,7 @@ def test_a_full_disk_costs_one_line_and_no_traceback_later(size, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 100, 1_000])
-def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, tmp_path):
+def test_a_full_disk_leaves_the_earlier_run_unchanged(size, runs, tmp_path):
     written(tmp_path, runs[0])
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     full = rf"cannot write {tmp_path}/\w+\.\w+: File too large"
@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, tmp_pat
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_finished_attacks_stay_where_the_disk_is_full_in_the_end(runs, tmp_path):
+def test_finished_attacks_stay_if_the_disk_is_full_at_the_end(runs, tmp_path):
     write_arrays(tmp_path / PARTIAL / "crafted.npz", {"images": runs[0].images})
     with full_disk(100), pytest.raises(StoreError, match=r"File too large"):
         write_run(tmp_path, runs[0])

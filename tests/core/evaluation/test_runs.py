@@ -46,7 +46,7 @@ def names(folder):
 FGSM, BLIND = create("attacks", "fgsm", eps=0.1), create("attacks", "uniform_noise", eps=0.1)
 
 
-def test_a_run_writes_what_evaluate_returns(classifier, tmp_path):
+def test_a_run_writes_the_results_of_evaluate(classifier, tmp_path):
     results = run(settings(classifier, FGSM), tmp_path / "run")
     assert names(tmp_path / "run") == FILES
     assert read_results(tmp_path / "run") == results
@@ -54,7 +54,7 @@ def test_a_run_writes_what_evaluate_returns(classifier, tmp_path):
     assert evaluated.results.run == results.run
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_where_it_stopped(classifier, tmp_path, monkeypatch):
     whole, ran, run_attack = settings(classifier, FGSM, BLIND), [], attack_runs.run_attack
 
     def interrupt_the_second(attack, *rest, **options):
@@ -115,7 +115,7 @@ class Drawing(InMemory):
 
 
 @pytest.mark.parametrize("call", [run, run_reattack, run_corruptions])
-def test_the_seed_decides_what_is_drawn_from_the_global_state(call, classifier, tmp_path):
+def test_the_seed_decides_the_draws_from_the_global_state(call, classifier, tmp_path):
     def drawn(seed):
         common = {"classifiers": {"c": classifier}, "scenario": Drawing(), "seed": seed}
         if call is run_corruptions:

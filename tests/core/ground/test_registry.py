@@ -162,7 +162,7 @@ def test_listing_plugins_and_describing_options_imports_no_tensorflow():
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_tfrobust_chooses_keras_2_for_tensorflow_unless_told_otherwise(monkeypatch):
+def test_importing_tfrobust_chooses_keras_2_for_tensorflow_by_default(monkeypatch):
     code = "import os, tfrobust; print(os.environ['TF_USE_LEGACY_KERAS'])"
     assert python(code, TF_USE_LEGACY_KERAS="0").stdout.strip() == "0"
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)

@@ -10,7 +10,7 @@ from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create, name_of
 
 
-def test_the_suites_are_what_the_documentation_says():
+def test_the_suites_are_those_of_the_documentation():
     assert suites.names_in("fast") == ["fgsm", "pgd", "deepfool", "square"]
     assert suites.names_in("standard") == ["autoattack", "cw_l2", "gaussian_noise"]
     assert suites.names_in("baselines") == [

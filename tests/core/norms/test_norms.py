@@ -122,7 +122,7 @@ def test_an_unknown_norm_is_refused():
 
 
 @NORMS
-def test_the_dual_norm_is_what_the_steepest_direction_gains(norm):
+def test_the_steepest_direction_gains_the_dual_norm(norm):
     gradient = tf.constant(draw(2, -1, 1))
     gained = tf.reduce_sum(gradient * ball(norm).steepest(gradient), (1, 2, 3))
     assert ball(norm).dual(gradient).numpy() == pytest.approx(gained.numpy(), rel=1e-5)

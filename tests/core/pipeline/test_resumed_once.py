@@ -155,7 +155,7 @@ def test_the_number_of_threads_is_the_one_that_tensorflow_uses(value, expected, 
     assert threads() == (expected or cores)
 
 
-def test_an_unfinished_training_still_says_how_to_go_on(of_two_threads, monkeypatch):
+def test_an_unfinished_training_still_says_how_to_continue(of_two_threads, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     with pytest.raises(StoreError, match=r"go on with --resume, or start over with --force"):
         train(of_two_threads)

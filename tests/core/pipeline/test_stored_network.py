@@ -153,7 +153,7 @@ def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path
     assert [defense.name for defense in file.defenses] == ["pgd_training"]
 
 
-def test_an_undefended_network_comes_back_as_it_was(tmp_path):
+def test_an_undefended_network_comes_back_unchanged(tmp_path):
     trained = run(tmp_path)
     network = stored_network("m", tmp_path)
     assert isinstance(network, KerasClassifier)

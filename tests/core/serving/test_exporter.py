@@ -73,7 +73,7 @@ def test_a_classifier_that_does_not_fit_the_scenario_leaves_no_folder(small):
     assert not (small / "served").exists()
 
 
-def test_a_user_is_told_what_was_converted(small):
+def test_the_log_names_the_converted_model(small):
     from tfrobust.classifiers.loading import LoadOptions
 
     small_model(softmax=True).save("small.keras")

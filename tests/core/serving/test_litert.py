@@ -20,7 +20,7 @@ from tfrobust.serving.servable import export_servable, separated, whole
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
-pytestmark = pytest.mark.usefixtures("grappler")  # what is exported is optimised where it is served
+pytestmark = pytest.mark.usefixtures("grappler")  # optimise exports, as serving does
 
 IMAGES = np.random.default_rng(3).uniform(size=(50, 8, 8, 1)).astype(np.float32)
 

@@ -61,7 +61,7 @@ def test_a_study_in_a_folder_keeps_its_results_beside_it(tmp_path):
     assert results_folder(tmp_path / "mine.toml") == tmp_path / "results"
 
 
-def test_a_study_in_the_current_folder_goes_before_that_of_a_package(package):
+def test_a_study_in_the_current_folder_precedes_that_of_a_package(package):
     folder = package("odd_studies", "mine")
     Path("studies").mkdir()
     (folder / "mine.toml").rename("studies/mine.toml")

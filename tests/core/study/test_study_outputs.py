@@ -95,7 +95,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize(("values", "holds"), CHECKS.values(), ids=CHECKS)
-def test_a_check_compares_what_its_kind_says(values, holds, request):
+def test_a_check_compares_according_to_its_kind(values, holds, request):
     kind = request.node.callspec.id.partition(",")[0]
     networks = [f"n{k}" for k in range(len(values))]
     check = Check(

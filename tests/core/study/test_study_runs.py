@@ -19,7 +19,7 @@ from tfrobust.study.results.report import write_study
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The small study, run once: its results, and where its networks lie."""
+    """The small study, run once: its results, and the folder of its networks."""
     folder = tmp_path_factory.mktemp("study")
     run_study(SMALL.written(folder), "tiny", folder / "out", folder / "results")
     return folder
@@ -79,7 +79,7 @@ def test_finished_cells_are_never_computed_twice(finished, study, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_killed_after_some_cells_goes_on(study, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_after_some_cells_continues(study, tmp_path, monkeypatch):
     done = counted(monkeypatch, stop_after=3)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
@@ -164,7 +164,7 @@ def test_a_damaged_cell_costs_one_line(study, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_network_is_looked_up_once_a_run(study, tmp_path, monkeypatch):
+def test_a_network_is_looked_up_once_per_run(study, tmp_path, monkeypatch):
     asked = []
     train = trainings.run_training
 

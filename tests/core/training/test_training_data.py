@@ -1,4 +1,4 @@
-"""Training images: a held-out share, an order of their own, and what the contract refuses."""
+"""Training images: a held-out share, their order, and images that the contract refuses."""
 
 import numpy as np
 import pytest

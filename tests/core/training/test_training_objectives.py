@@ -123,7 +123,7 @@ def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next()
     assert history[1]["loss"] == pytest.approx(np.mean(losses[8:]), abs=1e-5)
 
 
-def test_a_resumed_training_goes_on_with_its_perturbation(tmp_path):
+def test_a_resumed_training_continues_with_its_perturbation(tmp_path):
     def run(folder, epochs, resume=False):
         task = replayed(2, lambda perturbation, slope: 0.9 * perturbation + 0.1 * tf.sign(slope))
         trainer = Trainer(workspace=folder, resume=resume)
