@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests. What TensorFlow reads when it is imported must be set before."""
+"""Fixtures of all tests. The variables that TensorFlow reads at its import are set before it."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Let the tests of the whole product come first of the single ones: they take longest."""
+    """Put the tests of the whole product first among the single ones: they take longest."""
     items.sort(key=lambda item: item.path.parent != TESTS)
 
 
@@ -78,14 +78,14 @@ def test_images(digits):
 
 @pytest.fixture
 def linear():
-    """A linear classifier, and images far from the box's walls with what it calls them."""
+    """A linear classifier, images far from the box's walls, and its predictions for them."""
     classifier = LinearClassifier()
     return classifier, *grey_images(classifier)
 
 
 @pytest.fixture(scope="session")
 def reference():
-    """The small network, its images and what the peers' attacks made of them."""
+    """The small network, its images and the results of the peers' attacks on them."""
     folder = shared_folder("reference")
     return Reference(folder)
 

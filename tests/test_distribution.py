@@ -1,4 +1,4 @@
-"""What is built from the checkout holds what lies in it; no list can forget a package or a file."""
+"""The built distributions hold every package and every file of the checkout."""
 
 import configparser
 import email
@@ -22,7 +22,7 @@ INFO = f"tfrobust-{tfrobust.__version__}.dist-info"
 
 
 def sources() -> dict[str, str]:
-    """Every file of the packages: where it is installed → where it lies in the checkout."""
+    """Every file of the packages: its installed path → its path in the checkout."""
     return {
         path.relative_to(root).as_posix(): path.relative_to(REPO).as_posix()
         for folder, root in INSTALLED_FROM.items()

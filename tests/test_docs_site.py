@@ -1,4 +1,4 @@
-"""The pages of docs/ and what they link to."""
+"""The pages of docs/ and their links."""
 
 import importlib.util
 import pkgutil

@@ -88,7 +88,7 @@ def build_wheel(sources: Path) -> Path:
     return wheel
 
 
-def test_a_strangers_plugin_is_listed_runs_keeps_the_contract_and_leaves(
+def test_a_third_party_plugin_is_listed_runs_keeps_the_contract_and_is_removed(
     python: str, sources: Path
 ) -> None:
     assert not listed(python), "uninstall tfrobust-example-plugin from this environment first"

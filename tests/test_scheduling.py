@@ -1,4 +1,4 @@
-"""Tests that share what takes long to make run in one process; all others run anywhere."""
+"""Tests that share a slow fixture run in one process; all others run anywhere."""
 
 import pytest
 
@@ -22,5 +22,5 @@ def scope(nodeid):
         (f"{SINGLE}::test_x[1]", f"{SINGLE}::test_x[2]", False),
     ],
 )  # fmt: skip
-def test_what_shares_something_is_handed_out_in_one_piece(one, other, together):
+def test_tests_that_share_a_fixture_are_handed_out_together(one, other, together):
     assert (scope(one) == scope(other)) == together

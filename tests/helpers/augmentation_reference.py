@@ -1,6 +1,6 @@
 """Crops, rotations and colours done one pixel at a time, as torchvision describes them.
 
-Slow and plain on purpose: what `tfrobust_scenarios.augmentations` does at once must agree.
+Slow and plain on purpose: the results of `tfrobust_scenarios.augmentations` must agree.
 """
 
 import math

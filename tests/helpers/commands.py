@@ -1,13 +1,13 @@
-"""Commands that several tests give, and what a mistake in one must cost."""
+"""A command that several tests use, and the check that a mistake costs one line."""
 
 EVALUATE = ("evaluate", "d1", "--out", "run")
 
 
-def one_line(said, code, *words):
+def one_line(result, code, *words):
     """Check exit code, that stderr is one line, and that it holds the words."""
-    lines = said.err.strip().splitlines()
-    assert said.code == code, said.err
-    assert len(lines) == 1, said.err
+    lines = result.err.strip().splitlines()
+    assert result.code == code, result.err
+    assert len(lines) == 1, result.err
     assert lines[0].startswith("error: ")
     for word in words:
         assert word in lines[0], lines[0]

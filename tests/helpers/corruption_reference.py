@@ -1,4 +1,4 @@
-"""The published corruptions, plainly: a pixel at a time, or SciPy and Pillow as they come."""
+"""The published corruptions in plain code: a pixel at a time, or with SciPy and Pillow."""
 
 import colorsys
 import io
@@ -111,10 +111,10 @@ def affine(image, moves):
     away = min(height, width) // 3
     middle = np.array([width // 2, height // 2])
     points = middle + away * np.array([[1, 1], [1, -1], [-1, -1]])
-    forth = np.linalg.solve(np.c_[points, np.ones(3)], points + moves).T
-    back = np.linalg.inv(np.vstack([forth, [0, 0, 1]]))
+    forward = np.linalg.solve(np.c_[points, np.ones(3)], points + moves).T
+    backward = np.linalg.inv(np.vstack([forward, [0, 0, 1]]))
     y, x = np.mgrid[:height, :width]
-    from_x, from_y, _ = np.tensordot(back, np.stack([x, y, np.ones_like(x)]), 1)
+    from_x, from_y, _ = np.tensordot(backward, np.stack([x, y, np.ones_like(x)]), 1)
     planes = [
         ndimage.map_coordinates(image[..., c], (from_y, from_x), order=1, mode="mirror")
         for c in range(channels)

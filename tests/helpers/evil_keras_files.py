@@ -1,4 +1,4 @@
-"""Keras files that want to run code, by where they hide it; made on the fly, harmless in itself."""
+"""Keras files that try to run code, by the place that holds it; the code itself is harmless."""
 
 import json
 import zipfile
@@ -132,7 +132,7 @@ OPTIONS = {
     **{f"an import by {name}": {"kernel_initializer": evil} for name, evil in IMPORTS.items()},
     "an option that nobody has": {"anything": [{"deep": [EVIL]}]},
 }
-# Each is what a model was compiled with.
+# Each is a compile option of a model.
 COMPILED = {
     "a loss": {"loss": FUNCTION},
     "a python lambda": {"loss": _of("__lambda__", "builtins", value="4wE=")},
@@ -175,7 +175,7 @@ def spoil(path, place):
 
 
 def spoil_compiled(path, place):
-    """Hide something in what the whole model of a file was compiled with."""
+    """Hide something in the compile options of the model of a file."""
     value = {"optimizer": "adam", "loss": "mse"} | COMPILED[place]
     if path.suffix == ".h5":
         config = {k: v for k, v in value.items() if k != "optimizer"}

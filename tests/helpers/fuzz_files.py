@@ -1,4 +1,4 @@
-"""Files and folders that no user meant to give, made on the fly; `MADE` tells them by name."""
+"""Files and folders that no user meant to give, made on the fly; `MADE` names their makers."""
 
 import io
 import json
@@ -193,7 +193,7 @@ NETWORKS = {
     "no_members.keras": zipped(readme__txt=b"hello"),
     "list.keras": keras_file([]),
     "null.keras": keras_file(None),
-    "strange.keras": keras_file({"module": "os", "class_name": "system", "config": {}}),
+    "system_call.keras": keras_file({"module": "os", "class_name": "system", "config": {}}),
     "number.keras": keras_file({"module": "keras", "class_name": 3, "config": 7}),
     "deep.keras": zipped(config__json=DEEP.encode(), metadata__json=b"{}"),
     "folder.keras": held_by("x"),

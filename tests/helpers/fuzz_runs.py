@@ -20,7 +20,7 @@ SECONDS, BYTES = 30, 2 << 30  # that one input may cost
 LINE = 1100  # characters of a message
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
     """The output and the effects of a command."""
 
     code: int
@@ -46,7 +46,7 @@ class Runner:
         self._root, self._store, self._encoding = root, store, encoding
         self._count = 0
 
-    def __call__(self, *arguments: object, files: dict[str, bytes] | None = None) -> Said:
+    def __call__(self, *arguments: object, files: dict[str, bytes] | None = None) -> CommandResult:
         typed = [str(argument) for argument in arguments]
         self._count += 1
         root = self._root / str(self._count)
@@ -66,39 +66,39 @@ class Runner:
         finally:
             shutil.rmtree(root)
 
-    def _called(self, root: Path, typed: list[str]) -> Said:
+    def _called(self, root: Path, typed: list[str]) -> CommandResult:
         before, memory, began = _tree(root), _peak(), time.monotonic()
         code, out, err = _call(typed, self._encoding)
         seconds = time.monotonic() - began
         new = tuple(sorted(set(_tree(root)) - set(before)))
         gone = sorted(set(before) - set(_tree(root)))
         assert not gone, f"it took away {gone}"
-        return Said(code, out, err, seconds, new, _peak() - memory)
+        return CommandResult(code, out, err, seconds, new, _peak() - memory)
 
 
-def check_refused(said: Said) -> str:
+def check_refused(result: CommandResult) -> str:
     """Check that an input was refused as it should be, and return the line."""
-    assert said.code in {1, 2}, said
-    line = check_sane(said)
-    assert not said.new, f"left behind: {said.new}"
-    assert line.startswith("error: "), said
+    assert result.code in {1, 2}, result
+    line = check_sane(result)
+    assert not result.new, f"left behind: {result.new}"
+    assert line.startswith("error: "), result
     return line
 
 
-def check_sane(said: Said) -> str:
+def check_sane(result: CommandResult) -> str:
     """Check what must hold for every end of a command, and return its error line, if any."""
-    assert "Traceback" not in said.err + said.out, said.err
-    assert said.seconds < SECONDS, said
-    assert said.grown < BYTES, said
-    outside = [path for path in said.new if not path.startswith("home/")]
+    assert "Traceback" not in result.err + result.out, result.err
+    assert result.seconds < SECONDS, result
+    assert result.grown < BYTES, result
+    outside = [path for path in result.new if not path.startswith("home/")]
     assert not outside, f"outside of the folder: {outside}"
-    errors = [line for line in said.err.splitlines() if line.startswith("error:")]
-    assert len(errors) == (said.code != 0), said
+    errors = [line for line in result.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == (result.code != 0), result
     line = errors[0] if errors else ""
     assert len(line) < LINE, line
     assert not CONTROLS.search(line), line
     if errors:
-        assert said.err.rstrip("\n").endswith(line), said.err  # nothing follows it
+        assert result.err.rstrip("\n").endswith(line), result.err  # nothing follows it
     return line
 
 

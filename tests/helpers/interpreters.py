@@ -33,7 +33,7 @@ def after_tensorflow(codes: list[str], **env: str) -> tuple[list[str], str]:
     """Run each code in a copy of its own of a fresh interpreter that has imported TensorFlow.
 
     Returns:
-        What each printed, and what all of them wrote as errors, tracebacks among it.
+        The output of each, and the errors of all of them, with tracebacks.
     """
     done = python(_COPIES, json.dumps(codes), **env)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -11,7 +11,7 @@ EPOCHS = 4
 
 
 class KilledError(Exception):
-    """What stands for the kill."""
+    """Stands for the kill of the process."""
 
 
 class Killer(keras.callbacks.Callback):
@@ -38,7 +38,7 @@ class Killer(keras.callbacks.Callback):
 
 
 def store_run(root, *, model=None, defenses=None, epochs=EPOCHS, callbacks=(), **how):
-    """Train through the pipeline, as the command line does; adversarially unless told otherwise."""
+    """Train through the pipeline, as the command line does; adversarially by default."""
     options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
     if defenses is None:
         defenses = [create("defenses", "pgd_training", steps=2, eps=0.02)]

@@ -1,4 +1,4 @@
-"""A forked process killed at each step in which it makes, renames or removes files; a full disk."""
+"""Kill a forked process at each step that makes, renames or removes files; fill the disk."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}  # Python's audit e
 
 @contextlib.contextmanager
 def full_disk(size):
-    """Let no file grow beyond so many bytes; not even the test's own report, so only meanwhile."""
+    """Let no file grow beyond this many bytes. This includes the report of the test itself."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -22,7 +22,7 @@ def full_disk(size):
 
 
 def killed_at(step, work) -> bool:
-    """Run `work()` in a fork that is killed before its step of this number; tell whether it was.
+    """Run `work()` in a fork that is killed before this step; return whether it was killed.
 
     The fork may not use TensorFlow, whose threads it does not have.
     """

@@ -20,8 +20,8 @@ def trace_quickly() -> None:
 
     - Grappler, and what tf.data optimises before it reads the first image.
     - The stack of Python frames that TensorFlow keeps with each operation, for messages.
-    - Looking for garbage often. What is imported by now is taken for kept; a graph that was
-      dropped is found a little later.
+    - Frequent garbage collection. What is imported by now is never collected; a dropped graph is
+      collected a little later.
     """
     grappler(on=False)
     _leave_stacks_out()

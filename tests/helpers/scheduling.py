@@ -12,12 +12,12 @@ _GROUP = re.compile(r"@([^@\]]+)\]$")
 
 
 class LoadSharedScheduling(LoadScopeScheduling):
-    """Hands out single tests, and in one piece those that share what takes long to make.
+    """Hands out single tests, and together those that share a slow fixture.
 
     These are the tests of a module with a fixture that outlives a test, and cases whose ids end in
     the same `@group`. Pieces go first, the one with most tests before the others; single tests
     fill what is left of either process. (With pytest 9.2 `--dist loadgroup` of pytest-xdist 3.8
-    groups nothing, and says nothing.)
+    groups nothing, without a warning.)
     """
 
     def _split_scope(self, nodeid: str) -> str:

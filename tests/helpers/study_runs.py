@@ -13,7 +13,7 @@ from tfrobust.study.schema.files import read_study
 
 
 class StudyFile(NamedTuple):
-    """A small study: its name, and what its file says."""
+    """A small study: its name, and the text of its file."""
 
     name: str
     text: str
@@ -25,7 +25,7 @@ class StudyFile(NamedTuple):
         return read_study(path)
 
     def run(self, tmp_path_factory):
-        """Run it once in a folder of its own; return that, and what was trained, in its order."""
+        """Run it once in a folder of its own; return the folder and the trainings in order."""
         folder = tmp_path_factory.mktemp(self.name)
         return folder, run_noted(self.written(folder), folder)
 

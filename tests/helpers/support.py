@@ -1,4 +1,4 @@
-"""What several tests need and no fixture gives."""
+"""Data, models and checks that several tests need and no fixture gives."""
 
 import functools
 import json
@@ -52,7 +52,7 @@ class Reference:
 
 @plugin
 class InMemory(Scenario):
-    """Random noise with labels a linear rule gives: a dataset of a few milliseconds."""
+    """Random noise that a linear rule labels: a dataset that loads in milliseconds."""
 
     count: int = option("training images", default=64, ge=1)
     shape: tuple[int, int, int] = option("of the images", default=(4, 4, 1))
@@ -137,7 +137,7 @@ def refused(kind, call, *words):
 
 
 def train_keras(model, images, labels, *, epochs: int, batch: int = 64) -> None:
-    """Train a model plainly, always the same way."""
+    """Train a model in a plain loop, with the same result every time."""
     optimizer = keras.optimizers.Adam(5e-3)
     optimizer.build(model.trainable_variables)
 

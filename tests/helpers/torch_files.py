@@ -1,4 +1,4 @@
-"""`.pth` files made byte by byte: what `torch.save` writes, without PyTorch.
+"""`.pth` files written byte by byte: what `torch.save` writes, without PyTorch.
 
 Opcodes are spelled out, so that the reader under test meets the format and not another reader's
 idea of it.
@@ -48,7 +48,7 @@ def ordered(pairs, *, spell=text):
 
 
 def tensor(array, key, *, legacy=False, python2=False, **lies):
-    """A tensor over the whole of storage `key`; `lies` are put in place of what is true."""
+    """A tensor over the whole of storage `key`; `lies` replace true values."""
     spell = old_text if python2 else text
     module = "torch.cuda" if python2 else "torch"
     kind = lies.get("kind", STORAGES[array.dtype.str[1:]])
@@ -84,7 +84,7 @@ def zipped(path, state, *, pickled=None, members=None):
 
 
 def legacy(path, state, *, pickled=None):
-    """Write what it wrote before: pickles, then the storages."""
+    """Write what `torch.save` wrote before 1.6: pickles, then the storages."""
     if pickled is None:
         pickled = ordered(
             (name, tensor(array, k, legacy=True)) for k, (name, array) in enumerate(state.items())

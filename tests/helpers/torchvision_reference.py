@@ -1,4 +1,4 @@
-"""torchvision's ResNet and VGG told plainly: their tensors by name, and what they compute.
+"""torchvision's ResNet and VGG in plain code: their tensors by name, and what they compute.
 
 Written from the papers and from torchvision's names with NumPy and `tf.nn` alone; nothing of
 `tfrobust_models` is used.

@@ -1,4 +1,4 @@
-"""One contract for all adapters: what a Keras file promises, a SavedModel promises too."""
+"""All adapters keep one contract: Keras files, SavedModels, wrappers and exports."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def network(kind, dtype="float32", last=None, drop=0.0):
 
 
 def served(model, folder):
-    """Save a model as Keras itself does it."""
+    """Save a model as Keras itself does."""
     if isinstance(model, tf_keras.Model):
         model.save(folder, save_format="tf")
     else:
@@ -45,7 +45,7 @@ def served(model, folder):
 
 
 def alike_at(dtype):
-    """Return a comparison as fine as a precision: rounding differs from graph to graph."""
+    """Return a comparison with the tolerance of a precision: rounding differs between graphs."""
     return lambda a, b: np.abs(np.asarray(a) - b).max() <= share(dtype) * np.abs(b).max()
 
 
@@ -60,7 +60,7 @@ def reference():
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("kind", GENERATIONS)
-def test_a_network_of_any_precision_keeps_the_promises_as_file_and_as_saved_model(
+def test_a_network_of_any_precision_keeps_the_contract_as_keras_file_and_as_saved_model(
     kind, dtype, reference, tmp_path
 ):
     if (kind, dtype) == ("tf_keras", "bfloat16"):
@@ -79,7 +79,7 @@ def test_a_network_of_any_precision_keeps_the_promises_as_file_and_as_saved_mode
 
 
 class Both(Classifier):
-    """The mean of two classifiers, which it serves too."""
+    """The mean of two classifiers, whose outputs are served too."""
 
     def __init__(self, **members):
         super().__init__(image_shape=SHAPE, num_classes=3)
@@ -107,7 +107,7 @@ def wrapped_ones():
 
 
 @pytest.mark.parametrize("name", ["wrapped", "converted", "mean of members", "mean of passes"])
-def test_what_stands_round_a_network_keeps_the_promises_and_so_does_what_it_exports(name, tmp_path):
+def test_wrappers_of_a_network_and_their_exports_keep_the_contract(name, tmp_path):
     classifier = wrapped_ones()[name]()
     check_promises(classifier)
     exported = store.load(store.export(classifier, tmp_path / "m" / "1"))
@@ -137,7 +137,7 @@ def test_a_saved_model_is_cut_before_its_last_activation_with_its_gradients(last
 
 @pytest.mark.parametrize("of", [(0.0, 255.0), (-1.0, 1.0), (-127.5, 127.5)])
 @pytest.mark.parametrize("form", ["keras3", "tf_keras", "saved model"])
-def test_pixels_are_scaled_inside_the_classifier_and_in_what_it_exports(of, form, tmp_path):
+def test_pixels_are_scaled_inside_the_classifier_and_in_its_export(of, form, tmp_path):
     least, most = of
     kind = GENERATIONS.get(form, keras)
     core = network(kind)
@@ -180,7 +180,7 @@ MIDDLES = {
 
 
 @pytest.mark.parametrize("name", MIDDLES)
-def test_networks_of_many_kinds_of_layers_keep_the_promises(name, tmp_path):
+def test_networks_of_many_kinds_of_layers_keep_the_contract(name, tmp_path):
     layers = [keras.Input(SHAPE), *MIDDLES[name], L.Flatten(), L.Dense(3)]
     keras.Sequential(layers).save(tmp_path / "m.keras")
     classifier = store.load(tmp_path / "m.keras")
@@ -188,7 +188,7 @@ def test_networks_of_many_kinds_of_layers_keep_the_promises(name, tmp_path):
     assert classifier.gives_logits
 
 
-def test_a_network_with_attention_keeps_the_promises(tmp_path):
+def test_a_network_with_attention_keeps_the_contract(tmp_path):
     images = keras.Input(SHAPE)
     pixels = L.Reshape((16, 1))(images)
     attended = L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4)(pixels, pixels))
@@ -197,7 +197,7 @@ def test_a_network_with_attention_keeps_the_promises(tmp_path):
 
 
 @pytest.mark.parametrize("head", ["softmax", "sigmoid", "rounded softmax", "file of sigmoids"])
-def test_the_figures_of_what_was_converted_are_the_linear_heads(
+def test_a_converted_network_has_the_figures_of_its_linear_head(
     head, trained, test_images, tmp_path
 ):
     images, labels = test_images

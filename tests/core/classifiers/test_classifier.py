@@ -1,4 +1,4 @@
-"""What may call itself a classifier, and what is refused."""
+"""What is accepted as a classifier, and what is refused."""
 
 import dataclasses
 
@@ -80,7 +80,7 @@ def test_a_model_of_two_inputs_is_refused(kind):
 
 @generations
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_refused(kind, bad):
+def test_weights_that_are_not_finite_are_refused(kind, bad):
     model = small_model(SHAPE, kind=kind)
     weights = model.get_weights()
     weights[0][0, 0] = bad
@@ -90,7 +90,7 @@ def test_weights_that_are_no_numbers_are_refused(kind, bad):
 
 
 class Says(Classifier):
-    """Returns what it is told to."""
+    """Returns a given answer."""
 
     def __init__(self, answer):
         super().__init__(image_shape=SHAPE, num_classes=3)
@@ -113,7 +113,7 @@ def test_unsound_logits_are_refused(answer, complaint):
         check_sound(Says(answer), "m1")
 
 
-def test_as_many_names_as_classes_are_asked_for():
+def test_a_classifier_needs_as_many_names_as_classes():
     with pytest.raises(ClassifierError, match=r"class_names: expected 3 names; received: 2"):
         small_classifier_named(("a", "b"))
     assert small_classifier_named(None).class_names == ("0", "1", "2")
@@ -123,7 +123,7 @@ def small_classifier_named(names):
     return KerasClassifier(small_model(SHAPE), class_names=names)
 
 
-def test_a_wrapper_passes_on_what_it_does_not_change():
+def test_a_wrapper_passes_on_the_traits_that_it_does_not_change():
     inner = small_classifier(SHAPE)
     wrapped = Wrapped(inner, stochastic=True)
     images = tf.zeros((2, *SHAPE))
@@ -133,7 +133,7 @@ def test_a_wrapper_passes_on_what_it_does_not_change():
     assert set(wrapped.outputs(images)) == {"logits", "probabilities"}
 
 
-def test_what_is_put_around_a_classifier_takes_over_what_it_carries_and_nothing_else():
+def test_a_wrapper_takes_over_what_its_classifier_carries_and_nothing_else():
     inner = Says(tf.identity).replace(
         source="m/1", reads_bytes=True, megabytes=0.5, notices=("doubtful",), gives_logits=True
     )
@@ -149,11 +149,11 @@ def test_no_trait_of_a_classifier_can_be_assigned(trait):
     hint = rf"^Wrapped: {trait} is a trait: give it to the constructor, or call \.replace\({trait}="
     with pytest.raises(ClassifierError, match=hint):
         setattr(classifier, trait, None)
-    classifier.weight = tf.Variable(1.0)  # TensorFlow still finds what is no trait
+    classifier.weight = tf.Variable(1.0)  # TensorFlow still tracks other attributes
     assert any(variable is classifier.weight for variable in classifier.variables)
 
 
-def test_a_classifier_with_other_traits_shares_its_weights_and_leaves_the_first_as_it_was():
+def test_a_copy_with_other_traits_shares_the_weights_and_leaves_the_first_unchanged():
     first = small_classifier(SHAPE)
     other = first.replace(source="d1/2", class_names=("a", "b", "c"))
     assert other.model is first.model

@@ -1,4 +1,4 @@
-"""Nothing in a Keras file runs, leads to another file or fills the memory, wherever it hides."""
+"""A Keras file cannot run code, lead to another file or fill the memory."""
 
 import contextlib
 import io
@@ -45,13 +45,13 @@ def plain(tmp_path_factory):
 
 @pytest.fixture
 def mark(tmp_path, monkeypatch):
-    """What exists once the module that the files name was imported, or anything of it called."""
-    found = tmp_path / "ran"
+    """A file that exists once the module that the Keras files name is imported or called."""
+    path = tmp_path / "ran"
     folder = tmp_path / "modules"
     folder.mkdir()
-    (folder / f"{evil.MODULE}.py").write_text(evil.PAYLOAD.format(mark=str(found)))
+    (folder / f"{evil.MODULE}.py").write_text(evil.PAYLOAD.format(mark=str(path)))
     monkeypatch.syspath_prepend(folder)
-    yield found
+    yield path
     sys.modules.pop(evil.MODULE, None)
 
 
@@ -70,16 +70,16 @@ def test_code_that_a_file_names_is_refused_before_it_runs(place, kind, suffix, c
     path = evil.spoil(copy(f"{kind}.{suffix}"), place)
     with pytest.raises(ClassifierError) as refusal:
         load_keras_file(path)
-    said = str(refusal.value)
-    assert path.name in said
-    assert "\n" not in said
-    assert "never allowed" in said or "names" in said
+    message = str(refusal.value)
+    assert path.name in message
+    assert "\n" not in message
+    assert "never allowed" in message or "names" in message
     assert not mark.exists()
     assert evil.MODULE not in sys.modules
 
 
 @pytest.mark.filterwarnings("ignore:.*a Lambda layer uses it")
-def test_keras_2_itself_would_have_run_it(copy, mark):
+def test_keras_2_itself_would_run_the_lambda(copy, mark):
     path = evil.spoil(copy("tf_keras.keras"), "layer: a lambda that names a function of a module")
     with contextlib.suppress(TypeError, ValueError):  # by then it has run
         tf_keras.models.load_model(path, compile=False, safe_mode=True)
@@ -89,16 +89,17 @@ def test_keras_2_itself_would_have_run_it(copy, mark):
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", evil.COMPILED)
-def test_code_in_what_the_whole_model_was_compiled_with_is_refused(place, kind, suffix, copy, mark):
+def test_code_in_the_compile_options_of_a_model_is_refused(place, kind, suffix, copy, mark):
     path = evil.spoil_compiled(copy(f"{kind}.{suffix}"), place)
-    with pytest.raises(ClassifierError, match=r"at compile_config|compile_config.* names") as said:
+    words = r"at compile_config|compile_config.* names"
+    with pytest.raises(ClassifierError, match=words) as refusal:
         load_keras_file(path)
-    assert "or save the model without what it was compiled with" in str(said.value)
+    assert "or save the model without what it was compiled with" in str(refusal.value)
     assert not mark.exists()
     assert evil.MODULE not in sys.modules
 
 
-def test_keras_2_itself_would_have_made_it(copy, mark):
+def test_keras_2_itself_would_build_the_loss(copy, mark):
     path = evil.spoil_compiled(copy("tf_keras.keras"), "a loss")
     tf_keras.models.load_model(path)
     assert mark.exists()
@@ -106,7 +107,7 @@ def test_keras_2_itself_would_have_made_it(copy, mark):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_a_model_that_was_trained_with_a_loss_of_ones_own_loads(kind, suffix, tmp_path):
+def test_a_model_that_was_trained_with_a_custom_loss_loads(kind, suffix, tmp_path):
     def loss(labels, logits):
         return 0.0
 
@@ -139,7 +140,7 @@ def test_a_python_lambda_is_not_called_a_layer(place, copy):
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
+def test_checking_a_large_file_reads_less_than_twice_its_size(
     compression, copy, tmp_path, monkeypatch
 ):
     path, weights, read = copy("keras.keras"), tmp_path / "w.h5", []
@@ -157,9 +158,9 @@ def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
     unpacked = zipfile.ZipExtFile._read1
 
     def counted(self, count):
-        found = unpacked(self, count)
-        read.append(len(found))
-        return found
+        data = unpacked(self, count)
+        read.append(len(data))
+        return data
 
     monkeypatch.setattr(zipfile.ZipExtFile, "_read1", counted)
     monkeypatch.setattr(files, "open_regular", lambda p: io.BufferedReader(Counted(p)))
@@ -167,7 +168,7 @@ def test_looking_at_a_large_file_reads_it_hardly_more_than_once(
     assert sum(read) < 2 * size
 
 
-def test_a_refused_file_is_looked_at_once_where_all_plugins_are_known(copy, monkeypatch):
+def test_a_refused_file_is_checked_once_where_all_plugins_are_known(copy, monkeypatch):
     path, looked = evil.spoil(copy("keras.keras"), "layer: the shell"), []
     for _ in range(2):
         with pytest.raises(ClassifierError):
@@ -184,7 +185,7 @@ def test_a_refused_file_is_looked_at_once_where_all_plugins_are_known(copy, monk
 @pytest.mark.parametrize(
     "place", ["layer: a class of any module", "layer: a nested model", "option: an activation"]
 )
-def test_modules_that_the_user_names_are_allowed_but_no_lambda_is(place, copy):
+def test_modules_that_the_user_names_are_allowed_but_lambdas_are_not(place, copy):
     path = evil.spoil(copy("tf_keras.keras"), place)
     with pytest.raises(ClassifierError, match=r"layers\[\d\].* names payload_of") as refusal:
         check_keras_file(path)
@@ -196,7 +197,7 @@ def test_modules_that_the_user_names_are_allowed_but_no_lambda_is(place, copy):
 
 
 @pytest.mark.parametrize("module", [evil.MODULE, f"{evil.MODULE}.inner"])
-def test_what_a_module_of_the_user_only_borrows_is_not_allowed_by_it(module, copy, monkeypatch):
+def test_functions_that_an_allowed_module_imports_are_not_allowed(module, copy, monkeypatch):
     own = types.ModuleType(evil.MODULE)
     own.system = os.system
     monkeypatch.setitem(sys.modules, evil.MODULE, own)
@@ -209,7 +210,7 @@ def test_what_a_module_of_the_user_only_borrows_is_not_allowed_by_it(module, cop
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["layer: a class of any module", "layer: the shell"])
-def test_the_store_refuses_it_too_once_all_plugins_are_known(place, kind, copy, mark):
+def test_the_store_refuses_code_too_once_all_plugins_are_known(place, kind, copy, mark):
     with pytest.raises(ClassifierError, match="no building block of networks"):
         store.load(evil.spoil(copy(f"{kind}.keras"), place))
     assert not mark.exists()
@@ -226,7 +227,7 @@ def test_a_file_of_either_generation_and_format_is_a_classifier(kind, suffix, pl
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_what_people_build_is_allowed(kind, tmp_path):
+def test_common_layers_and_options_are_allowed(kind, tmp_path):
     layers, given = kind.layers, kind.layers.Input((8, 8, 3))
     x = layers.Rescaling(2.0, -1.0)(given)
     x = layers.Conv2D(
@@ -278,14 +279,14 @@ def test_weights_that_lie_in_another_file_are_refused(link, suffix, copy, tmp_pa
 
 def _replaced(path, name, content, *, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path) as archive:
-        kept = {each: archive.read(each) for each in archive.namelist()}
+        kept = {member: archive.read(member) for member in archive.namelist()}
     with zipfile.ZipFile(path, "w", compression) as archive:
-        for each, text in (kept | {name: content}).items():
-            archive.writestr(each, text)
+        for member, data in (kept | {name: content}).items():
+            archive.writestr(member, data)
 
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_weights_that_declare_more_than_there_is_are_refused(suffix, copy, tmp_path):
+def test_weights_that_declare_more_than_the_file_holds_are_refused(suffix, copy, tmp_path):
     path, weights = copy(f"keras.{suffix}"), tmp_path / "weights.h5"
     with h5py.File(weights if suffix == "keras" else path, "a") as file:
         file.create_dataset("bomb", (2**40,), "f4", chunks=(2**20,), compression="gzip")
@@ -295,7 +296,7 @@ def test_weights_that_declare_more_than_there_is_are_refused(suffix, copy, tmp_p
         load_keras_file(path)
 
 
-def test_compressed_weights_are_read_like_stored_ones(copy):
+def test_compressed_weights_are_read_like_uncompressed_ones(copy):
     path = copy("keras.keras")
     with zipfile.ZipFile(path) as archive:
         content = archive.read("model.weights.h5")
@@ -325,15 +326,16 @@ def test_an_archive_that_is_no_model_costs_one_line(member, content, words, copy
     assert "\n" not in str(refusal.value)
 
 
-def test_operations_that_an_old_format_cannot_bring_back_are_not_called_the_users_own(tmp_path):
+def test_operations_that_an_old_format_cannot_restore_are_not_called_custom(tmp_path):
     given = keras.layers.Input(SHAPE)
     model = keras.Model(given, keras.layers.Dense(3)(keras.ops.mean(given, axis=(1, 2))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         model.save(tmp_path / "m.h5")
-    with pytest.raises(ClassifierError, match=r"'Mean' of Keras's own.*save it as \.keras") as said:
+    words = r"'Mean' of Keras's own.*save it as \.keras"
+    with pytest.raises(ClassifierError, match=words) as refusal:
         store.load(tmp_path / "m.h5")
-    assert "--custom-objects" not in str(said.value)
+    assert "--custom-objects" not in str(refusal.value)
 
 
 def test_weights_alone_are_refused_with_the_way_out(copy, tmp_path):

@@ -1,4 +1,4 @@
-"""Keras files from anywhere: either generation, damaged, or out to run code."""
+"""Keras files from anywhere: of either generation, damaged, or with hidden code."""
 
 import keras
 import numpy as np

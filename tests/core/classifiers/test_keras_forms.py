@@ -47,7 +47,7 @@ ONE = {
 
 @generations
 @pytest.mark.parametrize("form", ONE)
-def test_a_list_or_dict_of_one_is_that_one(kind, form, tmp_path):
+def test_a_list_or_dict_with_one_output_is_that_output(kind, form, tmp_path):
     model = drawn(ONE[form](kind, *parts(kind)))
     expected = np.asarray(drawn(kind.Model(*parts(kind)))(IMAGES))
     assert np.allclose(KerasClassifier(model)(tf.constant(IMAGES)), expected, atol=1e-6)
@@ -87,7 +87,7 @@ def open_sized(kind):
 
 
 @generations
-def test_a_size_that_is_left_open_is_the_scenarios_or_is_fixed_as_advised(kind, tmp_path):
+def test_an_open_size_is_taken_from_the_scenario_or_fixed_as_advised(kind, tmp_path):
     model = open_sized(kind)
     with pytest.raises(ClassifierError, match=r"fixed size.*\(None, None, None, 1\).*keras.Input"):
         KerasClassifier(model)
@@ -100,7 +100,7 @@ def test_a_size_that_is_left_open_is_the_scenarios_or_is_fixed_as_advised(kind, 
 
 
 @generations
-def test_a_size_that_is_known_is_not_the_scenarios(kind, tmp_path):
+def test_a_known_size_is_not_taken_from_the_scenario(kind, tmp_path):
     kind.Model(*parts(kind)).save(tmp_path / "m.keras")
     loaded = store.load(tmp_path / "m.keras", options=LoadOptions(image_shape=(9, 9, 1)))
     assert loaded.image_shape == SHAPE
@@ -203,7 +203,7 @@ def test_channels_first_are_refused_and_the_advice_turns_them(kind):
         (lambda layers: layers.Dropout(0.5), False),
     ],
 )
-def test_a_first_layer_that_rescales_bytes_is_seen(kind, first, reads):
+def test_a_first_layer_that_rescales_bytes_is_noticed(kind, first, reads):
     images = kind.layers.Input(SHAPE)
     shown = first(kind.layers)(images)
     nested = kind.Model(images, kind.layers.Dense(3)(kind.layers.Flatten()(shown)))
@@ -227,7 +227,7 @@ def halved(x):
 
 @generations
 @pytest.mark.parametrize("form", ["sequential", "functional"])
-def test_a_layer_of_ones_own_is_named_and_the_advice_loads_it(kind, form, tmp_path, monkeypatch):
+def test_a_custom_layer_is_named_and_the_advice_loads_it(kind, form, tmp_path, monkeypatch):
     name = f"own_layers_of_{kind.__name__}_{form}"
     (tmp_path / f"{name}.py").write_text(OWN_LAYER.format(kind.__name__))
     monkeypatch.chdir(tmp_path)
@@ -272,11 +272,11 @@ def test_a_module_that_cannot_be_imported_costs_one_line(tmp_path, monkeypatch):
         (["fused:a", "fused:b", "fused"], ["fused:a", "fused:b", "fused"]),
     ],
 )
-def test_two_models_of_one_name_are_shown_by_as_much_of_their_path_as_tells_them(given, shown):
+def test_two_models_of_one_name_are_shown_with_the_part_of_their_path_that_differs(given, shown):
     assert shown_names(given) == shown
 
 
-def test_the_same_model_twice_is_refused():
+def test_a_model_that_is_given_twice_is_refused():
     with pytest.raises(UsageError, match=r"'a/m.keras': another one is called .*; give each"):
         shown_names(["a/m.keras", "a/m.keras"])
 

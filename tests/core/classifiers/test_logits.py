@@ -1,4 +1,4 @@
-"""Logits and nothing else: what a model ends in is seen, refused, and left out on request."""
+"""Logits only: a last activation is noticed, refused, and left out on request."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ ACTIVATIONS = {
 
 
 def drawn(model, seed=0):
-    """Give a model weights of one size, large enough to saturate what it ends in."""
+    """Give a model weights of one size, large enough to saturate its last activation."""
     draw = np.random.default_rng(seed)
     model.set_weights([draw.normal(size=w.shape).astype(np.float32) for w in model.get_weights()])
     return model
@@ -84,15 +84,15 @@ FORMS = [
 @generations
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["softmax", "sigmoid"])
-def test_what_a_model_ends_in_is_refused_and_left_out_on_request(kind, name, form):
+def test_a_last_activation_is_refused_and_left_out_on_request(kind, name, form):
     model = ending_in(kind, name, form)
     assert ending(model).name == name
     with pytest.raises(ClassifierError, match=rf"ends in a {name}.*activation=None.*--to-logits"):
         KerasClassifier(model)
     before = [weight.copy() for weight in model.get_weights()]
-    found, said = converted(model)
-    logits = KerasClassifier(found)(tf.constant(IMAGES))
-    assert said == f"its last {name} is left out"
+    logits_model, notice = converted(model)
+    logits = KerasClassifier(logits_model)(tf.constant(IMAGES))
+    assert notice == f"its last {name} is left out"
     assert np.allclose(logits, np.asarray(linear(kind)(IMAGES)), atol=1e-5)
     assert ending(model).name == name
     assert all(map(np.array_equal, model.get_weights(), before))
@@ -100,7 +100,7 @@ def test_what_a_model_ends_in_is_refused_and_left_out_on_request(kind, name, for
 
 @generations
 @pytest.mark.parametrize("name", ["tanh", "softsign", "hard_sigmoid"])
-def test_other_activations_that_bound_the_outputs_are_seen_too(kind, name):
+def test_other_activations_that_bound_the_outputs_are_noticed_too(kind, name):
     model = ending_in(kind, name, "dense")
     with pytest.raises(ClassifierError, match=f"ends in a {name}"):
         KerasClassifier(model)
@@ -110,7 +110,7 @@ def test_other_activations_that_bound_the_outputs_are_seen_too(kind, name):
 
 @generations
 @pytest.mark.parametrize("layer", ["Softmax", "rescaled", "as a layer"])
-def test_a_softmax_is_seen_as_a_layer_and_before_a_scale(kind, layer):
+def test_a_softmax_is_noticed_as_a_layer_and_before_a_scale(kind, layer):
     layers = kind.layers
     ends = {
         "Softmax": [layers.Dense(3), layers.Softmax()],
@@ -124,7 +124,7 @@ def test_a_softmax_is_seen_as_a_layer_and_before_a_scale(kind, layer):
 
 
 @generations
-def test_what_is_left_out_of_one_call_stays_in_another_of_the_same_layer(kind):
+def test_an_activation_left_out_of_one_call_stays_in_another_call_of_its_layer(kind):
     layers = kind.layers
     softmax, images = layers.Softmax(), layers.Input(SHAPE)
     gate = softmax(layers.Flatten()(images))
@@ -151,14 +151,14 @@ def test_a_layer_that_is_called_earlier_too_keeps_its_activation_there(kind, sha
     }
     model = drawn(kind.Model(images, ends[shared]()))
     given = np.asarray(model(IMAGES))
-    found, said = converted(model)
-    assert said == "its last sigmoid is left out"
-    assert np.allclose(tf.sigmoid(found(IMAGES)), given, atol=1e-6)
+    logits_model, notice = converted(model)
+    assert notice == "its last sigmoid is left out"
+    assert np.allclose(tf.sigmoid(logits_model(IMAGES)), given, atol=1e-6)
     assert np.array_equal(np.asarray(model(IMAGES)), given)
 
 
 @generations
-def test_what_cannot_be_left_out_for_certain_is_refused(kind, monkeypatch):
+def test_an_activation_that_cannot_be_left_out_for_certain_is_refused(kind, monkeypatch):
     model = ending_in(kind, "softmax", "dense")
     other = drawn(ending_in(kind, "softmax", "dense"), seed=1)
     monkeypatch.setattr("tfrobust.classifiers.logits._cloned", lambda model: other)
@@ -167,7 +167,7 @@ def test_what_cannot_be_left_out_for_certain_is_refused(kind, monkeypatch):
 
 
 class Noisy(keras.layers.Layer):
-    """Draws at inference too."""
+    """Adds noise at inference too."""
 
     def call(self, x):
         return x + tf.random.normal(tf.shape(x))
@@ -212,12 +212,12 @@ def test_constants_behind_a_linear_layer_leave_logits(kind):
 
 
 @generations
-def test_a_saved_copy_of_what_was_converted_is_the_same(kind, tmp_path):
-    found = to_logits(ending_in(kind, "softmax", "nested twice"))
-    found.save(tmp_path / "m.keras")
+def test_a_saved_copy_of_a_converted_model_is_the_same(kind, tmp_path):
+    logits_model = to_logits(ending_in(kind, "softmax", "nested twice"))
+    logits_model.save(tmp_path / "m.keras")
     again = kind.models.load_model(tmp_path / "m.keras")
     assert ending(again).name == "linear"
-    assert np.allclose(np.asarray(again(IMAGES)), np.asarray(found(IMAGES)), atol=1e-6)
+    assert np.allclose(np.asarray(again(IMAGES)), np.asarray(logits_model(IMAGES)), atol=1e-6)
     assert hidden(again)(IMAGES).shape == (6, 16)
 
 
@@ -230,9 +230,9 @@ def test_one_output_is_two_logits_on_request(kind, last):
     )
     with pytest.raises(ClassifierError, match=r"2 classes or more.*\(None, 1\).*--to-logits"):
         KerasClassifier(model)
-    found, said = converted(model)
-    logits = np.asarray(KerasClassifier(found)(tf.constant(IMAGES)))
-    assert said.endswith("its one output z is judged as two logits, 0 and z")
+    logits_model, notice = converted(model)
+    logits = np.asarray(KerasClassifier(logits_model)(tf.constant(IMAGES)))
+    assert notice.endswith("its one output z is judged as two logits, 0 and z")
     assert (logits[:, 0] == 0).all()
     given = np.asarray(model(IMAGES))[:, 0]
     z = logits[:, 1]
@@ -268,14 +268,14 @@ def test_a_subclassed_model_that_was_called_is_a_classifier():
     )
 
 
-def test_probabilities_that_no_graph_explains_are_seen_by_their_values():
+def test_probabilities_that_no_graph_explains_are_noticed_by_their_values():
     model = own(keras.ops.softmax)
     with pytest.raises(ClassifierError, match=r"the model: returns probabilities.*--to-logits"):
         KerasClassifier(model)
-    found, said = converted(model)
-    assert said == "its logits are the logarithms of its probabilities"
-    check_sound(KerasClassifier(found), "converted")
-    differences = [np.asarray(m(IMAGES)) for m in (found, linear(keras))]
+    logits_model, notice = converted(model)
+    assert notice == "its logits are the logarithms of its probabilities"
+    check_sound(KerasClassifier(logits_model), "converted")
+    differences = [np.asarray(network(IMAGES)) for network in (logits_model, linear(keras))]
     differences = [z - z[:, :1] for z in differences]
     assert np.allclose(*differences, atol=1e-4)
 
@@ -290,7 +290,7 @@ def test_a_mean_of_softmaxes_becomes_its_logarithm(kind):
     assert np.allclose(tf.nn.softmax(logits), np.asarray(model(IMAGES)), atol=1e-6)
 
 
-def test_sigmoids_that_no_graph_explains_are_refused_for_good():
+def test_sigmoids_that_no_graph_explains_are_refused_even_on_request():
     model = own(keras.ops.sigmoid)
     with pytest.raises(ClassifierError, match=r"returns numbers in \[0, 1\] as a sigmoid"):
         KerasClassifier(model)
@@ -299,7 +299,7 @@ def test_sigmoids_that_no_graph_explains_are_refused_for_good():
 
 
 class Says(Classifier):
-    """Answers with a function of what a matrix makes of the images."""
+    """Applies a function to a linear map of the images."""
 
     def __init__(self, answer, weights=None, bias=0.0, classes=10):
         super().__init__(image_shape=SHAPE, num_classes=classes)
@@ -327,7 +327,7 @@ def rounded_softmax(z, dtype=tf.bfloat16):
         (lambda z: tf.exp(-z * z), "sigmoid"),
     ],
 )
-def test_probabilities_of_any_precision_are_seen_by_their_values(answer, kind):
+def test_probabilities_of_any_precision_are_noticed_by_their_values(answer, kind):
     says = Says(answer)
     assert looks_bounded(says, SHAPE) == kind
     with pytest.raises(ClassifierError, match=r"m1: returns (probabilities|numbers in \[0, 1\])"):
@@ -362,7 +362,7 @@ def centred(z):
     [tf.tanh, tf.atan, tf.math.erf, tf.nn.softsign, centred, lambda z: 5 * tf.nn.relu6(z + 3) - 2],
     ids=["tanh", "atan", "erf", "softsign", "2s-1", "relu6"],
 )
-def test_what_stops_all_classes_at_the_same_two_values_is_no_logits(answer):
+def test_outputs_that_stop_at_the_same_two_values_for_all_classes_are_no_logits(answer):
     says = Says(answer)
     assert looks_bounded(says, SHAPE) == SATURATED
     with pytest.raises(ClassifierError, match=r"m1: returns numbers that stop at.*its last act"):
@@ -370,11 +370,11 @@ def test_what_stops_all_classes_at_the_same_two_values_is_no_logits(answer):
 
 
 @pytest.mark.parametrize("scale", [100.0, 1.001, 5.0])
-def test_probabilities_are_seen_at_any_scale(scale):
+def test_probabilities_are_noticed_at_any_scale(scale):
     assert looks_bounded(Says(lambda z: scale * tf.nn.softmax(z)), SHAPE) == "softmax"
 
 
-def test_a_tanh_in_a_subclass_is_seen_by_its_values():
+def test_a_tanh_in_a_subclass_is_noticed_by_its_values():
     with pytest.raises(ClassifierError, match=r"returns numbers that stop at the same two values"):
         KerasClassifier(own(keras.ops.tanh))
     with pytest.raises(ClassifierError, match=r"nothing shows which logits.*activation=None"):
@@ -442,14 +442,14 @@ def test_honest_networks_whose_logits_do_not_grow_with_the_images_are_not_doubte
     }
 
 
-def test_a_doubt_is_a_notice_and_no_refusal():
+def test_a_doubt_is_a_notice_and_not_a_refusal():
     two = Says(lambda z: tf.tanh(z[:, :1]) * [-1.0, 1.0], classes=2)
     [notice] = check_sound(two, "m1")["notices"]
     assert "attacks look weaker than they are" in notice
     assert check_sound(two.replace(notices=(notice,)), "m1")["notices"] == (notice,)
 
 
-def test_what_a_refusal_of_numbers_in_0_to_1_advises_works():
+def test_the_advice_of_a_refusal_of_numbers_in_0_to_1_works():
     def honest(z):
         return tf.nn.relu(0.1 * normed(z))
 
@@ -493,7 +493,7 @@ def test_a_linear_head_is_asked_by_its_graph_alone(bias):
     check_sound(classifier, "untrained")
 
 
-def test_other_small_models_end_in_nothing_that_bounds_them():
+def test_other_small_models_have_no_last_activation_that_bounds_them():
     assert ending(small_model(SHAPE)).name == "linear"
     images = keras.Input(SHAPE)
     recurrent = keras.Model(images, keras.layers.LSTM(3)(keras.layers.Reshape((16, 1))(images)))

@@ -1,4 +1,4 @@
-"""Nothing of a classifier that was evaluated and dropped stays behind."""
+"""A classifier that was evaluated and dropped leaves nothing in memory."""
 
 import gc
 import weakref
@@ -66,7 +66,7 @@ def test_counting_registers_no_gradient_of_its_own():
     assert registered() == before
 
 
-def test_gradients_work_on_as_long_as_their_graph_is_there(tmp_path):
+def test_gradients_work_as_long_as_their_graph_exists(tmp_path):
     classifier = network("silu")
 
     @tf.function
@@ -98,15 +98,15 @@ def test_traces_are_no_part_of_a_classifier():
     assert len(classifier.variables) == count
 
 
-def test_the_trace_that_was_not_used_for_longest_is_left_out():
+def test_the_least_recently_used_trace_is_dropped():
     class Owner:
         pass
 
     traces, first, second = Traces(most=2), Owner(), Owner()
-    made = []
+    built = []
 
     def make(what):
-        return lambda: made.append(what) or what
+        return lambda: built.append(what) or what
 
     traces.of(first, "a", make("a"))
     traces.of(second, "b", make("b"))
@@ -114,10 +114,10 @@ def test_the_trace_that_was_not_used_for_longest_is_left_out():
     traces.of(second, "c", make("c"))
     traces.of(first, "a", make("a again"))
     traces.of(second, "b", make("b again"))
-    assert made == ["a", "b", "c", "b again"]
+    assert built == ["a", "b", "c", "b again"]
 
 
-def test_a_dropped_owner_takes_its_traces_along():
+def test_the_traces_of_a_dropped_owner_are_dropped():
     class Made:
         pass
 
@@ -140,13 +140,13 @@ def test_a_replaced_classifier_does_not_keep_the_first_alive():
     assert other.source == "m/1"
 
 
-def test_predictions_of_equal_but_different_classifiers_are_their_own():
+def test_equal_but_different_classifiers_have_predictions_of_their_own():
     first, second = network(), network()
     images = np.random.default_rng(0).uniform(size=(4, *SHAPE)).astype(np.float32)
     assert not np.array_equal(predict(first, images), predict(second, images))
 
 
-def test_an_evaluation_holds_no_images_that_nobody_asks_for_again():
+def test_an_evaluation_keeps_no_images_that_are_not_needed_again():
     images, labels = arrays(InMemory(), "test")
     settings = EvaluationSettings(classifiers={"d": network()}, scenario=InMemory())
     inputs = EvaluationInputs(settings, images, labels)
@@ -155,12 +155,12 @@ def test_an_evaluation_holds_no_images_that_nobody_asks_for_again():
     attacks = [create("attacks", "fgsm")]
     attacks += [create("attacks", "deepfool", steps=2, eps=eps) for eps in (0.1, 0.2)]
     runs = AttackRuns(inputs)
-    attacked = runs.attack_all(subject, attacks)
+    results = runs.attack_all(subject, attacks)
     assert not runs._crafted
-    for each in attacked:
-        assert not len(each.images)
-        assert each.images.base is None, "a view of none keeps all of them"
-        assert len(each.examples) < len(images)
+    for result in results:
+        assert not len(result.images)
+        assert result.images.base is None, "a view of none keeps all of them"
+        assert len(result.examples) < len(images)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A SavedModel's operations are looked at before any of it runs, wherever they hide."""
+"""All operations of a SavedModel are checked before any of them runs."""
 
 import shutil
 from pathlib import Path
@@ -29,7 +29,7 @@ SPEC = tf.TensorSpec((None, *SHAPE), tf.float32, name="images")
 
 
 def saved(folder, serve, *, module=None, **kept):
-    """Save what a function of images and a mark's path gives beside logits."""
+    """Save a model that returns logits and runs `serve(mark, images)` before it does."""
     module = module or tf.Module()
     for name, value in kept.items():
         setattr(module, name, value)
@@ -37,9 +37,9 @@ def saved(folder, serve, *, module=None, **kept):
 
     @tf.function(input_signature=[SPEC])
     def logits(images):
-        found = tf.reshape(images, (-1, 16))[:, :3]
+        values = tf.reshape(images, (-1, 16))[:, :3]
         with tf.control_dependencies(serve(mark, images) or []):
-            return {"logits": tf.identity(found)}
+            return {"logits": tf.identity(values)}
 
     module.logits = logits
     tf.saved_model.save(module, str(folder), {"serving_default": module.logits})
@@ -109,7 +109,7 @@ PLACES = {
     "files are looked for": (lambda m, x: (tf.io.matching_files(m), None)[1], "MatchingFiles"),
     "Python": (lambda m, x: [tf.numpy_function(lambda: 0, [], tf.int64)], "PyFunc"),
     "Python, eagerly": (lambda m, x: [tf.py_function(lambda: 0, [], tf.int64)], "EagerPyFunc"),
-    "Python, said to be stateless": (
+    "Python, declared stateless": (
         lambda m, x: [tf.numpy_function(lambda: 0, [], tf.int64, stateful=False)],
         "PyFuncStateless",
     ),
@@ -154,23 +154,23 @@ def test_an_operation_that_reaches_out_is_refused_before_it_runs(place, tmp_path
 
 
 class Starting(tf.Module):
-    """A table that writes a file when it is made: at loading, before anything is called."""
+    """A table that writes a file when it is created: at loading, before anything is called."""
 
     def __init__(self, mark):
         super().__init__()
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant([0]), tf.constant([0.0])), 0.0
         )
-        made = self.table._create_resource
+        create = self.table._create_resource
 
         def making():
             with tf.control_dependencies([tf.io.write_file(mark, "ran")]):
-                return made()
+                return create()
 
         self.table._create_resource = making
 
 
-def test_what_runs_at_loading_is_refused_and_trust_goes_on(tmp_path):
+def test_an_operation_that_runs_at_loading_is_refused_unless_it_is_trusted(tmp_path):
     mark = tmp_path / "ran"
     folder = saved(tmp_path / "m", lambda m, x: None, module=Starting(str(mark)))
     mark.unlink(missing_ok=True)
@@ -178,7 +178,7 @@ def test_what_runs_at_loading_is_refused_and_trust_goes_on(tmp_path):
         store.load(folder)
     assert not mark.exists()
     assert store.load(folder, options=LoadOptions(trust=True)).num_classes == 3
-    assert mark.exists()  # it is what the option says
+    assert mark.exists()  # trusted files may do so
 
 
 def _rewritten(folder, change):
@@ -224,9 +224,9 @@ def _saving_at_restoring(meta):
 def _served_saving(meta):
     """The function that writes checkpoints, called by a signature."""
     saving = next(
-        each.signature.name
-        for each in meta.graph_def.library.function
-        if any(node.op == "SaveV2" for node in each.node_def)
+        function.signature.name
+        for function in meta.graph_def.library.function
+        if any(node.op == "SaveV2" for node in function.node_def)
     )
     node = meta.graph_def.node.add(name="served", op="PartitionedCall")
     node.attr["f"].func.name = saving
@@ -300,7 +300,7 @@ def _unknown(meta):
 
 
 def _disguised(meta):
-    """A function that is called like an operation."""
+    """A function that has the name of an operation."""
     meta.graph_def.library.function.add().signature.name = "Relu"
     meta.graph_def.node.add(name="x", op="Relu")
 
@@ -332,7 +332,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("change", GRAPHS)
-def test_a_graph_that_was_written_by_hand_is_looked_at_like_others(change, copy):
+def test_a_handwritten_graph_is_checked_like_others(change, copy):
     check_saved_model(copy)
     _rewritten(copy, change)
     with pytest.raises(ClassifierError, match=GRAPHS[change]):
@@ -342,12 +342,12 @@ def test_a_graph_that_was_written_by_hand_is_looked_at_like_others(change, copy)
 
 @pytest.mark.parametrize("source", [b"", b"local://"])
 @pytest.mark.parametrize("op", ["DecodeProtoV2", "EncodeProto"])
-def test_messages_that_the_process_knows_itself_may_be_read_and_written(op, source, copy):
+def test_protocol_buffers_that_the_process_itself_knows_may_be_read_and_written(op, source, copy):
     _rewritten(copy, lambda meta: _in_a_function(meta, op, "descriptor_source", source))
     check_saved_model(copy)
 
 
-def test_operations_that_take_texts_are_those_that_somebody_has_looked_at():
+def test_operations_that_take_texts_have_been_reviewed():
     """An operation that takes a text may take the name of a file.
 
     A new TensorFlow may have new ones. Look at what they do with it: refuse those that reach out
@@ -363,8 +363,8 @@ def test_operations_that_take_texts_are_those_that_somebody_has_looked_at():
         for op in known.op
         if operations._is_allowed(node_def_pb2.NodeDef(op=op.name), {})
         and (
-            any(each.type == types_pb2.DT_STRING for each in op.input_arg)
-            or any("string" in each.type and each.name not in plain for each in op.attr)
+            any(argument.type == types_pb2.DT_STRING for argument in op.input_arg)
+            or any("string" in option.type and option.name not in plain for option in op.attr)
         )
         and op.name not in reviewed
     ]
@@ -404,7 +404,7 @@ def _v1(folder, *, saver=False):
 
 
 def _v1_with_two_savers(folder):
-    """As scripts of TensorFlow 1 do that keep checkpoints of their own."""
+    """Save as scripts of TensorFlow 1 do that keep checkpoints of their own."""
     _v1(folder, saver=True)
 
 
@@ -416,7 +416,7 @@ def _trained(folder):
 
 
 class Rich(tf.Module):
-    """What classifiers may well hold: tables in memory, random numbers, loops, prints."""
+    """Holds what a classifier may hold: tables in memory, random numbers, loops, prints."""
 
     def __init__(self):
         super().__init__()
@@ -453,7 +453,7 @@ HONEST = {
 
 
 @pytest.mark.parametrize("kind", HONEST)
-def test_what_honest_tools_write_is_let_through(kind, tmp_path):
+def test_models_that_common_tools_write_are_accepted(kind, tmp_path):
     HONEST[kind](tmp_path / "m")
     check_saved_model(tmp_path / "m")
     assert SavedModelClassifier(tmp_path / "m").num_classes == 3

@@ -66,11 +66,11 @@ WORK = {
         "signature": "predict",
         "embed": lambda images: {"e": tf.reduce_sum(images, (1, 2, 3))},
     },
-    "labels beside": {"answer": lambda x: {"scores": NET(x), "label": tf.argmax(NET(x), 1)}},
-    "one number beside": {
+    "labels too": {"answer": lambda x: {"scores": NET(x), "label": tf.argmax(NET(x), 1)}},
+    "one number too": {
         "answer": lambda x: {"scores": NET(x), "sure": tf.reduce_max(NET(x), 1, keepdims=True)}
     },
-    "probabilities beside": {
+    "probabilities too": {
         "answer": lambda x: {"logits": NET(x), "probabilities": tf.nn.softmax(NET(x))}
     },
     "unknown class count": {
@@ -85,7 +85,7 @@ WORK = {
 
 
 @pytest.mark.parametrize("case", WORK)
-def test_what_takes_images_and_gives_logits_is_a_classifier(case, tmp_path):
+def test_a_function_from_images_to_logits_is_a_classifier(case, tmp_path):
     loaded = store.load(saved(tmp_path / "m", **WORK[case]))
     assert (loaded.image_shape, loaded.num_classes) == (SHAPE, 3)
     logits = loaded(tf.constant(IMAGES))
@@ -95,7 +95,7 @@ def test_what_takes_images_and_gives_logits_is_a_classifier(case, tmp_path):
     assert np.abs(crafted.images - IMAGES).max() == pytest.approx(0.1, abs=1e-6)
 
 
-def test_a_size_that_is_left_open_is_the_scenarios(tmp_path):
+def test_an_open_size_is_taken_from_the_scenario(tmp_path):
     folder = saved(tmp_path / "m", lambda x: {"z": NET(x)}, spec=of((None, None, None, 1)))
     with pytest.raises(ClassifierError, match=r"images of a fixed size.*name a scenario.*image_sh"):
         store.load(folder)
@@ -162,10 +162,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_gives_something_else_is_refused_with_the_way_out(case, tmp_path):
-    made, complaint = REFUSED[case]
+def test_other_outputs_are_refused_with_the_way_out(case, tmp_path):
+    arguments, complaint = REFUSED[case]
     with pytest.raises(ClassifierError, match=complaint) as refusal:
-        store.load(saved(tmp_path / "m", **made))
+        store.load(saved(tmp_path / "m", **arguments))
     assert "\n" not in str(refusal.value)
 
 
@@ -201,7 +201,7 @@ REMEDIES = {
 
 
 @pytest.mark.parametrize("case", REMEDIES)
-def test_what_a_refusal_advises_works(case, tmp_path):
+def test_the_advice_of_a_refusal_works(case, tmp_path):
     bytes_too = LoadOptions(pixel_range=(0, 255) if case == "bytes" else (0, 1))
     loaded = store.load(saved(tmp_path / "m", **REMEDIES[case]), options=bytes_too)
     shown = 255 * IMAGES if case == "bytes" else IMAGES
@@ -234,12 +234,12 @@ CONVERTED = {
 
 
 @pytest.mark.parametrize("case", CONVERTED)
-def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
-    answer, said = CONVERTED[case]
+def test_logits_are_taken_before_the_last_activation(case, tmp_path):
+    answer, notice = CONVERTED[case]
     with pytest.raises(ClassifierError, match=r"logits"):
         store.load(saved(tmp_path / "m", lambda x: {"p": answer(x)}))
     loaded = store.load(tmp_path / "m", options=TO_LOGITS)
-    assert loaded.notices == (said,)
+    assert loaded.notices == (notice,)
     logits = np.asarray(loaded(tf.constant(IMAGES)))
     expected = np.asarray(NET(IMAGES))
     if case == "by hand":
@@ -250,7 +250,7 @@ def test_logits_are_taken_from_before_the_last_activation(case, tmp_path):
     assert set(outputs) == {"logits", "probabilities"}
 
 
-def test_logarithms_of_sure_probabilities_are_logits(tmp_path):
+def test_logarithms_of_confident_probabilities_are_logits(tmp_path):
     def answer(images):
         z = tf.reshape(images, (-1, 16)) @ NET.first[:, :3]
         z = tf.exp(80 * z / (1 + tf.abs(z)))
@@ -290,7 +290,7 @@ def sign(x):
     return tf.sign(x), lambda upstream: upstream
 
 
-def test_a_network_with_gradients_of_its_own_is_not_cut(tmp_path):
+def test_a_network_with_custom_gradients_is_not_cut(tmp_path):
     def answer(last):
         return lambda x: {"p": last(tf.reshape(sign(x - 0.5), (-1, 16)) @ NET.first[:, :3])}
 
@@ -330,12 +330,12 @@ def test_one_number_is_two_logits_on_request(last, tmp_path):
         (lambda x: NET(x) / 255.0, False),
     ],
 )
-def test_a_first_step_that_rescales_bytes_is_seen(answer, reads, tmp_path):
+def test_a_first_step_that_rescales_bytes_is_noticed(answer, reads, tmp_path):
     loaded = store.load(saved(tmp_path / "m", lambda x: {"z": answer(x)}))
     assert loaded.reads_bytes is reads
 
 
-def test_a_graph_of_version_1_is_laid_open(tmp_path):
+def test_a_graph_of_tensorflow_1_is_flattened(tmp_path):
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         images = v1.placeholder(tf.float32, (None, *SHAPE), name="x")

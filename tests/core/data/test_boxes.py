@@ -1,4 +1,4 @@
-"""Boxes: drawn pixel by pixel, and the same after cropping and resizing, up to the borders."""
+"""Boxes are exact to the pixel, also after cropping and resizing and at the borders."""
 
 import numpy as np
 import pytest
@@ -19,17 +19,17 @@ def drawn(boxes, height, width):
 
 def of_whole_pixels(seed, count, height, width):
     draw = np.random.default_rng(seed)
-    found = []
+    boxes = []
     for _ in range(count):
         top, bottom = np.sort(draw.choice(height + 1, 2, replace=False))
         left, right = np.sort(draw.choice(width + 1, 2, replace=False))
-        found.append(of_pixels(left, top, right, bottom, (height, width)))
-    return np.stack(found)
+        boxes.append(of_pixels(left, top, right, bottom, (height, width)))
+    return np.stack(boxes)
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("height", "width"), [(7, 7), (64, 64), (13, 40)])
-def test_masks_are_the_painted_pixels_and_their_share_is_what_is_covered(seed, height, width):
+def test_masks_are_the_painted_pixels_and_their_share_is_the_covered_share(seed, height, width):
     boxes = of_whole_pixels(seed, 1 + seed, height, width)
     painted = drawn(boxes, height, width)
     assert np.array_equal(masks(boxes[np.newaxis], height, width)[0, ..., 0], painted)
@@ -40,10 +40,10 @@ def test_a_batch_has_the_masks_of_its_images_and_zeros_are_no_box():
     boxes = np.zeros((3, 2, 4), np.float32)
     boxes[0] = of_whole_pixels(1, 2, 9, 8)
     boxes[1, 0] = 0, 0, 1, 1
-    found = masks(boxes, 9, 8).numpy()
-    assert np.array_equal(found[0, ..., 0], drawn(boxes[0], 9, 8))
-    assert found[1].all()
-    assert not found[2].any()
+    masked = masks(boxes, 9, 8).numpy()
+    assert np.array_equal(masked[0, ..., 0], drawn(boxes[0], 9, 8))
+    assert masked[1].all()
+    assert not masked[2].any()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -53,9 +53,9 @@ def test_a_crop_of_the_painted_image_is_the_painted_crop(seed):
     (window,) = of_whole_pixels(100 + seed, 1, 12, 10)
     top, left, bottom, right = np.rint(window * [12, 10, 12, 10]).astype(int)
     painted = drawn(boxes, 12, 10)[top:bottom, left:right]
-    found = cropped(boxes, window)
-    assert np.array_equal(drawn(found, bottom - top, right - left), painted)
-    for box in found:
+    remaining = cropped(boxes, window)
+    assert np.array_equal(drawn(remaining, bottom - top, right - left), painted)
+    for box in remaining:
         check_boxes(box, "a crop")
 
 
@@ -73,7 +73,7 @@ def test_a_box_at_the_borders_keeps_its_outermost_pixels():
     assert np.argwhere(masks([[last]], 64, 64)[0, ..., 0].numpy()).tolist() == [[63, 63]]
 
 
-def test_what_lies_outside_a_window_is_left_out_and_what_touches_it_too():
+def test_boxes_that_lie_outside_a_window_or_only_touch_it_are_left_out():
     window = [0.0, 0.0, 0.5, 0.5]
     assert cropped([[0.5, 0.0, 1.0, 1.0]], window).shape == (0, 4)
     assert cropped(np.zeros((0, 4)), window).shape == (0, 4)
@@ -96,6 +96,6 @@ def test_overlaps_are_counted_once():
         ((0, np.nan, 1, 1), "reaches out"),
     ],
 )
-def test_empty_boxes_and_those_outside_cost_one_line(box, what):
+def test_empty_boxes_and_boxes_outside_the_image_cost_one_line(box, what):
     with pytest.raises(DataError, match=rf"^a.jpg: box {what}.*received: \("):
         check_boxes([(0, 0, 1, 1), box], "a.jpg")

@@ -1,4 +1,4 @@
-"""Scenarios as they are asked for: any can be had at another size, in grey or in colour."""
+"""Every scenario can be read at another size, in grey or in colour."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_records_name_the_scenario_with_all_its_options():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"size": 0}, r"digits: size: .*greater than or equal to 1; received: 0"),
         ({"size": 10**5}, r"digits: size: .*less than or equal to 4096"),
@@ -64,8 +64,8 @@ def test_records_name_the_scenario_with_all_its_options():
         ({"interpolation": "cubic"}, r"digits: interpolation: .*'nearest' or 'bilinear'"),
     ],
 )
-def test_impossible_framings_cost_one_line(options, said):
-    with pytest.raises(UsageError, match=said):
+def test_impossible_framings_cost_one_line(options, message):
+    with pytest.raises(UsageError, match=message):
         open_scenario("digits", {"digits": options})
 
 
@@ -88,26 +88,26 @@ class Sized(InMemory):
     size: int = option("its side", default=6, ge=2)
 
 
-def test_an_option_that_a_scenario_has_itself_is_no_framing(monkeypatch):
-    monkeypatch.setattr("tfrobust.registry.find", lambda kind, name: Found)
+def test_an_option_of_the_scenario_itself_is_no_framing(monkeypatch):
+    monkeypatch.setattr("tfrobust.registry.find", lambda kind, name: RegistryEntry)
     scenario = framed("sized", {"size": "5", "channels": "3"})
     assert (scenario.base.size, scenario.framing) == (5, Framing(channels=3))
     assert scenario.options["size"] == 5
     assert framed("sized", {"size": 5}) == Sized(size=5)
-    names = [each.name for each in options_of("scenarios", Sized)]
+    names = [entry.name for entry in options_of("scenarios", Sized)]
     assert sorted(names) == sorted({*names, "size", "interpolation", "channels"})
     with pytest.raises(UsageError, match=r"sized: size: .*greater than or equal to 2; received"):
         framed("sized", {"size": 1})
 
 
-class Found:
-    """What the registry finds."""
+class RegistryEntry:
+    """An entry of the registry that loads the scenario."""
 
     load = staticmethod(lambda: Sized)
 
 
 @pytest.mark.parametrize("shift", ["b2", "fog"])
-def test_boxes_are_dropped_where_a_shift_may_move_what_is_in_them(shift):
+def test_boxes_are_dropped_where_a_shift_may_move_their_objects(shift):
     scenario = Shifted(create("scenarios", "digits_in_places"), create("shifts", shift))
     example = next(iter(scenario.load("test")))
     assert ("boxes" in example) == (shift == "fog")

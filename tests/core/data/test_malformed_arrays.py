@@ -15,7 +15,7 @@ from tfrobust.registry import create
 
 @pytest.fixture
 def uap(tmp_path):
-    """A perturbation that was learned, its attack, and how to change what the file holds."""
+    """A learned perturbation, its attack, and a function that changes the contents of its file."""
     attack = create("attacks", "uap", eps=0.2, passes=1, file=tmp_path / "u.npz")
     learned(attack, small_classifier(), *noise(0, 8))
     held = read_arrays(attack.file)
@@ -46,12 +46,13 @@ def test_a_learned_file_of_something_else_costs_one_line(arrays, uap):
 
 
 def _bomb(path, *, gigabytes=3, name="a.npy"):
-    """Write an archive of zeros that unpacks to gigabytes, in a few seconds less than real ones."""
+    """Write an archive that declares gigabytes of zeros; a real one would take seconds."""
     header = b"\x93NUMPY\x01\x00v\x00"
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({gigabytes * 10**9},), }}"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, header + text.ljust(117).encode() + b"\n" + bytes(10**6))
-    content = bytearray(path.read_bytes())  # what both headers declare, in bytes
+    content = bytearray(path.read_bytes())
+    # The sizes that both headers declare, in bytes.
     small, large = (n.to_bytes(4, "little") for n in (10**6 + 128, gigabytes * 10**9 + 128))
     assert content.count(small) == 2
     path.write_bytes(content.replace(small, large))
@@ -72,7 +73,7 @@ def test_a_keras_file_that_is_a_zip_bomb_is_refused(tmp_path):
     refused(ClassifierError, lambda: store.load(path), "zip bomb", "TFROBUST_UNPACK_LIMIT=4")
 
 
-def test_what_compresses_well_and_is_small_is_no_bomb(tmp_path):
+def test_a_small_archive_that_compresses_well_is_no_bomb(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", a=np.zeros(10**7))
     assert read_arrays(tmp_path / "a.npz")["a"].shape == (10**7,)
 
@@ -88,7 +89,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_an_array_whose_header_lies_costs_one_line_and_no_memory(header, tmp_path):
+def test_an_array_with_a_false_header_costs_one_line_and_no_memory(header, tmp_path):
     text = HEADERS[header].encode() + b"\n"
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         length = len(text).to_bytes(2, "little")
@@ -106,8 +107,8 @@ KINDS = {
 @pytest.mark.parametrize("compressed", [True, False])
 def test_arrays_come_back_as_they_were(compressed, tmp_path):
     (np.savez_compressed if compressed else np.savez)(tmp_path / "a.npz", **KINDS)
-    found = read_arrays(tmp_path / "a.npz")
-    assert list(found) == list(KINDS)
+    arrays = read_arrays(tmp_path / "a.npz")
+    assert list(arrays) == list(KINDS)
     for name, array in KINDS.items():
-        assert found[name].dtype == array.dtype
-        assert np.array_equal(found[name], array)
+        assert arrays[name].dtype == array.dtype
+        assert np.array_equal(arrays[name], array)

@@ -1,4 +1,4 @@
-"""One trace for all budgets of an attack, and the results that a trace of each would give."""
+"""All budgets of an attack share one trace, and each has the results of a trace of its own."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ BUDGETS = (0.05, 0.0, 0.21)
 
 
 class TraceCounting(Wrapped):
-    """Counts how often Python runs through it; an attack that has a trace does not."""
+    """Counts how often Python calls it; an attack that has a trace does not call it."""
 
     calls = 0
 
@@ -61,7 +61,7 @@ class Scaled(Attack):
 
 @plugin
 class PlainPython(Attack):
-    """As a third party writes it: Python decides by the budget."""
+    """A third-party attack in which Python decides by the budget."""
 
     eps: float = option("radius", default=0.1, ge=0)
     steps: int = option("how many", default=2, ge=1)
@@ -94,7 +94,7 @@ class Whiten(RegionalAttack):
 
 @plugin
 class Peeking(Whiten):
-    """As a plugin may be that was written before regions shared a trace."""
+    """A plugin that was written before regions shared a trace."""
 
     how: str = option("how it looks at its region", default="==")
 
@@ -119,7 +119,7 @@ class Declaring(Peeking):
 
 @plugin
 class Eager(Scaled):
-    """The same in NumPy, which no graph holds."""
+    """The same in NumPy, outside of any graph."""
 
     eager = True
 
@@ -134,14 +134,14 @@ def counting():
     return (classifier, *grey_images(classifier, 5))
 
 
-def traced_anew(attacks, classifier, images, labels, **how):
-    """Run attacks one after the other; return of each whether it cost a trace."""
-    anew = []
+def were_traced(attacks, classifier, images, labels, **how):
+    """Run attacks one after the other; return for each whether it is traced."""
+    traced = []
     for attack in attacks:
         before = classifier.calls
         run_attack(attack, classifier, images, labels, **how)
-        anew.append(classifier.calls > before)
-    return anew
+        traced.append(classifier.calls > before)
+    return traced
 
 
 def budgets(name, radii=BUDGETS, **options):
@@ -165,10 +165,10 @@ def budgets(name, radii=BUDGETS, **options):
     ],
 )
 def test_a_curve_of_budgets_is_traced_once(name, options, counting):
-    assert traced_anew(budgets(name, **options), *counting) == [True, False, False]
+    assert were_traced(budgets(name, **options), *counting) == [True, False, False]
 
 
-def test_only_what_shapes_the_graph_costs_a_trace(counting):
+def test_only_options_that_shape_the_graph_cost_a_trace(counting):
     attacks = [
         Scaled(),
         Scaled(eps=0.2, turns=3, judged=0.5),
@@ -177,20 +177,20 @@ def test_only_what_shapes_the_graph_costs_a_trace(counting):
         Scaled(fault="other"),
         Scaled(),
     ]
-    assert traced_anew(attacks, *counting) == [True, False, True, False, True, False]
+    assert were_traced(attacks, *counting) == [True, False, True, False, True, False]
 
 
-def test_a_budget_that_may_be_left_out_costs_a_trace_more_where_the_attack_reads_it(counting):
-    for name, anew in (("fab", True), ("deepfool", False)):
+def test_an_optional_budget_costs_one_more_trace_where_the_attack_reads_it(counting):
+    for name, traced in (("fab", True), ("deepfool", False)):
         attacks = [create("attacks", name, steps=2, eps=eps) for eps in (None, 0.1, 0.2, None)]
-        assert traced_anew(attacks, *counting) == [True, anew, False, False]
+        assert were_traced(attacks, *counting) == [True, traced, False, False]
 
 
 def test_the_regions_share_a_trace_and_each_keeps_to_its_own_pixels(counting):
     boxes = some_boxes(len(counting[1]))
     inside, outside = (Whiten(region=region) for region in ("foreground", "background"))
-    assert traced_anew([inside, outside], *counting, boxes=boxes) == [True, False]
-    assert traced_anew([Whiten()], *counting) == [True]
+    assert were_traced([inside, outside], *counting, boxes=boxes) == [True, False]
+    assert were_traced([Whiten()], *counting) == [True]
     white = [run_attack(attack, *counting, boxes=boxes).images == 1 for attack in (inside, outside)]
     assert (white[0] ^ white[1]).all()
     assert white[0].any()
@@ -206,15 +206,15 @@ def test_an_option_that_is_declared_unused_cannot_be_read_in_a_trace(how, counti
     assert "\n" not in str(raised.value)
 
 
-def test_an_attack_that_reads_its_region_is_traced_for_each_where_it_says_so(counting):
+def test_an_attack_that_declares_that_it_reads_its_region_is_traced_for_each_region(counting):
     boxes, regions = some_boxes(len(counting[1])), ("foreground", "background")
     shared = [Peeking(how="not", region=region) for region in regions]
     own = [Declaring(region=region) for region in regions]
-    assert traced_anew(shared, *counting, boxes=boxes) == [True, False]
-    assert traced_anew(own, *counting, boxes=boxes) == [True, True]
+    assert were_traced(shared, *counting, boxes=boxes) == [True, False]
+    assert were_traced(own, *counting, boxes=boxes) == [True, True]
 
 
-def test_an_eager_attack_reads_what_it_likes(counting):
+def test_an_eager_attack_may_read_every_option(counting):
     @plugin
     class EagerPeeking(Peeking):
         eager = True
@@ -226,7 +226,7 @@ def test_an_eager_attack_reads_what_it_likes(counting):
 
 def test_an_attack_that_computes_with_its_budget_in_python_is_traced_at_each(counting):
     attacks = [PlainPython(eps=eps) for eps in BUDGETS]
-    assert traced_anew(attacks, *counting) == [True, True, True]
+    assert were_traced(attacks, *counting) == [True, True, True]
     _, images, _ = counting
     for attack in attacks:
         moved = run_attack(attack, *counting).images
@@ -240,7 +240,7 @@ def test_an_attack_without_a_graph_gets_numbers(counting):
         assert np.array_equal(moved, np.clip(images + np.float32(eps), 0, 1))
 
 
-def test_an_input_of_the_trace_that_python_decides_by_is_explained(counting):
+def test_a_python_condition_on_an_input_of_the_trace_is_explained(counting):
     with pytest.raises(PluginError, match=r"scaled failed: Python's if.*`trace=\"input\"`"):
         run_attack(Scaled(fault="if"), *counting)
 
@@ -279,7 +279,7 @@ def crafted_as_constants(monkeypatch, attack, *case, **how):
         ("square", {"queries": 30, "norm": "l2"}),
     ],
 )
-def test_budgets_that_share_a_trace_give_what_a_trace_of_each_gives(name, options, monkeypatch):
+def test_budgets_that_share_a_trace_have_the_results_of_separate_traces(name, options, monkeypatch):
     classifier = small_classifier()
     images, labels = grey_images(classifier, 5)
     boxes = some_boxes(len(images)) if "region" in options else None

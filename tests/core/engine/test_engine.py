@@ -19,7 +19,7 @@ from tfrobust.testing import LinearClassifier, grey_images
 
 
 class TraceCounting(Wrapped):
-    """Counts how often Python runs through it: each trace of an attack does once or more."""
+    """Counts how often Python calls it: every trace of an attack calls it at least once."""
 
     calls = 0
 
@@ -65,7 +65,7 @@ def test_an_attack_is_traced_once_whatever_the_size_of_the_last_batch(name):
         ("cleverhans_spsa", {"nb_iter": 3, "spsa_samples": 8}, 0, None),
     ],
 )
-def test_gradients_and_queries_are_counted_an_image_each(name, options, gradients, queries, linear):
+def test_gradients_and_queries_are_counted_per_image(name, options, gradients, queries, linear):
     classifier, images, labels = linear
     crafted = run_attack(
         create("attacks", name, **options), classifier, images, labels, batch_size=4
@@ -75,7 +75,7 @@ def test_gradients_and_queries_are_counted_an_image_each(name, options, gradient
     assert crafted.queries >= crafted.gradients
 
 
-def test_counts_start_anew_with_every_run(linear):
+def test_counts_start_at_zero_in_every_run(linear):
     classifier, images, labels = linear
     attack = create("attacks", "fgsm")
     runs = [run_attack(attack, classifier, images, labels) for _ in range(3)]
@@ -151,7 +151,7 @@ def test_restarts_never_weaken(trained, test_images):
 
 
 class Scaled(Wrapped):
-    """A classifier a thousand times as sure of itself."""
+    """The classifier with logits a thousand times as large."""
 
     def __call__(self, images):
         return 1000.0 * super().__call__(images)
@@ -185,7 +185,7 @@ def test_a_white_box_attack_on_a_classifier_without_gradients_is_refused(linear)
 
 @plugin
 class Toy(Attack):
-    """Does one wrong thing."""
+    """Makes one mistake, which its option names."""
 
     eps: float = option("radius", default=0.1, ge=0)
     fault: str = option("which", default="none")
@@ -222,7 +222,7 @@ def test_an_attack_that_raises_or_returns_the_wrong_shape_is_named(fault, compla
     assert refusal.value.exit_code == 1
 
 
-def test_progress_is_told_after_every_batch(linear):
+def test_progress_is_reported_after_every_batch(linear):
     counts = []
     run_attack(Toy(), *linear, batch_size=4, on_progress=counts.append)
     assert counts == [4, 8, 11]

@@ -1,4 +1,4 @@
-"""Attacks made of attacks."""
+"""Attacks that consist of other attacks."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SEEN = []
 
 @plugin
 class Recorder(Attack):
-    """Notes how many images it is given, and changes none."""
+    """Notes how many images it receives, and changes none."""
 
     eager = True
 
@@ -46,7 +46,7 @@ class Chain(Ensemble):
 
 @plugin
 class TooFar(Chain):
-    """A part that finds everything, beyond the budget."""
+    """A part that breaks every image, but beyond the budget."""
 
     def attacks(self):
         return [create("attacks", "deepfool", norm="linf")]
@@ -64,7 +64,7 @@ def setting():
     return classifier, images, labels, float(np.median(least))
 
 
-def test_each_part_meets_only_what_is_still_standing(setting):
+def test_each_part_attacks_only_the_images_that_are_still_unbroken(setting):
     classifier, images, labels, eps = setting
     SEEN.clear()
     crafted = run_attack(Chain(eps=eps), classifier, images, labels, batch_size=64).images
@@ -73,7 +73,7 @@ def test_each_part_meets_only_what_is_still_standing(setting):
     assert 4 < broken.sum() < 40
 
 
-def test_what_all_parts_fail_on_and_what_was_wrong_before_comes_back_unchanged(setting):
+def test_images_that_all_parts_fail_on_or_that_were_wrong_before_come_back_unchanged(setting):
     classifier, images, labels, eps = setting
     crafted = run_attack(Chain(eps=eps), classifier, images, labels).images
     unbroken = classifier(crafted).numpy().argmax(axis=1) == labels
@@ -81,7 +81,7 @@ def test_what_all_parts_fail_on_and_what_was_wrong_before_comes_back_unchanged(s
     assert np.array_equal(crafted[:4], images[:4])
 
 
-def test_called_directly_it_does_the_same(setting):
+def test_a_direct_call_does_the_same(setting):
     classifier, images, labels, eps = setting
     chain = create("attacks", "autoattack", eps=eps, steps=5, queries=20)
     smart = run_attack(chain, classifier, images, labels, seed=3).images
@@ -90,14 +90,14 @@ def test_called_directly_it_does_the_same(setting):
     assert plain == pytest.approx(smart, abs=1e-5)
 
 
-def test_what_lies_beyond_the_budget_is_not_taken(setting):
+def test_images_beyond_the_budget_are_not_taken(setting):
     classifier, images, labels, eps = setting
     crafted = run_attack(TooFar(eps=eps), classifier, images, labels).images
     assert np.abs(crafted - images).max() <= eps + 1e-6
     assert 4 < (classifier(crafted).numpy().argmax(axis=1) != labels).sum() < 40
 
 
-def test_progress_counts_what_fell_before(setting):
+def test_progress_counts_the_images_that_earlier_parts_broke(setting):
     classifier, images, labels, eps = setting
     counts = []
     run_attack(Chain(eps=eps), classifier, images, labels, batch_size=8, on_progress=counts.append)

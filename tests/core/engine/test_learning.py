@@ -46,7 +46,7 @@ def test_the_same_change_is_made_to_every_image_as_far_as_the_box_allows(linear)
     assert change == pytest.approx(np.broadcast_to(change[:1], change.shape), abs=1e-6)
 
 
-def test_deepfools_way_fools_training_images_too(linear):
+def test_the_deepfool_method_fools_training_images_too(linear):
     classifier, images, labels = linear
     eps = 2.0 * float(classifier.least_perturbation(images, labels, "linf").max())
     attack = create("attacks", "uap", eps=eps, method="deepfool", batch_size=1, passes=3)
@@ -54,7 +54,7 @@ def test_deepfools_way_fools_training_images_too(linear):
     assert fooled(classifier, images, labels, crafted.images) > 0.3
 
 
-def test_what_was_learned_is_saved_once_and_read_again(linear, tmp_path):
+def test_a_learned_perturbation_is_saved_once_and_read_again(linear, tmp_path):
     classifier, images, labels = linear
     attack = create("attacks", "uap", eps=0.1, file=tmp_path / "new" / "uap.npz")
     first = learned(attack, classifier, images, labels, seed=0)
@@ -65,7 +65,7 @@ def test_what_was_learned_is_saved_once_and_read_again(linear, tmp_path):
     assert name_of(again) == "uap"
 
 
-def test_what_is_remembered_is_found_again_at_what_it_cost(linear, tmp_path):
+def test_a_remembered_perturbation_is_reused_and_its_cost_is_counted_again(linear, tmp_path):
     attack = create("attacks", "uap", eps=0.1)
     with remembering(tmp_path):
         first, again = learned(attack, *linear), learned(attack, *linear)
@@ -76,7 +76,9 @@ def test_what_is_remembered_is_found_again_at_what_it_cost(linear, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_is_remembered_serves_nothing_but_the_very_same(linear, tmp_path, monkeypatch):
+def test_a_remembered_perturbation_serves_only_the_same_attack_classifier_and_images(
+    linear, tmp_path, monkeypatch
+):
     classifier, images, labels = linear
     plugin = type(create("attacks", "uap"))
     times, plain = [], plugin.learn
@@ -113,7 +115,7 @@ def test_a_perturbation_for_other_images_is_refused(linear, tmp_path):
         run_attack(attack, *linear)
 
 
-def test_a_file_that_does_not_tell_what_it_was_learned_for_is_refused(linear, tmp_path):
+def test_a_file_without_the_purpose_of_its_perturbation_is_refused(linear, tmp_path):
     path = tmp_path / "uap.npz"
     attack = create("attacks", "uap", file=path)
     learned(attack, *linear)
@@ -130,7 +132,7 @@ def test_a_file_that_does_not_tell_what_it_was_learned_for_is_refused(linear, tm
         run_attack(create("attacks", "uap", file=tmp_path / "g"), *linear)
 
 
-def test_a_perturbation_serves_no_other_ball_than_it_was_learned_for(linear, tmp_path):
+def test_a_perturbation_serves_only_the_ball_that_it_was_learned_for(linear, tmp_path):
     classifier, images, labels = linear
     attack = create("attacks", "uap", eps=0.02, file=tmp_path / "uap.npz")
     run_attack(attack, classifier, images, labels)
@@ -140,7 +142,7 @@ def test_a_perturbation_serves_no_other_ball_than_it_was_learned_for(linear, tmp
         run_attack(dataclasses.replace(attack, eps=0.3), classifier, images, labels)
 
 
-def test_a_file_says_on_whom_and_with_which_options_it_was_learned(linear, tmp_path):
+def test_a_file_says_on_which_classifier_and_with_which_options_it_was_learned(linear, tmp_path):
     classifier, images, labels = linear
     classifier = classifier.replace(source="saved_models/d1/1")
     attack = create("attacks", "uap", eps=0.1, passes=1, file=tmp_path / "uap.npz")
@@ -158,7 +160,7 @@ def test_a_file_says_on_whom_and_with_which_options_it_was_learned(linear, tmp_p
         file_notes([dataclasses.replace(attack, eps=0.2)], others)
 
 
-def test_a_random_classifier_is_known_by_where_it_lies(linear, tmp_path):
+def test_a_random_classifier_is_identified_by_its_path(linear, tmp_path):
     class Random(Wrapped):
         def __call__(self, images):
             return self.inner(images) + tf.random.normal((self.num_classes,))
@@ -172,7 +174,9 @@ def test_a_random_classifier_is_known_by_where_it_lies(linear, tmp_path):
     assert line.endswith("learned on saved_models/r/1: another classifier than there")
 
 
-def test_what_each_classifier_taught_is_kept_under_its_name(trained, tmp_path, monkeypatch):
+def test_the_perturbation_of_each_classifier_is_kept_under_the_classifiers_name(
+    trained, tmp_path, monkeypatch
+):
     digits, named = create("scenarios", "digits"), create("attacks", "uap", file=tmp_path / "own")
     attack = create("attacks", "uap", eps=0.1, passes=1, training_images=50)
     other = LinearClassifier((8, 8, 1), 10)
@@ -191,7 +195,7 @@ def test_what_each_classifier_taught_is_kept_under_its_name(trained, tmp_path, m
     assert np.array_equal(read, ready.arrays["perturbation"])
 
 
-def test_a_file_that_several_would_learn_into_is_refused_before_anything_runs(trained, tmp_path):
+def test_a_file_that_several_attacks_would_write_is_refused_before_anything_runs(trained, tmp_path):
     digits, path = create("scenarios", "digits"), tmp_path / "uap.npz"
     attack = create("attacks", "uap", file=path)
     budgets = at_budgets([attack], [0.1, 0.2])
@@ -202,7 +206,7 @@ def test_a_file_that_several_would_learn_into_is_refused_before_anything_runs(tr
     assert not path.exists()
 
 
-def test_what_was_learned_applies_to_a_classifier_without_gradients(linear, tmp_path):
+def test_a_learned_perturbation_applies_to_a_classifier_without_gradients(linear, tmp_path):
     classifier, images, labels = linear
     attack = create("attacks", "uap", eps=0.1, file=tmp_path / "uap.npz")
     crafted = run_attack(attack, classifier, images, labels).images
@@ -254,7 +258,7 @@ def test_an_evaluation_learns_from_the_training_split(trained, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["uap", "gap"])
-def test_what_was_learned_is_served_by_tensorflow_alone(linear, tmp_path, name):
+def test_a_learned_perturbation_is_served_by_tensorflow_alone(linear, tmp_path, name):
     classifier, images, labels = linear
     options = {"gap": {"mode": "image", "filters": 2, "blocks": 1}}.get(name, {})
     ready = learned(create("attacks", name, eps=0.1, passes=1, **options), *linear)
@@ -266,7 +270,7 @@ def test_what_was_learned_is_served_by_tensorflow_alone(linear, tmp_path, name):
     assert not np.array_equal(crafted, images)
 
 
-def test_only_what_learned_for_all_pixels_is_exported(linear, tmp_path):
+def test_only_attacks_that_learned_for_all_pixels_are_exported(linear, tmp_path):
     with pytest.raises(UsageError, match=r"export: expected an attack that learns.*received: pgd"):
         check_exportable(create("attacks", "pgd"))
     ready = learned(create("attacks", "uap", passes=1), *linear)

@@ -51,7 +51,7 @@ ROWS = [list(range(1, 41)), [1, 1, 1], [27], [6, 1, 9, 27, 2, 1, 97, 3, 5]]
 @pytest.mark.parametrize("rows", ROWS, ids=len)
 @pytest.mark.parametrize("steps", [0, 1, 7, 150])
 @pytest.mark.parametrize("traced", [False, True])
-def test_rows_end_as_in_a_plain_loop_and_in_the_order_they_came_in(rows, steps, traced):
+def test_rows_end_as_in_a_plain_loop_and_keep_their_order(rows, steps, traced):
     def run(state):
         return iterate(step, state, steps=steps)
 
@@ -98,7 +98,7 @@ def test_done_rows_leave_the_batch():
     assert all(size % 4 == 0 for size in sizes)
 
 
-def test_blend_is_where_bit_for_bit():
+def test_blend_agrees_with_where_bit_for_bit():
     draw = np.random.default_rng(0)
     flags = draw.integers(0, 2, 9).astype(bool)
     yes, no = (draw.normal(size=(9, 4, 4, 2)).astype(np.float32) for _ in range(2))
@@ -106,7 +106,7 @@ def test_blend_is_where_bit_for_bit():
     assert np.array_equal(blended, np.where(flags[:, None, None, None], yes, no))
 
 
-def test_blend_takes_no_nan_from_the_side_it_leaves():
+def test_blend_takes_no_nan_from_the_side_that_it_does_not_choose():
     flags = tf.constant([True, False])
     nan = tf.fill((2, 3, 3, 1), float("nan"))
     ones = tf.ones((2, 3, 3, 1))
@@ -114,7 +114,7 @@ def test_blend_takes_no_nan_from_the_side_it_leaves():
     assert np.isfinite(blend(flags, nan, ones).numpy()[1]).all()
 
 
-def test_a_row_that_is_done_stays_as_it_was_whatever_its_step_would_make_of_it():
+def test_a_finished_row_does_not_change_even_if_a_step_would_change_it():
     class Row(NamedTuple):
         value: Any
         done: Any
@@ -128,7 +128,7 @@ def test_a_row_that_is_done_stays_as_it_was_whatever_its_step_would_make_of_it()
     assert end.value.numpy().ravel().tolist() == [1.0, *(value + 4.0 for value in range(1, 16))]
 
 
-def test_only_the_named_outcome_is_kept_of_rows_that_are_done():
+def test_only_the_named_fields_of_finished_rows_are_kept():
     class Counting(NamedTuple):
         limit: Any
         count: Any

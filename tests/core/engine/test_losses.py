@@ -1,4 +1,4 @@
-"""What a gradient attack climbs."""
+"""The losses that gradient attacks maximise."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_every_loss_comes_with_its_derivative(loss, targeted, classes):
     assert slope.numpy() == pytest.approx(tape.gradient(expected, logits).numpy(), abs=1e-5)
 
 
-def test_the_ratio_does_not_see_the_scale_of_the_logits():
+def test_the_ratio_does_not_depend_on_the_scale_of_the_logits():
     logits = tf.random.stateless_normal((20, 5), (0, 0))
     labels, targets = tf.range(20) % 5, (tf.range(20) + 1) % 5
     for loss in (

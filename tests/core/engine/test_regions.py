@@ -1,4 +1,4 @@
-"""Regions: what is held while an attack is traced, and where the boxes come from."""
+"""Regions: which pixels an attack may change, and where the boxes come from."""
 
 from typing import Any, NamedTuple
 
@@ -50,7 +50,7 @@ class Boxed(InMemory):
 
 
 class Dimmed(Shift):
-    """Every pixel darker, where it was."""
+    """Every pixel is darker and stays at its place."""
 
     keeps_geometry = True
 
@@ -59,14 +59,14 @@ class Dimmed(Shift):
 
 
 class Turned(Dimmed):
-    """The image upside down."""
+    """The image is upside down."""
 
     keeps_geometry = False
 
 
 @plugin
 class Whiten(RegionalAttack):
-    """Makes every pixel white, whatever it may; or does one wrong thing."""
+    """Makes every pixel white, whatever its region; or makes one mistake."""
 
     fault: str = option("which", default="none")
 
@@ -85,7 +85,7 @@ class Whiten(RegionalAttack):
 
 
 class Straying(Ensemble):
-    """Says it keeps to a region; its part does not."""
+    """Declares a region, which its part leaves."""
 
     region = "foreground"
 
@@ -138,7 +138,7 @@ def test_each_row_of_a_loop_keeps_its_own_region_loops_in_loops_too(traced):
     assert regions.free_pixels() is None
 
 
-def test_outside_of_the_region_the_gradient_is_zero_and_the_clean_image_is_seen():
+def test_outside_of_the_region_the_gradient_is_zero_and_the_image_is_clean():
     classifier, images, _, boxes = case()
     free = free_of(create("attacks", "pgd", region="foreground"), boxes, images)
     for other in (images, 1.0 - images):  # the clean images themselves too
@@ -162,7 +162,7 @@ def test_a_batch_that_is_not_the_regions_is_refused_by_name():
 
 @pytest.mark.parametrize("region", ["foreground", "background"])
 @pytest.mark.parametrize("as_list", [False, True])
-def test_what_an_attack_does_elsewhere_is_undone(region, as_list):
+def test_changes_outside_of_the_region_are_undone(region, as_list):
     classifier, images, labels, boxes = case()
     given = [own[(own != 0).any(axis=1)] for own in boxes] if as_list else boxes
     attack = Whiten(region=region)
@@ -202,7 +202,7 @@ def test_a_box_that_is_missing_or_wrong_is_named_by_its_image(fault, says):
         boxes_for([create("attacks", "box_blur")], Boxed(fault=fault), "test")
 
 
-def test_an_attack_that_leaves_its_region_as_it_was_breaks_the_contract():
+def test_an_attack_that_changes_nothing_in_its_region_breaks_the_contract():
     keeps_to_its_region(Whiten())
     with pytest.raises(AssertionError, match="region=foreground: changed nothing inside of it"):
         keeps_to_its_region(Whiten(fault="idle"))
@@ -270,7 +270,7 @@ def test_an_image_that_changed_outside_of_the_region_is_a_violation():
         audit(classifier, attack, images, labels, adversarial, clean=labels)
 
 
-def test_an_ensemble_whose_part_leaves_its_region_is_found_out():
+def test_an_ensemble_whose_part_leaves_its_region_is_a_violation():
     classifier, images, labels, boxes = case()
     attack = Straying()
     crafted = run_attack(attack, classifier, images, labels, boxes=boxes).images
@@ -281,7 +281,7 @@ def test_an_ensemble_whose_part_leaves_its_region_is_found_out():
     assert not fate.success.any()
 
 
-def test_what_is_kept_of_an_interrupted_run_is_kept_by_its_boxes(tmp_path):
+def test_the_images_of_an_interrupted_run_are_kept_by_their_boxes(tmp_path):
     classifier, images, labels, boxes = case()
     partial, subject = Partial(tmp_path), Subject("x", classifier, labels)
     attack, everywhere = Whiten(region="foreground"), Whiten()

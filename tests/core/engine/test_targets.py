@@ -1,4 +1,4 @@
-"""Targeted attacks: who chooses the class, and what is refused."""
+"""Targeted attacks: how their classes are chosen, and which are refused."""
 
 import numpy as np
 import pytest

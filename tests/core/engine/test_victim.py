@@ -1,4 +1,4 @@
-"""What an attack sees: averages of a random classifier, a surrogate for one without gradients."""
+"""The classifier that an attack receives: an average of a random one, or a surrogate."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_the_calls_of_an_average_are_separate_draws():
 
 
 @pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd_ce", "fab_t"])
-def test_gradient_attacks_average_over_a_random_classifier_and_pay_for_it(name):
+def test_gradient_attacks_average_over_a_random_classifier_and_count_every_call(name):
     noisy = Noisy(small_classifier(), 0.3)
     images, labels = grey_images(noisy.inner, 6)
     options = {"steps": 3} if name != "fgsm" else {}

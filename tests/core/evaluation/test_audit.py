@@ -14,7 +14,7 @@ from tfrobust.options import option, plugin
 
 @plugin
 class Claim(Attack):
-    """Stands for an attack with this threat; never run."""
+    """Stands for an attack with this threat, and never runs."""
 
     minimum_norm = False
 
@@ -30,7 +30,7 @@ class Claim(Attack):
 
 
 class Nearest(Claim):
-    """The same, of the minimum-norm sort."""
+    """The same, as a minimum-norm attack."""
 
     minimum_norm = True
 
@@ -59,7 +59,7 @@ def test_an_image_that_changes_class_within_the_ball_is_a_success():
 
 
 @pytest.mark.parametrize("value", [0.6502, 0.8, 1.2, -0.1, np.nan, np.inf, -np.inf])
-def test_what_leaves_the_ball_or_the_box_or_is_no_number_is_a_violation_and_a_failure(value):
+def test_an_image_outside_the_ball_or_the_box_or_with_a_nan_is_a_violation_and_a_failure(value):
     audited = judge([0.6, value])
     assert audited.violation.tolist() == [False, True]
     assert audited.success.tolist() == [True, False]
@@ -105,7 +105,7 @@ def test_a_targeted_attack_succeeds_only_where_the_target_is_reached():
     assert audited.success.tolist() == [True, False]
 
 
-def test_an_image_that_was_wrong_before_can_be_a_success_of_its_own_but_stays_wrong():
+def test_an_image_that_was_wrong_before_can_be_a_success_but_stays_wrong():
     audited = judge([0.4], labels=[1])
     assert audited.success.tolist() == [True]
     assert audited.prediction.tolist() == [0]
@@ -116,12 +116,12 @@ def test_distances_are_those_of_their_norms():
     others = images.copy()
     others[1, 0, 0] = [0.3, 0.0, 0.4]
     others[1, 1, 1] = [0.0, 0.5, 0.0]
-    found = {norm: values.tolist() for norm, values in distances(images, others).items()}
-    assert {norm: values[0] for norm, values in found.items()} == dict.fromkeys(found, 0.0)
-    assert found["l0"][1] == 2
-    assert found["l1"][1] == pytest.approx(1.2)
-    assert found["l2"][1] == pytest.approx(0.5**0.5)
-    assert found["linf"][1] == pytest.approx(0.5)
+    by_norm = {norm: values.tolist() for norm, values in distances(images, others).items()}
+    assert {norm: values[0] for norm, values in by_norm.items()} == dict.fromkeys(by_norm, 0.0)
+    assert by_norm["l0"][1] == 2
+    assert by_norm["l1"][1] == pytest.approx(1.2)
+    assert by_norm["l2"][1] == pytest.approx(0.5**0.5)
+    assert by_norm["linf"][1] == pytest.approx(0.5)
 
 
 def test_distances_do_not_depend_on_the_number_of_images():

@@ -1,4 +1,4 @@
-"""Every figure of the result format, against a hand-made example."""
+"""Every figure of the result format, compared with an example worked out by hand."""
 
 import numpy as np
 import pytest
@@ -94,46 +94,47 @@ def evaluated(*attacks, classifier=None, **options):
     return evaluate({"greys": classifier or Brightness()}, Greys(), attacks, **options)
 
 
-def test_accuracies_and_rates_are_over_the_images_design_says():
-    (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
+def test_accuracies_and_rates_are_over_the_images_of_their_definitions():
+    (evaluation,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
     # After: .2 .4 .55 .58 .65 .8 .7 .3 → predictions 0 0 1 1 1 1 1 0.
-    assert found.clean.accuracy == 6 / 8
-    (attack,) = found.attacks
+    assert evaluation.clean.accuracy == 6 / 8
+    (attack,) = evaluation.attacks
     assert attack.accuracy == 4 / 8
     assert attack.success_rate == 2 / 6
     assert attack.fooling_ratio == 2 / 8
     assert attack.violations == 0
-    assert found.worst_case.accuracy == 4 / 8
+    assert evaluation.worst_case.accuracy == 4 / 8
     assert attack.interval == pytest.approx(wilson(4, 8))
 
 
 def test_a_clean_error_stays_an_error_even_if_the_attack_mends_it():
-    # Darkening reads the seventh image, label 0 at 0.6, rightly.
-    (found,) = evaluated(Brighten(eps=0.15, by=-0.15)).results.evaluations
-    assert found.attacks[0].accuracy == 5 / 8  # 0.55 falls; 0.6 → 0.45 is right now, and counts not
-    assert found.attacks[0].fooling_ratio == 2 / 8
+    # After darkening, the seventh image, label 0 at 0.6, is read correctly.
+    (evaluation,) = evaluated(Brighten(eps=0.15, by=-0.15)).results.evaluations
+    # The fifth image, 0.55, breaks. The seventh is right now, at 0.45, but does not count.
+    assert evaluation.attacks[0].accuracy == 5 / 8
+    assert evaluation.attacks[0].fooling_ratio == 2 / 8
 
 
 @plugin
 class Mend(Brighten):
-    """Means well."""
+    """The same, declared as corrective."""
 
     corrective = True
 
 
-def test_one_that_helps_is_judged_by_what_is_right_afterwards_and_spoils_no_worst_case():
+def test_a_corrective_attack_is_judged_by_the_images_right_afterwards_and_leaves_the_worst_case():
     # Darkening by 0.15 mends the seventh image and breaks the fifth, at 0.55.
-    (found,) = evaluated(Mend(eps=0.15, by=-0.15), Brighten(eps=0, by=0)).results.evaluations
-    mended, nothing = found.attacks
+    (evaluation,) = evaluated(Mend(eps=0.15, by=-0.15), Brighten(eps=0, by=0)).results.evaluations
+    mended, nothing = evaluation.attacks
     assert mended.accuracy == 6 / 8
     assert mended.success_rate == 1 / 2  # of the two misread ones
     assert mended.distance["linf"].mean == pytest.approx(0.15)
-    assert found.worst_case.accuracy == nothing.accuracy == 6 / 8
+    assert evaluation.worst_case.accuracy == nothing.accuracy == 6 / 8
 
 
 def test_distances_are_over_successful_attacks_only():
-    (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
-    distance = found.attacks[0].distance
+    (evaluation,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
+    distance = evaluation.attacks[0].distance
     assert set(distance) == {"l0", "l1", "l2", "linf"}
     assert distance["linf"].mean == pytest.approx(0.1)
     assert distance["l2"].median == pytest.approx(0.2)
@@ -145,7 +146,7 @@ def test_distances_are_over_successful_attacks_only():
 
 @plugin
 class BrightenTheRight(Brighten):
-    """Leaves an image alone that is read wrongly anyway, as minimum-norm attacks do."""
+    """Leaves misread images alone, as minimum-norm attacks do."""
 
     def __call__(self, classifier, images, labels, *, seed):
         right = tf.argmax(classifier(images), 1) == labels
@@ -154,22 +155,22 @@ class BrightenTheRight(Brighten):
 
 
 def test_images_that_were_wrong_before_have_no_part_in_distances():
-    (found,) = evaluated(BrightenTheRight(eps=0.1, by=0.1)).results.evaluations
-    assert found.attacks[0].success_rate == 2 / 6
-    assert found.attacks[0].distance["linf"].mean == pytest.approx(0.1)
+    (evaluation,) = evaluated(BrightenTheRight(eps=0.1, by=0.1)).results.evaluations
+    assert evaluation.attacks[0].success_rate == 2 / 6
+    assert evaluation.attacks[0].distance["linf"].mean == pytest.approx(0.1)
 
 
 def test_violations_are_counted_and_fail():
-    (found,) = evaluated(Brighten(eps=0.05, by=0.1)).results.evaluations
-    assert found.attacks[0].violations == 8
-    assert found.attacks[0].accuracy == found.clean.accuracy
-    assert found.attacks[0].success_rate == 0
+    (evaluation,) = evaluated(Brighten(eps=0.05, by=0.1)).results.evaluations
+    assert evaluation.attacks[0].violations == 8
+    assert evaluation.attacks[0].accuracy == evaluation.clean.accuracy
+    assert evaluation.attacks[0].success_rate == 0
 
 
 def test_an_attack_that_returns_no_numbers_is_counted_and_fails():
-    (found,) = evaluated(NoNumbers(eps=0.5)).results.evaluations
-    assert found.attacks[0].violations == 8
-    assert found.attacks[0].accuracy == found.clean.accuracy
+    (evaluation,) = evaluated(NoNumbers(eps=0.5)).results.evaluations
+    assert evaluation.attacks[0].violations == 8
+    assert evaluation.attacks[0].accuracy == evaluation.clean.accuracy
 
 
 def test_the_worst_case_counts_an_image_as_right_only_if_every_attack_failed():
@@ -181,34 +182,37 @@ def test_the_worst_case_counts_an_image_as_right_only_if_every_attack_failed():
 
 def test_the_worst_case_by_budget_takes_the_attacks_of_a_norm_within_each_budget():
     attacks = [Brighten(eps=eps, by=by) for eps, by in ((0.03, 0.03), (0.03, -0.03), (0.1, 0.06))]
-    (found,) = evaluated(*attacks).results.evaluations
-    by_budget = [(w.norm, w.eps, w.accuracy) for w in found.worst_case_by_budget]
+    (evaluation,) = evaluated(*attacks).results.evaluations
+    by_budget = [
+        (worst_case.norm, worst_case.eps, worst_case.accuracy)
+        for worst_case in evaluation.worst_case_by_budget
+    ]
     assert by_budget == [("linf", 0.03, 5 / 8), ("linf", 0.1, 4 / 8)]
-    assert found.worst_case.accuracy == min(accuracy for *_, accuracy in by_budget)
+    assert evaluation.worst_case.accuracy == min(accuracy for *_, accuracy in by_budget)
 
 
 def test_a_single_budget_has_no_curve():
-    (found,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
-    assert found.worst_case_by_budget == []
+    (evaluation,) = evaluated(Brighten(eps=0.1, by=0.1)).results.evaluations
+    assert evaluation.worst_case_by_budget == []
 
 
 def test_targeted_success_is_reaching_the_target():
     attack = Brighten(eps=0.1, by=0.1, targeted=True)
-    (found,) = evaluated(attack, targets="next").results.evaluations
-    # Towards "bright" the third and fourth; the dark ones of label 1 were to become dark.
-    assert found.attacks[0].success_rate == 2 / 6
-    assert found.attacks[0].threat.targeted
+    (evaluation,) = evaluated(attack, targets="next").results.evaluations
+    # The third and fourth become bright; the images of label 1 would have to become dark.
+    assert evaluation.attacks[0].success_rate == 2 / 6
+    assert evaluation.attacks[0].threat.targeted
 
 
 def test_a_minimum_norm_attack_at_several_budgets_is_crafted_once():
     global RUNS  # noqa: PLW0603
     RUNS = 0
     attacks = [Nearest(eps=eps) for eps in (0.0, 0.06, 0.25, None)]
-    (found,) = evaluated(*attacks).results.evaluations
+    (evaluation,) = evaluated(*attacks).results.evaluations
     assert RUNS == 1
-    assert [attack.accuracy for attack in found.attacks] == [6 / 8, 3 / 8, 1 / 8, 0.0]
-    assert [attack.params["eps"] for attack in found.attacks] == [0.0, 0.06, 0.25, None]
-    assert all(attack.violations == 0 for attack in found.attacks)
+    assert [attack.accuracy for attack in evaluation.attacks] == [6 / 8, 3 / 8, 1 / 8, 0.0]
+    assert [attack.params["eps"] for attack in evaluation.attacks] == [0.0, 0.06, 0.25, None]
+    assert all(attack.violations == 0 for attack in evaluation.attacks)
 
 
 def test_crafted_on_another_classifier_is_judged_by_this_one():
@@ -240,29 +244,30 @@ class MeanDetector(Detector):
         return Fitted()
 
 
-def test_a_detectors_figures_are_told_over_those_that_fooled_too():
-    (found,) = evaluated(Brighten(eps=0.2, by=0.11), detectors=[MeanDetector()]).results.evaluations
-    (told,) = found.detectors
-    assert (told.attacked, told.fooled.images) == (8, 2)  # of 0.45 and 0.48 it makes 0.56 and 0.59
-    assert told.fooled.auroc == 6 / 8  # of the clean ones 0.6 and 0.7 look brighter
-    assert told.auroc == pytest.approx(np.mean([
+def test_a_detector_also_has_figures_over_the_images_that_fooled():
+    run = evaluated(Brighten(eps=0.2, by=0.11), detectors=[MeanDetector()])
+    (detector,) = run.results.evaluations[0].detectors
+    # 0.45 → 0.56 and 0.48 → 0.59 fool. Of the clean images, 0.6 and 0.7 look brighter.
+    assert (detector.attacked, detector.fooled.images) == (8, 2)
+    assert detector.fooled.auroc == 6 / 8
+    assert detector.auroc == pytest.approx(np.mean([
         (value + 0.11 > clean) for value in CLEAN for clean in CLEAN
     ]))  # fmt: skip
-    assert told.fooled.adversarial.mean == pytest.approx(0.575, abs=1e-6)
-    clean, fooling = (np.array(each) > told.threshold for each in (CLEAN, [0.56, 0.59]))
-    assert told.fooled.accuracy == pytest.approx(((1 - clean.mean()) + fooling.mean()) / 2)
-    assert told.fitted_on.model_dump() == {
+    assert detector.fooled.adversarial.mean == pytest.approx(0.575, abs=1e-6)
+    clean, fooling = (np.array(values) > detector.threshold for values in (CLEAN, [0.56, 0.59]))
+    assert detector.fooled.accuracy == pytest.approx(((1 - clean.mean()) + fooling.mean()) / 2)
+    assert detector.fitted_on.model_dump() == {
         "clean": 8, "adversarial": 8, "fooling": 2, "only_fooling": False,
     }  # fmt: skip
 
 
-def test_where_an_attack_fools_with_no_image_nothing_is_told_over_those():
-    (found,) = evaluated(Brighten(by=0.0), detectors=[MeanDetector()]).results.evaluations
-    assert found.detectors[0].fooled.model_dump(exclude_none=True) == {"images": 0}
+def test_an_attack_that_fools_with_no_image_has_no_figures_over_fooling_images():
+    (evaluation,) = evaluated(Brighten(by=0.0), detectors=[MeanDetector()]).results.evaluations
+    assert evaluation.detectors[0].fooled.model_dump(exclude_none=True) == {"images": 0}
 
 
 @pytest.mark.parametrize(("fooling", "learned"), [(ENOUGH, ENOUGH), (ENOUGH - 1, 50), (0, 50)])
-def test_a_detector_learns_from_those_that_fooled_where_they_are_enough(fooling, learned):
+def test_a_detector_learns_from_the_images_that_fooled_if_they_are_enough(fooling, learned):
     clean = np.zeros((50, 2, 2, 1), np.float32)
     attacked = np.arange(50, dtype=np.float32)[:, None, None, None] + clean
     images = FittingImages(clean, attacked, np.arange(50) >= 50 - fooling)
@@ -283,14 +288,14 @@ def test_a_detector_learns_from_those_that_fooled_where_they_are_enough(fooling,
 
 def test_detectors_are_fitted_and_judged_for_every_attack():
     attacks = [Brighten(eps=0.9, by=0.9), Brighten(eps=0.0, by=0.0)]
-    (found,) = evaluated(*attacks, detectors=[MeanDetector()]).results.evaluations
-    assert [d.attack for d in found.detectors] == ["brighten", "brighten"]
-    assert found.detectors[0].auroc == 1.0
-    assert found.detectors[0].tpr_at_5_fpr == 1.0
-    assert found.detectors[1].auroc == 0.5
-    assert found.detectors[0].name == "mean_detector"
-    assert [d.accuracy for d in found.detectors] == [1.0, 0.5]
-    assert found.detectors[0].adversarial.mean > found.detectors[0].clean.mean
+    (evaluation,) = evaluated(*attacks, detectors=[MeanDetector()]).results.evaluations
+    assert [detector.attack for detector in evaluation.detectors] == ["brighten", "brighten"]
+    assert evaluation.detectors[0].auroc == 1.0
+    assert evaluation.detectors[0].tpr_at_5_fpr == 1.0
+    assert evaluation.detectors[1].auroc == 0.5
+    assert evaluation.detectors[0].name == "mean_detector"
+    assert [detector.accuracy for detector in evaluation.detectors] == [1.0, 0.5]
+    assert evaluation.detectors[0].adversarial.mean > evaluation.detectors[0].clean.mean
 
 
 def test_a_classifier_made_for_other_images_or_classes_is_refused():

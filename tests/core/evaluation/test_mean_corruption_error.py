@@ -46,16 +46,16 @@ A = evaluations("a", 0.1, fog=[0.2, 0.2, 0.3, 0.3, 0.5], snow=[0.1, 0.1, 0.1, 0.
 B = evaluations("b", 0.2, fog=[0.4, 0.4, 0.4, 0.4, 0.4], snow=[0.3, 0.3, 0.4, 0.5, 0.5])
 
 
-def test_the_mean_goes_over_severities_then_over_corruptions():
-    (found,) = corruption_errors(A)
-    assert found.clean == pytest.approx(0.1)
-    assert found.errors["fog"] == pytest.approx([0.2, 0.2, 0.3, 0.3, 0.5])
-    assert found.mean == pytest.approx({"fog": 0.3, "snow": 0.14})
-    assert found.mce == pytest.approx(0.22)
-    assert found.mce_ratio is None
+def test_the_mean_is_taken_over_severities_then_over_corruptions():
+    (figures,) = corruption_errors(A)
+    assert figures.clean == pytest.approx(0.1)
+    assert figures.errors["fog"] == pytest.approx([0.2, 0.2, 0.3, 0.3, 0.5])
+    assert figures.mean == pytest.approx({"fog": 0.3, "snow": 0.14})
+    assert figures.mce == pytest.approx(0.22)
+    assert figures.mce_ratio is None
 
 
-def test_a_baseline_divides_each_corruptions_error_and_what_exceeds_the_clean_one():
+def test_a_baseline_divides_each_corruptions_error_and_its_excess_over_the_clean_one():
     a, b = corruption_errors([*A, *B], "b")
     assert a.ratio == pytest.approx({"fog": 0.3 / 0.4, "snow": 0.14 / 0.4})
     assert a.mce_ratio == pytest.approx((0.75 + 0.35) / 2)
@@ -97,22 +97,22 @@ def run(trained):
 
 
 def test_every_condition_is_an_evaluation_like_any_other(run, trained):
-    found = run.results.evaluations
-    assert len(found) == 16
-    assert found[0].scenario.shift is None
-    assert [each.scenario.shift for each in found[1:]] == CONDITIONS
+    by_condition = run.results.evaluations
+    assert len(by_condition) == 16
+    assert by_condition[0].scenario.shift is None
+    assert [entry.scenario.shift for entry in by_condition[1:]] == CONDITIONS
     number = 1 + CONDITIONS.index("fog.3")
     images, labels = arrays(open_scenario("digits+fog.3"), "test", 40)
     predicted = np.argmax(trained(images), axis=1)
     assert np.array_equal(run.outcomes[f"e{number}_clean"], predicted)
-    assert found[number].clean.accuracy == np.mean(predicted == labels)
+    assert by_condition[number].clean.accuracy == np.mean(predicted == labels)
     again = records.Results.model_validate_json(run.results.to_json())
     assert again == run.results
 
 
 def test_a_seed_is_the_seed_of_the_corruptions(run, trained):
     other = measured({"d": trained}, shifts=three(), limit=40, seed=1)
-    one, two = (each.results.corruptions[0] for each in (run, other))
+    one, two = (measurement.results.corruptions[0] for measurement in (run, other))
     assert one.errors["contrast"] == two.errors["contrast"]
     assert one.errors != two.errors
 
@@ -152,7 +152,7 @@ def test_the_report_shows_table_map_and_images(run, tmp_path):
     assert page.count("<h3>d</h3>") == 1
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
     classifier, scenario = small_classifier(), InMemory(count=8)
     looked = []
 
@@ -188,7 +188,7 @@ def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
     assert kept.load("fog.4", one) is None
 
 
-def test_what_cannot_be_measured_is_refused(trained):
+def test_impossible_measurements_are_refused(trained):
     with pytest.raises(UsageError, match="expected one or more; received: none"):
         measured({})
     with pytest.raises(UsageError, match=r"baseline: expected one of d; received: 'e'"):

@@ -28,7 +28,7 @@ def again(both, *attacks, **options):
 def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
     attacks = [create("attacks", "fgsm", eps=0.05), create("attacks", "pgd", eps=0.05, steps=3)]
     results = again(both, *attacks)
-    assert [each.classifier.name for each in results.evaluations] == ["old", "new"]
+    assert [evaluation.classifier.name for evaluation in results.evaluations] == ["old", "new"]
     for evaluation in results.evaluations:
         crafted_on = [attack.crafted_on for attack in evaluation.attacks]
         assert crafted_on == ["old", "old", None, None]
@@ -37,7 +37,7 @@ def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
         alone = evaluate({name: both[name]}, digits, attacks, limit=30).results.evaluations[0]
         ratios = [attack.fooling_ratio for attack in alone.attacks]
         assert [attack.fooling_ratio for attack in evaluation.attacks[2:]] == ratios
-    old, new = (each.attacks for each in results.evaluations)
+    old, new = (evaluation.attacks for evaluation in results.evaluations)
     table = reattack_table(results)
     expected = [
         (f"{old[k].fooling_ratio:.1%}", f"{new[k].accuracy:.1%}", f"{new[k + 2].fooling_ratio:.1%}")
@@ -54,7 +54,7 @@ def test_the_old_network_is_attacked_once_only(both):
     assert before.seconds == after.seconds
 
 
-def test_without_it_there_is_no_table(both):
+def test_without_a_second_attack_there_is_no_table(both):
     old, new = both.items()
     attacks = [create("attacks", "fgsm")]
     transferred = evaluate(
@@ -63,7 +63,7 @@ def test_without_it_there_is_no_table(both):
     assert reattack_table(transferred.results) is None
 
 
-def test_it_needs_the_network_that_was_attacked_and_an_attack_and_takes_no_detectors(both):
+def test_a_second_attack_needs_the_attacked_network_and_an_attack_and_takes_no_detectors(both):
     with pytest.raises(UsageError, match="reattack: expected the classifier that was attacked"):
         again(both, create("attacks", "fgsm"), crafted_on=None)
     with pytest.raises(UsageError, match="reattack: expected an attack to run again"):
@@ -72,17 +72,17 @@ def test_it_needs_the_network_that_was_attacked_and_an_attack_and_takes_no_detec
         again(both, create("attacks", "fgsm"), detectors=[object()])
 
 
-def test_what_a_file_holds_is_not_taken_for_another_attack(both, tmp_path):
+def test_a_perturbation_from_a_file_is_refused_as_a_second_attack(both, tmp_path):
     uap = create("attacks", "uap", file=tmp_path / "uap.npz")
     with pytest.raises(UsageError, match="reattack: uap: file: a file shows every classifier"):
         again(both, uap)
 
 
-def test_what_is_put_into_a_new_class_is_told(both):
+def test_the_share_that_is_put_into_a_new_class_is_reported(both):
     names = (*create("scenarios", "digits").class_names, "noise", "blank")
     wider = LinearClassifier((8, 8, 1), 12, 1).replace(class_names=names)
     results = again(both | {"new": wider}, create("attacks", "fgsm", eps=0.3))
-    old, new = (each.attacks for each in results.evaluations)
+    old, new = (evaluation.attacks for evaluation in results.evaluations)
     assert [attack.rejected for attack in old] == [None, None]
     table = reattack_table(results)
     assert table.columns[4:] == ("put into a new class", "fooled again")
@@ -90,12 +90,12 @@ def test_what_is_put_into_a_new_class_is_told(both):
     assert 0 < new[0].rejected < 1
 
 
-def test_the_very_classifier_that_was_attacked_is_refused(both):
+def test_the_same_classifier_is_refused(both):
     with pytest.raises(UsageError, match=r"again beside old, .*; received: new, the same"):
         again({"old": both["old"], "new": both["old"]}, create("attacks", "fgsm"))
 
 
-def test_images_seen_and_the_attack_that_comes_again_are_two_lines(both):
+def test_transferred_images_and_the_second_attack_are_two_lines(both):
     results = again(both, create("attacks", "fgsm", eps=0.05))
     ((_, drawn),) = curves(results, {})
     text = drawn.replace("<!--", "").replace("-->", "")

@@ -35,10 +35,10 @@ def test_results_are_strict_json_of_the_agreed_form(several, tmp_path):
         raise AssertionError(f"{constant} is not JSON")
 
     text = (tmp_path / "results.json").read_text()
-    found = json.loads(text, parse_constant=refuse)
-    assert (found["format"], found["version"]) == ("tfrobust/evaluation", 1)
-    assert len(found["evaluations"]) == 2
-    first = found["evaluations"][0]
+    content = json.loads(text, parse_constant=refuse)
+    assert (content["format"], content["version"]) == ("tfrobust/evaluation", 1)
+    assert len(content["evaluations"]) == 2
+    first = content["evaluations"][0]
     assert first["classifier"] == {
         "name": "a", "path": "", "num_classes": 3, "image_shape": [4, 4, 1], "defenses": [],
         "class_names": ["class 0", "class 1", "class 2"],
@@ -55,7 +55,7 @@ def test_results_are_strict_json_of_the_agreed_form(several, tmp_path):
     assert first["attacks"][1]["threat"] == {
         "knowledge": "white-box", "norm": "linf", "targeted": False,
     }  # fmt: skip
-    assert "tensorflow" in found["environment"]
+    assert "tensorflow" in content["environment"]
 
 
 def test_outcomes_keep_every_images_fate_in_the_order_of_the_attacks(several, tmp_path):

@@ -1,4 +1,4 @@
-"""The files of a run are of one run, wherever it is killed, and the same run goes on."""
+"""All files of a folder belong to one run, wherever it is killed, and the run can go on."""
 
 import contextlib
 import gc
@@ -36,7 +36,7 @@ def written(folder, run, *, force=False):
     """Write a run as `attack` does, which keeps finished attacks until it is done."""
     with output_folder(folder, force=force):
         write_arrays(folder / PARTIAL / "crafted.npz", {"images": run.images})
-        write_run(folder, run, lambda beside: write_adversarial(beside, run))
+        write_run(folder, run, lambda temporary: write_adversarial(temporary, run))
 
 
 def names(folder):
@@ -76,10 +76,10 @@ def test_a_mixture_of_two_runs_is_refused_with_the_way_out(of_old, runs, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["results.json", "outcomes.npz"])
-def test_a_run_of_before_there_were_identities_is_read_and_not_mixed(name, runs, tmp_path):
+def test_an_older_run_without_an_identity_is_read_and_not_mixed(name, runs, tmp_path):
     write_results(tmp_path, runs[0].results, runs[0].outcomes)
     figures, outcomes = tmp_path / "results.json", tmp_path / "outcomes.npz"
-    kept = {each.name: each.read_bytes() for each in (figures, outcomes)}
+    kept = {path.name: path.read_bytes() for path in (figures, outcomes)}
     content = json.loads(figures.read_text())
     del content["run"]
     figures.write_text(json.dumps(content))
@@ -99,8 +99,8 @@ def no_page(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_path):
-    """The very same call, without `force`."""
+def test_a_run_that_is_killed_at_any_step_continues_and_leaves_nothing_behind(runs, tmp_path):
+    """The same call is made again, without `force`."""
     folder, seen = tmp_path / "run", set()
 
     def after():
@@ -120,7 +120,7 @@ def test_a_run_that_is_killed_at_any_step_goes_on_and_leaves_nothing(runs, tmp_p
 
 @pytest.mark.usefixtures("no_page")
 def test_a_run_that_replaces_another_is_never_mixed_with_it(runs, tmp_path):
-    """With `force`, over an old run and something of the user's, killed at each step."""
+    """`force` replaces an old run and a file of the user's, and is killed at each step."""
     folder, seen = tmp_path / "run", set()
     old, new = (run.results.run for run in runs)
 
@@ -152,7 +152,7 @@ def test_another_run_is_not_taken_for_an_interrupted_one(runs, tmp_path):
     assert names(tmp_path) == FILES | {PARTIAL}
 
 
-def test_further_files_of_a_replaced_run_go_with_it(runs, tmp_path):
+def test_the_other_files_of_a_replaced_run_are_removed_too(runs, tmp_path):
     written(tmp_path, runs[0])
     with output_folder(tmp_path, force=True):
         write_run(tmp_path, runs[1])
@@ -168,21 +168,21 @@ def test_a_full_disk_costs_one_line_and_no_traceback_later(size, tmp_path):
     refusal.value.__traceback__ = None
     refusal.value.__cause__ = None
     del refusal
-    gc.collect()  # where an archive that was left open would speak up
+    gc.collect()  # an archive that was left open would warn here
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", [0, 100, 1_000])
-def test_a_disk_that_is_full_leaves_the_run_before_as_it_was(size, runs, tmp_path):
+def test_a_full_disk_leaves_the_earlier_run_unchanged(size, runs, tmp_path):
     written(tmp_path, runs[0])
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     full = rf"cannot write {tmp_path}/\w+\.\w+: File too large"
     with full_disk(size), pytest.raises(StoreError, match=full):
-        write_run(tmp_path, runs[1], lambda beside: write_adversarial(beside, runs[1]))
+        write_run(tmp_path, runs[1], lambda temporary: write_adversarial(temporary, runs[1]))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_finished_attacks_stay_where_the_disk_is_full_in_the_end(runs, tmp_path):
+def test_finished_attacks_stay_if_the_disk_is_full_at_the_end(runs, tmp_path):
     write_arrays(tmp_path / PARTIAL / "crafted.npz", {"images": runs[0].images})
     with full_disk(100), pytest.raises(StoreError, match=r"File too large"):
         write_run(tmp_path, runs[0])

@@ -46,15 +46,15 @@ def names(folder):
 FGSM, BLIND = create("attacks", "fgsm", eps=0.1), create("attacks", "uniform_noise", eps=0.1)
 
 
-def test_a_run_writes_what_evaluate_returns(classifier, tmp_path):
+def test_a_run_writes_the_results_of_evaluate(classifier, tmp_path):
     results = run(settings(classifier, FGSM), tmp_path / "run")
     assert names(tmp_path / "run") == FILES
     assert read_results(tmp_path / "run") == results
-    found = evaluate({"c": classifier}, InMemory(count=8), [FGSM], baselines=())
-    assert found.results.run == results.run
+    evaluated = evaluate({"c": classifier}, InMemory(count=8), [FGSM], baselines=())
+    assert evaluated.results.run == results.run
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_where_it_stopped(classifier, tmp_path, monkeypatch):
     whole, ran, run_attack = settings(classifier, FGSM, BLIND), [], attack_runs.run_attack
 
     def interrupt_the_second(attack, *rest, **options):
@@ -84,14 +84,14 @@ def test_a_folder_with_other_things_is_refused_unless_forced(classifier, tmp_pat
     assert names(tmp_path) == {*FILES, "mine.txt"}
 
 
-def test_what_the_user_should_know_is_noted(tmp_path):
+def test_notices_of_a_classifier_are_noted(tmp_path):
     noted = []
     converted = KerasClassifier(small_model(), notices=["converted to logits"])
     run(settings(converted, BLIND), tmp_path, note=noted.append)
     assert noted == ["c: converted to logits"]
 
 
-def test_crafted_images_are_written_beside_the_results(classifier, tmp_path):
+def test_crafted_images_are_written_next_to_the_results(classifier, tmp_path):
     craft(settings(classifier, FGSM), tmp_path)
     assert names(tmp_path) == {*FILES, "adversarial.npz"}
     written = read_arrays(tmp_path / "adversarial.npz")
@@ -103,19 +103,19 @@ def test_crafted_images_are_written_beside_the_results(classifier, tmp_path):
 def test_a_second_attack_after_training_is_a_run_too(classifier, tmp_path):
     both = settings(classifier, FGSM, crafted_on=("old", small_classifier()))
     results = run_reattack(both, tmp_path)
-    assert [each.classifier.name for each in results.evaluations] == ["old", "c"]
+    assert [evaluation.classifier.name for evaluation in results.evaluations] == ["old", "c"]
     assert names(tmp_path) == FILES
 
 
 class Drawing(InMemory):
-    """Draws from the global state when it is read, and gives nothing."""
+    """Draws from the global state when it is read, and holds no images."""
 
     def load(self, split):
         raise DataError(f"drawn: {random.getrandbits(31)}")
 
 
 @pytest.mark.parametrize("call", [run, run_reattack, run_corruptions])
-def test_the_seed_decides_what_is_drawn_from_the_global_state(call, classifier, tmp_path):
+def test_the_seed_decides_the_draws_from_the_global_state(call, classifier, tmp_path):
     def drawn(seed):
         common = {"classifiers": {"c": classifier}, "scenario": Drawing(), "seed": seed}
         if call is run_corruptions:

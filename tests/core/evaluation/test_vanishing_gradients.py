@@ -1,4 +1,4 @@
-"""Gradients that are zero, no numbers or missing: every white-box run tells of them."""
+"""Every white-box run reports gradients that are zero, not finite or missing."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ QUICK = {
 
 
 class Signs(Wrapped):
-    """Sees only whether a pixel is bright: right, and its gradient is zero everywhere."""
+    """Sees only whether a pixel is bright: accurate, but its gradient is zero everywhere."""
 
     def __call__(self, images):
         return self.inner((tf.sign(images - 0.5) + 1.0) / 2.0)
@@ -72,7 +72,7 @@ def attacked(network):
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_first_gradients_that_are_zero_are_counted_by_the_image(name, network, attacked):
+def test_first_gradients_that_are_zero_are_counted_per_image(name, network, attacked):
     crafted = run_attack(
         create("attacks", name, **QUICK[name]), Signs(network), *attacked, batch_size=5
     )
@@ -87,7 +87,7 @@ def test_an_ordinary_network_has_none(name, network, attacked):
     assert (crafted.first.zero, crafted.first.non_finite) == (0, 0)
 
 
-def test_gradients_that_are_no_numbers_are_counted_by_the_image(network, attacked):
+def test_gradients_that_are_not_finite_are_counted_per_image(network, attacked):
     images, labels = attacked
     crafted = run_attack(create("attacks", "fgsm"), Halved(network), images, labels, batch_size=5)
     dark = int((images[:, 0, 0, 0] < 0.5).sum())
@@ -95,12 +95,12 @@ def test_gradients_that_are_no_numbers_are_counted_by_the_image(network, attacke
     assert np.isfinite(crafted.images).all()
 
 
-def test_an_attack_that_asks_for_no_gradient_looks_at_none(network, attacked):
+def test_an_attack_without_gradients_counts_none(network, attacked):
     crafted = run_attack(create("attacks", "square", queries=5), network, *attacked)
     assert crafted.first == FirstGradients()
 
 
-def test_an_ensemble_tells_of_its_first_part(network, attacked):
+def test_an_ensemble_reports_the_gradients_of_its_first_part(network, attacked):
     plan = create("attacks", "autoattack", eps=0.01, steps=1, queries=1, target_classes=1)
     signs, images = Signs(network), attacked[0]
     crafted = run_attack(plan, signs, images, signs(images).numpy().argmax(axis=1))
@@ -109,7 +109,7 @@ def test_an_ensemble_tells_of_its_first_part(network, attacked):
 
 @pytest.mark.parametrize("cut", [Bytes, Cut])
 @pytest.mark.parametrize("name", [*QUICK, "jsma", "fab_t", "ddn", "fmn", "cleverhans_pgd"])
-def test_a_network_without_gradients_is_told_so_and_what_to_do(cut, name, network, attacked):
+def test_a_network_without_gradients_is_refused_with_the_way_out(cut, name, network, attacked):
     with pytest.raises(UsageError, match="needs gradients and this classifier has none") as refusal:
         run_attack(create("attacks", name), cut(network), *attacked)
     assert "\n" not in str(refusal.value)
@@ -127,18 +127,18 @@ def test_the_warning_is_in_results_and_page_and_comes_once_an_attack(network):
     scenario = InMemory(shape=network.image_shape, classes=network.num_classes)
     attacks = [create("attacks", "fgsm", eps=eps) for eps in (0.1, 0.2)]
     evaluated = evaluate({"signs": Signs(network)}, scenario, attacks, limit=8, baselines=())
-    [found] = evaluated.results.evaluations
-    assert found.attacks[0].gradients.model_dump() == {"zero": 1.0, "non_finite": 0.0}
-    assert found.warnings == [
+    [evaluation] = evaluated.results.evaluations
+    assert evaluation.attacks[0].gradients.model_dump() == {"zero": 1.0, "non_finite": 0.0}
+    assert evaluation.warnings == [
         "fgsm on signs: gradients vanish at 100 % of the images; a white-box figure says nothing "
         "here; try square, hopskipjump"
     ]
     again = Results.model_validate_json(evaluated.results.to_json())
-    assert again.evaluations[0].warnings == found.warnings
+    assert again.evaluations[0].warnings == evaluation.warnings
     assert "gradients vanish at 100 %" in render(again, evaluated.outcomes)
 
 
-def test_no_warning_where_gradients_are_as_they_should_be(network):
+def test_there_is_no_warning_where_gradients_are_sound(network):
     scenario = InMemory(shape=network.image_shape, classes=network.num_classes)
     evaluated = evaluate(
         {"d1": network}, scenario, [create("attacks", "fgsm")], limit=8, baselines=()

@@ -1,4 +1,4 @@
-"""Two writers: the second takes the next number or is refused in one line, and nobody loses."""
+"""Of two writers, the second takes the next number or is refused in one line."""
 
 import multiprocessing
 import os
@@ -73,27 +73,27 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         pass
 
 
-def test_versions_that_are_made_at_once_get_numbers_of_their_own(tmp_path):
+def test_versions_that_are_made_at_the_same_time_get_different_numbers(tmp_path):
     (tmp_path / "d1" / "4").mkdir(parents=True)
     with (
         claimed_version(tmp_path / "d1") as first,
         claimed_version(tmp_path / "d1") as second,
         claimed_version(tmp_path / "d1", 9) as chosen,
     ):
-        assert [each.name for each in (first, second, chosen)] == ["5", "6", "9"]
+        assert [folder.name for folder in (first, second, chosen)] == ["5", "6", "9"]
         refusal = r"d1/9: another process is writing it .*; choose another version"
         with pytest.raises(StoreError, match=refusal), claimed_version(tmp_path / "d1", 9):
             pass
     assert [path.name for path in (tmp_path / "d1").iterdir()] == ["4"]
 
 
-def test_a_folder_made_for_a_version_that_never_came_does_not_stay(tmp_path):
+def test_a_folder_for_a_version_that_is_not_written_does_not_stay(tmp_path):
     with claimed_version(tmp_path / "served" / "d1"):
         pass
     assert not any(tmp_path.iterdir())
 
 
-def test_the_claim_of_a_process_that_was_killed_once_its_version_was_there_is_removed(tmp_path):
+def test_the_claim_of_a_process_that_was_killed_after_it_wrote_its_version_is_removed(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / ".tfrobust-1.lock").touch()
     with claimed_version(tmp_path) as first, claimed_version(tmp_path) as second:
@@ -101,12 +101,12 @@ def test_the_claim_of_a_process_that_was_killed_once_its_version_was_there_is_re
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_a_version_that_came_into_being_meanwhile_is_not_replaced(tmp_path):
+def test_a_version_that_another_process_wrote_meanwhile_is_not_replaced(tmp_path):
     place = tmp_path / "d1" / "1"
 
     def both():
-        with atomic_folder(place, new=True) as beside:
-            (beside / "second").touch()
+        with atomic_folder(place, new=True) as temporary:
+            (temporary / "second").touch()
             place.mkdir(parents=True)
             (place / "first").touch()
 
@@ -115,7 +115,7 @@ def test_a_version_that_came_into_being_meanwhile_is_not_replaced(tmp_path):
     assert [path.name for path in place.parent.rglob("*")] == ["1", "first"]
 
 
-def test_an_export_that_comes_second_loses_nobodys_work(tmp_path, monkeypatch):
+def test_a_second_export_loses_no_work(tmp_path, monkeypatch):
     place, write = tmp_path / "d1" / "1", classifier.write_saved_model
 
     def overtaken(*given):
@@ -146,7 +146,7 @@ def test_a_name_is_trained_by_one_process_at_a_time(how, tmp_path):
     assert train(tmp_path, **how).folder.name == "1"
 
 
-def test_a_training_sweeps_the_whole_store(tmp_path):
+def test_a_training_removes_leftovers_from_the_whole_store(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     left = tmp_path / "m2" / f".tfrobust-{leftovers._host()}.{process.pid}.1-abcdefgh"
@@ -156,16 +156,16 @@ def test_a_training_sweeps_the_whole_store(tmp_path):
 
 
 def crowd(folder, places):
-    """Make a version as soon as the others do."""
+    """Make a version at the same time as the others."""
     while not (folder / "go").exists():
         time.sleep(0.001)
-    with claimed_version(folder) as place, atomic_folder(place, new=True) as beside:
-        (beside / str(os.getpid())).touch()
+    with claimed_version(folder) as place, atomic_folder(place, new=True) as temporary:
+        (temporary / str(os.getpid())).touch()
         time.sleep(0.01)
     places.put(place.name)
 
 
-def test_eight_processes_that_make_versions_at_once_make_eight(tmp_path):
+def test_eight_processes_that_make_versions_at_the_same_time_make_eight(tmp_path):
     context = multiprocessing.get_context("fork")
     places = context.SimpleQueue()
     crowded = [context.Process(target=crowd, args=(tmp_path, places)) for _ in range(8)]
@@ -174,8 +174,8 @@ def test_eight_processes_that_make_versions_at_once_make_eight(tmp_path):
     (tmp_path / "go").touch()
     for process in crowded:
         process.join(30)
-    made = sorted(places.get() for _ in crowded)
-    assert len(set(made)) == 8
-    for number in made:
+    numbers = sorted(places.get() for _ in crowded)
+    assert len(set(numbers)) == 8
+    for number in numbers:
         assert len(list((tmp_path / number).iterdir())) == 1
     assert len(list(tmp_path.iterdir())) == 9

@@ -1,4 +1,4 @@
-"""Nothing half-written is ever left behind."""
+"""No half-written file stays behind."""
 
 import ast
 
@@ -14,7 +14,7 @@ FULL = OSError(28, "No space left on device")
 
 
 def fail_after(file):
-    """Write a file, and find the disk full."""
+    """Write a file, and fail because the disk is full."""
     file.touch()
     raise FULL
 
@@ -23,14 +23,14 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("old")
 
-    def half(beside):
-        beside.write_text("ha")
+    def half(temporary):
+        temporary.write_text("ha")
         raise FULL
 
     with pytest.raises(StoreError, match=r"cannot write .*results.json: No space left on device"):
         atomic_write(path, half)
     assert path.read_text() == "old"
-    atomic_write(path, lambda beside: beside.write_text("new"))
+    atomic_write(path, lambda temporary: temporary.write_text("new"))
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
     assert path.read_text() == "new"
 
@@ -39,17 +39,17 @@ def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path):
     path = tmp_path / "run"
     path.mkdir()
     (path / "old").touch()
-    with pytest.raises(StoreError, match=r"No space left"), atomic_folder(path) as beside:
-        fail_after(beside / "half")
+    with pytest.raises(StoreError, match=r"No space left"), atomic_folder(path) as temporary:
+        fail_after(temporary / "half")
     assert [p.name for p in path.iterdir()] == ["old"]
-    with atomic_folder(path) as beside:
-        (beside / "new").touch()
+    with atomic_folder(path) as temporary:
+        (temporary / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
-    def bug(beside):
+    def bug(temporary):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -74,7 +74,7 @@ def test_an_out_folder_with_other_things_in_it_is_refused_without_force(tmp_path
         pass
 
 
-def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
+def test_an_out_folder_without_results_is_removed_again(tmp_path):
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "a" / "out"):
         raise ZeroDivisionError
     assert not (tmp_path / "a" / "out").exists()
@@ -82,7 +82,7 @@ def test_an_out_folder_of_which_nothing_came_is_taken_away_again(tmp_path):
 
 def test_a_scenario_with_fewer_classes_than_labels_is_refused():
     class Lying(InMemory):
-        """Says two classes and brings three."""
+        """Declares two classes and has three."""
 
         @property
         def class_names(self):
@@ -93,7 +93,7 @@ def test_a_scenario_with_fewer_classes_than_labels_is_refused():
 
 
 def test_every_text_is_written_and_read_as_utf_8_whatever_the_locale():
-    found = []
+    without_encoding = []
     ours = [
         *REPO.glob("tfrobust/**/*.py"),
         *REPO.glob("cli/**/*.py"),
@@ -103,7 +103,7 @@ def test_every_text_is_written_and_read_as_utf_8_whatever_the_locale():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
-            named = {each.arg for each in node.keywords}
+            named = {keyword.arg for keyword in node.keywords}
             if node.func.attr in {"read_text", "write_text"} and "encoding" not in named:
-                found.append(f"{path.relative_to(REPO)}:{node.lineno}")
-    assert not found
+                without_encoding.append(f"{path.relative_to(REPO)}:{node.lineno}")
+    assert not without_encoding

@@ -1,4 +1,4 @@
-"""What a killed process leaves is taken away by the next; what a live one writes is not."""
+"""The next process removes the files of a killed one, but not those of a living one."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from tfrobust.files.leftovers import (
 
 @pytest.fixture
 def dead():
-    """The number of a process that is no more."""
+    """The number of a process that has ended."""
     return subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"],
         capture_output=True, text=True, check=True,
@@ -38,7 +38,7 @@ def aged(path, seconds):
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_what_a_dead_process_left_is_swept(tmp_path, dead):
+def test_files_of_a_dead_process_are_removed(tmp_path, dead):
     (tmp_path / name(process=dead)).touch()
     (tmp_path / f"{name(process=dead)}.npz").touch()
     (tmp_path / name(process=dead, start="2")).mkdir()
@@ -48,24 +48,24 @@ def test_what_a_dead_process_left_is_swept(tmp_path, dead):
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
-def test_what_a_later_process_of_the_same_number_did_not_write_is_swept(tmp_path):
+def test_files_of_an_earlier_process_of_the_same_number_are_removed(tmp_path):
     (tmp_path / name(start="1")).touch()
     sweep(tmp_path)
     assert not any(tmp_path.iterdir())
 
 
-def test_what_is_being_written_stays(tmp_path):
-    made = {temporary_file(tmp_path, ".npz"), temporary_folder(tmp_path)}
-    for path in made:
+def test_files_that_are_being_written_stay(tmp_path):
+    fresh = {temporary_file(tmp_path, ".npz"), temporary_folder(tmp_path)}
+    for path in fresh:
         aged(path, 1e6)
     sweep(tmp_path)
-    assert set(tmp_path.iterdir()) == made
+    assert set(tmp_path.iterdir()) == fresh
 
 
 @pytest.mark.parametrize(
     "called", [name(host="0" * 8), ".tfrobust-abcd_123.json"], ids=["elsewhere", "older"]
 )
-def test_what_nobody_here_can_be_asked_about_stays_for_a_day(called, tmp_path):
+def test_files_of_unknown_processes_stay_for_a_day(called, tmp_path):
     path = tmp_path / called
     path.touch()
     aged(path, 80_000)
@@ -84,14 +84,14 @@ def test_another_users_leftovers_stay(tmp_path, dead, monkeypatch):
 
 
 @pytest.mark.parametrize("called", [".tfrobust-partial", ".tfrobust-lock", ".tfrobust-7.lock"])
-def test_what_an_interrupted_run_goes_on_with_is_no_leftover(called, tmp_path):
+def test_the_work_of_an_interrupted_run_is_no_leftover(called, tmp_path):
     (tmp_path / called).mkdir()
     aged(tmp_path / called, 1e7)
     sweep(tmp_path)
     assert (tmp_path / called).exists()
 
 
-def test_a_link_is_swept_and_not_followed(tmp_path, dead):
+def test_a_link_is_removed_and_not_followed(tmp_path, dead):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()
     (tmp_path / name(process=dead)).symlink_to(tmp_path / "precious")
@@ -99,7 +99,7 @@ def test_a_link_is_swept_and_not_followed(tmp_path, dead):
     assert [path.name for path in tmp_path.rglob("*")] == ["precious", "file"]
 
 
-def test_whoever_writes_beside_sweeps_before(tmp_path, dead):
+def test_every_writer_removes_leftovers_first(tmp_path, dead):
     for write in (
         lambda: atomic_write(tmp_path / "a", lambda path: path.write_text("a")),
         lambda: write_arrays(tmp_path / "b.npz", {}),
@@ -110,7 +110,7 @@ def test_whoever_writes_beside_sweeps_before(tmp_path, dead):
         assert not (tmp_path / name(process=dead)).exists()
 
 
-def test_scratch_folders_of_the_dead_are_swept(tmp_path, dead, monkeypatch):
+def test_scratch_folders_of_dead_processes_are_removed(tmp_path, dead, monkeypatch):
     monkeypatch.setattr(leftovers.tempfile, "tempdir", str(tmp_path))
     (tmp_path / name(process=dead)).mkdir()
     with scratch_folder() as folder:
@@ -119,18 +119,18 @@ def test_scratch_folders_of_the_dead_are_swept(tmp_path, dead, monkeypatch):
 
 
 def write(folder, content):
-    with atomic_folder(folder) as beside:
-        (beside / "one").write_text(content)
-        (beside / "two").write_text(content)
+    with atomic_folder(folder) as temporary:
+        (temporary / "one").write_text(content)
+        (temporary / "two").write_text(content)
 
 
-def test_a_folder_that_is_replaced_is_the_old_or_the_new_one_wherever_it_is_killed(tmp_path):
+def test_a_folder_is_the_old_or_the_new_one_wherever_its_replacement_is_killed(tmp_path):
     home = tmp_path / "home"
     seen = set()
 
     def after():
         sweep(home)
-        content = {(home / "run" / each).read_text() for each in ("one", "two")}
+        content = {(home / "run" / file).read_text() for file in ("one", "two")}
         assert len(content) == 1
         assert [path.name for path in home.iterdir()] == ["run"]
         seen.update(content)
@@ -144,7 +144,7 @@ def test_a_folder_that_is_replaced_is_the_old_or_the_new_one_wherever_it_is_kill
     assert steps > 8
 
 
-def test_a_folder_whose_replacement_is_interrupted_is_back_at_once(tmp_path, monkeypatch):
+def test_a_folder_whose_replacement_is_interrupted_is_restored_at_once(tmp_path, monkeypatch):
     write(tmp_path / "run", "old")
     replace = Path.replace
 
@@ -160,7 +160,7 @@ def test_a_folder_whose_replacement_is_interrupted_is_back_at_once(tmp_path, mon
     assert (tmp_path / "run" / "one").read_text() == "old"
 
 
-def test_a_folder_that_is_removed_is_whole_or_gone_wherever_it_is_killed(tmp_path):
+def test_a_folder_is_whole_or_gone_wherever_its_removal_is_killed(tmp_path):
     def after():
         sweep(tmp_path)
         left = {path.name for path in tmp_path.rglob("*")}

@@ -1,4 +1,4 @@
-"""Names that become files have one grammar, and messages show whatever stands in them as text."""
+"""Names that become files follow one grammar, and messages show every name as plain text."""
 
 import pytest
 
@@ -15,7 +15,7 @@ BAD = (
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_could_leave_a_folder_or_write_to_a_terminal_is_no_name(name, tmp_path):
+def test_a_text_that_could_leave_a_folder_or_control_a_terminal_is_no_name(name, tmp_path):
     assert not is_name(name)
     for check in (check_name, lambda name: home_of(name, tmp_path)):
         with pytest.raises(UsageError, match="plain folder name") as refusal:
@@ -115,7 +115,7 @@ def test_messages_are_one_line_of_printable_characters_and_bounded(monkeypatch, 
     monkeypatch.setattr("tfrobust_cli.main.app", broken)
     with pytest.raises(SystemExit, match="1"):
         main()
-    said = capsys.readouterr().err
-    assert said.startswith("error: a\\x1b]0;owned")
-    assert said.removesuffix("\n").isprintable()
-    assert len(said) < 2100
+    output = capsys.readouterr().err
+    assert output.startswith("error: a\\x1b]0;owned")
+    assert output.removesuffix("\n").isprintable()
+    assert len(output) < 2100

@@ -1,4 +1,4 @@
-"""What an earlier release called otherwise is refused, or warned about, with what to write now."""
+"""Names of an earlier release are refused or warned about, with the name to write now."""
 
 import importlib
 import sys
@@ -33,7 +33,7 @@ def test_a_former_name_is_refused_in_a_line_that_says_what_to_write(base, name, 
     assert str(refused.value).endswith(f"; write {instead}")
 
 
-def test_an_option_or_a_method_of_ones_own_may_have_a_former_name():
+def test_a_plugins_own_options_and_methods_may_have_former_names():
     @plugin
     class Aiming(Attack):
         aim: int = option("its own", default=3)

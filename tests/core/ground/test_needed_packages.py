@@ -21,7 +21,7 @@ def distribution(folder, name, version, *, code="", requires=()):
 
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
-    """Return what is broken where an owner has these requirements, and these packages lie there."""
+    """Return a function that installs packages and lists those that an owner cannot use."""
 
     def look(*requires, **code):
         distribution(tmp_path, "odd_owner", "1.0", requires=requires)
@@ -48,7 +48,7 @@ def test_the_packages_that_are_needed_are_those_of_tfrobust_and_of_tensorflow_da
 
 
 @pytest.mark.parametrize(
-    ("requirement", "code", "said"),
+    ("requirement", "code", "message"),
     [
         ("odd_absent>=1", {}, "odd_absent>=1: is not installed"),
         ("odd_old>=3", {"odd_old": ""}, "odd_old>=3: 2.5 is installed"),
@@ -60,16 +60,16 @@ def test_the_packages_that_are_needed_are_those_of_tfrobust_and_of_tensorflow_da
         ("odd_exit", {"odd_exit": "raise SystemExit('bye')"}, "odd_exit 2.5 does not import: bye"),
     ],
 )
-def test_a_package_that_does_not_work_costs_one_line(broken, requirement, code, said):
-    assert broken(requirement, **code) == [said]
+def test_a_package_that_does_not_work_costs_one_line(broken, requirement, code, message):
+    assert broken(requirement, **code) == [message]
 
 
-def test_what_works_and_what_is_for_other_machines_costs_none(broken):
+def test_packages_that_work_or_are_for_other_machines_cost_no_line(broken):
     elsewhere = 'odd_absent; python_version < "3"'
     assert broken("odd_fine>=2", elsewhere, 'odd_extra; extra == "dev"', odd_fine="") == []
 
 
-def test_a_package_that_swallows_its_own_failure_is_tried_inside(broken, monkeypatch):
+def test_a_package_that_hides_its_own_failure_is_imported_inside(broken, monkeypatch):
     monkeypatch.setattr(packages, "_INSIDE", {"odd-calm": ["odd_inside"]})
     code = {"odd_calm": "", "odd_inside": "raise ImportError('too old')"}
     assert broken("odd_calm", **code) == ["odd_calm 2.5 does not import: too old"]

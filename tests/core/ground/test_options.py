@@ -99,7 +99,7 @@ def test_an_option_table_says_name_type_default_and_range():
     assert lines["eps"].help == "radius"
 
 
-def test_what_a_plugin_inherits_from_the_core_comes_last_in_the_table():
+def test_options_that_a_plugin_inherits_from_the_core_are_last_in_the_table():
     names = [line.name for line in describe(type(create("attacks", "mim")))]
     assert (names[0], names[-2:]) == ("eps", ["region", "samples"])
 

@@ -1,4 +1,4 @@
-"""What comes from outside is shown as it is, but for what does not print."""
+"""Text from outside is shown as it is, except for unprintable characters."""
 
 import os
 
@@ -19,7 +19,7 @@ from tfrobust_cli.arguments import check_arguments
         (os.fsdecode(b"a\xffb"), "a\\xffb"),
     ],
 )
-def test_what_does_not_print_is_spelled_out(text, shown):
+def test_unprintable_characters_are_spelled_out(text, shown):
     assert printable(text) == shown
     assert printable(text).encode("utf-8")
 
@@ -38,5 +38,5 @@ def test_an_argument_that_is_empty_or_no_text_is_refused(arguments, says):
         check_arguments(arguments)
 
 
-def test_other_arguments_are_the_commands_own_matter():
+def test_other_arguments_are_left_to_the_command():
     check_arguments(["train", "lenet", "-p", "weights=", "--param=a=", "--name=x", "-", "--"])

@@ -12,7 +12,7 @@ DRAWS = pytest.mark.parametrize("draw", [random.uniform, random.normal])
 
 
 @DRAWS
-def test_an_images_draw_does_not_depend_on_who_else_is_in_the_batch(draw):
+def test_an_images_draw_does_not_depend_on_the_other_images_of_the_batch(draw):
     seeds = random.image_seeds(7, 10)
     whole = draw(seeds, (3, 2, 1)).numpy()
     for rows in ([4], [9, 0], [3, 4, 5, 6]):
@@ -30,14 +30,14 @@ def test_images_seeds_and_purposes_get_draws_of_their_own(draw):
     assert len({row.tobytes() for row in rows}) == len(rows)
 
 
-def test_seeds_that_are_seeds_already_come_back_unchanged():
+def test_image_seeds_come_back_unchanged():
     seeds = random.image_seeds(3, 5)
     assert random.image_seeds(seeds, 5) is seeds
     assert seeds.numpy().tolist() == [[3, number] for number in range(5)]
 
 
 @pytest.mark.parametrize("name", ["pgd", "cleverhans_pgd", "cleverhans_madry", "cleverhans_spsa"])
-def test_a_random_attack_makes_the_same_of_an_image_alone_and_in_a_batch(name):
+def test_a_random_attack_crafts_the_same_image_alone_and_in_a_batch(name):
     few = {"cleverhans_spsa": {"nb_iter": 2, "spsa_samples": 4}, "pgd": {"steps": 2}}
     attack = create("attacks", name, **few.get(name, {"nb_iter": 2}))
     classifier = small_classifier()
@@ -46,7 +46,7 @@ def test_a_random_attack_makes_the_same_of_an_image_alone_and_in_a_batch(name):
     seeds = random.image_seeds(0, 6)
     whole = attack(classifier, images, labels, seed=seeds).numpy()
     for rows in ([2], [5, 1]):
-        part = [tf.gather(each, rows) for each in (images, labels, seeds)]
+        part = [tf.gather(tensor, rows) for tensor in (images, labels, seeds)]
         alone = attack(classifier, part[0], part[1], seed=part[2]).numpy()
         assert alone == pytest.approx(whole[rows], abs=1e-6)
 

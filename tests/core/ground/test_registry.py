@@ -55,7 +55,7 @@ def installed(monkeypatch):
     return pretend
 
 
-def test_a_strangers_plugin_is_listed_with_its_distribution_and_built(installed):
+def test_a_third_party_plugin_is_listed_with_its_distribution_and_built(installed):
     installed(("nothing", "a_strangers_package:Nothing"))
     (entry,) = registry.entries("attacks")
     assert (entry.name, entry.distribution, entry.problem) == ("nothing", "package0 1.2", None)
@@ -150,7 +150,7 @@ def test_a_built_plugin_is_recorded_by_its_registered_name_and_options():
     assert registry.name_of(Nothing()) == "nothing"
 
 
-def test_all_the_issues_plugins_are_there():
+def test_the_basic_plugins_are_all_registered():
     names = {kind: {e.name for e in registry.entries(kind)} for kind in registry.KINDS}
     assert names["models"] >= {"lenet", "fully_connected", "resnet"}
     assert names["scenarios"] >= {
@@ -182,7 +182,7 @@ def test_listing_plugins_and_describing_options_imports_no_tensorflow():
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_tfrobust_chooses_keras_2_for_tensorflow_unless_told_otherwise(monkeypatch):
+def test_importing_tfrobust_chooses_keras_2_for_tensorflow_by_default(monkeypatch):
     code = "import os, tfrobust; print(os.environ['TF_USE_LEGACY_KERAS'])"
     assert python(code, TF_USE_LEGACY_KERAS="0").stdout.strip() == "0"
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)

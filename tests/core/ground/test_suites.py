@@ -1,4 +1,4 @@
-"""Named lists of attacks, and the noise beside them."""
+"""Named lists of attacks, and the noise that they are compared with."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create, name_of
 
 
-def test_the_suites_are_what_the_documentation_says():
+def test_the_suites_are_those_of_the_documentation():
     assert suites.names_in("fast") == ["fgsm", "pgd", "deepfool", "square"]
     assert suites.names_in("standard") == ["autoattack", "cw_l2", "gaussian_noise"]
     assert suites.names_in("baselines") == [
@@ -45,7 +45,7 @@ def test_a_suite_is_listed_and_read_without_tensorflow():
     assert done.stdout.strip() == "['autoattack', 'cw_l2', 'gaussian_noise'] False"
 
 
-def test_without_the_plugin_that_brings_it_no_noise_is_shown(monkeypatch):
+def test_without_the_plugin_for_noise_no_noise_is_shown(monkeypatch):
     monkeypatch.setattr(suites, "entries", lambda kind: [])
     assert suites.baselines([create("attacks", "fgsm")]) == []
     assert suites.gradient_free() == []
@@ -53,7 +53,7 @@ def test_without_the_plugin_that_brings_it_no_noise_is_shown(monkeypatch):
 
 def test_the_noise_is_as_large_as_the_largest_budget_of_its_norm():
     attacks = [create("attacks", "pgd", eps=eps) for eps in (0.1, 0.3, 0.2)]
-    noise = {name_of(each): each for each in suites.baselines(attacks)}
+    noise = {name_of(attack): attack for attack in suites.baselines(attacks)}
     assert set(noise) == {"gaussian_noise", "uniform_noise", "contrast", "gaussian_blur"}
     assert noise["uniform_noise"].eps == 0.3
     assert noise["gaussian_noise"].budget in (0.3, create("attacks", "gaussian_noise").eps)
@@ -61,33 +61,33 @@ def test_the_noise_is_as_large_as_the_largest_budget_of_its_norm():
 
 def test_noise_is_measured_in_the_norm_of_attacks_that_have_no_other():
     attacks = [create("attacks", "pgd", eps=2.0, norm="l2"), create("attacks", "deepfool")]
-    noise = {name_of(each): each for each in suites.baselines(attacks)}
+    noise = {name_of(attack): attack for attack in suites.baselines(attacks)}
     assert (noise["gaussian_noise"].norm, noise["gaussian_noise"].eps) == ("l2", 2.0)
     both = suites.baselines([*attacks, create("attacks", "pgd", eps=0.3)])
-    assert {each.eps for each in both[:2]} == {0.3}
+    assert {attack.eps for attack in both[:2]} == {0.3}
 
 
 def test_baselines_are_reported_and_are_no_part_of_the_worst_case(trained):
     attacks = [create("attacks", "fgsm", eps=0.01)]
     noise = [create("attacks", "contrast", factor=1.0)]
-    found = evaluate(
+    evaluated = evaluate(
         {"d": trained}, create("scenarios", "digits"), attacks, baselines=noise, limit=50
     )
-    evaluation = found.results.evaluations[0]
-    assert [each.name for each in evaluation.baselines] == ["contrast"]
+    evaluation = evaluated.results.evaluations[0]
+    assert [baseline.name for baseline in evaluation.baselines] == ["contrast"]
     assert evaluation.baselines[0].accuracy < 0.3
     assert evaluation.worst_case.accuracy == evaluation.attacks[0].accuracy
 
 
-def test_noise_is_shown_unless_it_is_switched_off_or_attacks_already(trained):
+def test_noise_is_shown_unless_it_is_switched_off_or_already_an_attack(trained):
     digits = create("scenarios", "digits")
     attacks = [create("attacks", "fgsm", eps=0.01), create("attacks", "contrast")]
     for given, names in (
         (None, ["gaussian_noise", "uniform_noise", "gaussian_blur"]),
         ((), []),
     ):
-        found = evaluate({"d": trained}, digits, attacks, baselines=given, limit=20)
-        assert [each.name for each in found.results.evaluations[0].baselines] == names
+        evaluated = evaluate({"d": trained}, digits, attacks, baselines=given, limit=20)
+        assert [baseline.name for baseline in evaluated.results.evaluations[0].baselines] == names
     assert suites.baselines([]) == []
 
 

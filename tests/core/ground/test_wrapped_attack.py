@@ -1,4 +1,4 @@
-"""An attack around another one answers for all that the contract declares."""
+"""A wrapper of an attack forwards everything that the contract declares."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ OWN = {"threat", "check"}  # which a wrapper forwards by methods of its own
 
 
 @plugin
-class Telling(Attack):
-    """Answers otherwise than `Attack` in everything."""
+class Different(Attack):
+    """Differs from `Attack` in everything."""
 
     minimum_norm = True
     eager = True
@@ -46,30 +46,30 @@ class Around(WrappedAttack):
         return self.wrapped(classifier, images, labels, seed=seed)
 
 
-def test_a_wrapper_forwards_all_that_the_contract_declares():
+def test_a_wrapper_forwards_everything_that_the_contract_declares():
     declared = {name for name in vars(Attack) if not name.startswith("_")}
     assert declared == set(FORWARDED) | OWN
 
 
 @pytest.mark.parametrize("name", [*FORWARDED, "threat"])
-def test_a_wrapper_answers_as_the_attack_inside(name):
-    inside = Telling()
+def test_a_wrapper_answers_like_the_attack_inside(name):
+    inside = Different()
     assert getattr(Around(inside), name) == getattr(inside, name)
     if name != "threat":
         assert getattr(Around, name) == getattr(Attack, name)
 
 
-def test_a_wrapper_may_answer_otherwise():
+def test_a_wrapper_may_answer_differently():
     @dataclasses.dataclass(frozen=True, eq=False)
     class Smaller(Around):
         eager = False
         eps: float
 
-    assert (Smaller(Telling(), eps=0.1).eps, Smaller(Telling(), eps=0.1).eager) == (0.1, False)
+    assert (Smaller(Different(), eps=0.1).eps, Smaller(Different(), eps=0.1).eager) == (0.1, False)
 
 
 def test_a_wrapped_attack_does_not_stop_early_on_a_random_classifier():
     random = LinearClassifier((2, 2, 1), 3).replace(stochastic=True)
-    lasting = persistent(Around(Telling()), random)
+    lasting = persistent(Around(Different()), random)
     assert isinstance(lasting, Around)
     assert not lasting.wrapped.early_stop

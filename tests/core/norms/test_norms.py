@@ -32,7 +32,7 @@ def test_distance_is_the_norm_of_the_difference(norm):
 
 @NORMS
 @pytest.mark.parametrize("eps", [0.0, 0.01, 0.3, 5.0])
-def test_what_is_projected_lies_in_the_ball_and_in_the_box(norm, eps):
+def test_projected_images_lie_in_the_ball_and_in_the_box(norm, eps):
     clean, wild = draw(0), draw(1, -3, 4)
     inside = ball(norm).project(wild, ball(norm).region(tf.constant(clean), eps)).numpy()
     assert (size(norm, inside - clean) <= eps + 1e-6).all()
@@ -49,7 +49,7 @@ def test_projecting_twice_is_projecting_once(norm):
 
 
 @NORMS
-def test_what_lies_inside_is_left_alone(norm):
+def test_images_inside_the_ball_are_left_alone(norm):
     clean = draw(0, 0.4, 0.6)
     inside = clean + (0.01 * (draw(1) - 0.5)).astype(np.float32)
     region = ball(norm).region(tf.constant(clean), EPS[norm])
@@ -83,7 +83,7 @@ def test_steepest_ascent_reaches_the_dual_norm_of_the_gradient(norm):
 
 @NORMS
 @pytest.mark.parametrize("scale", [1e-35, 1e-20, 1e20, 1e35])
-def test_steepest_ascent_does_not_care_how_long_the_gradient_is(norm, scale):
+def test_steepest_ascent_does_not_depend_on_the_length_of_the_gradient(norm, scale):
     gradient = draw(2, -1, 1)
     there = ball(norm).steepest(tf.constant((gradient * scale).astype(np.float32))).numpy()
     assert there == pytest.approx(ball(norm).steepest(tf.constant(gradient)).numpy(), abs=1e-5)
@@ -122,7 +122,7 @@ def test_an_unknown_norm_is_refused():
 
 
 @NORMS
-def test_the_dual_norm_is_what_the_steepest_direction_gains(norm):
+def test_the_steepest_direction_gains_the_dual_norm(norm):
     gradient = tf.constant(draw(2, -1, 1))
     gained = tf.reduce_sum(gradient * ball(norm).steepest(gradient), (1, 2, 3))
     assert ball(norm).dual(gradient).numpy() == pytest.approx(gained.numpy(), rel=1e-5)

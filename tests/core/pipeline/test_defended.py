@@ -1,4 +1,4 @@
-"""What a chain of defences records of itself."""
+"""The records of a chain of defences."""
 
 import json
 
@@ -14,11 +14,11 @@ from tfrobust.training.trainer import Trainer
 
 
 @plugin
-class Telling(Defense):
-    """Changes nothing, and may say what it found."""
+class Reporting(Defense):
+    """Changes nothing, and may report a figure."""
 
     stage = Stage.TRAINING
-    found: float | None = option("what it found; none: nothing", default=None)
+    accuracy: float | None = option("what it reports; none: nothing", default=None)
     lasts: bool = option("declare that nothing undoes it", default=True)
 
     @property
@@ -26,28 +26,32 @@ class Telling(Defense):
         return frozenset() if self.lasts else None
 
     def apply(self, classifier, scenario, trainer):
-        found = {} if self.found is None else {"label_accuracy": self.found}
-        return Defended(classifier, found)
+        figures = {} if self.accuracy is None else {"label_accuracy": self.accuracy}
+        return Defended(classifier, figures)
 
 
-def test_what_one_defence_found_is_not_told_of_the_next():
+def test_the_figures_of_one_defence_are_not_recorded_for_the_next():
     classifier = LinearClassifier((8, 8, 1), 10, 0)
-    defenses = [Telling(found=0.5), Telling(), Telling(found=0.7)]
+    defenses = [Reporting(accuracy=0.5), Reporting(), Reporting(accuracy=0.7)]
     chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
-    told = [each.found for each in chained.defenses]
-    assert told == [{"label_accuracy": 0.5}, {}, {"label_accuracy": 0.7}]
+    recorded = [defense.found for defense in chained.defenses]
+    assert recorded == [{"label_accuracy": 0.5}, {}, {"label_accuracy": 0.7}]
 
 
-def test_what_a_third_party_found_is_forgotten_once_weights_were_changed_behind_it():
+def test_figures_of_a_third_party_defence_are_dropped_when_a_later_one_changes_the_weights():
     classifier = LinearClassifier((8, 8, 1), 10, 0)
-    defenses = [Telling(found=0.5, lasts=False), Telling(found=0.6), Telling(lasts=False)]
+    defenses = [
+        Reporting(accuracy=0.5, lasts=False),
+        Reporting(accuracy=0.6),
+        Reporting(lasts=False),
+    ]
     chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
-    assert [each.found for each in chained.defenses] == [{}, {"label_accuracy": 0.6}, {}]
-    assert [each.params["found"] for each in chained.defenses] == [0.5, 0.6, None]
+    assert [defense.found for defense in chained.defenses] == [{}, {"label_accuracy": 0.6}, {}]
+    assert [defense.params["accuracy"] for defense in chained.defenses] == [0.5, 0.6, None]
 
 
-def test_what_is_found_goes_into_the_card_as_it_is():
-    class Nested(Telling):
+def test_figures_of_a_defence_go_into_the_card_unchanged():
+    class Nested(Reporting):
         def apply(self, classifier, scenario, trainer):
             return Defended(classifier, {"left_out": {"table": 3}, "epochs": [1, {"a": 2}]})
 
@@ -55,17 +59,18 @@ def test_what_is_found_goes_into_the_card_as_it_is():
     chained = defended(classifier, [Nested()], create("scenarios", "digits"), Trainer())
     (record,) = chained.defenses
     assert json.loads(card_of(chained).model_dump_json())["defenses"][0]["found"] == record.found
-    assert classifier.defenses == ()  # what was defended stays as it was
+    assert classifier.defenses == ()  # the classifier that was defended does not change
 
 
-def test_a_bare_classifier_is_taken_for_one_release_with_what_it_found():
-    class Bare(Telling):
+def test_a_bare_classifier_is_accepted_for_one_release_with_its_figures():
+    class Bare(Reporting):
         def apply(self, classifier, scenario, trainer):
-            if self.found is not None:
-                classifier.found = {"accuracy": self.found, "left_out": {"epochs": [1, 2]}}
+            if self.accuracy is not None:
+                classifier.found = {"accuracy": self.accuracy, "left_out": {"epochs": [1, 2]}}
             return classifier
 
-    classifier, defenses = LinearClassifier((8, 8, 1), 10, 0), [Bare(), Bare(found=0.5), Bare()]
+    classifier = LinearClassifier((8, 8, 1), 10, 0)
+    defenses = [Bare(), Bare(accuracy=0.5), Bare()]
     with pytest.warns(DeprecationWarning, match=r"Bare.apply: expected tfrobust.Defended"):
         chained = defended(classifier, defenses, create("scenarios", "digits"), Trainer())
     figures = {"accuracy": 0.5, "left_out": {"epochs": [1, 2]}}

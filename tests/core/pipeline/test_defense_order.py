@@ -1,4 +1,4 @@
-"""Which defence may follow which: every pair of the bundled ones, refused before any training."""
+"""The order of defences: impossible pairs of bundled ones are refused before any training."""
 
 import functools
 import re
@@ -35,19 +35,19 @@ def built(called):
 def test_the_table_of_the_docs_is_that_of_the_code():
     text = DOCS.read_text()
     rows = re.findall(r"^\| (`.+?) \| (.+?) \|$", text.partition("| refused after |")[2], re.M)
-    told, same = set(), set()
+    documented, same = set(), set()
     for laters, firsts in rows:
         named = set(EVERY) if firsts == "every defence" else set(re.findall(r"`(.+?)`", firsts))
         same = named | (same if firsts.startswith("the same") else set())
-        told |= {(first, later) for first in same for later in re.findall(r"`(.+?)`", laters)}
-    found = {(a, b) for a in EVERY for b in EVERY if conflict(built(a), built(b))}
-    assert told == found
+        documented |= {(first, later) for first in same for later in re.findall(r"`(.+?)`", laters)}
+    conflicting = {(a, b) for a in EVERY for b in EVERY if conflict(built(a), built(b))}
+    assert documented == conflicting
     listed = [later for laters, _ in rows for later in re.findall(r"`(.+?)`", laters)]
     assert sorted(listed) == sorted(EVERY)
 
 
 @pytest.mark.parametrize("first", EVERY)
-def test_the_order_that_a_refusal_names_is_taken(first):
+def test_the_order_that_a_refusal_names_is_accepted(first):
     for later in EVERY:
         pair = [built(first), built(later)]
         if not conflict(*pair):
@@ -56,7 +56,7 @@ def test_the_order_that_a_refusal_names_is_taken(first):
         with pytest.raises(UsageError, match="cannot follow") as refusal:
             check_order(pair)
         advice = re.findall(r"--defense (\w+)", str(refusal.value))
-        names = [each.split()[0] for each in (first, later)]
+        names = [called.split()[0] for called in (first, later)]
         assert "\n" not in str(refusal.value)
         if advice:
             assert advice == names[::-1]
@@ -66,17 +66,17 @@ def test_the_order_that_a_refusal_names_is_taken(first):
             assert conflict(*pair[::-1])
 
 
-def test_of_many_defences_the_right_order_is_named_and_the_rest_stays_as_it_was():
+def test_the_right_order_of_many_defences_changes_only_what_it_must():
     names = ["mc_dropout", "deep_compression", "trades", "fine_tuning", "calibrater"]
-    ordered = right_order([built(each) for each in names])
-    assert [type(each).__name__ for each in ordered] == [
+    ordered = right_order([built(name) for name in names])
+    assert [type(defense).__name__ for defense in ordered] == [
         "Trades", "FineTuning", "DeepCompression", "McDropout", "Calibrater",
     ]  # fmt: skip
     check_order(ordered)
 
 
 class Untrained(Trainer):
-    """A trainer that must not be asked."""
+    """A trainer that must not be called."""
 
     def fit(self, *_, **__):
         pytest.fail("it was trained before it was refused")
@@ -92,7 +92,7 @@ class Untrained(Trainer):
     ],
     ids=" ".join,
 )
-def test_a_chain_that_cannot_be_is_refused_before_any_training(names, options, why, tmp_path):
+def test_an_impossible_chain_is_refused_before_any_training(names, options, why, tmp_path):
     first, later = create("defenses", names[0], **options), create("defenses", names[1])
     advice = f"give --defense {names[1]} --defense {names[0]}"
     given = create("models", "lenet"), InMemory(shape=(8, 8, 1)), "m", Untrained()
@@ -114,7 +114,7 @@ def test_a_compressed_network_that_is_stored_is_not_trained_further_and_keeps_it
     # What it advises: further training first, and compression afterwards.
     whole = train(model, data, trainer)
     again = defended(train(Deployed("m", whole), data, trainer, [tuning]), [few], data, trainer)
-    assert [each.name for each in again.defenses] == ["fine_tuning", "deep_compression"]
+    assert [defense.name for defense in again.defenses] == ["fine_tuning", "deep_compression"]
     assert again.megabytes == pytest.approx(network.megabytes, rel=0.2)
 
 
@@ -127,7 +127,7 @@ def test_a_size_that_was_recorded_does_not_outlive_the_weights(tmp_path):
     assert compressed.megabytes is None
 
 
-def test_a_defence_that_stands_there_already_is_not_put_round_once_more():
+def test_a_defence_does_not_wrap_a_classifier_twice():
     carried = [AppliedDefense("mc_dropout", {"samples": 5, "rate": 0.5})]
     with pytest.raises(UsageError, match="already wraps it; leave it out"):
         check_order([create("defenses", "mc_dropout")], carried)
@@ -147,21 +147,23 @@ def test_a_defence_that_stands_there_already_is_not_put_round_once_more():
          "apply deep_compression to the network as it was before deep_compression"),
     ],
 )  # fmt: skip
-def test_what_would_undo_a_carried_defence_is_told_how_both_can_be_had(first, later, advice):
+def test_a_defence_that_would_undo_a_carried_one_is_refused_with_the_way_to_have_both(
+    first, later, advice
+):
     name, options = first.split()[0], EVERY[first]
     with pytest.raises(UsageError, match="which the classifier carries") as refusal:
         check_order([built(later)], [AppliedDefense(name, options)])
     assert str(refusal.value).endswith(advice)
     check_order([built(later)])  # on a network as it was before
-    if " and " in advice or "anew" in advice:
+    if " and " in advice or "new model" in advice:
         check_order([built(later), built(first)])
         check_order([built(first)], [AppliedDefense(later.split()[0], EVERY[later])])
 
 
-def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
+def test_a_third_party_defence_that_declares_nothing_may_stand_anywhere():
     @plugin
     class Training(Defense):
-        """Trains; says no more."""
+        """Trains, and declares nothing else."""
 
         stage = Stage.TRAINING
 
@@ -170,7 +172,7 @@ def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
 
     @plugin
     class Wrapping(Training):
-        """Wraps; says no more."""
+        """Wraps, and declares nothing else."""
 
         stage = Stage.INFERENCE
 
@@ -191,7 +193,7 @@ def test_a_third_party_that_declares_nothing_may_stand_wherever_it_could():
         (Stage.INFERENCE, {"head", "input", "randomness"}, set(), True, False),
     ],
 )
-def test_what_a_defence_does_not_declare_follows_from_its_stage(stage, changes, needs, wraps, fits):
+def test_undeclared_traits_of_a_defence_follow_from_its_stage(stage, changes, needs, wraps, fits):
     class Staged(Defense):
         def apply(self, classifier, scenario, trainer):
             return Defended(classifier)

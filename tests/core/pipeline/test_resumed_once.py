@@ -16,7 +16,7 @@ from tfrobust.store import models
 
 
 def train(root, *, samples=(), epochs=2, **how):
-    """Train for few epochs, with Monte Carlo dropout of so many samples round the network."""
+    """Train for a few epochs, and wrap the network in Monte Carlo dropout of these samples."""
     defenses = [create("defenses", "mc_dropout", samples=count, rate=0.3) for count in samples]
     return store_run(root, defenses=defenses, epochs=epochs, **how)
 
@@ -70,7 +70,7 @@ def test_a_training_killed_in_its_last_moments_is_stored_once(name, epochs, tmp_
 
 
 def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch):
-    """What is put round a trained network may change on a resume; the version then is another."""
+    """The wrapping defences may change on a resume, which makes another version."""
     with (
         patched(monkeypatch, *AFTER_EXPORT, killed),
         pytest.raises(KilledError),
@@ -81,7 +81,7 @@ def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch)
     assert store.read_card(resumed.folder).defenses[0].params["samples"] == 5
 
 
-def test_a_version_of_somebody_else_is_not_taken_for_ones_own(tmp_path, monkeypatch):
+def test_a_version_of_another_training_is_not_taken_for_this_ones(tmp_path, monkeypatch):
     with (
         patched(monkeypatch, *AFTER_EXPORT, killed),
         pytest.raises(KilledError),
@@ -91,7 +91,7 @@ def test_a_version_of_somebody_else_is_not_taken_for_ones_own(tmp_path, monkeypa
     assert train(tmp_path, resume=True).folder.name == "2"
 
 
-def test_a_workspace_without_its_plan_is_not_resumed_on(tmp_path):
+def test_a_workspace_without_its_plan_is_not_resumed(tmp_path):
     with pytest.raises(KilledError):
         train(tmp_path, callbacks=[Killer("batch_end", 1)])
     (tmp_path / "m1" / "unfinished" / "plan.json").unlink()
@@ -100,7 +100,7 @@ def test_a_workspace_without_its_plan_is_not_resumed_on(tmp_path):
     assert names(tmp_path / "m1") == {"1", "training"}
 
 
-def test_what_a_kill_before_the_first_epoch_left_is_taken_away(tmp_path):
+def test_leftovers_of_a_kill_before_the_first_epoch_are_removed(tmp_path):
     (tmp_path / "m1" / "unfinished" / "stage-1").mkdir(parents=True)
     (tmp_path / "m1" / "unfinished" / "plan.json").write_text(json.dumps(PLAN))
     train(tmp_path)
@@ -130,14 +130,14 @@ def test_a_training_is_not_resumed_with_another_number_of_threads(of_two_threads
     assert train(of_two_threads, resume=True).fresh is False  # nothing is trained
 
 
-def test_to_start_over_with_another_number_of_threads_is_the_other_way(of_two_threads, monkeypatch):
+def test_a_training_may_start_over_with_another_number_of_threads(of_two_threads, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     assert train(of_two_threads, force=True).folder.name == "1"
     plan = json.loads((of_two_threads / "m1" / "training" / "plan.json").read_text())
     assert plan["threads"] == 3
 
 
-def test_a_plan_of_before_threads_were_counted_is_resumed(of_two_threads, monkeypatch):
+def test_an_older_plan_without_threads_is_resumed(of_two_threads, monkeypatch):
     path = of_two_threads / "m1" / "unfinished" / "plan.json"
     plan = json.loads(path.read_text())
     del plan["threads"]
@@ -146,16 +146,16 @@ def test_a_plan_of_before_threads_were_counted_is_resumed(of_two_threads, monkey
     assert train(of_two_threads, resume=True).fresh
 
 
-@pytest.mark.parametrize(("told", "expected"), [("5", 5), ("0", None), ("", None), ("many", None)])
-def test_the_number_of_threads_is_what_tensorflow_takes(told, expected, monkeypatch):
+@pytest.mark.parametrize(("value", "expected"), [("5", 5), ("0", None), ("", None), ("many", None)])
+def test_the_number_of_threads_is_the_one_that_tensorflow_uses(value, expected, monkeypatch):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     cores = threads()
     assert cores >= 1
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", value)
     assert threads() == (expected or cores)
 
 
-def test_an_unfinished_training_still_says_how_to_go_on(of_two_threads, monkeypatch):
+def test_an_unfinished_training_still_says_how_to_continue(of_two_threads, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     with pytest.raises(StoreError, match=r"go on with --resume, or start over with --force"):
         train(of_two_threads)
@@ -169,15 +169,15 @@ from tfrobust import pipeline
 from tfrobust.environment.versions import threads
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
-made = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
-                      Trainer(TrainingOptions(epochs=1)))
-content = b"".join(weight.tobytes() for weight in made.model.get_weights())
+trained = pipeline.train(create("models", "lenet"), create("scenarios", "digits"),
+                         Trainer(TrainingOptions(epochs=1)))
+content = b"".join(weight.tobytes() for weight in trained.model.get_weights())
 print(threads(), hashlib.sha256(content).hexdigest())
 """
 
 
 @pytest.mark.slow
 def test_the_variable_that_the_message_names_decides_the_weights():
-    said = [python(WEIGHTS, TF_NUM_INTRAOP_THREADS=each).stdout.split() for each in "1221"]
-    assert [threads for threads, _ in said] == ["1", "2", "2", "1"]
-    assert said[0] == said[3] != said[1] == said[2]
+    outputs = [python(WEIGHTS, TF_NUM_INTRAOP_THREADS=count).stdout.split() for count in "1221"]
+    assert [threads for threads, _ in outputs] == ["1", "2", "2", "1"]
+    assert outputs[0] == outputs[3] != outputs[1] == outputs[2]

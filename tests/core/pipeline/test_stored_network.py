@@ -1,4 +1,4 @@
-"""What is kept of a training: the network, what it was defended with, and what is known of it."""
+"""A training stores the network, its defences and its card."""
 
 import json
 from typing import ClassVar
@@ -28,7 +28,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
 
 @plugin
 class Refusing(Defense):
-    """Remembers what it was asked; refuses where told."""
+    """Notes the calls it receives; refuses to be applied if its option says so."""
 
     called: str = option("in the diary", default="a")
     trains_first: bool = option("pretend to train", default=False)
@@ -52,23 +52,23 @@ class Refusing(Defense):
 
 @pytest.fixture
 def diary(monkeypatch):
-    """What defences and the trainer did, in their order."""
+    """The calls of the defences and of the trainer, in their order."""
     fit = Trainer.fit
-    monkeypatch.setattr(Refusing, "diary", found := [])
+    monkeypatch.setattr(Refusing, "diary", events := [])
     monkeypatch.setattr(
-        Trainer, "fit", lambda *given, **how: (found.append("fit"), fit(*given, **how))[1]
+        Trainer, "fit", lambda *given, **how: (events.append("fit"), fit(*given, **how))[1]
     )
-    return found
+    return events
 
 
 def run(root, defenses=(), *, model=None, scenario=None, **how):
-    """Train for an epoch and store; with a model without dropout unless told otherwise."""
+    """Train for an epoch and store; the default model has no dropout."""
     trainer = Trainer(TrainingOptions(epochs=1, batch_size=16))
     model = model or create("models", "fully_connected", units=4)
     return train_and_store(model, scenario or InMemory(), "m", trainer, defenses, root=root, **how)
 
 
-def test_defences_are_asked_before_any_training_as_far_as_they_see_the_network(diary):
+def test_defences_that_see_the_network_are_checked_before_any_training(diary):
     defenses = [Refusing(called="a", trains_first=True), Refusing(called="b"), Refusing(called="c")]
     trainer = Trainer(TrainingOptions(epochs=1))
     train(create("models", "fully_connected"), InMemory(), trainer, defenses)
@@ -86,7 +86,7 @@ def test_a_defence_that_need_not_refuse_checks_nothing():
     assert Plain().check(None, InMemory()) is None
 
 
-def test_mc_dropout_refuses_a_sure_network_before_it_is_trained(tmp_path, diary):
+def test_mc_dropout_refuses_a_network_without_dropout_before_it_is_trained(tmp_path, diary):
     with pytest.raises(UsageError, match=r"no dropout .*rate"):
         run(tmp_path, [create("defenses", "mc_dropout")])
     assert "fit" not in diary
@@ -95,7 +95,9 @@ def test_mc_dropout_refuses_a_sure_network_before_it_is_trained(tmp_path, diary)
     assert run(tmp_path, mended).classifier.passes == 3
 
 
-def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, diary, monkeypatch):
+def test_a_training_is_resumed_without_the_wrapping_defence_that_refused(
+    tmp_path, diary, monkeypatch
+):
     monkeypatch.setattr(plans, "_trains", lambda planned: planned["params"]["trains_first"])
     with pytest.raises(UsageError, match="refused"):
         run(tmp_path, [Refusing(), Refusing(refuses=True)])
@@ -112,27 +114,27 @@ def test_what_a_wrapping_defence_refuses_late_is_mended_by_resuming(tmp_path, di
         np.testing.assert_array_equal(mended, weight)
 
 
-def test_a_defence_nobody_knows_is_taken_for_one_that_trains():
+def test_an_unknown_defence_counts_as_one_that_trains():
     assert plans._trains({"name": "gone", "params": {}})
     assert plans._trains({"name": "pgd_training", "params": {}})
     assert not plans._trains({"name": "mc_dropout", "params": {}})
 
 
-def test_a_stored_network_comes_back_with_the_defences_round_it(tmp_path):
+def test_a_stored_network_comes_back_with_its_wrapping_defences(tmp_path):
     """`lenet_float` under `mc_dropout`, one epoch on the digits: random, and averaged."""
     defense = create("defenses", "mc_dropout", samples=8)
     digits = create("scenarios", "digits")
-    made = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
+    trained = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
     network = stored_network("m", tmp_path)
     assert (network.stochastic, network.passes) == (True, 8)
-    assert network.defenses == made.classifier.defenses
+    assert network.defenses == trained.classifier.defenses
     assert isinstance(network.inner, KerasClassifier)
     images = np.random.default_rng(0).uniform(size=(5, 8, 8, 1)).astype(np.float32)
     first, again = network.outputs(images), network.outputs(images)
     assert not np.array_equal(first["logits"], again["logits"])
     assert float(np.min(first["uncertainty"])) > 0
-    np.testing.assert_array_equal(network.inner(images), made.classifier.inner(images))
-    np.testing.assert_array_equal(network.features(images), made.classifier.features(images))
+    np.testing.assert_array_equal(network.inner(images), trained.classifier.inner(images))
+    np.testing.assert_array_equal(network.features(images), trained.classifier.features(images))
 
 
 def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path, diary):
@@ -140,42 +142,42 @@ def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path
         create("defenses", "pgd_training", steps=1),
         create("defenses", "mc_dropout", rate=0.5, samples=2),
     ]
-    made = run(tmp_path, defenses)
+    trained = run(tmp_path, defenses)
     diary.clear()
     network = stored_network("m", tmp_path, scenario=InMemory())
     assert diary == []
     assert isinstance(network.inner, KerasClassifier)
-    assert [each.name for each in network.defenses] == ["pgd_training", "mc_dropout"]
-    assert network.defenses == made.classifier.defenses
+    assert [defense.name for defense in network.defenses] == ["pgd_training", "mc_dropout"]
+    assert network.defenses == trained.classifier.defenses
     file = store.load(tmp_path / "m/training/model.keras")
-    assert [each.name for each in file.defenses] == ["pgd_training"]
+    assert [defense.name for defense in file.defenses] == ["pgd_training"]
 
 
-def test_an_undefended_network_comes_back_as_it_was(tmp_path):
-    made = run(tmp_path)
+def test_an_undefended_network_comes_back_unchanged(tmp_path):
+    trained = run(tmp_path)
     network = stored_network("m", tmp_path)
     assert isinstance(network, KerasClassifier)
     assert network.class_names == ("class 0", "class 1", "class 2")
-    np.testing.assert_array_equal(network(IMAGES), made.classifier(IMAGES))
+    np.testing.assert_array_equal(network(IMAGES), trained.classifier(IMAGES))
 
 
 def test_where_a_defence_cannot_be_applied_again_the_saved_model_answers(tmp_path):
-    made = run(tmp_path, [Refusing()])  # no registered plugin
+    trained = run(tmp_path, [Refusing()])  # no registered plugin
     network = stored_network("m", tmp_path)
     assert isinstance(network, SavedModelClassifier)
-    assert network.defenses == made.classifier.defenses
-    np.testing.assert_allclose(network(IMAGES), made.classifier(IMAGES), atol=1e-6)
+    assert network.defenses == trained.classifier.defenses
+    np.testing.assert_allclose(network(IMAGES), trained.classifier(IMAGES), atol=1e-6)
 
 
 def test_without_a_training_the_newest_version_is_loaded(tmp_path):
-    made = run(tmp_path / "a")
-    store.export(made.classifier, tmp_path / "b" / "m" / "1")
+    trained = run(tmp_path / "a")
+    store.export(trained.classifier, tmp_path / "b" / "m" / "1")
     assert isinstance(stored_network("m", tmp_path / "b"), SavedModelClassifier)
     with pytest.raises(UsageError, match="no classifier 'n'"):
         stored_network("n", tmp_path / "b")
 
 
-def test_the_card_beside_the_network_tells_what_the_network_is(tmp_path):
+def test_the_card_of_the_network_describes_the_network(tmp_path):
     plain = run(tmp_path / "a")
     assert store.read_card(tmp_path / "a/m/training/model.keras") == plain.card
     averaged = run(tmp_path / "b", [create("defenses", "mc_dropout", rate=0.5, samples=2)])
@@ -184,7 +186,7 @@ def test_the_card_beside_the_network_tells_what_the_network_is(tmp_path):
     assert card.model == averaged.card.model
 
 
-def test_a_scenario_names_only_what_no_card_tells(tmp_path):
+def test_a_scenario_names_only_what_the_card_does_not(tmp_path):
     network = small_classifier()
     named = renewed_card(network, scenario="noise", class_names=("a", "b", "c"))
     assert (named.scenario, named.class_names) == ("noise", ("a", "b", "c"))
@@ -193,7 +195,7 @@ def test_a_scenario_names_only_what_no_card_tells(tmp_path):
     assert again == named
 
 
-def test_a_defence_put_round_later_forgets_the_clean_accuracy_and_a_detector_does_not(tmp_path):
+def test_a_later_wrapping_defence_drops_the_clean_accuracy_and_a_detector_keeps_it(tmp_path):
     loaded = store.load(run(tmp_path).folder)
     assert renewed_card(loaded).clean_accuracy is not None
     detector, attack = create("detectors", "mahalanobis"), create("attacks", "fgsm")

@@ -1,4 +1,4 @@
-"""The folder a training works in: what may be resumed, and what is taken away."""
+"""The folder of a training in progress: what may be resumed, and what is removed."""
 
 from typing import ClassVar
 
@@ -30,7 +30,7 @@ def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path)
     with pytest.raises(KilledError):
         fine_tuned(tmp_path, small_classifier(), callbacks=[Killer("batch_end", 2)])
     other = small_classifier()
-    other.model.set_weights([each + 0.1 for each in other.model.get_weights()])
+    other.model.set_weights([weight + 0.1 for weight in other.model.get_weights()])
     with pytest.raises(UsageError, match=r"another configuration \(model\.weights_sha256: "):
         fine_tuned(tmp_path, other, resume=True)
     card = fine_tuned(tmp_path, small_classifier(), resume=True).card
@@ -39,7 +39,7 @@ def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path)
 
 @plugin
 class Choosy(Defense):
-    """Keeps what it made, and refuses it."""
+    """Writes a file, and refuses to go on."""
 
     stage: ClassVar[Stage] = Stage.FINE_TUNING
     epochs: int = option("before it refuses", default=0, ge=0)
@@ -47,22 +47,22 @@ class Choosy(Defense):
     def apply(self, classifier, scenario, trainer):
         kept = kept_work(trainer.workspace)
         kept.mkdir(parents=True)
-        (kept / "made.npz").touch()
+        (kept / "crafted.npz").touch()
         if self.epochs:
             trainer.altered(epochs=self.epochs).fit(classifier, scenario)
         raise UsageError("none of it will do")
 
 
-def test_what_is_refused_before_its_first_epoch_leaves_nothing_behind(tmp_path):
+def test_a_training_refused_before_its_first_epoch_leaves_nothing_behind(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
         fine_tuned(tmp_path, small_classifier(), Choosy())
     assert not any(tmp_path.iterdir())
 
 
-def test_what_is_refused_after_an_epoch_may_be_looked_at(tmp_path):
+def test_a_training_refused_after_an_epoch_leaves_its_work(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
         fine_tuned(tmp_path, small_classifier(), Choosy(epochs=1))
-    assert (tmp_path / "m1/unfinished/kept/made.npz").exists()
+    assert (tmp_path / "m1/unfinished/kept/crafted.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_resume_names_the_one_option_that_differs(before, now, words, tmp_path
 
 def test_of_two_defences_with_one_name_the_one_that_differs_is_named(tmp_path):
     def run(second, **more):
-        both = [create("defenses", "fine_tuning", epochs=each) for each in (3, second)]
+        both = [create("defenses", "fine_tuning", epochs=epochs) for epochs in (3, second)]
         return fine_tuned(tmp_path, small_classifier(), *both, **more)
 
     with pytest.raises(KilledError):
@@ -105,13 +105,13 @@ def test_of_two_defences_with_one_name_the_one_that_differs_is_named(tmp_path):
         run(4, resume=True)
 
 
-def test_a_network_is_known_by_its_weights_wherever_it_lies(tmp_path):
+def test_a_network_is_identified_by_its_weights_and_not_by_its_path(tmp_path):
     classifier = small_classifier()
     store.export(classifier, tmp_path / "m1/1")
     served = store.load(tmp_path / "m1/1")
     assert weights_digest(classifier) == weights_digest(KerasClassifier(classifier.model))
     assert weights_digest(served) == weights_digest(store.load(tmp_path / "m1/1"))
     changed = small_classifier()
-    changed.model.set_weights([np.roll(each, 1) for each in changed.model.get_weights()])
+    changed.model.set_weights([np.roll(weight, 1) for weight in changed.model.get_weights()])
     assert weights_digest(changed) != weights_digest(classifier)
     assert weights_digest(LinearClassifier()) is None  # a plain function

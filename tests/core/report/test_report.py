@@ -1,4 +1,4 @@
-"""The report: what is said once, what attacks are called, and classes by their names."""
+"""The report: remarks that stand once, titles of attacks, and names of classes."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ class Named(InMemory):
 
 @pytest.fixture(scope="module")
 def transferred():
-    """Two classifiers under what was crafted on a third, with noise beside it."""
+    """Two classifiers under attacks that were crafted on a third one, and under noise."""
     attacks = [create("attacks", "fgsm", eps=0.2), create("attacks", "fgsm", eps=0.4)]
     both = {"x": small_classifier(), "y": small_classifier()}
     onto = ("a:b", small_classifier())
@@ -32,13 +32,13 @@ def transferred():
     return evaluate(both, Named(count=12), attacks, crafted_on=onto, baselines=noise)
 
 
-def test_what_all_attacks_were_crafted_on_is_said_once(transferred):
+def test_the_classifier_that_all_attacks_were_crafted_on_is_named_once(transferred):
     for table in (accuracy_table(transferred.results), cost_table(transferred.results)):
         assert table.caption.count("crafted on a:b") == 1
         assert "crafted on" not in str(table.sections)
 
 
-def test_attacks_on_several_classifiers_each_say_on_which(transferred):
+def test_attacks_crafted_on_different_classifiers_name_them(transferred):
     results = transferred.results.model_copy(deep=True)
     results.evaluations[1].attacks[0].crafted_on = None
     table = accuracy_table(results)
@@ -46,21 +46,21 @@ def test_attacks_on_several_classifiers_each_say_on_which(transferred):
     assert [row[0].endswith("crafted on a:b") for row in table.sections[1]] == [True, True]
 
 
-def test_a_title_says_what_sets_an_attack_apart(transferred):
+def test_a_title_shows_the_options_that_distinguish_an_attack(transferred):
     noise = transferred.results.evaluations[0].baselines[0]
     assert noise.crafted_on == "a:b"
     assert "crafted" not in attack_title(noise)  # it asks no classifier
     blur = {"name": "box_blur", "params": {"sigma": 2.5, "region": "background"}}
-    found = noise.model_copy(update=blur)
-    found.threat = found.threat.model_copy(update={"norm": None})
-    assert attack_title(found) == "box_blur  σ = 2.5, background only"
+    attack = noise.model_copy(update=blur)
+    attack.threat = attack.threat.model_copy(update={"norm": None})
+    assert attack_title(attack) == "box_blur  σ = 2.5, background only"
 
 
 def test_an_attack_whose_plugin_is_not_installed_is_titled_by_its_name(transferred):
     noise = transferred.results.evaluations[0].baselines[0]
-    found = noise.model_copy(update={"name": "theirs", "params": {"sigma": 2.5}})
-    found.threat = found.threat.model_copy(update={"norm": None})
-    assert attack_title(found) == "theirs"
+    attack = noise.model_copy(update={"name": "theirs", "params": {"sigma": 2.5}})
+    attack.threat = attack.threat.model_copy(update={"norm": None})
+    assert attack_title(attack) == "theirs"
 
 
 def test_every_swept_option_makes_a_curve_of_its_own():
@@ -68,8 +68,8 @@ def test_every_swept_option_makes_a_curve_of_its_own():
         create("attacks", "bim", eps=eps, steps=steps) for eps in (0.1, 0.2) for steps in (1, 3)
     ]
     attacks += [create("attacks", "gaussian_blur", sigma=sigma) for sigma in (0.5, 1.0)]
-    found = evaluate({"x": small_classifier()}, InMemory(count=8), attacks, baselines=())
-    drawn = dict(curves(found.results, found.outcomes))
+    evaluated = evaluate({"x": small_classifier()}, InMemory(count=8), attacks, baselines=())
+    drawn = dict(curves(evaluated.results, evaluated.outcomes))
     assert list(drawn) == ["linf", "steps", "sigma"]
     expected = {
         "linf": ["budget ε (L∞)", "x · bim, steps=1", "x · bim, steps=3"],
@@ -86,12 +86,12 @@ def test_pictures_name_the_classes_and_older_results_number_them(transferred):
     assert FIRST not in page
     assert FIRST.replace("<", "&lt;").replace(">", "&gt;") in page
     older = transferred.results.model_dump()
-    for each in older["evaluations"]:
-        del each["classifier"]["class_names"]
+    for evaluation in older["evaluations"]:
+        del evaluation["classifier"]["class_names"]
     assert "predicted 1" in render(Results.model_validate(older), transferred.outcomes)
 
 
-def test_a_figure_of_streams_that_stands_alone_has_a_heading_and_named_axes():
+def test_a_separate_figure_of_streams_has_a_heading_and_named_axes():
     points = np.random.default_rng(0).normal(size=(4, 2))
     drawn = projections_figure(
         {"sky": (points, points)}, np.arange(4) % 2, "ab", "t", heading="under fgsm"

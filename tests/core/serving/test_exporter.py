@@ -51,7 +51,7 @@ def test_each_export_is_the_next_version_and_a_given_number_is_kept(small):
     np.testing.assert_allclose(store.load(paths[0])(images), expected, atol=1e-6)
 
 
-def test_a_defence_that_trains_nothing_is_put_around_it_and_recorded(small):
+def test_a_defence_that_trains_nothing_wraps_the_classifier_and_is_recorded(small):
     dropout = create("defenses", "mc_dropout", rate=0.5, samples=3)
     data = InMemory()
     path = export(settings(defenses=[dropout], scenario=data), small / "served").path
@@ -67,13 +67,13 @@ def test_a_scenario_is_recorded_by_its_name_and_names_the_classes(small):
     assert (card.scenario, card.class_names) == ("in_memory", data.class_names)
 
 
-def test_what_does_not_fit_the_scenario_leaves_no_folder(small):
+def test_a_classifier_that_does_not_fit_the_scenario_leaves_no_folder(small):
     with pytest.raises(ClassifierError, match="does not fit the scenario"):
         export(settings(scenario=InMemory(classes=4)), small / "served")
     assert not (small / "served").exists()
 
 
-def test_a_user_is_told_what_was_converted(small):
+def test_the_log_names_the_converted_model(small):
     from tfrobust.classifiers.loading import LoadOptions
 
     small_model(softmax=True).save("small.keras")

@@ -1,4 +1,4 @@
-"""LiteRT files: the same answers in float32, nearly so in 8 bits, one line where there is none."""
+"""LiteRT files give the same answers in float32 and similar ones in 8 bits, or one error line."""
 
 import json
 
@@ -20,13 +20,13 @@ from tfrobust.serving.servable import export_servable, separated, whole
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
-pytestmark = pytest.mark.usefixtures("grappler")  # what is exported is optimised where it is served
+pytestmark = pytest.mark.usefixtures("grappler")  # optimise exports, as serving does
 
 IMAGES = np.random.default_rng(3).uniform(size=(50, 8, 8, 1)).astype(np.float32)
 
 
 class Inverting(Classifier):
-    """Needs an operation that LiteRT has not."""
+    """Needs an operation that LiteRT lacks."""
 
     def __init__(self):
         super().__init__(image_shape=(4, 4, 1), num_classes=4)
@@ -43,10 +43,10 @@ def calibrated():
     head.bias.assign(-np.asarray(classifier(IMAGES)).mean(axis=0))  # so that answers differ
     defense = create("defenses", "calibrater", size_ratio=1, channels=4, blocks=1)
     scenario = InMemory(shape=(8, 8, 1), classes=10)
-    made = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
-    kernel = made.classifier.model.get_layer("perturbation").kernel
+    defended = defense.apply(classifier, scenario, Trainer(TrainingOptions(epochs=0)))
+    kernel = defended.classifier.model.get_layer("perturbation").kernel
     kernel.assign(np.random.default_rng(0).normal(0, 0.3, kernel.shape))
-    return recorded(defense, classifier, made)
+    return recorded(defense, classifier, defended)
 
 
 def test_a_float_file_answers_as_the_classifier_whatever_the_batch():
@@ -56,22 +56,22 @@ def test_a_float_file_answers_as_the_classifier_whatever_the_batch():
         np.testing.assert_allclose(model(IMAGES[:count]), classifier(IMAGES[:count]), atol=1e-5)
 
 
-def test_a_calibrater_alone_does_what_it_does_before_the_classifier(calibrated, tmp_path):
+def test_a_calibrater_gives_the_same_images_alone_and_before_the_classifier(calibrated, tmp_path):
     part = separated(calibrated, "calibrater")
     shown = np.asarray(calibrated.before(IMAGES))
     assert not np.allclose(shown, IMAGES, atol=0.05)
     np.testing.assert_allclose(part(IMAGES), shown, atol=1e-6)
     served = tf.saved_model.load(str(export_servable(part, tmp_path / "1")))
-    found = served.signatures["serving_default"](images=tf.constant(IMAGES))
-    assert set(found) == {"calibrated"}
-    np.testing.assert_allclose(found["calibrated"], shown, atol=1e-6)
+    outputs = served.signatures["serving_default"](images=tf.constant(IMAGES))
+    assert set(outputs) == {"calibrated"}
+    np.testing.assert_allclose(outputs["calibrated"], shown, atol=1e-6)
     card = json.loads((tmp_path / "1/assets.extra/tfrobust.json").read_text())
-    assert [each["name"] for each in card["defenses"]] == ["calibrater"]
+    assert [defense["name"] for defense in card["defenses"]] == ["calibrater"]
     size = sum(path.stat().st_size for path in (tmp_path / "1/variables").iterdir())
     assert size < 4 * 1.5 * calibrated.model.count_params() + 10_000  # no classifier in it
 
 
-def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
+def test_eight_bits_need_less_than_half_the_size_and_err_by_a_few_hundredths(calibrated):
     part = separated(calibrated, "calibrater")
     exact, small = (LiteModel(lite_file(part, samples)) for samples in (None, IMAGES))
     np.testing.assert_allclose(exact(IMAGES), calibrated.before(IMAGES), atol=1e-5)
@@ -83,14 +83,16 @@ def test_eight_bits_take_less_than_half_and_err_by_a_few_hundredths(calibrated):
     assert (large(IMAGES).argmax(1) == logits.argmax(1)).mean() > 0.8
 
 
-def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibrated, tmp_path):
+def test_both_formats_are_compared_with_the_bare_classifier_and_one_is_written(
+    calibrated, tmp_path
+):
     images, labels = arrays(InMemory(shape=(8, 8, 1), classes=10), "test")
     part = separated(calibrated, "calibrater")
-    found = export_lite(
+    exports = export_lite(
         part, tmp_path / "1", quantize="int8", samples=images, tested=(images, labels)
     )
-    bare, exact, small = found
-    assert [each.name for each in found] == ["none", "float32", "int8"]
+    bare, exact, small = exports
+    assert [export.name for export in exports] == ["none", "float32", "int8"]
     assert bare.megabytes is None
     file = tmp_path / "1" / FILE
     in_8_bits = LiteModel(file.read_bytes())(images)
@@ -99,9 +101,9 @@ def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibra
         "float32": calibrated(images),
         "int8": calibrated.inner(in_8_bits),
     }
-    for each in found:
-        right = (np.asarray(logits[each.name]).argmax(1) == labels).mean()
-        assert each.accuracy == pytest.approx(right), each.name
+    for export in exports:
+        right = (np.asarray(logits[export.name]).argmax(1) == labels).mean()
+        assert export.accuracy == pytest.approx(right), export.name
     assert not np.array_equal(in_8_bits, calibrated.before(images))
     assert (np.argmax(logits["int8"], 1) != np.argmax(logits["none"], 1)).any()
     assert file.stat().st_size / 1e6 == small.megabytes < exact.megabytes
@@ -110,16 +112,16 @@ def test_both_are_measured_beside_the_bare_classifier_and_one_is_written(calibra
         export_lite(part, tmp_path / "1")
 
 
-def test_without_images_only_the_size_is_told(calibrated, tmp_path):
-    (found,) = export_lite(whole(calibrated), tmp_path / "1")
-    assert (found.name, found.accuracy) == ("float32", None)
+def test_without_images_only_the_size_is_measured(calibrated, tmp_path):
+    (export,) = export_lite(whole(calibrated), tmp_path / "1")
+    assert (export.name, export.accuracy) == ("float32", None)
     with pytest.raises(UsageError, match="quantize: expected a scenario"):
         export_lite(whole(calibrated), tmp_path / "2", quantize="int8")
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize("samples", [None, IMAGES[:, :4, :4]])
-def test_an_operation_that_it_has_not_costs_one_line_and_leaves_nothing(samples, tmp_path, capfd):
+def test_an_operation_that_litert_lacks_costs_one_line_and_leaves_nothing(samples, tmp_path, capfd):
     with pytest.raises(ClassifierError, match=r"LiteRT has no kernel .* MatrixInverse\); "):
         export_lite(
             whole(Inverting()), tmp_path / "1", samples=samples,
@@ -138,7 +140,7 @@ def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
         lite_file(whole(drawing))
 
 
-def test_versions_of_one_folder_are_of_one_kind(calibrated, tmp_path):
+def test_all_versions_in_a_folder_are_of_the_same_kind(calibrated, tmp_path):
     part = separated(calibrated, "calibrater")
     export_servable(part, tmp_path / "a" / "1")
     store.export(calibrated, tmp_path / "b" / "1")
@@ -162,7 +164,7 @@ def test_a_folder_that_is_no_saved_model_costs_one_line(tmp_path):
         lite(tmp_path)
 
 
-def test_only_what_stands_before_a_classifier_can_be_separated(calibrated):
+def test_only_a_part_before_the_classifier_can_be_separated(calibrated):
     with pytest.raises(UsageError, match=r"received: 'calibrater' of one with defences: none"):
         separated(small_classifier(), "calibrater")
     with pytest.raises(UsageError, match=r"'mc_dropout' of one with defences: "):

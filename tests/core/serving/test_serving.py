@@ -10,7 +10,7 @@ import tf_keras
 from helpers.support import python, small_classifier
 from tfrobust import store
 
-pytestmark = pytest.mark.usefixtures("grappler")  # what is exported is optimised where it is served
+pytestmark = pytest.mark.usefixtures("grappler")  # optimise exports, as serving does
 
 ALONE = """
 import importlib.util
@@ -52,7 +52,7 @@ KINDS = {"keras3": keras, "tf_keras": tf_keras}
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """The images, each network with what a process with only TensorFlow served, and its output."""
+    """The images, each network with the answers of a process with only TensorFlow, its output."""
     folder = tmp_path_factory.mktemp("served")
     images = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
     np.save(folder / "images.npy", images)

@@ -102,7 +102,7 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("path", "value"), RESULTS, ids=range(len(RESULTS)))
-def test_results_that_no_run_writes_never_reach_a_page(path, value, run):
+def test_impossible_results_never_reach_a_page(path, value, run):
     content = json.loads((run / "results.json").read_text())
     put(content, path, value)
     (run / "results.json").write_text(json.dumps(content))
@@ -117,7 +117,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("content", NOT_JSON, ids=range(len(NOT_JSON)))
-def test_what_is_no_record_costs_one_line_wherever_one_is_read(content, tmp_path):
+def test_a_file_that_is_no_record_costs_one_line_everywhere(content, tmp_path):
     (tmp_path / "results.json").write_bytes(content)
     refused(StoreError, lambda: read_results(tmp_path), "results.json")
     (tmp_path / CARD).parent.mkdir()
@@ -128,7 +128,7 @@ def test_what_is_no_record_costs_one_line_wherever_one_is_read(content, tmp_path
 
 
 @pytest.mark.parametrize("name", ["results.json", "plan.json", "a.npz", "m.keras"])
-def test_no_pipe_is_waited_for(name, tmp_path):
+def test_pipes_are_refused_without_waiting(name, tmp_path):
     os.mkfifo(tmp_path / name)
     read = {
         "results.json": lambda: read_results(tmp_path),
@@ -170,7 +170,7 @@ def test_a_plan_of_wrong_types_costs_one_line(path, value, tmp_path):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=range(len(VERSIONS)))
-def test_a_finished_plan_tells_its_version_which_is_a_number(version, tmp_path):
+def test_a_finished_plan_names_its_version_which_is_a_number(version, tmp_path):
     (tmp_path / "training").mkdir()
     path = tmp_path / "training/plan.json"
     path.write_text(json.dumps(PLAN | {"version": 3}))
@@ -253,12 +253,12 @@ CARDS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "word"), CARDS, ids=range(len(CARDS)))
-def test_a_card_that_says_what_cannot_be_is_refused(said, word, exported):
+@pytest.mark.parametrize(("changes", "word"), CARDS, ids=range(len(CARDS)))
+def test_a_card_with_impossible_values_is_refused(changes, word, exported):
     path = exported / CARD
     honest = path.read_text()
     try:
-        path.write_text(json.dumps(json.loads(honest) | said))
+        path.write_text(json.dumps(json.loads(honest) | changes))
         refused(RobustError, lambda: store.load(exported), word)
     finally:
         path.write_text(honest)
@@ -281,10 +281,10 @@ def test_a_card_that_exaggerates_its_passes_does_not_weaken_attacks(
     tf.saved_model.save(module, str(folder), {"serving_default": module.logits})
     (folder / CARD).parent.mkdir()
     card = {"image_shape": [4, 4, 1], "class_names": ["a", "b", "c"], "passes": passes}
-    card["defenses"] = [{"name": "mc_dropout", "params": {"samples": each}} for each in drawn]
+    card["defenses"] = [{"name": "mc_dropout", "params": {"samples": samples}} for samples in drawn]
     (folder / CARD).write_text(json.dumps(card | {"stochastic": True}))
-    found = store.load(folder)
-    assert (found.stochastic, found.passes) == (True, believed)
+    classifier = store.load(folder)
+    assert (classifier.stochastic, classifier.passes) == (True, believed)
 
 
 LISTS = [
@@ -295,7 +295,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("content", LISTS, ids=range(len(LISTS)))
-def test_a_list_of_checkpoints_that_names_none_of_its_folder_costs_one_line(content, tmp_path):
+def test_a_list_that_names_no_checkpoint_of_its_folder_costs_one_line(content, tmp_path):
     model = small_model()
     first = Checkpoints(tmp_path, model, keras.optimizers.SGD())
     first.save(Progressed([{"loss": 1.0}], 0))
@@ -329,14 +329,14 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "word"), CELLS, ids=range(len(CELLS)))
-def test_a_studys_cell_that_no_run_writes_is_refused(said, word):
+@pytest.mark.parametrize(("changes", "word"), CELLS, ids=range(len(CELLS)))
+def test_an_impossible_cell_of_a_study_is_refused(changes, word):
     assert checked_record(Result, json.dumps(CELL)).figures == CELL["figures"]
-    refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | said)), word)
+    refused(UnreadableError, lambda: checked_record(Result, json.dumps(CELL | changes)), word)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a\nb", "\udcff", "\u202egnp", "x" * 2000])
-def test_a_name_that_no_record_may_hold_is_refused_before_anything_is_attacked(name):
+def test_an_invalid_name_is_refused_before_anything_is_attacked(name):
     attacks = [create("attacks", "fgsm", eps=0.2)]
     call = lambda: evaluate({name: small_classifier()}, InMemory(count=4), attacks)  # noqa: E731
     refused(ClassifierError, call, "control character", "rename it")
@@ -344,6 +344,6 @@ def test_a_name_that_no_record_may_hold_is_refused_before_anything_is_attacked(n
 
 @pytest.mark.parametrize("name", ["naïve", "数字", "🧑‍🚀", "a b", "x:y/1"])
 def test_names_of_any_language_are_recorded_and_read_back(name, tmp_path):
-    found = evaluate({name: small_classifier()}, InMemory(count=4), [])
-    write_results(tmp_path, found.results, found.outcomes)
+    evaluation = evaluate({name: small_classifier()}, InMemory(count=4), [])
+    write_results(tmp_path, evaluation.results, evaluation.outcomes)
     assert read_results(tmp_path).evaluations[0].classifier.name == name

@@ -1,4 +1,4 @@
-"""The model store: what is served, and what is refused on the way in."""
+"""The model store: what it serves, and what it refuses to load."""
 
 import json
 
@@ -26,7 +26,7 @@ def exported(tmp_path):
 
 
 @generations
-def test_what_is_loaded_gives_the_logits_of_what_was_exported(kind, tmp_path):
+def test_a_loaded_classifier_gives_the_logits_of_the_exported_one(kind, tmp_path):
     classifier = small_classifier(SHAPE, kind=kind, dropout=0.3)
     loaded = store.load(store.export(classifier, tmp_path / "m" / "1"))
     for count in (1, 5):
@@ -59,7 +59,7 @@ def test_the_served_artifact_attacked_white_box_gives_the_same_adversarial_image
     assert np.abs(from_keras - test_images[0]).max() > 0.01
 
 
-def test_the_card_tells_what_the_classifier_knows(exported):
+def test_the_card_holds_the_traits_of_the_classifier(exported):
     classifier, folder = exported
     written = json.loads((folder / "assets.extra" / "tfrobust.json").read_text())
     assert written["image_shape"] == [4, 4, 1]
@@ -126,7 +126,7 @@ def test_a_forbidden_folder_costs_one_line(tmp_path):
 def foreign(
     tmp_path, answer, *, signature="serving_default", shape=(None, *SHAPE), dtype=tf.float32
 ):
-    """Save a model nobody here made, without a card."""
+    """Save a model without a card, as other tools do."""
     module = tf.Module()
     module.weights = tf.Variable(np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32))
     spec = tf.TensorSpec(shape, dtype, name="x")

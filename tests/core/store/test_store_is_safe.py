@@ -1,4 +1,4 @@
-"""Nothing that was finished is lost to something that failed later."""
+"""A later failure loses nothing that was finished."""
 
 import json
 
@@ -25,7 +25,7 @@ def stored(root, scenario=None, epochs=1, **how):
     return train_and_store(model, scenario, "m", trainer, root=root, **how)
 
 
-def test_a_failed_training_keeps_what_the_one_before_left(tmp_path):
+def test_a_failed_training_keeps_the_files_of_the_earlier_one(tmp_path):
     stored(tmp_path)
     kept = {path: path.read_bytes() for path in (tmp_path / "m/training").iterdir()}
     with pytest.raises(DataError):
@@ -64,7 +64,7 @@ def test_a_shifted_scenario_is_trained_on_and_recorded(tmp_path):
     assert plan["scenario"]["shift"] == {"name": "dim", "params": {}, "seed": 3}
 
 
-def test_a_label_out_of_range_is_found_wherever_it_stands(tmp_path, npz):
+def test_a_label_out_of_range_is_noticed_at_any_position(tmp_path, npz):
     images = np.zeros((600, 4, 4, 1), np.float32)
     labels = np.arange(600) % 3
     path = npz(images=images, labels=labels)
@@ -85,7 +85,7 @@ def test_a_label_out_of_range_is_found_wherever_it_stands(tmp_path, npz):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"\x93NUMPY\x01\x00 no"])
-def test_an_npz_that_is_none_costs_one_line(tmp_path, content):
+def test_a_file_that_is_no_npz_costs_one_line(tmp_path, content):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"a\.npz: not a readable \.npz"):

@@ -1,4 +1,4 @@
-"""Study files: where they are looked for, and where what they find is kept."""
+"""Study files: where they are searched for, and where their results are kept."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_a_study_in_a_folder_keeps_its_results_beside_it(tmp_path):
     assert results_folder(tmp_path / "mine.toml") == tmp_path / "results"
 
 
-def test_a_study_in_the_current_folder_goes_before_that_of_a_package(package):
+def test_a_study_in_the_current_folder_precedes_that_of_a_package(package):
     folder = package("odd_studies", "mine")
     Path("studies").mkdir()
     (folder / "mine.toml").rename("studies/mine.toml")
@@ -70,7 +70,7 @@ def test_a_study_in_the_current_folder_goes_before_that_of_a_package(package):
     assert results_folder(Path("studies/mine.toml")) == Path("studies/results")
 
 
-def test_of_two_studies_of_one_name_the_file_must_be_given(package):
+def test_one_of_two_studies_with_the_same_name_is_chosen_by_its_file(package):
     folder = package("odd_studies", "pixel-noise")
     with pytest.raises(UsageError, match=r"'pixel-noise': there are several; give the file"):
         find_study("pixel-noise")
@@ -79,7 +79,7 @@ def test_of_two_studies_of_one_name_the_file_must_be_given(package):
     assert str(folder / "pixel-noise.toml") in line
 
 
-def test_what_is_broken_is_named_and_takes_nothing_down(package):
+def test_a_broken_study_is_named_and_the_others_work(package):
     package("odd_studies", "mine", text="title = ")
     [line] = broken_studies()
     assert "mine.toml: cannot be read" in line

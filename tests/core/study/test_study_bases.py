@@ -105,7 +105,7 @@ def test_each_network_is_trained_once_after_its_base_and_donors_too(done):
     assert done[1] == ["line", "line_bent", "line_tuned", "other"]
 
 
-def test_scales_shifts_and_conditions_say_what_is_trained_and_tested_on(done):
+def test_scales_shifts_and_conditions_choose_the_data_to_train_and_test_on(done):
     study = written(done[0])
     tuned = cell_of(study, "line_tuned", "elsewhere")
     assert (tuned.training["scenario"], tuned.tested_on) == (
@@ -118,7 +118,7 @@ def test_scales_shifts_and_conditions_say_what_is_trained_and_tested_on(done):
     assert cell_of(study, "other", "foreign").tested_on == "ellipses_apart"
 
 
-def test_trained_networks_are_found_again_however_their_folder_is_spelled(done, monkeypatch):
+def test_trained_networks_are_reused_under_any_spelling_of_their_folder(done, monkeypatch):
     folder, _ = done
     study = written(folder)
     monkeypatch.chdir(folder)
@@ -128,7 +128,7 @@ def test_trained_networks_are_found_again_however_their_folder_is_spelled(done, 
     assert versions == ["1"] * 4
 
 
-def test_what_an_attack_sees_through_a_donor_is_trained_too(tmp_path):
+def test_a_donor_that_images_are_crafted_on_is_trained_too(tmp_path):
     study = written(
         tmp_path,
         STUDY.replace(
@@ -138,37 +138,38 @@ def test_what_an_attack_sees_through_a_donor_is_trained_too(tmp_path):
         ),
     )
     cell = cell_of(study, "other", "elsewhere")
-    assert [each.network_name for each in cell.networks_to_train] == ["other", "line", "line_bent"]
+    names = [network.network_name for network in cell.networks_to_train]
+    assert names == ["other", "line", "line_bent"]
     assert "donated" in views_of(cell)
 
 
-def test_gains_and_errors_are_told_of_every_view(done):
-    found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
-    assert found["bent.gain"] == pytest.approx(found["bent.clean"] - found["plain.clean"])
-    assert found["plain.error"] == pytest.approx(1 - found["plain.clean"])
-    assert found["plain.gain"] == 0
+def test_gains_and_errors_are_measured_for_every_view(done):
+    figures = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
+    assert figures["bent.gain"] == pytest.approx(figures["bent.clean"] - figures["plain.clean"])
+    assert figures["plain.error"] == pytest.approx(1 - figures["plain.clean"])
+    assert figures["plain.gain"] == 0
 
 
-def test_a_footprint_is_of_the_whole_the_part_and_eight_bits(done):
-    found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
-    assert found["plain.megabytes"] == pytest.approx(6 * 4e-6)
-    assert found["bent.megabytes"] == pytest.approx(
-        found["plain.megabytes"] + found["bent.part_megabytes"]
+def test_a_footprint_covers_the_whole_the_part_and_eight_bits(done):
+    figures = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").figures
+    assert figures["plain.megabytes"] == pytest.approx(6 * 4e-6)
+    assert figures["bent.megabytes"] == pytest.approx(
+        figures["plain.megabytes"] + figures["bent.part_megabytes"]
     )
-    assert found["bent.int8_megabytes"] > 0
-    assert 0 < found["plain.milliseconds"] < 1000
-    assert found["bent.int8_milliseconds"] > 0
-    assert 0 <= found["bent.int8_accuracy"] <= 1
-    assert "plain.int8_accuracy" not in found
+    assert figures["bent.int8_megabytes"] > 0
+    assert 0 < figures["plain.milliseconds"] < 1000
+    assert figures["bent.int8_milliseconds"] > 0
+    assert 0 <= figures["bent.int8_accuracy"] <= 1
+    assert "plain.int8_accuracy" not in figures
 
 
-def test_exhibits_show_what_the_network_is_shown(done):
-    found = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").exhibits
-    assert set(found) == {"original", "label", "plain", "bent", "regions"}
-    assert found["plain"] == found["original"]
-    assert len(found["bent"]) == len(found["label"]) == 5
-    assert len(found["regions"]) == 61 * 61
-    assert all(0 <= each <= 1000 for image in found["bent"] for each in image[0][0])
+def test_exhibits_are_the_images_that_the_network_receives(done):
+    exhibits = read_cell(cell_of(written(done[0]), "line", "own"), done[0] / "results").exhibits
+    assert set(exhibits) == {"original", "label", "plain", "bent", "regions"}
+    assert exhibits["plain"] == exhibits["original"]
+    assert len(exhibits["bent"]) == len(exhibits["label"]) == 5
+    assert len(exhibits["regions"]) == 61 * 61
+    assert all(0 <= value <= 1000 for image in exhibits["bent"] for value in image[0][0])
 
 
 def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(done):
@@ -186,7 +187,7 @@ def test_tables_and_pictures_are_drawn(done):
         assert "<svg" in (done[0] / f"report/figure-{number}.svg").read_text()
 
 
-def test_an_edit_of_a_base_or_of_a_donor_makes_again_what_stands_on_it(done, tmp_path):
+def test_an_edit_of_a_base_or_of_a_donor_invalidates_the_cells_that_use_it(done, tmp_path):
     def lost(old, new):
         edited = written(tmp_path, STUDY.replace(old, new, 1))
         return {
@@ -216,7 +217,7 @@ def test_a_missing_cell_leaves_its_picture_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('base = "line"', 'base = "lime"', r"networks.line_bent: 'lime' is not declared; did you"),
         ('base = "line"', 'base = "line_bent"', r"networks.line_bent: is based on itself"),
@@ -244,8 +245,10 @@ def test_a_missing_cell_leaves_its_picture_out(tmp_path):
         ("{ other = ", "{ otter = ", r"scales.tiny.scenarios: 'otter' is not declared"),
     ],
 )
-def test_mistakes_in_bases_and_pictures_are_told_when_the_file_is_read(old, new, said, tmp_path):
-    with pytest.raises(UsageError, match=said):
+def test_mistakes_in_bases_and_pictures_are_refused_when_the_file_is_read(
+    old, new, message, tmp_path
+):
+    with pytest.raises(UsageError, match=message):
         written(tmp_path, STUDY.replace(old, new, 1))
 
 

@@ -1,4 +1,4 @@
-"""Studies of networks that are judged beside their base, and of what their defences found."""
+"""Studies of networks that are compared with their base, and of their defences' figures."""
 
 import numpy as np
 import pytest
@@ -89,22 +89,23 @@ def kept(done):
     return read_cell(cell_of(written(done[0]), "seen", "again"), done[0] / "results")
 
 
-def test_a_base_that_is_looked_at_is_trained_before(done):
+def test_a_base_that_is_judged_is_trained_first(done):
     assert done[1] == ["line", "seen"]
 
 
-def test_what_a_defence_found_is_among_the_figures(kept):
+def test_the_figures_of_a_defence_are_among_the_figures_of_the_cell(kept):
     assert kept.figures["plain.adversarial_images"] == 50
-    assert 0 <= kept.figures["plain.label_accuracy"] < 1  # what FGSM fools is no good judge
+    assert 0 <= kept.figures["plain.label_accuracy"] < 1  # FGSM fools the network that labels
     assert "before.label_accuracy" not in kept.figures
 
 
-def test_images_made_on_the_base_fool_it_and_are_kept(kept):
+def test_images_crafted_on_the_base_fool_it_and_are_kept(kept):
     assert kept.figures["before.fooling_ratio"] > 0.5
     original, attacked = (np.array(kept.exhibits[name]) for name in ("original", "before"))
     assert original.shape == (3, 8, 8, 1)
     assert abs(attacked - original).max() == pytest.approx(300, abs=1)
-    np.testing.assert_array_equal(attacked, kept.exhibits["plain"])  # the same were shown to both
+    # Both networks received the same images.
+    np.testing.assert_array_equal(attacked, kept.exhibits["plain"])
 
 
 def test_options_of_one_network_at_a_scale_leave_the_others_alone(done):
@@ -126,7 +127,7 @@ def test_options_of_a_scale_reach_the_attack_inside_a_defence(tmp_path):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
-def test_what_the_study_retraining_shows_as_seen_is_what_its_networks_collected(scale):
+def test_seen_attacks_of_the_study_retraining_are_those_that_its_networks_collected(scale):
     study, _ = find_study("retraining")
     compared = set()
     for cell in cells_of(study, scale):
@@ -166,7 +167,7 @@ def test_attacked_images_are_drawn(done, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('\nnetworks = ["seen"]\nexhibits', "\nexhibits", "based on nothing"),
         ("train_of = { seen", "train_of = { sean", "did you mean 'seen'"),
@@ -180,7 +181,7 @@ def test_attacked_images_are_drawn(done, tmp_path):
         ),
     ],
 )
-def test_mistakes_are_told_when_the_file_is_read(old, new, said, tmp_path):
+def test_mistakes_are_refused_when_the_file_is_read(old, new, message, tmp_path):
     assert old in STUDY
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         written(tmp_path, STUDY.replace(old, new))

@@ -1,4 +1,4 @@
-"""The keys of all cells of the bundled studies: what is finished must not be computed again."""
+"""Cells of the bundled studies keep their keys, so that finished ones are not computed again."""
 
 import hashlib
 from pathlib import Path

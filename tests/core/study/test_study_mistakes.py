@@ -9,7 +9,7 @@ from tfrobust.study.schema.files import find_study, studies
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('title = "Table 1"', 'titel = "Table 1"', r"tables\.0\.title: Field required"),
         ("minutes = 1", "minutes = 1\nhours = 2", r"scales\.tiny\.hours: Extra inputs"),
@@ -28,8 +28,8 @@ from tfrobust.study.schema.files import find_study, studies
         ("bound = -1.0\n", "", r"kind 'above' needs a bound"),
     ],
 )
-def test_a_mistake_in_a_study_file_costs_one_line(old, new, said, tmp_path):
-    with pytest.raises(UsageError, match=said) as refusal:
+def test_a_mistake_in_a_study_file_costs_one_line(old, new, message, tmp_path):
+    with pytest.raises(UsageError, match=message) as refusal:
         SMALL.written(tmp_path, SMALL.text.replace(old, new, 1))
     assert "\n" not in str(refusal.value)
 

@@ -59,12 +59,12 @@ def test_claims_hold_fail_or_are_not_yet_known(study, tmp_path):
         ("small", "clean"): {"plain.clean": 0.5},
         ("large", "clean"): {"plain.clean": 0.8},
     }
-    found = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "a", figures))
-    assert [claim.holds for claim in found] == [True, None]
-    assert found[0].checks[0].numbers == {"4 units": "50.0%", "32 units": "80.0%"}
+    claims = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "a", figures))
+    assert [claim.holds for claim in claims] == [True, None]
+    assert claims[0].checks[0].numbers == {"4 units": "50.0%", "32 units": "80.0%"}
     figures[("large", "clean")] = {"plain.clean": 0.4}
-    found = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "b", figures))
-    assert found[0].holds is False
+    claims = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "b", figures))
+    assert claims[0].holds is False
 
 
 CHECKS = {
@@ -95,7 +95,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize(("values", "holds"), CHECKS.values(), ids=CHECKS)
-def test_a_check_compares_what_its_kind_says(values, holds, request):
+def test_a_check_compares_according_to_its_kind(values, holds, request):
     kind = request.node.callspec.id.partition(",")[0]
     networks = [f"n{k}" for k in range(len(values))]
     check = Check(
@@ -112,7 +112,7 @@ def test_a_check_compares_what_its_kind_says(values, holds, request):
     assert _holds(check, dict(zip(networks, values, strict=True))) is holds
 
 
-def test_the_papers_own_figures_are_checked_too():
+def test_claims_are_checked_on_the_papers_own_figures_too():
     study, _ = find_study("quantized-dropout")
     papers = in_paper(study)
     assert papers["full", "clean", "multi.clean"] == 0.994
@@ -128,10 +128,10 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
         ("large", "clean"): {"plain.clean": 0.6},
         ("large", "fgsm"): {"plain.accuracy": 0.2},
     }
-    ((rule, found),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
+    ((rule, verdicts),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
     assert rule.title == "At 0.2"
-    assert {each.naive_range for each in found} == {""}
-    assert [(each.network, each.masked) for each in found] == [
+    assert {verdict.naive_range for verdict in verdicts} == {""}
+    assert [(verdict.network, verdict.masked) for verdict in verdicts] == [
         ("4 units", True),
         ("32 units", False),
     ]
@@ -139,8 +139,8 @@ def test_a_network_that_looks_robust_and_falls_is_named(study, tmp_path):
 
 def test_no_verdict_is_given_before_every_attack_is_known(study, tmp_path):
     figures = {("small", "clean"): {"plain.clean": 0.6}, ("large", "fgsm"): {"plain.accuracy": 0.2}}
-    ((_, found),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
-    assert found == []
+    ((_, verdicts),) = masked_verdicts(study, finished_by_hand(study, "tiny", tmp_path, figures))
+    assert verdicts == []
 
 
 def test_the_interval_of_a_swept_figure_is_that_of_its_value():

@@ -1,4 +1,4 @@
-"""Studies: cells are computed once, kept and carried on."""
+"""Studies compute every cell once, keep it, and go on after an interruption."""
 
 import shutil
 
@@ -19,7 +19,7 @@ from tfrobust.study.results.report import write_study
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The small study, run once: its results, and where its networks lie."""
+    """The small study, run once: its results, and the folder of its networks."""
     folder = tmp_path_factory.mktemp("study")
     run_study(SMALL.written(folder), "tiny", folder / "out", folder / "results")
     return folder
@@ -33,21 +33,21 @@ def counted(monkeypatch, stop_after=10**6):
     def computed(cell, *args):
         if len(done) >= stop_after:
             raise KeyboardInterrupt
-        found = compute(cell, *args)
+        result = compute(cell, *args)
         done.append((cell.network_name, cell.condition_name))
-        return found
+        return result
 
     monkeypatch.setattr(runs, "compute", computed)
     return done
 
 
-def test_every_cell_has_its_figures_and_what_made_it(finished, study):
+def test_every_cell_has_its_figures_its_command_and_its_versions(finished, study):
     for cell in cells_of(study, "tiny"):
-        found = read_cell(cell, finished / "results")
-        assert found.command == (
+        result = read_cell(cell, finished / "results")
+        assert result.command == (
             "tfrobust study run small-study --scale tiny --out runs/small-study"
         )
-        assert "tensorflow" in found.versions
+        assert "tensorflow" in result.versions
     figures = read_cell(cells_of(study, "tiny")[1], finished / "results").figures
     assert 0 <= figures["plain.accuracy"] <= figures["plain.clean"] <= 1
     assert {"averaged.variance_logistic.auroc", "averaged.queries"} <= set(figures)
@@ -59,14 +59,14 @@ def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(fi
 
 
 def test_a_histogram_counts_every_image(finished, study):
-    found = read_cell(cells_of(study, "tiny")[1], finished / "results")
-    assert {name: sum(counts) for name, counts in found.histograms.items()} == {
+    result = read_cell(cells_of(study, "tiny")[1], finished / "results")
+    assert {name: sum(counts) for name, counts in result.histograms.items()} == {
         "clean": 30,
         "adversarial": 30,
     }
 
 
-def test_a_scales_options_stand_above_the_studys(study):
+def test_a_scales_options_override_the_studys(study):
     cell = cells_of(study, "tiny")[1]
     assert cell.plugin(cell.condition.attack).options == {"eps": 0.2}
     assert cells_of(study, "twice")[1].plugin(cell.condition.attack).options == {"eps": 0.3}
@@ -79,19 +79,21 @@ def test_finished_cells_are_never_computed_twice(finished, study, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_killed_after_some_cells_goes_on(study, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_after_some_cells_continues(study, tmp_path, monkeypatch):
     done = counted(monkeypatch, stop_after=3)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     monkeypatch.undo()
     rest = counted(monkeypatch)
-    found = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    results = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     assert len(done) == 3
     assert rest == [("large", "fgsm")]
-    assert len(found) == 4
+    assert len(results) == 4
 
 
-def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_path, monkeypatch):
+def test_a_run_continues_on_another_machine_with_copied_results(
+    finished, study, tmp_path, monkeypatch
+):
     shutil.copytree(finished / "results", tmp_path / "results")
     last = cells_of(study, "tiny")[-1]
     before = read_cell(last, tmp_path / "results")
@@ -115,7 +117,7 @@ def test_results_carried_to_another_machine_go_on_there(finished, study, tmp_pat
         ("minutes = 1", "minutes = 2", set()),
     ],
 )
-def test_an_edit_makes_again_what_it_touches(old, new, again, finished, tmp_path):
+def test_an_edit_invalidates_only_the_cells_that_it_touches(old, new, again, finished, tmp_path):
     edited = SMALL.written(tmp_path, SMALL.text.replace(old, new, 1))
     lost = {
         name
@@ -133,7 +135,7 @@ def test_an_edit_makes_again_what_it_touches(old, new, again, finished, tmp_path
     assert lost - kept == again or (again == {"small", "large"} and not kept)
 
 
-def test_a_network_whose_training_was_cut_off_before_an_edit_is_trained_anew(
+def test_a_network_whose_training_was_interrupted_before_an_edit_is_trained_again(
     study, tmp_path, monkeypatch
 ):
     from tfrobust.training.trainer import Trainer
@@ -162,7 +164,7 @@ def test_a_damaged_cell_costs_one_line(study, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_network_is_looked_up_once_a_run(study, tmp_path, monkeypatch):
+def test_a_network_is_looked_up_once_per_run(study, tmp_path, monkeypatch):
     asked = []
     train = trainings.run_training
 
@@ -191,7 +193,7 @@ def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp
     assert "http" not in html.replace("http://www.w3.org", "")
 
 
-def test_costs_tell_what_is_left(finished, study, tmp_path):
+def test_costs_show_the_remaining_cells(finished, study, tmp_path):
     before, _ = costs(study, tmp_path / "none")
     after, _ = costs(study, finished / "results")
     assert (before.cells, before.finished, before.trainings, before.left) == (4, 0, 2, 1.0)
@@ -200,7 +202,7 @@ def test_costs_tell_what_is_left(finished, study, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('attack = { name = "fgsm"', 'attack = { name = "fgsmm"', r"4 units · FGSM: no plugin att"),
         (
@@ -211,8 +213,8 @@ def test_costs_tell_what_is_left(finished, study, tmp_path):
         ("epochs = 1", "epochs = -1", r"train: epochs"),
     ],
 )
-def test_a_mistake_in_a_plugin_costs_no_training(old, new, said, tmp_path, monkeypatch):
+def test_a_mistake_in_a_plugin_costs_no_training(old, new, message, tmp_path, monkeypatch):
     monkeypatch.setattr(trainings, "run_training", lambda *_: pytest.fail("trained"))
     wrong = SMALL.text.replace("options = { fgsm = { eps = 0.2 } }", "").replace(old, new, 1)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         run_study(SMALL.written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")

@@ -105,15 +105,15 @@ def test_networks_that_others_need_are_trained_before_them_on_their_own_data(don
     assert dict(done[1])["fused"] == "0"
 
 
-def test_members_and_other_networks_are_what_is_judged(done):
+def test_members_and_other_networks_are_judged(done):
     study, folder = written(done[0]), done[0]
     cell = cell_of(study, "fused", "blur")
-    found = read_cell(cell, folder / "results").figures
+    figures = read_cell(cell, folder / "results").figures
     joint = stored_network(cell.model_name, folder / "out/models")
     assert joint.num_classes == 10
-    assert found["joint.weight_foreground"] == pytest.approx(joint.mean_weights()["foreground"])
+    assert figures["joint.weight_foreground"] == pytest.approx(joint.mean_weights()["foreground"])
     for view in ("joint", "foreground", "again"):
-        assert found[f"{view}.accuracy@0"] == found[f"{view}.clean"]
+        assert figures[f"{view}.accuracy@0"] == figures[f"{view}.clean"]
     retrained = stored_network(cell.of("again").model_name, folder / "out/models")
     images = np.random.default_rng(0).uniform(size=(4, 24, 24, 1)).astype(np.float32)
     assert np.abs(retrained(images) - joint.members["foreground"](images)).max() > 1e-4
@@ -123,7 +123,7 @@ def test_every_declared_figure_is_measured_and_every_measured_one_is_declared(do
     check_figures(written(done[0]), done[0] / "results")
 
 
-def test_another_background_is_another_cell_and_another_folder_is_not(done, monkeypatch):
+def test_another_background_makes_another_cell_and_another_folder_does_not(done, monkeypatch):
     study, folder = written(done[0]), done[0]
     other = written(folder, STUDY.replace("units = 11", "units = 13"))
     assert cell_of(study, "fused", "blur").key != cell_of(other, "fused", "blur").key
@@ -163,7 +163,7 @@ def test_features_are_kept_in_two_dimensions_and_drawn(done):
         ('xscale = "symlog"', 'figure = "joint.accuracy"\nnetworks = ["fused"]', "not both"),
     ],
 )  # fmt: skip
-def test_a_study_that_names_what_is_not_there_is_refused(tmp_path, old, new, words):
+def test_a_study_that_names_missing_things_is_refused(tmp_path, old, new, words):
     assert old in STUDY
     with pytest.raises(UsageError, match=words):
         written(tmp_path, STUDY.replace(old, new, 1))

@@ -40,8 +40,8 @@ paper = { small = [0.6, 0.2] }""",
 
 def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
     study = SMALL.written(tmp_path, SWEPT)
-    found = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
-    (result,) = found.of("small", "noise")
+    results = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    (result,) = results.of("small", "noise")
     at = {name: result.figures[f"plain.accuracy@{name}"] for name in ("0", "5", "20", "mean")}
     assert at["0"] == result.figures["plain.clean"]
     assert at["20"] <= at["0"]
@@ -51,7 +51,7 @@ def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
     near = {name: result.figures[f"plain.accuracy_within@{name}"] for name in ("5", "20")}
     assert near["5"] == at["5"]  # five generations change five pixels at most
     assert near["20"] >= at["20"]
-    write_study(study, "tiny", found, tmp_path / "out")
+    write_study(study, "tiny", results, tmp_path / "out")
     assert "![Figure 2](figure-1.svg)" in (tmp_path / "out" / "report.md").read_text()
 
 
@@ -81,7 +81,7 @@ def test_the_papers_sweeps_have_their_mean_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("values = [0, 5, 20]", "values = []", r"conditions\.noise\.sweep\.values"),
         ("averaged = [5, 20]", "averaged = [6]", r"averaged: '6' is not declared"),
@@ -96,6 +96,6 @@ def test_the_papers_sweeps_have_their_mean_too(tmp_path):
         ('condition = "noise" }]', 'condition = "clean" }]', r"'clean' has no sweep"),
     ],
 )
-def test_a_mistake_in_a_sweep_costs_one_line(old, new, said, tmp_path):
-    with pytest.raises(UsageError, match=said):
+def test_a_mistake_in_a_sweep_costs_one_line(old, new, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
         SMALL.written(tmp_path, SWEPT.replace(old, new, 1))

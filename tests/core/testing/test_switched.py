@@ -1,4 +1,4 @@
-"""A classifier that is switched between others is each of them, for what was traced before too."""
+"""A switched classifier answers as the one it is switched to, in earlier traces too."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def switched():
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_its_logits_and_gradients_are_those_of_the_chosen_one_bit_for_bit(name, switched):
+def test_its_logits_and_gradients_are_those_of_the_chosen_classifier_bit_for_bit(name, switched):
     images = tf.constant(np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32))
     own = logits_and_gradient(switched.to(name), images)
     expected = logits_and_gradient(switched.choices[name], images)

@@ -62,12 +62,12 @@ print(json.dumps({
 def test_mirrored_over_two_devices_trains_as_one_device_does_and_exports(optimizer, tmp_path):
     done = python(TWO_DEVICES, tmp_path, optimizer)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["replicas"] == 2
-    assert found["apart"] <= 1e-5
-    assert found["losses"] <= 1e-5
-    assert found["served"] <= 1e-6
-    assert found["finite"]
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["replicas"] == 2
+    assert measured["apart"] <= 1e-5
+    assert measured["losses"] <= 1e-5
+    assert measured["served"] <= 1e-6
+    assert measured["finite"]
 
 
 UNEVEN = """
@@ -132,18 +132,18 @@ ways = {
         devices, create("defenses", "free_training", replays=2, eps=0.05, pgd_steps=1)
     ),
 }
-found = {}
+differences = {}
 wanted = json.loads(sys.argv[1])
 for way, run in ways.items():
     if way not in wanted:
         continue
     one = run(1)
-    found[way] = [apart(one, run(devices)) for devices in wanted[way]]
+    differences[way] = [apart(one, run(devices)) for devices in wanted[way]]
 fewer = dataclasses.replace(OPTIONS, epochs=1, validation=0.0)
 for devices in wanted.get("moving", []):
     normalised, _ = trained(devices, options=fewer, normalised=True)
-    found["moving"] = [float(np.abs(each).max()) for each in normalised]
-print(json.dumps(found))
+    differences["moving"] = [float(np.abs(weight).max()) for weight in normalised]
+print(json.dumps(differences))
 """
 
 
@@ -160,9 +160,9 @@ def test_batches_that_do_not_divide_train_as_on_one_device():
 
 
 @pytest.mark.slow
-def test_devices_without_images_of_their_own_train_as_one_does():
+def test_devices_without_images_of_their_own_train_as_one_device():
     """Batches of 5 images, and of 2, on 8 devices; and with a perturbation carried along on 3."""
-    found = apart_on(plain=[8], free=[3], moving=[8])
-    assert max(found["plain"]) <= 1e-6
-    assert max(found["free"]) <= 1e-6
-    assert max(found["moving"]) < 10  # averages of batches: neither NaN nor those of no image
+    differences = apart_on(plain=[8], free=[3], moving=[8])
+    assert max(differences["plain"]) <= 1e-6
+    assert max(differences["free"]) <= 1e-6
+    assert max(differences["moving"]) < 10  # averages of batches: neither NaN nor those of no image

@@ -72,14 +72,14 @@ def test_killed_twice_and_resumed_twice_ends_at_the_same_weights(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
 
 
-def test_a_finished_training_is_not_trained_on_when_resumed(tmp_path):
+def test_a_finished_training_is_not_continued_when_resumed(tmp_path):
     finished, history = train(tmp_path)
     again, same_history = train(tmp_path, resume=True, callbacks=[Killer("epoch_begin", 3)])
     assert all(np.array_equal(a, b) for a, b in zip(finished, again, strict=True))
     assert same_history == history
 
 
-def test_patience_counts_on_over_a_kill(tmp_path):
+def test_patience_keeps_counting_after_a_kill(tmp_path):
     options = {"epochs": 30, "learning_rate": 0.3, "patience": 2}
     whole, history = train(None, **options)
     with pytest.raises(KilledError):
@@ -172,7 +172,7 @@ def test_after_a_real_kill_the_stored_model_is_that_of_an_uninterrupted_run(tmp_
     assert not any(name.startswith((".tfrobust-", "stage-")) for name in leftovers)
 
 
-def test_resuming_what_is_finished_gives_it_back(tmp_path):
+def test_resuming_a_finished_training_returns_it(tmp_path):
     first = store_run(tmp_path)
     again = store_run(tmp_path, resume=True)
     assert (first.fresh, again.fresh) == (True, False)
@@ -182,7 +182,7 @@ def test_resuming_what_is_finished_gives_it_back(tmp_path):
     assert store_run(tmp_path).folder.name == "2"
 
 
-def test_force_throws_an_interrupted_training_away(tmp_path):
+def test_force_discards_an_interrupted_training(tmp_path):
     with pytest.raises(KilledError):
         store_run(tmp_path, callbacks=[Killer("batch_end", 2)])
     assert store_run(tmp_path, force=True).folder.name == "1"
@@ -197,7 +197,7 @@ def test_a_name_that_is_no_folder_name_is_refused(name, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_the_card_tells_how_a_model_was_made(tmp_path):
+def test_the_card_records_how_a_model_was_trained(tmp_path):
     card = store_run(tmp_path, epochs=1).card
     assert card == store.read_card(tmp_path / "m1" / "1")
     assert card.model == {"name": "fully_connected", "params": {"units": 7}}

@@ -66,39 +66,39 @@ def test_a_loss_that_becomes_nan_is_one_line_that_says_what_to_do():
 
 
 def recorder(kind=keras):
-    """Return a callback that keeps the weights of every epoch, and what it was told."""
+    """Return a callback that keeps the weights of every epoch, and the calls it received."""
 
     class Recorder(kind.callbacks.Callback):
         def __init__(self):
             super().__init__()
-            self.told, self.weights = [], []
+            self.events, self.weights = [], []
 
         def on_train_begin(self, logs=None):
-            self.told.append("begin")
+            self.events.append("begin")
 
         def on_epoch_begin(self, epoch, logs=None):
-            self.told.append(f"epoch {epoch}")
+            self.events.append(f"epoch {epoch}")
 
         def on_train_batch_end(self, batch, logs=None):
-            self.told.append("batch")
+            self.events.append("batch")
 
         def on_epoch_end(self, epoch, logs=None):
-            self.told.append(sorted(logs))
+            self.events.append(sorted(logs))
             self.weights.append([np.array(weight) for weight in self.model.get_weights()])
 
         def on_train_end(self, logs=None):
-            self.told.append("end")
+            self.events.append("end")
 
     return Recorder()
 
 
 @generations
-def test_keras_callbacks_are_told_of_every_epoch_and_batch(kind):
+def test_keras_callbacks_are_called_for_every_epoch_and_batch(kind):
     seen = recorder(kind)
     fit(small_classifier(kind=kind), trainer=Trainer(callbacks=[seen]), epochs=2, validation=0.25)
     keys = ["accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"]
     epoch = ["batch"] * 3 + [keys]
-    assert seen.told == ["begin", "epoch 0", *epoch, "epoch 1", *epoch, "end"]
+    assert seen.events == ["begin", "epoch 0", *epoch, "epoch 1", *epoch, "end"]
 
 
 def test_the_weights_of_the_best_epoch_are_kept():
@@ -168,20 +168,20 @@ def test_each_update_is_made_at_the_rate_its_schedule_promises(kind, schedule):
         optimizer="sgd", learning_rate=0.1, schedule=schedule, decay=5, epochs=4
     )
     optimizer = optimizer_for(model, options, 2)
-    weight, speed, made, told = float(model.get_weights()[0][0, 0]), 0.0, [], []
+    weight, speed, actual, reported = float(model.get_weights()[0][0, 0]), 0.0, [], []
     for _ in range(8):
         optimizer.apply_gradients([(tf.ones((1, 1)), model.trainable_variables[0])])
-        told.append(rate_used(optimizer))
+        reported.append(rate_used(optimizer))
         before, weight = weight, float(model.get_weights()[0][0, 0])
-        made.append(0.9 * speed - (weight - before))  # of momentum 0.9, with a gradient of 1
+        actual.append(0.9 * speed - (weight - before))  # of momentum 0.9, with a gradient of 1
         speed = weight - before
-    assert made == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), abs=1e-6)
-    assert told == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), rel=1e-5)
+    assert actual == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), abs=1e-6)
+    assert reported == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), rel=1e-5)
 
 
 @generations
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "epoch"])
-def test_the_history_tells_the_rate_of_each_epochs_last_update(kind, schedule):
+def test_the_history_records_the_rate_of_each_epochs_last_update(kind, schedule):
     _, history = fit(
         small_classifier(kind=kind),
         InMemory(count=32),  # two batches an epoch
@@ -195,7 +195,7 @@ def test_the_history_tells_the_rate_of_each_epochs_last_update(kind, schedule):
     assert rates == pytest.approx(0.1 * np.array(SCHEDULES[schedule][1::2]), rel=1e-5)
 
 
-def test_a_rate_that_a_callback_sets_is_told_of_the_epoch_that_used_it():
+def test_a_rate_that_a_callback_sets_is_recorded_for_the_epoch_that_used_it():
     class Lower(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             self.model.optimizer.learning_rate = 0.01
@@ -252,7 +252,7 @@ def test_each_training_of_a_defence_is_a_run_of_its_own_in_tensorboard(tmp_path)
 
 
 def test_progress_is_reported_batch_by_batch():
-    told = []
-    fit(trainer=Trainer(report=lambda *what: told.append(what)), epochs=2, validation=0.25)
+    reports = []
+    fit(trainer=Trainer(report=lambda *what: reports.append(what)), epochs=2, validation=0.25)
     expected = [(f"epoch {e}/2", number, 3) for e in (1, 2) for number in (1, 2, 3)]
-    assert told == expected
+    assert reports == expected

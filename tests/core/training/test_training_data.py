@@ -1,4 +1,4 @@
-"""Training images: a held-out share, an order of their own, and what the contract refuses."""
+"""Training images: a held-out share, their order, and images that the contract refuses."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_each_epoch_has_an_order_of_its_own_that_depends_on_the_seed_alone():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2])
-def test_images_kept_in_memory_come_in_the_order_of_images_that_are_read_anew(share, monkeypatch):
+def test_images_kept_in_memory_come_in_the_order_of_images_that_are_read_again(share, monkeypatch):
     def batches():
         data = TrainingData(InMemory(count=30), TrainingOptions(validation=share, batch_size=4))
         return [batch for epoch in range(2) for batch in data.epoch(epoch)]

@@ -35,7 +35,7 @@ def inverted(classifier, images, labels, seeds):
     return 1 - images
 
 
-def test_perturb_and_loss_beside_a_task_take_the_place_of_its_own():
+def test_perturb_and_loss_of_a_call_replace_those_of_its_task():
     def doubled(labels, logits):
         return 2 * cross_entropy(labels, logits)
 
@@ -47,7 +47,7 @@ def test_perturb_and_loss_beside_a_task_take_the_place_of_its_own():
     assert history == expected[1]
 
 
-def test_an_objective_of_one_pass_of_perturbed_images_is_what_a_loss_is():
+def test_an_objective_on_perturbed_images_alone_equals_a_loss():
     by_loss = fit(task=TrainingTask(perturb=darker))
     by_objective = fit(task=TrainingTask(perturb=darker, objective=of_attacked(cross_entropy)))
     assert same(by_loss[0], by_objective[0])
@@ -61,8 +61,8 @@ def test_an_objective_sees_clean_and_perturbed_images_and_is_traced_once(kind):
     def objective(classifier, images, perturbed, labels):
         seen.append(1)
         logits = classifier.logits_in_training(images)
-        told = tf.reduce_max(tf.abs(0.5 * images - perturbed), (1, 2, 3))
-        return cross_entropy(labels, logits) * 0 + told, logits
+        difference = tf.reduce_max(tf.abs(0.5 * images - perturbed), (1, 2, 3))
+        return cross_entropy(labels, logits) * 0 + difference, logits
 
     _, history = fit(kind=kind, task=TrainingTask(perturb=darker, objective=objective))
     assert len(seen) == 1
@@ -95,15 +95,15 @@ def test_one_replay_that_moves_nothing_is_plain_training(kind):
 
 
 def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next():
-    """Beside a plain loop of two steps a batch, over two epochs."""
+    """Compared with a plain loop of two steps per batch, over two epochs."""
     options = dataclasses.replace(OPTIONS, epochs=2, validation=0.0, optimizer="sgd")
 
     def climb(perturbation, gradient):
         return tf.clip_by_value(perturbation + 0.1 * tf.sign(gradient), -0.15, 0.15)
 
-    found, history = fit(options=options, task=replayed(2, climb))
+    trained_weights, history = fit(options=options, task=replayed(2, climb))
     twin = small_classifier()
-    given = [each.value for each in twin.model.trainable_variables]
+    given = [variable.value for variable in twin.model.trainable_variables]
     optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
     optimizer.build(twin.model.trainable_variables)
     data = TrainingData(DATA, options)
@@ -118,12 +118,12 @@ def test_replays_train_on_a_batch_again_and_carry_the_perturbation_to_the_next()
             optimizer.apply_gradients(zip(gradients, twin.model.trainable_variables, strict=True))
             change = climb(change, slope)
             losses.append(float(loss))
-    for weight, expected in zip(found, weights(twin), strict=True):
+    for weight, expected in zip(trained_weights, weights(twin), strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
     assert history[1]["loss"] == pytest.approx(np.mean(losses[8:]), abs=1e-5)
 
 
-def test_a_resumed_training_goes_on_with_its_perturbation(tmp_path):
+def test_a_resumed_training_continues_with_its_perturbation(tmp_path):
     def run(folder, epochs, resume=False):
         task = replayed(2, lambda perturbation, slope: 0.9 * perturbation + 0.1 * tf.sign(slope))
         trainer = Trainer(workspace=folder, resume=resume)
@@ -143,8 +143,8 @@ def test_schedules_count_every_replay():
 
 
 @pytest.mark.parametrize("validation", [0.0, 0.25])
-def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_path):
-    told, seen = [], []
+def test_a_check_ends_a_training_and_discards_its_epoch(validation, tmp_path):
+    messages, seen = [], []
 
     class Keep(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -155,21 +155,21 @@ def test_a_check_ends_a_training_and_its_epoch_does_not_count(validation, tmp_pa
         return "it went wrong" if len(history) == 2 else None
 
     def run(**more):
-        trainer = Trainer(workspace=tmp_path, log=told.append, **more)
+        trainer = Trainer(workspace=tmp_path, log=messages.append, **more)
         options = dataclasses.replace(OPTIONS, epochs=6, validation=validation)
         return fit(trainer=trainer, options=options, task=TrainingTask(check=check))
 
     kept, history = run(callbacks=[Keep()])
     assert [logs["checked"] for logs in history] == [0, 1, 2]
-    assert same(kept, seen[1])  # it was learning: the later the better
-    assert told == ["it went wrong; training ends, with the weights of epoch 2"]
+    assert same(kept, seen[1])  # it was learning: a later epoch is better
+    assert messages == ["it went wrong; training ends, with the weights of epoch 2"]
     again, same_history = run(resume=True)
     assert same(again, kept)
     assert same_history == history
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
-def test_few_images_are_held_out_ones_where_there_are_any():
+def test_a_few_images_are_held_out_ones_where_there_are_any():
     held_out = TrainingData(DATA, OPTIONS)
     first, again = ([int(number) for number in held_out.few(5)[2]] for _ in range(2))
     numbers = [int(number) for *_, index in held_out.validation for number in index]
