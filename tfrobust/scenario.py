@@ -108,6 +108,31 @@ class Scenario(abc.ABC):
             DataError: the data is missing, unreadable or out of range.
         """
 
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return rows `[start, stop)` of `load(split)`, in the same order.
+
+        By default the images before `start` are read and dropped. A scenario that can open a slice
+        directly overrides this.
+
+        Args:
+            split: one of `splits`.
+            start: the first row, from 0; past the end: no rows.
+            stop: one more than the last row; beyond the end: all that there are.
+
+        Example:
+            >>> from tfrobust.registry import create
+            >>> len(list(create("scenarios", "digits").load_rows("test", 10, 13)))
+            3
+        """
+        dataset = self.load(split)
+        if 0 <= dataset.cardinality() <= start:
+            return dataset.take(0)  # tf.data may count what it skips in 32 bits
+        return dataset.skip(start).take(max(0, stop - start))
+
+    def count(self, split: str) -> int | None:
+        """Return how many images a split has, where that is known without reading them."""
+        return None
+
 
 class Shift(abc.ABC):
     """Changes the scene, not the label; knows no model. Its fields are its options.

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE
+from tfrobust.data.in_memory import Arrays, InMemoryScenario
 from tfrobust.data.reading import check_images, labelled, readable
 from tfrobust.errors import DataError
 from tfrobust.scenario import Scenario
@@ -95,7 +96,7 @@ def beside(streams: Mapping[str, Features]) -> Features:
     return Features(np.concatenate(values, axis=1), known.labels)
 
 
-class FeatureScenario(Scenario):
+class FeatureScenario(InMemoryScenario):
     """Features in the place of images, `(1, 1, units)`, for a `Trainer`.
 
     Args:
@@ -123,11 +124,10 @@ class FeatureScenario(Scenario):
         """Those it was given."""
         return tuple(self._splits)
 
-    def load(self, split: str) -> tf.data.Dataset:
-        """Return one split; see `Scenario.load`."""
+    def split_arrays(self, split: str) -> Arrays:
+        """Return one split; see `InMemoryScenario`."""
         features = self._splits[split]
-        pixels = features.values[:, np.newaxis, np.newaxis]
-        return tf.data.Dataset.from_tensor_slices({"image": pixels, "label": features.labels})
+        return {"image": features.values[:, np.newaxis, np.newaxis], "label": features.labels}
 
     def only(self, start: int, stop: int) -> FeatureScenario:
         """Return the same with some of the units alone."""

@@ -1,40 +1,46 @@
-"""Images and labels from an `.npz` file."""
+"""Images and labels from an `.npz` file, or from a folder of `.npy` files.
+
+Images stay in the file where it does not compress them: a few megabytes of them are read, and
+checked, at a time.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 import os
-import re
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfrobust.data.reading import check_images
-from tfrobust.errors import DataError, StoreError, one_line, printable, system_cause
-from tfrobust.files.arrays import read_arrays
+from tfrobust.errors import DataError, StoreError, system_cause
+from tfrobust.files.array_rows import StoredArray, open_arrays, rows_of
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images, ImageShape, Labels
+from tfrobust_scenarios.array_checks import NUMBERED, checked_arrays, renamed
 
 _PLAUSIBLE = 1000  # classes that the largest label may tell of, however few images there are
 _AN_IMAGE = 10  # and as many more for every image: a label beyond that is an id
 _MOST = 1_000_000  # classes
-_NUMBERED = "number the classes from 0, as `np.unique(labels, return_inverse=True)[1]` does"
-_COLOURS = (1, 3)
 _HOW = "pass -p arrays.path=FILE with `images` (n, height, width, channels) and `labels` (n,)"
+_CHUNK = 8 * 10**6  # bytes of images that are read at a time
 
 
 @plugin
 class Arrays(Scenario):
-    """An `.npz` with `images`, float32 in [0, 1], and `labels`, integers.
+    """An `.npz`, or a folder of `.npy`, with `images`, float32 in [0, 1], and `labels`, integers.
 
     Arrays named `train_images`, `train_labels`, `test_images`, … make splits; plain `images` and
     `labels` serve as every split.
     """
 
-    path: Path | None = option("path of the .npz file", default=None)
+    path: Path | None = option(
+        "an .npz file, or a folder of images.npy and labels.npy", default=None
+    )
     classes: int | None = option(
         "number of classes; none: the largest label + 1", default=None, ge=2, le=_MOST
     )
@@ -79,7 +85,7 @@ class Arrays(Scenario):
         if largest >= max(_PLAUSIBLE, _AN_IMAGE * images):
             raise DataError(
                 f"{self.path}: labels: expected the numbers of classes; received: up to {largest}, "
-                f"with {images} images; {_NUMBERED}, or say how many classes there are: "
+                f"with {images} images; {NUMBERED}, or say how many classes there are: "
                 "-p arrays.classes=N"
             )
         return largest
@@ -95,16 +101,59 @@ class Arrays(Scenario):
         """Return one split; see `Scenario.load`.
 
         Raises:
-            DataError: the file is missing, damaged, pickled, or its content out of range.
+            DataError: the file is missing, damaged, pickled, or its labels are out of range. Images
+                are checked when they are read.
         """
-        images, labels = self._arrays(split)
-        try:
-            check_images(images, labels, self.num_classes)
-        except DataError as error:
-            raise DataError(f"{self.path}: {error}") from error
-        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+        return self.load_rows(split, 0, self.count(split))
 
-    def _arrays(self, split: str) -> tuple[Images, Labels]:
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return some rows of a split; only these are read."""
+        images, labels = self._arrays(split)
+        shape, classes = self.image_shape, self.num_classes
+        start, stop = min(start, len(labels)), min(stop, len(labels))
+        step = max(1, _CHUNK // max(1, images.dtype.itemsize * math.prod(shape)))
+
+        def chunk(first: np.int64) -> tuple[Images, Labels]:
+            last = min(int(first) + step, stop)
+            return self._read_checked(images, labels, slice(int(first), last), classes)
+
+        def read(first: Any) -> dict[str, Any]:
+            # As stateless, it keeps running in parallel where training is deterministic.
+            rows = tf.numpy_function(chunk, [first], (tf.float32, tf.int64), stateful=False)
+            return {
+                "image": tf.ensure_shape(rows[0], (None, *shape)),
+                "label": tf.ensure_shape(rows[1], (None,)),
+            }
+
+        chunks = tf.data.Dataset.range(start, max(start, stop), step)
+        rows = chunks.map(read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+        return rows.apply(tf.data.experimental.assert_cardinality(max(0, stop - start)))
+
+    def count(self, split: str) -> int:
+        """Return how many images a split has."""
+        return len(self._arrays(split)[1])
+
+    def _read_checked(
+        self, images: np.ndarray | StoredArray, labels: Labels, rows: slice, classes: int
+    ) -> tuple[Images, Labels]:
+        """Read rows of a split.
+
+        Raises:
+            DataError: they break the contract.
+        """
+        try:
+            read = rows_of(images, rows.start, rows.stop)
+            read = read.astype(read.dtype.newbyteorder("="), copy=False)
+            check_images(read, labels[rows], classes)
+        except StoreError as error:
+            raise DataError(str(error)) from error
+        except DataError as error:
+            where = f"rows {rows.start} to {rows.stop - 1}: "
+            whole = rows.stop - rows.start == len(labels)
+            raise DataError(f"{self.path}: {'' if whole else where}{error}") from error
+        return read, labels[rows]
+
+    def _arrays(self, split: str) -> tuple[np.ndarray | StoredArray, Labels]:
         named = _read(*_identity(self.path))
         prefix = f"{split}_" if f"{split}_images" in named else ""
         images, labels = named.get(f"{prefix}images"), named.get(f"{prefix}labels")
@@ -112,86 +161,12 @@ class Arrays(Scenario):
             raise DataError(
                 f"{self.path}: expected arrays `{prefix}images` and `{prefix}labels`; "
                 f"received: {', '.join(named) or 'none'}; rename them: "
-                f"np.savez(FILE, {_renamed(named, prefix)})"
+                f"np.savez(FILE, {renamed(named, prefix)})"
             )
         try:
-            return _checked(images, labels)
+            return checked_arrays(images, labels)
         except DataError as error:
             raise DataError(f"{self.path}: {error}") from error
-
-
-def _renamed(named: Iterable[str], prefix: str) -> str:
-    """Return the names that arrays are to be given, of every split that their names tell of."""
-    words = {word for name in named for word in re.split(r"[^a-z]+", name.lower())}
-    by_split = {
-        "train": words & {"train", "xtrain", "ytrain"},
-        "validation": words & {"validation", "valid", "val"},
-        "test": words & {"test", "xtest", "ytest"},
-    }
-    prefixes = [f"{split}_" for split, known in by_split.items() if known] or [prefix]
-    return ", ".join(f"{prefix}{what}=…" for prefix in prefixes for what in ("images", "labels"))
-
-
-def _checked(images: np.ndarray, labels: np.ndarray) -> tuple[Images, Labels]:
-    """Return images and labels in this machine's byte order.
-
-    Raises:
-        DataError: they are not in the shapes of images and labels; the text says how to correct it.
-    """
-    if images.ndim != 4 or not labels.ndim or len(images) != len(labels) or not len(images):
-        hint = "; grey images: images[..., np.newaxis]" if images.ndim == 3 else ""
-        raise DataError(
-            f"expected images (n, height, width, channels) and labels (n,); "
-            f"received: {images.shape} and {labels.shape}{hint}"
-        )
-    _, first, width, last = images.shape
-    if 0 in images.shape:
-        raise DataError(f"images: expected pixels; received: shape {images.shape}")
-    if first in _COLOURS and min(width, last) > 4:
-        raise DataError(
-            f"images: expected (n, height, width, channels); received: {images.shape}, channels "
-            "first; store np.transpose(images, (0, 2, 3, 1)); or, if the images are that low, lay "
-            "them on their side: np.transpose(images, (0, 2, 1, 3))"
-        )
-    return images.astype(images.dtype.newbyteorder("="), copy=False), _numbers(labels)
-
-
-def _numbers(labels: np.ndarray) -> Labels:
-    """Return labels as int64 `(n,)`.
-
-    Raises:
-        DataError: they are no integers from 0 on; the text says how to correct it.
-    """
-    if labels.ndim == 2:
-        what = (
-            f"a column {labels.shape}; store labels[:, 0]"
-            if labels.shape[1] == 1
-            else f"{labels.shape}; if they are one-hot, store labels.argmax(axis=1)"
-        )
-        raise DataError(f"labels: expected (n,); received: {what}")
-    if labels.ndim != 1:
-        raise DataError(f"labels: expected (n,); received: {labels.shape}")
-    if labels.dtype.kind not in "iu":
-        real = labels.dtype.kind in "fb"
-        unreal = labels[~np.isfinite(labels)] if real else labels[:0]
-        if len(unreal):
-            remedy = "leave these images out: np.isfinite(labels) tells the others"
-        elif real and (labels == np.round(labels.astype(float))).all():
-            remedy = "store labels.astype(np.int64)"
-        else:
-            remedy = _NUMBERED
-        shown = one_line(printable(str([*unreal[:1], *labels[:1]][0])), 40)
-        raise DataError(
-            f"labels: expected integers from 0 on; received: {labels.dtype}, such as {shown}; "
-            f"{remedy}"
-        )
-    least, most = int(labels.min()), int(labels.max())
-    if least < 0 or most > np.iinfo(np.int64).max:
-        raise DataError(
-            f"labels: expected integers from 0 on; received: {labels.dtype} from {least} to "
-            f"{most}; {_NUMBERED}"
-        )
-    return labels.astype(np.int64)
 
 
 def _identity(path: Path | None) -> tuple[Path, int]:
@@ -199,15 +174,21 @@ def _identity(path: Path | None) -> tuple[Path, int]:
     if path is None:
         raise DataError(f"arrays: which file? {_HOW}")
     try:
-        return path, os.stat(path).st_mtime_ns
+        files = [path, *path.glob("*.npy")] if path.is_dir() else [path]
+        return path, max(os.stat(file).st_mtime_ns for file in files)
     except (OSError, ValueError) as error:
         cause = system_cause(error)
         raise DataError(f"{path}: {cause}; {_HOW}") from error
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path: Path, _changed: int) -> dict[str, np.ndarray]:
+def _read(path: Path, _changed: int) -> dict[str, np.ndarray | StoredArray]:
+    if path.suffix == ".npy":
+        raise DataError(
+            f"{path}: expected the folder that holds images.npy and labels.npy; pass "
+            f"-p arrays.path={path.parent}"
+        )
     try:
-        return read_arrays(path)
+        return open_arrays(path)
     except StoreError as error:
         raise DataError(str(error)) from error

@@ -16,12 +16,12 @@ import numpy as np
 
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
-from tfrobust_scenarios import supercategories
-from tfrobust_scenarios.coco_annotations import OfficialLayout
-from tfrobust_scenarios.object_selection import Annotated
-from tfrobust_scenarios.object_source import Source
-from tfrobust_scenarios.objects import ObjectScenario
-from tfrobust_scenarios.tfds_objects import StoredObjects
+from tfrobust_scenarios.objects import supercategories
+from tfrobust_scenarios.objects.coco_annotations import OfficialLayout
+from tfrobust_scenarios.objects.scenario import ObjectScenario
+from tfrobust_scenarios.objects.selection import Annotated
+from tfrobust_scenarios.objects.source import Source
+from tfrobust_scenarios.objects.tfds_objects import StoredObjects
 
 _STORED = "coco/2017"
 

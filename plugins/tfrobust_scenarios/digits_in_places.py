@@ -10,16 +10,16 @@ which fusion and attacks within boxes can be tried in seconds. The digits are sc
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import numpy as np
-import tensorflow as tf
 
 from tfrobust.data.boxes import of_pixels
+from tfrobust.data.in_memory import Arrays, InMemoryScenario
 from tfrobust.data.reading import arrays
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
-from tfrobust.scenario import Scenario
 from tfrobust.types import ImageShape
 
 _SIDE = 24
@@ -29,7 +29,7 @@ _GRAIN = 0.08  # standard deviation of its noise
 
 
 @plugin
-class DigitsInPlaces(Scenario):
+class DigitsInPlaces(InMemoryScenario):
     """24×24 grey digits in striped places, with boxes; nothing to download."""
 
     has_boxes = True
@@ -60,21 +60,25 @@ class DigitsInPlaces(Scenario):
         """1,437 training and 360 test pictures."""
         return "train", "test"
 
-    def load(self, split: str) -> tf.data.Dataset:
-        """Return one split with `boxes` `(1, 4)` where it shows digits; see `Scenario.load`."""
-        digits, labels = arrays(create("scenarios", "digits"), split)
-        random = np.random.default_rng(self.splits.index(split))
-        agreeing = random.uniform(size=len(labels)) < self.agreement
-        place = np.where(agreeing, labels, random.integers(_PLACES, size=len(labels)))
-        corners = random.integers(_SIDE - digits.shape[1] + 1, size=(len(labels), 2))
-        drawn = np.stack([_weave(weave, random) for weave in place])
-        if self.shows == "places":
-            return tf.data.Dataset.from_tensor_slices({"image": drawn, "label": place})
-        images = drawn if self.shows == "both" else np.zeros_like(drawn)
-        boxes = np.stack([_put(*placed) for placed in zip(images, digits, corners, strict=True)])
-        return tf.data.Dataset.from_tensor_slices(
-            {"image": images, "label": labels, "boxes": boxes[:, np.newaxis]}
-        )
+    def split_arrays(self, split: str) -> Arrays:
+        """Return one split with `boxes` `(n, 1, 4)` where it shows digits; see `Scenario.load`."""
+        return _drawn(self, split)
+
+
+@functools.lru_cache(maxsize=4)
+def _drawn(scenario: DigitsInPlaces, split: str) -> Arrays:
+    """Return the pictures of a split; drawing them takes longer than reading them."""
+    digits, labels = arrays(create("scenarios", "digits"), split)
+    random = np.random.default_rng(scenario.splits.index(split))
+    agreeing = random.uniform(size=len(labels)) < scenario.agreement
+    place = np.where(agreeing, labels, random.integers(_PLACES, size=len(labels)))
+    corners = random.integers(_SIDE - digits.shape[1] + 1, size=(len(labels), 2))
+    drawn = np.stack([_weave(weave, random) for weave in place])
+    if scenario.shows == "places":
+        return {"image": drawn, "label": place}
+    images = drawn if scenario.shows == "both" else np.zeros_like(drawn)
+    boxes = np.stack([_put(*placed) for placed in zip(images, digits, corners, strict=True)])
+    return {"image": images, "label": labels, "boxes": boxes[:, np.newaxis]}
 
 
 def _weave(place: int, random: np.random.Generator) -> np.ndarray:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import DataError, printable
+from tfrobust.errors import DataError, UsageError, printable
 from tfrobust.options import option, plugin
-from tfrobust.scenario import Scenario
+from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.class_folders import LAYOUT, ClassFolders, class_folders
+from tfrobust_scenarios.picture_graph import decoded
 from tfrobust_scenarios.pictures import keep_pillow_quiet, picture
 
 
@@ -40,17 +41,35 @@ class ImageFolder(Scenario):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The folders' names, sorted; what does not print in them is spelled out."""
-        return self._found.classes
+        return self._folders.classes
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The folders `train`, `validation` and `test` that there are, or `train` and `test`."""
-        return tuple(self._found.files)
+        return tuple(self._folders.files)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, and which class a split has no image of."""
-        return self._found.notes
+        return self._folders.notes
+
+    def prepare(
+        self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
+    ) -> Prepared:
+        """Decode every picture; nothing is written.
+
+        Raises:
+            UsageError: it takes no archive.
+            DataError: the first picture that cannot be read, by name.
+        """
+        if archive or sha256:
+            raise UsageError("images: takes no archive; leave out --archive and --sha256")
+        folders, root = self._folders, self.path
+        keep_pillow_quiet()
+        for path, _ in (file for files in folders.files.values() for file in files):
+            picture(path, self.image_shape[2], os.path.relpath(path, root))
+        sizes = {split: len(files) for split, files in folders.files.items()}
+        return Prepared(Path(root or ""), sizes)
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return one split in a fixed, shuffled order; see `Scenario.load`.
@@ -58,32 +77,50 @@ class ImageFolder(Scenario):
         Raises:
             DataError: no such folder, no images in it, or classes that cannot be right.
         """
-        files = self._found.files[split]
+        return self.load_rows(split, 0, self.count(split))
+
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return some rows of a split; no other picture is opened."""
+        files = self._files(split)
+        keep_pillow_quiet()
+        order = np.random.default_rng(self.seed).permutation(len(files))[start : max(start, stop)]
+        paths = np.array([os.fsencode(files[place][0]) for place in order], object)
+        labels = np.array([files[place][1] for place in order], np.int64)
+        slices = tf.data.Dataset.from_tensor_slices((tf.constant(paths, tf.string), labels))
+        return slices.map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def count(self, split: str) -> int:
+        """Return how many images a split has."""
+        return len(self._files(split))
+
+    def _files(self, split: str) -> tuple[tuple[str, int], ...]:
+        """Return the `(path, label)` of a split's pictures, by class and name."""
+        files = self._folders.files[split]
         if not files:
             raise DataError(
                 f"{printable(str(self.path))}: no images of split {split!r}: every fifth of a "
                 f"class is one, and no class has five; {LAYOUT}"
             )
-        keep_pillow_quiet()
-        order = np.random.default_rng(self.seed).permutation(len(files))
-        paths = np.array([os.fsencode(path) for path, _ in files])[order]
-        labels = np.array([label for _, label in files], np.int64)[order]
-        slices = tf.data.Dataset.from_tensor_slices((paths, labels))
-        return slices.map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
+        return files
 
     def _example(self, path: Any, label: Any) -> dict[str, Any]:
-        # As stateless, it keeps running in parallel where training is deterministic.
-        image = tf.numpy_function(self._picture, [path], tf.float32, stateful=False)
-        image = tf.ensure_shape(image, (None, None, self.image_shape[2]))
-        resized = tf.image.resize(image, (self.height, self.width), antialias=True)
-        return {"image": tf.clip_by_value(resized, 0.0, 1.0), "label": label}
+        height, width, channels = self.image_shape
+        image = decoded(path, channels, self._picture)
+
+        def resized() -> Any:
+            return tf.image.resize(image, (height, width), antialias=True)
+
+        # Resizing a picture to its own size changes nothing, and takes longer than decoding it.
+        fits = tf.reduce_all(tf.shape(image)[:2] == (height, width))
+        sized = tf.ensure_shape(tf.cond(fits, lambda: image, resized), self.image_shape)
+        return {"image": tf.clip_by_value(sized, 0.0, 1.0), "label": label}
 
     def _picture(self, path: bytes) -> np.ndarray:
         name = os.path.relpath(os.fsdecode(path), self.path)
         return picture(path, self.image_shape[2], name)
 
     @property
-    def _found(self) -> ClassFolders:
+    def _folders(self) -> ClassFolders:
         if self.path is None:
             raise DataError(f"images: which folder? pass -p images.path=FOLDER; {LAYOUT}")
         return class_folders(self.path)

@@ -15,10 +15,9 @@ from __future__ import annotations
 import abc
 
 import numpy as np
-import tensorflow as tf
 
+from tfrobust.data.in_memory import Arrays, InMemoryScenario
 from tfrobust.options import plugin
-from tfrobust.scenario import Scenario
 from tfrobust.types import ImageShape
 
 _COUNTS = {"train": 2000, "test": 400}  # points of both classes
@@ -29,7 +28,7 @@ _AXES = (0.2, 0.32)  # half of each, across and up
 _APART = 0.02  # how much nearer the other's centre a point of the overlap must be
 
 
-class Points(Scenario):
+class Points(InMemoryScenario):
     """Two classes of points in the unit square."""
 
     @property
@@ -47,15 +46,15 @@ class Points(Scenario):
         """2,000 training and 400 test points."""
         return tuple(_COUNTS)
 
-    def load(self, split: str) -> tf.data.Dataset:
-        """Return one split, its classes in turn; see `Scenario.load`."""
+    def split_arrays(self, split: str) -> Arrays:
+        """Return one split, its classes in turn; see `InMemoryScenario`."""
         random = np.random.default_rng(self.splits.index(split))
         labels = np.arange(_COUNTS[split]) % 2
         points = np.empty((len(labels), 2))
         for label in range(2):
             points[labels == label] = self._drawn(label, int((labels == label).sum()), random)
         images = points.reshape(-1, 1, 1, 2).astype("float32")
-        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+        return {"image": images, "label": labels}
 
     @abc.abstractmethod
     def _drawn(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:

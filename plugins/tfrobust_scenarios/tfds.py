@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import io
-import os
-import shutil
-import socket
-import sys
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.errors import DataError, StoreError, UsageError, one_line
-from tfrobust.files.atomic import disk_errors
-from tfrobust.files.claims import LOCK, alone, made_folder
+from tfrobust.errors import UsageError
 from tfrobust.options import plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
+from tfrobust_scenarios.tfds_preparing import prepared, stored_builder
+from tfrobust_scenarios.tfds_rows import stored_count, stored_records
 
 
 class TfdsScenario(Scenario):
@@ -32,12 +23,13 @@ class TfdsScenario(Scenario):
         dataset: its name there.
         shape: of its images.
         label: the feature that holds the class.
-        classes: one name a class; asked of TensorFlow Datasets where this is empty.
+        stored_splits: split → its name there.
     """
 
     dataset: ClassVar[str]
     shape: ClassVar[ImageShape]
     label: ClassVar[str] = "label"
+    stored_splits: ClassVar[Mapping[str, str]] = {"train": "train", "test": "test"}
 
     @property
     def image_shape(self) -> ImageShape:
@@ -47,12 +39,12 @@ class TfdsScenario(Scenario):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names TensorFlow Datasets gives."""
-        return tuple(_builder(self.dataset).info.features[self.label].names)
+        return tuple(stored_builder(self.dataset).info.features[self.label].names)
 
     @property
     def splits(self) -> tuple[str, ...]:
         """`train` and `test`."""
-        return "train", "test"
+        return tuple(self.stored_splits)
 
     def prepare(
         self, archive: Path | None = None, *, sha256: str | None = None, strict: bool = False
@@ -78,14 +70,31 @@ class TfdsScenario(Scenario):
         Raises:
             DataError: it is not prepared and cannot be downloaded.
         """
-        builder = prepared(self.dataset)
-        dataset = builder.as_dataset(split=split, shuffle_files=False)
+        return self._examples(stored_records(self._stored(), self.stored_splits[split]))
 
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return some rows of a split; the shards before them are not opened."""
+        name = self.stored_splits[split]
+        return self._examples(stored_records(self._stored(), name, (start, stop)))
+
+    def count(self, split: str) -> int | None:
+        """Return how many images a split has, if it is prepared."""
+        return stored_count(stored_builder(self.dataset), self.stored_splits[split])
+
+    def _stored(self) -> Any:
+        """Return the builder of the prepared dataset."""
+        return prepared(self.dataset)
+
+    def _examples(self, records: tf.data.Dataset) -> tf.data.Dataset:
         def as_example(features: dict[str, Any]) -> dict[str, Any]:
-            image = tf.cast(features["image"], tf.float32) / 255.0
-            return {"image": image, "label": tf.cast(features[self.label], tf.int64)}
+            label = tf.cast(features[self.label], tf.int64)
+            return {"image": self._as_image(features["image"]), "label": label}
 
-        return dataset.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+        return records.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _as_image(self, picture: Any) -> Any:
+        """Return a stored picture, uint8, as an image."""
+        return tf.cast(picture, tf.float32) / 255.0
 
 
 @plugin
@@ -121,128 +130,3 @@ class Svhn(TfdsScenario):
     """SVHN, cropped: 32×32 house numbers, 73,257 + 26,032 (Netzer et al. 2011)."""
 
     dataset, shape = "svhn_cropped", (32, 32, 3)
-
-
-def data_folder() -> Path:
-    """Return the folder of prepared datasets."""
-    import tensorflow_datasets as tfds  # reads TFDS_DATA_DIR only once, when it is imported
-
-    return Path(os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR)
-
-
-def newest_version(name: str) -> Path | None:
-    """Return the folder of a dataset's newest version that is prepared, if there is one.
-
-    Args:
-        name: with its configuration, where it has any: `coco/2017`.
-    """
-    import tensorflow_datasets as tfds
-
-    home = data_folder() / name
-    files = home.glob("*/dataset_info.json")
-    version = tfds.core.Version
-    folders = [file.parent for file in files if version.is_valid(file.parent.name)]
-    return max(folders, key=lambda folder: version(folder.name), default=None)
-
-
-def _builder(name: str) -> Any:
-    return _builder_in(name, os.environ.get("TFDS_DATA_DIR"))
-
-
-@functools.cache
-def _builder_in(name: str, folder: str | None) -> Any:
-    import tensorflow_datasets as tfds
-
-    return tfds.builder(name, data_dir=folder)
-
-
-def prepared(name: str) -> Any:
-    """Return the builder of a dataset, downloaded and prepared where it is not.
-
-    Raises:
-        DataError: it cannot be.
-    """
-    builder = _builder(name)
-    if builder.info.splits:  # known only once it is prepared
-        return builder
-    try:
-        _check_network(builder)
-        with (
-            preparing(Path(builder.data_dir).parent),
-            contextlib.redirect_stdout(io.StringIO()),
-            bars_for_people(),
-        ):
-            builder.download_and_prepare()
-    except StoreError:
-        raise
-    except Exception as error:  # the network, the disk, a checksum: all end here
-        raise DataError(
-            f"{name} is not in {builder.data_dir} and cannot be downloaded "
-            f"({type(error).__name__}: {one_line(error, 120)}); "
-            "set TFDS_DATA_DIR to where it is prepared, or connect to the network"
-        ) from error
-    return builder
-
-
-@contextlib.contextmanager
-def preparing(home: Path, *more: str) -> Iterator[None]:
-    """Let one process prepare a dataset at a time, and remove what one that was killed has left.
-
-    No empty folder stays behind.
-
-    Args:
-        home: of the dataset's versions.
-        *more: further patterns of leftovers; those of TensorFlow Datasets are known.
-
-    Raises:
-        StoreError: another process is at it, or the disk refuses.
-    """
-    busy = f"{home}: another process is preparing it; wait until it is done"
-    with contextlib.ExitStack() as held:
-        with disk_errors(home):
-            held.enter_context(made_folder(home))
-            held.callback(_remove_empty, home)
-            held.enter_context(alone(home / LOCK, busy))
-        _remove_incomplete(home, *more)
-        held.callback(_remove_incomplete, home, *more)  # of this process, if it is interrupted
-        yield
-
-
-def _remove_incomplete(home: Path, *more: str) -> None:
-    for pattern in ("incomplete.*", *more):
-        for left in home.glob(pattern):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _remove_empty(home: Path) -> None:
-    downloads = home.parent / "downloads"  # TensorFlow Datasets makes it, used or not
-    for folder in (home, downloads / "extracted", downloads):
-        with contextlib.suppress(OSError):  # not there, or not empty
-            folder.rmdir()
-
-
-@contextlib.contextmanager
-def bars_for_people() -> Iterator[None]:
-    """Keep the progress bars of TensorFlow Datasets out of files and pipes."""
-    import tensorflow_datasets as tfds
-
-    if sys.stderr.isatty():
-        yield
-        return
-    tfds.disable_progress_bar()
-    try:
-        yield
-    finally:
-        tfds.enable_progress_bar()
-
-
-def _check_network(builder: Any) -> None:
-    """Resolve the hosts first: without a network, TensorFlow Datasets retries for minutes.
-
-    Raises:
-        OSError: a host is unknown.
-    """
-    if urllib.request.getproxies():
-        return  # the proxy resolves them
-    for host in {urllib.parse.urlsplit(address).hostname for address in builder.url_infos}:
-        socket.getaddrinfo(host, None)

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfrobust.errors import DataError, UsageError, did_you_mean, one_line
+from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
-from tfrobust_scenarios.tfds import data_folder
+from tfrobust_scenarios.tfds_preparing import data_folder
+from tfrobust_scenarios.tfds_rows import stored_count, stored_records
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE
 from tfrobust_scenarios.tiny_imagenet_builder import NAME, VERSION, prepared_from
+from tfrobust_scenarios.tiny_imagenet_classes import listed_classes, wnid_of
 
 _SPLITS = {"train": "train", "test": "validation"}
 _ALL = "train+validation"
@@ -89,9 +91,31 @@ class TinyImagenet(Scenario):
             DataError: it is not prepared and cannot be downloaded.
             UsageError: a class it does not have.
         """
+        return self._examples(self._records(split))
+
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return some rows of a split; of chosen classes, those before are read, not decoded."""
+        if self._takes_all(split):
+            rows = stored_records(_stored(_home()), _SPLITS[split], (start, stop), encoded=True)
+        else:
+            rows = self._records(split).skip(start).take(max(0, stop - start))
+        return self._examples(rows)
+
+    def count(self, split: str) -> int | None:
+        """Return how many images a split has, if it is prepared and takes all classes."""
+        there = (_home() / VERSION / "dataset_info.json").exists()
+        if not there or not self._takes_all(split):
+            return None
+        return stored_count(_stored(_home()), _SPLITS[split])
+
+    def _takes_all(self, split: str) -> bool:
+        """Tell whether a split is one of the stored ones, image by image."""
+        tested = self.test_classes if split == "test" else None
+        return self.classes is None and self.test_share is None and tested is None
+
+    def _examples(self, records: tf.data.Dataset) -> tf.data.Dataset:
         wnids = tf.constant(self._wnids)
         decode = _stored(_home()).info.features["image"].decode_example
-        dataset = self._official(split) if self.test_share is None else self._drawn(split)
 
         def as_example(features: dict[str, Any]) -> dict[str, Any]:
             return {
@@ -100,25 +124,30 @@ class TinyImagenet(Scenario):
                 "boxes": features["box"][tf.newaxis],
             }
 
+        return records.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _records(self, split: str) -> tf.data.Dataset:
+        """Return the undecoded records of a split."""
+        records = self._official(split) if self.test_share is None else self._drawn(split)
         if split == "test" and self.test_classes is not None:
-            dataset = dataset.filter(_of(self._tested))
-        return dataset.map(as_example, num_parallel_calls=tf.data.AUTOTUNE)
+            records = records.filter(_of(self._tested))
+        return records
 
     def _official(self, split: str) -> tf.data.Dataset:
-        return _encoded(_stored(_home()), _SPLITS[split]).filter(_of(self._wnids))
+        return _encoded(_SPLITS[split]).filter(_of(self._wnids))
 
     def _drawn(self, split: str) -> tf.data.Dataset:
         """Return the images of one side of a split that is drawn class by class."""
         wnids = self._wnids
         chosen = tf.constant(_drawn(_stored(_home()), tuple(wnids), self.test_share, self.seed))
         wanted = chosen if split == "test" else ~chosen
-        numbered = _encoded(_stored(_home()), _ALL).filter(_of(wnids)).enumerate()
+        numbered = _encoded(_ALL).filter(_of(wnids)).enumerate()
         return numbered.filter(lambda number, _: wanted[number]).map(lambda _, features: features)
 
     @property
     def _tested(self) -> list[str]:
-        listed = _listed("test_classes", self.test_classes or ())
-        tested = [_wnid(name, self._words) for name in listed]
+        listed = listed_classes("test_classes", self.test_classes or ())
+        tested = [wnid_of(name, self._words) for name in listed]
         for name in tested:
             if name not in self._wnids:
                 raise UsageError(f"tiny_imagenet: test_classes: {name!r} is none of `classes`")
@@ -134,15 +163,12 @@ class TinyImagenet(Scenario):
         words = self._words
         if self.classes is None:
             return list(words)
-        return [_wnid(name, words) for name in _listed("classes", self.classes, 2)]
+        return [wnid_of(name, words) for name in listed_classes("classes", self.classes, 2)]
 
 
-def _encoded(builder: Any, split: str) -> tf.data.Dataset:
+def _encoded(split: str) -> tf.data.Dataset:
     """Return a stored split with its images as they are stored: decoding all takes long."""
-    import tensorflow_datasets as tfds
-
-    kept = {"image": tfds.decode.SkipDecoding()}
-    return builder.as_dataset(split=split, shuffle_files=False, decoders=kept)
+    return stored_records(_stored(_home()), split, encoded=True)
 
 
 def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
@@ -154,7 +180,11 @@ def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
 @functools.lru_cache(maxsize=8)
 def _drawn(builder: Any, wnids: tuple[str, ...], share: float, seed: int) -> np.ndarray:
     """Return which of all images of some classes are drawn for the test, class by class."""
-    of = _encoded(builder, _ALL).filter(_of(wnids)).map(lambda features: features["wnid"])
+    of = (
+        stored_records(builder, _ALL, encoded=True)
+        .filter(_of(wnids))
+        .map(lambda features: features["wnid"])
+    )
     classes = np.array(list(of.as_numpy_iterator()))
     drawn = np.zeros(len(classes), bool)
     for wnid in wnids:
@@ -162,48 +192,6 @@ def _drawn(builder: Any, wnids: tuple[str, ...], share: float, seed: int) -> np.
         places = np.flatnonzero(classes == wnid.encode())
         drawn[random.permutation(places)[: round(share * len(places))]] = True
     return drawn
-
-
-def _listed(option: str, classes: str | Sequence[str], least: int = 1) -> list[str]:
-    """Return the classes one by one, from a list, a file or a text with commas."""
-    if not isinstance(classes, str):
-        listed = list(classes)
-    else:
-        listed = _lines(classes) or classes.split(",")
-    names = [name.strip() for name in listed if name.strip()]
-    if len(set(names)) < least or len(set(names)) < len(names):
-        count = "two" if least > 1 else "one"
-        raise UsageError(
-            f"tiny_imagenet: {option}: expected {count} or more, each once; received: {classes!r}"
-        )
-    return names
-
-
-def _lines(file: str) -> list[str]:
-    """Return the lines of a file; none where a text is a list of classes or one class."""
-    try:
-        if "," in file or not Path(file).is_file():
-            return []
-        return Path(file).read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError) as error:  # a name that no file can have, a file that is no text
-        raise UsageError(
-            f"tiny_imagenet: {file!r}: neither classes nor a file of them ({one_line(error)})"
-        ) from error
-
-
-def _wnid(called: str, words: dict[str, list[str]]) -> str:
-    """Return the WordNet id of a class."""
-    if called in words:
-        return called
-    having = [w for w, names in words.items() if called.lower() in map(str.lower, names)]
-    if len(having) == 1:
-        return having[0]
-    if having:
-        raise UsageError(
-            f"tiny_imagenet: classes: {called!r} is the name of {', '.join(having)}; take an id"
-        )
-    every = [*words, *(name for names in words.values() for name in names)]
-    raise UsageError(f"tiny_imagenet: no class {called!r}{did_you_mean(called, every)}")
 
 
 def _home() -> Path:

@@ -15,7 +15,7 @@ from tfrobust.errors import DataError, RobustError, one_line
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.reading import read_json
 from tfrobust.scenario import Prepared
-from tfrobust_scenarios.tfds import bars_for_people, preparing
+from tfrobust_scenarios.tfds_preparing import bars_for_people, preparing
 from tfrobust_scenarios.tiny_imagenet_archive import SIDE, Picture, TinyImagenetArchive
 
 NAME, VERSION = "tiny_imagenet", "1.0.0"

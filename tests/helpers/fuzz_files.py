@@ -90,7 +90,7 @@ def run(results: str, outcomes: bytes = b"PK"):
     def make(path: Path) -> None:
         path.mkdir()
         (path / "results.json").write_text(results)
-        (path / "outcomes.npz").write_bytes(outcomes)
+        (path / "outcomes.parquet").write_bytes(outcomes)
 
     return make
 

@@ -44,7 +44,7 @@ def store_run(root, *, model=None, defenses=None, epochs=EPOCHS, callbacks=(), *
         defenses = [create("defenses", "pgd_training", steps=2, eps=0.02)]
     return pipeline.train_and_store(
         model or create("models", "fully_connected", units=7),
-        InMemory(count=48),
+        InMemory(images=48),
         "m1",
         Trainer(options, callbacks=callbacks),
         defenses,

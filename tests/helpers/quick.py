@@ -1,10 +1,11 @@
 """What makes tracing cheap in a process of tests, which runs most graphs once."""
 
+import functools
 import gc
 
 import tensorflow as tf
 from tensorflow.python.data.ops import dataset_ops
-from tensorflow.python.util import tf_stack
+from tensorflow.python.framework import ops
 
 
 def grappler(on: bool) -> None:
@@ -19,7 +20,7 @@ def trace_quickly() -> None:
     """Leave out what costs half of tracing's time and gives no other results.
 
     - Grappler, and what tf.data optimises before it reads the first image.
-    - The stack of Python frames that TensorFlow keeps with each operation, for messages.
+    - The stack of Python frames that TensorFlow keeps with each operation.
     - Frequent garbage collection. What is imported by now is never collected; a dropped graph is
       collected a little later.
     """
@@ -32,8 +33,7 @@ def trace_quickly() -> None:
 
 
 def _leave_stacks_out() -> None:
-    somewhere = tf_stack.extract_stack()
-    tf_stack.extract_stack = lambda stacklevel=1: somewhere
+    ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)
 
 
 def _leave_datasets_as_they_are() -> None:

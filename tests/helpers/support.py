@@ -54,7 +54,7 @@ class Reference:
 class InMemory(Scenario):
     """Random noise that a linear rule labels: a dataset that loads in milliseconds."""
 
-    count: int = option("training images", default=64, ge=1)
+    images: int = option("images in each split", default=64, ge=1)
     shape: tuple[int, int, int] = option("of the images", default=(4, 4, 1))
     classes: int = option("how many", default=3, ge=2)
     with_validation: bool = option("have a split `validation`", default=False)
@@ -72,7 +72,7 @@ class InMemory(Scenario):
         return ("train", "validation", "test") if self.with_validation else ("train", "test")
 
     def load(self, split):
-        images, labels = noise(self.splits.index(split), self.count, self.shape, self.classes)
+        images, labels = noise(self.splits.index(split), self.images, self.shape, self.classes)
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
 
 

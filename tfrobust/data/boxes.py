@@ -36,11 +36,12 @@ def check_boxes(boxes: Boxes, name: str) -> None:
             )
 
 
-def padded(boxes: Boxes | Sequence[Boxes]) -> np.ndarray:
+def padded(boxes: Boxes | Sequence[Boxes], *, first: int = 0) -> np.ndarray:
     """Return the boxes of several images as one array, filled up with zeros.
 
     Args:
         boxes: float `(n, k, 4)`, filled up already; or `(k, 4)` an image, with any `k`.
+        first: the number of the first image, for messages.
 
     Returns:
         float32 `(n, most, 4)`.
@@ -54,7 +55,7 @@ def padded(boxes: Boxes | Sequence[Boxes]) -> np.ndarray:
     """
     images = [np.asarray(image, np.float32).reshape(-1, 4) for image in boxes]
     images = [image[(image != 0).any(axis=1)] for image in images]
-    for number, image in enumerate(images):
+    for number, image in enumerate(images, first):
         if not len(image):
             raise DataError(f"image {number}: has no box; expected one or more")
         check_boxes(image, f"image {number}")

@@ -1,10 +1,11 @@
-"""How the images of a scenario are framed: at another size, in grey or in colour."""
+"""How the images of a scenario are framed: at another size, in grey or in colour, repeated."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from tfrobust import registry
@@ -50,6 +51,10 @@ class Reviewed(Scenario):
         """The base scenario's."""
         return self.base.splits
 
+    def count(self, split: str) -> int | None:
+        """Return the base scenario's."""
+        return self.base.count(split)
+
 
 @plugin
 class Framing:
@@ -65,6 +70,12 @@ class Framing:
     channels: int | None = option(
         "channels: 3 repeats grey, 1 takes luma; none: as they are",
         default=None,
+    )
+    repeat: int = option(
+        "number of times that every split is repeated, labels kept; for load tests",
+        default=1,
+        ge=1,
+        le=10**6,
     )
 
     def __post_init__(self) -> None:
@@ -83,6 +94,7 @@ class Framed(Reviewed):
     def __init__(self, base: Scenario, framing: Framing) -> None:
         super().__init__(base)
         self.framing = framing
+        self._counted: dict[str, int] = {}
         before, wanted = base.image_shape[2], framing.channels
         if wanted not in (None, before) and before not in (1, 3):
             raise UsageError(
@@ -108,12 +120,54 @@ class Framed(Reviewed):
         return size or height, size or width, self.framing.channels or channels
 
     def load(self, split: str) -> tf.data.Dataset:
-        """Return the base scenario's split with every image framed."""
+        """Return the base scenario's split with every image framed, repeated as often as asked."""
+        return self._reframed(self.base.load(split).repeat(self.framing.repeat))
 
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return rows of the framed split; nothing that lies before them is read."""
+        if self.framing.repeat == 1:
+            return self._reframed(self.base.load_rows(split, start, stop))
+        return self._reframed(self._repeated_rows(split, start, stop))
+
+    def count(self, split: str) -> int | None:
+        """Return the base scenario's, as often as it is repeated."""
+        once = self.base.count(split)
+        return None if once is None else once * self.framing.repeat
+
+    def _repeated_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return rows of the repeated split: the end of one pass, whole passes, the next's begin.
+
+        The whole passes are one dataset, however many there are: a chain of thousands of datasets
+        takes TensorFlow minutes to build.
+        """
+        once = self._once(split)
+        start = min(start, once * self.framing.repeat)
+        stop = min(max(start, stop), once * self.framing.repeat)
+        if not once or start // once == stop // once:
+            first = start - start % max(once, 1)
+            return self.base.load_rows(split, start - first, stop - first)
+        head = self.base.load_rows(split, start % once, once)
+        whole = self.base.load(split).repeat(stop // once - start // once - 1)
+        return head.concatenate(whole).concatenate(self.base.load_rows(split, 0, stop % once))
+
+    def _once(self, split: str) -> int:
+        """Return how many images the base's split has; they are counted once if nothing tells."""
+        known = self.base.count(split)
+        if known is not None:
+            return known
+        if split not in self._counted:
+            dataset = self.base.load(split)
+            images = int(dataset.cardinality())
+            if images < 0:
+                images = int(dataset.reduce(np.int64(0), lambda count, _: count + 1))
+            self._counted[split] = images
+        return self._counted[split]
+
+    def _reframed(self, examples: tf.data.Dataset) -> tf.data.Dataset:
         def reframed(example: dict[str, Any]) -> dict[str, Any]:
             return {**example, "image": self._framed(example["image"])}
 
-        return self.base.load(split).map(reframed, num_parallel_calls=tf.data.AUTOTUNE)
+        return examples.map(reframed, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _framed(self, image: Any) -> Any:
         height, width, channels = self.image_shape

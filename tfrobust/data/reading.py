@@ -15,7 +15,9 @@ from tfrobust.files.record_types import is_text
 from tfrobust.scenario import Scenario
 from tfrobust.types import Images
 
-_ALL = 2**62  # more images than there are; a larger number does not fit into tf.data's
+_BLOCK = 4096  # rows that are read in one piece
+ALL = 2**62  # more images than there are; a larger number does not fit into tf.data's
+_HINT = "; tfrobust data prepare names the file"  # where TensorFlow names none
 # What TensorFlow says before a cause: `{{node …}} `, and the path of tf.data's steps.
 _PLACE = re.compile(r"^.*(?:\}\} |Iterator::\S+: )")
 
@@ -71,16 +73,18 @@ def _has_further_classes(classifier: Classifier, scenario: Scenario) -> bool:
     return bool(further) and named and names[:known] == tuple(scenario.class_names)
 
 
-def check_split(scenario: Scenario, split: str) -> None:
-    """Refuse a split the scenario does not have.
+def check_split(scenario: Scenario, split: str, limit: int | None = None) -> None:
+    """Refuse a split the scenario does not have, and a limit of no image.
 
     Raises:
-        UsageError: with the splits there are.
+        UsageError: with the splits there are, or the limit.
     """
     if split not in scenario.splits:
         raise UsageError(
             f"split: expected one of {', '.join(scenario.splits)}; received: {split!r}"
         )
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit: expected 1 or more; received: {limit}")
 
 
 def arrays(
@@ -95,15 +99,51 @@ def arrays(
         UsageError: no such split, or a limit below 1.
         DataError: images or labels break the contract.
     """
+    check_split(scenario, split, limit)
+    dataset = scenario.load(split)
+    dataset = dataset.take(min(limit, ALL)) if limit else dataset
+    return _read(dataset, scenario, f"split {split!r} holds no images", 1024)
+
+
+def arrays_of_rows(
+    scenario: Scenario, split: str, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read rows `[start, stop)` of a split into memory, and check them.
+
+    Returns:
+        Images float32 `(n, height, width, channels)` and labels int64 `(n,)`; n is less than
+        `stop - start` where the split ends before.
+
+    Raises:
+        UsageError: no such split, or `start` is below 0 or not below `stop`.
+        DataError: images or labels break the contract, or the split has no such rows.
+
+    Example:
+        >>> from tfrobust.registry import create
+        >>> images, labels = arrays_of_rows(create("scenarios", "digits"), "test", 350, 400)
+        >>> images.shape
+        (10, 8, 8, 1)
+    """
     check_split(scenario, split)
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit: expected 1 or more; received: {limit}")
-    dataset = labelled(scenario.load(split))
-    dataset = (dataset.take(min(limit, _ALL)) if limit else dataset).batch(1024)
-    batches = list(readable(dataset.as_numpy_iterator()))
+    if not 0 <= start < stop:
+        raise UsageError(f"rows: expected 0 <= start < stop; received: {start} and {stop}")
+    none = f"split {split!r} has no rows from {start} on"
+    dataset = scenario.load_rows(split, start, stop)
+    return _read(dataset, scenario, none, min(stop - start, _BLOCK))
+
+
+def _read(
+    dataset: tf.data.Dataset, scenario: Scenario, none: str, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read and check examples; `none` is the message if there are none."""
+    batches = list(readable(labelled(dataset).batch(batch_size).as_numpy_iterator()))
     if not batches:
-        raise DataError(f"split {split!r} holds no images")
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        raise DataError(none)
+    # A block in one batch is not copied once more.
+    images, labels = (
+        parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for parts in zip(*batches, strict=True)
+    )
     check_images(images, labels, scenario.num_classes)
     return images, labels.astype(np.int64)
 
@@ -127,7 +167,8 @@ def readable(batches: Iterable[Any]) -> Iterator[Any]:
             return
         except tf.errors.OpError as error:
             cause = _PLACE.sub("", error.message).removeprefix("DataError: ")
-            raise DataError(f"the images cannot be read: {one_line(cause)}") from error
+            hint = _HINT if "jpeg::Uncompress" in cause or "JPEG data" in cause else ""
+            raise DataError(f"the images cannot be read: {one_line(cause)}{hint}") from error
         yield batch
 
 

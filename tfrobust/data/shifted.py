@@ -32,10 +32,22 @@ class Shifted(Reviewed):
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return the base scenario's split with every image shifted."""
-        dataset = self.base.load(split)
+        return self._shifted_from(0, self.base.load(split))
+
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return some rows of the shifted split: the same images as `load` has there.
+
+        Whole groups of 64 are read: a shift of batches may round otherwise in another group.
+        """
+        first, last = start - start % _TOGETHER, stop + -stop % _TOGETHER
+        groups = self._shifted_from(first, self.base.load_rows(split, first, last))
+        return groups.skip(start - first).take(max(0, stop - start))
+
+    def _shifted_from(self, start: int, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Return a dataset's images shifted, the first of which has the place `start`."""
         if "boxes" in dataset.element_spec and not self.shift.keeps_geometry:
             dataset = dataset.map(lambda example: {k: example[k] for k in example if k != "boxes"})
-        dataset = dataset.enumerate()
+        dataset = dataset.enumerate(start)
         if isinstance(self.shift, BatchShift) and _of_one_shape(dataset):
             batches = dataset.batch(_TOGETHER)
             return batches.map(self._shifted, num_parallel_calls=tf.data.AUTOTUNE).unbatch()

@@ -59,9 +59,7 @@ def open_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> Iterato
     with archive.open(name) as member:  # checks the member's own header
         entry = archive.getinfo(name)
         if entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1:
-            file.seek(entry.header_offset)
-            named, extra = struct.unpack("<26xHH", file.read(30))
-            start = entry.header_offset + 30 + named + extra
+            start = member_start(file, entry)
             with io.BufferedReader(_Window(file, start, entry.file_size)) as window:
                 yield window
         else:
@@ -69,6 +67,14 @@ def open_member(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> Iterato
                 shutil.copyfileobj(member, unpacked, 2**24)
                 unpacked.seek(0)
                 yield unpacked
+
+
+def member_start(file: IO[bytes], entry: zipfile.ZipInfo) -> int:
+    """Return where in an archive the content of a member starts; the file is left elsewhere."""
+    file.seek(entry.header_offset)
+    named, extra = struct.unpack("<26xHH", file.read(30))
+    start: int = entry.header_offset + 30 + named + extra
+    return start
 
 
 class _Window(io.RawIOBase):

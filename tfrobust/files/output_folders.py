@@ -10,7 +10,7 @@ from pathlib import Path
 from tfrobust.errors import StoreError
 from tfrobust.files.atomic import atomic_write, disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
-from tfrobust.files.leftovers import PREFIX, sweep, temporary_folder
+from tfrobust.files.leftovers import PREFIX, remove_folder, sweep, temporary_folder
 
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
 _NAMES = "written"  # in it: the files of the run, noted before the first of them is in place
@@ -64,15 +64,15 @@ def _others(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Yield a folder to fill; its files are then put into `folder`, which never holds a mixture.
+    """Yield a folder to fill; what is in it is then put into `folder`, never as a mixture.
 
-    They are complete before the first file of `folder` is touched. Then the former files are
-    removed, and the new ones moved in. Their names are noted in `PARTIAL`, so that a run which is
-    killed meanwhile can be resumed (see `output_folder`) until its owner removes that.
+    Files and folders are complete before the first file of `folder` is touched. Then the former
+    ones are removed, and the new ones moved in. Their names are noted in `PARTIAL`, so that a run
+    which is killed meanwhile can be resumed (see `output_folder`) until its owner removes that.
 
     Args:
         folder: exists.
-        instead_of: names of files that are removed, whether there are new ones or not.
+        instead_of: names of files and folders that are removed, whether there are new ones or not.
 
     Raises:
         StoreError: the disk refuses; until the new files are complete, `folder` is as it was.
@@ -89,7 +89,7 @@ def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator
                 folder / PARTIAL / _NAMES, lambda path: path.write_text(noted, encoding="utf-8")
             )
             for name in {*names, *instead_of}:
-                (folder / name).unlink(missing_ok=True)
+                _remove(folder / name)
             for name in names:
                 (temporary / name).replace(folder / name)
     except StoreError as error:
@@ -98,6 +98,13 @@ def written_together(folder: Path, instead_of: tuple[str, ...] = ()) -> Iterator
         shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):  # where nothing else is in it
             (folder / PARTIAL).rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        remove_folder(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _noted(folder: Path) -> set[str]:

@@ -12,6 +12,8 @@ from tfrobust.errors import DataError
 from tfrobust.scenario import Scenario, Shift
 from tfrobust.types import Images, Labels
 
+_COMPARED = 70  # rows; more than a shift of batches takes at once
+
 
 def scenario_checks() -> Sequence[Callable[[Scenario], None]]:
     """Return the checks every scenario must pass; each takes a built scenario."""
@@ -20,6 +22,8 @@ def scenario_checks() -> Sequence[Callable[[Scenario], None]]:
         brings_images_as_agreed,
         keeps_its_order,
         fits_its_description,
+        reads_rows_as_it_loads_them,
+        has_no_rows_past_its_end,
     )
 
 
@@ -51,6 +55,49 @@ def fits_its_description(scenario: Scenario) -> None:
         f"says {scenario.image_shape}, brings {images.shape[1:]}"
     )
     assert scenario.num_classes == len(scenario.class_names) >= 2
+
+
+def reads_rows_as_it_loads_them(scenario: Scenario) -> None:
+    """Bring by `load_rows` what `load` brings at these places."""
+    for split in scenario.splits:
+        loaded = _examples(scenario.load(split).take(_COMPARED))
+        for start, stop in (
+            (0, 1),
+            (0, 7),
+            (3, 5),
+            (1, len(loaded)),
+            (len(loaded) - 1, len(loaded)),
+        ):
+            rows = _examples(scenario.load_rows(split, start, stop))
+            expected = loaded[start:stop]
+            assert len(rows) == len(expected), (
+                f"split {split}: {len(rows)} rows in [{start}, {stop}), not {len(expected)}"
+            )
+            for place, (row, example) in enumerate(zip(rows, expected, strict=True), start):
+                assert row.keys() == example.keys(), f"split {split}, row {place}: other features"
+                for name in example:
+                    assert np.array_equal(row[name], example[name]), (
+                        f"split {split}, row {place}: another {name} than `load` brings"
+                    )
+
+
+def has_no_rows_past_its_end(scenario: Scenario) -> None:
+    """Bring no rows past the end of a split, and as many as `count` says, if it says so."""
+    for split in scenario.splits:
+        assert not _examples(scenario.load_rows(split, 2**40, 2**40 + 5)), f"split {split}"
+        assert not _examples(scenario.load_rows(split, 2, 2)), f"split {split}: an empty range"
+        count, loaded = scenario.count(split), scenario.load(split)
+        if count is None:
+            continue
+        known = int(loaded.cardinality())
+        known = known if known >= 0 else sum(1 for _ in loaded)
+        assert count == known, f"split {split}: count says {count}, load brings {known}"
+        last = _examples(scenario.load_rows(split, count - 1, count + 5))
+        assert len(last) == 1, f"split {split}: {len(last)} rows from {count - 1} on, not 1"
+
+
+def _examples(dataset: tf.data.Dataset) -> list[dict[str, np.ndarray]]:
+    return list(dataset.as_numpy_iterator())
 
 
 def _first(scenario: Scenario, split: str) -> tuple[Images, Labels]:

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from helpers.support import InMemory
 from tfrobust.data.names import Framed, Framing, framed, open_scenario, options_of, scenario_record
-from tfrobust.data.reading import arrays
+from tfrobust.data.reading import arrays, arrays_of_rows
 from tfrobust.data.shifted import Shifted
-from tfrobust.errors import UsageError
+from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
 from tfrobust.registry import create, name_of
 from tfrobust.testing import scenario_checks
@@ -95,7 +95,7 @@ def test_an_option_of_the_scenario_itself_is_no_framing(monkeypatch):
     assert scenario.options["size"] == 5
     assert framed("sized", {"size": 5}) == Sized(size=5)
     names = [entry.name for entry in options_of("scenarios", Sized)]
-    assert sorted(names) == sorted({*names, "size", "interpolation", "channels"})
+    assert sorted(names) == sorted({*names, "size", "interpolation", "channels", "repeat"})
     with pytest.raises(UsageError, match=r"sized: size: .*greater than or equal to 2; received"):
         framed("sized", {"size": 1})
 
@@ -112,3 +112,78 @@ def test_boxes_are_dropped_where_a_shift_may_move_their_objects(shift):
     example = next(iter(scenario.load("test")))
     assert ("boxes" in example) == (shift == "fog")
     assert {"image", "label"} <= set(example)
+
+
+def test_a_repeated_split_goes_on_with_its_labels_and_its_shift_draws_on():
+    once, labels = arrays(open_scenario("digits"), "test")
+    repeated = open_scenario("digits", {"digits": {"repeat": "3"}})
+    images, again = arrays(repeated, "test")
+    assert repeated.count("test") == len(images) == 3 * len(once)
+    np.testing.assert_array_equal(images, np.tile(once, (3, 1, 1, 1)))
+    np.testing.assert_array_equal(again, np.tile(labels, 3))
+    shifted, _ = arrays(Shifted(repeated, create("shifts", "gaussian_noise")), "test", 361)
+    assert not np.array_equal(shifted[0], shifted[360])  # one image at two places
+
+
+@pytest.mark.parametrize(
+    "rows", [(0, 5), (358, 363), (100, 1000), (359, 720), (1000, 9999), (5, 5)]
+)
+def test_rows_of_a_repeated_split_are_those_of_its_passes(rows):
+    start, stop = rows
+    repeated = Framed(create("scenarios", "digits"), Framing(repeat=3))
+    _, labels = arrays(repeated, "test")
+    read = [int(e["label"]) for e in repeated.load_rows("test", start, stop).as_numpy_iterator()]
+    np.testing.assert_array_equal(read, labels[start:stop])
+
+
+def test_rows_far_into_a_repeated_split_are_read_without_what_lies_before():
+    read = []
+
+    class Noted(InMemory):
+        def load(self, split):
+            def note(example):
+                tf.py_function(lambda: read.append(1), [], [])
+                return example
+
+            return super().load(split).map(note)
+
+        def load_rows(self, split, start, stop):
+            return super().load(split).skip(start).take(stop - start)
+
+        def count(self, split):
+            return 64
+
+    far = Framed(Noted(), Framing(repeat=10**6)).load_rows("test", 63_999_990, 63_999_995)
+    assert len(list(far)) == 5
+    assert not read
+
+
+def test_a_split_of_unknown_size_is_counted_before_it_is_repeated():
+    class Filtered(InMemory):
+        def load(self, split):
+            return super().load(split).filter(lambda example: example["label"] > 0)
+
+    once = [int(e["label"]) for e in Filtered().load("test").as_numpy_iterator()]
+    repeated = Framed(Filtered(), Framing(repeat=2))
+    rows = repeated.load_rows("test", len(once) - 1, len(once) + 1)
+    assert [int(e["label"]) for e in rows] == [once[-1], once[0]]
+
+
+@pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["digits+b2", "digits+fog", "digits_in_places+fog"])
+def test_a_shifted_repeated_scenario_keeps_the_contract(check, name):
+    check(open_scenario(name, {name.partition("+")[0]: {"repeat": 2}}, seed=3))
+
+
+def test_rows_are_read_into_memory_and_checked():
+    scenario = create("scenarios", "digits")
+    images, labels = arrays(scenario, "test")
+    some, of = arrays_of_rows(scenario, "test", 350, 400)
+    np.testing.assert_array_equal(some, images[350:])
+    np.testing.assert_array_equal(of, labels[350:])
+    with pytest.raises(DataError, match=r"split 'test' has no rows from 360 on"):
+        arrays_of_rows(scenario, "test", 360, 361)
+    with pytest.raises(UsageError, match=r"rows: expected 0 <= start < stop; received: 3 and 3"):
+        arrays_of_rows(scenario, "test", 3, 3)
+    with pytest.raises(UsageError, match=r"expected one of train, test; received: 'tset'"):
+        arrays_of_rows(scenario, "tset", 0, 3)

@@ -132,7 +132,7 @@ def test_a_second_export_loses_no_work(tmp_path, monkeypatch):
 def train(root, **how):
     trainer = Trainer(TrainingOptions(epochs=1, batch_size=12))
     linear = create("models", "linear")
-    return pipeline.train_and_store(linear, InMemory(count=24), "m1", trainer, root=root, **how)
+    return pipeline.train_and_store(linear, InMemory(images=24), "m1", trainer, root=root, **how)
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"force": True}], ids=str)

@@ -89,7 +89,7 @@ def test_a_scenario_with_fewer_classes_than_labels_is_refused():
             return ("a", "b")
 
     with pytest.raises(DataError, match=r"labels: expected integers from 0 to 1; received: int64"):
-        arrays(Lying(count=40), "test")
+        arrays(Lying(images=40), "test")
 
 
 def test_every_text_is_written_and_read_as_utf_8_whatever_the_locale():

@@ -135,14 +135,14 @@ def test_the_scenes_consist_of_a_crop_or_of_a_rotation_and_a_jitter():
 
 
 def test_one_image_has_one_shifted_version_in_the_test_split():
-    shifted = Shifted(InMemory(count=20, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
+    shifted = Shifted(InMemory(images=20, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
     once, _ = arrays(shifted, "test", 20)
     assert np.array_equal(once, arrays(shifted, "test", 20)[0])
     assert np.array_equal(once[:7], arrays(shifted, "test", 7)[0])
 
 
 def test_every_epoch_of_a_training_draws_new_shifts_and_validation_draws_once():
-    shifted = Shifted(InMemory(count=40, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
+    shifted = Shifted(InMemory(images=40, shape=(8, 8, 3)), create("shifts", "b2"), seed=3)
 
     def seen(seed, epoch):
         data = TrainingData(shifted, TrainingOptions(seed=seed, batch_size=6))
@@ -183,7 +183,7 @@ def test_options_out_of_range_cost_one_line(name, options, words):
 
 @pytest.mark.parametrize("name", ["a", "b2"])
 def test_a_split_shifted_by_batches_is_the_one_shifted_image_by_image(name):
-    base = InMemory(shape=(12, 10, 3), count=150)
+    base = InMemory(shape=(12, 10, 3), images=150)
     shift = create("shifts", name)
     shifted, _ = arrays(Shifted(base, shift, seed=4), "test")
     images, _ = arrays(base, "test")
@@ -202,9 +202,9 @@ def test_images_with_boxes_are_shifted_one_by_one():
 
             return super().load(split).enumerate().map(boxed)
 
-    scenario = Boxed(shape=(12, 10, 3), count=5)
+    scenario = Boxed(shape=(12, 10, 3), images=5)
     shift = create("shifts", "color_jitter")
     examples = list(Shifted(scenario, shift, seed=4).load("test").as_numpy_iterator())
-    plain, _ = arrays(Shifted(InMemory(shape=(12, 10, 3), count=5), shift, seed=4), "test")
+    plain, _ = arrays(Shifted(InMemory(shape=(12, 10, 3), images=5), shift, seed=4), "test")
     assert [len(example["boxes"]) for example in examples] == [0, 1, 2, 0, 1]
     assert np.array_equal(np.stack([example["image"] for example in examples]), plain)

@@ -162,7 +162,7 @@ def test_changed_annotations_are_read_again_and_unchanged_ones_once(pairs, monke
     scenario = coco(pairs.write())
     assert scenario.class_names == ("cow", "dog")
     with monkeypatch.context() as patch:
-        patch.setattr("tfrobust_scenarios.objects.classes_of", None)
+        patch.setattr("tfrobust_scenarios.objects.scenario.classes_of", None)
         assert scenario.num_classes == 2
     pairs.add([("bus", SMALL)])
     pairs.write()

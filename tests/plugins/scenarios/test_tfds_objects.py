@@ -12,8 +12,8 @@ from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.testing import scenario_checks
-from tfrobust_scenarios import supercategories
-from tfrobust_scenarios.object_source import BROKEN
+from tfrobust_scenarios.objects import supercategories
+from tfrobust_scenarios.objects.source import BROKEN
 
 SMALL = [20, 10, 8, 8]
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)

@@ -19,8 +19,8 @@ from tfrobust.data.boxes import check_boxes, of_pixels
 from tfrobust.errors import DataError, one_line
 from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust.types import Boxes
-from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
-from tfrobust_scenarios.object_source import Source, size_of
+from tfrobust_scenarios.objects.selection import Annotated, Candidate, Selection, fitting
+from tfrobust_scenarios.objects.source import Source, size_of
 
 _LAYOUT = "expected ROOT/annotations/instances_*.json, and an image folder beside for each"
 _LARGEST = 4 * 10**9  # bytes; COCO's own take 500 MB
@@ -115,6 +115,10 @@ class OfficialLayout(Source):
         """Return when a file was changed, in nanoseconds; -1 if it is not there."""
         file = self.folder / name
         return file.stat().st_mtime_ns if file.is_file() else -1
+
+    def in_order(self, images: Sequence[Annotated]) -> Sequence[Annotated]:
+        """Return the images as they are; see `Source`."""
+        return images
 
     def encoded(self, images: Sequence[Annotated]) -> tf.data.Dataset:
         """Return the JPEGs in the order of `images`; see `Source`."""

@@ -26,9 +26,9 @@ from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
-from tfrobust_scenarios.object_selection import Annotated, Selection, classes_of
-from tfrobust_scenarios.object_source import Source
-from tfrobust_scenarios.tfds import newest_version, prepared
+from tfrobust_scenarios.objects.selection import Annotated, Selection, classes_of
+from tfrobust_scenarios.objects.source import Source
+from tfrobust_scenarios.tfds_preparing import newest_version, prepared
 
 _FEW = 8  # classes of a test set of similar or dissimilar ones, as in the paper
 
@@ -114,15 +114,37 @@ class ObjectScenario(Scenario):
             DataError: the data is not there, or nothing in it fits.
             UsageError: a class or a split it does not have.
         """
+        return self._examples(self._images(split))
+
+    def load_rows(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        """Return some rows of a split; the images before them are not opened."""
+        images = self._images(split)
+        some = self._source.in_order(images)[start : max(start, stop)]
+        return self._examples(some) if some else self._examples(images[:1]).take(0)
+
+    def count(self, split: str) -> int:
+        """Return how many images a split has.
+
+        Raises:
+            DataError: the data is not there, or nothing in it fits.
+        """
+        return len(self._images(split))
+
+    def _images(self, split: str) -> tuple[Annotated, ...]:
         check_split(self, split)
-        images, names = self._arranged.parts[split], self.class_names
+        images = self._arranged.parts[split]
         if not images:
             raise DataError(f"{self._source.folder}: no images of split {split!r} fit the options")
+        return images
+
+    def _examples(self, images: Sequence[Annotated]) -> tf.data.Dataset:
+        """Return the examples of some images, in the source's order."""
+        names = {name: label for label, name in enumerate(self.class_names)}
         counts = np.array([len(image.boxes) for image in images])
         padded = np.zeros((len(images), counts.max(), 4), np.float32)
         for row, image in zip(padded, images, strict=True):
             row[: len(image.boxes)] = image.boxes
-        labels = tf.constant([names.index(image.category) for image in images], tf.int64)
+        labels = tf.constant([names[image.category] for image in images], tf.int64)
         boxes, many = tf.constant(padded), tf.constant(counts)
 
         def as_example(row: Any, picture: Any) -> dict[str, Any]:

@@ -16,17 +16,18 @@ from tfrobust.data.boxes import check_boxes
 from tfrobust.data.reading import readable
 from tfrobust.errors import DataError, one_line
 from tfrobust.types import Boxes
-from tfrobust_scenarios.object_selection import Annotated, Candidate, Selection, fitting
-from tfrobust_scenarios.object_source import Source, size_of
-from tfrobust_scenarios.tfds import data_folder, newest_version
+from tfrobust_scenarios.objects.selection import Annotated, Candidate, Selection, fitting
+from tfrobust_scenarios.objects.source import Source, size_of
+from tfrobust_scenarios.tfds_preparing import data_folder, newest_version
+from tfrobust_scenarios.tfds_rows import stored_records
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredObjects(Source):
     """A prepared dataset whose images have `objects` with `bbox` and `label`.
 
-    Its records have no index: what is chosen is read in their stored order, which TensorFlow
-    Datasets shuffled when it wrote them, and all others are passed over undecoded.
+    What is chosen is read in the stored order, which TensorFlow Datasets shuffled when it wrote the
+    records; the others between the first and the last are passed over undecoded.
 
     Attributes:
         folder: of one version.
@@ -86,21 +87,30 @@ class StoredObjects(Source):
         """Return when the dataset was prepared: none of its images changes alone."""
         return self.changed
 
+    def in_order(self, images: Sequence[Annotated]) -> Sequence[Annotated]:
+        """Return the images in their stored order; see `Source`."""
+        order = {split: k for k, split in enumerate(self.splits)}
+        return sorted(images, key=lambda image: (order[image.split], image.position))
+
     def encoded(self, images: Sequence[Annotated]) -> tf.data.Dataset:
         """Return the JPEGs in their stored order; see `Source`."""
-        sizes = self._builder.info.splits
-        rows = {split: np.full(sizes[split].num_examples, -1, np.int64) for split in self.splits}
+        of: dict[str, list[tuple[int, int]]] = {split: [] for split in self.splits}
         for row, image in enumerate(images):
-            rows[image.split][image.position] = row
-        parts = [
-            tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(of_split), self._records(split))
-            .filter(lambda row, _: row >= 0)
-            .map(lambda row, record: (row, record["image"]))
-            for split, of_split in rows.items()
-            if (of_split >= 0).any()
-        ]
+            of[image.split].append((row, image.position))
+        parts = [self._chosen(split, chosen) for split, chosen in of.items() if chosen]
         whole = functools.reduce(lambda one, other: one.concatenate(other), parts)
         return whole.apply(tf.data.experimental.assert_cardinality(len(images)))
+
+    def _chosen(self, split: str, chosen: Sequence[tuple[int, int]]) -> tf.data.Dataset:
+        """Return `(row, JPEG)` of some images of a split, given as `(row, position)`."""
+        rows, positions = np.array(chosen, np.int64).T
+        first, last = int(positions.min()), int(positions.max())
+        row_at = np.full(last + 1 - first, -1, np.int64)
+        row_at[positions - first] = rows
+        records = self._records(split, (first, last + 1))
+        numbered = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(row_at), records)
+        wanted = numbered.filter(lambda row, _: row >= 0)
+        return wanted.map(lambda row, record: (row, record["image"]))
 
     def _candidates(self, split: str, names: Sequence[str]) -> Iterator[Candidate]:
         for position, record in enumerate(readable(self._records(split).as_numpy_iterator())):
@@ -127,17 +137,10 @@ class StoredObjects(Source):
         moved = np.maximum(boxes - self.first_pixel * pixel, 0)
         return np.where(boxes >= 0, moved, boxes).astype(np.float32)
 
-    def _records(self, split: str) -> tf.data.Dataset:
+    def _records(self, split: str, rows: tuple[int, int] | None = None) -> tf.data.Dataset:
         """Return the undecoded records of a split, always in the same order."""
-        import tensorflow_datasets as tfds
-
         try:
-            return self._builder.as_dataset(
-                split=split,
-                shuffle_files=False,
-                decoders={"image": tfds.decode.SkipDecoding()},
-                read_config=tfds.ReadConfig(try_autocache=False),
-            )
+            return stored_records(self._builder, split, rows, encoded=True)
         except Exception as error:  # a split it has not, files that are gone
             raise DataError(f"{self.folder}: cannot be read ({one_line(error)})") from error
 

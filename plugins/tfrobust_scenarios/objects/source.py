@@ -17,7 +17,7 @@ from tfrobust.data.reading import readable
 from tfrobust.errors import DataError
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import read_json
-from tfrobust_scenarios.object_selection import Annotated, Selection
+from tfrobust_scenarios.objects.selection import Annotated, Selection
 
 BROKEN = "tfrobust_broken.json"  # in a source's folder: what `remember` keeps
 
@@ -42,6 +42,10 @@ class Source(abc.ABC):
         Returns:
             Rows int64 `()`, which of `images`, and the content of their files, strings.
         """
+
+    @abc.abstractmethod
+    def in_order(self, images: Sequence[Annotated]) -> Sequence[Annotated]:
+        """Return images in the order in which `encoded` brings them."""
 
     @abc.abstractmethod
     def stamp(self, name: str) -> int:

@@ -1,0 +1,1 @@
+"""Images with objects in boxes: their sources, and which of them are chosen."""
