@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from tfrobust.pipeline.deployed import Deployed, as_built
     from tfrobust.pipeline.plans import TrainingPlan
     from tfrobust.pipeline.starting_points import starting_point
-    from tfrobust.pipeline.stored_training import Trained, run_training, train_and_store
+    from tfrobust.pipeline.stored_training import (
+        Trained,
+        run_training,
+        run_worker,
+        train_and_store,
+    )
 
 __all__ = [
     "Deployed",
@@ -20,6 +25,7 @@ __all__ = [
     "as_built",
     "defended",
     "run_training",
+    "run_worker",
     "starting_point",
     "train",
     "train_and_store",
@@ -42,6 +48,7 @@ __getattr__, __dir__ = lazy(
         "stored_training": (
             "Trained",
             "run_training",
+            "run_worker",
             "train_and_store",
         ),
     },

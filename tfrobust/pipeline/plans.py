@@ -195,8 +195,16 @@ def _trains(defense: dict[str, Any]) -> bool:
         return True  # it is not installed: nobody knows
 
 
-def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Name the first option that differs: `training.epochs: 5 then, 10 now`."""
+def difference(
+    before: dict[str, Any], now: dict[str, Any], where: tuple[str, str] = ("then", "now")
+) -> str:
+    """Name the first option that differs: `training.epochs: 5 then, 10 now`.
+
+    Args:
+        before: the record of a plan.
+        now: another one.
+        where: what tells the two apart.
+    """
     for key in {**before, **now}:
         if before.get(key) == now.get(key):
             continue
@@ -204,8 +212,8 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
         if old == new:
             return f"{key}: in another order"
         if isinstance(old, dict) and isinstance(new, dict):
-            return f"{key}.{difference(old, new)}"
-        return f"{key}: {old} then, {new} now"
+            return f"{key}.{difference(old, new, where)}"
+        return f"{key}: {old} {where[0]}, {new} {where[1]}"
     return "nothing differs"
 
 

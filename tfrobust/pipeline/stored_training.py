@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
-from tfrobust.data.reading import arrays
+from tfrobust.data.image_blocks import ImageBlocks, accuracy
 from tfrobust.defense import Defense
 from tfrobust.environment.versions import environment
 from tfrobust.files.atomic import made_before
+from tfrobust.files.leftovers import scratch_folder
 from tfrobust.model import ModelBuilder
 from tfrobust.pipeline.build import train
 from tfrobust.pipeline.deployed import Deployed
 from tfrobust.pipeline.plans import UNFINISHED, TrainingPlan
+from tfrobust.pipeline.shared_store import check_alike, check_shared, held_by_chief
 from tfrobust.pipeline.workspace import (
     close_workspace,
     occupied,
@@ -29,7 +31,9 @@ from tfrobust.store.cards import Card, card_of, read_card
 from tfrobust.store.layout import home_of
 from tfrobust.store.models import export, load
 from tfrobust.store.new_versions import claimed_version
-from tfrobust.training.trainer import Trainer
+from tfrobust.training.options import TrainingOptions
+from tfrobust.training.trainer import Report, Trainer
+from tfrobust.training.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +85,41 @@ def train_and_store(
     return run_training(plan, name, trainer, resume=resume, force=force, root=root)
 
 
+def run_worker(
+    planned: Callable[[], TrainingPlan],
+    name: str,
+    options: TrainingOptions,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    root: Path | None = None,
+    report: Report | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> Trained:
+    """Train as one of the workers that `TF_CONFIG` names; every worker's process calls it alike.
+
+    Args:
+        planned: makes the plan. It is called once all workers have met: before that TensorFlow may
+            not be used.
+        name: in the store, which all workers share.
+        options: of the training; `strategy` becomes `multiworker`.
+        resume: see `run_training`.
+        force: see `run_training`.
+        root: see `run_training`.
+        report: of the trainer; the chief alone calls it.
+        log: of the trainer; the chief alone calls it once all workers have met.
+
+    Raises:
+        UsageError: `TF_CONFIG` is missing or unsound; see `run_training` too.
+
+    Example:
+        >>> run_worker(lambda: TrainingPlan(create("models", "lenet"), open_scenario("digits")),
+        ...            "d1", TrainingOptions(epochs=5), root=Path("/shared/models"))
+    """
+    trainer = Trainer(dataclasses.replace(options, strategy="multiworker"), report=report, log=log)
+    return run_training(planned(), name, trainer, resume=resume, force=force, root=root)
+
+
 def run_training(
     plan: TrainingPlan,
     name: str,
@@ -109,21 +148,26 @@ def run_training(
         StoreError: there is an interrupted training and neither `resume` nor `force` is given; or
             another process trains the same name.
     """
-    home = home_of(name, root)
-    record = plan.recorded(trainer.options)
-    with occupied(home):
-        version = None if force else open_workspace(home, record, resume=resume)
+    home, workers = home_of(name, root), trainer.workers
+    record = plan.recorded(trainer.options) | workers.recorded
+    with workers.watched(), held_by_chief(workers, occupied(home)):
+        check_alike(workers, record)
+        version = None
+        if not force:
+            version = workers.on_chief(lambda: open_workspace(home, record, resume=resume))
         if version is not None:
             return _finished_before(home / str(version))
         resume = resume and not force
         trainer = dataclasses.replace(trainer, workspace=home / UNFINISHED, resume=resume)
-        with workspace(home, record, fresh=not resume):
+        with held_by_chief(workers, workspace(home, record, fresh=not resume)):
+            check_shared(workers, home / UNFINISHED)
             classifier = train(plan.model, plan.scenario, trainer, plan.defenses)
             trainer.log("measuring clean accuracy")
             card = _card(plan, record, classifier, name)
             trainer.log("exporting")
-            folder = _exported(classifier, home, card)
-        close_workspace(home, record | {"version": int(folder.name)}, classifier, card)
+            folder = _exported(classifier, home, card, workers)
+        finished = record | {"version": int(folder.name)}
+        workers.on_chief(lambda: close_workspace(home, finished, classifier, card))
     return Trained(classifier, folder, card)
 
 
@@ -134,23 +178,34 @@ def _finished_before(folder: Path) -> Trained:
 
 def _card(plan: TrainingPlan, record: dict[str, Any], classifier: Classifier, name: str) -> Card:
     """Return the card of a trained classifier, with its accuracy on the test split."""
-    images, labels = arrays(plan.scenario, "test")
-    accuracy = (clean_predictions(classifier, images, name) == labels).mean()
+    tested = ImageBlocks(plan.scenario, "test")
+    clean = accuracy(lambda images: clean_predictions(classifier, images, name), tested)
     return card_of(
         classifier,
         scenario=plan.scenario_name or record["scenario"]["name"],
         model=record["model"],
         training=record["training"],
         seed=record["training"]["seed"],
-        clean_accuracy=float(accuracy),
+        clean_accuracy=clean,
         versions=environment(),
     )
 
 
-def _exported(classifier: Classifier, home: Path, card: Card) -> Path:
+def _exported(classifier: Classifier, home: Path, card: Card, workers: Workers) -> Path:
     """Return the version of a training; a training that was killed may have stored it already."""
     note = version_note(home)
-    if stored := made_before(note, home):
-        return stored
-    with claimed_version(home) as folder:
-        return export(classifier, folder, card=card, note=note)
+
+    def stored_before() -> str | None:
+        stored = made_before(note, home)
+        return stored.name if stored else None
+
+    def stored_now() -> str:
+        with claimed_version(home) as folder:
+            return export(classifier, folder, card=card, note=note).name
+
+    if version := workers.on_chief(stored_before):
+        return home / str(version)
+    if not workers.chief:  # some variables are summed over the workers when they are written
+        with scratch_folder() as folder:
+            export(classifier, folder / "1", card=card)
+    return home / str(workers.on_chief(stored_now))

@@ -15,7 +15,9 @@ import tensorflow as tf
 from tfrobust.classifiers.keras.models import raw_variables
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import disk_errors
+from tfrobust.files.leftovers import scratch_folder
 from tfrobust.files.reading import UnreadableError, checked_record, read_bytes
+from tfrobust.training.workers import Workers
 
 _INDEX = 10**6  # bytes of the list of checkpoints
 _LATEST = re.compile(r'model_checkpoint_path: "ckpt-\d+"')
@@ -70,25 +72,36 @@ class Checkpoints:
         folder: where; `None` keeps the best weights in memory only.
         model: the Keras model.
         optimizer: built for it.
-        state: further variables that last from epoch to epoch.
+        state: further variables that last from epoch to epoch; those of this process's replicas,
+            of one shape.
+        workers: of the training; the chief alone writes to the folder, which all of them read.
     """
 
     def __init__(
-        self, folder: Path | None, model: Any, optimizer: Any, state: Sequence[Any] = ()
+        self,
+        folder: Path | None,
+        model: Any,
+        optimizer: Any,
+        state: Sequence[Any] = (),
+        workers: Workers | None = None,
     ) -> None:
-        self._model = model
+        self._model, self._workers = model, workers or Workers()
         self._weights = raw_variables(model)
         self._best = [tf.Variable(v, trainable=False, dtype=v.dtype) for v in self._weights]
         self._progress = _Json()
         self._manager = None
+        self._state = list(state)
+        self._everywhere = self._state  # in the checkpoint: the state of all workers' replicas
+        if self._state and self._workers.count > 1:
+            self._everywhere = [tf.Variable(self._workers.gathered(self._state), trainable=False)]
         if folder is not None:
-            _check_index(folder / "checkpoint")
+            self._workers.on_chief(lambda: _check_index(folder / "checkpoint"))
             checkpoint = tf.train.Checkpoint(
                 weights=self._weights,
                 optimizer=raw_variables(optimizer),
                 best=self._best,
                 state=self._progress,
-                **({"more": list(state)} if state else {}),
+                **({"more": self._everywhere} if self._state else {}),
             )
             self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1)
 
@@ -98,17 +111,17 @@ class Checkpoints:
         Raises:
             StoreError: the checkpoint is damaged or of another model.
         """
-        if self._manager is None or self._manager.latest_checkpoint is None:
+        manager = self._manager
+        if manager is None:
             return Progressed()
-        try:
-            self._manager.checkpoint.restore(
-                self._manager.latest_checkpoint
-            ).assert_existing_objects_matched()
-        except Exception as error:  # TensorFlow raises a dozen kinds for a damaged file
-            raise StoreError(
-                f"{self._manager.directory}: the checkpoint cannot be read "
-                f"({one_line(error)}); start over with --force"
-            ) from error
+        latest = self._workers.on_chief(lambda: manager.latest_checkpoint)
+        if latest is None:
+            return Progressed()
+        self._workers.agreed(lambda: _read(manager, latest))
+        if self._everywhere is not self._state:
+            (everywhere,) = self._everywhere
+            for mine, value in zip(self._state, self._workers.own(everywhere), strict=True):
+                mine.assign(value)
         return self._progress.progress
 
     def advance(
@@ -128,13 +141,30 @@ class Checkpoints:
         if self._manager is None:
             return
         self._progress.progress = progress
-        with disk_errors(self._manager.directory):
-            self._manager.save()
+        if self._everywhere is not self._state:
+            self._everywhere[0].assign(self._workers.gathered(self._state))
+        if self._workers.chief:
+            with disk_errors(self._manager.directory):
+                self._manager.save()
+        else:  # some variables are summed over the workers when they are saved: all take part
+            with scratch_folder() as folder:
+                self._manager.checkpoint.write(str(folder / "not-kept"))
 
     def take_best(self) -> None:
         """Give the model its weights and random state of the best epoch."""
         for weight, best_weight in zip(self._weights, self._best, strict=True):
             weight.assign(best_weight)
+
+
+def _read(manager: Any, file: str) -> None:
+    """Give all variables the values that a checkpoint holds."""
+    try:
+        manager.checkpoint.restore(file).assert_existing_objects_matched()
+    except Exception as error:  # TensorFlow raises a dozen kinds for a damaged file
+        raise StoreError(
+            f"{manager.directory}: the checkpoint cannot be read "
+            f"({one_line(error)}); start over with --force"
+        ) from error
 
 
 def _check_index(path: Path) -> None:

@@ -6,7 +6,7 @@ Shifts depend on them alone too: each training image is shifted anew in each epo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class TrainingData:
         steps: batches an epoch.
         batch_size: images a step, over all devices.
         validation: batches of `(images, labels, index)`, or `None`.
+        gathers: whether `gathered` has the batches of an epoch: the images fit into memory and no
+            shift changes them from epoch to epoch.
     """
 
     def __init__(self, scenario: Scenario, options: TrainingOptions) -> None:
@@ -56,6 +58,7 @@ class TrainingData:
         size = int(np.prod(plain.image_shape)) * 4  # bytes of an image
         in_memory = count * size <= _CACHED
         self._train, self._count, self._in_memory = train, count, in_memory
+        self.gathers = in_memory and self._shift is None
         batch = options.batch_size or min(128, max(count // _STEPS, 1))
         self.batch_size = min(batch, count)
         self.steps = count // self.batch_size
@@ -71,10 +74,10 @@ class TrainingData:
 
     def epoch(self, number: int) -> tf.data.Dataset:
         """Return the batches `(images, labels, index)` of one epoch, shuffled by its number."""
-        order = int(np.random.SeedSequence([self._options.seed, number]).generate_state(1)[0])
-        places = tf.data.Dataset.range(self._count)
-        elements, buffer = (places, self._count) if self._in_memory else (self._train, self._buffer)
-        shuffled = elements.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
+        if self._in_memory:
+            shuffled = self._places(number)
+        else:
+            shuffled = _shuffled(self._train, self._buffer, self._order(number))
         batches = shuffled.batch(self.batch_size, drop_remainder=True)
         if self._in_memory:
             tensors = self._tensors
@@ -83,6 +86,37 @@ class TrainingData:
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         return self._shifted(batches, self.seed_of(number, 2)).prefetch(tf.data.AUTOTUNE)
+
+    def gathered(self, number: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Yield the batches of `epoch`, gathered from tensors that lie on the device.
+
+        Each is `(images, labels, index, real)`, as one replica takes it: all images are real.
+        """
+        places = next(iter(self._places(number).batch(self._count)))
+        used = places[: self.steps * self.batch_size]
+        for rows in tf.unstack(tf.reshape(used, (self.steps, self.batch_size))):
+            yield self._gather(rows)
+
+    def _order(self, number: int) -> int:
+        """Return the seed of an epoch's order."""
+        return int(np.random.SeedSequence([self._options.seed, number]).generate_state(1)[0])
+
+    def _places(self, number: int) -> tf.data.Dataset:
+        """Return the places of the images in `_tensors`, in the order of an epoch."""
+        return _shuffled(tf.data.Dataset.range(self._count), self._count, self._order(number))
+
+    @cached_property
+    def _gather(self) -> Callable[[Any], tuple[Any, ...]]:
+        """Return what gathers the images of some places, traced once."""
+        with tf.device("GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"):
+            tensors = [tf.identity(tensor) for tensor in self._tensors]
+            real = tf.ones((self.batch_size,))
+
+        @tf.function(reduce_retracing=True)
+        def gather(places: Any) -> tuple[Any, ...]:
+            return *(tf.gather(tensor, places) for tensor in tensors), real
+
+        return gather
 
     def few(self, count: int) -> tuple[Any, Any, Any]:
         """Return `(images, labels, index)` of at most `count` validation images, drawn by the seed.
@@ -124,6 +158,10 @@ class TrainingData:
             lambda images, labels, index: (shift(images, index, seed), labels, index),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
+
+
+def _shuffled(elements: tf.data.Dataset, buffer: int, seed: int) -> tf.data.Dataset:
+    return elements.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
 
 def _traced(shift: Shift) -> Callable[[Any, Any, Any], Any]:

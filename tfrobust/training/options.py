@@ -6,7 +6,7 @@ from typing import Literal
 
 from tfrobust.options import option, plugin
 
-StrategyName = Literal["auto", "default", "mirrored"]
+StrategyName = Literal["auto", "default", "mirrored", "multiworker"]
 
 
 @plugin
@@ -43,5 +43,6 @@ class TrainingOptions:
     )
     seed: int = option("determines all random numbers", default=0, ge=0, lt=2**31)
     strategy: StrategyName = option(
-        "tf.distribute strategy: auto (all GPUs), default or mirrored", default="auto"
+        "tf.distribute strategy: auto (all GPUs), default, mirrored or multiworker",
+        default="auto",
     )

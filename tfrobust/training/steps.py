@@ -11,6 +11,8 @@ from tfrobust.classifiers.keras.models import raw
 from tfrobust.random import numbered_seeds
 from tfrobust.training.task import Perturb, TrainingTask, of_attacked
 from tfrobust.training.totals import Totals, sums
+from tfrobust.training.workers import workers_of
+from tfrobust.types import KerasModel
 
 
 class Steps:
@@ -33,10 +35,11 @@ class Steps:
     ) -> None:
         self.task, self.batch_size = task, batch_size
         self._classifier, self._model, self._optimizer = classifier, classifier.model, optimizer
-        self._strategy = strategy
+        self._strategy, self._workers = strategy, workers_of(strategy)
         self._objective = task.objective or of_attacked(task.loss)
         self._validate_on = task.validate_on or task.perturb
-        self.train = self._traced(self._train_replica)
+        several = strategy.num_replicas_in_sync > 1
+        self.train = self._traced(self._train_together if several else self._train_replica)
         self.validate = self._traced(self._validate_replica)
 
     def distribute(self, batches: tf.data.Dataset) -> Any:
@@ -48,9 +51,7 @@ class Steps:
         """
         replicas = self._strategy.num_replicas_in_sync
         filled = batches.map(lambda *batch: _filled_up(batch, replicas))
-        if replicas == 1:
-            return filled
-        return self._strategy.experimental_distribute_dataset(filled)
+        return self._workers.split(filled, self._strategy)
 
     @staticmethod
     def totals() -> Totals:
@@ -69,6 +70,22 @@ class Steps:
     def state(self) -> Sequence[Any]:
         """Variables that last from step to step, apart from weights and optimizer."""
         return ()
+
+    def _train_together(self, *batch: Any) -> Any:
+        """Train a replica, and give all of them the mean of what their running averages moved by.
+
+        Those of Keras 3 are each replica's own otherwise, and an attack on the network in inference
+        mode, and what is stored, are those of a part of the images.
+        """
+        averages = _running_averages(self._model)
+        before = [tf.identity(average) for average in averages]
+        sums = self._train_replica(*batch)
+        if averages:
+            moved = [now - then for now, then in zip(averages, before, strict=True)]
+            together = tf.distribute.get_replica_context().all_reduce("MEAN", moved)
+            for average, then, move in zip(averages, before, together, strict=True):
+                average.assign(then + move)
+        return sums
 
     def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
         perturbed = self._perturbed(self.task.perturb, images, labels, index, seed)
@@ -110,6 +127,21 @@ class Steps:
             return images
         seeds = numbered_seeds(seed, index)
         return tf.stop_gradient(perturb(self._classifier, images, labels, seeds))
+
+
+def _running_averages(model: KerasModel) -> list[Any]:
+    """Return the variables that a model moves in training, apart from its weights and seeds.
+
+    Those that tf.distribute averages by itself, such as Keras 2's, are not among them.
+    """
+    variables = [raw(variable) for variable in model.non_trainable_variables]
+    return [
+        variable
+        for variable in variables
+        if variable.dtype.is_floating
+        and variable.aggregation == tf.VariableAggregation.NONE
+        and variable.synchronization != tf.VariableSynchronization.ON_READ
+    ]
 
 
 def _filled_up(batch: Sequence[Any], replicas: int) -> tuple[Any, ...]:

@@ -82,7 +82,10 @@ class TrainingSteps(Protocol):
         """Variables that last from step to step, apart from weights and optimizer."""
 
     def distribute(self, batches: tf.data.Dataset) -> Any:
-        """Return the batches `(images, labels, index, real)`, split among the replicas."""
+        """Return the batches `(images, labels, index, real)`, split among the replicas.
+
+        A single replica's batches may come from memory instead, in the same form.
+        """
 
     def totals(self) -> Totals:
         """Return empty sums, to which the sums of each batch are added."""

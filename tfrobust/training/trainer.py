@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from tfrobust.training.optimizers import optimizer_for, rate_used
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.steps import Steps
 from tfrobust.training.task import History, Loss, Perturb, TrainingSteps, TrainingTask
+from tfrobust.training.workers import Workers, workers_of
 
 Report = Callable[[str, int, int], None]  # what, steps done, steps in all
 
@@ -59,7 +61,14 @@ class Trainer:
     _stages: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self.strategy = self.strategy or choose_strategy(self.options.strategy)
+        self.strategy = self.strategy or choose_strategy(self.options.strategy, self.log)
+        if not self.workers.chief:
+            self.report, self.log, self.tensorboard = None, lambda _: None, None
+
+    @property
+    def workers(self) -> Workers:
+        """The processes that train together; one alone unless `strategy` is of several."""
+        return workers_of(self.strategy)
 
     def altered(self, **options: Any) -> Trainer:
         """Return a trainer with other options for a defence's own training, the next stage."""
@@ -110,10 +119,11 @@ class Trainer:
         steps = make_steps(trainable, optimizer, self.strategy, task, data.batch_size)
         stage = f"stage-{next(self._stages)}"  # a defence may train again
         folder = self.workspace / stage if self.workspace else None
-        checkpoints = Checkpoints(folder, trainable.model, optimizer, steps.state)
-        return self._run_epochs(
-            classifier, steps, data, optimizer=optimizer, checkpoints=checkpoints, stage=stage
-        )
+        with self.workers.watched():
+            checkpoints = Checkpoints(folder, trainable.model, optimizer, steps.state, self.workers)
+            return self._run_epochs(
+                classifier, steps, data, optimizer=optimizer, checkpoints=checkpoints, stage=stage
+            )
 
     def _run_epochs(
         self,
@@ -138,6 +148,8 @@ class Trainer:
             self._write_tensorboard(epoch, logs, stage)
             callbacks.on_epoch_end(epoch, logs)
             stop = bool(model.stop_training) or why is not None
+            decided = functools.partial(tuple, (logs, stop, why))
+            logs, stop, why = self.workers.on_chief(decided)  # no two workers go on differently
             progress = checkpoints.advance(progress, logs, stop=stop, counts=why is None)
             checkpoints.save(progress)
             if why is not None:
@@ -153,7 +165,7 @@ class Trainer:
         seed, rate = data.seed_of(epoch), 0.0
         totals = steps.totals()
         what = f"epoch {epoch + 1}/{self.options.epochs}"
-        for number, batch in enumerate(readable(steps.distribute(data.epoch(epoch)))):
+        for number, batch in enumerate(readable(self._batches(epoch, steps, data))):
             callbacks.on_train_batch_begin(number)
             for _ in range(steps.task.repeats):
                 totals.add(steps.train(*batch, seed))
@@ -174,6 +186,12 @@ class Trainer:
                 totals.add(steps.validate(*batch, seed))
             logs |= {f"val_{key}": value for key, value in totals.means().items()}
         return logs | {"learning_rate": rate}
+
+    def _batches(self, epoch: int, steps: TrainingSteps, data: TrainingData) -> Any:
+        """Return the batches of an epoch, split among the replicas."""
+        if data.gathers and self.strategy.num_replicas_in_sync == 1:
+            return data.gathered(epoch)  # without a pipeline that is built for every epoch
+        return steps.distribute(data.epoch(epoch))
 
     def _finished(self, progress: Progressed) -> bool:
         options, history = self.options, progress.history

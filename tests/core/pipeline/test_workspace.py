@@ -80,7 +80,7 @@ def test_a_resume_names_the_one_option_that_differs(before, now, words, tmp_path
     def run(options, **more):
         return pipeline.train_and_store(
             create("models", "fully_connected", units=3),
-            InMemory(count=48),
+            InMemory(images=48),
             "m1",
             Trainer(TrainingOptions(epochs=3, batch_size=12), **more),
             [create("defenses", "pgd_training", **({"steps": 2} | options))],

@@ -32,7 +32,7 @@ def train(strategy, defense):
     trainer = Trainer(options)
     with trainer.strategy.scope():
         classifier = KerasClassifier(small_model())
-    scenario = InMemory(count=96)
+    scenario = InMemory(images=96)
     if defense:
         defense.apply(classifier, scenario, trainer)
         return classifier, trainer, None
@@ -89,7 +89,7 @@ from tfrobust.training.trainer import Trainer, TrainingOptions
 
 trace_quickly()
 OPTIONS = TrainingOptions(epochs=2, batch_size=5, validation=0.3, optimizer="sgd")
-SCENARIO = InMemory(count=24)  # 17 images to train on, 7 held out: batches of 5, 5, 5 and 5, 2
+SCENARIO = InMemory(images=24)  # 17 images to train on, 7 held out: batches of 5, 5, 5 and 5, 2
 cpus = [f"CPU:{k}" for k in range(8)]
 to_one = tf.distribute.ReductionToOneDevice()  # a process takes collective operations only once
 STRATEGIES = {

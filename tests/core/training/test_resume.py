@@ -27,7 +27,7 @@ def train(folder, *, dropout=0.0, callbacks=(), resume=False, **options):
         TrainingOptions(**options), workspace=folder, resume=resume, callbacks=callbacks
     )
     classifier = small_classifier(dropout=dropout)
-    history = trainer.fit(classifier, InMemory(count=48))
+    history = trainer.fit(classifier, InMemory(images=48))
     return weights(classifier), history
 
 
@@ -116,7 +116,7 @@ def test_a_tf_keras_model_is_resumed_too(dropout, tmp_path):
         options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
         classifier = small_classifier(kind=tf_keras, dropout=dropout)
         trainer = Trainer(options, workspace=folder, resume=resume)
-        trainer.fit(classifier, InMemory(count=48))
+        trainer.fit(classifier, InMemory(images=48))
         return weights(classifier)
 
     run(tmp_path, 2)
@@ -130,7 +130,7 @@ def test_a_network_that_draws_weights_and_drops_units_is_resumed_bit_for_bit(tmp
         model = create("models", "lenet_random_bnn", dropout=0.3).build((4, 4, 1), 3)
         options = TrainingOptions(epochs=epochs, batch_size=12, validation=0.25)
         classifier = KerasClassifier(model, stochastic=True)
-        Trainer(options, workspace=folder, resume=resume).fit(classifier, InMemory(count=48))
+        Trainer(options, workspace=folder, resume=resume).fit(classifier, InMemory(images=48))
         return weights(classifier)
 
     run(tmp_path, 2)

@@ -27,7 +27,7 @@ def fit(classifier=None, scenario=None, trainer=None, **options):
     options = {"epochs": 3, "batch_size": 16} | options
     trainer = dataclasses.replace(trainer or Trainer(), options=TrainingOptions(**options))
     classifier = classifier or small_classifier()
-    return classifier, trainer.fit(classifier, scenario or InMemory(count=64))
+    return classifier, trainer.fit(classifier, scenario or InMemory(images=64))
 
 
 def test_a_lenet_learns_the_digits_in_four_epochs(digits):
@@ -184,7 +184,7 @@ def test_each_update_is_made_at_the_rate_its_schedule_promises(kind, schedule):
 def test_the_history_records_the_rate_of_each_epochs_last_update(kind, schedule):
     _, history = fit(
         small_classifier(kind=kind),
-        InMemory(count=32),  # two batches an epoch
+        InMemory(images=32),  # two batches an epoch
         learning_rate=0.1,
         schedule=schedule,
         decay=5,

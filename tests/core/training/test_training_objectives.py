@@ -16,7 +16,7 @@ from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.replays import replayed
 
 generations = pytest.mark.parametrize("kind", [keras, tf_keras], ids=["keras3", "tf_keras"])
-DATA = InMemory(count=48)
+DATA = InMemory(images=48)
 OPTIONS = TrainingOptions(epochs=3, batch_size=12, validation=0.25, learning_rate=0.02)
 
 

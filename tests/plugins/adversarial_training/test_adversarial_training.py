@@ -34,7 +34,7 @@ INNER = [
 def test_adversarial_training_runs_with_any_attack_inside(options):
     trainer = Trainer(TrainingOptions(epochs=2, batch_size=16))
     defense = create("defenses", "pgd_training", eps=0.05, **options)
-    classifier = train(create("models", "fully_connected"), InMemory(count=48), trainer, [defense])
+    classifier = train(create("models", "fully_connected"), InMemory(images=48), trainer, [defense])
     assert [applied.name for applied in classifier.defenses] == ["pgd_training"]
     assert classifier.defenses[0].params["attack"] == options["attack"]
 
@@ -125,7 +125,7 @@ def test_retraining_refuses_a_budget_larger_than_any_image_allows():
 
 
 def test_retraining_attacks_a_share_of_each_batch_and_trains_a_copy():
-    data = InMemory(count=40)
+    data = InMemory(images=40)
     network = small_classifier(data.image_shape, data.num_classes)
     before = network.model.get_weights()
     seen = []
@@ -157,14 +157,14 @@ class Sorted(InMemory):
     """Noise, sorted by class."""
 
     def load(self, split):
-        images, _ = noise(self.splits.index(split), self.count, self.shape, self.classes)
-        labels = np.arange(self.count) * self.classes // self.count
+        images, _ = noise(self.splits.index(split), self.images, self.shape, self.classes)
+        labels = np.arange(self.images) * self.classes // self.images
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
 
 
 @pytest.mark.parametrize("batch_size", [40, 300], ids=["several batches", "one batch"])
 def test_validation_images_that_retraining_attacks_are_drawn_over_all_classes(batch_size):
-    data, tasks = Sorted(count=300, with_validation=True), []
+    data, tasks = Sorted(images=300, with_validation=True), []
 
     class Watching(Trainer):
         def fit(self, classifier, scenario, task):

@@ -18,7 +18,7 @@ from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_adversarial_training.ensemble_training import attacked_in_parts, attacked_on_one
 from tfrobust_adversarial_training.inner_attack import partly
 
-DATA = InMemory(count=48)
+DATA = InMemory(images=48)
 FGSM = create("attacks", "fgsm", eps=0.05)
 SOURCES = [LinearClassifier((4, 4, 1), 3, seed=seed) for seed in range(3)]
 IMAGES, LABELS = (tf.constant(array) for array in grey_images(SOURCES[0], 10))

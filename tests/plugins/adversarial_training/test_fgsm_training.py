@@ -95,7 +95,7 @@ def test_a_training_ends_before_the_epoch_in_which_pgd_breaks_it():
     classifier = small_classifier()
     history = Trainer(options, callbacks=[Spoil()], log=messages.append).fit(
         classifier,
-        InMemory(count=64),
+        InMemory(images=64),
         TrainingTask(check=overfitting_check(strong, weak, count=30, drop=0.2)),
     )
     assert len(history) == 4

@@ -9,7 +9,7 @@ from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.training.trainer import Trainer, TrainingOptions
 
-DATA = InMemory(count=48)
+DATA = InMemory(images=48)
 
 
 def free_training(**options):

@@ -24,7 +24,7 @@ HARDENING = {
 EVERY = HARDENING | {"defensive_distillation": {}}
 STAGED = ("defensive_distillation",)  # two trainings; the others resume as the loop does
 QUICK = ("trades", "mart", "free_training")
-TOY = InMemory(count=48)
+TOY = InMemory(images=48)
 
 
 def each_of(defenses, quick):
@@ -134,7 +134,7 @@ def trained(name, options, strategy, epochs, *, batch_size=12, folder=None, resu
     with trainer.strategy.scope():
         classifier = small_classifier()
     with store.rooted(root):
-        create("defenses", name, **options).apply(classifier, InMemory(count=48), trainer)
+        create("defenses", name, **options).apply(classifier, InMemory(images=48), trainer)
     return classifier.model.get_weights()
 
 def apart(first, second):
