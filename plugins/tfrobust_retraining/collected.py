@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.scenario import Scenario
-from tfrobust.types import Images, ImageShape, Labels
+from tfrobust.types import ImageShape, Labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,19 +16,19 @@ class Collected:
     """Images to retrain on.
 
     Attributes:
-        images: float32 `(n, height, width, channels)`.
+        images: a dataset of n images, float32 `(height, width, channels)`, which lie on disk.
         labels: int64 `(n,)`, which may lie beyond the scenario's classes.
         known_classes: names of the network's classes.
         new_classes: names of the classes that are added.
-        found: what is worth telling of them, for the card.
+        figures: what is worth telling of them, for the card.
         among: how many training images they are mixed with.
     """
 
-    images: Images
+    images: tf.data.Dataset
     labels: Labels
     known_classes: tuple[str, ...]
     new_classes: tuple[str, ...]
-    found: dict[str, float | None]
+    figures: dict[str, float | None]
     among: int
 
 
@@ -69,12 +69,13 @@ class Joined(Scenario):
                 "label": tf.cast(example["label"], tf.int64),
             }
         )
-        if split != "train" or not len(self._more.images):
+        if split != "train" or not len(self._more.labels):
             return known
-        more = {"image": self._more.images, "label": self._more.labels.astype(np.int64)}
-        kinds = _mixed(self._more.among, len(self._more.images))
+        labels = tf.data.Dataset.from_tensor_slices(self._more.labels.astype(np.int64))
+        more = tf.data.Dataset.zip({"image": self._more.images, "label": labels})
+        kinds = _mixed(self._more.among, len(self._more.labels))
         joined = tf.data.Dataset.choose_from_datasets(
-            [known, tf.data.Dataset.from_tensor_slices(more)],
+            [known, more],
             tf.data.Dataset.from_tensor_slices(kinds),
             stop_on_empty_dataset=False,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,28 +10,29 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.data.spooled import blocks_of, bytes_of, check_room, gathered
 from tfrobust.engine.learned_files import Origin, name_in
 from tfrobust.engine.learning import LearningAttack, learned, remembering
 from tfrobust.engine.run import run_attack
-from tfrobust.errors import StoreError, UsageError
-from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.errors import UsageError
 from tfrobust.options import has_option
-from tfrobust.pipeline.workspace import kept_work
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels
+from tfrobust_retraining.crafted_files import CraftedFiles, CraftedPart, read_part, write_part
 from tfrobust_retraining.options import RetrainingOptions
 
-_PART = 10_000  # images that are kept at once: no more are lost by an interruption
+_PART = 10_000  # images that are kept at once, at most: no more are lost by an interruption
+_MUCH = 10**9  # bytes on disk that are told of beforehand
 _SEEN = 1_000  # adversarial images that tell whether an attack breaks anything
 _ROUNDING = 1e-6  # by which a pixel may lie outside [0, 1]
 
 
-class Made(NamedTuple):
-    """What an attack made of training images.
+class CraftedImages(NamedTuple):
+    """What an attack made of a part of the training images.
 
     Attributes:
         images: float32 `(n, height, width, channels)`.
-        rows: int64 `(n,)`: the training image that each was made of.
+        rows: int64 `(n,)`: the place in the part of the image that each was made of.
     """
 
     images: Images
@@ -45,11 +45,12 @@ class Crafting:
     Args:
         options: which attack, and how many images.
         network: that is attacked.
-        images: of the training split.
+        images: of the training split; they may be memory-mapped.
         labels: theirs.
         known_classes: of the scenario: the network may have classes of nothing beside, to which no
             targeted attack is sent.
-        trainer: gives the seed and the workspace, and receives the progress of the attack.
+        trainer: gives the seed, and receives the progress of the attack.
+        folder: what is crafted and learned is kept there.
     """
 
     def __init__(
@@ -61,19 +62,21 @@ class Crafting:
         *,
         known_classes: int,
         trainer: Trainer,
+        folder: Path,
     ) -> None:
         self._options, self._network, self._trainer = options, network, trainer
         self._images, self._labels, self._known_classes = images, labels, known_classes
-        self._attack, self._seed = options.attack, trainer.options.seed
-        self._kept = kept_work(trainer.workspace) if trainer.workspace else None
+        self._attack, self._seed, self._folder = options.attack, trainer.options.seed, folder
 
-    def made(self) -> Made:
-        """Return as many adversarial images as are asked for.
+    def crafted(self) -> CraftedFiles:
+        """Return the adversarial images among as many as are asked for: see `sound`, `changed`.
 
         Raises:
             UsageError: the attack changes no prediction.
+            StoreError: the disk has not enough room, or refuses.
         """
         wanted, there = self._options.adversarial_images or len(self._images), len(self._images)
+        self._check_room(wanted)
         if wanted > there:
             self._trainer.log(
                 f"retraining: {wanted} adversarial images of {there} training images: each is "
@@ -81,48 +84,64 @@ class Crafting:
                 "draws nothing at random makes the same again"
             )
         order = np.random.default_rng(self._seed).permutation(there)
-        parts = [
-            (order[start : min(start + _PART, there, wanted - turn)], self._seed + turn // there)
-            for turn in range(0, wanted, there)
-            for start in range(0, min(there, wanted - turn), _PART)
-        ]
         attacks: dict[int, Attack] = {}  # by seed: what learns does so once for all its parts
-        images = np.empty((wanted, *self._images.shape[1:]), np.float32)
-        place = 0
-        for rows, seed in parts:
-            if seed not in attacks:
-                attacks[seed] = self._ready(seed)
-            part = self._part(attacks[seed], rows, seed, first=place == 0)
-            images[place : place + len(rows)] = part
-            place += len(rows)
-        return Made(images, np.concatenate([rows for rows, _ in parts]))
+        parts: list[CraftedPart] = []
+        for turn in range(0, wanted, there):
+            seed = self._seed + turn // there
+            count = min(there, wanted - turn)
+            for block in blocks_of(count, self._images.shape[1:], most=_PART):
+                if seed not in attacks:
+                    attacks[seed] = self._ready(seed)
+                parts.append(self._part(attacks[seed], order[block], seed, first=not parts))
+        return CraftedFiles(parts, self._images.shape[1:])
 
-    def _part(self, attack: Attack, rows: np.ndarray, seed: int, *, first: bool) -> Images:
-        """Return what the attack makes of some training images, from the workspace if it is there.
+    def _check_room(self, wanted: int) -> None:
+        """Tell how much disk the images take, where it is much, and refuse if there is not enough.
+
+        What an interrupted retraining has kept takes none any more.
+        """
+        size = bytes_of(self._images.shape[1:], wanted)
+        kept = sum(file.stat().st_size for file in self._folder.glob("*.npy"))
+        if size >= _MUCH:
+            self._trainer.log(
+                f"retraining: keeps up to {size / 1e9:.1f} GB of adversarial images in "
+                f"{self._folder} until it is done"
+            )
+        check_room(
+            size - kept,
+            self._folder,
+            remedy="collect fewer: -p retraining.adversarial_images=…",
+        )
+
+    def _part(self, attack: Attack, rows: np.ndarray, seed: int, *, first: bool) -> CraftedPart:
+        """Return what the attack makes of some training images, from the folder if it is there.
 
         What breaks nothing is refused before it is kept: there is nothing to resume then.
         """
-        file = self._file(rows, seed)
-        if file is not None and file.exists():
-            images = read_arrays(file).get("images")
-            if images is None or images.shape != self._images[rows].shape:
-                raise StoreError(f"{file}: is damaged; delete it, and it is made again")
-            return images
-        images = self._attacked(attack, rows, seed)
+        clean, labels = gathered(self._images, rows), self._labels[rows]
+        file = self._file(clean, labels, seed)
+        if part := read_part(file, rows, clean.shape[1:]):
+            return part
+        images = self._attacked(attack, clean, labels, seed)
         if first:
-            self._check_broken(self._images[rows], images)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_arrays(file, {"images": images})
-        return images
+            self._check_broken(clean, images)
+        sane = sound(CraftedImages(images, np.arange(len(rows))))
+        crafted = changed(sane, clean)
+        part = CraftedPart(
+            file,
+            rows[crafted.rows],
+            broken=len(rows) - len(sane.rows),
+            unchanged=len(sane.rows) - len(crafted.rows),
+        )
+        write_part(part, crafted.images)
+        return part
 
-    def _file(self, rows: np.ndarray, seed: int) -> Path | None:
+    def _file(self, clean: Images, labels: Labels, seed: int) -> Path:
         """Return where a part is kept: no two attacks, networks or images have one name."""
-        if self._kept is None:
-            return None
-        attacked = self._network, self._images[rows], self._labels[rows]
-        origin = Origin.of(self._attack, attacked[0], attacked[1], seed)
-        return name_in(self._kept, origin, *attacked, called=f"crafted-{self._options.targets}")
+        origin = Origin.of(self._attack, self._network, clean, seed)
+        called = f"crafted-{self._options.targets}"
+        name = name_in(self._folder, origin, self._network, clean, labels, called=called)
+        return name.with_suffix(".npy")
 
     def _ready(self, seed: int) -> Attack:
         """Return the attack; one that learns has done so, and what it learned is kept as well."""
@@ -132,7 +151,7 @@ class Crafting:
         # It learns from the images that an evaluation shows it.
         count = min(attack.training_images, len(self._images))
         what = f"learning {self._options.attack_name}"
-        with remembering(self._kept) if self._kept else nullcontext():
+        with remembering(self._folder):
             return learned(
                 attack,
                 self._network,
@@ -142,17 +161,17 @@ class Crafting:
                 on_progress=(lambda done: report(what, done, count)) if report else None,
             )
 
-    def _attacked(self, attack: Attack, rows: np.ndarray, seed: int) -> Images:
+    def _attacked(self, attack: Attack, clean: Images, labels: Labels, seed: int) -> Images:
         report, what = self._trainer.report, f"crafting {self._options.attack_name}"
         return run_attack(
             attack,
             self._network,
-            self._images[rows],
-            self._labels[rows],
+            clean,
+            labels,
             targets=self._options.targets,
             known_classes=self._known_classes,
             seed=seed,
-            on_progress=(lambda done: report(what, done, len(rows))) if report else None,
+            on_progress=(lambda done: report(what, done, len(clean))) if report else None,
         ).images
 
     def _check_broken(self, clean: Images, adversarial: Images) -> None:
@@ -172,25 +191,23 @@ class Crafting:
         return "give it other options, or take another attack: -p retraining.attack=pgd"
 
 
-def sound(crafted: Made) -> Made:
+def sound(crafted: CraftedImages) -> CraftedImages:
     """Return those that are images: every pixel a number in [0, 1], once rounding is cut off."""
     axes = tuple(range(1, crafted.images.ndim))
     with np.errstate(invalid="ignore"):
         inside = (crafted.images >= -_ROUNDING) & (crafted.images <= 1 + _ROUNDING)  # NaN is not
     kept = inside.all(axis=axes)
     images = crafted.images if kept.all() else crafted.images[kept]  # they may fill half the memory
-    return Made(np.clip(images, 0.0, 1.0, out=images), crafted.rows[kept])
+    return CraftedImages(np.clip(images, 0.0, 1.0, out=images), crafted.rows[kept])
 
 
-def changed(crafted: Made, clean: Images) -> Made:
+def changed(crafted: CraftedImages, clean: Images) -> CraftedImages:
     """Return those that the attack did not leave as they were: the others teach nothing.
 
     Args:
         crafted: by the attack.
-        clean: all training images, float32 `(n, height, width, channels)`.
+        clean: the attacked images, float32 `(n, height, width, channels)`.
     """
     axes = tuple(range(1, clean.ndim))
-    parts = (slice(at, at + _PART) for at in range(0, len(crafted.rows), _PART))
-    moved = [(crafted.images[part] != clean[crafted.rows[part]]).any(axis=axes) for part in parts]
-    kept = np.concatenate(moved) if moved else np.zeros(0, bool)
-    return crafted if kept.all() else Made(crafted.images[kept], crafted.rows[kept])
+    kept = (crafted.images != clean[crafted.rows]).any(axis=axes)
+    return crafted if kept.all() else CraftedImages(crafted.images[kept], crafted.rows[kept])

@@ -6,23 +6,32 @@ one of them.
 
 Thakur, Ding & Li, "Evaluating a simple retraining strategy as a defense against adversarial
 attacks" (2020), section 3.1. Departure: the coordinate of what is left out, and the threshold
-beyond which an image is like nothing known, for which the paper gives no rule.
+beyond which an image is like nothing known, for which the paper gives no rule; of more images than
+a GB holds (87,000 of CIFAR-10's size) the components are those of a sample that does.
+
+Memory does not grow with the images: they and their coordinates are read in parts, and scikit-learn
+computes the distances in chunks.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from tfrobust.data.spooled import blocks_of, bytes_of, gathered, release, spool
 from tfrobust.errors import UsageError
 from tfrobust.types import Images, Labels, PerImage
 
 _DIMENSIONS = 300  # the paper's for CIFAR-10
 _NOTHING = 1e-12  # a component's share of the variance that is but rounding
-_PART = 10_000  # images that are placed at once
+_PART = 10_000  # images that are placed at once, at most
+_FITTED = 1 << 30  # bytes of images that the components are fitted to, at most
 _SAMPLE = 2_000  # known images, at least, whose distances to the others tell what is near
 _BEYOND = 20  # of them, at least, lie beyond a quantile: fewer do not tell where it is
 
@@ -39,7 +48,12 @@ class Nearest(NamedTuple):
     rows: np.ndarray
 
 
-class Found(NamedTuple):
+def joined(parts: Sequence[Nearest]) -> Nearest:
+    """Return the neighbours of the images of all parts, one or more."""
+    return Nearest(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+class Elected(NamedTuple):
     """What the neighbours of some images tell.
 
     Attributes:
@@ -56,11 +70,12 @@ class Neighbours:
     """Known images, to look others up among.
 
     Args:
-        images: float32 `(n, height, width, channels)`.
+        images: float32 `(n, height, width, channels)`; they may be memory-mapped.
         labels: int64 `(n,)`.
         k: neighbours that vote.
         dimensions: principal components that are kept; none: 300, or all there are.
-        seed: of PCA's random projections, and of the sample for the threshold.
+        seed: of PCA's random projections, and of the samples for PCA and for the threshold.
+        folder: of a temporary file with the coordinates of the images; none: that of such files.
 
     Raises:
         UsageError: `k` or `dimensions` exceed what the images have.
@@ -71,27 +86,36 @@ class Neighbours:
     """
 
     def __init__(
-        self, images: Images, labels: Labels, *, k: int, dimensions: int | None, seed: int
+        self,
+        images: Images,
+        labels: Labels,
+        *,
+        k: int,
+        dimensions: int | None,
+        seed: int,
+        folder: Path | None = None,
     ) -> None:
-        count, pixels = len(images), int(np.prod(images.shape[1:]))
+        count, pixels = len(images), math.prod(images.shape[1:])
         if k > count:
             raise UsageError(
                 f"retraining: k: expected at most the {count} training images; received: {k} "
                 "neighbours; ask fewer: -p retraining.k=1"
             )
         self._labels, self._k, self._seed = labels, k, seed
-        self._pca = PCA(min(dimensions or _DIMENSIONS, count, pixels), random_state=seed)
-        self._pca.fit(_flat(images))
+        components = min(dimensions or _DIMENSIONS, count, pixels)
+        fitted = _drawn(images, max(components, _FITTED // bytes_of(images.shape[1:])), seed)
+        self._pca = PCA(components, random_state=seed).fit(_flat(fitted))
         rank = int((self._pca.explained_variance_ratio_ > _NOTHING).sum())
         if dimensions is not None and dimensions > rank:
             raise UsageError(
-                f"retraining: dimensions: expected at most {rank}, the rank of {count} images of "
-                f"{pixels} pixels; received: {dimensions}; leave it out to take what there is"
+                f"retraining: dimensions: expected at most {rank}, the rank of {len(fitted)} "
+                f"images of {pixels} pixels; received: {dimensions}; leave it out to take what "
+                "there is"
             )
-        self._known = self._placed(images)
+        self._known = spool(self._placed(images), (components + 1,), folder=folder)
         self._search = NearestNeighbors(algorithm="brute").fit(self._known)
 
-    def look_up(self, images: Images) -> Found:
+    def look_up(self, images: Images) -> Elected:
         """Return labels of images, and how far they are from everything that is known.
 
         Args:
@@ -106,9 +130,11 @@ class Neighbours:
             images: float32 `(n, height, width, channels)`.
         """
         count = min(self._k + 1, len(self._known))
-        return Nearest(*self._search.kneighbors(self._placed(images), count))
+        return joined(
+            [Nearest(*self._search.kneighbors(part, count)) for part in self._placed(images)]
+        )
 
-    def voted(self, nearest: Nearest, without: np.ndarray | None = None) -> Found:
+    def voted(self, nearest: Nearest, without: np.ndarray | None = None) -> Elected:
         """Return the labels that neighbours vote for.
 
         Args:
@@ -121,7 +147,7 @@ class Neighbours:
             barred, others = nearest.rows == without[:, np.newaxis], there - 1
         order = np.argsort(barred, axis=1, kind="stable")[:, : min(self._k, others)]
         distances, rows = (np.take_along_axis(array, order, axis=1) for array in nearest)
-        return Found(_elected(self._labels[rows]), distances[:, 0])
+        return Elected(_elected(self._labels[rows]), distances[:, 0])
 
     def reach(self, quantile: float) -> float:
         """Return the distance within which this share of known images has another known one."""
@@ -133,10 +159,11 @@ class Neighbours:
         distances, _ = self._search.kneighbors(self._known[rows], 2)
         return float(np.quantile(distances[:, 1], quantile))
 
-    def _placed(self, images: Images) -> np.ndarray:
-        """Return coordinates, float32 `(n, dimensions + 1)`; in parts, as each is copied thrice."""
-        parts = (_flat(images[at : at + _PART]) for at in range(0, len(images), _PART))
-        return np.concatenate([self._coordinates(part) for part in parts])
+    def _placed(self, images: Images) -> Iterator[np.ndarray]:
+        """Yield coordinates, float32 `(part, dimensions + 1)`; each part is copied three times."""
+        for part in blocks_of(len(images), images.shape[1:], most=_PART):
+            yield self._coordinates(_flat(images[part]))
+            release(images)
 
     def _coordinates(self, flat: np.ndarray) -> np.ndarray:
         inside = self._pca.transform(flat)
@@ -163,3 +190,11 @@ def _elected(votes: Labels) -> Labels:
 
 def _flat(images: Images) -> np.ndarray:
     return images.reshape(len(images), -1)
+
+
+def _drawn(images: Images, most: int, seed: int) -> Images:
+    """Return at most so many of the images, drawn by the seed, in their order."""
+    if len(images) <= most:
+        return images
+    drawn = np.random.default_rng(seed).permutation(len(images))[:most]
+    return gathered(images, np.sort(drawn))

@@ -34,6 +34,7 @@ from tfrobust.training.trainer import Trainer
 from tfrobust.types import TargetRule
 from tfrobust_retraining.collected import Joined
 from tfrobust_retraining.collecting import Collecting
+from tfrobust_retraining.crafted_files import kept_folder
 from tfrobust_retraining.options import Fooling, LabelSource, Originals, RetrainingOptions
 from tfrobust_retraining.widening import add_classes, check_widens
 
@@ -175,20 +176,22 @@ class Retraining(Defense):
                 the training images have.
         """
         network = check_tunable(classifier, "retraining")
-        more = Collecting(self.collecting_options(), network, scenario, trainer).collected()
-        begun = network
-        if more.new_classes:
-            begun = add_classes(network, more.new_classes, seed=trainer.options.seed)
-        if self.start == "scratch":
-            begun = _anew(begun, trainer.options.seed)
-        retrained = fine_tuned(
-            begun,
-            Joined(scenario, more),
-            trainer,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-        )
-        return Defended(retrained, more.found)
+        with kept_folder(trainer) as folder:  # what is collected is read in every epoch
+            options = self.collecting_options()
+            more = Collecting(options, network, scenario, trainer, folder).collected()
+            begun = network
+            if more.new_classes:
+                begun = add_classes(network, more.new_classes, seed=trainer.options.seed)
+            if self.start == "scratch":
+                begun = _anew(begun, trainer.options.seed)
+            retrained = fine_tuned(
+                begun,
+                Joined(scenario, more),
+                trainer,
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+            )
+        return Defended(retrained, more.figures)
 
     def collected_attack(self) -> Attack:
         """Return the attack whose images are collected.

@@ -292,7 +292,7 @@ def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
 def test_a_background_may_be_a_weights_file_of_any_classes(tmp_path):
     shapes = resnet_shapes(18, 365, width=1 / 16)
     path = torch_files.zipped(tmp_path / "places365.pth", random_state(shapes))
-    data = InMemory(shape=(16, 16, 3), classes=4, count=8)
+    data = InMemory(shape=(16, 16, 3), classes=4, images=8)
     options = {"width": 1 / 16}
     joint = fused(NONE, network(shape=(16, 16, 3)), data, background=str(path), options=options)
     assert joint.num_classes == 4
@@ -303,7 +303,7 @@ def test_a_foreground_may_be_a_weights_file_as_well(tmp_path, models):
     path = torch_files.zipped(
         tmp_path / "objects.pth", random_state(resnet_shapes(18, 9, width=1 / 16))
     )
-    data = InMemory(shape=(16, 16, 3), classes=4, count=8)
+    data = InMemory(shape=(16, 16, 3), classes=4, images=8)
     options = {"width": 1 / 16, "weights": str(path), "head": "new"}
     begun = as_built(create("models", "resnet18", **options), data)
     defense = create("defenses", "contextual_fusion", background=str(path),

@@ -29,7 +29,9 @@ from tfrobust.errors import PluginError
 from tfrobust.options import derived_names, trace_roles, with_values
 from tfrobust.types import Images, Labels
 
-COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=16)
+# An evaluation goes through all its attacks for every block of images: a trace that is dropped
+# would be made again for each of them.
+COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=256)
 
 
 def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:

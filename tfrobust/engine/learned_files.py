@@ -28,6 +28,7 @@ _ORIGIN, _ANSWERS = "learned_for", "learned_on"  # arrays of the file, next to t
 _APPLIED = ("file", "region")  # options that change nothing of what is learned
 _SHOWN = 64  # training images that tell classifiers apart
 _ALIKE = 1e-3  # logits from another device
+_HASHED = 1024  # images at a time
 
 
 class Origin(pydantic.BaseModel):
@@ -162,7 +163,8 @@ def name_in(
     content = hashlib.sha256(origin.model_dump_json().encode())
     shown = [] if classifier.stochastic else [predict(classifier, images[:_SHOWN])]
     for array in (images, labels, origin.answers, *shown):
-        content.update(np.ascontiguousarray(array).tobytes())
+        for start in range(0, len(array), _HASHED):  # there may be more than fit into memory
+            content.update(np.ascontiguousarray(array[start : start + _HASHED]).tobytes())
     content.update(repr(classifier.defenses).encode())
     return folder / f"{called}-{content.hexdigest()[:32]}.npz"
 

@@ -61,7 +61,9 @@ class LearningAttack(Attack):
 
         Args:
             classifier: the classifier to fool.
-            images: float32 NumPy array `(n, height, width, channels)` in [0, 1].
+            images: float32 NumPy array `(n, height, width, channels)` in [0, 1]. It may be mapped
+                from a file that is larger than the memory: take `images[rows]` of a batch, and
+                compute nothing with all of them at once.
             labels: int64 `(n,)`: the true classes.
             seed: decides everything random.
             on_progress: called with the number of images learned from so far.
@@ -145,6 +147,16 @@ class Learned(WrappedAttack):
             raise StoreError(f"{path}: expected something learned here; received: arrays alone")
         learned_files.write(path, self.arrays, self.origin)
 
+    def save_with_cost(self, path: Path) -> None:
+        """Save what `remembered` gives back as it is here; see `save`.
+
+        What is read from the option `file` has cost nothing now, whatever its file says.
+        """
+        cost = {"gradients": self.gradients, "queries": self.queries}
+        first = {"first_gradients": dataclasses.astuple(self.first)}
+        origin = self.origin and self.origin.model_copy(update=cost | first)
+        dataclasses.replace(self, origin=origin).save(path)
+
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
@@ -167,7 +179,8 @@ def learned(
     Args:
         attack: with its options; what it learns is written to its `file`, if it names one.
         classifier: the classifier to fool.
-        images: float32 NumPy array `(n, height, width, channels)` in [0, 1] to learn from.
+        images: float32 NumPy array `(n, height, width, channels)` in [0, 1] to learn from; may be
+            mapped from a file, as `tfrobust.data.spooled` does.
         labels: int64 `(n,)`.
         seed: decides everything random.
         on_progress: called with the number of images learned from so far.
@@ -187,7 +200,7 @@ def learned(
     origin, place = Origin.of(attack, classifier, images, seed), attack.file
     if place is None and (folder := _MEMORY.get()) is not None:
         place = learned_files.name_in(folder, origin, classifier, images, labels)
-        if kept := _remembered(attack, place):
+        if kept := remembered(attack, place):
             return kept
     counted = Counted(*victim_of(attack, classifier))
     arrays = attack.learn(counted, images, labels, seed=seed, on_progress=on_progress)
@@ -201,7 +214,8 @@ def learned(
     return ready
 
 
-def _remembered(attack: LearningAttack, place: Path) -> Learned | None:
+def remembered(attack: LearningAttack, place: Path) -> Learned | None:
+    """Return the attack with what was learned for it and saved before, with its cost, or `None`."""
     try:
         arrays, origin = learned_files.read(place, attack)
     except RobustError:

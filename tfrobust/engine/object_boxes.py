@@ -36,21 +36,31 @@ def boxes_for(
         UsageError: the scenario has no boxes, or its shift may have moved what was in them.
         DataError: an image without a box, or with one that is empty or reaches out of it.
     """
+    if not needs_boxes(attacks, scenario, split):
+        return None
+    boxes = scenario.load(split).map(lambda example: example["boxes"])
+    boxes = boxes.take(limit) if limit else boxes
+    return padded(list(readable(boxes.as_numpy_iterator())))
+
+
+def needs_boxes(attacks: Iterable[Attack], scenario: Scenario, split: str) -> bool:
+    """Tell whether an attack needs the boxes of the images, which then are there.
+
+    Raises:
+        UsageError: the scenario has no boxes, or its shift may have moved what was in them.
+    """
     asking = next((attack for attack in attacks if attack.needs_boxes), None)
     if asking is None:
-        return None
+        return False
     base = scenario.base if isinstance(scenario, Shifted) else scenario
     if isinstance(scenario, Shifted) and not scenario.shift.keeps_geometry:
         raise UsageError(
             f"{name_of(asking)}: the shift {scenario.shift_name} may move objects out of their "
             "boxes: leave it out, or choose region=all"
         )
-    dataset = scenario.load(split)
-    if "boxes" not in dataset.element_spec:
+    if "boxes" not in scenario.load(split).element_spec:
         raise _no_boxes(asking, name_of(base))
-    boxes = dataset.map(lambda example: example["boxes"])
-    boxes = boxes.take(limit) if limit else boxes
-    return padded(list(readable(boxes.as_numpy_iterator())))
+    return True
 
 
 def checked_boxes(attack: Attack, boxes: Any, count: int) -> np.ndarray | None:

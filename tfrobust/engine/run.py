@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.classifiers.traces import Traces
 from tfrobust.data.reading import check_images
 from tfrobust.engine.batch import craft_batch
 from tfrobust.engine.compiled import compiled
@@ -26,6 +27,9 @@ from tfrobust.norms.distances import distances, within_budget
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.types import Boxes, Flags, Images, Labels, TargetRule
+
+# What an ensemble asks which images are broken; a new one for each run would be traced each time.
+_VICTIMS: Traces[tuple[Classifier, int]] = Traces(most=64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +222,9 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
 def _run_ensemble(ensemble: Ensemble, job: _Job) -> Crafted:
     """Run each attack of an ensemble on the images that are unbroken so far, over all batches."""
     began = time.perf_counter()
-    victim, calls = victim_of(ensemble, job.classifier)
+    victim, calls = _VICTIMS.of(
+        job.classifier, ensemble, lambda: victim_of(ensemble, job.classifier)
+    )
     crafted, gradients, queries = job.images.copy(), 0, calls * len(job.images)
     first = NONE_SEEN
     unbroken = np.flatnonzero(job.right(victim, job.images, job.goal))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Strength
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.traces import Traces
 from tfrobust.data.reading import check_images
 from tfrobust.engine.run import Crafted
 from tfrobust.errors import PluginError
@@ -21,6 +22,7 @@ from tfrobust.registry import name_of
 from tfrobust.types import Images, Labels
 
 _BATCH = 1024  # no network is run here: small batches would only cost calls
+_GROWN: Traces[Any] = Traces(most=64)
 
 
 class GrowingAttack(Attack):
@@ -105,10 +107,7 @@ def run_stages(
     for attack in attacks:
         attack.check(classifier)
     counts = [_generations(attack) for attack in attacks]
-    specs = tf.TensorSpec((None, *images.shape[1:]), tf.float32), tf.TensorSpec((None, 2), tf.int32)
-    grow = tf.function(
-        lambda images, seeds: attacks[-1].stages(images, counts, seed=seeds), input_signature=specs
-    )
+    grow = _GROWN.of(classifier, tuple(attacks), lambda: _traced(attacks[-1], counts, images.shape))
     began = time.perf_counter()
     crafted = np.empty((len(counts), *images.shape), np.float32)
     for start in range(0, len(images), _BATCH):
@@ -126,6 +125,14 @@ def run_stages(
     return [
         Crafted(stage, targets=None, gradients=0, queries=0, seconds=seconds) for stage in crafted
     ]
+
+
+def _traced(attack: GrowingAttack, counts: Sequence[int], shape: Sequence[int]) -> Any:
+    """Return `(images, seeds) -> stages`, traced for batches of any size."""
+    specs = tf.TensorSpec((None, *shape[1:]), tf.float32), tf.TensorSpec((None, 2), tf.int32)
+    return tf.function(
+        lambda images, seeds: attack.stages(images, counts, seed=seeds), input_signature=specs
+    )
 
 
 def _generations(attack: GrowingAttack) -> int:

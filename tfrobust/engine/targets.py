@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import numpy as np
@@ -15,6 +17,20 @@ _PROBED = 16  # noise images, in addition to those that are attacked
 _FAR = 100.0  # times as far as the logits move: out of reach
 
 
+@dataclasses.dataclass(frozen=True)
+class Portion:
+    """Which of many images some are, whose targets are chosen as among all of them.
+
+    Attributes:
+        first: the position of the first one. The rule `random` draws for each image what it draws
+            for it among all.
+        within_reach: bool `(classes,)`: which classes can be reached at all; see `reachable`.
+    """
+
+    first: int
+    within_reach: Flags
+
+
 def choose_targets(
     targets: Labels | TargetRule,
     classifier: Classifier,
@@ -24,6 +40,7 @@ def choose_targets(
     known: int | None = None,
     seed: int = 0,
     batch_size: int = BATCH_SIZE,
+    portion: Portion | None = None,
 ) -> Labels:
     """Return the class each image of a targeted attack must reach, int64 `(n,)`.
 
@@ -35,6 +52,7 @@ def choose_targets(
         known: the rules choose among the first `known` classes; none: among all.
         seed: for the rule `random`.
         batch_size: images at a time.
+        portion: which of many images these are; `None`: these are all.
 
     Raises:
         UsageError: no targets, an unknown rule, classes out of range, or a true class as target.
@@ -49,9 +67,13 @@ def choose_targets(
         return _given_targets(np.asarray(targets, np.int64), labels, classifier.num_classes)
     if targets not in get_args(TargetRule):
         raise UsageError(f"target: expected least_likely, next or random; received: {targets!r}")
-    logits = predict(classifier, images, batch_size)
-    within_reach = _within_reach(logits, classifier)[:classes]
-    if targets == "least_likely":
+    logits = None
+    if portion is None or targets == "least_likely":
+        logits = predict(classifier, images, batch_size)
+    if portion is None:
+        portion = Portion(0, _within_reach(logits, classifier))
+    within_reach = portion.within_reach[:classes]
+    if logits is not None and targets == "least_likely":
         allowed = np.tile(within_reach, (len(labels), 1))
         allowed[np.arange(len(labels)), labels] = False
         return np.where(allowed, logits[:, :classes], np.inf).argmin(axis=1).astype(np.int64)
@@ -59,8 +81,25 @@ def choose_targets(
     after = np.searchsorted(allowed_classes, labels, side="right")  # the first one above the label
     step: Any = 1
     if targets == "random":
-        step = np.random.default_rng(seed).integers(1, len(allowed_classes), size=len(labels))
+        count = portion.first + len(labels)
+        steps = np.random.default_rng(seed).integers(1, len(allowed_classes), size=count)
+        step = steps[portion.first :]
     return np.asarray(allowed_classes[(after + step - 1) % len(allowed_classes)], np.int64)
+
+
+def reachable(
+    classifier: Classifier, batches: Iterable[Images], batch_size: int = BATCH_SIZE
+) -> Flags:
+    """Return which classes targeted attacks can reach at all, bool `(classes,)`.
+
+    Args:
+        classifier: to attack.
+        batches: some of those that are attacked, float32 `(n, height, width, channels)` each; no
+            more than one of them is held.
+        batch_size: images at a time.
+    """
+    logits = [predict(classifier, images, batch_size) for images in batches]
+    return _within_reach(np.concatenate(logits), classifier)
 
 
 def _within_reach(logits: Logits, classifier: Classifier) -> Flags:

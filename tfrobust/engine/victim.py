@@ -106,7 +106,12 @@ class Counted(Wrapped):
         ]
         # A backward pass that becomes a function of its own runs only what its result depends on.
         with tf.control_dependencies(counted):
-            return tf.identity(gradient)
+            gradient = tf.identity(gradient)
+        # Several backward passes of one forward pass follow one another by control edges. When
+        # TensorFlow inlines the functions they become, such an edge waits only for what a function
+        # lists here; without it all of them, or any number, would find the batch fresh.
+        tf.compat.v1.get_default_graph().control_outputs.append(gradient.op)
+        return gradient
 
 
 _GRADIENT = "TfrobustCounted"  # in TensorFlow's registry, where it is one for all classifiers

@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.inference import BATCH_SIZE, predict
 from tfrobust.engine.learning import Arrays, LearningAttack
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
@@ -99,8 +99,7 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
         model = generator(shape, self.filters, self.blocks, seed=seed)
         pattern = tf.random.stateless_uniform((1, *shape), (seed, 0))
         step = self.trained_step(classifier, model, pattern)
-        logits = predict(classifier, images)
-        goals, before = self._goals(logits), logits.argmax(axis=1)
+        goals, before = self._classes(classifier, images)
         draw = np.random.default_rng(seed)
         best: dict[str, np.ndarray] = {}
         most = -1
@@ -163,6 +162,17 @@ class GenerativePerturbation(LearningAttack, GradientAttack):
             perturbations = self._scaled(drawn)
         geometry = ball(self.norm)
         return geometry.project(images + perturbations, geometry.region(images, self.eps))
+
+    def _classes(self, classifier: Classifier, images: Images) -> tuple[Labels, Labels]:
+        """Return the goal and the predicted class of each image, int64 `(n,)` both.
+
+        Logits are kept of one batch at a time.
+        """
+        parts = (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))
+        logits = (predict(classifier, part) for part in parts)
+        classes = [(self._goals(part), part.argmax(axis=1)) for part in logits]
+        goals, before = map(np.concatenate, zip(*classes, strict=True))
+        return goals, before
 
     def _goals(self, logits: Logits) -> Labels:
         """Return the class of each image that the cross-entropy uses, int64 `(n,)`."""

@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.inference import BATCH_SIZE, predicted_classes
 from tfrobust.engine.gradients import loss_gradient
 from tfrobust.engine.learning import Arrays, LearningAttack
 from tfrobust.engine.losses import LossName
@@ -82,7 +82,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
     ) -> Arrays:
         """Return `perturbation` `(height, width, channels)`; see `LearningAttack`."""
         step = self._compiled(classifier)
-        predicted = predict(classifier, images).argmax(axis=1)
+        predicted = predicted_classes(classifier, images)
         current: Any = np.zeros(images.shape[1:], np.float32)
         best, fooled = current, -1.0
         draw = np.random.default_rng(seed)
@@ -92,8 +92,7 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
                 current = step(current, images[rows], predicted[rows], next(sizes))
-            moved = np.clip(images + np.asarray(current), 0.0, 1.0)
-            share = float((predict(classifier, moved).argmax(axis=1) != predicted).mean())
+            share = float((_moved_classes(classifier, images, current) != predicted).mean())
             if share >= fooled:
                 best, fooled = current, share
             if on_progress:
@@ -164,3 +163,15 @@ class UniversalPerturbation(LearningAttack, GradientAttack):
             return tf.clip_by_value(perturbation, -self.eps, self.eps)
         length = tf.sqrt(tf.reduce_sum(tf.square(perturbation)))
         return perturbation * tf.minimum(1.0, self.eps / tf.maximum(length, _TINY))
+
+
+def _moved_classes(classifier: Classifier, images: Images, perturbation: Any) -> Labels:
+    """Return the predicted classes of the perturbed images, of which one batch is held at a time.
+
+    There may be more images than fit into memory.
+    """
+    change = np.asarray(perturbation)
+    parts = (images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))
+    return np.concatenate(
+        [predicted_classes(classifier, np.clip(part + change, 0.0, 1.0)) for part in parts]
+    )

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
 from tfrobust.data.reading import arrays
+from tfrobust.data.spooled import spooled
 from tfrobust.engine.learning import learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
@@ -280,3 +281,33 @@ def test_only_attacks_that_learned_for_all_pixels_are_exported(linear, tmp_path)
     with pytest.raises(UsageError, match=r"uap: region: .*received: foreground"):
         export_learned(confined, (6, 5, 2), tmp_path / "1")
     assert not (tmp_path / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("uap", {"passes": 2}),
+        ("uap", {"passes": 1, "method": "deepfool"}),
+        ("gap", {"passes": 2, "filters": 2, "blocks": 0}),
+        ("gap", {"passes": 1, "filters": 2, "blocks": 0, "mode": "image", "loss": "least_likely"}),
+    ],
+)
+def test_images_on_disk_teach_what_the_same_ones_in_memory_teach(trained, name, options):
+    scenario = create("scenarios", "digits")
+    attack = create("attacks", name, eps=0.2, **options)
+    read = {"memory": arrays, "disk": spooled}
+    ready = {
+        place: learned(attack, trained, *split(scenario, "train", 300))
+        for place, split in read.items()
+    }
+    for array, of_memory in ready["memory"].arrays.items():
+        np.testing.assert_array_equal(ready["disk"].arrays[array], of_memory)
+    assert ready["disk"].gradients == ready["memory"].gradients
+
+
+def test_images_on_disk_have_the_name_of_the_same_ones_in_memory(trained, tmp_path, monkeypatch):
+    scenario, attack = create("scenarios", "digits"), create("attacks", "uap", passes=1)
+    with remembering(tmp_path):
+        learned(attack, trained, *arrays(scenario, "train"))
+        monkeypatch.setattr(type(attack), "learn", lambda *_, **__: pytest.fail("it learns again"))
+        learned(attack, trained, *spooled(scenario, "train"))

@@ -10,6 +10,7 @@ from helpers.support import InMemory
 from tfrobust.attack import RegionalAttack, Threat
 from tfrobust.data.names import Framed, Framing
 from tfrobust.data.shifted import Shifted
+from tfrobust.data.survey import survey
 from tfrobust.engine import regions
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.loop import iterate
@@ -19,9 +20,6 @@ from tfrobust.errors import DataError, PluginError, UsageError
 from tfrobust.evaluation.audit import audit
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.fitting_images import attacked_training_images
-from tfrobust.evaluation.judging import Subject
-from tfrobust.evaluation.resuming import Partial
-from tfrobust.evaluation.settings import EvaluationInputs, EvaluationSettings
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.report.tables import attack_title
@@ -234,7 +232,7 @@ def test_a_shift_that_may_move_objects_is_refused_and_one_that_does_not_is_taken
 
 
 def test_an_evaluation_judges_a_region_and_a_whole_image_side_by_side():
-    scenario, classifier = Boxed(count=16), LinearClassifier(SHAPE, 3)
+    scenario, classifier = Boxed(images=16), LinearClassifier(SHAPE, 3)
     attacks = [create("attacks", "pgd", eps=0.2, region=region) for region in ("all", "foreground")]
     evaluation = evaluate({"x": classifier}, scenario, attacks, keep_images=True)
     whole, part = evaluation.adversarial[0]
@@ -251,7 +249,7 @@ def test_an_evaluation_judges_a_region_and_a_whole_image_side_by_side():
 
 
 def test_detectors_learn_from_training_images_attacked_in_the_same_region():
-    scenario, attack = Boxed(count=16), Whiten(region="foreground")
+    scenario, attack = Boxed(images=16), Whiten(region="foreground")
     pairs = attacked_training_images(attack, LinearClassifier(SHAPE, 3), scenario, 6)
     free = np.asarray(free_of(attack, boxes_for([attack], scenario, "train", 6), pairs.clean))
     assert np.array_equal(pairs.adversarial, np.where(free, 1.0, pairs.clean))
@@ -281,16 +279,35 @@ def test_an_ensemble_whose_part_leaves_its_region_is_a_violation():
     assert not fate.success.any()
 
 
-def test_the_images_of_an_interrupted_run_are_kept_by_their_boxes(tmp_path):
-    classifier, images, labels, boxes = case()
-    partial, subject = Partial(tmp_path), Subject("x", classifier, labels)
-    attack, everywhere = Whiten(region="foreground"), Whiten()
-    settings = EvaluationSettings(classifiers={"x": classifier}, scenario=InMemory())
-    here, there = (
-        EvaluationInputs(settings, images, labels, boxes=own) for own in (boxes, boxes[::-1])
-    )
-    partial.save(here, subject, attack, run_attack(attack, classifier, images, labels, boxes=boxes))
-    partial.save(here, subject, everywhere, run_attack(everywhere, classifier, images, labels))
-    assert partial.load(here, subject, attack) is not None
-    assert partial.load(there, subject, attack) is None
-    assert partial.load(there, subject, everywhere) is not None
+class Mirrored(Boxed):
+    """The same images, with their boxes elsewhere."""
+
+    def load(self, split):
+        order = [2, 3, 0, 1]
+        return (
+            super()
+            .load(split)
+            .map(
+                lambda example: {**example, "boxes": 1 - tf.gather(example["boxes"], order, axis=1)}
+            )
+        )
+
+
+def test_what_is_kept_of_an_interrupted_run_is_kept_by_its_boxes():
+    def digests(scenario, *, boxes):
+        return survey(scenario, "test", 16, 8, boxes=boxes).digests
+
+    here, there = digests(Boxed(), boxes=True), digests(Mirrored(), boxes=True)
+    assert len(here) == len({*here, *there}) / 2 == 2
+    assert digests(Boxed(), boxes=False) == digests(Mirrored(), boxes=False)
+
+
+@pytest.mark.parametrize("block_size", [5, 64])
+def test_an_attack_on_a_region_does_not_depend_on_the_blocks(block_size):
+    classifier = LinearClassifier(SHAPE, 3)
+    attack = create("attacks", "pgd", region="foreground", steps=3)
+    both = [
+        evaluate({"x": classifier}, Boxed(), [attack], limit=23, block_size=size)
+        for size in (block_size, 23)
+    ]
+    assert both[0].results.run == both[1].results.run

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfrobust.engine.run import run_attack
-from tfrobust.engine.targets import choose_targets
+from tfrobust.engine.targets import Portion, choose_targets, reachable
 from tfrobust.errors import UsageError
 from tfrobust.registry import create
 
@@ -37,6 +37,20 @@ def test_random_targets_cover_every_other_class_and_follow_the_seed(linear):
     assert set(chosen.tolist()) == {1, 2, 3}
     assert np.array_equal(chosen, choose_targets("random", classifier, images, labels, seed=1))
     assert not np.array_equal(chosen, choose_targets("random", classifier, images, labels, seed=2))
+
+
+@pytest.mark.parametrize("rule", ["random", "next", "least_likely"])
+def test_the_targets_of_a_part_are_those_among_all(rule, linear):
+    classifier, images, _ = linear
+    images, labels = np.repeat(images, 20, axis=0), np.arange(220) % 4
+    whole = choose_targets(rule, classifier, images, labels, seed=1)
+    known = reachable(classifier, [images])
+    parts = [
+        choose_targets(rule, classifier, images[start : start + 64], labels[start : start + 64],
+                       seed=1, portion=Portion(start, known))
+        for start in range(0, 220, 64)
+    ]  # fmt: skip
+    assert np.array_equal(np.concatenate(parts), whole)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a retraining crafts: how many images, of which classes, and which of them it keeps."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import tensorflow as tf
 from helpers.retraining_runs import FGSM, retrained, retraining, small_network
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.data import spooled
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
-from tfrobust.errors import UsageError
+from tfrobust.errors import StoreError, UsageError
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.training import data
@@ -35,12 +37,24 @@ def network(scenario):
     return small_network(scenario)
 
 
-def crafted(network, scenario, trainer=None, **options):
+def crafted(network, scenario, folder, **options):
+    """Return what is crafted, read into memory: images, and the rows they were made of."""
     images, labels = arrays(scenario, "train")
     how = create("defenses", "retraining", **options)
-    trainer = trainer or Trainer(TrainingOptions())
-    given = {"known_classes": scenario.num_classes, "trainer": trainer}
-    return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
+    given = {
+        "known_classes": scenario.num_classes,
+        "trainer": Trainer(TrainingOptions()),
+        "folder": folder,
+    }
+    how = how.collecting_options()
+    files = crafting.Crafting(how, network, images, labels, **given).crafted()
+    return crafting.CraftedImages(np.concatenate(list(files.blocks())), files.rows)
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    """Return a function that gives another empty folder each time."""
+    return lambda: tmp_path_factory.mktemp("kept")
 
 
 def test_more_adversarial_images_than_training_images_are_crafted_in_turns(network, scenario):
@@ -117,21 +131,15 @@ def test_images_that_the_attack_did_not_change_are_left_out_and_reported(network
 
 def test_rounding_beyond_the_range_is_cut_off():
     images = np.array([0.0, 1 + 4e-7, -4e-7, 1.1], np.float32).reshape(4, 1, 1, 1)
-    kept = crafting.sound(crafting.Made(images, np.arange(4)))
+    kept = crafting.sound(crafting.CraftedImages(images, np.arange(4)))
     assert kept.rows.tolist() == [0, 1, 2]
     assert kept.images.ravel().tolist() == [0.0, 1.0, 0.0]
 
 
-def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypatch):
+def test_an_interrupted_collection_goes_on(network, scenario, folder, monkeypatch):
     monkeypatch.setattr(crafting, "_PART", 600)
-    images, labels = arrays(scenario, "train")
-    how = create("defenses", "retraining", **FGSM, adversarial_images=2000)
-
-    def collect(trainer):
-        given = {"known_classes": 10, "trainer": trainer}
-        return crafting.Crafting(how.collecting_options(), network, images, labels, **given).made()
-
-    whole = collect(Trainer(TrainingOptions()))
+    options = {**FGSM, "adversarial_images": 2000}
+    whole = crafted(network, scenario, folder(), **options)
     calls = []
     real = crafting.run_attack
 
@@ -142,36 +150,69 @@ def test_an_interrupted_collection_goes_on(network, scenario, tmp_path, monkeypa
         return real(*args, **options)
 
     monkeypatch.setattr(crafting, "run_attack", failing)
+    kept = folder()
     with pytest.raises(KeyboardInterrupt):
-        collect(Trainer(TrainingOptions(), workspace=tmp_path))
-    again = collect(Trainer(TrainingOptions(), workspace=tmp_path))
-    # Batches of 600, 600, 237, and 563 in a second turn; two were kept.
-    assert calls == [0, 0, 0, 0, 1]
+        crafted(network, scenario, kept, **options)
+    again = crafted(network, scenario, kept, **options)
+    assert calls == [0, 0, 0, 0, 1]  # of 600, 600, 237, and 563 in a second turn; two were kept
     np.testing.assert_array_equal(again.images, whole.images)
     np.testing.assert_array_equal(again.rows, whole.rows)
 
 
-def test_another_attack_or_network_takes_nothing_from_a_workspace(network, scenario, tmp_path):
+def test_crafting_in_parts_gives_what_crafting_at_once_gives(
+    network, scenario, folder, monkeypatch
+):
+    whole = crafted(network, scenario, folder(), **FGSM)
+    monkeypatch.setattr(spooled, "_BLOCK", 300 * 8 * 8 * 4)
+    parts = folder()
+    again = crafted(network, scenario, parts, **FGSM)
+    assert len(list(parts.glob("crafted-*.npy"))) == 5  # of 1437 images
+    np.testing.assert_array_equal(again.images, whole.images)
+    np.testing.assert_array_equal(again.rows, whole.rows)
+
+
+def test_a_damaged_part_is_refused_in_one_line(network, scenario, folder):
+    kept = folder()
+    crafted(network, scenario, kept, **FGSM)
+    [file] = kept.glob("crafted-*.npy")
+    for content in [file.read_bytes()[:-4], b"no array", b""]:
+        file.write_bytes(content)
+        with pytest.raises(StoreError, match="is damaged; delete it and crafted-") as refusal:
+            crafted(network, scenario, kept, **FGSM)
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_crafted(
+    network, scenario, folder, monkeypatch
+):
+    monkeypatch.setattr(spooled.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**5))
+    monkeypatch.setattr(crafting, "run_attack", lambda *_, **__: pytest.fail("it crafts"))
+    with pytest.raises(StoreError, match=r"0\.0 GB of free disk .* collect fewer"):
+        crafted(network, scenario, folder(), **FGSM)
+
+
+def test_another_attack_or_network_takes_nothing_from_a_workspace(network, scenario, folder):
     """Two retrainings may stand in one chain of defences."""
     images, _ = arrays(scenario, "train")
-    trainer = Trainer(TrainingOptions(), workspace=tmp_path)
-    first = crafted(network, scenario, trainer, **FGSM)
+    shared = folder()
+    first = crafted(network, scenario, shared, **FGSM)
     for other, options in [
         (network, {"attack": "fgsm", "options": {"eps": 0.1}}),
         (retrained(network, scenario, **FGSM, epochs=1), FGSM),
     ]:
-        kept = crafted(other, scenario, trainer, **options)
-        np.testing.assert_array_equal(kept.images, crafted(other, scenario, **options).images)
+        kept = crafted(other, scenario, shared, **options)
+        alone = crafted(other, scenario, folder(), **options)
+        np.testing.assert_array_equal(kept.images, alone.images)
         assert not np.array_equal(kept.images, first.images)
     largest = np.abs(kept.images - images[kept.rows]).max()
     assert largest == pytest.approx(0.15, abs=1e-5)
 
 
 def test_an_interrupted_crafting_keeps_what_the_attack_learned(
-    network, scenario, tmp_path, monkeypatch
+    network, scenario, folder, monkeypatch
 ):
-    trainer = Trainer(TrainingOptions(), workspace=tmp_path)
-    whole = crafted(network, scenario, **GAP)
+    kept = folder()
+    whole = crafted(network, scenario, folder(), **GAP)
 
     def stopped(*_, **__):
         raise KeyboardInterrupt
@@ -179,22 +220,22 @@ def test_an_interrupted_crafting_keeps_what_the_attack_learned(
     with monkeypatch.context() as patched:
         patched.setattr(crafting, "run_attack", stopped)
         with pytest.raises(KeyboardInterrupt):
-            crafted(network, scenario, trainer, **GAP)
+            crafted(network, scenario, kept, **GAP)
     learning = type(create("attacks", "gap"))
     monkeypatch.setattr(learning, "learn", stopped)
-    np.testing.assert_array_equal(crafted(network, scenario, trainer, **GAP).images, whole.images)
+    np.testing.assert_array_equal(crafted(network, scenario, kept, **GAP).images, whole.images)
 
 
-def test_collecting_uses_the_same_pattern_that_an_evaluation_learns(network, scenario):
+def test_collecting_uses_the_same_pattern_that_an_evaluation_learns(network, scenario, folder):
     images, labels = arrays(scenario, "train")
     attack = create("attacks", "gap", **GAP["options"])
-    collected = crafted(network, scenario, **GAP)
+    collected = crafted(network, scenario, folder(), **GAP)
     again = run_attack(attack, network, images, labels).images
     np.testing.assert_array_equal(collected.images, again[collected.rows])
 
 
 @pytest.mark.parametrize("targets", ["least_likely", "next", "random"])
-def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, monkeypatch):
+def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, folder, monkeypatch):
     sent = []
 
     def keeping(*args, **options):
@@ -205,7 +246,7 @@ def test_no_image_is_sent_to_a_class_of_nothing(network, scenario, targets, monk
     monkeypatch.setattr(crafting, "run_attack", keeping)
     options = {"eps": 0.3, "targeted": True}
     wider = add_classes(network, ["nothing"], seed=0)
-    crafted(wider, scenario, attack="fgsm", options=options, targets=targets)
+    crafted(wider, scenario, folder(), attack="fgsm", options=options, targets=targets)
     assert set(np.concatenate(sent)) <= set(range(10))
 
 
@@ -219,6 +260,7 @@ def test_every_part_of_an_epoch_has_clean_and_adversarial_images(scenario, kept,
     """This holds also for images that do not fit into memory: only a few are shuffled at a time."""
     monkeypatch.setattr(data, "_CACHED", kept)
     images = np.full((1500, 8, 8, 1), 0.9, np.float32)
+    images = tf.data.Dataset.from_tensor_slices(images)
     more = Collected(images, np.zeros(1500, np.int64), scenario.class_names, (), {}, among=1437)
     training_data = TrainingData(Joined(scenario, more), TrainingOptions(batch_size=16))
     adversarial = np.concatenate(
@@ -231,6 +273,7 @@ def test_every_part_of_an_epoch_has_clean_and_adversarial_images(scenario, kept,
 
 def test_both_kinds_are_spread_evenly_and_none_is_lost(scenario):
     images = np.full((500, 8, 8, 1), 0.9, np.float32)
+    images = tf.data.Dataset.from_tensor_slices(images)
     more = Collected(images, np.arange(500) % 10, scenario.class_names, (), {}, among=1437)
     joined = Joined(scenario, more)
     shown, labels = arrays(joined, "train")

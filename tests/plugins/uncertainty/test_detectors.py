@@ -185,7 +185,7 @@ def test_one_seed_gives_one_judgement(with_dropout):
             baselines=(),
             seed=seed,
         )
-        return evaluated.outcomes[f"e0_d{len(names) - 1}_clean"]
+        return evaluated.outcomes.column(f"e0_d{len(names) - 1}_clean")
 
     first = judged(0, "variance_logistic")
     random.random()  # noqa: S311 (whatever else draws in this process)
@@ -295,7 +295,8 @@ def test_attacked_digits_are_distinguished_from_clean_ones(with_dropout):
     assert min(line.accuracy for line in lines) > 0.5
     assert max(line.accuracy for line in lines) > 0.7
     for k, line in enumerate(lines):
-        clean, attacked = (evaluated.outcomes[f"e0_d{k}_{w}"] for w in ("clean", "adversarial"))
+        column = evaluated.outcomes.column
+        clean, attacked = (column(f"e0_d{k}_{kind}") for kind in ("clean", "adversarial"))
         assert clean.shape == attacked.shape == (200,)
         assert line.clean.mean == pytest.approx(clean.mean(), rel=1e-4)
         assert math.isfinite(line.threshold)
@@ -314,8 +315,9 @@ def test_an_attack_that_hardly_fools_is_judged_over_its_fooling_images_and_named
     )
     (evaluation,), outcomes = evaluated.results.evaluations, evaluated.outcomes
     for k, line in enumerate(evaluation.detectors):
-        fooled = outcomes["e0_success"][k // 2] & (outcomes["e0_clean"] == outcomes["label"])
-        clean, attacked = (outcomes[f"e0_d{k}_{kind}"] for kind in ("clean", "adversarial"))
+        right = outcomes.column("e0_clean") == outcomes.column("label")
+        fooled = outcomes.row(0, k // 2, "success") & right
+        clean, attacked = (outcomes.column(f"e0_d{k}_{kind}") for kind in ("clean", "adversarial"))
         expected = separation(clean, attacked[fooled])
         assert (line.fooled.images, line.attacked) == (fooled.sum(), 150)
         assert (line.fooled.auroc, line.fooled.tpr_at_5_fpr) == pytest.approx(expected)

@@ -64,13 +64,13 @@ def test_an_image_below_the_required_confidence_comes_back_clean(hesitant):
     run = evaluate(
         {"d": hesitant}, create("scenarios", "digits"), [attack], targets="next", keep_images=True
     )
-    fooling, targets = run.adversarial[0][0], (run.outcomes["label"] + 1) % 10
+    fooling, targets = run.adversarial[0][0], (run.outcomes.column("label") + 1) % 10
     sure = probabilities(hesitant, fooling)[np.arange(len(fooling)), targets] >= 0.99 - ROUNDING
     clean = (fooling == run.images).all(axis=(1, 2, 3))
     assert 0.2 < sure.mean() < 0.8
     assert np.array_equal(clean, ~sure)
-    right = run.outcomes["e0_clean"] == run.outcomes["label"]
-    assert np.array_equal(run.outcomes["e0_success"][0][right], sure[right])
+    right = run.outcomes.column("e0_clean") == run.outcomes.column("label")
+    assert np.array_equal(run.outcomes.row(0, 0, "success")[right], sure[right])
 
 
 class Capped(Classifier):
