@@ -39,6 +39,16 @@ class StoreError(RobustError):
     """A file or folder cannot be read or written."""
 
 
+class WorkerError(RobustError):
+    """Workers cannot be reached, do not fit, or die again and again."""
+
+
+class IncompleteError(RobustError):
+    """What was written lacks something that could not be computed; the same command goes on."""
+
+    exit_code = 4
+
+
 def one_line(cause: BaseException | str, limit: int = 300) -> str:
     """Return the first informative line of `cause`, at most `limit` characters.
 

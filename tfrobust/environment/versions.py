@@ -8,6 +8,8 @@ from importlib import metadata
 
 import tensorflow as tf
 
+from tfrobust.environment.cores import usable_cores
+
 
 def environment() -> dict[str, str]:
     """Return the versions, and the number of threads, that figures may depend on."""
@@ -32,6 +34,5 @@ def threads() -> int:
         declared = int(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
     except ValueError:
         declared = 0
-    usable = getattr(os, "sched_getaffinity", None)  # not on every system
-    cores = len(usable(0)) if usable else os.cpu_count() or 1
-    return tf.config.threading.get_intra_op_parallelism_threads() or max(declared, 0) or cores
+    in_use = tf.config.threading.get_intra_op_parallelism_threads()
+    return in_use or max(declared, 0) or usable_cores()
