@@ -30,7 +30,7 @@ _OPTIONS = TrainingOptions(epochs=25, batch_size=64, learning_rate=3e-3, schedul
 _BUDGETS = (0.05, 0.1, 0.2, 0.3)  # L∞
 _CARLINI_WAGNER = {"eps": 1.0, "learning_rate": 0.1, "steps": 100, "binary_search_steps": 5}
 _NAMES = ("demo-plain", "demo-robust")
-_WRITTEN = {"results.json", "outcomes.npz", "report.html"}
+_WRITTEN = {"results.json", "outcomes.parquet", "examples.npz", "report.html", "outcomes.npz"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ def run_demo(
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> Demo:
-    """Train two classifiers, attack both, write `results.json`, `outcomes.npz`, `report.html`.
+    """Train two classifiers, attack both, write results, outcomes and `report.html`.
 
     Networks that an earlier demo has trained are taken from the store, and an interrupted training
     is resumed.

@@ -14,6 +14,7 @@ from tfrobust.errors import DataError
 from tfrobust.types import TRACES, Images, PerImage
 
 Outputs = Mapping[str, Any]  # what `Classifier.outputs` returned for the same images
+_COMPARED = 1024  # images at a time
 
 
 class FittedDetector(tf.Module):
@@ -55,8 +56,9 @@ class Detector(abc.ABC):
 
         Args:
             classifier: who is to be protected.
-            clean: float32 `(n, height, width, channels)`.
-            adversarial: float32 `(m, height, width, channels)`.
+            clean: float32 `(n, height, width, channels)`, which may be mapped from a file that is
+                larger than the memory: see `tfrobust.classifiers.inference.in_batches`.
+            adversarial: float32 `(m, height, width, channels)`, as well.
 
         Returns:
             The fitted detector; this object holds only its options and does not change.
@@ -78,8 +80,16 @@ def check_both(clean: Images, adversarial: Images) -> None:
     counts = f"{len(clean)} clean, {len(adversarial)} adversarial"
     if not (len(clean) and len(adversarial)):
         raise DataError(f"a detector learns from clean and adversarial images; received: {counts}")
-    if np.array_equal(clean, adversarial):
+    if _same(clean, adversarial):
         raise DataError(
             f"a detector learns from clean and adversarial images; received: {counts}, all of them "
             "unchanged by the attack; give it a larger budget"
         )
+
+
+def _same(clean: Images, adversarial: Images) -> bool:
+    """Tell whether two arrays are equal, without an array of all the comparisons."""
+    if clean.shape != adversarial.shape:
+        return False
+    parts = (slice(start, start + _COMPARED) for start in range(0, len(clean), _COMPARED))
+    return all(np.array_equal(clean[part], adversarial[part]) for part in parts)

@@ -77,8 +77,12 @@ def log(text: str) -> None:
     stderr().print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(*, several_workers: bool = False) -> None:
     """Import TensorFlow, without the notes that its native code writes to stderr.
+
+    Args:
+        several_workers: leave its devices to a strategy, which opens them together with those of
+            other processes, and can do so only before they are used.
 
     Raises:
         UsageError: Keras is set to another backend.
@@ -96,7 +100,8 @@ def start_tensorflow() -> None:
 
         check_backend()
         grow_memory()
-        tf.config.list_logical_devices()
+        if not several_workers:
+            tf.config.list_logical_devices()
     tf.get_logger().setLevel(logging.ERROR)
     for talkative in ("absl", "urllib3"):
         logging.getLogger(talkative).setLevel(logging.ERROR)

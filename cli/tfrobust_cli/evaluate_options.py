@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
 import typing
@@ -16,6 +15,7 @@ from tfrobust_cli.options import (
     Attacks,
     Baselines,
     BatchSize,
+    BlockSize,
     Budgets,
     Classifiers,
     Counts,
@@ -36,19 +36,21 @@ from tfrobust_cli.options import (
     Target,
     TargetRule,
 )
+from tfrobust_cli.sweeps import swept
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack
+    from tfrobust.classifiers.loading import LoadOptions
+    from tfrobust.evaluation.settings import EvaluationSettings
 
 CORRUPTIONS = "corruptions"  # the suite that attacks nothing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
-    """The options of the command, in the order that its help shows."""
+class EvaluatedOptions:
+    """What is evaluated, and how: the options that `plan evaluate` shares."""
 
     classifier: Classifiers
-    out: Out
     scenario: Scenario = "digits"
     attack: Attacks = None
     suite: SuiteName = None
@@ -66,7 +68,7 @@ class EvaluateOptions:
     target: Target = TargetRule.LEAST_LIKELY
     seed: Seed = 0
     batch_size: BatchSize = 128
-    force: Force = False
+    block_size: BlockSize = 1024
     as_json: Json = False
 
     @property
@@ -142,6 +144,43 @@ class EvaluateOptions:
             built = at_values(built, option, values, only=name)
         return built
 
+    def settings(self, loading: LoadOptions) -> EvaluationSettings:
+        """Return the settings of the library, with the classifiers loaded.
+
+        Args:
+            loading: how classifiers are loaded.
+
+        Raises:
+            UsageError: an option that no plugin has, or a value out of range.
+            StoreError, ClassifierError: a classifier cannot be loaded.
+        """
+        from tfrobust import evaluation, store
+        from tfrobust.data.names import open_scenario
+
+        params = Parameters(self.param, self.plugins)
+        attacks = self.built_attacks(params)
+        detectors = [params.build("detectors", name) for name in self.detector or []]
+        scenario = open_scenario(self.scenario, params.all(), seed=self.seed)
+        loading = loading.for_images(scenario.image_shape)
+        classifiers = store.load_all(self.classifier, options=loading)
+        crafted_on = None
+        if self.crafted_on:
+            crafted_on = self.crafted_on, store.load(self.crafted_on, options=loading)
+        return evaluation.EvaluationSettings(
+            classifiers=classifiers,
+            scenario=scenario,
+            attacks=attacks,
+            split=self.split,
+            limit=self.limit,
+            crafted_on=crafted_on,
+            baselines=None if self.baselines else (),
+            detectors=detectors,
+            targets=self.target.value,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            block_size=self.block_size,
+        )
+
     def _sweeps(self) -> dict[tuple[str | None, str], list[Any]]:
         """Return the values of each swept option of an attack, or of all attacks (`None`).
 
@@ -163,43 +202,26 @@ class EvaluateOptions:
         return sweeps
 
 
-def _declared() -> dict[str, tuple[Any, Any]]:
-    types = typing.get_type_hints(EvaluateOptions, include_extras=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(EvaluatedOptions):
+    """What is evaluated, how, and where the results go."""
+
+    out: Out
+    force: Force = False
+
+
+def _declared(options: type[EvaluatedOptions]) -> dict[str, tuple[Any, Any]]:
+    """Return the options in the order that the help shows: the required ones first."""
+    types = typing.get_type_hints(options, include_extras=True)
+    fields = dataclasses.fields(options)
     return {
         field.name: (
             types[field.name],
             inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
         )
-        for field in dataclasses.fields(EvaluateOptions)
+        for field in sorted(fields, key=lambda field: field.default is not dataclasses.MISSING)
     }
 
 
-evaluates = option_group("options", _declared(), EvaluateOptions)
-
-
-def swept(text: str) -> tuple[str | None, str, list[int | float | str]]:
-    """Return the attack, the option and the values of `--sweep`.
-
-    Args:
-        text: `option=values` for every attack that has the option, or `attack.option=values`.
-
-    Raises:
-        UsageError: it is not of that form.
-
-    Example:
-        >>> swept("white_to_black.count=0,40")
-        ('white_to_black', 'count', [0, 40])
-    """
-    key, equals, values = text.partition("=")
-    attack, dot, option = key.rpartition(".")
-    if not (equals and option) or (dot and not attack):
-        raise UsageError(f"--sweep: expected option=values, such as count=0,40; received: {text!r}")
-    return attack or None, option, [_value(value) for value in values.split(",")]
-
-
-def _value(text: str) -> int | float | str:
-    """Return a number where it is one; the attack checks what it is given."""
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+evaluates = option_group("options", _declared(EvaluateOptions), EvaluateOptions)
+plans = option_group("options", _declared(EvaluatedOptions), EvaluatedOptions)

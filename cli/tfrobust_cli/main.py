@@ -18,6 +18,7 @@ from tfrobust_cli.commands import (
     doctor,
     evaluate,
     export,
+    plan,
     plugins,
     report,
     streams,
@@ -58,13 +59,14 @@ def tool(
 
 
 for command in (
-    demo, doctor, plugins, data, summary, train, attack, evaluate, streams, export, report, study,
+    demo, doctor, plugins, data, summary, train, attack, evaluate, plan, streams, export, report,
+    study,
 ):  # fmt: skip
     command.add_to(app)
 
 
 def main() -> None:
-    """Run the command line; exit with 1 (failed), 2 (usage) or 130 (interrupted)."""
+    """Run the command line; exit with 1 (failed), 2 (usage), 4 (incomplete) or 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     write_what_can_be_shown()
     try:

@@ -51,6 +51,10 @@ Scenario = Annotated[
 Split = Annotated[str, typer.Option(help="Split of the scenario, such as train or test.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first LIMIT images.")]
 Seed = Annotated[int, typer.Option(help="Determines all random numbers.", min=0, max=MOST)]
+BlockSize = Annotated[
+    int,
+    typer.Option(help="Images read and attacked together; bounds memory.", min=1, max=MOST),
+]
 BatchSize = Annotated[int, typer.Option(help="Images at a time.", min=1, max=MOST)]
 Target = Annotated[TargetRule, typer.Option(help="Classes that targeted attacks must reach.")]
 ServeLearned = Annotated[

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfrobust.errors import IncompleteError
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
@@ -14,11 +15,27 @@ if TYPE_CHECKING:
 
 
 def print_results(results: Results, *, as_json: bool = False, out: Path | None = None) -> None:
-    """Print one table: a row an attack or corruption, a column a classifier; or the JSON."""
+    """Print one table: a row an attack or corruption, a column a classifier; or the JSON.
+
+    Raises:
+        IncompleteError: some images could not be computed; the others are printed before.
+    """
     if as_json:
         # Spelled in ASCII: a stream of another encoding would break what scripts are to read.
         print(json.dumps(results.model_dump(mode="json"), indent=1))
-        return
+    else:
+        _print_tables(results, out)
+    if results.incomplete:
+        missing = sum(failure.stop - failure.start for failure in results.incomplete)
+        first = results.incomplete[0]
+        raise IncompleteError(
+            f"{missing} images could not be computed, the first of them {first.start} to "
+            f"{first.stop - 1} ({first.cause}); figures are over the others; the same command "
+            "goes on with them"
+        )
+
+
+def _print_tables(results: Results, out: Path | None) -> None:
     from tfrobust.report.corruptions import corruption_table
     from tfrobust.report.reattack import reattack_table
     from tfrobust.report.tables import accuracy_table, detector_table

@@ -11,7 +11,9 @@ import pytest
 
 from helpers.support import small_model
 from tfrobust import __version__
+from tfrobust.execution import Failed, InProcess
 from tfrobust.registry import create
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.store.models import load
 
 
@@ -47,12 +49,37 @@ def test_evaluate_writes_results_outcomes_and_report(tfrobust, with_store):
     assert [a["name"] for a in evaluation["attacks"]] == ["fgsm", "pgd"]
     assert evaluation["attacks"][1]["params"]["steps"] == 3
     assert evaluation["scenario"]["images"] == 40
-    with np.load(with_store / "run/outcomes.npz") as outcomes:
-        assert outcomes["e0_prediction"].shape == (2, 40)
+    assert Outcomes.read(with_store / "run").rows(0, "prediction").shape == (2, 40)
     page = (with_store / "run/report.html").read_text()
     assert page.count("data:image/png;base64,") == 2 * 6 * 3
     assert "<script" not in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+class Dying(InProcess):
+    """Gives up on the block from image 16 on."""
+
+    def map(self, job, items):
+        for item, rows in super().map(job, items):
+            yield item, Failed("workers died") if item.start == 16 else rows
+
+
+def test_a_run_that_lacks_images_exits_with_4_and_the_same_command_goes_on(
+    tfrobust, with_store, monkeypatch
+):
+    command = ("evaluate", "d1", "--attack", "fgsm", "--limit", 40, "--block-size", 16,
+               "--out", "run")  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr("tfrobust.evaluation.evaluator.InProcess", Dying)
+        result = tfrobust(*command)
+    assert result.code == 4
+    missing = "16 images could not be computed, the first of them 16 to 31 (workers died)"
+    assert missing in result.err
+    assert "fgsm" in result.out
+    page = with_store / "run/report.html"
+    assert "16 to 31" in page.read_text()
+    assert tfrobust(*command).code == 0
+    assert "16 to 31" not in page.read_text()
 
 
 def test_evaluate_at_several_budgets_gives_a_curve_and_its_worst_cases(tfrobust, with_store):
@@ -73,7 +100,7 @@ def test_attack_writes_images_that_the_arrays_scenario_reads_back(tfrobust, with
     assert result.code == 0, result.err
     broken = json.loads((with_store / "r/results.json").read_text())["evaluations"][0]
     result = tfrobust(
-        "evaluate", "d1", "--scenario", "arrays", "-p", "path=r/adversarial.npz", "-p",
+        "evaluate", "d1", "--scenario", "arrays", "-p", "path=r/adversarial", "-p",
         "arrays.classes=10", "--out", "again", "--json",
     )  # fmt: skip
     assert result.code == 0, result.err

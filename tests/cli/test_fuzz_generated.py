@@ -193,6 +193,7 @@ def test_damaged_arrays_are_read_or_refused(run, data):
 @generated(5)
 @given(data=st.data())
 def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
+    """TensorFlow decodes a JPEG and does not name it: the line says which command does."""
     files = {
         f"root/{class_name}/{k}.png": PICTURES["9.png"]
         for class_name in ("a", "b")
@@ -202,7 +203,9 @@ def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):
     command = ("data", "show", "images", "--out", "grid.png", "--split", "train", "-p", "path=root")
     result = run(*command, files=files)
     drawn_or_refused(result)
-    assert result.code == 0 or f"a/{name}" in result.err
+    named = f"a/{name}" in result.err
+    unnamed_jpeg = name.endswith(".jpg") and "tfrobust data prepare names the file" in result.err
+    assert result.code == 0 or named or unnamed_jpeg
 
 
 @generated(12)
@@ -220,7 +223,7 @@ def test_labels_are_classes_or_refused(run, labels):
 @generated(15)
 @given(content=JSON)
 def test_a_results_file_of_any_json_is_refused(run, content):
-    files = {"a_run/results.json": json.dumps(content).encode(), "a_run/outcomes.npz": ARRAYS}
+    files = {"a_run/results.json": json.dumps(content).encode(), "a_run/outcomes.parquet": ARRAYS}
     check_refused(run("report", "a_run", files=files))
 
 

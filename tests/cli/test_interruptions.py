@@ -91,10 +91,10 @@ def test_a_terminated_attack_leaves_only_what_it_needs_to_resume(tfrobust, with_
 
     monkeypatch.setattr(attack_runs, "run_attack", sudden)
     one_line(tfrobust(*ATTACK), 130, "interrupted; the same command goes on")
-    assert not (with_store / "run").exists()
+    assert files(with_store / "run") == {PARTIAL}
     assert tfrobust(*ATTACK).code == 0
     assert files(with_store / "run") == {
-        "adversarial.npz", "outcomes.npz", "report.html", "results.json",
+        "adversarial", "examples.npz", "outcomes.parquet", "report.html", "results.json",
     }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_an_attack_that_is_killed_after_its_export_exports_only_once(
     """It exports again only if the second command exports something else."""
     command = (*LEARNS, "--limit", 20, "--out", "run", "--export", "served")
     with monkeypatch.context() as patched:
-        patched.setattr("tfrobust.evaluation.runs.write_run", interrupted_with_files)
+        patched.setattr("tfrobust.evaluation.crafting.write_run", interrupted_with_files)
         one_line(tfrobust(*command), 130, "goes on")
     assert files(with_store / "served") == {"1"}
     assert files(with_store / "run") == {PARTIAL, "results.json"}
@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_no_half_of_anything(
 
 
 def test_any_dataset_is_prepared_by_one_process_at_a_time(tfrobust, here, monkeypatch):
-    from tfrobust_scenarios import tfds
+    from tfrobust_scenarios import tfds_preparing
 
     class Builder:
         """Prepares nothing."""
@@ -222,7 +222,7 @@ def test_any_dataset_is_prepared_by_one_process_at_a_time(tfrobust, here, monkey
             (here / "mnist" / "incomplete.B_3.0.1").mkdir()
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tfds, "_builder", lambda _: Builder())
+    monkeypatch.setattr(tfds_preparing, "stored_builder", lambda _: Builder())
     (here / "mnist" / "incomplete.A_3.0.1").mkdir(parents=True)
     with alone(here / "mnist" / LOCK, "busy"):
         one_line(tfrobust("data", "prepare", "mnist"), 1, "another process is preparing it")

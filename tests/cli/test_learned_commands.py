@@ -56,9 +56,7 @@ def test_force_learns_again_instead_of_reading_the_stored_pattern(
     run(tfrobust, *again, "--out", "fresh")
     assert np.array_equal(pattern("run/gap.npz"), pattern("fresh/gap.npz"))
     assert not np.array_equal(pattern("run/gap.npz"), stale)
-    forced, fresh = (
-        read_arrays(two / out / "adversarial.npz")["images"] for out in ("run", "fresh")
-    )
+    forced, fresh = (np.load(two / out / "adversarial/images.npy") for out in ("run", "fresh"))
     assert np.array_equal(forced, fresh)
 
 
@@ -74,8 +72,8 @@ def test_a_given_file_is_used_and_its_source_classifier_is_printed(tfrobust, two
     assert line in " ".join(result.err.split())
     assert (two / "run/gap.npz").read_bytes() == before
     assert not (two / "moved/gap.npz").exists()
-    change = read_arrays(two / "moved/adversarial.npz")
-    reach = np.abs(change["images"] - change["clean"]).max()
+    images, clean = (np.load(two / f"moved/adversarial/{name}.npy") for name in ("images", "clean"))
+    reach = np.abs(images - clean).max()
     assert reach == pytest.approx(np.abs(pattern("run/gap.npz")).max(), abs=1e-6)
     result = run(
         *(tfrobust, "evaluate", "d1", "--attack", "gap", "--out", "own"), *tiny("file=run/gap.npz")
@@ -110,7 +108,8 @@ def test_a_learned_gap_generator_is_served(tfrobust, with_store, mode):
         *(tfrobust, "attack", "d1", "--attack", "gap", "--out", "run", "--export", "served/gap"),
         *options,
     )
-    kept = read_arrays(with_store / "run/adversarial.npz")
+    folder = with_store / "run/adversarial"
+    kept = {name: np.load(folder / f"{name}.npy") for name in ("images", "clean")}
     served = tf.saved_model.load("served/gap/1").signatures["serving_default"]
     adversarial = served(images=tf.constant(kept["clean"]))["adversarial"].numpy()
     assert adversarial == pytest.approx(kept["images"], abs=1e-6)

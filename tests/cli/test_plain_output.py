@@ -33,6 +33,7 @@ def whole(tmp_path_factory, stored):
         ("doctor",),
         ("--help",),
         ("evaluate", "--help"),
+        ("plan", "evaluate", "--help"),
     ],
     ids=" ".join,
 )

@@ -1,7 +1,7 @@
 """The identity of a classifier: its logits for fixed images, its weights, or its path.
 
 Logits identify a classifier best: they do not depend on the file format or on wrappers. A
-stochastic classifier has different logits at each call, so its path identifies it.
+stochastic classifier has different logits at each call, so its path and weights identify it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tfrobust.types import Flags, Images, ImageShape, Logits
 _PROBES = 8  # noise images
 _SERVED = 16  # noise images that compare a network with the served one
 _ONE_PROCESS, _TWO_GRAPHS = 1e-4, 1e-3  # relative differences that rounding may make
-_SHOWN = 64  # images of an evaluation
+SHOWN = 64  # images of an evaluation
 
 
 def agree(first: Logits, second: Logits, tolerance: float) -> Flags:
@@ -92,15 +92,18 @@ def answer_alike(network: Classifier, served: Classifier) -> bool:
 
 
 def identity(classifier: Classifier, images: Images) -> bytes:
-    """Return what tells one classifier from another: its logits, or where a stochastic one lies.
+    """Return what tells one classifier from another: its logits, or a stochastic one's path.
+
+    A file may be overwritten in its place, so the weights of a stochastic one count too, where it
+    shows any.
 
     Args:
         classifier: any.
         images: of an evaluation, of which the first 64 are asked.
     """
     if classifier.stochastic and classifier.source:
-        return repr((classifier.source, classifier.defenses)).encode()
-    return np.ascontiguousarray(predict(classifier, images[:_SHOWN])).tobytes()
+        return repr((classifier.source, classifier.defenses, weights_digest(classifier))).encode()
+    return np.ascontiguousarray(predict(classifier, images[:SHOWN])).tobytes()
 
 
 def weights_digest(classifier: Classifier) -> str | None:

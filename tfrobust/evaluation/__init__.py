@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.corruptions import CorruptionSettings, evaluate_corruptions
+    from tfrobust.evaluation.corruption_settings import CorruptionSettings
+    from tfrobust.evaluation.corruptions import evaluate_corruptions
+    from tfrobust.evaluation.crafting import craft
     from tfrobust.evaluation.evaluator import evaluate, evaluate_settings
+    from tfrobust.evaluation.planning.planner import plan
+    from tfrobust.evaluation.planning.records import Plan
     from tfrobust.evaluation.reattacking import reattack
-    from tfrobust.evaluation.runs import craft, run, run_corruptions, run_reattack
+    from tfrobust.evaluation.runs import run, run_corruptions, run_reattack
     from tfrobust.evaluation.settings import EvaluationSettings, Progress
     from tfrobust.evaluation.stream_runs import StreamResults, StreamSettings, run_streams
     from tfrobust.evaluation.sweeps import at_budgets, at_values
@@ -20,6 +24,7 @@ __all__ = [
     "CorruptionSettings",
     "Evaluated",
     "EvaluationSettings",
+    "Plan",
     "Progress",
     "StreamResults",
     "StreamSettings",
@@ -29,6 +34,7 @@ __all__ = [
     "evaluate",
     "evaluate_corruptions",
     "evaluate_settings",
+    "plan",
     "reattack",
     "run",
     "run_corruptions",
@@ -38,10 +44,14 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "corruptions": ("CorruptionSettings", "evaluate_corruptions"),
+        "corruption_settings": ("CorruptionSettings",),
+        "corruptions": ("evaluate_corruptions",),
+        "crafting": ("craft",),
         "evaluator": ("Evaluated", "evaluate", "evaluate_settings"),
+        "planning.planner": ("plan",),
+        "planning.records": ("Plan",),
         "reattacking": ("reattack",),
-        "runs": ("craft", "run", "run_corruptions", "run_reattack"),
+        "runs": ("run", "run_corruptions", "run_reattack"),
         "settings": ("EvaluationSettings", "Progress"),
         "stream_runs": ("StreamResults", "StreamSettings", "run_streams"),
         "sweeps": ("at_budgets", "at_values"),

@@ -1,161 +1,229 @@
-"""Runs the attacks of an evaluation: what several judgements share is crafted once."""
+"""Runs the attacks of an evaluation on one block: what several judgements share is crafted once."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.data.reading import arrays
-from tfrobust.engine.learning import LearningAttack, learned
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.classifiers.random_state import reseed
+from tfrobust.engine.learning import Learned
 from tfrobust.engine.run import Crafted, run_attack
 from tfrobust.engine.staged import GrowingAttack, grown_together, run_stages
-from tfrobust.evaluation.fitting_images import (
-    AttackedTraining,
-    FittingImages,
-    attack_training,
-    audited_training,
-)
-from tfrobust.evaluation.judging import Attacked, Subject, audit_attack
-from tfrobust.evaluation.resuming import Partial
-from tfrobust.evaluation.settings import EvaluationInputs
-from tfrobust.options import has_option
-from tfrobust.registry import name_of
+from tfrobust.evaluation.attack_groups import grouped
+from tfrobust.evaluation.blocks.block import BlockImages
+from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
+from tfrobust.evaluation.blocks.rows import AttackRows, ClassifierRows, Cost, DetectorRows
+from tfrobust.evaluation.judging import Subject, audited_rows
+from tfrobust.evaluation.resuming import BlockFiles
+from tfrobust.evaluation.settings import EvaluationSettings, Progress, reporter
+from tfrobust.registry import name_of, signature
+from tfrobust.types import Labels
 
 
 class AttackRuns:
-    """Crafts the images of an evaluation, each of them once.
+    """Attacks one block of images, each attack once, and judges what comes back.
 
     Args:
-        inputs: of the evaluation.
-        partial: keeps finished attacks on disk, or `None`.
+        settings: of the evaluation; `baselines` are given.
+        block: its images.
+        prepared: what all blocks need.
+        files: keeps finished attacks on disk, or `None`.
+        progress: receives how far each attack is, of `total` images.
+        total: how many images are evaluated.
     """
 
-    def __init__(self, inputs: EvaluationInputs, partial: Partial | None = None) -> None:
-        self._inputs, self._partial = inputs, partial
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        block: BlockImages,
+        prepared: Prepared,
+        *,
+        files: BlockFiles | None = None,
+        progress: Progress | None = None,
+        total: int | None = None,
+    ) -> None:
+        self._settings, self._block, self._prepared = settings, block, prepared
+        self._files, self._progress = files, progress
+        self._total = len(block.block) if total is None else total
         # The key of growing noise has no classifier: it asks none.
         self._crafted: dict[tuple[Classifier | None, Attack], Crafted] = {}
-        self._training: dict[tuple[Classifier, Attack], AttackedTraining] = {}
 
-    def attack_all(self, subject: Subject, attacks: Sequence[Attack]) -> list[Attacked]:
+    def judge_all(self, known: Mapping[str, Labels]) -> tuple[ClassifierRows, ...]:
+        """Attack every classifier of the settings and judge it.
+
+        All classifiers are judged on one group of attacks before the next group is crafted: what
+        they share, such as what is crafted on one other classifier, is held for one group alone.
+
+        Args:
+            known: what classifiers are known to predict for the clean images, by name.
+        """
+        settings, baselines = self._settings, self._settings.baselines or ()
+        subjects = []
+        for name, classifier in settings.classifiers.items():
+            clean = known[name] if name in known else self._clean(name, classifier)
+            subjects.append(Subject(name, classifier, clean))
+        attacked: dict[tuple[str, Attack], AttackRows] = {}
+        noise: dict[tuple[str, Attack], AttackRows] = {}
+        for group in grouped([*settings.attacks, *baselines]):
+            hostile = [attack for attack in dict.fromkeys(group) if attack in settings.attacks]
+            beside = [attack for attack in dict.fromkeys(group) if attack in baselines]
+            for subject in subjects:
+                watched = settings.watches(subject.name)
+                rows = self.attack_all(subject, hostile, watched=watched)
+                for attack, row in zip(hostile, rows, strict=True):
+                    attacked[subject.name, attack] = row
+                for attack, row in zip(beside, self.attack_all(subject, beside), strict=True):
+                    noise[subject.name, attack] = row
+            self._crafted.clear()
+        return tuple(
+            ClassifierRows(
+                clean=subject.clean,
+                attacked=tuple(attacked[subject.name, attack] for attack in settings.attacks),
+                baselines=tuple(noise[subject.name, attack] for attack in baselines),
+            )
+            for subject in subjects
+        )
+
+    def attack_all(
+        self, subject: Subject, attacks: Sequence[Attack], *, watched: bool = False
+    ) -> list[AttackRows]:
         """Run the attacks on one classifier and audit what they made.
 
         A minimum-norm attack at several budgets runs once. So does noise at several counts, and an
         attack that is crafted on one other classifier for all.
+
+        Args:
+            subject: the classifier.
+            attacks: with their options.
+            watched: whether detectors look at it.
         """
-        for stages in grown_together(attacks):
+        rows = [self._kept(subject, attack, watched) for attack in attacks]
+        missing = [attack for attack, kept in zip(attacks, rows, strict=True) if kept is None]
+        for stages in grown_together(missing):
             self._grow(subject, stages)
-        wanted = Counter(map(_without_budget, attacks))
-        attacked = []
-        for attack in attacks:
-            bare = _without_budget(attack)
-            crafted = self._craft(subject, bare)
-            attacked.append(audit_attack(self._inputs, subject, attack, crafted))
+        wanted = Counter(map(without_budget, missing))
+        for number, attack in enumerate(attacks):
+            if rows[number] is not None:
+                continue
+            bare = without_budget(attack)
+            rows[number] = self._judged(subject, attack, self._craft(subject, bare), watched)
             wanted[bare] -= 1
-            if not (wanted[bare] or self._inputs.settings.crafted_on):
+            if not (wanted[bare] or self._settings.crafted_on):
                 self._crafted.pop((subject.classifier, bare), None)  # not needed again
-        return attacked
+        return [row for row in rows if row is not None]
 
-    def to_fit(self, subject: Subject) -> Callable[[Attack], FittingImages]:
-        """Return a function that attacks training images for the detectors of one classifier."""
-        settings, attacked = self._inputs.settings, self._attacked(subject)
+    def _clean(self, name: str, classifier: Classifier) -> Labels:
+        kept = self._files.load_clean(self._settings, classifier) if self._files else None
+        if kept is not None:
+            return kept
+        self._reseed(classifier, "clean")
+        images, batch_size = self._block.images, self._settings.batch_size
+        clean = clean_predictions(classifier, images, name, batch_size)
+        if self._files:
+            self._files.save_clean(self._settings, classifier, clean)
+        return clean
 
-        def images(attack: Attack) -> FittingImages:
-            key = attacked, _without_budget(attack)
-            if key not in self._training:
-                self._training[key] = attack_training(
-                    key[1],
-                    attacked,
-                    settings.scenario,
-                    len(self._inputs.images),
-                    seed=settings.seed,
-                    batch_size=settings.batch_size,
-                )
-            protected = subject.classifier
-            return audited_training(
-                self._training[key], attack, protected, batch_size=settings.batch_size
+    def _kept(self, subject: Subject, attack: Attack, watched: bool) -> AttackRows | None:
+        if self._files is None:
+            return None
+        return self._files.load(self._settings, subject.classifier, attack, watched=watched)
+
+    def _judged(
+        self, subject: Subject, attack: Attack, crafted: Crafted, watched: bool
+    ) -> AttackRows:
+        settings, block = self._settings, self._block
+        attacked = settings.attacked_by(subject.classifier)
+        self._reseed(subject.classifier, "audit", signature(attack))
+        rows = audited_rows(
+            block, subject, attack, crafted, settings.batch_size, keep=settings.keep_images
+        )
+        ready = self._prepared.ready(without_budget(attack), attacked)
+        learning = None
+        if isinstance(ready, Learned):
+            learning = Cost(ready.gradients, ready.queries, 0.0, ready.first)
+        rows = dataclasses.replace(
+            rows,
+            cost=Cost.of(crafted, learning),
+            learning=learning,
+            detectors=self._scores(subject, attack, crafted) if watched else (),
+        )
+        if self._files:
+            self._files.save(settings, subject.classifier, attack, rows, watched=watched)
+        return rows
+
+    def _scores(
+        self, subject: Subject, attack: Attack, crafted: Crafted
+    ) -> tuple[DetectorRows, ...]:
+        settings, block, protected = self._settings, self._block, subject.classifier
+        attacked, bare = settings.attacked_by(protected), without_budget(attack)
+        ready = self._prepared.detectors(attack, bare, attacked, protected, settings)
+        place = settings.seed, block.block.start, signature(attack)
+        return tuple(
+            fitted.rows(
+                block.images, crafted.images, settings.batch_size, *place, signature(detector)
             )
-
-        return images
-
-    def _attacked(self, subject: Subject) -> Classifier:
-        crafted_on = self._inputs.settings.crafted_on
-        return crafted_on[1] if crafted_on else subject.classifier
+            for detector, fitted in zip(settings.detectors, ready, strict=True)
+        )
 
     def _craft(self, subject: Subject, attack: Attack) -> Crafted:
-        key = None if isinstance(attack, GrowingAttack) else self._attacked(subject), attack
+        attacked = self._settings.attacked_by(subject.classifier)
+        key = None if isinstance(attack, GrowingAttack) else attacked, attack
         if key not in self._crafted:
-            crafted = self._run(subject, attack)
-            if not (attack.minimum_norm or self._inputs.settings.crafted_on):
+            crafted = self._run(subject, attacked, attack)
+            if not (attack.minimum_norm or self._settings.crafted_on):
                 return crafted
             self._crafted[key] = crafted
         return self._crafted[key]
 
     def _grow(self, subject: Subject, stages: Sequence[GrowingAttack]) -> None:
         """Make all stages of one noise, once for all classifiers."""
-        inputs, attacked = self._inputs, self._attacked(subject)
-        if (None, stages[0]) in self._crafted:
+        settings, block = self._settings, self._block
+        if all((None, stage) in self._crafted for stage in stages):
             return
         grown = run_stages(
             stages,
-            attacked,
-            inputs.images,
-            inputs.labels,
-            seed=inputs.settings.seed,
-            on_progress=_reporter(inputs, name_of(stages[-1]), len(inputs.images)),
+            settings.attacked_by(subject.classifier),
+            block.images,
+            block.labels,
+            seed=settings.seed,
+            on_progress=self._reporter(name_of(stages[-1])),
         )
         self._crafted |= {
             (None, stage): crafted for stage, crafted in zip(stages, grown, strict=True)
         }
 
-    def _run(self, subject: Subject, attack: Attack) -> Crafted:
-        inputs, partial, attacked = self._inputs, self._partial, self._attacked(subject)
-        settings = inputs.settings
-        if partial and (kept := partial.load(inputs, subject, attack)):
-            return kept
-        crafted = run_attack(
-            _ready(attack, attacked, inputs),
+    def _run(self, subject: Subject, attacked: Classifier, attack: Attack) -> Crafted:
+        settings, block = self._settings, self._block
+        targets = None
+        if attack.threat.targeted and attack.target_class is None:
+            targets = self._prepared.targets(attack, attacked, block)
+        ready = self._prepared.ready(attack, attacked)
+        self._reseed(attacked, "crafts", signature(attack))
+        return run_attack(
+            ready,
             attacked,
-            inputs.images,
-            inputs.labels,
-            targets=settings.targets,
+            block.images,
+            block.labels,
+            targets=targets,
             known_classes=settings.scenario.num_classes,
-            boxes=inputs.boxes,
+            boxes=block.boxes,
             seed=settings.seed,
             batch_size=settings.batch_size,
-            on_progress=_reporter(inputs, _title(subject, attack), len(inputs.images)),
+            on_progress=self._reporter(_title(subject, attack)),
         )
-        if partial:
-            partial.save(inputs, subject, attack, crafted)
-        return crafted
 
+    def _reseed(self, classifier: Classifier, *what: object) -> None:
+        """Let a stochastic classifier draw what it draws whoever computes this block, and when."""
+        reseed(classifier, self._settings.seed, self._block.block.start, *what)
 
-def _ready(attack: Attack, classifier: Classifier, inputs: EvaluationInputs) -> Attack:
-    """Return an attack that learns fitted to training images, and any other as it is."""
-    if not isinstance(attack, LearningAttack):
-        return attack
-    settings = inputs.settings
-    images, labels = arrays(settings.scenario, "train", attack.training_images)
-    report = _reporter(inputs, f"{name_of(attack)} learns", len(images))
-    return learned(attack, classifier, images, labels, seed=settings.seed, on_progress=report)
+    def _reporter(self, what: str) -> Callable[[int], None] | None:
+        return reporter(self._progress, what, self._total, self._block.block.start)
 
 
 def _title(subject: Subject, attack: Attack) -> str:
     budget = "" if attack.budget is None or attack.minimum_norm else f" ε={attack.budget:g}"
     return f"{subject.name} · {name_of(attack)}{budget}"
-
-
-def _reporter(inputs: EvaluationInputs, what: str, total: int) -> Callable[[int], None] | None:
-    if inputs.progress is None:
-        return None
-    report = inputs.progress
-    report(what, 0, total)
-    return lambda done: report(what, done, total)
-
-
-def _without_budget(attack: Attack) -> Attack:
-    if attack.minimum_norm and has_option(attack, "eps"):
-        return dataclasses.replace(attack, eps=None)  # type: ignore[type-var]
-    return attack

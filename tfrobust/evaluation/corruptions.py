@@ -3,86 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfrobust import registry, suites
-from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
-from tfrobust.data.reading import arrays, check_fits
+from tfrobust import suites
+from tfrobust.data.block_reader import BlockReader
+from tfrobust.data.reading import check_fits
 from tfrobust.data.shifted import Shifted
+from tfrobust.data.survey import survey
 from tfrobust.environment.versions import environment
-from tfrobust.errors import UsageError
+from tfrobust.errors import DataError
+from tfrobust.evaluation.blocks.block import Block, surveyed
+from tfrobust.evaluation.blocks.columns import Columns
+from tfrobust.evaluation.blocks.corrupted import ConditionBlock, CorruptionJob
+from tfrobust.evaluation.blocks.gathering import computed_ranges
+from tfrobust.evaluation.blocks.outcome_files import written_outcomes
 from tfrobust.evaluation.corruption_errors import corruption_errors
+from tfrobust.evaluation.corruption_settings import CorruptionSettings, Shifts
+from tfrobust.evaluation.evaluator import scenario_record
 from tfrobust.evaluation.judging import Subject
-from tfrobust.evaluation.resuming import KeptPredictions
-from tfrobust.evaluation.settings import (
-    EvaluationInputs,
-    EvaluationSettings,
-    Progress,
-    check_some,
-)
-from tfrobust.evaluation.summaries import outcome_rows, summarize
-from tfrobust.registry import name_of
-from tfrobust.results.records import Evaluation, Results, ScenarioRecord
+from tfrobust.evaluation.resuming import Partial
+from tfrobust.evaluation.settings import Progress
+from tfrobust.evaluation.summaries import summarize
+from tfrobust.execution.executor import Executor, Failed, InProcess
+from tfrobust.results.records import Evaluation, Incomplete, Results
 from tfrobust.results.run_files import Evaluated, identified
-from tfrobust.scenario import Scenario, Shift
-from tfrobust.types import Images, Labels
-
-Shifts = Mapping[str, Sequence[Shift]]  # corruption → one shift a severity, the mildest first
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CorruptionSettings:
-    """What is measured under corruptions, and how.
-
-    Attributes:
-        classifiers: name → classifier, one or more.
-        scenario: without a shift.
-        shifts: corruption → one shift a severity, the mildest first. `None`: those of
-            `tfrobust.suites.corruptions`.
-        baseline: the classifier whose errors all errors are divided by, a name of `classifiers`.
-        split: of the scenario.
-        limit: only the first `limit` images; `None`: all.
-        seed: of the corruptions.
-        batch_size: images at a time.
-
-    Raises:
-        UsageError: no classifier, a baseline that is none of them, a scenario that has a shift
-            already, a shift without a severity.
-    """
-
-    classifiers: Mapping[str, Classifier]
-    scenario: Scenario
-    shifts: Shifts | None = None
-    baseline: str | None = None
-    split: str = "test"
-    limit: int | None = None
-    seed: int = 0
-    batch_size: int = BATCH_SIZE
-
-    def __post_init__(self) -> None:
-        check_some(self.classifiers)
-        if self.baseline is not None and self.baseline not in self.classifiers:
-            known = ", ".join(self.classifiers)
-            raise UsageError(f"baseline: expected one of {known}; received: {self.baseline!r}")
-        if isinstance(self.scenario, Shifted):
-            raise UsageError(
-                "suite 'corruptions': expected a scenario without a shift; "
-                f"received: {name_of(self.scenario.base)}+{self.scenario.shift_name}"
-            )
-        for shift in (shift for severities in (self.shifts or {}).values() for shift in severities):
-            if shift.severity is None:
-                raise UsageError(
-                    f"shifts: expected shifts with a severity; received: {name_of(shift)}"
-                )
+from tfrobust.scenario import Scenario
+from tfrobust.types import Images
 
 
 def evaluate_corruptions(
-    settings: CorruptionSettings, *, out: Path | None = None, progress: Progress | None = None
+    settings: CorruptionSettings,
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Evaluated:
     """Measure classifiers on a scenario and under its fifteen corruptions at five severities.
 
@@ -91,6 +48,7 @@ def evaluate_corruptions(
         out: the run folder, where finished predictions are kept until the run is whole;
             `tfrobust.evaluation.run_corruptions` takes care of the rest.
         progress: receives how many of the conditions are done: clean, and each shift.
+        executor: computes the blocks; `None`: this process.
 
     Returns:
         Results and outcomes. The evaluations are those of the clean scenario, one a classifier,
@@ -99,7 +57,7 @@ def evaluate_corruptions(
     Raises:
         UsageError: an unknown split, or a corruption that no plugin brings.
         ClassifierError: a classifier does not fit the scenario or returns NaN.
-        DataError: the scenario's images break the contract.
+        DataError: the scenario's images break the contract, or no block could be computed.
 
     Example:
         >>> settings = CorruptionSettings(classifiers={"d1": load("d1")},
@@ -107,91 +65,88 @@ def evaluate_corruptions(
         >>> evaluate_corruptions(settings).results.corruptions[0].mce
     """
     shifts = suites.corruptions() if settings.shifts is None else settings.shifts
+    settings = dataclasses.replace(settings, shifts=shifts)
     for name, classifier in settings.classifiers.items():
         check_fits(classifier, settings.scenario, name)
-    survey = _Survey.of(settings, out)
-    conditions = [None, *(shift for several in shifts.values() for shift in several)]
-    evaluations: list[Evaluation] = []
-    outcomes = {"label": survey.inputs.labels, **survey.examples(shifts)}
-    for done, shift in enumerate(conditions):
-        record = survey.record(shift)
-        if progress:
-            progress(record.shift or "clean", done, len(conditions))
-        for subject in survey.subjects(shift):
-            outcomes |= outcome_rows(len(evaluations), subject.clean, [])
-            evaluations.append(summarize(survey.inputs, subject, record, []))
+    seen = survey(settings.scenario, settings.split, settings.limit, settings.block_size)
+    examples = _examples(settings, shifts)
+    columns = Columns(len(seen.labels), Partial(out).columns if out else None)
+    columns.write("label", 0, len(seen.labels), seen.labels)
+    job = CorruptionJob(settings, len(seen.labels), out, reads_on=executor is None)
+    failures: dict[int, Incomplete] = {}
+    items = _items(settings, surveyed(seen, settings.block_size), progress)
+    for item, rows in (executor or InProcess()).map(job, items):
+        block = item.block
+        if isinstance(rows, Failed):
+            failed = Incomplete(start=block.start, stop=block.stop, cause=rows.cause)
+            failures[block.start] = failed
+            continue
+        for c, predicted in enumerate(rows):
+            name = _column(len(settings.classifiers), item.condition, c)
+            columns.write(name, block.start, block.stop, predicted)
+    incomplete = [failures[start] for start in sorted(failures)]
+    if failures:
+        columns.keep(computed_ranges(incomplete, len(seen.labels)))
+        if not len(columns):
+            raise DataError(f"no block could be computed: {incomplete[0].cause}")
+    return _assembled(settings, columns, examples, incomplete, out)
+
+
+def _assembled(
+    settings: CorruptionSettings,
+    columns: Columns,
+    examples: dict[str, np.ndarray],
+    incomplete: list[Incomplete],
+    out: Path | None,
+) -> Evaluated:
+    """Return results and outcomes from the predictions under all conditions."""
+    labels, evaluations = columns.read("label"), list[Evaluation]()
+    for condition in range(len(settings.conditions)):
+        scenario = settings.scenario_under(condition)
+        record = scenario_record(scenario, settings.split, len(labels), settings.seed)
+        for c, (name, classifier) in enumerate(settings.classifiers.items()):
+            predicted = columns.read(_column(len(settings.classifiers), condition, c))
+            subject = Subject(name, classifier, predicted)
+            evaluations.append(summarize(subject, labels, record, settings.scenario.class_names))
     results = Results(
         evaluations=evaluations,
         environment=environment(),
         corruptions=corruption_errors(evaluations, settings.baseline),
+        incomplete=incomplete,
     )
-    return Evaluated(identified(results, outcomes), outcomes, survey.inputs.images, [])
+    sources = {"label": "label"}
+    sources |= {f"e{number}_clean": f"e{number}_clean" for number in range(len(evaluations))}
+    outcomes = written_outcomes(columns, sources, examples, Partial(out).folder if out else None)
+    return Evaluated(identified(results, outcomes), outcomes, examples["example_images"][:0], [])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Survey:
-    """Looks at the same images under every condition; a shift of `None` is the clean one."""
+def _column(classifiers: int, condition: int, c: int) -> str:
+    """Return the column of one classifier's predictions under one condition."""
+    return f"e{condition * classifiers + c}_clean"
 
-    inputs: EvaluationInputs
-    kept: KeptPredictions | None
 
-    @classmethod
-    def of(cls, settings: CorruptionSettings, out: Path | None) -> _Survey:
-        images, labels = arrays(settings.scenario, settings.split, settings.limit)
-        same = EvaluationSettings(
-            classifiers=settings.classifiers,
-            scenario=settings.scenario,
-            split=settings.split,
-            seed=settings.seed,
-            batch_size=settings.batch_size,
-        )
-        kept = KeptPredictions(out, images, labels) if out else None
-        return cls(EvaluationInputs(same, images, labels), kept)
+def _items(
+    settings: CorruptionSettings, blocks: Sequence[Block], progress: Progress | None
+) -> Iterator[ConditionBlock]:
+    conditions = settings.conditions
+    for condition, shift in enumerate(conditions):
+        if progress:
+            shown = "clean" if shift is None else Shifted(settings.scenario, shift).shift_name
+            progress(shown, condition, len(conditions))
+        for block in blocks:
+            yield ConditionBlock(condition, block)
 
-    def record(self, shift: Shift | None) -> ScenarioRecord:
-        settings = self.inputs.settings
-        return ScenarioRecord(
-            name=name_of(settings.scenario),
-            shift=None if shift is None else Shifted(settings.scenario, shift).shift_name,
-            split=settings.split,
-            images=len(self.inputs.labels),
-            seed=settings.seed,
-        )
 
-    def images(self, shift: Shift | None, limit: int | None = None) -> Images:
-        if shift is None:
-            return self.inputs.images[:limit]
-        settings = self.inputs.settings
-        shifted = Shifted(settings.scenario, shift, settings.seed)
-        return arrays(shifted, settings.split, limit or len(self.inputs.labels))[0]
+def _examples(settings: CorruptionSettings, shifts: Shifts) -> dict[str, np.ndarray]:
+    """Return the first image, and what each corruption of middle severity makes of it."""
+    chosen = [several[len(several) // 2] for several in shifts.values()]
 
-    def subjects(self, shift: Shift | None) -> list[Subject]:
-        """Return each classifier with what it predicts."""
-        images = functools.cache(lambda: self.images(shift))  # read only if a prediction is missing
-        return [
-            Subject(name, classifier, self._predicted(name, classifier, shift, images))
-            for name, classifier in self.inputs.settings.classifiers.items()
-        ]
+    def first(scenario: Scenario) -> Images:
+        return BlockReader(scenario, settings.split, 1, 1, reads_on=False).read(0).images
 
-    def _predicted(
-        self, name: str, classifier: Classifier, shift: Shift | None, images: Callable[[], Images]
-    ) -> Labels:
-        record = self.record(shift)
-        key = record.model_dump_json() + (repr(registry.signature(shift)) if shift else "")
-        kept = self.kept.load(key, classifier) if self.kept else None
-        if kept is not None:
-            return kept
-        batch_size = self.inputs.settings.batch_size
-        predicted = clean_predictions(classifier, images(), name, batch_size)
-        if self.kept:
-            self.kept.save(key, classifier, predicted)
-        return predicted
-
-    def examples(self, shifts: Shifts) -> dict[str, np.ndarray]:
-        """Return the first image, and what each corruption of middle severity makes of it."""
-        chosen = [several[len(several) // 2] for several in shifts.values()]
-        return {
-            "example_index": np.zeros(1, np.int64),
-            "example_images": self.images(None, 1),
-            "example_corrupted": np.concatenate([self.images(shift, 1) for shift in chosen]),
-        }
+    shifted = [first(Shifted(settings.scenario, shift, settings.seed)) for shift in chosen]
+    return {
+        "example_index": np.zeros(1, np.int64),
+        "example_images": first(settings.scenario),
+        "example_corrupted": np.concatenate(shifted),
+    }

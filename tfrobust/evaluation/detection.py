@@ -16,74 +16,100 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, in_batches
+from tfrobust.classifiers.random_state import reseed, set_generators
 from tfrobust.classifiers.traces import Traces
 from tfrobust.detector import Detector, FittedDetector
+from tfrobust.evaluation.blocks.rows import DetectorRows
 from tfrobust.evaluation.fitting_images import FittingImages
-from tfrobust.evaluation.judging import Attacked
-from tfrobust.evaluation.settings import EvaluationInputs
 from tfrobust.registry import signature
-from tfrobust.results.records import DetectorResult, Moments, OverFooling
-from tfrobust.types import Images, PerImage
+from tfrobust.results.records import DetectorResult, FittedOn, Moments, OverFooling
+from tfrobust.types import Flags, Images, PerImage
 
-_SCORERS: Traces[Callable[..., Any]] = Traces(most=16)
+_SCORERS: Traces[Callable[..., Any]] = Traces(most=256)  # every block comes back to each
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
-    """One detector against one attack.
+class ReadyDetector:
+    """A detector that is fitted against one attack.
 
     Attributes:
-        result: the line of `results.json`.
-        clean: float32 `(n,)`: the scores of the evaluation's clean images.
-        adversarial: those of the same images attacked.
+        fitted: itself.
+        threshold: scores above it mean adversarial.
+        fitted_on: what it learned from.
     """
 
-    result: DetectorResult
-    clean: PerImage
-    adversarial: PerImage
+    fitted: FittedDetector
+    threshold: float
+    fitted_on: FittedOn
+
+    def rows(
+        self, clean: Images, adversarial: Images, batch_size: int = BATCH_SIZE, *what: object
+    ) -> DetectorRows:
+        """Return the scores of images before and after an attack.
+
+        Args:
+            clean: float32 `(n, height, width, channels)`.
+            adversarial: the same ones, attacked.
+            batch_size: images at a time.
+            what: seed and block, for example: a detector that draws draws the same for the same.
+        """
+
+        def scored(kind: str, images: Images) -> PerImage:
+            _reseed(self.fitted, images[:1], *what, kind)
+            return scores(self.fitted, images, batch_size)
+
+        before, after = scored("clean", clean), scored("adversarial", adversarial)
+        return DetectorRows(before, after, self.threshold, self.fitted_on)
 
 
-def judge_detectors(
+def ready_detectors(
     detectors: Sequence[Detector],
-    attacked: Sequence[Attacked],
-    inputs: EvaluationInputs,
+    images: FittingImages,
     classifier: Classifier,
-    to_fit: Callable[[Attack], FittingImages],
-) -> list[Judged]:
-    """Fit each detector against each attack and judge it on the evaluation's images.
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> list[ReadyDetector]:
+    """Fit detectors against one attack.
 
     Args:
         detectors: unfitted.
-        attacked: the evaluation's images under each attack; each gives a detector of its own.
-        inputs: the images to judge on.
+        images: what there is to learn the attack from.
         classifier: who is protected.
-        to_fit: gives the images to learn an attack from.
-
-    Returns:
-        One line for every attack and detector.
+        seed: decides everything random.
+        batch_size: images at a time.
     """
-    judged = []
-    seed, batch_size = inputs.settings.seed, inputs.settings.batch_size
-    for attack in attacked:
-        images = to_fit(attack.attack)
-        for detector in detectors:
-            fitted = fitted_on(images, detector, classifier, seed=seed)
-            boundary = threshold(fitted, images, batch_size)
-            clean = scores(fitted, inputs.images, batch_size)
-            adversarial = scores(fitted, attack.images, batch_size)
-            result = DetectorResult(
-                **signature(detector),
-                attack=attack.result.name,
-                **figures(clean, adversarial, boundary),
-                attacked=len(adversarial),
-                fooled=over_fooling(clean, adversarial[attack.fooled], boundary),
-                fitted_on=images.record,
-            )
-            judged.append(Judged(result, clean, adversarial))
-    return judged
+    ready = []
+    for detector in detectors:
+        reseed(classifier, seed, "fits", signature(detector))
+        fitted = fitted_on(images, detector, classifier, seed=seed)
+        boundary = threshold(fitted, images, batch_size)
+        ready.append(ReadyDetector(fitted, boundary, images.record))
+    return ready
+
+
+def judge_detector(
+    detector: Detector, attack: str, rows: DetectorRows, fooled: Flags
+) -> DetectorResult:
+    """Return the line of `results.json` of one detector against one attack.
+
+    Args:
+        detector: with its options.
+        attack: its name.
+        rows: the scores of all images.
+        fooled: bool `(n,)`: the images that fooled the classifier.
+    """
+    clean, adversarial = rows.clean, rows.adversarial
+    return DetectorResult(
+        **signature(detector),
+        attack=attack,
+        **figures(clean, adversarial, rows.threshold),
+        attacked=len(adversarial),
+        fooled=over_fooling(clean, adversarial[fooled], rows.threshold),
+        fitted_on=rows.fitted_on,
+    )
 
 
 def fitted_on(
@@ -103,10 +129,16 @@ def scores(fitted: FittedDetector, images: Images, batch_size: int = BATCH_SIZE)
     return in_batches(_scorer(fitted), images, batch_size)
 
 
-def _scorer(fitted: FittedDetector) -> Callable[..., Any]:
+def _scorer(fitted: FittedDetector) -> Any:
     if fitted.eager:
         return fitted.score
     return _SCORERS.of(fitted, "score", lambda: tf.function(fitted.score, reduce_retracing=True))
+
+
+def _reseed(fitted: FittedDetector, one: Images, *what: object) -> None:
+    """Set what the detector draws next, if it draws."""
+    if not fitted.eager:
+        set_generators(_scorer(fitted).get_concrete_function(tf.constant(one)).graph, *what)
 
 
 def threshold(fitted: FittedDetector, images: FittingImages, batch_size: int = BATCH_SIZE) -> float:
@@ -205,12 +237,3 @@ def separation(clean: PerImage, adversarial: PerImage) -> tuple[float, float]:
 def _stacked(clean: PerImage, adversarial: PerImage) -> tuple[np.ndarray, np.ndarray]:
     truth = np.concatenate([np.zeros(len(clean)), np.ones(len(adversarial))])
     return truth, np.concatenate([clean, adversarial])
-
-
-def score_rows(number: int, judged: Sequence[Judged]) -> dict[str, np.ndarray]:
-    """Return the scores of evaluation `number`'s detectors for `outcomes.npz`."""
-    rows = {}
-    for k, scores in enumerate(judged):
-        rows[f"e{number}_d{k}_clean"] = scores.clean
-        rows[f"e{number}_d{k}_adversarial"] = scores.adversarial
-    return rows

@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
-
-import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.shifted import Shifted
+from tfrobust.data.survey import survey
+from tfrobust.engine.object_boxes import needs_boxes
 from tfrobust.environment.versions import environment
-from tfrobust.evaluation.attack_runs import AttackRuns
-from tfrobust.evaluation.detection import Judged, judge_detectors, score_rows
-from tfrobust.evaluation.judging import Attacked, Subject
+from tfrobust.errors import DataError
+from tfrobust.evaluation.blocks.block import Block, surveyed
+from tfrobust.evaluation.blocks.columns import Columns
+from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
+from tfrobust.evaluation.blocks.job import BlockWork, EvaluationJob
+from tfrobust.evaluation.blocks.outcome_files import outcomes_of
+from tfrobust.evaluation.blocks.rows import BlockRows
+from tfrobust.evaluation.detection import judge_detector
+from tfrobust.evaluation.judging import left_to_do
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import (
-    EvaluationInputs,
     EvaluationOptions,
     EvaluationSettings,
     Progress,
-    load_inputs,
+    checked,
 )
-from tfrobust.evaluation.summaries import outcome_rows, summarize
+from tfrobust.evaluation.summaries import summarize
+from tfrobust.execution.executor import Executor, Failed, InProcess
 from tfrobust.registry import name_of
-from tfrobust.results.records import Results, ScenarioRecord
+from tfrobust.results.records import Evaluation, Results, ScenarioRecord
 from tfrobust.results.run_files import Evaluated, identified
 from tfrobust.scenario import Scenario
 from tfrobust.types import Labels
 
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """The findings about one classifier.
-
-    Attributes:
-        subject: the classifier.
-        attacked: it under each attack.
-        baselines: it under noise.
-        detectors: the detectors that look at it.
-    """
-
-    subject: Subject
-    attacked: Sequence[Attacked]
-    baselines: Sequence[Attacked]
-    detectors: Sequence[Judged] = ()
+OnBlock = Callable[[int, Block, BlockRows], None]  # number of all images, a block and its rows
 
 
 def evaluate(
@@ -64,11 +54,11 @@ def evaluate(
         classifiers: name → classifier.
         scenario: where the images come from.
         attacks: in the order they are reported.
-        partial: keeps finished attacks, so that an interrupted evaluation goes on;
+        partial: keeps finished work, so that an interrupted evaluation goes on;
             `tfrobust.evaluation.run` takes care of that.
         progress: receives how far each attack is.
         **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
-            `seed`, `batch_size`, `keep_images`: see `EvaluationSettings`.
+            `seed`, `batch_size`, `block_size`, `keep_images`: see `EvaluationSettings`.
 
     Returns:
         Results and outcomes, ready for `tfrobust.report.write_run`.
@@ -95,84 +85,124 @@ def evaluate_settings(
     *,
     partial: Partial | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Evaluated:
-    """Do what `evaluate` does, with all options in one object."""
-    inputs = load_inputs(settings, progress)
-    return assemble(inputs, judgements(inputs, partial))
-
-
-def judgements(
-    inputs: EvaluationInputs,
-    partial: Partial | None = None,
-    *,
-    clean: Mapping[str, Labels] | None = None,
-) -> list[Judgement]:
-    """Attack every classifier and judge it.
+    """Do what `evaluate` does, with all options in one object.
 
     Args:
-        inputs: of the evaluation.
-        partial: keeps finished attacks.
-        clean: what classifiers are known to predict for the clean images, by name.
+        settings: what is evaluated, and how.
+        partial: keeps finished work.
+        progress: receives how far it is.
+        executor: computes the blocks; `None`: this process.
     """
-    settings, known = inputs.settings, clean or {}
-    runs = AttackRuns(inputs, partial)
-    judged = []
-    for name, classifier in settings.classifiers.items():
-        predicted = known.get(name)
-        if predicted is None:
-            predicted = clean_predictions(classifier, inputs.images, name, settings.batch_size)
-        subject = Subject(name, classifier, predicted)
-        attacked = runs.attack_all(subject, settings.attacks)
-        baselines = runs.attack_all(subject, inputs.baselines)
-        detectors: list[Judged] = []
-        if settings.detectors and (settings.watched is None or name in settings.watched):
-            to_fit = runs.to_fit(subject)
-            detectors = judge_detectors(settings.detectors, attacked, inputs, classifier, to_fit)
-        if not settings.keep_images:  # it was kept for the detectors
-            attacked = [run.without_images() for run in attacked]
-        judged.append(Judgement(subject, attacked, baselines, detectors))
-    return judged
+    gathered = gather((checked(settings),), partial, progress=progress, executor=executor)
+    return assemble(settings, gathered, gathered.judgements(0), partial)
 
 
-def assemble(inputs: EvaluationInputs, judged: Sequence[Judgement]) -> Evaluated:
+def gather(
+    passes: tuple[EvaluationSettings, ...],
+    partial: Partial | None,
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    on_block: OnBlock | None = None,
+) -> Gathered:
+    """Compute all blocks, and gather their rows.
+
+    Args:
+        passes: settings that share their images; see `EvaluationJob`.
+        partial: keeps finished work.
+        progress: receives how far it is.
+        executor: computes the blocks; `None`: this process.
+        on_block: receives the rows and images of every block, of settings that keep images; they
+            are then not gathered.
+
+    Raises:
+        DataError: the images break the contract, or no block could be computed.
+    """
+    first = passes[0]
+    all_attacks = [attack for p in passes for attack in (*p.attacks, *(p.baselines or ()))]
+    boxes = needs_boxes(all_attacks, first.scenario, first.split)
+    seen = survey(first.scenario, first.split, first.limit, first.block_size, boxes=boxes)
+    job = EvaluationJob(
+        passes=passes,
+        images=len(seen.labels),
+        boxes=boxes,
+        out=partial.out if partial else None,
+        progress=progress if executor is None else None,
+        reads_on=executor is None,
+    )
+    if executor and partial:
+        here = dataclasses.replace(job, progress=progress)
+        job = dataclasses.replace(BlockWork(here).with_learned(partial.folder), progress=None)
+    columns = Columns(job.images, partial.columns if partial else None)
+    gathered = Gathered(passes, seen, columns, keep=on_block is None)
+    done = 0
+    for block, rows in (executor or InProcess()).map(job, surveyed(seen, first.block_size)):
+        if isinstance(rows, Failed):
+            gathered.fail(block, rows.cause)
+        else:
+            gathered.add(block, rows)
+            if on_block:
+                on_block(job.images, block, rows)
+        done += len(block)
+        if progress and executor:
+            progress("images", done, job.images)
+    gathered.finish()
+    if not gathered.ranges:
+        raise DataError(f"no block could be computed: {gathered.incomplete[0].cause}")
+    return gathered
+
+
+def assemble(
+    settings: EvaluationSettings,
+    gathered: Gathered,
+    judged: Sequence[Judgement],
+    partial: Partial | None = None,
+) -> Evaluated:
     """Return results and outcomes from the judgements of all classifiers."""
-    examples = inputs.examples
-    outcomes: dict[str, np.ndarray] = {
-        "label": inputs.labels,
-        "example_index": examples,
-        "example_images": inputs.images[examples],
-    }
-    scenario = _scenario_record(inputs)
-    evaluations = []
-    for number, judgement in enumerate(judged):
-        evaluations.append(
-            summarize(
-                inputs,
-                judgement.subject,
-                scenario,
-                judgement.attacked,
-                baselines=judgement.baselines,
-                detectors=judgement.detectors,
-            )
-        )
-        outcomes |= score_rows(number, judgement.detectors)
-        outcomes |= outcome_rows(number, judgement.subject.clean, judgement.attacked)
-    results = identified(Results(evaluations=evaluations, environment=environment()), outcomes)
-    keep = inputs.settings.keep_images
-    adversarial = [[run.images for run in judgement.attacked if keep] for judgement in judged]
-    return Evaluated(results, outcomes, inputs.images, adversarial)
+    labels = gathered.labels
+    scenario = scenario_record(settings.scenario, settings.split, len(labels), settings.seed)
+    known = settings.scenario.class_names
+    results = Results(
+        evaluations=[_evaluation(settings, scenario, known, labels, j) for j in judged],
+        environment=environment(),
+        incomplete=gathered.incomplete,
+    )
+    outcomes = outcomes_of(gathered, judged, partial.folder if partial else None)
+    images = gathered.images()
+    adversarial = [
+        [run.images() for run in judgement.attacked if len(images)] for judgement in judged
+    ]
+    return Evaluated(identified(results, outcomes), outcomes, images, adversarial)
 
 
-def _scenario_record(inputs: EvaluationInputs) -> ScenarioRecord:
-    settings = inputs.settings
-    scenario = base = settings.scenario
-    shift = None
+def _evaluation(
+    settings: EvaluationSettings,
+    scenario: ScenarioRecord,
+    known: tuple[str, ...],
+    labels: Labels,
+    judgement: Judgement,
+) -> Evaluation:
+    subject, lines = judgement.subject, []
+    for run in judgement.attacked:
+        fooled = run.column("success") & left_to_do(run.attack, subject.clean, labels)
+        for detector, rows in zip(settings.detectors, run.detectors(), strict=False):
+            lines.append(judge_detector(detector, name_of(run.attack), rows, fooled))
+    return summarize(
+        subject,
+        labels,
+        scenario,
+        known,
+        judgement.attacked,
+        baselines=judgement.baselines,
+        detectors=lines,
+    )
+
+
+def scenario_record(scenario: Scenario, split: str, images: int, seed: int) -> ScenarioRecord:
+    """Return on which images something was measured."""
+    base, shift = scenario, None
     if isinstance(scenario, Shifted):
         base, shift = scenario.base, scenario.shift_name
-    return ScenarioRecord(
-        name=name_of(base),
-        shift=shift,
-        split=settings.split,
-        images=len(inputs.labels),
-        seed=settings.seed,
-    )
+    return ScenarioRecord(name=name_of(base), shift=shift, split=split, images=images, seed=seed)

@@ -1,18 +1,25 @@
 """What detectors learn from: training images, before and after an attack.
 
-Where `ENOUGH` attacked images fooled the classifier, a detector learns from these alone.
+Where `ENOUGH` attacked images fooled the classifier, a detector learns from these alone. The images
+lie on disk and are attacked and audited half a GB at a time: see `tfrobust.data.spooled`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
-from tfrobust.data.reading import arrays
+from tfrobust.data.spooled import blocks_of, spool, spooled
+from tfrobust.engine.learning import LearningAttack, learned
 from tfrobust.engine.object_boxes import boxes_for
-from tfrobust.engine.run import Crafted, run_attack
+from tfrobust.engine.run import run_attack
+from tfrobust.engine.targets import choose_targets
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.judging import left_to_do
 from tfrobust.results.records import FittedOn
@@ -27,16 +34,18 @@ class AttackedTraining:
     """Images of the training split, before and after an attack.
 
     Attributes:
-        clean: float32 `(n, height, width, channels)`.
+        clean: float32 `(n, height, width, channels)`, memory-mapped.
         labels: int64 `(n,)`.
         boxes: of an attack on a region.
-        crafted: the same images, attacked.
+        adversarial: the same images, attacked.
+        targets: int64 `(n,)`: the classes to reach, or `None` for an untargeted attack.
     """
 
     clean: Images
     labels: Labels
     boxes: Boxes | None
-    crafted: Crafted
+    adversarial: Images
+    targets: Labels | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +53,7 @@ class FittingImages:
     """What detectors learn from.
 
     Attributes:
-        clean: float32 `(n, height, width, channels)`.
+        clean: float32 `(n, height, width, channels)`, memory-mapped.
         adversarial: the same ones attacked.
         fooled: bool `(n,)`: the attacked ones that fooled the classifier.
     """
@@ -58,18 +67,23 @@ class FittingImages:
         """Whether `ENOUGH` images fooled the classifier to learn from these alone."""
         return int(self.fooled.sum()) >= ENOUGH
 
-    @property
+    @cached_property
     def learned(self) -> Images:
-        """The attacked images that are learned from."""
-        return self.adversarial[self.fooled] if self.only_fooling else self.adversarial
+        """The attacked images that are learned from, memory-mapped."""
+        if not self.only_fooling:
+            return self.adversarial
+        shape = self.adversarial.shape[1:]
+        blocks = blocks_of(len(self.adversarial), shape)
+        return spool((self.adversarial[rows][self.fooled[rows]] for rows in blocks), shape)
 
     @property
     def record(self) -> FittedOn:
         """How many there are, for `results.json`."""
+        fooling = int(self.fooled.sum())
         return FittedOn(
             clean=len(self.clean),
-            adversarial=len(self.learned),
-            fooling=int(self.fooled.sum()),
+            adversarial=fooling if self.only_fooling else len(self.adversarial),
+            fooling=fooling,
             only_fooling=self.only_fooling,
         )
 
@@ -93,21 +107,38 @@ def attack_training(
 ) -> AttackedTraining:
     """Attack the first `count` training images; `audited_training` tells which of them fool.
 
-    A targeted attack is given random targets.
+    A targeted attack is given random targets. An attack that learns learns from these images.
     """
-    clean, labels = arrays(scenario, "train", count)
+    clean, labels = spooled(scenario, "train", count)
     boxes = boxes_for([attack], scenario, "train", count)
-    crafted = run_attack(
-        attack,
-        classifier,
-        clean,
-        labels,
-        targets="random",
-        boxes=boxes,
-        seed=seed,
-        batch_size=batch_size,
+    if isinstance(attack, LearningAttack):  # from all images, not from those of the first block
+        attack = learned(attack, classifier, clean, labels, seed=seed)
+    targets = None
+    if attack.threat.targeted and attack.target_class is None:
+        given = classifier, clean, labels
+        targets = choose_targets("random", *given, seed=seed, batch_size=batch_size)
+    reached: list[Labels] = []
+
+    def crafted() -> Iterator[Images]:
+        for rows in blocks_of(len(clean), clean.shape[1:]):
+            block = run_attack(
+                attack,
+                classifier,
+                clean[rows],
+                labels[rows],
+                targets="random" if targets is None else targets[rows],
+                boxes=None if boxes is None else boxes[rows],
+                seed=seed,
+                batch_size=batch_size,
+            )
+            if block.targets is not None:
+                reached.append(block.targets)
+            yield block.images
+
+    adversarial = spool(crafted(), clean.shape[1:])
+    return AttackedTraining(
+        clean, labels, boxes, adversarial, np.concatenate(reached) if reached else None
     )
-    return AttackedTraining(clean, labels, boxes, crafted)
 
 
 def audited_training(
@@ -118,14 +149,29 @@ def audited_training(
     batch_size: int = BATCH_SIZE,
 ) -> FittingImages:
     """Return the images with which of them fooled a classifier, within the attack's budget."""
-    predicted = clean_predictions(classifier, training.clean, batch_size=batch_size)
+    blocks = blocks_of(len(training.clean), training.clean.shape[1:])
+    fooled = [_fooled(training, rows, attack, classifier, batch_size=batch_size) for rows in blocks]
+    return FittingImages(training.clean, training.adversarial, np.concatenate(fooled))
+
+
+def _fooled(
+    training: AttackedTraining,
+    rows: slice,
+    attack: Attack,
+    classifier: Classifier,
+    *,
+    batch_size: int,
+) -> Flags:
+    """Return which of some attacked images fooled a classifier."""
+    images, labels = training.clean[rows], training.labels[rows]
+    predicted = clean_predictions(classifier, images, batch_size=batch_size)
+    boxes = None if training.boxes is None else training.boxes[rows]
     audited = audit_images(
         classifier,
         attack,
-        CleanImages(training.clean, training.labels, predicted, training.boxes),
-        training.crafted.images,
-        targets=training.crafted.targets,
+        CleanImages(images, labels, predicted, boxes),
+        training.adversarial[rows],
+        targets=None if training.targets is None else training.targets[rows],
         batch_size=batch_size,
     )
-    fooled = audited.success & left_to_do(attack, predicted, training.labels)
-    return FittingImages(training.clean, training.crafted.images, fooled)
+    return np.asarray(audited.success & left_to_do(attack, predicted, labels))

@@ -1,8 +1,9 @@
-"""One attack on one classifier, judged: from an audit to the line of `results.json`."""
+"""One attack on one classifier, judged: rows of a block, and the line of `results.json`."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Protocol
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import FirstGradients
-from tfrobust.evaluation.audit import Audit, CleanImages, audit_images
-from tfrobust.evaluation.settings import EvaluationInputs
+from tfrobust.evaluation.audit import CleanImages, audit_images
+from tfrobust.evaluation.blocks.block import BlockImages
+from tfrobust.evaluation.blocks.rows import AttackRows, Cost
 from tfrobust.registry import signature
 from tfrobust.results import metrics
 from tfrobust.results.records import (
@@ -22,7 +24,7 @@ from tfrobust.results.records import (
     Spread,
     ThreatRecord,
 )
-from tfrobust.types import Flags, Images, Labels
+from tfrobust.types import Flags, Labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Subject:
     Attributes:
         name: in the results.
         classifier: itself.
-        clean: int64 `(n,)`: what it predicts for the evaluation's clean images.
+        clean: `(n,)`: what it predicts for the clean images.
     """
 
     name: str
@@ -40,98 +42,116 @@ class Subject:
     clean: Labels
 
 
-@dataclasses.dataclass(frozen=True)
-class Attacked:
-    """One attack on one classifier, judged.
-
-    Attributes:
-        attack: with its options.
-        examples: the evaluation's example images, attacked.
-        images: all images, attacked, `(n, height, width, channels)`; none unless they are kept.
-        audit: the fate of each image.
-        survivors: bool `(n,)`: right before and after; if corrective, right after.
-        fooled: bool `(n,)`: right before, and the attack reached its goal.
-        result: the line of `results.json`.
-    """
-
-    attack: Attack
-    examples: Images
-    images: Images
-    audit: Audit
-    survivors: Flags
-    fooled: Flags
-    result: AttackResult
-
-    def without_images(self) -> Attacked:
-        """Return the same without the images, which take memory."""
-        return dataclasses.replace(self, images=np.empty_like(self.images[:0]))
-
-
-def audit_attack(
-    inputs: EvaluationInputs, subject: Subject, attack: Attack, crafted: Crafted
-) -> Attacked:
-    """Audit the images of an attack, and compute its figures."""
-    audited = audit_images(
-        subject.classifier,
-        attack,
-        CleanImages(inputs.images, inputs.labels, subject.clean, inputs.boxes),
-        crafted.images,
-        targets=crafted.targets,
-        batch_size=inputs.settings.batch_size,
-    )
-    fooled = audited.success & left_to_do(attack, subject.clean, inputs.labels)
-    # A slice of none would be a view, and keep all of them in memory.
-    kept = crafted.images if inputs.keeps_images else np.empty_like(crafted.images[:0])
-    return Attacked(
-        attack=attack,
-        examples=crafted.images[inputs.examples],
-        images=kept,
-        audit=audited,
-        survivors=_survivors(inputs, subject, attack, audited),
-        fooled=fooled,
-        result=_attack_result(inputs, subject, attack, crafted, audited),
-    )
-
-
-def _attack_result(
-    inputs: EvaluationInputs,
+def audited_rows(
+    block: BlockImages,
     subject: Subject,
     attack: Attack,
     crafted: Crafted,
-    audited: Audit,
-) -> AttackResult:
-    """Return the line of `results.json`."""
-    count, known = len(inputs.labels), inputs.settings.scenario.num_classes
-    to_do = left_to_do(attack, subject.clean, inputs.labels)
-    rate = metrics.success_rate(audited.success, to_do)
-    new_classes = subject.classifier.num_classes > known
-    return AttackResult(
-        **signature(attack),
-        **dict(proportion(_survivors(inputs, subject, attack, audited))),
-        threat=ThreatRecord(**dataclasses.asdict(attack.threat)),
-        minimum_norm=attack.minimum_norm,
-        corrective=attack.corrective,
-        crafted_on=inputs.settings.crafted_on_name,
-        success_rate=None if np.isnan(rate) else rate,
-        fooling_ratio=metrics.fooling_ratio(audited.prediction, subject.clean),
-        distance={
-            norm: Spread(**metrics.summary(audited.distance[norm][audited.success & to_do]))
-            for norm in NORMS
-        },
-        gradients=gradient_shares(crafted.first),
-        gradients_per_image=crafted.gradients / count,
-        queries_per_image=crafted.queries / count,
+    batch_size: int,
+    *,
+    keep: bool = False,
+) -> AttackRows:
+    """Audit the images that an attack made of a block.
+
+    Args:
+        block: the clean images.
+        subject: the classifier that they should fool.
+        attack: with its options.
+        crafted: what it made.
+        batch_size: images at a time.
+        keep: whether to keep all the images.
+
+    Returns:
+        The rows, without what it took to learn the attack and without detectors.
+    """
+    audited = audit_images(
+        subject.classifier,
+        attack,
+        CleanImages(block.images, block.labels, subject.clean, block.boxes),
+        crafted.images,
+        targets=crafted.targets,
+        batch_size=batch_size,
+    )
+    return AttackRows(
+        prediction=audited.prediction.astype(np.int32),
+        success=audited.success,
+        reached=audited.reached,
+        distance=audited.distance,
         violations=int(audited.violation.sum()),
-        rejected=metrics.share(audited.prediction >= known) if new_classes else None,
-        seconds=round(crafted.seconds, 3),
+        cost=Cost.of(crafted, None),
+        learning=None,
+        examples=crafted.images[block.examples],
+        images=crafted.images if keep else None,
     )
 
 
-def _survivors(inputs: EvaluationInputs, subject: Subject, attack: Attack, audited: Audit) -> Flags:
-    """Return which images count as right, bool `(n,)`."""
+class Attacked(Protocol):
+    """One attack on one classifier, over all blocks; columns are read one at a time."""
+
+    @property
+    def attack(self) -> Attack:
+        """The attack, with its options."""
+
+    @property
+    def crafted_on(self) -> str | None:
+        """Name of the classifier that it saw instead, if there is one."""
+
+    @property
+    def violations(self) -> int:
+        """How many images break the rules of the attack."""
+
+    @property
+    def cost(self) -> Cost:
+        """Of crafting all images, and of learning the attack."""
+
+    def column(self, name: str) -> np.ndarray:
+        """Return `prediction`, `success`, `reached` or a norm's distances, `(images,)`."""
+
+
+def attack_result(
+    subject: Subject, attacked: Attacked, labels: Labels, known_classes: int
+) -> AttackResult:
+    """Return the line of `results.json`.
+
+    Args:
+        subject: the classifier.
+        attacked: it under the attack.
+        labels: int64 `(n,)`.
+        known_classes: how many classes the scenario has.
+    """
+    attack, cost, count = attacked.attack, attacked.cost, len(labels)
+    to_do = left_to_do(attack, subject.clean, labels)
+    success = attacked.column("success")
+    rate = metrics.success_rate(success, to_do)
+    success = success & to_do
+    prediction = attacked.column("prediction")
+    new_classes = subject.classifier.num_classes > known_classes
+    return AttackResult(
+        **signature(attack),
+        **dict(proportion(survivors(attack, prediction, subject.clean, labels))),
+        threat=ThreatRecord(**dataclasses.asdict(attack.threat)),
+        minimum_norm=attack.minimum_norm,
+        corrective=attack.corrective,
+        crafted_on=attacked.crafted_on,
+        success_rate=None if np.isnan(rate) else rate,
+        fooling_ratio=metrics.fooling_ratio(prediction, subject.clean),
+        distance={
+            norm: Spread(**metrics.summary(attacked.column(norm)[success])) for norm in NORMS
+        },
+        gradients=gradient_shares(cost.first),
+        gradients_per_image=cost.gradients / count,
+        queries_per_image=cost.queries / count,
+        violations=attacked.violations,
+        rejected=metrics.share(prediction >= known_classes) if new_classes else None,
+        seconds=round(cost.seconds, 3),
+    )
+
+
+def survivors(attack: Attack, prediction: Labels, clean: Labels, labels: Labels) -> Flags:
+    """Return which images count as right, bool `(n,)`: before and after; if corrective, after."""
     if attack.corrective:
-        return audited.prediction == inputs.labels
-    return metrics.survivors(audited.prediction, subject.clean, inputs.labels)
+        return prediction == labels
+    return metrics.survivors(prediction, clean, labels)
 
 
 def left_to_do(attack: Attack, clean: Labels, labels: Labels) -> Flags:

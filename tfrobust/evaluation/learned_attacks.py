@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.data.reading import arrays
+from tfrobust.data.spooled import spooled
 from tfrobust.engine.learned_files import Origin, spelt
 from tfrobust.engine.learning import Learned, LearningAttack, learned, read_learned
 from tfrobust.errors import UsageError
@@ -26,7 +26,7 @@ def learned_from(
     """
     if attack.file is not None and attack.file.exists():
         return read_learned(attack)
-    images, labels = arrays(scenario, "train", attack.training_images)
+    images, labels = spooled(scenario, "train", attack.training_images)
     return learned(attack, classifier, images, labels, seed=seed)
 
 

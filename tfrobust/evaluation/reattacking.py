@@ -10,11 +10,12 @@ import dataclasses
 
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.evaluator import Judgement, assemble, judgements
-from tfrobust.evaluation.judging import Attacked
+from tfrobust.evaluation.blocks.gathering import GatheredAttack, Judgement
+from tfrobust.evaluation.evaluator import assemble, gather
 from tfrobust.evaluation.learned_attacks import check_learns_anew
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.evaluation.settings import EvaluationSettings, Progress, load_inputs
+from tfrobust.evaluation.settings import EvaluationSettings, Progress, checked
+from tfrobust.execution.executor import Executor
 from tfrobust.results.run_files import Evaluated
 
 
@@ -23,14 +24,16 @@ def reattack(
     *,
     partial: Partial | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Evaluated:
     """Judge classifiers on what was crafted on an earlier one, and attack them again white-box.
 
     Args:
         settings: of an evaluation with `crafted_on`, the classifier that was attacked before;
             without detectors.
-        partial: keeps finished attacks, so that an interrupted evaluation goes on.
+        partial: keeps finished work, so that an interrupted evaluation goes on.
         progress: receives how far each attack is.
+        executor: computes the blocks; `None`: this process.
 
     Returns:
         Results and outcomes: the earlier classifier comes first. Of each classifier the attacks
@@ -48,25 +51,24 @@ def reattack(
         >>> reattack(settings).results.evaluations[1].attacks[-1].fooling_ratio
     """
     old = _check(settings)
-    settings = with_earlier(settings)
-    inputs = load_inputs(settings, progress)
-    first = judgements(inputs, partial)
+    settings = checked(with_earlier(settings))
+    classifiers = settings.classifiers.items()
+    others = {name: classifier for name, classifier in classifiers if classifier is not old}
+    passes: tuple[EvaluationSettings, ...] = (settings,)
+    if others:
+        white_box = dataclasses.replace(settings, classifiers=others, crafted_on=None, baselines=())
+        passes = settings, white_box
+    gathered = gather(passes, partial, progress=progress, executor=executor)
+    first = gathered.judgements(0)
     again = {
         judged.subject.name: [_white_box(attacked) for attacked in judged.attacked]
         for judged in first
         if judged.subject.classifier is old  # attacked white-box already
     }
-    classifiers = settings.classifiers.items()
-    others = {name: classifier for name, classifier in classifiers if classifier is not old}
     if others:
-        white_box = dataclasses.replace(settings, classifiers=others, crafted_on=None)
-        again_inputs = dataclasses.replace(inputs, settings=white_box, baselines=())
-        clean = {judged.subject.name: judged.subject.clean for judged in first}
-        again |= {
-            judged.subject.name: list(judged.attacked)
-            for judged in judgements(again_inputs, partial, clean=clean)
-        }
-    return assemble(inputs, [_joined(judged, again[judged.subject.name]) for judged in first])
+        again |= {judged.subject.name: list(judged.attacked) for judged in gathered.judgements(1)}
+    joined = [_joined(judged, again[judged.subject.name]) for judged in first]
+    return assemble(settings, gathered, joined, partial)
 
 
 def with_earlier(settings: EvaluationSettings) -> EvaluationSettings:
@@ -102,11 +104,10 @@ def _check(settings: EvaluationSettings) -> Classifier:
     return old
 
 
-def _white_box(attacked: Attacked) -> Attacked:
+def _white_box(attacked: GatheredAttack) -> GatheredAttack:
     """Return what an attack did to the very classifier that it was crafted on."""
-    result = attacked.result.model_copy(update={"crafted_on": None})
-    return dataclasses.replace(attacked, result=result)
+    return dataclasses.replace(attacked, crafted_on=None)
 
 
-def _joined(judgement: Judgement, again: list[Attacked]) -> Judgement:
+def _joined(judgement: Judgement, again: list[GatheredAttack]) -> Judgement:
     return dataclasses.replace(judgement, attacked=[*judgement.attacked, *again])

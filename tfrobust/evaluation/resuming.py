@@ -6,134 +6,222 @@ run is complete (`tfrobust.results.run_files.discard_partial`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.identity import identity
-from tfrobust.engine.run import Crafted
-from tfrobust.engine.victim import FirstGradients
+from tfrobust.environment.versions import threads
 from tfrobust.errors import StoreError
-from tfrobust.evaluation.judging import Subject
-from tfrobust.evaluation.settings import EvaluationInputs
+from tfrobust.evaluation.blocks.block import Block
+from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
+from tfrobust.evaluation.blocks.rows import AttackRows, Expected, checked_classes
+from tfrobust.evaluation.corruption_settings import CorruptionSettings
+from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import signature
-from tfrobust.types import Images, Labels
+from tfrobust.types import Labels
+
+
+def recipe(
+    settings: EvaluationSettings | CorruptionSettings,
+    block: Block,
+    identities: Sequence[bytes],
+    **what: object,
+) -> bytes:
+    """Return what decides the rows of a unit of work: all of it, so that no two are mixed.
+
+    A part of a run is resumed, so whatever differs between two commands and is missing here would
+    give a figure of both. The recipe holds:
+
+    - the content of the block: SHA-256 of its images, labels and boxes. Its position too, as random
+      targets and what a stochastic classifier draws depend on it;
+    - the identity of the judged and of the attacked classifier: logits, or path, defences and
+      weights of a stochastic one (`tfrobust.classifiers.identity`);
+    - the attack and the detectors, or the shift, with their options;
+    - of an attack that learns: the arrays that it learned, from whatever file or images;
+    - of detectors: the SHA-256 of the training images that they are fitted on;
+    - the seed; the batch size and the number of threads, which decide last bits and what a
+      stochastic classifier draws.
+
+    Args:
+        settings: of the evaluation.
+        block: the images.
+        identities: of the classifiers; see `Prepared.identity`.
+        what: everything else, as JSON can hold it.
+    """
+    known = {
+        **what,
+        "start": block.start,
+        "seed": settings.seed,
+        "batch_size": settings.batch_size,
+        "threads": threads(),
+    }
+    digests = [hashlib.sha256(identity).digest() for identity in identities]
+    text = json.dumps(known, sort_keys=True)
+    return b"".join([text.encode(), block.digest.encode(), *digests])
 
 
 class Partial:
-    """Crafted images, found again by images, classifier, attack and seed, not by names.
+    """Finished work of a run, found again by what went into it, not by names.
 
     Args:
         out: the run folder.
+
+    Attributes:
+        out: the run folder.
+        folder: of the files.
+        columns: the folder of what is gathered from all blocks, which no later run reads.
     """
 
     def __init__(self, out: Path) -> None:
-        self._folder = out / PARTIAL
+        self.out, self.folder = out, out / PARTIAL
+        self.columns = self.folder / "columns"
 
-    def load(self, inputs: EvaluationInputs, subject: Subject, attack: Attack) -> Crafted | None:
-        """Return what this attack crafted before the interruption, or `None`."""
-        path = self._path(inputs, subject, attack)
+    def discard_columns(self) -> None:
+        """Remove what was gathered; the hidden folder too, if nothing else is in it."""
+        shutil.rmtree(self.columns, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where something else is in it
+            self.folder.rmdir()
+
+    def load(self, recipe: bytes) -> dict[str, np.ndarray] | None:
+        """Return what was computed by a recipe before the interruption, or `None`."""
         try:
-            arrays = read_arrays(path)
-            images, targets = arrays["images"], arrays["targets"]
-            if images.shape != inputs.images.shape or images.dtype != np.float32:
-                return None
-            if targets.ndim != 1 or len(targets) not in (0, len(images)):
-                return None
-            return Crafted(
-                images=images,
-                targets=targets if len(targets) else None,
-                gradients=int(arrays["gradients"]),
-                queries=int(arrays["queries"]),
-                seconds=float(arrays["seconds"]),
-                first=FirstGradients(*map(int, arrays["first"])),
-            )
-        except (StoreError, KeyError, TypeError, ValueError):
+            return read_arrays(self._path(recipe))
+        except StoreError:
             return None  # not finished, or damaged: it is computed again
 
-    def save(
-        self, inputs: EvaluationInputs, subject: Subject, attack: Attack, crafted: Crafted
-    ) -> None:
-        """Keep a finished attack.
+    def save(self, recipe: bytes, arrays: dict[str, np.ndarray]) -> None:
+        """Keep what was computed by a recipe.
 
         Raises:
             StoreError: the disk refuses.
         """
-        arrays = {
-            "images": crafted.images,
-            "targets": np.zeros(0) if crafted.targets is None else crafted.targets,
-            "gradients": np.array(crafted.gradients),
-            "queries": np.array(crafted.queries),
-            "seconds": np.array(crafted.seconds),
-            "first": np.array(dataclasses.astuple(crafted.first)),
-        }
-        write_arrays(self._path(inputs, subject, attack), arrays)
+        write_arrays(self._path(recipe), arrays, compressed=False)
 
-    def _path(self, inputs: EvaluationInputs, subject: Subject, attack: Attack) -> Path:
-        settings = inputs.settings
-        attacked = settings.crafted_on[1] if settings.crafted_on else subject.classifier
-        recipe = {
-            "attack": signature(attack),
-            "seed": settings.seed,
-            "targets": str(settings.targets),
-        }
-        content = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-        boxes = [inputs.boxes] if attack.needs_boxes else []
-        for array in (inputs.images, inputs.labels, *boxes):
-            content.update(np.ascontiguousarray(array).tobytes())
-        content.update(identity(attacked, inputs.images))
-        return self._folder / f"{content.hexdigest()[:32]}.npz"
-
-
-class KeptPredictions:
-    """Predictions by content: the same clean images, shift, seed and classifier.
-
-    Args:
-        out: the run folder.
-        images: the clean images that are shifted, float32 `(n, height, width, channels)`.
-        labels: int64 `(n,)`.
-    """
-
-    def __init__(self, out: Path, images: Images, labels: Labels) -> None:
-        self._folder, self._images, self._count = out / PARTIAL, images, len(labels)
-        content = hashlib.sha256()
-        for array in (images, labels):
-            content.update(np.ascontiguousarray(array).tobytes())
-        self._content = content.digest()
-        self._identities: dict[Classifier, bytes] = {}
-
-    def load(self, condition: str, classifier: Classifier) -> Labels | None:
-        """Return what was predicted before the interruption, int64 `(n,)`, or `None`.
+    def load_predictions(self, recipe: bytes, count: int, classes: int) -> Labels | None:
+        """Return predictions that `save_predictions` kept; `None`: none, or damaged ones.
 
         Args:
-            condition: tells what the images went through from anything else.
-            classifier: whose predictions.
+            recipe: of the predictions.
+            count: of them.
+            classes: of the classifier.
         """
         try:
-            predicted = read_arrays(self._path(condition, classifier))["prediction"]
-        except (StoreError, KeyError):
-            return None  # not finished, or damaged: it is computed again
-        fits = predicted.shape == (self._count,) and predicted.dtype.kind in "iu"
-        return predicted if fits else None
+            return checked_classes((self.load(recipe) or {})["prediction"], count, classes)
+        except (KeyError, ValueError):
+            return None
 
-    def save(self, condition: str, classifier: Classifier, predicted: Labels) -> None:
-        """Keep finished predictions.
+    def save_predictions(self, recipe: bytes, predicted: Labels) -> None:
+        """Keep predictions; see `save`."""
+        self.save(recipe, {"prediction": predicted})
+
+    def _path(self, recipe: bytes) -> Path:
+        return self.folder / f"{hashlib.sha256(recipe).hexdigest()[:32]}.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockFiles:
+    """What is finished of one block.
+
+    Attributes:
+        partial: of the run.
+        block: which.
+        prepared: knows the classifiers' identities, and what was learned.
+    """
+
+    partial: Partial
+    block: Block
+    prepared: Prepared
+
+    def load_clean(self, settings: EvaluationSettings, classifier: Classifier) -> Labels | None:
+        """Return what a classifier predicts for the clean images, int32 `(n,)`, or `None`."""
+        recipe = self._recipe(settings, {}, classifier)
+        return self.partial.load_predictions(recipe, len(self.block), classifier.num_classes)
+
+    def save_clean(
+        self, settings: EvaluationSettings, classifier: Classifier, clean: Labels
+    ) -> None:
+        """Keep what a classifier predicts for the clean images; see `Partial.save`."""
+        self.partial.save_predictions(self._recipe(settings, {}, classifier), clean)
+
+    def load(
+        self,
+        settings: EvaluationSettings,
+        judged: Classifier,
+        attack: Attack,
+        *,
+        watched: bool = False,
+    ) -> AttackRows | None:
+        """Return what an attack did before the interruption, or `None`.
+
+        Args:
+            settings: of the evaluation.
+            judged: the classifier under attack.
+            attack: with its options.
+            watched: whether detectors look at the classifier.
+        """
+        arrays = self.partial.load(self._attack_recipe(settings, judged, attack, watched))
+        if arrays is None:
+            return None
+        expected = Expected(
+            images=len(self.block),
+            examples=len(self.block.examples),
+            image_shape=settings.scenario.image_shape,
+            classes=judged.num_classes,
+            detectors=len(settings.detectors) if watched else 0,
+            keeps_images=settings.keep_images,
+        )
+        try:
+            return AttackRows.from_arrays(arrays, expected)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None  # damaged: it is computed again
+
+    def save(
+        self,
+        settings: EvaluationSettings,
+        judged: Classifier,
+        attack: Attack,
+        rows: AttackRows,
+        *,
+        watched: bool = False,
+    ) -> None:
+        """Keep what a finished attack did; see `load`.
 
         Raises:
             StoreError: the disk refuses.
         """
-        write_arrays(self._path(condition, classifier), {"prediction": predicted})
+        recipe = self._attack_recipe(settings, judged, attack, watched)
+        self.partial.save(recipe, rows.as_arrays())
 
-    def _path(self, condition: str, classifier: Classifier) -> Path:
-        if classifier not in self._identities:
-            self._identities[classifier] = identity(classifier, self._images)
-        content = hashlib.sha256(self._content + condition.encode())
-        content.update(self._identities[classifier])
-        return self._folder / f"{content.hexdigest()[:32]}.npz"
+    def _attack_recipe(
+        self, settings: EvaluationSettings, judged: Classifier, attack: Attack, watched: bool
+    ) -> bytes:
+        detectors = [signature(detector) for detector in settings.detectors] if watched else []
+        attacked = settings.attacked_by(judged)
+        what = {
+            "attack": signature(attack),
+            "learned": self.prepared.learned_content(without_budget(attack), attacked),
+            "targets": str(settings.targets),
+            "known_classes": settings.scenario.num_classes,
+            "images": settings.keep_images,
+            "examples": self.block.examples,
+            "detectors": detectors,
+            "fitted_on": self.prepared.training_content if detectors else None,
+        }
+        return self._recipe(settings, what, attacked, judged)
+
+    def _recipe(
+        self, settings: EvaluationSettings, what: dict[str, Any], *classifiers: Classifier
+    ) -> bytes:
+        identities = [self.prepared.identity(classifier) for classifier in classifiers]
+        return recipe(settings, self.block, identities, **what)

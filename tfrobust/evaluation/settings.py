@@ -1,25 +1,22 @@
-"""The settings of an evaluation, and what is loaded once for all of it."""
+"""The settings of an evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypedDict
-
-import numpy as np
 
 from tfrobust import suites
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE
-from tfrobust.data.reading import arrays, check_fits
+from tfrobust.data.reading import check_fits
 from tfrobust.detector import Detector
-from tfrobust.engine.object_boxes import boxes_for
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.blocks.block import BLOCK_SIZE
 from tfrobust.evaluation.learned_attacks import check_files
 from tfrobust.scenario import Scenario
-from tfrobust.types import Boxes, Images, Labels, TargetRule
+from tfrobust.types import TargetRule
 
 
 class Progress(Protocol):
@@ -41,6 +38,7 @@ class EvaluationOptions(TypedDict, total=False):
     targets: TargetRule
     seed: int
     batch_size: int
+    block_size: int
     keep_images: bool
 
 
@@ -61,11 +59,16 @@ class EvaluationSettings:
         watched: names of the classifiers that detectors look at; `None`: all.
         targets: the rule that picks classes for targeted attacks.
         seed: decides everything random.
-        batch_size: images at a time.
+        batch_size: images at a time. It may change an image in its last bits, and decides what
+            stochastic classifiers draw.
+        block_size: images that are read, attacked by all attacks and forgotten before the next
+            ones. An interruption loses at most one block. Figures do not depend on it as long as it
+            is a multiple of `batch_size`, but for stochastic classifiers. Otherwise the last batch
+            of each block is smaller, with the effect of another batch size.
         keep_images: return every adversarial image, which takes memory for each attack.
 
     Raises:
-        UsageError: there is no classifier, or a batch has no image.
+        UsageError: there is no classifier, or a batch or a block has no image.
 
     Example:
         >>> EvaluationSettings(classifiers={"d1": load("d1")}, limit=100,
@@ -85,17 +88,25 @@ class EvaluationSettings:
     targets: TargetRule = "least_likely"
     seed: int = 0
     batch_size: int = BATCH_SIZE
+    block_size: int = BLOCK_SIZE
     keep_images: bool = False
 
     def __post_init__(self) -> None:
         check_some(self.classifiers)
-        if self.batch_size < 1:
-            raise UsageError(f"batch_size: expected 1 or more; received: {self.batch_size}")
+        check_sizes(self.batch_size, self.block_size)
 
     @property
     def attacked(self) -> dict[str, Classifier]:
         """The classifiers that the attacks see, by name."""
         return dict([self.crafted_on] if self.crafted_on else self.classifiers)
+
+    def attacked_by(self, classifier: Classifier) -> Classifier:
+        """Return the classifier that attacks on this one see."""
+        return self.crafted_on[1] if self.crafted_on else classifier
+
+    def watches(self, name: str) -> bool:
+        """Tell whether detectors look at the classifier of this name."""
+        return bool(self.detectors) and (self.watched is None or name in self.watched)
 
     @property
     def crafted_on_name(self) -> str | None:
@@ -103,49 +114,12 @@ class EvaluationSettings:
         return self.crafted_on[0] if self.crafted_on else None
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluationInputs:
-    """The settings of an evaluation, and the images that all its classifiers and attacks share.
-
-    Attributes:
-        settings: of the evaluation.
-        images: float32 `(n, height, width, channels)`.
-        labels: int64 `(n,)`.
-        baselines: the noise to show beside the attacks.
-        boxes: float32 `(n, most, 4)`, if an attack needs them; see `tfrobust.data.boxes.padded`.
-        progress: receives how far an attack is.
-    """
-
-    settings: EvaluationSettings
-    images: Images
-    labels: Labels
-    baselines: Sequence[Attack] = ()
-    boxes: Boxes | None = None
-    progress: Progress | None = None
-
-    @functools.cached_property
-    def examples(self) -> np.ndarray:
-        """The indices of the images whose adversarial versions every result keeps."""
-        return choose_examples(self.labels)
-
-    @property
-    def keeps_images(self) -> bool:
-        """Whether all images of an attack are kept until a classifier is judged."""
-        return self.settings.keep_images or bool(self.settings.detectors)
-
-
-def load_inputs(settings: EvaluationSettings, progress: Progress | None = None) -> EvaluationInputs:
-    """Load the images of an evaluation, after checking that everything fits together.
-
-    Args:
-        settings: of the evaluation.
-        progress: receives how far each attack is.
+def checked(settings: EvaluationSettings) -> EvaluationSettings:
+    """Return settings that name all their attacks, after checking that everything fits together.
 
     Raises:
-        UsageError: an unknown split, a file of something learned that does not fit, a region of
-            images without boxes.
+        UsageError: a file of something learned that does not fit.
         ClassifierError: a classifier does not fit the scenario.
-        DataError: the scenario's images or boxes break the contract.
     """
     scenario, attacks = settings.scenario, settings.attacks
     for name, classifier in (*settings.classifiers.items(), *settings.attacked.items()):
@@ -154,9 +128,17 @@ def load_inputs(settings: EvaluationSettings, progress: Progress | None = None) 
     if baselines is None:
         baselines = suites.baselines(attacks)
     check_files(attacks, list(settings.attacked.values()))
-    images, labels = arrays(scenario, settings.split, settings.limit)
-    boxes = boxes_for([*attacks, *baselines], scenario, settings.split, settings.limit)
-    return EvaluationInputs(settings, images, labels, baselines, boxes, progress)
+    return dataclasses.replace(settings, baselines=tuple(baselines))
+
+
+def reporter(
+    progress: Progress | None, what: str, total: int, start: int = 0
+) -> Callable[[int], None] | None:
+    """Return what tells `progress` how many images are done, of those behind `start`."""
+    if progress is None:
+        return None
+    progress(what, start, total)
+    return lambda done: progress(what, start + done, total)
 
 
 def check_some(classifiers: Mapping[str, Classifier]) -> None:
@@ -169,8 +151,12 @@ def check_some(classifiers: Mapping[str, Classifier]) -> None:
         raise UsageError("classifiers: expected one or more; received: none")
 
 
-def choose_examples(labels: Labels, most: int = 8) -> np.ndarray:
-    """Return the indices of up to `most` images, of as many classes as there are."""
-    firsts = np.unique(labels, return_index=True)[1]
-    others = np.setdiff1d(np.arange(len(labels)), firsts)
-    return np.concatenate([np.sort(firsts), others])[:most]
+def check_sizes(batch_size: int, block_size: int) -> None:
+    """Refuse batches or blocks of no image.
+
+    Raises:
+        UsageError: which of the two.
+    """
+    for name, size in (("batch_size", batch_size), ("block_size", block_size)):
+        if size < 1:
+            raise UsageError(f"{name}: expected 1 or more; received: {size}")

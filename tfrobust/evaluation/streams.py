@@ -15,12 +15,16 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import in_batches
-from tfrobust.data.reading import arrays, check_fits
-from tfrobust.engine.object_boxes import boxes_for
+from tfrobust.data.block_reader import BlockReader, ImageRows
+from tfrobust.data.boxes import padded
+from tfrobust.data.reading import check_fits
+from tfrobust.data.survey import survey
+from tfrobust.engine.object_boxes import needs_boxes
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import DataError
+from tfrobust.evaluation.blocks.block import BLOCK_SIZE
 from tfrobust.scenario import Scenario
-from tfrobust.types import Images, Labels
+from tfrobust.types import Boxes, Images, Labels
 
 _LEAST = 3  # images needed for two directions
 
@@ -129,9 +133,29 @@ def some_attacked(
         DataError: the images break the contract.
     """
     check_fits(classifier, scenario, called)
-    images, labels = arrays(scenario, "test")
-    rows = of_few_classes(labels, count)
-    boxes = boxes_for([attack], scenario, "test")
-    chosen = None if boxes is None else boxes[rows]
-    crafted = run_attack(attack, classifier, images[rows], labels[rows], boxes=chosen, seed=seed)
-    return images[rows], crafted.images, labels[rows]
+    boxes = needs_boxes([attack], scenario, "test")
+    seen = survey(scenario, "test", None, BLOCK_SIZE, boxes=boxes)
+    positions = of_few_classes(seen.labels, count)
+    chosen = _rows(
+        BlockReader(scenario, "test", len(seen.labels), BLOCK_SIZE, boxes=boxes), positions
+    )
+    crafted = run_attack(
+        attack, classifier, chosen.images, chosen.labels, boxes=chosen.boxes, seed=seed
+    )
+    return chosen.images, crafted.images, chosen.labels
+
+
+def _rows(reader: BlockReader, positions: np.ndarray) -> ImageRows:
+    """Return the images at some positions, in ascending order; one block is held at a time."""
+    images: list[Images] = []
+    labels: list[Labels] = []
+    boxes: list[Boxes] = []
+    for start in range(0, int(positions[-1]) + 1, BLOCK_SIZE):
+        block = reader.read(start)
+        rows = positions[(start <= positions) & (positions < start + BLOCK_SIZE)] - start
+        images.append(block.images[rows])
+        labels.append(block.labels[rows].astype(np.int64))
+        boxes += [] if block.boxes is None else list(block.boxes[rows])
+    return ImageRows(
+        np.concatenate(images), np.concatenate(labels), padded(boxes) if boxes else None
+    )

@@ -1,19 +1,16 @@
-"""One classifier's part of `results.json` and of `outcomes.npz`, from its audited attacks."""
+"""One classifier's part of `results.json`, from its audited attacks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
-from tfrobust.evaluation.detection import Judged
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
-from tfrobust.evaluation.judging import Attacked, Subject, proportion
-from tfrobust.evaluation.settings import EvaluationInputs
+from tfrobust.evaluation.judging import Attacked, Subject, attack_result, proportion, survivors
 from tfrobust.results.records import (
-    NORMS,
     BudgetedWorstCase,
     ClassifierRecord,
+    DetectorResult,
     Evaluation,
     ScenarioRecord,
 )
@@ -21,28 +18,31 @@ from tfrobust.types import Flags, Labels
 
 
 def summarize(
-    inputs: EvaluationInputs,
     subject: Subject,
+    labels: Labels,
     scenario: ScenarioRecord,
-    attacked: Sequence[Attacked],
+    known: tuple[str, ...],
+    attacked: Sequence[Attacked] = (),
     *,
     baselines: Sequence[Attacked] = (),
-    detectors: Sequence[Judged] = (),
+    detectors: Sequence[DetectorResult] = (),
 ) -> Evaluation:
     """Return one classifier's part of `results.json`.
 
     Args:
-        inputs: of the evaluation.
         subject: the classifier.
+        labels: int64 `(n,)`: of the images.
         scenario: what the images are.
+        known: the scenario's classes.
         attacked: the classifier under each attack.
         baselines: it under noise.
-        detectors: the detectors that look at it.
+        detectors: what the detectors that look at it are worth.
     """
     classifier = subject.classifier
-    right = subject.clean == inputs.labels
+    right = subject.clean == labels
     hostile = [run for run in attacked if not run.attack.corrective]
-    known = inputs.settings.scenario.class_names
+    alive = functools.partial(_all_survive, subject, labels)
+    results = [attack_result(subject, run, labels, len(known)) for run in attacked]
     return Evaluation(
         classifier=ClassifierRecord(
             name=subject.name,
@@ -54,12 +54,12 @@ def summarize(
         ),
         scenario=scenario,
         clean=proportion(right),
-        attacks=[run.result for run in attacked],
-        baselines=[noise.result for noise in baselines],
-        detectors=[judged.result for judged in detectors],
-        worst_case=proportion(_all_survive(right, bounded(hostile))),
-        worst_case_by_budget=_worst_by_budget(right, hostile),
-        warnings=gradient_warnings(subject.name, [run.result for run in attacked]),
+        attacks=results,
+        baselines=[attack_result(subject, noise, labels, len(known)) for noise in baselines],
+        detectors=list(detectors),
+        worst_case=proportion(alive(bounded(hostile))),
+        worst_case_by_budget=_worst_by_budget(alive, hostile),
+        warnings=gradient_warnings(subject.name, results),
     )
 
 
@@ -73,11 +73,17 @@ def bounded(attacked: Sequence[Attacked]) -> Sequence[Attacked]:
     return limited or attacked
 
 
-def _all_survive(right: Flags, attacked: Iterable[Attacked]) -> Flags:
-    return np.logical_and.reduce([right, *(run.survivors for run in attacked)])
+def _all_survive(subject: Subject, labels: Labels, attacked: Iterable[Attacked]) -> Flags:
+    """Return which images are right, and stay so under every one of these attacks."""
+    alive: Flags = subject.clean == labels
+    for run in attacked:
+        alive = alive & survivors(run.attack, run.column("prediction"), subject.clean, labels)
+    return alive
 
 
-def _worst_by_budget(right: Flags, attacked: Sequence[Attacked]) -> list[BudgetedWorstCase]:
+def _worst_by_budget(
+    alive: Callable[[Iterable[Attacked]], Flags], attacked: Sequence[Attacked]
+) -> list[BudgetedWorstCase]:
     """Return the worst case at each budget of every norm that was tried at several."""
     budgets: dict[str, set[float]] = {}
     for run in attacked:
@@ -87,7 +93,7 @@ def _worst_by_budget(right: Flags, attacked: Sequence[Attacked]) -> list[Budgete
         BudgetedWorstCase(
             norm=norm,
             eps=eps,
-            **dict(proportion(_all_survive(right, _within(norm, eps, attacked)))),
+            **dict(proportion(alive(_within(norm, eps, attacked)))),
         )
         for norm, several in budgets.items()
         if len(several) > 1
@@ -103,29 +109,3 @@ def _within(norm: str, eps: float, attacked: Sequence[Attacked]) -> list[Attacke
         and run.attack.budget is not None
         and run.attack.budget <= eps
     ]
-
-
-def outcome_rows(number: int, clean: Labels, attacked: Sequence[Attacked]) -> dict[str, np.ndarray]:
-    """Return evaluation `number`'s part of `outcomes.npz`.
-
-    Args:
-        number: of the evaluation.
-        clean: int64 `(images,)`: predictions for the clean images.
-        attacked: in the order of the result's `attacks`; each becomes a row `(images,)`.
-    """
-    audits = [run.audit for run in attacked]
-    table = {
-        "clean": clean,
-        "prediction": _rows([a.prediction for a in audits], len(clean), np.int64),
-        "success": _rows([a.success for a in audits], len(clean), np.bool_),
-        "reached": _rows([a.reached for a in audits], len(clean), np.bool_),
-    }
-    for norm in NORMS:
-        table[norm] = _rows([a.distance[norm] for a in audits], len(clean), np.float32)
-    for k, run in enumerate(attacked):
-        table[f"example_a{k}"] = run.examples
-    return {f"e{number}_{key}": value for key, value in table.items()}
-
-
-def _rows(rows: Sequence[np.ndarray], count: int, dtype: type[np.generic]) -> np.ndarray:
-    return np.stack(rows).astype(dtype) if rows else np.zeros((0, count), dtype)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tfrobust.report.figures import as_svg, tile
 from tfrobust.report.tables import Row, Table, scenario_title
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import CorruptionErrors, Results
 
 _DARK = 0.55  # from this error on, numbers in the map are white
@@ -91,10 +92,10 @@ def error_map(results: Results) -> str:
     return as_svg(figure, "corruptions")
 
 
-def corruption_tiles(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def corruption_tiles(results: Results, outcomes: Outcomes) -> list[dict[str, Any]]:
     """Return `{"title", "image"}` of the first image, clean and under each corruption."""
-    names = ["clean", *results.corruptions[0].errors]
-    images = [*outcomes["example_images"][:1], *outcomes["example_corrupted"]]
+    names, examples = ["clean", *results.corruptions[0].errors], outcomes.examples
+    images = [*examples["example_images"][:1], *examples["example_corrupted"]]
     return [
         {"title": _words(name), "image": tile(image)}
         for name, image in zip(names, images, strict=True)

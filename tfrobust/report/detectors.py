@@ -8,19 +8,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import DetectorResult, Evaluation, Results
 
 _BINS = 50
 _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]
 
 
-def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def histograms(results: Results, outcomes: Outcomes) -> list[dict[str, Any]]:
     """Return `{"title", "svg"}` for each detector and attack: clean and attacked scores."""
     drawings = []
     for number, evaluation in enumerate(results.evaluations):
         for k, detector in enumerate(evaluation.detectors):
             clean, adversarial = (
-                outcomes[f"e{number}_d{k}_{kind}"] for kind in ("clean", "adversarial")
+                outcomes.column(f"e{number}_d{k}_{kind}") for kind in ("clean", "adversarial")
             )
             title = f"{evaluation.classifier.name}: {detector.name} against {detector.attack}"
             fooling = adversarial[_fooled(number, k, evaluation, outcomes)]
@@ -29,19 +30,17 @@ def histograms(results: Results, outcomes: dict[str, np.ndarray]) -> list[dict[s
     return drawings
 
 
-def _fooled(
-    number: int, k: int, evaluation: Evaluation, outcomes: dict[str, np.ndarray]
-) -> np.ndarray:
+def _fooled(number: int, k: int, evaluation: Evaluation, outcomes: Outcomes) -> np.ndarray:
     """Return which images fooled the classifier under the attack of line `k`, bool `(images,)`.
 
     None does under an attack that corrects images, or where an older result does not count them.
     """
-    right = outcomes[f"e{number}_clean"] == outcomes["label"]
+    right = outcomes.column(f"e{number}_clean") == outcomes.column("label")
     lines_of_an_attack = len(evaluation.detectors) // len(evaluation.attacks)
     row = k // lines_of_an_attack
     if evaluation.detectors[k].fooled is None or evaluation.attacks[row].corrective:
         return np.zeros_like(right)
-    fooled: np.ndarray = outcomes[f"e{number}_success"][row] & right
+    fooled: np.ndarray = outcomes.row(number, row, "success") & right
     return fooled
 
 

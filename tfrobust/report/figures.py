@@ -14,6 +14,7 @@ from PIL import Image
 
 from tfrobust.report.curve_axes import Axis, Line, axes_of, lines_on
 from tfrobust.results.metrics import wilson
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results
 
 # Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
@@ -23,7 +24,7 @@ _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold address
 _TILE = 96  # pixels: smaller images are enlarged to this
 
 
-def curves(results: Results, outcomes: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+def curves(results: Results, outcomes: Outcomes) -> list[tuple[str, str]]:
     """Return `(name, SVG)` of accuracy against ε in each norm, and against each swept option.
 
     Budgeted attacks give a point an evaluated budget; a minimum-norm attack gives the whole curve
@@ -32,7 +33,7 @@ def curves(results: Results, outcomes: dict[str, np.ndarray]) -> list[tuple[str,
     return [(axis.name, _curve(axis, results, outcomes)) for axis in axes_of(results)]
 
 
-def _curve(axis: Axis, results: Results, outcomes: dict[str, np.ndarray]) -> str:
+def _curve(axis: Axis, results: Results, outcomes: Outcomes) -> str:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     for number, evaluation in enumerate(results.evaluations):
@@ -73,15 +74,15 @@ def _points(
     number: int,
     evaluation: Evaluation,
     line: Line,
-    outcomes: dict[str, np.ndarray],
+    outcomes: Outcomes,
 ) -> tuple[list[float], list[float], list[tuple[float, float]]]:
     """Return values, accuracies and intervals of one attack, from 0 on where that changes none."""
     k, attack = line[0]
-    norm = axis.norm if axis.norm != "l1" else None  # outcomes of older runs measure no L1
-    distance = outcomes.get(f"e{number}_{norm}")
-    if attack.minimum_norm and distance is not None:
-        right = outcomes[f"e{number}_clean"] == outcomes["label"]
-        broken = np.where(outcomes[f"e{number}_reached"][k], distance[k], np.inf)
+    distances = f"e{number}_a{k}_{axis.norm}"
+    if attack.minimum_norm and distances in outcomes.types:
+        right = outcomes.column(f"e{number}_clean") == outcomes.column("label")
+        distance = outcomes.column(distances)
+        broken = np.where(outcomes.row(number, k, "reached"), distance, np.inf)
         finite = broken[right & np.isfinite(broken)]
         grid = np.linspace(0, 1.05 * (finite.max() if len(finite) else 1.0), 60)
         left = [int((right & (broken > eps)).sum()) for eps in grid]

@@ -10,7 +10,6 @@ import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError
-from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
@@ -25,11 +24,11 @@ from tfrobust.report.tables import (
     detector_table,
     scenario_title,
 )
-from tfrobust.results.outcomes import check_outcomes
+from tfrobust.results.outcome_checks import check_outcomes
+from tfrobust.results.outcomes import OUTCOMES, Outcomes
 from tfrobust.results.records import AttackResult, Evaluation, Results
 from tfrobust.results.run_files import (
-    ADVERSARIAL,
-    RUN,
+    OLDER_FILES,
     RUN_FILES,
     Evaluated,
     check_one_run,
@@ -42,24 +41,24 @@ _TILES = 6  # images a row of the grid
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` from a run folder's `results.json` and `outcomes.npz`.
+    """Write `report.html` from a run folder's `results.json` and outcomes.
 
     Returns:
         The page.
 
     Raises:
-        StoreError: one of the two is missing or damaged, they are of different runs, or the disk
-            refuses.
+        StoreError: a file is missing, damaged or of an older version, two are of different runs, or
+            the disk refuses.
     """
     results = read_results(folder)
-    outcomes = read_arrays(folder / "outcomes.npz")
+    outcomes = Outcomes.read(folder)
     check_one_run(folder, results, outcomes)
     page = folder / "report.html"
     try:
         check_outcomes(results, outcomes)
+        html = render(results, outcomes)  # reads columns that no check has read
     except UnreadableError as error:
-        raise StoreError(f"{folder / 'outcomes.npz'}: {error}; evaluate again") from error
-    html = render(results, outcomes)
+        raise StoreError(f"{folder / OUTCOMES}: {error}; evaluate again") from error
     atomic_write(page, lambda beside: beside.write_text(html, encoding="utf-8"))
     return page
 
@@ -67,9 +66,10 @@ def write_report(folder: Path) -> Path:
 def write_run(
     folder: Path, evaluated: Evaluated, more: Callable[[Path], None] | None = None
 ) -> None:
-    """Write `results.json`, `outcomes.npz` and `report.html` into an existing folder, together.
+    """Write `results.json`, the outcomes and `report.html` into an existing folder, together.
 
-    They take the place of another run's, of which none is left beside them.
+    They take the place of another run's, of which none is left beside them. What an unfinished run
+    keeps is removed, unless the results are incomplete.
 
     Args:
         folder: of the run.
@@ -79,34 +79,16 @@ def write_run(
     Raises:
         StoreError: the disk refuses; another run's files are then still there.
     """
-    with written_together(folder, RUN_FILES) as beside:
+    with written_together(folder, (*RUN_FILES, *OLDER_FILES)) as beside:
         write_results(beside, evaluated.results, evaluated.outcomes)
         if more:
             more(beside)
         write_report(beside)
-    discard_partial(folder)
+    if not evaluated.results.incomplete:
+        discard_partial(folder)
 
 
-def write_adversarial(folder: Path, evaluated: Evaluated) -> None:
-    """Write the images of the first attack on the first classifier as `adversarial.npz`.
-
-    Args:
-        folder: of the run, or that `write_run` gives.
-        evaluated: with `keep_images`.
-
-    Raises:
-        StoreError: the disk refuses.
-    """
-    arrays = {
-        "images": evaluated.adversarial[0][0],
-        "labels": evaluated.outcomes["label"],
-        "clean": evaluated.images,
-        RUN: np.asarray(evaluated.results.run or ""),
-    }
-    write_arrays(folder / ADVERSARIAL, arrays)
-
-
-def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
+def render(results: Results, outcomes: Outcomes) -> str:
     """Return the page; everything that came from outside is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfrobust.report", "."),
@@ -139,9 +121,7 @@ def render(results: Results, outcomes: dict[str, np.ndarray]) -> str:
     )
 
 
-def _grids(
-    number: int, evaluation: Evaluation, outcomes: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
+def _grids(number: int, evaluation: Evaluation, outcomes: Outcomes) -> list[dict[str, Any]]:
     """Return a grid for each attack, at the middle one of its budgets."""
     by_name: dict[str, list[tuple[int, AttackResult]]] = {}
     for k, attack in enumerate(evaluation.attacks):
@@ -156,16 +136,14 @@ def _grids(
     ]
 
 
-def _cells(
-    number: int, k: int, outcomes: dict[str, np.ndarray], names: Sequence[str]
-) -> list[dict[str, Any]]:
-    indices = outcomes["example_index"]
-    pairs = zip(outcomes["example_images"], outcomes[f"e{number}_example_a{k}"], strict=True)
-    cells = []
+def _cells(number: int, k: int, outcomes: Outcomes, names: Sequence[str]) -> list[dict[str, Any]]:
+    examples, cells = outcomes.examples, []
+    indices = examples["example_index"]
+    pairs = zip(examples["example_images"], examples[f"e{number}_example_a{k}"], strict=True)
+    labels, predicted = outcomes.column("label"), outcomes.column(f"e{number}_clean")
+    attacked = outcomes.row(number, k, "prediction")
     for i, (clean, adversarial) in list(zip(indices, pairs, strict=True))[:_TILES]:
-        label = int(outcomes["label"][i])
-        before = int(outcomes[f"e{number}_clean"][i])
-        after = int(outcomes[f"e{number}_prediction"][k, i])
+        label, before, after = int(labels[i]), int(predicted[i]), int(attacked[i])
         cells.append(
             {
                 "clean": tile(clean),

@@ -1,127 +1,204 @@
-"""Whether `outcomes.npz` holds what `results.json` says: looked up before a report draws it."""
+"""The fate of every image: `outcomes.parquet`, a row an image, and `examples.npz`.
+
+Columns are `label` and, for evaluation *i*, attack *k* and detector line *d* of `results.json`:
+`e{i}_clean`; `e{i}_a{k}_prediction`, `_success`, `_reached`, `_l0`, `_l1`, `_l2`, `_linf`;
+`e{i}_d{d}_clean`, `_adversarial`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from tfrobust.files.reading import UnreadableError
-from tfrobust.results.metrics import survivors
-from tfrobust.results.records import NORMS, Evaluation, Results
+from tfrobust.errors import StoreError, one_line
+from tfrobust.files.archives import check_unpacked
+from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.atomic import atomic_write
+from tfrobust.files.reading import UnreadableError, open_regular
 
-_CLOSE = 1e-6  # figures are written with all their digits; older runs rounded some
-_Arrays = Mapping[str, np.ndarray]
-_Expected = tuple[str, tuple[int | None, ...], str]  # name, shape (None: any length), kinds
+OUTCOMES, EXAMPLES = "outcomes.parquet", "examples.npz"
+RUN = "run"  # what tells, in each file, which run it is of
+_ROWS = 65_536  # of a row group
+_WIDEST = 8  # bytes of a number
+
+ReadRows = Callable[[str, int, int], np.ndarray]  # name, start and stop → rows of a column
 
 
-def check_outcomes(results: Results, outcomes: _Arrays) -> None:
-    """Refuse arrays that are missing, misshapen, of another type, or of another run.
+class Outcomes:
+    """Columns of outcomes, read one at a time from a table in memory or from a file.
+
+    Args:
+        table: in memory, or the path of a Parquet file.
+        examples: arrays of the example images; see the page on results.
 
     Raises:
-        UnreadableError: which array, what was expected and received.
+        StoreError: the file is missing, or no readable Parquet file.
 
     Example:
-        >>> check_outcomes(read_results(run), read_arrays(run / "outcomes.npz"))
+        >>> evaluated.outcomes.column("label").shape
+        (360,)
+        >>> evaluated.outcomes.rows(0, "prediction").shape  # attacks, images
+        (2, 360)
     """
-    images = results.evaluations[0].scenario.images
-    if any(evaluation.scenario.images != images for evaluation in results.evaluations):
-        raise UnreadableError("evaluations of several numbers of images")
-    for name, shape, kinds in _expected(results, images):
-        _check_array(outcomes, name, shape, kinds)
-    _check_classes("label", outcomes["label"])
-    shown = outcomes["example_index"]
-    if len(shown) and not 0 <= shown.min() <= shown.max() < images:
-        raise UnreadableError(f"example_index: expected 0 to {images - 1}")
-    for number, evaluation in enumerate(results.evaluations):
-        _check_examples(number, evaluation, outcomes)
-        _check_figures(number, evaluation, outcomes)
-    if results.corruptions:
-        _check_pictures("example_corrupted", outcomes, len(results.corruptions[0].errors))
 
+    def __init__(
+        self, table: pa.Table | Path, examples: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        self._table = table
+        self.examples = dict(examples or {})
+        schema, self._count = self._described()
+        self.types = {field.name: field.type for field in schema}
+        self.run = (schema.metadata or {}).get(RUN.encode(), b"").decode("utf-8", "replace")
 
-def _expected(results: Results, images: int) -> Iterator[_Expected]:
-    yield "label", (images,), "iu"
-    yield "example_index", (None,), "iu"
-    for number, evaluation in enumerate(results.evaluations):
-        rows = (len(evaluation.attacks), images)
-        yield f"e{number}_clean", (images,), "iu"
-        yield f"e{number}_prediction", rows, "iu"
-        for flags in ("success", "reached"):
-            yield f"e{number}_{flags}", rows, "b"
-        for norm in NORMS:
-            yield f"e{number}_{norm}", rows, "f"
-        for k in range(len(evaluation.detectors)):
-            for kind in ("clean", "adversarial"):
-                yield f"e{number}_d{k}_{kind}", (None,), "fiub"
+    @classmethod
+    def of(
+        cls,
+        columns: Mapping[str, np.ndarray],
+        examples: Mapping[str, np.ndarray] | None = None,
+    ) -> Outcomes:
+        """Return outcomes of arrays in memory, `(images,)` each."""
+        return cls(pa.table({name: pa.array(column) for name, column in columns.items()}), examples)
 
+    @classmethod
+    def read(cls, folder: Path) -> Outcomes:
+        """Return the outcomes of a run folder.
 
-def _check_array(
-    outcomes: _Arrays, name: str, shape: tuple[int | None, ...], kinds: str
-) -> np.ndarray:
-    if name not in outcomes:
-        raise UnreadableError(f"{name} is missing")
-    array = outcomes[name]
-    fits = len(array.shape) == len(shape) and all(
-        length in (None, given) for length, given in zip(shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype.kind not in kinds:
-        expected = " × ".join("any" if length is None else f"{length}" for length in shape)
-        raise UnreadableError(
-            f"{name}: expected {_KINDS[kinds]}, {expected}; "
-            f"received: {array.dtype.name}, {' × '.join(map(str, array.shape)) or 'a single one'}"
-        )
-    return array
-
-
-_KINDS = {"iu": "integers", "b": "true or false", "f": "numbers", "fiub": "numbers"}
-
-
-def _check_classes(name: str, classes: np.ndarray) -> None:
-    if len(classes) and classes.min() < 0:
-        raise UnreadableError(f"{name}: expected classes from 0; received: {classes.min()}")
-
-
-def _check_examples(number: int, evaluation: Evaluation, outcomes: _Arrays) -> None:
-    shown = len(outcomes["example_index"])
-    shape = _check_pictures("example_images", outcomes, shown)
-    for k in range(len(evaluation.attacks)):
-        name = f"e{number}_example_a{k}"
-        _check_array(outcomes, name, shape, "f")
-    for k in range(len(evaluation.detectors)):
-        for kind in ("clean", "adversarial"):
-            scores = outcomes[f"e{number}_d{k}_{kind}"]
-            if not len(scores) or not np.isfinite(scores).all():
-                raise UnreadableError(f"e{number}_d{k}_{kind}: expected finite scores")
-
-
-def _check_pictures(name: str, outcomes: _Arrays, count: int) -> tuple[int, ...]:
-    array = _check_array(outcomes, name, (count, None, None, None), "f")
-    if 0 in array.shape[1:] or not np.isfinite(array).all():
-        raise UnreadableError(f"{name}: expected images of finite pixels")
-    return array.shape
-
-
-def _check_figures(number: int, evaluation: Evaluation, outcomes: _Arrays) -> None:
-    """Refuse outcomes whose accuracies are not those of the results: they are of another run."""
-    label, clean = outcomes["label"], outcomes[f"e{number}_clean"]
-    predicted = outcomes[f"e{number}_prediction"]
-    _check_classes(f"e{number}_clean", clean)
-    _check_classes(f"e{number}_prediction", predicted.ravel())
-    if not len(label):
-        return
-    pairs = [("clean", evaluation.clean.accuracy, clean == label)]
-    pairs += [
-        (
-            attack.name,
-            attack.accuracy,
-            row == label if attack.corrective else survivors(row, clean, label),
-        )
-        for attack, row in zip(evaluation.attacks, predicted, strict=True)
-    ]
-    for name, accuracy, right in pairs:
-        if abs(accuracy - right.mean()) > _CLOSE:
-            raise UnreadableError(
-                f"they are of another run than results.json: {evaluation.classifier.name}, {name}: "
-                f"{right.mean():.4f} here, {accuracy:.4f} there"
+        Raises:
+            StoreError: a file is missing or damaged, the two are of different runs, or the folder
+                is of an older version.
+        """
+        if not (folder / OUTCOMES).exists() and (folder / "outcomes.npz").exists():
+            raise StoreError(
+                f"{folder}: outcomes.npz was written by an older version; evaluate again"
             )
+        examples = read_arrays(folder / EXAMPLES)
+        run = examples.pop(RUN, None)
+        outcomes = cls(folder / OUTCOMES, examples)
+        if ("" if run is None else str(run)) != outcomes.run:
+            raise StoreError(
+                f"{folder}: {OUTCOMES} and {EXAMPLES} are of different runs; run the same command "
+                "again with --force, which writes both again"
+            )
+        return outcomes
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return self._count
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.types)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one column, `(images,)`.
+
+        Raises:
+            UnreadableError: there is none, it is damaged, or values are missing in it.
+        """
+        if name not in self.types:
+            raise UnreadableError(f"{name} is missing")
+        try:
+            if isinstance(self._table, Path):
+                column = pq.read_table(self._table, columns=[name]).column(name)
+            else:
+                column = self._table.column(name)
+            if column.null_count:
+                raise UnreadableError(f"{name}: values are missing")
+            values: np.ndarray = column.to_numpy()
+        except (pa.ArrowException, OSError) as error:
+            raise UnreadableError(f"{name}: {one_line(error)}") from error
+        return values
+
+    def rows(self, number: int, what: str) -> np.ndarray:
+        """Return what every attack of evaluation `number` did, `(attacks, images)`.
+
+        Args:
+            number: of the evaluation, from 0.
+            what: `prediction`, `success`, `reached` or a norm.
+        """
+        attacks = [name for name in self.names if name.startswith(f"e{number}_a")]
+        columns = [self.column(name) for name in attacks if name.endswith(f"_{what}")]
+        return np.stack(columns) if columns else np.zeros((0, len(self)))
+
+    def row(self, number: int, k: int, what: str) -> np.ndarray:
+        """Return what attack `k` of evaluation `number` did, `(images,)`; see `rows`."""
+        return self.column(f"e{number}_a{k}_{what}")
+
+    def write(self, folder: Path, run: str) -> None:
+        """Write the two files into a folder.
+
+        Args:
+            folder: exists.
+            run: what both files tell they are of.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+
+        def save(path: Path) -> None:
+            if isinstance(self._table, Path):
+                with pq.ParquetFile(self._table) as file:
+                    _save(path, file.schema_arrow, run, file.iter_batches(_ROWS))
+            else:
+                _save(path, self._table.schema, run, self._table.to_batches(_ROWS))
+
+        atomic_write(folder / OUTCOMES, save)
+        write_arrays(folder / EXAMPLES, {**self.examples, RUN: np.asarray(run)})
+
+    def _described(self) -> tuple[pa.Schema, int]:
+        if not isinstance(self._table, Path):
+            return self._table.schema, self._table.num_rows
+        try:
+            with open_regular(self._table) as file, pq.ParquetFile(file) as described:
+                count = described.metadata.num_rows
+                check_unpacked(count * _WIDEST, os.fstat(file.fileno()).st_size)
+                return described.schema_arrow, count
+        except (pa.ArrowException, OSError, UnreadableError) as error:
+            cause = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
+            raise StoreError(
+                f"{self._table}: not a readable Parquet file ({cause}); evaluate again"
+            ) from error
+
+
+def write_columns(path: Path, types: Mapping[str, np.dtype], count: int, read: ReadRows) -> None:
+    """Write a Parquet file a group of rows at a time; see `Outcomes.write`.
+
+    Args:
+        path: of the file.
+        types: name → type of each column.
+        count: of rows.
+        read: gives rows of a column.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    schema = pa.schema([(name, pa.from_numpy_dtype(dtype)) for name, dtype in types.items()])
+    groups = (
+        pa.record_batch(
+            [
+                pa.array(read(name, start, min(start + _ROWS, count)).astype(dtype, copy=False))
+                for name, dtype in types.items()
+            ],
+            schema=schema,
+        )
+        for start in range(0, count, _ROWS)
+    )
+    atomic_write(path, lambda beside: _save(beside, schema, "", groups))
+
+
+def _save(path: Path, schema: pa.Schema, run: str, groups: Iterable[pa.RecordBatch]) -> None:
+    schema = schema.with_metadata({RUN: run})
+    try:
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for group in groups:
+                writer.write_batch(group.replace_schema_metadata({RUN: run}))
+    except OSError as error:  # Arrow has words of its own for what the disk refuses
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno)) from error

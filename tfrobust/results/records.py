@@ -215,6 +215,14 @@ class Evaluation(pydantic.BaseModel):
     warnings: list[Text] = []  # why a figure may say less than it seems to
 
 
+class Incomplete(pydantic.BaseModel):
+    """Images [start, stop) of the split that no figure counts, since they could not be computed."""
+
+    start: Count
+    stop: Count
+    cause: Text
+
+
 class Results(pydantic.BaseModel):
     """All of `results.json`; `run` is the same in every file of one run, see `identified`."""
 
@@ -223,6 +231,7 @@ class Results(pydantic.BaseModel):
     evaluations: list[Evaluation] = pydantic.Field(min_length=1)
     environment: dict[Text, Text]
     corruptions: list[CorruptionErrors] = []
+    incomplete: list[Incomplete] = []  # images that could not be computed; the same run goes on
     run: Text | None = None  # before there was one
 
     @pydantic.model_validator(mode="after")

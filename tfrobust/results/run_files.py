@@ -1,28 +1,28 @@
-"""The files of a run: `results.json`, `outcomes.npz` and `adversarial.npz`."""
+"""The files of a run: `results.json`, the outcomes and the folder `adversarial`."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfrobust.errors import StoreError, one_line
-from tfrobust.files.arrays import read_array, write_arrays
 from tfrobust.files.atomic import atomic_write, disk_errors
 from tfrobust.files.leftovers import remove_folder
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.files.reading import UnreadableError, read_record
+from tfrobust.results.adversarial import ADVERSARIAL, run_of
+from tfrobust.results.outcomes import EXAMPLES, OUTCOMES, Outcomes
 from tfrobust.results.records import Results
 from tfrobust.types import Images
 
-RUN = "run"  # the array of an `.npz` that tells which run it is of
-ADVERSARIAL = "adversarial.npz"
-RUN_FILES = ("results.json", "outcomes.npz", "report.html", ADVERSARIAL)  # those of any run
+RUN_FILES = ("results.json", OUTCOMES, EXAMPLES, "report.html", ADVERSARIAL)  # those of any run
+OLDER_FILES = ("outcomes.npz", "adversarial.npz")  # those of a run by an older version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +31,21 @@ class Evaluated:
 
     Attributes:
         results: the content of `results.json`.
-        outcomes: the content of `outcomes.npz`.
-        images: the clean images, float32 `(n, height, width, channels)`.
+        outcomes: the content of `outcomes.parquet` and `examples.npz`. Of an evaluation that keeps
+            its work in a run folder, they can be read until the run is written.
+        images: the clean images, float32 `(n, height, width, channels)`; none (`n` = 0) unless the
+            settings say `keep_images`.
         adversarial: for each classifier, the images that each attack made, `(n, height, width,
             channels)`; empty lists unless the settings say `keep_images`.
     """
 
     results: Results
-    outcomes: dict[str, np.ndarray]
+    outcomes: Outcomes
     images: Images
     adversarial: list[list[Images]]
 
 
-def identified(results: Results, outcomes: Mapping[str, np.ndarray]) -> Results:
+def identified(results: Results, outcomes: Outcomes) -> Results:
     """Return results that know the run they are of: a hash of all figures but the seconds.
 
     Example:
@@ -51,9 +53,10 @@ def identified(results: Results, outcomes: Mapping[str, np.ndarray]) -> Results:
         '3b0f…'
     """
     content = hashlib.sha256()
-    for name, array in sorted(outcomes.items()):
+    columns = ((name, outcomes.column(name)) for name in sorted(outcomes.names))
+    for name, array in itertools.chain(columns, sorted(outcomes.examples.items())):
         content.update(f"{name} {array.dtype} {array.shape}".encode())
-        content.update(np.ascontiguousarray(array).tobytes())
+        content.update(np.ascontiguousarray(array).data)
     figures = _without_seconds(results.model_copy(update={"run": None}))
     content.update(json.dumps(figures, sort_keys=True).encode())
     return results.model_copy(update={"run": content.hexdigest()[:32]})
@@ -66,35 +69,35 @@ def _without_seconds(results: Results) -> Any:
     return json.loads(results.to_json(), object_hook=untimed)
 
 
-def write_results(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:
-    """Write `results.json` and `outcomes.npz` into an existing folder, with one identity.
+def write_results(folder: Path, results: Results, outcomes: Outcomes) -> None:
+    """Write `results.json` and the outcomes into an existing folder, with one identity.
 
     Raises:
         StoreError: the disk refuses.
     """
     results = results if results.run else identified(results, outcomes)
-    write_arrays(folder / "outcomes.npz", {**outcomes, RUN: np.asarray(results.run)})
+    outcomes.write(folder, str(results.run))
     atomic_write(
         folder / "results.json", lambda path: path.write_text(results.to_json(), encoding="utf-8")
     )
 
 
-def check_one_run(folder: Path, results: Results, outcomes: Mapping[str, np.ndarray]) -> None:
+def check_one_run(folder: Path, results: Results, outcomes: Outcomes) -> None:
     """Refuse files of different runs in one folder, as copying or an interruption leaves them.
 
     Args:
         folder: of the run.
         results: its `results.json`.
-        outcomes: its `outcomes.npz`. An `adversarial.npz` is looked at as well.
+        outcomes: its outcomes. A folder `adversarial` is looked at as well.
 
     Raises:
         StoreError: naming the two files.
     """
-    adversarial = folder / ADVERSARIAL
-    crafted = read_array(adversarial, RUN) if adversarial.exists() else None
-    for name, run in {"outcomes.npz": outcomes.get(RUN), ADVERSARIAL: crafted}.items():
-        known = "" if run is None else str(run)
-        if known != (results.run or "") and (known or name != ADVERSARIAL):
+    runs = {OUTCOMES: outcomes.run}
+    if (folder / ADVERSARIAL).exists():
+        runs[ADVERSARIAL] = run_of(folder / ADVERSARIAL)
+    for name, run in runs.items():
+        if run != (results.run or ""):
             raise StoreError(
                 f"{folder}: results.json and {name} are of different runs; run the same command "
                 "again with --force, which writes both again"

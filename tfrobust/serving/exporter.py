@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfrobust.classifier import Classifier
+from tfrobust.data.image_blocks import ImageBlocks
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays, check_fits
 from tfrobust.errors import RobustError
@@ -23,7 +24,7 @@ from tfrobust.store.cards import renewed_card
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Trainer
-from tfrobust.types import Images, Labels
+from tfrobust.types import Images
 
 Log = Callable[[str], None]
 
@@ -128,8 +129,14 @@ def _lite(part: Servable, place: Path, settings: ExportSettings, log: Log) -> Ex
 
 def _images(
     part: Servable, scenario: Scenario, settings: ExportSettings
-) -> tuple[Images | None, tuple[Images, Labels]]:
-    """Return training images for a quantization, if there is one, and the test split."""
+) -> tuple[Images | None, ImageBlocks]:
+    """Return training images for a quantization, if there is one, and the test split.
+
+    All of it is read once, so that a damaged image is known before anything is measured.
+    """
     check_fits(part.classifier, scenario, "the classifier")
     samples = arrays(scenario, "train", settings.images)[0] if settings.quantize else None
-    return samples, arrays(scenario, "test")
+    tested = ImageBlocks(scenario, "test")
+    for _ in tested:
+        pass
+    return samples, tested

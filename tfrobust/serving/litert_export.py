@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import gettempdir
 
 import numpy as np
 
 from tfrobust.classifiers.inference import in_batches
+from tfrobust.data.image_blocks import accuracy
 from tfrobust.errors import UsageError
 from tfrobust.files.atomic import atomic_folder, disk_errors
 from tfrobust.files.leftovers import scratch_folder
@@ -42,7 +44,7 @@ def export_lite(
     *,
     quantize: Quantize | None = None,
     samples: Images | None = None,
-    tested: tuple[Images, Labels] | None = None,
+    tested: Iterable[tuple[Images, Labels]] | None = None,
 ) -> list[Measured]:
     """Write `model.tflite` into a new version folder, and measure it and the float32 file.
 
@@ -51,7 +53,8 @@ def export_lite(
         folder: the version folder to make.
         quantize: to 8 bits, or not.
         samples: images that show the ranges of activations; for 8 bits.
-        tested: images with labels to measure accuracy on; none: only sizes.
+        tested: blocks of images with labels to measure accuracy on, which can be gone through
+            several times; none: only sizes.
 
     Returns:
         What was measured without the part, in float32, and in 8 bits, as far as they apply.
@@ -92,10 +95,13 @@ def lite_file(part: Servable, samples: Images | None = None) -> bytes:
 
 
 def _accuracy(
-    part: Servable, model: LiteModel | None, tested: tuple[Images, Labels] | None
+    part: Servable, model: LiteModel | None, tested: Iterable[tuple[Images, Labels]] | None
 ) -> float | None:
     if tested is None:
         return None
-    images, labels = tested
-    served = images if model is None else in_batches(model, images)
-    return float((np.argmax(part.logits(served), axis=1) == labels).mean())
+
+    def predicted(images: Images) -> Labels:
+        served = images if model is None else in_batches(model, images)
+        return np.argmax(part.logits(served), axis=1)
+
+    return accuracy(predicted, tested)

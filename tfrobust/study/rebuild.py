@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfrobust.evaluation.settings import Progress
+from tfrobust.execution.executor import Executor
 from tfrobust.study.cells.cell import cells_of, default_command
 from tfrobust.study.cells.run import run_cells
 from tfrobust.study.results.claims import Claimed, check_claims
@@ -66,6 +67,7 @@ def run(
     *,
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda _: None,
+    executor: Executor | None = None,
 ) -> StudyRun:
     """Compute what is not finished, and write `report.md` and `report.html`.
 
@@ -77,6 +79,7 @@ def run(
         out: for the report and the networks that are trained; see `run_study`.
         progress: called with how far training and attacks are.
         log: called with a line about what is being done.
+        executor: trains and measures; `None`: this process.
 
     Raises:
         UsageError: there is no such study or scale, or a plugin refuses its options.
@@ -97,6 +100,7 @@ def run(
         command=settings.command(out),
         progress=progress,
         log=log,
+        executor=executor,
     )
     write_study(study, settings.scale, lookup, out, results / study.name / settings.scale)
     return StudyRun(study, lookup, check_claims(study, lookup), out / "report.html")
@@ -111,6 +115,7 @@ def run_study(
     command: str | None = None,
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda _: None,
+    executor: Executor | None = None,
 ) -> Lookup:
     """Compute every cell of a study that is not finished, and write no report.
 
@@ -124,6 +129,7 @@ def run_study(
             user would type.
         progress: called with how far training and attacks are.
         log: called with a line about what is being done.
+        executor: trains and measures; `None`: this process.
 
     Returns:
         All results.
@@ -135,5 +141,5 @@ def run_study(
     """
     cells = cells_of(study, scale)
     command = command or default_command(study, scale)
-    run_cells(cells, out, results, command, progress=progress, log=log)
+    run_cells(cells, out, results, command, progress=progress, log=log, executor=executor)
     return Lookup(cells, results)

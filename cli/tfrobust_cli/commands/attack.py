@@ -8,11 +8,12 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.console import start_tensorflow
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.options import (
     Attack,
     BatchSize,
+    BlockSize,
     Classifier,
     Force,
     Json,
@@ -27,9 +28,11 @@ from tfrobust_cli.options import (
     TargetRule,
 )
 from tfrobust_cli.tables import print_results
+from tfrobust_cli.worker_options import Spread, uses_workers
 
 
 @loads_classifiers
+@uses_workers
 def attack(
     classifier: Classifier,
     attack: Attack,
@@ -41,17 +44,19 @@ def attack(
     target: Target = TargetRule.LEAST_LIKELY,
     seed: Seed = 0,
     batch_size: BatchSize = 128,
+    block_size: BlockSize = 1024,
     export: ServeLearned = None,
     force: Force = False,
     as_json: Json = False,
     *,
     loading: LoadOptions,
+    spread: Spread,
 ) -> None:
-    """Attack a classifier and write adversarial.npz next to the results.
+    """Attack a classifier and write its adversarial images next to the results.
 
-    The file holds `images` (adversarial), `labels` and `clean`; the scenario `arrays` can read it.
-    What an attack learned, such as a universal perturbation, is written next to it. Use it in
-    another run with -p file=…, also against another classifier, or serve it with --export.
+    The folder `adversarial` holds images.npy, labels.npy and clean.npy, which the scenario `arrays`
+    reads. What an attack learned, such as a universal perturbation, is written next to it. Use that
+    in another run with -p file=…, also against another classifier, or serve it with --export.
 
     Example: [bold]tfrobust attack d1 --attack pgd -p eps=0.1 --out runs/pgd[/]
 
@@ -59,6 +64,7 @@ def attack(
     """
     named = [("attacks", attack), *scenario_plugins(scenario)]
     check_known(named)
+    spread.prepare()
     start_tensorflow()
     from tfrobust import evaluation, store
     from tfrobust.data.names import open_scenario
@@ -75,13 +81,11 @@ def attack(
     settings = evaluation.EvaluationSettings(
         classifiers=store.load_all([classifier], options=loading.for_images(shape)),
         scenario=data, attacks=[built], split=split, limit=limit, targets=target.value, seed=seed,
-        batch_size=batch_size,
+        batch_size=batch_size, block_size=block_size,
     )  # fmt: skip
     serve = functools.partial(export_next, image_shape=shape, home=export) if export else None
-    with Reporter() as reporter:
-        results = evaluation.craft(
-            settings, out, force=force, serve=serve, progress=reporter, note=reporter.log
-        )
+    with spread.run_options(out, force=force) as how:
+        results = evaluation.craft(settings, out, serve=serve, **how)
     print_results(results, as_json=as_json, out=out)
 
 

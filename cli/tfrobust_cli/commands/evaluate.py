@@ -8,66 +8,47 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known
-from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.console import start_tensorflow
 from tfrobust_cli.evaluate_options import EvaluateOptions, evaluates
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
+from tfrobust_cli.worker_options import Spread, uses_workers
 
 if TYPE_CHECKING:
     from tfrobust.results.records import Results
 
 
 @loads_classifiers
+@uses_workers
 @evaluates
-def evaluate(*, options: EvaluateOptions, loading: LoadOptions) -> None:
-    """Attack classifiers and write results.json, outcomes.npz and report.html.
+def evaluate(*, options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> None:
+    """Attack classifiers and write results.json, outcomes.parquet and report.html.
 
     Example: [bold]tfrobust evaluate d1 --attack fgsm --attack pgd --eps 0.05 --eps 0.1
     --out runs/d1[/]
     """
     options.check()
     check_known(options.plugins)
+    spread.prepare()
     start_tensorflow()
     run = _run_corruptions if options.under_corruptions else _run
-    results = run(options, loading)
+    results = run(options, loading, spread)
     print_results(results, as_json=options.as_json, out=options.out)
 
 
-def _run(options: EvaluateOptions, loading: LoadOptions) -> Results:
+def _run(options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> Results:
     """Attack, and return what was written."""
-    from tfrobust import evaluation, store
-    from tfrobust.data.names import open_scenario
+    from tfrobust import evaluation
     from tfrobust.files.output_folders import check_output
 
-    params = Parameters(options.param, options.plugins)
-    attacks = options.built_attacks(params)
-    detectors = [params.build("detectors", name) for name in options.detector or []]
     check_output(options.out, force=options.force)
-    scenario = open_scenario(options.scenario, params.all(), seed=options.seed)
-    loading = loading.for_images(scenario.image_shape)
-    classifiers = store.load_all(options.classifier, options=loading)
-    crafted_on = None
-    if options.crafted_on:
-        crafted_on = options.crafted_on, store.load(options.crafted_on, options=loading)
-    settings = evaluation.EvaluationSettings(
-        classifiers=classifiers,
-        scenario=scenario,
-        attacks=attacks,
-        split=options.split,
-        limit=options.limit,
-        crafted_on=crafted_on,
-        baselines=None if options.baselines else (),
-        detectors=detectors,
-        targets=options.target.value,
-        seed=options.seed,
-        batch_size=options.batch_size,
-    )
+    settings = options.settings(loading)
     run = evaluation.run_reattack if options.reattack else evaluation.run
-    with Reporter() as reporter:
-        return run(settings, options.out, force=options.force, progress=reporter, note=reporter.log)
+    with spread.run_options(options.out, force=options.force) as how:
+        return run(settings, options.out, **how)
 
 
-def _run_corruptions(options: EvaluateOptions, loading: LoadOptions) -> Results:
+def _run_corruptions(options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> Results:
     """Measure under corruptions, and return what was written."""
     from tfrobust import evaluation, store
     from tfrobust.data.names import open_scenario
@@ -89,11 +70,10 @@ def _run_corruptions(options: EvaluateOptions, loading: LoadOptions) -> Results:
         limit=options.limit,
         seed=options.seed,
         batch_size=options.batch_size,
+        block_size=options.block_size,
     )
-    with Reporter() as reporter:
-        return evaluation.run_corruptions(
-            settings, options.out, force=options.force, progress=reporter, note=reporter.log
-        )
+    with spread.run_options(options.out, force=options.force) as how:
+        return evaluation.run_corruptions(settings, options.out, **how)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,7 +13,7 @@ from tfrobust_cli.console import start_tensorflow
 def report(
     folder: Annotated[list[Path], typer.Argument(help="Run folders with a results.json.")],
 ) -> None:
-    """Write report.html again from results.json and outcomes.npz.
+    """Write report.html again from results.json and the outcomes.
 
     Example: [bold]tfrobust report runs/d1[/]
     """

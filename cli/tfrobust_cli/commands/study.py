@@ -12,6 +12,7 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.options import Json
 from tfrobust_cli.study_tables import print_claims, print_costs, print_study
+from tfrobust_cli.worker_options import Spread, uses_workers
 
 _Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
 _Results = Annotated[
@@ -62,12 +63,15 @@ def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
 
 
 @app.command("run")
+@uses_workers
 def run(
     name: _Name,
     scale: Annotated[str, typer.Option(help="paper, laptop or smoke: see `study show`.")],
     out: Annotated[Path, typer.Option(help="Folder for the report and the trained networks.")],
     results: _Results = None,
     as_json: Json = False,
+    *,
+    spread: Spread,
 ) -> None:
     """Compute the unfinished cells, and write report.md and report.html.
 
@@ -76,13 +80,15 @@ def run(
 
     Example: [bold]tfrobust study run quantized-dropout --scale smoke --out runs/study[/]
     """
+    spread.prepare()
     start_tensorflow()
     from tfrobust.study.rebuild import StudySettings
     from tfrobust.study.rebuild import run as run_study
 
     settings = StudySettings(study=name, scale=scale, results=results)
-    with Reporter() as reporter:
-        done = run_study(settings, out, progress=reporter, log=reporter.log)
+    # A training is long: none waits behind another while a worker has nothing to do.
+    with Reporter() as reporter, spread.executor(out, reporter, in_flight=1) as executor:
+        done = run_study(settings, out, progress=reporter, log=reporter.log, executor=executor)
     if as_json:
         claims = [{"claim": claim.text, "holds": claim.holds} for claim in done.claims]
         print(json.dumps({"claims": claims, "report": str(done.report)}, indent=1))

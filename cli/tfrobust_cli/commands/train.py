@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.training.cluster import check_port, cluster_from
 from tfrobust.training.options import TrainingOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, log, start_tensorflow
@@ -25,12 +27,19 @@ from tfrobust_cli.options import (
 )
 from tfrobust_cli.training_options import check_only, trains
 from tfrobust_cli.weights import with_weights
+from tfrobust_cli.worker_options import Spread, as_worker, run_as_worker, trains_on_workers
 
 if TYPE_CHECKING:
+    from tfrobust.execution.settings import WorkerSettings
     from tfrobust.pipeline.stored_training import Trained
+
+_Name = Annotated[str, typer.Option(help="Name in saved_models/; default: the model's name.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
+_Force = Annotated[bool, typer.Option("--force", help="Discard an interrupted training.")]
 
 
 @loads_classifiers
+@trains_on_workers
 @trains
 def train(
     model: Annotated[
@@ -38,24 +47,19 @@ def train(
         typer.Argument(help="A model plugin: lenet, resnet, …", autocompletion=names_of("models")),
     ],
     scenario: Scenario = "digits",
-    name: Annotated[
-        str, typer.Option(help="Name in saved_models/; default: the model's name.")
-    ] = "",
+    name: _Name = "",
     defense: Defenses = None,
     only: TrainOnly = None,
     param: Params = None,
     weights: Weights = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted training.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Discard an interrupted training.")
-    ] = False,
+    resume: _Resume = False,
+    force: _Force = False,
     as_json: Json = False,
     *,
     training: TrainingOptions,
     loading: LoadOptions,
+    spread: Spread,
 ) -> None:
     """Train a classifier and export it as a SavedModel.
 
@@ -71,25 +75,47 @@ def train(
     check_known(plugins)
     if built:
         check_unused(loading, f"{model} is built")
-    start_tensorflow()
+    if spread.settings is not None:
+        _train_on_ray(spread.settings)
+        return
+    _start_tensorflow(several_workers=training.strategy == "multiworker")
     from tfrobust.pipeline.plans import TrainingPlan
     from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import run_training
     from tfrobust.training.trainer import Trainer
 
     params = Parameters(with_weights(param, model, weights), plugins)
-    data = opened(scenario, params, seed=training.seed)
+    reporter = Reporter()
+    # The trainer comes first: several workers meet before TensorFlow does anything else.
+    trainer = Trainer(training, tensorboard=tensorboard, report=reporter, log=reporter.log)
+    data = opened(scenario, params, seed=training.seed, log=trainer.log)
     start = params.build("models", model) if built else model
     plan = TrainingPlan(
-        starting_point(start, data, alone=only is not None, loading=loading, note=log),
+        starting_point(start, data, alone=only is not None, loading=loading, note=trainer.log),
         data,
         [params.build("defenses", plugin) for plugin in defenses],
         scenario_name=scenario,
     )
-    with Reporter() as reporter:
-        trainer = Trainer(training, tensorboard=tensorboard, report=reporter, log=reporter.log)
+    with reporter:
         trained = run_training(plan, name or model, trainer, resume=resume, force=force)
-    _print(trained, as_json=as_json)
+    if trainer.workers.chief:
+        _print(trained, as_json=as_json)
+
+
+def _start_tensorflow(*, several_workers: bool) -> None:
+    """Start TensorFlow, once this process is known to have its place among several workers."""
+    if several_workers:
+        check_port(cluster_from())
+    start_tensorflow(several_workers=several_workers)
+
+
+def _train_on_ray(settings: WorkerSettings) -> None:
+    """Let workers run this command; the chief prints what it has trained."""
+    from tfrobust.execution.ray_training import train_on_ray
+    from tfrobust.store.layout import store_root
+
+    arguments = as_worker(sys.argv[1:])
+    print(train_on_ray(run_as_worker, arguments, settings, store_root(), log=log), end="")
 
 
 def _print(trained: Trained, *, as_json: bool) -> None:

@@ -15,11 +15,14 @@ from tfrobust.classifiers.custom_gradients import tie_to_graphs
 from tfrobust.classifiers.inference import clean_predictions, predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.traces import Traces
+from tfrobust.data.block_reader import ImageRows
 from tfrobust.data.reading import arrays
 from tfrobust.evaluation.attack_runs import AttackRuns
+from tfrobust.evaluation.blocks.block import Block, BlockImages
+from tfrobust.evaluation.blocks.prepared import Prepared
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.judging import Subject
-from tfrobust.evaluation.settings import EvaluationInputs, EvaluationSettings
+from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.registry import create
 from tfrobust.store.models import export, load
 
@@ -149,18 +152,18 @@ def test_equal_but_different_classifiers_have_predictions_of_their_own():
 def test_an_evaluation_keeps_no_images_that_are_not_needed_again():
     images, labels = arrays(InMemory(), "test")
     settings = EvaluationSettings(classifiers={"d": network()}, scenario=InMemory())
-    inputs = EvaluationInputs(settings, images, labels)
+    block = BlockImages(Block(0, 64, examples=(1, 5)), lambda: ImageRows(images, labels))
     classifier = network()
     subject = Subject("d1", classifier, clean_predictions(classifier, images))
     attacks = [create("attacks", "fgsm")]
     attacks += [create("attacks", "deepfool", steps=2, eps=eps) for eps in (0.1, 0.2)]
-    runs = AttackRuns(inputs)
-    results = runs.attack_all(subject, attacks)
+    runs = AttackRuns(settings, block, Prepared(settings, 64))
+    attacked = runs.attack_all(subject, attacks)
     assert not runs._crafted
-    for result in results:
-        assert not len(result.images)
-        assert result.images.base is None, "a view of none keeps all of them"
-        assert len(result.examples) < len(images)
+    for rows in attacked:
+        assert rows.images is None
+        assert rows.examples.base is None, "a view of some keeps all of them"
+        assert len(rows.examples) == 2
 
 
 @pytest.mark.slow

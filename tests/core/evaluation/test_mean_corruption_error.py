@@ -11,7 +11,6 @@ from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation.corruption_errors import corruption_errors
 from tfrobust.evaluation.corruptions import CorruptionSettings, evaluate_corruptions
-from tfrobust.evaluation.resuming import KeptPredictions
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run
@@ -104,7 +103,7 @@ def test_every_condition_is_an_evaluation_like_any_other(run, trained):
     number = 1 + CONDITIONS.index("fog.3")
     images, labels = arrays(open_scenario("digits+fog.3"), "test", 40)
     predicted = np.argmax(trained(images), axis=1)
-    assert np.array_equal(run.outcomes[f"e{number}_clean"], predicted)
+    assert np.array_equal(run.outcomes.column(f"e{number}_clean"), predicted)
     assert by_condition[number].clean.accuracy == np.mean(predicted == labels)
     again = records.Results.model_validate_json(run.results.to_json())
     assert again == run.results
@@ -153,7 +152,7 @@ def test_the_report_shows_table_map_and_images(run, tmp_path):
 
 
 def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
-    classifier, scenario = small_classifier(), InMemory(count=8)
+    classifier, scenario = small_classifier(), InMemory(images=8)
     looked = []
 
     def stop_at_fog(what, done, total):
@@ -165,10 +164,12 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         finished(out=tmp_path, progress=stop_at_fog)
-    assert len(list((tmp_path / PARTIAL).iterdir())) == 1 + 5
-    load = Shifted.load
+    assert len(list((tmp_path / PARTIAL).glob("*.npz"))) == 1 + 5
+    load = Shifted.load_rows
     monkeypatch.setattr(
-        Shifted, "load", lambda self, split: looked.append(self.shift_name) or load(self, split)
+        Shifted,
+        "load_rows",
+        lambda self, *rows: looked.append(self.shift_name) or load(self, *rows),
     )
     resumed = finished(out=tmp_path)
     assert looked == [f"{name}.3" for name in NAMES] + CONDITIONS[5:]
@@ -178,14 +179,28 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
 
 
 def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
-    images, labels = arrays(InMemory(count=8), "test")
-    kept = KeptPredictions(tmp_path, images, labels)
-    one, other = small_classifier(), small_classifier(dropout=0.0)
+    one, other = small_classifier(), small_classifier()
     other.model.layers[-1].bias.assign([1.0, 0.0, 0.0])
-    kept.save("fog.3", one, labels)
-    assert np.array_equal(kept.load("fog.3", one), labels)
-    assert kept.load("fog.3", other) is None
-    assert kept.load("fog.4", one) is None
+    contrast = {"contrast": three()["contrast"]}
+
+    def kept_after(classifier, **options):
+        scenario = InMemory(images=8)
+        measured({"c": classifier}, scenario, shifts=contrast, out=tmp_path, **options)
+        return len(list((tmp_path / PARTIAL).glob("*.npz")))
+
+    assert kept_after(one) == 6
+    assert kept_after(one) == 6
+    assert kept_after(other) == 12
+    assert kept_after(one, seed=1) == 18
+
+
+@pytest.mark.parametrize("block_size", [3, 1024])
+def test_errors_under_corruptions_do_not_depend_on_the_blocks(block_size):
+    both = [
+        measured({"c": small_classifier()}, InMemory(images=8), shifts=three(), block_size=size)
+        for size in (block_size, 8)
+    ]
+    assert both[0].results == both[1].results
 
 
 def test_impossible_measurements_are_refused(trained):

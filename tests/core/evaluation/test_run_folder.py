@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,19 +12,21 @@ from helpers.killing import every_step, full_disk
 from helpers.support import InMemory, small_classifier
 from tfrobust.errors import StoreError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.files.arrays import read_array, read_arrays, write_arrays
+from tfrobust.files.arrays import read_array, write_arrays
 from tfrobust.files.output_folders import PARTIAL, output_folder
 from tfrobust.registry import create
-from tfrobust.report import page, write_adversarial, write_report, write_run
+from tfrobust.report import page, write_report, write_run
+from tfrobust.results.adversarial import AdversarialFolder
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.run_files import discard_partial, identified, read_results, write_results
 
-FILES = {"results.json", "outcomes.npz", "report.html", "adversarial.npz"}
+FILES = {"results.json", "outcomes.parquet", "examples.npz", "report.html", "adversarial"}
 
 
 def evaluated(eps):
     attack = create("attacks", "fgsm", eps=eps)
     both = {"a": small_classifier()}
-    return evaluate(both, InMemory(count=12), [attack], baselines=(), keep_images=True)
+    return evaluate(both, InMemory(images=12), [attack], baselines=(), keep_images=True)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,24 @@ def written(folder, run, *, force=False):
         write_run(folder, run, lambda temporary: write_adversarial(temporary, run))
 
 
+def write_adversarial(folder, run):
+    count, *shape = run.images.shape
+    adversarial = AdversarialFolder(folder / "adversarial", count, tuple(shape))
+    adversarial.write(0, run.adversarial[0][0], run.images)
+    adversarial.finish(run.outcomes.column("label"), [(0, count)], run.results.run)
+
+
+def remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def names(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -48,24 +69,31 @@ def test_a_run_has_one_identity_in_all_its_files(runs, tmp_path):
     written(tmp_path, old)
     run = read_results(tmp_path).run
     assert run == old.results.run != new.results.run
-    for name in ("outcomes.npz", "adversarial.npz"):
-        assert str(read_array(tmp_path / name, "run")) == run
+    assert Outcomes.read(tmp_path).run == run
+    assert str(read_array(tmp_path / "examples.npz", "run")) == run
+    assert json.loads((tmp_path / "adversarial/run.json").read_text()) == {"run": run}
     again = identified(old.results.model_copy(update={"run": "other"}), old.outcomes)
     assert again.run == run
     slower = old.results.model_copy(deep=True)
     slower.evaluations[0].attacks[0].seconds += 1
     assert identified(slower, old.outcomes).run == run
-    changed = {**old.outcomes, "label": old.outcomes["label"] + 1}
-    assert identified(old.results, changed).run != run
+    columns = {name: old.outcomes.column(name) for name in old.outcomes.names}
+    examples = old.outcomes.examples
+    assert identified(old.results, Outcomes.of(columns, examples)).run == run
+    changed = {**columns, "label": columns["label"] + 1}
+    assert identified(old.results, Outcomes.of(changed, examples)).run != run
 
 
-@pytest.mark.parametrize("of_old", [{"results.json"}, {"outcomes.npz"}, {"adversarial.npz"}])
+@pytest.mark.parametrize(
+    "of_old", [{"results.json"}, {"outcomes.parquet"}, {"examples.npz"}, {"adversarial"}]
+)
 def test_a_mixture_of_two_runs_is_refused_with_the_way_out(of_old, runs, tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     written(old, runs[0])
     written(new, runs[1])
     before = (new / "report.html").read_bytes()
     for name in of_old:
+        remove(new / name)
         (old / name).replace(new / name)
     with pytest.raises(StoreError, match=r"of different runs; .* --force") as refusal:
         write_report(new)
@@ -75,19 +103,12 @@ def test_a_mixture_of_two_runs_is_refused_with_the_way_out(of_old, runs, tmp_pat
     write_report(new)
 
 
-@pytest.mark.parametrize("name", ["results.json", "outcomes.npz"])
-def test_an_older_run_without_an_identity_is_read_and_not_mixed(name, runs, tmp_path):
+def test_results_that_know_no_run_are_not_mixed_with_outcomes_that_do(runs, tmp_path):
     write_results(tmp_path, runs[0].results, runs[0].outcomes)
-    figures, outcomes = tmp_path / "results.json", tmp_path / "outcomes.npz"
-    kept = {path.name: path.read_bytes() for path in (figures, outcomes)}
+    figures = tmp_path / "results.json"
     content = json.loads(figures.read_text())
     del content["run"]
     figures.write_text(json.dumps(content))
-    arrays = read_arrays(outcomes)
-    del arrays["run"]
-    np.savez_compressed(outcomes, **arrays)
-    assert write_report(tmp_path).exists()
-    (tmp_path / name).write_bytes(kept[name])
     with pytest.raises(StoreError, match=r"of different runs"):
         write_report(tmp_path)
 
@@ -111,7 +132,7 @@ def test_a_run_that_is_killed_at_any_step_continues_and_leaves_nothing_behind(ru
         assert names(folder) == FILES
         assert write_report(folder)
         for name in FILES:
-            (folder / name).unlink()
+            remove(folder / name)
 
     steps = every_step(work=lambda: written(folder, runs[0]), before=lambda: None, after=after)
     assert seen == {True, False}
@@ -156,7 +177,7 @@ def test_the_other_files_of_a_replaced_run_are_removed_too(runs, tmp_path):
     written(tmp_path, runs[0])
     with output_folder(tmp_path, force=True):
         write_run(tmp_path, runs[1])
-    assert names(tmp_path) == FILES - {"adversarial.npz"}
+    assert names(tmp_path) == FILES - {"adversarial"}
 
 
 @pytest.mark.parametrize("size", [0, 100, 3_000, 300_000])
@@ -175,11 +196,11 @@ def test_a_full_disk_costs_one_line_and_no_traceback_later(size, tmp_path):
 @pytest.mark.parametrize("size", [0, 100, 1_000])
 def test_a_full_disk_leaves_the_earlier_run_unchanged(size, runs, tmp_path):
     written(tmp_path, runs[0])
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    full = rf"cannot write {tmp_path}/\w+\.\w+: File too large"
+    before = content(tmp_path)
+    full = rf"cannot write {tmp_path}/[\w/]+\.\w+: File too large"
     with full_disk(size), pytest.raises(StoreError, match=full):
         write_run(tmp_path, runs[1], lambda temporary: write_adversarial(temporary, runs[1]))
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert content(tmp_path) == before
 
 
 def test_finished_attacks_stay_if_the_disk_is_full_at_the_end(runs, tmp_path):

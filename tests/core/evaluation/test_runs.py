@@ -19,12 +19,11 @@ from tfrobust.evaluation import (
     run_reattack,
 )
 from tfrobust.evaluation.settings import EvaluationOptions
-from tfrobust.files.arrays import read_arrays
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.results import read_results
 
-FILES = {"results.json", "outcomes.npz", "report.html"}
+FILES = {"results.json", "outcomes.parquet", "examples.npz", "report.html"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def classifier():
 def settings(classifier, *attacks, **options):
     options = {"baselines": ()} | options
     return EvaluationSettings(
-        classifiers={"c": classifier}, scenario=InMemory(count=8), attacks=attacks, **options
+        classifiers={"c": classifier}, scenario=InMemory(images=8), attacks=attacks, **options
     )
 
 
@@ -50,7 +49,7 @@ def test_a_run_writes_the_results_of_evaluate(classifier, tmp_path):
     results = run(settings(classifier, FGSM), tmp_path / "run")
     assert names(tmp_path / "run") == FILES
     assert read_results(tmp_path / "run") == results
-    evaluated = evaluate({"c": classifier}, InMemory(count=8), [FGSM], baselines=())
+    evaluated = evaluate({"c": classifier}, InMemory(images=8), [FGSM], baselines=())
     assert evaluated.results.run == results.run
 
 
@@ -72,7 +71,7 @@ def test_an_interrupted_run_continues_where_it_stopped(classifier, tmp_path, mon
     assert names(tmp_path) == FILES
     assert (
         results.run
-        == evaluate({"c": classifier}, InMemory(count=8), [FGSM, BLIND], baselines=()).results.run
+        == evaluate({"c": classifier}, InMemory(images=8), [FGSM, BLIND], baselines=()).results.run
     )
 
 
@@ -93,9 +92,11 @@ def test_notices_of_a_classifier_are_noted(tmp_path):
 
 def test_crafted_images_are_written_next_to_the_results(classifier, tmp_path):
     craft(settings(classifier, FGSM), tmp_path)
-    assert names(tmp_path) == {*FILES, "adversarial.npz"}
-    written = read_arrays(tmp_path / "adversarial.npz")
-    assert np.abs(written["images"] - written["clean"]).max() == pytest.approx(0.1, abs=1e-6)
+    assert names(tmp_path) == {*FILES, "adversarial"}
+    folder = tmp_path / "adversarial"
+    assert names(folder) == {"images.npy", "clean.npy", "labels.npy", "run.json"}
+    images, clean = (np.load(folder / f"{name}.npy") for name in ("images", "clean"))
+    assert np.abs(images - clean).max() == pytest.approx(0.1, abs=1e-6)
     with pytest.raises(UsageError, match="expected one classifier and one attack; received: c and"):
         craft(settings(classifier, FGSM, BLIND), tmp_path)
 

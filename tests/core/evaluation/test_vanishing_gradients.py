@@ -87,6 +87,17 @@ def test_an_ordinary_network_has_none(name, network, attacked):
     assert (crafted.first.zero, crafted.first.non_finite) == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["cw_l2", "ead"])
+def test_several_gradients_at_once_count_one_first_gradient_per_image_in_every_trace(
+    name, attacked
+):
+    """They are asked for at once, and TensorFlow would compute them in any order."""
+    attack = create("attacks", name, steps=2, binary_search_steps=1)
+    for _ in range(3):
+        crafted = run_attack(attack, small_classifier(), *attacked, batch_size=5)
+        assert crafted.first.images == 12
+
+
 def test_gradients_that_are_not_finite_are_counted_per_image(network, attacked):
     images, labels = attacked
     crafted = run_attack(create("attacks", "fgsm"), Halved(network), images, labels, batch_size=5)

@@ -29,7 +29,7 @@ def transferred():
     both = {"x": small_classifier(), "y": small_classifier()}
     onto = ("a:b", small_classifier())
     noise = [create("attacks", "gaussian_noise", eps=0.2)]
-    return evaluate(both, Named(count=12), attacks, crafted_on=onto, baselines=noise)
+    return evaluate(both, Named(images=12), attacks, crafted_on=onto, baselines=noise)
 
 
 def test_the_classifier_that_all_attacks_were_crafted_on_is_named_once(transferred):
@@ -68,7 +68,7 @@ def test_every_swept_option_makes_a_curve_of_its_own():
         create("attacks", "bim", eps=eps, steps=steps) for eps in (0.1, 0.2) for steps in (1, 3)
     ]
     attacks += [create("attacks", "gaussian_blur", sigma=sigma) for sigma in (0.5, 1.0)]
-    evaluated = evaluate({"x": small_classifier()}, InMemory(count=8), attacks, baselines=())
+    evaluated = evaluate({"x": small_classifier()}, InMemory(images=8), attacks, baselines=())
     drawn = dict(curves(evaluated.results, evaluated.outcomes))
     assert list(drawn) == ["linf", "steps", "sigma"]
     expected = {

@@ -89,7 +89,7 @@ def test_both_formats_are_compared_with_the_bare_classifier_and_one_is_written(
     images, labels = arrays(InMemory(shape=(8, 8, 1), classes=10), "test")
     part = separated(calibrated, "calibrater")
     exports = export_lite(
-        part, tmp_path / "1", quantize="int8", samples=images, tested=(images, labels)
+        part, tmp_path / "1", quantize="int8", samples=images, tested=[(images, labels)]
     )
     bare, exact, small = exports
     assert [export.name for export in exports] == ["none", "float32", "int8"]

@@ -18,6 +18,7 @@ from tfrobust.files.reading import UnreadableError, checked_record
 from tfrobust.pipeline.plans import read_plan
 from tfrobust.registry import create
 from tfrobust.report import write_report
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.run_files import read_results, write_results
 from tfrobust.store import models
 from tfrobust.store.cards import CARD, read_card
@@ -43,7 +44,7 @@ del_ = object()
 def evaluated():
     """A run of two attacks on one classifier."""
     attacks = [create("attacks", "fgsm", eps=0.2), create("attacks", "ddn", steps=2)]
-    return evaluate({"a": small_classifier()}, InMemory(count=12), attacks)
+    return evaluate({"a": small_classifier()}, InMemory(images=12), attacks)
 
 
 @pytest.fixture
@@ -189,18 +190,20 @@ def _with(name, change):
 
 OUTCOMES = {
     "no labels": _without("label"),
-    "no predictions": _without("e0_prediction"),
+    "no predictions": _without("e0_a0_prediction"),
     "no pictures": _without("example_images"),
-    "labels too few": _with("label", lambda a: a[:-1]),
+    "rows too few": lambda arrays: arrays.update(
+        {name: a[:-1] for name, a in arrays.items() if "example" not in name}
+    ),
     "labels that are text": _with("label", lambda a: a.astype(str)),
     "labels below zero": _with("label", lambda a: a - 100),
-    "labels in rows": _with("label", lambda a: a[None]),
-    "predictions that are numbers": _with("e0_prediction", lambda a: a.astype(float)),
-    "predictions of one attack": _with("e0_prediction", lambda a: a[:1]),
-    "predictions below zero": _with("e0_prediction", lambda a: a * 0 - 1),
-    "success that is counted": _with("e0_reached", lambda a: a.astype(int)),
-    "distances of other images": _with("e0_l2", lambda a: a[:, :-1]),
-    "distances that are text": _with("e0_l2", lambda a: a.astype(str)),
+    "labels in lists": _with("label", lambda a: [[int(label)] for label in a]),
+    "labels that are missing": _with("label", lambda a: [None, *a[1:].tolist()]),
+    "predictions that are numbers": _with("e0_a0_prediction", lambda a: a.astype(float)),
+    "predictions of one attack": _without("e0_a1_prediction"),
+    "predictions below zero": _with("e0_a0_prediction", lambda a: a * 0 - 1),
+    "success that is counted": _with("e0_a0_reached", lambda a: a.astype(int)),
+    "distances that are text": _with("e0_a1_l2", lambda a: a.astype(str)),
     "pictures without channels": _with("example_images", lambda a: a[..., 0]),
     "pictures of five channels": _with("example_images", lambda a: np.repeat(a, 5, axis=3)),
     "pictures of no size": _with("example_images", lambda a: a[:, :0]),
@@ -209,18 +212,20 @@ OUTCOMES = {
     "attacked pictures that are whole": _with("e0_example_a0", lambda a: a.astype(int)),
     "pictures of images there are not": _with("example_index", lambda a: a + 100),
     "an index below zero": _with("example_index", lambda a: a - 1),
-    "a single number": _with("e0_clean", lambda a: a[0]),
     "another run's": _with("e0_clean", lambda a: (a + 1) % 3),
-    "another attack's": _with("e0_prediction", lambda a: (a + 1) % 3),
+    "another attack's": _with("e0_a0_prediction", lambda a: (a + 1) % 3),
 }
 
 
 @pytest.mark.parametrize("change", OUTCOMES)
 def test_misshapen_outcomes_cost_one_line(change, evaluated, tmp_path):
-    outcomes = dict(evaluated.outcomes)
-    OUTCOMES[change](outcomes)
-    write_results(tmp_path, evaluated.results, outcomes)
-    refused(StoreError, lambda: write_report(tmp_path), "outcomes.npz", "evaluate again")
+    outcomes = evaluated.outcomes
+    arrays = {name: outcomes.column(name) for name in outcomes.names} | outcomes.examples
+    OUTCOMES[change](arrays)
+    examples = {name: array for name, array in arrays.items() if "example" in name}
+    columns = {name: array for name, array in arrays.items() if name not in examples}
+    write_results(tmp_path, evaluated.results, Outcomes.of(columns, examples))
+    refused(StoreError, lambda: write_report(tmp_path), "outcomes.parquet", "evaluate again")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -338,12 +343,12 @@ def test_an_impossible_cell_of_a_study_is_refused(changes, word):
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a\nb", "\udcff", "\u202egnp", "x" * 2000])
 def test_an_invalid_name_is_refused_before_anything_is_attacked(name):
     attacks = [create("attacks", "fgsm", eps=0.2)]
-    call = lambda: evaluate({name: small_classifier()}, InMemory(count=4), attacks)  # noqa: E731
+    call = lambda: evaluate({name: small_classifier()}, InMemory(images=4), attacks)  # noqa: E731
     refused(ClassifierError, call, "control character", "rename it")
 
 
 @pytest.mark.parametrize("name", ["naïve", "数字", "🧑‍🚀", "a b", "x:y/1"])
 def test_names_of_any_language_are_recorded_and_read_back(name, tmp_path):
-    evaluation = evaluate({name: small_classifier()}, InMemory(count=4), [])
+    evaluation = evaluate({name: small_classifier()}, InMemory(images=4), [])
     write_results(tmp_path, evaluation.results, evaluation.outcomes)
     assert read_results(tmp_path).evaluations[0].classifier.name == name

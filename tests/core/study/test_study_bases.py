@@ -7,7 +7,7 @@ import pytest
 
 from helpers.study_runs import StudyFile, cell_of, check_figures
 from tfrobust.errors import UsageError
-from tfrobust.study.cells import run as runs
+from tfrobust.study.cells import graph as runs
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.networks import views_of
 from tfrobust.study.cells.result_file import read_cell

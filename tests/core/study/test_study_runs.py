@@ -7,7 +7,9 @@ import pytest
 from helpers.small_study import SMALL
 from helpers.study_runs import check_figures
 from tfrobust.errors import StoreError, UsageError
-from tfrobust.study.cells import run as runs
+from tfrobust.execution import InProcess
+from tfrobust.study.cells import graph as runs
+from tfrobust.study.cells import run as study_run
 from tfrobust.study.cells import trainings
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.result_file import read_cell
@@ -218,3 +220,28 @@ def test_a_mistake_in_a_plugin_costs_no_training(old, new, message, tmp_path, mo
     wrong = SMALL.text.replace("options = { fgsm = { eps = 0.2 } }", "").replace(old, new, 1)
     with pytest.raises(UsageError, match=message):
         run_study(SMALL.written(tmp_path, wrong), "tiny", tmp_path / "out", tmp_path / "results")
+
+
+def test_cells_that_measure_times_are_left_to_this_process_after_all_others(tmp_path, monkeypatch):
+    priced = '[conditions.clean]\ntitle = "clean"\npriced = true'
+    text = SMALL.text.replace('[conditions.clean]\ntitle = "clean"', priced)
+    cells = cells_of(SMALL.written(tmp_path, text), "tiny")
+    steps: list[tuple[str, str]] = []
+
+    class Noted(InProcess):
+        def __init__(self, place):
+            self.place = place
+
+        def map(self, job, items):
+            for step, _ in super().map(job, items):
+                steps.append((self.place, "training" if step.trains else step.cell.condition_name))
+                yield step, None
+
+    monkeypatch.setattr(study_run, "InProcess", lambda: Noted("here"))
+    monkeypatch.setattr(runs.StudyJob, "start", lambda job: lambda step: None)
+    study_run.run_cells(
+        cells, tmp_path / "out", tmp_path / "results", "run", executor=Noted("workers")
+    )
+
+    assert sorted(steps[:4]) == [("workers", "fgsm")] * 2 + [("workers", "training")] * 2
+    assert steps[4:] == [("here", "clean")] * 2

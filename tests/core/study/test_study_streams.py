@@ -8,7 +8,7 @@ import pytest
 from helpers.study_runs import StudyFile, cell_of, check_figures
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import stored_network
-from tfrobust.study.cells import run as runs
+from tfrobust.study.cells import graph as runs
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.cells.result_file import read_cell
 from tfrobust.study.rebuild import run_study

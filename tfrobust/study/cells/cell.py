@@ -93,14 +93,15 @@ class Cell:
         """The cells of all networks that this one needs, in the order they are trained."""
         views = self.condition.views
         others = [cell for view in views for cell in (self.donor(view), self.replacement(view))]
-        chains = [self._training_order(), *(cell._training_order() for cell in others if cell)]
+        chains = [self.training_order, *(cell.training_order for cell in others if cell)]
         return [cell for chain in chains for cell in chain]
 
-    def _training_order(self) -> list[Cell]:
-        """Return the networks that this one is made of, and last the network itself."""
+    @property
+    def training_order(self) -> list[Cell]:
+        """The cells of the networks that this one is made of, and last the network's own."""
         needed = [name for plugin in self.network.defenses for name in plugin.networks.values()]
         before = [*([self.base] if self.base else []), *map(self.of, needed)]
-        return [*(cell for other in before for cell in other._training_order()), self]
+        return [*(cell for other in before for cell in other.training_order), self]
 
     def plugin(self, declared: Plugin) -> Plugin:
         """Return a plugin with the options it has at this scale, and the attack inside it too."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.data.image_blocks import ImageBlocks
 from tfrobust.data.reading import arrays
 from tfrobust.environment.versions import environment
 from tfrobust.evaluation.evaluator import evaluate
@@ -104,11 +105,11 @@ def _evaluated(
 
 
 def _footprints(cell: Cell, scenario: Scenario, judged: dict[str, Classifier]) -> dict[str, float]:
-    images, labels = arrays(scenario, "test", cell.images)
+    tested = ImageBlocks(scenario, "test", cell.images)
     return {
         f"{view}.{name}": value
         for view, classifier in judged.items()
-        for name, value in footprint(classifier, scenario, images, labels).items()
+        for name, value in footprint(classifier, scenario, tested).items()
     }
 
 
@@ -125,7 +126,7 @@ def _exhibits(
         return exhibits(judged, *arrays(scenario, "test", condition.exhibits))
     if condition.projected:
         classifier = next(iter(judged.values()))  # the first view, as the first of `adversarial`
-        labels = evaluated.outcomes["label"]
+        labels = evaluated.outcomes.column("label")
         attacked_images = evaluated.adversarial[0][0]
         return projections(
             classifier, evaluated.images, attacked_images, labels, condition.projected

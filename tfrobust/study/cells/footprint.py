@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Separable
 from tfrobust.classifiers.inference import in_batches, megabytes, megabytes_of, parameters, predict
+from tfrobust.data.image_blocks import ImageBlocks, accuracy
 from tfrobust.data.reading import arrays
 from tfrobust.scenario import Scenario
 from tfrobust.serving.litert import LiteModel
@@ -23,17 +24,15 @@ _WARM_UP_CALLS, _TIMED_CALLS = 5, 40
 _SAMPLES = 200  # training images that the quantization learns ranges from
 
 
-def footprint(
-    classifier: Classifier, scenario: Scenario, images: Images, labels: Labels
-) -> dict[str, float]:
+def footprint(classifier: Classifier, scenario: Scenario, tested: ImageBlocks) -> dict[str, float]:
     """Return the figures of one view; of what stands before the classifier, in 8 bits as well.
 
     Args:
         classifier: as the view shows it.
         scenario: the training images give the quantization its ranges.
-        images: to measure accuracy on, float32 `(n, height, width, channels)`.
-        labels: theirs.
+        tested: images to measure accuracy on; the first ones are timed.
     """
+    images, _ = next(iter(tested))
     figures = FootprintFigures(
         megabytes=megabytes(classifier), milliseconds=milliseconds(traced(classifier), images)
     ).known
@@ -43,11 +42,14 @@ def footprint(
     bare = before.inner
     part = separated(classifier, classifier.defenses[-1].name)
     int8 = LiteModel(lite_file(part, arrays(scenario, "train", _SAMPLES)[0]))
-    logits = predict(bare, in_batches(int8, images))
+
+    def predicted(images: Images) -> Labels:
+        return predict(bare, in_batches(int8, images)).argmax(axis=1)
+
     donated = DonatedFigures(
         part_megabytes=megabytes_of(parameters(classifier) - parameters(bare)),
         int8_megabytes=int8.megabytes,
-        int8_accuracy=float((logits.argmax(axis=1) == labels).mean()),
+        int8_accuracy=accuracy(predicted, tested),
         int8_milliseconds=milliseconds(int8, images) + milliseconds(traced(bare), images),
     )
     return figures | donated.known

@@ -67,7 +67,7 @@ def histograms(cell: Cell, evaluated: Evaluated) -> dict[str, list[int]]:
     edges = np.linspace(bins.low, bins.high, bins.count + 1)
     counts = {}
     for kind in ("clean", "adversarial"):
-        scores = np.clip(evaluated.outcomes[f"{prefix}_{kind}"], bins.low, bins.high)
+        scores = np.clip(evaluated.outcomes.column(f"{prefix}_{kind}"), bins.low, bins.high)
         counts[kind] = np.histogram(scores, edges)[0].tolist()
     return counts
 
@@ -98,16 +98,17 @@ def _attack(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, float]:
 def _by_attack(cell: Cell, number: int, evaluated: Evaluated) -> list[dict[str, float]]:
     """Return one view's figures under each attack: one, or several in a sweep."""
     outcomes, within = evaluated.outcomes, cell.condition.within
-    right = outcomes[f"e{number}_prediction"] == outcomes["label"]
+    label = outcomes.column("label")
+    right = outcomes.rows(number, "prediction") == label
     by_attack = [
         _under_attack(attack, float(right[k].mean())).known
         for k, attack in enumerate(evaluated.results.evaluations[number].attacks)
     ]
     if within is None:
         return by_attack
-    clean = outcomes[f"e{number}_clean"] == outcomes["label"]
-    near = outcomes[f"e{number}_{within.norm}"] <= within.distance
-    unbroken = clean & ~(outcomes[f"e{number}_reached"] & near)
+    clean = outcomes.column(f"e{number}_clean") == label
+    near = outcomes.rows(number, within.norm) <= within.distance
+    unbroken = clean & ~(outcomes.rows(number, "reached") & near)
     return [
         figures | WithinFigures(accuracy_within=float(unbroken[k].mean())).known
         for k, figures in enumerate(by_attack)

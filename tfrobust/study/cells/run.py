@@ -6,18 +6,19 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tfrobust.engine.learning import remembering
-from tfrobust.errors import UsageError
+from tfrobust.errors import IncompleteError, UsageError
 from tfrobust.evaluation.settings import Progress
+from tfrobust.execution.executor import Executor, Failed, InProcess
+from tfrobust.execution.graph import Graph
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import sweep
-from tfrobust.store.layout import rooted
 from tfrobust.study.cells.cell import Cell
-from tfrobust.study.cells.compute import attacks_of, compute
+from tfrobust.study.cells.compute import attacks_of
+from tfrobust.study.cells.graph import Step, StudyJob, shared_and_timed, steps_of
 from tfrobust.study.cells.networks import built, donated_defense, views_of
-from tfrobust.study.cells.result_file import read_cell, write_cell
-from tfrobust.study.cells.trainings import Trainings, check_training, test_scenario
+from tfrobust.study.cells.result_file import Result, read_cell, write_cell
+from tfrobust.study.cells.trainings import check_training, test_scenario
 
 
 def run_cells(
@@ -28,8 +29,13 @@ def run_cells(
     *,
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda _: None,
+    executor: Executor | None = None,
 ) -> None:
     """Compute every cell that is not finished; each result is kept as soon as it is there.
+
+    Trainings and cells that do not need one another are done at the same time where the executor
+    has several workers. Cells that measure times (`priced`) are measured by this process, after all
+    others.
 
     Args:
         cells: of one study.
@@ -39,23 +45,46 @@ def run_cells(
         command: the command that runs this, which is recorded in the cells.
         progress: called with how far training and attacks are.
         log: called with a line about what is being done.
+        executor: trains and measures; `None`: this process.
 
     Raises:
         UsageError: a plugin refuses its options.
         StoreError: the disk refuses, a finished cell is damaged, or another process runs a study
             with the same `out`.
+        IncompleteError: some cells could not be computed; all others are finished.
     """
     todo = [cell for cell in cells if read_cell(cell, results) is None]
     _check_plugins(todo)
-    trainings = Trainings(out / "models", progress, log)
-    # Defences that name a network mean the study's; cells that attack one share what was learned.
-    with _one_run_at_a_time(out), rooted(out / "models"), remembering(out / "learned"):
-        for number, cell in enumerate(todo):
-            log(f"cell {number + 1} of {len(todo)}: {cell.title}")
-            for network in cell.networks_to_train:
-                trainings.train(network)
-            result = compute(cell, test_scenario(cell), out / "models", command, progress)
-            write_cell(result, cell.file(results))
+    job = StudyJob(out, command, progress, log, cells=len(todo))
+    graphs = shared_and_timed(todo) if executor else (steps_of(todo),)
+    total, failed = sum(map(len, graphs)), list[str]()
+    with _one_run_at_a_time(out):
+        for done, (step, result) in enumerate(_results(job, graphs, executor), start=1):
+            if isinstance(result, Failed):
+                failed.append(f"{step}: {result.cause}")
+                continue
+            for graph in graphs:
+                graph.finish(step)
+            if result is not None:
+                write_cell(result, step.cell.file(results))
+            if executor:
+                log(f"{done} of {total}: {step}")
+                if progress:
+                    progress("trainings and cells", done, total)
+    if failed:
+        missing = len(failed) + sum(len(graph.unreached) for graph in graphs)
+        raise IncompleteError(
+            f"{missing} of {total} trainings and cells could not be computed "
+            f"({'; '.join(failed)}); the same command tries them again"
+        )
+
+
+def _results(
+    job: StudyJob, graphs: Sequence[Graph[Step]], executor: Executor | None
+) -> Iterator[tuple[Step, Result | Failed | None]]:
+    """Yield steps with their results: of the first graph from the executor, the rest from here."""
+    for graph, computer in zip(graphs, (executor or InProcess(), InProcess()), strict=False):
+        yield from computer.map(job, graph)
 
 
 def _check_plugins(cells: Sequence[Cell]) -> None:
