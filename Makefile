@@ -4,6 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 PEERS := .venv/.peers
 DOCS := .venv/.docs
+RAY := .venv/.ray
 
 .PHONY: demo install test tests test-slow test-pythons lint types bench reference docs constraints clean
 
@@ -25,7 +26,7 @@ test: $(READY) $(DOCS)
 tests: $(READY)
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)
+test-slow: $(RAY)
 	$(BIN)/python -m pytest -m slow
 
 # With the other Pythons that pyproject.toml declares, where they are installed; each has a .venv-3.N.
@@ -40,12 +41,17 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# Several workers and machines; only slow tests and the bench need it.
+$(RAY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ray]"
+	touch $(RAY)
+
 # Foolbox, ART and PyTorch: what the attacks are measured beside; nothing else needs them.
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
 	touch $(PEERS)
 
-bench: $(PEERS)
+bench: $(PEERS) $(RAY)
 	$(BIN)/python -m benchmarks.run
 
 reference: $(READY)
@@ -60,7 +66,7 @@ docs: $(DOCS)
 	$(BIN)/python docs/site/stage.py
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
 
-constraints: $(PEERS) $(DOCS)
+constraints: $(PEERS) $(DOCS) $(RAY)
 	{ echo "# The versions everything was tested with. Renew: make constraints"; \
 	  $(BIN)/python -m pip freeze --exclude-editable --exclude tfrobust | sed 's/+cpu$$//'; } \
 	  > constraints.new

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 _FEW, _MANY = 2_000, 16_000
+_ONCE, _REPEATED = 1, 100  # times the 10,000 test images of CIFAR-10
+_GROWS = 1.05  # at most, as a share
 _SHAPE = (28, 28, 1)
 _PROGRAM = """
 import re, sys
@@ -22,11 +25,50 @@ attack = create("attacks", "pgd", steps=2, early_stop=False)
 run_attack(attack, classifier, images[:count], labels[:count])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
+_EVALUATION = """
+import re, sys
+from pathlib import Path
+from tfrobust import KerasClassifier, create
+from tfrobust.data.names import framed
+from tfrobust.evaluation import EvaluationSettings, run
+from tfrobust.testing import LinearClassifier
+repeat, network, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+if network == "linear":
+    classifier = LinearClassifier((32, 32, 3), 10)
+else:
+    classifier = KerasClassifier(create("models", network).build((32, 32, 3), 10))
+run(EvaluationSettings(
+    classifiers={network: classifier}, scenario=framed("cifar10", {"repeat": repeat}),
+    attacks=[create("attacks", "fgsm", eps=8 / 255)], baselines=()), out)
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
 
 
 def measure() -> list[dict[str, Any]]:
-    """Compare the peak memory of 2,000 and of 16,000 images; both processes hold all images."""
-    few, many = (_peak(count) for count in (_FEW, _MANY))
+    """Compare the peak memory of few images and of many: of an attack, and of evaluations."""
+    return [*_attack(), *map(_evaluation, ("linear", "lenet"))]
+
+
+def _evaluation(network: str) -> dict[str, Any]:
+    """Compare 10,000 and 1,000,000 images of CIFAR-10 under fgsm, which are read in blocks."""
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (
+            _peak(_EVALUATION, str(repeat), network, f"{folder}/{repeat}")
+            for repeat in (_ONCE, _REPEATED)
+        )
+    return {
+        "what": f"peak memory, evaluation of {network} under fgsm, 1,000,000 images of CIFAR-10 "
+        "instead of 10,000",
+        "measured": f"{many:.0f} MiB, {few:.0f} MiB ({many / few - 1:+.1%})",
+        "bar": f"≤ {_GROWS - 1:+.0%}",
+        "holds": many <= _GROWS * few,
+    }
+
+
+def _attack() -> list[dict[str, Any]]:
+    """Compare 2,000 and 16,000 images; both processes hold all images."""
+    program = _PROGRAM.format(many=_MANY)
+    few, many = (_peak(program, str(count)) for count in (_FEW, _MANY))
     result = (_MANY - _FEW) * 28 * 28 * 4 / 2**20  # the crafted images that are returned
     grown = many - few
     return [
@@ -40,9 +82,8 @@ def measure() -> list[dict[str, Any]]:
     ]
 
 
-def _peak(count: int) -> float:
+def _peak(program: str, *arguments: str) -> float:
     """Return the most MiB a fresh process held; `ru_maxrss` would start from this one's."""
-    program = _PROGRAM.format(many=_MANY)
-    command = [sys.executable, "-c", program, str(count)]
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     return int(done.stdout.splitlines()[-1]) / 1024

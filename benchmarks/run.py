@@ -22,6 +22,7 @@ from benchmarks import (
     calibrater,
     contests,
     curve,
+    epochs,
     floors,
     fusion,
     memory,
@@ -30,6 +31,7 @@ from benchmarks import (
     pgd,
     retraining,
     startup,
+    workers,
 )
 from benchmarks.plan import Plan
 from benchmarks.tables import Row, read, replaced, verdict, write
@@ -46,9 +48,11 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "noise": noise.measure,
     "adversarial_training": adversarial_training.measure,
     "calibrater": calibrater.measure,
+    "epochs": epochs.measure,
     "fusion": fusion.measure,
     "retraining": retraining.measure,
     "memory": lambda plan: memory.measure(),
+    "workers": workers.measure,
 }
 _TITLES = {
     "startup": "The command line",
@@ -62,9 +66,11 @@ _TITLES = {
     "noise": "Pixel noise",
     "adversarial_training": "Adversarial training and its gradients",
     "calibrater": "Training a calibrater",
+    "epochs": "Epochs and their steps alone",
     "fusion": "Training a fusion",
     "retraining": "Retraining on adversarial images",
     "memory": "Memory",
+    "workers": "Several workers",
 }
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 import tfrobust
 
@@ -25,6 +26,16 @@ def page(root, text):
     (root / "docs" / "site" / "extra.css").touch()
     (root / "docs" / "page.md").write_text(text, encoding="utf-8")
     return root
+
+
+def test_the_overview_shows_every_command():
+    from tfrobust_cli.main import app
+
+    shown = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    commands = {command.name for command in typer.main.get_command(app).commands.values()}
+    missing = {name for name in commands if f"tfrobust {name}" not in shown}
+    assert "plan" in commands
+    assert missing <= {"data", "demo", "report", "streams"}, "shown by other pages"
 
 
 def test_every_link_of_the_docs_leads_somewhere_and_every_page_is_in_the_navigation(
@@ -57,7 +68,7 @@ def test_every_function_on_the_ways_through_the_house_exists():
     }
     called = re.findall(r"`([A-Za-z_][\w.]+)(?:\([^`]*\))?`", ways)
     named = {name for dotted in called for name in dotted.split(".")}
-    assert named - defined - modules == {"json", "npz", "html", "tf", "while_loop"}
+    assert named - defined - modules == {"json", "npz", "parquet", "html", "tf", "while_loop"}
 
 
 def test_the_architecture_names_every_room_and_every_module_beside_them():
