@@ -42,7 +42,7 @@ class Bright(InMemory):
     """Its last image is no image."""
 
     def load(self, split):
-        last = self.count - 1
+        last = self.images - 1
         numbered = super().load(split).enumerate()
         return numbered.map(
             lambda index, example: {
@@ -54,7 +54,7 @@ class Bright(InMemory):
 
 @pytest.mark.parametrize(
     ("scenario", "split", "limit"),
-    [(InMemory(), "nowhere", None), (InMemory(), "train", 0), (Bright(count=2000), "train", None)],
+    [(InMemory(), "nowhere", None), (InMemory(), "train", 0), (Bright(images=2000), "train", None)],
 )
 def test_what_memory_refuses_is_refused(scenario, split, limit):
     refusals = []
