@@ -217,7 +217,7 @@ def test_any_dataset_is_prepared_by_one_process_at_a_time(tfrobust, here, monkey
 
         data_dir, url_infos = str(here / "mnist" / "3.0.1"), ()
 
-        def download_and_prepare(self):
+        def download_and_prepare(self, **_):
             assert not (here / "mnist" / "incomplete.A_3.0.1").exists()
             (here / "mnist" / "incomplete.B_3.0.1").mkdir()
             raise KeyboardInterrupt
