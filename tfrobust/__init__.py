@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
+# For one release, `tfrobust.loop` and five others are found under their former names.
+__path__.append(os.path.join(os.path.dirname(__file__), "former_names"))
+
 __version__ = "0.1.0"
 
 __all__ = [

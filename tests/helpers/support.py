@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrobust.classifier import Classifier
+from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import arrays
 from tfrobust.options import option, plugin
@@ -85,6 +85,18 @@ class Brightness(Classifier):
     def __call__(self, images):
         mean = tf.reduce_mean(images, (1, 2, 3))
         return tf.stack([0.5 - mean, mean - 0.5], axis=1)
+
+
+class Drawing(Wrapped):
+    """Adds new noise to the logits in each call."""
+
+    def __init__(self, inner):
+        super().__init__(inner, stochastic=True)
+        self.draws = tf.random.Generator.from_seed(1)
+
+    def __call__(self, images):
+        logits = self.inner(images)
+        return logits + self.draws.normal(tf.shape(logits), stddev=0.3)
 
 
 def noise(seed: int, count: int, shape=(4, 4, 1), classes=3):

@@ -6,9 +6,8 @@ import weakref
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from helpers.support import InMemory, python, small_classifier
+from helpers.support import Drawing, InMemory, python, small_classifier
 from tfrobust.classifier import Wrapped
 from tfrobust.data.block_reader import BlockReader
 from tfrobust.data.survey import choose_examples, survey
@@ -259,18 +258,6 @@ def test_the_threshold_of_a_detector_is_that_of_the_first_block(order, threshold
 
     assert len(FITS) == 4
     assert [detector.threshold for detector in evaluation.detectors] == [threshold]
-
-
-class Drawing(Wrapped):
-    """Adds new noise in each call."""
-
-    def __init__(self, inner):
-        super().__init__(inner, stochastic=True)
-        self.draws = tf.random.Generator.from_seed(1)
-
-    def __call__(self, images):
-        logits = self.inner(images)
-        return logits + self.draws.normal(tf.shape(logits), stddev=0.3)
 
 
 def test_a_stochastic_classifier_draws_the_same_after_an_interruption(tmp_path, monkeypatch):

@@ -4,10 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from helpers.support import InMemory, small_classifier
-from tfrobust.classifier import Wrapped
+from helpers.support import Drawing, InMemory, small_classifier
 from tfrobust.classifiers.identity import identity
 from tfrobust.data.survey import survey
 from tfrobust.engine.learning import learned, read_learned
@@ -21,18 +19,6 @@ from tfrobust.registry import create
 
 FGSM = create("attacks", "fgsm", eps=0.1)
 UAP = create("attacks", "uap", eps=0.2, passes=1, training_images=20)
-
-
-class Drawing(Wrapped):
-    """Adds noise that it draws anew in each call."""
-
-    def __init__(self, inner):
-        super().__init__(inner, stochastic=True)
-        self.draws = tf.random.Generator.from_seed(1)
-
-    def __call__(self, images):
-        logits = self.inner(images)
-        return logits + self.draws.normal(tf.shape(logits), stddev=0.3)
 
 
 class OtherTraining(InMemory):
