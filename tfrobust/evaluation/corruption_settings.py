@@ -36,7 +36,8 @@ class CorruptionSettings:
 
     Raises:
         UsageError: no classifier, a batch or a block of no image, a baseline that is none of the
-            classifiers, a scenario that has a shift already, a shift without a severity.
+            classifiers, a scenario that has a shift already, no corruption, or one without
+            severities, a shift without a severity.
     """
 
     classifiers: Mapping[str, Classifier]
@@ -69,6 +70,11 @@ class CorruptionSettings:
             raise UsageError(
                 "suite 'corruptions': expected a scenario without a shift; "
                 f"received: {name_of(self.scenario.base)}+{self.scenario.shift_name}"
+            )
+        if self.shifts is not None and not all([self.shifts, *self.shifts.values()]):
+            raise UsageError(
+                "shifts: expected one or more corruptions with one or more severities each; "
+                f"received: { {name: len(shifts) for name, shifts in self.shifts.items()} }"
             )
         for shift in (shift for severities in (self.shifts or {}).values() for shift in severities):
             if shift.severity is None:

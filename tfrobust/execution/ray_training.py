@@ -29,6 +29,7 @@ _TICK = 0.5  # seconds between looks at what the chief has written
 MOST_STARTS = 3  # of all workers, after one of them has died
 Log = Callable[[str], object]
 Work = Callable[[list[str]], None]
+Begun = Callable[[], bool]
 
 
 def train_on_ray(
@@ -37,17 +38,20 @@ def train_on_ray(
     settings: WorkerSettings,
     shared: Path,
     *,
+    begun: Begun,
     log: Log = lambda _: None,
 ) -> str:
     """Let every worker of a cluster do its part of a training; return when all have done it.
 
-    When a worker dies, all are started again, with `--resume`, up to three times in all.
+    When a worker dies, all are started again, up to three times in all: with `--resume` once the
+    training has begun, and with the same arguments before that.
 
     Args:
         work: what a worker does; a function of a module that workers can import.
         arguments: for `work`; all workers receive the same.
         settings: how many workers, and where.
         shared: the store, which all machines must see.
+        begun: tells whether the training has left anything in the store.
         log: receives what the chief, the first worker, writes to stderr, and a line when workers
             are started again.
 
@@ -68,9 +72,7 @@ def train_on_ray(
         check_gpus(cluster)
         check_agreement(cluster, shared)
         for start in range(MOST_STARTS):
-            # An unfinished training is refused without it, and none before the first start.
-            again = ["--resume"] if start and "--resume" not in arguments else []
-            config = {"arguments": [a for a in arguments if not (start and a == "--force")] + again}
+            config = {"arguments": resuming(arguments) if start and begun() else arguments}
             try:
                 with _storage(shared) as storage:
                     loop = _loop(work, str(Path.cwd()), str(storage.absolute()))
@@ -83,6 +85,20 @@ def train_on_ray(
                 cause = _last_line(error)
                 log(f"a worker of the training died ({cause}); all start again from what is kept")
     raise WorkerError(f"training: workers died {MOST_STARTS} times ({cause})")
+
+
+def resuming(arguments: list[str]) -> list[str]:
+    """Return the arguments that go on with what they have begun.
+
+    `--force` would throw it away. Before anything is begun it must stay: `--resume` alone would go
+    on with an older training, or return the version that `--force` is to replace.
+
+    Example:
+        >>> resuming(["train", "lenet", "--force"])
+        ['train', 'lenet', '--resume']
+    """
+    kept = [argument for argument in arguments if argument not in ("--force", "--resume")]
+    return [*kept, "--resume"]
 
 
 def check_gpus(cluster: Cluster) -> None:

@@ -83,6 +83,19 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
     return version if resume and same and version in versions(home) else None
 
 
+def traces(home: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Return what is another as soon as a training of this name has begun, or has ended."""
+    return tuple(_written(home / folder / "plan.json") for folder in (UNFINISHED, FINISHED))
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def version_note(home: Path) -> Path:
     """Return the file that tells which version a training is about to store."""
     return home / UNFINISHED / "version.json"

@@ -76,7 +76,7 @@ def train(
     if built:
         check_unused(loading, f"{model} is built")
     if spread.settings is not None:
-        _train_on_ray(spread.settings)
+        _train_on_ray(spread.settings, name or model)
         return
     _start_tensorflow(several_workers=training.strategy == "multiworker")
     from tfrobust.pipeline.plans import TrainingPlan
@@ -109,13 +109,23 @@ def _start_tensorflow(*, several_workers: bool) -> None:
     start_tensorflow(several_workers=several_workers)
 
 
-def _train_on_ray(settings: WorkerSettings) -> None:
+def _train_on_ray(settings: WorkerSettings, name: str) -> None:
     """Let workers run this command; the chief prints what it has trained."""
     from tfrobust.execution.ray_training import train_on_ray
-    from tfrobust.store.layout import store_root
+    from tfrobust.pipeline.workspace import traces
+    from tfrobust.store.layout import home_of, store_root
 
-    arguments = as_worker(sys.argv[1:])
-    print(train_on_ray(run_as_worker, arguments, settings, store_root(), log=log), end="")
+    home, arguments = home_of(name), as_worker(sys.argv[1:])
+    before = traces(home)
+    printed = train_on_ray(
+        run_as_worker,
+        arguments,
+        settings,
+        store_root(),
+        begun=lambda: traces(home) != before,
+        log=log,
+    )
+    print(printed, end="")
 
 
 def _print(trained: Trained, *, as_json: bool) -> None:

@@ -203,6 +203,12 @@ def test_errors_under_corruptions_do_not_depend_on_the_blocks(block_size):
     assert both[0].results == both[1].results
 
 
+@pytest.mark.parametrize("shifts", [{}, {"fog": []}])
+def test_no_corruption_is_refused(shifts, trained):
+    with pytest.raises(UsageError, match=r"shifts: expected one or more corruptions"):
+        measured({"d": trained}, shifts=shifts)
+
+
 def test_impossible_measurements_are_refused(trained):
     with pytest.raises(UsageError, match="expected one or more; received: none"):
         measured({})

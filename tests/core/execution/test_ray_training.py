@@ -1,12 +1,15 @@
 """Trainings through Ray Train: what is refused before they start, and whose lines are shown."""
 
+import contextlib
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from tfrobust.errors import UsageError
+from tfrobust.errors import UsageError, WorkerError
+from tfrobust.execution import ray_training
 from tfrobust.execution.ray_cluster import Cluster
-from tfrobust.execution.ray_training import check_gpus, followed
+from tfrobust.execution.ray_training import check_gpus, followed, train_on_ray
 from tfrobust.execution.settings import WorkerSettings
 
 
@@ -38,3 +41,45 @@ def test_a_line_that_is_half_written_is_shown_once_it_is_whole(tmp_path, monkeyp
         assert lines == ["epoch 1 … 10 s", "epoch 2"]
 
     assert lines == ["epoch 1 … 10 s", "epoch 2", "last"]
+
+
+class DiedError(Exception):
+    """What Ray Train raises when a worker dies."""
+
+
+@pytest.mark.parametrize(
+    ("begun", "again"),
+    [(False, ["train", "linear", "--force"]), (True, ["train", "linear", "--resume"])],
+    ids=["nothing was begun", "an epoch is kept"],
+)
+def test_force_stays_until_the_training_has_begun(begun, again, tmp_path, monkeypatch):
+    started = []
+
+    def trainer(train, cluster, loop, config, storage):
+        started.append(config["arguments"])
+        return SimpleNamespace(fit=dies)
+
+    def dies():
+        raise DiedError("a worker was killed")
+
+    monkeypatch.setattr(ray_training, "imported_ray", lambda: None)
+    monkeypatch.setattr(
+        ray_training, "_ray_train", lambda: SimpleNamespace(TrainingFailedError=DiedError)
+    )
+    monkeypatch.setattr(
+        ray_training, "connected", lambda settings: contextlib.nullcontext(cluster(2, 0.0))
+    )
+    monkeypatch.setattr(ray_training, "check_agreement", lambda cluster, shared: None)
+    monkeypatch.setattr(ray_training, "_trainer", trainer)
+    arguments = ["train", "linear", "--force"]
+
+    with pytest.raises(WorkerError, match="workers died 3 times"):
+        train_on_ray(
+            lambda _: None,
+            arguments,
+            WorkerSettings(workers=2),
+            tmp_path,
+            begun=lambda: begun,
+        )
+
+    assert started == [arguments, again, again]

@@ -1,5 +1,6 @@
 """The folder of a training in progress: what may be resumed, and what is removed."""
 
+import contextlib
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.defense import Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.workspace import kept_work
+from tfrobust.pipeline.workspace import kept_work, traces
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
@@ -35,6 +36,17 @@ def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path)
         fine_tuned(tmp_path, other, resume=True)
     card = fine_tuned(tmp_path, small_classifier(), resume=True).card
     assert card.model["weights_sha256"] == weights_digest(small_classifier())
+
+
+def test_a_training_that_begins_or_ends_leaves_other_traces(tmp_path):
+    home = tmp_path / "m1"
+    seen = [traces(home)]
+    for resume in (False, True):
+        with contextlib.suppress(KilledError):
+            callbacks = [] if resume else [Killer("batch_end", 2)]
+            fine_tuned(tmp_path, small_classifier(), callbacks=callbacks, resume=resume)
+        seen.append(traces(home))
+    assert len(set(seen)) == 3
 
 
 @plugin
