@@ -25,21 +25,26 @@ attack = create("attacks", "pgd", steps=2, early_stop=False)
 run_attack(attack, classifier, images[:count], labels[:count])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
+_EXPORT = """
+import sys
+from tfrobust import KerasClassifier, create
+from tfrobust.store import export
+network, folder = sys.argv[1:]
+export(KerasClassifier(create("models", network).build((32, 32, 3), 10)), folder)
+"""
 _EVALUATION = """
 import re, sys
 from pathlib import Path
-from tfrobust import KerasClassifier, create
-from tfrobust.data.names import framed
-from tfrobust.evaluation import EvaluationSettings, run
-from tfrobust.testing import LinearClassifier
-repeat, network, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-if network == "linear":
-    classifier = LinearClassifier((32, 32, 3), 10)
-else:
-    classifier = KerasClassifier(create("models", network).build((32, 32, 3), 10))
-run(EvaluationSettings(
-    classifiers={network: classifier}, scenario=framed("cifar10", {"repeat": repeat}),
-    attacks=[create("attacks", "fgsm", eps=8 / 255)], baselines=()), out)
+from tfrobust_cli.main import main
+repeat, network, out = sys.argv[1:]
+sys.argv = [
+    "tfrobust", "evaluate", network, "--scenario", "cifar10", "-p", f"cifar10.repeat={repeat}",
+    "--attack", "fgsm", "--eps", str(8 / 255), "--no-baselines", "--out", out]
+try:
+    main()
+except SystemExit as end:
+    if end.code:
+        raise
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 
@@ -52,8 +57,9 @@ def measure() -> list[dict[str, Any]]:
 def _evaluation(network: str) -> dict[str, Any]:
     """Compare 10,000 and 1,000,000 images of CIFAR-10 under fgsm, which are read in blocks."""
     with tempfile.TemporaryDirectory() as folder:
+        _run(_EXPORT, network, f"{folder}/{network}")
         few, many = (
-            _peak(_EVALUATION, str(repeat), network, f"{folder}/{repeat}")
+            _peak(_EVALUATION, str(repeat), f"{folder}/{network}", f"{folder}/{repeat}")
             for repeat in (_ONCE, _REPEATED)
         )
     return {
@@ -84,6 +90,11 @@ def _attack() -> list[dict[str, Any]]:
 
 def _peak(program: str, *arguments: str) -> float:
     """Return the most MiB a fresh process held; `ru_maxrss` would start from this one's."""
+    return int(_run(program, *arguments).splitlines()[-1]) / 1024
+
+
+def _run(program: str, *arguments: str) -> str:
+    """Return what a program prints in a fresh process."""
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    return int(done.stdout.splitlines()[-1]) / 1024
+    return done.stdout

@@ -92,6 +92,7 @@ def start_tensorflow(*, several_workers: bool = False) -> None:
         console.status("starting TensorFlow …") if console.is_terminal else contextlib.nullcontext()
     )
     warnings.simplefilter("ignore", DeprecationWarning)
+    limit_heaps()
     with status, _native_stderr_closed():
         import tensorflow as tf
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfrobust.data.boxes import padded
 from tfrobust.data.reading import readable
+from tfrobust.environment.allocator import release_freed_memory
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Images, Labels
 
@@ -65,6 +66,7 @@ class BlockReader:
             DataError: a damaged image; an image without a box, or with one that is empty or
                 reaches out of it.
         """
+        release_freed_memory()  # of the block before
         if start != self._position:
             self._open(start)
         height, width, channels = self._scenario.image_shape

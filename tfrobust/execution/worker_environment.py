@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tfrobust.environment.allocator import most_heaps
 from tfrobust.files.archives import UNPACK_LIMIT
 from tfrobust.store.layout import store_root
 
@@ -37,6 +38,7 @@ def worker_environment(threads: int) -> dict[str, str]:
     if data := os.environ.get("TFDS_DATA_DIR"):
         # An address, such as `gs://bucket`, is the same everywhere.
         variables["TFDS_DATA_DIR"] = data if "://" in data else _absolute(data)
+    variables["MALLOC_ARENA_MAX"] = str(most_heaps(threads))
     variables["TF_NUM_INTRAOP_THREADS"] = str(threads)  # read when TensorFlow is imported
     return variables
 

@@ -111,6 +111,7 @@ class Outcomes:
             if column.null_count:
                 raise UnreadableError(f"{name}: values are missing")
             values: np.ndarray = column.to_numpy()
+            _release()
         except (pa.ArrowException, OSError) as error:
             raise UnreadableError(f"{name}: {one_line(error)}") from error
         return values
@@ -198,7 +199,13 @@ def _save(path: Path, schema: pa.Schema, run: str, groups: Iterable[pa.RecordBat
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for group in groups:
                 writer.write_batch(group.replace_schema_metadata({RUN: run}))
+                _release()
     except OSError as error:  # Arrow has words of its own for what the disk refuses
         if error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno)) from error
+
+
+def _release() -> None:
+    """Return the memory that Arrow has freed to the system; it would keep it for later tables."""
+    pa.default_memory_pool().release_unused()
