@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tfrobust.environment.allocator import limit_heaps
 from tfrobust.errors import printable
 
 _PATIENCE = 5.0  # seconds between lines that go to a file or a pipe
