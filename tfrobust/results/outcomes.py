@@ -23,7 +23,7 @@ from tfrobust.files.reading import UnreadableError, open_regular
 
 OUTCOMES, EXAMPLES = "outcomes.parquet", "examples.npz"
 RUN = "run"  # what tells, in each file, which run it is of
-_ROWS = 65_536  # of a row group
+_ROWS = 16_384  # of a row group
 _WIDEST = 8  # bytes of a number
 
 ReadRows = Callable[[str, int, int], np.ndarray]  # name, start and stop → rows of a column
@@ -105,7 +105,8 @@ class Outcomes:
             raise UnreadableError(f"{name} is missing")
         try:
             if isinstance(self._table, Path):
-                column = pq.read_table(self._table, columns=[name]).column(name)
+                with pq.ParquetFile(self._table) as file:
+                    column = file.read([name], use_threads=False).column(name)
             else:
                 column = self._table.column(name)
             if column.null_count:
@@ -145,7 +146,7 @@ class Outcomes:
         def save(path: Path) -> None:
             if isinstance(self._table, Path):
                 with pq.ParquetFile(self._table) as file:
-                    _save(path, file.schema_arrow, run, file.iter_batches(_ROWS))
+                    _save(path, file.schema_arrow, run, file.iter_batches(_ROWS, use_threads=False))
             else:
                 _save(path, self._table.schema, run, self._table.to_batches(_ROWS))
 
