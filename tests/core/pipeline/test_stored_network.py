@@ -129,10 +129,10 @@ def test_an_unknown_defence_counts_as_one_that_trains():
 
 
 def test_a_stored_network_comes_back_with_its_wrapping_defences(tmp_path):
-    """`lenet_float` under `mc_dropout`, trained for an epoch: random, and averaged."""
+    """`lenet_float` under `mc_dropout`, one epoch on the digits: random, and averaged."""
     defense = create("defenses", "mc_dropout", samples=3)
-    scenario = InMemory(shape=(8, 8, 1), classes=10)
-    trained = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=scenario)
+    digits = create("scenarios", "digits")
+    trained = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
     network = stored_network("m", tmp_path)
     assert (network.stochastic, network.passes) == (True, 3)
     assert network.defenses == trained.classifier.defenses
