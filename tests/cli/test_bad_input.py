@@ -176,7 +176,7 @@ def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
     from tfrobust.training.trainer import Trainer
 
     monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("it was trained"))
-    command = ("train", "lenet", "--name", "m", "--epochs", 1, "--defense", "mc_dropout")
+    command = ("train", "fully_connected", "--name", "m", "--epochs", 1, "--defense", "mc_dropout")
     one_line(tfrobust(*command), 2, "no dropout", "-p rate=0.5")
     monkeypatch.undo()
     monkeypatch.chdir(here)
@@ -186,7 +186,16 @@ def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
 
 
 def test_defences_in_an_impossible_order_are_refused_with_an_order_that_trains(tfrobust, here):
-    command = ("train", "lenet", "--name", "m", "--epochs", 1, "-p", "mc_dropout.rate=0.5")
+    command = (
+        "train",
+        "fully_connected",
+        "--name",
+        "m",
+        "--epochs",
+        1,
+        "-p",
+        "mc_dropout.rate=0.5",
+    )
     steps = ("-p", "pgd_training.steps=1", "-p", "mc_dropout.samples=2")
     wrong = ("--defense", "mc_dropout", "--defense", "pgd_training")
     right = ("--defense", "pgd_training", "--defense", "mc_dropout")
@@ -198,7 +207,7 @@ def test_defences_in_an_impossible_order_are_refused_with_an_order_that_trains(t
 def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
     from tfrobust.training.trainer import Trainer
 
-    command = ("train", "lenet", "--name", "half", "--epochs", 2)
+    command = ("train", "fully_connected", "--name", "half", "--epochs", 2)
 
     def interrupt(_, epoch, *__):
         if epoch == 1:
@@ -216,7 +225,7 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store, monkeypatch):
     from tfrobust.evaluation import attack_runs
 
-    chosen = ("--attack", "fgsm", "--attack", "pgd", "--no-baselines")
+    chosen = ("--attack", "fgsm", "--attack", "pgd", "-p", "pgd.steps=2", "--no-baselines")
     command = (*EVALUATE, *chosen, "--limit", 20, "--json")
     whole = json.loads(tfrobust(*command[:3], "whole", *command[4:]).out)
     run, ran = attack_runs.run_attack, []

@@ -18,7 +18,7 @@ from tfrobust.store.models import load
 
 
 def test_train_stores_a_servable_classifier_with_its_card(tfrobust, here):
-    result = tfrobust("train", "lenet", "--name", "d1", "--epochs", 2, "-p", "width=2", "--json")
+    result = tfrobust("train", "lenet", "--name", "d1", "--epochs", 1, "-p", "width=2", "--json")
     assert result.code == 0, result.err
     card = json.loads(result.out)
     assert card["path"] == "saved_models/d1/1"
@@ -30,7 +30,7 @@ def test_train_stores_a_servable_classifier_with_its_card(tfrobust, here):
 
 
 def test_training_again_makes_the_next_version_and_resuming_makes_none(tfrobust, here):
-    command = ("train", "fully_connected", "--name", "d1", "--epochs", 1)
+    command = ("train", "fully_connected", "--name", "d1", "--epochs", 0)
     assert "saved_models/d1/1" in tfrobust(*command).out
     assert "saved_models/d1/2" in tfrobust(*command).out
     assert "already trained: saved_models/d1/2" in tfrobust(*command, "--resume").out
@@ -68,7 +68,7 @@ def test_a_run_that_lacks_images_exits_with_4_and_the_same_command_goes_on(
     tfrobust, with_store, monkeypatch
 ):
     command = ("evaluate", "d1", "--attack", "fgsm", "--limit", 40, "--block-size", 16,
-               "--out", "run")  # fmt: skip
+               "--no-baselines", "--out", "run")  # fmt: skip
     with monkeypatch.context() as patched:
         patched.setattr("tfrobust.evaluation.evaluator.InProcess", Dying)
         result = tfrobust(*command)
@@ -85,7 +85,7 @@ def test_a_run_that_lacks_images_exits_with_4_and_the_same_command_goes_on(
 def test_evaluate_at_several_budgets_gives_a_curve_and_its_worst_cases(tfrobust, with_store):
     result = tfrobust(
         "evaluate", "d1", "--attack", "fgsm", "--eps", 0.1, "--eps", 0.3, "--limit", 30,
-        "--out", "run", "--json",
+        "--no-baselines", "--out", "run", "--json",
     )  # fmt: skip
     evaluation = json.loads(result.out)["evaluations"][0]
     assert [a["params"]["eps"] for a in evaluation["attacks"]] == [0.1, 0.3]
@@ -109,7 +109,8 @@ def test_attack_writes_images_that_the_arrays_scenario_reads_back(tfrobust, with
 
 
 def test_report_writes_the_page_again_from_the_run_folder(tfrobust, with_store):
-    tfrobust("evaluate", "d1", "--attack", "fgsm", "--limit", 10, "--out", "run")
+    few = ("--limit", 10, "--no-baselines")
+    tfrobust("evaluate", "d1", "--attack", "fgsm", *few, "--out", "run")
     page = with_store / "run/report.html"
     before = page.read_text()
     page.unlink()
@@ -130,7 +131,7 @@ def card_of(folder):
 
 
 def test_a_keras_file_is_exported_with_the_card_of_its_training(tfrobust, here):
-    trained = ("train", "fully_connected", "--name", "d1", "--epochs", 1, "--seed", 3)
+    trained = ("train", "fully_connected", "--name", "d1", "--epochs", 0, "--seed", 3)
     assert tfrobust(*trained).code == 0
     result = tfrobust("export", "saved_models/d1/training/model.keras", "served")
     assert result.code == 0, result.err
@@ -160,7 +161,7 @@ def test_a_keras_file_without_a_card_gets_class_names_from_the_given_scenario(tf
 
 
 def test_a_detector_changes_no_answer_and_keeps_the_clean_accuracy(tfrobust, here):
-    assert tfrobust("train", "fully_connected", "--name", "d1", "--epochs", 1).code == 0
+    assert tfrobust("train", "fully_connected", "--name", "d1", "--epochs", 0).code == 0
     guard = ("--detector", "mahalanobis", "--attack", "fgsm", "--images", 200)
     result = tfrobust("export", "d1", "served", *guard)
     assert result.code == 0, result.err

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
+UNTRAINED = ("--epochs", 0, "-p", "calibrater.size_ratio=0.5")
 
 
 @pytest.fixture(scope="module")
 def calibrated(stored, tmp_path_factory):
-    """A store with `d1`, and `d1-b2`, a calibrater learned for it."""
+    """A store with `d1`, and `d1-turned`, a calibrater learned for it."""
     from tfrobust import store
     from tfrobust.data.names import open_scenario
     from tfrobust.pipeline.deployed import Deployed
@@ -23,11 +23,11 @@ def calibrated(stored, tmp_path_factory):
     shutil.copytree(stored, root)
     plan = TrainingPlan(
         Deployed("d1", store.load("d1", root=root)),
-        open_scenario("digits+b2"),
+        open_scenario("digits+rotation"),
         [create("defenses", "calibrater", size_ratio=0.5)],
-        scenario_name="digits+b2",
+        scenario_name="digits+rotation",
     )
-    run_training(plan, "d1-b2", Trainer(TrainingOptions(epochs=1)), root=root)
+    run_training(plan, "d1-turned", Trainer(TrainingOptions(epochs=1)), root=root)
     return root
 
 
@@ -39,14 +39,14 @@ def both(here, calibrated, monkeypatch):
 
 
 def test_the_calibrater_is_served_alone(tfrobust, both):
-    result = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
+    result = tfrobust("export", "d1-turned", "served", "--only", "calibrater")
     assert result.code == 0, result.err
     assert result.out.strip() == "served/1"
     assert (both / "served/1/saved_model.pb").exists()
 
 
 def test_the_calibrater_is_exported_in_8_bits_and_compared_with_float32(tfrobust, both):
-    command = ("export", "d1-b2", "served", "--only", "calibrater", "--format", "tflite")
+    command = ("export", "d1-turned", "served", "--only", "calibrater", "--format", "tflite")
     result = tfrobust(*command, "--quantize", "int8", "--json")
     assert result.code == 0, result.err
     assert not result.err.strip()
@@ -77,16 +77,16 @@ def test_a_whole_classifier_is_exported_to_litert_too(tfrobust, both):
     ("arguments", "words"),
     [
         (("d1", "--only", "calibrater"), ["received: 'calibrater' of one with defences: none"]),
-        (("d1-b2", "--only", "calibrator"), ["did you mean 'calibrater'"]),
-        (("d1-b2", "--only", "mc_dropout"), ["'mc_dropout' of one with defences: calibrater"]),
-        (("d1-b2", "--quantize", "int8"), ["--quantize: expected --format tflite"]),
-        (("d1-b2", "--only", "calibrater", "--defense", "mc_dropout"), ["leave out --defense"]),
+        (("d1-turned", "--only", "calibrator"), ["did you mean 'calibrater'"]),
+        (("d1-turned", "--only", "mc_dropout"), ["'mc_dropout' of one with defences: calibrater"]),
+        (("d1-turned", "--quantize", "int8"), ["--quantize: expected --format tflite"]),
+        (("d1-turned", "--only", "calibrater", "--defense", "mc_dropout"), ["leave out --defense"]),
         (
             ("d1", "--format", "tflite", "--detector", "mahalanobis", "--attack", "pgd"),
             ["--format tflite: has logits only"],
         ),
         (
-            ("d1-b2", "--only", "calibrater", "--scenario", "digits", "-p", "digits.size=9"),
+            ("d1-turned", "--only", "calibrater", "--scenario", "digits", "-p", "digits.size=9"),
             ["images: expected (9, 9, 1); received: (8, 8, 1)"],
         ),
     ],
@@ -136,18 +136,18 @@ def test_without_the_deployed_classifier_the_calibrater_cannot_be_separated(
 ):
     root = both / "moved"
     shutil.copytree(calibrated, root)
-    plan = root / "d1-b2/training/plan.json"
+    plan = root / "d1-turned/training/plan.json"
     plan.write_text(plan.read_text().replace(str(calibrated / "d1"), str(root / "gone")))
-    (root / "d1-b2/training/model.keras").unlink(missing_ok=True)
+    (root / "d1-turned/training/model.keras").unlink(missing_ok=True)
     monkeypatch.setenv("TFROBUST_MODELS", str(root))
-    result = tfrobust("export", "d1-b2", "served", "--only", "calibrater")
+    result = tfrobust("export", "d1-turned", "served", "--only", "calibrater")
     assert result.code == 2
     assert "cannot be separated; export it where it was trained" in result.err
 
 
 def test_a_compressed_network_shows_its_size(tfrobust, with_store):
     result = tfrobust(
-        "train", "lenet", "--epochs", 1, "--name", "small", "--defense", "deep_compression",
+        "train", "lenet", "--epochs", 0, "--name", "small", "--defense", "deep_compression",
         "-p", "bits=2", "-p", "prune_epochs=0", "-p", "tune_epochs=0",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -155,6 +155,6 @@ def test_a_compressed_network_shows_its_size(tfrobust, with_store):
     size = float(result.out.split()[-2])
     result = tfrobust("summary", "small", "--json")
     assert json.loads(result.out)["totals"]["compressed"] == f"{size:.3g} MB"
-    result = tfrobust("train", "small", "--only", "calibrater", "--name", "both", *QUICK)
+    result = tfrobust("train", "small", "--only", "calibrater", "--name", "both", *UNTRAINED)
     assert result.code == 0, result.err
     assert float(result.out.split()[-2]) > size

@@ -76,7 +76,8 @@ def test_a_given_file_is_used_and_its_source_classifier_is_printed(tfrobust, two
     reach = np.abs(images - clean).max()
     assert reach == pytest.approx(np.abs(pattern("run/gap.npz")).max(), abs=1e-6)
     result = run(
-        *(tfrobust, "evaluate", "d1", "--attack", "gap", "--out", "own"), *tiny("file=run/gap.npz")
+        *(tfrobust, "evaluate", "d1", "--attack", "gap", "--out", "own", "--no-baselines"),
+        *tiny("file=run/gap.npz"),
     )
     assert "learned on saved_models/d1/1" in result.err
     assert "another classifier" not in result.err
@@ -134,7 +135,7 @@ def test_attacking_the_same_classifier_again_costs_one_line(tfrobust, with_store
 
 
 def test_reattack_keeps_the_patterns_of_both_classifiers(tfrobust, two):
-    given = ["--attack", "gap", "--crafted-on", "d1", *tiny()]
+    given = ["--attack", "gap", "--crafted-on", "d1", "--no-baselines", *tiny()]
     run(tfrobust, "evaluate", "d2", "--reattack", "--out", "run", *given)
     before, again = (pattern(two / f"run/gap-{name}.npz") for name in ("d1", "d2"))
     assert not np.array_equal(before, again)

@@ -130,8 +130,8 @@ def test_a_defence_trained_for_a_converted_file_is_applied_to_it_again(
 
     behind(trained, keras.layers.Rescaling(1 / 255)).export("bytes", verbose=False)
     result = tfrobust(
-        "train", "bytes", "--only", "calibrater", "--name", "d2", "--scenario", "digits+b2",
-        "--epochs", 1, "-p", "calibrater.size_ratio=0.5", "--pixel-range", "0,255",
+        "train", "bytes", "--only", "calibrater", "--name", "d2", "--scenario", "digits+rotation",
+        "--epochs", 0, "-p", "calibrater.size_ratio=0.5", "--pixel-range", "0,255",
     )  # fmt: skip
     assert result.code == 0, result.err
     network = stored_network("d2")

@@ -1,5 +1,6 @@
 """Terminals and files that cannot show every character get a simpler one, and never a traceback."""
 
+import functools
 import json
 
 import pytest
@@ -17,8 +18,8 @@ def run(request, tmp_path_factory, stored):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, stored):
-    """Call the command line where everything can be shown."""
-    return Runner(tmp_path_factory.mktemp("utf-8"), stored)
+    """Call the command line where everything can be shown; each command once."""
+    return functools.cache(Runner(tmp_path_factory.mktemp("utf-8"), stored))
 
 
 @pytest.mark.parametrize(

@@ -204,8 +204,8 @@ def test_an_impossible_export_costs_one_line_and_leaves_nothing(
 
 def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
     result = tfrobust(
-        "train", "lenet_float", "--name", "avg", "--epochs", 3, "--defense", "mc_dropout",
-        "-p", "samples=6", "--learning-rate", 0.01,
+        "train", "lenet_float", "--name", "avg", "--epochs", 1, "--defense", "mc_dropout",
+        "-p", "samples=3", "--learning-rate", 0.01,
     )  # fmt: skip
     assert result.code == 0, result.err
     result = tfrobust(

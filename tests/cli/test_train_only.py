@@ -9,7 +9,7 @@ QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
 
 def test_a_calibrater_is_trained_for_a_stored_classifier_and_leaves_it_alone(tfrobust, with_store):
     before = {p: p.read_bytes() for p in (with_store / "saved_models/d1").rglob("*") if p.is_file()}
-    scene = ("--scenario", "digits+b2")
+    scene = ("--scenario", "digits+rotation")
     result = tfrobust(
         "train", "d1", "--only", "calibrater", *scene, "--name", "d2", *QUICK, "--json"
     )

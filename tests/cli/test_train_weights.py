@@ -40,15 +40,11 @@ def start(tfrobust, weights):
     return call
 
 
-def test_training_starts_from_the_file(start, state):
+def test_training_starts_from_the_file_and_resumes_only_with_it(start, weights, state):
     card = start()
     images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
     expected = reference.resnet_logits(state, images, 18)
     assert np.abs(load(Path(card["path"]))(images) - expected).max() < 1e-3
-
-
-def test_a_training_resumes_only_with_the_file_it_began_with(start, weights, state):
-    card = start()
     assert card["model"]["params"]["weights"] == str(weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert card["model"]["files"] == {"weights": digest}

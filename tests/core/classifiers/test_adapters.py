@@ -19,6 +19,7 @@ SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(1).uniform(size=(6, *SHAPE)).astype(np.float32)
 GENERATIONS = {"keras3": keras, "tf_keras": tf_keras}
 PRECISIONS = ["float32", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
+OF_KERAS_2 = {"float32", "mixed_bfloat16", "float64"}  # in the fast tests
 
 
 def network(kind, dtype="float32", last=None, drop=0.0):
@@ -58,8 +59,27 @@ def reference():
     return KerasClassifier(network(keras))
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize("kind", GENERATIONS)
+def each_once(first, second):
+    """Return the product of two axes of one length; each value is in one test that is not slow."""
+    return [
+        pytest.param(a, b, marks=[] if i == j else pytest.mark.slow)
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        pytest.param(
+            kind,
+            dtype,
+            marks=[] if kind == "keras3" or dtype in OF_KERAS_2 else pytest.mark.slow,
+        )
+        for kind in GENERATIONS
+        for dtype in PRECISIONS
+    ],
+)
 def test_a_network_of_any_precision_keeps_the_contract_as_keras_file_and_as_saved_model(
     kind, dtype, reference, tmp_path
 ):
@@ -117,8 +137,10 @@ def test_wrappers_of_a_network_and_their_exports_keep_the_contract(name, tmp_pat
         check_promises(member)
 
 
-@pytest.mark.parametrize("last", ["softmax", "sigmoid", "tanh"])
-@pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("last", "dtype"),
+    each_once(["softmax", "sigmoid", "tanh"], ["float32", "mixed_float16", "mixed_bfloat16"]),
+)
 def test_a_saved_model_is_cut_before_its_last_activation_with_its_gradients(last, dtype, tmp_path):
     model = network(keras, dtype, last)
     folder = served(model, tmp_path / "m")
@@ -135,8 +157,10 @@ def test_a_saved_model_is_cut_before_its_last_activation_with_its_gradients(last
     assert again.gives_logits
 
 
-@pytest.mark.parametrize("of", [(0.0, 255.0), (-1.0, 1.0), (-127.5, 127.5)])
-@pytest.mark.parametrize("form", ["keras3", "tf_keras", "saved model"])
+@pytest.mark.parametrize(
+    ("of", "form"),
+    each_once([(0.0, 255.0), (-1.0, 1.0), (-127.5, 127.5)], ["keras3", "tf_keras", "saved model"]),
+)
 def test_pixels_are_scaled_inside_the_classifier_and_in_its_export(of, form, tmp_path):
     least, most = of
     kind = GENERATIONS.get(form, keras)

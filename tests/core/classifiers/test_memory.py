@@ -31,6 +31,13 @@ pytestmark = pytest.mark.usefixtures("grappler")  # memory as it is outside of t
 SHAPE = (4, 4, 1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _only_what_is_made_here_is_collected():
+    """A process that ran many tests takes seconds for each collection of all that it holds."""
+    gc.collect()
+    gc.freeze()
+
+
 def network(activation="relu"):
     layers = [keras.Input(SHAPE), keras.layers.Flatten()]
     layers += [keras.layers.Dense(8, activation=activation), keras.layers.Dense(3)]
@@ -62,11 +69,14 @@ def test_a_classifier_that_was_attacked_and_dropped_is_gone(activation):
     assert registered() <= before, "TensorFlow's registry keeps the gradients of the traces"
 
 
-def test_counting_registers_no_gradient_of_its_own():
+def test_traces_are_no_part_of_a_classifier_and_counting_registers_no_gradient_of_its_own():
+    classifier = network()
+    count = len(classifier.variables)
     tie_to_graphs()
     before = registered()
-    evaluated(network())
+    evaluated(classifier)
     assert registered() == before
+    assert len(classifier.variables) == count
 
 
 def test_gradients_work_as_long_as_their_graph_exists(tmp_path):
@@ -92,13 +102,6 @@ def test_gradients_work_as_long_as_their_graph_exists(tmp_path):
         tape.watch(images)
         logits = again(images)
     assert np.allclose(tape.gradient(logits, images), first, atol=1e-6)
-
-
-def test_traces_are_no_part_of_a_classifier():
-    classifier = network()
-    count = len(classifier.variables)
-    evaluated(classifier)
-    assert len(classifier.variables) == count
 
 
 def test_the_least_recently_used_trace_is_dropped():

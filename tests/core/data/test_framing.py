@@ -170,7 +170,15 @@ def test_a_split_of_unknown_size_is_counted_before_it_is_repeated():
 
 
 @pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["digits+b2", "digits+fog", "digits_in_places+fog"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits+rotation",  # turns a batch at once
+        pytest.param("digits+b2", marks=pytest.mark.slow),  # also at once, but takes far longer
+        pytest.param("digits+fog", marks=pytest.mark.slow),
+        "digits_in_places+fog",  # has boxes, and takes one image after the other
+    ],
+)
 def test_a_shifted_repeated_scenario_keeps_the_contract(check, name):
     check(open_scenario(name, {name.partition("+")[0]: {"repeat": 2}}, seed=3))
 

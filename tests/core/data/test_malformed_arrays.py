@@ -13,12 +13,21 @@ from tfrobust.files.arrays import read_arrays
 from tfrobust.registry import create
 
 
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    """The contents of a file of a learned perturbation."""
+    file = tmp_path_factory.mktemp("learned") / "u.npz"
+    learned(
+        create("attacks", "uap", eps=0.2, passes=1, file=file), small_classifier(), *noise(0, 8)
+    )
+    return read_arrays(file)
+
+
 @pytest.fixture
-def uap(tmp_path):
-    """A learned perturbation, its attack, and a function that changes the contents of its file."""
+def uap(tmp_path, held):
+    """A function that changes the contents of that file, and returns the attack that reads it."""
     attack = create("attacks", "uap", eps=0.2, passes=1, file=tmp_path / "u.npz")
-    learned(attack, small_classifier(), *noise(0, 8))
-    held = read_arrays(attack.file)
+    np.savez(attack.file, **held)
 
     def change(**arrays):
         np.savez(attack.file, **(held | arrays))

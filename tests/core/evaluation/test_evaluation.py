@@ -91,6 +91,7 @@ class Nearest(Attack):
 
 
 def evaluated(*attacks, classifier=None, **options):
+    options = {"baselines": ()} | options
     return evaluate({"greys": classifier or Brightness()}, Greys(), attacks, **options)
 
 

@@ -69,7 +69,7 @@ def scenario():
         ("fgsm", {"eps": 0.2}),
         ("fgsm", {"eps": 0.2, "targeted": True}),
         ("uap", {"eps": 0.2, "passes": 1}),
-        ("gap", {"eps": 0.5, "passes": 10, "filters": 4, "blocks": 0, "target": 3}),
+        ("gap", {"eps": 0.5, "passes": 3, "filters": 4, "blocks": 0, "target": 3}),
     ],
 )
 def test_in_blocks_they_are_those_of_one_block(trained, scenario, name, options, monkeypatch):

@@ -34,7 +34,9 @@ def test_the_old_network_is_judged_too_and_the_new_one_attacked_twice(both):
         assert crafted_on == ["old", "old", None, None]
     digits = create("scenarios", "digits")
     for name, evaluation in zip(both, results.evaluations, strict=True):
-        alone = evaluate({name: both[name]}, digits, attacks, limit=30).results.evaluations[0]
+        alone = evaluate(
+            {name: both[name]}, digits, attacks, baselines=(), limit=30
+        ).results.evaluations[0]
         ratios = [attack.fooling_ratio for attack in alone.attacks]
         assert [attack.fooling_ratio for attack in evaluation.attacks[2:]] == ratios
     old, new = (evaluation.attacks for evaluation in results.evaluations)
@@ -58,7 +60,7 @@ def test_without_a_second_attack_there_is_no_table(both):
     old, new = both.items()
     attacks = [create("attacks", "fgsm")]
     transferred = evaluate(
-        dict([new]), create("scenarios", "digits"), attacks, crafted_on=old, limit=30
+        dict([new]), create("scenarios", "digits"), attacks, baselines=(), crafted_on=old, limit=30
     )
     assert reattack_table(transferred.results) is None
 

@@ -17,7 +17,7 @@ from tfrobust.results.run_files import read_results, write_results
 from tfrobust.testing import LinearClassifier
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def several():
     """Two classifiers under two attacks on 24 noise images."""
     scenario = InMemory(images=24)
@@ -116,7 +116,9 @@ def test_one_seed_gives_one_result():
     def outcomes(seed):
         attack = create("attacks", "pgd", eps=0.1, steps=3)
         classifiers = {"a": LinearClassifier((4, 4, 1), 3)}
-        return evaluate(classifiers, InMemory(images=12), [attack], seed=seed).outcomes
+        return evaluate(
+            classifiers, InMemory(images=12), [attack], baselines=(), seed=seed
+        ).outcomes
 
     first, second = outcomes(3), outcomes(3)
     assert all(np.array_equal(first.column(n), second.column(n)) for n in first.names)

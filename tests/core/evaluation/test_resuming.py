@@ -1,6 +1,7 @@
 """What a resumed run takes over: only what nothing that decides it has changed of."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -44,9 +45,15 @@ def ran(monkeypatch):
     return counts
 
 
+@functools.cache
+def network():
+    """One for all settings, so that an attack is traced once."""
+    return small_classifier()
+
+
 def settings(*attacks, **options):
     return EvaluationSettings(
-        **{"classifiers": {"c": small_classifier()}, "scenario": InMemory(images=32)} | options,
+        **{"classifiers": {"c": network()}, "scenario": InMemory(images=32)} | options,
         attacks=attacks or (FGSM,),
         baselines=(),
         block_size=16,

@@ -119,8 +119,16 @@ def no_page(monkeypatch):
     monkeypatch.setattr(page, "render", lambda *_: "drawn")
 
 
+STRIDES = pytest.mark.parametrize(
+    "stride", [pytest.param(1, marks=pytest.mark.slow), 2], ids=["each step", "each second step"]
+)
+
+
+@STRIDES
 @pytest.mark.usefixtures("no_page")
-def test_a_run_that_is_killed_at_any_step_continues_and_leaves_nothing_behind(runs, tmp_path):
+def test_a_run_that_is_killed_at_any_step_continues_and_leaves_nothing_behind(
+    stride, runs, tmp_path
+):
     """The same call is made again, without `force`."""
     folder, seen = tmp_path / "run", set()
 
@@ -134,13 +142,14 @@ def test_a_run_that_is_killed_at_any_step_continues_and_leaves_nothing_behind(ru
         for name in FILES:
             remove(folder / name)
 
-    steps = every_step(work=lambda: written(folder, runs[0]), before=lambda: None, after=after)
+    steps = every_step(lambda: written(folder, runs[0]), lambda: None, after, stride)
     assert seen == {True, False}
     assert steps > 20
 
 
+@STRIDES
 @pytest.mark.usefixtures("no_page")
-def test_a_run_that_replaces_another_is_never_mixed_with_it(runs, tmp_path):
+def test_a_run_that_replaces_another_is_never_mixed_with_it(stride, runs, tmp_path):
     """`force` replaces an old run and a file of the user's, and is killed at each step."""
     folder, seen = tmp_path / "run", set()
     old, new = (run.results.run for run in runs)
@@ -161,7 +170,7 @@ def test_a_run_that_replaces_another_is_never_mixed_with_it(runs, tmp_path):
         assert read_results(folder).run == new
         assert names(folder) == FILES | {"theirs"}
 
-    every_step(work=lambda: written(folder, runs[1], force=True), before=before, after=after)
+    every_step(lambda: written(folder, runs[1], force=True), before, after, stride)
     assert seen == {old, new, None}
 
 

@@ -93,7 +93,7 @@ def test_several_gradients_at_once_count_one_first_gradient_per_image_in_every_t
 ):
     """They are asked for at once, and TensorFlow would compute them in any order."""
     attack = create("attacks", name, steps=2, binary_search_steps=1)
-    for _ in range(3):
+    for _ in range(2):
         crafted = run_attack(attack, small_classifier(), *attacked, batch_size=5)
         assert crafted.first.images == 12
 
@@ -118,8 +118,14 @@ def test_an_ensemble_reports_the_gradients_of_its_first_part(network, attacked):
     assert crafted.first == FirstGradients(images=12, zero=12)
 
 
-@pytest.mark.parametrize("cut", [Bytes, Cut])
-@pytest.mark.parametrize("name", [*QUICK, "jsma", "fab_t", "ddn", "fmn", "cleverhans_pgd"])
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        pytest.param(name, cut, marks=[] if number % 2 == place else pytest.mark.slow)
+        for number, name in enumerate([*QUICK, "jsma", "fab_t", "ddn", "fmn", "cleverhans_pgd"])
+        for place, cut in enumerate([Bytes, Cut])
+    ],
+)
 def test_a_network_without_gradients_is_refused_with_the_way_out(cut, name, network, attacked):
     with pytest.raises(UsageError, match="needs gradients and this classifier has none") as refusal:
         run_attack(create("attacks", name), cut(network), *attacked)

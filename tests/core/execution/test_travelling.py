@@ -36,11 +36,19 @@ def by_bytes(*_):
     return False
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, trained):
+    root = tmp_path_factory.mktemp("exported")
+    trained.model.save(root / "d1.keras")
+    export(trained, root / "d1" / "1")
+    return root
+
+
 @pytest.fixture
-def stored(tmp_path, trained):
+def stored(tmp_path, exported):
     """A SavedModel and a `.keras` file of the same network."""
-    trained.model.save(tmp_path / "d1.keras")
-    return {"keras": tmp_path / "d1.keras", "saved": export(trained, tmp_path / "d1" / "1")}
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
+    return {"keras": tmp_path / "d1.keras", "saved": tmp_path / "d1" / "1"}
 
 
 @pytest.mark.parametrize("form", ["keras", "saved"])

@@ -94,7 +94,8 @@ def test_noise_is_shown_unless_it_is_switched_off_or_already_an_attack(trained):
 def test_attacks_without_budget_are_no_part_of_the_worst_case_unless_they_are_alone(trained):
     digits = create("scenarios", "digits")
     bounded, free = create("attacks", "fgsm", eps=0.02), create("attacks", "deepfool")
-    both = evaluate({"d": trained}, digits, [bounded, free], limit=30).results.evaluations[0]
-    alone = evaluate({"d": trained}, digits, [free], limit=30).results.evaluations[0]
+    few = {"limit": 30, "baselines": ()}
+    both = evaluate({"d": trained}, digits, [bounded, free], **few).results.evaluations[0]
+    alone = evaluate({"d": trained}, digits, [free], **few).results.evaluations[0]
     assert both.worst_case.accuracy == both.attacks[0].accuracy > 0.5
     assert both.attacks[1].accuracy == alone.worst_case.accuracy == 0

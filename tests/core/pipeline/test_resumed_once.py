@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 
 import pytest
 
@@ -47,8 +48,19 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("epochs", [2, 0])
-@pytest.mark.parametrize("name", MOMENTS)
+BEFORE_AND_AFTER = {"before the version is there", "after the export"}
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [
+        *((name, 1) for name in MOMENTS),
+        *(
+            pytest.param(name, 0, marks=[] if name in BEFORE_AND_AFTER else pytest.mark.slow)
+            for name in MOMENTS
+        ),
+    ],
+)
 def test_a_training_killed_in_its_last_moments_is_stored_once(name, epochs, tmp_path, monkeypatch):
     where, function = MOMENTS[name]
     calls = [0]
@@ -75,10 +87,10 @@ def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch)
         patched(monkeypatch, *AFTER_EXPORT, killed),
         pytest.raises(KilledError),
     ):
-        train(tmp_path, samples=[3])
-    resumed = train(tmp_path, samples=[5], resume=True)
+        train(tmp_path, samples=[2], epochs=1)
+    resumed = train(tmp_path, samples=[3], epochs=1, resume=True)
     assert resumed.folder.name == "2"
-    assert store.read_card(resumed.folder).defenses[0].params["samples"] == 5
+    assert store.read_card(resumed.folder).defenses[0].params["samples"] == 3
 
 
 def test_a_version_of_another_training_is_not_taken_for_this_ones(tmp_path, monkeypatch):
@@ -95,7 +107,7 @@ def test_a_workspace_without_its_plan_is_not_resumed(tmp_path):
     with pytest.raises(KilledError):
         train(tmp_path, callbacks=[Killer("batch_end", 1)])
     (tmp_path / "m1" / "unfinished" / "plan.json").unlink()
-    resumed, whole = train(tmp_path, epochs=3, resume=True), train(tmp_path / "x", epochs=3)
+    resumed, whole = train(tmp_path, epochs=1, resume=True), train(tmp_path / "x", epochs=1)
     assert resumed.card == whole.card
     assert names(tmp_path / "m1") == {"1", "training"}
 
@@ -107,13 +119,20 @@ def test_leftovers_of_a_kill_before_the_first_epoch_are_removed(tmp_path):
     assert names(tmp_path / "m1") == {"1", "training"}
 
 
+@pytest.fixture(scope="module")
+def killed_with_two_threads(tmp_path_factory):
+    root = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+        with pytest.raises(KilledError):
+            train(root, callbacks=[Killer("batch_end", 1)])
+    return root
+
+
 @pytest.fixture
-def of_two_threads(tmp_path, monkeypatch):
+def of_two_threads(killed_with_two_threads, tmp_path):
     """A training that was begun with two threads, and killed."""
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
-    with pytest.raises(KilledError):
-        train(tmp_path, callbacks=[Killer("batch_end", 1)])
-    return tmp_path
+    return shutil.copytree(killed_with_two_threads, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_training_is_not_resumed_with_another_number_of_threads(of_two_threads, monkeypatch):

@@ -1,6 +1,7 @@
 """A training stores the network, its defences and its card."""
 
 import json
+import shutil
 from typing import ClassVar
 
 import numpy as np
@@ -68,6 +69,13 @@ def run(root, defenses=(), *, model=None, scenario=None, **how):
     return train_and_store(model, scenario or InMemory(), "m", trainer, defenses, root=root, **how)
 
 
+@pytest.fixture(scope="module")
+def undefended(tmp_path_factory):
+    """A folder with a stored network, and what its training returned."""
+    root = tmp_path_factory.mktemp("undefended")
+    return root, run(root)
+
+
 def test_defences_that_see_the_network_are_checked_before_any_training(diary):
     defenses = [Refusing(called="a", trains_first=True), Refusing(called="b"), Refusing(called="c")]
     trainer = Trainer(TrainingOptions(epochs=1))
@@ -96,7 +104,7 @@ def test_mc_dropout_refuses_a_network_without_dropout_before_it_is_trained(tmp_p
 
 
 def test_a_training_is_resumed_without_the_wrapping_defence_that_refused(
-    tmp_path, diary, monkeypatch
+    tmp_path, undefended, diary, monkeypatch
 ):
     monkeypatch.setattr(plans, "_trains", lambda planned: planned["params"]["trains_first"])
     with pytest.raises(UsageError, match="refused"):
@@ -105,7 +113,7 @@ def test_a_training_is_resumed_without_the_wrapping_defence_that_refused(
     with pytest.raises(UsageError, match=r"another configuration \(defenses"):
         run(tmp_path, [Refusing(trains_first=True)], resume=True)
     finished = run(tmp_path, [Refusing()], resume=True)
-    plain = run(tmp_path / "plain")
+    _, plain = undefended
     for mended, weight in zip(
         finished.classifier.inner.model.get_weights(),
         plain.classifier.model.get_weights(),
@@ -122,11 +130,11 @@ def test_an_unknown_defence_counts_as_one_that_trains():
 
 def test_a_stored_network_comes_back_with_its_wrapping_defences(tmp_path):
     """`lenet_float` under `mc_dropout`, one epoch on the digits: random, and averaged."""
-    defense = create("defenses", "mc_dropout", samples=8)
+    defense = create("defenses", "mc_dropout", samples=3)
     digits = create("scenarios", "digits")
     trained = run(tmp_path, [defense], model=create("models", "lenet_float"), scenario=digits)
     network = stored_network("m", tmp_path)
-    assert (network.stochastic, network.passes) == (True, 8)
+    assert (network.stochastic, network.passes) == (True, 3)
     assert network.defenses == trained.classifier.defenses
     assert isinstance(network.inner, KerasClassifier)
     images = np.random.default_rng(0).uniform(size=(5, 8, 8, 1)).astype(np.float32)
@@ -153,9 +161,9 @@ def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path
     assert [defense.name for defense in file.defenses] == ["pgd_training"]
 
 
-def test_an_undefended_network_comes_back_unchanged(tmp_path):
-    trained = run(tmp_path)
-    network = stored_network("m", tmp_path)
+def test_an_undefended_network_comes_back_unchanged(undefended):
+    root, trained = undefended
+    network = stored_network("m", root)
     assert isinstance(network, KerasClassifier)
     assert network.class_names == ("class 0", "class 1", "class 2")
     np.testing.assert_array_equal(network(IMAGES), trained.classifier(IMAGES))
@@ -169,19 +177,19 @@ def test_where_a_defence_cannot_be_applied_again_the_saved_model_answers(tmp_pat
     np.testing.assert_allclose(network(IMAGES), trained.classifier(IMAGES), atol=1e-6)
 
 
-def test_without_a_training_the_newest_version_is_loaded(tmp_path):
-    trained = run(tmp_path / "a")
-    store.export(trained.classifier, tmp_path / "b" / "m" / "1")
-    assert isinstance(stored_network("m", tmp_path / "b"), SavedModelClassifier)
+def test_without_a_training_the_newest_version_is_loaded(tmp_path, undefended):
+    _, trained = undefended
+    store.export(trained.classifier, tmp_path / "m" / "1")
+    assert isinstance(stored_network("m", tmp_path), SavedModelClassifier)
     with pytest.raises(UsageError, match="no classifier 'n'"):
-        stored_network("n", tmp_path / "b")
+        stored_network("n", tmp_path)
 
 
-def test_the_card_of_the_network_describes_the_network(tmp_path):
-    plain = run(tmp_path / "a")
-    assert store.read_card(tmp_path / "a/m/training/model.keras") == plain.card
-    averaged = run(tmp_path / "b", [create("defenses", "mc_dropout", rate=0.5, samples=2)])
-    card = store.read_card(tmp_path / "b/m/training/model.keras")
+def test_the_card_of_the_network_describes_the_network(tmp_path, undefended):
+    root, plain = undefended
+    assert store.read_card(root / "m/training/model.keras") == plain.card
+    averaged = run(tmp_path, [create("defenses", "mc_dropout", rate=0.5, samples=2)])
+    card = store.read_card(tmp_path / "m/training/model.keras")
     assert (card.defenses, card.passes, card.clean_accuracy) == ((), 1, None)
     assert card.model == averaged.card.model
 
@@ -195,8 +203,9 @@ def test_a_scenario_names_only_what_the_card_does_not(tmp_path):
     assert again == named
 
 
-def test_a_later_wrapping_defence_drops_the_clean_accuracy_and_a_detector_keeps_it(tmp_path):
-    loaded = store.load(run(tmp_path).folder)
+def test_a_later_wrapping_defence_drops_the_clean_accuracy_and_a_detector_keeps_it(undefended):
+    _, trained = undefended
+    loaded = store.load(trained.folder)
     assert renewed_card(loaded).clean_accuracy is not None
     detector, attack = create("detectors", "mahalanobis"), create("attacks", "fgsm")
     guarded = guard(loaded, detector, attack, InMemory(), images=60)
@@ -208,15 +217,15 @@ def test_a_later_wrapping_defence_drops_the_clean_accuracy_and_a_detector_keeps_
 
 
 @pytest.mark.parametrize("images", [0, -1])
-def test_a_guard_needs_images_to_learn_from(images, tmp_path):
+def test_a_guard_needs_images_to_learn_from(images, undefended):
     detector, attack = create("detectors", "mahalanobis"), create("attacks", "fgsm")
-    classifier = run(tmp_path).classifier
+    classifier = undefended[1].classifier
     with pytest.raises(UsageError, match=rf"images: expected 1 or more; received: {images}"):
         guard(classifier, detector, attack, InMemory(), images=images)
 
 
-def test_a_card_of_another_network_costs_a_line(tmp_path):
-    run(tmp_path)
+def test_a_card_of_another_network_costs_a_line(tmp_path, undefended):
+    shutil.copytree(undefended[0], tmp_path, dirs_exist_ok=True)
     file = tmp_path / "m/training/model.tfrobust.json"
     card = json.loads(file.read_text())
     file.write_text(json.dumps(card | {"class_names": ["a", "b"]}))

@@ -133,26 +133,25 @@ def test_an_operation_that_litert_lacks_costs_one_line_and_leaves_nothing(sample
 
 def test_dropout_at_inference_is_refused_by_the_operations_it_needs():
     """Its random numbers are integers of a kind that LiteRT neither draws nor computes with."""
-    network = KerasClassifier(create("models", "lenet_float").build((8, 8, 1), 10))
     defense = create("defenses", "mc_dropout", samples=2)
-    drawing = defense.apply(network, create("scenarios", "digits"), Trainer()).classifier
+    drawing = defense.apply(small_classifier(dropout=0.5), InMemory(), Trainer()).classifier
     with pytest.raises(ClassifierError, match=r"no kernel of these types for .*StatelessRandom"):
         lite_file(whole(drawing))
 
 
 def test_all_versions_in_a_folder_are_of_the_same_kind(calibrated, tmp_path):
-    part = separated(calibrated, "calibrater")
+    part, complete = separated(calibrated, "calibrater"), LinearClassifier((8, 8, 1), 3)
     export_servable(part, tmp_path / "a" / "1")
-    store.export(calibrated, tmp_path / "b" / "1")
+    store.export(complete, tmp_path / "b" / "1")
     export_lite(part, tmp_path / "c" / "1")
     export_servable(part, tmp_path / "a" / "2")
     export_lite(part, tmp_path / "c" / "2")
     for wrong in (
         lambda: export_lite(part, tmp_path / "a" / "3"),
-        lambda: store.export(calibrated, tmp_path / "a" / "3"),
+        lambda: store.export(complete, tmp_path / "a" / "3"),
         lambda: export_servable(part, tmp_path / "b" / "3"),
-        lambda: store.export(calibrated, tmp_path / "c" / "3"),
-        lambda: export_lite(whole(calibrated), tmp_path / "c" / "3"),
+        lambda: store.export(complete, tmp_path / "c" / "3"),
+        lambda: export_lite(whole(complete), tmp_path / "c" / "3"),
     ):
         with pytest.raises(StoreError, match=r"no version of the same kind; choose a folder"):
             wrong()

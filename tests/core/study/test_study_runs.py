@@ -20,11 +20,21 @@ from tfrobust.study.results.report import write_study
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The small study, run once: its results, and the folder of its networks."""
-    folder = tmp_path_factory.mktemp("study")
-    run_study(SMALL.written(folder), "tiny", folder / "out", folder / "results")
-    return folder
+def ran(tmp_path_factory):
+    """The small study, run once: its folder, and the trainings it asked for."""
+    return SMALL.run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def finished(ran):
+    """The results of the small study, and the folder of its networks."""
+    return ran[0]
+
+
+def of_one_network(folder, *edits):
+    """The small study with only the network `small` at its scale `tiny`, and an edit."""
+    text = SMALL.text.replace("minutes = 1\n", 'minutes = 1\nnetworks = ["small"]\n', 1)
+    return SMALL.written(folder, text.replace(*edits) if edits else text)
 
 
 def counted(monkeypatch, stop_after=10**6):
@@ -81,16 +91,17 @@ def test_finished_cells_are_never_computed_twice(finished, study, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_that_was_killed_after_some_cells_continues(study, tmp_path, monkeypatch):
-    done = counted(monkeypatch, stop_after=3)
+def test_a_run_that_was_killed_after_some_cells_continues(tmp_path, monkeypatch):
+    study = of_one_network(tmp_path)
+    done = counted(monkeypatch, stop_after=1)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
     monkeypatch.undo()
     rest = counted(monkeypatch)
     results = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
-    assert len(done) == 3
-    assert rest == [("large", "fgsm")]
-    assert len(results) == 4
+    assert done == [("small", "clean")]
+    assert rest == [("small", "fgsm")]
+    assert len(results) == 2
 
 
 def test_a_run_continues_on_another_machine_with_copied_results(
@@ -138,7 +149,7 @@ def test_an_edit_invalidates_only_the_cells_that_it_touches(old, new, again, fin
 
 
 def test_a_network_whose_training_was_interrupted_before_an_edit_is_trained_again(
-    study, tmp_path, monkeypatch
+    tmp_path, monkeypatch
 ):
     from tfrobust.training.trainer import Trainer
 
@@ -149,12 +160,13 @@ def test_a_network_whose_training_was_interrupted_before_an_edit_is_trained_agai
             raise KeyboardInterrupt
         return epochs(self, epoch, *args)
 
-    longer = SMALL.written(tmp_path, SMALL.text.replace("epochs = 1", "epochs = 2"))
+    longer = of_one_network(tmp_path, "epochs = 1", "epochs = 2")
     monkeypatch.setattr(Trainer, "_epoch", cut)
     with pytest.raises(KeyboardInterrupt):
         run_study(longer, "tiny", tmp_path / "out", tmp_path / "results")
     monkeypatch.undo()
-    assert len(run_study(study, "tiny", tmp_path / "out", tmp_path / "results")) == 4
+    shorter = of_one_network(tmp_path)
+    assert len(run_study(shorter, "tiny", tmp_path / "out", tmp_path / "results")) == 2
 
 
 def test_a_damaged_cell_costs_one_line(study, tmp_path):
@@ -166,17 +178,9 @@ def test_a_damaged_cell_costs_one_line(study, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_network_is_looked_up_once_per_run(study, tmp_path, monkeypatch):
-    asked = []
-    train = trainings.run_training
-
-    def counted_training(plan, name, *args, **options):
-        asked.append(name.partition("-")[0])
-        return train(plan, name, *args, **options)
-
-    monkeypatch.setattr(trainings, "run_training", counted_training)
-    run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
-    assert asked == ["small", "large"]
+def test_a_network_is_looked_up_once_per_run(ran):
+    _, trainings_asked_for = ran
+    assert [name for name, _ in trainings_asked_for] == ["small", "large"]
 
 
 def test_the_report_has_tables_claims_verdicts_and_pictures(finished, study, tmp_path):

@@ -46,13 +46,26 @@ MOMENTS = [
 ]
 
 
+RICHEST = "decay and cosine"  # it drops units, too
+QUICK = {("plain", 0), ("dropout", 1), ("sgd and step schedule", 3)}  # each kind at one moment
+AT_MOMENTS = [
+    pytest.param(
+        moment,
+        kind,
+        marks=[] if kind == RICHEST or (kind, place) in QUICK else pytest.mark.slow,
+        id=f"{moment[0]}-{moment[1]}-{kind}",
+    )
+    for place, moment in enumerate(MOMENTS)
+    for kind in KINDS
+]
+
+
 @functools.cache
 def uninterrupted(kind):
     return train(None, **KINDS[kind])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment[:2])))
+@pytest.mark.parametrize(("moment", "kind"), AT_MOMENTS)
 def test_killed_at_any_moment_and_resumed_ends_at_the_same_weights(moment, kind, tmp_path):
     whole, history = uninterrupted(kind)
     options = KINDS[kind]
@@ -64,7 +77,7 @@ def test_killed_at_any_moment_and_resumed_ends_at_the_same_weights(moment, kind,
 
 
 def test_killed_twice_and_resumed_twice_ends_at_the_same_weights(tmp_path):
-    whole, _ = train(None, dropout=0.4)
+    whole, _ = uninterrupted("dropout")
     for number, moment in enumerate([("batch_end", 1, 0), ("batch_end", 3, 1)]):
         with pytest.raises(KilledError):
             train(tmp_path, dropout=0.4, callbacks=[Killer(*moment)], resume=number > 0)
@@ -133,8 +146,8 @@ def test_a_network_that_draws_weights_and_drops_units_is_resumed_bit_for_bit(tmp
         Trainer(options, workspace=folder, resume=resume).fit(classifier, InMemory(images=48))
         return weights(classifier)
 
-    run(tmp_path, 2)
-    halves, whole = run(tmp_path, 4, resume=True), run(None, 4)
+    run(tmp_path, 1)
+    halves, whole = run(tmp_path, 2, resume=True), run(None, 2)
     assert all(np.array_equal(a, b) for a, b in zip(whole, halves, strict=True))
 
 
@@ -173,19 +186,19 @@ def test_after_a_real_kill_the_stored_model_is_that_of_an_uninterrupted_run(tmp_
 
 
 def test_resuming_a_finished_training_returns_it(tmp_path):
-    first = store_run(tmp_path)
-    again = store_run(tmp_path, resume=True)
+    first = store_run(tmp_path, defenses=[], epochs=1)
+    again = store_run(tmp_path, defenses=[], epochs=1, resume=True)
     assert (first.fresh, again.fresh) == (True, False)
     assert again.folder == first.folder
     images = np.full((2, 4, 4, 1), 0.5, np.float32)
     assert np.allclose(again.classifier(images), first.classifier(images), atol=1e-6)
-    assert store_run(tmp_path).folder.name == "2"
+    assert store_run(tmp_path, defenses=[], epochs=1).folder.name == "2"
 
 
 def test_force_discards_an_interrupted_training(tmp_path):
     with pytest.raises(KilledError):
-        store_run(tmp_path, callbacks=[Killer("batch_end", 2)])
-    assert store_run(tmp_path, force=True).folder.name == "1"
+        store_run(tmp_path, defenses=[], callbacks=[Killer("batch_end", 2)])
+    assert store_run(tmp_path, defenses=[], force=True).folder.name == "1"
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp/x"])  # noqa: S108

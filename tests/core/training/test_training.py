@@ -45,7 +45,7 @@ def test_a_model_of_either_generation_learns(kind):
     assert set(history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_one_seed_gives_one_set_of_weights(optimizer):
     first, second = (weights(fit(optimizer=optimizer, seed=4)[0]) for _ in range(2))
     assert same(first, second)
@@ -179,8 +179,19 @@ def test_each_update_is_made_at_the_rate_its_schedule_promises(kind, schedule):
     assert reported == pytest.approx(0.1 * np.array(SCHEDULES[schedule]), rel=1e-5)
 
 
-@generations
-@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "epoch"])
+@pytest.mark.parametrize(
+    ("schedule", "kind"),
+    [
+        pytest.param(
+            schedule,
+            kind,
+            marks=[] if (number + place) % 2 == 0 else pytest.mark.slow,
+            id=f"{schedule}-{name}",
+        )
+        for number, schedule in enumerate(["constant", "step", "cosine", "epoch"])
+        for place, (name, kind) in enumerate({"keras3": keras, "tf_keras": tf_keras}.items())
+    ],
+)
 def test_the_history_records_the_rate_of_each_epochs_last_update(kind, schedule):
     _, history = fit(
         small_classifier(kind=kind),
