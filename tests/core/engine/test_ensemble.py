@@ -83,7 +83,7 @@ def test_images_that_all_parts_fail_on_or_that_were_wrong_before_come_back_uncha
 
 def test_a_direct_call_does_the_same(setting):
     classifier, images, labels, eps = setting
-    chain = create("attacks", "autoattack", eps=eps, steps=5, queries=20)
+    chain = create("attacks", "autoattack", eps=eps, steps=2, queries=5)
     smart = run_attack(chain, classifier, images, labels, seed=3).images
     seeds = tf.constant(content_seeds(3, images))
     plain = chain(classifier, tf.constant(images), tf.constant(labels), seed=seeds).numpy()

@@ -76,7 +76,11 @@ def test_the_search_for_pairs_ends_where_every_slope_is_nan():
     assert best_pair(nan, nan, tf.ones((2, 12), tf.bool)).value.numpy().tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", SHRINKING)
+@pytest.mark.parametrize(
+    "name",
+    # Where all of the state is the outcome, there is nothing undefined.
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in WHOLE)) for name in SHRINKING],
+)
 def test_undefined_values_in_finished_rows_reach_no_result(name, monkeypatch):
     """With all undefined values replaced by NaN, the images are the same, bit for bit."""
     classifier = small_classifier()

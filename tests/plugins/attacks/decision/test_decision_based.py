@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.audited_runs import audited
+from helpers.pairs import each_once
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.losses import clearly_adversarial
@@ -42,13 +43,12 @@ CLOSED_FORMS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("shape", "classes", "batch_size"), [((6, 5, 2), 2, 3), ((8, 8, 1), 3, 8), ((4, 4, 3), 10, 1)]
-)
-@pytest.mark.parametrize(("name", "norm", "options"), CLOSED_FORMS)
-def test_walks_end_within_a_quarter_of_the_least_perturbation(
-    name, norm, options, shape, classes, batch_size
-):
+CASES = [((6, 5, 2), 2, 3), ((8, 8, 1), 3, 8), ((4, 4, 3), 10, 1)]
+
+
+@pytest.mark.parametrize(("walk", "case"), each_once(CLOSED_FORMS, CASES))
+def test_walks_end_within_a_quarter_of_the_least_perturbation(walk, case):
+    (name, norm, options), (shape, classes, batch_size) = walk, case
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", name, **options)
@@ -150,6 +150,7 @@ class Stubborn(Classifier):
         return tf.tile([[0.0, 1.0, 0.0]], (tf.shape(images)[0], 1))
 
 
+@pytest.mark.slow  # the contract asks it of every attack
 @pytest.mark.parametrize("case", CHEAP)
 def test_an_image_without_any_adversarial_comes_back_unchanged(case):
     classifier = Stubborn(image_shape=(6, 5, 2), num_classes=3)
@@ -178,9 +179,9 @@ def test_a_walk_reaches_every_target_on_a_linear_classifier(case):
 @pytest.mark.parametrize("case", WALKS)
 @pytest.mark.parametrize("queries", [20, 60, 700])
 def test_the_query_budget_is_a_hard_limit(case, queries, linear):
-    classifier, images, labels = linear
+    classifier, images, labels = linear[0], linear[1][:5], linear[2][:5]
     attack = built(case, steps=1000, queries=queries)
-    for batch_size in (11, 1):
+    for batch_size in (5, 1):
         results = run_attack(attack, classifier, images, labels, batch_size=batch_size)
         assert results.queries <= queries * len(images)
     broken = clean_predictions(classifier, results.images) != labels
@@ -265,14 +266,14 @@ class Traced(LinearClassifier):
 @pytest.mark.parametrize("case", CHEAP)
 def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case):
     counts = []
-    for steps in (20, 40):
+    for steps in (5, 10):
         classifier = Traced()
-        images, labels = grey_images(classifier)
+        images, labels = grey_images(classifier, 5)
         attack = built(case, **{"restarts" if case == "pointwise" else "steps": steps})
         classifier.traces = 0
         run_attack(attack, classifier, images, labels)
         counts.append(classifier.traces)
-        run_attack(attack, classifier, images[:7], labels[:7], batch_size=3)
+        run_attack(attack, classifier, images, labels, batch_size=3)
         assert classifier.traces == counts[-1]
     assert counts[0] == counts[1]
 
