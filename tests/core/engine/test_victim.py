@@ -91,7 +91,9 @@ def test_the_calls_of_an_average_are_separate_draws():
     assert len(calls) == 7
 
 
-@pytest.mark.parametrize("name", ["fgsm", "pgd", "apgd_ce", "fab_t"])
+@pytest.mark.parametrize(
+    "name", ["fgsm", "pgd", "apgd_ce", pytest.param("fab_t", marks=pytest.mark.slow)]
+)
 def test_gradient_attacks_average_over_a_random_classifier_and_count_every_call(name):
     noisy = Noisy(small_classifier(), 0.3)
     images, labels = grey_images(noisy.inner, 6)
