@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.pairs import each_once
 from helpers.support import Brightness, small_model
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.object_boxes import free_of
@@ -129,13 +130,20 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
 
-AUTOATTACK = pytest.param("autoattack", marks=pytest.mark.slow)  # its parts are tested too
+PARTS = ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t"]
+BALLS = [("linf", "background"), ("l2", "foreground")]
 
 
-@pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t", AUTOATTACK])
-@pytest.mark.parametrize(("norm", "region"), [("linf", "background"), ("l2", "foreground")])
-def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, norm, region):
+@pytest.mark.parametrize(
+    ("name", "ball"),
+    [
+        *each_once(PARTS, BALLS),
+        *(pytest.param("autoattack", ball, marks=pytest.mark.slow) for ball in BALLS),
+    ],
+)
+def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, ball):
     """Images leave the batch one after the other; each must keep its own boxes till the end."""
+    norm, region = ball
     classifier, images, labels, boxes = case(count=16)
     options = {"queries": 20, "target_classes": 1} if name == "autoattack" else {}
     free = free_pixels(built("fgsm", norm, region=region), images, boxes)
