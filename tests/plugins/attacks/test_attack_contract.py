@@ -51,6 +51,17 @@ EXACT_IN_REGIONS = {
     *("deepfool", "fmn", "fab", "fab_t", "cw_l2", "ead", "ddn", "cleverhans_cw_l2", "jsma"),
 }
 ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts and test_gap.py test them in all their norms
+# The closed forms of these in every norm are tested beside them; the code of their norms is that of
+# pgd, apgd_ce, fab and cleverhans_bim, which keep the contract in all of them.
+NORMS_OF_ANOTHER = {
+    *("bim", "mim", "apgd_dlr", "apgd_t", "fab_t"),
+    *("cleverhans_pgd", "cleverhans_madry", "cleverhans_mim"),
+}
+# Their own tests aim at a class; that would be one more trace here.
+AIMED_ELSEWHERE = {
+    *("fgsm", "pgd", "cw_l2", "ead", "boundary", "hopskipjump", "cleverhans_fgsm"),
+    *("cleverhans_bim", "cleverhans_pgd", "cleverhans_madry", "cleverhans_mim"),
+}
 VARIANTS = {
     "autoattack": [{"version": "rand"}],
     "box_blur": [{"region": "background", "sigma": 0.7}],
@@ -100,14 +111,18 @@ def cases():
     """Yield every attack with every check, one attack after the other, so it is traced once."""
     for name, options, label, further in bundled():
         for check in attack_checks():
-            slow = further and check.__name__ not in OF_EACH_NORM
+            slow = further and (name in NORMS_OF_ANOTHER or check.__name__ not in OF_EACH_NORM)
             slow |= _tested_elsewhere(check.__name__, name, options)
             marks = [pytest.mark.slow] if slow else []
             yield pytest.param(check, name, options, id=f"{check.__name__}@{label}", marks=marks)
 
 
 def _tested_elsewhere(check, name, options):
-    """Tell whether a check on regions proves nothing that a faster or sharper test does not."""
+    """Tell whether another fast test proves the same, or more."""
+    if name == "fab_t" and "region" in options:
+        return True  # the exact answers inside a region are more
+    if check == "reaches_its_targets":
+        return name in AIMED_ELSEWHERE
     if check == "keeps_to_its_region":
         return name == "autoattack" or name in EXACT_IN_REGIONS  # autoattack by its parts
     # A variant with a region of its own has no trace of region=all yet.

@@ -24,6 +24,9 @@ CHEAP = {
     "pointwise": {"restarts": 2, "start_steps": 20},
     "salt_and_pepper": {"steps": 60},
 }
+ONE_NORM = [
+    pytest.param(case, marks=[pytest.mark.slow] * (case == "hopskipjump-linf")) for case in CHEAP
+]
 WALKS = ["boundary", "hopskipjump-l2", "hopskipjump-linf"]
 
 
@@ -134,7 +137,7 @@ class ClassOnly(Wrapped):
         return 3.0 * tf.one_hot(tf.argmax(self.inner(images), axis=1), self.num_classes)
 
 
-@pytest.mark.parametrize("case", CHEAP)
+@pytest.mark.parametrize("case", ONE_NORM)
 def test_only_the_predicted_class_is_read(case, trained, test_images):
     images, labels = test_images[0][:8], test_images[1][:8]
     attack = built(case)
@@ -158,7 +161,7 @@ def test_an_image_without_any_adversarial_comes_back_unchanged(case):
     assert np.array_equal(crafted(built(case), classifier, images, np.ones(4, np.int64)), images)
 
 
-@pytest.mark.parametrize("case", CHEAP)
+@pytest.mark.parametrize("case", ONE_NORM)
 def test_an_image_misclassified_already_comes_back_unchanged(case, linear):
     classifier, images, labels = linear
     wrong = labels.copy()
@@ -263,7 +266,7 @@ class Traced(LinearClassifier):
         return super().__call__(images)
 
 
-@pytest.mark.parametrize("case", CHEAP)
+@pytest.mark.parametrize("case", ONE_NORM)
 def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case):
     counts = []
     for steps in (5, 10):

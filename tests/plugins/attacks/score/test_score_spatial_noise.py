@@ -176,7 +176,10 @@ def test_square_breaks_no_fewer_images_with_more_queries(reference):
     assert left[0] > left[1] > left[2]
 
 
-@pytest.mark.parametrize(("norm", "loss"), [("linf", "margin"), ("l2", "margin"), ("linf", "ce")])
+@pytest.mark.parametrize(
+    ("norm", "loss"),
+    [pytest.param("linf", "margin", marks=pytest.mark.slow), ("l2", "margin"), ("linf", "ce")],
+)
 def test_square_without_early_stopping_breaks_the_same_images(reference, norm, loss):
     images, labels = reference.images[:60], reference.labels[:60]
     options = {"norm": norm, "eps": {"linf": 0.2, "l2": 2.0}[norm], "queries": 150, "loss": loss}
@@ -265,7 +268,7 @@ def test_spsa_is_as_strong_as_cleverhans(reference):
 def test_zoo_comes_within_a_twentieth_of_the_least_perturbation(case, shape):
     classes, batch_size = case
     classifier = LinearClassifier(shape, classes, seed=classes)
-    images, labels = grey_images(classifier, 8, spread=0.3)
+    images, labels = grey_images(classifier, max(4, batch_size), spread=0.3)
     attack = create("attacks", "zoo", steps=200, learning_rate=3e-3)
     _, verdict = judged(attack, classifier, images, labels, batch_size=batch_size)
     ratio = verdict.distance["l2"] / classifier.least_perturbation(images, labels, "l2")
