@@ -22,3 +22,21 @@ def pairwise(first, second, third):
         pytest.param(a, b, c, marks=[] if k == (i + j) % len(third) else pytest.mark.slow)
         for (i, a), (j, b), (k, c) in itertools.product(*map(enumerate, (first, second, third)))
     ]
+
+
+def each_once(first, second):
+    """Return the product of two axes, of which each value is run once or more; the rest is slow.
+
+    Args:
+        first: values of one parameter.
+        second: values of another.
+
+    Returns:
+        a × b parameters in the order of the product; max(a, b) of them are not slow.
+    """
+    longer = max(len(first), len(second))
+    fast = {(number % len(first), number % len(second)) for number in range(longer)}
+    return [
+        pytest.param(a, b, marks=[] if (i, j) in fast else pytest.mark.slow)
+        for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second))
+    ]

@@ -129,9 +129,9 @@ class HopSkipJump(DecisionWalk):
         seed = fold(tf.stack([seed, 0]), number)
 
         def body(asked: Any, sums: Any, verdicts: PerImage) -> Any:
-            first = asked // _DRAWN
-            noise = self._directions(seed, tf.range(first, first + draws), pixels)
-            noise = noise[: probes - asked]
+            first, last = asked // _DRAWN, -(-probes // _DRAWN)
+            numbers = tf.range(first, tf.minimum(first + draws, last))
+            noise = self._directions(seed, numbers, pixels)[: probes - asked]
             count = tf.shape(noise)[0]
             change = tf.clip_by_value(width * noise, low, high)
             probed = tf.reshape(current + change, (-1, *state.current.shape[1:]))

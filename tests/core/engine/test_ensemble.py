@@ -52,6 +52,15 @@ class TooFar(Chain):
         return [create("attacks", "deepfool", norm="linf")]
 
 
+@plugin
+class Mixed(Chain):
+    """A part that draws its start, and one that draws its queries."""
+
+    def attacks(self):
+        start = create("attacks", "pgd", eps=self.eps, steps=1)
+        return [start, create("attacks", "square", eps=self.eps, queries=5)]
+
+
 @pytest.fixture
 def setting():
     classifier = LinearClassifier(num_classes=2)
@@ -83,11 +92,12 @@ def test_images_that_all_parts_fail_on_or_that_were_wrong_before_come_back_uncha
 
 def test_a_direct_call_does_the_same(setting):
     classifier, images, labels, eps = setting
-    chain = create("attacks", "autoattack", eps=eps, steps=5, queries=20)
+    chain = Mixed(eps=eps)
     smart = run_attack(chain, classifier, images, labels, seed=3).images
     seeds = tf.constant(content_seeds(3, images))
     plain = chain(classifier, tf.constant(images), tf.constant(labels), seed=seeds).numpy()
     assert plain == pytest.approx(smart, abs=1e-5)
+    assert not np.array_equal(smart, images)
 
 
 def test_images_beyond_the_budget_are_not_taken(setting):

@@ -288,7 +288,7 @@ def test_only_attacks_that_learned_for_all_pixels_are_exported(linear, tmp_path)
     [
         ("uap", {"passes": 2}),
         ("uap", {"passes": 1, "method": "deepfool"}),
-        ("gap", {"passes": 2, "filters": 2, "blocks": 0}),
+        pytest.param("gap", {"passes": 2, "filters": 2, "blocks": 0}, marks=pytest.mark.slow),
         ("gap", {"passes": 1, "filters": 2, "blocks": 0, "mode": "image", "loss": "least_likely"}),
     ],
 )
@@ -297,7 +297,7 @@ def test_images_on_disk_teach_what_the_same_ones_in_memory_teach(trained, name, 
     attack = create("attacks", name, eps=0.2, **options)
     read = {"memory": arrays, "disk": spooled}
     ready = {
-        place: learned(attack, trained, *split(scenario, "train", 300))
+        place: learned(attack, trained, *split(scenario, "train", 120))
         for place, split in read.items()
     }
     for array, of_memory in ready["memory"].arrays.items():

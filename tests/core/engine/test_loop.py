@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.pairs import pairwise
 from tfrobust.engine.loop import blend, iterate
 
 
@@ -48,9 +49,7 @@ def plainly(values, steps):
 ROWS = [list(range(1, 41)), [1, 1, 1], [27], [6, 1, 9, 27, 2, 1, 97, 3, 5]]
 
 
-@pytest.mark.parametrize("rows", ROWS, ids=len)
-@pytest.mark.parametrize("steps", [0, 1, 7, 150])
-@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(("rows", "steps", "traced"), pairwise(ROWS, [0, 1, 7, 150], [False, True]))
 def test_rows_end_as_in_a_plain_loop_and_keep_their_order(rows, steps, traced):
     def run(state):
         return iterate(step, state, steps=steps)

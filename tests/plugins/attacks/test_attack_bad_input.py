@@ -74,15 +74,16 @@ def test_a_network_of_probabilities_is_refused_before_any_attack_meets_it():
         KerasClassifier(small_model(softmax=True))
 
 
-def test_an_attack_on_two_classes_has_its_losses():
+@pytest.mark.parametrize(
+    "name", ["apgd_dlr", "apgd_t", pytest.param("autoattack", marks=pytest.mark.slow)]
+)
+def test_an_attack_on_two_classes_has_its_losses(name):
     """DLR compares with the third logit, which a binary classifier does not have."""
     classifier = LinearClassifier(num_classes=2)
     images, labels = grey_images(classifier, 6)
     eps = 1.05 * float(classifier.least_perturbation(images, labels, "linf").max())
-    for name in ("apgd_dlr", "apgd_t", "autoattack"):
-        options = {"queries": 10} if name == "autoattack" else {}
-        crafted = run_attack(
-            create("attacks", name, eps=eps, **options), classifier, images, labels
-        )
-        assert (classifier(crafted.images).numpy().argmax(axis=1) != labels).all()
-        assert np.abs(crafted.images - images).max() <= eps * (1 + 1e-5)
+    options = {"queries": 10} if name == "autoattack" else {}
+    attack = create("attacks", name, eps=eps, **options)
+    crafted = run_attack(attack, classifier, images, labels)
+    assert (classifier(crafted.images).numpy().argmax(axis=1) != labels).all()
+    assert np.abs(crafted.images - images).max() <= eps * (1 + 1e-5)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.pairs import each_once
 from helpers.support import Brightness, small_model
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.object_boxes import free_of
@@ -37,6 +38,15 @@ MINIMUM_NORM = [
 def in_turn(cases):
     """Give every other case the background, and the rest the foreground."""
     return [(*case, REGIONS[number % 2]) for number, case in enumerate(cases)]
+
+
+def with_one_size(cases, sizes):
+    """Give every case both sizes, of which one is slow; either size meets either region."""
+    return [
+        pytest.param(case, size, marks=[] if which != number // 2 % 2 else pytest.mark.slow)
+        for number, case in enumerate(cases)
+        for which, size in enumerate(sizes)
+    ]
 
 
 def case(shape=SHAPES[0], classes=2, count=8, **options):
@@ -120,13 +130,20 @@ def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, regio
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
 
-AUTOATTACK = pytest.param("autoattack", marks=pytest.mark.slow)  # its parts are tested too
+PARTS = ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t"]
+BALLS = [("linf", "background"), ("l2", "foreground")]
 
 
-@pytest.mark.parametrize("name", ["fgsm", "bim", "pgd", "apgd_ce", "apgd_t", "fab_t", AUTOATTACK])
-@pytest.mark.parametrize(("norm", "region"), [("linf", "background"), ("l2", "foreground")])
-def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, norm, region):
+@pytest.mark.parametrize(
+    ("name", "ball"),
+    [
+        *each_once(PARTS, BALLS),
+        *(pytest.param("autoattack", ball, marks=pytest.mark.slow) for ball in BALLS),
+    ],
+)
+def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, ball):
     """Images leave the batch one after the other; each must keep its own boxes till the end."""
+    norm, region = ball
     classifier, images, labels, boxes = case(count=16)
     options = {"queries": 20, "target_classes": 1} if name == "autoattack" else {}
     free = free_pixels(built("fgsm", norm, region=region), images, boxes)
@@ -139,24 +156,23 @@ def test_exactly_those_images_break_that_can_be_broken_inside_the_region(name, n
     assert not verdict.violation.any()
 
 
-@pytest.mark.parametrize(("name", "norm", "options", "region"), in_turn(MINIMUM_NORM))
-def test_the_least_distance_inside_the_region_is_met_within_a_twentieth(
-    name, norm, options, region
-):
-    for shape, classes, batch_size in ((SHAPES[0], 3, 3), (SHAPES[1], 2, 8)):
-        classifier, images, labels, boxes = case(shape, classes)
-        attack = built(name, norm, region=region, **options)
-        crafted = run_attack(attack, classifier, images, labels, boxes=boxes, batch_size=batch_size)
-        verdict = audit(
-            classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes
-        )
-        norm_of = attack.threat.norm
-        free = free_pixels(attack, images, boxes)
-        ratio = verdict.distance[norm_of] / least(norm_of, classifier, images, labels, free)
-        assert verdict.success.all()
-        assert not verdict.violation.any()
-        assert np.median(ratio) <= 1.05
-        assert ratio.min() >= 1 - 1e-4
+@pytest.mark.parametrize(
+    ("attack", "sizes"),
+    with_one_size(in_turn(MINIMUM_NORM), [(SHAPES[0], 3, 3), (SHAPES[1], 2, 8)]),
+)
+def test_the_least_distance_inside_the_region_is_met_within_a_twentieth(attack, sizes):
+    (name, norm, options, region), (shape, classes, batch_size) = attack, sizes
+    classifier, images, labels, boxes = case(shape, classes)
+    attack = built(name, norm, region=region, **options)
+    crafted = run_attack(attack, classifier, images, labels, boxes=boxes, batch_size=batch_size)
+    verdict = audit(classifier, attack, images, labels, crafted.images, clean=labels, boxes=boxes)
+    norm_of = attack.threat.norm
+    free = free_pixels(attack, images, boxes)
+    ratio = verdict.distance[norm_of] / least(norm_of, classifier, images, labels, free)
+    assert verdict.success.all()
+    assert not verdict.violation.any()
+    assert np.median(ratio) <= 1.05
+    assert ratio.min() >= 1 - 1e-4
 
 
 @pytest.mark.parametrize("region", REGIONS)

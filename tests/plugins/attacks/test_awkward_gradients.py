@@ -33,6 +33,8 @@ WHITE_BOX = {
 WHOLE = ("fgsm", "ddn", "fmn", "deepfool", "spatial", "square", "jsma")
 # Attacks whose own step leaves the best image of a row alone once the row is done.
 GUARDED = ("cw_l2", "ead", "square", "zoo")
+# Attacks that run the loop of apgd_t and of fab_t.
+SAME_LOOP = ("apgd_ce", "fab")
 SHRINKING = WHITE_BOX | {
     "mim": {"eps": 0.1, "early_stop": True},
     "square": {"eps": 0.1, "queries": 50},
@@ -57,7 +59,10 @@ class Torn(Wrapped):
         return self.inner(torn(images))
 
 
-@pytest.mark.parametrize("name", WHITE_BOX)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SAME_LOOP)) for name in WHITE_BOX],
+)
 def test_a_gradient_with_some_nan_values_makes_no_image_invalid(name):
     classifier = Torn(small_classifier())
     images, labels = grey_images(classifier, 8)
@@ -76,7 +81,14 @@ def test_the_search_for_pairs_ends_where_every_slope_is_nan():
     assert best_pair(nan, nan, tf.ones((2, 12), tf.bool)).value.numpy().tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", SHRINKING)
+@pytest.mark.parametrize(
+    "name",
+    # Where all of the state is the outcome, there is nothing undefined.
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in (*WHOLE, *SAME_LOOP)))
+        for name in SHRINKING
+    ],
+)
 def test_undefined_values_in_finished_rows_reach_no_result(name, monkeypatch):
     """With all undefined values replaced by NaN, the images are the same, bit for bit."""
     classifier = small_classifier()

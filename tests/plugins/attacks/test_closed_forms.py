@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.pairs import pairwise
+from helpers.pairs import each_once, pairwise
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.evaluation.audit import audit
@@ -16,26 +16,24 @@ DUAL = {"linf": 1, "l2": 2}
 
 def carlini_wagner(classifier, batch_size=128):
     """Return images, labels and the images that CW crafts from them."""
-    images, labels = grey_images(classifier, 8, spread=0.3)
+    images, labels = grey_images(classifier, 4, spread=0.3)
     attack = create("attacks", "cleverhans_cw_l2", learning_rate=1e-3)
     crafted = run_attack(attack, classifier, images, labels, batch_size=batch_size)
     judged = audit(classifier, attack, images, labels, crafted.images, clean=labels)
     return images, labels, judged
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_carlini_wagner_comes_within_a_twentieth_of_the_least_perturbation(shape):
+@pytest.mark.parametrize(("shape", "batch_size"), each_once(SHAPES, [1, 3, 4]))
+def test_carlini_wagner_comes_within_a_twentieth_of_the_least_perturbation(shape, batch_size):
     classifier = LinearClassifier(shape, 2, seed=2)
-    for batch_size in (1, 3, 8):  # of one trace
-        images, labels, judged = carlini_wagner(classifier, batch_size)
-        least = classifier.least_perturbation(images, labels, "l2")
-        assert judged.success.all(), batch_size
-        assert (judged.distance["l2"] <= 1.05 * least).all(), batch_size
-        assert (judged.distance["l2"] >= least * (1 - 1e-4)).all(), batch_size
+    images, labels, judged = carlini_wagner(classifier, batch_size)
+    least = classifier.least_perturbation(images, labels, "l2")
+    assert judged.success.all()
+    assert (judged.distance["l2"] <= 1.05 * least).all()
+    assert (judged.distance["l2"] >= least * (1 - 1e-4)).all()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("classes", [3, 5, 10])
+@pytest.mark.parametrize(("classes", "shape"), each_once([3, 5, 10], SHAPES))
 def test_carlini_wagner_comes_within_a_twentieth_of_the_distance_to_its_target_class(
     classes, shape
 ):
@@ -89,11 +87,11 @@ def test_with_two_classes_fixed_budget_attacks_reach_the_inner_maximum(attack, s
     assert gained == pytest.approx(reachable, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize(("name", "options"), FIXED_BUDGET)
+@pytest.mark.parametrize(("attack", "norm"), each_once(FIXED_BUDGET, ["linf", "l2"]))
 def test_with_two_classes_exactly_those_images_break_whose_least_perturbation_is_within_budget(
-    name, options, norm
+    attack, norm
 ):
+    name, options = attack
     classifier = LinearClassifier((6, 5, 2), 2, seed=4)
     images, labels = grey_images(classifier, 12)
     least = classifier.least_perturbation(images, labels, norm)
@@ -105,20 +103,20 @@ def test_with_two_classes_exactly_those_images_break_whose_least_perturbation_is
     assert not judged.violation.any()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("fgsm", {}),
-        ("pgd", {"steps": 10}),
-        ("cleverhans_fgsm", {}),
-        ("cleverhans_bim", {"nb_iter": 10}),
-        ("cleverhans_pgd", {"nb_iter": 10}),
-        ("cleverhans_madry", {"nb_iter": 10}),
-        ("cleverhans_mim", {"nb_iter": 10, "eps_iter": None}),
-    ],
-)
-def test_targeted_attacks_reach_the_one_other_class_of_two(name, options, norm):
+TARGETED = [
+    ("fgsm", {}),
+    ("pgd", {"steps": 10}),
+    ("cleverhans_fgsm", {}),
+    ("cleverhans_bim", {"nb_iter": 10}),
+    ("cleverhans_pgd", {"nb_iter": 10}),
+    ("cleverhans_madry", {"nb_iter": 10}),
+    ("cleverhans_mim", {"nb_iter": 10, "eps_iter": None}),
+]
+
+
+@pytest.mark.parametrize(("attack", "norm"), each_once(TARGETED, ["l2", "linf"]))
+def test_targeted_attacks_reach_the_one_other_class_of_two(attack, norm):
+    name, options = attack
     classifier = LinearClassifier((6, 5, 2), 2)
     images, labels = grey_images(classifier, 8)
     eps = 1.1 * float(classifier.least_perturbation(images, labels, norm).max())

@@ -23,14 +23,20 @@ class Jittered(Wrapped):
         return self.inner(images + self.draws.normal(tf.shape(images), stddev=0.05))
 
 
-@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow), 10])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+CASES = [(norm, classes) for norm in ("linf", "l2") for classes in (2, 3, 10)]
+FAST = [("apgd_t", "linf", 10), ("apgd_t", "l2", 2), ("autoattack", "l2", 2)]
+
+
 @pytest.mark.parametrize(
-    ("name", "options"), [("apgd_t", {"steps": 30}), ("autoattack", {"steps": 20, "queries": 50})]
+    ("name", "norm", "classes"),
+    [
+        pytest.param(name, *case, marks=[] if (name, *case) in FAST else pytest.mark.slow)
+        for name in ("apgd_t", "autoattack")
+        for case in CASES
+    ],
 )
-def test_exactly_those_images_break_whose_least_perturbation_is_within_budget(
-    name, options, norm, classes
-):
+def test_exactly_those_images_break_whose_least_perturbation_is_within_budget(name, norm, classes):
+    options = {"apgd_t": {"steps": 30}, "autoattack": {"steps": 20, "queries": 50}}[name]
     classifier = LinearClassifier((6, 5, 2), classes, seed=classes)
     images, labels = grey_images(classifier, 12, spread=0.3)
     least = classifier.least_perturbation(images, labels, norm)

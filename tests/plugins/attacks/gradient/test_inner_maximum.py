@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.pairs import pairwise
+from helpers.pairs import each_once, pairwise
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
@@ -69,8 +69,7 @@ def test_with_two_classes_the_inner_maximum_is_reached(name, norm, shape):
     assert gained == pytest.approx(best, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(("name", "norm"), each_once(list(ATTACKS), NORMS))
 def test_ties_between_pixels_do_not_lower_the_maximum(name, norm):
     """Every pixel has one of two slopes, so that most are tied."""
     classifier = LinearClassifier((6, 5, 2), 2)

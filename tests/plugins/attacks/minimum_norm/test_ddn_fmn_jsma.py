@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.audited_runs import audited
+from helpers.pairs import each_once
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
@@ -80,11 +81,11 @@ def least_distance(norm, classifier, images, labels):
     return over_other_classes(measure, classifier, images, labels)
 
 
-@pytest.mark.parametrize(("shape", "batch_size"), [*zip(SHAPES, [1, 3, 8], strict=True)])
-@pytest.mark.parametrize(("name", "options"), ATTACKS, ids=IDS)
-def test_every_image_breaks_within_a_twentieth_of_the_least_distance(
-    name, options, shape, batch_size
-):
+@pytest.mark.parametrize(
+    ("case", "size"), each_once(ATTACKS, [*zip(SHAPES, [1, 3, 8], strict=True)])
+)
+def test_every_image_breaks_within_a_twentieth_of_the_least_distance(case, size):
+    (name, options), (shape, batch_size) = case, size
     attack = create("attacks", name, **options)
     norm = attack.threat.norm
     for classes in (2, 10):
@@ -115,8 +116,7 @@ def test_every_image_breaks_with_many_classes_and_near_the_boundary_too(
     assert ratio.min() >= 1 - 1e-4
 
 
-@pytest.mark.parametrize("norm", ["l1", "l0"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "norm"), each_once(SHAPES, ["l1", "l0"]))
 def test_sparse_norms_come_as_near_where_the_box_binds_and_many_pixels_must_change(shape, norm):
     classifier = LinearClassifier(shape, 2, seed=2)
     images, labels = confident_images(classifier, 16, spread=0.5)
@@ -156,6 +156,7 @@ def test_an_image_misclassified_before_comes_back_unchanged(name, options):
     assert np.array_equal(same, labels != wrong)
 
 
+@pytest.mark.slow  # the contract asks it of every attack
 @pytest.mark.parametrize(("name", "options"), [*ATTACKS, ("jsma", {})], ids=[*IDS, "jsma"])
 def test_an_image_without_adversarial_comes_back_unchanged(name, options):
     classifier = LinearClassifier()
@@ -229,21 +230,22 @@ KINDS = {
 
 
 @pytest.mark.parametrize("features", [2, 3, 9, 150])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_best_pair_is_that_of_a_full_search(kind, features):
-    draw = np.random.default_rng(features)
-    gain, loss = KINDS[kind](*draw.normal(size=(2, 30, features)))
-    gain, loss = gain.astype(np.float32), loss.astype(np.float32)
-    free = draw.uniform(size=gain.shape) < 0.8
-    pair = tf.function(best_pair)(gain, loss, free)
-    first, second, rows = pair.first.numpy(), pair.second.numpy(), np.arange(30)
-    sums = [x[rows, first].astype(np.float64) + x[rows, second] for x in (gain, loss)]
-    best = np.array([every_pair(*row) for row in zip(gain, loss, free, strict=True)])
-    there = pair.value.numpy() > 0
-    assert np.array_equal(there, best > 0)
-    assert (sums[0] * sums[1])[there] == pytest.approx(best[there], rel=1e-5, abs=0.0)
-    assert (first != second)[there].all()
-    assert (free[rows, first] & free[rows, second])[there].all()
+def test_the_best_pair_of_slopes_of_every_kind_is_that_of_a_full_search(features):
+    search = tf.function(best_pair)  # traced once for all kinds
+    for kind, slopes in KINDS.items():
+        draw = np.random.default_rng(features)
+        gain, loss = slopes(*draw.normal(size=(2, 30, features)))
+        gain, loss = gain.astype(np.float32), loss.astype(np.float32)
+        free = draw.uniform(size=gain.shape) < 0.8
+        pair = search(*map(tf.constant, (gain, loss, free)))
+        first, second, rows = pair.first.numpy(), pair.second.numpy(), np.arange(30)
+        sums = [x[rows, first].astype(np.float64) + x[rows, second] for x in (gain, loss)]
+        best = np.array([every_pair(*row) for row in zip(gain, loss, free, strict=True)])
+        there = pair.value.numpy() > 0
+        assert np.array_equal(there, best > 0), kind
+        assert (sums[0] * sums[1])[there] == pytest.approx(best[there], rel=1e-5, abs=0.0), kind
+        assert (first != second)[there].all(), kind
+        assert (free[rows, first] & free[rows, second])[there].all(), kind
 
 
 def plain_jsma(classifier, image, target, steps, weighted):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.audited_runs import audited
+from helpers.pairs import each_once
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
@@ -47,20 +48,19 @@ def ratios(case, shape, classes, batch_size):
     return verdict.distance[norm] / classifier.least_perturbation(images, labels, norm)
 
 
+@pytest.mark.slow  # test_attack_contract.py asks the same of all attacks, with fewer steps
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
 @pytest.mark.parametrize("check", attack_checks(), ids=lambda check: check.__name__)
 def test_deepfool_carlini_wagner_and_ead_keep_the_contract(check, case):
     check(create("attacks", case[0], **case[1]))
 
 
-@pytest.mark.parametrize("case", THOROUGH, ids=ids)
 @pytest.mark.parametrize(
-    ("shape", "classes", "batch_size"), [(SHAPES[0], 2, 3), (SHAPES[1], 5, 8), (SHAPES[2], 10, 8)]
+    ("case", "sizes"),
+    each_once(THOROUGH, [(SHAPES[0], 2, 3), (SHAPES[1], 5, 8), (SHAPES[2], 10, 8)]),
 )
-def test_distances_are_within_a_twentieth_of_the_least_perturbation(
-    case, shape, classes, batch_size
-):
-    ratio = ratios(case, shape, classes, batch_size)
+def test_distances_are_within_a_twentieth_of_the_least_perturbation(case, sizes):
+    ratio = ratios(case, *sizes)
     assert np.median(ratio) <= 1.05
     assert ratio.min() >= 1 - 1e-4
 
@@ -78,7 +78,9 @@ def test_distances_are_as_small_for_every_shape_class_count_and_batch(
     assert ratio.min() >= 1 - 1e-4
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", [SHAPES[0], *(pytest.param(shape, marks=pytest.mark.slow) for shape in SHAPES[1:])]
+)
 def test_carlini_wagner_finds_the_nearest_class_of_ten_for_every_single_image(shape):
     assert (ratios(("cw_l2", {}), shape, 10, 8) <= 1.05).all()
 
@@ -122,6 +124,7 @@ def test_an_image_that_is_wrong_already_comes_back_unchanged(case, linear):
     assert changed[1::2].all()
 
 
+@pytest.mark.slow  # the contract asks it of every attack
 @pytest.mark.parametrize("case", CHEAP, ids=ids)
 def test_where_nothing_is_adversarial_the_clean_image_comes_back(case, linear):
     classifier, images, labels = linear

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers.pairs import pairwise
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
 from tfrobust.evaluation.audit import audit
@@ -37,13 +38,13 @@ def least(classifier, images, labels, norm):
 
 
 @pytest.mark.parametrize(
-    ("shape", "batch_size", "classes"), [*zip(SHAPES, [1, 3, 8], [10, 3, 2], strict=True)]
+    ("size", "norm", "name"),
+    pairwise(
+        [*zip(SHAPES, [1, 3, 8], [10, 3, 2], strict=True)], ["linf", "l2", "l1"], ["fab_t", "fab"]
+    ),
 )
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-@pytest.mark.parametrize("name", ["fab_t", "fab"])
-def test_every_image_breaks_within_a_twentieth_of_the_least_distance(
-    name, norm, classes, shape, batch_size
-):
+def test_every_image_breaks_within_a_twentieth_of_the_least_distance(size, norm, name):
+    shape, batch_size, classes = size
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8, spread=0.3)
     attack = create("attacks", name, norm=norm, steps=15)

@@ -52,7 +52,7 @@ def hesitant():
 
 
 def test_without_targets_it_finds_a_class_that_a_hesitant_network_is_sure_of(hesitant, digits):
-    images, labels = digits["test"]
+    images, labels = (part[:80] for part in digits["test"])
     attack = create("attacks", "fooling", targeted=False)
     reached = probabilities(hesitant, run_attack(attack, hesitant, images, labels).images)
     assert (reached.argmax(1) != labels).all()
