@@ -100,8 +100,12 @@ def test_the_loss_of_the_paper_is_one_less_the_true_classs_probability():
 
 
 @pytest.fixture(scope="module")
-def bright():
-    """A network with batch normalisation that reads digits, and the digits shifted by b2."""
+def bright(tmp_path_factory):
+    """A network with batch normalisation that reads digits, and digits that b2 has shifted once."""
+    scene, file = open_scenario("digits+b2"), tmp_path_factory.mktemp("b2") / "digits.npz"
+    shifted = {split: arrays(scene, split) for split in ("train", "test")}
+    named = {f"{split}_images": images for split, (images, _) in shifted.items()}
+    np.savez(file, **named, **{f"{split}_labels": labels for split, (_, labels) in shifted.items()})
     keras.utils.set_random_seed(0)
     layers = [
         keras.layers.Conv2D(8, 3, 2, use_bias=False),
@@ -113,7 +117,7 @@ def bright():
     network = KerasClassifier(keras.Sequential([keras.Input((8, 8, 1)), *layers]))
     trainer = Trainer(TrainingOptions(epochs=6, learning_rate=1e-2))
     trainer.fit(network, create("scenarios", "digits"))
-    return network, open_scenario("digits+b2")
+    return network, create("scenarios", "arrays", path=file)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +130,8 @@ def test_the_calibrater_raises_accuracy_on_the_scene_and_changes_no_weight_of_th
     before = [weight.copy() for weight in network.model.get_weights()]
     images, labels = arrays(scene, "test")
     bare = (clean_predictions(network, images) == labels).mean()
-    trainer = Trainer(TrainingOptions(epochs=12))
-    defense = calibrater(loss=loss, size_ratio=9, learning_rate=1e-2)
+    trainer = Trainer(TrainingOptions(epochs=6))
+    defense = calibrater(loss=loss, base=8, channels=4, blocks=1, learning_rate=1e-2)
     calibrated = defense.apply(network, scene, trainer).classifier
     assert (clean_predictions(calibrated, images) == labels).mean() > bare + 0.05
     for weight, old in zip(network.model.get_weights(), before, strict=True):
@@ -194,10 +198,9 @@ def test_a_served_calibrater_outputs_the_calibrated_images_too(tmp_path):
 
 def test_a_trained_calibrater_is_stored_and_loaded_without_training(tmp_path):
     scenario = create("scenarios", "digits")
-    trained = train_and_store(
-        create("models", "fully_connected", units=8), scenario, "m",
-        Trainer(TrainingOptions(epochs=1)), [calibrater(epochs=1, shift="b2")], root=tmp_path,
-    )  # fmt: skip
+    small = calibrater(epochs=1, shift="b2", base=1, channels=1, blocks=1)
+    model = create("models", "fully_connected", units=8)
+    trained = train_and_store(model, scenario, "m", NOTHING, [small], root=tmp_path)
     network = stored_network("m", tmp_path)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), network.inner.model.count_params()]
@@ -218,7 +221,7 @@ def deployment(tmp_path_factory):
     """A store with the network `m` and `m-b2`, the same calibrated; what `m` was before."""
     root, quick = tmp_path_factory.mktemp("models"), Trainer(TrainingOptions(epochs=1))
     model = create("models", "fully_connected", units=4)
-    trained = train_and_store(model, create("scenarios", "digits"), "m", quick, root=root)
+    trained = train_and_store(model, create("scenarios", "digits"), "m", NOTHING, root=root)
     files = {p: p.read_bytes() for p in (root / "m").rglob("*") if p.is_file()}
     deployed = Deployed("m", store.load("m", root=root))
     shifted = open_scenario("digits+b2")

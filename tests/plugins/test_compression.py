@@ -237,12 +237,12 @@ def test_a_compressed_network_with_a_calibrater_is_stored_loaded_and_served_like
     digits, tmp_path
 ):
     both = [
-        create("defenses", "deep_compression", bits=3, **QUICK),
-        create("defenses", "calibrater", size_ratio=0.5, shift="b2", epochs=1),
+        create("defenses", "deep_compression", bits=3, **(QUICK | {"prune_epochs": 0})),
+        create("defenses", "calibrater", base=1, channels=1, blocks=1, shift="b2", epochs=1),
     ]
     trained = train_and_store(
-        create("models", "lenet", width=1), digits, "m",
-        Trainer(TrainingOptions(epochs=1)), both, root=tmp_path,
+        create("models", "fully_connected", units=16), digits, "m",
+        Trainer(TrainingOptions(epochs=0)), both, root=tmp_path,
     )  # fmt: skip
     images, _ = arrays(digits, "test", 20)
     network = stored_network("m", tmp_path)

@@ -58,7 +58,7 @@ def models(tmp_path_factory):
     with store.rooted(root):
         store.export(network(seed=1), root / "scenes/1")
         train_and_store(
-            create("models", "fully_connected", units=7), DATA, "objects", TWO, root=root
+            create("models", "fully_connected", units=7), DATA, "objects", NONE, root=root
         )
         train_and_store(
             Deployed("objects", network_of("objects")),

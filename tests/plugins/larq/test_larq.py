@@ -183,7 +183,7 @@ def test_binary_activations_are_signs_with_the_gradient_asked_for():
 
 LEARNT = {
     "lenet_float": ({}, 12, 0.9),
-    "lenet_bnn": ({}, 12, 0.8),
+    "lenet_bnn": ({}, 5, 0.8),
     "lenet_quantized": ({"bits": 2}, 12, 0.8),
     "lenet_random_bnn": ({"width": 2}, 40, 0.6),
 }

@@ -68,7 +68,7 @@ def test_a_stored_network_is_tuned_and_kept_as_a_network(tmp_path, monkeypatch):
     small = create("defenses", "calibrater", base=1, channels=1, blocks=1)
     train_and_store(create("models", "linear"), data, "d1", Trainer(TrainingOptions(epochs=0)))
     trained = train_and_store(
-        Deployed("d1", network_of("d1")), data, "d1-b2", quick, [fine_tuning(shift="b2"), small]
+        Deployed("d1", network_of("d1")), data, "d1-b2", quick, [fine_tuning(), small]
     )
     assert [defense.name for defense in trained.card.defenses] == ["fine_tuning", "calibrater"]
     again = stored_network("d1-b2")

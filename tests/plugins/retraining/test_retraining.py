@@ -228,7 +228,7 @@ def test_a_network_that_ends_in_no_dense_layer_is_refused_more_classes(scenario)
 
 def test_a_retrained_network_is_stored_with_its_new_class_and_label_accuracy(scenario, tmp_path):
     trained = train_and_store(
-        create("models", "fully_connected"), scenario, "f", Trainer(TrainingOptions(epochs=1)),
+        create("models", "fully_connected"), scenario, "f", Trainer(TrainingOptions(epochs=4)),
         [create("defenses", "retraining", **NOISE)], root=tmp_path,
     )  # fmt: skip
     card = json.loads((trained.folder / "assets.extra" / "tfrobust.json").read_text())
