@@ -51,10 +51,9 @@ def motion(image, angle, radius, sigma):
     blurred = np.zeros_like(image, np.float64)
     for i, weight in enumerate(kernel):
         dx, dy = math.ceil(i * right - 0.5), math.ceil(i * down - 0.5)
-        for y in range(height):
-            for x in range(width):
-                from_y, from_x = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
-                blurred[y, x] += weight / sum(kernel) * image[from_y, from_x]
+        from_y = np.clip(np.arange(height) + dy, 0, height - 1)
+        from_x = np.clip(np.arange(width) + dx, 0, width - 1)
+        blurred += weight / sum(kernel) * image[from_y][:, from_x]
     return blurred
 
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras.src.applications import efficientnet, resnet
 
 FUNCTIONS = {
     "resnet50": keras.applications.ResNet50,
@@ -32,9 +33,35 @@ def randomise(model, seed=0):
             elif len(shape) > 1:
                 own = "Depthwise" in type(layer).__name__
                 fan = np.prod(shape[:2] if own else shape[:-1])
-                weights.append(draw.normal(0, (2 / fan) ** 0.5, shape))
+                values = draw.standard_normal(shape, np.float32)
+                weights.append(np.multiply(values, (2 / fan) ** 0.5, out=values))
             else:
                 weights.append(draw.normal(1.0 if "gamma" in name else 0.0, 0.1, shape))
         layer.set_weights(weights)
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
+
+
+def undrawn(monkeypatch, kind=keras.initializers.VarianceScaling):
+    """Let kernels of this kind begin as zeros: for networks whose weights are replaced."""
+    monkeypatch.setattr(
+        kind,
+        "__call__",
+        lambda _, shape, dtype=None, **__: keras.ops.zeros(shape, dtype),
+    )
+
+
+def shallow(monkeypatch):
+    """Let Keras build its ResNets and EfficientNets of a few blocks."""
+    monkeypatch.setattr(
+        resnet, "stack_residual_blocks_v1", _with_blocks(resnet.stack_residual_blocks_v1, 1)
+    )
+    monkeypatch.setattr(
+        resnet, "stack_residual_blocks_v2", _with_blocks(resnet.stack_residual_blocks_v2, 2)
+    )
+    few = [stage | {"repeats": 1} for stage in efficientnet.DEFAULT_BLOCKS_ARGS[:2]]
+    monkeypatch.setattr(efficientnet, "DEFAULT_BLOCKS_ARGS", few)
+
+
+def _with_blocks(stack, count):
+    return lambda x, filters, _, **options: stack(x, filters, count, **options)

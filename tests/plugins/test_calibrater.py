@@ -2,6 +2,7 @@
 
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -44,7 +45,7 @@ def identity(classifier, **options):
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("merge", ["multiply", "add"])
+@pytest.mark.parametrize("merge", ["multiply", pytest.param("add", marks=pytest.mark.slow)])
 def test_the_calibrater_keeps_the_contract(check, merge):
     check(calibrater(merge=merge))
 
@@ -99,11 +100,24 @@ def test_the_loss_of_the_paper_is_one_less_the_true_classs_probability():
 
 
 @pytest.fixture(scope="module")
-def bright():
-    """A network with batch normalisation that reads digits, and the digits shifted by b2."""
-    scenario = create("scenarios", "digits")
-    trainer = Trainer(TrainingOptions(epochs=6))
-    return train(create("models", "resnet", width=4), scenario, trainer), open_scenario("digits+b2")
+def bright(tmp_path_factory):
+    """A network with batch normalisation that reads digits, and digits that b2 has shifted once."""
+    scene, file = open_scenario("digits+b2"), tmp_path_factory.mktemp("b2") / "digits.npz"
+    shifted = {split: arrays(scene, split) for split in ("train", "test")}
+    named = {f"{split}_images": images for split, (images, _) in shifted.items()}
+    np.savez(file, **named, **{f"{split}_labels": labels for split, (_, labels) in shifted.items()})
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.layers.Conv2D(8, 3, 2, use_bias=False),
+        keras.layers.BatchNormalization(momentum=0.9),
+        keras.layers.ReLU(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10),
+    ]
+    network = KerasClassifier(keras.Sequential([keras.Input((8, 8, 1)), *layers]))
+    trainer = Trainer(TrainingOptions(epochs=6, learning_rate=1e-2))
+    trainer.fit(network, create("scenarios", "digits"))
+    return network, create("scenarios", "arrays", path=file)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +130,8 @@ def test_the_calibrater_raises_accuracy_on_the_scene_and_changes_no_weight_of_th
     before = [weight.copy() for weight in network.model.get_weights()]
     images, labels = arrays(scene, "test")
     bare = (clean_predictions(network, images) == labels).mean()
-    trainer = Trainer(TrainingOptions(epochs=12))
-    defense = calibrater(loss=loss, size_ratio=2, learning_rate=1e-2)
+    trainer = Trainer(TrainingOptions(epochs=6))
+    defense = calibrater(loss=loss, base=8, channels=4, blocks=1, learning_rate=1e-2)
     calibrated = defense.apply(network, scene, trainer).classifier
     assert (clean_predictions(calibrated, images) == labels).mean() > bare + 0.05
     for weight, old in zip(network.model.get_weights(), before, strict=True):
@@ -184,10 +198,9 @@ def test_a_served_calibrater_outputs_the_calibrated_images_too(tmp_path):
 
 def test_a_trained_calibrater_is_stored_and_loaded_without_training(tmp_path):
     scenario = create("scenarios", "digits")
-    trained = train_and_store(
-        create("models", "lenet", width=1), scenario, "m",
-        Trainer(TrainingOptions(epochs=1)), [calibrater(epochs=1, shift="b2")], root=tmp_path,
-    )  # fmt: skip
+    small = calibrater(epochs=1, shift="b2", base=1, channels=1, blocks=1)
+    model = create("models", "fully_connected", units=8)
+    trained = train_and_store(model, scenario, "m", NOTHING, [small], root=tmp_path)
     network = stored_network("m", tmp_path)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), network.inner.model.count_params()]
@@ -203,22 +216,28 @@ def test_a_trained_calibrater_is_stored_and_loaded_without_training(tmp_path):
     assert np.array_equal(alone(images), network.before(images))
 
 
-def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(tmp_path):
-    scenario = create("scenarios", "digits")
-    trained = train_and_store(
-        create("models", "lenet", width=1), scenario, "m",
-        Trainer(TrainingOptions(epochs=1)), root=tmp_path,
-    )  # fmt: skip
-    files = {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()}
-    deployed = Deployed("m", store.load("m", root=tmp_path))
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory):
+    """A store with the network `m` and `m-b2`, the same calibrated; what `m` was before."""
+    root, quick = tmp_path_factory.mktemp("models"), Trainer(TrainingOptions(epochs=1))
+    model = create("models", "fully_connected", units=4)
+    trained = train_and_store(model, create("scenarios", "digits"), "m", NOTHING, root=root)
+    files = {p: p.read_bytes() for p in (root / "m").rglob("*") if p.is_file()}
+    deployed = Deployed("m", store.load("m", root=root))
     shifted = open_scenario("digits+b2")
-    plan = TrainingPlan(deployed, shifted, [calibrater()], scenario_name="digits+b2")
-    with_calibrater = run_training(plan, "m-b2", Trainer(TrainingOptions(epochs=1)), root=tmp_path)
-    assert {p: p.read_bytes() for p in (tmp_path / "m").rglob("*") if p.is_file()} == files
+    defense = calibrater(size_ratio=2, merge="add")
+    plan = TrainingPlan(deployed, shifted, [defense], scenario_name="digits+b2")
+    return root, trained, files, deployed, run_training(plan, "m-b2", quick, root=root)
+
+
+def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(deployment):
+    root, trained, files, deployed, with_calibrater = deployment
+    scenario = create("scenarios", "digits")
+    assert {p: p.read_bytes() for p in (root / "m").rglob("*") if p.is_file()} == files
     assert with_calibrater.card.model["deployed"] == str(trained.folder)
-    assert with_calibrater.card.model["name"] == "lenet"
+    assert with_calibrater.card.model["name"] == "fully_connected"
     assert [defense.name for defense in with_calibrater.card.defenses] == ["calibrater"]
-    assert (tmp_path / "m-b2/training/learned-1.keras").exists()
+    assert (root / "m-b2/training/learned-1.keras").exists()
     with pytest.raises(UsageError, match="only: mc_dropout trains nothing; expected a defence"):
         train(deployed, scenario, NOTHING, [create("defenses", "mc_dropout", rate=0.5)])
     with pytest.raises(UsageError, match="only: pgd_training trains the classifier from the begi"):
@@ -253,24 +272,19 @@ def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
     assert slopes[one_less_true_class] < 1e-6 * slopes[cross_entropy]
 
 
-def test_after_another_deployment_the_exported_classifier_answers(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
-    scenario, quick = create("scenarios", "digits"), Trainer(TrainingOptions(epochs=1))
-    first, second = tmp_path / "net" / "1", tmp_path / "other" / "1"
-    for folder, units in ((first, 4), (second, 5)):
-        model = create("models", "fully_connected", units=units).build((8, 8, 1), 10)
-        store.export(KerasClassifier(model), folder)
-    trained = train_and_store(
-        Deployed("net", store.load("net")), open_scenario("digits+b2"), "bent", quick,
-        [calibrater(size_ratio=2)],
-    )  # fmt: skip
-    images, _ = arrays(scenario, "test", 20)
-    assert isinstance(stored_network("bent"), Calibrated)
-    shutil.rmtree(first)
-    shutil.copytree(second, first)
-    again = stored_network("bent")
+def test_after_another_deployment_the_exported_classifier_answers(deployment, tmp_path):
+    root, _, _, _, with_calibrater = deployment
+    images, _ = arrays(create("scenarios", "digits"), "test", 20)
+    shutil.copytree(root, tmp_path / "models")
+    plan = tmp_path / "models/m-b2/training/plan.json"
+    plan.write_text(plan.read_text().replace(str(root), str(tmp_path / "models")))
+    assert isinstance(stored_network("m-b2", tmp_path / "models"), Calibrated)
+    shutil.rmtree(tmp_path / "models/m")
+    model = create("models", "fully_connected", units=5).build((8, 8, 1), 10)
+    store.export(KerasClassifier(model), tmp_path / "models/m/1")
+    again = stored_network("m-b2", tmp_path / "models")
     assert not isinstance(again, Calibrated)
-    assert np.allclose(again(images), trained.classifier(images), atol=1e-4)
+    assert np.allclose(again(images), with_calibrater.classifier(images), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -103,13 +103,19 @@ def digits():
 
 @pytest.fixture(scope="module")
 def network(digits):
-    """A residual network that reads the digits."""
-    trainer = Trainer(TrainingOptions(epochs=8))
-    return train(create("models", "resnet", width=8), digits, trainer)
+    """A network that reads the digits."""
+    trainer = Trainer(TrainingOptions(epochs=6))
+    return train(create("models", "lenet"), digits, trainer)
 
 
 @pytest.fixture(scope="module")
-def compressed(network, digits):
+def before(network):
+    """Its weights before anything is compressed."""
+    return [weight.copy() for weight in network.model.get_weights()]
+
+
+@pytest.fixture(scope="module")
+def compressed(network, digits, before):
     """The same network with two bits a weight and half of its weights."""
     defense = create("defenses", "deep_compression", bits=2, sparsity=0.5, **QUICK)
     return defense.apply(network, digits, Trainer()).classifier
@@ -141,9 +147,8 @@ def test_training_moves_the_shared_values(network, digits):
         assert not np.array_equal(code.codebook, moved.codebook)
 
 
-def test_the_original_classifier_does_not_change(network, digits):
-    before = [weight.copy() for weight in network.model.get_weights()]
-    create("defenses", "deep_compression", **QUICK).apply(network, digits, Trainer())
+def test_the_original_classifier_does_not_change(network, before, compressed):
+    assert compressed.model is not network.model
     for weight, old in zip(network.model.get_weights(), before, strict=True):
         assert np.array_equal(weight, old)
     assert all(kernel.constraint is None for kernel in kernels_of(network.model).values())
@@ -163,7 +168,7 @@ def test_a_compressed_network_still_reads_digits_in_a_twelfth_of_the_size(
 def test_codebooks_and_indices_give_the_same_logits_to_the_last_bit(compressed, digits, tmp_path):
     images, _ = arrays(digits, "test", 50)
     write_codebooks(tmp_path / "c.npz", compressed.model)
-    fresh = train(create("models", "resnet", width=8), digits, Trainer(TrainingOptions(epochs=0)))
+    fresh = train(create("models", "lenet"), digits, Trainer(TrainingOptions(epochs=0)))
     assert not np.array_equal(predict(fresh, images), predict(compressed, images))
     read_codebooks(tmp_path / "c.npz", fresh.model)
     for one, two in zip(fresh.model.get_weights(), compressed.model.get_weights(), strict=True):
@@ -228,20 +233,27 @@ def test_kernels_of_other_shapes_count_as_another_network_and_not_as_a_damaged_f
     read_codebooks(path, small)  # earlier versions stored no shapes
 
 
-def test_a_compressed_network_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
-    defense = create("defenses", "deep_compression", bits=3, **QUICK)
+def test_a_compressed_network_with_a_calibrater_is_stored_loaded_and_served_like_any_other(
+    digits, tmp_path
+):
+    both = [
+        create("defenses", "deep_compression", bits=3, **(QUICK | {"prune_epochs": 0})),
+        create("defenses", "calibrater", base=1, channels=1, blocks=1, shift="b2", epochs=1),
+    ]
     trained = train_and_store(
-        create("models", "lenet", width=1), digits, "m",
-        Trainer(TrainingOptions(epochs=1)), [defense], root=tmp_path,
+        create("models", "fully_connected", units=16), digits, "m",
+        Trainer(TrainingOptions(epochs=0)), both, root=tmp_path,
     )  # fmt: skip
     images, _ = arrays(digits, "test", 20)
     network = stored_network("m", tmp_path)
-    assert [defense.name for defense in network.defenses] == ["deep_compression"]
+    assert [defense.name for defense in network.defenses] == ["deep_compression", "calibrater"]
     assert network.defenses[0].found == trained.card.defenses[0].found
     assert network.defenses[0].found["left_out"] == {}
     assert np.array_equal(predict(network, images), predict(trained.classifier, images))
     served = store.load("m", root=tmp_path)
     assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
+    assert megabytes(network) == pytest.approx(trained.classifier.megabytes)
+    assert store.read_card(tmp_path / "m/1").megabytes == trained.classifier.megabytes
 
 
 @pytest.mark.parametrize("options", [{"bits": 0}, {"bits": 17}, {"sparsity": 1}, {"sparsity": -1}])
@@ -274,19 +286,6 @@ def test_the_megabytes_are_counted_stored_and_loaded(compressed, network, tmp_pa
     behind = defense.apply(compressed, create("scenarios", "digits"), trainer).classifier
     own = 4e-6 * behind.model.count_params()
     assert megabytes(behind) == pytest.approx(compressed.megabytes + own)
-
-
-def test_a_compressed_network_gets_a_calibrater_and_both_are_loaded(digits, tmp_path):
-    quick = Trainer(TrainingOptions(epochs=1))
-    few = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
-    both = [few, create("defenses", "calibrater", size_ratio=0.5, shift="b2", epochs=1)]
-    trained = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
-    images, _ = arrays(digits, "test", 9)
-    again = stored_network("m", tmp_path)
-    assert np.array_equal(predict(again, images), predict(trained.classifier, images))
-    assert megabytes(again) == pytest.approx(trained.classifier.megabytes)
-    card = store.read_card(tmp_path / "m/1")
-    assert card.megabytes == trained.classifier.megabytes
 
 
 @keras.saving.register_keras_serializable("test_compression")

@@ -34,6 +34,7 @@ from tfrobust_fusion.features import Features, FeatureScenario, beside, features
 from tfrobust_fusion.heads import JOINT, Heads
 
 NONE, TWO = Trainer(TrainingOptions(epochs=0)), Trainer(TrainingOptions(epochs=2))
+LONG = Trainer(TrainingOptions(epochs=10, batch_size=8))
 SHAPE, CLASSES = (4, 4, 1), 3
 DATA = InMemory(shape=SHAPE, classes=CLASSES)
 
@@ -55,17 +56,16 @@ def models(tmp_path_factory):
     """A store with a network of scenes, and one of objects fused with it."""
     root = tmp_path_factory.mktemp("models")
     with store.rooted(root):
-        for name, seed in (("scenes", 1), ("textures", 2)):
-            store.export(network(seed=seed), root / name / "1")
+        store.export(network(seed=1), root / "scenes/1")
         train_and_store(
-            create("models", "fully_connected", units=7), DATA, "objects", TWO, root=root
+            create("models", "fully_connected", units=7), DATA, "objects", NONE, root=root
         )
         train_and_store(
             Deployed("objects", network_of("objects")),
             DATA,
             "fused",
-            TWO,
-            [create("defenses", "contextual_fusion", background="scenes")],
+            LONG,
+            [create("defenses", "contextual_fusion", background="scenes", learning_rate=0.01)],
             root=root,
         )
         yield root
@@ -80,7 +80,7 @@ def fused(trainer=TWO, foreground=None, scenario=DATA, **options):
 def joint(models):
     """Three streams, untrained."""
     with store.rooted(models):
-        return fused(NONE, background=["scenes", "textures"])
+        return fused(NONE, background=["scenes", "objects"])
 
 
 def test_the_joint_logits_are_the_sum_of_the_contributions_of_the_streams(joint):
@@ -131,37 +131,50 @@ def test_the_joint_layer_reaches_the_optimum_of_cross_entropy_and_penalty(alpha)
     assert ours <= best * 1.001
 
 
-def test_a_higher_penalty_takes_weight_from_the_foreground_alone(models):
+class Counting(InMemory):
+    """Keeps the names of the splits that are loaded."""
+
+    def load(self, split):
+        self.__dict__.setdefault("loaded", []).append(split)
+        return super().load(split)
+
+
+@pytest.fixture(scope="module")
+def dear(models):
+    """A fusion with a high penalty, otherwise trained as `fused`; and what it was trained from."""
+    scenario = Counting(shape=SHAPE, classes=CLASSES)
     with store.rooted(models):
-        cheap, dear = (
-            fused(
-                Trainer(TrainingOptions(epochs=10, batch_size=8)),
-                background="scenes",
-                alpha=alpha,
-                learning_rate=0.01,
-            )
-            for alpha in (0.0, 10.0)
-        )
-    assert dear.mean_weights()["foreground"] < 0.2 * cheap.mean_weights()["foreground"]
-    assert dear.mean_weights()["background"] > 0.8 * cheap.mean_weights()["background"]
+        foreground = network_of("objects")
+        before = foreground.model.get_weights()
+        options = {"background": "scenes", "learning_rate": 0.01, "alpha": 10.0}
+        return fused(LONG, foreground, scenario, **options), scenario, foreground, before
 
 
-def test_the_networks_do_not_change_unless_they_are_trained_too(models):
-    frozen = network()
-    before = [weight.numpy() for weight in frozen.model.weights]
+def test_a_higher_penalty_takes_weight_from_the_foreground_alone(models, dear):
     with store.rooted(models):
-        scenes = network_of("scenes")
-        fused(foreground=frozen, background="scenes")
-        assert isinstance(network_of("scenes"), type(scenes))
-    for one, other in zip(before, frozen.model.weights, strict=True):
-        assert np.array_equal(one, other.numpy())
+        cheap = stored_network("fused", models).mean_weights()
+    costly = dear[0].mean_weights()
+    assert costly["foreground"] < 0.2 * cheap["foreground"]
+    assert costly["background"] > 0.8 * cheap["background"]
 
 
-def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models):
+def test_the_networks_do_not_change_unless_they_are_trained_too(models, dear):
+    _, _, foreground, before = dear
+    for one, other in zip(before, foreground.model.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    images, _ = arrays(DATA, "test", 8)
     with store.rooted(models):
-        train_and_store(
-            create("models", "fully_connected", units=5), DATA, "keras_scenes", TWO, root=models
-        )
+        np.testing.assert_allclose(network_of("scenes")(images), network(seed=1)(images), atol=1e-5)
+
+
+def test_features_are_computed_once_and_not_in_every_epoch(dear):
+    assert dear[1].loaded == ["train"]
+
+
+def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models, tmp_path):
+    scenes = str(tmp_path / "scenes.keras")
+    network(seed=3).model.save(scenes)
+    with store.rooted(models):
         foreground = network_of("objects")
         before = [weight.numpy() for weight in foreground.model.weights]
         trained = train_and_store(
@@ -169,7 +182,7 @@ def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models):
             DATA,
             "tuned",
             TWO,
-            [create("defenses", "contextual_fusion", background="keras_scenes", finetune=True)],
+            [create("defenses", "contextual_fusion", background=scenes, finetune=True)],
             root=models,
         )
         images, _ = arrays(DATA, "test", 8)
@@ -186,20 +199,6 @@ def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models):
         np.testing.assert_allclose(
             again.members[name](images), tuned.members[name](images), atol=1e-5
         )
-
-
-def test_features_are_computed_once_and_not_in_every_epoch(models):
-    seen = []
-
-    class Counting(InMemory):
-        def load(self, split):
-            seen.append(split)
-            return super().load(split)
-
-    with store.rooted(models):
-        fused(Trainer(TrainingOptions(epochs=9)), background="scenes",
-              scenario=Counting(shape=SHAPE, classes=CLASSES))  # fmt: skip
-    assert seen == ["train"]
 
 
 def test_a_fused_classifier_is_served_with_its_members_and_rebuilt(models):
@@ -289,17 +288,25 @@ def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
     assert tf.reduce_mean(losses[0]) > tf.reduce_mean(losses[1])
 
 
-def test_a_background_may_be_a_weights_file_of_any_classes(tmp_path):
-    shapes = resnet_shapes(18, 365, width=1 / 16)
-    path = torch_files.zipped(tmp_path / "places365.pth", random_state(shapes))
+def test_foreground_and_background_may_be_weights_files_of_any_classes(tmp_path):
+    scenes, objects = (
+        torch_files.zipped(
+            tmp_path / f"{classes}.pth", random_state(resnet_shapes(18, classes, width=1 / 16))
+        )
+        for classes in (365, 9)
+    )
     data = InMemory(shape=(16, 16, 3), classes=4, images=8)
     options = {"width": 1 / 16}
-    joint = fused(NONE, network(shape=(16, 16, 3)), data, background=str(path), options=options)
+    model = create("models", "resnet18", weights=str(objects), head="new", **options)
+    begun = as_built(model, data).classifier
+    joint = fused(NONE, begun, data, background=str(scenes), options=options)
     assert joint.num_classes == 4
-    assert joint.features_by_stream(np.zeros((2, 16, 16, 3)))["background"].shape == (2, 32)
+    for features in joint.features_by_stream(np.zeros((2, 16, 16, 3))).values():
+        assert features.shape == (2, 32)
 
 
-def test_a_foreground_may_be_a_weights_file_as_well(tmp_path, models):
+@pytest.mark.slow
+def test_a_foreground_of_a_weights_file_is_loaded_from_the_store(tmp_path, models):
     path = torch_files.zipped(
         tmp_path / "objects.pth", random_state(resnet_shapes(18, 9, width=1 / 16))
     )

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from helpers.support import InMemory, noise, small_classifier
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
@@ -229,13 +230,15 @@ def test_retraining_refuses_what_is_no_keras_model():
 def test_adversarial_training_makes_digits_harder_to_attack_than_plain_training_does(digits):
     images, labels = (array[:100] for array in digits["test"])
     attack = create("attacks", "pgd", eps=0.1, steps=10)
+    model = create("models", "fully_connected", units=64)
+    attacked = KerasClassifier(model.build((8, 8, 1), 10))  # of each network's weights in turn
     accuracy = []
     for defenses in ([], [create("defenses", "pgd_training", eps=0.1, steps=4)]):
         trainer = Trainer(TrainingOptions(epochs=12, batch_size=64, learning_rate=5e-3))
         scenario = create("scenarios", "digits")
-        model = create("models", "fully_connected", units=64)
         classifier = train(model, scenario, trainer, defenses)
-        crafted = run_attack(attack, classifier, images, labels).images
+        attacked.model.set_weights(classifier.model.get_weights())
+        crafted = run_attack(attack, attacked, images, labels).images
         accuracy.append((clean_predictions(classifier, crafted) == labels).mean())
     assert accuracy[1] > accuracy[0] + 0.1
 

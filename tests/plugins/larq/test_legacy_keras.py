@@ -70,7 +70,10 @@ def saved(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("value", [None, "1", "True"])
+# All other tests run with 1, which `conftest` sets.
+@pytest.mark.parametrize(
+    "value", [None, *(pytest.param(value, marks=pytest.mark.slow) for value in ("1", "True"))]
+)
 def test_tfrobust_imported_first_makes_larq_work_and_finds_its_layers(value, saved, monkeypatch):
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
     done = python(FIRST, saved, **({"TF_USE_LEGACY_KERAS": value} if value else {}))

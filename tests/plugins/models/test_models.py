@@ -1,5 +1,6 @@
 """Every bundled model keeps the contract."""
 
+import itertools
 import math
 
 import keras
@@ -39,8 +40,20 @@ SIZES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), SIZES)
-@pytest.mark.parametrize("check", model_checks(), ids=lambda check: check.__name__)
+# Three builds of a network as deep as these take seconds; others of their kind are built, and their
+# gradients are taken.
+DEEP = {"resnet34", "resnet101", "vgg19", "efficientnet_b1"}
+
+
+def each_size():
+    for check, (name, options) in itertools.product(model_checks(), SIZES):
+        deep = name in DEEP and check.__name__ == "fits_any_images"
+        marks = [pytest.mark.slow] if deep else []
+        ident = "-".join([check.__name__, name, *(f"{key}={options[key]}" for key in options)])
+        yield pytest.param(check, name, options, marks=marks, id=ident)
+
+
+@pytest.mark.parametrize(("check", "name", "options"), list(each_size()))
 def test_bundled_model_keeps_the_contract(check, name, options):
     check(create("models", name, **options))
 

@@ -46,7 +46,7 @@ def test_every_format_gives_the_same_tensors(form, state, tmp_path):
         np.testing.assert_array_equal(read[name], array)
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101])
+@pytest.mark.parametrize("depth", [18, 34, 50, pytest.param(101, marks=pytest.mark.slow)])
 def test_a_resnet_computes_what_torchvision_computes(depth, tmp_path):
     state = reference.random_state(reference.resnet_shapes(depth, 6, width=NARROW), depth)
     path = files.zipped(tmp_path / "net.pth", state)

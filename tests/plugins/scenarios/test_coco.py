@@ -5,7 +5,7 @@ import pytest
 
 from helpers.support import shared_folder
 from helpers.tfds_object_files import CocoLayout
-from tfrobust.data.reading import arrays
+from tfrobust.data.reading import arrays, check_images
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.testing import scenario_checks
@@ -183,12 +183,21 @@ def test_missing_classes_and_images_cost_one_line(many, options, kind, message):
         coco(many, **options).load("test")
 
 
-def test_real_images_are_read_with_their_boxes():
-    scenario = coco(
-        shared_folder("data") / "coco", max_foreground=0.9, max_instances=4, size=64, strict=True
-    )
+REAL = {"max_foreground": 0.9, "max_instances": 4, "size": 64, "strict": True}
+
+
+@pytest.mark.slow
+def test_real_images_keep_the_contract():
     for check in scenario_checks():
-        check(scenario)
+        check(coco(shared_folder("data") / "coco", **REAL))
+
+
+def test_real_images_are_read_with_their_boxes():
+    scenario = coco(shared_folder("data") / "coco", **REAL)
+    for split in scenario.splits:
+        images, labels = arrays(scenario, split)
+        check_images(images, labels, scenario.num_classes)
+        assert images.shape[1:] == scenario.image_shape
     assert {"toilet", "elephant"} <= set(scenario.class_names)
     for example in scenario.load("test").as_numpy_iterator():
         assert 1 <= len(example["boxes"]) <= 4

@@ -90,9 +90,11 @@ def test_batches_orders_and_repetitions_change_nothing(name):
 
 @each_name
 def test_distance_from_the_clean_image_grows_with_the_severity(name, tfds_data):
-    clean, _ = arrays(create("scenarios", "cifar10"), "test", 32)
-    tiny = np.stack(list(tiny_images(12)))
+    clean, _ = arrays(create("scenarios", "cifar10"), "test", 16)
+    tiny = np.stack(list(tiny_images(8)))
     shifts = suites.corruptions()[name]
+    if name in UNEVEN:
+        shifts = shifts[:1]
 
     def at_every_severity(number, image):
         seed = tf.stack([0, tf.cast(number, "int32")])
@@ -103,7 +105,7 @@ def test_distance_from_the_clean_image_grows_with_the_severity(name, tfds_data):
         change = np.stack(list(data.as_numpy_iterator())) - images[:, None]
         moved = np.sqrt(np.square(change).mean((2, 3, 4))).mean(0)
         assert moved[0] > 0.005
-        assert name in UNEVEN or (np.diff(moved) > 0).all(), moved
+        assert (np.diff(moved) > 0).all(), moved
 
 
 def tiny_images(count):

@@ -146,16 +146,10 @@ def test_snow_falls_as_published(size, severity):
     noise = np.random.default_rng(severity).normal(mean, deviation, (size, size, 1))
     layer = reference.zoom(noise, zoom) if zoom > 1 else noise
     layer = np.clip(np.where(layer < threshold, 0, layer), 0, 1)
-    # A loop over 224×224 pixels takes minutes: the middle of the image is enough.
-    patch = slice(size // 2 - 10, size // 2 + 10)
     whole = falling(tf.constant(np.float32(noise)), -71.0, (zoom, threshold, radius, sigma)).numpy()
-    wide = slice(size // 2 - 10 - 2 * radius, size // 2 + 10 + 2 * radius)
-    if wide.start < 0:
-        wide = slice(0, size)
-    plain = reference.motion(layer[wide, wide], -71.0, radius, sigma)
-    inside = slice(patch.start - wide.start, patch.stop - wide.start)
+    plain = reference.motion(layer, -71.0, radius, sigma)
     # A pixel whose noise equals the threshold to the last bit may be on either side.
-    assert (np.abs(whole[patch, patch] - plain[inside, inside]) < 1e-4).mean() > 0.995
+    assert (np.abs(whole - plain) < 1e-4).mean() > 0.999
     image = picture(size)
     grey = (image @ [0.299, 0.587, 0.114])[..., None]
     expected = clear * image + (1 - clear) * np.maximum(image, grey * 1.5 + 0.5)
@@ -203,7 +197,9 @@ def test_frost_blends_image_and_pane_as_published(size, severity):
 @each_size
 def test_panes_have_the_photographs_brightness_contrast_and_tint(size):
     """The figures are measured on crops of the five photographs, cut as the authors did."""
-    panes = [frosted_pane((size, size, 3), size, tf.constant([0, k])).numpy() for k in range(60)]
+    drawn = tf.function(lambda seed: frosted_pane((size, size, 3), size, seed))
+    count = 20 if size == 224 else 60
+    panes = [drawn(tf.constant([0, k])).numpy() for k in range(count)]
     grey = np.array([pane.mean(-1) for pane in panes])
     assert grey.mean() == pytest.approx(0.634, abs=0.06)
     contrast = {32: 0.058, 64: 0.069, 224: 0.092}[size]

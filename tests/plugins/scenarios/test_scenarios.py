@@ -12,6 +12,7 @@ from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.scenario import Shift
 from tfrobust.testing import scenario_checks
+from tfrobust.testing.scenarios import brings_images_as_agreed, fits_its_description
 
 checks = pytest.mark.parametrize("check", scenario_checks(), ids=lambda check: check.__name__)
 
@@ -95,9 +96,15 @@ def test_arrays_keep_the_contract(check, npz):
 
 
 @checks
-@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("grey", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_image_folders_keep_the_contract(check, class_folders, grey):
     check(create("scenarios", "images", path=class_folders, height=8, width=6, grey=grey))
+
+
+def test_image_folders_in_grey_bring_images_as_agreed(class_folders):
+    grey = create("scenarios", "images", path=class_folders, height=8, width=6, grey=True)
+    brings_images_as_agreed(grey)
+    fits_its_description(grey)
 
 
 @pytest.mark.parametrize(

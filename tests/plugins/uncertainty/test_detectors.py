@@ -354,8 +354,15 @@ np.save(sys.argv[3], loaded.signatures["serving_default"](images=images)["advers
 """
 
 
+def nodes_of(graph):
+    """Return the operations of a graph, or of a function in its library."""
+    return graph.node_def if hasattr(graph, "node_def") else graph.node
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_a_fitted_detector_is_served_with_the_model(name, with_dropout, digits, tmp_path):
+def test_a_fitted_detector_is_served_with_the_model_and_calls_no_python(
+    name, with_dropout, digits, tmp_path
+):
     images, _ = digits["test"]
     guarded = guard(
         with_dropout,
@@ -368,14 +375,23 @@ def test_a_fitted_detector_is_served_with_the_model(name, with_dropout, digits, 
     assert fitted_on["attack"]["name"] == "fgsm"
     # Of 100 images the detector learned from those that fool.
     assert fitted_on["adversarial"] == fitted_on["fooling"] >= 30
-    served = store.load(store.export(guarded, tmp_path / "1"))
+    folder = store.export(guarded, tmp_path / "1")
+    served = store.load(folder)
     score = served.outputs(images[:20])["adversarial_score"].numpy()
     assert score.shape == (20,)
+    plain = tf.saved_model.load(folder).signatures["serving_default"]
+    alone = plain(images=tf.constant(images[:20]))["adversarial_score"]
     if name in ("kernel_density", "mahalanobis"):  # nothing is random in these
         expected = guarded.outputs(tf.constant(images[:20]))["adversarial_score"]
         np.testing.assert_allclose(score, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-4)
+    graph = plain.graph.as_graph_def()
+    nodes = [node.op for part in (graph, *graph.library.function) for node in nodes_of(part)]
+    assert len(nodes) > 20
+    assert not [op for op in nodes if "Py" in op]
 
 
+@pytest.mark.slow
 def test_a_served_score_needs_nothing_but_tensorflow(with_dropout, digits, tmp_path):
     images, _ = digits["test"]
     guarded = guard(
