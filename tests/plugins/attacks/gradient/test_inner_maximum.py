@@ -123,7 +123,9 @@ def test_momentum_continues_after_the_boundary_so_that_its_images_transfer(linea
     assert np.abs(crafted[False] - images).max() > 2 * np.abs(crafted[True] - images).max()
 
 
-@pytest.mark.parametrize("name", ["apgd_ce", "apgd_dlr", "apgd_t"])
+@pytest.mark.parametrize(
+    "name", ["apgd_t", *(pytest.param(n, marks=pytest.mark.slow) for n in ("apgd_ce", "apgd_dlr"))]
+)
 def test_auto_pgd_that_fails_returns_its_highest_point_and_not_the_clean_image(name):
     classifier = LinearClassifier((6, 5, 2), 5)
     images, labels = grey_images(classifier, 8)
