@@ -196,23 +196,30 @@ def test_a_served_calibrater_outputs_the_calibrated_images_too(tmp_path):
     assert np.allclose(outputs["logits"], calibrated.inner(outputs["calibrated"]), atol=1e-5)
 
 
-def test_a_trained_calibrater_is_stored_and_loaded_without_training(tmp_path):
+@pytest.mark.slow
+def test_a_calibrater_trained_with_its_network_is_stored_and_loaded_without_training(tmp_path):
     scenario = create("scenarios", "digits")
     small = calibrater(epochs=1, shift="b2", base=1, channels=1, blocks=1)
     model = create("models", "fully_connected", units=8)
     trained = train_and_store(model, scenario, "m", NOTHING, [small], root=tmp_path)
-    network = stored_network("m", tmp_path)
+    check_loaded(tmp_path, "m", trained)
+
+
+def check_loaded(root, name, trained):
+    """Check that a stored calibrater and its network are loaded as they were trained."""
+    network = stored_network(name, root)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), network.inner.model.count_params()]
     assert [component.parameters for component in components_of(network)] == counts
-    assert [row[0] for row in summarized_parts(network, "m").rows] == [
+    assert [row[0] for row in summarized_parts(network, name).rows] == [
         "calibrater", "network", "sum",
     ]  # fmt: skip
-    assert summarized_parts(network.inner, "m") is None
+    assert summarized_parts(network.inner, name) is None
     assert network.defenses == trained.classifier.defenses
-    images, _ = arrays(scenario, "test", 9)
-    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
-    alone = load_keras_file(tmp_path / "m/training/learned-1.keras")
+    images, _ = arrays(create("scenarios", "digits"), "test", 9)
+    expected = predict(trained.classifier, images)  # of a SavedModel where that was deployed
+    np.testing.assert_allclose(predict(network, images), expected, atol=1e-6)
+    alone = load_keras_file(root / name / "training/learned-1.keras")
     assert np.array_equal(alone(images), network.before(images))
 
 
@@ -270,6 +277,11 @@ def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
             value = tf.reduce_sum(loss(wrong, logits))
         slopes[loss] = float(tf.norm(tape.gradient(value, images)))
     assert slopes[one_less_true_class] < 1e-6 * slopes[cross_entropy]
+
+
+def test_a_trained_calibrater_is_stored_and_loaded_without_training(deployment):
+    root, _, _, _, with_calibrater = deployment
+    check_loaded(root, "m-b2", with_calibrater)
 
 
 def test_after_another_deployment_the_exported_classifier_answers(deployment, tmp_path):

@@ -108,7 +108,7 @@ def test_every_stream_is_a_classifier(joint):
     assert isinstance(joint.members["foreground"], KerasClassifier)  # can be trained further
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("alpha", [pytest.param(0.0, marks=pytest.mark.slow), 0.3])
 def test_the_joint_layer_reaches_the_optimum_of_cross_entropy_and_penalty(alpha):
     draw = np.random.default_rng(0)
     labels = draw.integers(3, size=90)

@@ -25,9 +25,9 @@ from tfrobust_adversarial_training.inner_attack import in_drawn_order
 INNER = [
     {"attack": "fgsm"},
     {"attack": "pgd", "steps": 2},
-    {"attack": "cleverhans_fgsm"},
+    pytest.param({"attack": "cleverhans_fgsm"}, marks=pytest.mark.slow),
     {"attack": "cleverhans_pgd", "options": {"nb_iter": 2}},
-    {"attack": "pgd", "steps": 2, "options": {"norm": "l2"}},
+    pytest.param({"attack": "pgd", "steps": 2, "options": {"norm": "l2"}}, marks=pytest.mark.slow),
 ]
 
 

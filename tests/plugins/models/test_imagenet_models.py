@@ -43,7 +43,7 @@ def averages_do_not_lag(model):
 
 @pytest.mark.parametrize(("name", "depth", "count"), [
     ("resnet18", 18, 11_689_512),
-    ("resnet34", 34, 21_797_672),
+    pytest.param("resnet34", 34, 21_797_672, marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_basic_resnet_is_torchvisions_in_every_shape(name, depth, count):
     model = create("models", name).build((224, 224, 3), 1000)
@@ -197,7 +197,8 @@ def test_the_variant_for_small_images_accepts_all_sizes(name, shape):
 
 
 @pytest.mark.parametrize(("name", "options", "shape"), [
-    ("resnet18", {"width": 0.25}, (16, 16, 1)),
+    # `test_torch_weights` serves it with loaded weights.
+    pytest.param("resnet18", {"width": 0.25}, (16, 16, 1), marks=pytest.mark.slow),
     ("vgg16", {"width": 0.125}, (32, 32, 1)),
     pytest.param("mobilenet", {}, (32, 32, 1), marks=pytest.mark.slow),
     pytest.param("resnet50v2", {"stem": "cifar"}, (16, 16, 3), marks=pytest.mark.slow),

@@ -64,6 +64,7 @@ def test_a_vgg_computes_what_torchvision_computes(depth, side, tmp_path):
     close(ours, reference.vgg_logits(state, images.astype(np.float64), depth))
 
 
+@pytest.mark.slow
 def test_the_places365_checkpoint_loads_at_full_width(tmp_path):
     state = reference.random_state(reference.resnet_shapes(18, 365))
     path = files.checkpoint_of_python_2(tmp_path / "resnet18_places365.pth.tar", state)
