@@ -174,6 +174,7 @@ def on_two_devices(folder, resume="", **defenses):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_does(tmp_path):
     apart = on_two_devices(tmp_path, free_training={"replays": 2, "pgd_steps": 1})
     assert apart["free_training"] <= 1e-5

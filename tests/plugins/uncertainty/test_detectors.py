@@ -174,6 +174,7 @@ def test_density_and_uncertainty_are_calibrated_on_held_out_images(with_dropout,
     assert alarms < 0.4 < caught
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_judgement(with_dropout):
     def judged(seed, *names):
         evaluated = evaluate(
