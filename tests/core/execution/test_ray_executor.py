@@ -111,12 +111,15 @@ def test_a_mistake_of_the_user_passes_through_and_ends_the_workers(tmp_path):
 
 
 @pytest.mark.usefixtures("helpers_found")
-def test_ctrl_c_ends_all_workers(tmp_path):
+def test_ctrl_c_ends_all_workers(tmp_path, request):
     def interrupt() -> None:
         while not list(tmp_path.glob("item-*")):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A shell starts background jobs with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     threading.Thread(target=interrupt, daemon=True).start()
     with (
         pytest.raises(KeyboardInterrupt),
