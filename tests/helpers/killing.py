@@ -58,7 +58,7 @@ def every_step(work, before, after, stride=1) -> int:
         work: what is killed.
         before: called before each time, to set the scene.
         after: called after each kill, and once with what was not killed.
-        stride: kill only at every so manyth step; 2 takes half the time.
+        stride: 2 kills at each second step only, and takes half the time.
     """
     step = 0
     while True:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from helpers.pairs import each_once
 from tfrobust import store
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -57,15 +58,6 @@ def share(dtype):
 @pytest.fixture(scope="module")
 def reference():
     return KerasClassifier(network(keras))
-
-
-def each_once(first, second):
-    """Return the product of two axes of one length; each value is in one test that is not slow."""
-    return [
-        pytest.param(a, b, marks=[] if i == j else pytest.mark.slow)
-        for i, a in enumerate(first)
-        for j, b in enumerate(second)
-    ]
 
 
 @pytest.mark.parametrize(
