@@ -209,7 +209,7 @@ def check_loaded(root, name, trained):
     """Check that a stored calibrater and its network are loaded as they were trained."""
     network = stored_network(name, root)
     assert isinstance(network, Calibrated)
-    counts = [network.model.count_params(), network.inner.model.count_params()]
+    counts = [network.model.count_params(), parameters(network.inner)]
     assert [component.parameters for component in components_of(network)] == counts
     assert [row[0] for row in summarized_parts(network, name).rows] == [
         "calibrater", "network", "sum",

@@ -142,7 +142,9 @@ def test_one_image_has_one_shifted_version_in_the_test_split():
 
 
 def test_every_epoch_of_a_training_draws_new_shifts_and_validation_draws_once():
-    shifted = Shifted(InMemory(images=40, shape=(8, 8, 3)), create("shifts", "rotation"), seed=3)
+    shifted = Shifted(
+        InMemory(images=40, shape=(8, 8, 3)), create("shifts", "color_jitter"), seed=3
+    )
 
     def seen(seed, epoch):
         data = TrainingData(shifted, TrainingOptions(seed=seed, batch_size=6))
