@@ -73,7 +73,7 @@ class _Vgg(TorchvisionModel):
             x = keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
             return _dense(x, num_classes, "classifier")
         if self._file:
-            x = keras.layers.AdaptiveAveragePooling2D(_POOLED, name="avgpool")(x)
+            x = _pooled(x)
         x = keras.layers.Flatten(name="flatten")(x)
         for name in ("classifier.0", "classifier.3"):
             x = rectified(_dense(x, scaled(_UNITS, self.width), name))
@@ -116,6 +116,18 @@ class Vgg19(_Vgg):
 
     convolutions = (2, 2, 4, 4, 4)
     application = staticmethod(keras.applications.VGG19)
+
+
+def _pooled(x: Any) -> Any:
+    """Average maps of any size as torchvision does.
+
+    TensorFlow refuses to trace Keras's layer for maps that are one pixel high or wide, of images
+    below 64 pixels. Repeating that pixel changes no average.
+    """
+    repeats = tuple(2 if side == 1 else 1 for side in x.shape[1:3])
+    if 2 in repeats:
+        x = keras.layers.UpSampling2D(repeats, name="repeated")(x)
+    return keras.layers.AdaptiveAveragePooling2D(_POOLED, name="avgpool")(x)
 
 
 def _dense(x: Any, units: int, name: str) -> Any:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers import torch_files as files
 from helpers import torchvision_reference as reference
@@ -146,11 +147,14 @@ np.save(folder + "/logits.npy", np.stack([served, kept]))
         np.testing.assert_allclose(logits, model(images).numpy(), atol=1e-5)
 
 
-def test_an_adaptive_pooling_survives_saving(tmp_path):
+@pytest.mark.parametrize("shape", [(40, 40, 3), (32, 70, 3), (96, 64, 3)])
+def test_an_adaptive_pooling_is_traced_and_survives_saving(shape, tmp_path):
     state = reference.random_state(reference.vgg_shapes(16, 6, width=1 / 16))
     path = files.zipped(tmp_path / "net.pth", state)
-    model = create("models", "vgg16", weights=str(path), width=1 / 16).build((40, 40, 3), 6)
+    model = create("models", "vgg16", weights=str(path), width=1 / 16).build(shape, 6)
     model.save(tmp_path / "net.keras")
-    images = images_of((40, 40, 3))
+    images = images_of(shape)
     loaded = keras.models.load_model(tmp_path / "net.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
+    traced = tf.function(loaded, input_signature=[tf.TensorSpec((None, *shape))])(images)
+    np.testing.assert_allclose(traced, model(images), atol=1e-5)
