@@ -45,6 +45,7 @@ def test_the_calibrater_is_served_alone(tfrobust, both):
     assert (both / "served/1/saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_the_calibrater_is_exported_in_8_bits_and_compared_with_float32(tfrobust, both):
     command = ("export", "d1-turned", "served", "--only", "calibrater", "--format", "tflite")
     result = tfrobust(*command, "--quantize", "int8", "--json")

@@ -91,6 +91,7 @@ def test_the_smoke_scale_of_contextual_fusion_judges_streams_and_draws_them(tfro
     assert page.count("<svg") == 5  # figures 2, 3, 4a, 5a and 4b
 
 
+@pytest.mark.slow
 def test_the_smoke_scale_of_retraining_attacks_before_and_again(tfrobust, here):
     cells = smoke(tfrobust, here, "retraining")
     assert len(cells) == 7

@@ -121,6 +121,7 @@ def test_half_precision_and_transposed_storage_are_read(tmp_path):
     np.testing.assert_allclose(read["a"], values, rtol=2**-7)
 
 
+@pytest.mark.slow
 def test_a_loaded_network_is_served_and_saved_without_this_package(state, tmp_path):
     path = files.zipped(tmp_path / "net.pth", state)
     model = create("models", "resnet18", weights=str(path), width=NARROW).build((16, 16, 1), 5)
