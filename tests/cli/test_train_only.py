@@ -7,7 +7,6 @@ import pytest
 QUICK = ("--epochs", 1, "-p", "calibrater.size_ratio=0.5")
 
 
-@pytest.mark.slow
 def test_a_calibrater_is_trained_for_a_stored_classifier_and_leaves_it_alone(tfrobust, with_store):
     before = {p: p.read_bytes() for p in (with_store / "saved_models/d1").rglob("*") if p.is_file()}
     scene = ("--scenario", "digits+rotation")
