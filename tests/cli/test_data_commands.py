@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from helpers.tiny_imagenet_files import edited, zipped
+from helpers.files.tiny_imagenet_files import edited, zipped
 
 
 @pytest.fixture

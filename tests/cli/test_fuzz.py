@@ -6,7 +6,7 @@ hangs or uses up the memory. `test_fuzz_generated.py` adds generated inputs to t
 
 import pytest
 
-from helpers.fuzz_files import ARRAYS, FOLDERS, NETWORKS, PICTURES, RUNS, STUDIES
+from helpers.files.fuzz_files import ARRAYS, FOLDERS, NETWORKS, PICTURES, RUNS, STUDIES
 from helpers.fuzz_runs import Runner, check_refused, check_sane
 
 LONG, VAST = "x" * 200_000, str(10**30)

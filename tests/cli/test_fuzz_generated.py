@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.fuzz_files import IMAGES, LABELS, keras_file, png
+from helpers.files.fuzz_files import IMAGES, LABELS, keras_file, png
 from helpers.fuzz_runs import Runner, check_refused, check_sane
 
 LATE = "expected one of train, test; received: 'nowhere'"  # everything before was right

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from helpers.commands import EVALUATE, one_line
+from helpers.files.tiny_imagenet_files import content, zipped
 from helpers.killing import full_disk
-from helpers.tiny_imagenet_files import content, zipped
 from tfrobust.evaluation import attack_runs
 from tfrobust.files.claims import LOCK, alone
 from tfrobust.files.output_folders import PARTIAL

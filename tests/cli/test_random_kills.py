@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.tiny_imagenet_files import content, zipped
+from helpers.files.tiny_imagenet_files import content, zipped
 from tfrobust.files.arrays import read_arrays
 
 pytestmark = pytest.mark.slow

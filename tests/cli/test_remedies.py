@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import typer
 
-from helpers.fuzz_files import ARRAYS, IMAGES, LABELS, MADE, png
+from helpers.files.fuzz_files import ARRAYS, IMAGES, LABELS, MADE, png
 from helpers.support import REPO
 from tfrobust.data.names import open_scenario, options_of
 from tfrobust.data.reading import arrays

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import torch_files as files
 from helpers import torchvision_reference as reference
+from helpers.files import torch_files as files
 from tfrobust.store.models import load
 
 NARROW = ("-p", "resnet18.width=0.0625")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers.fuzz_files import MADE
+from helpers.files.fuzz_files import MADE
 from tfrobust.errors import CONTROLS
 from tfrobust_cli.main import main
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from scipy.optimize import minimize
 
-from helpers import torch_files
+from helpers.files import torch_files
 from helpers.support import InMemory, small_classifier, small_model
 from helpers.torchvision_reference import random_state, resnet_shapes
 from tfrobust import store

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from helpers import evil_keras_files as evil
+from helpers.files import evil_keras_files as evil
 from tfrobust import store
 from tfrobust.classifiers.keras import files, models
 from tfrobust.classifiers.keras.files import check_keras_file

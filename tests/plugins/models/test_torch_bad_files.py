@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from helpers import torch_files as files
 from helpers import torchvision_reference as reference
+from helpers.files import torch_files as files
 from tfrobust.errors import DataError
 from tfrobust.registry import create
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import torch_files as files
 from helpers import torchvision_reference as reference
+from helpers.files import torch_files as files
 from helpers.support import python
 from tfrobust.registry import create
 from tfrobust_models.torch_weights import read_state_dict

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from helpers.files.tfds_object_files import CocoLayout
 from helpers.support import shared_folder
-from helpers.tfds_object_files import CocoLayout
 from tfrobust.data.reading import arrays, check_images
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers.tfds_object_files import CocoLayout
+from helpers.files.tfds_object_files import CocoLayout
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError
 from tfrobust.registry import create

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.fuzz_files import FOLDERS, folders
+from helpers.files.fuzz_files import FOLDERS, folders
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError
 from tfrobust.registry import create

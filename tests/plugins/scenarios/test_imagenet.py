@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from helpers.imagenet_files import WNIDS, pixels, write_archives
+from helpers.files.imagenet_files import WNIDS, pixels, write_archives
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from helpers.files.tfds_object_files import CocoLayout, VocLayout, add_test_images, any_box, served
 from helpers.support import shared_folder
-from helpers.tfds_object_files import CocoLayout, VocLayout, add_test_images, any_box, served
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.files.tiny_imagenet_files import content, edited, jpeg, zipped
 from helpers.support import shared_folder
-from helpers.tiny_imagenet_files import content, edited, jpeg, zipped
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
 from tfrobust.errors import DataError, UsageError

@@ -1,0 +1,1 @@
+"""Files that tests read: well made, damaged, and malicious."""
