@@ -186,17 +186,10 @@ def test_a_defence_that_refuses_the_network_says_so_before_it_is_trained(
 
 
 def test_defences_in_an_impossible_order_are_refused_with_an_order_that_trains(tfrobust, here):
-    command = (
-        "train",
-        "fully_connected",
-        "--name",
-        "m",
-        "--epochs",
-        1,
-        "-p",
-        "mc_dropout.rate=0.5",
-    )
-    steps = ("-p", "pgd_training.steps=1", "-p", "mc_dropout.samples=2")
+    command = ("train", "fully_connected", "--name", "m", "--epochs", 1)
+    steps = (
+        "-p", "pgd_training.steps=1", "-p", "mc_dropout.samples=2", "-p", "mc_dropout.rate=0.5",
+    )  # fmt: skip
     wrong = ("--defense", "mc_dropout", "--defense", "pgd_training")
     right = ("--defense", "pgd_training", "--defense", "mc_dropout")
     one_line(tfrobust(*command, *wrong, *steps), 2, "received: mc_dropout, pgd", " ".join(right))

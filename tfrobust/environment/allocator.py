@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Callable
 
 from tfrobust.environment.cores import usable_cores
@@ -24,11 +25,11 @@ def most_heaps(cores: int) -> int:
 def limit_heaps() -> None:
     """Let the threads of this process share as many heaps as there are cores, from now on.
 
-    It changes nothing for heaps that exist, so it comes before TensorFlow starts its threads. The
-    environment variable `MALLOC_ARENA_MAX` does the same. Other C libraries than glibc have no such
-    setting, and nothing happens.
+    It changes nothing for heaps that exist, so it comes before TensorFlow starts its threads. Where
+    the environment variable `MALLOC_ARENA_MAX` gives another number, that number stays. Other C
+    libraries than glibc have no such setting, and nothing happens.
     """
-    if setting := _function("mallopt"):
+    if "MALLOC_ARENA_MAX" not in os.environ and (setting := _function("mallopt")):
         setting(_ARENA_MAX, most_heaps(usable_cores()))
 
 

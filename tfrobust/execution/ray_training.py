@@ -29,7 +29,6 @@ _TICK = 0.5  # seconds between looks at what the chief has written
 MOST_STARTS = 3  # of all workers, after one of them has died
 Log = Callable[[str], object]
 Work = Callable[[list[str]], None]
-Begun = Callable[[], bool]
 
 
 def train_on_ray(
@@ -38,7 +37,7 @@ def train_on_ray(
     settings: WorkerSettings,
     shared: Path,
     *,
-    begun: Begun,
+    begun: Callable[[], bool],
     log: Log = lambda _: None,
 ) -> str:
     """Let every worker of a cluster do its part of a training; return when all have done it.

@@ -20,6 +20,7 @@ _SAME = (
     "TF_USE_LEGACY_KERAS",
     "TF_DETERMINISTIC_OPS",
     "TF_ENABLE_ONEDNN_OPTS",
+    "MALLOC_ARENA_MAX",
 )
 
 
@@ -38,7 +39,7 @@ def worker_environment(threads: int) -> dict[str, str]:
     if data := os.environ.get("TFDS_DATA_DIR"):
         # An address, such as `gs://bucket`, is the same everywhere.
         variables["TFDS_DATA_DIR"] = data if "://" in data else _absolute(data)
-    variables["MALLOC_ARENA_MAX"] = str(most_heaps(threads))
+    variables.setdefault("MALLOC_ARENA_MAX", str(most_heaps(threads)))
     variables["TF_NUM_INTRAOP_THREADS"] = str(threads)  # read when TensorFlow is imported
     return variables
 

@@ -83,12 +83,12 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
     return version if resume and same and version in versions(home) else None
 
 
-def traces(home: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Return what is another as soon as a training of this name has begun, or has ended."""
-    return tuple(_written(home / folder / "plan.json") for folder in (UNFINISHED, FINISHED))
+def plan_stamps(home: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Return which plans lie here: it changes when a training of this name begins, and ends."""
+    return tuple(_stamp(home / folder / "plan.json") for folder in (UNFINISHED, FINISHED))
 
 
-def _written(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
     except OSError:

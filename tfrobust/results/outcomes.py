@@ -104,17 +104,21 @@ class Outcomes:
         if name not in self.types:
             raise UnreadableError(f"{name} is missing")
         try:
-            if isinstance(self._table, Path):
-                with pq.ParquetFile(self._table) as file:
-                    column = file.read([name], use_threads=False).column(name)
-            else:
-                column = self._table.column(name)
-            if column.null_count:
-                raise UnreadableError(f"{name}: values are missing")
-            values: np.ndarray = column.to_numpy()
-            _release()
+            values = self._values(name)
         except (pa.ArrowException, OSError) as error:
             raise UnreadableError(f"{name}: {one_line(error)}") from error
+        _release()
+        return values
+
+    def _values(self, name: str) -> np.ndarray:
+        if isinstance(self._table, Path):
+            with pq.ParquetFile(self._table) as file:
+                column = file.read([name], use_threads=False).column(name)
+        else:
+            column = self._table.column(name)
+        if column.null_count:
+            raise UnreadableError(f"{name}: values are missing")
+        values: np.ndarray = column.to_numpy()
         return values
 
     def rows(self, number: int, what: str) -> np.ndarray:

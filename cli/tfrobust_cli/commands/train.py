@@ -112,17 +112,17 @@ def _start_tensorflow(*, several_workers: bool) -> None:
 def _train_on_ray(settings: WorkerSettings, name: str) -> None:
     """Let workers run this command; the chief prints what it has trained."""
     from tfrobust.execution.ray_training import train_on_ray
-    from tfrobust.pipeline.workspace import traces
+    from tfrobust.pipeline.workspace import plan_stamps
     from tfrobust.store.layout import home_of, store_root
 
     home, arguments = home_of(name), as_worker(sys.argv[1:])
-    before = traces(home)
+    before = plan_stamps(home)
     printed = train_on_ray(
         run_as_worker,
         arguments,
         settings,
         store_root(),
-        begun=lambda: traces(home) != before,
+        begun=lambda: plan_stamps(home) != before,
         log=log,
     )
     print(printed, end="")

@@ -51,7 +51,17 @@ def test_what_is_freed_between_pieces_that_stay_goes_back_to_the_system():
     assert len(kept) == 20
 
 
-def test_threads_share_as_many_heaps_as_there_are_cores():
-    done = python(_HEAPS)
+def heaps(**environment: str) -> int:
+    """Return how many heaps a process with many threads has after `limit_heaps`."""
+    done = python(_HEAPS, **environment)
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^Arena \d+:", done.stderr, re.MULTILINE)) <= most_heaps(usable_cores())
+    return len(re.findall(r"^Arena \d+:", done.stderr, re.MULTILINE))
+
+
+def test_threads_share_as_many_heaps_as_there_are_cores(monkeypatch):
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    assert heaps() <= most_heaps(usable_cores())
+
+
+def test_a_number_of_heaps_that_the_user_gives_stays():
+    assert heaps(MALLOC_ARENA_MAX=str(most_heaps(usable_cores()) + 1)) > most_heaps(usable_cores())

@@ -14,7 +14,7 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.defense import Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.workspace import kept_work, traces
+from tfrobust.pipeline.workspace import kept_work, plan_stamps
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
@@ -38,14 +38,14 @@ def test_a_training_is_not_resumed_on_another_network_of_the_same_name(tmp_path)
     assert card.model["weights_sha256"] == weights_digest(small_classifier())
 
 
-def test_a_training_that_begins_or_ends_leaves_other_traces(tmp_path):
+def test_a_training_that_begins_or_ends_changes_the_stamps_of_its_plans(tmp_path):
     home = tmp_path / "m1"
-    seen = [traces(home)]
+    seen = [plan_stamps(home)]
     for resume in (False, True):
         with contextlib.suppress(KilledError):
             callbacks = [] if resume else [Killer("batch_end", 2)]
             fine_tuned(tmp_path, small_classifier(), callbacks=callbacks, resume=resume)
-        seen.append(traces(home))
+        seen.append(plan_stamps(home))
     assert len(set(seen)) == 3
 
 
