@@ -78,13 +78,14 @@ def _lines(plan: Plan) -> list[str]:
         )
     starts = sum(step.start for step in plan.steps)
     learning = sum(step.learning for step in plan.steps)
+    blocks = "1 block" if plan.blocks == 1 else f"{plan.blocks:,} blocks"
     lines.append(
-        f"projected on devices as fast as this one: {plan.blocks:,} blocks of "
-        f"{plan.block_size:,} images, {duration(starts)} of tracing a device"
+        f"projected on devices as fast as this one: {blocks} of up to {plan.block_size:,} images, "
+        f"{duration(starts)} of tracing a device"
         + (f", {duration(learning)} of learning once" if learning else "")
     )
     lines.append(
-        f"  memory does not grow with the images: those of a block take {plan.megabytes:.3g} MB"
+        f"  images are held a block at a time: those of a block take {plan.megabytes:.3g} MB"
     )
     lines.append(
         "  not in it: starting TensorFlow, loading classifiers, writing the report, the network "

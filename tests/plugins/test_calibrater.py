@@ -99,9 +99,18 @@ def test_the_loss_of_the_paper_is_one_less_the_true_classs_probability():
     assert np.allclose(losses, [0.5, 0.1], atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def bright(tmp_path_factory):
-    """A network with batch normalisation that reads digits, and digits that b2 has shifted once."""
+@pytest.fixture(
+    scope="module", params=["shifted once", pytest.param("new shifts", marks=pytest.mark.slow)]
+)
+def bright(request, tmp_path_factory):
+    """A network with batch normalisation that reads digits, digits under b2, and a calibrater.
+
+    The second is the calibrater's way to train: each epoch draws new shifts.
+    """
+    if request.param == "new shifts":
+        scenario, trainer = create("scenarios", "digits"), Trainer(TrainingOptions(epochs=6))
+        network = train(create("models", "resnet", width=4), scenario, trainer)
+        return network, open_scenario("digits+b2"), 12, {"size_ratio": 2}
     scene, file = open_scenario("digits+b2"), tmp_path_factory.mktemp("b2") / "digits.npz"
     shifted = {split: arrays(scene, split) for split in ("train", "test")}
     named = {f"{split}_images": images for split, (images, _) in shifted.items()}
@@ -117,7 +126,8 @@ def bright(tmp_path_factory):
     network = KerasClassifier(keras.Sequential([keras.Input((8, 8, 1)), *layers]))
     trainer = Trainer(TrainingOptions(epochs=6, learning_rate=1e-2))
     trainer.fit(network, create("scenarios", "digits"))
-    return network, create("scenarios", "arrays", path=file)
+    scene = create("scenarios", "arrays", path=file)
+    return network, scene, 6, {"base": 8, "channels": 4, "blocks": 1}
 
 
 @pytest.mark.parametrize(
@@ -126,12 +136,12 @@ def bright(tmp_path_factory):
 def test_the_calibrater_raises_accuracy_on_the_scene_and_changes_no_weight_of_the_classifier(
     loss, bright
 ):
-    network, scene = bright
+    network, scene, epochs, size = bright
     before = [weight.copy() for weight in network.model.get_weights()]
     images, labels = arrays(scene, "test")
     bare = (clean_predictions(network, images) == labels).mean()
-    trainer = Trainer(TrainingOptions(epochs=6))
-    defense = calibrater(loss=loss, base=8, channels=4, blocks=1, learning_rate=1e-2)
+    trainer = Trainer(TrainingOptions(epochs=epochs))
+    defense = calibrater(loss=loss, learning_rate=1e-2, **size)
     calibrated = defense.apply(network, scene, trainer).classifier
     assert (clean_predictions(calibrated, images) == labels).mean() > bare + 0.05
     for weight, old in zip(network.model.get_weights(), before, strict=True):
@@ -140,7 +150,7 @@ def test_the_calibrater_raises_accuracy_on_the_scene_and_changes_no_weight_of_th
 
 @pytest.mark.slow
 def test_scene_and_training_of_the_calibrater_are_options(bright):
-    network, _ = bright
+    network, *_ = bright
     seen = []
     trainer = Trainer(
         TrainingOptions(epochs=50, target=0.1), report=lambda what, *_: seen.append(what)
@@ -198,15 +208,16 @@ def test_a_served_calibrater_outputs_the_calibrated_images_too(tmp_path):
 
 @pytest.mark.slow
 def test_a_calibrater_trained_with_its_network_is_stored_and_loaded_without_training(tmp_path):
-    scenario = create("scenarios", "digits")
-    small = calibrater(epochs=1, shift="b2", base=1, channels=1, blocks=1)
-    model = create("models", "fully_connected", units=8)
-    trained = train_and_store(model, scenario, "m", NOTHING, [small], root=tmp_path)
-    check_loaded(tmp_path, "m", trained)
+    trained = train_and_store(
+        create("models", "lenet", width=1), create("scenarios", "digits"), "m",
+        Trainer(TrainingOptions(epochs=1)), [calibrater(epochs=1, shift="b2")], root=tmp_path,
+    )  # fmt: skip
+    network, images = loaded_as_trained(tmp_path, "m", trained)
+    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
 
 
-def check_loaded(root, name, trained):
-    """Check that a stored calibrater and its network are loaded as they were trained."""
+def loaded_as_trained(root, name, trained):
+    """Return a stored calibrater with its network, checked, and images for it."""
     network = stored_network(name, root)
     assert isinstance(network, Calibrated)
     counts = [network.model.count_params(), parameters(network.inner)]
@@ -217,10 +228,9 @@ def check_loaded(root, name, trained):
     assert summarized_parts(network.inner, name) is None
     assert network.defenses == trained.classifier.defenses
     images, _ = arrays(create("scenarios", "digits"), "test", 9)
-    expected = predict(trained.classifier, images)  # of a SavedModel where that was deployed
-    np.testing.assert_allclose(predict(network, images), expected, atol=1e-6)
     alone = load_keras_file(root / name / "training/learned-1.keras")
     assert np.array_equal(alone(images), network.before(images))
+    return network, images
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +291,9 @@ def test_a_perceptron_that_is_too_sure_of_itself_stalls_the_papers_loss():
 
 def test_a_trained_calibrater_is_stored_and_loaded_without_training(deployment):
     root, _, _, _, with_calibrater = deployment
-    check_loaded(root, "m-b2", with_calibrater)
+    network, images = loaded_as_trained(root, "m-b2", with_calibrater)
+    expected = predict(with_calibrater.classifier, images)  # around the SavedModel it was made for
+    np.testing.assert_allclose(predict(network, images), expected, atol=1e-6)
 
 
 def test_after_another_deployment_the_exported_classifier_answers(deployment, tmp_path):

@@ -101,11 +101,16 @@ def digits():
     return create("scenarios", "digits")
 
 
+@pytest.fixture(scope="module", params=["lenet", pytest.param("resnet", marks=pytest.mark.slow)])
+def model(request):
+    """A model that learns the digits; the residual one normalises batches."""
+    return create("models", request.param, **({"width": 8} if request.param == "resnet" else {}))
+
+
 @pytest.fixture(scope="module")
-def network(digits):
+def network(model, digits):
     """A network that reads the digits."""
-    trainer = Trainer(TrainingOptions(epochs=6))
-    return train(create("models", "lenet"), digits, trainer)
+    return train(model, digits, Trainer(TrainingOptions(epochs=8)))
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +170,12 @@ def test_a_compressed_network_still_reads_digits_in_a_twelfth_of_the_size(
     assert bits < 32 * kernels / 12
 
 
-def test_codebooks_and_indices_give_the_same_logits_to_the_last_bit(compressed, digits, tmp_path):
+def test_codebooks_and_indices_give_the_same_logits_to_the_last_bit(
+    compressed, model, digits, tmp_path
+):
     images, _ = arrays(digits, "test", 50)
     write_codebooks(tmp_path / "c.npz", compressed.model)
-    fresh = train(create("models", "lenet"), digits, Trainer(TrainingOptions(epochs=0)))
+    fresh = train(model, digits, Trainer(TrainingOptions(epochs=0)))
     assert not np.array_equal(predict(fresh, images), predict(compressed, images))
     read_codebooks(tmp_path / "c.npz", fresh.model)
     for one, two in zip(fresh.model.get_weights(), compressed.model.get_weights(), strict=True):
@@ -254,6 +261,37 @@ def test_a_compressed_network_with_a_calibrater_is_stored_loaded_and_served_like
     assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
     assert megabytes(network) == pytest.approx(trained.classifier.megabytes)
     assert store.read_card(tmp_path / "m/1").megabytes == trained.classifier.megabytes
+
+
+@pytest.mark.slow
+def test_a_pruned_network_is_stored_loaded_and_served_like_any_other(digits, tmp_path):
+    defense = create("defenses", "deep_compression", bits=3, **QUICK)
+    trained = train_and_store(
+        create("models", "lenet", width=1), digits, "m",
+        Trainer(TrainingOptions(epochs=1)), [defense], root=tmp_path,
+    )  # fmt: skip
+    images, _ = arrays(digits, "test", 20)
+    network = stored_network("m", tmp_path)
+    assert [defense.name for defense in network.defenses] == ["deep_compression"]
+    assert network.defenses[0].found == trained.card.defenses[0].found
+    assert network.defenses[0].found["left_out"] == {}
+    assert np.array_equal(predict(network, images), predict(trained.classifier, images))
+    served = store.load("m", root=tmp_path)
+    assert np.allclose(predict(served, images), predict(network, images), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_compressed_network_gets_a_calibrater_and_both_are_loaded(digits, tmp_path):
+    quick = Trainer(TrainingOptions(epochs=1))
+    few = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
+    both = [few, create("defenses", "calibrater", size_ratio=0.5, shift="b2", epochs=1)]
+    trained = train_and_store(create("models", "lenet"), digits, "m", quick, both, root=tmp_path)
+    images, _ = arrays(digits, "test", 9)
+    again = stored_network("m", tmp_path)
+    assert np.array_equal(predict(again, images), predict(trained.classifier, images))
+    assert megabytes(again) == pytest.approx(trained.classifier.megabytes)
+    card = store.read_card(tmp_path / "m/1")
+    assert card.megabytes == trained.classifier.megabytes
 
 
 @pytest.mark.parametrize("options", [{"bits": 0}, {"bits": 17}, {"sparsity": 1}, {"sparsity": -1}])

@@ -171,10 +171,14 @@ def test_features_are_computed_once_and_not_in_every_epoch(dear):
     assert dear[1].loaded == ["train"]
 
 
-def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models, tmp_path):
+@pytest.mark.parametrize("stored", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_networks_trained_too_are_copies_and_are_loaded_from_the_store(models, stored, tmp_path):
     scenes = str(tmp_path / "scenes.keras")
     network(seed=3).model.save(scenes)
     with store.rooted(models):
+        if stored:
+            scenes, model = "keras_scenes", create("models", "fully_connected", units=5)
+            train_and_store(model, DATA, scenes, TWO, root=models)
         foreground = network_of("objects")
         before = [weight.numpy() for weight in foreground.model.weights]
         trained = train_and_store(

@@ -96,9 +96,16 @@ def test_a_function_from_images_to_logits_is_a_classifier(case, tmp_path):
     assert logits.dtype == tf.float32
     assert np.allclose(logits, NET(IMAGES), atol=0.05)
     assert np.allclose(gradient_of(loaded, IMAGES), gradient_of(NET, IMAGES), atol=0.05)
-    if case in ATTACKED:
-        crafted = run_attack(create("attacks", "fgsm"), loaded, IMAGES, np.argmax(logits, 1))
-        assert np.abs(crafted.images - IMAGES).max() == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[] if c in ATTACKED else pytest.mark.slow) for c in WORK]
+)
+def test_such_a_function_is_attacked(case, tmp_path):
+    loaded = store.load(saved(tmp_path / "m", **WORK[case]))
+    labels = np.argmax(loaded(tf.constant(IMAGES)), 1)
+    crafted = run_attack(create("attacks", "fgsm"), loaded, IMAGES, labels)
+    assert np.abs(crafted.images - IMAGES).max() == pytest.approx(0.1, abs=1e-6)
 
 
 def test_an_open_size_is_taken_from_the_scenario(tmp_path):

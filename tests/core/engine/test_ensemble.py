@@ -90,9 +90,12 @@ def test_images_that_all_parts_fail_on_or_that_were_wrong_before_come_back_uncha
     assert np.array_equal(crafted[:4], images[:4])
 
 
-def test_a_direct_call_does_the_same(setting):
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_direct_call_does_the_same(whole, setting):
     classifier, images, labels, eps = setting
     chain = Mixed(eps=eps)
+    if whole:
+        chain = create("attacks", "autoattack", eps=eps, steps=5, queries=20)
     smart = run_attack(chain, classifier, images, labels, seed=3).images
     seeds = tf.constant(content_seeds(3, images))
     plain = chain(classifier, tf.constant(images), tf.constant(labels), seed=seeds).numpy()

@@ -292,12 +292,13 @@ def test_only_attacks_that_learned_for_all_pixels_are_exported(linear, tmp_path)
         ("gap", {"passes": 1, "filters": 2, "blocks": 0, "mode": "image", "loss": "least_likely"}),
     ],
 )
-def test_images_on_disk_teach_what_the_same_ones_in_memory_teach(trained, name, options):
+@pytest.mark.parametrize("count", [120, pytest.param(300, marks=pytest.mark.slow)])
+def test_images_on_disk_teach_what_the_same_ones_in_memory_teach(trained, count, name, options):
     scenario = create("scenarios", "digits")
     attack = create("attacks", name, eps=0.2, **options)
     read = {"memory": arrays, "disk": spooled}
     ready = {
-        place: learned(attack, trained, *split(scenario, "train", 120))
+        place: learned(attack, trained, *split(scenario, "train", count))
         for place, split in read.items()
     }
     for array, of_memory in ready["memory"].arrays.items():

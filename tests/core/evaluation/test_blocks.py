@@ -71,11 +71,15 @@ def test_blocks_are_cut_by_position():
         settings(block_size=0)
 
 
-@pytest.mark.parametrize("rule", ["random", "least_likely"])
-def test_the_block_size_changes_no_figure(rule):
+@pytest.mark.parametrize(
+    ("rule", "baselines"),
+    [("random", ()), ("least_likely", ()), pytest.param("random", None, marks=pytest.mark.slow)],
+    ids=["random", "least likely", "random with noise"],
+)
+def test_the_block_size_changes_no_figure(rule, baselines):
     whole, *others = (
         evaluate_settings(
-            settings(*ATTACKS, targets=rule, baselines=(), batch_size=7, block_size=size)
+            settings(*ATTACKS, targets=rule, baselines=baselines, batch_size=7, block_size=size)
         )
         for size in (1022, 7, 21)
     )

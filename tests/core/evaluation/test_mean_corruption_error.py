@@ -82,9 +82,14 @@ def three():
     return {name: suites.corruptions()[name] for name in NAMES}
 
 
-def at_two_severities():
-    """The three at their severities 1 and 3."""
-    return {name: [shifts[0], shifts[2]] for name, shifts in three().items()}
+def at(severities):
+    """The three at some of their severities."""
+    return {name: [shifts[s - 1] for s in severities] for name, shifts in three().items()}
+
+
+at_some = pytest.mark.parametrize(
+    "severities", [(1, 3), pytest.param((1, 2, 3, 4, 5), marks=pytest.mark.slow)], ids=str
+)
 
 
 def measured(classifiers, scenario=None, *, out=None, progress=None, **options):
@@ -114,12 +119,14 @@ def test_every_condition_is_an_evaluation_like_any_other(run, trained):
     assert again == run.results
 
 
-def test_a_seed_is_the_seed_of_the_corruptions(run, trained):
-    shifts = {name: at_two_severities()[name] for name in ("contrast", "fog")}
+@at_some
+def test_a_seed_is_the_seed_of_the_corruptions(severities, run, trained):
+    shifts = {name: at(severities)[name] for name in ("contrast", "fog")}
     other = measured({"d": trained}, shifts=shifts, limit=40, seed=1)
     one, two = (measurement.results.corruptions[0] for measurement in (run, other))
-    assert one.errors["contrast"][0:3:2] == two.errors["contrast"]
-    assert one.errors["fog"][0:3:2] != two.errors["fog"]
+    first = {name: [one.errors[name][s - 1] for s in severities] for name in shifts}
+    assert first["contrast"] == two.errors["contrast"]
+    assert first["fog"] != two.errors["fog"]
 
 
 def test_results_without_corruptions_read_as_before():
@@ -157,7 +164,8 @@ def test_the_report_shows_table_map_and_images(run, tmp_path):
     assert page.count("<h3>d</h3>") == 1
 
 
-def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
+@at_some
+def test_an_interrupted_run_continues_where_it_stopped(severities, tmp_path, monkeypatch):
     classifier, scenario = small_classifier(), InMemory(images=8)
     looked = []
 
@@ -166,11 +174,11 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     def finished(**options):
-        return measured({"c": classifier}, scenario, shifts=at_two_severities(), **options)
+        return measured({"c": classifier}, scenario, shifts=at(severities), **options)
 
     with pytest.raises(KeyboardInterrupt):
         finished(out=tmp_path, progress=stop_at_fog)
-    assert len(list((tmp_path / PARTIAL).glob("*.npz"))) == 1 + 2
+    assert len(list((tmp_path / PARTIAL).glob("*.npz"))) == 1 + len(severities)
     load = Shifted.load_rows
     monkeypatch.setattr(
         Shifted,
@@ -179,33 +187,36 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path, monkeypatch):
     )
     resumed = finished(out=tmp_path)
     assert looked == [f"{name}.3" for name in NAMES] + [
-        f"{name}.{severity}" for name in NAMES[1:] for severity in (1, 3)
+        f"{name}.{severity}" for name in NAMES[1:] for severity in severities
     ]
     assert resumed.results == finished().results
     write_run(tmp_path, resumed)
     assert not (tmp_path / PARTIAL).exists()
 
 
-def test_kept_predictions_belong_to_one_classifier_and_seed(tmp_path):
+@at_some
+def test_kept_predictions_belong_to_one_classifier_and_seed(severities, tmp_path):
     one, other = small_classifier(), small_classifier()
     other.model.layers[-1].bias.assign([1.0, 0.0, 0.0])
-    contrast = {"contrast": at_two_severities()["contrast"]}
+    contrast = {"contrast": at(severities)["contrast"]}
 
     def kept_after(classifier, **options):
         scenario = InMemory(images=8)
         measured({"c": classifier}, scenario, shifts=contrast, out=tmp_path, **options)
         return len(list((tmp_path / PARTIAL).glob("*.npz")))
 
-    assert kept_after(one) == 3
-    assert kept_after(one) == 3
-    assert kept_after(other) == 6
-    assert kept_after(one, seed=1) == 9
+    each = 1 + len(severities)
+    assert kept_after(one) == each
+    assert kept_after(one) == each
+    assert kept_after(other) == 2 * each
+    assert kept_after(one, seed=1) == 3 * each
 
 
-def test_errors_under_corruptions_do_not_depend_on_the_blocks():
+@at_some
+def test_errors_under_corruptions_do_not_depend_on_the_blocks(severities):
     classifiers, scenario = {"c": small_classifier()}, InMemory(images=8)
     whole, *others = (
-        measured(classifiers, scenario, shifts=at_two_severities(), block_size=size)
+        measured(classifiers, scenario, shifts=at(severities), block_size=size)
         for size in (8, 3, 1024)
     )
     for other in others:

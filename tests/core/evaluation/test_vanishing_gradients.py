@@ -93,7 +93,7 @@ def test_several_gradients_at_once_count_one_first_gradient_per_image_in_every_t
 ):
     """They are asked for at once, and TensorFlow would compute them in any order."""
     attack = create("attacks", name, steps=2, binary_search_steps=1)
-    for _ in range(2):
+    for _ in range(3):
         crafted = run_attack(attack, small_classifier(), *attacked, batch_size=5)
         assert crafted.first.images == 12
 

@@ -104,6 +104,19 @@ def test_a_run_that_was_killed_after_some_cells_continues(tmp_path, monkeypatch)
     assert len(results) == 2
 
 
+@pytest.mark.slow
+def test_a_run_that_was_killed_in_its_second_network_continues(study, tmp_path, monkeypatch):
+    done = counted(monkeypatch, stop_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    monkeypatch.undo()
+    rest = counted(monkeypatch)
+    results = run_study(study, "tiny", tmp_path / "out", tmp_path / "results")
+    assert len(done) == 3
+    assert rest == [("large", "fgsm")]
+    assert len(results) == 4
+
+
 def test_a_run_continues_on_another_machine_with_copied_results(
     finished, study, tmp_path, monkeypatch
 ):

@@ -185,20 +185,26 @@ def test_after_a_real_kill_the_stored_model_is_that_of_an_uninterrupted_run(tmp_
     assert not any(name.startswith((".tfrobust-", "stage-")) for name in leftovers)
 
 
-def test_resuming_a_finished_training_returns_it(tmp_path):
-    first = store_run(tmp_path, defenses=[], epochs=1)
-    again = store_run(tmp_path, defenses=[], epochs=1, resume=True)
+# Without a defence, and adversarially.
+WAYS = pytest.mark.parametrize("defenses", [[], pytest.param(None, marks=pytest.mark.slow)])
+
+
+@WAYS
+def test_resuming_a_finished_training_returns_it(defenses, tmp_path):
+    first = store_run(tmp_path, defenses=defenses, epochs=1)
+    again = store_run(tmp_path, defenses=defenses, epochs=1, resume=True)
     assert (first.fresh, again.fresh) == (True, False)
     assert again.folder == first.folder
     images = np.full((2, 4, 4, 1), 0.5, np.float32)
     assert np.allclose(again.classifier(images), first.classifier(images), atol=1e-6)
-    assert store_run(tmp_path, defenses=[], epochs=1).folder.name == "2"
+    assert store_run(tmp_path, defenses=defenses, epochs=1).folder.name == "2"
 
 
-def test_force_discards_an_interrupted_training(tmp_path):
+@WAYS
+def test_force_discards_an_interrupted_training(defenses, tmp_path):
     with pytest.raises(KilledError):
-        store_run(tmp_path, defenses=[], callbacks=[Killer("batch_end", 2)])
-    assert store_run(tmp_path, defenses=[], force=True).folder.name == "1"
+        store_run(tmp_path, defenses=defenses, callbacks=[Killer("batch_end", 2)])
+    assert store_run(tmp_path, defenses=defenses, force=True).folder.name == "1"
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/tmp/x"])  # noqa: S108

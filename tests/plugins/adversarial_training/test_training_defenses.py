@@ -137,13 +137,12 @@ from tfrobust.training.trainer import Trainer, TrainingOptions
 
 trace_quickly()
 root, gaps = Path(sys.argv[1]), {}
-share = 0.25 if sys.argv[3] else 0.0
 if "ensemble_training" in sys.argv[2]:
     store.export(small_classifier(), root / "plain/1")
 
 def trained(name, options, strategy, epochs, *, batch_size=12, folder=None, resume=False):
     given = TrainingOptions(
-        epochs=epochs, batch_size=batch_size, strategy=strategy, validation=share, optimizer="sgd"
+        epochs=epochs, batch_size=batch_size, strategy=strategy, validation=0.25, optimizer="sgd"
     )
     trainer = Trainer(given, workspace=folder, resume=resume)
     with trainer.strategy.scope():

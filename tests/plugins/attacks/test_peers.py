@@ -68,13 +68,14 @@ def test_cleverhans_fgsm_is_as_strong_as_foolbox(reference):
     assert right.mean() <= reference.peers["fgsm_linf"]["robust_accuracy"] + 1e-9
 
 
+@pytest.mark.parametrize("count", [100, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("key", PGD)
-def test_pgd_breaks_whatever_the_papers_loop_breaks_from_the_same_start(reference, key):
+def test_pgd_breaks_whatever_the_papers_loop_breaks_from_the_same_start(reference, key, count):
     attack = create("attacks", "pgd", **PGD[key])
-    images, labels = reference.first(100)
+    images, labels = reference.first(count)
     loop = papers_loop(reference.classifier, attack, images, labels)
     for seed in range(3):
-        verdict, _ = judged(reference, attack, count=100, seed=seed)
+        verdict, _ = judged(reference, attack, count=count, seed=seed)
         broken = clean_predictions(reference.classifier, loop(seed)) != labels
         assert not (broken & ~verdict.success).any()
 

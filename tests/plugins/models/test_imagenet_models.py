@@ -80,6 +80,16 @@ def test_the_published_network_is_built_by_kerass_function(name):
     assert name_of(plugin) == name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_published_network_is_kerass_in_every_shape(name):
+    ours = create("models", name).build((32, 32, 3), 10)
+    theirs = FUNCTIONS[name](
+        weights=None, input_shape=(32, 32, 3), classes=10, classifier_activation=None
+    )
+    assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
+
+
 # The others have the same code, and more layers.
 @pytest.mark.parametrize(
     "name",

@@ -19,17 +19,22 @@ BY_KERAS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _shallow():
+@pytest.fixture(
+    scope="module",
+    autouse=True,
+    params=["a few blocks", pytest.param("all blocks", marks=pytest.mark.slow)],
+)
+def _depth(request):
     """A few blocks have every kind of layer. A weight that is not taken over remains zero."""
     with pytest.MonkeyPatch.context() as patch:
-        shallow(patch)
+        if request.param == "a few blocks":
+            shallow(patch)
         undrawn(patch)
         yield
 
 
 @pytest.fixture(scope="module")
-def donor(tmp_path_factory):
+def donor(_depth, tmp_path_factory):
     """Build a Keras network with random weights, once, and keep it in Keras's older format."""
 
     @functools.cache

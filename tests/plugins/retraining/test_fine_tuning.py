@@ -6,6 +6,7 @@ import pytest
 from helpers.support import InMemory
 from tfrobust import store
 from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import train
@@ -86,6 +87,35 @@ def test_a_stored_network_is_tuned_and_kept_as_a_network(tmp_path, monkeypatch):
     ]
     np.testing.assert_array_equal(stored(images), third.classifier(images))
     assert not np.array_equal(third.classifier(images), again(images))
+
+
+@pytest.mark.slow
+def test_a_trained_network_is_tuned_on_other_scenes_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
+    quick = Trainer(TrainingOptions(epochs=1))
+    train_and_store(create("models", "linear"), create("scenarios", "digits"), "d1", quick)
+    trained = train_and_store(
+        Deployed("d1", network_of("d1")), open_scenario("digits+b2"), "d1-b2", quick,
+        [fine_tuning(), create("defenses", "calibrater", size_ratio=9)],
+    )  # fmt: skip
+    assert [defense.name for defense in trained.card.defenses] == ["fine_tuning", "calibrater"]
+    again = stored_network("d1-b2")
+    assert again.defenses == trained.classifier.defenses
+    images, _ = arrays(open_scenario("digits+b2"), "test", 20)
+    np.testing.assert_array_equal(again(images), trained.classifier(images))
+    np.testing.assert_allclose(store.load("d1-b2")(images), again(images), atol=1e-5)
+    # A third defence for a classifier with two: all three are rebuilt.
+    third = train_and_store(
+        Deployed("d1-b2", again), open_scenario("digits+b1"), "d1-b1", quick,
+        [create("defenses", "calibrater", size_ratio=9)],
+    )  # fmt: skip
+    stored = stored_network("d1-b1")
+    assert [defense.name for defense in stored.defenses] == [
+        "fine_tuning",
+        "calibrater",
+        "calibrater",
+    ]
+    np.testing.assert_array_equal(stored(images), third.classifier(images))
 
 
 def test_a_classifier_that_is_not_a_keras_model_is_refused():

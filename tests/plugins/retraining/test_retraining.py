@@ -108,9 +108,14 @@ def test_a_training_that_would_leave_out_all_images_stops_with_a_reason(network,
         retrained(network, scenario, **NOISE, fooling="drop")
 
 
-def test_true_labels_and_predicted_labels_need_no_neighbours(network, scenario):
+# The labels are there before the first epoch; with one, what they lead to is trained.
+EPOCHS = pytest.mark.parametrize("epochs", [0, pytest.param(1, marks=pytest.mark.slow)])
+
+
+@EPOCHS
+def test_true_labels_and_predicted_labels_need_no_neighbours(epochs, network, scenario):
     true, own = (
-        retraining(network, scenario, **FGSM, labels=labels, epochs=0).found
+        retraining(network, scenario, **FGSM, labels=labels, epochs=epochs).found
         for labels in ("true", "network")
     )
     assert true["label_accuracy"] == 1
@@ -177,10 +182,11 @@ def test_an_attack_by_gradients_is_refused_without_gradients(network, scenario):
         create("defenses", "retraining", **FGSM).check(blind, scenario)
 
 
-def test_a_second_retraining_keeps_the_new_class_and_adds_others(network, scenario):
-    once = retrained(network, scenario, **NOISE, epochs=0)
-    again = retrained(once, scenario, **NOISE, epochs=0)
-    more = retrained(once, scenario, **NOISE, epochs=0, new_class="noise")
+@EPOCHS
+def test_a_second_retraining_keeps_the_new_class_and_adds_others(epochs, network, scenario):
+    once = retrained(network, scenario, **NOISE, epochs=epochs)
+    again = retrained(once, scenario, **NOISE, epochs=epochs)
+    more = retrained(once, scenario, **NOISE, epochs=epochs, new_class="noise")
     assert again.class_names == once.class_names == (*network.class_names, "fooling")
     assert more.class_names == (*once.class_names, "noise")
 
@@ -215,14 +221,15 @@ def test_a_wider_network_keeps_its_logits(generation, test_images):
     assert predict(wider, images)[:, :10] == pytest.approx(predict(before, images), abs=1e-5)
 
 
-def test_a_network_that_ends_in_no_dense_layer_is_refused_more_classes(scenario):
+@EPOCHS
+def test_a_network_that_ends_in_no_dense_layer_is_refused_more_classes(epochs, scenario):
     flat = [keras.Input((8, 8, 1)), keras.layers.Conv2D(10, 8), keras.layers.Flatten()]
     network = check_tunable(KerasClassifier(keras.Sequential(flat)), "retraining")
     with pytest.raises(
         UsageError, match=r"ends in a dense layer; received: Flatten; .*fooling=drop"
     ):
         create("defenses", "retraining", **FGSM).check(network, scenario)
-    after = retrained(network, scenario, **FGSM, fooling="drop", epochs=0)
+    after = retrained(network, scenario, **FGSM, fooling="drop", epochs=epochs)
     assert after.num_classes == 10
 
 

@@ -88,10 +88,13 @@ def test_batches_orders_and_repetitions_change_nothing(name):
     assert np.array_equal(labels, arrays(digits, "test", 12)[1])
 
 
+@pytest.mark.parametrize(
+    "counts", [(16, 8), pytest.param((32, 12), marks=pytest.mark.slow)], ids=["few", "more"]
+)
 @each_name
-def test_distance_from_the_clean_image_grows_with_the_severity(name, tfds_data):
-    clean, _ = arrays(create("scenarios", "cifar10"), "test", 16)
-    tiny = np.stack(list(tiny_images(8)))
+def test_distance_from_the_clean_image_grows_with_the_severity(name, counts, tfds_data):
+    clean, _ = arrays(create("scenarios", "cifar10"), "test", counts[0])
+    tiny = np.stack(list(tiny_images(counts[1])))
     shifts = suites.corruptions()[name]
     if name in UNEVEN:
         shifts = shifts[:1]

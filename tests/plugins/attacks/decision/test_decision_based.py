@@ -181,10 +181,11 @@ def test_a_walk_reaches_every_target_on_a_linear_classifier(case):
 
 @pytest.mark.parametrize("case", WALKS)
 @pytest.mark.parametrize("queries", [20, 60, 700])
-def test_the_query_budget_is_a_hard_limit(case, queries, linear):
-    classifier, images, labels = linear[0], linear[1][:5], linear[2][:5]
+@pytest.mark.parametrize("count", [5, pytest.param(11, marks=pytest.mark.slow)])
+def test_the_query_budget_is_a_hard_limit(case, queries, count, linear):
+    classifier, images, labels = linear[0], linear[1][:count], linear[2][:count]
     attack = built(case, steps=1000, queries=queries)
-    for batch_size in (5, 1):
+    for batch_size in (count, 1):
         results = run_attack(attack, classifier, images, labels, batch_size=batch_size)
         assert results.queries <= queries * len(images)
     broken = clean_predictions(classifier, results.images) != labels
@@ -266,10 +267,11 @@ class Traced(LinearClassifier):
         return super().__call__(images)
 
 
+@pytest.mark.parametrize("few", [5, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", ONE_NORM)
-def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case):
+def test_the_graph_does_not_grow_with_the_steps_and_is_traced_once(case, few):
     counts = []
-    for steps in (5, 10):
+    for steps in (few, 2 * few):
         classifier = Traced()
         images, labels = grey_images(classifier, 5)
         attack = built(case, **{"restarts" if case == "pointwise" else "steps": steps})

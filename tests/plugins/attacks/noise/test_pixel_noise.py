@@ -115,15 +115,16 @@ def test_each_generation_agrees_with_the_plain_reference(name, shape, side, cons
             np.testing.assert_array_equal(noisy, expected)
 
 
+@pytest.mark.parametrize("count", [25, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NOISES)
-def test_real_digits_agree_with_the_plain_reference(name, monkeypatch):
+def test_real_digits_agree_with_the_plain_reference(name, count, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(shared_folder("data") / "tfds"))
     images, _ = arrays(open_scenario("mnist"), "test", 2)
     seeds = tf.constant(content_seeds(0, images))
-    drawn = draws(seeds, 25).numpy()
+    drawn = draws(seeds, count).numpy()
     attack = create("attacks", name)
     stages = tf.function(attack.stages)
-    (noisy,) = stages(tf.constant(images), (25,), seed=seeds).numpy()
+    (noisy,) = stages(tf.constant(images), (count,), seed=seeds).numpy()
     for image, line, actual in zip(images, drawn, noisy, strict=True):
         np.testing.assert_array_equal(actual, plain_noise(name, image, line, constant=attack.c))
 

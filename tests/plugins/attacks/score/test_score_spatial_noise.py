@@ -191,13 +191,14 @@ def test_square_without_early_stopping_breaks_the_same_images(reference, norm, l
     assert 0 < stopped.sum() < 60
 
 
-def test_square_is_as_strong_as_art_over_its_seeds(reference):
+@pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.slow)])
+def test_square_is_as_strong_as_art_over_its_seeds(reference, seeds):
     """A seed changes the verdict of about one image in a hundred; ART's figure has one seed too."""
     attack = create("attacks", "square", eps=0.2, queries=1000)
     images, labels = reference.images[:100], reference.labels[:100]
     left = [
         (~judged(attack, reference.classifier, images, labels, seed=seed)[1].success).mean()
-        for seed in range(3)
+        for seed in range(seeds)
     ]
     assert np.median(left) <= reference.peers["square_linf_0.2_1000"]["robust_accuracy"] + 1e-6
 
@@ -264,11 +265,12 @@ def test_spsa_is_as_strong_as_cleverhans(reference):
 # ZOO
 
 
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("case", "shape"), each_once([(2, 1), (3, 8), (10, 3)], SHAPES))
-def test_zoo_comes_within_a_twentieth_of_the_least_perturbation(case, shape):
+def test_zoo_comes_within_a_twentieth_of_the_least_perturbation(case, shape, count):
     classes, batch_size = case
     classifier = LinearClassifier(shape, classes, seed=classes)
-    images, labels = grey_images(classifier, max(4, batch_size), spread=0.3)
+    images, labels = grey_images(classifier, max(count, batch_size), spread=0.3)
     attack = create("attacks", "zoo", steps=200, learning_rate=3e-3)
     _, verdict = judged(attack, classifier, images, labels, batch_size=batch_size)
     ratio = verdict.distance["l2"] / classifier.least_perturbation(images, labels, "l2")

@@ -51,8 +51,11 @@ def hesitant():
     return train(create("models", "fully_connected"), create("scenarios", "digits"), trainer)
 
 
-def test_without_targets_it_finds_a_class_that_a_hesitant_network_is_sure_of(hesitant, digits):
-    images, labels = (part[:80] for part in digits["test"])
+@pytest.mark.parametrize("count", [80, pytest.param(None, marks=pytest.mark.slow, id="all")])
+def test_without_targets_it_finds_a_class_that_a_hesitant_network_is_sure_of(
+    count, hesitant, digits
+):
+    images, labels = (part[:count] for part in digits["test"])
     attack = create("attacks", "fooling", targeted=False)
     reached = probabilities(hesitant, run_attack(attack, hesitant, images, labels).images)
     assert (reached.argmax(1) != labels).all()
