@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def survey(
     check_split(scenario, split, limit)
     most = ALL if limit is None else min(limit, ALL)
     reader = BlockReader(scenario, split, most, block_size, boxes=boxes)
-    labels: list[Labels] = []
+    labels = _Labels(min(most, scenario.count(split) or block_size))
     digests: list[str] = []
     examples = _Examples()
     start = 0
@@ -62,30 +63,68 @@ def survey(
         if not len(block.images):
             break
         check_images(block.images, block.labels, scenario.num_classes)
-        labels.append(block.labels.astype(np.int64))
+        labels.add(block.labels)
         digests.append(digest_of(block))
-        examples.look(start, block.images, labels[-1])
+        examples.look(start, block.images, block.labels)
         start += len(block.images)
         if len(block.images) < block_size:
             break
-    if not labels:
+    if not start:
         raise DataError(f"split {split!r} holds no images")
-    every_label = np.concatenate(labels)
-    chosen = choose_examples(every_label)
-    return Survey(every_label, tuple(digests), chosen, examples.images(chosen))
+    chosen = choose_examples(examples.firsts, start)
+    return Survey(labels.all, tuple(digests), chosen, examples.images(chosen))
 
 
-def choose_examples(labels: Labels, most: int = EXAMPLES) -> np.ndarray:
-    """Return the positions of up to `most` images, of as many classes as there are."""
-    firsts = np.unique(labels, return_index=True)[1]
-    others = np.setdiff1d(np.arange(min(len(labels), most + len(firsts))), firsts)
-    return np.concatenate([np.sort(firsts), others])[:most]
+def choose_examples(firsts: Iterable[int], count: int, most: int = EXAMPLES) -> np.ndarray:
+    """Return the positions of up to `most` of `count` images, of as many classes as there are.
+
+    Args:
+        firsts: position of the first image of each class.
+        count: of all images.
+        most: of the positions.
+
+    Example:
+        >>> choose_examples([0, 4], count=10, most=3)
+        array([0, 4, 1])
+    """
+    first = np.array(sorted(firsts), np.int64)
+    others = np.setdiff1d(np.arange(min(count, most + len(first))), first)
+    return np.concatenate([first, others])[:most]
+
+
+class _Labels:
+    """All labels in one array, which grows where it turns out too short.
+
+    Kept a block at a time, they would lie between the images of the blocks, and hold the memory
+    around them when these are gone.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._space, self._count = np.empty(max(1, expected), np.int64), 0
+
+    def add(self, labels: Labels) -> None:
+        """Add the labels of a block."""
+        count = self._count + len(labels)
+        if count > len(self._space):
+            self._space = np.resize(self._space, max(count, 2 * len(self._space)))
+        self._space[self._count : count] = labels
+        self._count = count
+
+    @property
+    def all(self) -> Labels:
+        """The labels, int64 `(n,)`."""
+        return self._space[: self._count]
 
 
 class _Examples:
-    """Keeps every image that `choose_examples` may choose."""
+    """Keeps every image that `choose_examples` may choose.
+
+    Attributes:
+        firsts: position of the first image of each class.
+    """
 
     def __init__(self) -> None:
+        self.firsts: list[int] = []
         self._kept: dict[int, Images] = {}
         self._classes: set[int] = set()
 
@@ -95,6 +134,7 @@ class _Examples:
         for label, row in zip(*np.unique(labels, return_index=True), strict=True):
             if label not in self._classes:
                 self._classes.add(int(label))
+                self.firsts.append(start + int(row))
                 positions.add(int(row))
         for row in sorted(positions):
             if row < len(images) and (len(self._kept) < 2 * _FIRST or start + row < _FIRST):

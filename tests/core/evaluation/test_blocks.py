@@ -355,7 +355,8 @@ def test_the_examples_are_those_that_all_labels_choose():
     scenario = InMemory(images=IMAGES, classes=3)
     for size in (1, 7, 1024):
         seen = survey(scenario, "test", None, size)
-        np.testing.assert_array_equal(seen.examples, choose_examples(seen.labels))
+        firsts = np.unique(seen.labels, return_index=True)[1]
+        np.testing.assert_array_equal(seen.examples, choose_examples(firsts, IMAGES))
         images = np.stack([example["image"] for example in scenario.load("test")])
         np.testing.assert_array_equal(seen.example_images, images[seen.examples])
 
