@@ -110,10 +110,11 @@ def test_every_image_breaks_with_many_classes_and_near_the_boundary_too(
     classifier = LinearClassifier(shape, classes, seed=classes)
     images, labels = grey_images(classifier, 8)
     verdict, _ = judged(attack, classifier, images, labels)
-    ratio = verdict.distance[norm] / least_distance(norm, classifier, images, labels)
+    least = least_distance(norm, classifier, images, labels)
     assert verdict.success.all()
-    assert np.median(ratio) <= 1.05
-    assert ratio.min() >= 1 - 1e-4
+    assert np.median(verdict.distance[norm] / least) <= 1.05
+    rounded = 1e-6  # of logits in float32, where the least distance is a thousandth
+    assert (verdict.distance[norm] >= least * (1 - 1e-4) - rounded).all()
 
 
 @pytest.mark.parametrize(("shape", "norm"), each_once(SHAPES, ["l1", "l0"]))
