@@ -26,10 +26,10 @@ from tfrobust.training.steps import Steps
 from tfrobust.training.task import TrainingTask
 from tfrobust_adversarial_training.inner_attack import attacked_by
 
-_BATCH, _IMAGES, _EPOCHS, _BAR = 128, 5_000, 2, 1.08  # two epochs a turn
-_NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lenet": ("mnist", {}),
-    "resnet18": ("cifar10", {"stem": "cifar", "width": 0.25}),
+_BATCH, _EPOCHS, _BAR = 128, 2, 1.08  # two epochs a turn
+_NETWORKS: dict[str, tuple[str, int, dict[str, Any]]] = {  # data, images of them, options
+    "lenet": ("mnist", 5_000, {}),
+    "resnet18": ("cifar10", 2_560, {"stem": "cifar", "width": 0.25}),
 }
 
 
@@ -74,8 +74,8 @@ class _Timed(keras.callbacks.Callback):
 
 def measure(plan: Plan) -> Iterator[dict[str, Any]]:
     """Time epochs of plain training, of PGD training and of a calibrater's training."""
-    for name, (data, options) in _NETWORKS.items():
-        scenario = _Few(create("scenarios", data), _IMAGES)
+    for name, (data, images, options) in _NETWORKS.items():
+        scenario = _Few(create("scenarios", data), images)
         for way, (classifier, task) in _trainings(name, options, scenario).items():
             if way == "plain" or plan.wants(way):
                 ratio = spread(_ratios(classifier, scenario, task, plan.turns))

@@ -22,7 +22,7 @@ from benchmarks.gradient_floor import spread
 from benchmarks.networks import network
 from benchmarks.plan import Plan
 
-_BLOCK, _BLOCKS, _TURNS = 1024, 20, 3
+_BLOCK, _BLOCKS, _TURNS = 1024, 12, 3
 _SPEEDUP, _COST = 1.8, 1.03  # the bars
 _IN_FLIGHT = 2
 
