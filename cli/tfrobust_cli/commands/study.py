@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -12,6 +11,17 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.options import Json
+from tfrobust_cli.study_options import (
+    OverviewOut,
+    StudyName,
+    StudyOnly,
+    StudyOut,
+    StudyResults,
+    StudyScale,
+    StudyScenarios,
+    StudyStale,
+    StudyWeights,
+)
 from tfrobust_cli.study_tables import (
     as_records,
     print_claims,
@@ -20,33 +30,6 @@ from tfrobust_cli.study_tables import (
     print_study,
 )
 from tfrobust_cli.worker_options import Spread, uses_workers
-
-_Name = Annotated[str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")]
-_Results = Annotated[
-    Path | None,
-    typer.Option(help="Folder of finished cells; default: the study's results/."),
-]
-
-_Only = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="CELL", help="Compute this cell, NETWORK-CONDITION-sSEED; repeat for several."
-    ),
-]
-_Stale = Annotated[
-    bool, typer.Option("--stale", help="Compute cells of other or unknown code again.")
-]
-_Weights = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Weights of a network: NETWORK=FILE, or a file of the name that the study gives.",
-    ),
-]
-_Scenarios = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--param", help="Option of a scenario: coco.path=DIR."),
-]
 
 app = typer.Typer(help="Reproduce published tables: list, show, run, report.")
 
@@ -72,7 +55,7 @@ def _print_broken(error: UsageError) -> None:
 
 
 @app.command("show")
-def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
+def show(name: StudyName, results: StudyResults = None, as_json: Json = False) -> None:
     """Show a study's question, networks and claims, what each scale costs, and stale cells.
 
     Example: [bold]tfrobust study show quantized-dropout[/]
@@ -97,14 +80,14 @@ def show(name: _Name, results: _Results = None, as_json: Json = False) -> None:
 @app.command("run")
 @uses_workers
 def run(
-    name: _Name,
-    scale: Annotated[str, typer.Option(help="paper, laptop or smoke: see `study show`.")],
-    out: Annotated[Path, typer.Option(help="Folder for the report and the trained networks.")],
-    results: _Results = None,
-    only: _Only = None,
-    stale: _Stale = False,
-    param: _Scenarios = None,
-    weights: _Weights = None,
+    name: StudyName,
+    scale: StudyScale,
+    out: StudyOut,
+    results: StudyResults = None,
+    only: StudyOnly = None,
+    stale: StudyStale = False,
+    param: StudyScenarios = None,
+    weights: StudyWeights = None,
     as_json: Json = False,
     *,
     spread: Spread,
@@ -149,10 +132,8 @@ def run(
 
 @app.command("report")
 def report(
-    out: Annotated[Path, typer.Option(help="Folder for studies.md and studies.html.")] = Path(
-        "runs/studies"
-    ),
-    results: _Results = None,
+    out: OverviewOut = Path("runs/studies"),
+    results: StudyResults = None,
     as_json: Json = False,
 ) -> None:
     """Write one page over all studies, claim by claim, from their finished cells.

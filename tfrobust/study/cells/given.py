@@ -50,7 +50,10 @@ def apply_given(
     changed: dict[str, Options] = {}
     for name, given in options.items():
         paths = _path_options(name)
-        places[name] = {key: value for key, value in given.items() if key in paths}
+        # Absolute: workers may run in another folder.
+        places[name] = {
+            key: str(Path(value).absolute()) for key, value in given.items() if key in paths
+        }
         changed[name] = {key: _typed(value) for key, value in given.items() if key not in paths}
     files = _weight_files(declared_weights(cells_of(study, scale_name)), weights)
     kept = Given(places={name: given for name, given in places.items() if given}, weights=files)
@@ -113,7 +116,7 @@ def _weight_files(declared: Mapping[str, str], given: Sequence[str]) -> dict[str
                 raise UsageError(_no_weights(name, declared))
             if name in files:
                 raise UsageError(f"--weights: {name} is given two files, {files[name]} and {file}")
-            files[name] = file
+            files[name] = str(Path(file).absolute())
         if not Path(file).is_file():
             raise UsageError(f"--weights {text}: there is no such file")
     return files

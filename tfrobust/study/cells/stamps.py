@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from tfrobust.files.atomic import atomic_write
+from tfrobust.files.atomic import atomic_write, disk_errors
 from tfrobust.files.reading import UnreadableError, read_bytes
 from tfrobust.store.layout import home_of
 from tfrobust.study.cells.cell import Cell
@@ -45,11 +45,14 @@ def discard_outdated(cells: Iterable[Cell], out: Path) -> list[str]:
     Args:
         cells: that are to be computed again.
         out: the folder of the run.
+
+    Raises:
+        StoreError: the disk refuses.
     """
     removed = []
-    shutil.rmtree(out / "learned", ignore_errors=True)
-    for cell in cells:
-        for network in cell.networks_to_train:
+    with disk_errors(out):
+        shutil.rmtree(out / "learned", ignore_errors=True)
+        for network in (network for cell in cells for network in cell.networks_to_train):
             home = home_of(network.model_name, out / "models")
             if home.exists() and _stamped(network, out) != training_revision(network):
                 shutil.rmtree(home)
