@@ -10,16 +10,19 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfrobust.results.run_files import Evaluated
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result
 from tfrobust.study.schema.figure_names import FigureName
 from tfrobust.study.schema.figures import at_value
 from tfrobust.study.schema.sweeps import MEAN
 from tfrobust.types import Flags
+
+if TYPE_CHECKING:
+    from tfrobust.results.run_files import Evaluated
 
 _CLOSE = 1e-6
 

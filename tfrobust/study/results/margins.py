@@ -202,4 +202,5 @@ def students_t(freedom: int) -> float:
         return _T[freedom - 1]
     first = (Z**3 + Z) / (4 * freedom)  # Fisher & Cornish (1960)
     second = (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
-    return Z + first + second
+    third = (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * freedom**3)
+    return Z + first + second + third

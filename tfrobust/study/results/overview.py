@@ -17,7 +17,7 @@ from tfrobust.study.results.claims import Claimed, check_claims, verdict
 from tfrobust.study.results.judging import Verdict
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.opening import opening
-from tfrobust.study.results.report import IN_PAPER, page_templates, written
+from tfrobust.study.results.pages import IN_PAPER, page_templates, written
 from tfrobust.study.schema.files import find_study, results_folder, studies
 from tfrobust.study.schema.study import Study
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import atomic_write
 from tfrobust.study.cells.cell import Cell
@@ -19,14 +17,9 @@ from tfrobust.study.results.figures import pictures
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.masking import masked_verdicts
 from tfrobust.study.results.opening import opening, reductions
+from tfrobust.study.results.pages import IN_PAPER, page_templates, written
 from tfrobust.study.results.tables import study_tables
 from tfrobust.study.schema.study import Study
-
-IN_PAPER = {
-    True: "the paper's own figures bear it out, by the same checks",
-    False: "the paper's own figures do not bear it out, by the same checks",
-    None: "",
-}
 
 _INTERVALS = {
     1: "Brackets are 95 % intervals over test images. There is one training of each network: a "
@@ -57,11 +50,6 @@ def write_study(study: Study, scale: str, lookup: Lookup, *folders: Path) -> Non
     for number, (_, svg) in enumerate(content["pictures"], 1):
         for folder in folders:
             atomic_write(folder / f"figure-{number}.svg", functools.partial(written, svg + "\n"))
-
-
-def written(text: str, path: Path) -> None:
-    """Write a text to a file."""
-    path.write_text(text, encoding="utf-8")
 
 
 def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
@@ -131,19 +119,3 @@ def _commits(results: list[Result]) -> list[str]:
         if result.commit
     )
     return list(dict.fromkeys(named))
-
-
-def page_templates(*, escaped: bool) -> jinja2.Environment:
-    """Return the templates of studies' pages: as HTML (`escaped`) or as Markdown."""
-    return jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("tfrobust.study", "."),
-                jinja2.PackageLoader("tfrobust.report", "."),
-            ]
-        ),
-        autoescape=escaped,  # noqa: S701 (Markdown is not HTML)
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -57,7 +57,8 @@ def sentence(study: Study, check: Check, lookup: Lookup, judgement: Judgement) -
     shared = ", ".join(word for k, word in enumerate(figures[0].words) if common[k] and word)
     alone = "" if several else f"{study.networks[check.networks[0]].title}, "
     separator = "; " if len(figures) > 1 else ", "
-    text = f"{check.title or alone + shared}: {separator.join(told_by_network)}"
+    heading = check.title or (alone + shared).removesuffix(", ")
+    text = f"{heading}{': ' if heading else ''}{separator.join(told_by_network)}"
     margin, interval = judgement.decisive, judgement.interval
     if margin is not None and interval is not None and len(margin.weights) > 1:
         text += f"; {_compared(study, check, margin, interval)}"

@@ -55,9 +55,9 @@ class FigureName:
 
     @property
     def percent(self) -> bool:
-        """Whether it is told in per cent."""
-        told = {"error", "gain", "label_accuracy", "label_accuracy_without_originals"}
-        return self.share or self.name in told
+        """Whether it is told in per cent: by its name, for defences may measure anything."""
+        words = {"error", "gain", "accuracy", "ratio", "rate", "share"}
+        return self.share or not words.isdisjoint(self.name.split("_"))
 
     def sibling(self, name: str) -> str:
         """Return another figure of the same view, or of the same detector."""
