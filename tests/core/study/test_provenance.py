@@ -25,8 +25,11 @@ from tfrobust.study.schema.measured import Measured
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """The small study, run once, and the folder of the run."""
-    folder, _ = SMALL.run(tmp_path_factory)
+    """The folder in which one network of the small study was run."""
+    folder = tmp_path_factory.mktemp("small")
+    study = SMALL.written(folder)
+    only = ["small-clean-s0", "small-fgsm-s0"]
+    run_study(study, "tiny", folder / "out", folder / "results", only=only)
     return folder
 
 
@@ -56,6 +59,7 @@ def test_packed_outcomes_come_back_and_damaged_ones_count_as_none(ran, study):
     changed = result.model_copy(update={"outcomes": {"a": packed(flags), "b": "AAAA", "c": ""}})
     assert (unpacked(changed, "a") == flags).all()
     assert [unpacked(changed, name) for name in ("b", "c", "d")] == [None] * 3
+    assert unpacked(changed.model_copy(update={"images": 2**50}), "a") is None
 
 
 def test_cells_of_earlier_versions_are_read_and_their_code_is_unknown(study, tmp_path):
@@ -107,14 +111,15 @@ def test_a_revision_follows_the_code_of_its_plugins_and_no_layout(study, tmp_pat
     revision._revision.cache_clear()
 
 
-def test_only_the_cells_that_are_named_are_computed(study, tmp_path):
-    out, results = tmp_path / "out", tmp_path / "results"
-    lookup = run_study(study, "tiny", out, results, only=["small-clean-s0"])
-    assert [path.name for path in results.rglob("*.json")] == ["small-clean-s0.json"]
-    assert len(lookup) == 1
-    assert [path.name for path in (out / "models").iterdir()] == [
+def test_only_the_cells_that_are_named_are_computed(ran, study, tmp_path):
+    assert {path.name for path in (ran / "results").rglob("*.json")} == {
+        "small-clean-s0.json",
+        "small-fgsm-s0.json",
+    }
+    assert [path.name for path in (ran / "out/models").iterdir()] == [
         cell_of(study, "small", "clean").model_name
     ]
+    out, results = ran / "out", tmp_path / "results"
     with pytest.raises(UsageError, match=r"no cell 'small-clan-s0'.*did you mean 'small-clean-s0'"):
         run_study(study, "tiny", out, results, only=["small-clan-s0"])
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfrobust.results.run_files import Evaluated
 
 _CLOSE = 1e-6
+_MOST = 10**7  # images; a damaged file may claim any number
 
 
 def claimed_outcomes(
@@ -63,7 +64,7 @@ def packed(flags: Flags) -> str:
 def unpacked(result: Result, figure: str) -> np.ndarray | None:
     """Return an image's outcomes of a figure, `(images,)`, 0 or 1; `None` if the cell has none."""
     text, images = result.outcomes.get(figure), result.images
-    if text is None or images is None:
+    if text is None or images is None or images > _MOST:
         return None
     try:
         unpacker = zlib.decompressobj()
