@@ -22,6 +22,7 @@ CALLED = {
     "data show": ("digits", "--out", "grid.png", "--split", "nowhere"),
     "study list": ("nowhere",),
     "study show": ("nowhere",),
+    "study report": ("nowhere",),
     "study run": ("quantized-dropout", "--scale", "nowhere", "--out", "run"),
 }
 VALUES = (

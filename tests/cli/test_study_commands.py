@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers.support import python
 from tfrobust.store.cards import read_card
 from tfrobust.store.models import load
-from tfrobust.study.schema.files import find_study
+from tfrobust.study.schema.files import find_study, studies
 
 
 def smoke(tfrobust, here, study):
@@ -121,6 +121,18 @@ def test_list_and_show_print_what_a_study_costs(tfrobust, here):
         (("show", "quantised"), ["no study 'quantised'", "quantized-dropout"]),
         (("run", "quantized-dropout", "--scale", "papr", "--out", "o"), ["'paper'"]),
         (("run", "missing.toml", "--scale", "paper", "--out", "o"), ["missing.toml: cannot be"]),
+        (
+            ("run", "retraining", "--scale", "smoke", "--out", "o", "--only", "cifar-gap_seen-s1"),
+            ["no cell 'cifar-gap_seen-s1'", "did you mean"],
+        ),
+        (
+            ("run", "retraining", "--scale", "smoke", "--out", "o", "-p", "coco.path=x"),
+            ["this command uses no plugin 'coco'"],
+        ),
+        (
+            ("run", "retraining", "--scale", "smoke", "--out", "o", "--weights", "cifar=x.pth"),
+            ["'cifar' is no network that starts from weights", "none at this scale"],
+        ),
     ],
 )
 def test_mistakes_cost_one_line(tfrobust, here, arguments, words):
@@ -129,6 +141,44 @@ def test_mistakes_cost_one_line(tfrobust, here, arguments, words):
     assert len(result.err.strip().splitlines()) == 1
     for word in words:
         assert word in result.err
+    assert not (here / "o").exists()
+
+
+def test_one_page_over_all_studies_links_to_their_reports(tfrobust, here):
+    result = tfrobust("study", "report", "--out", "pages")
+    assert result.code == 0, result.err
+    assert result.out.strip().endswith("pages/studies.html")
+    for kind in ("md", "html"):
+        page = (here / f"pages/studies.{kind}").read_text()
+        for name in ("calibrater", "contextual-fusion", "pixel-noise", "retraining"):
+            assert f"{name}/laptop/report.{kind}" in page
+    shown = json.loads(tfrobust("study", "report", "--out", "pages", "--json").out)
+    assert {one["study"] for one in shown["studies"]} == set(studies())
+    verdicts = {claim["verdict"] for one in shown["studies"] for claim in one["claims"]}
+    assert verdicts <= {"holds", "does not hold", "cannot be judged", "not yet known"}
+
+
+def test_a_page_without_finished_cells_says_what_to_do(tfrobust, here):
+    result = tfrobust("study", "report", "--out", "pages", "--results", "none")
+    assert result.code == 0, result.err
+    assert "No study has finished cells" in (here / "pages/studies.md").read_text()
+
+
+def test_a_scale_that_lacks_data_and_weights_says_so_at_once(tfrobust, here):
+    command = ("study", "run", "contextual-fusion", "--scale", "paper", "--out", "o")
+    result = tfrobust(*command, "-p", "coco.path=nowhere", "--only", "objects-clean-s0")
+    assert result.code == 2
+    assert "no cell 'objects-clean-s0'" in result.err
+    result = tfrobust(*command, "-p", "coco.path=nowhere", "--only", "fused-blur-s0")
+    assert result.code == 2
+    missing = [line for line in result.err.splitlines() if line.startswith("missing: ")]
+    assert [line.partition(":")[2].split(":")[0].strip() for line in missing] == [
+        "weights of objects",
+        "weights of scenes",
+        "data of coco",
+    ]
+    assert "--weights objects=FILE" in missing[0]
+    assert "contextual-fusion cannot run at scale paper: 3 things are missing" in result.err
     assert not (here / "o").exists()
 
 

@@ -16,13 +16,13 @@ def share(flags: Flags) -> float:
     return float(np.mean(flags)) if len(flags) else math.nan
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: float) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a proportion.
 
     (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
 
     Args:
-        successes: 0 to `trials`.
+        successes: 0 to `trials`; not whole in the mean of several proportions.
         trials: 1 or more; (0, 1) is returned for none.
 
     Example:

@@ -122,7 +122,7 @@ def test_trained_networks_are_reused_under_any_spelling_of_their_folder(done, mo
     folder, _ = done
     study = written(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(runs, "compute", lambda cell, *_: read_cell(cell, folder / "results"))
+    monkeypatch.setattr(runs, "compute", lambda cell, *_, **__: read_cell(cell, folder / "results"))
     run_study(study, "tiny", Path("out"), folder / "elsewhere")
     versions = [path.name for path in folder.glob("out/models/*/*") if path.name.isdigit()]
     assert versions == ["1"] * 4

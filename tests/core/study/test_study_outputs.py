@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from helpers.small_study import finished_by_hand
+from helpers.small_study import SMALL, finished_by_hand
 from tfrobust.study.cells.cell import cells_of
-from tfrobust.study.results.claims import _holds, check_claims
+from tfrobust.study.results.claims import check_claims
+from tfrobust.study.results.judging import on_points
 from tfrobust.study.results.lookup import Lookup, in_paper
 from tfrobust.study.results.masking import _range, masked_verdicts
 from tfrobust.study.results.tables import study_tables
@@ -59,6 +60,8 @@ def test_claims_hold_fail_or_are_not_yet_known(study, tmp_path):
         ("small", "clean"): {"plain.clean": 0.5},
         ("large", "clean"): {"plain.clean": 0.8},
     }
+    text = SMALL.text.replace("minutes = 1", "minutes = 1\nseed_spread = 0.01", 1)
+    study = SMALL.written(tmp_path, text.replace("images = 30", "images = 3000"))
     claims = check_claims(study, finished_by_hand(study, "tiny", tmp_path / "a", figures))
     assert [claim.holds for claim in claims] == [True, None]
     assert claims[0].checks[0].numbers == {"4 units": "50.0%", "32 units": "80.0%"}
@@ -109,7 +112,7 @@ def test_a_check_compares_according_to_its_kind(values, holds, request):
         bound=0.15,
         winners=("n1" if kind == "leap" else "n0",),
     )
-    assert _holds(check, dict(zip(networks, values, strict=True))) is holds
+    assert on_points(check, dict(zip(networks, values, strict=True))) is holds
 
 
 def test_claims_are_checked_on_the_papers_own_figures_too():

@@ -42,10 +42,10 @@ def counted(monkeypatch, stop_after=10**6):
     done = []
     compute = runs.compute
 
-    def computed(cell, *args):
+    def computed(cell, *args, **more):
         if len(done) >= stop_after:
             raise KeyboardInterrupt
-        result = compute(cell, *args)
+        result = compute(cell, *args, **more)
         done.append((cell.network_name, cell.condition_name))
         return result
 

@@ -128,7 +128,7 @@ def test_another_background_makes_another_cell_and_another_folder_does_not(done,
     other = written(folder, STUDY.replace("units = 11", "units = 13"))
     assert cell_of(study, "fused", "blur").key != cell_of(other, "fused", "blur").key
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(runs, "compute", lambda cell, *_: read_cell(cell, folder / "results"))
+    monkeypatch.setattr(runs, "compute", lambda cell, *_, **__: read_cell(cell, folder / "results"))
     run_study(study, "tiny", Path("out"), folder / "elsewhere")
     versions = [path.name for path in folder.glob("out/models/*/*") if path.name.isdigit()]
     assert versions == ["1"] * 4

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.registry import create
+from tfrobust.study.cells.places import Given
 from tfrobust.study.schema.grid import Condition, Network, Options, Plugin, Scale
 from tfrobust.study.schema.study import Study
 
@@ -29,6 +30,7 @@ class Cell:
         network_name: one of its networks.
         condition_name: one of its conditions.
         seed: decides everything random.
+        given: where data and weights lie; no part of its key.
     """
 
     study: Study
@@ -36,6 +38,7 @@ class Cell:
     network_name: str
     condition_name: str
     seed: int
+    given: Given = dataclasses.field(default_factory=Given, compare=False)
 
     @property
     def scale(self) -> Scale:
@@ -64,10 +67,14 @@ class Cell:
         scale, fewer = self.scale, self.scale.images_of.get(self.condition_name)
         return min(scale.images, fewer or scale.images, self.condition.images or scale.images)
 
+    @property
+    def name(self) -> str:
+        """What users call it: `network-condition-sSEED`."""
+        return f"{self.network_name}-{self.condition_name}-s{self.seed}"
+
     def file(self, results: Path) -> Path:
         """Return where its result is kept: `results/STUDY/SCALE/network-condition-sSEED.json`."""
-        name = f"{self.network_name}-{self.condition_name}-s{self.seed}.json"
-        return results / self.study.name / self.scale_name / name
+        return results / self.study.name / self.scale_name / f"{self.name}.json"
 
     def of(self, network: str) -> Cell:
         """Return the same cell of another network."""
@@ -161,10 +168,10 @@ class Cell:
         Raises:
             UsageError: it is no plugin, or has no such options.
         """
-        training = self.training
-        builder: ModelBuilder = create(
-            "models", training["model"], **{**training["options"], **more}
-        )
+        training, file = self.training, self.given.weights.get(self.network_name)
+        place = {"weights": file} if file else {}
+        options = {**training["options"], **place, **more}
+        builder: ModelBuilder = create("models", training["model"], **options)
         return builder
 
     @property
@@ -216,7 +223,7 @@ class Cell:
         return {"defenses": defenses, **other} if other else defenses
 
 
-def cells_of(study: Study, scale: str) -> list[Cell]:
+def cells_of(study: Study, scale: str, given: Given | None = None) -> list[Cell]:
     """Return all cells of a study at one scale, network by network.
 
     Raises:
@@ -224,17 +231,12 @@ def cells_of(study: Study, scale: str) -> list[Cell]:
     """
     chosen = study.scale(scale)
     return [
-        Cell(study, scale, network, condition, seed)
+        Cell(study, scale, network, condition, seed, given or Given())
         for seed in chosen.seeds
         for network in chosen.networks or study.networks
         for condition in chosen.conditions or study.conditions
         if network in (study.conditions[condition].networks or study.networks)
     ]
-
-
-def default_command(study: Study, scale: str) -> str:
-    """Return the command that computes a bundled study."""
-    return f"tfrobust study run {study.name} --scale {scale} --out runs/{study.name}"
 
 
 def _with_shift(scenario: str, shift: str | None) -> str:

@@ -10,7 +10,9 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.data.image_blocks import ImageBlocks
 from tfrobust.data.reading import arrays
-from tfrobust.environment.versions import environment
+from tfrobust.environment.checkout import checkout
+from tfrobust.environment.machine import machine_kind
+from tfrobust.environment.versions import environment, threads
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.settings import Progress
 from tfrobust.registry import create
@@ -26,11 +28,18 @@ from tfrobust.study.cells.measure import (
     weight_figures,
 )
 from tfrobust.study.cells.networks import Networks, built
+from tfrobust.study.cells.outcomes import claimed_outcomes
 from tfrobust.study.cells.result_file import Result
 
 
 def compute(
-    cell: Cell, scenario: Scenario, models: Path, command: str, progress: Progress | None = None
+    cell: Cell,
+    scenario: Scenario,
+    models: Path,
+    command: str,
+    *,
+    progress: Progress | None = None,
+    revision: str | None = None,
 ) -> Result:
     """Measure one cell.
 
@@ -40,6 +49,7 @@ def compute(
         models: the store that holds its networks, trained by `trainings.Trainings`.
         command: the command that asked for it.
         progress: called with how far the attacks are.
+        revision: of the code that trained its networks and measures it; see `revision`.
 
     Returns:
         What is kept of the cell.
@@ -64,6 +74,12 @@ def compute(
         seconds=round(time.perf_counter() - began, 1),
         command=command,
         versions=environment(),
+        images=len(evaluated.outcomes),
+        outcomes=claimed_outcomes(cell, evaluated, figures),
+        revision=revision,
+        threads=threads(),
+        **checkout(),
+        machine=machine_kind(),
     )
 
 

@@ -13,6 +13,7 @@ from tfrobust.store.layout import rooted
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.compute import compute
 from tfrobust.study.cells.result_file import Result
+from tfrobust.study.cells.stamps import revision_here, stamp_training
 from tfrobust.study.cells.trainings import Trainings, test_scenario
 
 
@@ -101,12 +102,21 @@ class StudyJob:
             # Defences that name a network mean the study's; what was learned is shared by cells.
             with rooted(models), remembering(self.out / "learned"):
                 if step.trains:
+                    stamp_training(step.cell, self.out)
                     trainings.train(step.cell)
                     return None
                 if self.log:
                     self.log(f"cell {step.number} of {self.cells}: {step}")
                 scenario = test_scenario(step.cell)
-                return compute(step.cell, scenario, models, self.command, self.progress)
+                revision = revision_here(step.cell, self.out)
+                return compute(
+                    step.cell,
+                    scenario,
+                    models,
+                    self.command,
+                    progress=self.progress,
+                    revision=revision,
+                )
 
         return done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
@@ -15,6 +15,8 @@ from tfrobust.files.names import Name
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import Count, Finite, NotNegative, Place, Seed, Text
 from tfrobust.study.cells.cell import Cell
+
+PackedFlags = Annotated[str, pydantic.Field(max_length=200_000, pattern=r"^[A-Za-z0-9+/=]*$")]
 
 
 class Result(pydantic.BaseModel):
@@ -34,6 +36,13 @@ class Result(pydantic.BaseModel):
         seconds: how long the cell took, without its trainings.
         command: the command that made it.
         versions: of the packages it may depend on.
+        images: how many were tested; `None` in cells of earlier versions, as are the next.
+        outcomes: figure → what became of every image, packed; see `cells.outcomes`.
+        commit: of the checkout that the code ran from; `None`: it was installed without one.
+        dirty: whether files of that checkout had been changed since.
+        revision: a hash of the code that decides the figures; see `cells.revision`.
+        threads: that an operation was spread over.
+        machine: the kind of machine: its processor, and its GPU if it has one.
     """
 
     format: Literal["tfrobust/study-cell"] = "tfrobust/study-cell"
@@ -50,6 +59,13 @@ class Result(pydantic.BaseModel):
     seconds: NotNegative
     command: Place
     versions: dict[Text, Text]
+    images: Count | None = None
+    outcomes: dict[Text, PackedFlags] = {}
+    commit: Text | None = None
+    dirty: bool | None = None
+    revision: Text | None = None
+    threads: Count | None = None
+    machine: Text | None = None
 
     @pydantic.field_validator("exhibits")
     @classmethod
@@ -94,7 +110,7 @@ def write_cell(result: Result, path: Path) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    text = result.model_dump_json(indent=1, exclude={"exhibits"})
+    text = result.model_dump_json(indent=1, exclude={"exhibits"}, exclude_none=True)
     if result.exhibits:  # ten thousands of numbers: on one line, and not on one each
         pixels = json.dumps(result.exhibits, separators=(",", ":"))
         text = text.removesuffix("\n}") + f',\n "exhibits": {pixels}\n}}'

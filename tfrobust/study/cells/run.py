@@ -16,8 +16,11 @@ from tfrobust.files.leftovers import sweep
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.compute import attacks_of
 from tfrobust.study.cells.graph import Step, StudyJob, shared_and_timed, steps_of
+from tfrobust.study.cells.missing import missing
 from tfrobust.study.cells.networks import built, donated_defense, views_of
 from tfrobust.study.cells.result_file import Result, read_cell, write_cell
+from tfrobust.study.cells.revision import current_revision
+from tfrobust.study.cells.stamps import discard_outdated
 from tfrobust.study.cells.trainings import check_training, test_scenario
 
 
@@ -30,6 +33,7 @@ def run_cells(
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda _: None,
     executor: Executor | None = None,
+    stale: bool = False,
 ) -> None:
     """Compute every cell that is not finished; each result is kept as soon as it is there.
 
@@ -46,19 +50,24 @@ def run_cells(
         progress: called with how far training and attacks are.
         log: called with a line about what is being done.
         executor: trains and measures; `None`: this process.
+        stale: compute finished cells of other or unknown code again, and train their networks
+            again where other or unknown code trained them.
 
     Raises:
-        UsageError: a plugin refuses its options.
+        UsageError: a plugin refuses its options, or data or weights are missing.
         StoreError: the disk refuses, a finished cell is damaged, or another process runs a study
             with the same `out`.
         IncompleteError: some cells could not be computed; all others are finished.
     """
-    todo = [cell for cell in cells if read_cell(cell, results) is None]
+    todo, outdated = _to_compute(cells, results, stale=stale)
     _check_plugins(todo)
+    _check_there(todo, log)
     job = StudyJob(out, command, progress, log, cells=len(todo))
     graphs = shared_and_timed(todo) if executor else (steps_of(todo),)
     total, failed = sum(map(len, graphs)), list[str]()
     with _one_run_at_a_time(out):
+        for name in discard_outdated(outdated, out) if outdated else ():
+            log(f"{name}: trained by other code; it is trained again")
         for done, (step, result) in enumerate(_results(job, graphs, executor), start=1):
             if isinstance(result, Failed):
                 failed.append(f"{step}: {result.cause}")
@@ -77,6 +86,36 @@ def run_cells(
             f"{missing} of {total} trainings and cells could not be computed "
             f"({'; '.join(failed)}); the same command tries them again"
         )
+
+
+def _to_compute(
+    cells: Sequence[Cell], results: Path, *, stale: bool
+) -> tuple[list[Cell], list[Cell]]:
+    """Return the cells that are computed, and those of them that other or unknown code finished."""
+    todo, outdated = [], []
+    for cell in cells:
+        result = read_cell(cell, results)
+        if result is None:
+            todo.append(cell)
+        elif stale and result.revision != current_revision(cell):
+            todo.append(cell)
+            outdated.append(cell)
+    return todo, outdated
+
+
+def _check_there(cells: Sequence[Cell], log: Callable[[str], None]) -> None:
+    """Refuse to begin without the data and the weights that are needed to end.
+
+    Raises:
+        UsageError: something is missing; each thing is logged, with what to fetch.
+    """
+    lines = missing(cells)
+    for line in lines:
+        log(f"missing: {line}")
+    if lines:
+        study, scale, count = cells[0].study.name, cells[0].scale_name, len(lines)
+        named = lines[0] if count == 1 else f"{count} things are missing, see above"
+        raise UsageError(f"{study} cannot run at scale {scale}: {named}")
 
 
 def _results(

@@ -82,16 +82,19 @@ def check_training(cell: Cell) -> None:
 
 def training_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is trained on."""
-    return _opened(cell.training["scenario"], cell.scenario_options(), cell.seed)
+    return _opened(cell, cell.training["scenario"], cell.scenario_options())
 
 
 def test_scenario(cell: Cell) -> Scenario:
     """Return the data that a cell's network is tested on."""
     options = cell.scenario_options(cell.condition.scenario_options)
-    return _opened(cell.tested_on, options, cell.seed)
+    return _opened(cell, cell.tested_on, options)
 
 
-def _opened(name: str, options: Mapping[str, dict[str, Any]], seed: int) -> Scenario:
-    """Open a scenario with those of the study's options that belong to it."""
+def _opened(cell: Cell, name: str, options: Mapping[str, dict[str, Any]]) -> Scenario:
+    """Open a scenario with those of the study's options that belong to it, and where it lies."""
     own = {part: options[part] for part in parts_of(name) if part in options}
-    return open_scenario(name, own, seed=seed)
+    for part in parts_of(name):
+        if place := cell.given.places.get(part):
+            own[part] = {**own.get(part, {}), **place}
+    return open_scenario(name, own, seed=cell.seed)

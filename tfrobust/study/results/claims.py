@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
+from tfrobust.study.results.judging import Verdict, judged, on_points
 from tfrobust.study.results.lookup import Lookup, in_paper
+from tfrobust.study.results.sentences import sentence
 from tfrobust.study.results.wording import check_in_words, formatted
 from tfrobust.study.schema.measured import Measured
-from tfrobust.study.schema.outputs import Check
+from tfrobust.study.schema.outputs import Check, Claim
 from tfrobust.study.schema.study import Study
 
-FigureOf = Callable[[str, Measured], float | None]  # network, figure → value
+_HOLDS = {Verdict.HOLDS: True, Verdict.FAILS: False}
+# What of several checks tells of the claim: one that fails settles it, whatever the others are.
+_ORDER = (Verdict.FAILS, Verdict.NOT_ASKED, Verdict.UNKNOWN, Verdict.UNJUDGED, Verdict.HOLDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,16 +23,23 @@ class Checked:
     """One comparison, checked.
 
     Attributes:
-        what: the comparison in words.
-        holds: whether it holds; `None` where a figure is missing.
+        what: the comparison in words, as the study declares it.
+        verdict: what came of it.
+        sentence: what was compared, with the figures and their intervals.
+        reason: why it cannot be judged, or empty.
         numbers: network → the figure that was compared, in the order of the check.
-        asked: whether the scale has all cells that it needs.
     """
 
     what: str
-    holds: bool | None
-    numbers: dict[str, str]
-    asked: bool = True
+    verdict: Verdict
+    sentence: str = ""
+    reason: str = ""
+    numbers: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it holds; `None` where that is not known, or cannot be judged."""
+        return _HOLDS.get(self.verdict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,21 +48,29 @@ class Claimed:
 
     Attributes:
         text: the claim.
-        holds: whether it holds on our figures; `None`: not yet known.
+        verdict: what came of it.
         checks: its checks on our figures.
-        in_paper: whether it holds on the paper's own figures, by the same checks; `None` where the
-            paper's tables lack them.
+        in_paper: whether it holds on the paper's own figures, by the same checks without intervals;
+            `None` where the paper's tables lack them.
     """
 
     text: str
-    holds: bool | None
+    verdict: Verdict
     checks: list[Checked]
     in_paper: bool | None
 
     @property
-    def asked(self) -> bool:
-        """Whether the scale has all cells that it needs."""
-        return all(check.asked for check in self.checks)
+    def holds(self) -> bool | None:
+        """Whether it holds; `None` where that is not known, or cannot be judged."""
+        return _HOLDS.get(self.verdict)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The kinds of reasons why it cannot be judged, each once; empty if it can."""
+        if self.verdict is not Verdict.UNJUDGED:
+            return []
+        kinds = (check.reason.partition(":")[0] for check in self.checks if check.reason)
+        return list(dict.fromkeys(kinds))
 
 
 def check_claims(study: Study, lookup: Lookup) -> list[Claimed]:
@@ -71,14 +88,17 @@ def check_claims(study: Study, lookup: Lookup) -> list[Claimed]:
             return value
         return measured.combined(value, of_paper(network, measured.other))
 
+    def holds_in_paper(check: Check) -> bool | None:
+        values = {network: of_paper(network, check.value) for network in check.networks}
+        known = {network: value for network, value in values.items() if value is not None}
+        return on_points(check, known) if len(known) == len(values) else None
+
     claims = []
     for claim in study.claims:
-        ours = [
-            dataclasses.replace(_checked(study, check, lookup.value), asked=_asked(lookup, check))
-            for check in claim.checks
-        ]
-        theirs = [_checked(study, check, of_paper) for check in claim.checks]
-        claims.append(Claimed(claim.text, _all_hold(ours), ours, _all_hold(theirs)))
+        ours = [_checked(study, claim, check, lookup) for check in claim.checks]
+        theirs = [holds_in_paper(check) for check in claim.checks]
+        in_papers = False if False in theirs else None if None in theirs else True
+        claims.append(Claimed(claim.text, _together(ours), ours, in_papers))
     return claims
 
 
@@ -86,68 +106,27 @@ def verdict(outcome: Claimed | Checked) -> str:
     """Return in words whether a claim or a check holds.
 
     Example:
-        >>> verdict(Checked("accuracy ≥ 50 %", None, {}, asked=False))
+        >>> verdict(Checked("accuracy ≥ 50 %", Verdict.NOT_ASKED))
         'not asked at this scale'
     """
-    if outcome.holds is None:
-        return "not yet known" if outcome.asked else "not asked at this scale"
-    return "holds" if outcome.holds else "does not hold"
+    return outcome.verdict.value
 
 
-def _asked(lookup: Lookup, check: Check) -> bool:
-    return all(
-        lookup.expects(network, part.condition)
-        for network in check.networks
-        for part in check.value.parts
-    )
+def _together(checks: Sequence[Checked]) -> Verdict:
+    return min((check.verdict for check in checks), key=_ORDER.index)
 
 
-def _all_hold(checks: Sequence[Checked]) -> bool | None:
-    """Return false where one fails, `None` where one is unknown, else true."""
-    outcomes = [check.holds for check in checks]
-    return False if False in outcomes else None if None in outcomes else True
-
-
-def _checked(study: Study, check: Check, figure_of: FigureOf) -> Checked:
-    values = {network: figure_of(network, check.value) for network in check.networks}
-    known = {network: value for network, value in values.items() if value is not None}
-    holds = _holds(check, known) if len(known) == len(values) else None
+def _checked(study: Study, claim: Claim, check: Check, lookup: Lookup) -> Checked:
+    judgement = judged(study, check, lookup, claim.needs)
+    values = {network: lookup.value(network, check.value) for network in check.networks}
+    asked = judgement.verdict is not Verdict.NOT_ASKED
     return Checked(
         what=check_in_words(study, check),
-        holds=holds,
+        verdict=judgement.verdict,
+        sentence=sentence(study, check, lookup, judgement) if asked else "",
+        reason=judgement.reason,
         numbers={
             study.networks[network].title: "–" if value is None else formatted(value, check.unit)
             for network, value in values.items()
         },
-    )
-
-
-def _holds(check: Check, values: dict[str, float]) -> bool:
-    numbers = np.array(list(values.values()))
-    bound = check.bound or 0.0
-    if check.kind in ("rising", "falling"):
-        return _in_order(check, numbers if check.kind == "rising" else -numbers)
-    if check.kind == "below":
-        return bool((numbers <= bound).all())
-    if check.kind == "above":
-        return bool((numbers >= bound).all())
-    if check.kind == "within":
-        return bool((abs(numbers) <= bound).all())
-    names = list(values)
-    if check.kind == "leap":
-        rises = np.diff(numbers)
-        return names[1 + int(rises.argmax())] in check.winners and bool(rises.max() > 0)
-    order = np.argsort(numbers if check.kind == "least" else -numbers, kind="stable")
-    return names[order[check.place - 1]] in check.winners
-
-
-def _in_order(check: Check, rising: np.ndarray) -> bool:
-    """Tell whether numbers rise: none far behind the best before it, the ends far enough apart."""
-    apart = rising[-1] - rising[0]
-    behind = np.maximum.accumulate(rising) - rising
-    enough = apart > 0 and apart >= check.by
-    return bool(
-        (behind <= check.tolerance).all()
-        and enough
-        and (check.at_most is None or apart <= check.at_most)
     )

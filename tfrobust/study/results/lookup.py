@@ -28,6 +28,8 @@ class Lookup:
         self.cells = cells
         read = {_identity(cell): read_cell(cell, results) for cell in cells}
         self._results = {cell: result for cell, result in read.items() if result is not None}
+        self._cells = {_identity(cell): cell for cell in cells}
+        self._expected = {(cell.network_name, cell.condition_name) for cell in cells}
 
     def __len__(self) -> int:
         return len(self._results)
@@ -41,9 +43,18 @@ class Lookup:
 
     def expects(self, network: str, condition: str) -> bool:
         """Tell whether this scale has such a cell, finished or not."""
-        return any(
-            (cell.network_name, cell.condition_name) == (network, condition) for cell in self.cells
-        )
+        return (network, condition) in self._expected
+
+    def finished(self, network: str, condition: str, seed: int) -> tuple[Cell, Result] | None:
+        """Return a cell and its result, if it is finished."""
+        identity = network, condition, seed
+        result = self._results.get(identity)
+        return None if result is None else (self._cells[identity], result)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the cells."""
+        return list(dict.fromkeys(cell.seed for cell in self.cells))
 
     def of(self, network: str, condition: str) -> list[Result]:
         """Return the results of a network under a condition, one for each seed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.results.freshness import codes_of
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.schema.files import find_study, results_folder, studies
 from tfrobust.study.schema.study import Study
@@ -25,6 +26,8 @@ class Cost:
         minutes: for all cells, on two cores, as the study file estimates it.
         left: minutes for the unfinished cells.
         spent: minutes that the finished cells took, without their trainings.
+        stale: how many finished cells are from other code than the present.
+        unknown: how many are from code that is not known.
     """
 
     scale: str
@@ -34,6 +37,8 @@ class Cost:
     minutes: float
     left: float
     spent: float
+    stale: int
+    unknown: int
 
 
 def all_costs(
@@ -70,6 +75,18 @@ def costs(study: Study, results: Path) -> list[Cost]:
     return [_cost(study, scale, results) for scale in study.scales]
 
 
+def stale_cells(study: Study, results: Path) -> dict[str, list[str]]:
+    """Return scale → the names of its cells that are from other code than the present.
+
+    Args:
+        study: from `find_study`.
+        results: the folder of results.
+    """
+    lookups = {scale: Lookup(cells_of(study, scale), results) for scale in study.scales}
+    stale = {scale: list(codes_of(lookup).stale) for scale, lookup in lookups.items()}
+    return {scale: names for scale, names in stale.items() if names}
+
+
 def _cost(study: Study, scale: str, results: Path) -> Cost:
     cells = cells_of(study, scale)
     lookup = Lookup(cells, results)
@@ -79,6 +96,7 @@ def _cost(study: Study, scale: str, results: Path) -> Cost:
         for cell in unfinished
         for network in cell.networks_to_train
     }
+    codes = codes_of(lookup)
     minutes = study.scales[scale].minutes
     return Cost(
         scale=scale,
@@ -88,4 +106,6 @@ def _cost(study: Study, scale: str, results: Path) -> Cost:
         minutes=minutes,
         left=minutes * (1 - len(lookup) / len(cells)),
         spent=sum(result.seconds for result in lookup) / 60,
+        stale=len(codes.stale),
+        unknown=len(codes.unknown),
     )

@@ -8,23 +8,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import atomic_write
-from tfrobust.study.cells.cell import Cell, default_command
+from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result
 from tfrobust.study.results.claims import check_claims, verdict
 from tfrobust.study.results.figures import pictures
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.masking import masked_verdicts
+from tfrobust.study.results.opening import opening, reductions
+from tfrobust.study.results.pages import IN_PAPER, page_templates, written
 from tfrobust.study.results.tables import study_tables
 from tfrobust.study.schema.study import Study
 
-_IN_PAPER = {
-    True: "the paper's own figures bear it out, by the same checks",
-    False: "the paper's own figures do not bear it out, by the same checks",
-    None: "",
+_INTERVALS = {
+    1: "Brackets are 95 % intervals over test images. There is one training of each network: a "
+    "bound is judged by the images alone, and single trainings are not compared with one another "
+    "unless it is known how much trainings differ.",
+    2: "Brackets are 95 % intervals over test images and trainings.",
 }
 
 
@@ -42,37 +43,40 @@ def write_study(study: Study, scale: str, lookup: Lookup, *folders: Path) -> Non
     """
     content = _content(study, scale, lookup)
     for kind in ("md", "html"):
-        template = _environment(escaped=kind == "html").get_template(f"study.{kind}.j2")
+        template = page_templates(escaped=kind == "html").get_template(f"study.{kind}.j2")
         text = template.render(content)
         for folder in folders:
-            atomic_write(folder / f"report.{kind}", functools.partial(_write, text))
+            atomic_write(folder / f"report.{kind}", functools.partial(written, text))
     for number, (_, svg) in enumerate(content["pictures"], 1):
         for folder in folders:
-            atomic_write(folder / f"figure-{number}.svg", functools.partial(_write, svg + "\n"))
-
-
-def _write(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
+            atomic_write(folder / f"figure-{number}.svg", functools.partial(written, svg + "\n"))
 
 
 def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
     results = list(lookup)
+    summary = study.scales[scale].summary or study.summary
+    told_reductions = summary is None or not summary.trust  # by the line that is written then
     return {
         "study": study,
         "scale_name": scale,
         "scale": study.scales[scale],
         "fewer": _fewer(lookup.cells),
-        "command": _most_common_command(results) or default_command(study, scale),
+        "command": _most_common_command(results) or study.command(scale),
         "cells": len(lookup.cells),
         "finished": len(results),
         "minutes": sum(result.seconds for result in results) / 60,
         "versions": results[-1].versions if results else {},
         "tables": study_tables(study, lookup),
+        "opening": opening(study, scale, lookup),
+        "reduced": () if told_reductions else reductions(study, scale, lookup),
         "claims": check_claims(study, lookup),
+        "intervals": _INTERVALS[min(len(study.scales[scale].seeds), 2)],
+        "commits": _commits(results),
+        "machines": list(dict.fromkeys(r.machine for r in results if r.machine)),
         "verdicts": masked_verdicts(study, lookup),
         "pictures": _pictures(study, lookup),
         "verdict": verdict,
-        "in_paper": _IN_PAPER,
+        "in_paper": IN_PAPER,
     }
 
 
@@ -107,16 +111,11 @@ def _most_common_command(results: list[Result]) -> str | None:
     return commands.most_common(1)[0][0] if commands else None
 
 
-def _environment(*, escaped: bool) -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("tfrobust.study", "."),
-                jinja2.PackageLoader("tfrobust.report", "."),
-            ]
-        ),
-        autoescape=escaped,  # noqa: S701 (Markdown is not HTML)
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _commits(results: list[Result]) -> list[str]:
+    """Return the commits that cells are from, in short, and whether files had been changed."""
+    named = (
+        f"{result.commit[:10]}{' with changes' if result.dirty else ''}"
+        for result in results
+        if result.commit
     )
+    return list(dict.fromkeys(named))

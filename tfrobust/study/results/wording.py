@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from tfrobust.study.results.estimates import UNBOUNDED
+from tfrobust.study.results.margins import Interval
+from tfrobust.study.schema.figure_names import FigureName
 from tfrobust.study.schema.measured import Measured
 from tfrobust.study.schema.outputs import Check, Unit
 from tfrobust.study.schema.study import Study
+
+_POINT = 1e-9  # an interval that is no longer has no ends worth telling
 
 
 def check_in_words(study: Study, check: Check) -> str:
@@ -41,6 +46,43 @@ def _measured_in_words(study: Study, measured: Measured) -> str:
         return words
     operator, other = "less" if measured.less else "÷", _measured_in_words(study, measured.other)
     return f"{words}, {operator} {f'({other})' if measured.other.other else other}"
+
+
+def told(value: float, unit: Unit = "percent", *, points: bool = False) -> str:
+    """Return a figure as a sentence says it; a difference of shares has points.
+
+    Example:
+        >>> told(0.348), told(0.015, points=True), told(0.0021, "number")
+        ('34.8 %', '1.5 points', '2.10e-03')
+    """
+    if unit == "number":
+        return formatted(value, unit)
+    number = f"{100 * value:.1f}"
+    number = number.removesuffix(".0") if abs(value) < _POINT or value == 1 else number
+    number = "0" if number == "-0" else number.replace("-", "−")
+    return f"{number} points" if points else f"{number} %"
+
+
+def in_points(check: Check) -> bool:
+    """Tell whether a check's figure is a difference of shares."""
+    gain = FigureName.parse(check.value.figure).name == "gain"
+    return check.unit == "percent" and (check.value.less is not None or gain)
+
+
+def interval_in_words(interval: Interval, unit: Unit) -> str:
+    """Return the ends of an interval, in per cent or points without the sign; of a point, nothing.
+
+    Example:
+        >>> interval_in_words(Interval(0.015, 0.004, 0.026), "percent")
+        '[0.4, 2.6]'
+    """
+    ends = (interval.low, interval.high)
+    if interval.high - interval.low < _POINT:
+        return ""
+    if unit == "percent":
+        texts = (f"{round(100 * end, 1) + 0.0:.1f}".replace("-", "−") for end in ends)
+        return f"[{', '.join(texts)}]"
+    return f"[{', '.join('∞' if end >= UNBOUNDED else formatted(end, unit) for end in ends)}]"
 
 
 def formatted(value: float, unit: Unit) -> str:

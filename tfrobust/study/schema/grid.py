@@ -13,6 +13,7 @@ import pydantic
 
 from tfrobust.files.record_types import NotNegative, Seed
 from tfrobust.study.schema.declared import Declared
+from tfrobust.study.schema.summary import Summary
 from tfrobust.study.schema.sweeps import Bins, Sweep, Within
 from tfrobust.types import TargetRule
 
@@ -61,6 +62,10 @@ class Scale(Declared):
         conditions: the conditions it has; none: all.
         minutes: roughly how long it takes on two cores.
         reduced: what is smaller than in the paper, and why.
+        seed_spread: standard deviation of a share from training to training, from 0 to 1, as
+            several seeds have shown elsewhere; it serves where there are less than three seeds.
+        fetch: scenario, or file of weights → where it can be had, for who lacks it.
+        summary: replaces that of the study.
     """
 
     scenario: str
@@ -80,6 +85,9 @@ class Scale(Declared):
     conditions: tuple[str, ...] | None = None
     minutes: NotNegative
     reduced: tuple[str, ...] = ()
+    seed_spread: float | None = pydantic.Field(None, ge=0, le=1)
+    fetch: dict[str, str] = pydantic.Field(default_factory=dict)
+    summary: Summary | None = None
 
 
 class Network(Declared):

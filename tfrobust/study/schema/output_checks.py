@@ -8,6 +8,7 @@ from tfrobust.study.schema.declared import check_declared
 from tfrobust.study.schema.figures import at_value, figures_of
 from tfrobust.study.schema.measured import Measured
 from tfrobust.study.schema.study import Study
+from tfrobust.study.schema.summary import ALL, placeholders
 
 
 def check_outputs(study: Study) -> None:
@@ -22,10 +23,8 @@ def check_outputs(study: Study) -> None:
     for where, measured in _referred(study):
         _check_figure(study, where, measured)
     _check_tables(study)
-    for number, claim in enumerate(study.claims):
-        for check in claim.checks:
-            named = (*check.networks, *check.winners)
-            check_declared(f"claims[{number}]", named, study.networks)
+    _check_claims(study)
+    _check_summaries(study)
     _check_histograms(study)
     _check_exhibits(study)
     _check_projections(study)
@@ -46,6 +45,11 @@ def _referred(study: Study) -> Iterator[tuple[str, Measured]]:
         for check in claim.checks
     ]
     referred += [
+        (f"claims[{number}].needs", need.measured)
+        for number, claim in enumerate(study.claims)
+        for need in (*claim.needs, *(need for check in claim.checks for need in check.needs))
+    ]
+    referred += [
         (f"masked[{number}]", measured)
         for number, rule in enumerate(study.masked)
         for measured in (rule.naive, *rule.adaptive)
@@ -60,6 +64,30 @@ def _check_figure(study: Study, where: str, measured: Measured) -> None:
     figures = sorted(figures_of(study, study.conditions[measured.condition]))
     where = f"{where}: {measured.condition}"
     check_declared(where, [measured.figure], dict.fromkeys(figures))
+
+
+def _check_claims(study: Study) -> None:
+    for number, claim in enumerate(study.claims):
+        for check in claim.checks:
+            named = (*check.networks, *check.winners)
+            check_declared(f"claims[{number}]", named, study.networks)
+            among = dict.fromkeys(check.networks)
+            check_declared(f"claims[{number}].winners", check.winners, among)
+            for need in (*claim.needs, *check.needs):
+                check_declared(f"claims[{number}].needs", need.networks or (), study.networks)
+
+
+def _check_summaries(study: Study) -> None:
+    """Refuse a summary that mentions a figure which no cell will have."""
+    summaries = {"summary": study.summary}
+    summaries |= {f"scales.{name}.summary": scale.summary for name, scale in study.scales.items()}
+    for where, summary in summaries.items():
+        for line, text in summary.texts.items() if summary else ():
+            for placeholder in placeholders(text):
+                if placeholder.networks != (ALL,):
+                    check_declared(f"{where}.{line}", placeholder.networks, study.networks)
+                for part in placeholder.measured.parts:
+                    _check_figure(study, f"{where}.{line}", part)
 
 
 def _check_tables(study: Study) -> None:

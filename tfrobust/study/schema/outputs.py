@@ -59,8 +59,32 @@ class Table(Declared):
         }
 
 
+class Need(Declared):
+    """A figure that networks must reach before a comparison of them says anything.
+
+    Attributes:
+        condition: of the figure's cells.
+        figure: such as `plain.clean`.
+        least: the least value.
+        networks: that must reach it; none: those that the check compares.
+    """
+
+    condition: str
+    figure: str
+    least: float
+    networks: tuple[str, ...] | None = None
+
+    @property
+    def measured(self) -> Measured:
+        """The figure."""
+        return Measured(condition=self.condition, figure=self.figure)
+
+
+_COMPARING = ("rising", "falling", "greatest", "least", "leap")
+
+
 class Check(Declared):
-    """A comparison between networks.
+    """A comparison between networks, or with a bound; see `results.judging`.
 
     Attributes:
         kind: `rising` or `falling` along `networks`; all `below` or `above` the bound, or `within`
@@ -75,6 +99,12 @@ class Check(Declared):
         bound: for `below`, `above` and `within`.
         winners: for `greatest`, `least` and `leap`.
         unit: as in a `Column`.
+        title: what the figures are of, where the report's sentence should not name the condition.
+        floor: nothing is compared where all accuracies are at most this; none: the study's.
+        ceiling: or under an attack at least this; none: the study's.
+        needs: what the networks must reach before they are compared.
+        seed_spread: standard deviation of `value` from training to training, in its unit, as found
+            by several seeds elsewhere; none: the scale's.
     """
 
     kind: Literal["rising", "falling", "below", "above", "within", "greatest", "least", "leap"]
@@ -87,6 +117,11 @@ class Check(Declared):
     bound: float | None = None
     winners: tuple[str, ...] = ()
     unit: Unit = "percent"
+    title: str = ""
+    floor: float | None = pydantic.Field(None, ge=0, le=1)
+    ceiling: float | None = pydantic.Field(None, ge=0, le=1)
+    needs: tuple[Need, ...] = ()
+    seed_spread: float | None = pydantic.Field(None, ge=0)
 
     @pydantic.model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Check:
@@ -94,14 +129,30 @@ class Check(Declared):
             raise ValueError(f"a check of kind {self.kind!r} needs a bound")
         if self.kind in ("greatest", "least", "leap") and not self.winners:
             raise ValueError(f"a check of kind {self.kind!r} needs winners")
+        if self.kind in _COMPARING and len(self.networks) < 2:
+            raise ValueError(f"a check of kind {self.kind!r} needs two networks or more")
+        if self.place > len(self.networks):
+            raise ValueError(f"place: expected at most {len(self.networks)}, one a network")
         return self
+
+    @property
+    def compares(self) -> bool:
+        """Whether figures are compared with one another, and not one with a bound."""
+        return self.kind in _COMPARING or self.value.other is not None
 
 
 class Claim(Declared):
-    """Something the paper says; it holds if all its checks do."""
+    """Something the paper says; it holds if all its checks do.
+
+    Attributes:
+        text: what it says.
+        checks: what is compared.
+        needs: what the networks of every check must reach.
+    """
 
     text: str
     checks: tuple[Check, ...] = pydantic.Field(min_length=1)
+    needs: tuple[Need, ...] = ()
 
 
 class Masked(Declared):

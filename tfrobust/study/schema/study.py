@@ -6,6 +6,8 @@ see `figures`; tables, claims and pictures refer to it, see `outputs` and `pictu
 
 from __future__ import annotations
 
+import pydantic
+
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.files.names import Name
 from tfrobust.study.schema.declared import Declared
@@ -19,6 +21,7 @@ from tfrobust.study.schema.pictures import (
     Projection,
     Scatter,
 )
+from tfrobust.study.schema.summary import Summary
 
 
 class Study(Declared):
@@ -30,6 +33,9 @@ class Study(Declared):
         source: the paper.
         about: what the question is about.
         choices: what was decided where the paper is silent.
+        summary: the lines that the report opens with.
+        floor: accuracies that are all at most this are not compared.
+        ceiling: accuracies under attack that are all at least this are not compared.
         scales: how large it can be run.
         networks: the rows of the grid.
         views: how networks are seen.
@@ -50,6 +56,9 @@ class Study(Declared):
     source: str
     about: str
     choices: tuple[str, ...] = ()
+    summary: Summary | None = None
+    floor: float = pydantic.Field(0.05, ge=0, le=1)
+    ceiling: float = pydantic.Field(0.95, ge=0, le=1)
     scales: dict[Name, Scale]
     networks: dict[Name, Network]
     views: dict[Name, View]
@@ -63,6 +72,10 @@ class Study(Declared):
     scatters: tuple[Scatter, ...] = ()
     projections: tuple[Projection, ...] = ()
     bars: tuple[Bars, ...] = ()
+
+    def command(self, scale: str) -> str:
+        """Return the command that computes it at a scale."""
+        return f"tfrobust study run {self.name} --scale {scale} --out runs/{self.name}"
 
     def scale(self, name: str) -> Scale:
         """Return a scale.

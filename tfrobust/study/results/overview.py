@@ -1,0 +1,138 @@
+"""One page over all studies, claim by claim, from their finished cells."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tfrobust.errors import UsageError
+from tfrobust.files.atomic import atomic_write
+from tfrobust.study.cells.cell import cells_of
+from tfrobust.study.results.claims import Claimed, check_claims, verdict
+from tfrobust.study.results.judging import Verdict
+from tfrobust.study.results.lookup import Lookup
+from tfrobust.study.results.opening import opening
+from tfrobust.study.results.pages import IN_PAPER, page_templates, written
+from tfrobust.study.schema.files import find_study, results_folder, studies
+from tfrobust.study.schema.study import Study
+
+_COUNTED = {
+    Verdict.HOLDS: ("holds", "hold"),
+    Verdict.FAILS: ("does not hold", "do not hold"),
+    Verdict.UNJUDGED: ("cannot be judged", "cannot be judged"),
+    Verdict.UNKNOWN: ("is not yet known", "are not yet known"),
+    Verdict.NOT_ASKED: ("is not asked at this scale", "are not asked at this scale"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Overviewed:
+    """A study at one scale, as the overview shows it.
+
+    Attributes:
+        study: the study.
+        scale: the scale whose cells it shows.
+        finished: how many of them are finished.
+        cells: how many there are.
+        opening: the lines that its report opens with.
+        claims: its claims, checked.
+        folder: where its report lies, or would lie.
+    """
+
+    study: Study
+    scale: str
+    finished: int
+    cells: int
+    opening: list[tuple[str, str]]
+    claims: list[Claimed]
+    folder: Path
+
+    @property
+    def counts(self) -> str:
+        """How many claims have each verdict, in words."""
+        counted = Counter(claim.verdict for claim in self.claims)
+        return ", ".join(
+            f"{counted[which]} {(one if counted[which] == 1 else several)}"
+            for which, (one, several) in _COUNTED.items()
+            if counted[which]
+        )
+
+
+def overviewed(
+    results: Path | None = None, broken: Callable[[UsageError], None] = lambda _: None
+) -> list[Overviewed]:
+    """Return every study that can be read, at each scale that has finished cells.
+
+    A scale that shows only that everything runs, `smoke`, is left out.
+
+    Args:
+        results: the folder of results; none: that of each study.
+        broken: called with why a study cannot be read; the others follow.
+
+    Raises:
+        StoreError: a finished cell is damaged.
+    """
+    shown = []
+    for name in studies():
+        try:
+            study, path = find_study(name)
+        except UsageError as error:
+            broken(error)
+            continue
+        folder = results or results_folder(path)
+        for scale in study.scales:
+            lookup = Lookup(cells_of(study, scale), folder)
+            if len(lookup) and scale != "smoke":
+                shown.append(_overviewed(study, scale, lookup, folder / study.name / scale))
+    return shown
+
+
+def _overviewed(study: Study, scale: str, lookup: Lookup, folder: Path) -> Overviewed:
+    return Overviewed(
+        study=study,
+        scale=scale,
+        finished=len(lookup),
+        cells=len(lookup.cells),
+        opening=opening(study, scale, lookup),
+        claims=check_claims(study, lookup),
+        folder=folder,
+    )
+
+
+def write_overview(shown: list[Overviewed], out: Path) -> Path:
+    """Write `studies.md` and `studies.html`, which link to each study's report.
+
+    Args:
+        shown: the studies.
+        out: the folder that they are written into.
+
+    Returns:
+        The page, `studies.html`.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    for kind in ("md", "html"):
+        content: dict[str, Any] = {
+            "shown": shown,
+            "links": [_link(one, out, kind) for one in shown],
+            "verdict": verdict,
+            "in_paper": IN_PAPER,
+        }
+        template = page_templates(escaped=kind == "html").get_template(f"overview.{kind}.j2")
+        text = template.render(content)
+        atomic_write(out / f"studies.{kind}", functools.partial(written, text))
+    return out / "studies.html"
+
+
+def _link(one: Overviewed, out: Path, kind: str) -> str | None:
+    """Return the report's place relative to the page; `None` if there is none."""
+    report = one.folder / f"report.{kind}"
+    if not report.is_file():
+        return None
+    return Path(os.path.relpath(report.resolve(), out.resolve())).as_posix()
