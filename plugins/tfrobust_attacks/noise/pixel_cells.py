@@ -17,19 +17,21 @@ Eligible = Callable[[Any, Any, Any], Any]  # (totals, size, inside) -> bool, lik
 
 
 class Board(NamedTuple):
-    """The cells of a batch. `totals`, `eligible` and `in_row` have spare rows above and below.
+    """The cells of a batch. All but `values` have spare rows above and below.
 
     Attributes:
         values: uint8 `(batch, rows · columns, size)`: every pixel and channel of a cell.
         totals: int32 `(batch, spare + rows + spare, columns)`: sums over the values of a cell.
         eligible: int32, of the same shape: 1 where a cell may be drawn.
         in_row: int32 `(batch, spare + rows + spare)`: number of eligible cells in a row.
+        unused: bool, of the shape of `totals`: false where a cell must not be drawn again.
     """
 
     values: Any
     totals: Any
     eligible: Any
     in_row: Any
+    unused: Any
 
 
 class Place(NamedTuple):
@@ -67,7 +69,17 @@ def board_of(cells: Any, eligible: Eligible, reach: int) -> Board:
     inside = _inside(tf.range(rows + 4 * reach)[None], rows, reach)
     may = tf.cast(eligible(totals, size, inside) & inside, tf.int32)
     values = tf.reshape(cells, [batch, rows * columns, size])
-    return Board(values, totals, may, tf.reduce_sum(may, 2))
+    return Board(values, totals, may, tf.reduce_sum(may, 2), tf.ones_like(totals, tf.bool))
+
+
+def used_up(board: Board, place: Place) -> Board:
+    """Return the board on which one cell of every image is not drawn again.
+
+    It takes effect once `with_cell` looks at the rows around that cell.
+    """
+    at = tf.stack([tf.range(tf.shape(place.row)[0]), *place], 1)
+    used = tf.zeros_like(place.row, tf.bool)
+    return board._replace(unused=tf.tensor_scatter_nd_update(board.unused, at, used))
 
 
 def chosen(board: Board, drawn: Any, reach: int) -> tuple[Place, Flags]:
@@ -107,8 +119,9 @@ def with_cell(board: Board, place: Place, values: Any, eligible: Eligible, reach
     # Eligibility changes up to `reach` rows away, and depends on `reach` more rows.
     seen = place.row[:, None] + tf.range(-2 * reach, 2 * reach + 1)
     inside = _inside(seen, rows, reach)
-    seen_rows = tf.gather(totals, seen, batch_dims=1)
-    may = tf.cast(eligible(seen_rows, size, inside) & inside, tf.int32)[:, reach : 3 * reach + 1]
+    seen_rows, unused = (tf.gather(rows, seen, batch_dims=1) for rows in (totals, board.unused))
+    may = eligible(seen_rows, size, inside) & inside & unused
+    may = tf.cast(may, tf.int32)[:, reach : 3 * reach + 1]
     near = seen[:, reach : 3 * reach + 1]
     where = tf.stack([tf.broadcast_to(image[:, None], tf.shape(near)), near], 2)
     cell = tf.stack([image, _numbers(board, place, reach)], 1)
@@ -117,6 +130,7 @@ def with_cell(board: Board, place: Place, values: Any, eligible: Eligible, reach
         totals=totals,
         eligible=tf.tensor_scatter_nd_update(board.eligible, where, may),
         in_row=tf.tensor_scatter_nd_update(board.in_row, where, tf.reduce_sum(may, 2)),
+        unused=board.unused,
     )
 
 

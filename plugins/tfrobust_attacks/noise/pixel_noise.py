@@ -10,12 +10,18 @@ image without an eligible cell is not changed. b is a cell's brightness from 0 t
 | `random_pixel_invert`, the control | every cell | (3) where b > 127, else (4); c = 1.25 |
 | `white_to_black` | b > 0 | (3); c = 2 |
 | `black_to_white` | b < 100 | (4); c = 2 |
-| `edge_to_altered` | one of 8 neighbours is on the other side of 127 | as the control; c = 2 |
+| `edge_to_altered` | one of 8 neighbours is on the other side of 127 | as the control |
+
+`repeat=false` draws each cell at most once. With repetition most draws of `white_to_black` change
+little: a white cell turns black, but grey ones approach 85, the fixed point of (3) with c = 2, and
+stay eligible.
 
 Cheng & Hu, "Architectural resilience to foreground-and-background adversarial noise" (2020).
 Threat: none: the classifier is never queried.
 Departures: the paper's cells are grey; here the brightness of a cell with several channels or
 pixels is their mean, and each value is inverted separately. Values outside 0…255 (c < 1) are cut.
+The paper does not say whether a cell may be drawn again. It gives c = 2 for two noises only; the
+other two have the equations' default, c = 1.25.
 """
 
 from __future__ import annotations
@@ -41,12 +47,19 @@ from tfrobust_attacks.noise.pixel_cells import (
     chosen,
     from_cells,
     to_cells,
+    used_up,
     with_cell,
 )
 
 _WHITE, _BLACK, _MIDDLE = 0, 100, 127  # the paper's thresholds
 _DRAWN = 256  # draws per block, for any count: a long run starts with the draws of a short one
+_DEFAULT_C = 1.25  # of the equations, where the paper gives no other c
 _OUTSIDE = -2.0  # a neighbour outside the image: below bright, dark (1 and 0) and their negatives
+
+
+def _c_option(default: float) -> Any:
+    """Return the option `c` of the noises."""
+    return option("divides the brightness; above 1 moves it to the extremes", default=default, gt=0)
 
 
 @plugin
@@ -62,10 +75,11 @@ class PixelNoise(GrowingAttack):
     count: int = option(
         "number of cells to invert, one after another", default=40, ge=0, le=100_000
     )
-    c: float = option("divides the brightness; above 1 moves it to the extremes", default=2.0, gt=0)
+    c: float = _c_option(2.0)
     pixel_size: int = option(
         "side of a cell, in pixels; 2 for images enlarged twice", default=1, ge=1
     )
+    repeat: bool = option("whether a cell may be drawn again; no: each once", default=True)
 
     @property
     def threat(self) -> Threat:
@@ -133,6 +147,7 @@ class PixelNoise(GrowingAttack):
         levels = tf.cast(values, tf.int32)
         inverted = tf.where(dark, tf.gather(self._by_3(), levels), tf.gather(self._by_4(), levels))
         kept = tf.where(exists[:, None], inverted, values)
+        board = board if self.repeat else used_up(board, place)
         return with_cell(board, place, kept, self.eligible, self.reach)
 
     # Tables computed with Python's int(): a float32 quotient may round to another integer.
@@ -148,9 +163,7 @@ class PixelNoise(GrowingAttack):
 class RandomPixelInvert(PixelNoise):
     """Inverts any pixel, to a more extreme value: the control noise."""
 
-    c: float = option(
-        "divides the brightness; above 1 moves it to the extremes", default=1.25, gt=0
-    )
+    c: float = _c_option(_DEFAULT_C)
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return every cell."""
@@ -188,6 +201,8 @@ class EdgeToAltered(PixelNoise):
     """Bad handwriting: inverts a pixel next to one of the opposite colour."""
 
     reach = 1
+
+    c: float = _c_option(_DEFAULT_C)
 
     def eligible(self, totals: Any, size: Any, inside: Any) -> Any:
         """Return the cells with a neighbour, diagonals included, on the other side of 127."""
