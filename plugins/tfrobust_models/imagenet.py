@@ -112,6 +112,13 @@ class ImageNetModel(ModelBuilder):
         return model
 
 
+def check_published(value: Any, info: pydantic.ValidationInfo) -> Any:
+    """Refuse ImageNet's weights where `stem` or `width` is not as published; see pydantic."""
+    if info.data.get("weights") == IMAGENET and value not in {"imagenet", 1.0}:
+        raise ValueError("weights=imagenet fits only the published stem=imagenet and width=1")
+    return value
+
+
 @plugin
 class ScalableModel(ImageNetModel):
     """A model that has a variant for small images, and wider and narrower ones."""
@@ -122,12 +129,7 @@ class ScalableModel(ImageNetModel):
     )
     width: float = option("multiplies the number of filters", default=1.0, gt=0, le=16)
 
-    @pydantic.field_validator("stem", "width")
-    @classmethod
-    def _check_published(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        if info.data.get("weights") == IMAGENET and value not in {"imagenet", 1.0}:
-            raise ValueError("weights=imagenet fits only the published stem=imagenet and width=1")
-        return value
+    _check_published = pydantic.field_validator("stem", "width")(check_published)
 
     @property
     def smallest_side(self) -> int:

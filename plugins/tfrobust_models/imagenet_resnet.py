@@ -7,6 +7,9 @@ in a block's first 1×1 convolution. State dicts in torchvision's names need tor
 (the stride in the 3×3, "v1.5"); the variants for small images and other widths are those too, so
 that one builder serves all and a state dict of a variant fits. ResNet-18 and 34 are the same in
 both; Keras has none, so they are always built here.
+
+`shortcuts=false` builds the "plain" network that the paper compares with: the same layers, nothing
+added to the output of a block, and no projections.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import keras
+import pydantic
 
-from tfrobust.options import plugin
+from tfrobust.options import option, plugin
 from tfrobust.types import ImageShape
 from tfrobust_models.imagenet import has_new_head
 from tfrobust_models.pixels import CAFFE
@@ -31,6 +35,21 @@ class _ResNet(TorchvisionModel):
     imagenet_pixels, blue_first, first = CAFFE, True, "conv1"
     he_normal = True
 
+    shortcuts: bool = option(
+        "add the input of a block to its output; no: the plain network", default=True
+    )
+
+    @pydantic.field_validator("shortcuts")
+    @classmethod
+    def _check_shortcuts(cls, value: bool, info: pydantic.ValidationInfo) -> bool:
+        if not value and info.data.get("weights") is not None:
+            raise ValueError("without shortcuts there are no weights; leave weights out")
+        return value
+
+    @property
+    def _standard(self) -> bool:
+        return super()._standard and self.shortcuts
+
     def _built(self, image_shape: ImageShape, num_classes: int) -> Any:
         if not self._by_keras:
             return self._built_here(image_shape, num_classes)
@@ -38,7 +57,8 @@ class _ResNet(TorchvisionModel):
         return self._from_keras(image_shape, num_classes, whole=not new_head)
 
     def _network(self, x: Any, num_classes: int) -> Any:
-        x = self.family.features(x, width=self.width, cifar=self.stem == "cifar")
+        cifar = self.stem == "cifar"
+        x = self.family.features(x, width=self.width, cifar=cifar, shortcuts=self.shortcuts)
         x = keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
         return keras.layers.Dense(num_classes, name="fc")(x)
 

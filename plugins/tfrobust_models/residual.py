@@ -33,13 +33,14 @@ class Residual:
     blocks: tuple[int, ...]
     bottleneck: bool
 
-    def features(self, x: Any, *, width: float, cifar: bool) -> Any:
+    def features(self, x: Any, *, width: float, cifar: bool, shortcuts: bool = True) -> Any:
         """Return the last feature maps.
 
         Args:
             x: pixels.
             width: multiplies the filters.
             cifar: begin with 3×3 and stride 1, without pooling.
+            shortcuts: add each block's input to its output.
         """
         x = convolution(
             x, scaled(FILTERS, width), 3 if cifar else 7, 1 if cifar else 2, name="conv1"
@@ -51,7 +52,10 @@ class Residual:
             filters = scaled(FILTERS << stage, width)
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
-                x = _block(x, self._convolutions(filters, stride), f"layer{stage + 1}.{block}")
+                name, input_of_block = f"layer{stage + 1}.{block}", x
+                x = _block(x, self._convolutions(filters, stride), name)
+                x = _with_shortcut(x, input_of_block, stride, name) if shortcuts else x
+                x = rectified(x, name)
         return x
 
     def _convolutions(self, filters: int, stride: int) -> Sequence[tuple[int, int, int]]:
@@ -62,15 +66,17 @@ class Residual:
 
 
 def _block(x: Any, convolutions: Sequence[tuple[int, int, int]], name: str) -> Any:
-    """Convolutions around a shortcut."""
-    filters, stride = convolutions[-1][0], max(stride for *_, stride in convolutions)
-    y = x
-    for number, (inner, size, step) in enumerate(convolutions, 1):
-        y = rectified(y) if number > 1 else y
-        y = convolution(y, inner, size, step, name=f"{name}.conv{number}")
-        y = normalized(y, f"{name}.bn{number}")
-    shortcut = x
-    if stride > 1 or x.shape[-1] != filters:
-        shortcut = convolution(x, filters, 1, stride, name=f"{name}.downsample.0")
-        shortcut = normalized(shortcut, f"{name}.downsample.1")
-    return rectified(keras.layers.Add(name=f"{name}.add")([shortcut, y]), name)
+    """Convolutions, each normalised, with ReLU between them."""
+    for number, (filters, size, stride) in enumerate(convolutions, 1):
+        x = rectified(x) if number > 1 else x
+        x = convolution(x, filters, size, stride, name=f"{name}.conv{number}")
+        x = normalized(x, f"{name}.bn{number}")
+    return x
+
+
+def _with_shortcut(y: Any, x: Any, stride: int, name: str) -> Any:
+    """Add a block's input x to its output y, projected where the shape changes."""
+    if stride > 1 or x.shape[-1] != y.shape[-1]:
+        x = convolution(x, y.shape[-1], 1, stride, name=f"{name}.downsample.0")
+        x = normalized(x, f"{name}.downsample.1")
+    return keras.layers.Add(name=f"{name}.add")([x, y])

@@ -161,6 +161,7 @@ def test_a_network_keras_does_not_have_has_no_imagenet_weights(name):
     ("mobilenet", {"weights": "net.pth"}, "mobilenet: weights: .*none or imagenet.*net.pth"),
     ("efficientnet_b1", {"stem": "cifar"}, "has no option 'stem'"),
     ("resnet50", {"weights": "imagenet", "width": 0.5}, "resnet50: width: .*only the published"),
+    ("efficientnet_b1", {"weights": "imagenet", "width": 0.5}, "efficientnet_b1: width: .*only"),
     ("vgg16", {"weights": "imagenet", "stem": "cifar"}, "vgg16: stem: .*only the published"),
     ("vgg19", {"weights": "imagenet", "batch_norm": True}, "vgg19: batch_norm: .*torchvision's"),
     ("resnet18", {"width": 0}, "resnet18: width: .*greater than 0"),
