@@ -49,3 +49,16 @@ def test_without_repetition_white_to_black_reaches_every_grey_where_repetition_s
     )
     np.testing.assert_array_equal(np.rint(once * 255), 77)  # int((255 − 100) / 2), once each
     assert set(np.unique(np.rint(again[1] * 255))) <= {84, 85, 86}
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_one_pixel_of_the_original_is_one_cell_at_every_resolution(name):
+    images, seeds = pictures((6, 5, 1)), tf.constant([[0, 1], [0, 2], [0, 3]])
+    for repeat in (False, True):
+        small, large = (
+            create("attacks", name, pixel_size=side, repeat=repeat).stages(
+                tf.repeat(tf.repeat(tf.constant(images), side, 1), side, 2), (12,), seed=seeds
+            )[0]
+            for side in (1, 2)
+        )
+        np.testing.assert_array_equal(tf.repeat(tf.repeat(small, 2, 1), 2, 2), large)
