@@ -126,8 +126,8 @@ def test_a_narrow_efficientnet_has_a_share_of_the_filters_of_every_layer():
         create("models", "efficientnet_b1", width=width).build((32, 32, 1), 10)
         for width in (1, 0.25)
     )
-    assert [layer.name for layer in narrow.layers] == [layer.name for layer in whole.layers]
     for layer, other in zip(narrow.layers[:-1], whole.layers[:-1], strict=True):
+        assert type(layer) is type(other)
         filters, others = layer.output.shape[-1], other.output.shape[-1]
         assert filters == others or filters == max(1, round(others / 4))
     assert whole.count_params() / narrow.count_params() > 12
