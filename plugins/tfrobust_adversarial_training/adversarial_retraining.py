@@ -6,15 +6,17 @@ Goodfellow, Shlens & Szegedy, "Explaining and harnessing adversarial examples" (
 afterwards: Akumalla, Haney & Bazhenov (2020) compare contextual fusion with it (FGSM, ε = 0.3).
 Departures: they give no details; here each step attacks the current network, on half of each batch,
 and the training keeps the epoch that is best on validation images. Half of those are attacked; the
-seed draws which, the same in every epoch.
+seed draws which, the same in every epoch. The networks that they compare it with keep their
+features and learn a last layer; `layers=last` retrains no more than that either.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.keras.graph import trunk
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable, fine_tuned
@@ -47,6 +49,9 @@ class AdversarialRetraining(Defense):
         'further options of the inner attack: {"norm": "l2"}', default=None
     )
     share: float = option("share of each batch that is attacked", default=0.5, gt=0, le=1)
+    layers: Literal["all", "last"] = option(
+        "layers to train: all, or the last one, on features that stay as they are", default="all"
+    )
     epochs: int | None = option(
         "epochs of the retraining; none: those of the training", default=None, ge=0
     )
@@ -61,8 +66,11 @@ class AdversarialRetraining(Defense):
 
         Raises:
             UsageError: says which.
+            ClassifierError: `layers=last` of a network that has no other layer.
         """
-        check_tunable(classifier, "adversarial_retraining")
+        network = check_tunable(classifier, "adversarial_retraining")
+        if self.layers == "last":
+            trunk(network.model)
         self._inner().check(classifier)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
@@ -81,6 +89,7 @@ class AdversarialRetraining(Defense):
             task=TrainingTask(
                 perturb=perturb, validate_on=in_drawn_order(perturb, trainer.options.seed)
             ),
+            last_layer=self.layers == "last",
         )
         return Defended(tuned)
 

@@ -2,17 +2,22 @@
 
 A network trained on objects (the foreground) and others trained on scenes (the background) are
 frozen. Their penultimate features are concatenated and classified by one linear layer, which is
-trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less the foreground counts.
+trained on cross-entropy + α · ‖W_foreground‖²: the larger α, the less the foreground counts. With a
+large α nothing of it is left, and the joint classifier is the background; `found` tells.
 
 Akumalla, Haney & Bazhenov, "Contextual fusion for adversarial robustness" (2020). Departures: more
 than one background is possible; the paper names no optimizer, ours is Adam. Cross-entropy is the
 mean over a batch, where the paper writes a sum over all images. Each stream also gets its own
-linear layer on the same features, and is a classifier by itself.
+linear layer on the same features, and is a classifier by itself. `layer=recurrent` is the paper's
+future work, which it names and does not define: ours is a plain recurrent layer that is shown the
+same features at every step (`heads`). There the penalty binds less: what reads the state can make
+up for small foreground weights.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import keras
 import pydantic
@@ -31,7 +36,8 @@ from tfrobust.types import KerasModel
 from tfrobust_fusion.backgrounds import Backgrounds
 from tfrobust_fusion.features import FeatureScenario, beside, features_of
 from tfrobust_fusion.fused import Fused
-from tfrobust_fusion.heads import Heads
+from tfrobust_fusion.heads import Heads, Recurrence
+from tfrobust_fusion.shares import BACKGROUND_ALONE, contributions
 
 FOREGROUND = "foreground"
 
@@ -59,12 +65,17 @@ class ContextualFusion(Defense):
         'further options of the architecture: {"stem": "cifar"}', default=None
     )
     alpha: float = option("α: penalty on the joint layer's foreground weights", default=0.0, ge=0)
-    finetune: bool = option("also train the networks, not only the linear layers", default=False)
+    layer: Literal["linear", "recurrent"] = option(
+        "joint layer: linear, or recurrent: a state that settles", default="linear"
+    )
+    units: int = option("units of the recurrent layer's state", default=128, ge=1)
+    steps: int = option("steps of the recurrent layer", default=4, ge=1, le=100)
+    finetune: bool = option("also train the networks, not only the layers on top", default=False)
     epochs: int | None = option(
-        "epochs of the linear layers; none: those of the training", default=None, ge=0
+        "epochs of the layers on top; none: those of the training", default=None, ge=0
     )
     learning_rate: float = option(
-        "learning rate of the linear layers, with Adam", default=1e-3, gt=0
+        "learning rate of the layers on top, with Adam", default=1e-3, gt=0
     )
 
     _listed = pydantic.field_validator("background")(several)
@@ -126,7 +137,12 @@ class ContextualFusion(Defense):
         return {FOREGROUND: classifier, **named.networks(self.background)}
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
-        """Train the linear layers, and the networks where `finetune`; see `Defense`.
+        """Train the layers on top, and the networks where `finetune`; see `Defense`.
+
+        Returns:
+            The joint classifier. It `found`, on the training images: each stream's share of the
+            joint decision (`share_foreground`), and for how many images it decides as the stream
+            alone does (`agrees_background`).
 
         Raises:
             UsageError: as `check` does.
@@ -139,7 +155,7 @@ class ContextualFusion(Defense):
             target=None,
         )
         if self.finetune:
-            model = self._tuned(streams, scenario, own)
+            model, heads, features = self._tuned(streams, scenario, own)
         else:
             features, widths = _all_features(streams, scenario, own)
             with own.strategy.scope():
@@ -147,18 +163,45 @@ class ContextualFusion(Defense):
                 model = heads.model()
             heads.fit(features, own)
             heads.fit_own(features, own)
-        return Defended(Fused(streams, model, scenario.class_names))
+        found = contributions(heads.model(), features.of("train"), heads.widths)
+        if found[f"share_{FOREGROUND}"] < BACKGROUND_ALONE:
+            own.log(self._background_alone(found))
+        return Defended(Fused(streams, model, scenario.class_names), found)
+
+    def summary_totals(self, classifier: Classifier, found: Mapping[str, Any]) -> dict[str, str]:
+        """Return how much of the joint decision is the foreground's; see `Defense`."""
+        share = found.get(f"share_{FOREGROUND}")
+        return {} if share is None else {"foreground's share of the decision": f"{share:.1%}"}
+
+    def _background_alone(self, found: Mapping[str, float]) -> str:
+        advice = "; take a smaller alpha to fuse both" if self.alpha else ""
+        return (
+            f"contextual_fusion: alpha={self.alpha:g} leaves the foreground "
+            f"{found[f'share_{FOREGROUND}']:.1%} of the joint decision: the joint classifier is "
+            f"the background{advice}"
+        )
 
     def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Put trained layers on top of the networks; see `Defense`."""
         return Fused(self.streams(classifier), model)
 
     def _heads(self, widths: dict[str, int], scenario: Scenario, trainer: Trainer) -> Heads:
-        seed = trainer.options.seed
-        return Heads(widths, scenario.num_classes, alpha=self.alpha, seed=seed)
+        recurrence = Recurrence(self.units, self.steps) if self.layer == "recurrent" else None
+        return Heads(
+            widths,
+            scenario.num_classes,
+            alpha=self.alpha,
+            seed=trainer.options.seed,
+            recurrence=recurrence,
+        )
 
-    def _tuned(self, streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer) -> Any:
-        """Return a model from images to every layer's logits, trained from its first layer on."""
+    def _tuned(
+        self, streams: dict[str, Classifier], scenario: Scenario, trainer: Trainer
+    ) -> tuple[KerasModel, Heads, FeatureScenario]:
+        """Return a model from images to every layer's logits, trained from its first layer on.
+
+        With it its layers, and the features that they read now.
+        """
         with trainer.strategy.scope():
             images = keras.Input(scenario.image_shape, name="images")
             seen = {name: _renamed(stream, name)(images) for name, stream in streams.items()}
@@ -172,8 +215,9 @@ class ContextualFusion(Defense):
             name: KerasClassifier(keras.Model(images, heads.own[name](features)))
             for name, features in seen.items()
         }
-        heads.fit_own(_all_features(tuned, scenario, trainer)[0], trainer)
-        return model
+        after, _ = _all_features(tuned, scenario, trainer)
+        heads.fit_own(after, trainer)
+        return model, heads, after
 
 
 def _all_features(

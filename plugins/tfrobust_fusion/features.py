@@ -129,6 +129,10 @@ class FeatureScenario(InMemoryScenario):
         features = self._splits[split]
         return {"image": features.values[:, np.newaxis, np.newaxis], "label": features.labels}
 
+    def of(self, split: str) -> Features:
+        """Return the features of a split."""
+        return self._splits[split]
+
     def only(self, start: int, stop: int) -> FeatureScenario:
         """Return the same with some of the units alone."""
         some = {

@@ -1,4 +1,4 @@
-"""Several networks whose features are classified by one linear layer."""
+"""Several networks whose features are classified by one joint layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.classifiers.summary import Component
 from tfrobust.errors import ClassifierError
 from tfrobust.types import Images, ImageShape, KerasModel, Logits
-from tfrobust_fusion.heads import JOINT, mean_weights
+from tfrobust_fusion.heads import JOINT, is_recurrent, mean_weights
+
+_LINEAR = "linear layers"
 
 
 class Fused(Wrapped):
@@ -91,11 +93,13 @@ class Fused(Wrapped):
     def components(self) -> list[Component]:
         """Return the streams and the layers over them; see `tfrobust.classifiers.summary`."""
         whole = self.model.count_params()
+        called = "recurrent and linear layers" if is_recurrent(self.model) else _LINEAR
         if not self._whole:
-            return [*(_part(n, stream) for n, stream in self.streams.items()), _layers(whole)]
+            streams = [_part(name, stream) for name, stream in self.streams.items()]
+            return [*streams, _layers(whole, called)]
         trained = {n: self.model.get_layer(f"{n}.network").count_params() for n in self.streams}
         streams = [Component(n, count, megabytes_of(count)) for n, count in trained.items()]
-        return [*streams, _layers(whole - sum(trained.values()))]
+        return [*streams, _layers(whole - sum(trained.values()), called)]
 
     def trackables(self) -> list[Any]:
         """Return what all networks need kept."""
@@ -139,8 +143,8 @@ def _part(name: str, stream: Classifier) -> Component:
     return Component(name, parameters(stream), megabytes(stream))
 
 
-def _layers(count: int) -> Component:
-    return Component("linear layers", count, megabytes_of(count))
+def _layers(count: int, called: str = _LINEAR) -> Component:
+    return Component(called, count, megabytes_of(count))
 
 
 def _can_be_cut(stream: Classifier) -> bool:

@@ -1,10 +1,14 @@
-"""The linear layers of a fusion: one over all streams, and one per stream.
+"""The layers of a fusion: a joint one over all streams, and a linear one per stream.
 
-z = Σ_s W_s f_s(x) + b,  trained on cross-entropy + α · ‖W_foreground‖²
+Linear:     z = Σ_s W_s f_s(x) + b
+Recurrent:  d = Σ_s W_s f_s(x) + b,  h_1 = tanh(d),  h_{t+1} = tanh(d + U h_t),  z = V h_T + c
+
+Both are trained on cross-entropy + α · ‖W_foreground‖².
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,42 +21,76 @@ from tfrobust.types import KerasModel
 from tfrobust_fusion.features import FeatureScenario
 
 JOINT = "joint"
+_STATE = f"{JOINT}.state"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recurrence:
+    """How a recurrent joint layer settles.
+
+    Attributes:
+        units: of its state h.
+        steps: T: how often the state is computed; the first time without what it was before.
+    """
+
+    units: int
+    steps: int
 
 
 class Heads:
-    """Untrained linear layers.
+    """Untrained layers.
 
     Args:
         widths: stream → how many features it has; the first is the foreground.
         num_classes: of every layer.
         alpha: α: the price of the joint layer's squared foreground weights.
         seed: of the random weights.
+        recurrence: of the joint layer; none: it is linear.
     """
 
     def __init__(
-        self, widths: Mapping[str, int], num_classes: int, *, alpha: float, seed: int
+        self,
+        widths: Mapping[str, int],
+        num_classes: int,
+        *,
+        alpha: float,
+        seed: int,
+        recurrence: Recurrence | None = None,
     ) -> None:
         self.widths = dict(widths)
-        draws = iter(range(seed, seed + 2 * len(widths)))
+        self._recurrence = recurrence
+        draws = iter(range(seed, seed + 2 * len(widths) + 2))
         foreground = next(iter(widths))
 
-        def dense(name: str, **options: Any) -> Any:
+        def dense(name: str, units: int, **options: Any) -> Any:
             start = keras.initializers.GlorotUniform(next(draws))
-            return keras.layers.Dense(num_classes, kernel_initializer=start, name=name, **options)
+            return keras.layers.Dense(units, kernel_initializer=start, name=name, **options)
 
-        self.own = {name: dense(name) for name in widths}
+        self.own = {name: dense(name, num_classes) for name in widths}
         self._parts = {
             name: dense(
                 f"{JOINT}.{name}",
+                recurrence.units if recurrence else num_classes,
                 use_bias=name == foreground,
                 kernel_regularizer=keras.regularizers.L2(alpha) if name == foreground else None,
             )
             for name in widths
         }
+        if recurrence:
+            self._recurrent = dense(f"{JOINT}.recurrent", recurrence.units, use_bias=False)
+            self._readout = dense(JOINT, num_classes)
 
     def joint(self, streams: Mapping[str, Any]) -> Any:
         """Return the joint layer's logits of each stream's symbolic features."""
-        return keras.layers.Add(name=JOINT)([self._parts[name](x) for name, x in streams.items()])
+        parts = [self._parts[name](x) for name, x in streams.items()]
+        if self._recurrence is None:
+            return keras.layers.Add(name=JOINT)(parts)
+        drive = keras.layers.Add(name=f"{JOINT}.drive")(parts)
+        state = keras.layers.Activation("tanh", name=_STATE)(drive)
+        for step in range(1, self._recurrence.steps):
+            fed_back = keras.layers.Add(name=f"{JOINT}.sum{step}")([drive, self._recurrent(state)])
+            state = keras.layers.Activation("tanh", name=f"{_STATE}{step}")(fed_back)
+        return self._readout(state)
 
     def model(self) -> Any:
         """Return all of them as a model, features side by side `(batch, units)` → each's logits."""
@@ -108,3 +146,8 @@ def mean_weights(model: KerasModel, streams: list[str]) -> dict[str, float]:
         name: float(np.abs(model.get_layer(f"{JOINT}.{name}").kernel.numpy()).mean())
         for name in streams
     }
+
+
+def is_recurrent(model: KerasModel) -> bool:
+    """Tell whether the joint layer of a model of `Heads.model` has a state."""
+    return any(layer.name == _STATE for layer in model.layers)

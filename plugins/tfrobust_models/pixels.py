@@ -62,5 +62,11 @@ TORCHVISION = PixelRange(
     tuple(1 / deviation for deviation in _DEVIATION),
     tuple(-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)),
 )
+# Mean 0 and deviation 1 on CIFAR-10's training images.
+_CIFAR_MEAN, _CIFAR_DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+CIFAR10 = PixelRange(
+    tuple(1 / deviation for deviation in _CIFAR_DEVIATION),
+    tuple(-mean / dev for mean, dev in zip(_CIFAR_MEAN, _CIFAR_DEVIATION, strict=True)),
+)
 # 0 … 255: the network goes on from there itself.
 BYTES = PixelRange((255.0,), (0.0,))

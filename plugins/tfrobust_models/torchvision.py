@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import keras
+import pydantic
 
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
 from tfrobust.types import ImageShape
-from tfrobust_models.imagenet import ScalableModel
-from tfrobust_models.pixels import TORCHVISION, PixelRange
+from tfrobust_models.imagenet import IMAGENET, ScalableModel
+from tfrobust_models.pixels import CIFAR10, TORCHVISION, PixelRange
 from tfrobust_models.torch_weights import fill, read_state_dict
 
 
@@ -35,6 +37,22 @@ class TorchvisionModel(ScalableModel):
     head: Literal["loaded", "new"] = option(
         "last layer: loaded, or new for other classes", default="loaded"
     )
+    normalized: Literal["own", "imagenet", "cifar10"] = option(
+        "mean and deviation of what it reads: imagenet, cifar10, or own: those of its weights' "
+        "training; untrained, from -1 to 1",
+        default="own",
+    )
+
+    @pydantic.field_validator("normalized")
+    @classmethod
+    def _check_normalized(cls, value: str, info: pydantic.ValidationInfo) -> str:
+        if info.data.get("weights") == IMAGENET and value != "own":
+            raise ValueError("weights=imagenet were trained on other pixels; leave normalized out")
+        return value
+
+    @property
+    def _standard(self) -> bool:
+        return super()._standard and self.normalized == "own"
 
     @abc.abstractmethod
     def _network(self, x: Any, num_classes: int) -> Any:
@@ -60,9 +78,11 @@ class TorchvisionModel(ScalableModel):
         return model
 
     def _pixels(self, state: Mapping[str, Any]) -> PixelRange:
+        pixels = CIFAR10 if self.normalized == "cifar10" else TORCHVISION
         if not self._file:
-            return self.untrained_pixels
+            own = self.normalized == "own"
+            return self.untrained_pixels if own else dataclasses.replace(pixels, colour=False)
         kernel = state.get(f"{self.first}.weight")
         if kernel is not None and kernel.ndim == 4 and kernel.shape[1] == 1:
-            return PixelRange(TORCHVISION.scale, TORCHVISION.offset, colour=False)  # grey's own
-        return TORCHVISION
+            return dataclasses.replace(pixels, colour=False)  # grey's own
+        return pixels

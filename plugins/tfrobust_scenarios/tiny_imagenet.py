@@ -49,10 +49,25 @@ class TinyImagenet(Scenario):
         gt=0,
         lt=1,
     )
+    train_share: float | None = option(
+        "share of each class's images to train on, the next that `seed` draws after the test "
+        "images; none: all others",
+        default=None,
+        gt=0,
+        lt=1,
+    )
     seed: int = option("seed of the test images", default=0, ge=0)
     test_classes: str | tuple[str, ...] | None = option(
         "test only on these of the `classes`; none: on all", default=None
     )
+
+    def __post_init__(self) -> None:
+        if self.train_share is None:
+            return
+        if self.test_share is None:
+            raise ValueError("train_share: expected test_share too, which it is drawn after")
+        if self.train_share + self.test_share > 1:
+            raise ValueError("train_share: expected at most 1 together with test_share")
 
     @property
     def image_shape(self) -> ImageShape:
@@ -139,8 +154,10 @@ class TinyImagenet(Scenario):
     def _drawn(self, split: str) -> tf.data.Dataset:
         """Return the images of one side of a split that is drawn class by class."""
         wnids = self._wnids
-        chosen = tf.constant(_drawn(_stored(_home()), tuple(wnids), self.test_share, self.seed))
-        wanted = chosen if split == "test" else ~chosen
+        tested = float(self.test_share or 0)
+        drawn_to = 1.0 if self.train_share is None else tested + self.train_share
+        shares = (0.0, tested) if split == "test" else (tested, drawn_to)
+        wanted = tf.constant(_drawn(_stored(_home()), tuple(wnids), shares, self.seed))
         numbered = _encoded(_ALL).filter(_of(wnids)).enumerate()
         return numbered.filter(lambda number, _: wanted[number]).map(lambda _, features: features)
 
@@ -178,8 +195,17 @@ def _of(wnids: Sequence[str]) -> Callable[[dict[str, Any]], Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def _drawn(builder: Any, wnids: tuple[str, ...], share: float, seed: int) -> np.ndarray:
-    """Return which of all images of some classes are drawn for the test, class by class."""
+def _drawn(
+    builder: Any, wnids: tuple[str, ...], shares: tuple[float, float], seed: int
+) -> np.ndarray:
+    """Return which of all images of some classes are drawn, class by class.
+
+    Args:
+        builder: of the prepared dataset.
+        wnids: of the classes.
+        shares: of each class, where the images that are drawn begin and end in a random order.
+        seed: of the order, which is each class's own.
+    """
     of = (
         stored_records(builder, _ALL, encoded=True)
         .filter(_of(wnids))
@@ -190,7 +216,8 @@ def _drawn(builder: Any, wnids: tuple[str, ...], share: float, seed: int) -> np.
     for wnid in wnids:
         random = np.random.default_rng([seed, *wnid.encode()])  # independent of other classes
         places = np.flatnonzero(classes == wnid.encode())
-        drawn[random.permutation(places)[: round(share * len(places))]] = True
+        start, stop = (round(share * len(places)) for share in shares)
+        drawn[random.permutation(places)[start:stop]] = True
     return drawn
 
 

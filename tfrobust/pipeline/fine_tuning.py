@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
+from tfrobust.classifiers.keras.graph import trunk
 from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.reload import why_served
@@ -52,6 +53,7 @@ def fine_tuned(
     epochs: int | None = None,
     learning_rate: float | None = None,
     task: TrainingTask | None = None,
+    last_layer: bool = False,
 ) -> Classifier:
     """Return a fine-tuned copy of a network.
 
@@ -62,10 +64,30 @@ def fine_tuned(
         epochs: `None`: those of the trainer.
         learning_rate: `None`: that of the trainer.
         task: see `Trainer.fit`.
+        last_layer: train only what reads the features, which stay as they are.
+
+    Raises:
+        ClassifierError: `last_layer` of a network whose last layer is not known.
     """
     with trainer.strategy.scope():
         copy = copied(classifier)
+    if last_layer:
+        _freeze_features(copy)
     options = {"epochs": epochs, "learning_rate": learning_rate}
     options = {name: value for name, value in options.items() if value is not None}
     trainer.altered(**options).fit(copy, scenario, task)
-    return copy
+    return _with_its_weights(classifier, copy) if last_layer else copy
+
+
+def _freeze_features(classifier: KerasClassifier) -> None:
+    """Keep the layers below the last one out of trainings, moving averages among them."""
+    for layer in trunk(classifier.model).layers:
+        layer.trainable = False
+
+
+def _with_its_weights(classifier: KerasClassifier, trained: KerasClassifier) -> KerasClassifier:
+    """Return a copy of the classifier with a trained one's weights, and nothing frozen in it."""
+    free = copied(classifier)
+    free.model.set_weights(trained.model.get_weights())
+    free.weights_changed()
+    return free

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tfrobust.pipeline.plans import FINISHED, planned_scenario, read_plan
 from tfrobust.pipeline.workspace import learned_file
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
-from tfrobust.store.cards import read_card
+from tfrobust.store.cards import Card, read_card
 from tfrobust.store.layout import home_of, locate, rooted, stored
 from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer
@@ -191,17 +191,25 @@ def _defended_again(
 ) -> Classifier:
     """Apply the defences that the network lacks; models that they trained are loaded."""
     planned = [*plan["model"].get("defenses", []), *plan["defenses"]]
+    card = read_card(home / str(plan["version"]))
     for plugin in planned[len(network.defenses) :]:
         defense = create("defenses", plugin["name"], **plugin["params"])
+        place = len(network.defenses)
         if defense.stage is Stage.AUXILIARY:
-            file = learned_file(home / FINISHED, len(network.defenses) + 1)
-            network = recorded(
-                defense, network, Defended(_restored(defense, network, file, home, plan))
-            )
+            file = learned_file(home / FINISHED, place + 1)
+            restored = _restored(defense, network, file, home, plan)
+            found = _found(card, place, plugin["name"])
+            network = recorded(defense, network, Defended(restored, found))
         else:
             data = scenario or planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())
     return network
+
+
+def _found(card: Card | None, place: int, name: str) -> Mapping[str, Any]:
+    """Return what a defence measured when it was applied, from the card of what was stored."""
+    defenses = card.defenses[place : place + 1] if card else ()
+    return next((defense.found for defense in defenses if defense.name == name), {})
 
 
 def _restored(

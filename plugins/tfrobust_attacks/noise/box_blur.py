@@ -8,7 +8,8 @@ Departures: the paper does not define the filter beyond the border of the box. H
 mean of the region's own pixels only, so that neither the object leaks out nor the context leaks in.
 The kernel is not truncated. The boxes of an image are one region, so objects near each other mix.
 `region=all` blurs the whole image, with the same rule at its border (`gaussian_blur` mirrors the
-image there).
+image there). The paper's images are 224 pixels wide: `side=224` gives σ in those pixels, and
+smaller images are blurred in proportion.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ class BoxBlur(RegionalAttack):
         trace="unused",
     )
     sigma: float = option("σ: standard deviation of the kernel, in pixels", default=5.0, ge=0)
+    side: int | None = option(
+        "σ is for images of this side, in pixels, and scales with the image's shorter side; none: "
+        "σ is in the image's own pixels",
+        default=None,
+        ge=1,
+    )
 
     @property
     def threat(self) -> Threat:
@@ -46,17 +53,22 @@ class BoxBlur(RegionalAttack):
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
-        """Return blurred images; see `Attack`."""
+        """Return blurred images; see `Attack`.
+
+        Example:
+            `sigma=10, side=224` blurs images of 64×64 with a kernel of 10 · 64 / 224 = 2.9 pixels.
+        """
         if self.sigma == 0:
             return images
         free = free_pixels()
         part = tf.ones_like(images[..., :1]) if free is None else tf.cast(free, tf.float32)
         height, width, channels = classifier.image_shape
+        sigma = self.sigma * (min(height, width) / self.side if self.side else 1)
         # The mask is convolved as one more channel.
         sums = _convolved(
             tf.concat([part * images, part], axis=3),
-            gaussian(height, self.sigma),
-            gaussian(width, self.sigma),
+            gaussian(height, sigma),
+            gaussian(width, sigma),
         )
         mean = tf.math.divide_no_nan(sums[..., :channels], sums[..., channels:])
         return tf.where(part > 0, tf.clip_by_value(mean, 0.0, 1.0), images)

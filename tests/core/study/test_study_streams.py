@@ -38,6 +38,7 @@ scenario_options = { digits_in_places = { shows = "places" } }
 title = "Fused"
 base = "objects"
 streams = ["foreground", "background"]
+found = ["share_foreground", "share_background", "agrees_foreground", "agrees_background"]
 defenses = [{ name = "contextual_fusion", networks = { background = "scenes" } }]
 [networks.again]
 title = "Again"

@@ -165,10 +165,31 @@ def test_a_network_keras_does_not_have_has_no_imagenet_weights(name):
     ("vgg16", {"weights": "imagenet", "stem": "cifar"}, "vgg16: stem: .*only the published"),
     ("vgg19", {"weights": "imagenet", "batch_norm": True}, "vgg19: batch_norm: .*torchvision's"),
     ("resnet18", {"width": 0}, "resnet18: width: .*greater than 0"),
+    ("resnet50", {"weights": "imagenet", "normalized": "cifar10"}, "normalized: .*other pixels"),
 ])  # fmt: skip
 def test_options_that_do_not_go_together_are_refused(name, options, words):
     with pytest.raises(UsageError, match=words):
         create("models", name, **options)
+
+
+@pytest.mark.parametrize(("normalized", "mean", "deviation"), [
+    ("cifar10", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ("own", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
+def test_pixels_are_normalised_by_the_mean_and_deviation_that_are_named(
+    name, normalized, mean, deviation
+):
+    options = {"normalized": normalized, "stem": "cifar", "width": 0.05}
+    model = create("models", name, **options).build((8, 8, 3), 4)
+    pixels = model.get_layer("pixels")
+    images = images_of((8, 8, 3))
+    np.testing.assert_allclose(pixels(images), (images - mean) / deviation, atol=1e-5)
+    if normalized != "own":  # grey has the mean of the three numbers
+        grey = create("models", name, **options).build((8, 8, 1), 4).get_layer("pixels")
+        expected = -np.mean(np.divide(mean, deviation))
+        np.testing.assert_allclose(grey(np.zeros((1, 8, 8, 1))), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet50v2", "vgg19", "mobilenet"])

@@ -72,6 +72,13 @@ def test_all_of_an_image_needs_no_box():
     assert np.abs(blurry[0] - blurred(images[0], 2.0)).max() <= 2e-6
 
 
+def test_sigma_for_images_of_another_side_scales_with_the_shorter_side_of_the_image():
+    images, boxes = pictures(), some_boxes(3)
+    scaled = crafted(images, boxes, sigma=10, side=224)
+    assert np.array_equal(scaled, crafted(images, boxes, sigma=10 * 17 / 224))
+    assert np.array_equal(crafted(images, boxes, sigma=3, side=17), crafted(images, boxes, sigma=3))
+
+
 @pytest.mark.parametrize("sigma", [0.0, 1e-300, 1e-3])
 def test_no_blur_leaves_the_image_as_it_is(sigma):
     images = pictures()
