@@ -103,14 +103,14 @@ class Neighbours:
             )
         self._labels, self._k, self._seed = labels, k, seed
         components = min(dimensions or _DIMENSIONS, count, pixels)
-        fitted = _drawn(images, max(components, _FITTED // bytes_of(images.shape[1:])), seed)
-        self._pca = PCA(components, random_state=seed).fit(_flat(fitted))
+        most = max(components, _FITTED // bytes_of(images.shape[1:]))
+        self._pca = _fitted_pca(images, components, most, seed)
         rank = int((self._pca.explained_variance_ratio_ > _NOTHING).sum())
         if dimensions is not None and dimensions > rank:
             raise UsageError(
-                f"retraining: dimensions: expected at most {rank}, the rank of {len(fitted)} "
-                f"images of {pixels} pixels; received: {dimensions}; leave it out to take what "
-                "there is"
+                f"retraining: dimensions: expected at most {rank}, the rank of "
+                f"{self._pca.n_samples_} images of {pixels} pixels; received: {dimensions}; leave "
+                "it out to take what there is"
             )
         self._known = spool(self._placed(images), (components + 1,), folder=folder)
         self._search = NearestNeighbors(algorithm="brute").fit(self._known)
@@ -190,6 +190,15 @@ def _elected(votes: Labels) -> Labels:
 
 def _flat(images: Images) -> np.ndarray:
     return images.reshape(len(images), -1)
+
+
+def _fitted_pca(images: Images, components: int, most: int, seed: int) -> PCA:
+    """Return the principal components of at most so many of the images, which stay as they are.
+
+    A sample is a copy already: it is centred in place, or it would lie in memory twice.
+    """
+    fitted = _drawn(images, most, seed)
+    return PCA(components, random_state=seed, copy=fitted is images).fit(_flat(fitted))
 
 
 def _drawn(images: Images, most: int, seed: int) -> Images:

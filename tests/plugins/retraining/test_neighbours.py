@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from tfrobust_retraining.neighbours import Neighbours
+from tfrobust_retraining.neighbours import Neighbours, _drawn, _fitted_pca
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,15 @@ def test_a_neighbour_that_is_left_out_has_no_vote(known):
     assert neighbours.distances == pytest.approx(apart.min(axis=1), abs=1e-3)
     for label, votes in zip(neighbours.labels, labels[nearest], strict=True):
         assert (votes == label).sum() == np.bincount(votes).max()
+
+
+@pytest.mark.parametrize("most", [500, 2000])
+def test_components_of_a_sample_are_those_of_a_copy_of_it_and_no_image_changes(known, most):
+    images = known[0].copy()
+    fitted = _fitted_pca(images, 20, most, seed=0)
+    np.testing.assert_array_equal(images, known[0])
+    sample = _drawn(images, most, 0).reshape(min(most, len(images)), -1)
+    expected = PCA(20, random_state=0).fit(sample)
+    np.testing.assert_array_equal(fitted.components_, expected.components_)
+    np.testing.assert_array_equal(fitted.mean_, expected.mean_)
+    assert fitted.n_samples_ == len(sample)
