@@ -11,7 +11,7 @@ from tfrobust.classifiers.inference import megabytes_of
 from tfrobust.classifiers.keras.models import random_state
 from tfrobust.errors import ClassifierError
 from tfrobust.types import Images, KerasModel, Logits
-from tfrobust_calibrater.generator import uncut
+from tfrobust_calibrater.generator import merge_of, uncut
 
 
 class Calibrated(Wrapped):
@@ -39,13 +39,17 @@ class Calibrated(Wrapped):
         super().__init__(inner, megabytes=None if known is None else known + own)
         self.model = model
         self._uncut = uncut(model) if backwards else None
+        self._cuts = merge_of(model) != "factor"
 
     def before(self, images: Images) -> Images:
-        """Return what the classifier is shown, float32 of the images' shape in [0, 1]."""
+        """Return what the classifier is shown, float32 of the images' shape.
+
+        In [0, 1]; a calibrater of `merge="factor"` cuts nothing.
+        """
         if self._uncut is None:
             return tf.cast(self.model(images, training=False), tf.float32)
-        forwards = tf.cast(self._uncut(images, training=False), tf.float32)
-        return tf.clip_by_value(2 * images - forwards, 0, 1)
+        backwards = 2 * images - tf.cast(self._uncut(images, training=False), tf.float32)
+        return tf.clip_by_value(backwards, 0, 1) if self._cuts else backwards
 
     def __call__(self, images: Images) -> Logits:
         """Return the classifier's logits of the calibrated images."""

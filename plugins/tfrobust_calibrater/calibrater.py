@@ -3,8 +3,8 @@
 min over θ of E_{x,y} L(f(G_θ(x)), y),  f frozen;  L = 1 − softmax(f)[y], or cross-entropy
 
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), algorithm 1 and
-section 4.1. Departures: those of `generator`; if validation images are held out, the weights are
-those of the last epoch with the highest validation accuracy.
+section 4.1. Departures: those of `generator` and `meaning`; if validation images are held out, the
+weights are those of the last epoch with the highest validation accuracy.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import parameters
 from tfrobust.data.names import reshifted
+from tfrobust.data.reading import arrays
 from tfrobust.defense import NOTHING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
@@ -25,6 +26,7 @@ from tfrobust.training.trainer import Trainer
 from tfrobust.types import KerasModel, Labels, Logits
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.generator import Merge, Size, generator, size_for
+from tfrobust_calibrater.meaning import meaning
 
 
 @plugin
@@ -34,7 +36,10 @@ class Calibrater(Defense):
     stage: ClassVar[Stage] = Stage.AUXILIARY
     undone_by: ClassVar[Changes] = NOTHING
 
-    merge: Merge = option("how to merge the perturbation into the image", default="multiply")
+    merge: Merge = option(
+        "how to merge the perturbation into the image; factor: x ⊙ G(x), uncut, as in the paper",
+        default="multiply",
+    )
     loss: Literal["true_class", "cross_entropy"] = option(
         "1 − probability of the true class, or its negative logarithm", default="true_class"
     )
@@ -70,6 +75,9 @@ class Calibrater(Defense):
         "learning rate schedule; quarters: ÷ 2, 4 and 10 after each quarter, as in the paper",
         default="quarters",
     )
+    meaning_images: int = option(
+        "test images on which to measure what its perturbation means; 0: none", default=0, ge=0
+    )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without gradients and an unknown shift; see `Defense`.
@@ -104,7 +112,7 @@ class Calibrater(Defense):
         )
         loss = cross_entropy if self.loss == "cross_entropy" else one_less_true_class
         own.fit(calibrated, self._scene(scenario), loss=loss)
-        return Defended(self.restore(classifier, model))
+        return Defended(self.restore(classifier, model), self._found(classifier, model, scenario))
 
     def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
         """Put a trained calibrater before a classifier; see `Defense`."""
@@ -118,6 +126,14 @@ class Calibrater(Defense):
             channels=self.channels or chosen.channels,
             blocks=self.blocks or chosen.blocks,
         )
+
+    def _found(
+        self, classifier: Classifier, model: KerasModel, scenario: Scenario
+    ) -> dict[str, float]:
+        if not self.meaning_images:
+            return {}
+        images, labels = arrays(self._scene(scenario), "test", self.meaning_images)
+        return meaning(classifier, model, images, labels)
 
     def _scene(self, scenario: Scenario) -> Scenario:
         return scenario if self.shift is None else reshifted(scenario, self.shift)

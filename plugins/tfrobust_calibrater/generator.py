@@ -1,14 +1,17 @@
-"""The calibrater's network: images in, images out, the identity before it is trained.
+"""The calibrater's network: images in, what the classifier is shown out.
 
-x′ = clip(x ⊙ (1 + G(x)), 0, 1), or clip(x + G(x), 0, 1);  G = 0 at first
+multiply: x′ = clip(x ⊙ (1 + G(x)), 0, 1);  add: x′ = clip(x + G(x), 0, 1);  G = 0 at first
+factor:   x′ = x ⊙ G(x), the paper's equation (3): nothing is cut, and G begins at random
 
 G halves the image three times, applies residual blocks and doubles it three times. A side that is
 not a multiple of 8 is padded with zeros at its end, and the output is cropped.
 
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), section 4.1.
-Departures: the paper's factor is G itself, which would be noise before training. The paper gives
-neither the width of the outer layers nor clipping: ours have at most 32, 64 and 128 filters, which
-with the paper's two blocks of 18 channels gives about the size that it reports for MobileNet.
+Departures: `multiply` and `add` begin as the identity and cut their images to [0, 1]; `factor` has
+no departure that is known, but the paper does not say how G begins or what its last layer is: ours
+begins like its other layers, and is linear. The paper does not give the width of the outer layers
+either: ours have at most 32, 64 and 128 filters, which with the paper's two blocks of 18 channels
+gives about the size that it reports for MobileNet.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import keras
 
 from tfrobust.types import KerasModel
 
-Merge = Literal["multiply", "add"]
+Merge = Literal["multiply", "add", "factor"]
 
 HALVINGS = 3
 WIDEST = 32  # filters of the first convolution; each halving doubles them
@@ -84,12 +87,13 @@ def _block(base: int, channels: int) -> int:
 
 
 def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: int) -> Any:
-    """Return the Keras model, `(batch, height, width, channels)` in [0, 1] to the same.
+    """Return the Keras model, `(batch, height, width, channels)` in [0, 1] to the same shape.
 
     Args:
         image_shape: `(height, width, channels)`.
         size: of the network.
-        merge: how the perturbation goes into the image.
+        merge: how the perturbation goes into the image. What comes out is in [0, 1], with `factor`
+            any number.
         seed: of its random weights.
     """
     layers = _Layers(seed)
@@ -104,20 +108,47 @@ def generator(image_shape: tuple[int, ...], size: Size, merge: Merge, *, seed: i
         x = layers.block(x, size.channels, f"block{number}")
     for step, filters in enumerate(widths[-2::-1], 1):
         x = layers.activated(layers.doubled(x, filters, f"up{step}"), f"up{step}")
-    x = layers.doubled(x, image_shape[2], "perturbation", last=True)
+    x = layers.perturbation(x, image_shape[2], zero=merge != "factor")
     x = keras.layers.Cropping2D(margins, name="crop")(x) if any(spare) else x
+    return keras.Model(images, _merged(images, x, merge), name="calibrater")
+
+
+def _merged(images: Any, x: Any, merge: Merge) -> Any:
+    """Return what the classifier is shown; its layer is called `calibrated`."""
+    if merge == "factor":
+        return keras.layers.Multiply(name="calibrated")([images, x])
     if merge == "multiply":
         factor = keras.layers.Rescaling(1.0, offset=1.0, name="factor")(x)
         merged = keras.layers.Multiply(name="multiply")([images, factor])
     else:
         merged = keras.layers.Add(name="add")([images, x])
-    calibrated = keras.layers.ReLU(max_value=1.0, name="calibrated")(merged)
-    return keras.Model(images, calibrated, name="calibrater")
+    return keras.layers.ReLU(max_value=1.0, name="calibrated")(merged)
+
+
+def merge_of(model: KerasModel) -> Merge:
+    """Return how a generator's model merges its perturbation."""
+    names = {layer.name for layer in model.layers}
+    return "multiply" if "multiply" in names else "add" if "add" in names else "factor"
 
 
 def uncut(model: KerasModel) -> Any:
-    """Return a generator's model up to where its images are cut to [0, 1]."""
-    return keras.Model(model.input, model.get_layer("calibrated").input, name="uncut")
+    """Return a generator's model up to where its images are cut to [0, 1], if they are."""
+    calibrated = model.get_layer("calibrated")
+    end = calibrated.output if merge_of(model) == "factor" else calibrated.input
+    return keras.Model(model.input, end, name="uncut")
+
+
+def change(model: KerasModel) -> Any:
+    """Return a generator's model up to its perturbation alone, 0 where it changes nothing.
+
+    It is x′ − x before the cut where it is added, and the factor less 1 where it multiplies.
+    """
+    merge, calibrated = merge_of(model), model.get_layer("calibrated")
+    layer = model.get_layer(merge) if merge != "factor" else calibrated
+    perturbation = layer.input[1]
+    if merge != "add":
+        perturbation = keras.layers.Rescaling(1.0, offset=-1.0, name="change")(perturbation)
+    return keras.Model(model.input, perturbation, name="perturbation")
 
 
 class _Layers:
@@ -129,11 +160,13 @@ class _Layers:
     def halved(self, x: Any, filters: int, name: str) -> Any:
         return keras.layers.Conv2D(filters, 3, 2, **self._options(), name=name)(x)
 
-    def doubled(self, x: Any, filters: int, name: str, *, last: bool = False) -> Any:
-        options = self._options()
-        if last:
-            options |= {"kernel_initializer": "zeros", "use_bias": True}
+    def doubled(self, x: Any, filters: int, name: str, **more: Any) -> Any:
+        options = self._options() | more
         return keras.layers.Conv2DTranspose(filters, 3, 2, **options, name=name)(x)
+
+    def perturbation(self, x: Any, channels: int, *, zero: bool) -> Any:
+        start = {"kernel_initializer": "zeros"} if zero else {}
+        return self.doubled(x, channels, "perturbation", use_bias=True, **start)
 
     def activated(self, x: Any, name: str) -> Any:
         return keras.layers.ReLU(name=f"{name}.relu")(self._normalized(x, name))

@@ -1,28 +1,31 @@
 """Points of a plane as images of one pixel with two channels, across and up.
 
-Two circles about one centre, which no line separates; and two ellipses that overlap. Of the
-ellipses there are also those points of each that lie outside the other (`ellipses_apart`), and
-those that lie inside the other and nearer its centre than their own (`ellipses_overlap`), which a
-network that learned the first gets wrong.
+Two circles about one centre, which no line separates; and two ellipses that overlap, filled or as
+outlines. Of the ellipses there are also those points of each that lie outside the other
+(`ellipses_apart`), and those that lie inside the other (`ellipses_overlap`; of filled ellipses,
+those nearer the other's centre). A network that learned the first gets the second wrong: they lie
+on the other's side.
 
 Ye, Tan, Xu, Wang, Bao & Ma, "Brain-inspired reverse adversarial examples" (2019), figures 3 and 4.
-Departures: it gives neither sizes nor counts; its overlapping data are all that the first network
-gets wrong, as its 0 % says, and here that is so by their definition.
+Departures: it gives neither sizes nor counts, and does not say that its ellipses are outlines. But
+only then are all points of one class that lie inside the other's ellipse on the other's side, as
+its 0 % says; of filled ones half would be, and here they are chosen.
 """
 
 from __future__ import annotations
 
 import abc
+from typing import Literal
 
 import numpy as np
 
 from tfrobust.data.in_memory import Arrays, InMemoryScenario
-from tfrobust.options import plugin
+from tfrobust.options import option, plugin
 from tfrobust.types import ImageShape
 
 _COUNTS = {"train": 2000, "test": 400}  # points of both classes
 _RADII = (0.32, 0.12)  # of the circles
-_SPREAD = 0.015  # of points about their circle
+_SPREAD = 0.015  # of points about their circle or outline
 _CENTRES = ((0.37, 0.5), (0.63, 0.5))  # of the ellipses
 _AXES = (0.2, 0.32)  # half of each, across and up
 _APART = 0.02  # how much nearer the other's centre a point of the overlap must be
@@ -73,15 +76,30 @@ class Circles(Points):
 
 @plugin
 class Ellipses(Points):
-    """Two overlapping ellipses side by side, evenly filled."""
+    """Two overlapping ellipses side by side."""
+
+    fill: Literal["filled", "outline"] = option(
+        "points all over the ellipse, or around it", default="filled"
+    )
 
     def _drawn(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
         points = np.empty((0, 2))
         while len(points) < count:
-            drawn = _CENTRES[label] + random.uniform(-1, 1, (4 * count, 2)) * _AXES
-            inside = _inside(drawn, label) & self._belongs(drawn, label)
-            points = np.concatenate([points, drawn[inside]])
+            draw = self._around if self.fill == "outline" else self._within
+            candidates = draw(label, 4 * count, random)
+            points = np.concatenate([points, candidates[self._belongs(candidates, label)]])
         return points[:count]
+
+    def _within(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
+        """Return points of an ellipse, evenly spread, `count` at most."""
+        points = _CENTRES[label] + random.uniform(-1, 1, (count, 2)) * _AXES
+        return np.asarray(points[_inside(points, label)])
+
+    def _around(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
+        """Return points about an ellipse's outline, `(count, 2)`."""
+        angle = random.uniform(0, 2 * np.pi, count)
+        outline = _CENTRES[label] + np.stack([np.cos(angle), np.sin(angle)], axis=1) * _AXES
+        return np.asarray(outline + random.normal(0, _SPREAD, (count, 2)))
 
     def _belongs(self, points: np.ndarray, label: int) -> np.ndarray:
         """Tell which points of an ellipse are wanted: here all."""
@@ -98,7 +116,7 @@ class EllipsesApart(Ellipses):
 
 @plugin
 class EllipsesOverlap(Ellipses):
-    """The points of two ellipses that lie inside the other one, nearer to its centre."""
+    """The points of two ellipses that lie inside the other one, on its side."""
 
     def _belongs(self, points: np.ndarray, label: int) -> np.ndarray:
         own, other = (np.hypot(*(points - _CENTRES[k]).T) for k in (label, 1 - label))

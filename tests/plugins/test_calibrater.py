@@ -29,7 +29,8 @@ from tfrobust.training.task import cross_entropy
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_calibrater.calibrated import Calibrated
 from tfrobust_calibrater.calibrater import one_less_true_class
-from tfrobust_calibrater.generator import Size, generator, size_for
+from tfrobust_calibrater.generator import Size, change, generator, merge_of, size_for
+from tfrobust_calibrater.meaning import correlations, label_gradients, meaning
 
 NOTHING = Trainer(TrainingOptions(epochs=0))
 
@@ -45,7 +46,9 @@ def identity(classifier, **options):
 
 
 @pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("merge", ["multiply", pytest.param("add", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "merge", ["multiply", *(pytest.param(m, marks=pytest.mark.slow) for m in ("add", "factor"))]
+)
 def test_the_calibrater_keeps_the_contract(check, merge):
     check(calibrater(merge=merge))
 
@@ -57,6 +60,31 @@ def test_an_untrained_calibrater_is_the_identity_on_images_of_any_size(shape, me
     model = generator(shape, Size(base=2, channels=3, blocks=1), merge, seed=0)
     for training in (False, True):
         assert np.array_equal(model(images, training=training), images)
+
+
+def test_the_papers_factor_multiplies_cuts_nothing_and_begins_at_random():
+    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))
+    model = generator((8, 8, 1), Size(2, 3, 1), "factor", seed=0)
+    perturbation = model.get_layer("perturbation")
+    factor = keras.Model(model.input, perturbation.output)(images, training=True).numpy()
+    assert factor.std() > 0.1
+    assert np.array_equal(model(images, training=True), images * factor)
+    perturbation.kernel.assign(np.zeros(perturbation.kernel.shape))
+    perturbation.bias.assign([3.0])
+    assert np.array_equal(model(images), 3 * images)  # beyond 1
+    with pytest.raises(ValueError, match="No such layer"):
+        model.get_layer("factor")
+
+
+@pytest.mark.parametrize("merge", ["multiply", "add", "factor"])
+def test_the_change_alone_is_what_is_added_or_the_factor_less_one(merge):
+    model = generator((8, 8, 1), Size(2, 3, 1), merge, seed=0)
+    perturbation = model.get_layer("perturbation")
+    perturbation.kernel.assign(np.zeros(perturbation.kernel.shape))
+    perturbation.bias.assign([1.25 if merge == "factor" else 0.25])
+    assert merge_of(model) == merge
+    changes = change(model)(np.full((2, 8, 8, 1), 0.5, np.float32))
+    assert np.allclose(changes, 0.25)
 
 
 def test_the_paddings_zeros_do_not_show_in_images_that_need_none():
@@ -263,6 +291,63 @@ def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(deployment)
         train(deployed, InMemory(), NOTHING, [calibrater()])
 
 
+def test_the_papers_factor_is_used_backwards_without_a_cut():
+    bare = small_classifier((8, 8, 1))
+    backwards = identity(bare, use="backwards", merge="factor")
+    perturbation = backwards.model.get_layer("perturbation")
+    perturbation.kernel.assign(np.zeros(perturbation.kernel.shape))
+    perturbation.bias.assign([2.5])  # 1.5 more than nothing
+    images = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))
+    assert np.allclose(backwards.before(images), -0.5 * images, atol=1e-6)
+
+
+def test_a_perturbation_that_draws_the_class_is_read_and_focused():
+    """The classifier looks at one half of the image for each class, and so does the calibrater."""
+    images = np.zeros((2, 8, 16, 1), np.float32)
+    images[0, :, :8], images[1, :, 8:] = 1, 1  # the half that is bright says the class
+
+    def classify(x):
+        halves = [tf.reduce_mean(x[:, :, :8], (1, 2, 3)), tf.reduce_mean(x[:, :, 8:], (1, 2, 3))]
+        return tf.stack(halves, axis=1)
+
+    halves = Function(classify, images.shape[1:], 2)
+    gradients = label_gradients(halves, images, np.array([0, 1]))
+    assert np.allclose(gradients, images / 64)
+    model = generator((8, 16, 1), Size(1, 1, 1), "factor", seed=0)
+    draws = keras.Model(model.input, keras.layers.Multiply(name="calibrated")([model.input] * 2))
+    means = meaning(halves, draws, images, [0, 1])  # its factor is the image itself
+    assert means["reading"] == 1
+    assert means["focus"] == pytest.approx(-1)  # it leaves alone what is bright
+    assert meaning(halves, draws, images, [1, 0]) == {
+        "reading": 0, "focus": pytest.approx(1),
+    }  # fmt: skip
+
+
+class Function(Classifier):
+    """A function of images."""
+
+    def __init__(self, function, shape, classes):
+        super().__init__(image_shape=shape, num_classes=classes, differentiable=True)
+        self._function = function
+
+    def __call__(self, images):
+        return self._function(images)
+
+
+def test_correlations_are_numpys_and_those_with_a_constant_map_are_zero():
+    maps, others = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
+    others[2] = 0.1
+    expected = [np.corrcoef(maps[k].ravel(), others[k].ravel())[0, 1] for k in (0, 1)]
+    assert np.allclose(correlations(maps, others), [*expected, 0])
+
+
+def test_what_the_perturbation_means_is_measured_on_test_images_where_it_is_asked_for():
+    linear, scenario = LinearClassifier((8, 8, 1), 3), InMemory(shape=(8, 8, 1))
+    found = calibrater(meaning_images=7).apply(linear, scenario, NOTHING).found
+    assert found == {"reading": pytest.approx(0.3, abs=0.3), "focus": 0}  # nothing is changed yet
+    assert calibrater().apply(linear, scenario, NOTHING).found == {}
+
+
 def test_backwards_use_subtracts_what_forwards_use_adds():
     bare = small_classifier((8, 8, 1))
     forwards, backwards = identity(bare), identity(bare, use="backwards")
@@ -340,7 +425,7 @@ class Steps(Classifier):
     [
         ({"size_ratio": 0}, "size_ratio: .*greater than 0"),
         ({"size_ratio": 10.1}, "size_ratio: .*less than or equal to 10"),
-        ({"merge": "concatenate"}, "merge: .*'multiply' or 'add'"),
+        ({"merge": "concatenate"}, "merge: .*'multiply', 'add' or 'factor'"),
         ({"blocks": 0}, "blocks"),
         ({"channels": 0}, "channels"),
     ],

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tfrobust.options import plugin
+from tfrobust.options import option, plugin
 from tfrobust.random import fold
 from tfrobust.scenario import BatchShift
 from tfrobust.types import Images, Seeds
@@ -25,9 +25,12 @@ from tfrobust_scenarios.augmentations.rotation import Rotation
 class SceneA(BatchShift):
     """Random resized crop, mirrored half of the time."""
 
+    min_scale: float = option("smallest share of the area", default=0.08, gt=0, le=1)
+
     def batch(self, images: Images, *, seeds: Seeds) -> Any:
         """Crop and mirror; see `Shift`."""
-        return RandomResizedCrop(flip=0.5).batch(images, seeds=seeds)
+        crop = RandomResizedCrop(min_scale=self.min_scale, flip=0.5)
+        return crop.batch(images, seeds=seeds)
 
 
 @plugin

@@ -125,6 +125,11 @@ def test_the_scenes_consist_of_a_crop_or_of_a_rotation_and_a_jitter():
     assert np.array_equal(
         create("shifts", "a").batch(images, seeds=seeds), crop.batch(images, seeds=seeds)
     )
+    gentle = create("shifts", "random_resized_crop", min_scale=0.5, flip=0.5)
+    assert np.array_equal(
+        create("shifts", "a", min_scale=0.5).batch(images, seeds=seeds),
+        gentle.batch(images, seeds=seeds),
+    )
     for name, degrees, change in (("b1", 15, 0.8), ("b2", 20, 2.0)):
         turned = create("shifts", "rotation", degrees=degrees).batch(images, seeds=seeds)
         jitter = create(

@@ -83,6 +83,21 @@ def test_ellipses_have_separate_and_overlapping_points():
     assert whole[0] < whole[1] < 0.4
 
 
+@pytest.mark.parametrize("name", ["ellipses", "ellipses_apart", "ellipses_overlap"])
+def test_points_about_outlines_lie_inside_the_other_ellipse_only_on_its_side(name):
+    """A network that learned those apart then gets the others wrong without any choice of them."""
+    images, labels = arrays(create("scenarios", name, fill="outline"), "train")
+    across, up = images.reshape(-1, 2).T
+    centres = np.where(labels == 0, 0.37, 0.63), np.where(labels == 0, 0.63, 0.37)
+    own, other = (np.hypot((across - centre) / 0.2, (up - 0.5) / 0.32) for centre in centres)
+    assert abs(own.mean() - 1) < 0.02
+    assert abs(own - 1).max() < 0.35
+    seen = {"ellipses": (0.15, 0.3), "ellipses_apart": (0, 0), "ellipses_overlap": (1, 1)}[name]
+    assert seen[0] <= (other <= 1).mean() <= seen[1]
+    unseen = other < 0.85  # beyond the spread of the points about their outline
+    assert ((across > 0.5) == (labels == 0))[unseen].all()
+
+
 @checks
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_prepared_datasets_keep_the_contract(check, name, tfds_data):
