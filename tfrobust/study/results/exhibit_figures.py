@@ -73,6 +73,7 @@ def _images(thousandths: list[Any]) -> np.ndarray:
 def _change(before: np.ndarray, after: np.ndarray, part: ExhibitView) -> np.ndarray:
     """Return a change as an image: no change is middle grey."""
     if part.factor:
+        after = np.maximum(after, 0)  # what cuts nothing may show less than black
         doublings = np.log2((after + _DARK) / (before + _DARK))
         return np.clip(0.5 + 0.5 * doublings / _DOUBLINGS, 0, 1)
     change = after - before
