@@ -50,6 +50,8 @@ class Traits:
         differentiable: whether gradients of the logits with respect to the images mean anything.
         stochastic: whether two calls on the same images may differ.
         passes: how many independent draws one call of a stochastic classifier averages.
+        batch_dependent: whether the answer to an image depends on the other images of the call, as
+            where batch normalisation uses the statistics of the batch. Batches are then kept whole.
         defenses: what stands between the plain model and the attacker, in the order applied.
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
         source: the file or folder it was loaded from, or the empty string.
@@ -67,6 +69,7 @@ class Traits:
     differentiable: bool = True
     stochastic: bool = False
     passes: int = 1
+    batch_dependent: bool = False
     defenses: tuple[AppliedDefense, ...] = ()
     megabytes: float | None = None
     source: str = ""

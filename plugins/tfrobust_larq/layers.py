@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import tf_keras
 
-from tfrobust_larq.quantizers import DrawnSign, Linear
+from tfrobust_larq.quantizers import DrawnSign, Linear, activation_levels
 
 import larq  # isort: skip
 
@@ -28,11 +28,21 @@ class Precision:
         kind: of the weights: `float`, `sign`, `drawn` (signs at random) or `linear`.
         bits: of linear weights.
         activations: the gradient of binary activations; `None`: ReLU.
+        step: of linear weights; `None`: that of their bits. See `quantizers.Linear`.
+        low: their least level.
+        high: their greatest level.
+        activation_bits: of ReLU, cut at 1; `None`: it stays as it is.
+        batch_normalized: whether sums of drawn weights are normalised over the batch too.
     """
 
     kind: Literal["float", "sign", "drawn", "linear"]
     bits: int = 0
     activations: ActivationGradient | None = None
+    step: float | None = None
+    low: float = -1.0
+    high: float = 1.0
+    activation_bits: int | None = None
+    batch_normalized: bool = False
     _layers: int = 0
 
     def layer(self) -> dict[str, Any]:
@@ -53,7 +63,7 @@ class Precision:
         if self.kind == "sign":
             return larq.quantizers.SteSign(clip_value=1.0)
         if self.kind == "linear":
-            return Linear(self.bits)
+            return Linear(self.bits, self.step, self.low, self.high)
         return DrawnSign()
 
 
@@ -70,13 +80,13 @@ def dense(x: Any, precision: Precision, units: int, name: str | None = None) -> 
 
 
 def normalized(x: Any, precision: Precision, inputs: int, name: str | None = None) -> Any:
-    """Return x normalised over the batch; divided by √inputs where weights are drawn.
+    """Return x normalised over the batch; by default divided by √inputs where weights are drawn.
 
-    All images of a batch share a draw. Normalised over the batch, its offset would vanish in
-    training and be there at inference, where running statistics know nothing of the draw: such a
-    network reads a fifth of the digits.
+    All images of a batch share a draw. Normalised over the batch, its offset vanishes in training.
+    At inference it is there where running statistics, which know nothing of the draw, are used, and
+    vanishes where the statistics are those of the batch: see `mc_dropout`.
     """
-    if precision.kind == "drawn":
+    if precision.kind == "drawn" and not precision.batch_normalized:
         return Scaled(inputs**-0.5, name=name)(x)
     return tf_keras.layers.BatchNormalization(momentum=_MOMENTUM, name=name)(x)
 
@@ -104,8 +114,15 @@ class Scaled(tf_keras.layers.Layer):
 
 
 def activated(x: Any, precision: Precision) -> Any:
-    """Return ReLU of x; x itself where activations are binary: the next layer takes its sign."""
-    return x if precision.activations else tf_keras.layers.ReLU()(x)
+    """Return ReLU of x, quantized if asked for.
+
+    Where activations are binary it is x itself, whose sign the next layer takes.
+    """
+    if precision.activations:
+        return x
+    x = tf_keras.layers.ReLU()(x)
+    # Before dropout, which doubles what it keeps: the levels would be cut at 1 otherwise.
+    return activation_levels(precision.activation_bits)(x) if precision.activation_bits else x
 
 
 def dropped(x: Any, rate: float) -> Any:

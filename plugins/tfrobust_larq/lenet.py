@@ -8,13 +8,17 @@ Hubara et al., "Quantized neural networks" (2018).
 
 Every convolution and dense layer is quantized, the first and the last too, has no bias and is
 followed by batch normalisation: without it sums of ±1 saturate the next layer. (Where weights are
-random, their sums are divided by √inputs instead; see `layers.normalized`.) The paper does not say
+random, their sums are divided by √inputs instead, unless `batch_normalization` asks for the same;
+see `layers.normalized`.) The paper does not say
 where dropout is applied; here it follows each hidden dense layer, so that repeated passes share
 the convolutions. Activations are ReLU by default, so that the gradient with respect to
 the image is exact: only the weights' gradient is straight-through. Binary activations are taken
-after pooling and dropout, so that a dropped unit is +1.
+after pooling and dropout, so that a dropped unit is +1. Activations of k bits (`activation_bits`)
+are ReLU rounded to i / (2^k − 1) and cut at 1, before pooling and dropout, also with a
+straight-through gradient.
 
-Weights of b ≥ 2 bits are clip(round(x · 2^(b−1)) / 2^(b−1), −1, 1), the paper's eq. 11: "b is the
+Weights of b ≥ 2 bits are clip(round(x · 2^(b−1)) / 2^(b−1), −1, 1), the paper's eq. 11; `step`,
+`low` and `high` make them clip(round(x / step) · step, low, high), its eq. 6. Of eq. 11: "b is the
 number of bits required to represent all possible weight values in addition to 0". Departure: one
 bit is a sign, as in Hubara et al. and in Larq, where `precision` 1 means ±1; the formula would give
 −1, 0 and 1, which no bit tells apart. The paper has no such network beside its signs.
@@ -22,7 +26,7 @@ bit is a sign, as in Hubara et al. and in Larq, where `precision` 1 means ±1; t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import tf_keras
 
@@ -49,11 +53,54 @@ def _width() -> Any:
     return option("multiplies the number of filters and hidden units", default=1, ge=1)
 
 
-def weights_of(bits: int | None) -> Precision:
-    """Return a quantizer of weights to `bits` bits: 1: signs; more: linear; `None`: float."""
-    if bits is None:
-        return Precision("float")
-    return Precision("sign") if bits == 1 else Precision("linear", bits)
+def step_option() -> Any:
+    """Return the option `step` of linear weights."""
+    return option("step between weights; none: 2^(1 − bits)", default=None, gt=0, le=1)
+
+
+def low_option() -> Any:
+    """Return the option `low` of linear weights."""
+    return option("least weight, from 2 bits on", default=-1.0, ge=-1, le=0)
+
+
+def high_option() -> Any:
+    """Return the option `high` of linear weights."""
+    return option("greatest weight, from 2 bits on", default=1.0, gt=0, le=1)
+
+
+def activation_bits_option() -> Any:
+    """Return the option `activation_bits`."""
+    return option("bits per activation, in [0, 1]; none: ReLU", default=None, ge=1, le=16)
+
+
+def weights_of(
+    bits: int | None,
+    step: float | None = None,
+    low: float = -1.0,
+    high: float = 1.0,
+    activation_bits: int | None = None,
+) -> Precision:
+    """Return how `bits` bits quantize weights: 1: signs; more: linear; `None`: float.
+
+    Args:
+        bits: per weight.
+        step: of linear weights; see `quantizers.Linear`.
+        low: their least value.
+        high: their greatest value.
+        activation_bits: per activation; `None`: ReLU.
+
+    Raises:
+        ValueError: signs or floats with a step or bounds.
+    """
+    if bits is not None and bits > 1:
+        return Precision("linear", bits, None, step, low, high, activation_bits)
+    if (step, low, high) != (None, -1.0, 1.0):
+        raise ValueError(
+            "step, low and high: expected bits of 2 or more, which they space; received: "
+            f"bits={'none' if bits is None else bits}"
+        )
+    kind: Literal["float", "sign"] = "float" if bits is None else "sign"
+    return Precision(kind, activation_bits=activation_bits)
 
 
 class _LeNet(LarqModel):
@@ -119,10 +166,13 @@ class LeNetRandomBnn(_LeNet, ModelBuilder):
 
     dropout: float = _dropout(0.0)
     width: int = _width()
+    batch_normalization: bool = option(
+        "normalise over the batch instead of dividing by √inputs", default=False
+    )
 
     def precision(self) -> Precision:
         """Return drawn signs."""
-        return Precision("drawn")
+        return Precision("drawn", batch_normalized=self.batch_normalization)
 
 
 @plugin
@@ -134,7 +184,14 @@ class LeNetQuantized(_LeNet, ModelBuilder):
     )
     dropout: float = _dropout(0.5)
     width: int = _width()
+    step: float | None = step_option()
+    low: float = low_option()
+    high: float = high_option()
+    activation_bits: int | None = activation_bits_option()
+
+    def __post_init__(self) -> None:
+        self.precision()  # refuses what does not fit together
 
     def precision(self) -> Precision:
         """Return `bits` bits."""
-        return weights_of(self.bits)
+        return weights_of(self.bits, self.step, self.low, self.high, self.activation_bits)

@@ -6,6 +6,7 @@ and loaded. Gradients go straight through and are cut where |x| > 1 (Courbariaux
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -18,31 +19,64 @@ import larq  # isort: skip
 
 @larq.utils.register_keras_custom_object
 class Linear(larq.quantizers.Quantizer):
-    """q(x) = clip(round(x · 2^(b−1)) / 2^(b−1), −1, 1): 2^b + 1 levels, zero among them.
+    """q(x) = clip(round(x / s) · s, low, high), by default with s = 2^(1−b), low = −1 and high = 1.
 
     Guan, "Adversarial example defense and detection using quantized neural networks with inference
-    time dropout", eq. 11; Hubara et al., "Quantized neural networks" (2018).
+    time dropout": eq. 11 by default, 2^b + 1 levels with zero among them; eq. 6, which is Hubara et
+    al., "Quantized neural networks" (2018), with a step and bounds of its own (the paper calls the
+    step "bitwidth").
 
     Args:
         bits: b; 2 gives {−1, −0.5, 0, 0.5, 1}. The paper counts b bits, zero apart; `precision` is
-            what 2^b + 1 levels take: b + 1.
+            what all levels take: b + 1 by default.
+        step: s, above 0; `None`: 2^(1−b).
+        low: the least level, from −1.
+        high: the greatest level, to 1.
+
+    Example:
+        >>> Linear(2, step=0.25, low=0.0)([-0.4, 0.3, 0.7]).numpy()
+        array([0.  , 0.25, 0.75], dtype=float32)
     """
 
-    def __init__(self, bits: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        bits: int,
+        step: float | None = None,
+        low: float = -1.0,
+        high: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.bits = bits
-        self.precision = bits + 1
+        self.bits, self.step, self.low, self.high = bits, step, low, high
+        # A division and a product by powers of two are exact; others are rounded the same way.
+        self._steps = 2.0 ** (bits - 1) if step is None else 1.0 / step
+        self.precision = math.ceil(math.log2(self._levels()))
+
+    def _levels(self) -> int:
+        """Return how many values there are; a bound between two steps is one of its own."""
+        near = 1e-6
+        below, above = self.low * self._steps, self.high * self._steps
+        first, last = math.ceil(below - near), math.floor(above + near)
+        return last - first + 1 + (first - below > near) + (above - last > near)
 
     def call(self, inputs: Any) -> Any:
         """Return the quantized values."""
-        steps = float(2 ** (self.bits - 1))
         return _straight_through(
-            inputs, lambda x: tf.clip_by_value(tf.round(x * steps) / steps, -1.0, 1.0)
+            inputs,
+            lambda x: tf.clip_by_value(
+                tf.round(x * self._steps) / self._steps, self.low, self.high
+            ),
         )
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs."""
-        return {**super().get_config(), "bits": self.bits}
+        own = {"bits": self.bits, "step": self.step, "low": self.low, "high": self.high}
+        return {**super().get_config(), **own}
+
+
+def activation_levels(bits: int) -> Linear:
+    """Return the quantizer of activations to `bits` bits: i / (2^b − 1) from 0 to 1 (eq. 6)."""
+    return Linear(bits, step=1.0 / (2**bits - 1), low=0.0)
 
 
 @larq.utils.register_keras_custom_object

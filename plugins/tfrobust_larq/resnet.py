@@ -17,7 +17,13 @@ from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
 from tfrobust.types import ImageShape, KerasModel
 from tfrobust_larq.layers import Precision, activated, convolution, dropped, logits
-from tfrobust_larq.lenet import weights_of
+from tfrobust_larq.lenet import (
+    activation_bits_option,
+    high_option,
+    low_option,
+    step_option,
+    weights_of,
+)
 from tfrobust_larq.profile import LarqModel
 
 
@@ -36,14 +42,19 @@ class ResNetQuantized(LarqModel, ModelBuilder):
         "filters of the first stage; each further stage doubles them", default=16, ge=1
     )
     dropout: float = option("dropout rate before the last layer", default=0.0, ge=0, lt=1)
+    step: float | None = step_option()
+    low: float = low_option()
+    high: float = high_option()
+    activation_bits: int | None = activation_bits_option()
 
     def __post_init__(self) -> None:
         if (self.depth - 2) % 6:
             raise ValueError("depth: expected 6n + 2, such as 8, 14, 20 or 32")
+        self.precision()  # refuses what does not fit together
 
     def precision(self) -> Precision:
         """Return how weights are quantized."""
-        return weights_of(self.bits)
+        return weights_of(self.bits, self.step, self.low, self.high, self.activation_bits)
 
     def build(self, image_shape: ImageShape, num_classes: int) -> KerasModel:
         """Return the untrained `tf_keras` model; see `ModelBuilder.build`."""

@@ -96,7 +96,9 @@ class _Density(Remembering):
         self.classes = tf.Variable(classes, shape=(None,), trainable=False)
         self.bandwidth = bandwidth or _likeliest_bandwidth(features, classes)
         if bounded_by is not None:
-            self.threshold = best_threshold(*held_out_scores(self, clean, bounded_by))
+            self.threshold = best_threshold(
+                *held_out_scores(self, clean, bounded_by, whole=classifier.batch_dependent)
+            )
 
     def remember(self, rows: np.ndarray) -> None:
         """Take the density of these clean images alone."""
@@ -131,7 +133,9 @@ class _Both(FittedDetector):
     ) -> None:
         super().__init__()
         self.density, self.uncertainty = density, uncertainty
-        kinds = zip((clean, adversarial), held_out_scores(density, clean, adversarial), strict=True)
+        whole = density.classifier.batch_dependent
+        held_out = held_out_scores(density, clean, adversarial, whole=whole)
+        kinds = zip((clean, adversarial), held_out, strict=True)
         self.regression = Logistic(
             *(np.stack([score, uncertainty.of_all(images)], axis=1) for images, score in kinds)
         )

@@ -29,7 +29,7 @@ class Remembering(FittedDetector):
 
 
 def held_out_scores(
-    detector: Remembering, clean: Images, adversarial: Images
+    detector: Remembering, clean: Images, adversarial: Images, *, whole: bool = False
 ) -> tuple[PerImage, PerImage]:
     """Score every image while a detector remembers the other four fifths of the clean ones.
 
@@ -40,6 +40,7 @@ def held_out_scores(
         detector: fitted on the clean images; remembers all of them in the end.
         clean: float32 `(n, height, width, channels)`.
         adversarial: float32 `(m, height, width, channels)`.
+        whole: score all images each time, for a classifier whose answers depend on the whole batch.
 
     Returns:
         The scores, `(n,)` and `(m,)`. A single clean image cannot be left out, and scores itself.
@@ -51,7 +52,9 @@ def held_out_scores(
         if folds > 1:
             detector.remember(np.arange(len(clean)) % folds != fold)
         for images, into in zip((clean, adversarial), scored, strict=True):
-            if len(images[fold::folds]):
+            if whole:
+                into[fold::folds] = in_batches(score, images)[fold::folds]
+            elif len(images[fold::folds]):
                 into[fold::folds] = in_batches(score, images[fold::folds])
     detector.remember(np.ones(len(clean), bool))
     return scored

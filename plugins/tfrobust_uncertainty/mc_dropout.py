@@ -6,7 +6,9 @@ Gal & Ghahramani, "Dropout as a Bayesian approximation" (2016); as a defence Fei
 Shintre & Gardner, "Detecting adversarial samples from artifacts" (2017), and Guan, "Adversarial
 example defense and detection using quantized neural networks with inference time dropout".
 Departures: the layers before the first random one run once; masks are drawn with 16 bits per unit
-(`masks`); any other randomness of the network, such as random weights, is drawn in every pass too.
+(`masks`); any other randomness of the network, such as random weights, is drawn in every pass too;
+batch normalisation keeps its running statistics unless `batch_statistics` is `batch`, which is what
+a network called as `model(x, training=True)` computes, but for the running statistics it updates.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from tfrobust.defense import NOTHING, Changes, Defended, Defense, Need
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
+from tfrobust_uncertainty.batch_statistics import BatchStatistics
 from tfrobust_uncertainty.monte_carlo import MonteCarlo
 from tfrobust_uncertainty.passes import passes_through
 
@@ -34,6 +37,10 @@ class McDropout(Defense):
         default=None,
         ge=0,
         lt=1,
+    )
+    batch_statistics: BatchStatistics = option(
+        "batch normalisation by running statistics, or by the batch's (answers then depend on it)",
+        default="running",
     )
 
     @property
@@ -52,14 +59,15 @@ class McDropout(Defense):
         Raises:
             UsageError: as `apply` does.
         """
-        passes_through(classifier, 1, self.rate)
+        passes_through(classifier, 1, self.rate, self.batch_statistics)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Return the averaging classifier; nothing is trained. See `Defense`.
 
         Raises:
             UsageError: the classifier is not random, and no rate is given or nothing can be
-                inserted.
+                inserted; or it has no batch normalisation that could use the batch's statistics.
         """
-        passes = passes_through(classifier, self.samples, self.rate)
-        return Defended(MonteCarlo(classifier, passes))
+        passes = passes_through(classifier, self.samples, self.rate, self.batch_statistics)
+        by_batch = self.batch_statistics == "batch"
+        return Defended(MonteCarlo(classifier, passes, batch_dependent=by_batch))

@@ -21,10 +21,16 @@ class MonteCarlo(Wrapped):
     Args:
         inner: what the passes go through.
         passes: from `passes_through`.
+        batch_dependent: whether the passes normalise over the batch.
     """
 
-    def __init__(self, inner: Classifier, passes: Passes) -> None:
-        super().__init__(inner, stochastic=True, passes=passes.samples * inner.passes)
+    def __init__(self, inner: Classifier, passes: Passes, *, batch_dependent: bool = False) -> None:
+        super().__init__(
+            inner,
+            stochastic=True,
+            passes=passes.samples * inner.passes,
+            batch_dependent=batch_dependent or inner.batch_dependent,
+        )
         self.through = passes
 
     def __call__(self, images: Images) -> Logits:

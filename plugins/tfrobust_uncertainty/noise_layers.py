@@ -1,7 +1,8 @@
 """Layers that draw at inference: existing dropout that stays on, and inserted dropout.
 
 A model is rebuilt without nesting around the same layers, so that its weights stay shared. Only the
-random layers are called as in training: batch normalisation keeps its running statistics.
+random layers are called as in training: batch normalisation keeps its running statistics, unless
+those of the batch are asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from tfrobust.classifiers.keras.graph import Call, call_of, calls, has_kernel, inlined, last_weighed
 from tfrobust.classifiers.keras.models import keras_of, raw_variables
 from tfrobust.types import KerasLayer, KerasModel
+from tfrobust_uncertainty.batch_statistics import BatchStatistics, by_batch, normalizes_batches
 from tfrobust_uncertainty.masks import Mask
 
 _DROPOUT = (
@@ -37,6 +39,11 @@ def has_noise(model: KerasModel) -> bool:
     return any(_is(call.layer, _NOISE) for call in calls(inlined(model)))
 
 
+def has_batch_statistics(model: KerasModel) -> bool:
+    """Tell whether a model normalises by the batch in training mode."""
+    return any(normalizes_batches(call.layer) for call in calls(inlined(model)))
+
+
 def each_for_itself(model: KerasModel) -> bool:
     """Tell whether all noise of a model from `noisy` is drawn for every image of a batch anew."""
     return all(call.layer.an_image for call in calls(model) if always_on(call))
@@ -49,7 +56,9 @@ def state_of(model: KerasModel) -> list[Any]:
     return raw_variables(model) + masks
 
 
-def noisy(model: KerasModel, rate: float | None = None) -> Any:
+def noisy(
+    model: KerasModel, rate: float | None = None, batch_statistics: BatchStatistics = "running"
+) -> Any:
     """Return a model in one level around the same layers, whose dropout and noise are always on.
 
     Args:
@@ -57,9 +66,12 @@ def noisy(model: KerasModel, rate: float | None = None) -> Any:
         rate: of every dropout instead of its own; each keeps its kind. A model without dropout gets
             plain dropout of this rate before each dense layer that reads another dense layer, and
             before the last layer with a kernel where there is no such.
+        batch_statistics: what batch normalisation uses: its running statistics, or those of the
+            batch it is given, as in training mode; see `batch_statistics`.
     """
     flat = inlined(model)
-    always = _always_on(keras_of(model))
+    keras = keras_of(model)
+    always = _always_on(keras)
     insert = set() if rate is None or _has_dropout(flat) else set(map(id, _to_drop_before(flat)))
 
     @functools.cache  # a layer that is called twice stays one
@@ -67,6 +79,9 @@ def noisy(model: KerasModel, rate: float | None = None) -> Any:
         if _is(layer, _NOISE):
             noise = always(*_always_drawing(layer, rate))
             return lambda inputs, **_: noise(inputs)
+        if batch_statistics == "batch" and normalizes_batches(layer):
+            normalization = by_batch(keras)(layer)
+            return lambda inputs, **_: normalization(inputs)
         if id(layer) in insert:
             dropped = always(Mask(rate or 0.0))
             return lambda inputs, **options: layer(dropped(inputs), **options)

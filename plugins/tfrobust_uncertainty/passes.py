@@ -13,10 +13,12 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, split
 from tfrobust.errors import UsageError
 from tfrobust.types import Images, KerasModel
+from tfrobust_uncertainty.batch_statistics import BatchStatistics, of_passes
 from tfrobust_uncertainty.drawing import call_draws, model_draws
 from tfrobust_uncertainty.noise_layers import (
     always_on,
     each_for_itself,
+    has_batch_statistics,
     has_noise,
     noisy,
     state_of,
@@ -62,7 +64,8 @@ class Passes(tf.Module):
 
     def _as_one_batch(self, given: Any) -> Any:
         many = tf.nest.map_structure(lambda tensor: tf.repeat(tensor, self.samples, axis=0), given)
-        logits = self._logits(many)
+        with of_passes(self.samples):
+            logits = self._logits(many)
         rows = tf.reshape(logits, (-1, self.samples, logits.shape[-1]))
         return tf.transpose(rows, (1, 0, 2))
 
@@ -75,7 +78,12 @@ class Passes(tf.Module):
         )
 
 
-def passes_through(classifier: Classifier, samples: int, rate: float | None) -> Passes:
+def passes_through(
+    classifier: Classifier,
+    samples: int,
+    rate: float | None,
+    batch_statistics: BatchStatistics = "running",
+) -> Passes:
     """Return `samples` passes through a classifier, its dropout on.
 
     A Keras model is cut where its randomness begins, and the part before runs once. Any other
@@ -85,29 +93,39 @@ def passes_through(classifier: Classifier, samples: int, rate: float | None) -> 
         classifier: to be made random, or random already.
         samples: how many passes.
         rate: of the dropout; see `noise_layers.noisy`.
+        batch_statistics: what batch normalisation uses; see there too.
 
     Raises:
-        UsageError: the classifier is not random, and no rate is given or nothing can be inserted.
+        UsageError: the classifier is not random, and no rate is given or nothing can be inserted;
+            or it has no batch normalisation that could use the batch's statistics.
     """
     if isinstance(classifier, KerasClassifier) and is_functional(classifier.model):
-        return _through_model(classifier.model, samples, rate)
-    if classifier.stochastic and rate is None:
+        return _through_model(classifier.model, samples, rate, batch_statistics)
+    if classifier.stochastic and rate is None and batch_statistics == "running":
         return Passes(samples, tf.identity, classifier)
     raise UsageError(
-        "mc_dropout: dropout can be switched on only in a functional or sequential Keras model "
+        "mc_dropout: dropout and batch_statistics can be switched only in a functional or "
+        "sequential Keras model "
         f"(a .keras file, or while training); received: {type(classifier).__name__}, "
         f"{'random' if classifier.stochastic else 'not random'}"
     )
 
 
-def _through_model(model: KerasModel, samples: int, rate: float | None) -> Passes:
+def _through_model(
+    model: KerasModel, samples: int, rate: float | None, batch_statistics: BatchStatistics
+) -> Passes:
     otherwise = model_draws(model)  # random without any dropout
     if rate is None and not (has_noise(model) or otherwise):
         raise UsageError(
             "mc_dropout: the model has no dropout and no other randomness; give a rate to insert "
             "some: -p rate=0.5"
         )
-    random = noisy(model, rate)
+    if batch_statistics == "batch" and not has_batch_statistics(model):
+        raise UsageError(
+            "mc_dropout: batch_statistics=batch: the model has no batch normalisation, or a frozen "
+            "one; leave the option out"
+        )
+    random = noisy(model, rate, batch_statistics)
     before, after = split(random, lambda call: always_on(call) or (otherwise and call_draws(call)))
     # It is unknown whether a third-party layer draws for every image separately.
     together = not otherwise and each_for_itself(random) and _widest(after) <= _WIDEST

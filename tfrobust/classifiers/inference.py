@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.traces import Traces
-from tfrobust.errors import ClassifierError
+from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.types import Images, Labels
 
 BATCH_SIZE = 128
@@ -84,6 +84,26 @@ def predicted_classes(
     return classes.astype(np.int64, copy=False)
 
 
+def check_batches(classifier: Classifier, images: int, batch_size: int) -> None:
+    """Refuse batches of one image where answers depend on the whole batch.
+
+    Normalised over itself alone, every image gets the same answer.
+
+    Args:
+        classifier: any.
+        images: how many there are.
+        batch_size: images at a time.
+
+    Raises:
+        UsageError: the classifier is `batch_dependent` and a batch would have one image.
+    """
+    if classifier.batch_dependent and images and 1 in (batch_size, images % batch_size):
+        raise UsageError(
+            f"batch_size: {images} images, {batch_size} at a time, leave one alone in a batch, and "
+            "the answers of this classifier depend on the other images; choose another number"
+        )
+
+
 def clean_predictions(
     classifier: Classifier, images: Images, name: str = "classifier", batch_size: int = BATCH_SIZE
 ) -> Labels:
@@ -91,7 +111,9 @@ def clean_predictions(
 
     Raises:
         ClassifierError: a logit is NaN.
+        UsageError: see `check_batches`.
     """
+    check_batches(classifier, len(images), batch_size)
     logits = predict(classifier, images, batch_size)
     if np.isnan(logits).any():
         raise ClassifierError(f"{name}: returns NaN logits; its weights are damaged")

@@ -25,6 +25,7 @@ from tfrobust.engine import regions
 from tfrobust.engine.losses import own_and_best_other
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.victim import Counted, victim_of
+from tfrobust.engine.whole_batch import kept_whole
 from tfrobust.errors import PluginError
 from tfrobust.options import derived_names, trace_roles, with_values
 from tfrobust.types import Images, Labels
@@ -97,11 +98,12 @@ def _compile(
         return size_of(*own_and_best_other(counted.inner(images), labels))
 
     def everywhere(inputs: Any, images: Images, labels: Labels, seeds: Any) -> Images:
-        with CLEAN_SIZES.held(sizes(images, labels)):
+        with kept_whole(counted, images), CLEAN_SIZES.held(sizes(images, labels)):
             return with_values(traced, inputs)(counted, images, labels, seed=seeds)
 
     def within(inputs: Any, images: Images, labels: Labels, seeds: Any, free: Any) -> Images:
-        with regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels)):
+        held = regions.held(images, free), CLEAN_SIZES.held(sizes(images, labels))
+        with kept_whole(counted, images), held[0], held[1]:
             return with_values(traced, inputs)(confined, images, labels, seed=seeds)
 
     call: Callable[..., Any] = within if attack.needs_boxes else everywhere

@@ -2,7 +2,8 @@
 
 An attack supplies a pure `step(state) -> state`; the state is a NamedTuple of tensors with one
 row an image and a bool field `done`. The loop freezes rows that are done and takes them out of
-the batch, so that the rest runs on the images that are left.
+the batch, so that the rest runs on the images that are left; where a batch must stay whole
+(`tfrobust.engine.whole_batch`), they stay in it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from tfrobust.engine.regions import REGION
 from tfrobust.engine.rounding import CLEAN_SIZES
+from tfrobust.engine.whole_batch import is_kept_whole
 from tfrobust.types import Flags
 
 State = TypeVar("State")
@@ -60,7 +62,7 @@ def iterate(
         return state
 
     batch = tf.shape(state.done)[0]  # type: ignore[attr-defined]
-    part = tf.maximum(1, batch // _PARTS)
+    part = tf.maximum(1, batch if is_kept_whole() else batch // _PARTS)
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
         rows, state, finished = _shrink(rows, state, finished, part)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, predict
+from tfrobust.classifiers.inference import BATCH_SIZE, check_batches, predict
 from tfrobust.classifiers.traces import Traces
 from tfrobust.data.reading import check_images
 from tfrobust.engine.batch import craft_batch
@@ -106,6 +106,9 @@ def run_attack(
 ) -> Crafted:
     """Attack every image; results do not depend on the batch size.
 
+    They do for a classifier that is `batch_dependent`: its batches are kept whole, so that each
+    image is attacked among those among which it is judged with the same `batch_size`.
+
     Args:
         attack: the attack.
         classifier: the classifier to fool; must be differentiable for a white-box attack.
@@ -119,7 +122,8 @@ def run_attack(
 
     Raises:
         UsageError: missing or true targets, a batch size below 1, options that do not fit the
-            classifier, a region without boxes, or a white-box attack without any gradients.
+            classifier, a region without boxes, or a white-box attack without any gradients; an
+            ensemble, or one image alone in a batch, where answers depend on the whole batch.
         DataError: images, labels or boxes break the contract.
         PluginError: the attack raises, or returns images of the wrong shape.
 
@@ -133,6 +137,7 @@ def run_attack(
     if isinstance(attack, LearningAttack):
         attack = learned(attack, classifier, images, labels, seed=settings.seed)
     _check_attack(attack, classifier)
+    check_batches(classifier, len(images), settings.batch_size)
     boxes = checked_boxes(attack, settings.boxes, len(images))
     job = _Job(classifier, images, labels, boxes, settings)
     targeted = attack.threat.targeted
@@ -196,8 +201,9 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
     counted.reset()
     crafted = np.empty_like(job.images)
     began = time.perf_counter()
-    # The calls of one gradient share the memory.
-    size = max(1, job.settings.batch_size // counted.calls)
+    size = job.settings.batch_size
+    if not job.classifier.batch_dependent:  # the calls of one gradient share the memory
+        size = max(1, size // counted.calls)
     for start in range(0, len(job.images), size):
         rows = slice(start, start + size)
         images = job.images[rows]
@@ -254,3 +260,9 @@ def _check_attack(attack: Attack, classifier: Classifier) -> None:
             f"({one_line(error)}); declare tuples instead of lists and dicts"
         ) from error
     attack.check(classifier)
+    if isinstance(attack, Ensemble) and classifier.batch_dependent:
+        raise UsageError(
+            f"{name_of(attack)}: expected a classifier that judges each image by itself, because "
+            "each attack of an ensemble leaves others in the batch; run its attacks one by one: "
+            f"{', '.join(map(name_of, attack.attacks()))}"
+        )

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine.gradients import without_gradients
+from tfrobust.engine.whole_batch import of_whole_batch
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 
@@ -68,6 +69,7 @@ class Counted(Wrapped):
     def __call__(self, images: Images) -> Logits:
         """Return the logits, and count."""
         self.queries.assign_add(self.calls * tf.shape(images, tf.int64)[0])
+        images = of_whole_batch(images)
         return self.inner(tf.ensure_shape(self._watched(images), images.shape))
 
     def reset(self) -> None:

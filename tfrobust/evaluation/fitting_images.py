@@ -1,6 +1,7 @@
 """What detectors learn from: training images, before and after an attack.
 
-Where `ENOUGH` attacked images fooled the classifier, a detector learns from these alone. The images
+Where `ENOUGH` attacked images fooled the classifier, a detector learns from these alone; from all
+of them where answers depend on the whole batch, which would be another without the rest. The images
 lie on disk and are attacked and audited half a GB at a time: see `tfrobust.data.spooled`.
 """
 
@@ -56,16 +57,18 @@ class FittingImages:
         clean: float32 `(n, height, width, channels)`, memory-mapped.
         adversarial: the same ones attacked.
         fooled: bool `(n,)`: the attacked ones that fooled the classifier.
+        whole: keep the attacked images in their batches, and learn from all of them.
     """
 
     clean: Images
     adversarial: Images
     fooled: Flags
+    whole: bool = False
 
     @property
     def only_fooling(self) -> bool:
         """Whether `ENOUGH` images fooled the classifier to learn from these alone."""
-        return int(self.fooled.sum()) >= ENOUGH
+        return not self.whole and int(self.fooled.sum()) >= ENOUGH
 
     @cached_property
     def learned(self) -> Images:
@@ -151,7 +154,12 @@ def audited_training(
     """Return the images with which of them fooled a classifier, within the attack's budget."""
     blocks = blocks_of(len(training.clean), training.clean.shape[1:])
     fooled = [_fooled(training, rows, attack, classifier, batch_size=batch_size) for rows in blocks]
-    return FittingImages(training.clean, training.adversarial, np.concatenate(fooled))
+    return FittingImages(
+        training.clean,
+        training.adversarial,
+        np.concatenate(fooled),
+        whole=classifier.batch_dependent,
+    )
 
 
 def _fooled(

@@ -38,6 +38,7 @@ class Card(pydantic.BaseModel):
     defenses: tuple[AppliedDefense, ...] = ()
     stochastic: bool = False
     passes: int = pydantic.Field(1, ge=1, le=_MOST_PASSES)
+    batch_dependent: bool = False
     differentiable: bool = True
     training: dict[str, Any] | None = None
     seed: Seed | None = None

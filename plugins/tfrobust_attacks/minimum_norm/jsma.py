@@ -11,14 +11,15 @@ Departures: the paper sums the derivatives of all other logits, so that unlikely
 much as the likeliest. Here they are weighted by π, the softmax over the other classes (`weighted`;
 without it, the paper's sum), which reaches more targets with fewer pixels. Features that are at 0
 or 1 from the start and cannot move are excluded at once, not after a wasted step. An image that
-does not reach its target is returned unchanged. Without targets each step aims at the class with
-the largest logit except the label's.
+does not reach its target is returned unchanged, where the paper says nothing, and CleverHans 2
+returns it as it was changed (`unreached = "changed"`). Without targets each step aims at the class
+with the largest logit except the label's.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -62,6 +63,10 @@ class JacobianSaliencyMap(GradientAttack):
         "weight other classes by probability instead of summing them", default=True
     )
     targeted: bool = option("reach a given class instead of leaving the true one", default=True)
+    unreached: Literal["clean", "changed"] = option(
+        "what an image that misses its target is returned as (CleverHans 2: changed)",
+        default="clean",
+    )
 
     @property
     def threat(self) -> Threat:
@@ -77,7 +82,7 @@ class JacobianSaliencyMap(GradientAttack):
     def __call__(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
-        """Return adversarial images; the clean one where the target was not reached."""
+        """Return adversarial images; where the target was not reached, what `unreached` says."""
         nowhere = tf.zeros_like(labels, tf.bool)
         budget = math.floor(self.gamma * math.prod(classifier.image_shape) + 1e-6)
         moves = budget * math.ceil(1.0 / abs(self.theta))
@@ -87,6 +92,8 @@ class JacobianSaliencyMap(GradientAttack):
             steps=moves // 2 + 1,  # the last one only evaluates
             outcome=("current", "reached"),
         )
+        if self.unreached == "changed":
+            return state.current
         return blend(state.reached, state.current, images)
 
     def _step(self, classifier: Classifier, state: _State, budget: int) -> _State:

@@ -287,6 +287,24 @@ def test_jsma_changes_the_pairs_of_the_papers_loop(weighted):
         assert changed == plain_jsma(classifier, images[row], targets[row], 30, weighted)
 
 
+def test_jsma_returns_what_missed_its_target_as_it_was_or_as_it_was_changed():
+    classifier = small_classifier()
+    images, labels = grey_images(classifier, 12, spread=0.3)
+    targets = np.argsort(classifier(images).numpy())[:, 0]  # the least likely: few are reached
+    kept, changed = (
+        judged(create("attacks", "jsma", gamma=0.2, **options), classifier, images, labels, targets)
+        for options in ({}, {"unreached": "changed"})
+    )
+    missed = ~kept[0].success
+    assert missed.any()
+    np.testing.assert_array_equal(kept[1][~missed], changed[1][~missed])
+    np.testing.assert_array_equal(kept[1][missed], images[missed])
+    moved = (changed[1] != images).any(axis=3).sum(axis=(1, 2))
+    assert moved[missed].max() > 0
+    assert moved.max() <= 0.2 * images[0].size
+    assert not changed[0].success[missed].any()
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_with_two_classes_jsma_changes_the_fewest_pairs(shape):
     """The optimum raises the values that gain most to 1, two at a time."""
