@@ -87,7 +87,7 @@ def predicted_classes(
 def check_batches(classifier: Classifier, images: int, batch_size: int) -> None:
     """Refuse batches of one image where answers depend on the whole batch.
 
-    Normalised over itself alone, every image gets the same answer.
+    Behind a dense layer that is normalised over one image, all images get the same answer.
 
     Args:
         classifier: any.
