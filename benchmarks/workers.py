@@ -22,7 +22,7 @@ from benchmarks.gradient_floor import spread
 from benchmarks.networks import network
 from benchmarks.plan import Plan
 
-_BLOCK, _BLOCKS, _TURNS = 1024, 12, 3
+_BLOCK, _BLOCKS, _TURNS = 1024, 10, 3
 _SPEEDUP, _COST = 1.8, 1.03  # the bars
 _IN_FLIGHT = 2
 
@@ -91,7 +91,7 @@ def _job(source: str, block: int) -> tuple[Any, list[Any]]:
     settings = EvaluationSettings(
         classifiers={"lenet": load(source)},
         scenario=scenario,
-        attacks=[create("attacks", name, eps=0.1) for name in suites.names_in("fast")],
+        attacks=[create("attacks", name, eps=0.3) for name in suites.names_in("fast")],
         baselines=(),
         split="train",
         block_size=block,
