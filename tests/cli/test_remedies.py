@@ -369,8 +369,9 @@ def commands(group=None, path=("tfrobust",)):
 
 def test_every_option_and_command_named_in_a_text_exists():
     known = dict(commands())
-    of_others = {"--address"}  # `ray health-check` has it
-    options = set().union(*known.values(), {"--help"}, of_others)
+    of_ray = {"--address"}
+    of_git = {"--no-optional-locks", "--porcelain", "--untracked-files"}
+    options = set().union(*known.values(), {"--help"}, of_ray, of_git)
     for file, text in strings():
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text):
             assert option in options, f"{file}: {option} in {text!r}"
