@@ -219,7 +219,8 @@ def test_a_name_that_is_no_folder_name_is_refused(name, tmp_path):
 def test_the_card_records_how_a_model_was_trained(tmp_path):
     card = store_run(tmp_path, epochs=1).card
     assert card == store.read_card(tmp_path / "m1" / "1")
-    assert card.model == {"name": "fully_connected", "params": {"units": 7}}
+    assert card.model["name"] == "fully_connected"
+    assert card.model["params"]["units"] == 7
     assert card.training["epochs"] == 1
     assert card.seed == 0
     assert 0 <= card.clean_accuracy <= 1

@@ -32,7 +32,10 @@ def scenarios_of(study: Study, scale: str) -> list[tuple[str, str]]:
 
 
 def apply_given(
-    study: Study, scale_name: str, options: Mapping[str, Options], weights: Sequence[str] = ()
+    study: Study,
+    scale_name: str,
+    options: Mapping[str, Mapping[str, Any]],
+    weights: Sequence[str] = (),
 ) -> tuple[Study, Given]:
     """Return a study with the options that a command gives, and where its data and weights lie.
 

@@ -128,7 +128,7 @@ Figures = Mapping[str, Estimate]  # network → its figure, of one seed
 
 def _known(check: Check, lookup: Lookup) -> dict[int, Figures]:
     """Return the figures of every seed that all networks of a check have."""
-    known = {}
+    known: dict[int, Figures] = {}
     for seed in lookup.seeds:
         figures = {
             name: estimate
