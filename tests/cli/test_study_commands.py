@@ -253,6 +253,7 @@ def test_an_impossible_export_costs_one_line_and_leaves_nothing(
     assert not (with_store / "served").exists()
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_with_dropout_and_detectors(tfrobust, here):
     result = tfrobust(
         "train", "lenet_float", "--name", "avg", "--epochs", 1, "--defense", "mc_dropout",

@@ -240,6 +240,7 @@ def test_kernels_of_other_shapes_count_as_another_network_and_not_as_a_damaged_f
     read_codebooks(path, small)  # earlier versions stored no shapes
 
 
+@pytest.mark.slow
 def test_a_compressed_network_with_a_calibrater_is_stored_loaded_and_served_like_any_other(
     digits, tmp_path
 ):

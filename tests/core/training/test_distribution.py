@@ -154,6 +154,7 @@ def apart_on(**wanted: list[int]) -> dict[str, list[float]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_batches_that_do_not_divide_train_as_on_one_device():
     """Batches of 5 images, and of 2, on 2 and 3 devices."""
     assert max(apart_on(plain=[2, 3])["plain"]) <= 1e-6

@@ -63,6 +63,7 @@ def test_options_of_the_defence_override_those_of_the_training(apart):
         np.testing.assert_allclose(weight, old, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stored_network_is_tuned_and_kept_as_a_network(tmp_path, monkeypatch):
     monkeypatch.setenv("TFROBUST_MODELS", str(tmp_path))
     quick, data = Trainer(TrainingOptions(epochs=1)), InMemory(shape=(8, 8, 1))
