@@ -43,6 +43,12 @@ class WorkerError(RobustError):
     """Workers cannot be reached, do not fit, or die again and again."""
 
 
+class MaskedError(RobustError):
+    """A figure of robust accuracy is masked, and the caller asked to be strict."""
+
+    exit_code = 3
+
+
 class IncompleteError(RobustError):
     """What was written lacks something that could not be computed; the same command goes on."""
 

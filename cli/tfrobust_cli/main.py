@@ -15,6 +15,7 @@ from tfrobust_cli.commands import (
     attack,
     data,
     demo,
+    diagnose,
     doctor,
     evaluate,
     export,
@@ -59,14 +60,14 @@ def tool(
 
 
 for command in (
-    demo, doctor, plugins, data, summary, train, attack, evaluate, plan, streams, export, report,
-    study,
+    demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, plan, streams, export,
+    report, study,
 ):  # fmt: skip
     command.add_to(app)
 
 
 def main() -> None:
-    """Run the command line; exit with 1 (failed), 2 (usage), 4 (incomplete) or 130."""
+    """Run the command line; exit with 1 (failed), 2 (usage), 3 (masked), 4 (incomplete) or 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     write_what_can_be_shown()
     try:

@@ -19,6 +19,7 @@ from tfrobust.files.record_types import (
     Share,
     Text,
 )
+from tfrobust.results.findings import Signs
 from tfrobust.types import Norm, PerImage
 
 Interval = tuple[Share, Share]
@@ -212,6 +213,7 @@ class Evaluation(pydantic.BaseModel):
     worst_case_by_budget: list[BudgetedWorstCase] = []
     baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []
+    signs: Signs | None = None  # of masked gradients; none were looked for
     warnings: list[Text] = []  # why a figure may say less than it seems to
 
 

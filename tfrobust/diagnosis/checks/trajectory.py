@@ -1,0 +1,116 @@
+"""What the attack passed on its way: adversarial images that it dropped, a loss still rising."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfrobust.diagnosis.bench import Bench
+from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
+from tfrobust.diagnosis.pairs import compare
+from tfrobust.diagnosis.victims import Recorder
+from tfrobust.options import has_option
+from tfrobust.registry import name_of, signature
+from tfrobust.results.findings import Verdict
+
+_DROPPED = 0.01  # of the images
+_RISING = 0.05  # of the whole rise, in the last tenth of the calls
+_LONGER = 4  # times the steps
+
+
+def _silent(bench: Bench) -> Result:
+    recorder, returned = bench.recording
+    passed = recorder.best.numpy() > 0
+    dropped = float((passed & ~returned).mean())
+    if dropped < _DROPPED:
+        return fine("whatever the attack found, it returned", dropped, _DROPPED)
+    return Result(
+        verdict=Verdict.MASKED,
+        cause="the attack drops what it finds",
+        says=f"at {percent(dropped)} of the images the attack came past an adversarial image in "
+        "the ball and returned another one",
+        figure=dropped,
+        threshold=_DROPPED,
+        calls=_best_known(bench),
+    )
+
+
+def _best_known(bench: Bench) -> tuple[Call, ...]:
+    name = "pgd" if bench.has_gradients else "square"
+    return (Call(bench.in_ball(name)),)
+
+
+def _converged(bench: Bench) -> Result:
+    if not has_option(bench.attack, "steps"):
+        return _against_pgd(bench)
+    recorder, returned = bench.recording
+    rising = _still_rising(recorder, ~returned)
+    steps = _LONGER * bench.attack.steps  # type: ignore[attr-defined]
+    longer = bench.in_ball(name_of(bench.attack), **(_options(bench) | {"steps": steps}))
+    outcome = bench.run(longer, bench.unbroken)
+    pair = compare(outcome.broken, bench.control.broken)
+    if pair.is_certain:
+        return Result(
+            verdict=Verdict.MASKED if pair.gain >= 0.25 else Verdict.SUSPECT,
+            cause="too few steps",
+            says=f"{steps} steps break {pair.more} of {pair.images} images that the attack left; "
+            f"the loss {_rise(rising)} in the last tenth of its steps",
+            figure=pair.gain,
+            threshold=0.0,
+            calls=(Call(longer),),
+        )
+    return fine(
+        f"{_LONGER} times the steps find no more; the loss {_rise(rising)} in the last tenth of "
+        "the steps",
+        rising,
+        _RISING,
+    )
+
+
+def _rise(rising: float | None) -> str:
+    if rising is None:
+        return "was not followed"
+    return f"rises by {percent(rising)} of its whole rise"
+
+
+def _against_pgd(bench: Bench) -> Result:
+    """Compare an attack that takes no steps with one that does."""
+    if not bench.has_gradients:
+        return not_applicable("the attack has no option steps")
+    pgd = bench.in_ball("pgd")
+    outcome = bench.run(pgd, bench.unbroken)
+    pair = compare(outcome.broken, bench.control.broken)
+    if not pair.is_certain:
+        return fine("PGD with 40 steps finds no more", pair.gain, 0.0)
+    return Result(
+        verdict=Verdict.MASKED if pair.gain >= 0.25 else Verdict.SUSPECT,
+        cause="too weak an attack",
+        says=f"PGD with 40 steps breaks {pair.more} of {pair.images} images that the attack left",
+        figure=pair.gain,
+        threshold=0.0,
+        calls=(Call(pgd),),
+    )
+
+
+def _still_rising(recorder: Recorder, left: np.ndarray) -> float | None:
+    """Return the share of the rise that comes in the last tenth of the calls; the median."""
+    calls = min(int(recorder.calls.numpy()), recorder.history.shape[0])
+    if calls < 10 or not left.any():
+        return None
+    history = recorder.history.numpy()[:calls, left].astype(np.float64)
+    first, late, last = history[0], history[int(0.9 * calls)], history[-1]
+    known = np.isfinite(first) & (last > first)
+    if not known.any():
+        return None
+    rise = (last - late)[known] / (last - first)[known]
+    return float(np.median(rise))
+
+
+def _options(bench: Bench) -> dict[str, object]:
+    params = dict(signature(bench.attack)["params"])
+    return {name: value for name, value in params.items() if name not in ("eps", "norm")}
+
+
+SILENT_SUCCESS = Check(name="silent success", source="Pintor et al. 2022", make=_silent)
+CONVERGENCE = Check(
+    name="convergence", source="Pintor et al. 2022; Carlini et al. 2019", make=_converged
+)
