@@ -35,6 +35,7 @@ from tfrobust_cli.options import (
     Sweeps,
     Target,
     TargetRule,
+    WithDiagnosis,
 )
 from tfrobust_cli.sweeps import swept
 
@@ -208,6 +209,11 @@ class EvaluateOptions(EvaluatedOptions):
 
     out: Out
     force: Force = False
+    diagnosis: WithDiagnosis = True
+
+    def settings(self, loading: LoadOptions) -> EvaluationSettings:
+        """Return the settings of the library; see `EvaluatedOptions.settings`."""
+        return dataclasses.replace(super().settings(loading), diagnosis=self.diagnosis)
 
 
 def _declared(options: type[EvaluatedOptions]) -> dict[str, tuple[Any, Any]]:

@@ -102,6 +102,10 @@ Budgets = Annotated[
     list[float] | None,
     typer.Option("--eps", help="Budget ε, in the unit of the norm; repeat for a curve."),
 ]
+WithDiagnosis = Annotated[
+    bool,
+    typer.Option("--diagnosis/--no-diagnosis", help="Look for signs of masked gradients."),
+]
 Sweeps = Annotated[
     list[str] | None,
     typer.Option(

@@ -48,6 +48,12 @@ def _print_tables(results: Results, out: Path | None) -> None:
     if any(evaluation.detectors for evaluation in results.evaluations):
         console.print(_rich(detector_table(results), words=3))
     for evaluation in results.evaluations:
+        if evaluation.signs is not None:
+            style = "yellow" if evaluation.signs.verdict != "fine" else None
+            console.print(
+                f"diagnosis of {evaluation.classifier.name}: {evaluation.signs.line}",
+                markup=False, highlight=False, style=style, soft_wrap=True,
+            )  # fmt: skip
         for line in evaluation.warnings:
             console.print(
                 f"warning: {line}", markup=False, highlight=False, style="yellow", soft_wrap=True

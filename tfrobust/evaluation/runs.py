@@ -20,6 +20,7 @@ from tfrobust.evaluation.notices import notices, suspicions
 from tfrobust.evaluation.reattacking import reattack, with_earlier
 from tfrobust.evaluation.run_frame import Run, RunOptions, before
 from tfrobust.evaluation.settings import EvaluationSettings
+from tfrobust.evaluation.signs import with_signs
 from tfrobust.report.page import write_run
 from tfrobust.results.records import Results
 
@@ -53,6 +54,8 @@ def run(settings: EvaluationSettings, out: Path | str, **options: Unpack[RunOpti
         evaluated = evaluate_settings(
             settings, partial=partial, progress=frame.progress, executor=frame.executor
         )
+        if settings.diagnosis:
+            evaluated = with_signs(settings, evaluated)
         write_run(out, evaluated)
         frame.tell(suspicions(evaluated.results, settings.classifiers))
     return evaluated.results

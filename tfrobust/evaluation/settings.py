@@ -40,6 +40,7 @@ class EvaluationOptions(TypedDict, total=False):
     batch_size: int
     block_size: int
     keep_images: bool
+    diagnosis: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class EvaluationSettings:
             is a multiple of `batch_size`, but for stochastic classifiers. Otherwise the last batch
             of each block is smaller, with the effect of another batch size.
         keep_images: return every adversarial image, which takes memory for each attack.
+        diagnosis: look for signs of masked gradients too; of `run` alone.
 
     Raises:
         UsageError: there is no classifier, or a batch or a block has no image.
@@ -90,6 +92,7 @@ class EvaluationSettings:
     batch_size: int = BATCH_SIZE
     block_size: int = BLOCK_SIZE
     keep_images: bool = False
+    diagnosis: bool = False
 
     def __post_init__(self) -> None:
         check_some(self.classifiers)

@@ -9,7 +9,7 @@ import jinja2
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.tables import Table
 from tfrobust.results.diagnosis import Diagnosis
-from tfrobust.results.findings import Finding, Remedy, Verdict
+from tfrobust.results.findings import Finding, Remedy, Signs, Verdict
 from tfrobust.results.records import Proportion
 
 PAGE = "diagnosis.html"
@@ -72,6 +72,17 @@ def finding_table(findings: Sequence[Finding], title: str = "Diagnosis") -> Tabl
         title=title,
         columns=("check", "verdict", "what it says", "what was done"),
         sections=[[(f.check, str(f.verdict), f.says, remedied(f.remedy)) for f in findings]],
+    )
+
+
+def signs_table(signs: Signs, classifier: str) -> Table:
+    """Return a row a check that was made beside an evaluation."""
+    return Table(
+        title=f"Signs of masked gradients: {classifier}",
+        columns=("check", "verdict", "what it says"),
+        sections=[[(f.check, str(f.verdict), f.says) for f in signs.findings]],
+        caption="from a few passes and no attack; `tfrobust diagnose` makes every check, and runs "
+        "the attacks that the findings call for",
     )
 
 

@@ -15,6 +15,7 @@ from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
+from tfrobust.report.diagnosis import signs_table
 from tfrobust.report.figures import curves, perturbation_tile, tile
 from tfrobust.report.reattack import reattack_table
 from tfrobust.report.tables import (
@@ -118,6 +119,11 @@ def render(results: Results, outcomes: Outcomes) -> str:
         else None,
         histograms=histograms(results, outcomes),
         grids=grids,
+        diagnoses=[
+            signs_table(evaluation.signs, evaluation.classifier.name)
+            for evaluation in results.evaluations
+            if evaluation.signs
+        ],
     )
 
 

@@ -11,6 +11,8 @@ batch.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +26,6 @@ from tfrobust.engine.run import run_attack
 from tfrobust.norms import ball
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.options import has_option
-from tfrobust.random import numbered_seeds
 from tfrobust.results.findings import Verdict
 from tfrobust.types import Flags, Images, Labels
 
@@ -64,8 +65,9 @@ def _make(bench: Bench) -> Result:
 
 def _plant(bench: Bench, images: Images) -> Planted:
     """Return the classifier whose head tells the planted point from the inner ones."""
-    inner = [_features(bench, _drawn(bench, images, _NEARER, n)) for n in range(_INNER)]
-    border = [_features(bench, _corner(bench, images, n)) for n in range(_BORDER)]
+    draw = _drawing(bench, images, _NEARER)
+    inner = [_features(bench, draw(number)) for number in range(_INNER)]
+    border = [_features(bench, _corner(bench, images, number)) for number in range(_BORDER)]
     weights, bias = _heads(np.array(inner), np.array(border))
     return Planted(bench.classifier, weights, bias)
 
@@ -116,13 +118,18 @@ def _features(bench: Bench, images: Images) -> np.ndarray:
     return np.asarray(features_of(bench.classifier, tf.constant(images)))
 
 
-def _drawn(bench: Bench, images: Images, share: float, number: int) -> Images:
-    """Return random points of the ball of a share of ε, within [0, 1]."""
+def _drawing(bench: Bench, images: Images, share: float) -> Callable[[int], Images]:
+    """Return what draws random points of the ball of a share of ε, within [0, 1]."""
     settings = bench.settings
     geometry = ball(settings.norm)
-    seeds = numbered_seeds(settings.seed + 1000 + number, np.arange(len(images)))
-    drawn = geometry.draw(seeds, images.shape[1:], share * settings.eps)
-    return np.asarray(tf.clip_by_value(images + drawn, 0.0, 1.0))
+
+    @tf.function
+    def draw(number: Any) -> Images:
+        seeds = tf.stack([tf.range(len(images)), tf.fill([len(images)], number)], axis=1)
+        drawn = geometry.draw(seeds, images.shape[1:], share * settings.eps)
+        return tf.clip_by_value(images + drawn, 0.0, 1.0)
+
+    return lambda number: draw(tf.constant(1000 * settings.seed + number))
 
 
 def _corner(bench: Bench, images: Images, number: int) -> Images:
@@ -133,10 +140,11 @@ def _corner(bench: Bench, images: Images, number: int) -> Images:
 
 
 def _random_search(bench: Bench, head: Planted, images: Images) -> Flags:
+    draw = _drawing(bench, images, 1.0)
     found = np.zeros(len(images), bool)
     call = tf.function(head)
     for number in range(_RANDOM):
-        found |= np.asarray(call(_drawn(bench, images, 1.0, 10_000 + number)))[:, 1] > 0
+        found |= np.asarray(call(draw(_INNER + number)))[:, 1] > 0
     bench.queries += _RANDOM * len(images)
     return found
 

@@ -58,6 +58,15 @@ def _converged(bench: Bench) -> Result:
             threshold=0.0,
             calls=(Call(longer),),
         )
+    if rising is not None and rising > _RISING:
+        return Result(
+            verdict=Verdict.SUSPECT,
+            cause="the loss still rises",
+            says=f"the loss {_rise(rising)} in the last tenth of the steps, which may be too short",
+            figure=rising,
+            threshold=_RISING,
+            calls=_best_known(bench),
+        )
     return fine(
         f"{_LONGER} times the steps find no more; the loss {_rise(rising)} in the last tenth of "
         "the steps",

@@ -1,0 +1,55 @@
+"""Signs of masked gradients beside the figures of an evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfrobust.attack import Attack
+from tfrobust.data.reading import arrays
+from tfrobust.diagnosis.signs import MOST, look_for_signs
+from tfrobust.evaluation.settings import EvaluationSettings
+from tfrobust.results.findings import Signs
+from tfrobust.results.run_files import Evaluated, identified
+
+
+def with_signs(settings: EvaluationSettings, evaluated: Evaluated) -> Evaluated:
+    """Return an evaluation that tells of each classifier whether its gradients can be trusted.
+
+    Looked at is what the attacks see: the classifier that they are crafted on, if there is one.
+
+    Args:
+        settings: of the evaluation.
+        evaluated: what it found.
+    """
+    attack = _first_within_a_ball(settings)
+    if not settings.attacks:
+        return evaluated
+    images, labels = arrays(settings.scenario, settings.split, _images(settings))
+    seen: dict[str, Signs] = {}
+    for name, classifier in settings.attacked.items():
+        seen[name] = look_for_signs(
+            classifier,
+            images,
+            labels,
+            attack,
+            known_classes=settings.scenario.num_classes,
+            seed=settings.seed,
+        )
+    crafted_on = settings.crafted_on
+    evaluations = [
+        evaluation.model_copy(
+            update={"signs": seen[crafted_on[0] if crafted_on else evaluation.classifier.name]}
+        )
+        for evaluation in evaluated.results.evaluations
+    ]
+    results = evaluated.results.model_copy(update={"evaluations": evaluations})
+    return dataclasses.replace(evaluated, results=identified(results, evaluated.outcomes))
+
+
+def _images(settings: EvaluationSettings) -> int:
+    return MOST if settings.limit is None else min(MOST, settings.limit)
+
+
+def _first_within_a_ball(settings: EvaluationSettings) -> Attack | None:
+    """Return the attack whose budget is meant: the first white-box one that has any."""
+    return next((a for a in settings.attacks if a.needs_gradients and a.budget), None)
