@@ -6,7 +6,7 @@ PEERS := .venv/.peers
 DOCS := .venv/.docs
 RAY := .venv/.ray
 
-.PHONY: demo install test tests test-slow test-pythons lint types bench reference docs constraints clean
+.PHONY: demo install test tests test-slow test-pythons lint types bench diagnosis reference docs constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -53,6 +53,10 @@ $(PEERS): $(READY)
 
 bench: $(PEERS) $(RAY)
 	$(BIN)/python -m benchmarks.run
+
+# Networks of the zoo × checks, with five seeds: the table of docs/diagnosis.md.
+diagnosis: $(READY)
+	$(BIN)/python -m benchmarks.diagnosis
 
 reference: $(READY)
 	$(BIN)/python -m benchmarks.reference
