@@ -7,7 +7,11 @@ import numpy as np
 from tfrobust.classifier import Classifier
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
-from tfrobust.diagnosis.checks.gradients import radius_in_pixels, without_gradients
+from tfrobust.diagnosis.checks.gradients import (
+    by_surrogate,
+    radius_in_pixels,
+    without_gradients,
+)
 from tfrobust.diagnosis.probes import Slopes, slopes
 from tfrobust.diagnosis.victims import NoiseAveraged
 from tfrobust.engine.victim import Surrogate
@@ -52,7 +56,7 @@ def _judged(bench: Bench, cosine: float, scale: float) -> Result:
             "(1: the gradient is right): it is shattered, incomplete, or replaced by another",
             figure=cosine,
             threshold=_SUSPECT,
-            calls=(_smoothed(bench), *without_gradients(bench)),
+            calls=(_smoothed(bench), *by_surrogate(bench), *without_gradients(bench)),
         )
     if not 1 / _SCALED < scale < _SCALED:
         return Result(

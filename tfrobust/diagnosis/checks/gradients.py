@@ -9,6 +9,7 @@ from tfrobust.diagnosis import victims
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
 from tfrobust.diagnosis.probes import Loss, differentiated, gradients
+from tfrobust.engine.victim import Surrogate
 from tfrobust.errors import UsageError
 from tfrobust.results.findings import Verdict
 from tfrobust.types import Images
@@ -65,7 +66,7 @@ def _without(bench: Bench, cause: str, figure: float, says: str) -> Result:
         says=says,
         figure=figure,
         threshold=_SUSPECT,
-        calls=(*_logarithm(bench, cause), *without_gradients(bench)),
+        calls=(*_logarithm(bench, cause), *by_surrogate(bench), *without_gradients(bench)),
     )
 
 
@@ -79,6 +80,15 @@ def _logarithm(bench: Bench, cause: str) -> tuple[Call, ...]:
         return ()
     logs: Classifier = victims.LogProbabilities(bench.classifier)
     return (Call(bench.in_ball("pgd", loss="margin"), logs, "the logarithm of the answers"),)
+
+
+def by_surrogate(bench: Bench) -> tuple[Call, ...]:
+    """Return PGD along the surrogate that the classifier's defences declare, if there is one."""
+    surrogate = bench.classifier.surrogate
+    if surrogate is None:
+        return ()
+    attack = bench.in_ball("pgd", loss="margin")
+    return (Call(attack, Surrogate(bench.classifier, surrogate), "the surrogate of its defences"),)
 
 
 def without_gradients(bench: Bench) -> tuple[Call, ...]:
