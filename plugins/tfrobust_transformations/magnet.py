@@ -17,7 +17,7 @@ the epoch with the best validation accuracy of the classifier behind it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -31,7 +31,7 @@ from tfrobust.scenario import Scenario
 from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, KerasModel, Labels, Logits, PerImage, Seeds
-from tfrobust_transformations.reformed import Activation, Reformed, auto_encoder
+from tfrobust_transformations.reformed import Activation, ErrorNorm, Reformed, auto_encoder
 
 
 @plugin
@@ -55,7 +55,7 @@ class Magnet(Defense):
     )
     learning_rate: float = option("of its own training, with Adam", default=1e-3, gt=0)
     temperature: float = option("T of the divergence", default=10.0, gt=0)
-    error: Literal["l1", "l2"] = option("norm of the reconstruction error", default="l1")
+    error: ErrorNorm = option("norm of the reconstruction error", default="l1")
 
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:

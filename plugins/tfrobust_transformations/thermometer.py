@@ -28,7 +28,7 @@ from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional
 from tfrobust.classifiers.keras.models import keras_of
-from tfrobust.defense import NEW_WEIGHTS, NOTHING, Changes, Defended, Defense, Stage
+from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError, one_line
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
@@ -49,7 +49,7 @@ class Thermometer(Defense):
     """
 
     stage: ClassVar[Stage] = Stage.TRAINING
-    undone_by: ClassVar[Changes] = NOTHING
+    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     levels: int = option("values of a pixel that can be told apart", default=16, ge=2, le=256)
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from helpers.support import REPO, small_classifier
+from helpers.support import REPO
 from tfrobust import store
 from tfrobust.classifiers.random_state import reseed
 from tfrobust.engine.run import run_attack
@@ -20,12 +20,14 @@ from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.pipeline.build import defended
 from tfrobust.registry import create, name_of
 from tfrobust.serving.servable import separated
-from tfrobust.testing import LinearClassifier, grey_images
+from tfrobust.testing import LinearClassifier, defense_checks, grey_images, small_classifier
 from tfrobust.training.trainer import Trainer
 from tfrobust_transformations.bit_depth import BitDepth
 from tfrobust_transformations.jpeg import Jpeg
+from tfrobust_transformations.magnet import Magnet
 from tfrobust_transformations.median_smoothing import MedianSmoothing
 from tfrobust_transformations.random_resize_pad import RandomResizePad, resized
+from tfrobust_transformations.thermometer import Thermometer
 
 DEFENSES = [BitDepth(bits=3), MedianSmoothing(window=2), Jpeg(quality=50), RandomResizePad()]
 everyone = pytest.mark.parametrize("defense", DEFENSES, ids=name_of)
@@ -201,6 +203,16 @@ def test_an_adaptive_evaluation_of_a_random_defence_records_its_draws(trained):
     evaluated = evaluate({"r": classifier}, digits, adaptive=(0.1,), limit=4, baselines=())
     [attack] = evaluated.results.evaluations[0].adaptive
     assert (attack.adaptive.follows, attack.adaptive.draws) == ("own", 30)
+
+
+@pytest.mark.parametrize(
+    "defense",
+    [*DEFENSES, *(pytest.param(one, marks=pytest.mark.slow) for one in (Magnet(), Thermometer()))],
+    ids=name_of,
+)
+@pytest.mark.parametrize("check", defense_checks(), ids=lambda check: check.__name__)
+def test_every_defence_keeps_the_contract(check, defense):
+    check(defense)
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,13 @@ class KnowingAttack:
 
     Attributes:
         attack: with its options.
-        declared: as the defence declares it.
         defenses: the names of those that declare it, innermost first.
+        declared: as each of them declares it.
     """
 
     attack: Attack
-    declared: AdaptiveAttack
     defenses: tuple[str, ...]
+    declared: tuple[AdaptiveAttack, ...]
 
 
 def declared_by(defense: AppliedDefense) -> tuple[AdaptiveAttack, ...]:
@@ -66,9 +66,10 @@ def knowing_attacks(
     for defense in classifier.defenses:
         for declared in declared_by(defense):
             for attack in _at_budgets(declared, budgets):
-                earlier = known[attack].defenses if attack in known else ()
-                names = tuple(dict.fromkeys([*earlier, defense.name]))
-                known[attack] = KnowingAttack(attack, declared, names)
+                earlier = known.get(attack, KnowingAttack(attack, (), ()))
+                known[attack] = KnowingAttack(
+                    attack, (*earlier.defenses, defense.name), (*earlier.declared, declared)
+                )
     norms = {norm for defense in classifier.defenses for norm in _norms(defense)}
     if norms and not known:
         raise UsageError(

@@ -7,7 +7,7 @@ several draws of a random one (EOT). What they make is judged on the classifier 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from tfrobust.attack import Attack
@@ -111,12 +111,17 @@ def _record(knowing: KnowingAttack, attacked: Classifier) -> AdaptiveRecord:
     if attacked.stochastic:
         draws = victim_of(knowing.attack, attacked)[1] * attacked.passes
     return AdaptiveRecord(
-        defenses=list(knowing.defenses),
-        why=knowing.declared.why,
-        source=knowing.declared.source,
+        defenses=list(dict.fromkeys(knowing.defenses)),
+        why=_all(one.why for one in knowing.declared),
+        source=_all(one.source for one in knowing.declared),
         follows=_follows(knowing.attack, attacked),
         draws=draws,
     )
+
+
+def _all(texts: Iterable[str]) -> str:
+    """Return what several defences say of an attack, each thing once."""
+    return "; ".join(dict.fromkeys(filter(None, texts)))
 
 
 def _follows(attack: Attack, attacked: Classifier) -> Literal["surrogate", "own", "none"]:
