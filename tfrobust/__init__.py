@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
+    from tfrobust.adaptive import AdaptiveAttack
     from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
     from tfrobust.classifier import Classifier, Wrapped
     from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -39,6 +40,7 @@ __path__.append(os.path.join(os.path.dirname(__file__), "former_names"))
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdaptiveAttack",
     "Attack",
     "BatchShift",
     "Classifier",
@@ -71,6 +73,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "adaptive": ("AdaptiveAttack",),
         "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
         "classifier": ("Classifier", "Wrapped"),
         "classifiers.keras.classifier": ("KerasClassifier",),

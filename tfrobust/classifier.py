@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.errors import ClassifierError
 from tfrobust.files.record_types import Text
 from tfrobust.types import TRACES, Images, ImageShape, KerasModel, Logits
@@ -26,11 +27,13 @@ class AppliedDefense:
         name: of the plugin.
         params: its options.
         found: what it measured when it was applied, such as how many labels it got right.
+        adaptive: attacks of somebody who knows it; see `tfrobust.defense.Defense.adaptive`.
     """
 
     name: Text
     params: dict[str, Any]
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
+    adaptive: tuple[AdaptiveAttack, ...] = ()
 
 
 _OWN = {"carried": False}  # a trait that what is put around a classifier does not take over
@@ -56,8 +59,9 @@ class Traits:
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
         source: the file or folder it was loaded from, or the empty string.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
-        surrogate: for one that is not differentiable, a differentiable classifier close to it,
-            whose gradients white-box attacks use instead (BPDA); `None` if there is none.
+        surrogate: a differentiable classifier close to this one, whose gradients white-box attacks
+            follow instead (BPDA); `None` if there is none. All follow it where this one is not
+            differentiable; where it is, only those that know the defence (`evaluate --adaptive`).
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
         notices: what was converted when it was loaded, and doubts, a sentence each.
         loaded_with: what the user said about its file; `None`: nothing.
@@ -233,6 +237,17 @@ class Wrapped(Classifier):
     def trackables(self) -> list[Any]:
         """Return what the inner classifier needs kept."""
         return self.inner.trackables()
+
+    def around(self, inner: Classifier) -> Self:
+        """Return the same thing around another classifier of the same images and classes.
+
+        Surrogates of chained defences are made of it. Override it where `inner` is called by
+        something else than this object.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop(TRACES, None)  # they hold the other classifier
+        other.inner = inner
+        return other
 
 
 @runtime_checkable

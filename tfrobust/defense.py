@@ -8,6 +8,7 @@ import enum
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
 from tfrobust.options import refuse_former_names
 from tfrobust.scenario import Scenario
@@ -119,6 +120,33 @@ class Defense(abc.ABC):
     def fits(self) -> bool:
         """Whether `apply` fits any weights, so that applying it again takes a training."""
         return self.stage is not Stage.INFERENCE
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """The attacks of somebody who knows this defence; by default none.
+
+        `evaluate --adaptive` runs them beside the attacks that are asked for. They follow the
+        `surrogate`, and average several draws of a random classifier.
+        """
+        return ()
+
+    def surrogate(self, defended: Classifier) -> Classifier | None:
+        """Return the classifier whose gradients an attacker follows who knows this defence.
+
+        Backward pass differentiable approximation (Athalye, Carlini & Wagner 2018): an
+        approximation where there is no gradient, a smooth or straight-through one where it
+        misleads. White-box attacks follow it where `defended` is not differentiable, and else only
+        those of `evaluate --adaptive`.
+
+        Args:
+            defended: what `apply` returned. Its `inner` is already what an attacker follows of the
+                classifier inside, so that surrogates of chained defences compose.
+
+        Returns:
+            A classifier close to `defended`; `None`: its own gradients are right. By default the
+            surrogate that it carries.
+        """
+        return defended.surrogate
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:  # noqa: B027
         """Refuse a classifier that `apply` would refuse, before hours of training; by default none.

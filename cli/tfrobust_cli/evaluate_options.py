@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfrobust import suites
@@ -12,6 +13,7 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, scenario_plugins
 from tfrobust_cli.option_groups import option_group
 from tfrobust_cli.options import (
+    Adaptive,
     Attacks,
     Baselines,
     BatchSize,
@@ -63,6 +65,7 @@ class EvaluatedOptions:
     baselines: Baselines = True
     crafted_on: CraftedOn = None
     reattack: Reattack = False
+    adaptive: Adaptive = False
     normalise_by: NormaliseBy = None
     split: Split = "test"
     limit: Limit = None
@@ -106,6 +109,8 @@ class EvaluatedOptions:
             return
         if self.normalise_by:
             raise UsageError("--normalise-by: only --suite corruptions has errors to divide")
+        if self.adaptive and self.crafted_on:
+            raise UsageError("--adaptive: crafts on the classifier itself; leave out --crafted-on")
         if self.reattack and not self.crafted_on:
             raise UsageError("--reattack: expected --crafted-on, the classifier attacked before")
         if self.crafted_on and not self.attacks:
@@ -116,7 +121,7 @@ class EvaluatedOptions:
             )
 
     def _check_attacks_nothing(self) -> None:
-        attacking = ("attack", "eps", "sweep", "detector", "crafted_on", "reattack")
+        attacking = ("attack", "eps", "sweep", "detector", "crafted_on", "reattack", "adaptive")
         given = [f"--{name.replace('_', '-')}" for name in attacking if getattr(self, name)]
         if given:
             raise UsageError(
@@ -180,7 +185,20 @@ class EvaluatedOptions:
             seed=self.seed,
             batch_size=self.batch_size,
             block_size=self.block_size,
+            adaptive=self._adaptive_budgets,
         )
+
+    @property
+    def _only_adaptive(self) -> bool:
+        """Whether the budgets are those of adaptive attacks alone."""
+        return self.adaptive and not self.attacks
+
+    @property
+    def _adaptive_budgets(self) -> Sequence[float] | None:
+        """The budgets of adaptive attacks, of none those of the other attacks; `None`: no such."""
+        if not self.adaptive:
+            return None
+        return tuple(self.eps or ()) if self._only_adaptive else ()
 
     def _sweeps(self) -> dict[tuple[str | None, str], list[Any]]:
         """Return the values of each swept option of an attack, or of all attacks (`None`).
@@ -189,7 +207,7 @@ class EvaluatedOptions:
             UsageError: an option is swept for all attacks and for one of them.
         """
         sweeps: dict[tuple[str | None, str], list[Any]] = {}
-        if self.eps:
+        if self.eps and not self._only_adaptive:
             sweeps[None, "eps"] = list(self.eps)
         for text in self.sweep or []:
             name, option, values = swept(text)

@@ -126,6 +126,13 @@ Reattack = Annotated[
         "fooling ratios before and after a retraining.",
     ),
 ]
+Adaptive = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive",
+        help="Also attack each classifier by attacks that know its defences.",
+    ),
+]
 NormaliseBy = Annotated[
     str | None,
     typer.Option(

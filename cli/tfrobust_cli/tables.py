@@ -36,6 +36,7 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
 
 
 def _print_tables(results: Results, out: Path | None) -> None:
+    from tfrobust.report.adaptive import adaptive_table
     from tfrobust.report.corruptions import corruption_table
     from tfrobust.report.reattack import reattack_table
     from tfrobust.report.tables import accuracy_table, detector_table
@@ -43,6 +44,8 @@ def _print_tables(results: Results, out: Path | None) -> None:
     console = stdout()
     table = corruption_table if results.corruptions else accuracy_table
     console.print(_rich(table(results), bold_end=True))
+    if knowing := adaptive_table(results):
+        console.print(_rich(knowing, words=5))
     if again := reattack_table(results):
         console.print(_rich(again, words=2))
     if any(evaluation.detectors for evaluation in results.evaluations):

@@ -323,3 +323,21 @@ def test_an_attack_that_learns_stores_what_it_learned_with_its_images(tfrobust, 
     assert result.code == 0, result.err
     assert (with_store / "run" / "uap.npz").exists()
     assert (with_store / "served" / "1" / "saved_model.pb").exists()
+
+
+def test_adaptive_tells_that_a_classifier_carries_no_defence(tfrobust, with_store):
+    result = tfrobust("evaluate", "d1", "--adaptive", "--eps", 0.1, "--limit", 8, "--out", "run")
+    assert result.code == 0, result.err
+    assert "d1: it carries no defence" in result.err
+    assert (
+        json.loads((with_store / "run/results.json").read_text())["evaluations"][0]["adaptive"]
+        == []
+    )
+
+
+def test_adaptive_attacks_are_not_crafted_on_another_classifier(tfrobust, with_store):
+    result = tfrobust(
+        "evaluate", "d1", "--adaptive", "--attack", "fgsm", "--crafted-on", "d1", "--out", "run"
+    )
+    assert result.code == 2
+    assert "leave out --crafted-on" in result.err

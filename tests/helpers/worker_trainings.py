@@ -25,6 +25,8 @@ DEFENSES = {
     "retraining": {"attack": "fgsm", "options": {"eps": 0.3}},
     "adversarial_retraining": {"eps": 0.05},
     "mc_dropout": {"rate": 0.5},
+    "magnet": {"filters": 2},
+    "thermometer": {"levels": 4},
     "contextual_fusion": {"background": OTHER},
     "ensemble_training": {"networks": OTHER, "eps": 0.05},
 }

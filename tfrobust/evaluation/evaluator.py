@@ -13,6 +13,7 @@ from tfrobust.data.survey import survey
 from tfrobust.engine.object_boxes import needs_boxes
 from tfrobust.environment.versions import environment
 from tfrobust.errors import DataError
+from tfrobust.evaluation.adaptive.passes import adaptive_passes, with_adaptive
 from tfrobust.evaluation.blocks.block import Block, surveyed
 from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
@@ -58,7 +59,7 @@ def evaluate(
             `tfrobust.evaluation.run` takes care of that.
         progress: receives how far each attack is.
         **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
-            `seed`, `batch_size`, `block_size`, `keep_images`: see `EvaluationSettings`.
+            `seed`, `batch_size`, `block_size`, `keep_images`, `adaptive`: see `EvaluationSettings`.
 
     Returns:
         Results and outcomes, ready for `tfrobust.report.write_run`.
@@ -95,8 +96,11 @@ def evaluate_settings(
         progress: receives how far it is.
         executor: computes the blocks; `None`: this process.
     """
-    gathered = gather((checked(settings),), partial, progress=progress, executor=executor)
-    return assemble(settings, gathered, gathered.judgements(0), partial)
+    settings = checked(settings)
+    adaptive = adaptive_passes(settings)
+    passes = settings, *(one.settings for one in adaptive)
+    gathered = gather(passes, partial, progress=progress, executor=executor)
+    return assemble(settings, gathered, with_adaptive(gathered, adaptive), partial)
 
 
 def gather(
@@ -197,6 +201,7 @@ def _evaluation(
         judgement.attacked,
         baselines=judgement.baselines,
         detectors=lines,
+        adaptive=judgement.adaptive,
     )
 
 

@@ -217,6 +217,7 @@ class BlockFiles:
             "examples": self.block.examples,
             "detectors": detectors,
             "fitted_on": self.prepared.training_content if detectors else None,
+            "follows_surrogate": settings.follows_surrogate,
         }
         return self._recipe(settings, what, attacked, judged)
 

@@ -11,6 +11,7 @@ from typing import TypedDict
 import keras
 
 from tfrobust.engine.learning import remembering
+from tfrobust.evaluation.adaptive.passes import adaptive_notes
 from tfrobust.evaluation.notices import notices
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
@@ -73,4 +74,5 @@ class Run:
 def before(settings: EvaluationSettings) -> Iterator[str]:
     """Yield what to know before an evaluation starts; see `notices`."""
     everyone = {**settings.classifiers, **settings.attacked}
-    return notices(settings.scenario, everyone, settings.attacks, settings.attacked)
+    yield from notices(settings.scenario, everyone, settings.attacks, settings.attacked)
+    yield from adaptive_notes(settings)

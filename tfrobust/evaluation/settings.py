@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypedDict
 
@@ -41,6 +42,7 @@ class EvaluationOptions(TypedDict, total=False):
     block_size: int
     keep_images: bool
     diagnosis: bool
+    adaptive: Sequence[float] | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,15 @@ class EvaluationSettings:
             of each block is smaller, with the effect of another batch size.
         keep_images: return every adversarial image, which takes memory for each attack.
         diagnosis: look for signs of masked gradients too; of `run` alone.
+        adaptive: attack each classifier by the adaptive attacks of its defences too, at these
+            budgets, in the unit of their norm. `()`: at the budgets of `attacks`, in their norms.
+            `None`: not. See `tfrobust.evaluation.adaptive`.
+        follows_surrogate: attacks follow the surrogate that a classifier declares, even if it is
+            differentiable.
 
     Raises:
-        UsageError: there is no classifier, or a batch or a block has no image.
+        UsageError: there is no classifier, or a batch or a block has no image; adaptive attacks
+            would be crafted on another classifier.
 
     Example:
         >>> EvaluationSettings(classifiers={"d1": load("d1")}, limit=100,
@@ -93,19 +101,41 @@ class EvaluationSettings:
     block_size: int = BLOCK_SIZE
     keep_images: bool = False
     diagnosis: bool = False
+    adaptive: Sequence[float] | None = None
+    follows_surrogate: bool = False
 
     def __post_init__(self) -> None:
         check_some(self.classifiers)
+        if self.adaptive is not None and self.crafted_on:
+            raise UsageError(
+                "adaptive: expected attacks that are crafted on the classifier itself; leave out "
+                "crafted_on (--crafted-on)"
+            )
         check_sizes(self.batch_size, self.block_size)
 
     @property
     def attacked(self) -> dict[str, Classifier]:
         """The classifiers that the attacks see, by name."""
-        return dict([self.crafted_on] if self.crafted_on else self.classifiers)
+        if self.crafted_on:
+            return dict([self.crafted_on])
+        return {name: self.attacked_by(one) for name, one in self.classifiers.items()}
 
     def attacked_by(self, classifier: Classifier) -> Classifier:
         """Return the classifier that attacks on this one see."""
-        return self.crafted_on[1] if self.crafted_on else classifier
+        if self.crafted_on:
+            return self.crafted_on[1]
+        return self._following.get(classifier, classifier)
+
+    @functools.cached_property
+    def _following(self) -> dict[Classifier, Classifier]:
+        """The classifiers that are followed by their surrogates, though they have gradients."""
+        if not self.follows_surrogate:
+            return {}
+        return {
+            classifier: classifier.replace(differentiable=False)
+            for classifier in self.classifiers.values()
+            if classifier.differentiable and classifier.surrogate is not None
+        }
 
     def watches(self, name: str) -> bool:
         """Tell whether detectors look at the classifier of this name."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 
+from tfrobust.evaluation.blocks.gathering import AdaptiveRun
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.evaluation.judging import Attacked, Subject, attack_result, proportion, survivors
 from tfrobust.results.records import (
+    AdaptiveResult,
     BudgetedWorstCase,
     ClassifierRecord,
     DetectorResult,
@@ -26,6 +28,7 @@ def summarize(
     *,
     baselines: Sequence[Attacked] = (),
     detectors: Sequence[DetectorResult] = (),
+    adaptive: Sequence[AdaptiveRun] = (),
 ) -> Evaluation:
     """Return one classifier's part of `results.json`.
 
@@ -37,10 +40,12 @@ def summarize(
         attacked: the classifier under each attack.
         baselines: it under noise.
         detectors: what the detectors that look at it are worth.
+        adaptive: it under attacks that know its defences; they count for the worst case.
     """
     classifier = subject.classifier
     right = subject.clean == labels
     hostile = [run for run in attacked if not run.attack.corrective]
+    knowing = [one.run for one in adaptive if not one.run.attack.corrective]
     alive = functools.partial(_all_survive, subject, labels)
     results = [attack_result(subject, run, labels, len(known)) for run in attacked]
     return Evaluation(
@@ -55,10 +60,16 @@ def summarize(
         scenario=scenario,
         clean=proportion(right),
         attacks=results,
+        adaptive=[
+            AdaptiveResult(
+                **dict(attack_result(subject, one.run, labels, len(known))), adaptive=one.record
+            )
+            for one in adaptive
+        ],
         baselines=[attack_result(subject, noise, labels, len(known)) for noise in baselines],
         detectors=list(detectors),
-        worst_case=proportion(alive(bounded(hostile))),
-        worst_case_by_budget=_worst_by_budget(alive, hostile),
+        worst_case=proportion(alive(bounded([*hostile, *knowing]))),
+        worst_case_by_budget=_worst_by_budget(alive, hostile, knowing),
         warnings=gradient_warnings(subject.name, results),
     )
 
@@ -82,9 +93,14 @@ def _all_survive(subject: Subject, labels: Labels, attacked: Iterable[Attacked])
 
 
 def _worst_by_budget(
-    alive: Callable[[Iterable[Attacked]], Flags], attacked: Sequence[Attacked]
+    alive: Callable[[Iterable[Attacked]], Flags],
+    attacked: Sequence[Attacked],
+    knowing: Sequence[Attacked],
 ) -> list[BudgetedWorstCase]:
-    """Return the worst case at each budget of every norm that was tried at several."""
+    """Return the worst case at each budget of every norm that was tried at several.
+
+    Those of the attacks that all classifiers are under; attacks that know this one count too.
+    """
     budgets: dict[str, set[float]] = {}
     for run in attacked:
         if run.attack.threat.norm and run.attack.budget is not None:
@@ -93,7 +109,7 @@ def _worst_by_budget(
         BudgetedWorstCase(
             norm=norm,
             eps=eps,
-            **dict(proportion(alive(_within(norm, eps, attacked)))),
+            **dict(proportion(alive(_within(norm, eps, [*attacked, *knowing])))),
         )
         for norm, several in budgets.items()
         if len(several) > 1

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from tfrobust.classifier import AppliedDefense, Classifier
-from tfrobust.classifiers.identity import answers_differ
+from tfrobust.classifier import AppliedDefense, Classifier, Wrapped
+from tfrobust.classifiers.identity import answers_differ, probes
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.reading import check_fits
 from tfrobust.defense import Defended, Defense, Stage
@@ -18,6 +18,7 @@ from tfrobust.pipeline.deployed import Deployed
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
+from tfrobust.types import Images, Logits
 
 
 def train(
@@ -132,7 +133,7 @@ def recorded(
     *,
     kept: Sequence[AppliedDefense] | None = None,
 ) -> Classifier:
-    """Return the defended classifier, with the defence in its record.
+    """Return the defended classifier, with the defence in its record and what attackers follow.
 
     Args:
         defense: that was applied.
@@ -140,9 +141,35 @@ def recorded(
         after: what it returned.
         kept: records of earlier defences that still hold; by default all of them.
     """
-    applied = AppliedDefense(**signature(defense), found=dict(after.found))
+    applied = AppliedDefense(
+        **signature(defense), found=dict(after.found), adaptive=defense.adaptive
+    )
     earlier = before.defenses if kept is None else kept
-    return after.classifier.replace(defenses=(*earlier, applied))
+    surrogate = _followed(defense, after.classifier)
+    return after.classifier.replace(defenses=(*earlier, applied), surrogate=surrogate)
+
+
+def _followed(defense: Defense, defended: Classifier) -> Classifier | None:
+    """Return what an attacker follows who knows a defence and all those inside; `None`: itself."""
+    inner = defended.inner
+    if not isinstance(defended, Wrapped) or inner is None or inner.surrogate is None:
+        return defense.surrogate(defended)
+    asked = _Asked(inner.surrogate)
+    defended.around(asked)(probes(defended.image_shape, 1))
+    if not asked.calls:  # it reaches the classifier inside by another way
+        return defense.surrogate(defended)
+    through = defended.around(inner.surrogate)
+    return defense.surrogate(through) or through
+
+
+class _Asked(Wrapped):
+    """A classifier that counts how often it is called, outside of traces."""
+
+    calls = 0
+
+    def __call__(self, images: Images) -> Logits:
+        self.calls += 1
+        return self.inner(images)
 
 
 def untrained(defenses: Sequence[Defense]) -> Sequence[Defense]:

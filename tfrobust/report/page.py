@@ -13,6 +13,7 @@ from tfrobust.errors import StoreError
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
+from tfrobust.report.adaptive import adaptive_table
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.diagnosis import signs_table
@@ -104,8 +105,8 @@ def render(results: Results, outcomes: Outcomes) -> str:
         for grid in _grids(number, evaluation, outcomes)
     ]
     corrupted = bool(results.corruptions)
-    again = reattack_table(results)
-    attacked = [accuracy_table(results), *([again] if again else []), cost_table(results)]
+    more = [table for table in (adaptive_table(results), reattack_table(results)) if table]
+    attacked = [accuracy_table(results), *more, cost_table(results)]
     return environment.get_template("page.html.j2").render(
         title=scenario_title(results.evaluations[0]),
         results=results,

@@ -33,17 +33,17 @@ def accuracy_table(results: Results) -> Table:
     first = evaluations[0]
     crafted_on = _crafted_on_one(evaluations)
     attacks = [
-        (attack_title(attack, but=crafted_on), *(_percent(e.attacks[k]) for e in evaluations))
+        (attack_title(attack, but=crafted_on), *(percent(e.attacks[k]) for e in evaluations))
         for k, attack in enumerate(first.attacks)
     ]
     noise = [
         (
             f"{attack_title(attack)}, not adversarial",
-            *(_percent(e.baselines[k]) for e in evaluations),
+            *(percent(e.baselines[k]) for e in evaluations),
         )
         for k, attack in enumerate(first.baselines)
     ]
-    sections = [[("clean", *(_percent(e.clean) for e in evaluations)), *noise]]
+    sections = [[("clean", *(percent(e.clean) for e in evaluations)), *noise]]
     if attacks:
         sections += [attacks, _worst_case_rows(evaluations)]
     images = first.scenario.images
@@ -91,14 +91,14 @@ def _worst_case_rows(evaluations: list[Evaluation]) -> list[Row]:
     rows = [
         (
             f"worst case, {NORM_TITLES[worst.norm]} ≤ {worst.eps:g}",
-            *(_percent(e.worst_case_by_budget[k]) for e in evaluations),
+            *(percent(e.worst_case_by_budget[k]) for e in evaluations),
         )
         for k, worst in enumerate(evaluations[0].worst_case_by_budget)
     ]
     # Attacks at any distance are no part of it where others have a budget: `summaries.bounded`.
     unlimited = {a.minimum_norm and a.params.get("eps") is None for a in evaluations[0].attacks}
     title = "worst case of all" if len(unlimited) == 1 else "worst case of all with a budget"
-    return [*rows, (title, *(_percent(e.worst_case) for e in evaluations))]
+    return [*rows, (title, *(percent(e.worst_case) for e in evaluations))]
 
 
 def cost_table(results: Results) -> Table:
@@ -235,7 +235,8 @@ def _how_strong(attack: AttackResult) -> str:
     return f" {strength.sign} {value}" if isinstance(value, list) else f" {strength.sign} {value:g}"
 
 
-def _percent(share: Proportion) -> str:
+def percent(share: Proportion) -> str:
+    """Return an accuracy with its interval: `41.0% [36.0%, 46.0%]`."""
     low, high = share.interval
     return f"{share.accuracy:.1%} [{low:.1%}, {high:.1%}]".replace("%,", ",").replace("%]", "]")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from tfrobust.files.reading import UnreadableError
 from tfrobust.results.metrics import survivors
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import NORMS, Evaluation, Results
+from tfrobust.results.records import NORMS, AttackResult, Evaluation, Results
 
 _CLOSE = 1e-6  # figures are written with all their digits; older runs rounded some
 _IS = {
@@ -56,15 +56,22 @@ def _expected(results: Results) -> Iterator[tuple[str, str]]:
     yield "label", "iu"
     for number, evaluation in enumerate(results.evaluations):
         yield f"e{number}_clean", "iu"
-        for k in range(len(evaluation.attacks)):
-            yield f"e{number}_a{k}_prediction", "iu"
+        for key, _ in _attacked(number, evaluation):
+            yield f"{key}_prediction", "iu"
             for flags in ("success", "reached"):
-                yield f"e{number}_a{k}_{flags}", "b"
+                yield f"{key}_{flags}", "b"
             for norm in NORMS:
-                yield f"e{number}_a{k}_{norm}", "f"
+                yield f"{key}_{norm}", "f"
         for k in range(len(evaluation.detectors)):
             for kind in ("clean", "adversarial"):
                 yield f"e{number}_d{k}_{kind}", "fiub"
+
+
+def _attacked(number: int, evaluation: Evaluation) -> Iterator[tuple[str, AttackResult]]:
+    """Yield what the columns of each attack begin with, and what it did."""
+    for kind, attacks in (("a", evaluation.attacks), ("x", evaluation.adaptive)):
+        for k, attack in enumerate(attacks):
+            yield f"e{number}_{kind}{k}", attack
 
 
 def _check_type(outcomes: Outcomes, name: str, kinds: str) -> None:
@@ -128,9 +135,9 @@ def _check_figures(number: int, evaluation: Evaluation, outcomes: Outcomes) -> N
     if not len(label):
         return
     _check_accuracy(evaluation, "clean", evaluation.clean.accuracy, clean == label)
-    for k, attack in enumerate(evaluation.attacks):
-        predicted = outcomes.row(number, k, "prediction")
-        _check_classes(f"e{number}_a{k}_prediction", predicted)
+    for key, attack in _attacked(number, evaluation):
+        predicted = outcomes.column(f"{key}_prediction")
+        _check_classes(f"{key}_prediction", predicted)
         right = predicted == label if attack.corrective else survivors(predicted, clean, label)
         _check_accuracy(evaluation, attack.name, attack.accuracy, right)
 

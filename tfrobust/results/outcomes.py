@@ -1,8 +1,8 @@
 """The fate of every image: `outcomes.parquet`, a row an image, and `examples.npz`.
 
 Columns are `label` and, for evaluation *i*, attack *k* and detector line *d* of `results.json`:
-`e{i}_clean`; `e{i}_a{k}_prediction`, `_success`, `_reached`, `_l0`, `_l1`, `_l2`, `_linf`;
-`e{i}_d{d}_clean`, `_adversarial`.
+`e{i}_clean`; `e{i}_a{k}_prediction`, `_success`, `_reached`, `_l0`, `_l1`, `_l2`, `_linf`; the same
+of adaptive attack *k* as `e{i}_x{k}_…`; `e{i}_d{d}_clean`, `_adversarial`.
 """
 
 from __future__ import annotations

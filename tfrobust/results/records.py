@@ -91,6 +91,31 @@ class AttackResult(Proportion):
         return self
 
 
+class AdaptiveRecord(pydantic.BaseModel):
+    """Why an attack is adaptive, and what it followed.
+
+    Attributes:
+        defenses: that declare it, innermost first.
+        why: what makes it strong against them.
+        source: the paper that broke or examined them.
+        follows: whose gradients it used: the declared `surrogate`'s, the classifier's `own`, or
+            `none` of them.
+        draws: calls of a random classifier that each step averages; 1 of one that is not random.
+    """
+
+    defenses: list[Text]
+    why: Text = ""
+    source: Text = ""
+    follows: Literal["surrogate", "own", "none"]
+    draws: Count = 1
+
+
+class AdaptiveResult(AttackResult):
+    """What an attack did to a classifier whose defences it knows."""
+
+    adaptive: AdaptiveRecord
+
+
 class Moments(pydantic.BaseModel):
     """Mean and variance of the scores of one kind of images."""
 
@@ -209,7 +234,8 @@ class Evaluation(pydantic.BaseModel):
     scenario: ScenarioRecord
     clean: Proportion
     attacks: list[AttackResult]
-    worst_case: Proportion
+    adaptive: list[AdaptiveResult] = []  # those that know its defences; of no other classifier
+    worst_case: Proportion  # over `attacks` and `adaptive`
     worst_case_by_budget: list[BudgetedWorstCase] = []
     baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []

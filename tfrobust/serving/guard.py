@@ -26,7 +26,7 @@ class Guarded(Wrapped):
     """
 
     def __init__(self, inner: Classifier, fitted: FittedDetector, applied: AppliedDefense) -> None:
-        super().__init__(inner, defenses=(*inner.defenses, applied))
+        super().__init__(inner, defenses=(*inner.defenses, applied), surrogate=inner.surrogate)
         self.fitted = fitted
 
     def outputs(self, images: Images) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def gives_gradients(builder: ModelBuilder) -> None:
 
 def defense_checks() -> Sequence[Callable[[Defense], None]]:
     """Return the checks every defence must pass; each takes a built defence."""
-    return (returns_a_classifier_that_exports,)
+    return (returns_a_classifier_that_exports, declares_adaptive_attacks_that_exist)
 
 
 def returns_a_classifier_that_exports(defense: Defense) -> None:
@@ -75,6 +75,19 @@ def returns_a_classifier_that_exports(defense: Defense) -> None:
         served = store.load(store.export(defended, Path(folder) / "1"))
         if not defended.stochastic:
             assert np.allclose(predict(served, images), logits, atol=1e-4), "serves other logits"
+
+
+def declares_adaptive_attacks_that_exist(defense: Defense) -> None:
+    """Declare adaptive attacks of registered names, with options and norms that they have."""
+    for declared in defense.adaptive:
+        options = dict(declared.options)
+        assert "eps" not in options, f"{declared.attack}: expected options without the budget"
+        attack = create("attacks", declared.attack, **options)
+        for norm in declared.norms:
+            other = create("attacks", declared.attack, **{**options, "norm": norm})
+            assert other.threat.norm == norm != attack.threat.norm, f"{norm} is its own norm"
+        assert declared.why, f"{declared.attack}: expected why it is strong"
+        assert declared.source, f"{declared.attack}: expected the paper"
 
 
 def detector_checks() -> Sequence[Callable[[Detector], None]]:

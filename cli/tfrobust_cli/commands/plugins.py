@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,9 @@ from tfrobust.errors import UsageError
 from tfrobust.registry import Entry, checked, entries, find
 from tfrobust_cli.console import start_tensorflow, stdout
 from tfrobust_cli.options import Json
+
+if TYPE_CHECKING:
+    from tfrobust.adaptive import AdaptiveAttack
 
 
 def plugins(
@@ -72,9 +76,12 @@ def _show(plugin: str | None, as_json: bool) -> None:
     cls = entry.load()
     options = options_of(kind, cls)
     about = inspect.cleandoc(cls.__doc__ or "")
+    adaptive = _adaptive(cls) if kind == "defenses" else None
     if as_json:
         described: dict[str, Any] = {**dataclasses.asdict(entry), "about": about}
         described["options"] = [dataclasses.asdict(option) for option in options]
+        if adaptive is not None:
+            described["adaptive"] = [dataclasses.asdict(attack) for attack in adaptive]
         print(json.dumps(described, indent=1, default=str))
         return
     from rich.markup import escape
@@ -88,6 +95,24 @@ def _show(plugin: str | None, as_json: bool) -> None:
     console = stdout()
     console.print(about, markup=False, highlight=False)
     console.print(table if options else "It has no options.")
+    for attack in adaptive or ():
+        console.print(_about_attack(attack), markup=False, highlight=False)
+
+
+def _adaptive(cls: Any) -> Sequence[AdaptiveAttack]:
+    """Return the adaptive attacks of a defence with its default options; of required ones none."""
+    try:
+        return tuple(cls().adaptive)
+    except (TypeError, ValueError, UsageError):  # an option without a default
+        return ()
+
+
+def _about_attack(attack: AdaptiveAttack) -> str:
+    """Return an adaptive attack in a line."""
+    options = " ".join(f"-p {name}={value}" for name, value in attack.options.items())
+    norms = f" (also in {', '.join(attack.norms)})" if attack.norms else ""
+    named = " ".join(filter(None, [f"adaptive attack: {attack.attack}", options]))
+    return f"{named}{norms}: {attack.why} [{attack.source}]"
 
 
 def add_to(app: typer.Typer) -> None:

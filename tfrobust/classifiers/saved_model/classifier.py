@@ -6,6 +6,7 @@ What is served is what is attacked, gradients and all. Signatures:
 |---|---|
 | `serving_default` | `images` → `logits`, `probabilities` and what a defence or detector adds |
 | `features` | `images` → what the last layer reads; only where the classifier shows it |
+| `surrogate` | `images` → `logits` whose gradients attackers follow; only where one is declared |
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tfrobust.classifiers.saved_model.signatures import SERVE
 from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images, ImageShape, Logits
 
-_FEATURES = "features"
+_FEATURES, _SURROGATE, _LOGITS = "features", "surrogate", "logits"
 
 
 class SavedModelClassifier(Classifier):
@@ -66,6 +67,8 @@ class SavedModelClassifier(Classifier):
             notices=self._served.notices,
             **traits,
         )
+        if _serves_surrogate(self._loaded, self.num_classes):
+            self._set(surrogate=_ServedSurrogate(self))
         _check_members(self._loaded, members, self.num_classes, folder)
         self.members = {name: _Member(self, name) for name in members}
 
@@ -87,6 +90,11 @@ class SavedModelClassifier(Classifier):
             return super().features(images)
         shown = self._served.shown(images)
         return tf.cast(self._loaded.signatures[_FEATURES](images=shown)[_FEATURES], tf.float32)
+
+    def surrogate_logits(self, images: Images) -> Logits:
+        """Return what the signature `surrogate` serves; only where there is one."""
+        shown = self._served.shown(images)
+        return self._loaded.signatures[_SURROGATE](images=shown)[_LOGITS]
 
     def trackables(self) -> list[Any]:
         """Return the loaded object, which owns the variables."""
@@ -113,6 +121,32 @@ class _Member(Wrapped):
         return Classifier.features(self, images)
 
 
+class _ServedSurrogate(Classifier):
+    """The classifier whose gradients attackers follow, as a SavedModel serves it."""
+
+    def __init__(self, beside: SavedModelClassifier) -> None:
+        super().__init__(image_shape=beside.image_shape, num_classes=beside.num_classes)
+        self._beside = beside
+
+    def __call__(self, images: Images) -> Logits:
+        """Return its logits."""
+        return self._beside.surrogate_logits(images)
+
+    def trackables(self) -> list[Any]:
+        """Return the loaded object, which owns the variables."""
+        return self._beside.trackables()
+
+
+def _serves_surrogate(loaded: Any, num_classes: int) -> bool:
+    """Tell whether a SavedModel has the signature that `write_saved_model` writes."""
+    if _SURROGATE not in loaded.signatures:
+        return False
+    signature = loaded.signatures[_SURROGATE]
+    output = signature.structured_outputs.get(_LOGITS)
+    takes = list(signature.structured_input_signature[1])
+    return takes == ["images"] and output is not None and output.shape[-1] == num_classes
+
+
 def write_saved_model(classifier: Classifier, folder: Path) -> None:
     """Write a classifier as a SavedModel into an existing folder.
 
@@ -126,7 +160,13 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     with contextlib.suppress(ClassifierError):  # it shows none
         features.get_concrete_function()
         signatures[_FEATURES] = features
-    _write(signatures, classifier.trackables(), folder)
+    kept = classifier.trackables()
+    if (surrogate := classifier.surrogate) is not None:
+        signatures[_SURROGATE] = tf.function(
+            lambda images: {_LOGITS: surrogate(images)}, input_signature=[spec]
+        )
+        kept = [*kept, *surrogate.trackables()]
+    _write(signatures, kept, folder)
 
 
 def write_function(

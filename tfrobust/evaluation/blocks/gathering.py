@@ -14,7 +14,7 @@ from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.rows import AttackRows, BlockRows, Cost, DetectorRows
 from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.settings import EvaluationSettings
-from tfrobust.results.records import FittedOn, Incomplete
+from tfrobust.results.records import AdaptiveRecord, FittedOn, Incomplete
 from tfrobust.types import Images, Labels
 
 
@@ -89,6 +89,19 @@ class GatheredAttack:
 
 
 @dataclasses.dataclass(frozen=True)
+class AdaptiveRun:
+    """An attack that knows the defences of a classifier, over all blocks.
+
+    Attributes:
+        run: what it did.
+        record: how the results tell that it was adaptive.
+    """
+
+    run: GatheredAttack
+    record: AdaptiveRecord
+
+
+@dataclasses.dataclass(frozen=True)
 class Judgement:
     """What was measured of one classifier.
 
@@ -97,12 +110,14 @@ class Judgement:
         clean_column: the column of its predictions for the clean images.
         attacked: it under each attack.
         baselines: it under noise.
+        adaptive: it under the attacks that know its defences.
     """
 
     subject: Subject
     clean_column: str
     attacked: Sequence[GatheredAttack]
     baselines: Sequence[GatheredAttack]
+    adaptive: Sequence[AdaptiveRun] = ()
 
 
 class Gathered:

@@ -42,6 +42,9 @@ def outcomes_of(
                     sources[f"e{number}_d{line}_{kind}"] = f"{run.key}_d{d}_{kind}"
                 line += 1
             examples[f"e{number}_example_a{k}"] = run.examples(positions, like=images)
+        for k, knowing in enumerate(judgement.adaptive):
+            for what in ("prediction", "success", "reached", *NORMS):
+                sources[f"e{number}_x{k}_{what}"] = f"{knowing.run.key}_{what}"
     return written_outcomes(columns, sources, examples, folder)
 
 

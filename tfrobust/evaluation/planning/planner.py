@@ -55,8 +55,8 @@ def plan(
         What was measured, and what is projected.
 
     Raises:
-        UsageError: detectors, whose fitting is not predicted; a number of devices below 1; and as
-            `evaluate`.
+        UsageError: detectors or adaptive attacks, which are not predicted; a number of devices
+            below 1; and as `evaluate`.
         ClassifierError, DataError: as `evaluate`.
 
     Example:
@@ -95,6 +95,8 @@ def plan(
 def _check(settings: EvaluationSettings, devices: Sequence[int]) -> None:
     if settings.detectors:
         raise UsageError("plan: predicts no detectors; leave them out")
+    if settings.adaptive is not None:
+        raise UsageError("plan: predicts no adaptive attacks; leave out adaptive (--adaptive)")
     for count in devices:
         if count < 1:
             raise UsageError(f"devices: expected 1 or more; received: {count}")

@@ -1,0 +1,1 @@
+"""Attacks of an attacker who knows the defences: `evaluate --adaptive`."""
