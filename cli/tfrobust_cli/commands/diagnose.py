@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,13 +103,12 @@ def _budget(attack: str | None, eps: float, norm: str, param: list[str] | None) 
     return [f"{attack}.{k}={v}" for k, v in wanted.items() if k in known and k not in typed]
 
 
-def _shown_by(reporter: Reporter) -> object:
-    done = iter(range(1000))
+def _shown_by(reporter: Reporter) -> Callable[[str], None]:
+    """Return what tells the reporter which check is made."""
+    from tfrobust.diagnosis.diagnosing import CHECKS
 
-    def show(check: str) -> None:
-        reporter(f"check: {check}", next(done), 16)
-
-    return show
+    done = itertools.count()
+    return lambda check: reporter(f"check: {check}", next(done), len(CHECKS))
 
 
 def _refuse_masked(found: Diagnosis, *, strict: bool) -> None:
