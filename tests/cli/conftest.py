@@ -25,8 +25,16 @@ def no_progress_lines(monkeypatch):
 
 
 @pytest.fixture
-def tfrobust(monkeypatch, capsys):
-    """Call `tfrobust ARGUMENTS` and return exit code, stdout and stderr."""
+def tfrobust(monkeypatch, capsys, request):
+    """Call `tfrobust ARGUMENTS` and return exit code, stdout and stderr.
+
+    Half a second of passes for signs of masked gradients is left out, unless a test is marked.
+    """
+    if request.node.get_closest_marker("looks_for_signs") is None:
+        from tfrobust.results.findings import Signs
+
+        nothing = Signs(findings=[])
+        monkeypatch.setattr("tfrobust.evaluation.signs.look_for_signs", lambda *_, **__: nothing)
 
     def call(*arguments) -> Result:
         monkeypatch.setattr(sys, "argv", ["tfrobust", *map(str, arguments)])

@@ -27,7 +27,9 @@ def bench_of(
     settings_ = DiagnosisSettings(attack=attack, **options)
     bench = Bench(classifier, IMAGES, LABELS, LINEAR.num_classes, settings_)
     if attack is None:
-        name, own = ("pgd", {"loss": "margin"}) if bench.has_gradients else ("square", {})
+        name, own = (
+            ("pgd", {"loss": "margin"}) if bench.has_gradients else ("square", {"queries": 50})
+        )
         attack = create("attacks", name, eps=settings_.eps, norm=settings_.norm, **own)
     bench.attack_first(attack)
     return bench

@@ -55,6 +55,7 @@ class Bench:
 
     Attributes:
         right: int `(m,)`: the images that are classified correctly.
+        victim: what white-box attacks differentiate: the classifier, or it with its surrogate.
         is_repeatable: whether a call can be made again with the same draws.
         attacked: what the attack in doubt did to those; see `attack_first`.
         broken: bool `(n,)`: what any attack has broken.
@@ -78,7 +79,8 @@ class Bench:
         self.broken = np.zeros(len(images), bool)
         self.right = np.flatnonzero(self.predicted(images) == labels)
         self.is_repeatable = self._is_repeatable()
-        self._differentiates = has_gradients(differentiated(classifier), images[:2])
+        self.victim = differentiated(classifier)
+        self._differentiates = has_gradients(self.victim, images[:2])
         self._control: Outcome | None = None
         self._by_margin: Outcome | None = None
         self._recording: tuple[Recorder, Flags] | None = None
@@ -102,6 +104,7 @@ class Bench:
         Otherwise every later check would find the same cause in another guise.
         """
         self.classifier = self.classifier.replace(**traits)
+        self.victim = differentiated(self.classifier)
         self._control = self._by_margin = self._recording = None
         self.attack_first(self.attack)
 

@@ -9,12 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.inference import forward
 from tfrobust.classifiers.random_state import reseed
+from tfrobust.classifiers.traces import Traces
 from tfrobust.engine.losses import log_odds, margin
 from tfrobust.engine.victim import Surrogate
-from tfrobust.types import Images, Labels, PerImage
+from tfrobust.types import Images, Labels, Logits, PerImage
 
 Loss = Literal["cross-entropy", "log odds", "margin"]
+_PULLBACKS: Traces[Any] = Traces(most=16)
 _LOSSES: dict[Loss, Any] = {
     "cross-entropy": lambda z, y: tf.nn.sparse_softmax_cross_entropy_with_logits(y, z),
     "log odds": log_odds,
@@ -31,25 +34,46 @@ def differentiated(classifier: Classifier) -> Classifier:
 
 def gradients(
     classifier: Classifier, images: Images, labels: Labels, loss: Loss = "margin"
-) -> np.ndarray | None:
-    """Return the gradient of a loss by the images, `(n, height, width, channels)`; `None`: none.
+) -> np.ndarray:
+    """Return the gradient of a loss by the images, float32 `(n, height, width, channels)`.
 
     Args:
-        classifier: any.
+        classifier: whose gradient reaches the images.
         images: float32 `(n, height, width, channels)`: one batch.
         labels: int64 `(n,)`.
         loss: which.
     """
+    logits = tf.constant(np.asarray(forward(classifier)(images)))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = _LOSSES[loss](logits, tf.constant(labels, tf.int64))
+    return pulled_back(classifier, images, tape.gradient(value, logits))
 
-    @tf.function
-    def differentiate(images: Images, labels: Labels) -> Any:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            value = _LOSSES[loss](classifier(images), labels)
-        return tape.gradient(value, images)
 
-    found = differentiate(tf.constant(images), tf.constant(labels, tf.int64))
-    return None if found is None else tf.convert_to_tensor(found).numpy()
+def pulled_back(classifier: Classifier, images: Images, slope: Logits) -> np.ndarray:
+    """Return the gradient by the images of what has this slope by the logits.
+
+    One function is traced for each classifier, whatever is differentiated.
+
+    Args:
+        classifier: whose gradient reaches the images.
+        images: float32 `(n, height, width, channels)`.
+        slope: float32 `(n, classes)`.
+    """
+
+    def trace() -> Any:
+        shown = tf.TensorSpec((None, *classifier.image_shape), tf.float32)
+        slopes = tf.TensorSpec((None, classifier.num_classes), tf.float32)
+
+        def pull(images: Images, slope: Logits) -> Images:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(images)
+                logits = classifier(images)
+            return tape.gradient(logits, images, output_gradients=slope)
+
+        return tf.function(pull, input_signature=[shown, slopes])
+
+    return np.asarray(_PULLBACKS.of(classifier, "pullback", trace)(images, slope))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,60 +103,48 @@ def slopes(
     step: float,
     directions: int,
     seed: int,
-) -> Slopes | None:
+) -> Slopes:
     """Return slopes along random corners of the cube, each pixel up or down by `step`.
 
     The lead is linear in the logits, so that only the network itself is curved. A random
     classifier draws the same in all calls. Pixels at the edge of [0, 1] are moved inside first.
 
     Args:
-        classifier: any.
+        classifier: whose gradient reaches the images.
         images: float32 `(n, height, width, channels)`: one batch.
         labels: int64 `(n,)`.
         step: in pixel values.
         directions: how many.
         seed: decides them.
 
-    Returns:
-        The slopes; `None` where the classifier has no gradient.
     """
-    inside = tf.constant(np.clip(images, step, 1 - step))
-    logits = np.asarray(classifier(inside))
-    rivals = _rivals(logits, labels)
-    functional = tf.one_hot(labels, classifier.num_classes) - tf.one_hot(
-        rivals, classifier.num_classes
-    )
-    lead = tf.function(lambda shown: tf.reduce_sum(functional * classifier(shown), axis=1))
+    inside = np.clip(images, step, 1 - step).astype(np.float32)
+    logits = np.asarray(forward(classifier)(inside))
+    lead = _lead_of(labels, _rivals(logits, labels), classifier.num_classes)
 
-    def differentiate(shown: Images) -> Any:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(shown)
-            value = tf.reduce_sum(functional * classifier(shown), axis=1)
-        return tape.gradient(value, shown)
+    def value(shown: Images) -> np.ndarray:
+        reseed(classifier, seed)
+        return (lead * np.asarray(forward(classifier)(shown), np.float64)).sum(axis=1)
 
+    here = value(inside)
     reseed(classifier, seed)
-    gradient = tf.function(differentiate)(inside)
-    if gradient is None:
-        return None
-    flat = tf.convert_to_tensor(gradient).numpy().astype(np.float64).reshape(len(images), -1)
-    here = _value(lead, classifier, seed, inside)
+    gradient = pulled_back(classifier, inside, lead.astype(np.float32))
+    flat = gradient.astype(np.float64).reshape(len(images), -1)
     told, measured, changes = [], [], []
     for number in range(directions):
         draw = np.random.default_rng((seed, number))
         corner = draw.choice([-1.0, 1.0], size=images.shape).astype(np.float32)
-        up = _value(lead, classifier, seed, inside + step * corner)
-        down = _value(lead, classifier, seed, inside - step * corner)
+        up, down = value(inside + step * corner), value(inside - step * corner)
         told.append((flat * corner.reshape(flat.shape)).sum(axis=1))
         measured.append((up - down) / (2 * step))
         changes.append(np.maximum(np.abs(up - here), np.abs(down - here)))
-    return Slopes(
-        np.array(told), np.array(measured), np.array(changes), here, float(np.abs(logits).max())
-    )
+    size = float(np.abs(logits).max())
+    return Slopes(np.array(told), np.array(measured), np.array(changes), here, size)
 
 
-def _value(lead: Any, classifier: Classifier, seed: int, images: Any) -> np.ndarray:
-    reseed(classifier, seed)
-    return lead(images).numpy().astype(np.float64)
+def _lead_of(labels: Labels, rivals: Labels, classes: int) -> np.ndarray:
+    """Return the linear function of the logits that is the label's lead over its rival."""
+    return np.eye(classes)[labels] - np.eye(classes)[rivals]
 
 
 def _rivals(logits: np.ndarray, labels: Labels) -> Labels:

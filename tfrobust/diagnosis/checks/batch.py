@@ -12,7 +12,7 @@ from tfrobust.diagnosis.victims import AmongOthers
 from tfrobust.results.findings import Verdict
 from tfrobust.types import Images, Logits
 
-_SHARED, _OTHERS = 8, 24
+_SHARED, _OTHERS = 8, 12
 
 
 def _make(bench: Bench) -> Result:

@@ -39,8 +39,6 @@ def _make(bench: Bench) -> Result:
     )
     bench.queries += (2 * _DIRECTIONS + 1) * len(rows)
     bench.gradients += len(rows)
-    if found is None:
-        return not_applicable("there is no gradient")
     cosine, scale = _agreement(found, joint=classifier.batch_dependent)
     if cosine is None:
         return not_applicable("the answers do not change, and the gradient says so")

@@ -8,7 +8,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.diagnosis import victims
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
-from tfrobust.diagnosis.probes import Loss, differentiated, gradients
+from tfrobust.diagnosis.probes import Loss, gradients
 from tfrobust.engine.victim import Surrogate
 from tfrobust.errors import UsageError
 from tfrobust.results.findings import Verdict
@@ -20,8 +20,8 @@ _LOSSES: tuple[Loss, ...] = ("log odds", "margin")
 
 def _make(bench: Bench) -> Result:
     rows = bench.right[:64]
-    victim = differentiated(bench.classifier)
-    if not (victim.differentiable or victim.surrogate):
+    victim = bench.victim
+    if not victim.differentiable:
         return not_applicable("the classifier says itself that its gradients mean nothing")
     if not bench.has_gradients:
         says = "no gradient reaches the image: something on the way has none"
@@ -34,7 +34,7 @@ def _make(bench: Bench) -> Result:
         for loss in _LOSSES:
             found = gradients(victim, images, bench.labels[rows], loss)
             bench.gradients += len(rows)
-            flat = np.zeros((len(rows), 1)) if found is None else found.reshape(len(rows), -1)
+            flat = found.reshape(len(rows), -1)
             zero = max(zero, float((flat == 0).all(axis=1).mean()))
             broken = max(broken, float((~np.isfinite(flat)).any(axis=1).mean()))
     worst = max(zero, broken)

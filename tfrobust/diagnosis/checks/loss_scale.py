@@ -7,7 +7,7 @@ import numpy as np
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, percent
 from tfrobust.diagnosis.pairs import compare
-from tfrobust.diagnosis.probes import differentiated, gradients
+from tfrobust.diagnosis.probes import Loss, gradients
 from tfrobust.results.findings import Verdict
 
 _SATURATED = 0.05  # of the images
@@ -43,12 +43,9 @@ def _make(bench: Bench) -> Result:
     return fine("cross-entropy has a gradient, and the margin finds no more", share, _SATURATED)
 
 
-def _zero(bench: Bench, rows: np.ndarray, loss: str) -> np.ndarray:
-    victim = differentiated(bench.classifier)
-    found = gradients(victim, bench.images[rows], bench.labels[rows], loss)  # type: ignore[arg-type]
+def _zero(bench: Bench, rows: np.ndarray, loss: Loss) -> np.ndarray:
+    found = gradients(bench.victim, bench.images[rows], bench.labels[rows], loss)
     bench.gradients += len(rows)
-    if found is None:
-        return np.ones(len(rows), bool)
     return np.asarray((found.reshape(len(rows), -1) == 0).all(axis=1))
 
 
