@@ -200,6 +200,10 @@ def _defended_again(
             restored = _restored(defense, network, file, home, plan)
             found = _found(card, place, plugin["name"])
             network = recorded(defense, network, Defended(restored, found))
+        elif defense.fits and defense.wraps:  # it trained the network itself, which was kept
+            restored = defense.restore(network, network.model)
+            found = _found(card, place, plugin["name"])
+            network = recorded(defense, network, Defended(restored, found))
         else:
             data = scenario or planned_scenario(plan["scenario"])
             network = defended(network, untrained([defense]), data, Trainer())
