@@ -19,9 +19,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.random import normal
 from tfrobust.types import Images, Logits, Seeds
+
+SIGMAS = (8 / 255, 0.1)  # the paper's, and a wide one, which jumps far apart need
+PAIRS = 25
 
 
 class Estimated(Wrapped):
@@ -33,7 +37,9 @@ class Estimated(Wrapped):
         pairs: samples of each, two calls apiece.
     """
 
-    def __init__(self, inner: Classifier, sigmas: Sequence[float], pairs: int) -> None:
+    def __init__(
+        self, inner: Classifier, sigmas: Sequence[float] = SIGMAS, pairs: int = PAIRS
+    ) -> None:
         super().__init__(inner, differentiable=True)
         self.pairs = pairs
         self.deviations = np.repeat(np.asarray(sigmas, np.float32), pairs)
@@ -60,6 +66,20 @@ class Estimated(Wrapped):
             along, tf.range(count), fn_output_signature=tf.float32, parallel_iterations=1
         )
         return tf.reduce_mean(each, axis=0)
+
+
+def estimating_attacks(seen: str) -> tuple[AdaptiveAttack, ...]:
+    """Return the attacks of somebody who follows an `Estimated` surrogate, or no gradient at all.
+
+    Args:
+        seen: what the differences see that gradients do not, as a clause.
+    """
+    source = "Tramèr et al. 2020"
+    why = f"follows gradients estimated from differences, {seen}"
+    return (
+        AdaptiveAttack("pgd", {"steps": 100, "loss": "margin"}, why, source),
+        AdaptiveAttack("square", {}, "needs no gradient", source),
+    )
 
 
 def _content(images: Images) -> Seeds:

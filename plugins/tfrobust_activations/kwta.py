@@ -25,11 +25,9 @@ from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
-from tfrobust_activations.estimated import Estimated
-from tfrobust_activations.replaced import activations_of, check_replaceable, with_activations
+from tfrobust_activations.estimated import Estimated, estimating_attacks
+from tfrobust_activations.replaced import check_replaceable, layers_of, with_activations
 from tfrobust_activations.winners import WinnersTakeAll
-
-_BROKEN_BY = "Tramèr et al. 2020"
 
 
 @plugin
@@ -58,15 +56,7 @@ class Kwta(Defense):
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Ascent on gradients estimated from differences, and random search; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 100, "loss": "margin"},
-                "follows gradients estimated from differences, which see the jumps",
-                _BROKEN_BY,
-            ),
-            AdaptiveAttack("square", {}, "needs no gradient", _BROKEN_BY),
-        )
+        return estimating_attacks("which see the jumps")
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network without activation functions to replace; see `Defense`.
@@ -91,7 +81,7 @@ class Kwta(Defense):
             )
         trainer.fit(sparse, scenario)
         for share in shares[1:]:
-            for layer in activations_of(sparse.model, WinnersTakeAll):
+            for layer in layers_of(sparse.model, WinnersTakeAll):
                 layer.share = share
             trainer.altered(epochs=self.fall_epochs).fit(sparse, scenario)
         return Defended(sparse)
@@ -109,4 +99,4 @@ class Kwta(Defense):
 
     def surrogate(self, defended: Classifier) -> Classifier:
         """Return the classifier with a gradient estimated from differences; see `Defense`."""
-        return Estimated(defended, sigmas=(8 / 255, 0.1), pairs=25)
+        return Estimated(defended)

@@ -84,6 +84,6 @@ def with_activations(
     )
 
 
-def activations_of(model: KerasModel, kind: type) -> list[Any]:
-    """Return the layers of a kind in a model, in their order."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+def layers_of(model: KerasModel, *kinds: type) -> list[Any]:
+    """Return the layers of some kinds in a model, nested ones too, in their order."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]

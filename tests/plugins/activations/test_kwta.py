@@ -20,7 +20,7 @@ from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, defense_checks, grey_images
 from tfrobust.training.trainer import Trainer, TrainingOptions
 from tfrobust_activations.estimated import Estimated
-from tfrobust_activations.replaced import activations_of, with_activations
+from tfrobust_activations.replaced import layers_of, with_activations
 from tfrobust_activations.winners import WinnersTakeAll
 
 QUICK = Trainer(TrainingOptions(epochs=1))
@@ -70,7 +70,7 @@ def branching():
 def test_every_hidden_activation_is_replaced_and_gates_and_weights_stay():
     plain = KerasClassifier(branching())
     sparse = with_activations(plain, lambda name: WinnersTakeAll(0.3, name=name))
-    assert len(activations_of(sparse.model, WinnersTakeAll)) == 4
+    assert len(layers_of(sparse.model, WinnersTakeAll)) == 4
     left = [getattr(layer.activation, "__name__", "") for layer in sparse.model._flatten_layers()
             if hasattr(layer, "activation")]  # fmt: skip
     assert sorted(set(left)) == ["linear", "sigmoid"]
@@ -94,7 +94,7 @@ def test_the_shares_fall_to_the_last_one_and_each_is_trained():
 
     class Watching(Trainer):
         def fit(self, classifier, scenario):
-            [layer] = activations_of(classifier.model, WinnersTakeAll)
+            [layer] = layers_of(classifier.model, WinnersTakeAll)
             fitted.append((round(layer.share, 3), self.options.epochs))
             return []
 
@@ -103,8 +103,8 @@ def test_the_shares_fall_to_the_last_one_and_each_is_trained():
         network, InMemory(), Watching(TrainingOptions(epochs=7))
     )
     assert fitted == [(0.4, 7), (0.35, 3), (0.3, 3)]
-    assert not activations_of(network.model, WinnersTakeAll)
-    assert activations_of(defended.classifier.model, WinnersTakeAll)[0].share == 0.3
+    assert not layers_of(network.model, WinnersTakeAll)
+    assert layers_of(defended.classifier.model, WinnersTakeAll)[0].share == 0.3
 
 
 class Step(Classifier):
@@ -175,7 +175,7 @@ def test_a_stored_network_keeps_its_winners_and_its_surrogate_is_served(tmp_path
     network, served = stored_network("m", tmp_path), store.load("m", root=tmp_path)
     images = tf.constant(np.random.default_rng(1).uniform(size=(3, 8, 8, 1)).astype(np.float32))
     assert np.array_equal(predict(network, images), predict(trained.classifier, images))
-    assert activations_of(network.model, WinnersTakeAll)[0].share == 0.2
+    assert layers_of(network.model, WinnersTakeAll)[0].share == 0.2
     expected, got = (gradient(one.surrogate, images, 0)[1] for one in (trained.classifier, served))
     assert np.abs(expected).max() > 0
     assert np.allclose(got, expected, atol=1e-4)
