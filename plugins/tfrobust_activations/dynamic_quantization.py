@@ -9,9 +9,9 @@ is passed straight through, and its figures are upper bounds. An attacker who es
 from differences of the answers, as Tramèr et al. (2020) do for k winners take all, sees the
 crossings, and breaks more (`estimated`). As in the paper the network is trained on adversarial
 images; `eps=0` trains on clean ones. Departures: the hidden activation functions of any Keras 3
-network are replaced, one vector of thresholds a layer; the inner attack is PGD; the straight-through
-gradient is that of mean_i clip(x − T_i, −1, 1), by x and by T. The best epoch is that of the highest
-accuracy on attacked validation images.
+network are replaced, one vector of thresholds a layer; the inner attack is PGD; the gradient that
+is passed through is that of mean_i clip(x − T_i, −1, 1), by x and by T. The best epoch is that of
+the highest accuracy on attacked validation images.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ Cissé, Bojanowski, Grave, Dauphin & Usunier, "Parseval networks: improving robu
 examples" (2017). Threat: white-box; small changes in any norm, L2 above all. Each layer then makes
 no difference longer in L2, so that the margin of the logits bounds what an attack needs. The
 gradient is right, and helps an attack as it does on any network: against L∞ budgets that are usual
-today it protects little by itself, and the paper trains on adversarial images as well. Departures:
-the rows start orthonormal, and all of them are retracted, where the paper takes a part of them;
-batch normalisation, which may stretch again, stays. The last layer is left free unless
-`last_layer`: with a bounded one the logits cannot grow. `found` is the largest distance of a
-singular value from 1.
+today it protects little by itself. The paper trains on adversarial images as well; so does `eps`,
+for a later training would undo the rows. Departures: its inner attack is PGD and not FGSM; the rows
+start orthonormal, and all of them are retracted, where the paper takes a part of them; batch
+normalisation, which may stretch again, stays. The last layer is left free unless `last_layer`: with
+a bounded one the logits cannot grow. `found` is the largest distance of a singular value from 1.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import keras
 
 from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import calls, inlined, is_functional
@@ -30,9 +31,10 @@ from tfrobust.defense import ANY_TRAINING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
+from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
-from tfrobust.types import KerasLayer, KerasModel
+from tfrobust.types import Images, KerasLayer, KerasModel, Labels, Seeds
 from tfrobust_regularisation.convex import ConvexSum
 from tfrobust_regularisation.orthogonal import (
     constrained_layers,
@@ -65,6 +67,13 @@ class Parseval(Defense):
     )
     convex: bool = option("make the sums of residual blocks convex", default=True)
     last_layer: bool = option("constrain the layer that gives the logits too", default=False)
+    eps: float = option(
+        "L∞ budget of PGD on each batch, in pixel values; 0: train on clean images",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
+    steps: int = option("steps of that PGD", default=7, ge=1)
 
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
@@ -106,9 +115,15 @@ class Parseval(Defense):
                 network = _with_convex_sums(network)
         layers = list(constrained_layers(network.model, last=self.last_layer))
         with _retracting(layers, self.beta):
-            trainer.fit(network, scenario)
+            trainer.fit(network, scenario, perturb=self._attacked if self.eps else None)
         farthest = max(departure(rows(layer.kernel, scale_of(layer))) for layer in layers)
         return Defended(network, {"layers": len(layers), "departure": round(farthest, 4)})
+
+    def _attacked(
+        self, classifier: Classifier, images: Images, labels: Labels, seeds: Seeds
+    ) -> Images:
+        attack: Attack = create("attacks", "pgd", eps=self.eps, steps=self.steps, early_stop=False)
+        return attack(classifier, images, labels, seed=seeds)
 
 
 def _with_convex_sums(network: KerasClassifier) -> KerasClassifier:

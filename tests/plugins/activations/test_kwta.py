@@ -13,7 +13,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
-from tfrobust.pipeline.build import train
+from tfrobust.pipeline.build import defended, train
 from tfrobust.pipeline.reload import stored_network
 from tfrobust.pipeline.stored_training import train_and_store
 from tfrobust.registry import create
@@ -99,12 +99,12 @@ def test_the_shares_fall_to_the_last_one_and_each_is_trained():
             return []
 
     network = small_classifier()
-    defended = kwta(share=0.3, start=0.4, fall=0.05, fall_epochs=3).apply(
+    done = kwta(share=0.3, start=0.4, fall=0.05, fall_epochs=3).apply(
         network, InMemory(), Watching(TrainingOptions(epochs=7))
     )
     assert fitted == [(0.4, 7), (0.35, 3), (0.3, 3)]
     assert not layers_of(network.model, WinnersTakeAll)
-    assert layers_of(defended.classifier.model, WinnersTakeAll)[0].share == 0.3
+    assert layers_of(done.classifier.model, WinnersTakeAll)[0].share == 0.3
 
 
 class Step(Classifier):
@@ -156,6 +156,17 @@ def test_an_image_has_the_same_estimated_gradient_in_every_batch():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("further", ["fine_tuning", "pgd_training"])
+def test_a_further_training_keeps_the_surrogate_of_the_network_that_it_returns(further):
+    sparse = defended(small_classifier(), [kwta()], InMemory(), QUICK)
+    tuned = defended(sparse, [create("defenses", further)], InMemory(), QUICK)
+    images = tf.constant(np.random.default_rng(1).uniform(size=(3, 4, 4, 1)).astype(np.float32))
+    logits, slope = gradient(tuned.surrogate, images, 0)
+    assert np.allclose(logits, tuned(images), atol=1e-5)
+    assert np.abs(slope).max() > 0
+
+
+@pytest.mark.slow
 def test_estimated_gradients_break_what_withstands_its_own():
     trainer = Trainer(TrainingOptions(epochs=15, learning_rate=3e-3))
     model = create("models", "lenet")
@@ -176,9 +187,11 @@ def test_a_stored_network_keeps_its_winners_and_its_surrogate_is_served(tmp_path
     images = tf.constant(np.random.default_rng(1).uniform(size=(3, 8, 8, 1)).astype(np.float32))
     assert np.array_equal(predict(network, images), predict(trained.classifier, images))
     assert layers_of(network.model, WinnersTakeAll)[0].share == 0.2
-    expected, got = (gradient(one.surrogate, images, 0)[1] for one in (trained.classifier, served))
+    every = (trained.classifier, served, network)
+    expected, got, again = (gradient(one.surrogate, images, 0)[1] for one in every)
     assert np.abs(expected).max() > 0
     assert np.allclose(got, expected, atol=1e-4)
+    assert np.allclose(again, expected, atol=1e-4)
     assert [declared.attack for declared in served.defenses[0].adaptive] == ["pgd", "square"]
 
 
