@@ -189,10 +189,12 @@ class Defense(abc.ABC):
         """
 
     def restore(self, classifier: Classifier, model: KerasModel) -> Classifier:
-        """Return what `apply` did, from the model it trained; of `Stage.AUXILIARY`.
+        """Return what `apply` did, from the model it trained.
+
+        Of `Stage.AUXILIARY`; and of a defence that trains the network and then `wraps` it.
 
         Args:
-            classifier: what was defended.
+            classifier: what was defended; the trained network, where that was trained.
             model: the Keras model, loaded from a file.
 
         Raises:

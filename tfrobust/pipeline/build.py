@@ -13,7 +13,7 @@ from tfrobust.data.reading import check_fits
 from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import UsageError
 from tfrobust.model import ModelBuilder
-from tfrobust.pipeline.defense_order import check_order, outlived
+from tfrobust.pipeline.defense_order import check_order, defense_of, outlived
 from tfrobust.pipeline.deployed import Deployed
 from tfrobust.registry import signature
 from tfrobust.scenario import Scenario
@@ -146,7 +146,24 @@ def recorded(
     )
     earlier = before.defenses if kept is None else kept
     surrogate = _followed(defense, after.classifier)
-    return after.classifier.replace(defenses=(*earlier, applied), surrogate=surrogate)
+    defended = after.classifier.replace(defenses=(*earlier, applied), surrogate=surrogate)
+    lost = surrogate is None and before.surrogate is not None
+    return with_surrogate(defended) if lost and not isinstance(defended, Wrapped) else defended
+
+
+def with_surrogate(network: Classifier) -> Classifier:
+    """Return a network with the surrogate that the defences in its record declare for it.
+
+    A copy of a network, or one that is loaded from a Keras file, does not carry it.
+
+    Args:
+        network: with nothing around it, so that its defences are those that train it.
+    """
+    for applied in network.defenses:
+        plugin = defense_of(applied)
+        if plugin is not None:
+            network = network.replace(surrogate=plugin.surrogate(network))
+    return network
 
 
 def _followed(defense: Defense, defended: Classifier) -> Classifier | None:

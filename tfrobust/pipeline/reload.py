@@ -14,7 +14,7 @@ from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.members import member_of, split_member
 from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import ClassifierError, RobustError, one_line
-from tfrobust.pipeline.build import defended, recorded, untrained
+from tfrobust.pipeline.build import defended, recorded, untrained, with_surrogate
 from tfrobust.pipeline.plans import FINISHED, planned_scenario, read_plan
 from tfrobust.pipeline.workspace import learned_file
 from tfrobust.registry import create
@@ -106,7 +106,7 @@ def _put_together(
     """Return the network that was kept, or deployed, with its defences around it."""
     file, deployed = home / FINISHED / "model.keras", plan["model"].get("deployed")
     version = home / str(plan["version"])
-    kept = load(file, options=options) if file.exists() else None
+    kept = with_surrogate(load(file, options=options)) if file.exists() else None
     if kept is None and not deployed:
         raise _ChangedError(f"{home.name}: no network of it is kept that shows its layers")
     try:
@@ -198,6 +198,10 @@ def _defended_again(
         if defense.stage is Stage.AUXILIARY:
             file = learned_file(home / FINISHED, place + 1)
             restored = _restored(defense, network, file, home, plan)
+            found = _found(card, place, plugin["name"])
+            network = recorded(defense, network, Defended(restored, found))
+        elif defense.fits and defense.wraps:  # it trained the network itself, which was kept
+            restored = defense.restore(network, network.model)
             found = _found(card, place, plugin["name"])
             network = recorded(defense, network, Defended(restored, found))
         else:

@@ -135,12 +135,12 @@ def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
 
 
 def _keras_model(path: Path, modules: Sequence[str]) -> Any:
-    """Load a file; Keras knows a model plugin's own layers only once that plugin is imported."""
+    """Load a file; Keras knows a plugin's own layers only once that plugin is imported."""
     try:
         return load_keras_file(path, modules)
     except ClassifierError:  # Keras reports an unknown layer by many errors
         before = set(sys.modules)
-        for entry in entries("models"):
+        for entry in (*entries("models"), *entries("defenses")):
             with contextlib.suppress(PluginError):  # a broken plugin is not this file's fault
                 entry.load()
         if before == set(sys.modules):

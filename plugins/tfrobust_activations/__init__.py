@@ -1,0 +1,1 @@
+"""Defences that replace a network's activation functions."""

@@ -1,0 +1,1 @@
+"""Defences that bound how far a network's layers can move its answers."""

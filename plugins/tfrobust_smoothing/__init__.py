@@ -1,0 +1,1 @@
+"""Defences that answer by an average over noise."""
