@@ -10,6 +10,7 @@ from tfrobust_cli.main import app
 CALLED = {
     "attack": ("d1", "--attack", "fgsm", "--out", "run", "--split", "nowhere"),
     "evaluate": ("d1", "--out", "run", "--split", "nowhere"),
+    "diagnose": ("d1", "--eps", "0.1", "--out", "run", "--split", "nowhere"),
     "plan evaluate": ("d1", "--split", "nowhere"),
     "train": ("linear", "--scenario", "circles", "--epochs", "1", "--name", "../up"),
     "export": ("d1", "a_file"),

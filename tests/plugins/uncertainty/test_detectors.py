@@ -294,8 +294,9 @@ def test_attacked_digits_are_distinguished_from_clean_ones(with_dropout):
     lines = evaluated.results.evaluations[0].detectors
     assert [line.name for line in lines] == ALL
     # A median of 2 × 2 changes digits of 8 × 8 as much as the attack does.
-    assert min(line.auroc for line in lines if line.name != "feature_squeezing") > 0.7
-    assert min(line.accuracy for line in lines) > 0.5
+    useful = [line for line in lines if line.name != "feature_squeezing"]
+    assert min(line.auroc for line in useful) > 0.7
+    assert min(line.accuracy for line in useful) > 0.5
     assert max(line.accuracy for line in lines) > 0.7
     for k, line in enumerate(lines):
         column = evaluated.outcomes.column
