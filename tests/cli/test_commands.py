@@ -325,6 +325,14 @@ def test_an_attack_that_learns_stores_what_it_learned_with_its_images(tfrobust, 
     assert (with_store / "served" / "1" / "saved_model.pb").exists()
 
 
+def test_plugins_show_names_the_attacks_that_know_a_defence(tfrobust):
+    [attack] = json.loads(tfrobust("plugins", "show", "defenses/jpeg", "--json").out)["adaptive"]
+    assert attack["attack"] == "pgd"
+    assert "BPDA" in attack["why"]
+    shown = " ".join(tfrobust("plugins", "show", "defenses/jpeg").out.split())
+    assert "adaptive attack: pgd -p steps=100 (also in l2, l1)" in shown
+
+
 def test_adaptive_tells_that_a_classifier_carries_no_defence(tfrobust, with_store):
     result = tfrobust("evaluate", "d1", "--adaptive", "--eps", 0.1, "--limit", 8, "--out", "run")
     assert result.code == 0, result.err

@@ -43,6 +43,7 @@ class EvaluationOptions(TypedDict, total=False):
     keep_images: bool
     diagnosis: bool
     adaptive: Sequence[float] | None
+    follows_surrogate: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

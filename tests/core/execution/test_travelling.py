@@ -8,20 +8,24 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.rounding import Shadowing
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.identity import answers_of
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.data.names import open_scenario, scenario_record
 from tfrobust.errors import ClassifierError, UsageError
+from tfrobust.evaluation.adaptive.passes import adaptive_passes
 from tfrobust.evaluation.blocks.block import Block
 from tfrobust.evaluation.blocks.job import BlockWork, EvaluationJob
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.execution import travelling
 from tfrobust.execution.travelling import StorePacker
 from tfrobust.files.output_folders import PARTIAL
+from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
 from tfrobust.store.models import export, load
 from tfrobust.testing import LinearClassifier
+from tfrobust.training.trainer import Trainer
 
 
 def sent(parcel):
@@ -142,6 +146,25 @@ def test_an_evaluation_arrives_as_it_was(stored, tmp_path):
     assert list(arrived.attacks) == list(settings.attacks)
     assert (arrived.seed, list(arrived.baselines)) == (3, [])
     assert isinstance(opened[0], KerasClassifier)
+
+
+def test_workers_follow_the_surrogate_that_was_exported_with_a_classifier(tmp_path):
+    digits = create("scenarios", "digits")
+    shadowed = defended(LinearClassifier((8, 8, 1), 10), [Shadowing()], digits, Trainer())
+    classifier = load(export(shadowed, tmp_path / "m" / "1"))
+    settings = EvaluationSettings(
+        classifiers={"m": classifier}, scenario=digits, baselines=(), adaptive=(0.2,)
+    )
+    [adaptive] = adaptive_passes(settings)
+    job = EvaluationJob((adaptive.settings,), images=60)
+    rows = []
+    for here in (job, sent(job.packed(StorePacker(by_path)))):
+        rows.append(here.start()(Block(0, 60)).passes[0][0].attacked[0])
+    assert np.array_equal(rows[0].prediction, rows[1].prediction)
+    assert np.allclose(rows[0].distance["linf"], rows[1].distance["linf"])
+    naive = EvaluationJob((dataclasses.replace(adaptive.settings, follows_surrogate=False),), 60)
+    alone = naive.start()(Block(0, 60)).passes[0][0].attacked[0]
+    assert alone.success.sum() < rows[0].success.sum()
 
 
 def test_what_an_attack_learned_arrives_at_workers_and_gives_the_same_rows(stored, tmp_path):
