@@ -172,7 +172,7 @@ def _followed(defense: Defense, defended: Classifier) -> Classifier | None:
     if not isinstance(defended, Wrapped) or inner is None or inner.surrogate is None:
         return defense.surrogate(defended)
     asked = _Asked(inner.surrogate)
-    defended.around(asked)(probes(defended.image_shape, 1))
+    defended.around(asked)(probes(defended.image_shape, 2))
     if not asked.calls:  # it reaches the classifier inside by another way
         return defense.surrogate(defended)
     through = defended.around(inner.surrogate)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from helpers.rounding import Rounding, Shadowing
 from helpers.support import InMemory
 from tfrobust import store
-from tfrobust.defense import Defended, Defense
+from tfrobust.defense import AdaptiveAttack, Defended, Defense
 from tfrobust.engine.victim import Surrogate
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.adaptive.attacks import budgets_of, knowing_attacks
@@ -199,6 +199,18 @@ def test_a_random_classifier_is_averaged_and_the_draws_are_recorded():
 def test_what_cannot_be_attacked_adaptively_is_refused_in_one_line(classifier, more, message):
     with pytest.raises(UsageError, match=message):
         evaluated({"r": classifier()}, **more)
+
+
+def test_an_adaptive_attack_that_asks_for_no_gradient_needs_no_surrogate():
+    @plugin
+    class Blind(Rounding):
+        @property
+        def adaptive(self):
+            return (AdaptiveAttack("square", {"queries": 5}, "asks for scores alone"),)
+
+    [evaluation] = evaluated({"b": behind(Blind(declares=False))}, adaptive=(0.3,), limit=8)
+    record = evaluation.adaptive[0].adaptive
+    assert (record.follows, record.defenses) == ("none", ["blind"])
 
 
 def test_a_classifier_without_adaptive_attacks_is_named():

@@ -54,8 +54,8 @@ def adaptive_passes(settings: EvaluationSettings) -> list[AdaptivePass]:
         return []
     budgets, passes = budgets_of(settings.attacks, settings.adaptive), []
     for name, classifier in settings.classifiers.items():
-        _check_followed(name, classifier)
         attacks = tuple(knowing_attacks(classifier, name, budgets))
+        _check_followed(name, classifier, attacks)
         if attacks:
             own = dataclasses.replace(
                 settings,
@@ -130,13 +130,15 @@ def _follows(attack: Attack, attacked: Classifier) -> Literal["surrogate", "own"
     return "own" if attacked.differentiable else "surrogate"
 
 
-def _check_followed(name: str, classifier: Classifier) -> None:
-    """Refuse a classifier that no white-box attack can follow.
+def _check_followed(name: str, classifier: Classifier, attacks: Sequence[KnowingAttack]) -> None:
+    """Refuse a classifier that its adaptive attacks cannot follow.
 
     Raises:
         UsageError: says what is missing.
     """
     if classifier.differentiable or classifier.surrogate is not None:
+        return
+    if attacks and not any(knowing.attack.needs_gradients for knowing in attacks):
         return
     carried = ", ".join(defense.name for defense in classifier.defenses) or "it"
     raise UsageError(
