@@ -74,8 +74,8 @@ class TrainedThresholds(keras.layers.Layer):
         """Return the levels."""
         count = 2**self.bits - 1
         levels = smooth = 0.0
-        for number in range(count):
-            above = inputs - self.thresholds[number]
+        for threshold in keras.ops.unstack(self.thresholds, count):
+            above = inputs - threshold
             levels += keras.ops.where(above >= 0, 1.0, -1.0) / count
             smooth += keras.ops.clip(above, -1.0, 1.0) / count
         return _straight_through(levels, smooth)
