@@ -77,8 +77,8 @@ def estimating_attacks(seen: str) -> tuple[AdaptiveAttack, ...]:
     source = "Tramèr et al. 2020"
     why = f"follows gradients estimated from differences, {seen}"
     return (
-        AdaptiveAttack("pgd", {"steps": 100, "loss": "margin"}, why, source),
-        AdaptiveAttack("square", {}, "needs no gradient", source),
+        AdaptiveAttack("pgd", {"steps": 100, "loss": "margin"}, why, source, ("l2",)),
+        AdaptiveAttack("square", {}, "needs no gradient", source, ("l2",)),
     )
 
 

@@ -60,7 +60,8 @@ class IbpTraining(Defense):
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Long ascent from several starts: its gradients are right; see `Defense`."""
         why = "its gradients are right: many steps from several starts"
-        return (AdaptiveAttack("pgd", {"steps": 200, "restarts": 3}, why, "Gowal et al. 2018"),)
+        options = {"steps": 200, "restarts": 3}
+        return (AdaptiveAttack("pgd", options, why, "Gowal et al. 2018", ("l2",)),)
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network with layers whose bounds are not known; see `Defense`.

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from tfrobust.classifiers.keras.graph import Call, called_on, calls, inlined, is_functional
+from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.errors import UsageError
 from tfrobust.types import Images, KerasLayer, KerasModel, Labels, Logits
 
@@ -53,6 +54,8 @@ class Bounds:
     def __init__(self, model: KerasModel) -> None:
         if not is_functional(model):
             raise _unknown("a subclassed model, whose layers are not known")
+        if keras_of(model) is not keras:
+            raise _unknown("a Keras 2 model")
         self._model = inlined(model)
         self._calls = [call for call in calls(self._model) if call.given]
         for call in self._calls:
@@ -126,8 +129,9 @@ def _check(call: Call) -> None:
 
 def _unknown(received: str) -> UsageError:
     return UsageError(
-        "interval bounds: expected dense layers, convolutions, pooling, normalisation, sums and "
-        f"monotone activations; received: {received}; take another architecture, such as lenet"
+        "interval bounds: expected a Keras 3 model of dense layers, convolutions, pooling, "
+        f"normalisation, sums and monotone activations; received: {received}; take another "
+        "architecture, such as lenet"
     )
 
 

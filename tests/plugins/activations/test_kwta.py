@@ -129,7 +129,7 @@ def gradient(classifier, images, logit):
 
 def test_the_estimated_gradient_of_a_linear_classifier_is_its_weights():
     classifier = LinearClassifier((3, 2, 1), 3)
-    images = tf.constant(grey_images(classifier, 60)[0])
+    images = tf.constant(grey_images(classifier, 40)[0])
     logits, found = gradient(Estimated(classifier, (0.02, 0.1), 20), images, 1)
     assert np.allclose(logits, classifier(images), atol=1e-5)
     expected = classifier.weights.numpy()[:, 1].reshape(3, 2, 1)

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from helpers.knowing import naive_and_knowing
-from helpers.support import InMemory, small_classifier
+from helpers.support import InMemory, small_classifier, small_model
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import train
@@ -107,6 +108,8 @@ def test_a_network_of_other_layers_is_refused(layer, named):
     flat = [keras.Input((4, 4, 1)), keras.layers.Flatten(), layer, keras.layers.Dense(3)]
     with pytest.raises(UsageError, match=f"interval bounds: .*received: .*{named}"):
         ibp().check(KerasClassifier(keras.Sequential(flat)), InMemory())
+    with pytest.raises(UsageError, match="received: a Keras 2 model"):
+        ibp().check(KerasClassifier(small_model(kind=tf_keras)), InMemory())
     with pytest.raises(UsageError, match="ibp_training: expected a Keras model"):
         ibp().check(LinearClassifier(), InMemory())
 
