@@ -66,6 +66,7 @@ class EvaluatedOptions:
     crafted_on: CraftedOn = None
     reattack: Reattack = False
     adaptive: Adaptive = False
+    diagnosis: WithDiagnosis = True
     normalise_by: NormaliseBy = None
     split: Split = "test"
     limit: Limit = None
@@ -186,6 +187,7 @@ class EvaluatedOptions:
             batch_size=self.batch_size,
             block_size=self.block_size,
             adaptive=self._adaptive_budgets,
+            diagnosis=self.diagnosis,
         )
 
     @property
@@ -227,11 +229,6 @@ class EvaluateOptions(EvaluatedOptions):
 
     out: Out
     force: Force = False
-    diagnosis: WithDiagnosis = True
-
-    def settings(self, loading: LoadOptions) -> EvaluationSettings:
-        """Return the settings of the library; see `EvaluatedOptions.settings`."""
-        return dataclasses.replace(super().settings(loading), diagnosis=self.diagnosis)
 
 
 def _declared(options: type[EvaluatedOptions]) -> dict[str, tuple[Any, Any]]:

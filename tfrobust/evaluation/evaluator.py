@@ -59,7 +59,7 @@ def evaluate(
             `tfrobust.evaluation.run` takes care of that.
         progress: receives how far each attack is.
         **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
-            `seed`, `batch_size`, `block_size`, `keep_images`, `adaptive`,
+            `seed`, `batch_size`, `block_size`, `keep_images`, `diagnosis`, `adaptive`,
             `follows_surrogate`: see `EvaluationSettings`.
 
     Returns:
