@@ -132,7 +132,7 @@ class Zoo:
                 "bit_depth": missing,
                 "jpeg": missing,
                 "thermometer": missing,
-                "kwta": (*missing, "the loss surface is rough"),
+                "kwta": (*missing, "the loss surface is rough", "black box beats white box"),
                 "random_resize_pad": ("random answers",),
             }.items()
         }
