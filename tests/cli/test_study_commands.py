@@ -108,8 +108,8 @@ def test_list_and_show_print_what_a_study_costs(tfrobust, here):
     assert {line["scale"] for line in listed} == {"paper", "laptop", "smoke"}
     shown = json.loads(tfrobust("study", "show", "quantized-dropout", "--json").out)
     paper = next(cost for cost in shown["costs"] if cost["scale"] == "paper")
-    everywhere, where_weights_are_drawn, through_another_sign = 8 * 15, 2, 2
-    assert paper["cells"] == everywhere + where_weights_are_drawn + through_another_sign
+    networks, conditions, through_another_sign, seeds = 8, 11, 2, 3
+    assert paper["cells"] == (networks * conditions + through_another_sign) * seeds
     result = tfrobust("study", "show", "quantized-dropout", "--results", "none")
     assert "claim 6: Nobody detects PGD." in result.out
     assert "minutes left" in result.out
