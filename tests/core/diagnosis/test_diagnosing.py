@@ -46,6 +46,7 @@ class Jitter(masked.Wrapped):
         return logits + 0.05 * tf.random.normal(tf.shape(logits))
 
 
+@pytest.mark.slow  # twenty draws a gradient
 def test_once_answers_are_known_to_be_random_attacks_average(grey):
     diagnosis = diagnose(Jitter(LINEAR), grey, MANY, checks=[RANDOMNESS])
 
