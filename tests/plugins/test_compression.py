@@ -365,6 +365,7 @@ def transferred():
     return KerasClassifier(keras.Model(images, logits))
 
 
+@pytest.mark.slow  # a network of every layer
 def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_gives(digits):
     messages = []
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=1)

@@ -111,6 +111,7 @@ def test_an_attack_without_gradients_counts_none(network, attacked):
     assert crafted.first == FirstGradients()
 
 
+@pytest.mark.slow  # AutoAttack
 def test_an_ensemble_reports_the_gradients_of_its_first_part(network, attacked):
     plan = create("attacks", "autoattack", eps=0.01, steps=1, queries=1, target_classes=1)
     signs, images = Signs(network), attacked[0]

@@ -111,7 +111,14 @@ def test_the_published_network_is_kerass_with_averages_that_do_not_lag_and_he_no
     assert starts_he_normal(ours) == plugin.he_normal
 
 
-@pytest.mark.parametrize("name", ["resnet50v2", "mobilenet", "vgg16"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet",
+        pytest.param("resnet50v2", marks=pytest.mark.slow),
+        pytest.param("vgg16", marks=pytest.mark.slow),
+    ],
+)
 def test_a_network_built_here_computes_what_kerass_does_and_starts_he_normal(name, monkeypatch):
     plugin = create("models", name)
     monkeypatch.setattr(type(plugin), "_by_keras", False)

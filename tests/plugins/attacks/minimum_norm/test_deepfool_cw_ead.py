@@ -164,6 +164,7 @@ def test_confidence_is_the_margin_of_the_logits(name, linear):
     assert (logits.max(axis=1) - own >= 0.2).all()
 
 
+@pytest.mark.slow  # two runs of EAD
 def test_eads_rule_l1_never_keeps_a_farther_image_in_l1_than_rule_en(trained, test_images):
     images, labels = test_images[0][:12], test_images[1][:12]
     options = {"steps": 100, "initial_const": 0.1, "binary_search_steps": 4}
