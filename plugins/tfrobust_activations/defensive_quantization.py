@@ -17,34 +17,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
+from tfrobust.defense import Defended
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import KerasModel
-from tfrobust_activations.estimated import Estimated, estimating_attacks
+from tfrobust_activations.estimated import estimating_attacks
 from tfrobust_activations.quantized import UniformLevels
-from tfrobust_activations.replaced import check_replaceable, layers_of, with_activations
+from tfrobust_activations.replaced import layers_of
+from tfrobust_activations.replacing import ReplacesActivations
 
 
 @plugin
-class DefensiveQuantization(Defense):
+class DefensiveQuantization(ReplacesActivations):
     """Trains a network of quantized activations, with a penalty on layers that amplify.
 
     Example:
         >>> quantized = create("defenses", "defensive_quantization", bits=4, penalty=1e-3)
         >>> train(create("models", "resnet"), scenario, Trainer(), [quantized])
     """
-
-    stage: ClassVar[Stage] = Stage.TRAINING
-    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     bits: int = option("b: 2^b levels of each activation", default=4, ge=1, le=16)
     limit: float = option("c: greatest level (6, as in ReLU6)", default=6.0, gt=0)
@@ -55,34 +52,21 @@ class DefensiveQuantization(Defense):
         """Ascent on gradients estimated from differences, and random search; see `Defense`."""
         return estimating_attacks("which see levels being crossed")
 
-    def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse a network without activation functions to replace; see `Defense`.
-
-        Raises:
-            UsageError: says what it is or lacks.
-        """
-        network = check_tunable(classifier, "defensive_quantization")
-        check_replaceable(network, "defensive_quantization")
-
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a copy of the classifier with other activation functions; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
-        self.check(classifier, scenario)
-        with trainer.strategy.scope():
-            quantized = with_activations(
-                check_tunable(classifier, "defensive_quantization"),
-                lambda name: UniformLevels(self.bits, self.limit, name=name),
-            )
+        quantized = self.replaced(
+            classifier,
+            scenario,
+            trainer,
+            lambda name: UniformLevels(self.bits, self.limit, name=name),
+        )
         with _penalised(quantized.model, self.penalty):
             trainer.fit(quantized, scenario)
         return Defended(quantized)
-
-    def surrogate(self, defended: Classifier) -> Classifier:
-        """Return the classifier with a gradient estimated from differences; see `Defense`."""
-        return Estimated(defended)
 
 
 def amplification(kernel: Any) -> Any:

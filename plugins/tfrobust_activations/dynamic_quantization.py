@@ -16,34 +16,30 @@ the highest accuracy on attacked validation images.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
+from tfrobust.defense import Defended
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels, Seeds
-from tfrobust_activations.estimated import Estimated, estimating_attacks
+from tfrobust_activations.estimated import estimating_attacks
 from tfrobust_activations.quantized import TrainedThresholds
-from tfrobust_activations.replaced import check_replaceable, with_activations
+from tfrobust_activations.replacing import ReplacesActivations
 
 
 @plugin
-class DynamicQuantization(Defense):
+class DynamicQuantization(ReplacesActivations):
     """Trains a network whose activations have few levels, on adversarial images.
 
     Example:
         >>> quantized = create("defenses", "dynamic_quantization", bits=2, eps=0.1)
         >>> train(create("models", "lenet"), scenario, Trainer(), [quantized])
     """
-
-    stage: ClassVar[Stage] = Stage.TRAINING
-    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     bits: int = option("b: 2^b levels of each activation", default=1, ge=1, le=4)
     dynamic: bool = option("train the thresholds between the levels", default=True)
@@ -57,32 +53,20 @@ class DynamicQuantization(Defense):
         """Ascent on gradients estimated from differences, and random search; see `Defense`."""
         return estimating_attacks("which see thresholds being crossed")
 
-    def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse a network without activation functions to replace; see `Defense`.
-
-        Raises:
-            UsageError: says what it is or lacks.
-        """
-        check_replaceable(check_tunable(classifier, "dynamic_quantization"), "dynamic_quantization")
-
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a copy of the classifier with other activation functions; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
-        self.check(classifier, scenario)
-        with trainer.strategy.scope():
-            quantized = with_activations(
-                check_tunable(classifier, "dynamic_quantization"),
-                lambda name: TrainedThresholds(self.bits, self.dynamic, name=name),
-            )
+        quantized = self.replaced(
+            classifier,
+            scenario,
+            trainer,
+            lambda name: TrainedThresholds(self.bits, self.dynamic, name=name),
+        )
         trainer.fit(quantized, scenario, perturb=self._attacked if self.eps else None)
         return Defended(quantized)
-
-    def surrogate(self, defended: Classifier) -> Classifier:
-        """Return the classifier with a gradient estimated from differences; see `Defense`."""
-        return Estimated(defended)
 
     def _attacked(
         self, classifier: Classifier, images: Images, labels: Labels, seeds: Seeds

@@ -16,31 +16,27 @@ keeps its best epoch. Adversarial training comes after it in a chain, and begins
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
+from tfrobust.defense import Defended
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
-from tfrobust_activations.estimated import Estimated, estimating_attacks
-from tfrobust_activations.replaced import check_replaceable, layers_of, with_activations
+from tfrobust_activations.estimated import estimating_attacks
+from tfrobust_activations.replaced import layers_of
+from tfrobust_activations.replacing import ReplacesActivations
 from tfrobust_activations.winners import WinnersTakeAll
 
 
 @plugin
-class Kwta(Defense):
+class Kwta(ReplacesActivations):
     """Trains a network whose activation functions let only the largest numbers through.
 
     Example:
         >>> sparse = create("defenses", "kwta", share=0.08, start=0.2)
         >>> train(create("models", "resnet18"), scenario, Trainer(), [sparse])
     """
-
-    stage: ClassVar[Stage] = Stage.TRAINING
-    undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     share: float = option("γ: share of a layer's numbers that win", default=0.1, gt=0, le=1)
     start: float | None = option(
@@ -58,27 +54,16 @@ class Kwta(Defense):
         """Ascent on gradients estimated from differences, and random search; see `Defense`."""
         return estimating_attacks("which see the jumps")
 
-    def check(self, classifier: Classifier, scenario: Scenario) -> None:
-        """Refuse a network without activation functions to replace; see `Defense`.
-
-        Raises:
-            UsageError: says what it is or lacks.
-        """
-        check_replaceable(check_tunable(classifier, "kwta"), "kwta")
-
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train a copy of the classifier with other activation functions; see `Defense`.
 
         Raises:
             UsageError: as `check` does.
         """
-        self.check(classifier, scenario)
         shares = self.shares()
-        with trainer.strategy.scope():
-            sparse = with_activations(
-                check_tunable(classifier, "kwta"),
-                lambda name: WinnersTakeAll(shares[0], name=name),
-            )
+        sparse = self.replaced(
+            classifier, scenario, trainer, lambda name: WinnersTakeAll(shares[0], name=name)
+        )
         trainer.fit(sparse, scenario)
         for share in shares[1:]:
             for layer in layers_of(sparse.model, WinnersTakeAll):
@@ -96,7 +81,3 @@ class Kwta(Defense):
         first = self.share if self.start is None else self.start
         falls = math.ceil((first - self.share) / self.fall - 1e-9)
         return [*(first - number * self.fall for number in range(falls)), self.share]
-
-    def surrogate(self, defended: Classifier) -> Classifier:
-        """Return the classifier with a gradient estimated from differences; see `Defense`."""
-        return Estimated(defended)

@@ -14,44 +14,35 @@ Departures: none.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import tensorflow as tf
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NOTHING, Changes, Defended, Defense
+from tfrobust.defense import Defended
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images
-from tfrobust_transformations.transformed import Transformed, straight_through
+from tfrobust_transformations.transformed import (
+    ChangesImages,
+    Transformed,
+    descent,
+    straight_through,
+)
 
 
 @plugin
-class BitDepth(Defense):
+class BitDepth(ChangesImages):
     """Rounds pixels to 2^bits values."""
-
-    undone_by: ClassVar[Changes] = NOTHING
 
     bits: int = option("bits a channel; 8 is that of image files", default=4, ge=1, le=16)
 
     @property
-    def changes(self) -> Changes:
-        """It shows the classifier other images."""
-        return frozenset({"input"})
-
-    @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Projected gradient descent through the rounding; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 100},
-                "rounding has no gradient: BPDA by the identity",
-                "Athalye, Carlini & Wagner 2018",
-                norms=("l2", "l1"),
-            ),
+        return descent(
+            "rounding has no gradient: BPDA by the identity",
+            "Athalye, Carlini & Wagner 2018",
         )
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:

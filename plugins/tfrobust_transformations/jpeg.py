@@ -16,47 +16,40 @@ the quality at random in parts of the image. The codec runs in the graph, on CPU
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow as tf
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NOTHING, Changes, Defended, Defense
+from tfrobust.defense import Defended
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Image, Images
-from tfrobust_transformations.transformed import Transformed, straight_through
+from tfrobust_transformations.transformed import (
+    ChangesImages,
+    Transformed,
+    descent,
+    straight_through,
+)
 
 _CHANNELS = (1, 3)
 
 
 @plugin
-class Jpeg(Defense):
+class Jpeg(ChangesImages):
     """Compresses images by JPEG before the classifier looks."""
-
-    undone_by: ClassVar[Changes] = NOTHING
 
     quality: int = option("of the compression: 1 (coarse) to 100", default=75, ge=1, le=100)
 
     @property
-    def changes(self) -> Changes:
-        """It shows the classifier other images."""
-        return frozenset({"input"})
-
-    @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Projected gradient descent through the codec; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 100},
-                "the codec has no gradient: BPDA by the identity",
-                "Athalye, Carlini & Wagner 2018",
-                norms=("l2", "l1"),
-            ),
+        return descent(
+            "the codec has no gradient: BPDA by the identity",
+            "Athalye, Carlini & Wagner 2018",
         )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:

@@ -32,6 +32,7 @@ from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, KerasModel, Labels, Logits, PerImage, Seeds
 from tfrobust_transformations.reformed import Activation, ErrorNorm, Reformed, auto_encoder
+from tfrobust_transformations.transformed import descent
 
 
 @plugin
@@ -60,14 +61,9 @@ class Magnet(Defense):
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Projected gradient descent through the auto-encoder; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 100},
-                "the auto-encoder has gradients: the attack goes through it",
-                "Carlini & Wagner 2017",
-                norms=("l2", "l1"),
-            ),
+        return descent(
+            "the auto-encoder has gradients: the attack goes through it",
+            "Carlini & Wagner 2017",
         )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:

@@ -13,45 +13,33 @@ the border is reflected, as `scipy.ndimage.median_filter` does, which the author
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow as tf
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NOTHING, Changes, Defended, Defense
+from tfrobust.defense import Defended
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images
-from tfrobust_transformations.transformed import Transformed
+from tfrobust_transformations.transformed import ChangesImages, Transformed, descent
 
 
 @plugin
-class MedianSmoothing(Defense):
+class MedianSmoothing(ChangesImages):
     """Replaces each pixel by the median of a window."""
-
-    undone_by: ClassVar[Changes] = NOTHING
 
     window: int = option("side of the window in pixels", default=3, ge=2, le=15)
 
     @property
-    def changes(self) -> Changes:
-        """It shows the classifier other images."""
-        return frozenset({"input"})
-
-    @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Projected gradient descent through the smoothing; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 100},
-                "the median has a gradient, that of the pixel it picks, and PGD follows it",
-                "He, Wei, Chen, Carlini & Song 2017",
-                norms=("l2", "l1"),
-            ),
+        return descent(
+            "the median has a gradient, that of the pixel it picks, and PGD follows it",
+            "He, Wei, Chen, Carlini & Song 2017",
         )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:

@@ -15,28 +15,26 @@ paper; images that are not square keep their shape.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier
-from tfrobust.defense import NOTHING, Changes, Defended, Defense
+from tfrobust.defense import Changes, Defended
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images
-from tfrobust_transformations.transformed import Transformed
+from tfrobust_transformations.transformed import ChangesImages, Transformed, descent
 
 Method = Literal["nearest", "bilinear"]
 _SEED_MOST = 2**31 - 1
 
 
 @plugin
-class RandomResizePad(Defense):
+class RandomResizePad(ChangesImages):
     """Shows the classifier each image in a random size, at a random place."""
-
-    undone_by: ClassVar[Changes] = NOTHING
 
     least: float = option("smallest size, as a share of the side", default=0.9, gt=0, lt=1)
     method: Method = option("how pixels are resized", default="nearest")
@@ -49,14 +47,11 @@ class RandomResizePad(Defense):
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Projected gradient descent on the mean over draws; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 40, "samples": 30},
-                "sizes and places are random: EOT, the mean gradient of 30 draws",
-                "Athalye, Carlini & Wagner 2018",
-                norms=("l2", "l1"),
-            ),
+        return descent(
+            "sizes and places are random: EOT, the mean gradient of 30 draws",
+            "Athalye, Carlini & Wagner 2018",
+            steps=40,
+            samples=30,
         )
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:

@@ -35,6 +35,7 @@ from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import ImageShape, KerasModel
+from tfrobust_transformations.transformed import descent
 
 _SLOPE = 10.0  # of the smooth encoding, whose gradient is the network's
 
@@ -61,14 +62,9 @@ class Thermometer(Defense):
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Projected gradient descent through the smooth encoding; see `Defense`."""
-        return (
-            AdaptiveAttack(
-                "pgd",
-                {"steps": 100},
-                "thresholds have no gradient: BPDA by a smooth encoding, built into the network",
-                "Athalye, Carlini & Wagner 2018",
-                norms=("l2", "l1"),
-            ),
+        return descent(
+            "thresholds have no gradient: BPDA by a smooth encoding, built into the network",
+            "Athalye, Carlini & Wagner 2018",
         )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.defense import NOTHING, Changes, Defense
 from tfrobust.types import Images, Logits
 
 Transformation = Callable[[Images], Images]
@@ -56,3 +58,25 @@ def straight_through(transformation: Transformation) -> Transformation:
         >>> squeezed = straight_through(lambda images: tf.round(images))
     """
     return lambda images: images + tf.stop_gradient(transformation(images) - images)
+
+
+class ChangesImages(Defense):
+    """A defence that trains nothing and shows the classifier other images."""
+
+    undone_by: ClassVar[Changes] = NOTHING
+
+    @property
+    def changes(self) -> Changes:
+        """It shows the classifier other images."""
+        return frozenset({"input"})
+
+
+def descent(why: str, source: str, **options: int) -> tuple[AdaptiveAttack, ...]:
+    """Return PGD in every norm, as somebody runs it who knows the defence.
+
+    Args:
+        why: it works.
+        source: the paper that broke the defence.
+        **options: of the attack; 100 steps unless they say otherwise.
+    """
+    return (AdaptiveAttack("pgd", {"steps": 100} | options, why, source, norms=("l2", "l1")),)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfrobust.classifier import Classifier
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
-from tfrobust.diagnosis.checks.gradients import (
-    by_surrogate,
-    radius_in_pixels,
-    without_gradients,
-)
+from tfrobust.diagnosis.checks.gradients import by_smoothing, by_surrogate, without_gradients
 from tfrobust.diagnosis.probes import Slopes, slopes
-from tfrobust.diagnosis.victims import NoiseAveraged
-from tfrobust.engine.victim import Surrogate
 from tfrobust.results.findings import Verdict
 
 _IMAGES, _DIRECTIONS = 16, 32
@@ -54,7 +47,7 @@ def _judged(bench: Bench, cosine: float, scale: float) -> Result:
             "(1: the gradient is right): it is shattered, incomplete, or replaced by another",
             figure=cosine,
             threshold=_SUSPECT,
-            calls=(_smoothed(bench), *by_surrogate(bench), *without_gradients(bench)),
+            calls=(by_smoothing(bench), *by_surrogate(bench), *without_gradients(bench)),
         )
     if not 1 / _SCALED < scale < _SCALED:
         return Result(
@@ -91,16 +84,6 @@ def _agreement(found: Slopes, *, joint: bool) -> tuple[float | None, float]:
     cosine = np.where((lengths[0] > 0) & (lengths[1] > 0), product / both, 0.0)[moves]
     scale = (lengths[1] / np.maximum(lengths[0], 1e-30))[moves]
     return float(np.median(cosine)), float(np.median(scale))
-
-
-def _smoothed(bench: Bench) -> Call:
-    radius = 0.25 * radius_in_pixels(bench)
-    smooth: Classifier = NoiseAveraged(bench.classifier, radius, 16, bench.settings.seed)
-    return Call(
-        bench.in_ball("pgd", loss="margin"),
-        Surrogate(bench.classifier, smooth),
-        "gradients averaged over noise",
-    )
 
 
 FINITE_DIFFERENCES = Check(

@@ -82,6 +82,17 @@ def _logarithm(bench: Bench, cause: str) -> tuple[Call, ...]:
     return (Call(bench.in_ball("pgd", loss="margin"), logs, "the logarithm of the answers"),)
 
 
+def by_smoothing(bench: Bench) -> Call:
+    """Return PGD along gradients that are averaged over noise."""
+    radius = 0.25 * radius_in_pixels(bench)
+    smooth: Classifier = victims.NoiseAveraged(bench.classifier, radius, 16, bench.settings.seed)
+    return Call(
+        bench.in_ball("pgd", loss="margin"),
+        Surrogate(bench.classifier, smooth),
+        "gradients averaged over noise",
+    )
+
+
 def by_surrogate(bench: Bench) -> tuple[Call, ...]:
     """Return PGD along the surrogate that the classifier's defences declare, if there is one."""
     surrogate = bench.classifier.surrogate

@@ -7,23 +7,18 @@ import numpy as np
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
 from tfrobust.diagnosis.pairs import compare
-from tfrobust.registry import create
 from tfrobust.results.findings import Verdict
 
 _REJECTED = 0.05  # of the attacked images
 
 
 def _make(bench: Bench) -> Result:
-    settings = bench.settings
     if bench.classifier.num_classes <= bench.known_classes:
         return not_applicable("the classifier has no class that rejects images")
     attacked = bench.attacked
     predicted = bench.predicted(np.clip(attacked.images, 0.0, 1.0))
     rejected = float((predicted >= bench.known_classes).mean()) if len(predicted) else 0.0
-    towards = create(
-        "attacks", "pgd", eps=settings.eps, norm=settings.norm, targeted=True, loss="margin",
-        steps=40,
-    )  # fmt: skip
+    towards = bench.in_ball("pgd", targeted=True, loss="margin", steps=40)
     rows = bench.unbroken
     targets = likeliest_others(bench, rows)
     pair = compare(bench.run(towards, rows, labels=targets).broken, bench.control.broken)

@@ -12,8 +12,8 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.diagnosis.bench import Bench, Outcome
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
+from tfrobust.diagnosis.checks.gradients import without_gradients
 from tfrobust.diagnosis.pairs import Pair, compare
-from tfrobust.errors import UsageError
 from tfrobust.norms.distances import widest
 from tfrobust.results.findings import Verdict
 
@@ -75,13 +75,12 @@ def _noise(bench: Bench) -> Result:
         broken |= bench.run(noise, rows, seed=bench.settings.seed + draw).broken
     pair = compare(broken, bench.white_box)
     if pair.is_certain:
-        calls = (Call(bench.in_ball("square", queries=1000)),) if _has_square(bench) else ()
-        return _stronger("random noise", pair, "noise beats gradients", calls)
+        return _stronger("random noise", pair, "noise beats gradients", without_gradients(bench))
     return _weaker("random noise", pair)
 
 
 def _black_box(bench: Bench) -> Result:
-    if not _has_square(bench):
+    if not without_gradients(bench):
         return not_applicable(f"no attack without gradients works in {bench.settings.norm}")
     square = bench.in_ball("square", queries=_QUERIES)
     pair = compare(bench.run(square, bench.unbroken).broken, bench.white_box)
@@ -89,14 +88,6 @@ def _black_box(bench: Bench) -> Result:
         return _weaker("Square", pair)
     longer = bench.in_ball("square", queries=10 * _QUERIES)
     return _stronger("Square", pair, "black box beats white box", (Call(longer),))
-
-
-def _has_square(bench: Bench) -> bool:
-    try:
-        bench.in_ball("square")
-    except UsageError:
-        return False
-    return True
 
 
 def _unbounded(bench: Bench) -> Result:
@@ -119,7 +110,7 @@ def _unbounded(bench: Bench) -> Result:
         says=f"with every pixel free the attack leaves {left} of {len(rows)} images",
         figure=left / len(rows),
         threshold=0.0,
-        calls=tuple([Call(bench.in_ball("square", queries=1000))] if _has_square(bench) else []),
+        calls=without_gradients(bench),
     )
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tfrobust.diagnosis.bench import Bench
-from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, percent
-from tfrobust.diagnosis.checks.gradients import radius_in_pixels
-from tfrobust.diagnosis.victims import NoiseAveraged
-from tfrobust.engine.victim import Surrogate
+from tfrobust.diagnosis.checks.check import Check, Result, fine, percent
+from tfrobust.diagnosis.checks.gradients import by_smoothing
 from tfrobust.results.findings import Verdict
 
 _NOISE = 1e-3  # in pixel values
@@ -37,7 +35,7 @@ def _make(bench: Bench) -> Result:
         "nothing of the next step",
         figure=change,
         threshold=_SUSPECT,
-        calls=_smoothed(bench),
+        calls=(by_smoothing(bench),) if bench.has_gradients else (),
     )
 
 
@@ -46,17 +44,6 @@ def _losses(bench: Bench, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     logits[np.arange(len(labels)), labels] = -np.inf
     return logits.max(axis=1) - own
-
-
-def _smoothed(bench: Bench) -> tuple[Call, ...]:
-    if not bench.classifier.differentiable:
-        return ()
-    smooth = NoiseAveraged(
-        bench.classifier, 0.25 * radius_in_pixels(bench), 16, bench.settings.seed
-    )
-    victim = Surrogate(bench.classifier, smooth)
-    attack = bench.in_ball("pgd", loss="margin")
-    return (Call(attack, victim, "gradients averaged over noise"),)
 
 
 SURFACE = Check(
