@@ -35,3 +35,30 @@ class AdaptiveAttack:
     why: Text = ""
     source: Text = ""
     norms: tuple[Norm, ...] = ()
+
+
+def descent(why: str, source: str, **options: Any) -> tuple[AdaptiveAttack, ...]:
+    """Return PGD in every norm, as somebody runs it who knows the defence.
+
+    Args:
+        why: it works.
+        source: the paper that broke or examined the defence.
+        **options: of the attack; 100 steps unless they say otherwise.
+
+    Example:
+        >>> descent("the codec has no gradient: BPDA by the identity", "Athalye et al. 2018")
+    """
+    return (AdaptiveAttack("pgd", {"steps": 100} | options, why, source, norms=("l2", "l1")),)
+
+
+def long_ascent(why: str, source: str) -> tuple[AdaptiveAttack, ...]:
+    """Return PGD on the margin from three starts, for what has the right gradients.
+
+    Args:
+        why: it works.
+        source: the paper that examined the defence.
+
+    Example:
+        >>> long_ascent("its gradients are right", "Carlini et al. 2019")
+    """
+    return descent(why, source, restarts=3, loss="margin")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.graph import trunk
@@ -58,6 +59,14 @@ class AdversarialRetraining(Defense):
     learning_rate: float | None = option(
         "learning rate of the retraining; none: that of the training", default=None, gt=0
     )
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Long ascent from several starts on the new network; see `Defense`."""
+        return long_ascent(
+            "the attack is run again, on the new network: many steps from several starts",
+            "Tramèr et al. 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model to train, and an attack that does not fit.

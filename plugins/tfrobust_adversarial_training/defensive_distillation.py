@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import copied
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
@@ -44,6 +45,15 @@ class DefensiveDistillation(Defense):
     undone_by: ClassVar[Changes] = NEW_WEIGHTS
 
     temperature: float = option("T: divides the logits in training", default=20.0, ge=1)
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Ascent on the margin, which does not saturate; see `Defense`."""
+        return descent(
+            "the margin of the logits does not saturate as the softmax does",
+            "Carlini & Wagner 2017",
+            loss="margin",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what shows no Keras model, of which the teacher is a copy; see `Defense`.

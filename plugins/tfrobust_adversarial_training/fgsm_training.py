@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
@@ -63,6 +64,14 @@ class FgsmTraining(Defense):
         gt=0,
         lt=1,
     )
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Many steps, which one step may have been fitted against; see `Defense`."""
+        return long_ascent(
+            "many steps break what was fitted to one",
+            "Andriushchenko & Flammarion 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a budget larger than any perturbation; see `Defense`.

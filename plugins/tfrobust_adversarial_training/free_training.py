@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
@@ -49,6 +50,14 @@ class FreeTraining(Defense):
         ge=1,
     )
     pgd_steps: int = option("PGD steps on validation images", default=10, ge=1)
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Long ascent from several starts: its gradients are right; see `Defense`."""
+        return long_ascent(
+            "its gradients are right: many steps from several starts",
+            "Croce & Hein 2020",
+        )
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` while its images are attacked; see `Defense`."""

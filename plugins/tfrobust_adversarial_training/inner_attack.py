@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier, Trainable
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
@@ -62,6 +63,14 @@ class TrainsOnAttacked(Defense):
     options: dict[str, Any] | None = option(
         'further options of the inner attack: {"norm": "l2"}', default=None
     )
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Long ascent from several starts: its gradients are right; see `Defense`."""
+        return long_ascent(
+            "its gradients are right: many steps from several starts",
+            "Croce & Hein 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse an inner attack that no step can run or learn from, or that does not fit.

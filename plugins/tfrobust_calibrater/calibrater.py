@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import parameters
 from tfrobust.data.names import reshifted
@@ -78,6 +79,14 @@ class Calibrater(Defense):
     meaning_images: int = option(
         "test images on which to measure what its perturbation means; 0: none", default=0, ge=0
     )
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Projected gradient descent through the calibrater; see `Defense`."""
+        return descent(
+            "the calibrater has gradients: the attack goes through it",
+            "Tramèr et al. 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without gradients and an unknown shift; see `Defense`.

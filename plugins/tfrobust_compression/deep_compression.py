@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import megabytes, megabytes_of
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
@@ -53,6 +54,14 @@ class DeepCompression(Defense):
     prune_epochs: int = option("epochs of training after pruning", default=2, ge=0)
     tune_epochs: int = option("epochs of training the shared values", default=2, ge=0)
     learning_rate: float = option("learning rate of both trainings", default=1e-4, gt=0)
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Long ascent from several starts: its gradients are right; see `Defense`."""
+        return long_ascent(
+            "shared weights leave the gradients right: many steps from several starts",
+            "Tramèr et al. 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a classifier without Keras 3 weights; see `Defense`.

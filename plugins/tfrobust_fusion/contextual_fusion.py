@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import pydantic
 
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
 from tfrobust.classifiers.keras.graph import trunk
@@ -89,6 +90,14 @@ class ContextualFusion(Defense):
     def needs(self) -> frozenset[Need]:
         """Networks whose layers can be trained, where they are; else features, which all show."""
         return frozenset({"network"} if self.finetune else ())
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Projected gradient descent through both streams; see `Defense`."""
+        return descent(
+            "the joint decision has gradients: the attack goes through both streams",
+            "Tramèr et al. 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse streams that do not fit; see `Defense`.

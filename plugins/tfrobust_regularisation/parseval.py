@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier, copied
@@ -78,9 +78,10 @@ class Parseval(Defense):
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
         """Long ascent from several starts: its gradients are right; see `Defense`."""
-        why = "its gradients are right: many steps from several starts"
-        options = {"steps": 100, "restarts": 3, "loss": "margin"}
-        return (AdaptiveAttack("pgd", options, why, "Carlini et al. 2019", ("l2",)),)
+        return long_ascent(
+            "its gradients are right: many steps from several starts",
+            "Carlini et al. 2019",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse what is no Keras 3 model of known layers, or has none to constrain.

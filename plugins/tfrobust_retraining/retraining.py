@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from tfrobust.adaptive import AdaptiveAttack, long_ascent
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -102,6 +103,14 @@ class Retraining(Defense):
         changed: set[Change] = {"weights"}
         changed |= {"start"} if self.start == "scratch" else set()
         return frozenset(changed | ({"head"} if self.new_classes else set()))
+
+    @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Long ascent from several starts on the new network; see `Defense`."""
+        return long_ascent(
+            "the attack is run again, on the new network: many steps from several starts",
+            "Tramèr et al. 2020",
+        )
 
     def check(self, classifier: Classifier, scenario: Scenario) -> None:
         """Refuse a network that cannot be trained or given classes, and options that do not fit.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defended
 from tfrobust.options import option, plugin
@@ -26,7 +26,6 @@ from tfrobust.types import Images
 from tfrobust_transformations.transformed import (
     ChangesImages,
     Transformed,
-    descent,
     straight_through,
 )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defended
 from tfrobust.errors import UsageError
@@ -31,7 +31,6 @@ from tfrobust.types import Image, Images
 from tfrobust_transformations.transformed import (
     ChangesImages,
     Transformed,
-    descent,
     straight_through,
 )
 

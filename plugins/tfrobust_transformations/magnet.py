@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import NOTHING, Changes, Defended, Defense, Stage
 from tfrobust.errors import UsageError
@@ -32,7 +32,6 @@ from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, KerasModel, Labels, Logits, PerImage, Seeds
 from tfrobust_transformations.reformed import Activation, ErrorNorm, Reformed, auto_encoder
-from tfrobust_transformations.transformed import descent
 
 
 @plugin

@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Defended
 from tfrobust.errors import UsageError
@@ -25,7 +25,7 @@ from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images
-from tfrobust_transformations.transformed import ChangesImages, Transformed, descent
+from tfrobust_transformations.transformed import ChangesImages, Transformed
 
 
 @plugin

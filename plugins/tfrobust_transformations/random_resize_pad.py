@@ -19,14 +19,14 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Changes, Defended
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images
-from tfrobust_transformations.transformed import ChangesImages, Transformed, descent
+from tfrobust_transformations.transformed import ChangesImages, Transformed
 
 Method = Literal["nearest", "bilinear"]
 _SEED_MOST = 2**31 - 1

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfrobust.adaptive import AdaptiveAttack
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.identity import answers_differ
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -35,7 +35,6 @@ from tfrobust.pipeline.fine_tuning import check_tunable
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import ImageShape, KerasModel
-from tfrobust_transformations.transformed import descent
 
 _SLOPE = 10.0  # of the smooth encoding, whose gradient is the network's
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.defense import NOTHING, Changes, Defense
 from tfrobust.types import Images, Logits
@@ -69,14 +68,3 @@ class ChangesImages(Defense):
     def changes(self) -> Changes:
         """It shows the classifier other images."""
         return frozenset({"input"})
-
-
-def descent(why: str, source: str, **options: int) -> tuple[AdaptiveAttack, ...]:
-    """Return PGD in every norm, as somebody runs it who knows the defence.
-
-    Args:
-        why: it works.
-        source: the paper that broke the defence.
-        **options: of the attack; 100 steps unless they say otherwise.
-    """
-    return (AdaptiveAttack("pgd", {"steps": 100} | options, why, source, norms=("l2", "l1")),)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import NOTHING, Changes, Defended, Defense, Need
 from tfrobust.options import option, plugin
@@ -44,6 +45,14 @@ class McDropout(Defense):
     )
 
     @property
+    def adaptive(self) -> tuple[AdaptiveAttack, ...]:
+        """Projected gradient descent on the mean of the passes; see `Defense`."""
+        return descent(
+            "the mean of the passes has gradients, along running statistics: EOT over its draws",
+            "Athalye, Carlini & Wagner 2018",
+        )
+
+    @property
     def changes(self) -> Changes:
         """It leaves dropout on."""
         return frozenset({"randomness"})
@@ -71,3 +80,12 @@ class McDropout(Defense):
         passes = passes_through(classifier, self.samples, self.rate, self.batch_statistics)
         by_batch = self.batch_statistics == "batch"
         return Defended(MonteCarlo(classifier, passes, batch_dependent=by_batch))
+
+    def surrogate(self, defended: Classifier) -> Classifier | None:
+        """Return it on running statistics: a gradient through the batch's misleads. See `Defense`.
+
+        One large step along that gradient leads astray; along running statistics it does not.
+        """
+        if self.batch_statistics == "running" or defended.inner is None:
+            return super().surrogate(defended)
+        return MonteCarlo(defended.inner, passes_through(defended.inner, self.samples, self.rate))

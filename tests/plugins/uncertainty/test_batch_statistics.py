@@ -229,3 +229,14 @@ def test_a_network_without_batch_normalisation_has_no_statistics_to_choose():
     with pytest.raises(UsageError, match="mc_dropout: dropout and batch_statistics can be"):
         again.apply(averaged, InMemory(), None)
     assert keras_of(averaged.inner.model) is keras
+
+
+def test_whoever_knows_follows_running_statistics_whose_gradient_does_not_mislead():
+    model = network()
+    defense = create("defenses", "mc_dropout", samples=4, batch_statistics="batch")
+    followed = defense.surrogate(defended(model))
+    assert not followed.batch_dependent
+    expected = tf.nn.log_softmax(model(images(), training=False))
+    assert np.allclose(followed(images()), expected, atol=1e-5)
+    running = create("defenses", "mc_dropout", samples=4)
+    assert running.surrogate(defended(model, batch_statistics="running")) is None
