@@ -65,7 +65,6 @@ def _check_predictable(options: EvaluatedOptions) -> None:
         "--suite corruptions": options.under_corruptions,
         "--detector": bool(options.detector),
         "--reattack": options.reattack,
-        "--adaptive": options.adaptive,
     }
     given = [name for name, is_given in refused.items() if is_given]
     if given:

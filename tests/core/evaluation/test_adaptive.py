@@ -13,6 +13,7 @@ from tfrobust.errors import UsageError
 from tfrobust.evaluation.adaptive.attacks import budgets_of, knowing_attacks
 from tfrobust.evaluation.adaptive.passes import adaptive_notes
 from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.planning import plan
 from tfrobust.evaluation.runs import run
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.options import plugin
@@ -216,3 +217,11 @@ def test_an_adaptive_attack_that_asks_for_no_gradient_needs_no_surrogate():
 def test_a_classifier_without_adaptive_attacks_is_named():
     given = settings(classifiers={"plain": behind(), "r": behind(Rounding())}, adaptive=(0.1,))
     assert [line.partition(":")[0] for line in adaptive_notes(given)] == ["plain"]
+
+
+def test_a_plan_predicts_adaptive_attacks_along_what_they_follow():
+    asked = settings(classifiers={"s": behind(Shadowing())}, adaptive=(0.3,))
+    clean, knowing = plan(asked).steps
+    assert (clean.title, knowing.title) == ("clean images", "adaptive fgsm ε=0.3")
+    [evaluation] = evaluated(asked.classifiers, adaptive=(0.3,))
+    assert knowing.gradients == evaluation.adaptive[0].gradients_per_image

@@ -19,6 +19,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.engine.learning import LearningAttack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.adaptive.passes import AdaptivePass, adaptive_passes
 from tfrobust.evaluation.attack_groups import grouped
 from tfrobust.evaluation.blocks.prepared import Prepared
 from tfrobust.evaluation.planning.groups import key_of
@@ -55,8 +56,8 @@ def plan(
         What was measured, and what is projected.
 
     Raises:
-        UsageError: detectors or adaptive attacks, which are not predicted; a number of devices
-            below 1; and as `evaluate`.
+        UsageError: detectors, which are not predicted; a number of devices below 1; and as
+            `evaluate`.
         ClassifierError, DataError: as `evaluate`.
 
     Example:
@@ -72,6 +73,8 @@ def plan(
     trial = trial_images(settings, images)
     rates = _measured_rates(settings, trial, clock)
     steps = _steps(settings, trial, rates, progress, clock)
+    for adaptive in adaptive_passes(settings):
+        steps += _adaptive_steps(adaptive, trial, progress, clock)
     height, width, channels = settings.scenario.image_shape
     block = min(settings.block_size, images)
     return Plan(
@@ -95,8 +98,6 @@ def plan(
 def _check(settings: EvaluationSettings, devices: Sequence[int]) -> None:
     if settings.detectors:
         raise UsageError("plan: predicts no detectors; leave them out")
-    if settings.adaptive is not None:
-        raise UsageError("plan: predicts no adaptive attacks; leave out adaptive (--adaptive)")
     for count in devices:
         if count < 1:
             raise UsageError(f"devices: expected 1 or more; received: {count}")
@@ -150,6 +151,16 @@ def _steps(
             if progress:
                 progress("measuring", len(steps), total)
     return tuple(steps)
+
+
+def _adaptive_steps(
+    adaptive: AdaptivePass, trial: TrialImages, progress: Progress | None, clock: Clock
+) -> tuple[Step, ...]:
+    """Try the attacks that know a classifier's defences; they differentiate what it declares."""
+    settings = checked(adaptive.settings)
+    rates = _measured_rates(settings, trial, clock)
+    _clean, *attacked = _steps(settings, trial, rates, progress, clock)
+    return tuple(step.model_copy(update={"title": f"adaptive {step.title}"}) for step in attacked)
 
 
 def _learning(prepared: Prepared, attack: Attack, attacked: Classifier, clock: Clock) -> float:
