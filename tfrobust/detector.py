@@ -42,6 +42,18 @@ class FittedDetector(tf.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no score")
 
+    def surrogate_score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
+        """Return what somebody who knows the detector differentiates in place of `score`.
+
+        By default the score. Override it where the score has no gradient, or one that misleads, as
+        that of rounding.
+
+        Args:
+            images: float32 `(batch, height, width, channels)`.
+            outputs: as those of `score`.
+        """
+        return self.score(images, outputs)
+
     def trackables(self) -> list[Any]:
         """Return the TensorFlow objects an export must keep, apart from the variables it reads."""
         return []

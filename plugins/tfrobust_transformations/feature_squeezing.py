@@ -54,7 +54,8 @@ class FeatureSqueezing(Detector):
             UsageError: there is no squeezer, or a window larger than the image.
         """
         check_both(clean, adversarial)
-        return _Fitted(classifier, self.squeezers(classifier), clean, self.false_positives)
+        squeezers, followed = self.squeezers(classifier), self._followed(classifier)
+        return _Fitted(classifier, squeezers, followed, clean, self.false_positives)
 
     def squeezers(self, classifier: Classifier) -> tuple[Transformation, ...]:
         """Return what squeezes images of a classifier.
@@ -84,10 +85,14 @@ class FeatureSqueezing(Detector):
             >>> evading = FeatureSqueezing().evading(classifier)
             >>> crafted = run_attack(create("attacks", "pgd"), evading, images, labels)
         """
+        return _Evading(classifier, self._followed(classifier))
+
+    def _followed(self, classifier: Classifier) -> tuple[Transformation, ...]:
+        """Return the squeezers; rounding has the gradient of the identity."""
         squeezers = self.squeezers(classifier)
-        if self.bits is not None:
-            squeezers = straight_through(squeezers[0]), *squeezers[1:]
-        return _Evading(classifier, squeezers)
+        if self.bits is None:
+            return squeezers
+        return straight_through(squeezers[0]), *squeezers[1:]
 
 
 class _Fitted(FittedDetector):
@@ -97,23 +102,33 @@ class _Fitted(FittedDetector):
         self,
         classifier: Classifier,
         squeezers: tuple[Transformation, ...],
+        followed: tuple[Transformation, ...],
         clean: Images,
         false_positives: float,
     ) -> None:
         super().__init__()
-        self.classifier, self._squeezers = classifier, squeezers
+        self.classifier, self._squeezers, self._followed = classifier, squeezers, followed
         scores = in_batches(tf.function(self.score, reduce_retracing=True), clean)
         self.threshold = float(np.quantile(scores, 1 - false_positives, method="higher"))
 
     def score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
         """Return the score, float32 `(batch,)` in [0, 2]; see `FittedDetector`."""
+        return self._distance(images, outputs, self._squeezers)
+
+    def surrogate_score(self, images: Images, outputs: Outputs | None = None) -> PerImage:
+        """Return the score, where rounding has the gradient of the identity."""
+        return self._distance(images, outputs, self._followed)
+
+    def _distance(
+        self, images: Images, outputs: Outputs | None, squeezers: tuple[Transformation, ...]
+    ) -> PerImage:
         logits = self.classifier(images) if outputs is None else outputs["logits"]
         probabilities = tf.nn.softmax(logits)
         distances = [
             tf.reduce_sum(
                 tf.abs(probabilities - tf.nn.softmax(self.classifier(squeezed(images)))), axis=1
             )
-            for squeezed in self._squeezers
+            for squeezed in squeezers
         ]
         return tf.reduce_max(tf.stack(distances), axis=0)
 

@@ -60,3 +60,14 @@ def test_an_evaluation_says_what_its_gradients_are_worth(tfrobust, with_store):
     assert [f["verdict"] for f in looked["signs"]["findings"]] == ["fine"] * 5
     assert not_looked["signs"] is None
     assert looked["attacks"][0]["accuracy"] == not_looked["attacks"][0]["accuracy"]
+
+
+def test_a_detector_is_attacked_with_the_classifier(tfrobust, with_store):
+    asked = ("--eps", 0.15, "--detector", "feature_squeezing", *QUICK)
+
+    told = tfrobust("diagnose", "d1", *asked, "--out", "runs/guarded", "--json")
+
+    assert told.code == 0, told.err
+    diagnosis = Diagnosis.model_validate_json(told.out)
+    assert [defense.name for defense in diagnosis.defenses] == ["feature_squeezing"]
+    assert diagnosis.of("rejection").verdict != "not applicable"

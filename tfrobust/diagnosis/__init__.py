@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.diagnosis.diagnosing import diagnose
+    from tfrobust.diagnosis.diagnosing import default_attack, diagnose
     from tfrobust.diagnosis.running import run
     from tfrobust.diagnosis.settings import DiagnosisSettings
     from tfrobust.diagnosis.signs import look_for_signs
@@ -21,6 +21,7 @@ __all__ = [
     "Remedy",
     "Signs",
     "Verdict",
+    "default_attack",
     "diagnose",
     "look_for_signs",
     "run",
@@ -28,7 +29,14 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "diagnosing": ("Diagnosis", "Finding", "Remedy", "Verdict", "diagnose"),
+        "diagnosing": (
+            "Diagnosis",
+            "Finding",
+            "Remedy",
+            "Verdict",
+            "default_attack",
+            "diagnose",
+        ),
         "running": ("run",),
         "settings": ("DiagnosisSettings",),
         "signs": ("Signs", "look_for_signs"),

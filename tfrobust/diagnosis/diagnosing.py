@@ -10,20 +10,22 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import arrays, check_fits
-from tfrobust.diagnosis.bench import Bench
+from tfrobust.diagnosis.bench import Bench, in_ball
 from tfrobust.diagnosis.checks.batch import BATCH
 from tfrobust.diagnosis.checks.binarisation import BINARISATION
 from tfrobust.diagnosis.checks.check import Check, Result, not_applicable
+from tfrobust.diagnosis.checks.features import FEATURES
 from tfrobust.diagnosis.checks.finite_differences import FINITE_DIFFERENCES
 from tfrobust.diagnosis.checks.gradients import GRADIENTS
 from tfrobust.diagnosis.checks.loss_scale import LOSS_SCALE
 from tfrobust.diagnosis.checks.randomness import RANDOMNESS
-from tfrobust.diagnosis.checks.rejection import REJECTION, likeliest_others
+from tfrobust.diagnosis.checks.rejection import REJECTION
 from tfrobust.diagnosis.checks.rivals import BLACK_BOX, BUDGETS, NOISE, ONE_STEP, UNBOUNDED
 from tfrobust.diagnosis.checks.surface import SURFACE
 from tfrobust.diagnosis.checks.trajectory import CONVERGENCE, SILENT_SUCCESS
 from tfrobust.diagnosis.checks.transfer import TRANSFER
 from tfrobust.diagnosis.settings import DiagnosisSettings
+from tfrobust.diagnosis.targets import likeliest_others
 from tfrobust.errors import UsageError
 from tfrobust.registry import name_of, signature
 from tfrobust.results import metrics
@@ -48,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     ONE_STEP,
     NOISE,
     BLACK_BOX,
+    FEATURES,
     TRANSFER,
     BINARISATION,
     REJECTION,
@@ -93,6 +96,7 @@ def diagnose(
     findings = [_finding(bench, check) for check in checks if _is_asked(check, settings)]
     return Diagnosis(
         classifier=name,
+        defenses=list(classifier.defenses),
         scenario=name_of(scenario),
         split=settings.split,
         images=len(images),
@@ -159,13 +163,23 @@ def _remedy(bench: Bench, result: Result) -> Remedy:
     return min(remedies, key=lambda remedy: remedy.after)
 
 
+def default_attack(settings: DiagnosisSettings) -> Attack:
+    """Return the attack that is in doubt where none is named and there are gradients.
+
+    Example:
+        >>> default_attack(DiagnosisSettings(eps=0.1)).eps
+        0.1
+    """
+    return in_ball("pgd", settings, steps=40, loss="margin")
+
+
 def _attack(bench: Bench) -> Attack:
     """Return the attack that is in doubt."""
     settings = bench.settings
     if settings.attack is not None:
         return settings.attack
     if bench.has_gradients:
-        return bench.in_ball("pgd", steps=40, loss="margin")
+        return default_attack(settings)
     if settings.norm == "l1":
         raise UsageError(
             "norm: the classifier gives no gradients, and no attack without any works in l1; "

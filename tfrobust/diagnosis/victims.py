@@ -153,6 +153,26 @@ class NoiseAveraged(Wrapped):
         return total / self._noise.shape[0]
 
 
+class Probed(Wrapped):
+    """A linear probe in place of the last layers: z = W f(x) + b.
+
+    Args:
+        inner: whose features are used.
+        weights: float32 `(units, classes)`.
+        bias: float32 `(classes,)`.
+    """
+
+    def __init__(self, inner: Classifier, weights: Any, bias: Any) -> None:
+        names = inner.class_names[: len(bias)]
+        super().__init__(inner, num_classes=len(bias), class_names=names)
+        self.weights = tf.Variable(weights, trainable=False)
+        self.bias = tf.Variable(bias, trainable=False)
+
+    def __call__(self, images: Images) -> Logits:
+        """Return W f(x) + b, float32 `(batch, classes)`."""
+        return tf.matmul(self.inner.features(images), self.weights) + self.bias
+
+
 class LogProbabilities(Wrapped):
     """The logarithm of what a classifier answers, where it answers in probabilities."""
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pydantic
 
+from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import AttackParams, Count, NotNegative, Positive, Seed, Text
@@ -24,6 +25,7 @@ class Diagnosis(pydantic.BaseModel):
         format: of the file.
         version: of the format.
         classifier: its name.
+        defenses: what it carries, a detector that rejects included.
         scenario: the name of the data.
         split: of the scenario.
         images: how many were looked at, the first ones of the split.
@@ -45,6 +47,7 @@ class Diagnosis(pydantic.BaseModel):
     format: Literal["tfrobust/diagnosis"] = "tfrobust/diagnosis"
     version: Literal[1] = 1
     classifier: Text
+    defenses: list[AppliedDefense] = []
     scenario: Text
     split: Text
     images: Count

@@ -8,9 +8,10 @@ from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
     from tfrobust.serving.exporter import Exported, export
+    from tfrobust.serving.rejecting import with_rejection
     from tfrobust.serving.settings import ExportSettings
 
-__all__ = ["ExportSettings", "Exported", "export"]
+__all__ = ["ExportSettings", "Exported", "export", "with_rejection"]
 __getattr__, __dir__ = lazy(
     __name__,
     {
@@ -18,6 +19,7 @@ __getattr__, __dir__ = lazy(
             "Exported",
             "export",
         ),
+        "rejecting": ("with_rejection",),
         "settings": ("ExportSettings",),
     },
 )

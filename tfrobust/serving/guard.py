@@ -80,7 +80,8 @@ def guard(
     fitted = fitted_on(to_fit, detector, classifier, seed=seed)
     if fitted.eager:
         raise UsageError(
-            f"detector {name_of(detector)} does not run in TensorFlow, and so cannot be exported"
+            f"detector {name_of(detector)} does not run in TensorFlow, and so can neither be "
+            "exported nor attacked"
         )
     record = signature(detector)
     learned = {

@@ -104,6 +104,52 @@ class RoundedInputs(Wrapped):
         return self.inner(tf.round(steps * images) / steps)
 
 
+class Purified(Wrapped):
+    """It moves each image towards an answer it is surer of, and shows no gradient of the way.
+
+    Defences that optimise at inference do so, such as by a denoiser (Tramèr et al. 2020, sections
+    6 and 12): what the classifier inside is shown is found by steps that nothing differentiates.
+
+    Args:
+        inner: the classifier.
+        step: length of a step, in pixel values.
+        steps: how many.
+    """
+
+    def __init__(self, inner: Classifier, step: float = 0.02, steps: int = 5) -> None:
+        super().__init__(inner)
+        self._step, self._steps = step, steps
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the inner classifier's logits of the moved images."""
+        moved = tf.stop_gradient(images)
+        for _ in range(self._steps):
+            with tf.GradientTape() as tape:
+                tape.watch(moved)
+                surest = tf.reduce_max(tf.nn.log_softmax(self.inner(moved)), axis=1)
+            moved += self._step * tf.sign(tape.gradient(surest, moved))
+            moved = tf.clip_by_value(moved, 0.0, 1.0)
+        return self.inner(tf.stop_gradient(moved))
+
+
+class NoiseBehindFeatures(Wrapped):
+    """Its features have gradients; between them and the logits the gradient is noise."""
+
+    def __init__(self, inner: Classifier, seed: int = 0) -> None:
+        super().__init__(inner)
+        self._seed = seed
+
+    def __call__(self, images: Images) -> Logits:
+        """Return the inner classifier's logits."""
+
+        @tf.custom_gradient
+        def replaced(logits: Logits) -> Any:
+            noise = tf.random.stateless_normal(tf.shape(logits), (self._seed, 2))
+            return tf.identity(logits), lambda upstream: noise + 0.0 * upstream
+
+        return replaced(self.inner(images))
+
+
 class UndeclaredDraws(Wrapped):
     """It shifts each image at random, and does not say that it is random."""
 

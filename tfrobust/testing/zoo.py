@@ -25,6 +25,7 @@ from tfrobust.data.reading import arrays
 from tfrobust.pipeline.build import train
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
+from tfrobust.serving.rejecting import with_rejection
 from tfrobust.testing import masked
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Trainer
@@ -114,6 +115,15 @@ class Zoo:
             "binary activations": Specimen(
                 lambda: self._trained("lenet_bnn", binary_activations=True), wrong
             ),
+            "gradient of the head replaced": Specimen(
+                lambda: masked.NoiseBehindFeatures(self._lenet), wrong
+            ),
+            "optimises at inference": Specimen(
+                lambda: masked.Purified(self._lenet), ("gradients are missing",)
+            ),
+            "feature squeezing that rejects": Specimen(
+                self._squeezing, ("the attack only gets itself rejected",)
+            ),
             "rounded inputs": Specimen(
                 lambda: masked.RoundedInputs(self._lenet), ("gradients are missing",)
             ),
@@ -166,6 +176,13 @@ class Zoo:
     def _ensemble(self) -> Classifier:
         others = [Zoo(self.seed + 50)._lenet, Zoo(self.seed + 51)._lenet]
         return masked.BrokenMember([self._lenet, *others])
+
+    def _squeezing(self) -> Classifier:
+        detector, attack = (
+            create("detectors", "feature_squeezing"),
+            create("attacks", "pgd", eps=EPS),
+        )
+        return with_rejection(self._lenet, detector, attack, self.scenario, seed=self.seed)
 
     def _rejecting(self) -> Classifier:
         images, labels = arrays(self.scenario, "train")

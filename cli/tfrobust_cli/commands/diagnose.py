@@ -34,6 +34,9 @@ _Norm = Annotated[str, typer.Option(help="Norm of the ball: linf, l2 or l1.")]
 _Attack = Annotated[
     str | None, typer.Option(help="Attack whose figure is in doubt; default: PGD, 40 steps.")
 ]
+_Detector = Annotated[
+    str | None, typer.Option(help="Detector that rejects images: it is attacked too.")
+]
 _Images = Annotated[int, typer.Option(help="First images of the split.", min=20)]
 _Thorough = Annotated[bool, typer.Option("--thorough", help="Make all checks, on all images.")]
 _Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 if something is masked.")]
@@ -46,6 +49,7 @@ def diagnose(
     out: Out,
     norm: _Norm = "linf",
     attack: _Attack = None,
+    detector: _Detector = None,
     scenario: Scenario = "digits",
     param: Params = None,
     images: _Images = 200,
@@ -67,10 +71,11 @@ def diagnose(
 
     Example: [bold]tfrobust diagnose d1 --eps 0.1 --norm linf --out runs/d1-diagnosis[/]
     """
-    named = [*([("attacks", attack)] if attack else []), *scenario_plugins(scenario)]
+    plugins = [("attacks", attack), ("detectors", detector)]
+    named = [*((k, v) for k, v in plugins if v), *scenario_plugins(scenario)]
     check_known(named)
     start_tensorflow()
-    from tfrobust import diagnosis, store
+    from tfrobust import diagnosis, serving, store
     from tfrobust.data.names import open_scenario
     from tfrobust.files.output_folders import check_output
 
@@ -80,11 +85,15 @@ def diagnose(
     data = open_scenario(scenario, params.all(), seed=seed)
     loaded = store.load_all([classifier], options=loading.for_images(data.image_shape))
     ((name, victim),) = loaded.items()
+    guards = params.build("detectors", detector) if detector else None
     with Reporter() as reporter:
         settings = diagnosis.DiagnosisSettings(
             eps=eps, norm=norm, attack=built, images=images, split=split, thorough=thorough,  # type: ignore[arg-type]
             seed=seed, batch_size=batch_size, on_check=_shown_by(reporter),
         )  # fmt: skip
+        if guards:
+            learned_from = built or diagnosis.default_attack(settings)
+            victim = serving.with_rejection(victim, guards, learned_from, data, seed=seed)
         found = diagnosis.run(victim, data, settings, out, name=name, force=force)
     print_diagnosis(found, out, as_json=as_json)
     _refuse_masked(found, strict=strict)

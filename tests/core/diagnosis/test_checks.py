@@ -8,6 +8,7 @@ from helpers.benches import EPS, IMAGES, LABELS, LEAST, LINEAR, bench_of
 from tfrobust import create
 from tfrobust.attack import Attack, Threat
 from tfrobust.diagnosis.checks.batch import BATCH
+from tfrobust.diagnosis.checks.features import FEATURES
 from tfrobust.diagnosis.checks.finite_differences import FINITE_DIFFERENCES
 from tfrobust.diagnosis.checks.gradients import GRADIENTS
 from tfrobust.diagnosis.checks.loss_scale import LOSS_SCALE
@@ -33,7 +34,9 @@ def test_the_attack_in_doubt_leaves_what_no_perturbation_reaches(linear):
 
 
 @pytest.mark.parametrize(
-    "check", [c for c in CHECKS if not c.thorough and c is not REJECTION], ids=lambda c: c.name
+    "check",
+    [c for c in CHECKS if not c.thorough and c not in (REJECTION, FEATURES)],
+    ids=lambda c: c.name,
 )
 def test_a_linear_classifier_is_not_accused(linear, check):
     result = made(linear, check)
@@ -209,3 +212,26 @@ def test_without_gradients_only_the_checks_that_need_none_are_made():
         "loss scale": Verdict.NOT_APPLICABLE,
         "noise": Verdict.FINE,
     }
+
+
+class Featured(masked.Wrapped):
+    """It shows its logits as features."""
+
+    def features(self, images):
+        return self.inner(images)
+
+
+def test_features_find_what_a_broken_head_hides():
+    featured = Featured(LINEAR)
+    result = made(bench_of(masked.NoiseBehindFeatures(featured), eps=2 * EPS), FEATURES)
+
+    assert made(bench_of(featured), FEATURES).verdict is Verdict.FINE
+    assert made(bench_of(), FEATURES).verdict is Verdict.NOT_APPLICABLE
+    assert result.cause == "features find more than logits", result.says
+
+
+def test_what_optimises_at_inference_is_attacked_along_what_is_inside():
+    result = made(bench_of(masked.Purified(LINEAR, step=0.01, steps=2)), GRADIENTS)
+
+    assert result.cause == "gradients are missing"
+    assert "the gradients of what is inside (BPDA)" in [call.follows for call in result.calls]

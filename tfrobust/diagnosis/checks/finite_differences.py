@@ -6,7 +6,12 @@ import numpy as np
 
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
-from tfrobust.diagnosis.checks.gradients import by_smoothing, by_surrogate, without_gradients
+from tfrobust.diagnosis.checks.gradients import (
+    by_inner,
+    by_smoothing,
+    by_surrogate,
+    without_gradients,
+)
 from tfrobust.diagnosis.probes import Slopes, slopes
 from tfrobust.results.findings import Verdict
 
@@ -47,7 +52,11 @@ def _judged(bench: Bench, cosine: float, scale: float) -> Result:
             "(1: the gradient is right): it is shattered, incomplete, or replaced by another",
             figure=cosine,
             threshold=_SUSPECT,
-            calls=(by_smoothing(bench), *by_surrogate(bench), *without_gradients(bench)),
+            calls=(
+                by_smoothing(bench),
+                *(by_surrogate(bench) or by_inner(bench)),
+                *without_gradients(bench),
+            ),
         )
     if not 1 / _SCALED < scale < _SCALED:
         return Result(

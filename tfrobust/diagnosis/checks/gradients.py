@@ -66,7 +66,11 @@ def _without(bench: Bench, cause: str, figure: float, says: str) -> Result:
         says=says,
         figure=figure,
         threshold=_SUSPECT,
-        calls=(*_logarithm(bench, cause), *by_surrogate(bench), *without_gradients(bench)),
+        calls=(
+            *_logarithm(bench, cause),
+            *(by_surrogate(bench) or by_inner(bench)),
+            *without_gradients(bench),
+        ),
     )
 
 
@@ -100,6 +104,15 @@ def by_surrogate(bench: Bench) -> tuple[Call, ...]:
         return ()
     attack = bench.in_ball("pgd", loss="margin")
     return (Call(attack, Surrogate(bench.classifier, surrogate), "the surrogate of its defences"),)
+
+
+def by_inner(bench: Bench) -> tuple[Call, ...]:
+    """Return PGD along the gradients of what a classifier is put around: BPDA by the identity."""
+    classifier, inner = bench.classifier, bench.classifier.inner
+    if inner is None or not inner.differentiable or inner.num_classes != classifier.num_classes:
+        return ()
+    attack = bench.in_ball("pgd", loss="margin")
+    return (Call(attack, Surrogate(classifier, inner), "the gradients of what is inside (BPDA)"),)
 
 
 def without_gradients(bench: Bench) -> tuple[Call, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfrobust.classifier import Classifier
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
 from tfrobust.diagnosis.pairs import compare
+from tfrobust.diagnosis.targets import likeliest_others
+from tfrobust.engine.victim import Surrogate
 from tfrobust.results.findings import Verdict
 
 _REJECTED = 0.05  # of the attacked images
@@ -20,8 +23,9 @@ def _make(bench: Bench) -> Result:
     rejected = float((predicted >= bench.known_classes).mean()) if len(predicted) else 0.0
     towards = bench.in_ball("pgd", targeted=True, loss="margin", steps=40)
     rows = bench.unbroken
-    targets = likeliest_others(bench, rows)
-    pair = compare(bench.run(towards, rows, labels=targets).broken, bench.control.broken)
+    targets, victim = likeliest_others(bench, rows), _followed(bench)
+    knowing = bench.run(towards, rows, on=victim, labels=targets)
+    pair = compare(knowing.broken, bench.control.broken)
     if not pair.is_certain:
         return fine(
             f"{percent(rejected)} of the attacked images are rejected, and an attack that avoids "
@@ -36,15 +40,16 @@ def _make(bench: Bench) -> Result:
         f"another known class breaks {pair.more} of {pair.images} images that were left",
         figure=rejected,
         threshold=_REJECTED,
-        calls=(Call(towards, follows="the likeliest other known class"),),
+        calls=(Call(towards, victim, "the likeliest other known class"),),
     )
 
 
-def likeliest_others(bench: Bench, rows: np.ndarray) -> np.ndarray:
-    """Return the likeliest known class of each image but for its label, int64 `(n,)`."""
-    logits = bench.logits(bench.images[rows])[:, : bench.known_classes].copy()
-    logits[np.arange(len(rows)), bench.labels[rows]] = -np.inf
-    return logits.argmax(axis=1)
+def _followed(bench: Bench) -> Classifier:
+    """Return what somebody follows who knows what rejects: it, or its surrogate."""
+    classifier = bench.classifier
+    if classifier.surrogate is None:
+        return bench.victim
+    return Surrogate(classifier, classifier.surrogate)
 
 
 REJECTION = Check(name="rejection", source="Tramèr et al. 2020", make=_make, gradients=True)
