@@ -19,6 +19,7 @@ from tfrobust_cli.commands import (
     doctor,
     evaluate,
     export,
+    leaderboard,
     plan,
     plugins,
     report,
@@ -61,7 +62,7 @@ def tool(
 
 for command in (
     demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, plan, streams, export,
-    report, study,
+    report, leaderboard, study,
 ):  # fmt: skip
     command.add_to(app)
 

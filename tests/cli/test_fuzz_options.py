@@ -17,6 +17,7 @@ CALLED = {
     "streams": ("d1", "--out", "run"),
     "summary": ("nowhere",),
     "report": ("nowhere",),
+    "leaderboard": ("nowhere", "--out", "run"),
     "doctor": ("nowhere",),
     "plugins": ("nowhere",),
     "data prepare": ("digits",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 
+from tfrobust.classifiers.inference import megabytes
 from tfrobust.evaluation.blocks.gathering import AdaptiveRun
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.evaluation.judging import Attacked, Subject, attack_result, proportion, survivors
@@ -55,6 +56,8 @@ def summarize(
             num_classes=classifier.num_classes,
             image_shape=classifier.image_shape,
             defenses=list(classifier.defenses),
+            megabytes=megabytes(classifier),
+            passes=classifier.passes,
             class_names=(*known, *classifier.class_names[len(known) :]) if attacked else (),
         ),
         scenario=scenario,

@@ -102,7 +102,7 @@ def render(results: Results, outcomes: Outcomes) -> str:
     grids = [
         grid
         for number, evaluation in enumerate(results.evaluations)
-        for grid in _grids(number, evaluation, outcomes)
+        for grid in image_grids(number, evaluation, outcomes)
     ]
     corrupted = bool(results.corruptions)
     more = [table for table in (adaptive_table(results), reattack_table(results)) if table]
@@ -128,8 +128,14 @@ def render(results: Results, outcomes: Outcomes) -> str:
     )
 
 
-def _grids(number: int, evaluation: Evaluation, outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Return a grid for each attack, at the middle one of its budgets."""
+def image_grids(number: int, evaluation: Evaluation, outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Return a grid of images for each attack, at the middle one of its budgets.
+
+    Args:
+        number: of the evaluation in its run, from 0.
+        evaluation: itself.
+        outcomes: of the run.
+    """
     by_name: dict[str, list[tuple[int, AttackResult]]] = {}
     for k, attack in enumerate(evaluation.attacks):
         by_name.setdefault(attack.name, []).append((k, attack))

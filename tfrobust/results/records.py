@@ -207,6 +207,7 @@ class ClassifierRecord(pydantic.BaseModel):
     """Whose robustness was measured.
 
     `class_names` are known where it was attacked: the scenario's, and the classifier's own beyond.
+    `megabytes` are those of its weights; `passes` are the draws that an answer averages.
     """
 
     name: Text
@@ -215,6 +216,8 @@ class ClassifierRecord(pydantic.BaseModel):
     image_shape: Shape
     defenses: list[AppliedDefense]
     class_names: tuple[Text, ...] = ()
+    megabytes: NotNegative | None = None
+    passes: Count = 1
 
 
 class ScenarioRecord(pydantic.BaseModel):

@@ -47,6 +47,8 @@ def test_results_are_strict_json_of_the_agreed_form(several, tmp_path):
     assert first["classifier"] == {
         "name": "a", "path": "", "num_classes": 3, "image_shape": [4, 4, 1], "defenses": [],
         "class_names": ["class 0", "class 1", "class 2"],
+        "megabytes": 0.001292,
+        "passes": 1,
     }  # fmt: skip
     scenario = {"name": "in_memory", "shift": None, "split": "test", "images": 24, "seed": 5}
     assert first["scenario"] == scenario

@@ -1,0 +1,179 @@
+"""Entries of a leaderboard: what one evaluation says of a classifier at each of its budgets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tfrobust.leaderboard.model_info import model_info
+from tfrobust.leaderboard.reading import Run
+from tfrobust.leaderboard.records import KINDS, Attacked, Diagnosed, Entry, Kind
+from tfrobust.report.tables import attack_title
+from tfrobust.results.diagnosis import Diagnosis
+from tfrobust.results.metrics import share, wilson
+from tfrobust.results.records import AttackResult, Evaluation, Proportion
+from tfrobust.types import Flags, Norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What has to be alike where classifiers are ranked.
+
+    Attributes:
+        scenario: with its shift.
+        split: of it.
+        norm: of the ball.
+        eps: its radius.
+        images: how many.
+        seed: of the attacks.
+        attacks: of all classifiers, with their options: title → options.
+    """
+
+    scenario: str
+    split: str
+    norm: Norm
+    eps: float
+    images: int
+    seed: int
+    attacks: dict[str, str]
+
+    @property
+    def board(self) -> tuple[str, str, Norm, float]:
+        """What a board is called by; what else differs makes it unfair."""
+        return self.scenario, self.split, self.norm, self.eps
+
+
+def entries_of(run: Run, diagnoses: Sequence[Diagnosis]) -> Iterator[tuple[Conditions, Entry]]:
+    """Yield an entry for each classifier of a run and each budget, and how it was evaluated.
+
+    Args:
+        run: read.
+        diagnoses: of any classifiers; those of the same classifier and ball are shown beside.
+    """
+    for number, evaluation in enumerate(run.results.evaluations):
+        if evaluation.scenario.shift is not None and run.results.corruptions:
+            continue  # the corruptions of a suite have a page of their own
+        for norm, eps in dict.fromkeys(_budgets(evaluation)):
+            conditions = _conditions(evaluation, norm, eps)
+            yield conditions, _entry(run, number, evaluation, conditions, diagnoses)
+
+
+def _budgets(evaluation: Evaluation) -> Iterator[tuple[Norm, float]]:
+    for attack in evaluation.attacks:
+        budget = _budget(attack)
+        if budget is not None:
+            yield budget
+    if not evaluation.attacks:
+        yield from filter(None, map(_budget, evaluation.adaptive))
+
+
+def _budget(attack: AttackResult) -> tuple[Norm, float] | None:
+    eps, norm = attack.params.get("eps"), attack.threat.norm
+    return None if eps is None or not eps > 0 or norm is None or attack.corrective else (norm, eps)
+
+
+def _conditions(evaluation: Evaluation, norm: Norm, eps: float) -> Conditions:
+    scenario = evaluation.scenario
+    shift = f"+{scenario.shift}" if scenario.shift else ""
+    return Conditions(
+        scenario=scenario.name + shift,
+        split=scenario.split,
+        norm=norm,
+        eps=eps,
+        images=scenario.images,
+        seed=scenario.seed,
+        attacks={
+            _title(attack): json.dumps(attack.params, sort_keys=True)
+            for attack in evaluation.attacks
+            if _budget(attack) == (norm, eps)
+        },
+    )
+
+
+def _entry(
+    run: Run,
+    number: int,
+    evaluation: Evaluation,
+    conditions: Conditions,
+    diagnoses: Sequence[Diagnosis],
+) -> Entry:
+    clean = run.outcomes.column(f"e{number}_clean") == run.outcomes.column("label")
+    attacked = list(_attacked(run, number, evaluation, conditions, clean))
+    classifier = evaluation.classifier
+    entry = Entry(
+        classifier=classifier.name,
+        run=str(run.folder),
+        number=number,
+        defenses=[defense.name for defense in classifier.defenses],
+        megabytes=classifier.megabytes,
+        passes=classifier.passes,
+        clean=evaluation.clean,
+        worst={
+            kind: _proportion(clean, [left for line, left in attacked if line.kind == kind])
+            for kind in KINDS
+            if any(line.kind == kind for line, _ in attacked)
+        },
+        robust=_proportion(clean, [left for _, left in attacked]),
+        attacks=[line for line, _ in attacked],
+        diagnosed=_diagnosed(classifier.name, conditions, diagnoses),
+    )
+    info = model_info(entry, conditions.scenario, conditions.eps, conditions.attacks)
+    return entry.model_copy(update={"model_info": info})
+
+
+def _attacked(
+    run: Run, number: int, evaluation: Evaluation, conditions: Conditions, clean: Flags
+) -> Iterator[tuple[Attacked, Flags]]:
+    """Yield each attack at the budget, and which images are right before and after it."""
+    labels = run.outcomes.column("label")
+    lists = (("a", evaluation.attacks), ("x", evaluation.adaptive))
+    for letter, attacks in lists:
+        for k, attack in enumerate(attacks):
+            if _budget(attack) != (conditions.norm, conditions.eps):
+                continue
+            predicted = run.outcomes.column(f"e{number}_{letter}{k}_prediction")
+            kind: Kind = "adaptive" if letter == "x" else _kind(attack, evaluation.classifier.name)
+            line = Attacked(
+                title=_title(attack),
+                kind=kind,
+                accuracy=attack.accuracy,
+                interval=attack.interval,
+                gradients_per_image=attack.gradients_per_image,
+                queries_per_image=attack.queries_per_image,
+            )
+            yield line, clean & (predicted == labels)
+
+
+def _kind(attack: AttackResult, classifier: str) -> Kind:
+    if attack.crafted_on not in (None, classifier):
+        return "transfer"
+    return "white box" if attack.threat.knowledge == "white-box" else "black box"
+
+
+def _title(attack: AttackResult) -> str:
+    return attack_title(attack).replace("  ", " ")
+
+
+def _proportion(clean: Flags, left: Sequence[Flags]) -> Proportion:
+    right = np.logical_and.reduce([clean, *left])
+    return Proportion(accuracy=share(right), interval=wilson(int(right.sum()), len(right)))
+
+
+def _diagnosed(
+    classifier: str, conditions: Conditions, diagnoses: Sequence[Diagnosis]
+) -> Diagnosed | None:
+    """Return what the last diagnosis of this classifier and ball says."""
+    wanted = (classifier, *conditions.board)
+    for diagnosis in reversed(diagnoses):
+        of = diagnosis.classifier, diagnosis.scenario, diagnosis.split, diagnosis.norm
+        if (*of, diagnosis.eps) == wanted:
+            return Diagnosed(
+                verdict=diagnosis.verdict,
+                causes=diagnosis.causes,
+                lowest=diagnosis.lowest,
+                images=diagnosis.images,
+            )
+    return None

@@ -1,0 +1,99 @@
+"""Gathers entries into boards, and refuses to rank what was not evaluated alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfrobust.errors import UsageError
+from tfrobust.leaderboard.entries import Conditions, entries_of
+from tfrobust.leaderboard.reading import Run, read_folders
+from tfrobust.leaderboard.records import Board, Entry, Leaderboard
+from tfrobust.results.diagnosis import Diagnosis
+
+_Placed = list[tuple[Conditions, Entry]]
+
+
+def leaderboard(folders: Sequence[Path | str]) -> Leaderboard:
+    """Return the boards of some runs: one for each scenario, norm and budget.
+
+    Args:
+        folders: run folders, or folders that hold some.
+
+    Raises:
+        UsageError: there is no run; a classifier stands twice on a board; or runs of one board were
+            not evaluated alike.
+        StoreError: a file is damaged, or of another version.
+
+    Example:
+        >>> leaderboard(["runs/plain", "runs/robust"]).boards[0].entries[0].classifier
+        'robust'
+    """
+    return gathered(*read_folders([Path(folder) for folder in folders]))
+
+
+def gathered(runs: Sequence[Run], diagnoses: Sequence[Diagnosis]) -> Leaderboard:
+    """Return the boards of runs that were read; see `leaderboard`."""
+    placed: dict[object, _Placed] = {}
+    for run in runs:
+        for conditions, entry in entries_of(run, diagnoses):
+            placed.setdefault(conditions.board, []).append((conditions, entry))
+    if not placed:
+        raise UsageError(
+            "leaderboard: no attack of these runs has a budget, and there is nothing to rank by; "
+            "evaluate with --eps"
+        )
+    return Leaderboard(boards=[_board(entries) for entries in placed.values()])
+
+
+def _board(placed: _Placed) -> Board:
+    (first, leader), *others = placed
+    for conditions, entry in others:
+        differs = _difference(first, conditions)
+        if differs:
+            raise UsageError(
+                f"leaderboard: {leader.run} and {entry.run} were not evaluated alike on "
+                f"{first.scenario} ({first.split}), {first.norm} {first.eps:g}: {differs}; "
+                "evaluate both by the same command, or leave one out"
+            )
+    entries = [entry for _, entry in placed]
+    _check_names(entries)
+    return Board(
+        scenario=first.scenario,
+        split=first.split,
+        images=first.images,
+        seed=first.seed,
+        norm=first.norm,
+        eps=first.eps,
+        attacks=list(first.attacks),
+        entries=sorted(entries, key=_standing, reverse=True),
+    )
+
+
+def _difference(one: Conditions, other: Conditions) -> str:
+    """Return what makes a comparison unfair, in a few words; nothing: the empty text."""
+    for what in ("images", "seed"):
+        values = getattr(one, what), getattr(other, what)
+        if values[0] != values[1]:
+            return f"{what} {values[0]} and {values[1]}"
+    for title in [*one.attacks, *other.attacks]:
+        if title not in one.attacks or title not in other.attacks:
+            return f"only one of them was under {title}"
+        if one.attacks[title] != other.attacks[title]:
+            return f"{title} had other options ({one.attacks[title]} and {other.attacks[title]})"
+    return ""
+
+
+def _check_names(entries: Sequence[Entry]) -> None:
+    runs: dict[str, str] = {}
+    for entry in entries:
+        if entry.classifier in runs:
+            raise UsageError(
+                f"leaderboard: {entry.classifier} stands in {runs[entry.classifier]} and in "
+                f"{entry.run}; leave one of them out"
+            )
+        runs[entry.classifier] = entry.run
+
+
+def _standing(entry: Entry) -> tuple[float, float]:
+    return entry.robust.accuracy, entry.clean.accuracy

@@ -1,0 +1,135 @@
+"""The leaderboard as one self-contained page, which works without script and without a network."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from tfrobust.leaderboard.model_info import budget
+from tfrobust.leaderboard.reading import Run
+from tfrobust.leaderboard.records import KINDS, Board, Entry, Leaderboard
+from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.figures import curves
+from tfrobust.report.page import image_grids
+from tfrobust.results.records import Proportion
+
+_FALLEN = 0.05  # of the images: what keeps less has fallen
+_SCRIPT = Path(__file__).with_name("leaderboard.js")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunShown:
+    """What the page shows of one run below its boards.
+
+    Attributes:
+        name: of its folder.
+        curves: accuracy against the budget, `(norm, SVG)`.
+        grids: for each of its classifiers, the images under each attack.
+    """
+
+    name: str
+    curves: list[tuple[str, str]]
+    grids: Mapping[str, list[dict[str, Any]]]
+
+
+def render_leaderboard(boards: Leaderboard, runs: Sequence[Run]) -> str:
+    """Return the page; everything that came from outside is escaped.
+
+    Args:
+        boards: of the runs.
+        runs: for their curves and images.
+    """
+    script = _SCRIPT.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("tfrobust.leaderboard", "."),
+                jinja2.PackageLoader("tfrobust.report", "."),
+            ]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("leaderboard.html.j2").render(
+        boards=[(board, ball_of(board), kinds_of(board)) for board in boards.boards],
+        headline=headline(boards),
+        runs=[_shown(run) for run in runs],
+        script=script,
+        digest=digest,
+        percent=percent,
+        interval=interval,
+        cost=cost,
+        anchor=anchor,
+    )
+
+
+def headline(boards: Leaderboard) -> str:
+    """Return what the first board comes to, in a sentence.
+
+    Example:
+        >>> headline(leaderboard(["runs/d1", "runs/d2"]))
+        'd2 keeps 45.0 % (39.9 to 50.2) at L∞ ≤ 0.2 of 360 images of digits; 0 of 2 keep less…'
+    """
+    board = boards.boards[0]
+    best = board.entries[0]
+    fallen = sum(entry.robust.accuracy < _FALLEN for entry in board.entries)
+    keep = "keeps" if fallen == 1 else "keep"
+    return (
+        f"{best.classifier} keeps {percent(best.robust)} ({interval(best.robust)}) at "
+        f"{ball_of(board)} of {board.images:,} images of {board.scenario}; {fallen} of "
+        f"{len(board.entries)} {keep} less than {100 * _FALLEN:.0f}\N{NO-BREAK SPACE}%"
+    )
+
+
+def ball_of(board: Board) -> str:
+    """Return the ball of a board, such as `L∞ ≤ 8/255`."""
+    return f"{NORM_TITLES[board.norm]} ≤ {budget(board.eps)}"
+
+
+def kinds_of(board: Board) -> list[str]:
+    """Return the kinds of attacks that any classifier of a board was under."""
+    return [kind for kind in KINDS if any(kind in entry.worst for entry in board.entries)]
+
+
+def percent(share: Proportion) -> str:
+    """Return an accuracy such as `45.0 %`, which no line break divides."""
+    return f"{100 * share.accuracy:.1f}\N{NO-BREAK SPACE}%"
+
+
+def interval(share: Proportion) -> str:
+    """Return the bounds of an accuracy in percent, such as `39.9 to 50.2`."""
+    low, high = share.interval
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def cost(entry: Entry) -> str:
+    """Return what an answer costs: passes and megabytes."""
+    passes = f"{entry.passes} pass{'es' if entry.passes > 1 else ''}"
+    return passes if entry.megabytes is None else f"{passes}, {entry.megabytes:.2g} MB"
+
+
+def anchor(entry: Entry) -> str:
+    """Return what the details of an entry are linked by."""
+    digest = hashlib.sha256(f"{entry.run}\n{entry.number}".encode()).hexdigest()[:12]
+    return f"c{digest}"
+
+
+def _shown(run: Run) -> RunShown:
+    evaluations = run.results.evaluations
+    return RunShown(
+        name=str(run.folder),
+        curves=curves(run.results, run.outcomes),
+        grids={
+            evaluation.classifier.name: image_grids(number, evaluation, run.outcomes)
+            for number, evaluation in enumerate(evaluations)
+        },
+    )

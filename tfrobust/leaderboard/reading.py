@@ -1,0 +1,92 @@
+"""Finds and reads the folders that a leaderboard is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.files.reading import UnreadableError
+from tfrobust.results.diagnosis import DIAGNOSIS, Diagnosis, read_diagnosis
+from tfrobust.results.outcome_checks import check_outcomes
+from tfrobust.results.outcomes import OUTCOMES, Outcomes
+from tfrobust.results.records import Results
+from tfrobust.results.run_files import check_one_run, read_results
+
+_DEEPEST = 3  # folders below the one that was named
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of `evaluate`, read.
+
+    Attributes:
+        folder: as it was named.
+        results: of `results.json`.
+        outcomes: of every image.
+    """
+
+    folder: Path
+    results: Results
+    outcomes: Outcomes
+
+
+def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Diagnosis]]:
+    """Read all runs and diagnoses in some folders, and in the folders inside them.
+
+    Args:
+        folders: run folders, or folders that hold some.
+
+    Raises:
+        UsageError: there is no run in one of them, or a run is incomplete.
+        StoreError: a file is damaged, or of another version.
+    """
+    runs, diagnoses = [], []
+    for folder in folders:
+        found = list(dict.fromkeys(_with_results(folder, _DEEPEST)))
+        if not found:
+            raise UsageError(
+                f"{folder}: holds no results; expected run folders of `tfrobust evaluate` or "
+                "`tfrobust diagnose`, or a folder with some inside"
+            )
+        for inside in found:
+            if (inside / "results.json").exists():
+                runs.append(_read(inside))
+            if (inside / DIAGNOSIS).exists():
+                diagnoses.append(read_diagnosis(inside))
+    if not runs:
+        raise UsageError(
+            f"{_listed(folders)}: holds no run of `tfrobust evaluate`, which is what is ranked"
+        )
+    return runs, diagnoses
+
+
+def _with_results(folder: Path, deepest: int) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    if any((folder / name).exists() for name in ("results.json", DIAGNOSIS)):
+        yield folder
+    elif deepest:
+        for inside in sorted(folder.iterdir()):
+            if inside.is_dir() and not inside.name.startswith("."):
+                yield from _with_results(inside, deepest - 1)
+
+
+def _read(folder: Path) -> Run:
+    results, outcomes = read_results(folder), Outcomes.read(folder)
+    check_one_run(folder, results, outcomes)
+    try:
+        check_outcomes(results, outcomes)
+    except UnreadableError as error:
+        raise StoreError(f"{folder / OUTCOMES}: {error}; evaluate again") from error
+    if results.incomplete:
+        raise UsageError(
+            f"{folder}: is incomplete, and its figures are of other images than those of complete "
+            "runs; finish it by the same command, or leave it out"
+        )
+    return Run(folder, results, outcomes)
+
+
+def _listed(folders: Iterable[Path]) -> str:
+    return ", ".join(map(str, folders))
