@@ -55,7 +55,7 @@ def _print(found: Leaderboard) -> None:
         for column in ("#", "classifier", "clean", *kinds, "robust", "95 %", "diagnosis"):
             table.add_column(Text(column))
         for entry in board.entries:
-            worst = [percent(entry.worst[k]) if k in entry.worst else "–" for k in kinds]  # type: ignore[index]
+            worst = [percent(entry.worst[k]) if k in entry.worst else "–" for k in kinds]
             said = str(entry.diagnosed.verdict) if entry.diagnosed else "–"
             figures = percent(entry.clean), *worst, percent(entry.robust), interval(entry.robust)
             table.add_row(str(board.rank(entry)), Text(entry.classifier), *figures, said)
