@@ -10,9 +10,10 @@ import numpy as np
 
 from tfrobust.leaderboard.model_info import model_info
 from tfrobust.leaderboard.reading import Run
-from tfrobust.leaderboard.records import KINDS, Attacked, Diagnosed, Entry, Kind
+from tfrobust.leaderboard.records import Attacked, Diagnosed, Entry
 from tfrobust.report.tables import attack_title
 from tfrobust.results.diagnosis import Diagnosis
+from tfrobust.results.kinds import KINDS, kind_of
 from tfrobust.results.metrics import share, wilson
 from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
@@ -135,22 +136,15 @@ def _attacked(
             if _budget(attack) != (conditions.norm, conditions.eps):
                 continue
             predicted = run.outcomes.column(f"e{number}_{letter}{k}_prediction")
-            kind: Kind = "adaptive" if letter == "x" else _kind(attack, evaluation.classifier.name)
             line = Attacked(
                 title=_title(attack),
-                kind=kind,
+                kind=kind_of(attack, evaluation.classifier.name),
                 accuracy=attack.accuracy,
                 interval=attack.interval,
                 gradients_per_image=attack.gradients_per_image,
                 queries_per_image=attack.queries_per_image,
             )
             yield line, clean & (predicted == labels)
-
-
-def _kind(attack: AttackResult, classifier: str) -> Kind:
-    if attack.crafted_on not in (None, classifier):
-        return "transfer"
-    return "white box" if attack.threat.knowledge == "white-box" else "black box"
 
 
 def _title(attack: AttackResult) -> str:

@@ -13,10 +13,11 @@ import jinja2
 
 from tfrobust.leaderboard.model_info import budget
 from tfrobust.leaderboard.reading import Run
-from tfrobust.leaderboard.records import KINDS, Board, Entry, Leaderboard
+from tfrobust.leaderboard.records import Board, Entry, Leaderboard
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.figures import curves
 from tfrobust.report.page import image_grids
+from tfrobust.results.kinds import KINDS
 from tfrobust.results.records import Proportion
 
 _FALLEN = 0.05  # of the images: what keeps less has fallen

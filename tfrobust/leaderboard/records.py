@@ -8,11 +8,9 @@ import pydantic
 
 from tfrobust.files.record_types import Count, NotNegative, Place, Positive, Seed, Text
 from tfrobust.results.findings import Verdict
+from tfrobust.results.kinds import Kind
 from tfrobust.results.records import Proportion
 from tfrobust.types import Norm
-
-Kind = Literal["white box", "black box", "transfer", "adaptive"]
-KINDS: tuple[Kind, ...] = ("white box", "black box", "transfer", "adaptive")
 
 
 class Attacked(Proportion):

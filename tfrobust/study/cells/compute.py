@@ -19,6 +19,7 @@ from tfrobust.registry import create
 from tfrobust.results.run_files import Evaluated
 from tfrobust.scenario import Scenario
 from tfrobust.study.cells.cell import Cell
+from tfrobust.study.cells.diagnosed import diagnosis_figures
 from tfrobust.study.cells.exhibits import attacked_exhibits, exhibits, projections
 from tfrobust.study.cells.footprint import footprint
 from tfrobust.study.cells.measure import (
@@ -61,6 +62,8 @@ def compute(
     figures = found_figures(judged) | weight_figures(judged) | evaluation_figures(cell, evaluated)
     if cell.condition.footprint:
         figures |= _footprints(cell, scenario, judged)
+    if cell.condition.diagnosed:
+        figures |= diagnosis_figures(cell, scenario, judged)
     return Result(
         study=cell.study.name,
         scale=cell.scale_name,
@@ -84,9 +87,9 @@ def compute(
 
 
 def attacks_of(cell: Cell) -> list[Attack]:
-    """Return the cell's attack, once for each value of its sweep."""
+    """Return the cell's attacks: several together, or one for each value of its sweep."""
     if cell.condition.attack is None:
-        return []
+        return built("attacks", [cell.plugin(attack) for attack in cell.condition.attacks])
     attack, sweep = cell.plugin(cell.condition.attack), cell.condition.sweep
     if sweep is None:
         return built("attacks", [attack])
@@ -112,6 +115,7 @@ def _evaluated(
         crafted_on=crafted_on,
         baselines=(),
         detectors=built("detectors", [cell.plugin(plugin) for plugin in condition.detectors]),
+        adaptive=() if condition.adaptive else None,
         watched=[condition.detected] if condition.detected else None,
         targets=condition.targets,
         seed=cell.seed,

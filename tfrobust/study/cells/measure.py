@@ -6,13 +6,17 @@ import numpy as np
 
 from tfrobust.classifier import Classifier
 from tfrobust.evaluation.streams import Streamed
+from tfrobust.results.kinds import Kind
+from tfrobust.results.metrics import wilson
 from tfrobust.results.records import AttackResult, DetectorResult, Evaluation
 from tfrobust.results.run_files import Evaluated
 from tfrobust.study.cells.cell import Cell
+from tfrobust.study.cells.right import right_under
 from tfrobust.study.schema.figures import (
     AttackFigures,
     CleanFigures,
     DetectorFigures,
+    TogetherFigures,
     WithinFigures,
     at_value,
     weight_figure,
@@ -51,6 +55,7 @@ def evaluation_figures(cell: Cell, evaluated: Evaluated) -> dict[str, float]:
         for name, value in {
             **_clean(evaluation, first).known,
             **_attack(cell, number, evaluated),
+            **_together(cell, number, evaluated),
             **_detectors(evaluation),
         }.items()
     }
@@ -89,10 +94,35 @@ def _detectors(evaluation: Evaluation) -> dict[str, float]:
 
 def _attack(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, float]:
     """Return one view's figures under the attack; in a sweep one for each value, and the mean."""
+    if cell.condition.attacks:
+        return {}
     by_attack = _by_attack(cell, number, evaluated)
     if (sweep := cell.condition.sweep) is not None:
         return _swept(sweep, by_attack)
     return by_attack[0] if by_attack else {}
+
+
+def _together(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, float]:
+    """Return one view's figures under several attacks together, and under each of them."""
+    if not cell.condition.attacks:
+        return {}
+    evaluation = evaluated.results.evaluations[number]
+    right = right_under(evaluated.outcomes, number, evaluation)
+    low, high = wilson(int(right["worst"].sum()), len(right["worst"]))
+
+    def share(kind: Kind) -> float | None:
+        return float(right[kind].mean()) if kind in right else None
+
+    figures = TogetherFigures(
+        white_box_accuracy=share("white box"),
+        black_box_accuracy=share("black box"),
+        adaptive_accuracy=share("adaptive"),
+        worst_accuracy=float(right["worst"].mean()),
+        worst_low=low,
+        worst_high=high,
+    )
+    each = {f"{attack.name}.accuracy": attack.accuracy for attack in evaluation.attacks}
+    return figures.known | each
 
 
 def _by_attack(cell: Cell, number: int, evaluated: Evaluated) -> list[dict[str, float]]:

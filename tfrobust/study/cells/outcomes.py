@@ -16,6 +16,7 @@ import numpy as np
 
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result
+from tfrobust.study.cells.right import right_under
 from tfrobust.study.schema.figure_names import FigureName
 from tfrobust.study.schema.figures import at_value
 from tfrobust.study.schema.sweeps import MEAN
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from tfrobust.results.run_files import Evaluated
 
 _CLOSE = 1e-6
+_TOGETHER = {
+    "white_box_accuracy": "white box",
+    "black_box_accuracy": "black box",
+    "adaptive_accuracy": "adaptive",
+    "worst_accuracy": "worst",
+}
 _MOST = 10**7  # images; a damaged file may claim any number
 
 
@@ -103,6 +110,9 @@ def _flags(cell: Cell, evaluated: Evaluated, number: int, name: FigureName) -> F
     before = outcomes.column(f"e{number}_clean")
     if name.name == "clean":
         return np.asarray(before == label)
+    if name.name in _TOGETHER and condition.attacks:
+        right = right_under(outcomes, number, evaluated.results.evaluations[number])
+        return right.get(_TOGETHER[name.name])
     values = list(condition.sweep.names.values()) if condition.sweep is not None else [""]
     if condition.attack is None or name.value not in values:
         return None

@@ -73,7 +73,7 @@ def _measuring(cell: Cell) -> tuple[Named, ...]:
     """Return the plugins that a cell is measured with."""
     condition, views = cell.condition, cell.study.views
     plugins = [*_scenario(cell.tested_on), *_all("detectors", condition.detectors)]
-    plugins += _all("attacks", [condition.attack] if condition.attack else [])
+    plugins += _all("attacks", condition.all_attacks)
     for view in condition.views:
         plugins += _all("defenses", [cell.plugin(plugin) for plugin in views[view].defenses])
     return tuple(dict.fromkeys(plugins))

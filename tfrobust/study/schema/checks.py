@@ -71,8 +71,7 @@ def _plugins(study: Study) -> Iterator[str]:
     """Yield the names of all plugins with options: attacks, detectors, defences."""
     for condition in study.conditions.values():
         yield from (detector.name for detector in condition.detectors)
-        if condition.attack:
-            yield condition.attack.name
+        yield from (attack.name for attack in condition.all_attacks)
     chains = [network.defenses for network in study.networks.values()]
     chains += [view.defenses for view in study.views.values()]
     for defenses in chains:
@@ -100,6 +99,7 @@ def _check_condition(study: Study, where: str, condition: Condition) -> None:
         if condition.footprint and view.learned_from and view.defenses:
             raise ValueError(f"{where}: view {name!r} is priced; it may have no more defenses")
     _check_detectors(where, condition)
+    _check_together(where, condition)
     _check_sweep(where, condition)
 
 
@@ -120,6 +120,24 @@ def _check_detectors(where: str, condition: Condition) -> None:
         check_declared(f"{where}.histogram", [condition.histogram.detector], detectors)
     if condition.detectors and condition.detected not in condition.judged:
         raise ValueError(f"{where}: detectors look at a view that is judged; name it in `detected`")
+
+
+def _check_together(where: str, condition: Condition) -> None:
+    names = [attack.name for attack in condition.attacks]
+    if condition.adaptive and not names:
+        raise ValueError(f"{where}: adaptive attacks have the budgets of `attacks`; name some")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{where}: attacks: each one once; received: {', '.join(names)}")
+    alone = {
+        "attack": condition.attack,
+        "crafted_on": condition.crafted_on,
+        "detectors": condition.detectors,
+        "exhibits": condition.exhibits,
+        "projected": condition.projected,
+    }
+    if names and any(alone.values()):
+        given = ", ".join(name for name, value in alone.items() if value)
+        raise ValueError(f"{where}: attacks: are measured together, and without {given}")
 
 
 def _check_sweep(where: str, condition: Condition) -> None:

@@ -6,7 +6,18 @@ import dataclasses
 
 # Shares of images under an attack; where all are close to 0 or to 1, nothing can be compared.
 UNDER_ATTACK = frozenset(
-    {"accuracy", "adversarial_accuracy", "accuracy_within", "fooling_ratio", "success_rate"}
+    {
+        "accuracy",
+        "adversarial_accuracy",
+        "accuracy_within",
+        "fooling_ratio",
+        "success_rate",
+        "white_box_accuracy",
+        "black_box_accuracy",
+        "adaptive_accuracy",
+        "worst_accuracy",
+        "lowest_accuracy",
+    }
 )
 _OF_DETECTORS = frozenset({"auroc", "accuracy", "tpr_at_5_fpr"})
 

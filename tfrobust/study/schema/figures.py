@@ -96,6 +96,42 @@ class WithinFigures(Figures):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TogetherFigures(Figures):
+    """How a view does under several attacks together; shares of all images, from 0 to 1.
+
+    Attributes:
+        white_box_accuracy: right under all that see gradients.
+        black_box_accuracy: right under all that see scores or decisions.
+        adaptive_accuracy: right under all that know its defences.
+        worst_accuracy: right under everything.
+        worst_low: the lower end of its 95 % interval.
+        worst_high: the upper end.
+    """
+
+    white_box_accuracy: float | None
+    black_box_accuracy: float | None
+    adaptive_accuracy: float | None
+    worst_accuracy: float
+    worst_low: float
+    worst_high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiagnosisFigures(Figures):
+    """What a diagnosis of a view finds.
+
+    Attributes:
+        masked: how many checks say that the attack fails for a reason that is not robustness.
+        suspect: how many say that it may.
+        lowest_accuracy: right under everything that the checks ran, of the images diagnosed.
+    """
+
+    masked: float
+    suspect: float
+    lowest_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DetectorFigures(Figures):
     """How well a detector tells attacked images from clean ones.
 
@@ -187,6 +223,10 @@ def figures_of(study: Study, condition: Condition) -> set[str]:
         names += [*map(weight_figure, network.streams), *network.found]
     if condition.footprint:
         names += FootprintFigures.names()
+    if condition.attacks:
+        names += [*TogetherFigures.names(), *(f"{a.name}.accuracy" for a in condition.attacks)]
+    if condition.diagnosed:
+        names += DiagnosisFigures.names()
     figures = {f"{view}.{name}" for view in condition.judged for name in names}
     if condition.footprint:
         donated = [view for view in condition.judged if study.views[view].learned_from]

@@ -15,7 +15,7 @@ from tfrobust.files.record_types import NotNegative, Seed
 from tfrobust.study.schema.declared import Declared
 from tfrobust.study.schema.summary import Summary
 from tfrobust.study.schema.sweeps import Bins, Sweep, Within
-from tfrobust.types import TargetRule
+from tfrobust.types import Norm, TargetRule
 
 BASE = "{base}"  # stands for the network that a network is based on
 NETWORK = "{network}"  # stands for the network's own name
@@ -160,6 +160,18 @@ class View(Declared):
         return self.learned_from and self.learned_from.replace(NETWORK, network)
 
 
+class Diagnosed(Declared):
+    """The ball in which networks are diagnosed; see `tfrobust.diagnosis`.
+
+    Attributes:
+        eps: its radius, in the unit of the norm.
+        norm: `linf`, `l2` or `l1`.
+    """
+
+    eps: float = pydantic.Field(gt=0)
+    norm: Norm = "linf"
+
+
 class Condition(Declared):
     """What is done to the networks.
 
@@ -169,6 +181,11 @@ class Condition(Declared):
         scenario: another scenario than the network's.
         scenario_options: plugin → options, added to those of the scale and the network.
         attack: with its options; none: clean images only.
+        attacks: several attacks together, in place of `attack`: an image counts as right if it is
+            right under all of them.
+        adaptive: whether the attacks that know a network's defences come on top, at the budgets of
+            `attacks`.
+        diagnosed: the ball in which views are diagnosed; none: they are not.
         sweep: several values of one of the attack's options.
         within: a distance; attacked images that keep to it are also counted alone, whatever the
             attack's norm.
@@ -197,6 +214,9 @@ class Condition(Declared):
     scenario: str | None = None
     scenario_options: dict[str, Options] = pydantic.Field(default_factory=dict)
     attack: Plugin | None = None
+    attacks: tuple[Plugin, ...] = ()
+    adaptive: bool = False
+    diagnosed: Diagnosed | None = None
     sweep: Sweep | None = None
     within: Within | None = None
     crafted_on: str | None = None
@@ -212,6 +232,11 @@ class Condition(Declared):
     networks: tuple[str, ...] | None = None
     images: int | None = pydantic.Field(None, ge=1)
     revision: int = 0
+
+    @property
+    def all_attacks(self) -> tuple[Plugin, ...]:
+        """The attacks of `attack` and `attacks`."""
+        return (*((self.attack,) if self.attack else ()), *self.attacks)
 
     @property
     def exhibits_attacked(self) -> bool:
