@@ -10,6 +10,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.random_state import reseed
+from tfrobust.diagnosis.pairs import Pair, compare
 from tfrobust.diagnosis.probes import differentiated
 from tfrobust.diagnosis.settings import DiagnosisSettings
 from tfrobust.diagnosis.victims import Recorder
@@ -119,6 +120,11 @@ class Bench:
     def unbroken(self) -> np.ndarray:
         """The images that the attack in doubt leaves, int `(k,)`; the first of them if quick."""
         return self.some(self.attacked.rows[~self.attacked.broken])
+
+    def compare(self, first: Flags, second: Flags) -> Pair:
+        """Return which of two attacks breaks more of the `unbroken` images; see `pairs.compare`."""
+        left = (~self.attacked.broken).sum() / max(len(self.right), 1)
+        return compare(first, second, stand_for=float(left))
 
     @property
     def control(self) -> Outcome:

@@ -9,6 +9,7 @@ import numpy as np
 from tfrobust.types import Flags
 
 CERTAIN = 0.01  # the p-value below which a difference is believed
+ENOUGH = 0.05  # of the images that are right: less is no masking, but an attack that is not perfect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,17 +22,19 @@ class Pair:
         images: of all.
         p: how likely at least as many would be broken by the first alone if both were equally
             strong.
+        stand_for: the share of the images that are right for which these images stand.
     """
 
     more: int
     less: int
     images: int
     p: float
+    stand_for: float = 1.0
 
     @property
     def is_certain(self) -> bool:
-        """Whether the first is stronger beyond doubt."""
-        return self.p < CERTAIN
+        """Whether the first is stronger beyond doubt, and by enough to matter."""
+        return self.p < CERTAIN and self.gain * self.stand_for >= ENOUGH
 
     @property
     def gain(self) -> float:
@@ -39,7 +42,7 @@ class Pair:
         return (self.more - self.less) / self.images if self.images else 0.0
 
 
-def compare(first: Flags, second: Flags) -> Pair:
+def compare(first: Flags, second: Flags, stand_for: float = 1.0) -> Pair:
     """Return whether the first attack is stronger: McNemar's test, exact and one-sided.
 
     Under the null hypothesis an image that only one of them breaks is as likely to be the first's
@@ -48,6 +51,7 @@ def compare(first: Flags, second: Flags) -> Pair:
     Args:
         first: bool `(n,)`: what the first breaks.
         second: bool `(n,)`: what the second breaks, of the same images.
+        stand_for: the share of the images that are right for which these images stand.
 
     Example:
         >>> compare(np.ones(8, bool), np.zeros(8, bool)).p
@@ -60,4 +64,4 @@ def compare(first: Flags, second: Flags) -> Pair:
 
     more, less = int((first & ~second).sum()), int((second & ~first).sum())
     p = binomtest(more, more + less, 0.5, "greater").pvalue if more else 1.0
-    return Pair(more, less, len(np.asarray(first)), float(p))
+    return Pair(more, less, len(np.asarray(first)), float(p), stand_for)

@@ -26,3 +26,11 @@ def test_no_images_favour_nobody():
 
     assert not pair.is_certain
     assert pair.gain == 0.0
+
+
+def test_a_difference_on_few_of_all_images_is_certain_and_yet_no_masking():
+    first, second = np.ones(10, bool), np.zeros(10, bool)
+
+    assert compare(first, second).is_certain
+    assert not compare(first, second, stand_for=0.04).is_certain
+    assert compare(first, second, stand_for=0.06).is_certain

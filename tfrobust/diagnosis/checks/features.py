@@ -16,7 +16,6 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import in_batches
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
-from tfrobust.diagnosis.pairs import compare
 from tfrobust.diagnosis.victims import Probed
 from tfrobust.errors import ClassifierError
 from tfrobust.results.findings import Verdict
@@ -36,7 +35,7 @@ def _make(bench: Bench) -> Result:
     if not len(rows):
         return fine("the attack left no image to move the features of", 0.0, 0.0)
     moved = bench.run(attack, rows, on=victim)
-    pair = compare(moved.broken, bench.white_box)
+    pair = bench.compare(moved.broken, bench.white_box)
     says = (
         f"moving the features to those of another class breaks {pair.more} of {pair.images} images "
         f"that the attack left; white-box attacks again {pair.less} others"

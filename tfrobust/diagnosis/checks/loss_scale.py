@@ -6,7 +6,6 @@ import numpy as np
 
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, percent
-from tfrobust.diagnosis.pairs import compare
 from tfrobust.diagnosis.probes import Loss, gradients
 from tfrobust.results.findings import Verdict
 
@@ -29,7 +28,9 @@ def _make(bench: Bench) -> Result:
             calls=(call,),
         )
     margin = bench.by_margin
-    pair = compare(bench.control.broken if margin is None else margin.broken, bench.control.broken)
+    pair = bench.compare(
+        bench.control.broken if margin is None else margin.broken, bench.control.broken
+    )
     if pair.is_certain:
         return Result(
             verdict=Verdict.SUSPECT,

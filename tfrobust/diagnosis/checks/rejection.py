@@ -7,7 +7,6 @@ import numpy as np
 from tfrobust.classifier import Classifier
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
-from tfrobust.diagnosis.pairs import compare
 from tfrobust.diagnosis.targets import likeliest_others
 from tfrobust.engine.victim import Surrogate
 from tfrobust.results.findings import Verdict
@@ -25,7 +24,7 @@ def _make(bench: Bench) -> Result:
     rows = bench.unbroken
     targets, victim = likeliest_others(bench, rows), _followed(bench)
     knowing = bench.run(towards, rows, on=victim, labels=targets)
-    pair = compare(knowing.broken, bench.control.broken)
+    pair = bench.compare(knowing.broken, bench.control.broken)
     if not pair.is_certain:
         return fine(
             f"{percent(rejected)} of the attacked images are rejected, and an attack that avoids "

@@ -46,7 +46,7 @@ def _weaker(what: str, pair: Pair) -> Result:
 
 def _one_step(bench: Bench) -> Result:
     step = bench.in_ball("fgsm")
-    pair = compare(bench.run(step, bench.unbroken).broken, bench.white_box)
+    pair = bench.compare(bench.run(step, bench.unbroken).broken, bench.white_box)
     if pair.is_certain:
         return _stronger("one step", pair, "one step beats many", (Call(step),))
     half = dataclasses.replace(step, eps=bench.settings.eps / 2)  # type: ignore[type-var]
@@ -73,7 +73,7 @@ def _noise(bench: Bench) -> Result:
     noise = bench.in_ball("gaussian_noise")
     for draw in range(_DRAWS):
         broken |= bench.run(noise, rows, seed=bench.settings.seed + draw).broken
-    pair = compare(broken, bench.white_box)
+    pair = bench.compare(broken, bench.white_box)
     if pair.is_certain:
         return _stronger("random noise", pair, "noise beats gradients", without_gradients(bench))
     return _weaker("random noise", pair)
@@ -83,7 +83,7 @@ def _black_box(bench: Bench) -> Result:
     if not without_gradients(bench):
         return not_applicable(f"no attack without gradients works in {bench.settings.norm}")
     square = bench.in_ball("square", queries=_QUERIES)
-    pair = compare(bench.run(square, bench.unbroken).broken, bench.white_box)
+    pair = bench.compare(bench.run(square, bench.unbroken).broken, bench.white_box)
     if not pair.is_certain:
         return _weaker("Square", pair)
     longer = bench.in_ball("square", queries=10 * _QUERIES)

@@ -6,7 +6,6 @@ import numpy as np
 
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
-from tfrobust.diagnosis.pairs import compare
 from tfrobust.diagnosis.victims import Recorder
 from tfrobust.options import has_option
 from tfrobust.registry import name_of, signature
@@ -51,7 +50,7 @@ def _converged(bench: Bench) -> Result:
     steps = _LONGER * bench.attack.steps  # type: ignore[attr-defined]
     longer = bench.in_ball(name_of(bench.attack), **(_options(bench) | {"steps": steps}))
     outcome = bench.run(longer, bench.unbroken)
-    pair = compare(outcome.broken, bench.control.broken)
+    pair = bench.compare(outcome.broken, bench.control.broken)
     if pair.is_certain:
         return Result(
             verdict=Verdict.MASKED if pair.gain >= 0.25 else Verdict.SUSPECT,
@@ -91,7 +90,7 @@ def _against_pgd(bench: Bench) -> Result:
         return not_applicable("the attack has no option steps")
     pgd = bench.in_ball("pgd")
     outcome = bench.run(pgd, bench.unbroken)
-    pair = compare(outcome.broken, bench.control.broken)
+    pair = bench.compare(outcome.broken, bench.control.broken)
     if not pair.is_certain:
         return fine("PGD with 40 steps finds no more", pair.gain, 0.0)
     return Result(

@@ -10,7 +10,6 @@ from tfrobust.classifiers.inference import predicted_classes
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine
-from tfrobust.diagnosis.pairs import compare
 from tfrobust.results.findings import Verdict
 from tfrobust.types import Images, Labels
 
@@ -20,7 +19,9 @@ _EPOCHS = 30
 def _make(bench: Bench) -> Result:
     surrogate = _likeness(bench)
     attack = bench.in_ball("pgd", early_stop=False)
-    pair = compare(bench.run(attack, bench.unbroken, on=surrogate).broken, bench.control.broken)
+    pair = bench.compare(
+        bench.run(attack, bench.unbroken, on=surrogate).broken, bench.control.broken
+    )
     says = (
         f"images crafted on a small network that imitates this one break {pair.more} of "
         f"{pair.images} images that the attack left; the attack again breaks {pair.less} others"
