@@ -159,7 +159,7 @@ class Bench:
         if self._recording is None:
             rows, settings = self.some(self.right), self.settings
             recorder = Recorder(
-                self.classifier,
+                self.victim,
                 self.images[rows],
                 self.labels[rows],
                 settings.eps,

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine.losses import margin
+from tfrobust.engine.victim import Surrogate
+from tfrobust.errors import ClassifierError
 from tfrobust.norms import ball
 from tfrobust.norms.distances import within_budget
 from tfrobust.types import Images, Labels, Logits, Norm
@@ -207,9 +209,12 @@ class Planted(Wrapped):
 
 
 def features_of(classifier: Classifier, images: Images) -> Any:
-    """Return the features of the last hidden layer, or the logits where none is shown."""
-    from tfrobust.errors import ClassifierError
+    """Return the features of the last hidden layer, or the logits where none is shown.
 
+    Those of a surrogate are logits too: the features of what it stands for have no gradient.
+    """
+    if isinstance(classifier, Surrogate):
+        return classifier(images)
     try:
         return classifier.features(images)
     except ClassifierError:

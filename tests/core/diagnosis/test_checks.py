@@ -235,3 +235,14 @@ def test_what_optimises_at_inference_is_attacked_along_what_is_inside():
 
     assert result.cause == "gradients are missing"
     assert "the gradients of what is inside (BPDA)" in [call.follows for call in result.calls]
+
+
+class Unfollowed(masked.Wrapped):
+    """It shows its logits as features, as constants."""
+
+    def features(self, images):
+        return tf.stop_gradient(self.inner(images))
+
+
+def test_features_without_a_gradient_are_not_probed():
+    assert made(bench_of(Unfollowed(LINEAR)), FEATURES).verdict is Verdict.NOT_APPLICABLE

@@ -52,3 +52,20 @@ def test_once_answers_are_known_to_be_random_attacks_average(grey):
 
     assert diagnosis.causes == ["random answers"]
     assert diagnosis.gradients_per_image > 40 * 20  # twenty draws a gradient
+
+
+class Stepped(masked.Wrapped):
+    """It rounds images finely, has no gradient and says so, and declares what to follow."""
+
+    def __init__(self, inner):
+        super().__init__(inner, differentiable=False, surrogate=inner)
+
+    def __call__(self, images):
+        return self.inner(tf.stop_gradient(tf.round(images * 255) / 255))
+
+
+def test_what_declares_a_surrogate_is_diagnosed_along_it(grey):
+    diagnosis = diagnose(Stepped(LINEAR), grey, MANY)
+
+    assert diagnosis.verdict is Verdict.FINE, diagnosis.causes
+    assert diagnosis.attacked.accuracy == diagnose(LINEAR, grey, MANY, checks=[]).attacked.accuracy

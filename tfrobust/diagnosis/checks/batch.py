@@ -25,7 +25,7 @@ def _make(bench: Bench) -> Result:
     apart = _difference(one, other)
     if apart <= APART:
         return fine("answers do not depend on the other images of the batch", apart, APART)
-    victim = AmongOthers(bench.classifier, bench.images)
+    victim = AmongOthers(bench.victim, bench.images)
     calls = (Call(bench.in_ball("pgd"), victim, "clean images in the same batch"),)
     return Result(
         verdict=Verdict.MASKED,
@@ -34,7 +34,7 @@ def _make(bench: Bench) -> Result:
         "normalisation by the statistics of the batch?): gradients run through the other images",
         figure=apart,
         threshold=APART,
-        calls=calls if bench.classifier.differentiable else (),
+        calls=calls if bench.has_gradients else (),
         declares={"batch_dependent": True},
     )
 

@@ -69,7 +69,7 @@ def _plant(bench: Bench, images: Images) -> Planted:
     inner = [_features(bench, draw(number)) for number in range(_INNER)]
     border = [_features(bench, _corner(bench, images, number)) for number in range(_BORDER)]
     weights, bias = _heads(np.array(inner), np.array(border))
-    return Planted(bench.classifier, weights, bias)
+    return Planted(bench.victim, weights, bias)
 
 
 def _heads(inner: np.ndarray, border: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,7 @@ def _head(inner: np.ndarray, border: np.ndarray) -> tuple[np.ndarray, float]:
 def _features(bench: Bench, images: Images) -> np.ndarray:
     reseed(bench.classifier, bench.settings.seed, "features")
     bench.queries += len(images)
-    return np.asarray(features_of(bench.classifier, tf.constant(images)))
+    return np.asarray(features_of(bench.victim, tf.constant(images)))
 
 
 def _drawing(bench: Bench, images: Images, share: float) -> Callable[[int], Images]:

@@ -17,6 +17,7 @@ from tfrobust.classifiers.inference import in_batches
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
 from tfrobust.diagnosis.victims import Probed
+from tfrobust.engine.victim import has_gradients
 from tfrobust.errors import ClassifierError
 from tfrobust.results.findings import Verdict
 from tfrobust.types import Labels
@@ -56,8 +57,8 @@ def on_features(bench: Bench) -> tuple[Attack, Classifier]:
     """Return PGD, and the classifier by features that it is run on.
 
     Raises:
-        ClassifierError: the classifier shows no features, or they are not finite, or all images
-            are of one class.
+        ClassifierError: the classifier shows no features, or they are not finite or have no
+            gradient, or all images are of one class.
     """
     classifier = bench.classifier
     source = classifier if classifier.differentiable else classifier.surrogate or classifier
@@ -67,8 +68,10 @@ def on_features(bench: Bench) -> tuple[Attack, Classifier]:
     if features.ndim != 2 or not np.isfinite(features).all() or _of_one_class(bench):
         raise ClassifierError(f"features: expected finite ones of two classes; {features.shape}")
     weights, bias = _probe(features, bench.labels[bench.right], bench.known_classes)
-    attack = bench.in_ball("pgd", loss="margin", steps=_STEPS)
-    return attack, Probed(source, weights, bias)
+    probed = Probed(source, weights, bias)
+    if not has_gradients(probed, bench.images[:2]):  # as those of an exported model may have none
+        raise ClassifierError("features: expected ones with a gradient")
+    return bench.in_ball("pgd", loss="margin", steps=_STEPS), probed
 
 
 def _of_one_class(bench: Bench) -> bool:

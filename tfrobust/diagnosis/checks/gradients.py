@@ -82,14 +82,14 @@ def _answers_in_probabilities(bench: Bench) -> bool:
 def _logarithm(bench: Bench, cause: str) -> tuple[Call, ...]:
     if cause != "answers are probabilities":
         return ()
-    logs: Classifier = victims.LogProbabilities(bench.classifier)
+    logs: Classifier = victims.LogProbabilities(bench.victim)
     return (Call(bench.in_ball("pgd", loss="margin"), logs, "the logarithm of the answers"),)
 
 
 def by_smoothing(bench: Bench) -> Call:
     """Return PGD along gradients that are averaged over noise."""
     radius = 0.25 * radius_in_pixels(bench)
-    smooth: Classifier = victims.NoiseAveraged(bench.classifier, radius, 16, bench.settings.seed)
+    smooth: Classifier = victims.NoiseAveraged(bench.victim, radius, 16, bench.settings.seed)
     return Call(
         bench.in_ball("pgd", loss="margin"),
         Surrogate(bench.classifier, smooth),

@@ -60,7 +60,7 @@ def _samples(calls: np.ndarray, labels: np.ndarray) -> int:
 
 def _averaging(bench: Bench, needed: int) -> Call:
     samples = max(20, min(needed, 100))
-    random = bench.classifier.replace(stochastic=True, differentiable=True)
+    random = bench.victim.replace(stochastic=True)
     return Call(bench.in_ball("pgd", samples=samples, early_stop=False), random, f"{samples} draws")
 
 
