@@ -19,6 +19,10 @@ from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
 
 
+_AUTOATTACK = "autoattack"
+_ITS_PARTS = ("apgd_ce", "apgd_t", "fab_t", "square")  # of the standard version
+
+
 @dataclasses.dataclass(frozen=True)
 class Conditions:
     """What has to be alike where classifiers are ranked.
@@ -121,8 +125,23 @@ def _entry(
         attacks=[line for line, _ in attacked],
         diagnosed=_diagnosed(classifier.name, conditions, diagnoses),
     )
-    info = model_info(entry, conditions.scenario, conditions.eps, conditions.attacks)
+    autoattack = _autoattack(clean, attacked)
+    info = model_info(entry, conditions.scenario, conditions.eps, autoattack)
     return entry.model_copy(update={"model_info": info})
+
+
+def _autoattack(clean: Flags, attacked: Sequence[tuple[Attacked, Flags]]) -> Proportion | None:
+    """Return the accuracy under AutoAttack: that attack, or all four that it consists of."""
+    left = {
+        line.title.split()[0]: right
+        for line, right in attacked
+        if line.kind in ("white box", "black box")
+    }
+    if _AUTOATTACK in left:
+        return _proportion(clean, [left[_AUTOATTACK]])
+    if left.keys() >= set(_ITS_PARTS):
+        return _proportion(clean, [left[part] for part in _ITS_PARTS])
+    return None
 
 
 def _attacked(

@@ -7,16 +7,14 @@ trained on beside its data are for its maker to fill in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tfrobust.leaderboard.records import Entry
-
-_PARTS = ("apgd_ce", "apgd_t", "fab_t", "square")  # of AutoAttack's standard version
+from tfrobust.results.records import Proportion
 
 
 def model_info(
-    entry: Entry, dataset: str, eps: float, attacks: Mapping[str, str]
+    entry: Entry, dataset: str, eps: float, autoattack: Proportion | None = None
 ) -> dict[str, Any]:
     """Return the fields of RobustBench's `model_info`.
 
@@ -24,15 +22,12 @@ def model_info(
         entry: of the leaderboard.
         dataset: the scenario's name.
         eps: the budget.
-        attacks: titles of the attacks of the board; an accuracy under AutoAttack is given where its
-            four parts are among them.
+        autoattack: accuracy under it, if it was run.
 
     Example:
-        >>> model_info(entry, "cifar10", 8 / 255, {})["eps"]
+        >>> model_info(entry, "cifar10", 8 / 255)["eps"]
         '8/255'
     """
-    names = {title.split()[0] for title in attacks}
-    autoattack = names.issuperset(_PARTS)
     masked = entry.diagnosed is not None and entry.diagnosed.verdict == "masked"
     return {
         "link": None,
@@ -46,7 +41,7 @@ def model_info(
         "eps": budget(eps),
         "clean_acc": _percent(entry.clean.accuracy),
         "reported": _percent(entry.robust.accuracy),
-        "autoattack_acc": _percent(entry.worst["white box"].accuracy) if autoattack else None,
+        "autoattack_acc": _percent(autoattack.accuracy) if autoattack else None,
         "unreliable": masked,
         "footnote": "; ".join(entry.defenses) or None,
     }

@@ -11,12 +11,13 @@ from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation.runs import run as evaluate_to
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.leaderboard import Leaderboard, leaderboard, run
-from tfrobust.leaderboard.model_info import budget
+from tfrobust.leaderboard.model_info import budget, model_info
 from tfrobust.pipeline.build import defended
 from tfrobust.registry import create
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding
 from tfrobust.results.outcomes import Outcomes
+from tfrobust.results.records import Proportion
 from tfrobust.testing import small_classifier
 from tfrobust.training.trainer import Trainer
 
@@ -106,6 +107,8 @@ def test_robustbench_fields_are_percent_in_text(runs):
     [entry] = leaderboard([runs / "plain"]).boards[0].entries
     assert entry.model_info["clean_acc"] == f"{100 * entry.clean.accuracy:.2f}"
     assert entry.model_info["autoattack_acc"] is None
+    info = model_info(entry, "digits", 0.3, Proportion(accuracy=0.125, interval=(0.0, 1.0)))
+    assert info["autoattack_acc"] == "12.50"
     assert (budget(8 / 255), budget(0.3), budget(1.5)) == ("8/255", "0.3", "1.5")
 
 
