@@ -18,7 +18,6 @@ from tfrobust.results.metrics import share, wilson
 from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
 
-
 _AUTOATTACK = "autoattack"
 _ITS_PARTS = ("apgd_ce", "apgd_t", "fab_t", "square")  # of the standard version
 
