@@ -86,6 +86,29 @@ class Certifier(abc.ABC):
     def norm(self) -> Norm:
         """In which its radii are measured: an option, or a property."""
 
+    @property
+    def confidence(self) -> float | None:
+        """With which probability a radius holds, each for itself; `None`: it is proven."""
+        return None
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images `certify` is given at a time, so that progress can be shown."""
+        return 64
+
+    @property
+    def passes(self) -> int | None:
+        """Forward passes an image, of a certifier that asks the classifier; `None`: of no such."""
+        return None
+
+    def certifies_answers(self, classifier: Classifier) -> bool:
+        """Tell whether what it certifies are the answers of the classifier as it is.
+
+        A certifier that adds noise of its own to a classifier without any certifies another one,
+        and an attack on the classifier itself says nothing of it.
+        """
+        return True
+
     def check(self, classifier: Classifier) -> None:  # noqa: B027
         """Refuse a classifier that can never be certified; by default none.
 
