@@ -15,6 +15,7 @@ from tfrobust.faces import lazy
 if TYPE_CHECKING:
     from tfrobust.adaptive import AdaptiveAttack
     from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
+    from tfrobust.certification import certify
     from tfrobust.certifier import Certificates, Certifier
     from tfrobust.classifier import Classifier, Wrapped
     from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -63,6 +64,7 @@ __all__ = [
     "Trainer",
     "TrainingOptions",
     "Wrapped",
+    "certify",
     "create",
     "evaluate",
     "export",
@@ -78,6 +80,7 @@ __getattr__, __dir__ = lazy(
     {
         "adaptive": ("AdaptiveAttack",),
         "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
+        "certification": ("certify",),
         "certifier": ("Certificates", "Certifier"),
         "classifier": ("Classifier", "Wrapped"),
         "classifiers.keras.classifier": ("KerasClassifier",),

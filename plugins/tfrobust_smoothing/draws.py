@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -82,9 +82,9 @@ class NoisyNetwork:
             shown = images[part]
             given = self._before(tf.convert_to_tensor(shown))
             total = np.zeros((len(shown), self.network.num_classes))
+            call = self._pass(what, given.shape[1:])
             for groups in _groups(draws, max(1, together // len(shown))):
-                counted = self._pass(what)(given, turns[part], shared, groups, tf.constant(draws))
-                total += counted.numpy()
+                total += call(given, turns[part], shared, groups, tf.constant(draws)).numpy()
             parts.append(total)
         return np.concatenate(parts)
 
@@ -95,13 +95,24 @@ class NoisyNetwork:
     def _before(self, images: Images) -> Any:
         if self.halves is None:
             return images
-        return _TRACES.of(self.owner, "before", lambda: tf.function(self.halves[0]))(images)
-
-    def _pass(self, what: Counted) -> Any:
-        """Return the traced forward pass: inputs and numbers of groups → counts of each class."""
-        key = what, self.noise, self.scale
+        spec = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
         return _TRACES.of(
-            self.owner, key, lambda: tf.function(self._counted(what), reduce_retracing=True)
+            self.owner, "before", lambda: tf.function(self.halves[0], input_signature=spec)
+        )(images)
+
+    def _pass(self, what: Counted, shape: Sequence[int]) -> Any:
+        """Return the traced forward pass: inputs and numbers of groups → counts of each class."""
+        spec = [
+            tf.TensorSpec((None, *shape), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((), tf.int32),
+        ]
+        return _TRACES.of(
+            self.owner,
+            (what, self.noise, self.scale),
+            lambda: tf.function(self._counted(what), input_signature=spec),
         )
 
     def _counted(self, what: Counted) -> Callable[..., Any]:
@@ -144,7 +155,7 @@ class NoisyNetwork:
         return self.halves[1](noisy) if self.halves else self.network(noisy)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(input_signature=[tf.TensorSpec((None, 2), tf.int32)])
 def _turns(seeds: Seeds) -> Any:
     """Return by which share of its numbers the noise of each image is turned, `(batch,)`."""
     return uniform(fold(seeds, _TURN), ())

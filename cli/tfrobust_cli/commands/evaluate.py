@@ -9,7 +9,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known
 from tfrobust_cli.console import start_tensorflow
-from tfrobust_cli.evaluate_options import EvaluateOptions, evaluates
+from tfrobust_cli.evaluate_run_options import EvaluateOptions, evaluates
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
 from tfrobust_cli.worker_options import Spread, uses_workers
