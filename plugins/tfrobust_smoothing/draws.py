@@ -9,6 +9,7 @@ pixels. So the draws of an image are independent, and those of two images almost
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -95,10 +96,10 @@ class NoisyNetwork:
     def _before(self, images: Images) -> Any:
         if self.halves is None:
             return images
+        before, _ = self.halves
         spec = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
-        return _TRACES.of(
-            self.owner, "before", lambda: tf.function(self.halves[0], input_signature=spec)
-        )(images)
+        make = functools.partial(tf.function, before, input_signature=spec)
+        return _TRACES.of(self.owner, "before", make)(images)
 
     def _pass(self, what: Counted, shape: Sequence[int]) -> Any:
         """Return the traced forward pass: inputs and numbers of groups → counts of each class."""
