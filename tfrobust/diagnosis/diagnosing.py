@@ -31,7 +31,7 @@ from tfrobust.registry import name_of, signature
 from tfrobust.results import metrics
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding, Remedy, Verdict
-from tfrobust.results.proportions import Proportion
+from tfrobust.results.records import Proportion
 from tfrobust.scenario import Scenario
 from tfrobust.types import Flags
 

@@ -16,8 +16,14 @@ from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.rows import AttackRows, Cost
 from tfrobust.registry import signature
 from tfrobust.results import metrics
-from tfrobust.results.proportions import Proportion, Spread
-from tfrobust.results.records import NORMS, AttackResult, GradientShares, ThreatRecord
+from tfrobust.results.records import (
+    NORMS,
+    AttackResult,
+    GradientShares,
+    Proportion,
+    Spread,
+    ThreatRecord,
+)
 from tfrobust.types import Flags, Labels
 
 

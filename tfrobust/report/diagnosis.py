@@ -10,7 +10,7 @@ from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.tables import Table
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding, Remedy, Signs, Verdict
-from tfrobust.results.proportions import Proportion
+from tfrobust.results.records import Proportion
 
 PAGE = "diagnosis.html"
 

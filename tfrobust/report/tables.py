@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from tfrobust.report.curve_axes import NORM_TITLES, strength_of
-from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import (
     NORMS,
     AttackResult,
     DetectorResult,
     Evaluation,
+    Proportion,
     Results,
 )
 
