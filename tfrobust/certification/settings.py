@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypedDict
+from typing import Protocol, TypedDict, get_args
 
 from tfrobust.certifier import Certifier, check_radius
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import check_fits
-from tfrobust.errors import UsageError
+from tfrobust.errors import PluginError, UsageError
+from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario
+from tfrobust.types import Norm
 
 
 class Progress(Protocol):
@@ -89,7 +91,21 @@ def check_certifiable(certifier: Certifier, name: str, classifier: Classifier) -
 
     Raises:
         UsageError: what the certifier says.
+        PluginError: its norm is none, or its confidence no probability.
     """
+    label, confidence = name_of(certifier), certifier.confidence
+    for what, value, known in (
+        ("norm", certifier.norm, certifier.norm in get_args(Norm)),
+        ("confidence", confidence, confidence is None or 0.0 < confidence < 1.0),
+    ):
+        if not known:
+            expected = (
+                f"one of {', '.join(get_args(Norm))}" if what == "norm" else "none, or 0 to 1"
+            )
+            raise PluginError(
+                f"certifier {label} broke its contract: {what}: expected {expected}; "
+                f"received: {value!r}"
+            )
     try:
         certifier.check(classifier)
     except UsageError as error:

@@ -112,6 +112,13 @@ def test_what_is_certified_of_another_classifier_contradicts_nothing():
     assert one.certificates[0].by_chance == 0
 
 
+def test_a_certifier_proves_what_it_certifies_unless_it_says_otherwise():
+    certifier = Rising()
+    assert (certifier.confidence, certifier.passes) == (None, None)
+    assert certifier.certifies_answers(small_classifier())
+    assert Lying().images_at_once == 64
+
+
 def test_only_what_lies_inside_the_radius_contradicts_it():
     radii, distance = np.array([0.5, 0.5, 0.5, 0.0]), np.array([0.49, 0.5, 0.51, 0.0])
     wrong = np.ones(4, bool)
@@ -224,6 +231,8 @@ class Refusing(Rising):
 def test_bad_input_costs_one_line():
     refused(PluginError, lambda: certified(Failing()), "certifier failing failed", "division")
     refused(PluginError, lambda: certified(Short()), "short broke its contract", "25 images")
+    unknown = Lying(measured_in="l7")
+    refused(PluginError, lambda: certified(unknown), "lying broke its contract", "'l7'")
     refused(UsageError, lambda: certified(Refusing()), "one: refusing: knows no such layer")
     for eps in (0.0, -1.0, float("nan")):
         refused(UsageError, lambda eps=eps: certified(Rising(), eps=[eps]), "radius above 0")
