@@ -108,7 +108,11 @@ def with_certificates(
     computed = _computed(evaluated)
     of = results.evaluations[0].scenario
     part = Part(scenario, of.split, len(computed), of.seed)
-    every = measure(classifiers, certifiers, part, progress)
+    asked = [
+        sorted({eps for one in results.evaluations for eps in budgets_in(certifier.norm, one)})
+        for certifier in certifiers
+    ]
+    every = measure(classifiers, certifiers, part, eps=asked, progress=progress)
     evaluations = []
     for number, (evaluation, measured) in enumerate(zip(results.evaluations, every, strict=True)):
         attacked = _Attacked(
@@ -133,6 +137,13 @@ def _computed(evaluated: Evaluated) -> Flags:
     return computed
 
 
+def budgets_in(norm: str, evaluation: Evaluation) -> list[float]:
+    """Return the budgets of an evaluation's attacks in a norm, in ascending order."""
+    attacks = (*evaluation.attacks, *evaluation.adaptive)
+    given = {attack.params.get("eps") for attack in attacks if attack.threat.norm == norm}
+    return sorted(float(eps) for eps in given if eps)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Attacked:
     """A classifier under all attacks of a run.
@@ -151,7 +162,7 @@ class _Attacked:
 
     def beside(self, certifier: Certifier, measured: Measured) -> CertificateBesideAttacks:
         """Return what a certifier proves, between it and the attacks."""
-        budgets = self._budgets(certifier.norm)
+        budgets = budgets_in(certifier.norm, self.evaluation)
         right = self._column("clean") == self.outcomes.column("label")
         left = {eps: right.copy() for eps in budgets}
         against, names = np.zeros(len(right), bool), list[str]()
@@ -169,12 +180,6 @@ class _Attacked:
             attacked=[proportion(alive) for alive in left.values()],
             contradicted_by=list(dict.fromkeys(names)),
         )
-
-    def _budgets(self, norm: str) -> list[float]:
-        """Return the budgets of the attacks in a norm, in ascending order."""
-        attacks = (*self.evaluation.attacks, *self.evaluation.adaptive)
-        given = {a.params.get("eps") for a in attacks if a.threat.norm == norm}
-        return sorted(float(eps) for eps in given if eps)
 
     def _broken(self, norm: str) -> Iterator[Broken]:
         """Yield what is answered wrongly: clean images, then those of each attack."""

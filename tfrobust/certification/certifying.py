@@ -97,7 +97,10 @@ def certify_settings(
     check_all(settings)
     seen = survey(settings.scenario, settings.split, settings.limit, _SURVEYED)
     part = Part(settings.scenario, settings.split, len(seen.labels), settings.seed)
-    measured = measure(settings.classifiers, settings.certifiers, part, progress)
+    asked = [settings.eps] * len(settings.certifiers)
+    measured = measure(
+        settings.classifiers, settings.certifiers, part, eps=asked, progress=progress
+    )
     named = zip(settings.classifiers.items(), measured, strict=True)
     results = Certifications(
         certifications=[

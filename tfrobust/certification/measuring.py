@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from tfrobust.errors import PluginError, RobustError, one_line
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario
-from tfrobust.types import Flags, Images, Labels, PerImage
+from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
 
 _BLOCK = 256  # images that are read together
+_NEAR = 0.95  # of a radius that is asked about; bisection ends nearer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,8 @@ def measure(
     classifiers: Mapping[str, Classifier],
     certifiers: Sequence[Certifier],
     part: Part,
+    *,
+    eps: Sequence[Sequence[float]],
     progress: Progress | None = None,
 ) -> list[MeasuredClassifier]:
     """Certify every classifier by every certifier, in one pass over the images.
@@ -93,6 +96,8 @@ def measure(
         classifiers: by name; every certifier has accepted them.
         certifiers: with their options.
         part: which images.
+        eps: of each certifier the radii that are asked about. A radius that is found by steps may
+            end just below one of them, which is then asked about by itself.
         progress: receives how many certificates there are.
 
     Raises:
@@ -100,7 +105,10 @@ def measure(
         DataError: images or labels break the contract.
     """
     asked = {
-        name: [_Asked(certifier, classifier) for certifier in certifiers]
+        name: [
+            _Asked(certifier, classifier, radii)
+            for certifier, radii in zip(certifiers, eps, strict=True)
+        ]
         for name, classifier in classifiers.items()
     }
     clean: dict[str, list[Labels]] = {name: [] for name in classifiers}
@@ -137,8 +145,8 @@ def _counting(progress: Progress | None, total: int) -> Callable[[int], None]:
 class _Asked:
     """A certifier that is asked about a classifier, and what it has answered so far."""
 
-    def __init__(self, certifier: Certifier, classifier: Classifier) -> None:
-        self._certifier, self._classifier = certifier, classifier
+    def __init__(self, certifier: Certifier, classifier: Classifier, eps: Sequence[float]) -> None:
+        self._certifier, self._classifier, self._eps = certifier, classifier, eps
         self._certificates: list[Certificates] = []
         self._seconds = 0.0
 
@@ -149,14 +157,27 @@ class _Asked:
         size = max(1, self._certifier.images_at_once)
         for start in range(0, len(images), size):
             some, theirs = images[start : start + size], labels[start : start + size]
-            seeds = content_seeds(seed, some)
             began = time.perf_counter()
-            ask = functools.partial(
-                self._certifier.certify, self._classifier, some, theirs, seed=seeds
-            )
-            self._certificates.append(_answer(self._certifier, ask, len(some)))
+            self._certificates.append(self._certified(some, theirs, content_seeds(seed, some)))
             self._seconds += time.perf_counter() - began
             tell(len(some))
+
+    def _certified(self, images: Images, labels: Labels, seeds: Seeds) -> Certificates:
+        certifier, classifier = self._certifier, self._classifier
+        with _blaming(certifier):
+            found = certifier.certify(classifier, images, labels, seed=seeds)
+            _check(certifier, found, len(images))
+            if type(certifier).verify is Certifier.verify:  # it asks about radii alone
+                return found
+            radii = found.radii.copy()
+            for eps in self._eps:
+                near = (radii < eps) & (radii >= _NEAR * eps)
+                if near.any():
+                    proven = certifier.verify(
+                        classifier, images[near], labels[near], eps, seed=seeds[near]
+                    )
+                    radii[near] = np.where(proven, eps, radii[near])
+        return dataclasses.replace(found, radii=radii, least=_not_below(radii, found.least))
 
     def measured(self) -> Measured:
         """Return all that it answered."""
@@ -170,26 +191,39 @@ class _Asked:
         return None if any(part is None for part in parts) else np.concatenate(parts)
 
 
-def _answer(certifier: Certifier, ask: Callable[[], Certificates], images: int) -> Certificates:
-    """Return what a certifier answers.
+def _not_below(radii: PerImage, least: PerImage | None) -> PerImage | None:
+    """Return the least distances, none below a radius: both are rounded to float32."""
+    return None if least is None else np.maximum(least, radii)
+
+
+@contextlib.contextmanager
+def _blaming(certifier: Certifier) -> Iterator[None]:
+    """Name the certifier in what it raises.
 
     Raises:
-        PluginError: it fails, or returns something else than a certificate an image.
+        PluginError: it failed.
     """
-    name = name_of(certifier)
     try:
-        certificates = ask()
+        yield
     except RobustError:
         raise
     except Exception as error:  # a third-party certifier may raise anything
         cause = f"{type(error).__name__}: {one_line(error)}"
-        raise PluginError(f"certifier {name} failed: {cause}") from error
+        raise PluginError(f"certifier {name_of(certifier)} failed: {cause}") from error
+
+
+def _check(certifier: Certifier, certificates: Any, images: int) -> None:
+    """Refuse what is not a certificate of each image.
+
+    Raises:
+        PluginError: what was expected and received.
+    """
     received = type(certificates).__name__
     if isinstance(certificates, Certificates):
         if len(certificates.radii) == images:
-            return certificates
+            return
         received = f"those of {len(certificates.radii)}"
     raise PluginError(
-        f"certifier {name} broke its contract: expected certificates of {images} images; "
-        f"received: {received}"
+        f"certifier {name_of(certifier)} broke its contract: expected certificates of {images} "
+        f"images; received: {received}"
     )

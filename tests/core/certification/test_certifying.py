@@ -79,6 +79,29 @@ def test_a_radius_that_float32_rounds_down_still_counts_at_its_own_value():
     assert not certified_within(np.float32([0.0999]), 0.1)[0]
 
 
+@plugin
+class Stepping(Rising):
+    """Finds radii by steps of 0.01, and knows of a single radius whether it is half a step more."""
+
+    def verify(self, classifier, images, labels, eps, *, seed):
+        asked.append((len(images), eps))
+        return np.full(len(images), eps < 0.205)
+
+
+asked: list[tuple[int, float]] = []
+
+
+def test_a_radius_that_steps_ended_just_below_is_asked_about_by_itself():
+    asked.clear()
+    shown = certified(Stepping(), eps=[0.202, 0.206], limit=25)
+    radii = shown.radii["c0_k0_radius"]
+    assert asked == [(1, 0.202), (1, 0.206)]
+    assert radii[20] == np.float32(0.202)
+    assert radii[19] == np.float32(0.19)
+    within = [one.accuracy for one in shown.results.certifications[0].certificates[0].within]
+    assert within == pytest.approx([5 / 25, 4 / 25])
+
+
 def test_one_seed_certifies_alike_whatever_images_come_beside():
     smoothing = create("certifiers", "smoothing", sigma=0.3, n=200)
     one = {"one": small_classifier()}
