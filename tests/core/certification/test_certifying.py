@@ -184,7 +184,7 @@ def test_ctrl_c_leaves_what_was_there_as_it_was(tmp_path, monkeypatch):
     run(settings, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(certifying, "measure", interrupted)
