@@ -22,7 +22,14 @@ def between_table(results: Results) -> Table | None:
         return None
     return Table(
         title="Between proof and attack",
-        columns=("classifier", "certifier", "within", "certified", "attacked", "accuracy lies"),
+        columns=(
+            "classifier",
+            "certifier",
+            "within",
+            "certified, 95 %",
+            "attacked, 95 %",
+            "accuracy lies",
+        ),
         sections=sections,
         caption="certified: read rightly, and provably so within ε; attacked: right under every "
         "attack of this run that came as near; with 95 % Wilson intervals" + _by_chance(results),

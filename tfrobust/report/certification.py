@@ -71,6 +71,8 @@ def certified_table(results: Certifications) -> Table:
 
 def radius_table(results: Certifications) -> Table:
     """Return how far the certificates reach, and what they cost: a row as in `certified_table`."""
+    searched = any(c.least for one in results.certifications for c in one.certificates)
+    nearest = ("nearest wrong image",) if searched else ()
     return Table(
         title="How far certificates reach, and what they cost",
         columns=(
@@ -81,20 +83,26 @@ def radius_table(results: Certifications) -> Table:
             "mean radius",
             "median radius",
             "average over all",
-            "nearest wrong image",
+            *nearest,
             "passes",
             "seconds",
         ),
         sections=[
             [
-                (one.classifier.name, certifier_title(c), *_reach(c), *_cost(one, c))
+                (
+                    one.classifier.name,
+                    certifier_title(c),
+                    *_reach(c),
+                    *([_least(c.least, c.complete)] if searched else ()),
+                    *_cost(one, c),
+                )
                 for c in one.certificates
             ]
             for one in results.certifications
         ],
         caption="mean and median radius are over the certified images, the average is over all; "
-        "nearest wrong image: median distance, and the share of images whose search ended; passes "
-        "and seconds are of an image",
+        + ("nearest wrong image: median distance (share of searches that ended); " * searched)
+        + "passes and seconds are of an image",
     )
 
 
@@ -152,7 +160,6 @@ def _reach(certificate: CertificateResult) -> Row:
         _number(radius.mean),
         _number(radius.median),
         _number(certificate.average_radius),
-        _least(certificate.least, certificate.complete),
     )
 
 
