@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from benchmarks import (
     adversarial_training,
     calibrater,
+    certificates,
     contests,
     curve,
     epochs,
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "curve": curve.measure,
     "passes": passes.measure,
     "noise": noise.measure,
+    "certificates": certificates.measure,
     "adversarial_training": adversarial_training.measure,
     "calibrater": calibrater.measure,
     "epochs": epochs.measure,
@@ -64,6 +66,7 @@ _TITLES = {
     "curve": "A curve of eight budgets: LeNet, MNIST",
     "passes": "Monte Carlo dropout: fifty passes beside one",
     "noise": "Pixel noise",
+    "certificates": "Certificates by noise ÷ bare forward passes",
     "adversarial_training": "Adversarial training and its gradients",
     "calibrater": "Training a calibrater",
     "epochs": "Epochs and their steps alone",

@@ -15,6 +15,8 @@ from tfrobust.faces import lazy
 if TYPE_CHECKING:
     from tfrobust.adaptive import AdaptiveAttack
     from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
+    from tfrobust.certification import certify
+    from tfrobust.certifier import Certificates, Certifier
     from tfrobust.classifier import Classifier, Wrapped
     from tfrobust.classifiers.keras.classifier import KerasClassifier
     from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
@@ -43,6 +45,8 @@ __all__ = [
     "AdaptiveAttack",
     "Attack",
     "BatchShift",
+    "Certificates",
+    "Certifier",
     "Classifier",
     "Defended",
     "Defense",
@@ -60,6 +64,7 @@ __all__ = [
     "Trainer",
     "TrainingOptions",
     "Wrapped",
+    "certify",
     "create",
     "evaluate",
     "export",
@@ -75,6 +80,8 @@ __getattr__, __dir__ = lazy(
     {
         "adaptive": ("AdaptiveAttack",),
         "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
+        "certification": ("certify",),
+        "certifier": ("Certificates", "Certifier"),
         "classifier": ("Classifier", "Wrapped"),
         "classifiers.keras.classifier": ("KerasClassifier",),
         "defense": ("Defended", "Defense", "Stage"),

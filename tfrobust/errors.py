@@ -43,6 +43,10 @@ class WorkerError(RobustError):
     """Workers cannot be reached, do not fit, or die again and again."""
 
 
+class ContradictionError(RobustError):
+    """What is proven and what was found exclude each other: one of the two is wrong."""
+
+
 class MaskedError(RobustError):
     """A figure of robust accuracy is masked, and the caller asked to be strict."""
 

@@ -23,11 +23,9 @@ from tfrobust_cli.options import (
     Counts,
     CraftedOn,
     Detectors,
-    Force,
     Json,
     Limit,
     NormaliseBy,
-    Out,
     Params,
     Reattack,
     Scenario,
@@ -43,6 +41,8 @@ from tfrobust_cli.sweeps import swept
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack
+    from tfrobust.certifier import Certifier
+    from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
     from tfrobust.evaluation.settings import EvaluationSettings
 
@@ -169,7 +169,7 @@ class EvaluatedOptions:
         detectors = [params.build("detectors", name) for name in self.detector or []]
         scenario = open_scenario(self.scenario, params.all(), seed=self.seed)
         loading = loading.for_images(scenario.image_shape)
-        classifiers = store.load_all(self.classifier, options=loading)
+        classifiers = self.load_classifiers(loading)
         crafted_on = None
         if self.crafted_on:
             crafted_on = self.crafted_on, store.load(self.crafted_on, options=loading)
@@ -188,7 +188,18 @@ class EvaluatedOptions:
             block_size=self.block_size,
             adaptive=self._adaptive_budgets,
             diagnosis=self.diagnosis,
+            certifiers=self.built_certifiers(params),
         )
+
+    def load_classifiers(self, loading: LoadOptions) -> dict[str, Classifier]:
+        """Return the classifiers as they are served, by the names that results show."""
+        from tfrobust import store
+
+        return store.load_all(self.classifier, options=loading)
+
+    def built_certifiers(self, params: Parameters) -> list[Certifier]:
+        """Return the certifiers; of a plan none."""
+        return []
 
     @property
     def _only_adaptive(self) -> bool:
@@ -223,15 +234,7 @@ class EvaluatedOptions:
         return sweeps
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(EvaluatedOptions):
-    """What is evaluated, how, and where the results go."""
-
-    out: Out
-    force: Force = False
-
-
-def _declared(options: type[EvaluatedOptions]) -> dict[str, tuple[Any, Any]]:
+def declared(options: type[EvaluatedOptions]) -> dict[str, tuple[Any, Any]]:
     """Return the options in the order that the help shows: the required ones first."""
     types = typing.get_type_hints(options, include_extras=True)
     fields = dataclasses.fields(options)
@@ -244,5 +247,4 @@ def _declared(options: type[EvaluatedOptions]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-evaluates = option_group("options", _declared(EvaluateOptions), EvaluateOptions)
-plans = option_group("options", _declared(EvaluatedOptions), EvaluatedOptions)
+plans = option_group("options", declared(EvaluatedOptions), EvaluatedOptions)

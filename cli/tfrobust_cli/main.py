@@ -13,6 +13,7 @@ from tfrobust.errors import RobustError, printable
 from tfrobust_cli.arguments import check_arguments
 from tfrobust_cli.commands import (
     attack,
+    certify,
     data,
     demo,
     diagnose,
@@ -61,8 +62,8 @@ def tool(
 
 
 for command in (
-    demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, plan, streams, export,
-    report, leaderboard, study,
+    demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, certify, plan, streams,
+    export, report, leaderboard, study,
 ):  # fmt: skip
     command.add_to(app)
 

@@ -98,6 +98,26 @@ Detectors = Annotated[
         autocompletion=names_of("detectors"),
     ),
 ]
+Certifiers = Annotated[
+    list[str],
+    typer.Option(
+        "--certifier",
+        help="Certifier to ask; repeat for several.",
+        autocompletion=names_of("certifiers"),
+    ),
+]
+BesideCertifiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--certifier",
+        help="Also certify accuracy at the attacks' budgets; repeat for several.",
+        autocompletion=names_of("certifiers"),
+    ),
+]
+Radii = Annotated[
+    list[float],
+    typer.Option("--eps", help="Radius ε, in the unit of the norm; repeat for several."),
+]
 Budgets = Annotated[
     list[float] | None,
     typer.Option("--eps", help="Budget ε, in the unit of the norm; repeat for a curve."),

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfrobust.errors import IncompleteError
+from tfrobust.errors import ContradictionError, IncompleteError
+from tfrobust.report.certificates import contradiction_lines
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
     """Print one table: a row an attack or corruption, a column a classifier; or the JSON.
 
     Raises:
+        ContradictionError: an attack broke what a certifier had proven; all is printed before.
         IncompleteError: some images could not be computed; the others are printed before.
     """
     if as_json:
@@ -25,6 +27,8 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
         print(json.dumps(results.model_dump(mode="json"), indent=1))
     else:
         _print_tables(results, out)
+    if contradictions := contradiction_lines(results):
+        raise ContradictionError("; ".join(contradictions))
     if results.incomplete:
         missing = sum(failure.stop - failure.start for failure in results.incomplete)
         first = results.incomplete[0]
@@ -37,19 +41,24 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
 
 def _print_tables(results: Results, out: Path | None) -> None:
     from tfrobust.report.adaptive import adaptive_table
+    from tfrobust.report.certificates import between_table, chance_lines
     from tfrobust.report.corruptions import corruption_table
     from tfrobust.report.reattack import reattack_table
     from tfrobust.report.tables import accuracy_table, detector_table
 
     console = stdout()
     table = corruption_table if results.corruptions else accuracy_table
-    console.print(_rich(table(results), bold_end=True))
+    console.print(rich_table(table(results), bold_end=True))
+    if between := between_table(results):
+        console.print(rich_table(between, words=3))
+        for line in chance_lines(results):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if knowing := adaptive_table(results):
-        console.print(_rich(knowing, words=5))
+        console.print(rich_table(knowing, words=5))
     if again := reattack_table(results):
-        console.print(_rich(again, words=2))
+        console.print(rich_table(again, words=2))
     if any(evaluation.detectors for evaluation in results.evaluations):
-        console.print(_rich(detector_table(results), words=3))
+        console.print(rich_table(detector_table(results), words=3))
     for evaluation in results.evaluations:
         if evaluation.signs is not None:
             style = "yellow" if evaluation.signs.verdict != "fine" else None
@@ -65,7 +74,7 @@ def _print_tables(results: Results, out: Path | None) -> None:
         console.print(f"{out / 'report.html'}", markup=False, highlight=False)
 
 
-def _rich(content: Content, *, words: int = 1, bold_end: bool = False) -> Any:
+def rich_table(content: Content, *, words: int = 1, bold_end: bool = False) -> Any:
     """Return a table for the terminal; its first columns are words, the others numbers."""
     from rich.table import Table
     from rich.text import Text

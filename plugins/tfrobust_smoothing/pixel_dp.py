@@ -8,10 +8,10 @@ differential privacy" (2019). Threat: white-box, L2 or L1. The noise is added to
 or to what the first layer gives, whose kernel is kept at Δ ≤ 1 while it is trained. It is not
 broken, and its guarantee holds for small changes: randomized smoothing (Cohen et al. 2019) proves a
 larger radius of the same noise. What stands here is the mean over `samples` draws, which certifies
-nothing by itself; `votes` and the probabilities of independent draws are what a certificate is
-computed from. Departures: Δ of a convolution is bounded by its kernel's largest singular value and
-the number of windows that a pixel lies in, where the paper projects the kernel as a matrix; there
-is no autoencoder. The best epoch is that of the highest accuracy on noisy validation images.
+nothing by itself: the certifiers `pixel_dp` and `smoothing` draw by themselves. Departures: Δ of a
+convolution is bounded by its kernel's largest singular value and the number of windows that a pixel
+lies in, where the paper projects the kernel as a matrix; there is no autoencoder. The best epoch is
+that of the highest accuracy on noisy validation images.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, KerasLayer, KerasModel, Labels, Seeds
 from tfrobust_smoothing.noise import Noise, NoiseName, laplacian
 from tfrobust_smoothing.noise_layer import NoiseLayer
-from tfrobust_smoothing.sensitivity import first_layer, halves, within_one
+from tfrobust_smoothing.sensitivity import first_layer, halves, length_of, within_one
 from tfrobust_smoothing.smoothed import Smoothed
 
 
@@ -133,7 +133,14 @@ class PixelDp(Defense):
             (lambda images: before(images, training=False)),
             (lambda given: after(given, training=False)),
         )
-        return Smoothed(classifier, noise, self.samples, halves=parts)
+        layer = first_layer(model, "pixel_dp")
+        return Smoothed(
+            classifier,
+            noise,
+            self.samples,
+            halves=parts,
+            sensitivity=lambda kind: length_of(layer, kind),
+        )
 
     def _noisy(
         self, classifier: Classifier, images: Images, labels: Labels, seeds: Seeds

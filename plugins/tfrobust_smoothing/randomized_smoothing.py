@@ -8,7 +8,7 @@ learning via adversarially trained smoothed classifiers" (2019). Threat: white-b
 broken: its gradient is right once it is averaged over the noise, and within σ Φ⁻¹(p) of an image no
 attack changes the answer of the true average, p being the probability of the class. What stands
 here is the average over `samples` draws, which an attack may meet at an unlucky draw; it certifies
-nothing by itself. `votes` gives independent draws, from which a certificate can be computed.
+nothing by itself: the certifier `smoothing` draws by itself.
 Departures: the answer is by default the mean softmax, which Salman et al. attack, and with
 `vote=majority` Cohen's vote, without abstention. The best epoch is that of the highest accuracy on
 noisy validation images. In adversarial training ε does not grow over the first epochs.

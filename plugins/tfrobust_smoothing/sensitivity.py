@@ -17,8 +17,10 @@ import tensorflow as tf
 from tfrobust.classifiers.keras.graph import Call, calls, inlined, is_functional, split
 from tfrobust.errors import UsageError
 from tfrobust.types import KerasLayer, KerasModel
+from tfrobust_smoothing.noise import NoiseName
 
 _KEEPING = frozenset({"InputLayer", "Flatten", "Reshape", "ZeroPadding2D", "Identity", "Dropout"})
+_ROUNDING = 1e-5
 _SHORTENING = frozenset({"linear", "relu", "relu6", "tanh", "leaky_relu"})  # Lipschitz by 1
 
 
@@ -59,6 +61,16 @@ def within_one(layer: KerasLayer, norm: Literal["l1", "l2"]) -> Callable[[Any], 
         return kernel / tf.maximum(1.0, sensitivity(kernel, norm, strides))
 
     return constraint
+
+
+def length_of(layer: KerasLayer, noise: NoiseName) -> float:
+    """Return an upper bound of a layer's sensitivity, in the norm that noise of a kind protects.
+
+    The float32 of the eigenvalues may be off by some units of the last place, which are added.
+    """
+    norm: Literal["l1", "l2"] = "l2" if noise == "gaussian" else "l1"
+    strides = getattr(layer, "strides", (1, 1))  # a dense layer has none
+    return float(sensitivity(layer.kernel, norm, strides)) * (1.0 + _ROUNDING)
 
 
 def first_layer(model: KerasModel, defense: str) -> KerasLayer:

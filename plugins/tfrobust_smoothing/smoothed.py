@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.types import Images, Logits
-from tfrobust_smoothing.noise import Noise
+from tfrobust_smoothing.noise import Noise, NoiseName
 
 Vote = Literal["mean", "majority"]
 _WIDEST = 65_536  # pixels of all draws of an image, up to which they go through in one batch
@@ -30,6 +30,8 @@ class Smoothed(Wrapped):
         vote: how they are taken together.
         halves: h and f, where the noise is added inside the network; by default it is added to the
             images.
+        sensitivity: gives how far h moves apart what is 1 apart, for the norm of a noise; by
+            default 1.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Smoothed(Wrapped):
         *,
         vote: Vote = "mean",
         halves: tuple[Callable[[Any], Any], Callable[[Any], Logits]] | None = None,
+        sensitivity: Callable[[NoiseName], float] = lambda _: 1.0,
     ) -> None:
         super().__init__(
             inner,
@@ -48,6 +51,7 @@ class Smoothed(Wrapped):
             differentiable=inner.differentiable and vote == "mean",
         )
         self.noise, self.samples, self.vote, self.halves = noise, samples, vote, halves
+        self.sensitivity = sensitivity
 
     def __call__(self, images: Images) -> Logits:
         """Return log of the mean softmax, or of the share of votes, float32 `(batch, classes)`."""
@@ -86,7 +90,13 @@ class Smoothed(Wrapped):
 
     def by_mean(self) -> Smoothed:
         """Return the same classifier, which answers by the mean and has a gradient."""
-        return Smoothed(self.inner, self.noise, self.samples, halves=self.halves)
+        return Smoothed(
+            self.inner,
+            self.noise,
+            self.samples,
+            halves=self.halves,
+            sensitivity=self.sensitivity,
+        )
 
     def trackables(self) -> list[Any]:
         """Return what the network and the noise need kept."""

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from helpers.commands import one_line
-from tfrobust_cli.evaluate_options import EvaluatedOptions, EvaluateOptions
+from tfrobust_cli.evaluate_options import EvaluatedOptions
+from tfrobust_cli.evaluate_run_options import EvaluateOptions
 from tfrobust_cli.plan_tables import duration
 
 PLAN = ("plan", "evaluate", "d1", "--limit", "16", "--no-baselines")
@@ -28,12 +29,12 @@ def test_json_keeps_what_was_measured_and_what_is_projected_apart(with_store, tf
     assert plan["images"] == 16
 
 
-def test_plan_takes_the_options_of_evaluate_but_those_of_its_output():
+def test_plan_takes_the_options_of_evaluate_but_those_of_its_output_and_its_certifiers():
     names = [
         {field.name for field in dataclasses.fields(options)}
         for options in (EvaluateOptions, EvaluatedOptions)
     ]
-    assert names[0] - names[1] == {"out", "force"}
+    assert names[0] - names[1] == {"out", "force", "certifier"}
 
 
 @pytest.mark.parametrize(

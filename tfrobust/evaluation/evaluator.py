@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
 from tfrobust.attack import Attack
+from tfrobust.certification.beside import with_certificates
 from tfrobust.classifier import Classifier
 from tfrobust.data.shifted import Shifted
 from tfrobust.data.survey import survey
@@ -60,7 +61,7 @@ def evaluate(
         progress: receives how far each attack is.
         **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
             `seed`, `batch_size`, `block_size`, `keep_images`, `diagnosis`, `adaptive`,
-            `follows_surrogate`: see `EvaluationSettings`.
+            `follows_surrogate`, `certifiers`: see `EvaluationSettings`.
 
     Returns:
         Results and outcomes, ready for `tfrobust.report.write_run`.
@@ -101,7 +102,14 @@ def evaluate_settings(
     adaptive = adaptive_passes(settings)
     passes = settings, *(one.settings for one in adaptive)
     gathered = gather(passes, partial, progress=progress, executor=executor)
-    return assemble(settings, gathered, with_adaptive(gathered, adaptive), partial)
+    evaluated = assemble(settings, gathered, with_adaptive(gathered, adaptive), partial)
+    return with_certificates(
+        evaluated,
+        settings.certifiers,
+        settings.classifiers,
+        settings.scenario,
+        progress=progress,
+    )
 
 
 def gather(

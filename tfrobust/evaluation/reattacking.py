@@ -41,7 +41,8 @@ def reattack(
 
     Raises:
         UsageError: there is no attack, no classifier that was attacked before, or none beside it;
-            there are detectors; an attack applies what its file holds. And as `evaluate`.
+            there are detectors or certifiers; an attack applies what its file holds. And as
+            `evaluate`.
 
     Example:
         >>> old, new = load("f"), load("f-gap")
@@ -100,6 +101,10 @@ def _check(settings: EvaluationSettings) -> Classifier:
     if settings.detectors:
         raise UsageError(
             "reattack: cannot be combined with detectors; evaluate them in a run of their own"
+        )
+    if settings.certifiers:
+        raise UsageError(
+            "reattack: cannot be combined with certifiers; evaluate with them in a run of its own"
         )
     return old
 

@@ -9,6 +9,8 @@ from typing import Protocol, TypedDict
 
 from tfrobust import suites
 from tfrobust.attack import Attack
+from tfrobust.certification.beside import check_beside
+from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.reading import check_fits
@@ -44,6 +46,7 @@ class EvaluationOptions(TypedDict, total=False):
     diagnosis: bool
     adaptive: Sequence[float] | None
     follows_surrogate: bool
+    certifiers: Sequence[Certifier]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,8 @@ class EvaluationSettings:
             `None`: not. See `tfrobust.evaluation.adaptive`.
         follows_surrogate: attacks follow the surrogate that a classifier declares, even if it is
             differentiable.
+        certifiers: tell what is proven at the budgets of the attacks in their norm; of `evaluate`
+            and `run` alone. See `tfrobust.certification.beside`.
 
     Raises:
         UsageError: there is no classifier, or a batch or a block has no image; adaptive attacks
@@ -104,6 +109,7 @@ class EvaluationSettings:
     diagnosis: bool = False
     adaptive: Sequence[float] | None = None
     follows_surrogate: bool = False
+    certifiers: Sequence[Certifier] = ()
 
     def __post_init__(self) -> None:
         check_some(self.classifiers)
@@ -152,7 +158,8 @@ def checked(settings: EvaluationSettings) -> EvaluationSettings:
     """Return settings that name all their attacks, after checking that everything fits together.
 
     Raises:
-        UsageError: a file of something learned that does not fit.
+        UsageError: a file of something learned that does not fit, or a certifier that says nothing
+            of what is attacked.
         ClassifierError: a classifier does not fit the scenario.
     """
     scenario, attacks = settings.scenario, settings.attacks
@@ -162,6 +169,8 @@ def checked(settings: EvaluationSettings) -> EvaluationSettings:
     if baselines is None:
         baselines = suites.baselines(attacks)
     check_files(attacks, list(settings.attacked.values()))
+    adaptive = settings.adaptive is not None
+    check_beside(settings.certifiers, settings.classifiers, attacks, adaptive=adaptive)
     return dataclasses.replace(settings, baselines=tuple(baselines))
 
 

@@ -19,7 +19,7 @@ from tfrobust.results.records import Evaluation, Results
 
 # Wong's palette, made for the colour-blind (Nature Methods 8, 441, 2011).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", ":", "-.")
 _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold addresses
 _TILE = 96  # pixels: smaller images are enlarged to this
 
@@ -39,14 +39,29 @@ def _curve(axis: Axis, results: Results, outcomes: Outcomes) -> str:
     for number, evaluation in enumerate(results.evaluations):
         for style, (name, line) in enumerate(lines_on(axis, evaluation).items()):
             values, shares, bands = _points(axis, number, evaluation, line, outcomes)
-            colour, dash = COLOURS[number % len(COLOURS)], _DASHES[style % len(_DASHES)]
+            colour, dash = COLOURS[number % len(COLOURS)], DASHES[style % len(DASHES)]
             label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
             marker = "o" if len(line) >= len(values) - 1 else None
             axes.plot(values, shares, dash, color=colour, marker=marker, ms=4, label=label)
             low, high = np.transpose(bands)
             axes.fill_between(values, low, high, color=colour, alpha=0.12, linewidth=0)
+        if axis.option == "eps":
+            _draw_certified(axes, axis, COLOURS[number % len(COLOURS)], evaluation)
     _decorate(axes, axis)
     return as_svg(figure, axis.name)
+
+
+def _draw_certified(axes: Axes, axis: Axis, colour: str, evaluation: Evaluation) -> None:
+    """Draw what is proven at the budgets: the lower bound of every attack's line."""
+    for certificate in evaluation.certificates:
+        if certificate.norm != axis.norm or not certificate.within:
+            continue
+        budgets = [within.eps for within in certificate.within]
+        low, high = np.transpose([within.interval for within in certificate.within])
+        label = f"{evaluation.classifier.name} · certified by {certificate.name}"
+        shares = [within.accuracy for within in certificate.within]
+        axes.plot(budgets, shares, "^-.", color=colour, ms=5, label=label.replace("$", r"\$"))
+        axes.fill_between(budgets, low, high, color=colour, alpha=0.12, linewidth=0)
 
 
 def as_svg(figure: Figure, salt: str) -> str:

@@ -14,6 +14,7 @@ from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.adaptive import adaptive_table
+from tfrobust.report.certificates import between_table, chance_lines, contradiction_lines
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.diagnosis import signs_table
@@ -105,13 +106,17 @@ def render(results: Results, outcomes: Outcomes) -> str:
         for grid in image_grids(number, evaluation, outcomes)
     ]
     corrupted = bool(results.corruptions)
-    more = [table for table in (adaptive_table(results), reattack_table(results)) if table]
+    further = (between_table(results), adaptive_table(results), reattack_table(results))
+    more = [table for table in further if table]
     attacked = [accuracy_table(results), *more, cost_table(results)]
     return environment.get_template("page.html.j2").render(
         title=scenario_title(results.evaluations[0]),
         results=results,
         evaluations=results.unshifted,
         tables=[corruption_table(results)] if corrupted else attacked,
+        certified=any(evaluation.certificates for evaluation in results.evaluations),
+        contradictions=contradiction_lines(results),
+        chances=chance_lines(results),
         error_map=error_map(results) if corrupted else None,
         tiles=corruption_tiles(results, outcomes) if corrupted else [],
         curves=curves(results, outcomes),

@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
+    from tfrobust.results.certification import Certifications, read_certifications
     from tfrobust.results.records import AttackResult, DetectorResult, Evaluation, Results
     from tfrobust.results.run_files import Evaluated, read_results, write_results
 
 __all__ = [
     "AttackResult",
+    "Certifications",
     "DetectorResult",
     "Evaluated",
     "Evaluation",
     "Results",
+    "read_certifications",
     "read_results",
     "write_results",
 ]
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "certification": ("Certifications", "read_certifications"),
         "records": ("AttackResult", "DetectorResult", "Evaluation", "Results"),
         "run_files": ("Evaluated", "read_results", "write_results"),
     },

@@ -19,18 +19,12 @@ from tfrobust.files.record_types import (
     Share,
     Text,
 )
+from tfrobust.results.certificates import CertificateBesideAttacks
 from tfrobust.results.findings import Signs
+from tfrobust.results.proportions import Proportion, Spread
 from tfrobust.types import Norm, PerImage
 
-Interval = tuple[Share, Share]
 NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")  # in the order of every record
-
-
-class Proportion(pydantic.BaseModel):
-    """An accuracy with its 95 % Wilson interval."""
-
-    accuracy: Share
-    interval: Interval
 
 
 class BudgetedWorstCase(Proportion):
@@ -38,13 +32,6 @@ class BudgetedWorstCase(Proportion):
 
     norm: Norm
     eps: Finite
-
-
-class Spread(pydantic.BaseModel):
-    """Mean and median, `None` over no images."""
-
-    mean: NotNegative | None
-    median: NotNegative | None
 
 
 class ThreatRecord(pydantic.BaseModel):
@@ -242,6 +229,7 @@ class Evaluation(pydantic.BaseModel):
     worst_case_by_budget: list[BudgetedWorstCase] = []
     baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []
+    certificates: list[CertificateBesideAttacks] = []
     signs: Signs | None = None  # of masked gradients; none were looked for
     warnings: list[Text] = []  # why a figure may say less than it seems to
 
@@ -268,7 +256,7 @@ class Results(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _is_a_grid(self) -> Results:
         sizes = {
-            (len(e.attacks), len(e.baselines), len(e.worst_case_by_budget))
+            (len(e.attacks), len(e.baselines), len(e.worst_case_by_budget), len(e.certificates))
             for e in self.evaluations
         }
         if len(sizes) > 1:

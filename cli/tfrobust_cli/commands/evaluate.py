@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known
 from tfrobust_cli.console import start_tensorflow
-from tfrobust_cli.evaluate_options import EvaluateOptions, evaluates
+from tfrobust_cli.evaluate_run_options import EvaluateOptions, evaluates
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.tables import print_results
 from tfrobust_cli.worker_options import Spread, uses_workers
@@ -28,6 +29,11 @@ def evaluate(*, options: EvaluateOptions, loading: LoadOptions, spread: Spread) 
     --out runs/d1[/]
     """
     options.check()
+    if options.certifier and spread.settings is not None:
+        raise UsageError(
+            "--certifier: asks networks with their layers, which do not travel to workers; leave "
+            "out --workers and --ray, or certify in a run of its own (`tfrobust certify`)"
+        )
     check_known(options.plugins)
     spread.prepare()
     start_tensorflow()

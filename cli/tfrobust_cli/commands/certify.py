@@ -1,0 +1,77 @@
+"""`tfrobust certify`: how far from each image nothing changes the answer."""
+
+from __future__ import annotations
+
+import typer
+
+from tfrobust.classifiers.loading import LoadOptions
+from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
+from tfrobust_cli.certification_tables import print_certifications
+from tfrobust_cli.console import Reporter, start_tensorflow
+from tfrobust_cli.load_options import loads_classifiers, notices
+from tfrobust_cli.networks import load_networks
+from tfrobust_cli.opening import opened
+from tfrobust_cli.options import (
+    Certifiers,
+    Classifiers,
+    Force,
+    Json,
+    Limit,
+    Out,
+    Params,
+    Radii,
+    Scenario,
+    Seed,
+    Split,
+)
+
+
+@loads_classifiers
+def certify(
+    classifier: Classifiers,
+    certifier: Certifiers,
+    eps: Radii,
+    out: Out,
+    scenario: Scenario = "digits",
+    param: Params = None,
+    split: Split = "test",
+    limit: Limit = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+    *,
+    loading: LoadOptions,
+) -> None:
+    """Certify how far from each image no attack can change the answer.
+
+    Writes certificates.json, radii.npz and report.html. Names in the store are loaded as the
+    networks that were trained, with their layers.
+
+    Example: [bold]tfrobust certify d1 --certifier smoothing -p sigma=0.25 --eps 0.25
+    --out runs/d1-certified[/]
+    """
+    named = [*(("certifiers", name) for name in certifier), *scenario_plugins(scenario)]
+    check_known(named)
+    start_tensorflow()
+    from tfrobust import certification
+    from tfrobust.files.output_folders import check_output
+
+    params = Parameters(param, named)
+    check_output(out, force=force)
+    built = [params.build("certifiers", name) for name in dict.fromkeys(certifier)]
+    with Reporter() as reporter:
+        data = opened(scenario, params, seed=seed, log=reporter.log)
+        networks = load_networks(classifier, loading.for_images(data.image_shape), reporter.log)
+        for line in notices(networks):
+            reporter.log(line)
+        settings = certification.CertificationSettings(
+            classifiers=networks, scenario=data, certifiers=built, eps=eps, split=split,
+            limit=limit, seed=seed,
+        )  # fmt: skip
+        results = certification.run(settings, out, force=force, progress=reporter)
+    print_certifications(results, out, as_json=as_json)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("certify")(certify)

@@ -1,0 +1,65 @@
+"""What was typed after `tfrobust evaluate`, beyond what `plan evaluate` shares."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from tfrobust.errors import UsageError
+from tfrobust_cli.arguments import Parameters
+from tfrobust_cli.console import log
+from tfrobust_cli.evaluate_options import EvaluatedOptions, declared
+from tfrobust_cli.networks import load_networks
+from tfrobust_cli.option_groups import option_group
+from tfrobust_cli.options import BesideCertifiers, Force, Out
+
+if TYPE_CHECKING:
+    from tfrobust.certifier import Certifier
+    from tfrobust.classifier import Classifier
+    from tfrobust.classifiers.loading import LoadOptions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(EvaluatedOptions):
+    """What is evaluated, how, where the results go, and what is certified beside the attacks."""
+
+    out: Out
+    certifier: BesideCertifiers = None
+    force: Force = False
+
+    @property
+    def plugins(self) -> list[tuple[str, str]]:
+        """Kind and name of every plugin that the command uses."""
+        return [*super().plugins, *(("certifiers", name) for name in self.certifier or [])]
+
+    def check(self) -> None:
+        """Refuse options that have no use for one another.
+
+        Raises:
+            UsageError: names them.
+        """
+        attacked = self.attacks or self.adaptive
+        if self.certifier and (self.reattack or self.under_corruptions or not attacked):
+            raise UsageError(
+                "--certifier: tells what is proven at the budgets of attacks; give --attack, "
+                "without --reattack, or use `tfrobust certify`"
+            )
+        super().check()
+
+    def load_classifiers(self, loading: LoadOptions) -> dict[str, Classifier]:
+        """Return the classifiers; certifiers need the layers and the noise of those in the store.
+
+        Args:
+            loading: how they are loaded.
+        """
+        if self.certifier:
+            return load_networks(self.classifier, loading, log)
+        return super().load_classifiers(loading)
+
+    def built_certifiers(self, params: Parameters) -> list[Certifier]:
+        """Return the certifiers with their options."""
+        names = dict.fromkeys(self.certifier or [])
+        return [params.build("certifiers", name) for name in names]
+
+
+evaluates = option_group("options", declared(EvaluateOptions), EvaluateOptions)

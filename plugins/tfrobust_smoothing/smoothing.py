@@ -1,0 +1,80 @@
+"""Smoothing: the radius within which most noisy copies of every image give the same class.
+
+g(x) = argmax_c P(f(x + δ) = c), δ ~ N(0, σ²I), is constant within σ Φ⁻¹(p), p ≤ P(f(x + δ) = g(x))
+
+Cohen, Rosenfeld & Kolter, "Certified adversarial robustness via randomized smoothing" (2019), as
+their CERTIFY: few draws guess the class, many others bound its probability from below by Clopper &
+Pearson's interval, and it abstains where the bound is not above one half. What is certified is the
+vote of infinitely many draws: each radius holds with probability 1 − α, for any f, and against any
+attack. Other norms: by equivalence, ‖δ‖₂ ≤ ‖δ‖₁ and ‖δ‖₂ ≤ √d ‖δ‖∞. Behind a first layer that
+moves things apart by Δ at most (`pixel_dp`), a radius is divided by Δ. Departures: the images of a
+call share their draws, turned around by another number of pixels each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from tfrobust.certifier import Certificates
+from tfrobust.classifier import Classifier
+from tfrobust.errors import UsageError
+from tfrobust.options import option, plugin
+from tfrobust.types import Images, Labels, Seed
+from tfrobust_smoothing.confidence import lower_share
+from tfrobust_smoothing.draws import NoisyNetwork
+from tfrobust_smoothing.equivalence import equivalent
+from tfrobust_smoothing.noise_certifier import NoiseCertifier
+
+_GUESS, _ESTIMATE = 1, 2  # purposes of draws
+
+
+@plugin
+class Smoothing(NoiseCertifier):
+    """Certifies the vote of noisy copies, whatever network votes.
+
+    Example:
+        >>> smoothing = create("certifiers", "smoothing", n=10_000)
+        >>> smoothing.certify(load_network("smoothed"), images, labels, seed=0).radii
+        array([0.6124, 0.    ], dtype=float32)
+    """
+
+    n0: int = option("draws that guess the class", default=100, ge=1)
+    alpha: float = option("α: probability that a radius is wrong", default=0.001, gt=0, lt=1)
+
+    @property
+    def confidence(self) -> float:
+        """1 − α; see `Certifier`."""
+        return 1.0 - self.alpha
+
+    @property
+    def passes(self) -> int:
+        """Draws an image; see `Certifier`."""
+        return self.n0 + self.n
+
+    def certify(
+        self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
+    ) -> Certificates:
+        """Guess the class, estimate its probability, and abstain or return a radius.
+
+        See `Certifier`.
+        """
+        noisy = self._noisy(classifier)
+        count = self._counter(noisy, images, seed)
+        guess = count(self.n0, "votes", purpose=_GUESS).argmax(axis=1)
+        votes = count(self.n, "votes", purpose=_ESTIMATE)[np.arange(len(guess)), guess]
+        lower = lower_share(votes, self.n, self.alpha)
+        abstained = lower <= 0.5
+        certain = ~abstained & (guess == np.asarray(labels))
+        radii = noisy.scale * stats.norm.ppf(np.where(certain, lower, 0.5)) / noisy.sensitivity
+        radii = equivalent(radii, "l2", self.norm, classifier.image_shape)
+        return Certificates(radii=radii, abstained=abstained)
+
+    def _noisy(self, classifier: Classifier) -> NoisyNetwork:
+        noisy = super()._noisy(classifier)
+        if noisy.noise != "gaussian":
+            raise UsageError(
+                f"smoothing: expected Gaussian noise; received: {noisy.noise}; take "
+                "--certifier pixel_dp, or give sigma"
+            )
+        return noisy

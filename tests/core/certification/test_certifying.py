@@ -1,0 +1,267 @@
+"""Certification: figures, files, what is refused, and certifiers that lie or fail."""
+
+import json
+
+import numpy as np
+import pytest
+
+from helpers.lying import Lying, LyingByChance
+from helpers.support import InMemory, refused, small_classifier
+from tfrobust import Certificates, Certifier, certify, create, plugin
+from tfrobust.certification import CertificationSettings, certifying, run
+from tfrobust.certification.summaries import certified_within, contradicted
+from tfrobust.classifiers.inference import clean_predictions
+from tfrobust.data.reading import arrays
+from tfrobust.errors import ClassifierError, PluginError, StoreError, UsageError
+from tfrobust.report.certification import (
+    certified_curves,
+    certified_table,
+    contradiction_lines,
+    radius_table,
+    render_certification,
+)
+from tfrobust.results.certification import Certifications, read_certifications
+from tfrobust.results.metrics import wilson
+
+SCENARIO = InMemory(images=60)
+
+
+@plugin
+class Rising(Certifier):
+    """Certifies image i of a call to i / 100, and finds a wrong one twice as far."""
+
+    @property
+    def norm(self):
+        return "l2"
+
+    @property
+    def images_at_once(self):
+        return 25
+
+    def certify(self, classifier, images, labels, *, seed):
+        radii = np.arange(len(images)) / 100
+        abstained = np.arange(len(images)) == 0
+        least = np.where(np.arange(len(images)) < 20, 2 * radii, np.inf)
+        return Certificates(radii=radii, abstained=abstained, least=least, complete=least < 9)
+
+
+def certified(*certifiers, classifiers=None, eps=(0.05, 0.1), **options):
+    classifiers = classifiers or {"one": small_classifier()}
+    return certify(classifiers, SCENARIO, list(certifiers), eps, **options)
+
+
+def test_figures_are_those_of_the_radii_of_all_images_however_many_are_asked_about_at_once():
+    shown = certified(Rising())
+    [one] = shown.results.certifications
+    [result] = one.certificates
+    radii = np.concatenate([np.arange(25), np.arange(25), np.arange(10)]) / 100
+    assert np.allclose(shown.radii["c0_k0_radius"], radii)
+    for within, eps in zip(result.within, (0.05, 0.1), strict=True):
+        count = int((radii >= eps - 1e-9).sum())
+        assert (within.eps, within.accuracy) == (eps, count / 60)
+        assert within.interval == pytest.approx(wilson(count, 60))
+    assert result.certified == pytest.approx(57 / 60)
+    assert result.abstained == pytest.approx(3 / 60)
+    assert result.average_radius == pytest.approx(radii.mean())
+    assert result.radius.median == pytest.approx(np.median(radii[radii > 0]))
+    assert result.complete == pytest.approx(50 / 60)
+    assert result.least.mean == pytest.approx(2 * radii[shown.radii["c0_k0_complete"]].mean())
+    images, labels = arrays(SCENARIO, "test")
+    right = clean_predictions(small_classifier(), images) == labels
+    assert one.clean.accuracy == pytest.approx(right.mean())
+    assert np.array_equal(shown.radii["label"], labels)
+
+
+def test_a_radius_that_float32_rounds_down_still_counts_at_its_own_value():
+    typed = np.linspace(0.01, 2, 400)
+    assert certified_within(typed.astype(np.float32), 0.0).all()
+    assert all(certified_within(np.float32([eps]), eps)[0] for eps in typed)
+    assert not certified_within(np.float32([0.0999]), 0.1)[0]
+
+
+@plugin
+class Stepping(Rising):
+    """Finds radii by steps of 0.01, and knows of a single radius whether it is half a step more."""
+
+    def verify(self, classifier, images, labels, eps, *, seed):
+        asked.append((len(images), eps))
+        return np.full(len(images), eps < 0.205)
+
+
+asked: list[tuple[int, float]] = []
+
+
+def test_a_radius_that_steps_ended_just_below_is_asked_about_by_itself():
+    asked.clear()
+    shown = certified(Stepping(), eps=[0.202, 0.206], limit=25)
+    radii = shown.radii["c0_k0_radius"]
+    assert asked == [(1, 0.202), (1, 0.206)]
+    assert radii[20] == np.float32(0.202)
+    assert radii[19] == np.float32(0.19)
+    within = [one.accuracy for one in shown.results.certifications[0].certificates[0].within]
+    assert within == pytest.approx([5 / 25, 4 / 25])
+
+
+def test_one_seed_certifies_alike_whatever_images_come_beside():
+    smoothing = create("certifiers", "smoothing", sigma=0.3, n=200)
+    one = {"one": small_classifier()}
+    whole, again, few, other = (
+        certified(smoothing, classifiers=one, seed=seed, limit=limit)
+        for seed, limit in ((4, 60), (4, 60), (4, 7), (5, 60))
+    )
+    key = "c0_k0_radius"
+    assert np.array_equal(whole.radii[key], again.radii[key])
+    assert np.array_equal(whole.radii[key][:7], few.radii[key])
+    assert not np.array_equal(whole.radii[key], other.radii[key])
+
+
+def test_a_proven_radius_around_a_wrong_answer_is_a_contradiction_and_a_likely_one_is_chance():
+    shown = certified(Lying(), LyingByChance())
+    [one] = shown.results.certifications
+    wrong = round(60 * (1 - one.clean.accuracy))
+    assert wrong > 3
+    lying, by_chance = one.certificates
+    assert (lying.contradictions, lying.by_chance) == (wrong, 0)
+    assert (by_chance.contradictions, by_chance.by_chance) == (0, wrong)
+    [line] = contradiction_lines(shown.results)
+    assert f"CONTRADICTION: lying certifies {wrong} images that one answers wrongly" in line
+    assert line in render_certification(shown.results, shown.radii)
+
+
+def test_what_is_certified_of_another_classifier_contradicts_nothing():
+    smoothing = create("certifiers", "smoothing", sigma=1e-4, n=200)
+    [one] = certified(smoothing).results.certifications
+    assert one.certificates[0].certified > 0.2
+    assert one.certificates[0].by_chance == 0
+
+
+def test_a_certifier_proves_what_it_certifies_unless_it_says_otherwise():
+    certifier = Rising()
+    assert (certifier.confidence, certifier.passes) == (None, None)
+    assert certifier.certifies_answers(small_classifier())
+    assert Lying().images_at_once == 64
+
+
+def test_only_what_lies_inside_the_radius_contradicts_it():
+    radii, distance = np.array([0.5, 0.5, 0.5, 0.0]), np.array([0.49, 0.5, 0.51, 0.0])
+    wrong = np.ones(4, bool)
+    assert contradicted(radii, distance, wrong).tolist() == [True, False, False, False]
+    assert not contradicted(radii, distance, ~wrong).any()
+
+
+def test_a_certification_is_written_whole_and_read_again(tmp_path):
+    settings = CertificationSettings(
+        classifiers={"a<b": small_classifier(), "two": small_classifier()},
+        scenario=SCENARIO,
+        certifiers=[Rising(), create("certifiers", "smoothing", sigma=0.2, n=100)],
+        eps=[0.1, 0.05, 0.1],
+        limit=30,
+    )
+    calls = []
+    results = run(settings, tmp_path / "run", progress=lambda *told: calls.append(told))
+    assert read_certifications(tmp_path / "run") == results
+    assert settings.eps == (0.05, 0.1)
+    assert calls[0] == ("certificates", 0, 120)
+    assert calls[-1] == ("certificates", 120, 120)
+    with np.load(tmp_path / "run" / "radii.npz") as radii:
+        assert radii["c1_k1_radius"].dtype == np.float32
+        assert len(radii["c1_k1_radius"]) == 30
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "a&lt;b" in page
+    assert "<script" not in page
+    assert page.count("<svg") == 1  # both certify in L2
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name[0] != ".") == [
+        "certificates.json", "radii.npz", "report.html",
+    ]  # fmt: skip
+    refused(StoreError, lambda: run(settings, tmp_path / "run"), "is not empty")
+    run(settings, tmp_path / "run", force=True)
+
+
+def test_ctrl_c_leaves_what_was_there_as_it_was(tmp_path, monkeypatch):
+    settings = CertificationSettings(
+        classifiers={"one": small_classifier()}, scenario=SCENARIO, certifiers=[Rising()], eps=[1.0]
+    )
+    run(settings, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(certifying, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tmp_path, force=True)
+    assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+def test_tables_name_every_radius_and_what_is_not_known():
+    results = certified(Rising(), create("certifiers", "smoothing", sigma=0.2, n=100)).results
+    table = certified_table(results)
+    assert table.columns == ("classifier", "certifier", "clean", "ε = 0.05", "ε = 0.1")
+    assert [row[1] for row in table.sections[0]] == ["rising, L2", "smoothing, L2"]
+    reach = radius_table(results)
+    assert all(len(row) == len(reach.columns) for row in reach.sections[0])
+    assert [row[-2] for row in reach.sections[0]] == ["–", "200"]
+    [(norm, svg)] = certified_curves(results, certified(Rising(), Rising()).radii)
+    assert (norm, svg[:4]) == ("l2", "<svg")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"norm": "l7"}, "norm"),
+        ({"within": [{"eps": 0.0, "accuracy": 0.1, "interval": [0, 1]}]}, "eps"),
+        ({"certified": 1.5}, "certified"),
+        ({"average_radius": -1.0}, "average_radius"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"name": "red \u001b[31m"}, "name"),
+    ],
+)
+def test_a_file_that_no_certification_writes_is_refused(tmp_path, change, words):
+    content = json.loads(certified(Rising()).results.to_json())
+    content["certifications"][0]["certificates"][0] |= change
+    (tmp_path / "certificates.json").write_text(json.dumps(content))
+    refused(StoreError, lambda: read_certifications(tmp_path), "not a certification", words)
+
+
+def test_classifiers_must_have_been_asked_alike(tmp_path):
+    content = json.loads(certified(Rising()).results.to_json())
+    content["certifications"] *= 2
+    Certifications.model_validate(content)
+    content["certifications"][1] = json.loads(json.dumps(content["certifications"][1]))
+    content["certifications"][1]["certificates"][0]["name"] = "other"
+    with pytest.raises(ValueError, match="the same certifiers"):
+        Certifications.model_validate(content)
+
+
+@plugin
+class Failing(Rising):
+    def certify(self, classifier, images, labels, *, seed):
+        return 1 / 0
+
+
+@plugin
+class Short(Rising):
+    def certify(self, classifier, images, labels, *, seed):
+        return Certificates(radii=np.zeros(3))
+
+
+@plugin
+class Refusing(Rising):
+    def check(self, classifier):
+        raise UsageError("refusing: knows no such layer")
+
+
+def test_bad_input_costs_one_line():
+    refused(PluginError, lambda: certified(Failing()), "certifier failing failed", "division")
+    refused(PluginError, lambda: certified(Short()), "short broke its contract", "25 images")
+    unknown = Lying(measured_in="l7")
+    refused(PluginError, lambda: certified(unknown), "lying broke its contract", "'l7'")
+    refused(UsageError, lambda: certified(Refusing()), "one: refusing: knows no such layer")
+    for eps in (0.0, -1.0, float("nan")):
+        refused(UsageError, lambda eps=eps: certified(Rising(), eps=[eps]), "radius above 0")
+    refused(UsageError, lambda: certified(Rising(), eps=[9.0]), "rising: eps: no two images")
+    refused(UsageError, lambda: certified(Rising(), eps=[]), "eps: expected one or more")
+    refused(UsageError, certified, "certifiers: expected one or more")
+    refused(UsageError, lambda: certified(Rising(), split="none"), "split: expected one of")
+    wide = {"wide": small_classifier((5, 4, 1))}
+    refused(ClassifierError, lambda: certified(Rising(), classifiers=wide), "wide does not fit")

@@ -1,0 +1,93 @@
+"""The figures of certificates: from radii to a line of `certificates.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfrobust.certification.measuring import Measured
+from tfrobust.certifier import Certifier
+from tfrobust.classifier import Classifier
+from tfrobust.data.shifted import Shifted
+from tfrobust.registry import name_of, signature
+from tfrobust.results.certificates import CertifiedWithin
+from tfrobust.results.metrics import share, summary, wilson
+from tfrobust.results.proportions import Proportion, Spread
+from tfrobust.results.records import ClassifierRecord, ScenarioRecord
+from tfrobust.scenario import Scenario
+from tfrobust.types import Flags, PerImage
+
+_ROUNDING = 1e-6  # of distances and radii, as where attacks are judged
+
+
+def figures(certifier: Certifier, measured: Measured, eps: Sequence[float]) -> dict[str, Any]:
+    """Return the fields of a `CertificateResult`, without contradictions.
+
+    Args:
+        certifier: with its options.
+        measured: what it proved.
+        eps: radii at which certified accuracy is told.
+    """
+    radii = np.asarray(measured.radii, np.float64)
+    found = measured.least
+    return {
+        **signature(certifier),
+        "norm": certifier.norm,
+        "confidence": certifier.confidence,
+        "within": [
+            CertifiedWithin(eps=radius, **dict(proportion(certified_within(radii, radius))))
+            for radius in eps
+        ],
+        "certified": share(radii > 0),
+        "abstained": share(measured.abstained),
+        "radius": Spread(**summary(radii[radii > 0])),
+        "average_radius": float(radii.mean()),
+        "least": None if found is None else Spread(**summary(found[np.isfinite(found)])),
+        "complete": None if measured.complete is None else share(measured.complete),
+        "passes_per_image": certifier.passes,
+        "seconds": round(measured.seconds, 3),
+    }
+
+
+def certified_within(radii: PerImage, eps: float) -> Flags:
+    """Return which images are certified within a radius, but for the rounding of float32."""
+    return np.asarray(radii, np.float64) >= eps * (1.0 - 1e-7)
+
+
+def contradicted(radii: PerImage, distance: PerImage, wrong: Flags) -> Flags:
+    """Return which images are answered wrongly at a distance that their radius excludes.
+
+    Args:
+        radii: `(n,)`.
+        distance: `(n,)`: of the images that were asked about, in the norm of the radii.
+        wrong: bool `(n,)`: those that are answered wrongly.
+    """
+    radii = np.asarray(radii, np.float64)
+    return wrong & (radii > 0) & (distance < radii - _ROUNDING * np.maximum(1.0, radii))
+
+
+def proportion(flags: Flags) -> Proportion:
+    """Return a share of images with its Wilson interval."""
+    return Proportion(accuracy=share(flags), interval=wilson(int(flags.sum()), len(flags)))
+
+
+def classifier_record(name: str, classifier: Classifier, classes: Sequence[str]) -> Any:
+    """Return whose answers were certified."""
+    return ClassifierRecord(
+        name=name,
+        path=classifier.source,
+        num_classes=classifier.num_classes,
+        image_shape=classifier.image_shape,
+        defenses=list(classifier.defenses),
+        class_names=(*classes, *classifier.class_names[len(classes) :]),
+    )
+
+
+def scenario_record(scenario: Scenario, split: str, images: int, seed: int) -> ScenarioRecord:
+    """Return on which images something was certified."""
+    base, shift = scenario, None
+    if isinstance(scenario, Shifted):
+        base, shift = scenario.base, scenario.shift_name
+    return ScenarioRecord(name=name_of(base), shift=shift, split=split, images=images, seed=seed)

@@ -1,0 +1,214 @@
+"""A certification as a table, curves and a page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.figures import COLOURS, DASHES, as_svg
+from tfrobust.report.tables import Row, Table, percent
+from tfrobust.results.certificates import CertificateResult
+from tfrobust.results.certification import Certification, Certifications
+from tfrobust.results.metrics import wilson
+from tfrobust.results.proportions import Spread
+from tfrobust.types import Norm
+
+PAGE = "report.html"
+_STEPS = 400  # points of a curve
+
+
+def render_certification(results: Certifications, radii: Mapping[str, np.ndarray]) -> str:
+    """Return the page of a certification; everything that came from outside is escaped.
+
+    Args:
+        results: the content of `certificates.json`.
+        radii: the content of `radii.npz`.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tfrobust.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("certification.html.j2").render(
+        results=results,
+        scenario=_scenario(results.certifications[0]),
+        tables=[certified_table(results), radius_table(results)],
+        curves=certified_curves(results, radii),
+        contradictions=contradiction_lines(results),
+        trust=trust_lines(results),
+    )
+
+
+def certified_table(results: Certifications) -> Table:
+    """Return certified accuracy at each radius: a row a classifier and certifier."""
+    first = results.certifications[0]
+    asked = [within.eps for within in first.certificates[0].within]
+    return Table(
+        title=f"Certified accuracy on {first.scenario.images:,} images of {_scenario(first)}",
+        columns=("classifier", "certifier", "clean", *(f"ε = {eps:g}" for eps in asked)),
+        sections=[
+            [
+                (
+                    one.classifier.name,
+                    certifier_title(certificate),
+                    percent(one.clean),
+                    *(percent(within) for within in certificate.within),
+                )
+                for certificate in one.certificates
+            ]
+            for one in results.certifications
+        ],
+        caption="share of all images that are read rightly, and provably so within ε, with 95 % "
+        "Wilson intervals: no attack leaves less",
+    )
+
+
+def radius_table(results: Certifications) -> Table:
+    """Return how far the certificates reach, and what they cost: a row as in `certified_table`."""
+    searched = any(c.least for one in results.certifications for c in one.certificates)
+    nearest = ("nearest wrong image",) if searched else ()
+    return Table(
+        title="How far certificates reach, and what they cost",
+        columns=(
+            "classifier",
+            "certifier",
+            "certified",
+            "abstained",
+            "mean radius",
+            "median radius",
+            "average over all",
+            *nearest,
+            "passes",
+            "seconds",
+        ),
+        sections=[
+            [
+                (
+                    one.classifier.name,
+                    certifier_title(c),
+                    *_reach(c),
+                    *([_least(c.least, c.complete)] if searched else ()),
+                    *_cost(one, c),
+                )
+                for c in one.certificates
+            ]
+            for one in results.certifications
+        ],
+        caption="mean and median radius are over the certified images, the average is over all; "
+        + ("nearest wrong image: median distance (share of searches that ended); " * searched)
+        + "passes and seconds are of an image",
+    )
+
+
+def certified_curves(
+    results: Certifications, radii: Mapping[str, np.ndarray]
+) -> list[tuple[Norm, str]]:
+    """Return `(norm, SVG)` of certified accuracy against the radius; bands are 95 % intervals."""
+    norms = dict.fromkeys(c.norm for one in results.certifications for c in one.certificates)
+    return [(norm, _curve(norm, results, radii)) for norm in norms]
+
+
+def certifier_title(certificate: CertificateResult) -> str:
+    """Return a certifier with its norm, such as `crown, L∞`."""
+    return f"{certificate.name}, {NORM_TITLES[certificate.norm]}"
+
+
+def contradiction_lines(results: Certifications) -> list[str]:
+    """Return a line for each certifier that certified what the classifier answers wrongly."""
+    return [
+        f"CONTRADICTION: {c.name} certifies {c.contradictions} images that "
+        f"{one.classifier.name} answers wrongly: one of the two is wrong"
+        for one in results.certifications
+        for c in one.certificates
+        if c.contradictions
+    ]
+
+
+def trust_lines(results: Certifications) -> list[str]:
+    """Return what each certifier's radii are worth, once each."""
+    certificates = [c for one in results.certifications for c in one.certificates]
+    return list(dict.fromkeys(trust_line(certificate) for certificate in certificates))
+
+
+def trust_line(certificate: CertificateResult) -> str:
+    """Return what a certifier's radii are worth.
+
+    Example:
+        >>> trust_line(certificate)
+        'smoothing: each radius holds with probability 99.9 %, for the average over infinitely ...'
+    """
+    if certificate.confidence is None:
+        return f"{certificate.name}: proven"
+    return (
+        f"{certificate.name}: each radius holds with probability "
+        f"{100 * certificate.confidence:.4g} %, for the average over infinitely many draws of "
+        "noise; a classifier that answers by a few draws may answer otherwise by chance"
+    )
+
+
+def _reach(certificate: CertificateResult) -> Row:
+    radius = certificate.radius
+    return (
+        f"{certificate.certified:.1%}",
+        f"{certificate.abstained:.1%}",
+        _number(radius.mean),
+        _number(radius.median),
+        _number(certificate.average_radius),
+    )
+
+
+def _least(least: Spread | None, complete: float | None) -> str:
+    if least is None or complete is None:
+        return "–"
+    return f"{_number(least.median)} ({complete:.0%})"
+
+
+def _cost(one: Certification, certificate: CertificateResult) -> Row:
+    passes = certificate.passes_per_image
+    seconds = certificate.seconds / one.scenario.images
+    return "–" if passes is None else f"{passes:,.0f}", f"{seconds:.3g}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _scenario(one: Certification) -> str:
+    scenario = one.scenario
+    shift = f"+{scenario.shift}" if scenario.shift else ""
+    return f"{scenario.name}{shift} ({scenario.split})"
+
+
+def _curve(norm: Norm, results: Certifications, radii: Mapping[str, np.ndarray]) -> str:
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    most = 0.0
+    for i, one in enumerate(results.certifications):
+        for k, certificate in enumerate(one.certificates):
+            if certificate.norm != norm:
+                continue
+            own = np.sort(radii[f"c{i}_k{k}_radius"].astype(np.float64))
+            grid = np.linspace(0.0, float(own[-1]) * 1.05 or 1.0, _STEPS)
+            left = [len(own) - int(np.searchsorted(own, r, side="left")) for r in grid]
+            left[0] = int((own > 0).sum())
+            low, high = np.transpose([wilson(count, len(own)) for count in left])
+            colour, dash = COLOURS[i % len(COLOURS)], DASHES[k % len(DASHES)]
+            label = f"{one.classifier.name} · {certificate.name}".replace("$", r"\$")
+            shares = np.array(left) / len(own)
+            axes.plot(grid, shares, dash, color=colour, drawstyle="steps-post", label=label)
+            axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.12, linewidth=0)
+            most = max(most, float(grid[-1]))
+    axes.set_xlabel(f"radius ({NORM_TITLES[norm]})")
+    axes.set_ylabel("certified accuracy")
+    axes.set_xlim(0, most)
+    axes.set_ylim(-0.02, 1.02)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return as_svg(figure, f"certified {norm}")
