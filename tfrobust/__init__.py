@@ -15,6 +15,7 @@ from tfrobust.faces import lazy
 if TYPE_CHECKING:
     from tfrobust.adaptive import AdaptiveAttack
     from tfrobust.attack import Attack, GradientAttack, RegionalAttack, Threat
+    from tfrobust.certifier import Certificates, Certifier
     from tfrobust.classifier import Classifier, Wrapped
     from tfrobust.classifiers.keras.classifier import KerasClassifier
     from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier
@@ -43,6 +44,8 @@ __all__ = [
     "AdaptiveAttack",
     "Attack",
     "BatchShift",
+    "Certificates",
+    "Certifier",
     "Classifier",
     "Defended",
     "Defense",
@@ -75,6 +78,7 @@ __getattr__, __dir__ = lazy(
     {
         "adaptive": ("AdaptiveAttack",),
         "attack": ("Attack", "GradientAttack", "RegionalAttack", "Threat"),
+        "certifier": ("Certificates", "Certifier"),
         "classifier": ("Classifier", "Wrapped"),
         "classifiers.keras.classifier": ("KerasClassifier",),
         "defense": ("Defended", "Defense", "Stage"),

@@ -68,6 +68,7 @@ _CONTRACTS = {
     "attacks": "tfrobust.attack:Attack",
     "defenses": "tfrobust.defense:Defense",
     "detectors": "tfrobust.detector:Detector",
+    "certifiers": "tfrobust.certifier:Certifier",
     "suites": "tfrobust.suites:Suite",
 }
 KINDS = tuple(_CONTRACTS)

@@ -9,6 +9,7 @@ that says what was expected. A test joins with one parametrised function:
 """
 
 from tfrobust.testing.attacks import attack_checks
+from tfrobust.testing.certifiers import certifier_checks
 from tfrobust.testing.classifiers import (
     ConstantClassifier,
     LinearClassifier,
@@ -23,6 +24,7 @@ __all__ = [
     "ConstantClassifier",
     "LinearClassifier",
     "attack_checks",
+    "certifier_checks",
     "defense_checks",
     "detector_checks",
     "grey_images",

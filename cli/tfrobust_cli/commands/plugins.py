@@ -23,7 +23,8 @@ def plugins(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="models, scenarios, shifts, attacks, defenses, detectors, suites; or 'show'."
+            help="models, scenarios, shifts, attacks, defenses, detectors, certifiers, suites; or "
+            "'show'."
         ),
     ] = None,
     plugin: Annotated[str | None, typer.Argument(help="With 'show': KIND/NAME.")] = None,
