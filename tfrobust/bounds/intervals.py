@@ -56,10 +56,15 @@ class IntervalBounds:
         Returns:
             float32 `(batch, classes)`; an image is verified where every other class is below 0.
         """
-        slopes = margins(labels, self.network.classes)
-        return -least(self.network, slopes, self.boxes(around), around, through=False)
+        return self.lead(self.boxes(around), around, labels)
 
-    def boxes(self, around: Around) -> Boxes:
+    def lead(self, boxes: Boxes, around: Around, labels: Labels) -> Logits:
+        """Return what `worst` does, from the boxes of `boxes`."""
+        network = self.network
+        slopes = margins(labels, network.classes)
+        return -least(network, slopes, network.output, boxes, around, through=False)
+
+    def boxes(self, around: Around) -> list[Box]:
         """Return a box of every tensor of the network, the image's first."""
         boxes = [around.box()]
         for number, operation in enumerate(self.network.operations, start=1):

@@ -56,17 +56,16 @@ class LinearBounds(IntervalBounds):
         operations = enumerate(self.network.operations, start=1)
         self._leaks = {at: o.leak for at, o in operations if isinstance(o, Rectifier)}
 
-    def worst(self, around: Around, labels: Labels) -> Logits:
-        """Return an upper bound of each class's lead; see `IntervalBounds.worst`.
-
-        It is never above the one that the boxes alone give.
-        """
-        slopes, boxes = margins(labels, self.network.classes), self.boxes(around)
+    def lead(self, boxes: Boxes, around: Around, labels: Labels) -> Logits:
+        """Return an upper bound of each class's lead, never above that of the boxes alone."""
+        network = self.network
+        slopes = margins(labels, network.classes)
 
         def margin(lower: dict[int, Slopes] | None = None) -> Any:
-            return least(self.network, slopes, boxes, around, through=True, lower=lower)
+            given = (network, slopes, network.output, boxes, around)
+            return least(*given, through=True, lower=lower)
 
-        found = tf.maximum(least(self.network, slopes, boxes, around, through=False), margin())
+        found = tf.maximum(-super().lead(boxes, around, labels), margin())
         if self.steps and self._leaks:
             start = self._lower_slopes(boxes, tf.shape(slopes)[1])
             found = tf.maximum(found, highest(margin, start, self._leaks, self.steps))

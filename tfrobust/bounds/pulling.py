@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ from tfrobust.bounds.network import Network
 from tfrobust.bounds.operations import Arrangement, Linear
 from tfrobust.types import Labels
 
-Boxes = list[Box]  # of each tensor of a network
+Boxes = Sequence[Box]  # of each tensor of a network
 LowerSlopes = Mapping[int, Slopes]  # of rectifiers, by the number of what they give
 _NUMBERS = 1 << 23  # in one tensor of slopes, at most: 32 MB
 
@@ -23,45 +23,63 @@ def margins(labels: Labels, classes: int) -> Slopes:
     return tf.one_hot(labels, classes)[:, None] - tf.eye(classes)[None]
 
 
+def pulled_back(
+    network: Network,
+    slopes: Slopes,
+    number: int,
+    *,
+    boxes: Boxes = (),
+    through: bool = False,
+    lower: LowerSlopes | None = None,
+) -> tuple[dict[int, Slopes], Any]:
+    """Return functions of earlier tensors that together are nowhere above these of a tensor.
+
+    Args:
+        network: that computes the tensor.
+        slopes: of the functions, `(batch, functions, …)`.
+        number: of the tensor.
+        boxes: of the tensors before it; needed where functions go through activations.
+        through: whether they go through activations and maxima, by lines around those, back to the
+            image; if not they stop there, and are the same functions.
+        lower: slopes of rectifiers' lower lines; by default those of CROWN.
+
+    Returns:
+        The slopes by the number of the tensor, `(batch, functions, …)`, and what is added,
+        `(batch, functions)`.
+    """
+    pending, total = {number: slopes}, tf.zeros(tf.shape(slopes)[:2])
+    for at in range(number, 0, -1):
+        operation = network.operations[at - 1]
+        stops = not through and not isinstance(operation, Linear | Arrangement)
+        if at not in pending or stops:
+            continue
+        read = [boxes[k] for k in operation.reads] if through else []
+        pulled = operation.pulled(pending.pop(at), read, (lower or {}).get(at))
+        total += pulled.offset
+        for k, slope in zip(operation.reads, pulled.slopes, strict=True):
+            pending[k] = pending[k] + slope if k in pending else slope
+    return pending, total
+
+
 def least(
     network: Network,
     slopes: Slopes,
+    number: int,
     boxes: Boxes,
     around: Around,
     *,
     through: bool,
-    number: int | None = None,
     lower: LowerSlopes | None = None,
 ) -> Any:
-    """Return lower bounds of linear functions of a tensor, over the images around.
+    """Return lower bounds of functions of a tensor over the images around, `(batch, functions)`.
 
-    Args:
-        network: that computes it.
-        slopes: of the functions, `(batch, functions, …)`.
-        boxes: of the tensors before it.
-        around: the images.
-        through: whether functions are pulled through activations, by lines around them; if not,
-            they are bounded there by the boxes.
-        number: of the tensor; by default that of the logits.
-        lower: slopes of rectifiers' lower lines; by default those of CROWN.
-
-    Returns:
-        float32 `(batch, functions)`.
+    They are pulled back, and bounded where they stop: over the images, and over boxes. See
+    `pulled_back`.
     """
-    last = network.output if number is None else number
-    pending, total = {last: slopes}, tf.zeros(tf.shape(slopes)[:2])
-    for at in range(last, 0, -1):
-        if at not in pending:
-            continue
-        now, operation = pending.pop(at), network.operations[at - 1]
-        if not through and not isinstance(operation, Linear | Arrangement):
-            total += least_in(boxes[at], now)
-            continue
-        pulled = operation.pulled(now, [boxes[k] for k in operation.reads], (lower or {}).get(at))
-        total += pulled.offset
-        for read, slope in zip(operation.reads, pulled.slopes, strict=True):
-            pending[read] = pending[read] + slope if read in pending else slope
-    return total + around.least(pending[0]) if 0 in pending else total
+    found, total = pulled_back(network, slopes, number, boxes=boxes, through=through, lower=lower)
+    for at, function in found.items():
+        total += least_in(boxes[at], function) if at else around.least(function)
+    return total
 
 
 def tightened(network: Network, number: int, boxes: Boxes, around: Around, through: bool) -> Box:
@@ -85,7 +103,7 @@ def tightened(network: Network, number: int, boxes: Boxes, around: Around, throu
     def bounds(start: Any) -> Any:
         rows = tf.reshape(tf.one_hot(start + tf.range(count), size), (1, -1, *shape))
         both = tf.tile(tf.concat([rows, -rows], axis=1), (batch, 1, *(1 for _ in shape)))
-        found = least(network, both, boxes, around, through=through, number=number)
+        found = least(network, both, number, boxes, around, through=through)
         return tf.reshape(found, (batch, 2, count))
 
     starts = tf.range(0, size, count)
