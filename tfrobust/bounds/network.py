@@ -158,6 +158,8 @@ class Network:
             raise self._unknown(f"a layer {kind} with channels first")
         if getattr(layer, "quantization_mode", None):
             raise self._unknown(f"a layer {kind} with quantized weights")
+        if (computes := getattr(layer, "compute_dtype", "float32")) != "float32":
+            raise self._unknown(f"a layer {kind} that computes in {computes}")
         if call.kwargs.get("training"):
             raise self._unknown(f"a layer {kind} that is called as in training")
         axis = np.ravel(getattr(layer, "axis", -1))

@@ -58,33 +58,30 @@ def test_radii_of_a_linear_network_are_the_closed_form(name, norm):
     assert (verified == (least > middle)).all()
 
 
-def test_crown_certifies_more_than_ibp_and_no_attack_is_nearer():
+def certified(classifier, shown, labels, **options):
+    return [
+        CERTIFIERS[name](**options).certify(classifier, shown, labels, seed=0).radii
+        for name in CERTIFIERS
+    ]
+
+
+def test_crown_certifies_more_than_ibp():
     classifier = KerasClassifier(dense_network(8, 8, 4))
     shown = some_images(8, (3, 3, 1))
     labels = clean_predictions(classifier, shown)
-    ibp, crown = (
-        CERTIFIERS[name](halvings=10).certify(classifier, shown, labels, seed=0).radii
-        for name in CERTIFIERS
-    )
+    ibp, crown = certified(classifier, shown, labels, halvings=10)
     assert (crown >= ibp).all()
     assert np.median(crown) > 1.2 * np.median(ibp)
-    crafted = run_attack(create("attacks", "deepfool", norm="linf"), classifier, shown, labels)
-    broken = clean_predictions(classifier, crafted.images) != labels
-    assert broken.any()
-    assert (crown[broken] <= distances(shown, crafted.images)["linf"][broken]).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["keras", "tf_keras"])
-def test_networks_of_every_layer_are_certified_in_every_norm(kind):
+def test_networks_of_every_layer_are_certified_in_every_norm_and_no_attack_is_nearer(kind):
     classifier = KerasClassifier(of_every_layer(pytest.importorskip(kind)))
     shown = some_images(6)
     labels = clean_predictions(classifier, shown)
     for norm in DUAL:
-        ibp, crown = (
-            CERTIFIERS[name](norm=norm).certify(classifier, shown, labels, seed=0).radii
-            for name in CERTIFIERS
-        )
+        ibp, crown = certified(classifier, shown, labels, norm=norm)
         assert (crown >= ibp).all()
         assert crown.all()
         attack = create("attacks", "fmn", norm=norm)
