@@ -44,6 +44,7 @@ def as_in_training():
         (around_layer(keras.layers.Dense(3, "silu")), "the activation silu, which is not known to"),
         (around_layer(tf_keras.layers.PReLU(), tf_keras), "a layer PReLU"),
         (around_layer(keras.layers.BatchNormalization(axis=1)), "of another axis than the last"),
+        (around_layer(keras.layers.Dense(3, dtype="mixed_float16")), "computes in float16"),
         (as_in_training(), "a layer Dropout that is called as in training"),
         (Subclassed(), "a subclassed model, whose layers are not known"),
     ],

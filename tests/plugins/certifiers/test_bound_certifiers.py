@@ -21,6 +21,11 @@ DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
 CERTIFIERS = {"ibp": IntervalCertifier, "crown": LinearCertifier}
 
 
+@pytest.mark.parametrize("check", certifier_checks(), ids=lambda check: check.__name__)
+def test_interval_bounds_keep_the_contract(check):
+    check(IntervalCertifier(halvings=8))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", DUAL)
 @pytest.mark.parametrize("name", CERTIFIERS)
