@@ -59,6 +59,7 @@ diagnosis: $(READY)
 	$(BIN)/python -m benchmarks.diagnosis
 
 reference: $(READY)
+	$(BIN)/python -m benchmarks.exact
 	$(BIN)/python -m benchmarks.reference
 
 # The site generator; nothing else needs it. The site is build/site/index.html.

@@ -5,10 +5,10 @@ min_θ κ CE(f(x), y) + (1 − κ) CE(ẑ(ε), y),  ẑ_k(ε) ≥ max z_k − z_
 Gowal, Dvijotham, Stanforth, Bunel, Qin, Uesato, Arandjelović, Mann & Kohli, "On the effectiveness
 of interval bound propagation for training verifiably robust models" (2018). Threat: white-box,
 L∞. It is not broken: where ẑ(ε) leaves no class above the label, no attack within ε changes the
-answer, up to rounding (`Bounds.worst`). ε grows from 0, and κ falls from 1, over the first part of
-the training. Departures: these parts are shares of the training and not numbers of steps; the
-bounds use the running statistics of batch normalisation. The best epoch is that of the highest
-accuracy on validation images that PGD attacks with the whole ε.
+answer, up to rounding (`tfrobust.bounds.IntervalBounds`). ε grows from 0, and κ falls from 1, over
+the first part of the training. Departures: these parts are shares of the training and not numbers
+of steps; the bounds use the running statistics of batch normalisation. The best epoch is that of
+the highest accuracy on validation images that PGD attacks with the whole ε.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.attack import Attack
+from tfrobust.bounds import Around, IntervalBounds
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.models import raw
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
@@ -31,7 +32,6 @@ from tfrobust.training.steps import Steps
 from tfrobust.training.task import TrainingTask, cross_entropy
 from tfrobust.training.trainer import Trainer
 from tfrobust.types import Images, Labels, Logits, PerImage, Seeds
-from tfrobust_regularisation.intervals import Bounds
 
 
 @plugin
@@ -69,7 +69,7 @@ class IbpTraining(Defense):
         Raises:
             UsageError: names the layer.
         """
-        Bounds(check_tunable(classifier, "ibp_training").model)
+        self._bounds(classifier)
 
     def apply(self, classifier: Classifier, scenario: Scenario, trainer: Trainer) -> Defended:
         """Train `classifier` on its bounds; see `Defense`.
@@ -77,7 +77,7 @@ class IbpTraining(Defense):
         Raises:
             UsageError: as `check` does.
         """
-        bounds = Bounds(check_tunable(classifier, "ibp_training").model)
+        bounds = self._bounds(classifier)
         options, images = trainer.options, _count(scenario)
         shown = options.epochs * int(images * (1.0 - (options.validation or 0.0)))
         steps = functools.partial(RampedSteps, defense=self, bounds=bounds, images=shown)
@@ -89,13 +89,17 @@ class IbpTraining(Defense):
         return tf.clip_by_value((done - self.warmup) / self.ramp, 0.0, 1.0)
 
     def losses(
-        self, classifier: Any, bounds: Bounds, images: Images, labels: Labels, progress: Any
+        self, classifier: Any, bounds: IntervalBounds, images: Images, labels: Labels, progress: Any
     ) -> tuple[PerImage, Logits]:
         """Return the losses to lower, `(batch,)`, and the logits of the clean images."""
         logits = classifier.logits_in_training(images)
         natural = 1.0 - progress * (1.0 - self.natural)
-        worst = cross_entropy(labels, bounds.worst(images, labels, progress * self.eps))
+        worst = cross_entropy(labels, bounds.worst(Around(images, progress * self.eps), labels))
         return natural * cross_entropy(labels, logits) + (1.0 - natural) * worst, logits
+
+    def _bounds(self, classifier: Classifier) -> IntervalBounds:
+        model = check_tunable(classifier, "ibp_training").model
+        return IntervalBounds(model, asking="ibp_training")
 
     def _attacked(
         self, classifier: Classifier, images: Images, labels: Labels, seeds: Seeds
@@ -116,7 +120,9 @@ class RampedSteps(Steps):
         images: how many the whole training will be shown.
     """
 
-    def __init__(self, *given: Any, defense: IbpTraining, bounds: Bounds, images: int) -> None:
+    def __init__(
+        self, *given: Any, defense: IbpTraining, bounds: IntervalBounds, images: int
+    ) -> None:
         super().__init__(*given)
         total = max(1, images // self.batch_size)
 

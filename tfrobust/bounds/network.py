@@ -1,0 +1,211 @@
+"""A Keras model as the operations that bounds know, in the order in which they are computed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.bounds.affine import ELEMENTWISE, WEIGHED
+from tfrobust.bounds.operations import (
+    Arrangement,
+    Largest,
+    Linear,
+    Monotone,
+    Operation,
+    Rectifier,
+    Shape,
+)
+from tfrobust.bounds.windows import windows
+from tfrobust.classifiers.keras.graph import Call, called_on, calls, inlined, is_functional
+from tfrobust.errors import UsageError
+from tfrobust.types import KerasLayer, KerasModel
+
+MONOTONE = frozenset(
+    {"linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softplus", "tanh", "sigmoid"}
+)
+_ACTIVATIONS = frozenset({"Activation", "ReLU", "LeakyReLU", "ELU", "Relu", "Relu6", "LeakyRelu"})
+_IDLE = frozenset(
+    {"Identity", "Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout"}
+    | {"ActivityRegularization"}
+)
+_MOVES = frozenset(
+    {"Flatten", "Reshape", "Permute", "ZeroPadding2D", "Cropping2D", "Concatenate"} | _IDLE
+)
+_SUMS = frozenset({"Add", "Average", "AveragePooling2D", "GlobalAveragePooling2D"})
+_MAXIMA = frozenset({"MaxPooling2D", "GlobalMaxPooling2D"})
+_KNOWN = (
+    "Dense, Conv2D, DepthwiseConv2D, SeparableConv2D, BatchNormalization, Normalization, "
+    "Rescaling, max, average and global pooling, Add, Average, Concatenate, Flatten, Reshape, "
+    "Permute, ZeroPadding2D, Cropping2D and dropout"
+)
+
+
+class Network:
+    """The operations of a functional or sequential model, of either generation of Keras.
+
+    Weights are those of the model: bounds follow a training. They are bounds of the model in
+    inference mode: dropout is off, batch normalisation uses its running statistics.
+
+    Args:
+        model: with one input of known size; nested models are looked into.
+        asking: who wants bounds, for messages.
+
+    Attributes:
+        operations: in the order of their computation. Tensor 0 is the image, tensor k what
+            operation k − 1 gives.
+        output: the number of the tensor of logits.
+        classes: how many there are.
+
+    Raises:
+        UsageError: names the layer or activation whose bounds are not known, and those that are.
+
+    Example:
+        >>> [type(o).__name__ for o in Network(lenet, asking="crown").operations][:3]
+        ['Linear', 'Rectifier', 'Largest']
+    """
+
+    def __init__(self, model: KerasModel, *, asking: str) -> None:
+        self.operations: list[Operation] = []
+        self._asking = asking
+        if not is_functional(model):
+            raise self._unknown("a subclassed model, whose layers are not known")
+        flat = inlined(model)
+        self._image_shape = _shape(flat.inputs[0])
+        numbers = {id(flat.inputs[0]): 0}
+        for call in calls(flat):
+            if call.given:
+                read = list({id(t): t for t in call.given}.values())
+                number = self._add(call, read, tuple(numbers[id(t)] for t in read))
+                numbers[id(call.results[0])] = number
+        self.output = numbers[id(flat.outputs[0])]
+        self.classes = int(flat.outputs[0].shape[-1])
+
+    def shape(self, number: int) -> Shape:
+        """Return the shape of a tensor, without the batch."""
+        return self.operations[number - 1].shape if number else self._image_shape
+
+    def _add(self, call: Call, read: Sequence[Any], reads: tuple[int, ...]) -> int:
+        """Append the operations of a call; return the number of what it gives."""
+        self._check(call)
+        layer, kind = call.layer, type(call.layer).__name__
+        given, shape = tuple(map(_shape, read)), _shape(call.results[0])
+        if kind in WEIGHED:
+            return self._add_weighed(layer, reads[0], given[0], shape)
+        if kind in _ACTIVATIONS:
+            return self._add_activation(layer, reads[0], shape)
+        run = functools.partial(_run, call, read)
+        if kind in _MAXIMA:
+            places = windows(layer, given[0])
+            largest = Largest(
+                reads=reads, given=given, shape=shape, call=lambda x: run([x]), places=places
+            )
+            return self._append(largest)
+        arrangement = Arrangement(
+            reads=reads,
+            given=given,
+            shape=shape,
+            call=_first if kind in _IDLE else run,
+            constant=kind == "Add" and len(call.given) < len(_operands(call)),
+            mixes=kind in _SUMS,
+        )
+        return self._append(arrangement)
+
+    def _add_weighed(self, layer: KerasLayer, read: int, given: Shape, shape: Shape) -> int:
+        """Append a layer with weights, and its activation."""
+        shapes = [given, shape]
+        if hasattr(layer, "pointwise_kernel"):  # two convolutions
+            shapes.insert(1, (*shape[:2], int(layer.pointwise_kernel.shape[2])))
+        for place, function in enumerate(WEIGHED[type(layer).__name__]):
+            linear = Linear(
+                reads=(read,),
+                given=(shapes[place],),
+                shape=shapes[place + 1],
+                weighed=functools.partial(function, layer),
+                mixes=function not in ELEMENTWISE,
+            )
+            read = self._append(linear)
+        return self._add_activation(layer, read, shape)
+
+    def _add_activation(self, layer: KerasLayer, read: int, shape: Shape) -> int:
+        """Append the activation of a layer, or the layer that is one."""
+        if _name(layer) == "linear":
+            return read
+        call = layer.activation if hasattr(layer, "activation") else layer
+        leak = _leak(call)
+        if leak is None:
+            return self._append(Monotone(reads=(read,), given=(shape,), shape=shape, call=call))
+        return self._append(
+            Rectifier(reads=(read,), given=(shape,), shape=shape, call=call, leak=leak)
+        )
+
+    def _append(self, operation: Operation) -> int:
+        self.operations.append(operation)
+        return len(self.operations)
+
+    def _check(self, call: Call) -> None:
+        """Refuse a layer whose bounds are not known."""
+        layer, kind = call.layer, type(call.layer).__name__
+        own = type(layer).__module__.partition(".")[0] in ("keras", "tf_keras")
+        if not own or kind not in {*WEIGHED, *_ACTIVATIONS, *_MOVES, *_SUMS, *_MAXIMA}:
+            raise self._unknown(f"a layer {kind}; known layers are: {_KNOWN}")
+        if _name(layer) not in MONOTONE:
+            raise self._unknown(f"the activation {_name(layer)}, which is not known to be monotone")
+        if getattr(layer, "data_format", "channels_last") != "channels_last":
+            raise self._unknown(f"a layer {kind} with channels first")
+        if getattr(layer, "quantization_mode", None):
+            raise self._unknown(f"a layer {kind} with quantized weights")
+        if (computes := getattr(layer, "compute_dtype", "float32")) != "float32":
+            raise self._unknown(f"a layer {kind} that computes in {computes}")
+        if call.kwargs.get("training"):
+            raise self._unknown(f"a layer {kind} that is called as in training")
+        axis = np.ravel(getattr(layer, "axis", -1))
+        if kind == "BatchNormalization" and axis[0] not in (-1, len(call.given[0].shape) - 1):
+            raise self._unknown("a layer BatchNormalization of another axis than the last")
+
+    def _unknown(self, received: str) -> UsageError:
+        return UsageError(
+            f"{self._asking}: expected a functional or sequential Keras model of known layers; "
+            f"received: {received}"
+        )
+
+
+def _run(call: Call, read: Sequence[Any], inputs: Sequence[Any]) -> Any:
+    """Repeat a call on other tensors, one for each that it read."""
+    now = {id(old): new for old, new in zip(read, inputs, strict=True)}
+    return called_on(call, [now[id(tensor)] for tensor in call.given])[0]
+
+
+def _first(inputs: Sequence[Any]) -> Any:
+    return inputs[0]
+
+
+def _operands(call: Call) -> list[Any]:
+    """Return what a sum adds up: tensors and constants."""
+    return [value for value in tf.nest.flatten((call.args, call.kwargs)) if value is not None]
+
+
+def _shape(tensor: Any) -> Shape:
+    return tuple(int(side) for side in tensor.shape[1:])
+
+
+def _name(layer: KerasLayer) -> str:
+    """Return the name of a layer's activation."""
+    named = {"ReLU": "relu", "Relu": "relu", "Relu6": "relu6", "ELU": "elu"}
+    named |= {"LeakyReLU": "leaky_relu", "LeakyRelu": "leaky_relu"}
+    activation = getattr(layer, "activation", None)
+    own = "linear" if activation is None else getattr(activation, "__name__", "unknown")
+    return named.get(type(layer).__name__, own)
+
+
+def _leak(call: Any) -> float | None:
+    """Return the slope below 0 of a function that is x above 0 and linear below; else `None`."""
+    sizes = 10.0 ** np.arange(-6, 5)
+    at = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)[None]
+    values = np.asarray(call(at))
+    leak = float(0.0 - values[0, 6])  # at −1
+    same = np.allclose(values, np.where(at < 0, leak * at, at), rtol=1e-5, atol=0.0)
+    return leak if same and 0.0 <= leak <= 1.0 else None
