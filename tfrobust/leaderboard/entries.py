@@ -10,7 +10,7 @@ import numpy as np
 
 from tfrobust.leaderboard.model_info import model_info
 from tfrobust.leaderboard.reading import Run
-from tfrobust.leaderboard.records import Attacked, Diagnosed, Entry
+from tfrobust.leaderboard.records import Attacked, Certified, Diagnosed, Entry
 from tfrobust.report.tables import attack_title
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.kinds import KINDS, kind_of
@@ -121,12 +121,30 @@ def _entry(
             if any(line.kind == kind for line, _ in attacked)
         },
         robust=_proportion(clean, [left for _, left in attacked]),
+        certified=_certified(evaluation, conditions),
         attacks=[line for line, _ in attacked],
         diagnosed=_diagnosed(classifier.name, conditions, diagnoses),
     )
     autoattack = _autoattack(clean, attacked)
     info = model_info(entry, conditions.scenario, conditions.eps, autoattack)
     return entry.model_copy(update={"model_info": info})
+
+
+def _certified(evaluation: Evaluation, conditions: Conditions) -> Certified | None:
+    """Return the certificate that proves most at the budget."""
+    proven = [
+        Certified(
+            accuracy=within.accuracy,
+            interval=within.interval,
+            certifier=certificate.name,
+            confidence=certificate.confidence,
+        )
+        for certificate in evaluation.certificates
+        if certificate.norm == conditions.norm
+        for within in certificate.within
+        if within.eps == conditions.eps
+    ]
+    return max(proven, key=lambda certified: certified.accuracy, default=None)
 
 
 def _autoattack(clean: Flags, attacked: Sequence[tuple[Attacked, Flags]]) -> Proportion | None:

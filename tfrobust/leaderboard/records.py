@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pydantic
 
 from tfrobust.files.record_types import Count, NotNegative, Place, Positive, Seed, Text
+from tfrobust.results.certificates import Confidence
 from tfrobust.results.findings import Verdict
 from tfrobust.results.kinds import Kind
 from tfrobust.results.records import Proportion
@@ -45,6 +46,18 @@ class Diagnosed(pydantic.BaseModel):
     images: Count
 
 
+class Certified(Proportion):
+    """Accuracy that a certificate leaves to no attack within the budget.
+
+    Attributes:
+        certifier: its name.
+        confidence: with which probability the radius of an image holds; `None`: it is proven.
+    """
+
+    certifier: Text
+    confidence: Confidence | None = None
+
+
 class Entry(pydantic.BaseModel):
     """A classifier at one budget.
 
@@ -58,6 +71,7 @@ class Entry(pydantic.BaseModel):
         clean: accuracy on the images as they are.
         worst: accuracy under all attacks of a kind together, of the kinds that were run.
         robust: accuracy under everything that was run at this budget.
+        certified: the best certificate at this budget; `None`: none was asked for.
         attacks: each by itself.
         diagnosed: `None`: no diagnosis of this ball was given.
         model_info: the fields of RobustBench's record of a model that are known here.
@@ -72,6 +86,7 @@ class Entry(pydantic.BaseModel):
     clean: Proportion
     worst: dict[Kind, Proportion]
     robust: Proportion
+    certified: Certified | None = None
     attacks: list[Attacked]
     diagnosed: Diagnosed | None = None
     model_info: dict[Text, Any] = {}

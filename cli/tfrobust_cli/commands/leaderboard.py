@@ -52,12 +52,23 @@ def _print(found: Leaderboard) -> None:
     for board in found.boards:
         kinds = kinds_of(board)
         table = Table(title=Text(f"{board.scenario} ({board.split}), {ball_of(board)}"))
-        for column in ("#", "classifier", "clean", *kinds, "robust", "95 %", "diagnosis"):
+        for column in (
+            "#",
+            "classifier",
+            "clean",
+            *kinds,
+            "certified",
+            "robust",
+            "95 %",
+            "diagnosis",
+        ):
             table.add_column(Text(column))
         for entry in board.entries:
             worst = [percent(entry.worst[k]) if k in entry.worst else "–" for k in kinds]
             said = str(entry.diagnosed.verdict) if entry.diagnosed else "–"
-            figures = percent(entry.clean), *worst, percent(entry.robust), interval(entry.robust)
+            proven = percent(entry.certified) if entry.certified else "–"
+            robust = percent(entry.robust), interval(entry.robust)
+            figures = percent(entry.clean), *worst, proven, *robust
             table.add_row(str(board.rank(entry)), Text(entry.classifier), *figures, said)
         stdout().print(table)
 

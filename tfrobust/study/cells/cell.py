@@ -196,7 +196,7 @@ class Cell:
     def key(self) -> str:
         """A hash of everything that determines the result: another declaration, another key."""
         condition = self.condition
-        plugins = [*condition.detectors, *condition.all_attacks]
+        plugins = [*condition.detectors, *condition.all_attacks, *condition.certifiers]
         content = {
             "training": self.training,
             "images": self.images,
@@ -206,7 +206,15 @@ class Cell:
             # in the code nor a new key changes what is hashed.
             "condition": condition.model_dump(
                 by_alias=True,
-                exclude={"title", "networks", "attack", "attacks", "detectors", "images"},
+                exclude={
+                    "title",
+                    "networks",
+                    "attack",
+                    "attacks",
+                    "certifiers",
+                    "detectors",
+                    "images",
+                },
                 exclude_defaults=True,
             ),
         }

@@ -116,6 +116,7 @@ def _evaluated(
         baselines=(),
         detectors=built("detectors", [cell.plugin(plugin) for plugin in condition.detectors]),
         adaptive=() if condition.adaptive else None,
+        certifiers=built("certifiers", [cell.plugin(plugin) for plugin in condition.certifiers]),
         watched=[condition.detected] if condition.detected else None,
         targets=condition.targets,
         seed=cell.seed,

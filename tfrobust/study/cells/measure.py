@@ -14,6 +14,7 @@ from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.right import right_under
 from tfrobust.study.schema.figures import (
     AttackFigures,
+    CertificateFigures,
     CleanFigures,
     DetectorFigures,
     TogetherFigures,
@@ -56,6 +57,7 @@ def evaluation_figures(cell: Cell, evaluated: Evaluated) -> dict[str, float]:
             **_clean(evaluation, first).known,
             **_attack(cell, number, evaluated),
             **_together(cell, number, evaluated),
+            **_certificates(evaluation),
             **_detectors(evaluation),
         }.items()
     }
@@ -123,6 +125,12 @@ def _together(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, float]
     )
     each = {f"{attack.name}.accuracy": attack.accuracy for attack in evaluation.attacks}
     return figures.known | each
+
+
+def _certificates(evaluation: Evaluation) -> dict[str, float]:
+    """Return what is proven of one view at the least budget, by the certifier that proves most."""
+    proven = [certificate.within[0].accuracy for certificate in evaluation.certificates]
+    return CertificateFigures(certified_accuracy=max(proven)).known if proven else {}
 
 
 def _by_attack(cell: Cell, number: int, evaluated: Evaluated) -> list[dict[str, float]]:

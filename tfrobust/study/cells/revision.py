@@ -74,6 +74,7 @@ def _measuring(cell: Cell) -> tuple[Named, ...]:
     condition, views = cell.condition, cell.study.views
     plugins = [*_scenario(cell.tested_on), *_all("detectors", condition.detectors)]
     plugins += _all("attacks", condition.all_attacks)
+    plugins += _all("certifiers", condition.certifiers)
     for view in condition.views:
         plugins += _all("defenses", [cell.plugin(plugin) for plugin in views[view].defenses])
     return tuple(dict.fromkeys(plugins))

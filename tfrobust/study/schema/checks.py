@@ -71,7 +71,7 @@ def _plugins(study: Study) -> Iterator[str]:
     """Yield the names of all plugins with options: attacks, detectors, defences."""
     for condition in study.conditions.values():
         yield from (detector.name for detector in condition.detectors)
-        yield from (attack.name for attack in condition.all_attacks)
+        yield from (attack.name for attack in (*condition.all_attacks, *condition.certifiers))
     chains = [network.defenses for network in study.networks.values()]
     chains += [view.defenses for view in study.views.values()]
     for defenses in chains:
@@ -124,6 +124,8 @@ def _check_detectors(where: str, condition: Condition) -> None:
 
 def _check_together(where: str, condition: Condition) -> None:
     names = [attack.name for attack in condition.attacks]
+    if condition.certifiers and not condition.all_attacks:
+        raise ValueError(f"{where}: certifiers have the budgets of attacks; name some")
     if condition.adaptive and not names:
         raise ValueError(f"{where}: adaptive attacks have the budgets of `attacks`; name some")
     if len(set(names)) < len(names):

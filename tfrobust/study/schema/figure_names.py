@@ -17,6 +17,7 @@ UNDER_ATTACK = frozenset(
         "adaptive_accuracy",
         "worst_accuracy",
         "lowest_accuracy",
+        "certified_accuracy",
     }
 )
 _OF_DETECTORS = frozenset({"auroc", "accuracy", "tpr_at_5_fpr"})

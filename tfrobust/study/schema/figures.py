@@ -117,6 +117,17 @@ class TogetherFigures(Figures):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CertificateFigures(Figures):
+    """What certifiers prove of a view at the least budget of its attacks.
+
+    Attributes:
+        certified_accuracy: right whatever the attack, by the certifier that proves most.
+    """
+
+    certified_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DiagnosisFigures(Figures):
     """What a diagnosis of a view finds.
 
@@ -225,6 +236,8 @@ def figures_of(study: Study, condition: Condition) -> set[str]:
         names += FootprintFigures.names()
     if condition.attacks:
         names += [*TogetherFigures.names(), *(f"{a.name}.accuracy" for a in condition.attacks)]
+    if condition.certifiers:
+        names += CertificateFigures.names()
     if condition.diagnosed:
         names += DiagnosisFigures.names()
     figures = {f"{view}.{name}" for view in condition.judged for name in names}

@@ -185,6 +185,7 @@ class Condition(Declared):
             right under all of them.
         adaptive: whether the attacks that know a network's defences come on top, at the budgets of
             `attacks`.
+        certifiers: that tell what is proven at the budgets of the attacks in their norm.
         diagnosed: the ball in which views are diagnosed; none: they are not.
         sweep: several values of one of the attack's options.
         within: a distance; attacked images that keep to it are also counted alone, whatever the
@@ -216,6 +217,7 @@ class Condition(Declared):
     attack: Plugin | None = None
     attacks: tuple[Plugin, ...] = ()
     adaptive: bool = False
+    certifiers: tuple[Plugin, ...] = ()
     diagnosed: Diagnosed | None = None
     sweep: Sweep | None = None
     within: Within | None = None
