@@ -48,8 +48,10 @@ def test_the_smoke_scale_of_the_bundled_study_runs_and_goes_on(tfrobust, here):
 @pytest.mark.slow
 def test_the_smoke_scale_of_pixel_noise_draws_its_curves(tfrobust, here):
     cells = smoke(tfrobust, here, "pixel-noise")
-    everywhere, on_the_cnn = 3 * 5, 3
-    assert len(cells) == everywhere + on_the_cnn
+    under_noise, under_dropout, on_the_cnn = 2 * 5, 1, 1 + 3 + 3
+    assert len(cells) == under_noise + under_dropout + on_the_cnn
+    spread = cells["fully_connected-btw_dropout-s0"]["figures"]
+    assert spread["plain.variance_threshold.clean_mean"] > 0
     swept = cells["fully_connected-btw-s0"]["figures"]
     assert swept["plain.accuracy@0"] == cells["fully_connected-clean-s0"]["figures"]["plain.clean"]
     assert swept["plain.accuracy@200"] < swept["plain.accuracy@0"]
