@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfrobust.errors import ContradictionError, IncompleteError
-from tfrobust.report.certificates import contradiction_lines
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ def print_results(results: Results, *, as_json: bool = False, out: Path | None =
         ContradictionError: an attack broke what a certifier had proven; all is printed before.
         IncompleteError: some images could not be computed; the others are printed before.
     """
+    from tfrobust.report.certificates import contradiction_lines
+
     if as_json:
         # Spelled in ASCII: a stream of another encoding would break what scripts are to read.
         print(json.dumps(results.model_dump(mode="json"), indent=1))
