@@ -14,6 +14,8 @@ def test_a_diagnosis_is_printed_written_and_read_again(tfrobust, with_store):
     told = tfrobust("diagnose", "d1", "--eps", 0.1, *QUICK, "--out", "runs/d1", "--json")
 
     assert told.code == 0, told.err
+    refused = tfrobust("diagnose", "d1", "--eps", 0.1, *QUICK, "--out", "runs/d1")
+    assert "runs/d1: is not empty" in refused.err
     diagnosis = Diagnosis.model_validate_json(told.out)
     assert read_diagnosis(with_store / "runs/d1") == diagnosis
     assert diagnosis.lowest.accuracy <= diagnosis.attacked.accuracy <= diagnosis.clean.accuracy

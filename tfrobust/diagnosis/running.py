@@ -10,6 +10,7 @@ from tfrobust.diagnosis.settings import DiagnosisSettings
 from tfrobust.files.output_folders import output_folder, written_together
 from tfrobust.report.diagnosis import PAGE, render_diagnosis
 from tfrobust.results.diagnosis import DIAGNOSIS, Diagnosis
+from tfrobust.results.run_files import discard_partial
 from tfrobust.scenario import Scenario
 
 
@@ -49,4 +50,5 @@ def run(
         with written_together(out, (DIAGNOSIS, PAGE)) as beside:
             (beside / DIAGNOSIS).write_text(diagnosis.to_json(), encoding="utf-8")
             (beside / PAGE).write_text(render_diagnosis(diagnosis), encoding="utf-8")
+        discard_partial(out)
     return diagnosis

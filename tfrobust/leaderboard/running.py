@@ -10,6 +10,7 @@ from tfrobust.leaderboard.gathering import gathered
 from tfrobust.leaderboard.page import render_leaderboard
 from tfrobust.leaderboard.reading import read_folders
 from tfrobust.leaderboard.records import Leaderboard
+from tfrobust.results.run_files import discard_partial
 
 RECORD, PAGE = "leaderboard.json", "leaderboard.html"
 
@@ -37,7 +38,9 @@ def run(folders: Sequence[Path | str], out: Path | str, *, force: bool = False) 
     runs, diagnoses = read_folders([Path(folder) for folder in folders])
     boards = gathered(runs, diagnoses)
     page = render_leaderboard(boards, runs)
-    with output_folder(out, force=force), written_together(out, (RECORD, PAGE)) as beside:
-        (beside / RECORD).write_text(boards.to_json(), encoding="utf-8")
-        (beside / PAGE).write_text(page, encoding="utf-8")
+    with output_folder(out, force=force):
+        with written_together(out, (RECORD, PAGE)) as beside:
+            (beside / RECORD).write_text(boards.to_json(), encoding="utf-8")
+            (beside / PAGE).write_text(page, encoding="utf-8")
+        discard_partial(out)
     return boards
