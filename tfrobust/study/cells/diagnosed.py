@@ -25,7 +25,7 @@ def diagnosis_figures(
     if ball is None:
         return {}
     settings = DiagnosisSettings(eps=ball.eps, norm=ball.norm, images=cell.images, seed=cell.seed)
-    figures = {}
+    figures: dict[str, float] = {}
     for view, classifier in judged.items():
         diagnosis = diagnose(classifier, scenario, settings, name=view)
         verdicts = [finding.verdict for finding in diagnosis.findings]
