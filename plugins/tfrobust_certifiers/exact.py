@@ -88,8 +88,10 @@ class ExactCertifier(Certifier):
         images, labels = np.asarray(images, np.float32), np.asarray(labels)
         known = self._attacked(classifier, images, labels)
         safe = known >= eps
-        found = self._searched(classifier, images[safe], labels[safe], np.full(safe.sum(), eps))
-        safe[safe] = [one.lower >= eps for one in found]
+        if safe.any():
+            radii = np.full(safe.sum(), eps)
+            found = self._searched(classifier, images[safe], labels[safe], radii)
+            safe[safe] = [one.lower >= eps for one in found]
         return safe
 
     def _searched(

@@ -53,13 +53,17 @@ def highest(
             moved.append(tf.clip_by_value(slope + rate * up / length, floors[key], 1.0))
         return number + 1, moved, firsts, seconds, tf.maximum(best, found)
 
-    slopes = [start[key] for key in keys]
-    zeros = [tf.zeros_like(slope) for slope in slopes]
-    worst = tf.fill(tf.shape(slopes[0])[:2], float("-inf"))
-    *_, best = last = tf.while_loop(
-        lambda number, *_: number < steps,
-        step,
-        (0, slopes, zeros, zeros, worst),
-        parallel_iterations=1,
-    )
-    return tf.maximum(best, bound(dict(zip(keys, last[1], strict=True))))
+    def run() -> Any:
+        slopes = [start[key] for key in keys]
+        zeros = [tf.zeros_like(slope) for slope in slopes]
+        worst = tf.fill(tf.shape(slopes[0])[:2], float("-inf"))
+        _, slopes, *_, best = tf.while_loop(
+            lambda number, *_: number < steps,
+            step,
+            (0, slopes, zeros, zeros, worst),
+            parallel_iterations=1,
+        )
+        return tf.maximum(best, bound(dict(zip(keys, slopes, strict=True))))
+
+    # Outside of a graph, TensorFlow has no second gradient of convolutions.
+    return tf.function(run, autograph=False)()

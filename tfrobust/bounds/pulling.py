@@ -97,7 +97,7 @@ def tightened(network: Network, number: int, boxes: Boxes, around: Around, throu
     """
     shape, batch = network.shape(number), tf.shape(around.images)[0]
     size, widest = math.prod(shape), max(math.prod(network.shape(k)) for k in range(number + 1))
-    count = tf.clip_by_value(_NUMBERS // (2 * batch * widest), 1, size)
+    count = tf.clip_by_value(_NUMBERS // (2 * tf.maximum(batch, 1) * widest), 1, size)
 
     @tf.autograph.experimental.do_not_convert  # converting takes longer than tracing
     def bounds(start: Any) -> Any:
