@@ -23,7 +23,10 @@ from tfrobust.study.cells.cell import Cell
 from tfrobust.study.schema.grid import Options, Plugin
 
 _CORE = (
-    *(f"{room}/**/*.py" for room in ("classifiers", "data", "engine", "norms", "training")),
+    *(
+        f"{room}/**/*.py"
+        for room in ("bounds", "classifiers", "data", "engine", "norms", "training")
+    ),
     "pipeline/**/*.py",
     "evaluation/*.py",
     "evaluation/blocks/*.py",
