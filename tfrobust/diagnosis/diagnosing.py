@@ -10,6 +10,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import arrays, check_fits
+from tfrobust.data.shifted import Shifted
 from tfrobust.diagnosis.bench import Bench, in_ball
 from tfrobust.diagnosis.checks.batch import BATCH
 from tfrobust.diagnosis.checks.binarisation import BINARISATION
@@ -97,7 +98,8 @@ def diagnose(
     return Diagnosis(
         classifier=name,
         defenses=list(classifier.defenses),
-        scenario=name_of(scenario),
+        scenario=name_of(scenario.base if isinstance(scenario, Shifted) else scenario),
+        shift=scenario.shift_name if isinstance(scenario, Shifted) else None,
         split=settings.split,
         images=len(images),
         seed=settings.seed,
@@ -105,6 +107,7 @@ def diagnose(
         eps=settings.eps,
         attack=str(signature(bench.attack)["name"]),
         params=dict(signature(bench.attack)["params"]),
+        chosen=settings.attack is not None,
         thorough=settings.thorough,
         clean=_proportion(bench.clean),
         attacked=_proportion(bench.clean & ~attacked),
@@ -163,14 +166,28 @@ def _remedy(bench: Bench, result: Result) -> Remedy:
     return min(remedies, key=lambda remedy: remedy.after)
 
 
-def default_attack(settings: DiagnosisSettings) -> Attack:
-    """Return the attack that is in doubt where none is named and there are gradients.
+def default_attack(settings: DiagnosisSettings, *, gradients: bool = True) -> Attack:
+    """Return the attack that is in doubt where none is named.
+
+    Args:
+        settings: for the ball.
+        gradients: whether there are any.
+
+    Raises:
+        UsageError: there are none, and no attack without any works in the norm.
 
     Example:
         >>> default_attack(DiagnosisSettings(eps=0.1)).eps
         0.1
     """
-    return in_ball("pgd", settings, steps=40, loss="margin")
+    if gradients:
+        return in_ball("pgd", settings, steps=40, loss="margin")
+    if settings.norm == "l1":
+        raise UsageError(
+            "norm: the classifier gives no gradients, and no attack without any works in l1; "
+            "diagnose linf or l2"
+        )
+    return in_ball("square", settings, queries=300)
 
 
 def _attack(bench: Bench) -> Attack:
@@ -178,14 +195,7 @@ def _attack(bench: Bench) -> Attack:
     settings = bench.settings
     if settings.attack is not None:
         return settings.attack
-    if bench.has_gradients:
-        return default_attack(settings)
-    if settings.norm == "l1":
-        raise UsageError(
-            "norm: the classifier gives no gradients, and no attack without any works in l1; "
-            "diagnose linf or l2"
-        )
-    return bench.in_ball("square", queries=300)
+    return default_attack(settings, gradients=bench.has_gradients)
 
 
 def _check_accuracy(bench: Bench, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
@@ -18,8 +19,7 @@ from tfrobust.results.metrics import share, wilson
 from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
 
-_AUTOATTACK = "autoattack"
-_ITS_PARTS = ("apgd_ce", "apgd_t", "fab_t", "square")  # of the standard version
+_DIGITS = 8  # of a budget: more are how somebody rounded it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Conditions:
         eps: its radius.
         images: how many.
         seed: of the attacks.
+        labels: a hash of those of the images.
         attacks: of all classifiers, with their options: title → options.
     """
 
@@ -42,6 +43,7 @@ class Conditions:
     eps: float
     images: int
     seed: int
+    labels: str
     attacks: dict[str, str]
 
     @property
@@ -61,25 +63,23 @@ def entries_of(run: Run, diagnoses: Sequence[Diagnosis]) -> Iterator[tuple[Condi
         if evaluation.scenario.shift is not None and run.results.corruptions:
             continue  # the corruptions of a suite have a page of their own
         for norm, eps in dict.fromkeys(_budgets(evaluation)):
-            conditions = _conditions(evaluation, norm, eps)
+            conditions = _conditions(run, evaluation, norm, eps)
             yield conditions, _entry(run, number, evaluation, conditions, diagnoses)
 
 
 def _budgets(evaluation: Evaluation) -> Iterator[tuple[Norm, float]]:
-    for attack in evaluation.attacks:
-        budget = _budget(attack)
-        if budget is not None:
-            yield budget
-    if not evaluation.attacks:
-        yield from filter(None, map(_budget, evaluation.adaptive))
+    budgets = list(filter(None, map(_budget, evaluation.attacks)))
+    yield from budgets or filter(None, map(_budget, evaluation.adaptive))
 
 
 def _budget(attack: AttackResult) -> tuple[Norm, float] | None:
     eps, norm = attack.params.get("eps"), attack.threat.norm
-    return None if eps is None or not eps > 0 or norm is None or attack.corrective else (norm, eps)
+    if eps is None or not eps > 0 or norm is None or attack.corrective:
+        return None
+    return norm, float(f"{eps:.{_DIGITS}g}")
 
 
-def _conditions(evaluation: Evaluation, norm: Norm, eps: float) -> Conditions:
+def _conditions(run: Run, evaluation: Evaluation, norm: Norm, eps: float) -> Conditions:
     scenario = evaluation.scenario
     shift = f"+{scenario.shift}" if scenario.shift else ""
     return Conditions(
@@ -89,8 +89,9 @@ def _conditions(evaluation: Evaluation, norm: Norm, eps: float) -> Conditions:
         eps=eps,
         images=scenario.images,
         seed=scenario.seed,
+        labels=hashlib.sha256(run.outcomes.column("label").astype("<i8").tobytes()).hexdigest(),
         attacks={
-            _title(attack): json.dumps(attack.params, sort_keys=True)
+            _title(attack): json.dumps(attack.params | {"eps": eps}, sort_keys=True)
             for attack in evaluation.attacks
             if _budget(attack) == (norm, eps)
         },
@@ -123,15 +124,16 @@ def _entry(
         robust=_proportion(clean, [left for _, left in attacked]),
         certified=_certified(evaluation, conditions),
         attacks=[line for line, _ in attacked],
-        diagnosed=_diagnosed(classifier.name, conditions, diagnoses),
+        knows=_knows(evaluation),
+        diagnosed=_diagnosed(evaluation, conditions, diagnoses),
     )
-    autoattack = _autoattack(clean, attacked)
+    autoattack = _autoattack(evaluation, conditions)
     info = model_info(entry, conditions.scenario, conditions.eps, autoattack)
     return entry.model_copy(update={"model_info": info})
 
 
 def _certified(evaluation: Evaluation, conditions: Conditions) -> Certified | None:
-    """Return the certificate that proves most at the budget."""
+    """Return the certificate that proves most at the budget; what an attack contradicts, none."""
     proven = [
         Certified(
             accuracy=within.accuracy,
@@ -140,25 +142,24 @@ def _certified(evaluation: Evaluation, conditions: Conditions) -> Certified | No
             confidence=certificate.confidence,
         )
         for certificate in evaluation.certificates
-        if certificate.norm == conditions.norm
+        if certificate.norm == conditions.norm and not certificate.contradictions
         for within in certificate.within
-        if within.eps == conditions.eps
+        if float(f"{within.eps:.{_DIGITS}g}") == conditions.eps
     ]
     return max(proven, key=lambda certified: certified.accuracy, default=None)
 
 
-def _autoattack(clean: Flags, attacked: Sequence[tuple[Attacked, Flags]]) -> Proportion | None:
-    """Return the accuracy under AutoAttack: that attack, or all four that it consists of."""
-    left = {
-        line.title.split()[0]: right
-        for line, right in attacked
-        if line.kind in ("white box", "black box")
-    }
-    if _AUTOATTACK in left:
-        return _proportion(clean, [left[_AUTOATTACK]])
-    if left.keys() >= set(_ITS_PARTS):
-        return _proportion(clean, [left[part] for part in _ITS_PARTS])
+def _autoattack(evaluation: Evaluation, conditions: Conditions) -> Proportion | None:
+    """Return the accuracy under the standard version of AutoAttack, if that was run."""
+    for attack in evaluation.attacks:
+        standard = attack.params.get("version", "standard") == "standard"
+        if attack.name == "autoattack" and standard and _is_at(attack, conditions):
+            return attack
     return None
+
+
+def _is_at(attack: AttackResult, conditions: Conditions) -> bool:
+    return _budget(attack) == (conditions.norm, conditions.eps)
 
 
 def _attacked(
@@ -169,7 +170,7 @@ def _attacked(
     lists = (("a", evaluation.attacks), ("x", evaluation.adaptive))
     for letter, attacks in lists:
         for k, attack in enumerate(attacks):
-            if _budget(attack) != (conditions.norm, conditions.eps):
+            if not _is_at(attack, conditions):
                 continue
             predicted = run.outcomes.column(f"e{number}_{letter}{k}_prediction")
             line = Attacked(
@@ -192,14 +193,30 @@ def _proportion(clean: Flags, left: Sequence[Flags]) -> Proportion:
     return Proportion(accuracy=share(right), interval=wilson(int(right.sum()), len(right)))
 
 
+def _knows(evaluation: Evaluation) -> bool | None:
+    """Tell whether attacks that know the defences were run; `None`: its defences declare none."""
+    if evaluation.adaptive:
+        return True
+    return False if any(d.adaptive for d in evaluation.classifier.defenses) else None
+
+
 def _diagnosed(
-    classifier: str, conditions: Conditions, diagnoses: Sequence[Diagnosis]
+    evaluation: Evaluation, conditions: Conditions, diagnoses: Sequence[Diagnosis]
 ) -> Diagnosed | None:
-    """Return what the last diagnosis of this classifier and ball says."""
-    wanted = (classifier, *conditions.board)
+    """Return what the last diagnosis of this classifier and ball says.
+
+    One of an attack that somebody named tells of that attack, and one with a detector of another
+    classifier.
+    """
+    classifier = evaluation.classifier
+    carried = [(defense.name, defense.params) for defense in classifier.defenses]
     for diagnosis in reversed(diagnoses):
-        of = diagnosis.classifier, diagnosis.scenario, diagnosis.split, diagnosis.norm
-        if (*of, diagnosis.eps) == wanted:
+        shift = f"+{diagnosis.shift}" if diagnosis.shift else ""
+        ball = diagnosis.norm, float(f"{diagnosis.eps:.{_DIGITS}g}")
+        board = (diagnosis.scenario + shift, diagnosis.split, *ball)
+        same = [(defense.name, defense.params) for defense in diagnosis.defenses] == carried
+        named = diagnosis.classifier == classifier.name
+        if same and named and board == conditions.board and not diagnosis.chosen:
             return Diagnosed(
                 verdict=diagnosis.verdict,
                 causes=diagnosis.causes,

@@ -58,6 +58,7 @@ def _board(placed: _Placed) -> Board:
             )
     entries = [entry for _, entry in placed]
     _check_names(entries)
+    _check_knowing(entries)
     return Board(
         scenario=first.scenario,
         split=first.split,
@@ -76,6 +77,8 @@ def _difference(one: Conditions, other: Conditions) -> str:
         values = getattr(one, what), getattr(other, what)
         if values[0] != values[1]:
             return f"{what} {values[0]} and {values[1]}"
+    if one.labels != other.labels:
+        return "their images have other labels"
     for title in [*one.attacks, *other.attacks]:
         if title not in one.attacks or title not in other.attacks:
             return f"only one of them was under {title}"
@@ -95,5 +98,14 @@ def _check_names(entries: Sequence[Entry]) -> None:
         runs[entry.classifier] = entry.run
 
 
-def _standing(entry: Entry) -> tuple[float, float]:
-    return entry.robust.accuracy, entry.clean.accuracy
+def _check_knowing(entries: Sequence[Entry]) -> None:
+    spared = [entry for entry in entries if entry.knows is False]
+    if spared and any(entry.knows for entry in entries):
+        raise UsageError(
+            f"leaderboard: {spared[0].classifier} of {spared[0].run} was not attacked by those who "
+            "know its defences, and others were; evaluate it with --adaptive, or leave it out"
+        )
+
+
+def _standing(entry: Entry) -> tuple[bool, float, float]:
+    return *entry.standing, entry.clean.accuracy

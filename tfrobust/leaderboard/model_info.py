@@ -28,7 +28,6 @@ def model_info(
         >>> model_info(entry, "cifar10", 8 / 255)["eps"]
         '8/255'
     """
-    masked = entry.diagnosed is not None and entry.diagnosed.verdict == "masked"
     return {
         "link": None,
         "name": entry.classifier,
@@ -42,7 +41,7 @@ def model_info(
         "clean_acc": _percent(entry.clean.accuracy),
         "reported": _percent(entry.robust.accuracy),
         "autoattack_acc": _percent(autoattack.accuracy) if autoattack else None,
-        "unreliable": masked,
+        "unreliable": entry.is_masked,
         "footnote": "; ".join(entry.defenses) or None,
     }
 

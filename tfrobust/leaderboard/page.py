@@ -82,6 +82,11 @@ def headline(boards: Leaderboard) -> str:
     """
     board = boards.boards[0]
     best = board.entries[0]
+    if best.is_masked:
+        return (
+            f"No figure at {ball_of(board)} of {board.images:,} images of {board.scenario} can be "
+            "believed: a diagnosis finds every classifier masked"
+        )
     fallen = sum(entry.robust.accuracy < _FALLEN for entry in board.entries)
     keep = "keeps" if fallen == 1 else "keep"
     return (

@@ -72,6 +72,7 @@ class Entry(pydantic.BaseModel):
         worst: accuracy under all attacks of a kind together, of the kinds that were run.
         robust: accuracy under everything that was run at this budget.
         certified: the best certificate at this budget; `None`: none was asked for.
+        knows: whether attacks that know its defences were run; `None`: these declare none.
         attacks: each by itself.
         diagnosed: `None`: no diagnosis of this ball was given.
         model_info: the fields of RobustBench's record of a model that are known here.
@@ -87,9 +88,23 @@ class Entry(pydantic.BaseModel):
     worst: dict[Kind, Proportion]
     robust: Proportion
     certified: Certified | None = None
+    knows: bool | None = None
     attacks: list[Attacked]
     diagnosed: Diagnosed | None = None
     model_info: dict[Text, Any] = {}
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether a diagnosis finds it masked, and leaves less than what is ranked here."""
+        said = self.diagnosed
+        if said is None or said.verdict is not Verdict.MASKED:
+            return False
+        return said.lowest.accuracy < self.robust.interval[0]
+
+    @property
+    def standing(self) -> tuple[bool, float]:
+        """What it is ranked by: what is masked stands below everything else."""
+        return not self.is_masked, self.robust.accuracy
 
 
 class Board(pydantic.BaseModel):
@@ -103,7 +118,7 @@ class Board(pydantic.BaseModel):
         norm: of the ball.
         eps: its radius.
         attacks: those that all classifiers were under, by title.
-        entries: the most robust first.
+        entries: the most robust first, those that a diagnosis finds masked last.
     """
 
     scenario: Text
@@ -117,7 +132,7 @@ class Board(pydantic.BaseModel):
 
     def rank(self, entry: Entry) -> int:
         """Return the place of an entry, from 1; equal accuracies share one."""
-        return 1 + sum(other.robust.accuracy > entry.robust.accuracy for other in self.entries)
+        return 1 + sum(other.standing > entry.standing for other in self.entries)
 
 
 class Leaderboard(pydantic.BaseModel):

@@ -27,6 +27,7 @@ class Diagnosis(pydantic.BaseModel):
         classifier: its name.
         defenses: what it carries, a detector that rejects included.
         scenario: the name of the data.
+        shift: of the scenario, if it has one.
         split: of the scenario.
         images: how many were looked at, the first ones of the split.
         seed: decides everything random.
@@ -34,6 +35,7 @@ class Diagnosis(pydantic.BaseModel):
         eps: its radius.
         attack: the name of the attack that was diagnosed.
         params: its options.
+        chosen: whether somebody named that attack; else it is the one for all.
         thorough: whether all checks were made.
         clean: accuracy on the images as they are.
         attacked: accuracy under the attack.
@@ -49,6 +51,7 @@ class Diagnosis(pydantic.BaseModel):
     classifier: Text
     defenses: list[AppliedDefense] = []
     scenario: Text
+    shift: Text | None = None
     split: Text
     images: Count
     seed: Seed
@@ -56,6 +59,7 @@ class Diagnosis(pydantic.BaseModel):
     eps: Positive
     attack: Text
     params: AttackParams
+    chosen: bool = False
     thorough: bool
     clean: Proportion
     attacked: Proportion

@@ -6,8 +6,8 @@ from typing import Literal
 
 from tfrobust.results.records import AdaptiveResult, AttackResult
 
-Kind = Literal["white box", "black box", "transfer", "adaptive"]
-KINDS: tuple[Kind, ...] = ("white box", "black box", "transfer", "adaptive")
+Kind = Literal["white box", "black box", "transfer", "adaptive", "noise"]
+KINDS: tuple[Kind, ...] = ("white box", "black box", "transfer", "adaptive", "noise")
 
 
 def kind_of(attack: AttackResult, classifier: str) -> Kind:
@@ -19,6 +19,8 @@ def kind_of(attack: AttackResult, classifier: str) -> Kind:
     """
     if isinstance(attack, AdaptiveResult):
         return "adaptive"
+    if attack.threat.knowledge == "none":
+        return "noise"
     if attack.crafted_on not in (None, classifier):
         return "transfer"
     return "white box" if attack.threat.knowledge == "white-box" else "black box"

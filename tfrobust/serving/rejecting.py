@@ -59,7 +59,11 @@ class Rejecting(Wrapped):
         logits = self.inner(images)
         excess = self._score(images, {"logits": logits}) - self._threshold
         top = tf.reduce_max(logits, axis=1)
-        return tf.concat([logits, (top + self._gain * excess)[:, None]], axis=1)
+        rejected = top + self._gain * excess
+        # Where the excess is lost in rounding, the next number above decides.
+        above = tf.where(excess > 0, tf.math.nextafter(top, float("inf")), rejected)
+        rejected += tf.stop_gradient(tf.maximum(rejected, above) - rejected)
+        return tf.concat([logits, rejected[:, None]], axis=1)
 
     def outputs(self, images: Images) -> dict[str, Any]:
         """Return `logits` and `probabilities` of all classes, rejection included."""

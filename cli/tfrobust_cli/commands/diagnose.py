@@ -92,7 +92,8 @@ def diagnose(
             seed=seed, batch_size=batch_size, on_check=_shown_by(reporter),
         )  # fmt: skip
         if guards:
-            learned_from = built or diagnosis.default_attack(settings)
+            gradients = victim.differentiable or victim.surrogate is not None
+            learned_from = built or diagnosis.default_attack(settings, gradients=gradients)
             victim = serving.with_rejection(victim, guards, learned_from, data, seed=seed)
         found = diagnosis.run(victim, data, settings, out, name=name, force=force)
     print_diagnosis(found, out, as_json=as_json)

@@ -7,6 +7,7 @@ import pytest
 
 from helpers.rounding import Shadowing
 from helpers.support import InMemory
+from tfrobust.classifier import AppliedDefense
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.evaluation.runs import run as evaluate_to
 from tfrobust.evaluation.settings import EvaluationSettings
@@ -78,29 +79,74 @@ def test_the_most_robust_stands_first_and_equals_share_a_place(runs):
         assert board.rank(board.entries[0]) == 1
 
 
-def diagnosis(verdict):
-    """Return a diagnosis of `plain` at 0.3 with one finding."""
-    proportion = {"accuracy": 0.1, "interval": (0.0, 0.2)}
+def diagnosis(verdict, **changes):
+    """Return a diagnosis of `plain` at 0.1 with one finding."""
     finding = Finding(check="gradients", source="", verdict=verdict, cause="no gradient", says="")
+    nothing = {"accuracy": 0.0, "interval": (0.0, 0.1)}
+    some = {"accuracy": 0.1, "interval": (0.0, 0.2)}
     return Diagnosis(
-        classifier="plain", scenario="inmemory", split="test", images=40, seed=0, norm="linf",
-        eps=0.3, attack="pgd", params={}, thorough=False, clean=proportion, attacked=proportion,
-        lowest=proportion, findings=[finding], gradients_per_image=1,
-        queries_per_image=1, seconds=1,
-    )  # fmt: skip
+        classifier="plain", scenario="in_memory", split="test", images=40, seed=0, norm="linf",
+        eps=0.1, attack="pgd", params={}, thorough=False, clean=some, attacked=some,
+        lowest=nothing, findings=[finding], gradients_per_image=1, queries_per_image=1, seconds=1,
+    ).model_copy(update=changes)  # fmt: skip
 
 
 @pytest.mark.parametrize("verdict", ["fine", "masked"])
-def test_a_diagnosis_of_the_same_ball_is_shown_and_tells_what_is_unreliable(
+def test_a_diagnosis_of_the_same_ball_is_shown_and_what_is_masked_stands_last(
     runs, tmp_path, verdict
 ):
-    [small, large] = leaderboard([runs / "plain"]).boards
-    found = diagnosis(verdict).model_copy(update={"scenario": large.scenario})
-    (tmp_path / "diagnosis.json").write_text(found.to_json())
-    small, large = leaderboard([runs / "plain", tmp_path]).boards
-    assert small.entries[0].diagnosed is None
-    assert large.entries[0].diagnosed.verdict == verdict
-    assert large.entries[0].model_info["unreliable"] == (verdict == "masked")
+    (tmp_path / "diagnosis.json").write_text(diagnosis(verdict).to_json())
+    small, large = leaderboard([runs, tmp_path]).boards
+    entries = {entry.classifier: entry for entry in small.entries}
+    assert {entry.diagnosed for entry in (*large.entries, entries["shadowed"])} == {None}
+    assert entries["plain"].diagnosed.verdict == verdict
+    assert entries["plain"].model_info["unreliable"] == (verdict == "masked")
+    if verdict == "masked":
+        assert small.entries[-1].classifier == "plain"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chosen": True},
+        {"shift": "fog"},
+        {"defenses": [AppliedDefense("feature_squeezing", {})]},
+        {"eps": 0.2},
+    ],
+    ids=str,
+)
+def test_a_diagnosis_of_something_else_is_not_shown(runs, tmp_path, changes):
+    (tmp_path / "diagnosis.json").write_text(diagnosis("masked", **changes).to_json())
+    [board, _] = leaderboard([runs / "plain", tmp_path]).boards
+    assert board.entries[0].diagnosed is None
+
+
+def test_what_was_spared_the_attacks_that_know_it_is_not_ranked_with_others(runs, tmp_path):
+    shadowed = defended(small_classifier(SHAPE, 3), [Shadowing()], SCENARIO, Trainer())
+    attacks = [*fgsm(0.1, 0.3), create("attacks", "square", eps=0.3, queries=20)]
+    settings = EvaluationSettings(
+        classifiers={"spared": shadowed}, scenario=SCENARIO, attacks=attacks, baselines=()
+    )
+    evaluate_to(settings, tmp_path / "spared")
+    with pytest.raises(UsageError, match=r"spared of .* was not attacked by those who know"):
+        leaderboard([runs, tmp_path / "spared"])
+    leaderboard([runs / "plain", tmp_path / "spared"])  # whose defences declare nothing
+
+
+def test_noise_is_no_black_box_attack(tmp_path):
+    noise = create("attacks", "gaussian_noise", eps=0.1)
+    folder = evaluated(tmp_path / "run", [*fgsm(0.1), noise], one=small_classifier(SHAPE, 3))
+    [entry] = leaderboard([folder]).boards[0].entries
+    assert "noise" in entry.worst or len(leaderboard([folder]).boards) > 1
+    assert all("black box" not in e.worst for b in leaderboard([folder]).boards for e in b.entries)
+
+
+def test_budgets_that_differ_by_rounding_are_one(tmp_path):
+    one = evaluated(tmp_path / "one", fgsm(8 / 255), one=small_classifier(SHAPE, 3))
+    other = evaluated(tmp_path / "other", fgsm(0.031372549), other=small_classifier(SHAPE, 3))
+    [board] = leaderboard([one, other]).boards
+    assert len(board.entries) == 2
+    assert {board.rank(entry) for entry in board.entries} == {1}  # the same classifier twice
 
 
 def test_robustbench_fields_are_percent_in_text(runs):

@@ -41,6 +41,19 @@ def test_the_last_class_wins_exactly_where_the_score_is_above_the_threshold():
     assert set(rejects.outputs(IMAGES)) == {"logits", "probabilities"}
 
 
+class JustAbove(FittedDetector):
+    """Its scores lie above a half by less than rounding shows beside a logit."""
+
+    def score(self, images, outputs=None):
+        return 0.5 + 1e-7 + 0.0 * images[:, 0, 0, 0]
+
+
+def test_what_is_hardly_suspicious_is_rejected_too():
+    applied = AppliedDefense("just_above", {"threshold": 0.5})
+    rejects = rejecting(Guarded(CLASSIFIER, JustAbove(), applied), IMAGES)
+    assert set(rejects(1000 * IMAGES).numpy().argmax(axis=1)) == {3}
+
+
 def test_who_knows_follows_the_score_that_has_a_gradient():
     rejects = rejecting(guarded(0.5), IMAGES)
     images = tf.constant(IMAGES)

@@ -5,9 +5,10 @@ import pytest
 
 from helpers.study_runs import StudyFile, cell_of, check_figures
 from tfrobust.errors import UsageError
-from tfrobust.study.cells import diagnosed
+from tfrobust.study.cells import diagnosed, revision
 from tfrobust.study.cells.outcomes import unpacked
 from tfrobust.study.cells.result_file import read_cell
+from tfrobust.study.cells.revision import current_revision
 
 TOGETHER = StudyFile(
     "together",
@@ -119,3 +120,19 @@ def test_adaptive_attacks_and_certifiers_need_budgets(tmp_path):
     wrong = TOGETHER.text.replace('attack = { name = "fgsm", options = { eps = 0.02 } }\n', "")
     with pytest.raises(UsageError, match="certifiers have the budgets of attacks; name some"):
         TOGETHER.written(tmp_path, wrong)
+
+
+def test_a_revision_counts_the_rooms_behind_what_a_condition_asks(ran, monkeypatch):
+    study, _ = ran
+    cells = {name: cell_of(study, "plain", name) for name in ("bounded", "diagnosed")}
+    before = {name: current_revision(cell) for name, cell in cells.items()}
+    digest = revision._digest
+    changed = "linear.py"  # of the room of bounds
+    monkeypatch.setattr(
+        revision, "_digest", lambda path: "other" if path.name == changed else digest(path)
+    )
+    revision._revision.cache_clear()
+    after = {name: current_revision(cell) for name, cell in cells.items()}
+    revision._revision.cache_clear()
+    assert after["bounded"] != before["bounded"]
+    assert after["diagnosed"] == before["diagnosed"]

@@ -9,11 +9,14 @@ classified correctly.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import in_batches
+from tfrobust.classifiers.random_state import reseed
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable
 from tfrobust.diagnosis.victims import Probed
@@ -63,6 +66,7 @@ def on_features(bench: Bench) -> tuple[Attack, Classifier]:
     classifier = bench.classifier
     source = classifier if classifier.differentiable else classifier.surrogate or classifier
     right = bench.images[bench.right]
+    reseed(source, bench.settings.seed, "features")
     features = in_batches(source.features, right, bench.settings.batch_size)
     bench.queries += len(right)
     if features.ndim != 2 or not np.isfinite(features).all() or _of_one_class(bench):
@@ -86,10 +90,13 @@ def _probe(features: np.ndarray, labels: Labels, classes: int) -> tuple[np.ndarr
         labels: int64 `(n,)`.
         classes: how many there are.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     mean, spread = features.mean(axis=0), features.std() + 1e-12
-    fitted = LogisticRegression(max_iter=_ROUNDS).fit((features - mean) / spread, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe need not be at its optimum
+        fitted = LogisticRegression(max_iter=_ROUNDS).fit((features - mean) / spread, labels)
     weights = np.zeros((features.shape[1], classes))
     bias = np.full(classes, _NEVER)
     binary = len(fitted.classes_) == 2

@@ -41,7 +41,12 @@ def _make(bench: Bench) -> Result:
             threshold=0.0,
             calls=(call,),
         )
-    return fine("cross-entropy has a gradient, and the margin finds no more", share, _SATURATED)
+    return fine(
+        f"cross-entropy has a gradient, and the margin breaks {pair.more} of {pair.images} images "
+        f"that the attack left, the attack again {pair.less} others",
+        share,
+        _SATURATED,
+    )
 
 
 def _zero(bench: Bench, rows: np.ndarray, loss: Loss) -> np.ndarray:

@@ -28,7 +28,8 @@ def _make(bench: Bench) -> Result:
     if not pair.is_certain:
         return fine(
             f"{percent(rejected)} of the attacked images are rejected, and an attack that avoids "
-            "rejection finds no more",
+            f"rejection breaks {pair.more} of {pair.images} images that were left, and the attack "
+            f"again {pair.less} others",
             rejected,
             _REJECTED,
         )

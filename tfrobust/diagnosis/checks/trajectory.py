@@ -71,8 +71,8 @@ def _converged(bench: Bench) -> Result:
             calls=_best_known(bench),
         )
     return fine(
-        f"{_LONGER} times the steps find no more; the loss {_rise(rising)} in the last tenth of "
-        "the steps",
+        f"{_LONGER} times the steps break {pair.more} of {pair.images} images that the attack left, "
+        f"the attack again {pair.less} others; the loss {_rise(rising)} in the last tenth of the steps",
         rising,
         _RISING,
     )
@@ -92,7 +92,12 @@ def _against_pgd(bench: Bench) -> Result:
     outcome = bench.run(pgd, bench.unbroken)
     pair = bench.compare(outcome.broken, bench.control.broken)
     if not pair.is_certain:
-        return fine("PGD with 40 steps finds no more", pair.gain, 0.0)
+        return fine(
+            f"PGD with 40 steps breaks {pair.more} of {pair.images} images that the attack left, the "
+            f"attack again {pair.less} others",
+            pair.gain,
+            0.0,
+        )
     return Result(
         verdict=Verdict.MASKED if pair.gain >= 0.25 else Verdict.SUSPECT,
         cause="too weak an attack",

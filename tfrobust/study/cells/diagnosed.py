@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfrobust.classifier import Classifier
 from tfrobust.diagnosis.diagnosing import diagnose
 from tfrobust.diagnosis.settings import DiagnosisSettings
+from tfrobust.errors import UsageError
 from tfrobust.results.findings import Verdict
 from tfrobust.scenario import Scenario
 from tfrobust.study.cells.cell import Cell
@@ -27,7 +28,10 @@ def diagnosis_figures(
     settings = DiagnosisSettings(eps=ball.eps, norm=ball.norm, images=cell.images, seed=cell.seed)
     figures: dict[str, float] = {}
     for view, classifier in judged.items():
-        diagnosis = diagnose(classifier, scenario, settings, name=view)
+        try:
+            diagnosis = diagnose(classifier, scenario, settings, name=view)
+        except UsageError:  # not better than chance: there is nothing to diagnose
+            continue
         verdicts = [finding.verdict for finding in diagnosis.findings]
         found = DiagnosisFigures(
             masked=verdicts.count(Verdict.MASKED),

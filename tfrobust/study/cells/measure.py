@@ -128,8 +128,15 @@ def _together(cell: Cell, number: int, evaluated: Evaluated) -> dict[str, float]
 
 
 def _certificates(evaluation: Evaluation) -> dict[str, float]:
-    """Return what is proven of one view at the least budget, by the certifier that proves most."""
-    proven = [certificate.within[0].accuracy for certificate in evaluation.certificates]
+    """Return what is proven of one view at the least budget, by the certifier that proves most.
+
+    A certificate that an attack contradicts proves nothing.
+    """
+    proven = [
+        certificate.within[0].accuracy
+        for certificate in evaluation.certificates
+        if certificate.within and not certificate.contradictions
+    ]
     return CertificateFigures(certified_accuracy=max(proven)).known if proven else {}
 
 

@@ -2,9 +2,9 @@
 
 It covers the rooms of the core that train, attack and measure, and of every plugin that the cell
 uses the modules that the plugin loads from its own package, and those of every attack whose name
-stands in them as a text. Comments, docstrings and layout do not count; neither do the command
-line, reports, docs and other plugins. What TensorFlow and other packages compute is told by the
-cell's `versions`.
+stands in them as a text. Certificates, diagnoses and attacks that know a defence add the rooms
+behind them. Comments, docstrings and layout do not count; neither do the command line, reports,
+docs and other plugins. What TensorFlow and other packages compute is told by the cell's `versions`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ import tfrobust
 from tfrobust import registry
 from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import Cell
-from tfrobust.study.schema.grid import Options, Plugin
+from tfrobust.study.schema.grid import Condition, Options, Plugin
 
 _CORE = (
-    *(
-        f"{room}/**/*.py"
-        for room in ("bounds", "classifiers", "data", "engine", "norms", "training")
-    ),
+    *(f"{room}/**/*.py" for room in ("classifiers", "data", "engine", "norms", "training")),
     "pipeline/**/*.py",
     "evaluation/*.py",
     "evaluation/blocks/*.py",
@@ -38,6 +35,11 @@ _CORE = (
     "study/cells/exhibits.py",
     "study/cells/footprint.py",
 )
+_OF_CERTIFIERS = ("certifier.py", "bounds/**/*.py", "certification/*.py")
+_OF_DIAGNOSES = ("diagnosis/**/*.py", "study/cells/diagnosed.py")
+_OF_ADAPTIVE = ("adaptive.py", "evaluation/adaptive/*.py")
+_OF_SEVERAL = ("results/kinds.py", "study/cells/right.py")
+_BOUNDS = "tfrobust.bounds"  # a room of the core that only some plugins compute with
 _SHOWN = 16  # hexadecimal digits
 
 Named = tuple[str, str]  # kind and name of a plugin
@@ -50,7 +52,7 @@ def revision_of(cell: Cell, trained: Iterable[str]) -> str:
         cell: the cell.
         trained: the revision of each of its networks' trainings; see `training_revision`.
     """
-    return _hashed([_revision(_measuring(cell)), *trained])
+    return _hashed([_revision(_measuring(cell), _more(cell.condition)), *trained])
 
 
 def current_revision(cell: Cell) -> str:
@@ -78,6 +80,7 @@ def _measuring(cell: Cell) -> tuple[Named, ...]:
     plugins = [*_scenario(cell.tested_on), *_all("detectors", condition.detectors)]
     plugins += _all("attacks", condition.all_attacks)
     plugins += _all("certifiers", condition.certifiers)
+    plugins += (("attacks", name) for name in _attacks_named_in(_more(condition)))
     for view in condition.views:
         plugins += _all("defenses", [cell.plugin(plugin) for plugin in views[view].defenses])
     return tuple(dict.fromkeys(plugins))
@@ -102,19 +105,41 @@ def _inside(options: Options) -> Iterator[Named]:
         yield "attacks", attack
 
 
+def _more(condition: Condition) -> tuple[str, ...]:
+    """Return what a condition is measured by beyond the rooms that measure every cell."""
+    return (
+        *(_OF_CERTIFIERS if condition.certifiers else ()),
+        *(_OF_DIAGNOSES if condition.diagnosed else ()),
+        *(_OF_ADAPTIVE if condition.adaptive else ()),
+        *(_OF_SEVERAL if condition.attacks else ()),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _attacks_named_in(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the attacks whose names stand in files of the core as a text."""
+    texts = {
+        node.value
+        for path in _core_files(patterns)
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return tuple(sorted(texts & _attack_modules().keys()))
+
+
 @functools.lru_cache(maxsize=4096)
-def _revision(plugins: tuple[Named, ...]) -> str:
-    files = dict.fromkeys(_core_files())
+def _revision(plugins: tuple[Named, ...], more: tuple[str, ...] = ()) -> str:
+    files = dict.fromkeys(_core_files() + _core_files(more))
     for kind, name in plugins:
         files |= dict.fromkeys(_files_of(kind, name))
     digests = sorted({(path.name, _digest(path)) for path in files})
     return _hashed([word for digest in digests for word in digest])
 
 
-@functools.lru_cache(maxsize=1)
-def _core_files() -> tuple[Path, ...]:
+@functools.lru_cache(maxsize=64)
+def _core_files(patterns: tuple[str, ...] = _CORE) -> tuple[Path, ...]:
     root = Path(tfrobust.__file__).parent
-    return tuple(sorted(path for pattern in _CORE for path in root.glob(pattern)))
+    return tuple(sorted(path for pattern in patterns for path in root.glob(pattern)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -132,7 +157,10 @@ def _files_of(kind: str, name: str) -> tuple[Path, ...]:
         if path is None or path in found:
             continue
         found[path] = None
-        waiting += _mentioned(path, module)
+        mentioned = _mentioned(path, module)
+        waiting += (name for name in mentioned if not name.startswith(_BOUNDS))
+        if any(name.startswith(_BOUNDS) for name in mentioned):
+            found |= dict.fromkeys(_core_files(("bounds/**/*.py",)))
     return tuple(found)
 
 
@@ -168,7 +196,8 @@ def _mentioned(path: Path, module: str) -> list[str]:
             imported += [base, *(f"{base}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             modules += _attack_modules().get(node.value, ())
-    return modules + [name for name in imported if name.partition(".")[0] == top]
+    own = [name for name in imported if name.partition(".")[0] == top]
+    return modules + own + [name for name in imported if name.startswith(_BOUNDS)]
 
 
 @functools.lru_cache(maxsize=1)
