@@ -71,8 +71,9 @@ def _converged(bench: Bench) -> Result:
             calls=_best_known(bench),
         )
     return fine(
-        f"{_LONGER} times the steps break {pair.more} of {pair.images} images that the attack left, "
-        f"the attack again {pair.less} others; the loss {_rise(rising)} in the last tenth of the steps",
+        f"{_LONGER} times the steps break {pair.more} of {pair.images} images that the attack "
+        f"left, the attack again {pair.less} others; the loss {_rise(rising)} in the last tenth of "
+        "the steps",
         rising,
         _RISING,
     )
@@ -93,8 +94,8 @@ def _against_pgd(bench: Bench) -> Result:
     pair = bench.compare(outcome.broken, bench.control.broken)
     if not pair.is_certain:
         return fine(
-            f"PGD with 40 steps breaks {pair.more} of {pair.images} images that the attack left, the "
-            f"attack again {pair.less} others",
+            f"PGD with 40 steps breaks {pair.more} of {pair.images} images that the attack left, "
+            f"and the attack again {pair.less} others",
             pair.gain,
             0.0,
         )
