@@ -44,6 +44,7 @@ class NoisyNetwork:
         scale: of the noise.
         halves: h and f, where the noise is added inside; `None`: to the images.
         sensitivity: Δ: how far h moves apart what is 1 apart, in the norm of the noise.
+        answers: what its owner answers by: the share of votes, or the mean of the probabilities.
     """
 
     owner: Classifier
@@ -52,6 +53,7 @@ class NoisyNetwork:
     scale: float
     halves: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
     sensitivity: float = 1.0
+    answers: Counted = "votes"
 
     def count(
         self,
@@ -123,7 +125,8 @@ class NoisyNetwork:
             logits = self._logits(tf.reshape(noisy, (-1, *given.shape[1:])))
             logits = tf.reshape(logits, (tf.shape(given)[0], -1, logits.shape[-1]))
             wanted = tf.cast(tf.reshape(numbers, (1, -1, 1)) < draws, tf.float32)
-            return tf.reduce_sum(wanted * _answers(logits, what), axis=1)
+            # float32 would round the sum of many probabilities by more than a bound allows for.
+            return tf.reduce_sum(tf.cast(wanted * _answers(logits, what), tf.float64), axis=1)
 
         return counted
 
@@ -204,6 +207,7 @@ def noisy_network(classifier: Classifier, sigma: float | None, certifier: str) -
             scale,
             classifier.halves,
             classifier.sensitivity(kind),
+            "probabilities" if classifier.vote == "mean" else "votes",
         )
     if classifier.stochastic:
         raise UsageError(

@@ -13,7 +13,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Seed
-from tfrobust_smoothing.draws import NoisyNetwork, has_its_noise, noisy_network
+from tfrobust_smoothing.draws import Counted, NoisyNetwork, has_its_noise, noisy_network
 
 _AT_ONCE = 2_000_000  # draws of all images that `certify` is given at a time
 
@@ -42,8 +42,14 @@ class NoiseCertifier(Certifier):
         return self.n
 
     def certifies_answers(self, classifier: Classifier) -> bool:
-        """Tell whether the classifier answers by the noise that is certified; see `Certifier`."""
-        return has_its_noise(classifier, self.sigma)
+        """Tell whether the classifier answers by that noise, and by the mean or vote of it.
+
+        See `Certifier`.
+        """
+        if not has_its_noise(classifier, self.sigma):
+            return False
+        noisy = self._noisy(classifier)
+        return self._counted(noisy) == noisy.answers
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a classifier without noise, and one whose network is out of reach.
@@ -54,6 +60,10 @@ class NoiseCertifier(Certifier):
             UsageError: says which.
         """
         self._noisy(classifier)
+
+    def _counted(self, noisy: NoisyNetwork) -> Counted:
+        """Return which answers to draws are certified: by default those that its owner takes."""
+        return noisy.answers
 
     def _noisy(self, classifier: Classifier) -> NoisyNetwork:
         return noisy_network(classifier, self.sigma, name_of(self))

@@ -8,7 +8,8 @@ differential privacy" (2019). The expectations E are bounded from both sides by 
 together with probability 1 − α: the mean softmax by Hoeffding's inequality, or the share of votes
 by Clopper & Pearson's interval, each at α / 2K of K classes. The largest L is sought over ε and δ,
 as in the paper; it abstains where the best class is not told from the second. What is certified is
-the answer of the mean of infinitely many draws (or votes). It proves less than `smoothing` does of
+what the classifier answers by, the mean of infinitely many draws or their vote; of a network
+without noise, the mean. It proves less than `smoothing` does of
 the same Gaussian noise, but also of Laplacian noise, and of the mean softmax itself. Departures: δ
 is sought on a grid, which proves no more than the best one; the images of a call share their draws,
 turned around by another number of pixels each.
@@ -25,9 +26,11 @@ from tfrobust.classifier import Classifier
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels, Norm, PerImage, Seed
 from tfrobust_smoothing.confidence import hoeffding_margin, lower_share, upper_share
+from tfrobust_smoothing.draws import Counted, NoisyNetwork
 from tfrobust_smoothing.equivalence import equivalent
 from tfrobust_smoothing.noise import NoiseName
 from tfrobust_smoothing.noise_certifier import NoiseCertifier
+from tfrobust_smoothing.smoothed import Smoothed
 
 _DRAWS = 3  # purpose of the draws, another one than those of `smoothing`
 _DELTAS = np.geomspace(1e-9, 0.499, 300)  # δ ≥ 1/2 leaves no gap between the classes
@@ -43,9 +46,9 @@ class PixelDpCertificates(NoiseCertifier):
         array([0.1312, 0.    ], dtype=float32)
     """
 
-    interval: Literal["hoeffding", "clopper_pearson"] = option(
-        "bounds of the mean softmax (hoeffding) or of the votes (clopper_pearson)",
-        default="hoeffding",
+    interval: Literal["hoeffding", "clopper_pearson"] | None = option(
+        "hoeffding: of the mean softmax; clopper_pearson: of the votes; none: as it answers",
+        default=None,
     )
     alpha: float = option("α: probability that a radius is wrong", default=0.05, gt=0, lt=1)
 
@@ -62,9 +65,9 @@ class PixelDpCertificates(NoiseCertifier):
         See `Certifier`.
         """
         noisy = self._noisy(classifier)
-        what = "probabilities" if self.interval == "hoeffding" else "votes"
+        what = self._counted(noisy)
         totals = self._counter(noisy, images, seed)(self.n, what, purpose=_DRAWS)
-        low, high, answers = self._best_and_second(totals)
+        low, high, answers = self._best_and_second(totals, what)
         radii = noisy.scale * unit_radius(low, high, noisy.noise) / noisy.sensitivity
         abstained = low <= high
         radii = np.where(abstained | (answers != np.asarray(labels)), 0.0, radii)
@@ -72,14 +75,23 @@ class PixelDpCertificates(NoiseCertifier):
         radii = equivalent(radii, own, self.norm, classifier.image_shape)
         return Certificates(radii=radii, abstained=abstained)
 
-    def _best_and_second(self, totals: np.ndarray) -> tuple[PerImage, PerImage, Labels]:
+    def _counted(self, noisy: NoisyNetwork) -> Counted:
+        if self.interval is None:
+            smoothed = isinstance(noisy.owner, Smoothed)
+            return noisy.answers if smoothed else "probabilities"
+        return "probabilities" if self.interval == "hoeffding" else "votes"
+
+    def _best_and_second(
+        self, totals: np.ndarray, what: Counted
+    ) -> tuple[PerImage, PerImage, Labels]:
         """Return a lower bound of the best class, an upper one of all others, and the best class.
 
         Args:
             totals: sums of probabilities, or votes, `(batch, classes)`.
+            what: which of the two.
         """
         share = self.alpha / (2 * totals.shape[1])
-        if self.interval == "hoeffding":
+        if what == "probabilities":
             margin = hoeffding_margin(self.n, share)
             low = np.maximum(totals / self.n - margin, 0.0)
             high = np.minimum(totals / self.n + margin, 1.0)

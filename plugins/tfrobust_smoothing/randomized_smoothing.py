@@ -6,7 +6,8 @@ Cohen, Rosenfeld & Kolter, "Certified adversarial robustness via randomized smoo
 `training=adversarial`, Salman, Yang, Li, Zhang, Zhang, Razenshteyn & Bubeck, "Provably robust deep
 learning via adversarially trained smoothed classifiers" (2019). Threat: white-box, L2. It is not
 broken: its gradient is right once it is averaged over the noise, and within σ Φ⁻¹(p) of an image no
-attack changes the answer of the true average, p being the probability of the class. What stands
+attack changes the answer of the true average, p being the class's mean softmax (or share of votes,
+with `vote=majority`). What stands
 here is the average over `samples` draws, which an attack may meet at an unlucky draw; it certifies
 nothing by itself: the certifier `smoothing` draws by itself.
 Departures: the answer is by default the mean softmax, which Salman et al. attack, and with

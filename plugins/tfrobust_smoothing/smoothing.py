@@ -1,13 +1,18 @@
-"""Smoothing: the radius within which most noisy copies of every image give the same class.
+"""Smoothing: the radius within which the average over noisy copies gives the same class.
 
-g(x) = argmax_c P(f(x + δ) = c), δ ~ N(0, σ²I), is constant within σ Φ⁻¹(p), p ≤ P(f(x + δ) = g(x))
+g(x) = argmax_c E f_c(x + δ), δ ~ N(0, σ²I), is constant within σ Φ⁻¹(p), 1/2 < p ≤ E f_g(x)(x + δ)
 
 Cohen, Rosenfeld & Kolter, "Certified adversarial robustness via randomized smoothing" (2019), as
-their CERTIFY: few draws guess the class, many others bound its probability from below by Clopper &
-Pearson's interval, and it abstains where the bound is not above one half. What is certified is the
-vote of infinitely many draws: each radius holds with probability 1 − α, for any f, and against any
-attack. Other norms: by equivalence, ‖δ‖₂ ≤ ‖δ‖₁ and ‖δ‖₂ ≤ √d ‖δ‖∞. Behind a first layer that
-moves things apart by Δ at most (`pixel_dp`), a radius is divided by Δ. Departures: the images of a
+their CERTIFY: few draws guess the class, many others bound its expectation from below, and it
+abstains where the bound is not above one half. What is certified is what the classifier answers by,
+of infinitely many draws. Of one that answers by votes, f_c is 1 for the class of a copy and 0
+elsewhere, bounded by Clopper & Pearson's interval; a network without noise is certified so, too. Of
+one that answers by the mean softmax, f is the softmax: Φ⁻¹(E f_c) changes by 1/σ a unit of length
+at most for every f in [0, 1] (Salman et al., "Provably robust deep learning via adversarially
+trained smoothed classifiers", 2019, lemma 2); its bound is Hoeffding's, by the relative entropy
+(theorem 1). Each radius holds with probability 1 − α, for any f, and against any attack. Other
+norms: by equivalence, ‖δ‖₂ ≤ ‖δ‖₁ and ‖δ‖₂ ≤ √d ‖δ‖∞. Behind a first layer that moves things apart
+by Δ at most (`pixel_dp`), a radius is divided by Δ. Departures: the images of a
 call share their draws, turned around by another number of pixels each.
 """
 
@@ -21,7 +26,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels, Seed
-from tfrobust_smoothing.confidence import lower_share
+from tfrobust_smoothing.confidence import lower_mean, lower_share
 from tfrobust_smoothing.draws import NoisyNetwork
 from tfrobust_smoothing.equivalence import equivalent
 from tfrobust_smoothing.noise_certifier import NoiseCertifier
@@ -31,7 +36,7 @@ _GUESS, _ESTIMATE = 1, 2  # purposes of draws
 
 @plugin
 class Smoothing(NoiseCertifier):
-    """Certifies the vote of noisy copies, whatever network votes.
+    """Certifies the mean softmax of noisy copies, or their vote: what the classifier answers by.
 
     Example:
         >>> smoothing = create("certifiers", "smoothing", n=10_000)
@@ -55,15 +60,18 @@ class Smoothing(NoiseCertifier):
     def certify(
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Seed
     ) -> Certificates:
-        """Guess the class, estimate its probability, and abstain or return a radius.
+        """Guess the class, bound its expectation, and abstain or return a radius.
 
         See `Certifier`.
         """
         noisy = self._noisy(classifier)
-        count = self._counter(noisy, images, seed)
-        guess = count(self.n0, "votes", purpose=_GUESS).argmax(axis=1)
-        votes = count(self.n, "votes", purpose=_ESTIMATE)[np.arange(len(guess)), guess]
-        lower = lower_share(votes, self.n, self.alpha)
+        count, what = self._counter(noisy, images, seed), self._counted(noisy)
+        guess = count(self.n0, what, purpose=_GUESS).argmax(axis=1)
+        total = count(self.n, what, purpose=_ESTIMATE)[np.arange(len(guess)), guess]
+        if what == "votes":
+            lower = lower_share(total, self.n, self.alpha)
+        else:
+            lower = lower_mean(total / self.n, self.n, self.alpha)
         abstained = lower <= 0.5
         certain = ~abstained & (guess == np.asarray(labels))
         radii = noisy.scale * stats.norm.ppf(np.where(certain, lower, 0.5)) / noisy.sensitivity

@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy import stats
 
 from helpers.support import InMemory, refused, small_classifier
-from tfrobust.classifier import Classifier
+from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.pipeline.build import defended
@@ -15,7 +15,7 @@ from tfrobust.random import content_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, certifier_checks
 from tfrobust.training.trainer import Trainer
-from tfrobust_smoothing.confidence import hoeffding_margin, lower_share, upper_share
+from tfrobust_smoothing.confidence import hoeffding_margin, lower_mean, lower_share, upper_share
 from tfrobust_smoothing.draws import NoisyNetwork
 from tfrobust_smoothing.equivalence import equivalent
 from tfrobust_smoothing.noise import Noise
@@ -65,7 +65,7 @@ def smoothed(network, kind="gaussian", scale=0.25, samples=20, **options):
 def test_the_radius_of_a_linear_classifier_is_just_below_its_distance_to_the_other_class():
     half, shown = Half(), images(12)
     found = certifier(n=20_000, n0=2000, batch=8192).certify(
-        smoothed(half, scale=0.5), shown, half.labels(shown), seed=3
+        smoothed(half, scale=0.5, vote="majority"), shown, half.labels(shown), seed=3
     )
     distance = half.distances(shown)
     assert (found.radii <= distance + 1e-6).all()
@@ -87,6 +87,96 @@ def test_radii_in_another_norm_are_those_that_hold_in_every_direction(norm):
         worst = np.stack([np.ones(24), np.eye(24)[0]])
         worst *= radius / np.linalg.norm(worst, order[norm], axis=1, keepdims=True)
         assert np.linalg.norm(worst, order[first], axis=1).max() == pytest.approx(1.0)
+
+
+class Sharp(Wrapped):
+    """A network that is ten times as sure."""
+
+    def __call__(self, shown):
+        return 10.0 * self.inner(shown)
+
+
+class Wavering(Half):
+    """Gives the second class a softmax of 0.51 on its half of the space, and none on the other."""
+
+    def __call__(self, shown):
+        chance = tf.where(self.margin(shown) > 0, 0.51, 1e-30)
+        return tf.concat([tf.math.log1p(-chance), tf.math.log(chance)], axis=1)
+
+
+@pytest.mark.parametrize("name", ["smoothing", "pixel_dp"])
+def test_the_mean_is_certified_where_it_answers_even_if_the_votes_say_another_class(name):
+    network, scale = Wavering(), 0.5
+    across = network.weights.numpy().reshape(1, 4, 4, 1) / np.linalg.norm(network.weights)
+    inside = network.margin(images(1)).numpy().item() / np.linalg.norm(network.weights)
+    # 60 % of its copies are in the second half: the mean gives that class 0.306.
+    shown = images(1) + across * np.float32(scale * stats.norm.ppf(0.6) - inside)
+    mean, vote = smoothed(network, scale=scale), smoothed(network, scale=scale, vote="majority")
+    ask = certifier(name, n=20_000, batch=8192)
+    by_mean, by_vote = (
+        [float(ask.certify(c, shown, [label], seed=1).radii[0]) for label in (0, 1)]
+        for c in (mean, vote)
+    )
+    assert by_mean[1] == by_vote[0] == 0.0
+    assert by_mean[0] > 0 < by_vote[1]
+    # The mean of the second class is 0.51 Φ(t / σ): it wins where Φ(t / σ) = 1 / 1.02.
+    limit = scale * (stats.norm.ppf(1 / 1.02) - stats.norm.ppf(0.6))
+    assert by_mean[0] <= limit
+    assert by_vote[1] <= scale * stats.norm.ppf(0.6)
+    assert ask.certifies_answers(mean)
+    assert ask.certifies_answers(vote)
+    if name == "smoothing":
+        assert by_mean[0] > 0.9 * scale * stats.norm.ppf(1 - 0.51 * 0.6)
+
+
+def test_no_attack_changes_the_mean_answer_within_its_radius():
+    network, shown = small_classifier((4, 4, 1)), images(6)
+    scale, noise = 0.2, tf.random.stateless_normal((2000, 1, 4, 4, 1), (3, 1), stddev=0.2)
+
+    def mean(given):
+        logits = network(tf.reshape(given[None] + noise, (-1, 4, 4, 1)))
+        return tf.reduce_mean(tf.reshape(tf.nn.softmax(10.0 * logits), (2000, len(given), -1)), 0)
+
+    answers = np.argmax(mean(tf.constant(shown)), axis=1)
+    radii = (
+        certifier(n=1000, n0=500)
+        .certify(smoothed(Sharp(network), scale=scale), shown, answers, seed=2)
+        .radii
+    )
+    assert (radii > 0).sum() > 2
+    attacked, rows = tf.constant(shown), tf.range(len(answers))
+    for _ in range(10):
+        with tf.GradientTape() as tape:
+            tape.watch(attacked)
+            own = tf.gather_nd(mean(attacked), tf.stack([rows, answers.astype(np.int32)], 1))
+            loss = tf.reduce_sum(tf.math.log(own))
+        step = tf.reshape(-tape.gradient(loss, attacked), (len(answers), -1))
+        moved = tf.reshape(attacked - shown, (len(answers), -1)) + tf.math.l2_normalize(step, 1)
+        moved = tf.math.l2_normalize(moved, 1) * radii[:, None]
+        attacked = shown + tf.reshape(moved, shown.shape)
+    certified = radii > 0
+    assert (np.argmax(mean(attacked), axis=1) == answers)[certified].all()
+    assert (own.numpy()[certified] > 0.5).all()
+
+
+def test_the_bound_of_a_mean_is_hoeffdings_theorem_and_meets_the_exact_one_at_one():
+    means = np.linspace(0.0, 1.0, 41)
+    low = lower_mean(means, 300, 0.01)
+    assert (low >= means - hoeffding_margin(300, 0.01) - 1e-12).all()
+    assert (low <= lower_share(means * 300, 300, 0.01) + 1e-12).all()
+    assert low[0] == 0.0
+    assert low[-1] == pytest.approx(0.01 ** (1 / 300))
+    inside = means[1:-1]
+    entropy = inside * np.log(inside / low[1:-1])
+    entropy += (1 - inside) * np.log((1 - inside) / (1 - low[1:-1]))
+    assert np.allclose(300 * entropy, np.log(100))
+
+
+def test_votes_of_a_classifier_that_answers_by_the_mean_are_not_its_answers():
+    mean, vote = smoothed(Half()), smoothed(Half(), vote="majority")
+    for interval, own in (("hoeffding", mean), ("clopper_pearson", vote)):
+        ask = certifier("pixel_dp", interval=interval)
+        assert [ask.certifies_answers(c) for c in (mean, vote)] == [own is mean, own is vote]
 
 
 def test_intervals_are_those_of_an_exact_binomial_test_and_of_hoeffding():
