@@ -30,6 +30,8 @@ class Certificates:
             or none was found in time. `None`: not searched for.
         complete: bool `(batch,)`: the search ended, so that `least` is exact; elsewhere it is only
             an upper bound. `None`: not searched for.
+        answers: int64 `(batch,)`: how what is certified reads the images themselves, of certifiers
+            that may certify another classifier than they are given. `None`: not told.
 
     Raises:
         PluginError: an array has another shape than `radii`, or a radius is negative or NaN, above
@@ -40,9 +42,16 @@ class Certificates:
     abstained: Flags = None
     least: PerImage | None = None
     complete: Flags | None = None
+    answers: Labels | None = None
 
     def __post_init__(self) -> None:
-        kinds = {"radii": np.float32, "abstained": bool, "least": np.float32, "complete": bool}
+        kinds = {
+            "radii": np.float32,
+            "abstained": bool,
+            "least": np.float32,
+            "complete": bool,
+            "answers": np.int64,
+        }
         given = {name: getattr(self, name) for name in kinds}
         if given["abstained"] is None:
             given["abstained"] = np.zeros(np.shape(self.radii), bool)
@@ -53,7 +62,7 @@ class Certificates:
 
     def _check(self) -> None:
         radii = self.radii
-        for name in ("abstained", "least", "complete"):
+        for name in ("abstained", "least", "complete", "answers"):
             value = getattr(self, name)
             if value is not None and value.shape != radii.shape:
                 raise PluginError(
@@ -108,6 +117,13 @@ class Certifier(abc.ABC):
         and an attack on the classifier itself says nothing of it.
         """
         return True
+
+    def variant(self, classifier: Classifier) -> str | None:
+        """Return how what it certifies differs from the classifier, to be read after its name.
+
+        Such as `+ noise σ=0.25`. `None`: it certifies the answers of the classifier as it is.
+        """
+        return None if self.certifies_answers(classifier) else "as another classifier"
 
     def check(self, classifier: Classifier) -> None:  # noqa: B027
         """Refuse a classifier that can never be certified; by default none.

@@ -51,6 +51,19 @@ class NoiseCertifier(Certifier):
         noisy = self._noisy(classifier)
         return self._counted(noisy) == noisy.answers
 
+    def variant(self, classifier: Classifier) -> str | None:
+        """Return with which noise it certifies the classifier, where that is not its own.
+
+        See `Certifier`.
+        """
+        if self.certifies_answers(classifier):
+            return None
+        noisy = self._noisy(classifier)
+        if noisy.network is classifier:
+            return f"+ noise σ={noisy.scale:g}"
+        what = "by votes" if self._counted(noisy) == "votes" else "by the mean softmax"
+        return what if self.sigma is None else f"with noise σ={self.sigma:g}, {what}"
+
     def check(self, classifier: Classifier) -> None:
         """Refuse a classifier without noise, and one whose network is out of reach.
 

@@ -73,7 +73,7 @@ class PixelDpCertificates(NoiseCertifier):
         radii = np.where(abstained | (answers != np.asarray(labels)), 0.0, radii)
         own: Norm = "l2" if noisy.noise == "gaussian" else "l1"
         radii = equivalent(radii, own, self.norm, classifier.image_shape)
-        return Certificates(radii=radii, abstained=abstained)
+        return Certificates(radii=radii, abstained=abstained, answers=answers)
 
     def _counted(self, noisy: NoisyNetwork) -> Counted:
         if self.interval is None:

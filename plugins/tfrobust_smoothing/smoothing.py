@@ -67,7 +67,8 @@ class Smoothing(NoiseCertifier):
         noisy = self._noisy(classifier)
         count, what = self._counter(noisy, images, seed), self._counted(noisy)
         guess = count(self.n0, what, purpose=_GUESS).argmax(axis=1)
-        total = count(self.n, what, purpose=_ESTIMATE)[np.arange(len(guess)), guess]
+        totals = count(self.n, what, purpose=_ESTIMATE)
+        total = totals[np.arange(len(guess)), guess]
         if what == "votes":
             lower = lower_share(total, self.n, self.alpha)
         else:
@@ -76,7 +77,7 @@ class Smoothing(NoiseCertifier):
         certain = ~abstained & (guess == np.asarray(labels))
         radii = noisy.scale * stats.norm.ppf(np.where(certain, lower, 0.5)) / noisy.sensitivity
         radii = equivalent(radii, "l2", self.norm, classifier.image_shape)
-        return Certificates(radii=radii, abstained=abstained)
+        return Certificates(radii=radii, abstained=abstained, answers=totals.argmax(axis=1))
 
     def _noisy(self, classifier: Classifier) -> NoisyNetwork:
         noisy = super()._noisy(classifier)

@@ -21,7 +21,7 @@ def test_a_certification_is_printed_written_and_read_again(tfrobust, with_store)
     assert one.certificates[0].params["n"] == 200
     again = tfrobust("certify", "d1", *QUICK, "--eps", 0.25, "--out", "runs/d1", "--force")
     assert "Certified accuracy on 12 images of digits (test)" in again.out
-    assert "smoothing: each radius holds with probability 99.9 %" in again.out
+    assert "smoothing: each radius of the classifier + noise σ=0.25" in again.out
     kept = json.loads((with_store / "runs/d1/certificates.json").read_text())
     assert (
         kept["certifications"][0]["certificates"][0]["radius"]

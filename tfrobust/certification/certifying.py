@@ -29,7 +29,7 @@ from tfrobust.environment.versions import environment
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import Certification, Certifications
 from tfrobust.scenario import Scenario
-from tfrobust.types import Labels
+from tfrobust.types import Flags, Labels
 
 _SURVEYED = 256  # images at a time
 
@@ -42,7 +42,8 @@ class Certified:
         results: the content of `certificates.json`.
         radii: the content of `radii.npz`, a number an image: `label`; for classifier *i*
             `c{i}_clean`, and for certifier *k* of it `c{i}_k{k}_radius`, `_abstained` and, of one
-            that searches for the nearest wrong image, `_least` and `_complete`.
+            that searches for the nearest wrong image, `_least` and `_complete`; of one that tells
+            how what it certifies reads the image, `_answer`.
     """
 
     results: Certifications
@@ -126,7 +127,7 @@ def _certification(
         scenario=scenario_record(scenario, settings.split, len(labels), settings.seed),
         clean=proportion(~wrong),
         certificates=[
-            _result(certifier, classifier, one, settings.eps, wrong)
+            _result(certifier, classifier, one, settings.eps, labels=labels, wrong=wrong)
             for certifier, one in zip(settings.certifiers, measured.by, strict=True)
         ],
     )
@@ -137,15 +138,20 @@ def _result(
     classifier: Classifier,
     measured: Measured,
     eps: Sequence[float],
-    wrong: np.ndarray,
+    *,
+    labels: Labels,
+    wrong: Flags,
 ) -> CertificateResult:
     """Return a line of `certificates.json`; a wrong answer to a certified image contradicts it."""
-    count = 0
+    count, variant, clean = 0, certifier.variant(classifier), None
+    if variant is not None and measured.answers is not None:
+        clean = proportion(measured.answers == labels)
     if certifier.certifies_answers(classifier):
         count = int(contradicted(measured.radii, np.zeros(len(wrong)), wrong).sum())
     by_chance = classifier.stochastic or certifier.confidence is not None
     counted = "by_chance" if by_chance else "contradictions"
-    return CertificateResult(**{**figures(certifier, measured, eps), counted: count})
+    told = {"variant": variant, "clean": clean, counted: count}
+    return CertificateResult(**{**figures(certifier, measured, eps), **told})
 
 
 def _arrays(measured: Sequence[MeasuredClassifier], labels: Labels) -> dict[str, np.ndarray]:
@@ -158,6 +164,7 @@ def _arrays(measured: Sequence[MeasuredClassifier], labels: Labels) -> dict[str,
                 "abstained": one.abstained,
                 "least": one.least,
                 "complete": one.complete,
+                "answer": one.answers,
             }
             arrays |= {f"c{i}_k{k}_{n}": array for n, array in named.items() if array is not None}
     return arrays

@@ -37,6 +37,7 @@ class Measured:
         seconds: it took.
         least: float32 `(n,)`; `None`: not searched for. See `Certificates`.
         complete: bool `(n,)`, as well.
+        answers: int64 `(n,)`: of what was certified; `None`: not told.
     """
 
     radii: PerImage
@@ -44,12 +45,19 @@ class Measured:
     seconds: float
     least: PerImage | None = None
     complete: Flags | None = None
+    answers: Labels | None = None
 
     def of(self, rows: Flags) -> Measured:
         """Return it of some of the images."""
-        least = None if self.least is None else self.least[rows]
-        complete = None if self.complete is None else self.complete[rows]
-        return Measured(self.radii[rows], self.abstained[rows], self.seconds, least, complete)
+        told = {
+            name: None if array is None else array[rows] for name, array in self.arrays().items()
+        }
+        return Measured(seconds=self.seconds, **told)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return what is known of each image, by name; `None`: not told."""
+        names = (field.name for field in dataclasses.fields(self) if field.name != "seconds")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,9 +189,8 @@ class _Asked:
 
     def measured(self) -> Measured:
         """Return all that it answered."""
-        joined: dict[str, Any] = {
-            field: self._joined(field) for field in ("radii", "abstained", "least", "complete")
-        }
+        fields = ("radii", "abstained", "least", "complete", "answers")
+        joined: dict[str, Any] = {field: self._joined(field) for field in fields}
         return Measured(seconds=self._seconds, **joined)
 
     def _joined(self, field: str) -> np.ndarray | None:

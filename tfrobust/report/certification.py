@@ -55,9 +55,9 @@ def certified_table(results: Certifications) -> Table:
         sections=[
             [
                 (
-                    one.classifier.name,
+                    certified_name(one, certificate),
                     certifier_title(certificate),
-                    percent(one.clean),
+                    _clean(one, certificate),
                     *(percent(within) for within in certificate.within),
                 )
                 for certificate in one.certificates
@@ -65,7 +65,7 @@ def certified_table(results: Certifications) -> Table:
             for one in results.certifications
         ],
         caption="share of all images that are read rightly, and provably so within ε, with 95 % "
-        "Wilson intervals: no attack leaves less",
+        f"Wilson intervals: {_what_holds(results)}",
     )
 
 
@@ -90,7 +90,7 @@ def radius_table(results: Certifications) -> Table:
         sections=[
             [
                 (
-                    one.classifier.name,
+                    certified_name(one, c),
                     certifier_title(c),
                     *_reach(c),
                     *([_least(c.least, c.complete)] if searched else ()),
@@ -119,6 +119,12 @@ def certifier_title(certificate: CertificateResult) -> str:
     return f"{certificate.name}, {NORM_TITLES[certificate.norm]}"
 
 
+def certified_name(one: Certification, certificate: CertificateResult) -> str:
+    """Return what was certified, such as `d1`, or `d1 + noise σ=0.25`."""
+    name = one.classifier.name
+    return name if certificate.variant is None else f"{name} {certificate.variant}"
+
+
 def contradiction_lines(results: Certifications) -> list[str]:
     """Return a line for each certifier that certified what the classifier answers wrongly."""
     return [
@@ -143,13 +149,35 @@ def trust_line(certificate: CertificateResult) -> str:
         >>> trust_line(certificate)
         'smoothing: each radius holds with probability 99.9 %, for the average over infinitely ...'
     """
+    variant = certificate.variant
+    of = "" if variant is None else f" of the classifier {variant}, not of the classifier as it is"
     if certificate.confidence is None:
-        return f"{certificate.name}: proven"
+        return f"{certificate.name}: proven{of}"
     return (
-        f"{certificate.name}: each radius holds with probability "
+        f"{certificate.name}: each radius{of} holds with probability "
         f"{100 * certificate.confidence:.4g} %, for the average over infinitely many draws of "
         "noise; a classifier that answers by a few draws may answer otherwise by chance"
     )
+
+
+def _what_holds(results: Certifications) -> str:
+    """Say of what no attack leaves less than was certified."""
+    variants = {
+        certified_name(one, c): one.classifier.name
+        for one in results.certifications
+        for c in one.certificates
+        if c.variant is not None
+    }
+    if not variants:
+        return "no attack leaves less"
+    bare = (f"“{variant}” says nothing of {name} as it is" for variant, name in variants.items())
+    return f"no attack on what a row names leaves less; {'; '.join(bare)}"
+
+
+def _clean(one: Certification, certificate: CertificateResult) -> str:
+    if certificate.variant is None:
+        return percent(one.clean)
+    return "–" if certificate.clean is None else percent(certificate.clean)
 
 
 def _reach(certificate: CertificateResult) -> Row:
@@ -199,7 +227,7 @@ def _curve(norm: Norm, results: Certifications, radii: Mapping[str, np.ndarray])
             left[0] = int((own > 0).sum())
             low, high = np.transpose([wilson(count, len(own)) for count in left])
             colour, dash = COLOURS[i % len(COLOURS)], DASHES[k % len(DASHES)]
-            label = f"{one.classifier.name} · {certificate.name}".replace("$", r"\$")
+            label = f"{certified_name(one, certificate)} · {certificate.name}".replace("$", r"\$")
             shares = np.array(left) / len(own)
             axes.plot(grid, shares, dash, color=colour, drawstyle="steps-post", label=label)
             axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.12, linewidth=0)

@@ -30,6 +30,10 @@ class CertificateResult(pydantic.BaseModel):
         name: of the certifier.
         params: its options.
         norm: of its radii.
+        variant: how what was certified differs from the classifier, such as `+ noise σ=0.25`, to be
+            read after its name: nothing is proven of the classifier as it answers. `None`: those
+            answers were certified.
+        clean: accuracy of that variant; `None`: there is none, or the certifier does not tell.
         confidence: with which probability each radius holds, for itself; `None`: it is proven.
         within: certified accuracy at each radius that was asked about.
         certified: share of all images with a radius above 0.
@@ -50,6 +54,8 @@ class CertificateResult(pydantic.BaseModel):
     name: Text
     params: AttackParams
     norm: Norm
+    variant: Text | None = None
+    clean: Proportion | None = None
     confidence: Confidence | None = None
     within: list[CertifiedWithin]
     certified: Share

@@ -19,7 +19,9 @@ from tfrobust.report.certification import (
     contradiction_lines,
     radius_table,
     render_certification,
+    trust_lines,
 )
+from tfrobust.report.tables import percent
 from tfrobust.results.certification import Certifications, read_certifications
 from tfrobust.results.metrics import wilson
 
@@ -133,6 +135,27 @@ def test_what_is_certified_of_another_classifier_contradicts_nothing():
     [one] = certified(smoothing).results.certifications
     assert one.certificates[0].certified > 0.2
     assert one.certificates[0].by_chance == 0
+
+
+def test_a_network_without_noise_is_certified_as_that_network_with_noise_and_named_so():
+    smoothing = create("certifiers", "smoothing", sigma=0.25, n=200)
+    shown = certified(smoothing, Rising())
+    [one] = shown.results.certifications
+    noisy, bare = one.certificates
+    assert (noisy.variant, bare.variant, bare.clean) == ("+ noise σ=0.25", None, None)
+    right = shown.radii["c0_k0_answer"] == shown.radii["label"]
+    assert noisy.clean.accuracy == pytest.approx(right.mean())
+    table = certified_table(shown.results)
+    assert [row[0] for row in table.sections[0]] == ["one + noise σ=0.25", "one"]
+    assert [row[2] for row in table.sections[0]] == [percent(noisy.clean), percent(one.clean)]
+    assert "“one + noise σ=0.25” says nothing of one as it is" in table.caption
+    assert certified_table(certified(Rising()).results).caption.endswith(": no attack leaves less")
+    assert (
+        "of the classifier + noise σ=0.25, not of the classifier" in trust_lines(shown.results)[0]
+    )
+    page = render_certification(shown.results, shown.radii)
+    assert page.count("<td>one + noise σ=0.25</td>") == 2
+    assert Certifications.model_validate_json(shown.results.to_json()) == shown.results
 
 
 def test_a_certifier_proves_what_it_certifies_unless_it_says_otherwise():

@@ -331,6 +331,18 @@ def test_it_certifies_the_answers_of_a_classifier_with_this_noise_alone():
     assert certifier(sigma=0.25).certifies_answers(noisy)
     assert not certifier(sigma=0.5).certifies_answers(noisy)
     assert not certifier(sigma=0.25).certifies_answers(plain)
+    votes = certifier("pixel_dp", interval="clopper_pearson")
+    named = [
+        ask.variant(of)
+        for ask, of in (
+            (certifier(), noisy),
+            (certifier(sigma=0.25), plain),
+            (certifier(sigma=0.5), noisy),
+            (votes, noisy),
+        )
+    ]
+    other = "with noise σ=0.5, by the mean softmax"
+    assert named == [None, "+ noise σ=0.25", other, "by votes"]
     assert (certifier().confidence, certifier("pixel_dp").confidence) == (0.999, 0.95)
     assert (certifier(n=10).passes, certifier().images_at_once) == (110, 20)
 
