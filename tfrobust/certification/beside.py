@@ -14,7 +14,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.certification.measuring import Measured, Part, measure
 from tfrobust.certification.settings import Progress, check_certifiable
-from tfrobust.certification.summaries import contradicted, figures, proportion
+from tfrobust.certification.summaries import contradicted, counted, figures, proportion
 from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
@@ -173,10 +173,10 @@ class _Attacked:
             if excluded.any():
                 names.append(broken.attack)
             against |= excluded
-        by_chance = self.stochastic or certifier.confidence is not None
-        counted = "by_chance" if by_chance else "contradictions"
+        judged = counted(certifier, against, stochastic=self.stochastic)
         return CertificateBesideAttacks(
-            **{**figures(certifier, measured, budgets), counted: int(against.sum())},
+            **figures(certifier, measured, budgets),
+            **judged,
             attacked=[proportion(alive) for alive in left.values()],
             contradicted_by=list(dict.fromkeys(names)),
         )

@@ -18,6 +18,7 @@ from tfrobust.certification.settings import (
 from tfrobust.certification.summaries import (
     classifier_record,
     contradicted,
+    counted,
     figures,
     proportion,
     scenario_record,
@@ -143,15 +144,18 @@ def _result(
     wrong: Flags,
 ) -> CertificateResult:
     """Return a line of `certificates.json`; a wrong answer to a certified image contradicts it."""
-    count, variant, clean = 0, certifier.variant(classifier), None
+    variant, clean = certifier.variant(classifier), None
     if variant is not None and measured.answers is not None:
         clean = proportion(measured.answers == labels)
-    if certifier.certifies_answers(classifier):
-        count = int(contradicted(measured.radii, np.zeros(len(wrong)), wrong).sum())
-    by_chance = classifier.stochastic or certifier.confidence is not None
-    counted = "by_chance" if by_chance else "contradictions"
-    told = {"variant": variant, "clean": clean, counted: count}
-    return CertificateResult(**{**figures(certifier, measured, eps), **told})
+    against = contradicted(measured.radii, np.zeros(len(wrong)), wrong)
+    if not certifier.certifies_answers(classifier):
+        against = np.zeros_like(against)
+    return CertificateResult(
+        **figures(certifier, measured, eps),
+        **counted(certifier, against, stochastic=classifier.stochastic),
+        variant=variant,
+        clean=clean,
+    )
 
 
 def _arrays(measured: Sequence[MeasuredClassifier], labels: Labels) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from tfrobust.certification.measuring import Measured
 from tfrobust.certifier import Certifier
@@ -19,6 +20,7 @@ from tfrobust.results.records import ClassifierRecord, ScenarioRecord
 from tfrobust.scenario import Scenario
 from tfrobust.types import Flags, PerImage
 
+_UNLIKELY = 1e-3  # below it, so many wrong radii are no chance
 _ROUNDING = 1e-6  # of distances and radii, as where attacks are judged
 
 
@@ -66,6 +68,35 @@ def contradicted(radii: PerImage, distance: PerImage, wrong: Flags) -> Flags:
     """
     radii = np.asarray(radii, np.float64)
     return wrong & (radii > 0) & (distance < radii - _ROUNDING * np.maximum(1.0, radii))
+
+
+def counted(certifier: Certifier, against: Flags, *, stochastic: bool) -> dict[str, int]:
+    """Return how many images contradict a certifier, as `contradictions` or as `by_chance`.
+
+    Radii that hold with a probability may be wrong as often as that: of n images, by chance, a
+    binomial number. More than has a probability of 0.001 are contradictions. The images without a
+    radius count among the n, since the probability is that of an image and not of a radius. A
+    classifier that answers at random answers otherwise more often near the boundary, by how much
+    nothing bounds, and is not judged.
+
+    Args:
+        certifier: with its options.
+        against: bool `(n,)`: of all images that were certified, those that are answered wrongly
+            within their radius.
+        stochastic: whether the classifier answers at random.
+
+    Example:
+        >>> counted(smoothing, np.arange(1000) < 20, stochastic=False)  # at confidence 0.999
+        {'contradictions': 20}
+    """
+    count = int(against.sum())
+    chance = stochastic or certifier.confidence is not None
+    if not stochastic and certifier.confidence is not None and count:
+        test = stats.binomtest(
+            count, len(against), 1.0 - certifier.confidence, alternative="greater"
+        )
+        chance = test.pvalue >= _UNLIKELY
+    return {"by_chance" if chance else "contradictions": count}
 
 
 def proportion(flags: Flags) -> Proportion:

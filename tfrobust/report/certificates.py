@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.tables import Row, Table
-from tfrobust.results.certificates import CertificateBesideAttacks
+from tfrobust.results.certificates import CertificateBesideAttacks, CertificateResult
 from tfrobust.results.records import Evaluation, Results
 
 
@@ -47,8 +47,8 @@ def contradiction_lines(results: Results) -> list[str]:
     return [
         f"CONTRADICTION: {certificate.contradictions} images of {name} are certified by "
         f"{certificate.name} and broken within their radius by "
-        f"{', '.join(certificate.contradicted_by)}: the certifier, or what judged the attack, is "
-        "wrong"
+        f"{', '.join(certificate.contradicted_by)}{beyond_chance(certificate)}: the certifier, or "
+        "what judged the attack, is wrong"
         for name, certificate in _certificates(results)
         if certificate.contradictions
     ]
@@ -61,8 +61,16 @@ def chance_lines(results: Results) -> list[str]:
         "answers by a few draws, certified are infinitely many: "
         f"{certificate.by_chance} images were broken within their radius"
         for name, certificate in _certificates(results)
-        if certificate.confidence is not None or certificate.by_chance
+        if not certificate.contradictions
+        and (certificate.confidence is not None or certificate.by_chance)
     ]
+
+
+def beyond_chance(certificate: CertificateResult) -> str:
+    """Return that contradictions are more than a confidence allows for, where there is one."""
+    if certificate.confidence is None:
+        return ""
+    return f", more than its confidence of {100 * certificate.confidence:.4g} % allows for"
 
 
 def share_text(share: float) -> str:

@@ -8,6 +8,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfrobust.report.certificates import beyond_chance
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.figures import COLOURS, DASHES, as_svg
 from tfrobust.report.tables import Row, Table, percent
@@ -129,7 +130,7 @@ def contradiction_lines(results: Certifications) -> list[str]:
     """Return a line for each certifier that certified what the classifier answers wrongly."""
     return [
         f"CONTRADICTION: {c.name} certifies {c.contradictions} images that "
-        f"{one.classifier.name} answers wrongly: one of the two is wrong"
+        f"{one.classifier.name} answers wrongly{beyond_chance(c)}: one of the two is wrong"
         for one in results.certifications
         for c in one.certificates
         if c.contradictions

@@ -44,9 +44,10 @@ class CertificateResult(pydantic.BaseModel):
             not searched for.
         complete: share of all images for which that search ended.
         contradictions: images that were answered wrongly within their radius: the certifier, or
-            what measured that, is wrong.
-        by_chance: the same where either answer is random: the radius holds with a probability
-            only, or the classifier answered by a few draws.
+            what measured that, is wrong. Of radii that hold with a probability, where there are
+            more than chance allows for: with probability 0.001 at most.
+        by_chance: the same where there are no more than that, or the classifier answered by a few
+            draws.
         passes_per_image: forward passes, where the certifier tells.
         seconds: wall-clock time, tracing included.
     """

@@ -102,10 +102,15 @@ def test_the_distance_of_a_minimum_norm_attack_contradicts_whatever_its_budget(g
     assert lying.within[0].eps == 0.001
 
 
-def test_what_holds_by_chance_only_is_counted_apart_and_said(grey):
-    [one] = evaluated(grey, [LyingByChance(radius=0.02)]).results.evaluations
-    [line] = one.certificates
-    assert line.contradictions == 0 < line.by_chance
+def test_what_breaks_by_chance_only_is_counted_apart_and_said_unless_it_is_too_much(grey, capsys):
+    shown = evaluated(grey, [LyingByChance(radius=0.02)])
+    [line] = shown.results.evaluations[0].certificates
+    assert line.by_chance == 0 < line.contradictions  # far more than one in a hundred
+    [said] = contradiction_lines(shown.results)
+    assert "pgd, more than its confidence of 99 % allows for: the certifier" in said
+    assert chance_lines(shown.results) == []
+    with pytest.raises(ContradictionError):
+        print_results(shown.results)
     noisy = evaluated(grey, [Lying(radius=0.02)], classifier=Drawing(LINEAR))
     [drawn] = noisy.results.evaluations[0].certificates
     assert drawn.contradictions == 0 < drawn.by_chance

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from helpers.lying import Lying, LyingByChance
 from helpers.support import InMemory, refused, small_classifier
 from tfrobust import Certificates, Certifier, certify, create, plugin
 from tfrobust.certification import CertificationSettings, certifying, run
-from tfrobust.certification.summaries import certified_within, contradicted
+from tfrobust.certification.summaries import certified_within, contradicted, counted
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, PluginError, StoreError, UsageError
@@ -117,17 +118,29 @@ def test_one_seed_certifies_alike_whatever_images_come_beside():
     assert not np.array_equal(whole.radii[key], other.radii[key])
 
 
-def test_a_proven_radius_around_a_wrong_answer_is_a_contradiction_and_a_likely_one_is_chance():
-    shown = certified(Lying(), LyingByChance())
+def test_a_proven_radius_around_a_wrong_answer_is_a_contradiction_and_so_are_many_likely_ones():
+    shown = certified(Lying(), LyingByChance())  # at confidence 0.99
     [one] = shown.results.certifications
     wrong = round(60 * (1 - one.clean.accuracy))
-    assert wrong > 3
-    lying, by_chance = one.certificates
+    assert wrong > 5
+    lying, beyond = one.certificates
     assert (lying.contradictions, lying.by_chance) == (wrong, 0)
-    assert (by_chance.contradictions, by_chance.by_chance) == (0, wrong)
-    [line] = contradiction_lines(shown.results)
+    assert (beyond.contradictions, beyond.by_chance) == (wrong, 0)
+    line, other = contradiction_lines(shown.results)
+    assert "one answers wrongly, more than its confidence of 99 % allows for" in other
     assert f"CONTRADICTION: lying certifies {wrong} images that one answers wrongly" in line
     assert line in render_certification(shown.results, shown.radii)
+
+
+def test_wrong_radii_are_chance_as_long_as_their_number_is_likely_at_the_confidence():
+    certifier = LyingByChance()
+    for images, most in ((60, 4), (1000, 21)):
+        assert stats.binom.sf(most - 1, images, 0.01) >= 1e-3 > stats.binom.sf(most, images, 0.01)
+        for count, kind in ((0, "by_chance"), (most, "by_chance"), (most + 1, "contradictions")):
+            against = np.arange(images) < count
+            assert counted(certifier, against, stochastic=False) == {kind: count}
+            assert counted(certifier, against, stochastic=True) == {"by_chance": count}
+            assert counted(Lying(), against, stochastic=False) == {"contradictions": count}
 
 
 def test_what_is_certified_of_another_classifier_contradicts_nothing():
