@@ -2,8 +2,10 @@
 
 Draws come in groups of fifty, each from a seed of its own, so that neither the number of images nor
 that of the draws in a pass decides what is drawn. Drawing normal numbers costs as much as a small
-network: the images of a call share their draws, each of them turned around by another number of
-pixels. So the draws of an image are independent, and those of two images almost.
+network: the images of a run share their draws, which each image turns around by a number of pixels
+and multiplies by signs, both drawn from its own seed. The noise is symmetric, so the draws of an
+image are independent and of its distribution, and no two images have the same. But one image's
+noise is a function of another's: each radius holds at its confidence, and they are not independent.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from tfrobust_smoothing.smoothed import Smoothed
 Counted = Literal["votes", "probabilities"]
 _GROUP = 50  # draws from one seed
 _MOST = 2**24  # pixels of all noisy images in a forward pass
-_TURN = 104_729  # folded into seeds for the turns, far from any purpose
+_TURN, _SIGN = 104_729, 104_743  # folded into the seeds of images, far from any purpose
 _TRACES: Traces[Any] = Traces(most=16)
 
 
@@ -86,8 +88,9 @@ class NoisyNetwork:
             given = self._before(tf.convert_to_tensor(shown))
             total = np.zeros((len(shown), self.network.num_classes))
             call = self._pass(what, given.shape[1:])
+            own = turns[part], _signs(seeds[part], tf.constant(math.prod(given.shape[1:])))
             for groups in _groups(draws, max(1, together // len(shown))):
-                total += call(given, turns[part], shared, groups, tf.constant(draws)).numpy()
+                total += call(given, own, shared, groups, tf.constant(draws)).numpy()
             parts.append(total)
         return np.concatenate(parts)
 
@@ -107,7 +110,10 @@ class NoisyNetwork:
         """Return the traced forward pass: inputs and numbers of groups → counts of each class."""
         spec = [
             tf.TensorSpec((None, *shape), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
+            (
+                tf.TensorSpec((None,), tf.float32),
+                tf.TensorSpec((None, math.prod(shape)), tf.float32),
+            ),
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((), tf.int32),
@@ -119,9 +125,9 @@ class NoisyNetwork:
         )
 
     def _counted(self, what: Counted) -> Callable[..., Any]:
-        def counted(given: Any, turns: Any, seed: Seed, groups: Any, draws: Any) -> Any:
+        def counted(given: Any, own: Any, seed: Seed, groups: Any, draws: Any) -> Any:
             numbers = groups[:, None] * _GROUP + tf.range(_GROUP)
-            noisy = self._noisy(given, turns, seed, groups)
+            noisy = self._noisy(given, own, seed, groups)
             logits = self._logits(tf.reshape(noisy, (-1, *given.shape[1:])))
             logits = tf.reshape(logits, (tf.shape(given)[0], -1, logits.shape[-1]))
             wanted = tf.cast(tf.reshape(numbers, (1, -1, 1)) < draws, tf.float32)
@@ -130,8 +136,12 @@ class NoisyNetwork:
 
         return counted
 
-    def _noisy(self, given: Any, turns: Any, seed: Seed, groups: Any) -> Any:
-        """Return each input with its noise, float32 `(batch, groups × 50, numbers)`."""
+    def _noisy(self, given: Any, own: tuple[Any, Any], seed: Seed, groups: Any) -> Any:
+        """Return each input with its noise, float32 `(batch, groups × 50, numbers)`.
+
+        `own` holds the turn of each input `(batch,)`, and its signs `(batch, numbers)`.
+        """
+        turns, signs = own
         size = math.prod(given.shape[1:])
 
         def group(number: Any) -> Any:
@@ -144,13 +154,13 @@ class NoisyNetwork:
         drawn = tf.reshape(drawn, (-1, size))
         twice = tf.concat([drawn, drawn], axis=1)
 
-        def turned(one: tuple[Any, Any]) -> Any:
-            numbers, start = one
-            return numbers + twice[:, start : start + size]
+        def turned(one: tuple[Any, Any, Any]) -> Any:
+            numbers, start, sign = one
+            return numbers + sign * twice[:, start : start + size]
 
         return tf.map_fn(
             turned,
-            (tf.reshape(given, (-1, size)), tf.cast(turns * size, tf.int32)),
+            (tf.reshape(given, (-1, size)), tf.cast(turns * size, tf.int32), signs),
             fn_output_signature=tf.TensorSpec((None, size), tf.float32),
             parallel_iterations=1,
         )
@@ -163,6 +173,12 @@ class NoisyNetwork:
 def _turns(seeds: Seeds) -> Any:
     """Return by which share of its numbers the noise of each image is turned, `(batch,)`."""
     return uniform(fold(seeds, _TURN), ())
+
+
+@tf.function(input_signature=[tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((), tf.int32)])
+def _signs(seeds: Seeds, size: Any) -> Any:
+    """Return the sign of each number of each image's noise, 1 or -1, `(batch, size)`."""
+    return tf.where(uniform(fold(seeds, _SIGN), (size,)) < 0.5, 1.0, -1.0)
 
 
 def _groups(draws: int, together: int) -> Iterator[Any]:

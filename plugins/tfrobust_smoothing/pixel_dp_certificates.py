@@ -11,8 +11,8 @@ as in the paper; it abstains where the best class is not told from the second. W
 what the classifier answers by, the mean of infinitely many draws or their vote; of a network
 without noise, the mean. It proves less than `smoothing` does of
 the same Gaussian noise, but also of Laplacian noise, and of the mean softmax itself. Departures: δ
-is sought on a grid, which proves no more than the best one; the images of a call share their draws,
-turned around by another number of pixels each.
+is sought on a grid, which proves no more than the best one; the images of a run share their draws,
+each turned around and with signs of its own (`draws`).
 """
 
 from __future__ import annotations

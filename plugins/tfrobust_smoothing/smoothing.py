@@ -13,7 +13,7 @@ trained smoothed classifiers", 2019, lemma 2); its bound is Hoeffding's, by the 
 (theorem 1). Each radius holds with probability 1 − α, for any f, and against any attack. Other
 norms: by equivalence, ‖δ‖₂ ≤ ‖δ‖₁ and ‖δ‖₂ ≤ √d ‖δ‖∞. Behind a first layer that moves things apart
 by Δ at most (`pixel_dp`), a radius is divided by Δ. Departures: the images of a
-call share their draws, turned around by another number of pixels each.
+run share their draws, each turned around and with signs of its own (`draws`).
 """
 
 from __future__ import annotations

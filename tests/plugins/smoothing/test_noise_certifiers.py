@@ -225,14 +225,35 @@ def test_the_draws_of_an_image_have_the_distribution_of_the_noise(kind):
 
     plain = Shown(image_shape=(1, 3, 1), num_classes=3)
     network = NoisyNetwork(plain, plain, kind, 0.3)
-    drawn = network._noisy(
-        tf.zeros((2, 1, 3, 1)), tf.constant([0.0, 0.7]), tf.constant([4, 0]), tf.range(400)
-    )
+    signs = tf.constant([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])
+    own = tf.constant([0.0, 0.7]), signs
+    drawn = network._noisy(tf.zeros((2, 1, 3, 1)), own, tf.constant([4, 0]), tf.range(400))
     expected = stats.norm(scale=0.3) if kind == "gaussian" else stats.laplace(scale=0.3)
     assert stats.kstest(drawn[0].numpy().ravel(), expected.cdf).pvalue > 1e-3
-    assert np.array_equal(np.roll(drawn[0], -2, axis=1), drawn[1])
+    assert stats.kstest(drawn[1].numpy().ravel(), expected.cdf).pvalue > 1e-3
+    assert np.array_equal(np.roll(drawn[0], -2, axis=1), drawn[1] * signs[1])
     assert np.abs(np.corrcoef(drawn[0].numpy().T, drawn[1].numpy().T)[:3, 3:]).max() > 0.9
     assert np.abs(np.corrcoef(drawn[0].numpy().T)[0, 1:]).max() < 0.05
+
+
+def test_no_two_images_have_the_same_noise():
+    seen = []
+
+    class Seen(Half):
+        def __call__(self, shown):
+            tf.py_function(lambda noisy: seen.append(noisy.numpy()), [shown], [])
+            return super().__call__(shown)
+
+    half = Seen()
+    some = np.tile(images(1), (200, 1, 1, 1))
+    seeds = content_seeds(1, images(200))
+    NoisyNetwork(half, half, "gaussian", 0.5).count(
+        some, 50, "votes", seed=seeds, purpose=1, rows=10_000
+    )
+    noise = (np.concatenate(seen).reshape(200, 50, 16) - some.reshape(200, 1, 16)).round(4)
+    assert len(np.unique(noise[:, 0], axis=0)) == 200
+    across = np.corrcoef(noise.sum(axis=2)) - np.eye(200)
+    assert np.sqrt((across**2).mean()) < 0.35  # 0.29 of sixteen random signs, 1 before them
 
 
 def test_memory_is_flat_a_pass_shows_as_many_copies_as_asked_for_at_most(monkeypatch):
@@ -321,7 +342,13 @@ def test_what_noise_cannot_certify_is_refused_in_one_line():
     certifier("pixel_dp").check(laplace)
     whole = plain.replace(batch_dependent=True)
     refused(UsageError, lambda: certifier(sigma=0.1).check(whole), "statistics of a batch")
-    for wrong in ({"sigma": 0}, {"sigma": float("nan")}, {"alpha": 0}, {"n": 0}, {"norm": "l0"}):
+    for wrong in (
+        {"sigma": 0},
+        {"sigma": float("nan")},
+        {"alpha": 0},
+        {"n": 0},
+        {"norm": "l0"},
+    ):
         refused(UsageError, lambda wrong=wrong: certifier(**wrong), "smoothing", *wrong)
 
 
