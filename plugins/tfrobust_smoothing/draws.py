@@ -29,7 +29,7 @@ from tfrobust_smoothing.noise import NoiseName, laplacian
 from tfrobust_smoothing.smoothed import Smoothed
 
 Counted = Literal["votes", "probabilities"]
-_GROUP = 50  # draws from one seed
+GROUP = 50  # draws from one seed, which a forward pass takes together
 _MOST = 2**24  # pixels of all noisy images in a forward pass
 _TURN, _SIGN = 104_729, 104_743  # folded into the seeds of images, far from any purpose
 _TRACES: Traces[Any] = Traces(most=16)
@@ -75,12 +75,12 @@ class NoisyNetwork:
             what: `votes`: how many draws each class wins; `probabilities`: the sum of the softmax.
             seed: an integer, or one an image.
             purpose: other numbers give independent draws.
-            rows: noisy images in a forward pass; fewer where images are large.
+            rows: noisy images in a forward pass, 50 or more; fewer where images are large.
         """
         seeds = image_seeds(seed, len(images))
         shared = fold(tf.stack([[run_seed(seeds), 0]]), purpose)[0]
         turns = _turns(seeds)
-        together = max(1, min(rows, _MOST // math.prod(images.shape[1:])) // _GROUP)
+        together = max(1, min(rows, _MOST // math.prod(images.shape[1:])) // GROUP)
         parts = []
         for start in range(0, len(images), together):
             part = slice(start, start + together)
@@ -126,7 +126,7 @@ class NoisyNetwork:
 
     def _counted(self, what: Counted) -> Callable[..., Any]:
         def counted(given: Any, own: Any, seed: Seed, groups: Any, draws: Any) -> Any:
-            numbers = groups[:, None] * _GROUP + tf.range(_GROUP)
+            numbers = groups[:, None] * GROUP + tf.range(GROUP)
             noisy = self._noisy(given, own, seed, groups)
             logits = self._logits(tf.reshape(noisy, (-1, *given.shape[1:])))
             logits = tf.reshape(logits, (tf.shape(given)[0], -1, logits.shape[-1]))
@@ -147,8 +147,8 @@ class NoisyNetwork:
         def group(number: Any) -> Any:
             own = seed + tf.stack([0, number])
             if self.noise == "gaussian":
-                return tf.random.stateless_normal((_GROUP, size), own, stddev=self.scale)
-            return laplacian(tf.random.stateless_uniform((_GROUP, size), own), self.scale)
+                return tf.random.stateless_normal((GROUP, size), own, stddev=self.scale)
+            return laplacian(tf.random.stateless_uniform((GROUP, size), own), self.scale)
 
         drawn = tf.map_fn(group, groups, fn_output_signature=tf.float32, parallel_iterations=1)
         drawn = tf.reshape(drawn, (-1, size))
@@ -183,7 +183,7 @@ def _signs(seeds: Seeds, size: Any) -> Any:
 
 def _groups(draws: int, together: int) -> Iterator[Any]:
     """Yield the numbers of the groups that hold the draws, so many at a time."""
-    every = np.arange(math.ceil(draws / _GROUP), dtype=np.int32)
+    every = np.arange(math.ceil(draws / GROUP), dtype=np.int32)
     for start in range(0, len(every), together):
         yield tf.constant(every[start : start + together])
 

@@ -13,7 +13,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.options import option, plugin
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Seed
-from tfrobust_smoothing.draws import Counted, NoisyNetwork, has_its_noise, noisy_network
+from tfrobust_smoothing.draws import GROUP, Counted, NoisyNetwork, has_its_noise, noisy_network
 
 _AT_ONCE = 2_000_000  # draws of all images that `certify` is given at a time
 
@@ -29,7 +29,7 @@ class NoiseCertifier(Certifier):
         gt=0,
     )
     norm: Literal["l2", "linf", "l1"] = option("norm of the radii", default="l2")
-    batch: int = option("noisy copies in a forward pass", default=1024, ge=1)
+    batch: int = option("noisy copies in a forward pass", default=1024, ge=GROUP)
 
     @property
     def images_at_once(self) -> int:

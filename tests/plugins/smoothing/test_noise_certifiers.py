@@ -259,9 +259,12 @@ def test_no_two_images_have_the_same_noise():
 def test_memory_is_flat_a_pass_shows_as_many_copies_as_asked_for_at_most(monkeypatch):
     monkeypatch.setattr(tf, "function", lambda call, **_: call)
     half, shown = Half(), images(5)
-    certifier(n=400, n0=100, batch=200).certify(smoothed(half), shown, half.labels(shown), seed=0)
-    assert max(half.shown) == 200
-    assert sum(half.shown) == 5 * 500
+    for batch in (200, 50):
+        half.shown.clear()
+        ask = certifier(n=400, n0=100, batch=batch)
+        ask.certify(smoothed(half), shown, half.labels(shown), seed=0)
+        assert max(half.shown) == batch
+        assert sum(half.shown) == 5 * 500
 
 
 def test_it_abstains_where_no_class_has_more_than_half_and_a_wrong_answer_has_no_radius():
@@ -348,6 +351,7 @@ def test_what_noise_cannot_certify_is_refused_in_one_line():
         {"alpha": 0},
         {"n": 0},
         {"norm": "l0"},
+        {"batch": 49},
     ):
         refused(UsageError, lambda wrong=wrong: certifier(**wrong), "smoothing", *wrong)
 
