@@ -9,10 +9,9 @@ together with probability 1 − α: the mean softmax by Hoeffding's inequality, 
 by Clopper & Pearson's interval, each at α / 2K of K classes. The largest L is sought over ε and δ,
 as in the paper; it abstains where the best class is not told from the second. What is certified is
 what the classifier answers by, the mean of infinitely many draws or their vote; of a network
-without noise, the mean. It proves less than `smoothing` does of
-the same Gaussian noise, but also of Laplacian noise, and of the mean softmax itself. Departures: δ
-is sought on a grid, which proves no more than the best one; the images of a run share their draws,
-each turned around and with signs of its own (`draws`).
+without noise, the mean. It proves less than `smoothing` does of the same Gaussian noise, but
+also of Laplacian noise. Departures: δ is sought on a grid, which proves no more than the best one;
+the images of a run share their draws, each turned around and with signs of its own (`draws`).
 """
 
 from __future__ import annotations

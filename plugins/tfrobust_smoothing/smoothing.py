@@ -12,8 +12,8 @@ at most for every f in [0, 1] (Salman et al., "Provably robust deep learning via
 trained smoothed classifiers", 2019, lemma 2); its bound is Hoeffding's, by the relative entropy
 (theorem 1). Each radius holds with probability 1 − α, for any f, and against any attack. Other
 norms: by equivalence, ‖δ‖₂ ≤ ‖δ‖₁ and ‖δ‖₂ ≤ √d ‖δ‖∞. Behind a first layer that moves things apart
-by Δ at most (`pixel_dp`), a radius is divided by Δ. Departures: the images of a
-run share their draws, each turned around and with signs of its own (`draws`).
+by Δ at most (`pixel_dp`), a radius is divided by Δ. Departures: the images of a run
+share their draws, each turned around and with signs of its own (`draws`).
 """
 
 from __future__ import annotations
