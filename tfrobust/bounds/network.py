@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -109,9 +110,10 @@ class Network:
             given=given,
             shape=shape,
             call=_first if kind in _IDLE else run,
-            constant=kind == "Add" and len(call.given) < len(_operands(call)),
+            constant=len(call.given) < len(_operands(call)),
             mixes=kind in _SUMS,
         )
+        self._check_batch(arrangement, kind)
         return self._append(arrangement)
 
     def _add_weighed(self, layer: KerasLayer, read: int, given: Shape, shape: Shape) -> int:
@@ -166,6 +168,17 @@ class Network:
         if kind == "BatchNormalization" and axis[0] not in (-1, len(call.given[0].shape) - 1):
             raise self._unknown("a layer BatchNormalization of another axis than the last")
 
+    def _check_batch(self, arrangement: Arrangement, kind: str) -> None:
+        """Refuse what joins or moves images of a batch, or has a constant of its own for each."""
+        for batch in (1, 2):
+            images = [tf.zeros((batch, *shape)) for shape in arrangement.given]
+            try:
+                apart = tuple(arrangement.call(images).shape) == (batch, *arrangement.shape)
+            except (tf.errors.InvalidArgumentError, ValueError):  # it needs another batch
+                apart = False
+            if not apart:
+                raise self._unknown(f"a layer {kind} across the images of a batch")
+
     def _unknown(self, received: str) -> UsageError:
         return UsageError(
             f"{self._asking}: expected a functional or sequential Keras model of known layers; "
@@ -176,7 +189,22 @@ class Network:
 def _run(call: Call, read: Sequence[Any], inputs: Sequence[Any]) -> Any:
     """Repeat a call on other tensors, one for each that it read."""
     now = {id(old): new for old, new in zip(read, inputs, strict=True)}
+    if type(call.layer).__name__ == "Concatenate":
+        call = _with_constants_for(call, tf.shape(inputs[0])[0])
     return called_on(call, [now[id(tensor)] for tensor in call.given])[0]
+
+
+def _with_constants_for(call: Call, batch: Any) -> Call:
+    """Repeat the constants among what is joined for each image: joining does not broadcast."""
+    own = {id(tensor) for tensor in call.given}
+
+    def repeated(value: Any) -> Any:
+        if id(value) in own or len(getattr(value, "shape", ())) == 0 or value.shape[0] != 1:
+            return value
+        return tf.repeat(tf.convert_to_tensor(value), batch, axis=0)
+
+    args, kwargs = tf.nest.map_structure(repeated, (call.args, call.kwargs))
+    return dataclasses.replace(call, args=args, kwargs=kwargs)
 
 
 def _first(inputs: Sequence[Any]) -> Any:

@@ -97,7 +97,7 @@ class Arrangement(Operation):
 
     Attributes:
         call: of the tensors it reads.
-        constant: whether it also adds a constant.
+        constant: whether it reads constants too: what it makes of zeros is added then.
         mixes: as of `Linear`.
     """
 

@@ -91,6 +91,61 @@ def test_sums_with_constants_and_of_twice_the_same_are_bounded():
     assert np.allclose(found, expected, atol=1e-5)
 
 
+def add(hidden, constant):
+    return keras.layers.Add()([hidden, constant])
+
+
+def average(hidden, constant):
+    return keras.layers.Average()([hidden, constant, hidden])
+
+
+def join_in_keras_2(hidden, constant):
+    return tf_keras.layers.Concatenate()([constant, hidden])
+
+
+def average_in_keras_2(hidden, constant):
+    return tf_keras.layers.Average()([hidden, constant])
+
+
+@pytest.mark.parametrize(
+    ("combine", "kind"),
+    [
+        (add, keras),
+        (average, keras),
+        (join_in_keras_2, tf_keras),
+        (lambda hidden, constant: hidden + constant, keras),
+        (lambda hidden, constant: keras.ops.concatenate([hidden, constant], -1), keras),
+        (average_in_keras_2, tf_keras),
+    ],
+)
+def test_constants_of_sums_and_joins_are_in_the_bounds(combine, kind):
+    shown = kind.layers.Input((2, 2, 1))
+    hidden = kind.layers.Dense(6, activation="relu")(kind.layers.Flatten()(shown))
+    constant = tf.constant([[5.0, -4.0, 3.0, -2.0, 7.0, 1.0]])
+    model = kind.Model(shown, kind.layers.Dense(3)(combine(hidden, constant)))
+    images = some_images(3, (2, 2, 1))
+    logits = np.concatenate([model(image[None]) for image in images])
+    for bounds in (IntervalBounds(model), LinearBounds(model)):
+        for label in range(3):
+            worst = bounds.worst(Around(images, 0.0), [label] * 3)
+            assert np.allclose(worst, logits - logits[:, [label]], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda hidden: keras.ops.concatenate([hidden, hidden], axis=0),
+        lambda hidden: keras.ops.reshape(hidden, (-1, 12)),
+        lambda hidden: hidden + tf.reshape(tf.range(12.0), (2, 6)),
+    ],
+)
+def test_what_joins_the_images_of_a_batch_is_refused(combine):
+    shown = keras.Input((2, 3, 1))
+    joined = combine(keras.layers.Flatten()(shown))
+    with pytest.raises(UsageError, match=r"a layer \w+ across the images of a batch"):
+        Network(keras.Model(shown, keras.layers.Dense(3)(joined)), asking="crown")
+
+
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(("pool", "stride"), [(2, 2), (3, 1), (3, 2), (2, 3), ((3, 2), (1, 2))])
 def test_windows_are_those_of_max_pooling(pool, stride, padding):
