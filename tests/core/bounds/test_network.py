@@ -1,5 +1,7 @@
 """A Keras model is read as the operations that bounds know; what they do not know is named."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -24,6 +26,28 @@ class Subclassed(keras.Model):
         return images
 
 
+def relu(values):
+    """Not what its name says."""
+    return abs(values)
+
+
+@functools.wraps(keras.activations.relu)
+def as_if_of_keras(values):
+    return abs(values)
+
+
+def around_operation(operation):
+    shown = keras.Input((2, 3, 1))
+    hidden = operation(keras.layers.Flatten()(shown))
+    return keras.Model(shown, keras.layers.Dense(3)(hidden))
+
+
+def elu_of_keras_2():
+    layer = tf_keras.layers.ELU()
+    layer.alpha = -2.0
+    return layer
+
+
 def around_layer(layer, kind=keras, shape=(4, 4, 1)):
     layers = kind.layers
     return kind.Sequential([layers.Input(shape), layer, layers.Flatten(), layers.Dense(3)])
@@ -45,6 +69,28 @@ def as_in_training():
         (around_layer(tf_keras.layers.PReLU(), tf_keras), "a layer PReLU"),
         (around_layer(keras.layers.BatchNormalization(axis=1)), "of another axis than the last"),
         (around_layer(keras.layers.Dense(3, dtype="mixed_float16")), "computes in float16"),
+        (around_layer(keras.layers.Dense(3, relu)), "an activation relu that is not Keras's own"),
+        (around_layer(tf_keras.layers.Dense(3, relu), tf_keras), "an activation relu that is not"),
+        (around_layer(keras.layers.Activation(as_if_of_keras)), "relu, which falls somewhere"),
+        (around_layer(keras.layers.ELU(-2.0)), "a layer ELU of alpha -2, which falls; known are"),
+        (around_layer(elu_of_keras_2(), tf_keras), "a layer ELU of alpha -2, which falls; known"),
+        (
+            around_layer(tf_keras.layers.LeakyReLU(alpha=-1.0), tf_keras),
+            "a layer LeakyReLU of alpha -1, which falls",
+        ),
+        (
+            around_operation(lambda x: keras.ops.leaky_relu(x, -1.0)),
+            "a layer LeakyRelu of negative_slope -1, which falls",
+        ),
+        (
+            around_operation(
+                lambda x: keras.ops.average(
+                    keras.ops.reshape(x, (-1, 2, 3)), 1, weights=np.array([-1.0, 2.0])
+                )
+            ),
+            "an operation Average of keras.ops; known ones are: Add, Concatenate",
+        ),
+        (around_operation(lambda x: x - 0.5), "a layer Subtract"),
         (as_in_training(), "a layer Dropout that is called as in training"),
         (Subclassed(), "a subclassed model, whose layers are not known"),
     ],
@@ -73,6 +119,7 @@ def test_a_rectifier_is_known_by_its_values():
         (layers.LeakyReLU(negative_slope=0.3), 0.3),
         (layers.Activation("leaky_relu"), 0.2),
         (layers.ReLU(max_value=6.0), None),
+        (layers.ReLU(max_value=1e6), None),
         (layers.ReLU(threshold=0.5), None),
     ):
         operation = Network(around_layer(layer), asking="x").operations[0]
