@@ -5,10 +5,16 @@ min ‖x′ − x‖∞ with x′ in [0, 1] and z_k(x′) ≥ z_y(x′) for a cl
 Tjeng, Xiao & Tedrake, "Evaluating robustness of neural networks with mixed integer programming"
 (2019). Guaranteed where the search ended (`complete`): no image is read as another class that is
 nearer than `least`, up to the solver's tolerance (1e-6) and the rounding of the network; `radii` is
-what the solver proved. Over the time limit: both bounds as they stand then. A class is searched for
-by a program of its own, those first whose bounds leave most room, each within the distance found
-before. Departures: what activations read is bounded by CROWN and not by programs of their own; an
-attack bounds the search from above. HiGHS solves the programs, an image at a time.
+what the solver proved. Over the time limit: both bounds as they stand then, the lower one never
+below CROWN's. A class is searched for by a program of its own, those first whose bounds leave most
+room, each within the distance found before.
+
+The solver is not believed where the network contradicts it: it does not read the image that was
+found as another class (up to rounding, 1e-5 of the largest logit), or the attack's image is nearer.
+The search counts as not complete there, and the radius is CROWN's.
+
+Departures: what activations read is bounded by CROWN and not by programs of their own; an attack
+bounds the search from above. HiGHS solves the programs, an image at a time.
 """
 
 from __future__ import annotations
@@ -26,12 +32,15 @@ from tfrobust.norms.distances import distances
 from tfrobust.options import option, plugin
 from tfrobust.registry import create
 from tfrobust.types import Flags, Images, Labels, Norm, PerImage, Seed
+from tfrobust_certifiers.crown import LinearCertifier
 from tfrobust_certifiers.encoding import check_small, encoded
 from tfrobust_certifiers.mixed_integer import Found, Program, Range
 from tfrobust_certifiers.networks import model_of
 
 _SLACK = 1e-5  # by which bounds in float32 are widened, as a share of their size
-_BEYOND = 1e-3  # by which the search goes beyond what the attack found
+_AGREES = 1e-5  # share by which the solver's distance may be above that of the attack's image
+_TOLERANCE = 2e-6  # of distances: of the solver, and of pixels in float32
+_BEYOND = 1e-3  # by which the search goes beyond what the attack found: what it must find again
 
 
 @plugin
@@ -73,11 +82,16 @@ class ExactCertifier(Certifier):
         images, labels = np.asarray(images, np.float32), np.asarray(labels)
         known = self._attacked(classifier, images, labels)
         found = self._searched(classifier, images, labels, known)
-        least = np.minimum([one.least for one in found], known).astype(np.float32)
+        proven = LinearCertifier().certify(classifier, images, labels, seed=seed).radii
+        believed = self._confirmed(classifier, images, labels, found)
+        believed &= ~np.array([_contradicts(*pair) for pair in zip(found, known, strict=True)])
+        lower = np.where(believed, [one.lower for one in found], 0.0).astype(np.float32)
+        least = np.where(believed, [one.least for one in found], np.inf)
+        least = np.minimum(least, known).astype(np.float32)
         return Certificates(
-            radii=np.minimum(np.array([one.lower for one in found], np.float32), least),
+            radii=np.minimum(np.maximum(lower, proven), least),
             least=least,
-            complete=[one.complete for one in found],
+            complete=believed & [one.complete for one in found],
         )
 
     def verify(
@@ -101,10 +115,11 @@ class ExactCertifier(Certifier):
         bounds = self._bounds(classifier)
         encoding = encoded(bounds.network)
         reads = {k: bounds.network.operations[k - 1].reads[0] for k in encoding.reads}
-        reach = np.minimum(most * (1.0 + _BEYOND), 1.0)
+        reach = np.where(most > 0, np.minimum(most * (1.0 + _BEYOND) + 5.0 * _TOLERANCE, 1.0), 0.0)
         around = Around(images, reach.astype(np.float32))
         boxes = bounds.boxes(around)
         lead = np.asarray(bounds.lead(boxes, around, labels))
+        largest = np.max(np.abs(boxes[bounds.network.output]), axis=(0, 2))  # logit of each image
         found = []
         for row, (image, label, radius) in enumerate(zip(images, labels, reach, strict=True)):
             if radius == 0:
@@ -113,9 +128,25 @@ class ExactCertifier(Certifier):
             ranges = {k: _widened(boxes[read], row) for k, read in reads.items()}
             program = Program(encoding, image.ravel().astype(np.float64), ranges, float(radius))
             rivals = [int(k) for k in np.argsort(-lead[row]) if k != label]
-            likely = [k for k in rivals if lead[row, k] > -_SLACK]  # the others are out of reach
+            near = -_SLACK * largest[row]
+            likely = [k for k in rivals if not lead[row, k] < near]  # the others are out of reach
             found.append(program.search(int(label), likely, self.seconds))
         return found
+
+    def _confirmed(
+        self, classifier: Classifier, images: Images, labels: Labels, found: list[Found]
+    ) -> Flags:
+        """Tell where the network itself reads what was found as another class, up to rounding.
+
+        True where nothing was found.
+        """
+        pairs = zip(images, found, strict=True)
+        shown = np.stack([x if f.image is None else f.image.reshape(x.shape) for x, f in pairs])
+        logits = np.asarray(classifier(np.clip(shown, 0.0, 1.0).astype(np.float32)), np.float64)
+        own = np.eye(logits.shape[1], dtype=bool)[labels]
+        lead = np.where(own, -np.inf, logits).max(axis=1) - logits[own]
+        reached = lead >= -_SLACK * np.abs(logits).max(axis=1)
+        return reached | [one.image is None for one in found]
 
     def _attacked(self, classifier: Classifier, images: Images, labels: Labels) -> PerImage:
         """Return how far the attack's images are, float64 `(batch,)`; infinite where it failed."""
@@ -133,6 +164,14 @@ class ExactCertifier(Certifier):
 
     def _bounds(self, classifier: Classifier) -> LinearBounds:
         return LinearBounds(model_of(classifier, "exact"), asking="exact")
+
+
+def _contradicts(found: Found, known: float) -> bool:
+    """Tell whether a search excludes an image that the attack found, or did not come upon it."""
+    if np.isinf(known):
+        return False
+    most = known * (1.0 + _AGREES) + _TOLERANCE
+    return found.lower > most or (found.complete and found.least > most)
 
 
 def _widened(box: Box, row: int) -> Range:

@@ -38,11 +38,13 @@ class Found(NamedTuple):
         lower: nothing is nearer than this.
         least: the distance of the nearest image found; infinite where none was.
         complete: whether the search ended.
+        image: float64 `(pixels,)`, that image; `None` where none was found.
     """
 
     lower: float
     least: float
     complete: bool
+    image: np.ndarray | None = None
 
 
 class Program:
@@ -78,12 +80,18 @@ class Program:
             seconds: for all of them.
         """
         end = time.monotonic() + seconds
-        lower, least, complete = self.radius, np.inf, True
+        best = Found(self.radius, np.inf, complete=True)
         for rival in rivals:
-            found = self._reach(label, rival, min(least, self.radius), end - time.monotonic())
-            lower, least = min(lower, found.lower), min(least, found.least)
-            complete &= found.complete
-        return Found(min(lower, least), least, complete)
+            most = min(best.least, self.radius)
+            found = self._reach(label, rival, most, end - time.monotonic())
+            nearer = found if found.least < best.least else best
+            best = Found(
+                min(best.lower, found.lower, nearer.least),
+                nearer.least,
+                best.complete and found.complete,
+                nearer.image,
+            )
+        return best
 
     def _reach(self, label: int, rival: int, most: float, seconds: float) -> Found:
         """Find the nearest image that a rival wins, among those that are no farther than `most`."""
@@ -110,7 +118,9 @@ class Program:
         if bound is None:  # a program without switches is a linear one: its value is its bound
             bound = found.fun if solved else 0.0
         lower = float(np.clip(bound, 0.0, most)) if np.isfinite(bound) else 0.0
-        return Found(lower, np.inf if found.x is None else float(found.fun), complete=solved)
+        if found.x is None:
+            return Found(lower, np.inf, complete=solved)
+        return Found(lower, float(found.fun), solved, found.x[: len(self.image)])
 
     def _near(self) -> list[LinearConstraint]:
         """Return |x′ − x| ≤ ε."""

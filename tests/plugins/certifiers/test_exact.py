@@ -3,14 +3,18 @@
 import keras
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 
 from helpers.bounded_networks import dense_network, some_images, with_drawn_weights
+from tfrobust.bounds import LinearBounds
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.errors import UsageError
 from tfrobust.testing import certifier_checks
+from tfrobust_certifiers import mixed_integer
 from tfrobust_certifiers.crown import LinearCertifier
 from tfrobust_certifiers.exact import ExactCertifier
+from tfrobust_certifiers.mixed_integer import Found, Program
 
 
 @pytest.mark.slow
@@ -82,6 +86,74 @@ def test_convolutions_sums_and_leaks_are_searched_too_and_crown_is_below():
     crown = LinearCertifier().certify(classifier, images, labels, seed=0).radii
     assert (crown <= with_attack.least * (1 + 1e-5)).all()
     assert (crown > 0).all()
+
+
+def never_feasible(goal, **given):
+    return OptimizeResult(status=2, x=None, fun=None, mip_dual_bound=None)
+
+
+def always_the_image_itself(goal, *, bounds, **given):
+    pixels = 2
+    at = (bounds.lb + bounds.ub) / 2
+    return OptimizeResult(status=0, x=at, fun=at[pixels] / 2, mip_dual_bound=at[pixels] / 2)
+
+
+@pytest.mark.parametrize("solver", [never_feasible, always_the_image_itself])
+def test_a_solver_that_the_network_contradicts_is_not_believed(monkeypatch, solver):
+    classifier = two_pixels(3)
+    shown = 0.5 + np.zeros((1, 2, 1, 1), np.float32)
+    labels = clean_predictions(classifier, shown)
+    crown = LinearCertifier().certify(classifier, shown, labels, seed=0).radii
+    monkeypatch.setattr(mixed_integer, "milp", solver)
+    for attack in ("fab_t", None) if solver is always_the_image_itself else ("fab_t",):
+        found = ExactCertifier(attack=attack).certify(classifier, shown, labels, seed=0)
+        assert not found.complete.any()
+        assert np.array_equal(found.radii, crown)
+        assert (found.least > found.radii).all()
+
+
+def test_large_logits_are_searched_like_small_ones():
+    shown = some_images(4, (2, 1, 1))
+    small, large = two_pixels(3), two_pixels(3)
+    last = large.model.layers[-1]
+    last.set_weights([1e5 * weight for weight in last.get_weights()])
+    labels = clean_predictions(small, shown)
+    expected, found = (
+        ExactCertifier(attack=None).certify(network, shown, labels, seed=0)
+        for network in (small, large)
+    )
+    assert found.complete.all()
+    assert np.allclose(found.least, expected.least, rtol=1e-4)
+
+
+def test_no_rival_is_left_out_by_less_than_the_rounding_of_its_lead(monkeypatch):
+    classifier = two_pixels(3)
+    last = classifier.model.layers[-1]
+    last.set_weights([1e5 * weight for weight in last.get_weights()])
+    shown = some_images(1, (2, 1, 1))
+    labels = clean_predictions(classifier, shown)
+    asked = []
+
+    def search(program, label, rivals, seconds):
+        asked.extend(rivals)
+        return Found(0.0, np.inf, complete=False)
+
+    monkeypatch.setattr(Program, "search", search)
+    monkeypatch.setattr(
+        LinearBounds, "lead", lambda *given: np.where(np.arange(3) == labels, 0.0, -0.01)[None]
+    )
+    ExactCertifier(attack=None).verify(classifier, shown, labels, 0.01, seed=0)
+    assert len(asked) == 2, "of such logits, 0.01 is rounding"
+
+
+def test_a_search_without_any_time_proves_what_crown_does():
+    classifier, shown = two_pixels(3), some_images(4, (2, 1, 1))
+    labels = clean_predictions(classifier, shown)
+    crown = LinearCertifier().certify(classifier, shown, labels, seed=0).radii
+    found = ExactCertifier(attack=None, seconds=1e-9).certify(classifier, shown, labels, seed=0)
+    assert crown.any()
+    assert not found.complete.any()
+    assert np.array_equal(found.radii, crown)
 
 
 @pytest.mark.slow
