@@ -10,7 +10,8 @@ below CROWN's. A class is searched for by a program of its own, those first whos
 room, each within the distance found before.
 
 The solver is not believed where the network contradicts it: it does not read the image that was
-found as another class (up to rounding, 1e-5 of the largest logit), or the attack's image is nearer.
+found, or one 1e-4 of the distance beyond it, as another class (up to rounding, 1e-5 of the largest
+logit), or the attack's image is nearer.
 The search counts as not complete there, and the radius is CROWN's.
 
 Departures: what activations read is bounded by CROWN and not by programs of their own; an attack
@@ -39,6 +40,7 @@ from tfrobust_certifiers.networks import model_of
 
 _SLACK = 1e-5  # by which bounds in float32 are widened, as a share of their size
 _AGREES = 1e-5  # share by which the solver's distance may be above that of the attack's image
+_FARTHER = 1e-4  # share by which it may be below that of an image that the network misreads
 _TOLERANCE = 2e-6  # of distances: of the solver, and of pixels in float32
 _BEYOND = 1e-3  # by which the search goes beyond what the attack found: what it must find again
 
@@ -138,11 +140,13 @@ class ExactCertifier(Certifier):
     ) -> Flags:
         """Tell where the network itself reads what was found as another class, up to rounding.
 
+        What was found is where two classes draw, up to the solver's tolerance: a little farther.
         True where nothing was found.
         """
         pairs = zip(images, found, strict=True)
         shown = np.stack([x if f.image is None else f.image.reshape(x.shape) for x, f in pairs])
-        logits = np.asarray(classifier(np.clip(shown, 0.0, 1.0).astype(np.float32)), np.float64)
+        shown = np.clip(images + (shown - images) * (1.0 + _FARTHER), 0.0, 1.0)
+        logits = np.asarray(classifier(shown.astype(np.float32)), np.float64)
         own = np.eye(logits.shape[1], dtype=bool)[labels]
         lead = np.where(own, -np.inf, logits).max(axis=1) - logits[own]
         reached = lead >= -_SLACK * np.abs(logits).max(axis=1)

@@ -17,6 +17,7 @@ _DUAL: Mapping[str, Callable[[Any], Any]] = {  # max ⟨a, d⟩ over ‖d‖ ≤
     "l1": lambda a: tf.reduce_max(tf.abs(a), axis=-1),
 }
 NORMS = ("linf", *_DUAL)
+ROUNDING = 1e-6  # of float32, as a share of the size of what is added up: 16 roundings' worth
 
 
 class Box(NamedTuple):
@@ -79,6 +80,33 @@ def least_in(box: Box, slopes: Slopes) -> Any:
     rows = _flat(slopes, 2)
     centre, radius = (box.upper + box.lower) / 2.0, (box.upper - box.lower) / 2.0
     return _dot(rows, centre) - _dot(tf.abs(rows), radius)
+
+
+def size_in(box: Box, slopes: Slopes) -> Any:
+    """Return Σ |a| max |x| over a box, `(batch, functions)`: what ⟨a, x⟩ is rounded by a share of.
+
+    Args:
+        box: of `(batch, …)`.
+        slopes: `(batch, functions, …)`.
+    """
+    return tf.stop_gradient(_dot(tf.abs(_flat(slopes, 2)), largest(box)))
+
+
+def largest(box: Box) -> Any:
+    """Return the largest |x| of each number of a box."""
+    return tf.maximum(tf.abs(box.lower), tf.abs(box.upper))
+
+
+def widened(lower: Any, upper: Any, size: Any) -> Box:
+    """Return a box that holds in spite of rounding.
+
+    Args:
+        lower: bounds as they were computed.
+        upper: as `lower`.
+        size: the sum of the sizes of what they were added up from.
+    """
+    margin = ROUNDING * tf.stop_gradient(size)
+    return Box(lower - margin, upper + margin)
 
 
 def _dot(rows: Any, values: Any) -> PerImage:

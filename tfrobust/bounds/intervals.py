@@ -5,7 +5,8 @@ W x + b: μ ← W μ + b, r ← |W| r, of the box μ ± r;  monotone h: [l, u] �
 Gowal, Dvijotham, Stanforth et al., "On the effectiveness of interval bound propagation for training
 verifiably robust models" (2018). The lead of another class, z_k − z_y, is bounded itself: the
 linear layers behind the last activation are taken together. In L2 and L1, those before the first
-one are as well, by ⟨w, x⟩ ± ε ‖w‖_q, q dual to the norm. The bounds hold up to rounding.
+one are as well, by ⟨w, x⟩ ± ε ‖w‖_q, q dual to the norm. Margins are left for
+rounding (`around.ROUNDING`).
 """
 
 from __future__ import annotations

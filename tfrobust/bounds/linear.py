@@ -13,7 +13,8 @@ Xu, Zhang, Wang, Wang, Jana, Lin & Hsieh, "Fast and complete: enabling complete 
 rapid and massively parallel incomplete verifiers" (2021). Departures: l and u keep the α of CROWN,
 where the paper optimises those of every activation too. A maximum is replaced by one of its numbers
 from below, and by its upper bound from above unless that number is the largest for certain; an
-activation other than ReLU and leaky ReLU by its two bounds. The bounds hold up to rounding.
+activation other than ReLU and leaky ReLU by its two bounds. Margins are left for rounding
+(`around.ROUNDING`).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfrobust.bounds.activations import ACTIVATIONS, falls, leak_of, name_of, why_unknown
 from tfrobust.bounds.affine import ELEMENTWISE, WEIGHED
 from tfrobust.bounds.operations import (
     Arrangement,
@@ -25,13 +26,8 @@ from tfrobust.classifiers.keras.graph import Call, called_on, calls, inlined, is
 from tfrobust.errors import UsageError
 from tfrobust.types import KerasLayer, KerasModel
 
-MONOTONE = frozenset(
-    {"linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softplus", "tanh", "sigmoid"}
-)
-_ACTIVATIONS = frozenset({"Activation", "ReLU", "LeakyReLU", "ELU", "Relu", "Relu6", "LeakyRelu"})
 # Of keras.ops: sums, moves, and functions that never fall. Others bear a known layer's name.
 _OPERATIONS = frozenset({"Add", "Concatenate", "Reshape", "Relu", "Relu6", "LeakyRelu"})
-_LIBRARIES = frozenset({"keras", "tf_keras", "tensorflow"})  # whose functions are what they say
 _IDLE = frozenset(
     {"Identity", "Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout"}
     | {"ActivityRegularization"}
@@ -99,7 +95,7 @@ class Network:
         given, shape = tuple(map(_shape, read)), _shape(call.results[0])
         if kind in WEIGHED:
             return self._add_weighed(layer, reads[0], given[0], shape)
-        if kind in _ACTIVATIONS:
+        if kind in ACTIVATIONS:
             return self._add_activation(layer, reads[0], shape)
         run = functools.partial(_run, call, read)
         if kind in _MAXIMA:
@@ -137,12 +133,12 @@ class Network:
 
     def _add_activation(self, layer: KerasLayer, read: int, shape: Shape) -> int:
         """Append the activation of a layer, or the layer that is one."""
-        if _name(layer) == "linear":
+        if name_of(layer) == "linear":
             return read
         call = layer.activation if hasattr(layer, "activation") else layer
-        if _falls(call):
-            raise self._unknown(f"the activation {_name(layer)}, which falls somewhere")
-        leak = _leak(call)
+        if falls(call):
+            raise self._unknown(f"the activation {name_of(layer)}, which falls somewhere")
+        leak = leak_of(call)
         if leak is None:
             return self._append(Monotone(reads=(read,), given=(shape,), shape=shape, call=call))
         return self._append(
@@ -158,12 +154,13 @@ class Network:
         layer, kind = call.layer, type(call.layer).__name__
         library, *rooms = type(layer).__module__.split(".")
         own = library in ("keras", "tf_keras")
-        if not own or kind not in {*WEIGHED, *_ACTIVATIONS, *_MOVES, *_SUMS, *_MAXIMA}:
+        if not own or kind not in {*WEIGHED, *ACTIVATIONS, *_MOVES, *_SUMS, *_MAXIMA}:
             raise self._unknown(f"a layer {kind}; known layers are: {_KNOWN}")
         if "layers" not in rooms and kind not in _OPERATIONS:
             known = ", ".join(sorted(_OPERATIONS))
             raise self._unknown(f"an operation {kind} of keras.ops; known ones are: {known}")
-        self._check_activation(layer, kind)
+        if refused := why_unknown(layer):
+            raise self._unknown(refused)
         if getattr(layer, "data_format", "channels_last") != "channels_last":
             raise self._unknown(f"a layer {kind} with channels first")
         if getattr(layer, "quantization_mode", None):
@@ -175,25 +172,6 @@ class Network:
         axis = np.ravel(getattr(layer, "axis", -1))
         if kind == "BatchNormalization" and axis[0] not in (-1, len(call.given[0].shape) - 1):
             raise self._unknown("a layer BatchNormalization of another axis than the last")
-
-    def _check_activation(self, layer: KerasLayer, kind: str) -> None:
-        """Refuse an activation that may fall, or that only has the name of one that never does."""
-        name, known = _name(layer), ", ".join(sorted(MONOTONE))
-        if name not in MONOTONE:
-            raise self._unknown(
-                f"the activation {name}, which is not known to be monotone; known are: {known}"
-            )
-        function = getattr(layer, "activation", None) or layer
-        library = (getattr(function, "__module__", None) or "").partition(".")[0]
-        if library not in _LIBRARIES:
-            raise self._unknown(f"an activation {name} that is not Keras's own; known are: {known}")
-        for option in ("negative_slope", "alpha") if kind in _ACTIVATIONS else ():
-            slope = getattr(layer, option, None)
-            if slope is not None and float(slope) < 0:
-                raise self._unknown(
-                    f"a layer {kind} of {option} {float(slope):g}, which falls; known are those "
-                    "from 0 on"
-                )
 
     def _check_batch(self, arrangement: Arrangement, kind: str) -> None:
         """Refuse what joins or moves images of a batch, or has a constant of its own for each."""
@@ -245,32 +223,3 @@ def _operands(call: Call) -> list[Any]:
 
 def _shape(tensor: Any) -> Shape:
     return tuple(int(side) for side in tensor.shape[1:])
-
-
-def _name(layer: KerasLayer) -> str:
-    """Return the name of a layer's activation."""
-    named = {"ReLU": "relu", "Relu": "relu", "Relu6": "relu6", "ELU": "elu"}
-    named |= {"LeakyReLU": "leaky_relu", "LeakyRelu": "leaky_relu"}
-    activation = getattr(layer, "activation", None)
-    own = "linear" if activation is None else getattr(activation, "__name__", "unknown")
-    return named.get(type(layer).__name__, own)
-
-
-def _falls(call: Any) -> bool:
-    """Tell whether a function falls between sampled numbers, by more than rounding."""
-    sizes = np.geomspace(1e-6, 1e4, 400)
-    at = np.concatenate([-sizes[::-1], [0.0], sizes]).astype(np.float32)[None]
-    values = np.asarray(call(at), np.float64)[0]
-    return bool((np.diff(values) < -1e-6 * (np.abs(values[1:]) + 1e-6)).any())
-
-
-def _leak(call: Any) -> float | None:
-    """Return the slope below 0 of a function that is x above 0 and linear below; else `None`."""
-    if getattr(call, "max_value", None) is not None or getattr(call, "threshold", 0.0):
-        return None  # it may bend beyond the numbers looked at
-    sizes = 10.0 ** np.arange(-6, 5)
-    at = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)[None]
-    values = np.asarray(call(at))
-    leak = float(0.0 - values[0, 6])  # at −1
-    same = np.allclose(values, np.where(at < 0, leak * at, at), rtol=1e-5, atol=0.0)
-    return leak if same and 0.0 <= leak <= 1.0 else None

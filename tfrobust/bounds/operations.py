@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.bounds.affine import Weighed
-from tfrobust.bounds.around import Box, Slopes
+from tfrobust.bounds.around import Box, Slopes, largest, widened
 from tfrobust.bounds.relaxations import chosen, rectifier_lines
 
 Shape = tuple[int, ...]
@@ -79,7 +79,8 @@ class Linear(Operation):
         apply, bias = self.weighed()
         centre, radius = (box.upper + box.lower) / 2.0, (box.upper - box.lower) / 2.0
         middle, reach = apply(centre, _same), apply(radius, tf.abs)
-        return Box(middle - reach + bias, middle + reach + bias)
+        size = apply(tf.stop_gradient(largest(box)), tf.abs) + tf.abs(bias)
+        return widened(middle - reach + bias, middle + reach + bias, size)
 
     def pulled(self, slopes: Slopes, boxes: Sequence[Box], lower: Slopes | None = None) -> Pulled:
         """Return a W and a b of each function a."""
@@ -107,7 +108,10 @@ class Arrangement(Operation):
 
     def interval(self, boxes: Sequence[Box]) -> Box:
         """Return what it makes of the lower and of the upper bounds."""
-        return Box(self.call([b.lower for b in boxes]), self.call([b.upper for b in boxes]))
+        lower, upper = self.call([b.lower for b in boxes]), self.call([b.upper for b in boxes])
+        if not self.mixes:
+            return Box(lower, upper)
+        return widened(lower, upper, tf.abs(self.call([largest(b) for b in boxes])))
 
     def pulled(self, slopes: Slopes, boxes: Sequence[Box], lower: Slopes | None = None) -> Pulled:
         """Return the slopes where the numbers came from."""
@@ -130,7 +134,8 @@ class Monotone(Operation):
     def interval(self, boxes: Sequence[Box]) -> Box:
         """Return its values at both bounds."""
         [box] = boxes
-        return Box(self.call(box.lower), self.call(box.upper))
+        found = Box(self.call(box.lower), self.call(box.upper))
+        return widened(*found, largest(found))
 
     def pulled(self, slopes: Slopes, boxes: Sequence[Box], lower: Slopes | None = None) -> Pulled:
         """Put its lower bound where a slope is above 0, the upper one where it is below."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.bounds.around import Around, Box, Slopes, least_in
+from tfrobust.bounds.around import ROUNDING, Around, Box, Slopes, least_in, size_in
 from tfrobust.bounds.network import Network
 from tfrobust.bounds.operations import Arrangement, Linear
 from tfrobust.types import Labels
@@ -38,7 +38,9 @@ def pulled_back(
         network: that computes the tensor.
         slopes: of the functions, `(batch, functions, …)`.
         number: of the tensor.
-        boxes: of the tensors before it; needed where functions go through activations.
+        boxes: of the tensors up to it; needed where functions go through activations. With them,
+            what is added is less by a margin for rounding: a share of Σ |a| max |x| + |offset|
+            of every tensor on the way.
         through: whether they go through activations and maxima, by lines around those, back to the
             image; if not they stop there, and are the same functions.
         lower: slopes of rectifiers' lower lines; by default those of CROWN.
@@ -54,8 +56,12 @@ def pulled_back(
         if at not in pending or stops:
             continue
         read = [boxes[k] for k in operation.reads] if through else []
-        pulled = operation.pulled(pending.pop(at), read, (lower or {}).get(at))
+        slopes = pending.pop(at)
+        pulled = operation.pulled(slopes, read, (lower or {}).get(at))
         total += pulled.offset
+        if boxes:  # rounded there, and in the network
+            size = size_in(boxes[at], slopes) + tf.abs(tf.stop_gradient(pulled.offset))
+            total -= ROUNDING * size
         for k, slope in zip(operation.reads, pulled.slopes, strict=True):
             pending[k] = pending[k] + slope if k in pending else slope
     return pending, total
@@ -79,6 +85,7 @@ def least(
     found, total = pulled_back(network, slopes, number, boxes=boxes, through=through, lower=lower)
     for at, function in found.items():
         total += least_in(boxes[at], function) if at else around.least(function)
+        total -= ROUNDING * size_in(boxes[at], function)
     return total
 
 

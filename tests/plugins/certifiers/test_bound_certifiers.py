@@ -96,6 +96,18 @@ def test_networks_of_every_layer_are_certified_in_every_norm_and_no_attack_is_ne
         assert (crown[broken] <= distances(shown, crafted)[norm][broken]).all()
 
 
+@pytest.mark.parametrize("name", CERTIFIERS)
+def test_classes_that_draw_but_for_rounding_are_not_verified(name):
+    classifier = KerasClassifier(dense_network(2))
+    kernel, bias = classifier.model.layers[-1].weights
+    kernel.assign(np.repeat([[1e5]], 9, axis=0) * [[1.0, 1.0]])
+    bias.assign([0.0, -1e-3])  # of logits of 4e5, less than they are rounded by
+    shown, labels = some_images(4, (3, 3, 1)), np.zeros(4, int)
+    assert not CERTIFIERS[name]().verify(classifier, shown, labels, 1e-5, seed=0).any()
+    bias.assign([0.0, -1e3])
+    assert CERTIFIERS[name]().verify(classifier, shown, labels, 1e-5, seed=0).all()
+
+
 def test_bounds_follow_a_training():
     classifier = KerasClassifier(dense_network(3))
     shown, labels = some_images(2, (3, 3, 1)), np.array([0, 0])
