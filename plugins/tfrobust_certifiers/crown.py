@@ -6,8 +6,9 @@ Zhang, Weng, Chen, Hsieh & Daniel, "Efficient neural network robustness certific
 activation functions" (2018); with `alpha_steps`, Xu, Zhang, Wang et al., "Fast and complete:
 enabling complete verification with rapid and massively parallel incomplete verifiers" (2021). The
 lead of a class is pulled back to the image as a linear function, with lines in the place of
-activations; see `tfrobust.bounds.linear`, also for the departures. Guaranteed (with a margin for rounding): no
-image in [0, 1] within ε is read as another class. Never less than `ibp` verifies at a radius.
+activations; see `tfrobust.bounds.linear`, also for the departures. Guaranteed, with a margin for
+rounding: no image in [0, 1] within ε is read as another class. Never less than `ibp` verifies at a
+radius.
 """
 
 from __future__ import annotations

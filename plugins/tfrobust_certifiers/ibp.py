@@ -4,9 +4,9 @@
 
 Gowal, Dvijotham, Stanforth et al., "On the effectiveness of interval bound propagation for training
 verifiably robust models" (2018). A box around the image goes through the network, layer by layer;
-see `tfrobust.bounds.intervals`. Guaranteed (with a margin for rounding): no image in [0, 1] within ε is read as
-another class. Radii are of use for networks that were trained for them (`ibp_training`). Departure:
-L2 and L1 too, where the layers up to the first activation are bounded by the dual norm.
+see `tfrobust.bounds.intervals`. Guaranteed, with a margin for rounding: no image in [0, 1] within ε
+is read as another class. Radii are of use for networks that were trained for them (`ibp_training`).
+Departure: L2 and L1 too, where the layers up to the first activation are bounded by the dual norm.
 """
 
 from __future__ import annotations
