@@ -55,7 +55,7 @@ def falls(call: Any) -> bool:
 
 def leak_of(call: Any) -> float | None:
     """Return the slope below 0 of a function that is x above 0 and linear below; else `None`."""
-    if getattr(call, "max_value", None) is not None or getattr(call, "threshold", 0.0):
+    if getattr(call, "max_value", None) is not None or getattr(call, "threshold", None):
         return None  # it may bend beyond the numbers looked at
     sizes = 10.0 ** np.arange(-6, 5)
     at = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)[None]
