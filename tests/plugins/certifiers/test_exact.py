@@ -161,7 +161,7 @@ def test_over_the_time_limit_both_bounds_stand_and_are_marked():
     classifier = KerasClassifier(dense_network(60, 60, 60, 10, shape=(8, 8, 1)))
     images = some_images(2)
     labels = clean_predictions(classifier, images)
-    found = ExactCertifier(seconds=0.5).certify(classifier, images, labels, seed=0)
+    found = ExactCertifier(seconds=0.02).certify(classifier, images, labels, seed=0)
     assert not found.complete.any()
     assert (found.radii <= found.least).all()
     assert np.isfinite(found.least).all()
