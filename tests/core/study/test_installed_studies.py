@@ -41,7 +41,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def test_every_toml_file_beside_the_bundled_studies_is_one():
     assert studies() == {path.stem: path for path in sorted(BUNDLED.glob("*.toml"))}
-    assert len(studies()) == 5
+    assert len(studies()) == 6
     assert broken_studies() == []
 
 
