@@ -11,7 +11,7 @@ from scipy import stats
 from tfrobust.certification.measuring import Measured
 from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
-from tfrobust.data.shifted import Shifted
+from tfrobust.data.shifted import base_and_shift
 from tfrobust.registry import name_of, signature
 from tfrobust.results.certificates import CertifiedWithin
 from tfrobust.results.metrics import share, summary, wilson
@@ -118,7 +118,5 @@ def classifier_record(name: str, classifier: Classifier, classes: Sequence[str])
 
 def scenario_record(scenario: Scenario, split: str, images: int, seed: int) -> ScenarioRecord:
     """Return on which images something was certified."""
-    base, shift = scenario, None
-    if isinstance(scenario, Shifted):
-        base, shift = scenario.base, scenario.shift_name
+    base, shift = base_and_shift(scenario)
     return ScenarioRecord(name=name_of(base), shift=shift, split=split, images=images, seed=seed)

@@ -69,3 +69,15 @@ def _of_one_shape(dataset: tf.data.Dataset) -> bool:
     """Tell whether examples can be batched; those with boxes, for instance, cannot."""
     specs = tf.nest.flatten(dataset.element_spec)
     return all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs)
+
+
+def base_and_shift(scenario: Scenario) -> tuple[Scenario, str | None]:
+    """Return a scenario without its shift, and the shift's name; `None`: it has none.
+
+    Example:
+        >>> base_and_shift(open_scenario("digits+fog.2", {}))[1]
+        'fog.2'
+    """
+    if isinstance(scenario, Shifted):
+        return scenario.base, scenario.shift_name
+    return scenario, None

@@ -10,7 +10,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.data.reading import arrays, check_fits
-from tfrobust.data.shifted import Shifted
+from tfrobust.data.shifted import base_and_shift
 from tfrobust.diagnosis.bench import Bench, in_ball
 from tfrobust.diagnosis.checks.batch import BATCH
 from tfrobust.diagnosis.checks.binarisation import BINARISATION
@@ -95,11 +95,12 @@ def diagnose(
     _check_accuracy(bench, name)
     attacked = bench.spread(bench.attack_first(_attack(bench)))
     findings = [_finding(bench, check) for check in checks if _is_asked(check, settings)]
+    base, shift = base_and_shift(scenario)
     return Diagnosis(
         classifier=name,
         defenses=list(classifier.defenses),
-        scenario=name_of(scenario.base if isinstance(scenario, Shifted) else scenario),
-        shift=scenario.shift_name if isinstance(scenario, Shifted) else None,
+        scenario=name_of(base),
+        shift=shift,
         split=settings.split,
         images=len(images),
         seed=settings.seed,

@@ -9,7 +9,7 @@ from typing import Unpack
 from tfrobust.attack import Attack
 from tfrobust.certification.beside import with_certificates
 from tfrobust.classifier import Classifier
-from tfrobust.data.shifted import Shifted
+from tfrobust.data.shifted import base_and_shift
 from tfrobust.data.survey import survey
 from tfrobust.engine.object_boxes import needs_boxes
 from tfrobust.environment.versions import environment
@@ -216,7 +216,5 @@ def _evaluation(
 
 def scenario_record(scenario: Scenario, split: str, images: int, seed: int) -> ScenarioRecord:
     """Return on which images something was measured."""
-    base, shift = scenario, None
-    if isinstance(scenario, Shifted):
-        base, shift = scenario.base, scenario.shift_name
+    base, shift = base_and_shift(scenario)
     return ScenarioRecord(name=name_of(base), shift=shift, split=split, images=images, seed=seed)

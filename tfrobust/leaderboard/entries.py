@@ -14,7 +14,7 @@ from tfrobust.leaderboard.reading import Run
 from tfrobust.leaderboard.records import Attacked, Certified, Diagnosed, Entry
 from tfrobust.report.tables import attack_title
 from tfrobust.results.diagnosis import Diagnosis
-from tfrobust.results.kinds import KINDS, kind_of
+from tfrobust.results.kinds import KINDS, kind_of, right_after
 from tfrobust.results.metrics import share, wilson
 from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
@@ -106,7 +106,7 @@ def _entry(
     diagnoses: Sequence[Diagnosis],
 ) -> Entry:
     clean = run.outcomes.column(f"e{number}_clean") == run.outcomes.column("label")
-    attacked = list(_attacked(run, number, evaluation, conditions, clean))
+    attacked = list(_attacked(run, number, evaluation, conditions))
     classifier = evaluation.classifier
     entry = Entry(
         classifier=classifier.name,
@@ -163,16 +163,11 @@ def _is_at(attack: AttackResult, conditions: Conditions) -> bool:
 
 
 def _attacked(
-    run: Run, number: int, evaluation: Evaluation, conditions: Conditions, clean: Flags
+    run: Run, number: int, evaluation: Evaluation, conditions: Conditions
 ) -> Iterator[tuple[Attacked, Flags]]:
     """Yield each attack at the budget, and which images are right before and after it."""
-    labels = run.outcomes.column("label")
-    lists = (("a", evaluation.attacks), ("x", evaluation.adaptive))
-    for letter, attacks in lists:
-        for k, attack in enumerate(attacks):
-            if not _is_at(attack, conditions):
-                continue
-            predicted = run.outcomes.column(f"e{number}_{letter}{k}_prediction")
+    for attack, left in right_after(run.outcomes, number, evaluation):
+        if _is_at(attack, conditions):
             line = Attacked(
                 title=_title(attack),
                 kind=kind_of(attack, evaluation.classifier.name),
@@ -181,7 +176,7 @@ def _attacked(
                 gradients_per_image=attack.gradients_per_image,
                 queries_per_image=attack.queries_per_image,
             )
-            yield line, clean & (predicted == labels)
+            yield line, left
 
 
 def _title(attack: AttackResult) -> str:

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from tfrobust.leaderboard.model_info import budget
 from tfrobust.leaderboard.reading import Run
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.figures import curves
 from tfrobust.report.page import image_grids
+from tfrobust.report.templates import html_templates
 from tfrobust.results.kinds import KINDS
 from tfrobust.results.records import Proportion
 
@@ -48,28 +47,20 @@ def render_leaderboard(boards: Leaderboard, runs: Sequence[Run]) -> str:
     """
     script = _SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("tfrobust.leaderboard", "."),
-                jinja2.PackageLoader("tfrobust.report", "."),
-            ]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("leaderboard.html.j2").render(
-        boards=[(board, ball_of(board), kinds_of(board)) for board in boards.boards],
-        headline=headline(boards),
-        runs=[_shown(run) for run in runs],
-        script=script,
-        digest=digest,
-        percent=percent,
-        interval=interval,
-        cost=cost,
-        anchor=anchor,
+    return (
+        html_templates(__package__)
+        .get_template("leaderboard.html.j2")
+        .render(
+            boards=[(board, ball_of(board), kinds_of(board)) for board in boards.boards],
+            headline=headline(boards),
+            runs=[_shown(run) for run in runs],
+            script=script,
+            digest=digest,
+            percent=percent,
+            interval=interval,
+            cost=cost,
+            anchor=anchor,
+        )
     )
 
 

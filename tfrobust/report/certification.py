@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -12,6 +11,7 @@ from tfrobust.report.certificates import beyond_chance
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.figures import COLOURS, DASHES, as_svg
 from tfrobust.report.tables import Row, Table, percent
+from tfrobust.report.templates import html_templates
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import Certification, Certifications
 from tfrobust.results.metrics import wilson
@@ -29,20 +29,17 @@ def render_certification(results: Certifications, radii: Mapping[str, np.ndarray
         results: the content of `certificates.json`.
         radii: the content of `radii.npz`.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tfrobust.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("certification.html.j2").render(
-        results=results,
-        scenario=_scenario(results.certifications[0]),
-        tables=[certified_table(results), radius_table(results)],
-        curves=certified_curves(results, radii),
-        contradictions=contradiction_lines(results),
-        trust=trust_lines(results),
+    return (
+        html_templates()
+        .get_template("certification.html.j2")
+        .render(
+            results=results,
+            scenario=_scenario(results.certifications[0]),
+            tables=[certified_table(results), radius_table(results)],
+            curves=certified_curves(results, radii),
+            contradictions=contradiction_lines(results),
+            trust=trust_lines(results),
+        )
     )
 
 

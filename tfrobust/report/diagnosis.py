@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jinja2
-
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.tables import Table
+from tfrobust.report.templates import html_templates
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding, Remedy, Signs, Verdict
 from tfrobust.results.records import Proportion
@@ -17,19 +16,16 @@ PAGE = "diagnosis.html"
 
 def render_diagnosis(diagnosis: Diagnosis) -> str:
     """Return the page of a diagnosis; everything that came from outside is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tfrobust.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("diagnosis.html.j2").render(
-        diagnosis=diagnosis,
-        headline=headline(diagnosis),
-        accuracies=accuracies(diagnosis),
-        findings=[(finding, remedied(finding.remedy)) for finding in diagnosis.findings],
-        ball=ball_of(diagnosis),
+    return (
+        html_templates()
+        .get_template("diagnosis.html.j2")
+        .render(
+            diagnosis=diagnosis,
+            headline=headline(diagnosis),
+            accuracies=accuracies(diagnosis),
+            findings=[(finding, remedied(finding.remedy)) for finding in diagnosis.findings],
+            ball=ball_of(diagnosis),
+        )
     )
 
 

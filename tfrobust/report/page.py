@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from tfrobust.errors import StoreError
@@ -27,6 +26,7 @@ from tfrobust.report.tables import (
     detector_table,
     scenario_title,
 )
+from tfrobust.report.templates import html_templates
 from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import OUTCOMES, Outcomes
 from tfrobust.results.records import AttackResult, Evaluation, Results
@@ -93,13 +93,6 @@ def write_run(
 
 def render(results: Results, outcomes: Outcomes) -> str:
     """Return the page; everything that came from outside is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tfrobust.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     grids = [
         grid
         for number, evaluation in enumerate(results.evaluations)
@@ -109,27 +102,31 @@ def render(results: Results, outcomes: Outcomes) -> str:
     further = (between_table(results), adaptive_table(results), reattack_table(results))
     more = [table for table in further if table]
     attacked = [accuracy_table(results), *more, cost_table(results)]
-    return environment.get_template("page.html.j2").render(
-        title=scenario_title(results.evaluations[0]),
-        results=results,
-        evaluations=results.unshifted,
-        tables=[corruption_table(results)] if corrupted else attacked,
-        certified=any(evaluation.certificates for evaluation in results.evaluations),
-        contradictions=contradiction_lines(results),
-        chances=chance_lines(results),
-        error_map=error_map(results) if corrupted else None,
-        tiles=corruption_tiles(results, outcomes) if corrupted else [],
-        curves=curves(results, outcomes),
-        detectors=detector_table(results)
-        if any(e.detectors for e in results.evaluations)
-        else None,
-        histograms=histograms(results, outcomes),
-        grids=grids,
-        diagnoses=[
-            signs_table(evaluation.signs, evaluation.classifier.name)
-            for evaluation in results.evaluations
-            if evaluation.signs
-        ],
+    return (
+        html_templates()
+        .get_template("page.html.j2")
+        .render(
+            title=scenario_title(results.evaluations[0]),
+            results=results,
+            evaluations=results.unshifted,
+            tables=[corruption_table(results)] if corrupted else attacked,
+            certified=any(evaluation.certificates for evaluation in results.evaluations),
+            contradictions=contradiction_lines(results),
+            chances=chance_lines(results),
+            error_map=error_map(results) if corrupted else None,
+            tiles=corruption_tiles(results, outcomes) if corrupted else [],
+            curves=curves(results, outcomes),
+            detectors=detector_table(results)
+            if any(e.detectors for e in results.evaluations)
+            else None,
+            histograms=histograms(results, outcomes),
+            grids=grids,
+            diagnoses=[
+                signs_table(evaluation.signs, evaluation.classifier.name)
+                for evaluation in results.evaluations
+                if evaluation.signs
+            ],
+        )
     )
 
 

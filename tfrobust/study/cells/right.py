@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfrobust.results.kinds import kind_of
+from tfrobust.results.kinds import kind_of, right_after
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation
 from tfrobust.types import Flags
@@ -19,13 +19,9 @@ def right_under(outcomes: Outcomes, number: int, evaluation: Evaluation) -> dict
     Returns:
         kind → bool `(images,)`, of the kinds that were run.
     """
-    label = outcomes.column("label")
-    clean = outcomes.column(f"e{number}_clean") == label
+    clean = outcomes.column(f"e{number}_clean") == outcomes.column("label")
     right: dict[str, Flags] = {"worst": clean}
-    columns = [(f"a{k}", attack) for k, attack in enumerate(evaluation.attacks)]
-    columns += [(f"x{k}", attack) for k, attack in enumerate(evaluation.adaptive)]
-    for column, attack in columns:
-        after = outcomes.column(f"e{number}_{column}_prediction") == label
+    for attack, left in right_after(outcomes, number, evaluation):
         for kind in (kind_of(attack, evaluation.classifier.name), "worst"):
-            right[kind] = right.get(kind, clean) & after
+            right[kind] = right.get(kind, clean) & left
     return right
