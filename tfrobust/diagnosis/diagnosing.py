@@ -23,7 +23,7 @@ from tfrobust.diagnosis.checks.randomness import RANDOMNESS
 from tfrobust.diagnosis.checks.rejection import REJECTION
 from tfrobust.diagnosis.checks.rivals import BLACK_BOX, BUDGETS, NOISE, ONE_STEP, UNBOUNDED
 from tfrobust.diagnosis.checks.surface import SURFACE
-from tfrobust.diagnosis.checks.trajectory import CONVERGENCE, SILENT_SUCCESS
+from tfrobust.diagnosis.checks.trajectory import CONVERGENCE, RESTARTS, SILENT_SUCCESS
 from tfrobust.diagnosis.checks.transfer import TRANSFER
 from tfrobust.diagnosis.settings import DiagnosisSettings
 from tfrobust.diagnosis.targets import likeliest_others
@@ -46,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     LOSS_SCALE,
     SILENT_SUCCESS,
     CONVERGENCE,
+    RESTARTS,
     UNBOUNDED,
     BUDGETS,
     ONE_STEP,

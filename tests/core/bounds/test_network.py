@@ -134,8 +134,9 @@ def test_sums_with_constants_and_of_twice_the_same_are_bounded():
     images = some_images(3, (2, 2, 1))
     logits = np.asarray(model(images))
     expected = logits - logits[:, :1]
-    found = LinearBounds(model).worst(Around(images, 0.0), [0, 0, 0])
-    assert np.allclose(found, expected, atol=1e-5)
+    found = np.asarray(LinearBounds(model).worst(Around(images, 0.0), [0, 0, 0]))
+    assert (found >= expected).all()
+    assert np.allclose(found, expected, atol=1e-3)  # bounds have a margin for rounding
 
 
 def add(hidden, constant):

@@ -16,10 +16,11 @@ from tfrobust.diagnosis.checks.randomness import RANDOMNESS
 from tfrobust.diagnosis.checks.rejection import REJECTION
 from tfrobust.diagnosis.checks.rivals import BLACK_BOX, BUDGETS, NOISE, ONE_STEP, UNBOUNDED
 from tfrobust.diagnosis.checks.surface import SURFACE
-from tfrobust.diagnosis.checks.trajectory import CONVERGENCE, SILENT_SUCCESS
+from tfrobust.diagnosis.checks.trajectory import CONVERGENCE, RESTARTS, SILENT_SUCCESS
 from tfrobust.diagnosis.diagnosing import CHECKS, made
 from tfrobust.diagnosis.probes import slopes
 from tfrobust.options import option, plugin
+from tfrobust.random import uniform
 from tfrobust.results.findings import Verdict
 from tfrobust.testing import masked
 
@@ -139,6 +140,34 @@ def test_an_attack_that_drops_what_it_finds_is_seen():
 )
 def test_an_attack_that_stops_too_early_is_seen(attack, cause):
     assert made(bench_of(attack=attack), CONVERGENCE).cause == cause
+
+
+@plugin
+class Lucky(Attack):
+    """It steps from every image with a chance of a half."""
+
+    eps: float = option("radius", default=EPS, ge=0)
+
+    @property
+    def threat(self):
+        return Threat("white-box", "linf")
+
+    def __call__(self, classifier, images, labels, *, seed):
+        found = create("attacks", "fgsm", eps=self.eps, loss="margin")(
+            classifier, images, labels, seed=seed
+        )
+        return tf.where(uniform(seed, (1, 1, 1)) < 0.5, found, images)
+
+
+def test_an_attack_that_hangs_on_its_seed_is_seen():
+    bench = bench_of(attack=Lucky(eps=2 * EPS), eps=2 * EPS)
+
+    result = made(bench, RESTARTS)
+
+    assert (result.verdict, result.cause) == (Verdict.SUSPECT, "too few restarts")
+    assert result.calls[0].attack.restarts == 5
+    bench.run(result.calls[0].attack, bench.right)
+    assert np.array_equal(bench.broken[bench.right], LEAST[bench.right] <= 2 * EPS)
 
 
 @plugin

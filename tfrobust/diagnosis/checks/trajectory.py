@@ -1,9 +1,10 @@
-"""What the attack passed on its way: adversarial images that it dropped, a loss still rising."""
+"""Did the attack do all it can? Images that it dropped, steps and restarts that break more."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tfrobust.attack import Attack
 from tfrobust.diagnosis.bench import Bench
 from tfrobust.diagnosis.checks.check import Call, Check, Result, fine, not_applicable, percent
 from tfrobust.diagnosis.victims import Recorder
@@ -14,6 +15,7 @@ from tfrobust.results.findings import Verdict
 _DROPPED = 0.01  # of the images
 _RISING = 0.05  # of the whole rise, in the last tenth of the calls
 _LONGER = 4  # times the steps
+_RESTARTS = 5
 
 
 def _silent(bench: Bench) -> Result:
@@ -109,6 +111,32 @@ def _against_pgd(bench: Bench) -> Result:
     )
 
 
+def _restarted(bench: Bench) -> Result:
+    again = bench.control.broken
+    pair = bench.compare(again, np.zeros(len(again), bool))
+    says = f"from another seed the attack breaks {pair.more} of {pair.images} images that it left"
+    if not pair.is_certain:
+        return fine(says, pair.gain, 0.0)
+    return Result(
+        verdict=Verdict.SUSPECT,
+        cause="too few restarts",
+        says=says,
+        figure=pair.gain,
+        threshold=0.0,
+        calls=(Call(_with_restarts(bench)),),
+    )
+
+
+def _with_restarts(bench: Bench) -> Attack:
+    """Return the attack with restarts; if it has none, the best there is."""
+    if has_option(bench.attack, "restarts"):
+        options = _options(bench) | {"restarts": _RESTARTS}
+        return bench.in_ball(name_of(bench.attack), **options)
+    if bench.has_gradients:
+        return bench.in_ball("pgd", restarts=_RESTARTS)
+    return bench.in_ball("square")
+
+
 def _still_rising(recorder: Recorder, left: np.ndarray) -> float | None:
     """Return the share of the rise that comes in the last tenth of the calls; the median."""
     calls = min(int(recorder.calls.numpy()), recorder.history.shape[0])
@@ -132,3 +160,4 @@ SILENT_SUCCESS = Check(name="silent success", source="Pintor et al. 2022", make=
 CONVERGENCE = Check(
     name="convergence", source="Pintor et al. 2022; Carlini et al. 2019", make=_converged
 )
+RESTARTS = Check(name="restarts", source="Carlini et al. 2019", make=_restarted)
