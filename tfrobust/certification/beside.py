@@ -18,6 +18,7 @@ from tfrobust.certification.summaries import contradicted, counted, figures, pro
 from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
+from tfrobust.files.finished_work import FinishedWork
 from tfrobust.norms.distances import within_budget
 from tfrobust.registry import name_of
 from tfrobust.results.certificates import CertificateBesideAttacks
@@ -87,6 +88,7 @@ def with_certificates(
     classifiers: Mapping[str, Classifier],
     scenario: Scenario,
     *,
+    finished: FinishedWork | None = None,
     progress: Progress | None = None,
 ) -> Evaluated:
     """Return an evaluation with what certifiers prove at the budgets of its attacks.
@@ -96,6 +98,7 @@ def with_certificates(
         certifiers: accepted by `check_beside`.
         classifiers: those that were evaluated, by name.
         scenario: where the images come from.
+        finished: keeps certificates, so that an interrupted run goes on where it stopped.
         progress: receives how many certificates there are.
 
     Raises:
@@ -112,7 +115,7 @@ def with_certificates(
         sorted({eps for one in results.evaluations for eps in budgets_in(certifier.norm, one)})
         for certifier in certifiers
     ]
-    every = measure(classifiers, certifiers, part, eps=asked, progress=progress)
+    every = measure(classifiers, certifiers, part, eps=asked, finished=finished, progress=progress)
     evaluations = []
     for number, (evaluation, measured) in enumerate(zip(results.evaluations, every, strict=True)):
         attacked = _Attacked(

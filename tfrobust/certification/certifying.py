@@ -27,6 +27,7 @@ from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.data.survey import survey
 from tfrobust.environment.versions import environment
+from tfrobust.files.finished_work import FinishedWork
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import Certification, Certifications
 from tfrobust.scenario import Scenario
@@ -93,15 +94,29 @@ def certify(
 
 
 def certify_settings(
-    settings: CertificationSettings, *, progress: Progress | None = None
+    settings: CertificationSettings,
+    *,
+    finished: FinishedWork | None = None,
+    progress: Progress | None = None,
 ) -> Certified:
-    """Do what `certify` does, with all options in one object."""
+    """Do what `certify` does, with all options in one object.
+
+    Args:
+        settings: what is certified, and how.
+        finished: keeps certificates, so that an interrupted run goes on where it stopped.
+        progress: receives how far it is.
+    """
     check_all(settings)
     seen = survey(settings.scenario, settings.split, settings.limit, _SURVEYED)
     part = Part(settings.scenario, settings.split, len(seen.labels), settings.seed)
     asked = [settings.eps] * len(settings.certifiers)
     measured = measure(
-        settings.classifiers, settings.certifiers, part, eps=asked, progress=progress
+        settings.classifiers,
+        settings.certifiers,
+        part,
+        eps=asked,
+        finished=finished,
+        progress=progress,
     )
     named = zip(settings.classifiers.items(), measured, strict=True)
     results = Certifications(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrobust.certification.resuming import FIELDS, KeptCertificates
 from tfrobust.certification.settings import Progress
 from tfrobust.certifier import Certificates, Certifier
 from tfrobust.classifier import Classifier
@@ -18,6 +19,7 @@ from tfrobust.classifiers.random_state import reseed
 from tfrobust.data.block_reader import BlockReader
 from tfrobust.data.reading import check_images
 from tfrobust.errors import PluginError, RobustError, one_line
+from tfrobust.files.finished_work import FinishedWork
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario
@@ -96,6 +98,7 @@ def measure(
     part: Part,
     *,
     eps: Sequence[Sequence[float]],
+    finished: FinishedWork | None = None,
     progress: Progress | None = None,
 ) -> list[MeasuredClassifier]:
     """Certify every classifier by every certifier, in one pass over the images.
@@ -106,15 +109,17 @@ def measure(
         part: which images.
         eps: of each certifier the radii that are asked about. A radius that is found by steps may
             end just below one of them, which is then asked about by itself.
+        finished: keeps certificates, so that an interrupted run goes on where it stopped.
         progress: receives how many certificates there are.
 
     Raises:
         PluginError: a certifier fails, or breaks its contract.
         DataError: images or labels break the contract.
+        StoreError: the disk refuses what is kept.
     """
     asked = {
         name: [
-            _Asked(certifier, classifier, radii)
+            _Asked(certifier, classifier, radii, KeptCertificates(finished, certifier, classifier))
             for certifier, radii in zip(certifiers, eps, strict=True)
         ]
         for name, classifier in classifiers.items()
@@ -153,8 +158,14 @@ def _counting(progress: Progress | None, total: int) -> Callable[[int], None]:
 class _Asked:
     """A certifier that is asked about a classifier, and what it has answered so far."""
 
-    def __init__(self, certifier: Certifier, classifier: Classifier, eps: Sequence[float]) -> None:
-        self._certifier, self._classifier, self._eps = certifier, classifier, eps
+    def __init__(
+        self,
+        certifier: Certifier,
+        classifier: Classifier,
+        eps: Sequence[float],
+        kept: KeptCertificates,
+    ) -> None:
+        self._certifier, self._classifier, self._eps, self._kept = certifier, classifier, eps, kept
         self._certificates: list[Certificates] = []
         self._seconds = 0.0
 
@@ -165,10 +176,19 @@ class _Asked:
         size = max(1, self._certifier.images_at_once)
         for start in range(0, len(images), size):
             some, theirs = images[start : start + size], labels[start : start + size]
-            began = time.perf_counter()
-            self._certificates.append(self._certified(some, theirs, content_seeds(seed, some)))
-            self._seconds += time.perf_counter() - began
+            recipe = self._kept.recipe(some, theirs, seed, self._eps)
+            kept = self._kept.load(recipe, len(some))
+            certificates, seconds = kept or self._timed(some, theirs, content_seeds(seed, some))
+            if not kept:
+                self._kept.save(recipe, certificates, seconds)
+            self._certificates.append(certificates)
+            self._seconds += seconds
             tell(len(some))
+
+    def _timed(self, images: Images, labels: Labels, seeds: Seeds) -> tuple[Certificates, float]:
+        began = time.perf_counter()
+        certificates = self._certified(images, labels, seeds)
+        return certificates, time.perf_counter() - began
 
     def _certified(self, images: Images, labels: Labels, seeds: Seeds) -> Certificates:
         certifier, classifier = self._certifier, self._classifier
@@ -189,8 +209,7 @@ class _Asked:
 
     def measured(self) -> Measured:
         """Return all that it answered."""
-        fields = ("radii", "abstained", "least", "complete", "answers")
-        joined: dict[str, Any] = {field: self._joined(field) for field in fields}
+        joined: dict[str, Any] = {field: self._joined(field) for field in FIELDS}
         return Measured(seconds=self._seconds, **joined)
 
     def _joined(self, field: str) -> np.ndarray | None:

@@ -9,7 +9,8 @@ import keras
 from tfrobust.certification.certifying import certify_settings
 from tfrobust.certification.settings import CertificationSettings, Progress
 from tfrobust.files.arrays import write_arrays
-from tfrobust.files.output_folders import output_folder, written_together
+from tfrobust.files.finished_work import FinishedWork
+from tfrobust.files.output_folders import PARTIAL, output_folder, written_together
 from tfrobust.report.certification import PAGE, render_certification
 from tfrobust.results.certification import CERTIFICATES, RADII, Certifications
 from tfrobust.results.run_files import discard_partial
@@ -26,7 +27,8 @@ def run(
 
     Args:
         settings: what is certified, and how.
-        out: the folder; it is claimed. After an interruption nothing new is in it.
+        out: the folder; it is claimed. After an interruption it holds the certificates that there
+            are, hidden, and the same call goes on from them.
         force: overwrite what is in the folder.
         progress: receives how far it is.
 
@@ -45,7 +47,8 @@ def run(
     out = Path(out)
     with output_folder(out, force=force):
         keras.utils.set_random_seed(settings.seed)
-        certified = certify_settings(settings, progress=progress)
+        finished = FinishedWork(out / PARTIAL)
+        certified = certify_settings(settings, finished=finished, progress=progress)
         with written_together(out, (CERTIFICATES, RADII, PAGE)) as beside:
             (beside / CERTIFICATES).write_text(certified.results.to_json(), encoding="utf-8")
             write_arrays(beside / RADII, certified.radii)

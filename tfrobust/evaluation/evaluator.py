@@ -108,6 +108,7 @@ def evaluate_settings(
         settings.certifiers,
         settings.classifiers,
         settings.scenario,
+        finished=partial,
         progress=progress,
     )
 

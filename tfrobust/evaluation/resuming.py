@@ -15,18 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.environment.versions import threads
-from tfrobust.errors import StoreError
 from tfrobust.evaluation.blocks.block import Block
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, Expected, checked_classes
 from tfrobust.evaluation.corruption_settings import CorruptionSettings
 from tfrobust.evaluation.settings import EvaluationSettings
-from tfrobust.files.arrays import read_arrays, write_arrays
+from tfrobust.files.finished_work import FinishedWork
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import signature
 from tfrobust.types import Labels
@@ -71,20 +68,20 @@ def recipe(
     return b"".join([text.encode(), block.digest.encode(), *digests])
 
 
-class Partial:
-    """Finished work of a run, found again by what went into it, not by names.
+class Partial(FinishedWork):
+    """Finished work of an evaluation, and what is gathered from it.
 
     Args:
         out: the run folder.
 
     Attributes:
         out: the run folder.
-        folder: of the files.
         columns: the folder of what is gathered from all blocks, which no later run reads.
     """
 
     def __init__(self, out: Path) -> None:
-        self.out, self.folder = out, out / PARTIAL
+        super().__init__(out / PARTIAL)
+        self.out = out
         self.columns = self.folder / "columns"
 
     def discard_columns(self) -> None:
@@ -92,21 +89,6 @@ class Partial:
         shutil.rmtree(self.columns, ignore_errors=True)
         with contextlib.suppress(OSError):  # where something else is in it
             self.folder.rmdir()
-
-    def load(self, recipe: bytes) -> dict[str, np.ndarray] | None:
-        """Return what was computed by a recipe before the interruption, or `None`."""
-        try:
-            return read_arrays(self._path(recipe))
-        except StoreError:
-            return None  # not finished, or damaged: it is computed again
-
-    def save(self, recipe: bytes, arrays: dict[str, np.ndarray]) -> None:
-        """Keep what was computed by a recipe.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
-        write_arrays(self._path(recipe), arrays, compressed=False)
 
     def load_predictions(self, recipe: bytes, count: int, classes: int) -> Labels | None:
         """Return predictions that `save_predictions` kept; `None`: none, or damaged ones.
@@ -124,9 +106,6 @@ class Partial:
     def save_predictions(self, recipe: bytes, predicted: Labels) -> None:
         """Keep predictions; see `save`."""
         self.save(recipe, {"prediction": predicted})
-
-    def _path(self, recipe: bytes) -> Path:
-        return self.folder / f"{hashlib.sha256(recipe).hexdigest()[:32]}.npz"
 
 
 @dataclasses.dataclass(frozen=True)

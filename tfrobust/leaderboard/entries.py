@@ -2,69 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfrobust.leaderboard.conditions import Conditions, rounded
+from tfrobust.leaderboard.known import best_certificate, check_proven, last_diagnosis
 from tfrobust.leaderboard.model_info import model_info
-from tfrobust.leaderboard.reading import Run
-from tfrobust.leaderboard.records import Attacked, Certified, Diagnosed, Entry
+from tfrobust.leaderboard.reading import Material, Run
+from tfrobust.leaderboard.records import Attacked, Entry
 from tfrobust.report.tables import attack_title
-from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.kinds import KINDS, kind_of, right_after
 from tfrobust.results.metrics import share, wilson
 from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
 
-_DIGITS = 8  # of a budget: more are how somebody rounded it
 
-
-@dataclasses.dataclass(frozen=True)
-class Conditions:
-    """What has to be alike where classifiers are ranked.
-
-    Attributes:
-        scenario: with its shift.
-        split: of it.
-        norm: of the ball.
-        eps: its radius.
-        images: how many.
-        seed: of the attacks.
-        labels: a hash of those of the images.
-        attacks: of all classifiers, with their options: title → options.
-    """
-
-    scenario: str
-    split: str
-    norm: Norm
-    eps: float
-    images: int
-    seed: int
-    labels: str
-    attacks: dict[str, str]
-
-    @property
-    def board(self) -> tuple[str, str, Norm, float]:
-        """What a board is called by; what else differs makes it unfair."""
-        return self.scenario, self.split, self.norm, self.eps
-
-
-def entries_of(run: Run, diagnoses: Sequence[Diagnosis]) -> Iterator[tuple[Conditions, Entry]]:
+def entries_of(run: Run, material: Material) -> Iterator[tuple[Conditions, Entry]]:
     """Yield an entry for each classifier of a run and each budget, and how it was evaluated.
 
     Args:
         run: read.
-        diagnoses: of any classifiers; those of the same classifier and ball are shown beside.
+        material: diagnoses and certifications of the same classifier and ball are shown beside.
+
+    Raises:
+        UsageError: attacks leave less of a classifier than a certification of it has proven.
     """
     for number, evaluation in enumerate(run.results.evaluations):
         if evaluation.scenario.shift is not None and run.results.corruptions:
             continue  # the corruptions of a suite have a page of their own
         for norm, eps in dict.fromkeys(_budgets(evaluation)):
             conditions = _conditions(run, evaluation, norm, eps)
-            yield conditions, _entry(run, number, evaluation, conditions, diagnoses)
+            yield conditions, _entry(run, number, evaluation, conditions, material)
 
 
 def _budgets(evaluation: Evaluation) -> Iterator[tuple[Norm, float]]:
@@ -76,7 +47,7 @@ def _budget(attack: AttackResult) -> tuple[Norm, float] | None:
     eps, norm = attack.params.get("eps"), attack.threat.norm
     if eps is None or not eps > 0 or norm is None or attack.corrective:
         return None
-    return norm, float(f"{eps:.{_DIGITS}g}")
+    return norm, rounded(eps)
 
 
 def _conditions(run: Run, evaluation: Evaluation, norm: Norm, eps: float) -> Conditions:
@@ -103,7 +74,7 @@ def _entry(
     number: int,
     evaluation: Evaluation,
     conditions: Conditions,
-    diagnoses: Sequence[Diagnosis],
+    material: Material,
 ) -> Entry:
     clean = run.outcomes.column(f"e{number}_clean") == run.outcomes.column("label")
     attacked = list(_attacked(run, number, evaluation, conditions))
@@ -122,31 +93,15 @@ def _entry(
             if any(line.kind == kind for line, _ in attacked)
         },
         robust=_proportion(clean, [left for _, left in attacked]),
-        certified=_certified(evaluation, conditions),
+        certified=best_certificate(evaluation, conditions, material.certifications),
         attacks=[line for line, _ in attacked],
         knows=_knows(evaluation),
-        diagnosed=_diagnosed(evaluation, conditions, diagnoses),
+        diagnosed=last_diagnosis(classifier, conditions, material.diagnoses),
     )
+    check_proven(entry)
     autoattack = _autoattack(evaluation, conditions)
     info = model_info(entry, conditions.scenario, conditions.eps, autoattack)
     return entry.model_copy(update={"model_info": info})
-
-
-def _certified(evaluation: Evaluation, conditions: Conditions) -> Certified | None:
-    """Return the certificate that proves most at the budget; what an attack contradicts, none."""
-    proven = [
-        Certified(
-            accuracy=within.accuracy,
-            interval=within.interval,
-            certifier=certificate.name,
-            confidence=certificate.confidence,
-        )
-        for certificate in evaluation.certificates
-        if certificate.norm == conditions.norm and not certificate.contradictions
-        for within in certificate.within
-        if float(f"{within.eps:.{_DIGITS}g}") == conditions.eps
-    ]
-    return max(proven, key=lambda certified: certified.accuracy, default=None)
 
 
 def _autoattack(evaluation: Evaluation, conditions: Conditions) -> Proportion | None:
@@ -193,29 +148,3 @@ def _knows(evaluation: Evaluation) -> bool | None:
     if evaluation.adaptive:
         return True
     return False if any(d.adaptive for d in evaluation.classifier.defenses) else None
-
-
-def _diagnosed(
-    evaluation: Evaluation, conditions: Conditions, diagnoses: Sequence[Diagnosis]
-) -> Diagnosed | None:
-    """Return what the last diagnosis of this classifier and ball says.
-
-    One of an attack that somebody named tells of that attack, and one with a detector of another
-    classifier.
-    """
-    classifier = evaluation.classifier
-    carried = [(defense.name, defense.params) for defense in classifier.defenses]
-    for diagnosis in reversed(diagnoses):
-        shift = f"+{diagnosis.shift}" if diagnosis.shift else ""
-        ball = diagnosis.norm, float(f"{diagnosis.eps:.{_DIGITS}g}")
-        board = (diagnosis.scenario + shift, diagnosis.split, *ball)
-        same = [(defense.name, defense.params) for defense in diagnosis.defenses] == carried
-        named = diagnosis.classifier == classifier.name
-        if same and named and board == conditions.board and not diagnosis.chosen:
-            return Diagnosed(
-                verdict=diagnosis.verdict,
-                causes=diagnosis.causes,
-                lowest=diagnosis.lowest,
-                images=diagnosis.images,
-            )
-    return None

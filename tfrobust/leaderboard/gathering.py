@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tfrobust.errors import UsageError
 from tfrobust.leaderboard.entries import Conditions, entries_of
-from tfrobust.leaderboard.reading import Run, read_folders
+from tfrobust.leaderboard.reading import Material, read_folders
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
-from tfrobust.results.diagnosis import Diagnosis
 
 _Placed = list[tuple[Conditions, Entry]]
 
@@ -29,14 +28,14 @@ def leaderboard(folders: Sequence[Path | str]) -> Leaderboard:
         >>> leaderboard(["runs/plain", "runs/robust"]).boards[0].entries[0].classifier
         'robust'
     """
-    return gathered(*read_folders([Path(folder) for folder in folders]))
+    return gathered(read_folders([Path(folder) for folder in folders]))
 
 
-def gathered(runs: Sequence[Run], diagnoses: Sequence[Diagnosis]) -> Leaderboard:
+def gathered(material: Material) -> Leaderboard:
     """Return the boards of runs that were read; see `leaderboard`."""
     placed: dict[object, _Placed] = {}
-    for run in runs:
-        for conditions, entry in entries_of(run, diagnoses):
+    for run in material.runs:
+        for conditions, entry in entries_of(run, material):
             placed.setdefault(conditions.board, []).append((conditions, entry))
     if not placed:
         raise UsageError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tfrobust.errors import StoreError, UsageError
 from tfrobust.files.reading import UnreadableError
+from tfrobust.results.certification import CERTIFICATES, Certification, read_certifications
 from tfrobust.results.diagnosis import DIAGNOSIS, Diagnosis, read_diagnosis
 from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import OUTCOMES, Outcomes
@@ -15,6 +16,7 @@ from tfrobust.results.records import Results
 from tfrobust.results.run_files import check_one_run, read_results
 
 _DEEPEST = 3  # folders below the one that was named
+_RECORDS = ("results.json", DIAGNOSIS, CERTIFICATES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +34,23 @@ class Run:
     outcomes: Outcomes
 
 
-def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Diagnosis]]:
-    """Read all runs and diagnoses in some folders, and in the folders inside them.
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a leaderboard is made of.
+
+    Attributes:
+        runs: what is ranked.
+        diagnoses: of any classifiers.
+        certifications: of any classifiers.
+    """
+
+    runs: Sequence[Run]
+    diagnoses: Sequence[Diagnosis] = ()
+    certifications: Sequence[Certification] = ()
+
+
+def read_folders(folders: Sequence[Path]) -> Material:
+    """Read all runs, diagnoses and certifications in some folders, and in the folders inside them.
 
     Args:
         folders: run folders, or folders that hold some.
@@ -42,30 +59,32 @@ def read_folders(folders: Sequence[Path]) -> tuple[list[Run], list[Diagnosis]]:
         UsageError: there is no run in one of them, or a run is incomplete.
         StoreError: a file is damaged, or of another version.
     """
-    runs, diagnoses = [], []
+    runs, diagnoses, certifications = [], [], []
     for folder in folders:
         found = list(dict.fromkeys(_with_results(folder, _DEEPEST)))
         if not found:
             raise UsageError(
-                f"{folder}: holds no results; expected run folders of `tfrobust evaluate` or "
-                "`tfrobust diagnose`, or a folder with some inside"
+                f"{folder}: holds no results; expected run folders of `tfrobust evaluate`, "
+                "`tfrobust diagnose` or `tfrobust certify`, or a folder with some inside"
             )
         for inside in found:
             if (inside / "results.json").exists():
                 runs.append(_read(inside))
             if (inside / DIAGNOSIS).exists():
                 diagnoses.append(read_diagnosis(inside))
+            if (inside / CERTIFICATES).exists():
+                certifications.extend(read_certifications(inside).certifications)
     if not runs:
         raise UsageError(
             f"{_listed(folders)}: holds no run of `tfrobust evaluate`, which is what is ranked"
         )
-    return runs, diagnoses
+    return Material(runs, diagnoses, certifications)
 
 
 def _with_results(folder: Path, deepest: int) -> Iterator[Path]:
     if not folder.is_dir():
         return
-    if any((folder / name).exists() for name in ("results.json", DIAGNOSIS)):
+    if any((folder / name).exists() for name in _RECORDS):
         yield folder
     elif deepest:
         for inside in sorted(folder.iterdir()):

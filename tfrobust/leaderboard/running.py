@@ -19,7 +19,8 @@ def run(folders: Sequence[Path | str], out: Path | str, *, force: bool = False) 
     """Rank the classifiers of some runs, and write `leaderboard.json` and `leaderboard.html`.
 
     Args:
-        folders: run folders, or folders that hold some; diagnoses among them are shown beside.
+        folders: run folders, or folders that hold some; diagnoses and
+            certifications among them are shown beside.
         out: the folder to write; it is claimed.
         force: overwrite what is in the folder.
 
@@ -35,9 +36,9 @@ def run(folders: Sequence[Path | str], out: Path | str, *, force: bool = False) 
         'robust'
     """
     out = Path(out)
-    runs, diagnoses = read_folders([Path(folder) for folder in folders])
-    boards = gathered(runs, diagnoses)
-    page = render_leaderboard(boards, runs)
+    material = read_folders([Path(folder) for folder in folders])
+    boards = gathered(material)
+    page = render_leaderboard(boards, material.runs)
     with output_folder(out, force=force):
         with written_together(out, (RECORD, PAGE)) as beside:
             (beside / RECORD).write_text(boards.to_json(), encoding="utf-8")

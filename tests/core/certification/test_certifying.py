@@ -1,6 +1,7 @@
 """Certification: figures, files, what is refused, and certifiers that lie or fail."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -73,6 +74,53 @@ def test_figures_are_those_of_the_radii_of_all_images_however_many_are_asked_abo
     right = clean_predictions(small_classifier(), images) == labels
     assert one.clean.accuracy == pytest.approx(right.mean())
     assert np.array_equal(shown.radii["label"], labels)
+
+
+@plugin
+class Interrupted(Rising):
+    """It is interrupted at its third call, once."""
+
+    def certify(self, classifier, images, labels, *, seed):
+        CALLS.append(len(images))
+        if len(CALLS) == 3:
+            raise KeyboardInterrupt
+        return super().certify(classifier, images, labels, seed=seed)
+
+
+CALLS: list[int] = []
+
+
+def test_an_interrupted_run_goes_on_from_the_certificates_that_there_are(tmp_path, monkeypatch):
+    def settings(seed):
+        return CertificationSettings(
+            classifiers={"one": small_classifier()},
+            scenario=SCENARIO,
+            certifiers=[Interrupted()],
+            eps=[0.1],
+            seed=seed,
+        )
+
+    CALLS.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(0), tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    whole = certified(Rising(), eps=[0.1]).results.certifications[0].certificates[0]
+
+    [one] = run(settings(0), tmp_path / "run").certifications[0].certificates
+
+    assert CALLS == [25, 25, 10, 10]
+    assert one.within == whole.within
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        "certificates.json",
+        "radii.npz",
+        "report.html",
+    }
+    damaged = sorted((tmp_path / "other").glob(".*/*.npz"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    run(settings(0), tmp_path / "other")
+    assert CALLS[4:] == [25, 10]  # what is damaged is proven again
+    run(settings(1), tmp_path / "run", force=True)
+    assert CALLS[6:] == [25, 25, 10]
 
 
 def test_a_radius_that_float32_rounds_down_still_counts_at_its_own_value():

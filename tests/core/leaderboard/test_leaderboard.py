@@ -91,6 +91,51 @@ def diagnosis(verdict, **changes):
     ).model_copy(update=changes)  # fmt: skip
 
 
+def certification(accuracy, **changes):
+    """Return a certification of `plain` at 0.1."""
+    nothing = {"mean": None, "median": None}
+    certificate = {
+        "name": "crown", "params": {}, "norm": "linf", "certified": accuracy, "abstained": 0.0,
+        "within": [{"eps": 0.1, "accuracy": accuracy, "interval": (0.0, 1.0)}], "radius": nothing,
+        "average_radius": 0.1, "contradictions": 0, "seconds": 1.0,
+    } | changes  # fmt: skip
+    scenario = {"name": "in_memory", "shift": None, "split": "test", "images": 40, "seed": 0}
+    return {
+        "format": "tfrobust/certification", "version": 1, "environment": {},
+        "certifications": [{
+            "classifier": {"name": "plain", "path": "", "num_classes": 3, "image_shape": SHAPE,
+                           "defenses": []},
+            "scenario": scenario, "clean": {"accuracy": 0.5, "interval": (0.4, 0.6)},
+            "certificates": [certificate],
+        }],
+    }  # fmt: skip
+
+
+def certified_entries(runs, folder, record):
+    (folder / "certificates.json").write_text(json.dumps(record))
+    return {entry.classifier: entry for entry in leaderboard([runs, folder]).boards[0].entries}
+
+
+def test_a_certification_of_the_same_images_is_shown_beside(runs, tmp_path):
+    entries = certified_entries(runs, tmp_path, certification(0.025))
+    assert entries["plain"].certified.accuracy == 0.025
+    assert entries["shadowed"].certified is None
+    other = certification(0.025, norm="l2")
+    assert certified_entries(runs, tmp_path, other)["plain"].certified is None
+    of_noise = certification(0.025, variant="+ noise σ=0.25")
+    assert certified_entries(runs, tmp_path, of_noise)["plain"].certified is None
+    other = certification(0.025)
+    other["certifications"][0]["scenario"]["images"] = 41
+    assert certified_entries(runs, tmp_path, other)["plain"].certified is None
+
+
+def test_a_certificate_above_what_attacks_leave_is_refused(runs, tmp_path):
+    with pytest.raises(UsageError, match=r"crown proves 100\.0% of plain, and the attacks of"):
+        certified_entries(runs, tmp_path, certification(1.0))
+    by_chance = certification(1.0, confidence=0.999)
+    assert certified_entries(runs, tmp_path, by_chance)["plain"].certified.accuracy == 1.0
+
+
 @pytest.mark.parametrize("verdict", ["fine", "masked"])
 def test_a_diagnosis_of_the_same_ball_is_shown_and_what_is_masked_stands_last(
     runs, tmp_path, verdict
