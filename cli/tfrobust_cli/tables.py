@@ -80,7 +80,7 @@ def rich_table(content: Content, *, words: int = 1, bold_end: bool = False) -> A
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=content.title, caption=content.caption)
+    table = Table(title=Text(content.title), caption=Text(content.caption))
     for number, column in enumerate(content.columns):
         table.add_column(Text(column), justify="left" if number < words else "right")
     for section in content.sections:

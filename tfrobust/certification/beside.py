@@ -14,7 +14,7 @@ import numpy as np
 from tfrobust.attack import Attack
 from tfrobust.certification.measuring import Measured, Part, measure
 from tfrobust.certification.settings import Progress, check_certifiable
-from tfrobust.certification.summaries import contradicted, counted, figures, proportion
+from tfrobust.certification.summaries import contradicted, counted, figures
 from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
@@ -23,6 +23,7 @@ from tfrobust.norms.distances import within_budget
 from tfrobust.registry import name_of
 from tfrobust.results.certificates import CertificateBesideAttacks
 from tfrobust.results.outcomes import Outcomes
+from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import Evaluation
 from tfrobust.results.run_files import Evaluated, identified
 from tfrobust.scenario import Scenario
@@ -180,7 +181,7 @@ class _Attacked:
         return CertificateBesideAttacks(
             **figures(certifier, measured, budgets),
             **judged,
-            attacked=[proportion(alive) for alive in left.values()],
+            attacked=[Proportion.of(alive) for alive in left.values()],
             contradicted_by=list(dict.fromkeys(names)),
         )
 

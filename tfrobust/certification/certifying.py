@@ -20,7 +20,6 @@ from tfrobust.certification.summaries import (
     contradicted,
     counted,
     figures,
-    proportion,
     scenario_record,
 )
 from tfrobust.certifier import Certifier
@@ -30,6 +29,7 @@ from tfrobust.environment.versions import environment
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import Certification, Certifications
+from tfrobust.results.proportions import Proportion
 from tfrobust.scenario import Scenario
 from tfrobust.types import Flags, Labels
 
@@ -141,7 +141,7 @@ def _certification(
     return Certification(
         classifier=classifier_record(name, classifier, scenario.class_names),
         scenario=scenario_record(scenario, settings.split, len(labels), settings.seed),
-        clean=proportion(~wrong),
+        clean=Proportion.of(~wrong),
         certificates=[
             _result(certifier, classifier, one, settings.eps, labels=labels, wrong=wrong)
             for certifier, one in zip(settings.certifiers, measured.by, strict=True)
@@ -161,7 +161,7 @@ def _result(
     """Return a line of `certificates.json`; a wrong answer to a certified image contradicts it."""
     variant, clean = certifier.variant(classifier), None
     if variant is not None and measured.answers is not None:
-        clean = proportion(measured.answers == labels)
+        clean = Proportion.of(measured.answers == labels)
     against = contradicted(measured.radii, np.zeros(len(wrong)), wrong)
     if not certifier.certifies_answers(classifier):
         against = np.zeros_like(against)

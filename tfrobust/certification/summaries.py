@@ -14,7 +14,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.data.shifted import base_and_shift
 from tfrobust.registry import name_of, signature
 from tfrobust.results.certificates import CertifiedWithin
-from tfrobust.results.metrics import share, summary, wilson
+from tfrobust.results.metrics import share, summary
 from tfrobust.results.proportions import Proportion, Spread
 from tfrobust.results.records import ClassifierRecord, ScenarioRecord
 from tfrobust.scenario import Scenario
@@ -39,7 +39,7 @@ def figures(certifier: Certifier, measured: Measured, eps: Sequence[float]) -> d
         "norm": certifier.norm,
         "confidence": certifier.confidence,
         "within": [
-            CertifiedWithin(eps=radius, **dict(proportion(certified_within(radii, radius))))
+            CertifiedWithin(eps=radius, **dict(Proportion.of(certified_within(radii, radius))))
             for radius in eps
         ],
         "certified": share(radii > 0),
@@ -97,11 +97,6 @@ def counted(certifier: Certifier, against: Flags, *, stochastic: bool) -> dict[s
         )
         chance = test.pvalue >= _UNLIKELY
     return {"by_chance" if chance else "contradictions": count}
-
-
-def proportion(flags: Flags) -> Proportion:
-    """Return a share of images with its Wilson interval."""
-    return Proportion(accuracy=share(flags), interval=wilson(int(flags.sum()), len(flags)))
 
 
 def classifier_record(name: str, classifier: Classifier, classes: Sequence[str]) -> Any:

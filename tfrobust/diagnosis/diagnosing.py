@@ -34,7 +34,6 @@ from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding, Remedy, Verdict
 from tfrobust.results.records import Proportion
 from tfrobust.scenario import Scenario
-from tfrobust.types import Flags
 
 __all__ = ["Diagnosis", "Finding", "Remedy", "Verdict", "diagnose"]
 CHECKS: tuple[Check, ...] = (
@@ -111,9 +110,9 @@ def diagnose(
         params=dict(signature(bench.attack)["params"]),
         chosen=settings.attack is not None,
         thorough=settings.thorough,
-        clean=_proportion(bench.clean),
-        attacked=_proportion(bench.clean & ~attacked),
-        lowest=_proportion(bench.clean & ~bench.broken),
+        clean=Proportion.of(bench.clean),
+        attacked=Proportion.of(bench.clean & ~attacked),
+        lowest=Proportion.of(bench.clean & ~bench.broken),
         findings=findings,
         gradients_per_image=bench.gradients / len(images),
         queries_per_image=bench.queries / len(images),
@@ -211,8 +210,3 @@ def _check_accuracy(bench: Bench, name: str) -> None:
             f"always answering the most frequent class ({chance:.1%}): there is no robustness to "
             "diagnose; train it, or check the scenario and its classes"
         )
-
-
-def _proportion(right: Flags) -> Proportion:
-    interval = metrics.wilson(int(right.sum()), len(right))
-    return Proportion(accuracy=metrics.share(right), interval=interval)

@@ -128,7 +128,7 @@ def attack_result(
     new_classes = subject.classifier.num_classes > known_classes
     return AttackResult(
         **signature(attack),
-        **dict(proportion(survivors(attack, prediction, subject.clean, labels))),
+        **dict(Proportion.of(survivors(attack, prediction, subject.clean, labels))),
         threat=ThreatRecord(**dataclasses.asdict(attack.threat)),
         minimum_norm=attack.minimum_norm,
         corrective=attack.corrective,
@@ -173,9 +173,3 @@ def gradient_shares(first: FirstGradients) -> GradientShares | None:
         return None
     zero, non_finite = first.zero / first.images, first.non_finite / first.images
     return GradientShares(zero=zero, non_finite=non_finite)
-
-
-def proportion(right: Flags) -> Proportion:
-    """Return the share of true flags with its interval."""
-    interval = metrics.wilson(int(right.sum()), len(right))
-    return Proportion(accuracy=metrics.share(right), interval=interval)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from tfrobust.classifiers.inference import megabytes
 from tfrobust.evaluation.blocks.gathering import AdaptiveRun
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
-from tfrobust.evaluation.judging import Attacked, Subject, attack_result, proportion, survivors
+from tfrobust.evaluation.judging import Attacked, Subject, attack_result, survivors
+from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import (
     AdaptiveResult,
     BudgetedWorstCase,
@@ -61,7 +62,7 @@ def summarize(
             class_names=(*known, *classifier.class_names[len(known) :]) if attacked else (),
         ),
         scenario=scenario,
-        clean=proportion(right),
+        clean=Proportion.of(right),
         attacks=results,
         adaptive=[
             AdaptiveResult(
@@ -71,7 +72,7 @@ def summarize(
         ],
         baselines=[attack_result(subject, noise, labels, len(known)) for noise in baselines],
         detectors=list(detectors),
-        worst_case=proportion(alive(bounded([*hostile, *knowing]))),
+        worst_case=Proportion.of(alive(bounded([*hostile, *knowing]))),
         worst_case_by_budget=_worst_by_budget(alive, hostile, knowing),
         warnings=gradient_warnings(subject.name, results),
     )
@@ -112,7 +113,7 @@ def _worst_by_budget(
         BudgetedWorstCase(
             norm=norm,
             eps=eps,
-            **dict(proportion(alive(_within(norm, eps, [*attacked, *knowing])))),
+            **dict(Proportion.of(alive(_within(norm, eps, [*attacked, *knowing])))),
         )
         for norm, several in budgets.items()
         if len(several) > 1

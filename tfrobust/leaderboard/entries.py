@@ -15,7 +15,6 @@ from tfrobust.leaderboard.reading import Material, Run
 from tfrobust.leaderboard.records import Attacked, Entry
 from tfrobust.report.tables import attack_title
 from tfrobust.results.kinds import KINDS, kind_of, right_after
-from tfrobust.results.metrics import share, wilson
 from tfrobust.results.records import AttackResult, Evaluation, Proportion
 from tfrobust.types import Flags, Norm
 
@@ -139,8 +138,7 @@ def _title(attack: AttackResult) -> str:
 
 
 def _proportion(clean: Flags, left: Sequence[Flags]) -> Proportion:
-    right = np.logical_and.reduce([clean, *left])
-    return Proportion(accuracy=share(right), interval=wilson(int(right.sum()), len(right)))
+    return Proportion.of(np.logical_and.reduce([clean, *left]))
 
 
 def _knows(evaluation: Evaluation) -> bool | None:

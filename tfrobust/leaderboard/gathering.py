@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tfrobust.leaderboard.entries import Conditions, entries_of
 from tfrobust.leaderboard.reading import Material, read_folders
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
 
+_THREATS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}  # as RobustBench spells them
 _Placed = list[tuple[Conditions, Entry]]
 
 
@@ -29,6 +31,23 @@ def leaderboard(folders: Sequence[Path | str]) -> Leaderboard:
         'robust'
     """
     return gathered(read_folders([Path(folder) for folder in folders]))
+
+
+def robustbench(folder: Path | str) -> str:
+    """Return the `model_info` of every classifier and budget of a run, as JSON.
+
+    Args:
+        folder: of the run, or one that holds several.
+
+    Raises:
+        UsageError, StoreError: as `leaderboard`.
+    """
+    records = [
+        {"threat_model": _THREATS[board.norm], **entry.model_info}
+        for board in leaderboard([folder]).boards
+        for entry in board.entries
+    ]
+    return json.dumps(records, indent=1) + "\n"
 
 
 def gathered(material: Material) -> Leaderboard:

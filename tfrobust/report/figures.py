@@ -35,7 +35,19 @@ def curves(results: Results, outcomes: Outcomes) -> list[tuple[str, str]]:
 
 def _curve(axis: Axis, results: Results, outcomes: Outcomes) -> str:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.add_subplot()
+    draw(figure.add_subplot(), axis, results, outcomes)
+    return as_svg(figure, axis.name)
+
+
+def draw(axes: Axes, axis: Axis, results: Results, outcomes: Outcomes | None) -> None:
+    """Draw the accuracy of every classifier under every attack; see `curves`.
+
+    Args:
+        axes: what is drawn on.
+        axis: what accuracy is drawn against.
+        results: of an evaluation.
+        outcomes: of the same run; `None`: minimum-norm attacks give no whole curve.
+    """
     for number, evaluation in enumerate(results.evaluations):
         for style, (name, line) in enumerate(lines_on(axis, evaluation).items()):
             values, shares, bands = _points(axis, number, evaluation, line, outcomes)
@@ -48,7 +60,6 @@ def _curve(axis: Axis, results: Results, outcomes: Outcomes) -> str:
         if axis.option == "eps":
             _draw_certified(axes, axis, COLOURS[number % len(COLOURS)], evaluation)
     _decorate(axes, axis)
-    return as_svg(figure, axis.name)
 
 
 def _draw_certified(axes: Axes, axis: Axis, colour: str, evaluation: Evaluation) -> None:
@@ -89,12 +100,12 @@ def _points(
     number: int,
     evaluation: Evaluation,
     line: Line,
-    outcomes: Outcomes,
+    outcomes: Outcomes | None,
 ) -> tuple[list[float], list[float], list[tuple[float, float]]]:
     """Return values, accuracies and intervals of one attack, from 0 on where that changes none."""
     k, attack = line[0]
     distances = f"e{number}_a{k}_{axis.norm}"
-    if attack.minimum_norm and distances in outcomes.types:
+    if outcomes and attack.minimum_norm and distances in outcomes.types:
         right = outcomes.column(f"e{number}_clean") == outcomes.column("label")
         distance = outcomes.column(distances)
         broken = np.where(outcomes.row(number, k, "reached"), distance, np.inf)

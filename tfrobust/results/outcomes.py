@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,11 @@ from tfrobust.files.archives import check_unpacked
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import UnreadableError, open_regular
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tfrobust.results.records import Results
 
 OUTCOMES, EXAMPLES = "outcomes.parquet", "examples.npz"
 RUN = "run"  # what tells, in each file, which run it is of
@@ -135,6 +141,28 @@ class Outcomes:
     def row(self, number: int, k: int, what: str) -> np.ndarray:
         """Return what attack `k` of evaluation `number` did, `(images,)`; see `rows`."""
         return self.column(f"e{number}_a{k}_{what}")
+
+    def to_pandas(self, results: Results) -> pd.DataFrame:
+        """Return a tidy frame: a row an image, classifier, attack and budget.
+
+        Args:
+            results: of the same run, which knows what the columns are of.
+
+        Returns:
+            Columns `image` (its position), `label`, `classifier`, `attack`, `norm`, `eps`, `clean`
+            and `prediction` (classes before and after), `success`, and the distances `l0` to
+            `linf`.
+
+        Raises:
+            UsageError: they are not of one run.
+
+        Example:
+            >>> fates = Outcomes.read(Path("runs/d1")).to_pandas(Results.load("runs/d1"))
+            >>> fates.groupby("image").success.all().sum()  # images that fall to everything
+        """
+        from tfrobust.results.tidy import fates_of
+
+        return fates_of(results, self)
 
     def write(self, folder: Path, run: str) -> None:
         """Write the two files into a folder.

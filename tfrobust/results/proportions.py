@@ -5,6 +5,8 @@ from __future__ import annotations
 import pydantic
 
 from tfrobust.files.record_types import NotNegative, Share
+from tfrobust.results.metrics import share, wilson
+from tfrobust.types import Flags
 
 Interval = tuple[Share, Share]
 
@@ -14,6 +16,11 @@ class Proportion(pydantic.BaseModel):
 
     accuracy: Share
     interval: Interval
+
+    @classmethod
+    def of(cls, flags: Flags) -> Proportion:
+        """Return the share of true entries of bool `(n,)`, one or more, with its interval."""
+        return Proportion(accuracy=share(flags), interval=wilson(int(flags.sum()), len(flags)))
 
 
 class Spread(pydantic.BaseModel):

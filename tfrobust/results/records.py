@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pydantic
@@ -23,6 +25,11 @@ from tfrobust.results.certificates import CertificateBesideAttacks
 from tfrobust.results.findings import Signs
 from tfrobust.results.proportions import Proportion, Spread
 from tfrobust.types import Norm, PerImage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tfrobust.report.plots import Plots
 
 NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")  # in the order of every record
 
@@ -277,6 +284,47 @@ class Results(pydantic.BaseModel):
     def to_json(self) -> str:
         """Return the text of `results.json`."""
         return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, run: Path | str) -> Results:
+        """Return the results of a run folder.
+
+        Raises:
+            StoreError: there are none, or they are damaged.
+
+        Example:
+            >>> Results.load("runs/d1").to_pandas().query("eps == 0.1")[["attack", "accuracy"]]
+        """
+        from tfrobust.results.run_files import read_results
+
+        return read_results(Path(run))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a tidy frame, a row a classifier, attack and budget; columns: `tidy.rows_of`."""
+        from tfrobust.results.tidy import frame_of
+
+        return frame_of(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Figures of these results: `results.plot.curves()`."""
+        # Reports stand on results; this is a way to them for whoever holds results in a notebook.
+        plots: Plots = importlib.import_module("tfrobust.report.plots").Plots(self)
+        return plots
+
+    def __repr__(self) -> str:
+        """Return three lines."""
+        from tfrobust.results.tidy import lines_of
+
+        return "\n".join(lines_of(self))
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from tfrobust.results.tidy import html_of
+
+        return html_of(self)
 
 
 def _corrupted(errors: CorruptionErrors) -> list[tuple[str, int]]:

@@ -1,0 +1,60 @@
+"""`tfrobust report`: pages again, a comparison, and the formats of other tools."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of a run of two budgets, made once."""
+    return tmp_path_factory.mktemp("report") / "run"
+
+
+@pytest.fixture
+def folder(tfrobust, with_store, made):
+    if not made.exists():
+        asked = ("--attack", "fgsm", "--eps", "0.05", "--eps", "0.1", "--limit", "40")
+        assert tfrobust("evaluate", "d1", *asked, "--out", made).code == 0
+    shutil.copytree(made, with_store / "run")
+    return with_store
+
+
+@pytest.mark.parametrize("kind", ["md", "latex", "csv", "json", "junit", "robustbench"])
+def test_other_formats_are_printed_or_written(tfrobust, folder, kind):
+    printed = tfrobust("report", "run", "--format", kind)
+    assert (printed.code, printed.err) == (0, "")
+    assert "fgsm" in printed.out or json.loads(printed.out)[0]["name"] == "d1"
+    assert tfrobust("report", "run", "--format", kind, "--out", "it").out == "it\n"
+    assert (folder / "it").read_text() == printed.out
+    again = tfrobust("report", "run", "--format", kind, "--out", "it")
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+def test_two_runs_are_compared_on_a_page_of_their_own(tfrobust, folder):
+    shutil.copytree(folder / "run", folder / "again")
+    printed = tfrobust("report", "run", "again", "--out", "both.html")
+    assert printed.code == 0, printed.err
+    assert "McNemar" in printed.out
+    page = (folder / "both.html").read_text()
+    assert "worst case of these" in page
+    assert "No difference is beyond chance" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "run", "--format", "csv"), "expected one run; received: 2"),
+        (("run", "--out", "page.html"), "the page that compares two runs; received: 1 run"),
+        (("run", "--format", "md", "--out", "no/where.md"), "there is no folder no"),
+    ],
+)
+def test_what_has_no_use_is_refused(tfrobust, folder, arguments, says):
+    refused = tfrobust("report", *arguments)
+    assert refused.code == 2
+    assert says in refused.err
+    assert refused.err.count("\n") == 1
