@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 Images = Annotated[Any, "float32 (batch, height, width, channels), in [0, 1]"]
@@ -20,6 +21,7 @@ KerasLayer = Annotated[Any, "a layer of Keras 3 or of tf_keras"]
 ImageShape = tuple[int, int, int]
 Knowledge = Literal["white-box", "score", "decision", "none"]
 Norm = Literal["linf", "l2", "l1", "l0"]
+Budgets = Sequence[float] | Mapping[Norm, Sequence[float]]  # of one norm, or by norm
 TargetRule = Literal["least_likely", "next", "random"]  # picks the classes of targeted attacks
 RegionName = Literal["all", "foreground", "background"]  # of an image: inside its boxes, or outside
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfrobust import suites
@@ -18,8 +17,8 @@ from tfrobust_cli.options import (
     Baselines,
     BatchSize,
     BlockSize,
-    Budgets,
     Classifiers,
+    CleanOnly,
     Counts,
     CraftedOn,
     Detectors,
@@ -37,7 +36,10 @@ from tfrobust_cli.options import (
     TargetRule,
     WithDiagnosis,
 )
-from tfrobust_cli.sweeps import swept
+from tfrobust_cli.options import (
+    Budgets as TypedBudgets,
+)
+from tfrobust_cli.sweeps import budgets, swept
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack
@@ -45,8 +47,14 @@ if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
     from tfrobust.evaluation.settings import EvaluationSettings
+    from tfrobust.types import Budgets
 
 CORRUPTIONS = "corruptions"  # the suite that attacks nothing
+_CLEAN_ONLY = "--clean-only: runs no attack; leave out --attack, --suite and --adaptive"
+_NO_ATTACK = (
+    "evaluate: expected an attack: give --attack pgd or --suite fast, or --clean-only to measure "
+    "clean accuracy alone"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,7 @@ class EvaluatedOptions:
     attack: Attacks = None
     suite: SuiteName = None
     param: Params = None
-    eps: Budgets = None
+    eps: TypedBudgets = None
     sweep: Sweeps = None
     count: Counts = None
     detector: Detectors = None
@@ -66,6 +74,7 @@ class EvaluatedOptions:
     crafted_on: CraftedOn = None
     reattack: Reattack = False
     adaptive: Adaptive = False
+    clean_only: CleanOnly = False
     diagnosis: WithDiagnosis = True
     normalise_by: NormaliseBy = None
     split: Split = "test"
@@ -120,9 +129,20 @@ class EvaluatedOptions:
             raise UsageError(
                 "evaluate: a detector learns from an attack; give --attack or --suite too"
             )
+        if self.clean_only == bool(self.attacks or self.adaptive):
+            raise UsageError(_CLEAN_ONLY if self.clean_only else _NO_ATTACK)
 
     def _check_attacks_nothing(self) -> None:
-        attacking = ("attack", "eps", "sweep", "detector", "crafted_on", "reattack", "adaptive")
+        attacking = (
+            "attack",
+            "eps",
+            "sweep",
+            "detector",
+            "crafted_on",
+            "reattack",
+            "adaptive",
+            "clean_only",
+        )
         given = [f"--{name.replace('_', '-')}" for name in attacking if getattr(self, name)]
         if given:
             raise UsageError(
@@ -141,12 +161,14 @@ class EvaluatedOptions:
         Raises:
             UsageError: an option that none of them has, or a value out of range.
         """
-        from tfrobust.evaluation.sweeps import at_values
+        from tfrobust.evaluation.sweeps import at_budgets, at_values
 
         defaults = suites.options_in(self.suite) if self.suite else {}
         built = [
             params.build("attacks", name, defaults=defaults.get(name)) for name in self.attacks
         ]
+        if self.eps and not self._only_adaptive:
+            built = at_budgets(built, budgets(self.eps))
         for (name, option), values in self._sweeps().items():
             built = at_values(built, option, values, only=name)
         return built
@@ -207,11 +229,11 @@ class EvaluatedOptions:
         return self.adaptive and not self.attacks
 
     @property
-    def _adaptive_budgets(self) -> Sequence[float] | None:
+    def _adaptive_budgets(self) -> Budgets | None:
         """The budgets of adaptive attacks, of none those of the other attacks; `None`: no such."""
         if not self.adaptive:
             return None
-        return tuple(self.eps or ()) if self._only_adaptive else ()
+        return budgets(self.eps) if self._only_adaptive and self.eps else ()
 
     def _sweeps(self) -> dict[tuple[str | None, str], list[Any]]:
         """Return the values of each swept option of an attack, or of all attacks (`None`).
@@ -220,13 +242,12 @@ class EvaluatedOptions:
             UsageError: an option is swept for all attacks and for one of them.
         """
         sweeps: dict[tuple[str | None, str], list[Any]] = {}
-        if self.eps and not self._only_adaptive:
-            sweeps[None, "eps"] = list(self.eps)
         for text in self.sweep or []:
             name, option, values = swept(text)
             sweeps.setdefault((name, option), []).extend(values)
         for name, option in sweeps:
-            if name and (None, option) in sweeps:
+            for_all = (None, option) in sweeps or (option == "eps" and bool(self.eps))
+            if name and for_all:
                 raise UsageError(
                     f"--sweep {name}.{option}: {option} is given for every attack too; give "
                     f"{option} for each attack by its name, or once for all"

@@ -119,8 +119,15 @@ Radii = Annotated[
     typer.Option("--eps", help="Radius ε, in the unit of the norm; repeat for several."),
 ]
 Budgets = Annotated[
-    list[float] | None,
-    typer.Option("--eps", help="Budget ε, in the unit of the norm; repeat for a curve."),
+    list[str] | None,
+    typer.Option(
+        "--eps",
+        help="Budget ε in the norm's unit: 0.1, or linf=0.1,0.2 for attacks of one norm; repeat "
+        "for a curve.",
+    ),
+]
+CleanOnly = Annotated[
+    bool, typer.Option("--clean-only", help="Run no attack: measure clean accuracy alone.")
 ]
 WithDiagnosis = Annotated[
     bool,

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.commands import EVALUATE, one_line
+from helpers.commands import ATTACK, EVALUATE, one_line
 from tfrobust.errors import UsageError
 from tfrobust_cli import console
 from tfrobust_cli.arguments import Parameters
@@ -28,33 +28,55 @@ GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgs
         (("train", "lenet", "-p", "wdth=2"), 2, ["wdth", "did you mean 'width'"]),
         (("train", "lenet", "--name", "../x"), 2, ["plain folder name"]),
         (("train", "resnet", "-p", "depth=9"), 2, ["6n + 2"]),
-        ((*EVALUATE, "--attack", "pdg"), 2, ["no plugin attacks/pdg", "did you mean 'pgd'"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "esp=0.1"), 2, ["esp", "'eps'"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "eps=-0.1"), 2, ["eps", "-0.1"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "eps=nan"), 2, ["eps", "nan"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "eps=big"), 2, ["eps", "'big'"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "eps"), 2, ["key=value"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "norm=l7"), 2, ["norm", "l7"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "region=box"), 2, ["region", "'box'"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "region=background"), 2, ["digits has no boxes"]),
-        ((*EVALUATE, "--attack", "box_blur"), 2, ["box_blur: digits has no boxes", "region=all"]),
-        ((*EVALUATE, "--attack", "pgd", "-p", "fgsm.eps=1"), 2, ["no plugin 'fgsm'"]),
-        ((*EVALUATE, "--attack", "pgd", "--eps", "-1"), 2, ["eps"]),
-        ((*EVALUATE, "--attack", "pgd", "--eps", "x"), 2, ["--eps", "valid number"]),
-        ((*EVALUATE, "--attack", "pgd", "--attack", "fgsm", "-p", "eps=1"), 2, ["which one"]),
+        ((*ATTACK, "--attack", "pdg"), 2, ["no plugin attacks/pdg", "did you mean 'pgd'"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "esp=0.1"), 2, ["esp", "'eps'"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "eps=-0.1"), 2, ["eps", "-0.1"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "eps=nan"), 2, ["eps", "nan"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "eps=big"), 2, ["eps", "'big'"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "eps"), 2, ["key=value"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "norm=l7"), 2, ["norm", "l7"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "region=box"), 2, ["region", "'box'"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "region=background"), 2, ["digits has no boxes"]),
+        ((*ATTACK, "--attack", "box_blur"), 2, ["box_blur: digits has no boxes", "region=all"]),
+        ((*ATTACK, "--attack", "pgd", "-p", "fgsm.eps=1"), 2, ["no plugin 'fgsm'"]),
+        ((*ATTACK, "--attack", "pgd", "--eps", "-1"), 2, ["eps"]),
+        ((*ATTACK, "--attack", "pgd", "--eps", "x"), 2, ["--eps", "expected numbers"]),
+        ((*ATTACK, "--attack", "pgd", "--attack", "fgsm", "-p", "eps=1"), 2, ["which one"]),
+        (ATTACK, 2, ["--attack pgd or --suite fast, or --clean-only"]),
+        ((*EVALUATE, "--attack", "fgsm"), 2, ["--clean-only: runs no attack"]),
+        (
+            (*ATTACK, "--suite", "standard", "--eps", "0.1"),
+            2,
+            ["autoattack in linf and cw_l2 in l2", "--eps linf=0.1 and --eps l2="],
+        ),
+        (
+            (*ATTACK, "--attack", "pgd", "--eps", "linf=0.1", "--eps", "0.1"),
+            2,
+            ["every number"],
+        ),
+        (
+            (*ATTACK, "--attack", "pgd", "--eps", "l2=0.1"),
+            2,
+            ["no attack works in l2, but"],
+        ),
+        (
+            (*ATTACK, "--attack", "pgd", "--eps", "l3=0.1"),
+            2,
+            ["one of linf, l2, l1, l0"],
+        ),
         ((*EVALUATE, "--limit", "0"), 2, ["limit", "received: 0"]),
         ((*EVALUATE, "--split", "tset"), 2, ["split", "train, test"]),
         ((*EVALUATE, "--target", "all"), 2, ["target"]),
         ((*EVALUATE, "--epochs", "3"), 2, ["--epochs"]),
-        (("evaluate", "d2", "--out", "run"), 2, ["d2", "did you mean 'd1'"]),
-        (("evaluate", "http://h/v1/models/m", "--out", "run"), 2, ["remote"]),
+        (("evaluate", "d2", "--clean-only", "--out", "run"), 2, ["d2", "did you mean 'd1'"]),
+        (("evaluate", "http://h/v1/models/m", "--clean-only", "--out", "run"), 2, ["remote"]),
         (("evaluate", "d1"), 2, ["--out"]),
         (("plugins", "attack"), 2, ["did you mean 'attacks'"]),
         (("plugins", "show", "pgd"), 2, ["KIND/NAME"]),
         (("export", "d1", "served", "--version", "0"), 2, ["version"]),
         ((*GUARD, "--images", "0"), 2, ["--images", "greater than or equal to 1"]),
         ((*GUARD, "--images", "-3"), 2, ["--images", "greater than or equal to 1"]),
-        ((*EVALUATE, "--detector", "mahalanobis"), 2, ["a detector learns from an attack"]),
+        ((*ATTACK, "--detector", "mahalanobis"), 2, ["a detector learns from an attack"]),
         (("report", "nowhere"), 1, ["results.json"]),
         (("no-such-command",), 2, ["no-such-command"]),
     ],
@@ -69,9 +91,9 @@ def test_a_wrong_word_on_the_command_line_costs_one_line(
 def test_a_folder_that_holds_other_things_is_not_touched(tfrobust, with_store):
     (with_store / "run").mkdir()
     (with_store / "run" / "thesis.txt").write_text("years of work")
-    one_line(tfrobust(*EVALUATE, "--attack", "fgsm"), 1, "not empty", "--force")
+    one_line(tfrobust(*ATTACK, "--attack", "fgsm"), 1, "not empty", "--force")
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
-    result = tfrobust(*EVALUATE, "--attack", "fgsm", "--limit", 10, "--force")
+    result = tfrobust(*ATTACK, "--attack", "fgsm", "--limit", 10, "--force")
     assert result.code == 0, result.err
     assert (with_store / "run" / "thesis.txt").read_text() == "years of work"
 
@@ -117,14 +139,21 @@ def test_arrays_that_break_the_contract_are_refused(
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip at all"])
 def test_a_damaged_file_is_refused_by_its_name(tfrobust, with_store, content):
     (with_store / "m.keras").write_bytes(content)
-    one_line(tfrobust("evaluate", "m.keras", "--out", "run"), 1, "m.keras", "not a readable")
+    one_line(
+        tfrobust("evaluate", "m.keras", "--clean-only", "--out", "run"),
+        1,
+        "m.keras",
+        "not a readable",
+    )
     (with_store / "a.npz").write_bytes(content)
     result = tfrobust(*EVALUATE, "--scenario", "arrays", "-p", "arrays.path=a.npz")
     one_line(result, 1, "a.npz", "not a readable .npz")
     folder = with_store / "saved"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(content)
-    one_line(tfrobust("evaluate", "saved", "--out", "run"), 1, "saved", "SavedModel")
+    one_line(
+        tfrobust("evaluate", "saved", "--clean-only", "--out", "run"), 1, "saved", "SavedModel"
+    )
 
 
 def test_a_model_that_ends_in_a_softmax_is_refused_and_converted_on_request(tfrobust, with_store):
@@ -136,9 +165,22 @@ def test_a_model_that_ends_in_a_softmax_is_refused_and_converted_on_request(tfro
         ]
     )
     model.save("soft.keras")
-    one_line(tfrobust("evaluate", "soft.keras", "--out", "run"), 1, "softmax", "--to-logits")
+    one_line(
+        tfrobust("evaluate", "soft.keras", "--clean-only", "--out", "run"),
+        1,
+        "softmax",
+        "--to-logits",
+    )
     result = tfrobust(
-        "evaluate", "soft.keras", "--out", "run", "--to-logits", "--limit", 10, "--json"
+        "evaluate",
+        "soft.keras",
+        "--clean-only",
+        "--out",
+        "run",
+        "--to-logits",
+        "--limit",
+        10,
+        "--json",
     )
     assert result.code == 0, result.err
     assert result.err.strip() == "soft.keras: its last softmax is left out"
@@ -150,7 +192,7 @@ def test_nan_weights_are_refused(tfrobust, with_store):
     )
     model.layers[-1].bias.assign(np.full(10, np.nan))
     model.save("nan.keras")
-    one_line(tfrobust("evaluate", "nan.keras", "--out", "run"), 1, "NaN")
+    one_line(tfrobust("evaluate", "nan.keras", "--clean-only", "--out", "run"), 1, "NaN")
 
 
 def test_a_scenario_that_does_not_fit_the_exported_classifier_is_refused(tfrobust, with_store, npz):
@@ -219,7 +261,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(tfrobust, with_store
     from tfrobust.evaluation import attack_runs
 
     chosen = ("--attack", "fgsm", "--attack", "pgd", "-p", "pgd.steps=2", "--no-baselines")
-    command = (*EVALUATE, *chosen, "--limit", 20, "--json")
+    command = (*ATTACK, *chosen, "--limit", 20, "--json")
     whole = json.loads(tfrobust(*command[:3], "whole", *command[4:]).out)
     run, ran = attack_runs.run_attack, []
 

@@ -101,7 +101,7 @@ def test_attack_writes_images_that_the_arrays_scenario_reads_back(tfrobust, with
     broken = json.loads((with_store / "r/results.json").read_text())["evaluations"][0]
     result = tfrobust(
         "evaluate", "d1", "--scenario", "arrays", "-p", "path=r/adversarial", "-p",
-        "arrays.classes=10", "--out", "again", "--json",
+        "arrays.classes=10", "--out", "again", "--json", "--clean-only",
     )  # fmt: skip
     assert result.code == 0, result.err
     again = json.loads(result.out)["evaluations"][0]

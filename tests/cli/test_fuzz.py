@@ -12,7 +12,8 @@ from helpers.fuzz_runs import Runner, check_refused, check_sane
 LONG, VAST = "x" * 200_000, str(10**30)
 ODD = ("\x1b[2J\x1b[31mred", "two\nlines", "[red]marked[/]", "\u202eback", "a" * 256, LONG, "../up")
 NUMBERS = ("nan", "inf", "-1", "1e400", "0x10", "1,5", "10 000", "½", "true", "[1]", "{}", "-")
-EVALUATE = ("evaluate", "d1", "--out", "run", "--no-baselines", "--limit", "4")
+ATTACK = ("evaluate", "d1", "--out", "run", "--no-baselines", "--limit", "4")
+EVALUATE = (*ATTACK, "--clean-only")
 PGD = ("evaluate", "d1", "--out", "run", "--limit", "4", "--attack", "pgd", "-p")
 STORED = (*EVALUATE, "--scenario", "arrays", "-p")
 SORTED = ("summary", "linear", "--scenario", "images", "-p")
@@ -26,21 +27,18 @@ CASES = [
     *[(*PGD, f"steps={value}") for value in ("0", "1e30", "2.5", VAST, "99999999999")],
     *[(*EVALUATE, "--seed", value) for value in ("-1", "nan", VAST, "x")],
     *[(*EVALUATE, "--batch-size", value) for value in ("0", "-1", "nan", VAST)],
-    *[(*EVALUATE[:-1], value) for value in ("0", "-1", "nan", "x", "1e3")],
+    *[(*EVALUATE, "--limit", value) for value in ("0", "-1", "nan", "x", "1e3")],
     *[
-        (*EVALUATE, "--attack", "white_to_black", "--sweep", f"count={value}")
+        (*ATTACK, "--attack", "white_to_black", "--sweep", f"count={value}")
         for value in ("-1", "x", "", "1,", "nan", "2.5", VAST)
     ],
     *[
-        (*EVALUATE, "--attack", "pgd", "--sweep", value)
+        (*ATTACK, "--attack", "pgd", "--sweep", value)
         for value in ("x", "=1", "eps", ".eps=1", "=")
     ],
-    (*EVALUATE, "--attack", "pgd", "--sweep", "threat=1"),
-    (*EVALUATE, "--attack", "pgd", "--sweep", "fgsm.eps=0.1"),
-    *[
-        (*EVALUATE, "--attack", "pgd", "--eps", value)
-        for value in ("nan", "inf", "-1", "1e400", "x")
-    ],
+    (*ATTACK, "--attack", "pgd", "--sweep", "threat=1"),
+    (*ATTACK, "--attack", "pgd", "--sweep", "fgsm.eps=0.1"),
+    *[(*ATTACK, "--attack", "pgd", "--eps", value) for value in ("nan", "inf", "-1", "1e400", "x")],
     *[
         (*EVALUATE, "--pixel-range", value)
         for value in ("x", "0", "1,0", "nan,1", "0,inf", "0,1,2")
@@ -70,7 +68,7 @@ CASES = [
     *[("train", name) for name in ODD],
     *[(*TRAIN[:-4], "--name", name, "--epochs", "1") for name in ODD if name != LONG],
     *[(*EVALUATE, "--scenario", name) for name in (*ODD, "digits+", "+fog", "digits+fog.9", "+")],
-    *[(*EVALUATE, "--attack", name) for name in ODD],
+    *[(*ATTACK, "--attack", name) for name in ODD],
     *[("plugins", name) for name in ODD],
     *[("plugins", "show", f"attacks/{name}") for name in ODD],
     *[("data", "prepare", name) for name in ODD],
@@ -133,12 +131,12 @@ CASES = [
     (*EVALUATE, "--eps", "0.1"),
     (*EVALUATE, "--count", "3"),
     (*EVALUATE, "--sweep", "count=3"),
-    (*EVALUATE, "--suite", "corruptions", "--sweep", "count=3"),
+    (*ATTACK, "--suite", "corruptions", "--sweep", "count=3"),
     (*EVALUATE, "--normalise-by", "d1"),
-    (*EVALUATE, "--suite", "corruptions", "--attack", "pgd"),
-    (*EVALUATE, "--suite", "corruptions", "--scenario", "digits+fog.3"),
+    (*ATTACK, "--suite", "corruptions", "--attack", "pgd"),
+    (*ATTACK, "--suite", "corruptions", "--scenario", "digits+fog.3"),
     (*EVALUATE, "--detector", "mahalanobis"),
-    (*EVALUATE, "--attack", "fgsm", "--crafted-on", "d9"),
+    (*ATTACK, "--attack", "fgsm", "--crafted-on", "d9"),
     ("evaluate", "d1", "d1", "--out", "run"),
     (*TRAIN, "--only", "calibrater", "--defense", "pgd_training"),
     (*TRAIN, "--defense", "pgd_training", "--defense", "nothing"),
@@ -179,7 +177,10 @@ def test_a_bad_input_costs_one_line(run, arguments):
 @pytest.mark.parametrize(
     ("arguments", "written"),
     [
-        (("evaluate", "d1", "--out", "run", "--limit", VAST), "home/run/results.json"),
+        (
+            ("evaluate", "d1", "--out", "run", "--clean-only", "--limit", VAST),
+            "home/run/results.json",
+        ),
         (("data", "show", "digits", "--out", "ein Bild.png"), "home/ein Bild.png"),
         (("data", "show", "images", "--out", "grid.png", "-p", "path=odd_names"), "home/grid.png"),
         (("data", "show", "arrays", "--out", "grid.png", "-p", "path=good.npz"), "home/grid.png"),

@@ -20,7 +20,8 @@ from helpers.files.fuzz_files import IMAGES, LABELS, keras_file, png
 from helpers.fuzz_runs import Runner, check_refused, check_sane
 
 LATE = "expected one of train, test; received: 'nowhere'"  # everything before was right
-EVALUATE = ("evaluate", "d1", "--out", "run", "--split", "nowhere")
+ATTACK = ("evaluate", "d1", "--out", "run", "--split", "nowhere")
+EVALUATE = (*ATTACK, "--clean-only")
 # An argument of a command line holds neither NUL nor half of a surrogate pair.
 CHARACTERS = st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")
 ODD_BYTES = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
@@ -97,7 +98,9 @@ VALUES = {
 @given(value=NUMBERS | TEXT.filter(lambda text: not text.startswith("-")))
 def test_a_value_is_taken_only_if_it_is_a_number_in_its_range(run, option, value):
     before, spelled, least, whole = VALUES[option]
-    line = check_refused(run(*EVALUATE, *before, spelled.format(value)))
+    line = check_refused(
+        run(*(ATTACK if "--attack" in before else EVALUATE), *before, spelled.format(value))
+    )
     if LATE in line:
         assert is_number(value, least, whole=whole) or value == "none", value
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from helpers.commands import ATTACK as ATTACKING
 from helpers.commands import EVALUATE, one_line
 from helpers.files.tiny_imagenet_files import content, zipped
 from helpers.killing import full_disk
@@ -127,7 +128,7 @@ def interrupted_with_files(folder, *_):
     [
         (*EVALUATE, "--limit", 10),
         (*EVALUATE, "--force"),
-        (*EVALUATE, "--suite", "corruptions"),
+        (*ATTACKING, "--suite", "corruptions"),
         ATTACK,
         ("demo", "--out", "run"),
     ],

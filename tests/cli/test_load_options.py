@@ -12,7 +12,7 @@ from tfrobust import store
 pytestmark = pytest.mark.usefixtures("no_progress_lines")
 
 
-EVALUATE = ("--out", "run", "--limit", 60, "--json", "--force")
+EVALUATE = ("--clean-only", "--out", "run", "--limit", 60, "--json", "--force")
 
 
 def clean(result):
@@ -115,7 +115,7 @@ def test_an_option_without_effect_is_refused(tfrobust, with_store, arguments, wo
 def test_another_backend_is_refused_in_one_line(tfrobust, with_store, monkeypatch):
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    result = tfrobust("evaluate", "d1", "--out", "run")
+    result = tfrobust("evaluate", "d1", "--out", "run", "--clean-only")
     assert result.code == 2
     assert result.err.startswith(
         "error: KERAS_BACKEND: expected tensorflow; received: 'jax'; unset"

@@ -7,7 +7,8 @@ import pytest
 
 from helpers.fuzz_runs import Runner, check_sane
 
-EVALUATE = ("evaluate", "d1", "--out", "run", "--limit", "4", "--no-baselines")
+ATTACK = ("evaluate", "d1", "--out", "run", "--limit", "4", "--no-baselines")
+EVALUATE = (*ATTACK, "--clean-only")
 
 
 @pytest.fixture(scope="module", params=["ascii", "cp1252"])
@@ -46,7 +47,7 @@ def test_every_table_is_shown_in_any_terminal_encoding(run, whole, command):
 
 
 def test_results_are_shown_after_the_work(run):
-    result = run(*EVALUATE, "--attack", "fgsm")
+    result = run(*ATTACK, "--attack", "fgsm")
     check_sane(result)
     assert result.code == 0, result
     assert "fgsm" in result.out
@@ -54,7 +55,7 @@ def test_results_are_shown_after_the_work(run):
 
 
 def test_json_output_is_valid_in_any_encoding(run, whole):
-    command = (*EVALUATE, "--attack", "fgsm", "--json")
+    command = (*ATTACK, "--attack", "fgsm", "--json")
     shown, read = run(*command), whole(*command)
     assert shown.out.isascii()
     assert json.loads(shown.out)["run"] == json.loads(read.out)["run"]

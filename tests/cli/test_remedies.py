@@ -24,9 +24,10 @@ from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create, entries, find
 from tfrobust_cli.main import app
 
-EVALUATE = ("evaluate", "d1", "--out", "run", "--no-baselines", "--limit", "4")
-PGD = (*EVALUATE, "--attack", "pgd", "-p", "pgd.steps=1")
-FGSM = (*EVALUATE, "--attack", "fgsm")
+ATTACK = ("evaluate", "d1", "--out", "run", "--no-baselines", "--limit", "4")
+EVALUATE = (*ATTACK, "--clean-only")
+PGD = (*ATTACK, "--attack", "pgd", "-p", "pgd.steps=1")
+FGSM = (*ATTACK, "--attack", "fgsm")
 TRAIN = ("train", "linear", "--scenario", "circles", "--name", "m", "--epochs", "1")
 DRAWN = ("data", "show", "images", "--out", "grid.png", "--split", "train")
 EXPORT = ("export", "d1", "served")
@@ -113,9 +114,9 @@ ROWS = {
         ((*PGD, "--detector", "mahalanobis", "--eps", "0.5", "--limit", "60"),),
     ),
     "counts of noise as they were swept before": Row(
-        (*EVALUATE, "--attack", "white_to_black", "--count", "1", "--count", "2"),
+        (*ATTACK, "--attack", "white_to_black", "--count", "1", "--count", "2"),
         "write --sweep count=1,2",
-        ((*EVALUATE, "--attack", "white_to_black", "--sweep", "count=1,2"),),
+        ((*ATTACK, "--attack", "white_to_black", "--sweep", "count=1,2"),),
     ),
     "a suite of corruptions with an attack": Row(
         (*FGSM, "--suite", "corruptions"), "evaluate attacks in a run of their own", (FGSM,)
@@ -129,7 +130,7 @@ ROWS = {
         ((*EVALUATE, "--split", "train"),),
     ),
     "no images": Row(
-        (*EVALUATE[:-1], "0"), "expected 1 or more", ((*EVALUATE[:-1], "1"),)
+        (*EVALUATE, "--limit", "0"), "expected 1 or more", ((*EVALUATE, "--limit", "1"),)
     ),
     "a classifier in other words": Row(
         ("evaluate", "d2", *EVALUATE[2:]), "did you mean 'd1'?", (EVALUATE,)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import EVALUATE, one_line
+from helpers.commands import ATTACK, EVALUATE, one_line
 from helpers.ray_tests import needs_ray
 from helpers.small_study import SMALL
 
@@ -162,7 +162,7 @@ def test_a_mistake_costs_one_line(tfrobust, with_store, arguments, code, words):
 )
 def test_a_dead_address_costs_one_line_and_seconds(with_store, address, code, words):
     began = time.monotonic()
-    answer = run(*EVALUATE, "--attack", "fgsm", "--ray", address)
+    answer = run(*ATTACK, "--attack", "fgsm", "--ray", address)
 
     assert answer.returncode == code
     assert all(word in answer.stderr for word in words), answer.stderr

@@ -1,6 +1,7 @@
-"""A command that several tests use, and the check that a mistake costs one line."""
+"""Commands that several tests use, and the check that a mistake costs one line."""
 
-EVALUATE = ("evaluate", "d1", "--out", "run")
+ATTACK = ("evaluate", "d1", "--out", "run")
+EVALUATE = (*ATTACK, "--clean-only")
 
 
 def one_line(result, code, *words):

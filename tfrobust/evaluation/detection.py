@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE, in_batches
 from tfrobust.classifiers.random_state import reseed, set_generators
@@ -23,7 +24,7 @@ from tfrobust.classifiers.traces import Traces
 from tfrobust.detector import Detector, FittedDetector
 from tfrobust.evaluation.blocks.rows import DetectorRows
 from tfrobust.evaluation.fitting_images import FittingImages
-from tfrobust.registry import signature
+from tfrobust.registry import name_of, signature
 from tfrobust.results.records import DetectorResult, FittedOn, Moments, OverFooling
 from tfrobust.types import Flags, Images, PerImage
 
@@ -91,20 +92,22 @@ def ready_detectors(
 
 
 def judge_detector(
-    detector: Detector, attack: str, rows: DetectorRows, fooled: Flags
+    detector: Detector, attack: Attack, rows: DetectorRows, fooled: Flags
 ) -> DetectorResult:
     """Return the line of `results.json` of one detector against one attack.
 
     Args:
         detector: with its options.
-        attack: its name.
+        attack: with its options.
         rows: the scores of all images.
         fooled: bool `(n,)`: the images that fooled the classifier.
     """
     clean, adversarial = rows.clean, rows.adversarial
     return DetectorResult(
         **signature(detector),
-        attack=attack,
+        attack=name_of(attack),
+        norm=attack.threat.norm,
+        eps=attack.budget,
         **figures(clean, adversarial, rows.threshold),
         attacked=len(adversarial),
         fooled=over_fooling(clean, adversarial[fooled], rows.threshold),

@@ -202,7 +202,7 @@ def _evaluation(
     for run in judgement.attacked:
         fooled = run.column("success") & left_to_do(run.attack, subject.clean, labels)
         for detector, rows in zip(settings.detectors, run.detectors(), strict=False):
-            lines.append(judge_detector(detector, name_of(run.attack), rows, fooled))
+            lines.append(judge_detector(detector, run.attack, rows, fooled))
     return summarize(
         subject,
         labels,

@@ -19,7 +19,7 @@ from tfrobust.errors import UsageError
 from tfrobust.evaluation.blocks.block import BLOCK_SIZE
 from tfrobust.evaluation.learned_attacks import check_files
 from tfrobust.scenario import Scenario
-from tfrobust.types import TargetRule
+from tfrobust.types import Budgets, TargetRule
 
 
 class Progress(Protocol):
@@ -44,7 +44,7 @@ class EvaluationOptions(TypedDict, total=False):
     block_size: int
     keep_images: bool
     diagnosis: bool
-    adaptive: Sequence[float] | None
+    adaptive: Budgets | None
     follows_surrogate: bool
     certifiers: Sequence[Certifier]
 
@@ -107,7 +107,7 @@ class EvaluationSettings:
     block_size: int = BLOCK_SIZE
     keep_images: bool = False
     diagnosis: bool = False
-    adaptive: Sequence[float] | None = None
+    adaptive: Budgets | None = None
     follows_surrogate: bool = False
     certifiers: Sequence[Certifier] = ()
 

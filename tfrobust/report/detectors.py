@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.report.tables import attacked_by
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import DetectorResult, Evaluation, Results
 
@@ -23,7 +24,7 @@ def histograms(results: Results, outcomes: Outcomes) -> list[dict[str, Any]]:
             clean, adversarial = (
                 outcomes.column(f"e{number}_d{k}_{kind}") for kind in ("clean", "adversarial")
             )
-            title = f"{evaluation.classifier.name}: {detector.name} against {detector.attack}"
+            title = f"{evaluation.classifier.name}: {detector.name} against {attacked_by(detector)}"
             fooling = adversarial[_fooled(number, k, evaluation, outcomes)]
             drawn = _histogram(detector, clean, adversarial, fooling, title)
             drawings.append({"title": title, "svg": drawn})

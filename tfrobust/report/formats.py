@@ -117,7 +117,7 @@ def junit(results: Results) -> str:
     """Return a test suite a classifier and a test case an attack, for what shows JUnit's results.
 
     A case holds its figures as properties. It is an error where an attack broke its contract
-    (violations), and a failure nowhere: what is asked for is for `tfrobust check` to say.
+    (violations), and a failure nowhere: results do not know which accuracy is asked for.
     """
     suites = ET.Element("testsuites", name="tfrobust")
     for evaluation in results.evaluations:

@@ -148,7 +148,7 @@ def detector_table(results: Results) -> Table:
             (
                 evaluation.classifier.name,
                 detector.name,
-                detector.attack,
+                attacked_by(detector),
                 f"{detector.auroc:.3f}",
                 _over_fooling(detector),
                 f"{detector.accuracy:.1%}",
@@ -180,6 +180,14 @@ def detector_table(results: Results) -> Table:
         "of fooling: AUROC over the attacked images that fooled the classifier, and how many; "
         "scores are means",
     )
+
+
+def attacked_by(detector: DetectorResult) -> str:
+    """Return the attack that a detector looked for, with its budget: `pgd L∞ ≤ 0.1`."""
+    if detector.eps is None:
+        return detector.attack
+    norm = f" {NORM_TITLES[detector.norm]}" if detector.norm else ""
+    return f"{detector.attack}{norm} ≤ {detector.eps:g}"
 
 
 def _over_fooling(detector: DetectorResult) -> str:

@@ -153,12 +153,14 @@ class DetectorResult(pydantic.BaseModel):
     """How well one detector tells one attack's images from clean ones.
 
     The figures are over all attacked images, those of `fooled` over the ones that fooled the
-    classifier. Older results tell neither those nor their numbers.
+    classifier. Older results tell neither those nor their numbers, nor the attack's budget.
     """
 
     name: Text
     params: dict[str, Any]
     attack: Text
+    norm: Norm | None = None
+    eps: Finite | None = None
     auroc: Share
     tpr_at_5_fpr: Share
     accuracy: Share

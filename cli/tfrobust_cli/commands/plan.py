@@ -40,7 +40,7 @@ def plan_evaluate(
 
     Takes the options of `evaluate`, but those of its output. Nothing is written.
 
-    Example: [bold]tfrobust plan evaluate d1 --suite standard --eps 0.1[/]
+    Example: [bold]tfrobust plan evaluate d1 --suite standard --eps linf=0.1[/]
     """
     options.check()
     _check_predictable(options)

@@ -8,7 +8,7 @@ from tfrobust.registry import create, name_of
 
 
 def test_every_attack_with_a_budget_is_spread_over_the_budgets():
-    attacks = [create("attacks", "fgsm"), create("attacks", "cleverhans_cw_l2")]
+    attacks = [create("attacks", "fgsm"), create("attacks", "pgd")]
     spread = at_budgets(attacks, [0.1, 0.2])
     assert [(type(a), a.eps) for a in spread] == [
         (type(attack), eps) for attack in attacks for eps in (0.1, 0.2)
@@ -16,6 +16,19 @@ def test_every_attack_with_a_budget_is_spread_over_the_budgets():
     assert at_budgets(attacks, []) == attacks
     with pytest.raises(UsageError, match=r"fgsm: eps: .*received: -1"):
         at_budgets(attacks, [-1])
+
+
+def test_budgets_are_those_of_a_norm_where_attacks_have_several():
+    attacks = [create("attacks", "fgsm"), create("attacks", "cw_l2"), create("attacks", "zoo")]
+    spread = at_budgets(attacks, {"linf": [0.03, 0.06], "l2": [0.5]})
+    assert [(name_of(attack), attack.eps) for attack in spread] == [
+        ("fgsm", 0.03), ("fgsm", 0.06), ("cw_l2", 0.5), ("zoo", 0.5)
+    ]  # fmt: skip
+    assert at_budgets(attacks, {"linf": [0.03]})[1:] == attacks[1:]
+    with pytest.raises(UsageError, match="fgsm in linf and cw_l2 in l2 would be measured by"):
+        at_budgets(attacks, [0.1])
+    with pytest.raises(UsageError, match="no attack works in l1, but in l2, linf"):
+        at_budgets(attacks, {"l1": [3.0]})
 
 
 def test_an_option_is_swept_over_every_attack_that_has_it_or_over_one():

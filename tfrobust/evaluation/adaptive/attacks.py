@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.attack import Attack
@@ -12,7 +12,7 @@ from tfrobust.classifier import AppliedDefense, Classifier
 from tfrobust.errors import RobustError, UsageError
 from tfrobust.options import has_option
 from tfrobust.registry import create
-from tfrobust.types import Norm
+from tfrobust.types import Budgets, Norm
 
 Budget = tuple[Norm | None, float]  # no norm: that of the attack
 
@@ -100,13 +100,15 @@ def _at_budgets(declared: AdaptiveAttack, budgets: Sequence[Budget]) -> Iterator
             yield create("attacks", declared.attack, **options)
 
 
-def budgets_of(attacks: Sequence[Attack], adaptive: Sequence[float]) -> list[Budget]:
+def budgets_of(attacks: Sequence[Attack], adaptive: Budgets) -> list[Budget]:
     """Return the budgets of adaptive attacks: those given, or those of the other attacks.
 
     Example:
         >>> budgets_of([create("attacks", "pgd", eps=0.1)], ())
         [('linf', 0.1)]
     """
+    if isinstance(adaptive, Mapping):
+        return [(norm, eps) for norm, values in adaptive.items() for eps in values]
     if adaptive:
         return [(None, eps) for eps in adaptive]
     return [
