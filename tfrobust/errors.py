@@ -59,6 +59,12 @@ class IncompleteError(RobustError):
     exit_code = 4
 
 
+class GateError(RobustError):
+    """A run does not hold what was asked of it."""
+
+    exit_code = 5
+
+
 def one_line(cause: BaseException | str, limit: int = 300) -> str:
     """Return the first informative line of `cause`, at most `limit` characters.
 

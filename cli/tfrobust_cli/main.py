@@ -14,6 +14,7 @@ from tfrobust_cli.arguments import check_arguments
 from tfrobust_cli.commands import (
     attack,
     certify,
+    check,
     data,
     demo,
     diagnose,
@@ -63,13 +64,17 @@ def tool(
 
 for command in (
     demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, certify, plan, streams,
-    export, report, leaderboard, study,
+    export, report, check, leaderboard, study,
 ):  # fmt: skip
     command.add_to(app)
 
 
 def main() -> None:
-    """Run the command line; exit with 1 (failed), 2 (usage), 3 (masked), 4 (incomplete) or 130."""
+    """Run the command line.
+
+    Exit codes: 0, 1 (failed), 2 (usage), 3 (masked), 4 (incomplete), 5 (a check fails), 130
+    (interrupted).
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     write_what_can_be_shown()
     try:

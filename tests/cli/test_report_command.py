@@ -58,3 +58,18 @@ def test_what_has_no_use_is_refused(tfrobust, folder, arguments, says):
     assert refused.code == 2
     assert says in refused.err
     assert refused.err.count("\n") == 1
+
+
+def test_check_ends_with_5_where_something_does_not_hold(tfrobust, folder):
+    holds = tfrobust("check", "run", "--min", "clean >= 0.5", "--junit", "junit.xml")
+    assert (holds.code, holds.err) == (0, "")
+    assert "all 1 hold" in holds.out
+    assert (folder / "junit.xml").read_text().startswith("<?xml")
+    arguments = ("--min", "accuracy@linf=0.1 >= 0.99", "--max-drop-from", "run", "0.02")
+    fails = tfrobust("check", "run", *arguments, "--summary", "summary.md")
+    assert fails.code == 5
+    assert fails.err.startswith("error: 1 of ")
+    assert "d1: accuracy@linf=0.1 >= 0.99: accuracy@linf=0.1" in fails.err
+    assert "| FAILS |" in (folder / "summary.md").read_text()
+    nothing = tfrobust("check", "run")
+    assert (nothing.code, nothing.err.count("\n")) == (2, 1)

@@ -46,10 +46,11 @@ def tables_of(results: Results) -> Iterator[Table]:
 
 def markdown(results: Results) -> str:
     """Return the tables of the page in Markdown, as GitHub reads it."""
-    return "\n\n".join(map(_markdown_table, tables_of(results))) + "\n"
+    return "\n\n".join(map(markdown_table, tables_of(results))) + "\n"
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """Return one table in Markdown."""
     lines = [f"### {_of_markdown(table.title)}", "", _markdown_row(table.columns)]
     lines.append("|---" + "|---:" * (len(table.columns) - 1) + "|")
     lines += [_markdown_row(row) for section in table.sections for row in section]
