@@ -57,10 +57,13 @@ def test_the_wheel_holds_every_file_of_every_package_and_nothing_else(wheel):
 
 
 def test_the_sdist_holds_the_packages_the_licence_the_pages_and_the_tests(built):
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+    sdist = next(built.glob("*.tar.gz"))
+    assert sdist.stat().st_size < 2e6
+    with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     here = "tests/test_distribution.py"
     wanted = {"LICENSE", "README.md", "pyproject.toml", "constraints.txt", "docs/studies.md", here}
+    wanted |= {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md"}
     assert wanted | {"saved_models/README.md"} | set(sources().values()) <= packed
 
 

@@ -48,7 +48,8 @@ def test_every_toml_file_beside_the_bundled_studies_is_one():
 def test_in_a_checkout_the_results_are_those_that_are_committed():
     for path in studies().values():
         assert results_folder(path) == REPO / "studies/results"
-        assert list((REPO / "studies/results" / path.stem).glob("*/*.json"))
+        if (REPO / ".git").exists():  # an sdist has no results
+            assert list((REPO / "studies/results" / path.stem).glob("*/*.json"))
 
 
 def test_a_study_of_an_installed_package_keeps_its_results_here(package):
