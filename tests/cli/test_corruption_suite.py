@@ -11,6 +11,7 @@ from tfrobust_scenarios.suites import Corruptions
 pytestmark = pytest.mark.usefixtures("no_progress_lines")
 
 
+CLEAN = ("--clean-only", "--out", "run")
 SUITE = ("evaluate", "d1", "--suite", "corruptions", "--out", "run")
 
 
@@ -78,8 +79,8 @@ def test_a_corruption_at_a_severity_can_be_attacked_as_a_scenario(tfrobust, with
         ((*SUITE, "--limit", "0"), ["limit"]),
         (("evaluate", "d1", "--normalise-by", "d1", "--out", "run"), ["--suite corruptions"]),
         (("evaluate", "d1", "--suite", "corruption", "--out", "run"), ["corruptions"]),
-        (("evaluate", "d1", "--scenario", "digits+fog.6", "--out", "run"), ["severity", "5", "6"]),
-        (("evaluate", "d1", "--scenario", "digits+fog.x", "--out", "run"), ["severity", "'x'"]),
+        (("evaluate", "d1", "--scenario", "digits+fog.6", *CLEAN), ["severity", "5", "6"]),
+        (("evaluate", "d1", "--scenario", "digits+fog.x", *CLEAN), ["severity", "'x'"]),
     ],
 )
 def test_what_makes_no_sense_costs_one_line(tfrobust, with_store, arguments, words):

@@ -1,31 +1,4 @@
-"use strict";
-// Sorts and filters the tables. Without it every row is there, the most robust first.
-const valueOf = (row, column) => {
-  const cell = row.cells[column], number = Number(cell.dataset.value);
-  return cell.dataset.value === undefined || Number.isNaN(number) ? cell.textContent.trim() : number;
-};
-const compared = (one, other) =>
-  typeof one === "number" && typeof other === "number"
-    ? one - other
-    : String(one).localeCompare(String(other), undefined, { numeric: true });
-
-for (const table of document.querySelectorAll("table.board")) {
-  const body = table.tBodies[0];
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
-    button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") !== "descending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = [...body.rows].sort((a, b) => compared(valueOf(a, column), valueOf(b, column)));
-      body.append(...(down ? rows.reverse() : rows));
-    });
-  });
-}
-
+// Filters boards and rows, and opens the details that an address names; page.js stands before it.
 const filters = document.getElementById("filters");
 filters.hidden = false;
 const boards = [...document.querySelectorAll("section.board")];

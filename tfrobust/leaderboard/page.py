@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,10 @@ from typing import Any
 from tfrobust.leaderboard.model_info import budget
 from tfrobust.leaderboard.reading import Run
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
+from tfrobust.report.charts import Panel, geometry, panels
 from tfrobust.report.curve_axes import NORM_TITLES
-from tfrobust.report.figures import curves
 from tfrobust.report.page import image_grids
-from tfrobust.report.templates import html_templates
+from tfrobust.report.templates import PAGE_SCRIPT, html_templates, script
 from tfrobust.results.kinds import KINDS
 from tfrobust.results.records import Proportion
 
@@ -29,12 +28,12 @@ class RunShown:
 
     Attributes:
         name: of its folder.
-        curves: accuracy against the budget, `(norm, SVG)`.
+        panels: accuracy against the budget, see `tfrobust.report.charts`.
         grids: for each of its classifiers, the images under each attack.
     """
 
     name: str
-    curves: list[tuple[str, str]]
+    panels: list[tuple[str, list[Panel]]]
     grids: Mapping[str, list[dict[str, Any]]]
 
 
@@ -45,8 +44,6 @@ def render_leaderboard(boards: Leaderboard, runs: Sequence[Run]) -> str:
         boards: of the runs.
         runs: for their curves and images.
     """
-    script = _SCRIPT.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         html_templates(__package__)
         .get_template("leaderboard.html.j2")
@@ -54,8 +51,8 @@ def render_leaderboard(boards: Leaderboard, runs: Sequence[Run]) -> str:
             boards=[(board, ball_of(board), kinds_of(board)) for board in boards.boards],
             headline=headline(boards),
             runs=[_shown(run) for run in runs],
-            script=script,
-            digest=digest,
+            area=geometry(),
+            script=script(PAGE_SCRIPT, _SCRIPT),
             percent=percent,
             interval=interval,
             cost=cost,
@@ -124,7 +121,7 @@ def _shown(run: Run) -> RunShown:
     evaluations = run.results.evaluations
     return RunShown(
         name=str(run.folder),
-        curves=curves(run.results, run.outcomes),
+        panels=panels(run.results, run.outcomes),
         grids={
             evaluation.classifier.name: image_grids(number, evaluation, run.outcomes)
             for number, evaluation in enumerate(evaluations)

@@ -1,4 +1,4 @@
-"""Figures of the report: accuracy against the budget, as SVG; image tiles, as PNG."""
+"""Figures by Matplotlib: accuracy against the budget; image tiles, as PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tfrobust.report.curve_axes import Axis, Line, axes_of, lines_on
+from tfrobust.report.curve_axes import Axis, Line, lines_on
 from tfrobust.results.metrics import wilson
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results
@@ -24,23 +24,11 @@ _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold address
 _TILE = 96  # pixels: smaller images are enlarged to this
 
 
-def curves(results: Results, outcomes: Outcomes) -> list[tuple[str, str]]:
-    """Return `(name, SVG)` of accuracy against ε in each norm, and against each swept option.
+def draw(axes: Axes, axis: Axis, results: Results, outcomes: Outcomes | None) -> None:
+    """Draw the accuracy of every classifier under every attack.
 
     Budgeted attacks give a point an evaluated budget; a minimum-norm attack gives the whole curve
     from its distances. Bands are 95 % intervals.
-    """
-    return [(axis.name, _curve(axis, results, outcomes)) for axis in axes_of(results)]
-
-
-def _curve(axis: Axis, results: Results, outcomes: Outcomes) -> str:
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    draw(figure.add_subplot(), axis, results, outcomes)
-    return as_svg(figure, axis.name)
-
-
-def draw(axes: Axes, axis: Axis, results: Results, outcomes: Outcomes | None) -> None:
-    """Draw the accuracy of every classifier under every attack; see `curves`.
 
     Args:
         axes: what is drawn on.
@@ -50,7 +38,7 @@ def draw(axes: Axes, axis: Axis, results: Results, outcomes: Outcomes | None) ->
     """
     for number, evaluation in enumerate(results.evaluations):
         for style, (name, line) in enumerate(lines_on(axis, evaluation).items()):
-            values, shares, bands = _points(axis, number, evaluation, line, outcomes)
+            values, shares, bands = points(axis, number, evaluation, line, outcomes)
             colour, dash = COLOURS[number % len(COLOURS)], DASHES[style % len(DASHES)]
             label = f"{evaluation.classifier.name} · {name}".replace("$", r"\$")
             marker = "o" if len(line) >= len(values) - 1 else None
@@ -95,14 +83,22 @@ def _decorate(axes: Axes, axis: Axis) -> None:
     axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
 
 
-def _points(
+def points(
     axis: Axis,
     number: int,
     evaluation: Evaluation,
     line: Line,
     outcomes: Outcomes | None,
 ) -> tuple[list[float], list[float], list[tuple[float, float]]]:
-    """Return values, accuracies and intervals of one attack, from 0 on where that changes none."""
+    """Return values, accuracies and intervals of one attack, from 0 on where that changes none.
+
+    Args:
+        axis: what accuracy is drawn against.
+        number: of the evaluation in its run, from 0.
+        evaluation: itself.
+        line: the runs of the attack.
+        outcomes: of the run; `None`: a minimum-norm attack gives points, and no whole curve.
+    """
     k, attack = line[0]
     distances = f"e{number}_a{k}_{axis.norm}"
     if outcomes and attack.minimum_norm and distances in outcomes.types:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: tables, curves and a grid of images. No script, no network."""
+"""One self-contained HTML page: tables, curves, images. No network; whole without script."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.adaptive import adaptive_table
 from tfrobust.report.certificates import between_table, chance_lines, contradiction_lines
+from tfrobust.report.charts import geometry, panels
 from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
 from tfrobust.report.detectors import histograms
 from tfrobust.report.diagnosis import signs_table
-from tfrobust.report.figures import curves, perturbation_tile, tile
+from tfrobust.report.fates import class_tables
+from tfrobust.report.figures import perturbation_tile, tile
+from tfrobust.report.headline import headline
 from tfrobust.report.reattack import reattack_table
 from tfrobust.report.tables import (
     accuracy_table,
@@ -26,7 +29,7 @@ from tfrobust.report.tables import (
     detector_table,
     scenario_title,
 )
-from tfrobust.report.templates import html_templates
+from tfrobust.report.templates import PAGE_SCRIPT, html_templates, script
 from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import OUTCOMES, Outcomes
 from tfrobust.results.records import AttackResult, Evaluation, Results
@@ -115,7 +118,11 @@ def render(results: Results, outcomes: Outcomes) -> str:
             chances=chance_lines(results),
             error_map=error_map(results) if corrupted else None,
             tiles=corruption_tiles(results, outcomes) if corrupted else [],
-            curves=curves(results, outcomes),
+            panels=panels(results, outcomes),
+            area=geometry(),
+            headline=None if corrupted else headline(results, outcomes),
+            classes=[] if corrupted else class_tables(results, outcomes),
+            script=script(PAGE_SCRIPT),
             detectors=detector_table(results)
             if any(e.detectors for e in results.evaluations)
             else None,

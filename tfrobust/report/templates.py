@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
+from pathlib import Path
+
 import jinja2
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """The script of a page, and what its Content-Security-Policy lets run: this text alone.
+
+    Attributes:
+        text: of the script.
+        digest: `sha256-…`.
+    """
+
+    text: str
+    digest: str
+
+
+def script(*files: Path) -> Script:
+    """Return files as one script."""
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Script(text, f"sha256-{digest}")
+
+
+PAGE_SCRIPT = Path(__file__).with_name("page.js")  # of every page with tables and charts
 
 
 def html_templates(*packages: str) -> jinja2.Environment:

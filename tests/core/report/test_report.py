@@ -7,7 +7,7 @@ from helpers.support import InMemory, small_classifier
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
 from tfrobust.report import accuracy_table, cost_table
-from tfrobust.report.figures import curves
+from tfrobust.report.charts import panels
 from tfrobust.report.page import render
 from tfrobust.report.projections import projections_figure
 from tfrobust.report.tables import attack_title
@@ -69,15 +69,19 @@ def test_every_swept_option_makes_a_curve_of_its_own():
     ]
     attacks += [create("attacks", "gaussian_blur", sigma=sigma) for sigma in (0.5, 1.0)]
     evaluated = evaluate({"x": small_classifier()}, InMemory(images=8), attacks, baselines=())
-    drawn = dict(curves(evaluated.results, evaluated.outcomes))
+    drawn = dict(panels(evaluated.results, evaluated.outcomes))
     assert list(drawn) == ["linf", "steps", "sigma"]
     expected = {
-        "linf": ["budget ε (L∞)", "x · bim, steps=1", "x · bim, steps=3"],
-        "steps": ["steps", "x · bim, eps=0.1", "x · bim, eps=0.2"],
-        "sigma": ["standard deviation σ of the kernel, in pixels", "x · gaussian_blur"],
+        "linf": ["budget ε (L∞)", "bim, steps=1", "bim, steps=3", "worst case"],
+        "steps": ["steps", "bim, eps=0.1", "bim, eps=0.2"],
+        "sigma": ["standard deviation σ of the kernel, in pixels", "gaussian_blur"],
     }
-    for name, words in expected.items():
-        assert [word for word in words if f"<!-- {word} -->" not in drawn[name]] == []
+    for name, (label, *curves) in expected.items():
+        [panel] = drawn[name]
+        assert panel.label == label
+        assert [curve.name for curve in panel.curves] == curves
+    drawn = evaluated.results.plot.curves(evaluated.outcomes)
+    assert [axes.get_xlabel() for axes in drawn.axes] == [words[0] for words in expected.values()]
 
 
 def test_pictures_name_the_classes_and_older_results_number_them(transferred):

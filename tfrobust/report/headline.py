@@ -1,0 +1,137 @@
+"""What a run comes to, in a sentence: the first thing that a page says."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from tfrobust.report.conditions import Figure, figures_of
+from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.tables import scenario_title
+from tfrobust.results.findings import Verdict
+from tfrobust.results.outcomes import Outcomes
+from tfrobust.results.records import Evaluation, Results
+from tfrobust.types import Norm
+
+_MOST_NAMED = 4  # classifiers in a sentence
+_Budget = tuple[Norm | None, float | None]
+_Worst = dict[_Budget, Figure]
+_LIGHTS = {
+    Verdict.FINE: ("good", "✔", "nothing suspicious"),
+    Verdict.SUSPECT: ("warn", "▲", "suspicious"),
+    Verdict.MASKED: ("bad", "✖", "masked"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The headline of a page.
+
+    Attributes:
+        says: the figures, in a sentence.
+        trust: whether they can be believed, in a sentence.
+        light: `good`, `warn` or `bad`; `none` where nothing was looked for.
+        sign: of the light, for those who see no colours.
+        word: of the light.
+    """
+
+    says: str
+    trust: str
+    light: str
+    sign: str
+    word: str
+
+
+def headline(results: Results, outcomes: Outcomes) -> Headline:
+    """Return what a run comes to.
+
+    The budget is the one at which the classifiers differ most; of a single classifier, the one
+    whose worst case is nearest to a half.
+
+    Args:
+        results: of an evaluation without corruptions.
+        outcomes: of the same run.
+    """
+    evaluations = results.unshifted
+    worst = [
+        {
+            (figure.norm, figure.eps): figure
+            for figure in figures_of(number, evaluation, outcomes)
+            if figure.what == "accuracy"
+        }
+        for number, evaluation in enumerate(evaluations)
+    ]
+    verdicts = [e.signs.verdict for e in evaluations if e.signs]
+    gravest = max(verdicts, key=list(_LIGHTS).index) if _known(verdicts) else None
+    light, sign, word = _LIGHTS[gravest] if gravest else ("none", "○", "not looked for")
+    return Headline(_figures(evaluations, worst), _trust(evaluations, gravest), light, sign, word)
+
+
+def _known(verdicts: Sequence[Verdict]) -> bool:
+    return bool(verdicts) and all(verdict in _LIGHTS for verdict in verdicts)
+
+
+def _figures(evaluations: Sequence[Evaluation], worst: Sequence[_Worst]) -> str:
+    images = f"{evaluations[0].scenario.images:,} images of {scenario_title(evaluations[0])}"
+    shared = set.intersection(*(set(figures) for figures in worst)) if worst else set()
+    if not shared:
+        clean = "; ".join(f"{e.classifier.name} {_percent(e.clean.accuracy)}" for e in evaluations)
+        return f"Clean accuracy on {images}: {clean}; no attack was run"
+    key = _most_telling(shared, worst)
+    ranked = sorted(
+        zip(evaluations, (figures[key] for figures in worst), strict=True),
+        key=lambda pair: -pair[1].share.accuracy,
+    )
+    (best, figure), *others = ranked
+    low, high = figure.share.interval
+    ball = "" if figure.eps is None else f" at {NORM_TITLES[figure.norm]} ≤ {figure.eps:g}"  # type: ignore[index]
+    said = (
+        f"{best.classifier.name} keeps {_percent(figure.share.accuracy)}{ball} "
+        f"(95 %: {100 * low:.1f} to {100 * high:.1f})"
+    )
+    for evaluation, other in others[: _MOST_NAMED - 1]:
+        said += f", {evaluation.classifier.name} {_percent(other.share.accuracy)}"
+    if len(others) >= _MOST_NAMED:
+        said += f", and {len(others) - _MOST_NAMED + 1} more"
+    return f"{said}, of {images}{_weakest(best, figure)}"
+
+
+def _most_telling(shared: set[_Budget], worst: Sequence[_Worst]) -> _Budget:
+    """Return the budget at which classifiers differ most; ties go to the one nearest to a half."""
+
+    def telling(key: _Budget) -> tuple[bool, float, float, str]:
+        shares = [figures[key].share.accuracy for figures in worst]
+        has_budget = worst[0][key].eps is not None
+        return has_budget, max(shares) - min(shares), -abs(max(shares) - 0.5), str(key)
+
+    return max(shared, key=telling)
+
+
+def _weakest(evaluation: Evaluation, figure: Figure) -> str:
+    """Return under which single attack at the budget least is left."""
+    attacks = [
+        attack
+        for attack in (*evaluation.attacks, *evaluation.adaptive)
+        if figure.eps is None
+        or (attack.threat.norm == figure.norm and attack.params.get("eps") == figure.eps)
+    ]
+    if len(attacks) < 2:
+        return ""
+    return f"; weakest against {min(attacks, key=lambda attack: attack.accuracy).name}"
+
+
+def _trust(evaluations: Sequence[Evaluation], gravest: Verdict | None) -> str:
+    if gravest is None:
+        return "No signs of masked gradients were looked for."
+    if gravest is Verdict.FINE:
+        return "A few passes find nothing suspicious; tfrobust diagnose looks closer, with attacks."
+    lines = [
+        f"{evaluation.classifier.name}: {evaluation.signs.line}"
+        for evaluation in evaluations
+        if evaluation.signs and evaluation.signs.verdict is not Verdict.FINE
+    ]
+    return "; ".join(lines) + "."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"

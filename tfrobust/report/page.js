@@ -1,0 +1,113 @@
+"use strict";
+// Tables sort and filter, curves tell and stand alone, images open large. Without it the page is whole.
+
+const valueOf = (row, column) => {
+  const cell = row.cells[column], said = cell.dataset.value ?? cell.textContent.trim();
+  const number = parseFloat(said.replaceAll(",", ""));
+  return /^[-+]?[\d.,]+/.test(said) && !Number.isNaN(number) ? number : said;
+};
+const compared = (one, other) =>
+  typeof one === "number" && typeof other === "number"
+    ? one - other
+    : String(one).localeCompare(String(other), undefined, { numeric: true });
+
+const sortable = (table) => {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    if (!head.textContent.trim()) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") !== "descending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      for (const body of table.tBodies) {
+        const rows = [...body.rows].sort((a, b) => compared(valueOf(a, column), valueOf(b, column)));
+        body.append(...(down ? rows.reverse() : rows));
+      }
+    });
+  });
+};
+
+const filterable = (table) => {
+  const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+  if (rows.length < 8) return;
+  const label = document.createElement("label"), input = document.createElement("input");
+  label.className = "filter";
+  label.textContent = "filter rows ";
+  input.type = "search";
+  input.autocomplete = "off";
+  label.append(input);
+  table.closest(".scroll").before(label);
+  input.addEventListener("input", () => {
+    const word = input.value.trim().toLowerCase();
+    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(word);
+  });
+};
+
+for (const table of document.querySelectorAll("table.sortable")) sortable(table);
+for (const table of document.querySelectorAll("table.filterable")) filterable(table);
+
+// A curve that is chosen stands alone, in all panels of its chart; chosen once more, all are back.
+for (const chart of document.querySelectorAll("[data-chart]")) {
+  const readout = chart.querySelector(".readout");
+  const named = [...chart.querySelectorAll("[data-name]")];
+  let chosen = null;
+  const choose = (name) => {
+    chosen = chosen === name ? null : name;
+    for (const one of named) {
+      one.classList.toggle("dim", chosen !== null && one.dataset.name !== chosen);
+      one.classList.toggle("chosen", one.dataset.name === chosen);
+      if (one.tagName === "BUTTON") one.setAttribute("aria-pressed", String(one.dataset.name === chosen));
+    }
+  };
+  for (const key of chart.querySelectorAll(".key")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = key.className;
+    button.dataset.name = key.dataset.name;
+    button.textContent = key.textContent;
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => choose(button.dataset.name));
+    named[named.indexOf(key)] = button;
+    key.replaceWith(button);
+  }
+  for (const curve of chart.querySelectorAll(".curve")) {
+    curve.addEventListener("click", () => choose(curve.dataset.name));
+    for (const mark of curve.querySelectorAll("circle"))
+      mark.addEventListener("pointerenter", () => {
+        readout.hidden = false;
+        readout.textContent = mark.querySelector("title").textContent;
+      });
+  }
+}
+
+// An image opens large, with what it was before, what was added, and what it was taken for.
+const dialog = document.createElement("dialog");
+dialog.setAttribute("aria-label", "images, enlarged");
+dialog.addEventListener("click", () => dialog.close());
+document.body.append(dialog);
+for (const grid of document.querySelectorAll(".grid")) {
+  const cells = [...grid.children], columns = cells.length / 4;
+  for (const image of grid.querySelectorAll("img")) {
+    image.tabIndex = 0;
+    image.setAttribute("role", "button");
+    const open = () => {
+      const column = cells.indexOf(image) % columns;
+      const shown = [0, 1, 2, 3].map((row) => {
+        const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+        caption.textContent = cells[row * columns].textContent;
+        figure.append(cells[row * columns + column].cloneNode(true), caption);
+        return figure;
+      });
+      dialog.replaceChildren(...shown);
+      dialog.showModal();
+    };
+    image.addEventListener("click", open);
+    image.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); }
+    });
+  }
+}
