@@ -9,7 +9,7 @@ from tfrobust import Certificates, Certifier, create, evaluate, plugin
 from tfrobust.errors import ContradictionError, UsageError
 from tfrobust.evaluation import EvaluationSettings, reattack, run
 from tfrobust.report.certificates import between_table, chance_lines, contradiction_lines
-from tfrobust.report.figures import curves
+from tfrobust.report.charts import panels
 from tfrobust.report.page import render
 from tfrobust.results.records import Results
 from tfrobust.results.run_files import read_results
@@ -79,7 +79,10 @@ def test_an_exact_certificate_meets_an_exact_attack_at_every_budget(grey):
     page = render(shown.results, shown.outcomes)
     assert table.sections[0][0][-1] in page
     assert "CONTRADICTION" not in page
-    assert "linear · certified by exact" in curves(shown.results, shown.outcomes)[0][1]
+    [(_, [panel])] = panels(shown.results, shown.outcomes)
+    assert "certified by exact" in [curve.name for curve in panel.curves]
+    [axes] = shown.results.plot.curves(shown.outcomes).axes
+    assert "linear · certified by exact" in [line.get_label() for line in axes.get_lines()]
 
 
 def test_a_lying_certifier_is_contradicted_by_every_image_that_is_broken_within_its_radius(grey):
