@@ -16,6 +16,7 @@ from tfrobust.types import Flags, Labels, PerImage
 
 _UNBOUNDED = 1e10
 _PARTS = 10  # of a round; after each part the search checks whether the objective still falls
+_EARLIEST = 3  # parts before a round may end: the first steps of Adam overshoot
 _FALLING = 0.9999
 _SETTLING = 2  # parts that a round takes to settle
 
@@ -69,7 +70,7 @@ class ConstantSearch:
         part = max(self.steps // _PARTS, 1)
         next_step, over = now.step + 1.0, now.step >= self.steps - 1
         checking = tf.equal(tf.math.floormod(now.step, part), 0.0)
-        stalled = checking & (objective > _FALLING * now.checked)
+        stalled = checking & (now.step >= _EARLIEST * part) & (objective > _FALLING * now.checked)
         if self.abort_early and self.settle:
             next_step = tf.where(
                 stalled, tf.maximum(next_step, self.steps - _SETTLING * part + 1.0), next_step

@@ -13,6 +13,7 @@ from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, attack_checks, grey_images
 from tfrobust_attacks.minimum_norm.deepfool import _BEYOND
+from tfrobust_attacks.shared.constant_search import ConstantSearch
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 CLASSES = [2, 3, 5, 10]
@@ -221,3 +222,17 @@ def test_ead_comes_no_farther_in_l1_than_foolbox(reference):
     assert accuracy <= peer["robust_accuracy"] + 0.005
     assert median["l1"] <= 8.166
     assert median["l2"] <= 1.02 * peer["median_l2"]
+
+
+def test_a_round_is_not_ended_by_the_first_steps_which_overshoot():
+    search = ConstantSearch(rounds=2, steps=50, initial_const=1.0, abort_early=True)
+    now = search.start(tf.zeros(3, tf.int64))
+    failure = tf.zeros(3, tf.bool)
+    ended = {}
+    for step in range(50):
+        # It overshoots and falls then; it overshoots and stays; it falls for twenty steps.
+        rising = [2.0 - step / 50, 2.0, max(1.0 - step / 40, 0.5)] if step else [1.0, 1.0, 1.0]
+        now, over = search.advance(now, tf.constant(rising), failure)
+        for image in np.flatnonzero(over.numpy()):
+            ended.setdefault(int(image), step)
+    assert ended == {0: 49, 1: 15, 2: 25}
