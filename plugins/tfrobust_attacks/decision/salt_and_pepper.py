@@ -6,9 +6,9 @@ As in Foolbox (Rauber, Brendel & Bethge 2017). Threat: decision-based, minimum L
 changes few pixels, and sets each of them to 0 or 1.
 Departures from Foolbox: Foolbox keeps the noisy image with the smallest L2 norm (of the image, not
 of its change), and raises and lowers p with a new u each time. Here the image with the fewest
-changed pixels is kept, each try uses nine tenths of the smallest p so far, and a u that fooled is
-tried again before another is drawn, until its own smallest p is reached. All images try the same
-draws.
+changed pixels is kept, a new u is tried at the p that hits nine tenths of the places that the best
+one hit, and a u that fooled is tried again with fewer, until it fools no longer. All images try
+the same draws.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
 from tfrobust.engine.loop import blend, iterate
-from tfrobust.norms import L0
+from tfrobust.norms import L0, PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
@@ -36,6 +36,7 @@ class _State(NamedTuple):
     noise: Any  # u: (batch, height, width, 1 or channels)
     spent: Flags  # the last try of this noise did not fool: draw another
     level: PerImage  # the smallest p that fooled
+    share: PerImage  # of the places that the best noise hits
     best: Images
     distance: PerImage  # of the best; infinity where there is none
     done: Flags  # adversarial before the attack
@@ -87,6 +88,7 @@ def least_noise(
         noise=tf.zeros_like(images[..., :1] if alike else images),
         spent=tf.ones_like(labels, tf.bool),
         level=zeros,
+        share=zeros,
         best=images,
         distance=zeros + float("inf"),
         done=oracle.fooled(images),
@@ -104,7 +106,8 @@ def _step(oracle: Oracle, state: _State, seed: Any) -> _State:
     drawn = tf.random.stateless_uniform((1, *state.noise.shape[1:]), seed, -1.0, 1.0)
     noise = blend(state.spent, tf.broadcast_to(drawn, tf.shape(state.noise)), state.noise)
     random_level = tf.random.stateless_uniform((), seed)
-    level = tf.where(state.distance < float("inf"), _LESS * state.level, random_level)
+    less = tf.where(state.spent, _fewer(state), _without_weakest(state))
+    level = tf.where(state.distance < float("inf"), less, random_level)
     tried = _turned(state.clean, noise, level)
     distance = L0().distance(tried, state.clean)
     nearer = oracle.fooled(tried) & (distance < state.distance)
@@ -112,9 +115,33 @@ def _step(oracle: Oracle, state: _State, seed: Any) -> _State:
         noise=noise,
         spent=~nearer,
         level=tf.where(nearer, level, state.level),
+        share=tf.where(nearer, _share(noise, level), state.share),
         best=blend(nearer, tried, state.best),
         distance=tf.where(nearer, distance, state.distance),
     )
+
+
+def _share(noise: Any, level: PerImage) -> PerImage:
+    """Return the share of the places that noise of a level hits."""
+    hit = tf.abs(noise) > (1.0 - level)[:, None, None, None]
+    return tf.reduce_mean(tf.cast(hit, tf.float32), PIXELS)
+
+
+def _fewer(state: _State) -> PerImage:
+    """Return the level at which new noise hits nine tenths of the places that the best one did.
+
+    A level alone would be that of a lucky draw: noise of level p may hit far fewer places than the
+    share p of them, and the next would rarely be as few.
+    """
+    return _LESS * state.share
+
+
+def _without_weakest(state: _State) -> PerImage:
+    """Return the next level of noise that fooled: a tenth less, and at least a pixel less."""
+    strength = tf.abs(state.noise)
+    beyond = strength > (1.0 - state.level)[:, None, None, None]
+    weakest = tf.reduce_min(tf.where(beyond, strength, 2.0), PIXELS)
+    return tf.minimum(_LESS * state.level, 1.0 - weakest)
 
 
 def _turned(clean: Images, noise: Any, level: PerImage) -> Images:

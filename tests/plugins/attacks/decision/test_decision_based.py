@@ -320,3 +320,16 @@ def test_steps_that_succeed_grow_and_steps_that_fail_shrink():
     attack = Boundary(step_adaptation=2.0)
     count = tf.constant([0.0, 1.0, 2.0, 3.0, 5.0])  # of five checks
     assert attack._factor(count, (0.2, 0.5)).numpy().tolist() == [0.5, 1.0, 1.0, 2.0, 2.0]
+
+
+def test_salt_and_pepper_does_not_hang_on_a_lucky_draw(trained, test_images):
+    images, labels = test_images
+    right = clean_predictions(trained, images) == labels
+    means = []
+    for seed in (0, 1, 2):
+        attack = create("attacks", "salt_and_pepper", steps=600)
+        found = run_attack(attack, trained, images, labels, seed=seed).images
+        changed = (np.abs(found - images).max(axis=-1) > 0).sum(axis=(1, 2))[right]
+        means.append(changed.mean())
+    assert max(means) < 4.0  # with a lucky level kept it is 3.9 to 6.2 on such networks, by the seed
+    assert max(means) - min(means) < 0.6
