@@ -331,5 +331,5 @@ def test_salt_and_pepper_does_not_hang_on_a_lucky_draw(trained, test_images):
         found = run_attack(attack, trained, images, labels, seed=seed).images
         changed = (np.abs(found - images).max(axis=-1) > 0).sum(axis=(1, 2))[right]
         means.append(changed.mean())
-    assert max(means) < 4.0  # with a lucky level kept it is 3.9 to 6.2 on such networks, by the seed
+    assert max(means) < 4.0  # with a lucky level kept it is 3.9 to 6.2, by the seed
     assert max(means) - min(means) < 0.6
