@@ -349,3 +349,16 @@ def test_adaptive_attacks_are_not_crafted_on_another_classifier(tfrobust, with_s
     )
     assert result.code == 2
     assert "leave out --crafted-on" in result.err
+
+
+def test_plugins_are_found_by_a_word_and_say_what_they_are_without_being_imported(tfrobust, here):
+    every = json.loads(tfrobust("plugins", "--json").out)
+    silent = [f"{entry['kind']}/{entry['name']}" for entry in every if not entry["what"]]
+    assert silent == []
+    found = json.loads(tfrobust("plugins", "search", "SMOOTHING", "--json").out)
+    assert {"median_smoothing", "randomized_smoothing", "smoothing"} == {e["name"] for e in found}
+    assert "Replaces each pixel" in tfrobust("plugins", "search", "median").out
+    nothing = tfrobust("plugins", "search", "smothing")
+    assert (nothing.code, nothing.err.count("\n")) == (2, 1)
+    assert "did you mean 'smoothing'" in nothing.err
+    assert tfrobust("plugins", "search").code == 2

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfrobust.errors import UsageError
+from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.registry import Entry, checked, entries, find
 from tfrobust_cli.console import start_tensorflow, stdout
 from tfrobust_cli.options import Json
+from tfrobust_cli.summaries import summary
 
 if TYPE_CHECKING:
     from tfrobust.adaptive import AdaptiveAttack
@@ -24,21 +26,27 @@ def plugins(
         str | None,
         typer.Argument(
             help="models, scenarios, shifts, attacks, defenses, detectors, certifiers, suites; or "
-            "'show'."
+            "'show' or 'search'."
         ),
     ] = None,
-    plugin: Annotated[str | None, typer.Argument(help="With 'show': KIND/NAME.")] = None,
+    plugin: Annotated[
+        str | None, typer.Argument(help="With 'show': KIND/NAME; with 'search': a word.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Import every plugin and report those that fail.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List plugins, or show the options of one.
+    """List plugins, search them, or show the options of one.
 
-    Example: [bold]tfrobust plugins attacks[/], [bold]tfrobust plugins show attacks/pgd[/]
+    Example: [bold]tfrobust plugins attacks[/], [bold]tfrobust plugins search smoothing[/],
+    [bold]tfrobust plugins show attacks/pgd[/]
     """
     if kind == "show":
         _show(plugin, as_json)
+        return
+    if kind == "search":
+        _print(_found(plugin), as_json)
         return
     if plugin is not None:
         raise UsageError(
@@ -48,21 +56,49 @@ def plugins(
     if check:
         start_tensorflow()
         listed = [checked(entry) for entry in listed]
+    _print(listed, as_json)
+
+
+def _print(listed: list[Entry], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([dataclasses.asdict(entry) for entry in listed], indent=1))
+        records = [{**dataclasses.asdict(entry), "what": summary(entry)} for entry in listed]
+        print(json.dumps(records, indent=1))
     else:
         _list(listed)
+
+
+def _found(word: str | None) -> list[Entry]:
+    """Return the plugins with a word in their name, then those with it in what they are.
+
+    Raises:
+        UsageError: no word, or no such plugin.
+    """
+    if not word:
+        raise UsageError("plugins search: expected a word, such as smoothing; received: none")
+    every, low = entries(None), word.lower()
+    named = [entry for entry in every if low in entry.name.lower()]
+    about = [entry for entry in every if entry not in named and low in summary(entry).lower()]
+    if not named and not about:
+        raise UsageError(
+            f"plugins search: no plugin has {word!r} in its name or its line"
+            f"{did_you_mean(word, [entry.name for entry in every])}"
+        )
+    return [*named, *about]
 
 
 def _list(listed: list[Entry]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("kind", "name", "from", "state")
-    for entry in listed:
-        problem = escape(f"{entry.problem} ({entry.target})")
-        state = f"[red]broken[/]: {problem}" if entry.problem else "ok"
-        table.add_row(entry.kind, entry.name, entry.distribution, state)
+    foreign = any(not entry.distribution.startswith("tfrobust ") for entry in listed)
+    table = Table("name", "what", *(["from"] if foreign else []))
+    for kind, several in itertools.groupby(listed, key=lambda entry: entry.kind):
+        table.add_section()
+        table.add_row(f"[bold]{kind}[/]")
+        for entry in several:
+            problem = f"[red]broken[/]: {escape(f'{entry.problem} ({entry.target})')}"
+            what = problem if entry.problem else escape(summary(entry))
+            table.add_row(f"  {entry.name}", what, *([entry.distribution] if foreign else []))
     stdout().print(table)
 
 
