@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.errors import ClassifierError
 from tfrobust.files.record_types import Text
+from tfrobust.meter import Meter
 from tfrobust.types import TRACES, Images, ImageShape, KerasModel, Logits
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Traits:
         defenses: what stands between the plain model and the attacker, in the order applied.
         megabytes: of 10⁶ bytes, that a compressed one takes; `None`: 4 bytes a parameter.
         source: the file or folder it was loaded from, or the empty string.
+        meter: counts what is asked, where each answer costs; `None`: answers cost nothing.
+        decisions_only: whether its logits tell the predicted class and nothing else.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
         surrogate: a differentiable classifier close to this one, whose gradients white-box attacks
             follow instead (BPDA); `None` if there is none. All follow it where this one is not
@@ -78,6 +81,8 @@ class Traits:
     megabytes: float | None = None
     source: str = ""
     reads_bytes: bool = False
+    meter: Meter | None = None
+    decisions_only: bool = False
     surrogate: Classifier | None = dataclasses.field(default=None, metadata=_OWN)
     gives_logits: bool = dataclasses.field(default=False, metadata=_OWN)
     notices: tuple[str, ...] = dataclasses.field(default=(), metadata=_OWN)

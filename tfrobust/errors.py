@@ -47,6 +47,14 @@ class ContradictionError(RobustError):
     """What is proven and what was found exclude each other: one of the two is wrong."""
 
 
+class EndpointError(ClassifierError):
+    """An endpoint does not answer, answers what it should not, or may not be asked."""
+
+
+class BudgetSpentError(RobustError):
+    """A question could not be asked, because the budget of queries is spent."""
+
+
 class MaskedError(RobustError):
     """A figure of robust accuracy is masked, and the caller asked to be strict."""
 

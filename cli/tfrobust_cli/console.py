@@ -57,16 +57,17 @@ class Reporter:
             self._bar.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that `done` of `total` steps of `what` are behind us."""
+        """Show that `done` of `total` steps of `what` are behind us; details follow a dash."""
         if not self._console.is_terminal:
             if time.monotonic() - self._printed >= _PATIENCE:
                 self.log(f"{what}: {done}/{total}")
                 self._printed = time.monotonic()
             return
-        if what != self._what:
-            self._what = what
+        title = what.partition(" — ")[0]
+        if title != self._what:
+            self._what = title
             self._bar.reset(self._task, total=total, description=escape(what))
-        self._bar.update(self._task, completed=done)
+        self._bar.update(self._task, completed=done, description=escape(what))
 
     def log(self, text: str) -> None:
         """Print one line above the bars."""

@@ -38,7 +38,10 @@ class TargetRule(enum.Enum):
 
 
 MOST = 2**31 - 1  # of a whole number: what TensorFlow's int32 holds
-_CLASSIFIER = "A name in saved_models/, a SavedModel folder, a .keras or .h5 file."
+_CLASSIFIER = (
+    "A name in saved_models/, a SavedModel folder, a .keras or .h5 file, or an endpoint: "
+    "http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME."
+)
 Classifier = Annotated[str, typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Classifiers = Annotated[list[str], typer.Argument(help=_CLASSIFIER, autocompletion=classifiers)]
 Scenario = Annotated[

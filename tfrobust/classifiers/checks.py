@@ -11,7 +11,8 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.bounded import check_values, masked_classes
 from tfrobust.classifiers.identity import answers_differ, probes
 from tfrobust.classifiers.keras.models import has_finite_weights
-from tfrobust.errors import ClassifierError, one_line
+from tfrobust.classifiers.python_calls import raised_in_python
+from tfrobust.errors import ClassifierError, RobustError, one_line
 
 
 def check_sound(classifier: Classifier, name: str) -> dict[str, Any]:
@@ -28,7 +29,10 @@ def check_sound(classifier: Classifier, name: str) -> dict[str, Any]:
         ClassifierError: logits that are not finite, of the wrong shape, or probabilities.
     """
     try:
-        logits = np.asarray(classifier(tf.constant(probes(classifier.image_shape))))
+        with raised_in_python():
+            logits = np.asarray(classifier(tf.constant(probes(classifier.image_shape))))
+    except RobustError:
+        raise
     except Exception as error:  # a third-party model may raise anything
         raise ClassifierError(f"{name}: cannot be called ({one_line(error)})") from error
     if masked := masked_classes(logits):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.python_calls import raised_in_python
 from tfrobust.classifiers.traces import Traces
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.types import Images, Labels
@@ -27,7 +28,8 @@ def in_batches(
 ) -> np.ndarray:
     """Call a function on all images, a batch at a time, and join what it returns."""
     starts = range(0, len(images), batch_size)
-    return np.concatenate([np.asarray(call(images[s : s + batch_size])) for s in starts])
+    with raised_in_python():
+        return np.concatenate([np.asarray(call(images[s : s + batch_size])) for s in starts])
 
 
 def parameters(classifier: Classifier) -> int:

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.errors import UsageError
 
 UNIT = (0.0, 1.0)  # the pixels of all scenarios
+_REMOTE = RemoteOptions()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class LoadOptions:
         trust: run a SavedModel although its operations touch files, sockets or processes.
         custom_objects: modules whose Keras classes the file may name. Their code is run.
         image_shape: `(height, width, channels)` where the file leaves the size open.
+        remote: how an endpoint is asked.
     """
 
     to_logits: bool = False
@@ -30,6 +33,7 @@ class LoadOptions:
     trust: bool = False
     custom_objects: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
+    remote: RemoteOptions = _REMOTE
 
     def __post_init__(self) -> None:
         least, most = self.pixel_range

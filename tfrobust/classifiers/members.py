@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.remote.address import is_address
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.files.names import version_number
 
@@ -21,6 +22,8 @@ def split_member(called: str) -> tuple[str, str | None]:
         >>> split_member("fused:foreground"), split_member("saved_models/fused/1")
         (('fused', 'foreground'), ('saved_models/fused/1', None))
     """
+    if is_address(called):
+        return called, None
     parts = re.fullmatch(r"(.+):([A-Za-z_]\w*)", called)
     if parts is None or Path(called).exists():
         return called, None

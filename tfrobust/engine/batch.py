@@ -9,11 +9,21 @@ import numpy as np
 import tensorflow as tf
 
 from tfrobust.attack import Attack
+from tfrobust.classifiers.python_calls import raised_in_python
 from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.victim import Counted, has_gradients
-from tfrobust.errors import PluginError, UsageError, one_line
+from tfrobust.errors import (
+    BudgetSpentError,
+    EndpointError,
+    PluginError,
+    StoreError,
+    UsageError,
+    one_line,
+)
 from tfrobust.registry import name_of
 from tfrobust.types import Images
+
+_OF_OTHERS = UsageError, EndpointError, BudgetSpentError, StoreError  # not the attack's fault
 
 
 def craft_batch(
@@ -33,8 +43,9 @@ def craft_batch(
     """
     name, images = name_of(attack), inputs[0].numpy()
     try:
-        crafted = np.asarray(call(*inputs))
-    except (KeyboardInterrupt, UsageError, MemoryError):
+        with raised_in_python():
+            crafted = np.asarray(call(*inputs))
+    except (KeyboardInterrupt, MemoryError, *_OF_OTHERS):
         raise
     except tf.errors.OperatorNotAllowedInGraphError as error:
         raise PluginError(

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.asking import asking
 from tfrobust.classifiers.traces import Traces
 from tfrobust.engine import regions
 from tfrobust.engine.losses import own_and_best_other
@@ -27,6 +28,7 @@ from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.victim import Counted, victim_of
 from tfrobust.engine.whole_batch import kept_whole
 from tfrobust.errors import PluginError
+from tfrobust.meter import Meter
 from tfrobust.options import derived_names, trace_roles, with_values
 from tfrobust.types import Images, Labels
 
@@ -40,7 +42,8 @@ def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[
 
     Returns:
         What counts the classifier's calls, and `(images, labels, seeds) -> images`; of an attack on
-        a region, `(images, labels, seeds, free pixels) -> images`.
+        a region, `(images, labels, seeds, free pixels) -> images`. Where the classifier has a
+        meter, the numbers of the images come last.
     """
     inputs = _inputs_of(attack)
     counted, function = COMPILED.of(
@@ -107,6 +110,7 @@ def _compile(
             return with_values(traced, inputs)(confined, images, labels, seed=seeds)
 
     call: Callable[..., Any] = within if attack.needs_boxes else everywhere
+    call = call if counted.meter is None else metered(call, counted.meter)
     if attack.eager:
         return counted, call
     signature = [
@@ -116,7 +120,20 @@ def _compile(
         tf.TensorSpec((None, 2), tf.int32),
         tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
     ][: 5 if attack.needs_boxes else 4]
+    if counted.meter is not None:
+        signature.append(tf.TensorSpec((None,), tf.int32))
     return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
+
+
+def metered(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:
+    """Return a call that takes the numbers of its images last, and spends their queries."""
+
+    def numbered(*inputs: Any) -> Images:
+        *others, numbers = inputs
+        with asking(numbers, meter.refused):
+            return call(*others)
+
+    return numbered
 
 
 def without_options(attack: Attack, names: Iterable[str]) -> Attack:

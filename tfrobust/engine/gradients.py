@@ -68,9 +68,20 @@ def _connected(gradient: Any) -> Any:
     return gradient
 
 
-def without_gradients(attack: str) -> UsageError:
-    """Return the error of a white-box attack on a classifier without gradients."""
+def without_gradients(attack: str, *, asked: bool = False) -> UsageError:
+    """Return the error of a white-box attack on a classifier without gradients.
+
+    Args:
+        attack: its name.
+        asked: whether the classifier can only be asked, as an endpoint can.
+    """
     such_as = " or ".join(suites.gradient_free())
+    if asked:
+        return UsageError(
+            f"{attack} needs gradients, and an endpoint gives none; craft the images on a "
+            "classifier of your own (--crafted-on NAME), or choose an attack that only asks"
+            f"{f', such as {such_as}' if such_as else ''}"
+        )
     return UsageError(
         f"{attack} needs gradients and this classifier has none; "
         f"choose a score- or decision-based attack{f', such as {such_as}' if such_as else ''}"

@@ -3,7 +3,8 @@
 An attack supplies a pure `step(state) -> state`; the state is a NamedTuple of tensors with one
 row an image and a bool field `done`. The loop freezes rows that are done and takes them out of
 the batch, so that the rest runs on the images that are left; where a batch must stay whole
-(`tfrobust.engine.whole_batch`), they stay in it.
+(`tfrobust.engine.whole_batch`), they stay in it. Where every question costs, each row leaves at
+once, and so does a row that gets no answers any more (`tfrobust.classifiers.asking`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from tfrobust.classifiers.asking import NUMBERS, refused_rows
 from tfrobust.engine.regions import REGION
 from tfrobust.engine.rounding import CLEAN_SIZES
 from tfrobust.engine.whole_batch import is_kept_whole
@@ -63,12 +65,14 @@ def iterate(
 
     batch = tf.shape(state.done)[0]  # type: ignore[attr-defined]
     part = tf.maximum(1, batch if is_kept_whole() else batch // _PARTS)
+    part = part if NUMBERS.now is None else 1
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
         rows, state, finished = _shrink(rows, state, finished, part)
-        with REGION.narrowed(rows), CLEAN_SIZES.narrowed(rows):
+        with REGION.narrowed(rows), CLEAN_SIZES.narrowed(rows), NUMBERS.narrowed(rows):
             stepped = step(state, number)
-        return number + 1, rows, _freeze(state, stepped, outcome), finished
+        state = _without_refused(rows, _freeze(state, stepped, outcome))
+        return number + 1, rows, state, finished
 
     free = tf.TensorShape([None])
     _, rows, state, finished = tf.while_loop(
@@ -79,6 +83,13 @@ def iterate(
         parallel_iterations=1,
     )
     return _put(finished, rows, state)
+
+
+def _without_refused(rows: Any, state: Any) -> Any:
+    """Let rows be done that get no answers any more."""
+    with tf.control_dependencies(tf.nest.flatten(state)):  # the answers of this step are counted
+        refused = refused_rows(tf.identity(rows))
+    return state if refused is None else state._replace(done=state.done | refused)
 
 
 def _free_rows(state: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Wrapped
-from tfrobust.engine.held_rows import HeldRows
+from tfrobust.classifiers.held_rows import HeldRows
 from tfrobust.types import Images, Logits
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrobust.engine.held_rows import HeldRows
+from tfrobust.classifiers.held_rows import HeldRows
 from tfrobust.types import PerImage
 
 ROUNDING = 1e-5  # of two logits: what their last bits may differ by, with room

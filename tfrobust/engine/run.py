@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +21,15 @@ from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned, LearningAttack, learned
 from tfrobust.engine.object_boxes import checked_boxes, free_of
 from tfrobust.engine.targets import choose_targets, one_class
-from tfrobust.engine.victim import NONE_SEEN, FirstGradients, persistent, victim_of
+from tfrobust.engine.victim import (
+    NONE_SEEN,
+    FirstGradients,
+    check_knowledge,
+    persistent,
+    victim_of,
+)
 from tfrobust.errors import PluginError, UsageError, one_line
+from tfrobust.meter import Goal
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.random import content_seeds
 from tfrobust.registry import name_of
@@ -44,6 +51,8 @@ class Crafted:
         seconds: wall-clock time, tracing included.
         first: what the first gradients were like; of an attack of several parts, those of the
             first part that asked for any.
+        cut_off: images whose attack ended early, because a budget of queries was spent.
+        unpaid: whether a larger budget of the whole run would change anything.
     """
 
     images: Images
@@ -52,6 +61,8 @@ class Crafted:
     queries: int
     seconds: float
     first: FirstGradients = NONE_SEEN
+    cut_off: int = 0
+    unpaid: bool = False
 
 
 class RunOptions(TypedDict, total=False):
@@ -139,13 +150,12 @@ def run_attack(
     _check_attack(attack, classifier)
     check_batches(classifier, len(images), settings.batch_size)
     boxes = checked_boxes(attack, settings.boxes, len(images))
-    job = _Job(classifier, images, labels, boxes, settings)
+    numbers = np.arange(len(images), dtype=np.int32)
+    job = _Job(classifier, images, labels, boxes, settings, numbers)
     targeted = attack.threat.targeted
     if targeted:
         job = dataclasses.replace(job, goal=_classes_to_reach(attack, job))
-    if isinstance(attack, Ensemble):
-        return _run_ensemble(attack, job)
-    crafted = _run_batches(attack, job)
+    crafted = _run(attack, job) if classifier.meter is None else _metered(attack, job)
     return dataclasses.replace(crafted, targets=job.goal) if targeted else crafted
 
 
@@ -158,6 +168,7 @@ class _Job:
     goal: Labels  # the classes to leave, or those to reach
     boxes: Boxes | None  # (n, most, 4), if the attack needs them
     settings: RunSettings
+    numbers: np.ndarray  # of the images, among those that the attack began with
     done: int = 0  # images that are not part of it any more
 
     def rest(self, rows: np.ndarray) -> _Job:
@@ -165,7 +176,12 @@ class _Job:
         boxes = None if self.boxes is None else self.boxes[rows]
         done = self.done + len(self.images) - len(rows)
         return dataclasses.replace(
-            self, images=self.images[rows], goal=self.goal[rows], boxes=boxes, done=done
+            self,
+            images=self.images[rows],
+            goal=self.goal[rows],
+            boxes=boxes,
+            numbers=self.numbers[rows],
+            done=done,
         )
 
     def report(self, count: int) -> None:
@@ -195,6 +211,30 @@ def _classes_to_reach(attack: Attack, job: _Job) -> Labels:
     )
 
 
+def _run(attack: Attack, job: _Job) -> Crafted:
+    if isinstance(attack, Ensemble):
+        return _run_ensemble(attack, job)
+    return _run_batches(attack, job)
+
+
+def _metered(attack: Attack, job: _Job) -> Crafted:
+    """Run an attack whose questions cost: what counts is what its images were answered."""
+    meter: Any = job.classifier.meter
+    goal = Goal(
+        job.goal, attack.threat.targeted or attack.corrective, attack.threat.norm, attack.budget
+    )
+    before = meter.count.unpaid
+    with meter.attempt(job.images, goal) as counting:
+        crafted = _run(attack, job)
+    return dataclasses.replace(
+        crafted,
+        images=counting.settled(crafted.images),
+        queries=counting.asked,
+        cut_off=counting.cut_off,
+        unpaid=meter.count.unpaid > before,
+    )
+
+
 def _run_batches(attack: Attack, job: _Job) -> Crafted:
     """Run one attack on all images of a job, a batch at a time."""
     counted, call = compiled(persistent(attack, job.classifier), job.classifier)
@@ -210,8 +250,10 @@ def _run_batches(attack: Attack, job: _Job) -> Crafted:
         seeds = content_seeds(job.settings.seed, images)
         free = free_of(attack, None if job.boxes is None else job.boxes[rows], images)
         inputs = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
+        inputs += [] if free is None else [free]
+        inputs += [] if counted.meter is None else [tf.constant(job.numbers[rows])]
         counted.begin_batch()
-        batch = craft_batch(attack, counted, call, inputs if free is None else [*inputs, free])
+        batch = craft_batch(attack, counted, call, inputs)
         crafted[rows] = batch if free is None else np.where(free, batch, images)
         job.report(min(start + size, len(job.images)))
     training = attack if isinstance(attack, Learned) else None  # what it cost counts as well
@@ -260,6 +302,7 @@ def _check_attack(attack: Attack, classifier: Classifier) -> None:
             f"({one_line(error)}); declare tuples instead of lists and dicts"
         ) from error
     attack.check(classifier)
+    check_knowledge(attack, classifier)
     if isinstance(attack, Ensemble) and classifier.batch_dependent:
         raise UsageError(
             f"{name_of(attack)}: expected a classifier that judges each image by itself, because "

@@ -15,6 +15,7 @@ from tfrobust.attack import Attack, WrappedAttack
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine.gradients import without_gradients
 from tfrobust.engine.whole_batch import of_whole_batch
+from tfrobust.errors import UsageError
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 
@@ -208,11 +209,26 @@ def victim_of(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
     victim: Classifier = classifier
     if attack.needs_gradients and not classifier.differentiable:
         if classifier.surrogate is None:
-            raise without_gradients(name_of(attack))
+            raise without_gradients(name_of(attack), asked=classifier.meter is not None)
         victim = Surrogate(classifier, classifier.surrogate)
     samples = attack.samples or (_SAMPLES if attack.needs_gradients else 1)
     calls = math.ceil(samples / classifier.passes) if classifier.stochastic else 1
     return (victim if calls == 1 else Expected(victim, calls)), calls
+
+
+def check_knowledge(attack: Attack, classifier: Classifier) -> None:
+    """Refuse an attack that needs to know more than the classifier tells.
+
+    Raises:
+        UsageError: what it needs, and which attacks do without.
+    """
+    if attack.needs_gradients and not classifier.differentiable and classifier.surrogate is None:
+        raise without_gradients(name_of(attack), asked=classifier.meter is not None)
+    if attack.threat.knowledge == "score" and classifier.decisions_only:
+        raise UsageError(
+            f"{name_of(attack)} reads scores, and this classifier tells its predicted class alone; "
+            "choose a decision-based attack, such as hopskipjump or boundary"
+        )
 
 
 def has_gradients(classifier: Classifier, images: Images) -> bool:

@@ -20,6 +20,7 @@ from tfrobust.evaluation.blocks.rows import AttackRows, ClassifierRows, Cost, De
 from tfrobust.evaluation.judging import Subject, audited_rows
 from tfrobust.evaluation.resuming import BlockFiles
 from tfrobust.evaluation.settings import EvaluationSettings, Progress, reporter
+from tfrobust.evaluation.spending import LiveSpending
 from tfrobust.registry import name_of, signature
 from tfrobust.types import Labels
 
@@ -137,6 +138,7 @@ class AttackRuns:
     ) -> AttackRows:
         settings, block = self._settings, self._block
         attacked = settings.attacked_by(subject.classifier)
+        unpaid = _unpaid(subject.classifier)
         self._reseed(subject.classifier, "audit", signature(attack))
         rows = audited_rows(
             block, subject, attack, crafted, settings.batch_size, keep=settings.keep_images
@@ -151,7 +153,8 @@ class AttackRuns:
             learning=learning,
             detectors=self._scores(subject, attack, crafted) if watched else (),
         )
-        if self._files:
+        whole = not crafted.unpaid and _unpaid(subject.classifier) == unpaid
+        if self._files and whole:  # a larger budget would change the others
             self._files.save(settings, subject.classifier, attack, rows, watched=watched)
         return rows
 
@@ -203,18 +206,22 @@ class AttackRuns:
             targets = self._prepared.targets(attack, attacked, block)
         ready = self._prepared.ready(attack, attacked)
         self._reseed(attacked, "crafts", signature(attack))
-        return run_attack(
-            ready,
-            attacked,
-            block.images,
-            block.labels,
-            targets=targets,
-            known_classes=settings.scenario.num_classes,
-            boxes=block.boxes,
-            seed=settings.seed,
-            batch_size=settings.batch_size,
-            on_progress=self._reporter(_title(subject, attack)),
-        )
+        live = LiveSpending(self._progress, attacked)
+        with live.shown():
+            return run_attack(
+                ready,
+                attacked,
+                block.images,
+                block.labels,
+                targets=targets,
+                known_classes=settings.scenario.num_classes,
+                boxes=block.boxes,
+                seed=settings.seed,
+                batch_size=settings.batch_size,
+                on_progress=reporter(
+                    live.progress, _title(subject, attack), self._total, self._block.block.start
+                ),
+            )
 
     def _reseed(self, classifier: Classifier, *what: object) -> None:
         """Let a stochastic classifier draw what it draws whoever computes this block, and when."""
@@ -222,6 +229,11 @@ class AttackRuns:
 
     def _reporter(self, what: str) -> Callable[[int], None] | None:
         return reporter(self._progress, what, self._total, self._block.block.start)
+
+
+def _unpaid(classifier: Classifier) -> int:
+    """Return how many images could not be asked so far, because the run's budget was spent."""
+    return 0 if classifier.meter is None else classifier.meter.count.unpaid
 
 
 def _title(subject: Subject, attack: Attack) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions
+from tfrobust.classifiers.inference import BATCH_SIZE, clean_predictions, predict
 from tfrobust.engine.object_boxes import strays
 from tfrobust.norms.distances import distances, within_budget
 from tfrobust.types import Boxes, Flags, Images, Labels, PerImage
@@ -111,9 +111,19 @@ def audit_images(
     violation = ~(finite & in_range & (within | attack.minimum_norm))
     violation |= strays(attack, clean.images, adversarial, clean.boxes)
     counts = ~violation & within
-    predicted = clean_predictions(classifier, measurable, batch_size=batch_size)
+    predicted = _predicted(classifier, measurable, clean.predicted, batch_size)
     prediction = np.where(counts, predicted, clean.predicted)
     aims = clean.labels if attack.corrective else targets
     hit = predicted != clean.labels if aims is None else predicted == aims
     reached = hit & ~violation
     return Audit(prediction, counts & reached, reached, violation, distance)
+
+
+def _predicted(classifier: Classifier, images: Images, clean: Labels, batch_size: int) -> Labels:
+    """Return the predicted classes; those of the clean images where no answer can be paid for."""
+    if classifier.meter is None:
+        return clean_predictions(classifier, images, batch_size=batch_size)
+    with classifier.meter.lenient():
+        logits = predict(classifier, images, batch_size)
+    answered = ~np.isnan(logits).any(axis=1)
+    return np.where(answered, logits.argmax(axis=1), clean)

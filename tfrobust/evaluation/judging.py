@@ -78,6 +78,7 @@ def audited_rows(
         reached=audited.reached,
         distance=audited.distance,
         violations=int(audited.violation.sum()),
+        cut_off=crafted.cut_off,
         cost=Cost.of(crafted, None),
         learning=None,
         examples=crafted.images[block.examples],
@@ -99,6 +100,10 @@ class Attacked(Protocol):
     @property
     def violations(self) -> int:
         """How many images break the rules of the attack."""
+
+    @property
+    def cut_off(self) -> int:
+        """How many images' attacks ended early, because a budget of queries was spent."""
 
     @property
     def cost(self) -> Cost:
@@ -142,6 +147,7 @@ def attack_result(
         gradients_per_image=cost.gradients / count,
         queries_per_image=cost.queries / count,
         violations=attacked.violations,
+        cut_off=attacked.cut_off or None,
         rejected=metrics.share(prediction >= known_classes) if new_classes else None,
         seconds=round(cost.seconds, 3),
     )

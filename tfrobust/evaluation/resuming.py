@@ -187,6 +187,7 @@ class BlockFiles:
     ) -> bytes:
         detectors = [signature(detector) for detector in settings.detectors] if watched else []
         attacked = settings.attacked_by(judged)
+        meter = attacked.meter
         what = {
             "attack": signature(attack),
             "learned": self.prepared.learned_content(without_budget(attack), attacked),
@@ -197,6 +198,7 @@ class BlockFiles:
             "detectors": detectors,
             "fitted_on": self.prepared.training_content if detectors else None,
             "follows_surrogate": settings.follows_surrogate,
+            "queries_per_image": None if meter is None else meter.count.per_image,
         }
         return self._recipe(settings, what, attacked, judged)
 

@@ -15,6 +15,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import BATCH_SIZE
 from tfrobust.data.reading import check_fits
 from tfrobust.detector import Detector
+from tfrobust.engine.victim import check_knowledge
 from tfrobust.errors import UsageError
 from tfrobust.evaluation.blocks.block import BLOCK_SIZE
 from tfrobust.evaluation.learned_attacks import check_files
@@ -158,13 +159,16 @@ def checked(settings: EvaluationSettings) -> EvaluationSettings:
     """Return settings that name all their attacks, after checking that everything fits together.
 
     Raises:
-        UsageError: a file of something learned that does not fit, or a certifier that says nothing
-            of what is attacked.
+        UsageError: a file of something learned that does not fit, a certifier that says nothing
+            of what is attacked, or an attack that needs gradients or scores where there are none.
         ClassifierError: a classifier does not fit the scenario.
     """
     scenario, attacks = settings.scenario, settings.attacks
     for name, classifier in (*settings.classifiers.items(), *settings.attacked.items()):
         check_fits(classifier, scenario, name)
+    for classifier in settings.attacked.values():
+        for attack in attacks:
+            check_knowledge(attack, classifier)
     baselines = settings.baselines
     if baselines is None:
         baselines = suites.baselines(attacks)

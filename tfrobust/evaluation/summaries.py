@@ -9,6 +9,7 @@ from tfrobust.classifiers.inference import megabytes
 from tfrobust.evaluation.blocks.gathering import AdaptiveRun
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.evaluation.judging import Attacked, Subject, attack_result, survivors
+from tfrobust.evaluation.spending import spending_of, spending_warnings
 from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import (
     AdaptiveResult,
@@ -57,7 +58,7 @@ def summarize(
             num_classes=classifier.num_classes,
             image_shape=classifier.image_shape,
             defenses=list(classifier.defenses),
-            megabytes=megabytes(classifier),
+            megabytes=None if classifier.meter is not None else megabytes(classifier),
             passes=classifier.passes,
             class_names=(*known, *classifier.class_names[len(known) :]) if attacked else (),
         ),
@@ -74,7 +75,11 @@ def summarize(
         detectors=list(detectors),
         worst_case=Proportion.of(alive(bounded([*hostile, *knowing]))),
         worst_case_by_budget=_worst_by_budget(alive, hostile, knowing),
-        warnings=gradient_warnings(subject.name, results),
+        spending=spending_of(classifier),
+        warnings=[
+            *gradient_warnings(subject.name, results),
+            *spending_warnings(subject.name, classifier, results),
+        ],
     )
 
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from tfrobust.errors import BudgetSpentError
 from tfrobust.execution.graph import NOT_READY
 
 Item = TypeVar("Item")
@@ -31,7 +32,7 @@ class Job(Protocol[Item_contra, Rows_co]):
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """An item that could not be computed: its workers died three times.
+    """An item that could not be computed: its workers died three times, or a budget was spent.
 
     Attributes:
         cause: one line.
@@ -73,4 +74,8 @@ class InProcess:
             if item is NOT_READY:
                 return
             compute = compute or job.start()
-            yield item, compute(item)
+            try:
+                rows: Rows | Failed = compute(item)
+            except BudgetSpentError as error:
+                rows = Failed(str(error))
+            yield item, rows

@@ -135,6 +135,11 @@ class StorePacker:
 
     def classifier(self, name: str, classifier: Classifier) -> StoredParcel:
         """Pack a classifier; see `Packer.classifier`."""
+        if classifier.meter is not None:
+            raise UsageError(
+                f"{name}: an endpoint is asked by one process, which keeps its budget; leave out "
+                "--workers and --ray, and raise --concurrency instead"
+            )
         path = Path(split_member(classifier.source)[0])
         if not classifier.source or classifier.inner is not None or not path.exists():
             raise UsageError(

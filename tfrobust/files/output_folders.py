@@ -12,6 +12,7 @@ from tfrobust.files.atomic import atomic_write, disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import PREFIX, remove_folder, sweep, temporary_folder
 
+ANSWERS = "queries.sqlite"  # what endpoints have answered, for this run and later ones
 PARTIAL = ".tfrobust-partial"  # what an interrupted evaluation leaves in its folder
 _NAMES = "written"  # in it: the files of the run, noted before the first of them is in place
 
@@ -58,7 +59,7 @@ def _others(folder: Path) -> list[Path]:
     return [
         path
         for path in folder.iterdir()
-        if not path.name.startswith(PREFIX) and path.name not in noted
+        if not path.name.startswith((PREFIX, ANSWERS)) and path.name not in noted
     ]
 
 

@@ -32,11 +32,25 @@ def classifier_summary(name: str, network: Classifier) -> Summary:
         >>> classifier_summary("d1", network_of("d1")).totals["parameters"]
         '44,426'
     """
+    if network.meter is not None:
+        return _endpoint(network)
     summary = summarized_parts(network, name) or _layers(name, network)
     for applied in network.defenses:
         if defense := defense_of(applied):
             summary.totals.update(defense.summary_totals(network, applied.found))
     return summary
+
+
+def _endpoint(network: Classifier) -> Summary:
+    """Return what is known of an endpoint, which shows no layers."""
+    height, width, channels = network.image_shape
+    rows: list[tuple[str, ...]] = [
+        ("images", f"{height}×{width}×{channels}"),
+        ("classes", str(network.num_classes)),
+    ]
+    rows += [("note", line) for line in network.notices]
+    sent = network.meter.count.sent if network.meter else 0
+    return Summary(network.source, ("what", "is"), rows, {"queries spent": str(sent)})
 
 
 def _layers(name: str, network: Classifier) -> Summary:

@@ -24,6 +24,7 @@ from tfrobust.files.record_types import (
 from tfrobust.results.certificates import CertificateBesideAttacks
 from tfrobust.results.findings import Signs
 from tfrobust.results.proportions import Proportion, Spread
+from tfrobust.results.spending import Spending
 from tfrobust.types import Norm, PerImage
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class AttackResult(Proportion):
     gradients_per_image: NotNegative
     queries_per_image: NotNegative
     violations: Count
+    cut_off: Count | None = None  # images whose attack a budget of queries ended, where there are
     rejected: Share | None = None  # put into a class of nothing known, where there is one
     seconds: NotNegative
 
@@ -239,6 +241,7 @@ class Evaluation(pydantic.BaseModel):
     baselines: list[AttackResult] = []
     detectors: list[DetectorResult] = []
     certificates: list[CertificateBesideAttacks] = []
+    spending: Spending | None = None  # of an endpoint
     signs: Signs | None = None  # of masked gradients; none were looked for
     warnings: list[Text] = []  # why a figure may say less than it seems to
 

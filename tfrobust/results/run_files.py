@@ -63,8 +63,10 @@ def identified(results: Results, outcomes: Outcomes) -> Results:
 
 
 def _without_seconds(results: Results) -> Any:
+    """Return all figures but those of time and money, which differ after an interruption."""
+
     def untimed(record: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in record.items() if name != "seconds"}
+        return {n: value for n, value in record.items() if n not in ("seconds", "spending")}
 
     return json.loads(results.to_json(), object_hook=untimed)
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfrobust.classifiers.remote.address import is_address
 from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean
 from tfrobust.files.names import check_name, version_number
 from tfrobust.store.cards import read_card
@@ -96,8 +97,8 @@ def locate(classifier: str, root: Path | None = None) -> Path:
         ClassifierError: the folder holds no SavedModel.
     """
     root = root or store_root()
-    if classifier.startswith(("http://", "https://")):
-        raise UsageError(f"{classifier}: remote classifiers cannot be attacked in this version")
+    if is_address(classifier):
+        raise UsageError(f"{classifier}: an endpoint has no files; name a stored classifier")
     for path in (root / classifier, Path(classifier)):
         if path.is_file() or (path / "saved_model.pb").exists():
             return path

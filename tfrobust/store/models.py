@@ -17,6 +17,8 @@ from tfrobust.classifiers.keras.models import load_keras_file
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.logits import converted
 from tfrobust.classifiers.members import member_of, shown_names, split_member
+from tfrobust.classifiers.remote.address import is_address
+from tfrobust.classifiers.remote.classifier import connect
 from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier, write_saved_model
 from tfrobust.errors import ClassifierError, PluginError, UsageError
 from tfrobust.files.atomic import atomic_folder
@@ -68,11 +70,12 @@ def export(
 def load(
     classifier: str | Path, *, root: Path | None = None, options: LoadOptions = AS_IT_IS
 ) -> Classifier:
-    """Load a classifier by its name in the store, as a SavedModel folder or a `.keras` file.
+    """Load a classifier by its name in the store, as a file or folder, or by its address.
 
     Args:
         classifier: `d1` (the newest version), `saved_models/d1/1`, `model.keras`; a member of
-            one, `fused:foreground`.
+            one, `fused:foreground`; an endpoint, `http://localhost:8501/v1/models/d1` or
+            `grpc://localhost:8500/d1`.
         root: the store; by default `$TFROBUST_MODELS` or `saved_models`.
         options: what the user says about the file.
 
@@ -81,12 +84,17 @@ def load(
 
     Raises:
         UsageError: there is nothing of that name; the nearest is given.
-        ClassifierError: it is damaged, returns probabilities or holds NaN.
+        ClassifierError: it is damaged, returns probabilities or holds NaN; an endpoint does not
+            answer.
+        BudgetSpentError: an endpoint may not be asked any more.
 
     Example:
         >>> load("d1").class_names
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
+    if is_address(str(classifier)):
+        endpoint = connect(str(classifier), options)
+        return endpoint.replace(**check_sound(endpoint, str(classifier)))
     name, member = split_member(str(classifier))
     path = locate(name, root)
     loaded: Classifier = (

@@ -27,12 +27,14 @@ from tfrobust_cli.options import (
     Target,
     TargetRule,
 )
+from tfrobust_cli.remote_options import Remote, asks_endpoints
 from tfrobust_cli.tables import print_results
 from tfrobust_cli.worker_options import Spread, uses_workers
 
 
 @loads_classifiers
 @uses_workers
+@asks_endpoints
 def attack(
     classifier: Classifier,
     attack: Attack,
@@ -51,6 +53,7 @@ def attack(
     *,
     loading: LoadOptions,
     spread: Spread,
+    remote: Remote,
 ) -> None:
     """Attack a classifier and write its adversarial images next to the results.
 
@@ -78,6 +81,7 @@ def attack(
     check_output(out, force=force)
     data = open_scenario(scenario, params.all(), seed=seed)
     shape = data.image_shape
+    loading = remote.applied(loading, out)
     settings = evaluation.EvaluationSettings(
         classifiers=store.load_all([classifier], options=loading.for_images(shape)),
         scenario=data, attacks=[built], split=split, limit=limit, targets=target.value, seed=seed,

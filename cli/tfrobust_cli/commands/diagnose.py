@@ -25,6 +25,7 @@ from tfrobust_cli.options import (
     Seed,
     Split,
 )
+from tfrobust_cli.remote_options import Remote, asks_endpoints
 
 if TYPE_CHECKING:
     from tfrobust.results.diagnosis import Diagnosis
@@ -43,6 +44,7 @@ _Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 if somethin
 
 
 @loads_classifiers
+@asks_endpoints
 def diagnose(
     classifier: Classifier,
     eps: _Eps,
@@ -62,6 +64,7 @@ def diagnose(
     as_json: Json = False,
     *,
     loading: LoadOptions,
+    remote: Remote,
 ) -> None:
     """Check whether the accuracy that an attack leaves is real, or whether the attack fails.
 
@@ -83,7 +86,8 @@ def diagnose(
     check_output(out, force=force)
     built = params.build("attacks", attack) if attack else None
     data = open_scenario(scenario, params.all(), seed=seed)
-    loaded = store.load_all([classifier], options=loading.for_images(data.image_shape))
+    loading = remote.applied(loading, out).for_images(data.image_shape)
+    loaded = store.load_all([classifier], options=loading)
     ((name, victim),) = loaded.items()
     guards = params.build("detectors", detector) if detector else None
     with Reporter() as reporter:

@@ -12,6 +12,7 @@ from tfrobust_cli.arguments import Parameters, check_known
 from tfrobust_cli.console import start_tensorflow
 from tfrobust_cli.evaluate_run_options import EvaluateOptions, evaluates
 from tfrobust_cli.load_options import loads_classifiers
+from tfrobust_cli.remote_options import Remote, asks_endpoints
 from tfrobust_cli.tables import print_results
 from tfrobust_cli.worker_options import Spread, uses_workers
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 @loads_classifiers
 @uses_workers
+@asks_endpoints
 @evaluates
-def evaluate(*, options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> None:
+def evaluate(
+    *, options: EvaluateOptions, loading: LoadOptions, spread: Spread, remote: Remote
+) -> None:
     """Attack classifiers and write results.json, outcomes.parquet and report.html.
 
     Example: [bold]tfrobust evaluate d1 --attack fgsm --attack pgd --eps 0.05 --eps 0.1
@@ -37,6 +41,7 @@ def evaluate(*, options: EvaluateOptions, loading: LoadOptions, spread: Spread) 
     check_known(options.plugins)
     spread.prepare()
     start_tensorflow()
+    loading = remote.applied(loading, options.out)
     run = _run_corruptions if options.under_corruptions else _run
     results = run(options, loading, spread)
     print_results(results, as_json=options.as_json, out=options.out)

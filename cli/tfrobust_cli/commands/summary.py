@@ -15,12 +15,14 @@ from tfrobust_cli.console import log, start_tensorflow, stdout
 from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import Json, Params, Scenario, names_of
+from tfrobust_cli.remote_options import Remote, asks_endpoints
 
 if TYPE_CHECKING:
     from tfrobust.model import Summary
 
 
 @loads_classifiers
+@asks_endpoints
 def summary(
     model: Annotated[
         str,
@@ -34,6 +36,7 @@ def summary(
     as_json: Json = False,
     *,
     loading: LoadOptions,
+    remote: Remote,
 ) -> None:
     """Show a model's layers, parameters and memory; for Larq's models also bits and operations.
 
@@ -45,7 +48,7 @@ def summary(
         check_unused(loading, f"{model} is a model plugin")
         shown = _of_plugin(model, scenario, param)
     else:
-        shown = _of_classifier(model, loading)
+        shown = _of_classifier(model, remote.applied(loading))
     if as_json:
         print(json.dumps(dataclasses.asdict(shown), indent=1))
     else:

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Threat
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.asking import tiled
 from tfrobust.engine.loop import blend, iterate
 from tfrobust.norms import L2
 from tfrobust.options import option, plugin
@@ -142,7 +143,8 @@ class Boundary(DecisionWalk):
         """Take a step, and count whether s and x̃ are adversarial."""
         sphere, candidate, length = _propose(state, seed)
         both = tf.concat([candidate - state.low, sphere - state.low], 0)
-        hits = self._fooled(classifier, both, tf.tile(state.labels, [2]))
+        with tiled(2):
+            hits = self._fooled(classifier, both, tf.tile(state.labels, [2]))
         hit, along = tf.split(hits, 2)
         return state._replace(
             offset=blend(hit, candidate, state.offset),

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.asking import repeated
 from tfrobust.engine.loop import blend
 from tfrobust.engine.losses import is_adversarial
 from tfrobust.norms import Ball
@@ -34,14 +35,17 @@ class Oracle(NamedTuple):
     classifier: Classifier
     labels: Labels  # to leave, or to reach where `targeted`
     targeted: bool
+    times: Any = 1  # how often each image of the batch is in a row
 
     def fooled(self, images: Images) -> Flags:
         """Return which images are adversarial, from the predicted classes only."""
-        return is_adversarial(self.classifier(images), self.labels, targeted=self.targeted)
+        with repeated(self.times):
+            logits = self.classifier(images)
+        return is_adversarial(logits, self.labels, targeted=self.targeted)
 
     def repeated(self, times: Any) -> Oracle:
         """Return the oracle for a batch that repeats each image `times` times in a row."""
-        return self._replace(labels=tf.repeat(self.labels, times))
+        return self._replace(labels=tf.repeat(self.labels, times), times=times)
 
 
 class Search(NamedTuple):

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack, Threat
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.asking import tiled
 from tfrobust.engine.loop import blend, iterate
 from tfrobust.engine.losses import LossName, is_adversarial, loss_and_slope
 from tfrobust.norms import Linf, Region
@@ -168,7 +169,9 @@ def slopes_along(
         way = reach * directions(first, last)[:, None]
         probes = tf.reshape(tf.stack([images + way, images - way]), (-1, *classifier.image_shape))
         copies = 2 * (last - first)
-        scores = tf.reshape(score(classifier(probes), copies), (2, last - first, batch))
+        with tiled(copies):
+            logits = classifier(probes)
+        scores = tf.reshape(score(logits, copies), (2, last - first, batch))
         return last, tf.concat([slopes, (scores[0] - scores[1]) / (2.0 * reach)], 0)
 
     free = tf.TensorShape([None, None])

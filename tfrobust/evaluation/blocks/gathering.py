@@ -23,6 +23,7 @@ class _Sums:
     """What is added up over blocks, of one attack on one classifier."""
 
     violations: int = 0
+    cut_off: int = 0
     cost: Cost = dataclasses.field(default_factory=Cost)
     learning: Cost | None = None
     examples: dict[int, Images] = dataclasses.field(default_factory=dict)
@@ -32,6 +33,7 @@ class _Sums:
 
     def add(self, block: Block, rows: AttackRows, *, keep: bool) -> None:
         self.violations += rows.violations
+        self.cut_off += rows.cut_off
         self.cost += rows.cost
         if rows.learning and (self.learning is None or rows.learning.most > self.learning.most):
             self.learning = rows.learning  # blocks of a resumed run read from a file what it cost
@@ -57,6 +59,11 @@ class GatheredAttack:
     def violations(self) -> int:
         """How many images break the rules of the attack."""
         return self.sums.violations
+
+    @property
+    def cut_off(self) -> int:
+        """How many images' attacks ended early, because a budget of queries was spent."""
+        return self.sums.cut_off
 
     @property
     def cost(self) -> Cost:

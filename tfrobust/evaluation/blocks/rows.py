@@ -112,6 +112,7 @@ class AttackRows:
         examples: the block's examples, attacked.
         images: all of them, attacked; `None` unless they are kept.
         detectors: those that look at this classifier.
+        cut_off: images whose attack ended early, because a budget of queries was spent.
     """
 
     prediction: Labels
@@ -124,6 +125,7 @@ class AttackRows:
     examples: Images
     images: Images | None = None
     detectors: tuple[DetectorRows, ...] = ()
+    cut_off: int = 0
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         """Return everything as named arrays, for a file."""
@@ -133,6 +135,7 @@ class AttackRows:
             "reached": self.reached,
             **self.distance,
             "violations": np.array(self.violations),
+            "cut_off": np.array(self.cut_off),
             "cost": self.cost.as_array(),
             "examples": self.examples,
         }
@@ -159,15 +162,17 @@ class AttackRows:
             ValueError, KeyError, TypeError, OverflowError: it is something else.
         """
         count, shape = expected.images, expected.image_shape
-        violations = int(arrays["violations"])
-        if not 0 <= violations <= count:
-            raise ValueError(f"violations: expected 0 to {count}; received: {violations}")
+        violations, cut_off = int(arrays["violations"]), int(arrays["cut_off"])
+        for name, images in (("violations", violations), ("cut_off", cut_off)):
+            if not 0 <= images <= count:
+                raise ValueError(f"{name}: expected 0 to {count}; received: {images}")
         return cls(
             prediction=checked_classes(arrays["prediction"], count, expected.classes),
             success=_checked(arrays["success"], (count,), "b"),
             reached=_checked(arrays["reached"], (count,), "b"),
             distance={norm: _checked(arrays[norm], (count,), "f") for norm in NORMS},
             violations=violations,
+            cut_off=cut_off,
             cost=Cost.from_array(arrays["cost"]),
             learning=Cost.from_array(arrays["learning"]) if "learning" in arrays else None,
             examples=_images(arrays["examples"], (expected.examples, *shape)),

@@ -1,0 +1,1 @@
+"""Endpoints as classifiers: TensorFlow Serving's REST and gRPC protocols."""

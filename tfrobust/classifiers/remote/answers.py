@@ -1,0 +1,224 @@
+"""What an endpoint has answered and what was spent on it, in one SQLite file.
+
+An answer is found by the model (address, version, signature, output and its answer for one fixed
+image) and by the content of the image. The number of queries that have left stands in the same
+file, and is written before they leave: a run that is killed can neither pay twice nor spend more
+than its budget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfrobust.classifiers.identity import agree
+from tfrobust.errors import StoreError, one_line
+from tfrobust.types import Images, Logits
+
+_FORMAT = 1
+_AT_ONCE = 500  # keys in one statement
+_PATIENCE = 30.0  # seconds that another process may write
+_SAME = 1e-3  # relative difference of the same model's answers, on other hardware
+_TABLES = """
+CREATE TABLE IF NOT EXISTS spent (queries INTEGER NOT NULL, cached INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS models (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, probe BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (
+    model INTEGER NOT NULL, image BLOB NOT NULL, logits BLOB NOT NULL,
+    PRIMARY KEY (model, image)) WITHOUT ROWID;
+"""
+Key = bytes
+_OPEN: weakref.WeakValueDictionary[Path, Answers] = weakref.WeakValueDictionary()
+
+
+def keys_of(images: Images) -> list[Key]:
+    """Return what images are found by: 16 bytes of a hash of their content.
+
+    Args:
+        images: float32 `(n, height, width, channels)`.
+    """
+    rows = np.ascontiguousarray(images, np.float32).reshape(len(images), -1).view(np.uint8)
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+
+
+def opened(path: Path | None) -> Answers:
+    """Return the answers of a file, one object for all endpoints of a run; `None`: in memory.
+
+    Raises:
+        StoreError: it cannot be opened, or is something else.
+    """
+    if path is None:
+        return Answers(None)
+    place = path.absolute()
+    found = _OPEN.get(place)
+    if found is None:
+        found = _OPEN[place] = Answers(place)
+    return found
+
+
+class Answers:
+    """Kept answers and spent queries; safe for several threads and processes.
+
+    Args:
+        path: the file; `None`: in memory.
+
+    Raises:
+        StoreError: it cannot be opened, or is something else.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._new = path is not None and not path.exists()
+        self._lock = threading.RLock()
+        with self._errors():
+            self._made = _made_folders(path)
+            self._file = sqlite3.connect(
+                path or ":memory:",
+                timeout=_PATIENCE,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=NORMAL")
+            (form,) = self._file.execute("PRAGMA user_version").fetchone()
+            if form not in (0, _FORMAT):
+                raise StoreError(f"{path}: holds answers of another version; remove it")
+            self._file.executescript(_TABLES)
+            self._file.execute(f"PRAGMA user_version={_FORMAT}")
+            with self._writing():
+                if self._file.execute("SELECT count(*) FROM spent").fetchone() == (0,):
+                    self._file.execute("INSERT INTO spent VALUES (0, 0)")
+
+    def reserve(self, count: int, limit: int | None) -> int:
+        """Take queries from the budget, before they leave; return how many there were.
+
+        Args:
+            count: how many are wanted.
+            limit: of all queries; `None`: no limit.
+        """
+        with self._errors(), self._writing():
+            (spent,) = self._file.execute("SELECT queries FROM spent").fetchone()
+            granted = count if limit is None else max(0, min(count, limit - spent))
+            self._file.execute("UPDATE spent SET queries = queries + ?", (granted,))
+        return granted
+
+    def give_back(self, count: int) -> None:
+        """Return queries to the budget that certainly never left."""
+        with self._errors(), self._writing():
+            self._file.execute("UPDATE spent SET queries = max(0, queries - ?)", (count,))
+
+    def count_cached(self, count: int) -> None:
+        """Count answers that were kept and not asked again."""
+        with self._errors(), self._writing():
+            self._file.execute("UPDATE spent SET cached = cached + ?", (count,))
+
+    @property
+    def spent(self) -> tuple[int, int]:
+        """The queries that have left, and the answers that were kept instead."""
+        with self._errors(), self._lock:
+            queries, cached = self._file.execute("SELECT queries, cached FROM spent").fetchone()
+        return int(queries), int(cached)
+
+    def model(self, name: str, probe: Logits) -> int:
+        """Return the number of a model that answers a fixed image in this way; a new one, if need.
+
+        Args:
+            name: address, version, signature and output.
+            probe: its answer, float32 `(1, classes)`.
+        """
+        with self._errors(), self._writing():
+            for number, kept in self._file.execute(
+                "SELECT number, probe FROM models WHERE name = ? ORDER BY number DESC", (name,)
+            ).fetchall():
+                before = np.frombuffer(kept, np.float32).reshape(1, -1)
+                if before.shape == probe.shape and agree(before, probe, _SAME).all():
+                    return int(number)
+            insert = "INSERT INTO models (name, probe) VALUES (?, ?)"
+            return int(self._file.execute(insert, (name, probe.tobytes())).lastrowid or 0)
+
+    def read(self, model: int, keys: Sequence[Key], classes: int) -> tuple[np.ndarray, Logits]:
+        """Return kept answers.
+
+        Args:
+            model: its number.
+            keys: of images, no two alike.
+            classes: how many it has.
+
+        Returns:
+            The positions in `keys` that there are answers for, ascending, and float32
+            `(positions, classes)`.
+        """
+        place = {key: number for number, key in enumerate(keys)}
+        found: dict[int, bytes] = {}
+        size = 4 * classes
+        with self._errors(), self._lock:
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT image, logits FROM answers WHERE model=? AND image IN ({marks})"  # noqa: S608
+                for key, logits in self._file.execute(query, (model, *some)):
+                    if len(logits) == size:
+                        found[place[key]] = logits
+        positions = np.array(sorted(found), np.int64)
+        joined = b"".join([found[position] for position in positions.tolist()])
+        rows = np.frombuffer(joined, np.float32).reshape(-1, classes)
+        sound = np.isfinite(rows).all(axis=1)  # the file lies where anybody may write
+        return positions[sound], rows[sound]
+
+    def write(self, model: int, keys: Sequence[Key], logits: Logits) -> None:
+        """Keep answers."""
+        rows = np.ascontiguousarray(logits, np.float32)
+        kept = [(model, key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
+        with self._errors(), self._writing():
+            self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", kept)
+
+    def discard_unused(self) -> None:
+        """Remove a file that this object created, if nothing has been spent."""
+        if self._path is None or not self._new or self.spent[0]:
+            return
+        with self._lock:
+            self._file.close()
+            _OPEN.pop(self._path, None)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            for folder in self._made:
+                with contextlib.suppress(OSError):  # not empty, or gone
+                    folder.rmdir()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Change the file in one transaction, alone."""
+        with self._lock:
+            self._file.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._file.execute("ROLLBACK")
+                raise
+            self._file.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"{self._path or 'answers'}: cannot be used ({one_line(error, 120)}); free the "
+                "disk, or choose another --out"
+            ) from error
+
+
+def _made_folders(path: Path | None) -> list[Path]:
+    """Create the folder of a file; return the folders that were created, the innermost first."""
+    if path is None:
+        return []
+    missing = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return missing

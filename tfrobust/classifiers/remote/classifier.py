@@ -1,0 +1,205 @@
+"""An endpoint as a classifier: TensorFlow Serving's protocols, asked from traced graphs.
+
+    http(s)://HOST:PORT/v1/models/NAME[/versions/N]     REST
+    grpc(s)://HOST:PORT/NAME[/versions/N]               gRPC
+
+It has no gradient, and every answer costs (`Classifier.meter`). The logits of an endpoint that
+answers in probabilities are their logarithms, which have the same differences as the logits before
+the softmax, except for classes below float32's least probability. The logits of one that answers in
+labels alone are 1 for the label and 0 for the others, which is all that a decision-based attack
+reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+import tensorflow as tf
+
+from tfrobust.classifier import Classifier
+from tfrobust.classifiers.asking import NUMBERS
+from tfrobust.classifiers.identity import agree, probes
+from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.classifiers.python_calls import call_python
+from tfrobust.classifiers.remote.address import Address, parsed
+from tfrobust.classifiers.remote.answers import Answers, keys_of, opened
+from tfrobust.classifiers.remote.endpoint import Endpoint, Probe, in_range
+from tfrobust.classifiers.remote.grpc_wire import GrpcWire
+from tfrobust.classifiers.remote.options import RemoteOptions
+from tfrobust.classifiers.remote.protocol import Description, Wire
+from tfrobust.classifiers.remote.reading import Question, Reading, question_of, reading_of
+from tfrobust.classifiers.remote.rest import RestWire
+from tfrobust.classifiers.remote.sending import Sender, persistently, spent_error
+from tfrobust.errors import ClassifierError, RobustError, UsageError
+from tfrobust.types import Flags, Images, ImageShape, Logits
+
+_TWICE = 1e-4  # relative difference of two answers of a model that draws nothing
+_ETHICS = "an endpoint: attack only what is yours, or what you have leave to test"
+
+
+class RemoteClassifier(Classifier):
+    """An endpoint; made by `connect`.
+
+    Args:
+        endpoint: answers.
+        **traits: see `Traits`.
+    """
+
+    def __init__(self, endpoint: Endpoint, **traits: Any) -> None:
+        super().__init__(differentiable=False, gives_logits=True, meter=endpoint, **traits)
+        self._endpoint = endpoint
+
+    def __call__(self, images: Images) -> Logits:
+        """Return logits, float32 `(batch, num_classes)`: the only way to the endpoint."""
+        numbers = NUMBERS.now
+        if numbers is None:
+            numbers = tf.zeros((0,), tf.int32)
+        images = tf.convert_to_tensor(images, tf.float32)
+        logits = call_python(self._endpoint.ask, [images, numbers], tf.float32)
+        return tf.ensure_shape(logits, (images.shape[0], self.num_classes))
+
+    def trackables(self) -> NoReturn:
+        """Refuse an export.
+
+        Raises:
+            ClassifierError: always.
+        """
+        raise ClassifierError(
+            f"{self.source}: an endpoint cannot be exported; export the classifier that it serves"
+        )
+
+
+def connect(text: str, options: LoadOptions) -> RemoteClassifier:
+    """Return an endpoint as a classifier, once it has answered about one image, twice.
+
+    Args:
+        text: its address.
+        options: what the user says about it; `remote` says how it is asked.
+
+    Raises:
+        UsageError: the address is none, or of a host that the user does not vouch for; an option
+            of files was given; packages or secrets are missing.
+        EndpointError: no server, no such model, or one that takes no images or gives no scores.
+        BudgetSpentError: the budget is spent already.
+
+    Example:
+        >>> connect("http://localhost:8501/v1/models/digits", LoadOptions()).image_shape
+        (8, 8, 1)
+    """
+    address, remote = parsed(text), options.remote.read_secrets()
+    address.check_owned(remote.owned)
+    if remote.auth is not None and not (address.secure or address.loopback):
+        raise UsageError(
+            f"{address.url}: --auth: a secret is not sent in the clear; use https:// or grpcs://"
+        )
+    if options.to_logits or options.custom_objects:
+        raise UsageError(f"{address.url}: --to-logits and --custom-objects are about files")
+    wire: Wire = GrpcWire(address, remote) if address.grpc else RestWire(address, remote)
+    try:
+        return _Connecting(address, options, wire).classifier()
+    except RobustError:
+        wire.close()
+        raise
+
+
+class _Connecting:
+    """Gets to know an endpoint, step by step.
+
+    Args:
+        address: of the model.
+        options: what the user says about it.
+        wire: the connection.
+    """
+
+    def __init__(self, address: Address, options: LoadOptions, wire: Wire) -> None:
+        self._address, self._options, self._wire = address, options, wire
+        self._remote: RemoteOptions = options.remote
+
+    def classifier(self) -> RemoteClassifier:
+        """Return the classifier; see `connect`."""
+        description = persistently(
+            lambda: self._wire.describe(self._remote.signature), self._remote.retries
+        )
+        question, shape = question_of(description, self._remote, self._options.image_shape)
+        answers = opened(self._remote.cache)
+        try:
+            return self._probed(description, question, shape, answers)
+        except RobustError:
+            answers.discard_unused()
+            raise
+
+    def _probed(
+        self, description: Description, question: Question, shape: ImageShape, answers: Answers
+    ) -> RemoteClassifier:
+        """Return the classifier, after asking it about one image, twice."""
+        sender, image = Sender(self._wire, self._remote, answers), probes(shape)[:1]
+        outputs, again = (self._paid(sender, answers, question, image) for _ in range(2))
+        reading = reading_of(description, outputs, 1, self._remote)
+        probe = Probe(image, reading.logits(outputs, 1))
+        drawn = not agree(reading.logits(again, 1), probe.answer, _TWICE).all()
+        model = None
+        if not drawn:
+            version = self._address.version or description.version
+            name = self._address.url, version, question, reading, self._options.pixel_range
+            model = answers.model(repr(name), probe.answer)
+            answers.write(model, keys_of(image), probe.answer)
+        endpoint = Endpoint(
+            self._address,
+            self._remote,
+            sender=sender,
+            answers=answers,
+            model=model,
+            question=question,
+            reading=reading,
+            pixel_range=self._options.pixel_range,
+            probe=probe,
+        )
+        return RemoteClassifier(
+            endpoint,
+            image_shape=shape,
+            num_classes=reading.num_classes,
+            stochastic=drawn,
+            decisions_only=reading.kind == "labels",
+            source=self._address.url,
+            loaded_with=self._options,
+            notices=tuple(_notices(description, question, reading, drawn=drawn)),
+        )
+
+    def _paid(
+        self, sender: Sender, answers: Answers, question: Question, image: Images
+    ) -> dict[str, np.ndarray]:
+        """Return all outputs for one image, paid for."""
+        limit = self._remote.max_queries
+
+        def pay(rows: np.ndarray) -> Flags:
+            return np.full(len(rows), bool(answers.reserve(1, limit)))
+
+        if pay(np.zeros(1)).all():
+            pixels = in_range(image, self._options.pixel_range)
+            for sent in sender.send(question, pixels, pay):
+                if len(sent.rows):
+                    return sent.outputs
+        raise spent_error(limit)
+
+
+def _notices(
+    description: Description, question: Question, reading: Reading, *, drawn: bool
+) -> Iterator[str]:
+    """Yield what the user should know of an endpoint."""
+    yield _ETHICS
+    output = repr(reading.output) if reading.output else "its only output"
+    if reading.kind == "probabilities":
+        yield f"{output} holds probabilities; their logarithms serve as logits"
+    if reading.kind == "labels":
+        yield f"{output} holds labels alone; score-based attacks cannot be run on it"
+    if question.dtype is np.uint8:
+        yield "it takes bytes: pixels are rounded before they are sent"
+    if drawn:
+        yield (
+            "it answers the same image differently; its answers are not kept, and an interrupted "
+            "run pays for them again"
+        )
+    elif description.version is not None:
+        yield f"version {description.version} answers"

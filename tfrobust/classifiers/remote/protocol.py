@@ -1,0 +1,109 @@
+"""What both protocols have in common: a model's description, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfrobust.errors import EndpointError, UsageError, one_line
+from tfrobust.types import Images
+
+MOST_BYTES = 64 * 2**20  # of an answer
+LONGEST_WAIT = 300.0  # seconds that a server may ask for before the next try
+_INSTALL = "pip install 'tfrobust[remote]'"
+
+
+class TransientError(EndpointError):
+    """A request failed for a reason that may pass: it is sent again.
+
+    Args:
+        message: one line.
+        left: whether the request may have reached the server; it then counts.
+        wait: seconds that the server asks to wait; `None`: it says nothing.
+    """
+
+    def __init__(self, message: str, *, left: bool = True, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.left, self.wait = left, wait
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """What a model says of an input or output.
+
+    Attributes:
+        dtype: TensorFlow's name, such as `DT_FLOAT`.
+        shape: −1 where a size is open; `None`: nothing is known.
+    """
+
+    dtype: str
+    shape: tuple[int, ...] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a model says of itself.
+
+    Attributes:
+        inputs: of the signature, by name; empty where the server describes nothing.
+        outputs: of the signature.
+        version: that answers; `None`: not known.
+    """
+
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    version: int | None
+
+
+class Wire(Protocol):
+    """A connection to one model. Its calls may come from several threads."""
+
+    def describe(self, signature: str) -> Description:
+        """Return what the model says of a signature.
+
+        Raises:
+            TransientError: it may say so later.
+            EndpointError: there is no such server, model or signature.
+        """
+
+    def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
+        """Return all outputs of a signature, by name; the empty name: of the only one.
+
+        Args:
+            signature: its name.
+            name: of its input.
+            images: `(n, height, width, channels)`, in the input's type.
+
+        Raises:
+            TransientError: the same request may be answered later.
+            EndpointError: it never will be.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+def needs(module: Callable[[], Any]) -> Any:
+    """Return a module of the extra `remote`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return module()
+    except ImportError as error:
+        raise UsageError(
+            f"an endpoint is asked through packages that are not installed ({one_line(error)}); "
+            f"install them: {_INSTALL}"
+        ) from error
+
+
+def no_signature(signature: str, known: list[str]) -> EndpointError:
+    """Return the error of a signature that a model does not serve."""
+    return EndpointError(
+        f"the model serves no signature {signature!r} (there are: {', '.join(known) or 'none'}); "
+        "choose one by --signature"
+    )

@@ -1,0 +1,91 @@
+"""The `Meter` contract: counts what is asked of a classifier whose answers cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+
+from tfrobust.types import Flags, Images, Labels, Norm
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What an attack wants of its images.
+
+    Attributes:
+        labels: int64 `(n,)`: the classes to leave, or to reach where `targeted`.
+        targeted: which of the two.
+        norm: of the distance that counts; `None`: in none.
+        budget: the largest distance that counts; `None`: any.
+    """
+
+    labels: Labels
+    targeted: bool
+    norm: Norm | None
+    budget: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryCount:
+    """What a metered classifier has cost so far, over the whole run.
+
+    Attributes:
+        sent: images that have left, those that were sent again too.
+        cached: answers that were kept and not asked again.
+        limit: of those that leave; `None`: none.
+        per_image: limit of what one attack may ask about one image; `None`: none.
+        unpaid: images that could not be asked, because the limit was reached.
+    """
+
+    sent: int
+    cached: int
+    limit: int | None = None
+    per_image: int | None = None
+    unpaid: int = 0
+
+
+class Counting(Protocol):
+    """What one attack asks about its images; see `Meter.attempt`."""
+
+    asked: int
+
+    @property
+    def cut_off(self) -> int:
+        """How many images got no answers in the end, because a budget was spent."""
+
+    def settled(self, crafted: Images) -> Images:
+        """Return what the attack made; of images that were cut off, the best that was seen."""
+
+
+class Meter(Protocol):
+    """Counts what a classifier is asked, where each answer costs.
+
+    While an attack is run, an image whose budget is spent is answered as if the attack had failed.
+    Outside of attacks, a question that cannot be paid for raises `BudgetSpentError`.
+    """
+
+    @property
+    def count(self) -> QueryCount:
+        """What was spent so far."""
+
+    def attempt(self, images: Images, goal: Goal) -> AbstractContextManager[Counting]:
+        """Count what is asked inside for each image of one attack.
+
+        Args:
+            images: float32 `(n, height, width, channels)`; `tfrobust.classifiers.asking` holds
+                their numbers 0 … n − 1.
+            goal: of the attack.
+        """
+
+    def refused(self, numbers: np.ndarray) -> Flags:
+        """Return which of these images get no answers any more, bool."""
+
+    def watched(self, changed: Callable[[QueryCount], object]) -> AbstractContextManager[None]:
+        """Tell how much is spent, now and then, while something is asked inside."""
+
+    def lenient(self) -> AbstractContextManager[None]:
+        """Answer NaN inside, where a question outside of attacks cannot be paid for."""
