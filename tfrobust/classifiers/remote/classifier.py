@@ -12,6 +12,7 @@ reads.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -156,6 +157,7 @@ class _Connecting:
             pixel_range=self._options.pixel_range,
             probe=probe,
         )
+        weakref.finalize(endpoint, _close, sender, self._wire)
         return RemoteClassifier(
             endpoint,
             image_shape=shape,
@@ -182,6 +184,12 @@ class _Connecting:
                 if len(sent.rows):
                     return sent.outputs
         raise spent_error(limit)
+
+
+def _close(sender: Sender, wire: Wire) -> None:
+    """Leave an endpoint that nobody asks any more."""
+    sender.close()
+    wire.close()
 
 
 def _notices(

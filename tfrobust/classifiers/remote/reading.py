@@ -179,6 +179,7 @@ def reading_of(
     name = options.output if options.output is not None else _chosen(description, outputs)
     values = _output(outputs, name)
     if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "fiu":
+        _check_described(description, name, values)
         kind: Kind = "logits"
         if name != "logits" and _are_probabilities(values.astype(np.float32)):
             kind = "probabilities"
@@ -190,6 +191,17 @@ def reading_of(
             "--num-classes"
         )
     return Reading(name, "labels", options.num_classes)
+
+
+def _check_described(description: Description, name: str, values: np.ndarray) -> None:
+    """Refuse an answer of another number of classes than the model describes."""
+    tensor = description.outputs.get(name)
+    shape = tensor.shape if tensor else None
+    if shape and len(shape) == 2 and shape[1] not in (-1, values.shape[1]):
+        raise EndpointError(
+            f"output {name!r}: expected numbers of shape (images, {shape[1]}), as the model says; "
+            f"received the shape {values.shape}"
+        )
 
 
 def _chosen(description: Description, outputs: Mapping[str, np.ndarray]) -> str:
