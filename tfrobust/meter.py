@@ -31,11 +31,12 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True)
 class QueryCount:
-    """What a metered classifier has cost so far, over the whole run.
+    """What a metered classifier has cost so far.
 
     Attributes:
-        sent: images that have left, those that were sent again too.
-        cached: answers that were kept and not asked again.
+        sent: images that have left, those that were sent again too; of all metered classifiers of
+            the run, interruptions included.
+        cached: answers that were kept and not asked again, of this classifier and process.
         limit: of those that leave; `None`: none.
         per_image: limit of what one attack may ask about one image; `None`: none.
         unpaid: images that could not be asked, because the limit was reached.

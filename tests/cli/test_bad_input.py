@@ -69,7 +69,7 @@ GUARD = ("export", "d1", "served", "--detector", "mahalanobis", "--attack", "fgs
         ((*EVALUATE, "--target", "all"), 2, ["target"]),
         ((*EVALUATE, "--epochs", "3"), 2, ["--epochs"]),
         (("evaluate", "d2", "--clean-only", "--out", "run"), 2, ["d2", "did you mean 'd1'"]),
-        (("evaluate", "http://h/v1/models/m", "--clean-only", "--out", "run"), 2, ["remote"]),
+        (("evaluate", "http://h/v1/models/m", "--clean-only", "--out", "run"), 2, ["--i-own-this"]),
         (("evaluate", "d1"), 2, ["--out"]),
         (("plugins", "attack"), 2, ["did you mean 'attacks'"]),
         (("plugins", "show", "pgd"), 2, ["KIND/NAME"]),

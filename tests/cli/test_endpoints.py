@@ -58,6 +58,7 @@ def test_an_endpoint_is_evaluated_as_the_file_is_and_a_repeated_run_pays_nothing
     assert figures(results(with_store / "run")) == figures(remote)
 
 
+@pytest.mark.slow
 def test_a_spent_budget_ends_the_attack_and_not_the_run_and_a_larger_one_goes_on(
     tfrobust, with_store, served, url
 ):
@@ -76,6 +77,7 @@ def test_a_spent_budget_ends_the_attack_and_not_the_run_and_a_larger_one_goes_on
     assert results(with_store / "run")["attacks"][0]["cut_off"] is None
 
 
+@pytest.mark.slow
 def test_blocks_that_cannot_be_paid_are_incomplete_and_the_same_command_goes_on(
     tfrobust, with_store, served, url, monkeypatch
 ):
@@ -185,5 +187,5 @@ def test_the_checks_that_need_no_gradient_are_made_on_an_endpoint(tfrobust, with
     assert result.code == 0, result.err
     record = json.loads((with_store / "diagnosis" / "diagnosis.json").read_text())
     verdicts = {finding["check"]: finding["verdict"] for finding in record["findings"]}
-    assert "not_applicable" in verdicts.values()
-    assert set(verdicts.values()) != {"not_applicable"}
+    assert verdicts["gradients"] == "not applicable"
+    assert verdicts["randomness"] == "fine"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class Served:
         headers: of the last prediction request.
         sizes: images in each prediction request.
         other: whether another model answers.
+        wait: seconds before an answer whose fault is `wait`.
     """
 
     def __init__(self, folder: Path, faults: Callable[[int], str] = lambda request: "") -> None:
@@ -56,6 +58,7 @@ class Served:
         }
         self.faults, self.version, self.other = faults, 1, False
         self.images = self.requests = 0
+        self.wait = 0.0
         self.headers: dict[str, str] = {}
         self.sizes: list[int] = []
         self._lock = threading.Lock()
@@ -136,6 +139,8 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
     def _answer(self, fault: str, outputs: dict[str, np.ndarray]) -> None:
         if fault == "slow":
             time.sleep(1.0)
+        if fault == "wait":
+            time.sleep(self.served.wait)
         if fault == "shape":
             outputs = {name: output[:, :-1] for name, output in outputs.items()}
         if fault == "nan":
@@ -224,7 +229,9 @@ def grpc_server(served: Served) -> Iterator[str]:
             headers = {item.key: item.value for item in context.invocation_metadata()}
             fault = served.begin(len(images), headers)
             self._check(request, context)
-            if fault:
+            if fault == "wait":
+                time.sleep(served.wait)
+            elif fault:
                 context.abort(getattr(grpc.StatusCode, fault), "try later")
             outputs = served.predict(request.model_spec.signature_name, images)
             response = predict_pb2.PredictResponse()
@@ -245,3 +252,16 @@ def grpc_server(served: Served) -> Iterator[str]:
         yield f"grpc://127.0.0.1:{port}/{NAME}"
     finally:
         server.stop(None).wait()
+
+
+def main(folder: str, wait: str) -> None:
+    """Serve by both protocols until the process is ended; print the addresses as JSON."""
+    served = Served(Path(folder), lambda request: "wait" if served.wait else "")
+    served.wait = float(wait)
+    with rest_server(served) as rest, grpc_server(served) as grpc:
+        print(json.dumps({"rest": rest, "grpc": grpc}), flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -108,6 +108,7 @@ def test_the_budget_of_a_run_is_kept_to_the_query_over_several_runs(served, labe
         assert again.cut_off == 0
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_never_paid_again(served, labels, tmp_path):
     cache = tmp_path / "queries.sqlite"
     with rest_server(served) as url:
@@ -119,7 +120,7 @@ def test_what_was_answered_is_never_paid_again(served, labels, tmp_path):
         assert again.meter.count.cached > 0
 
 
-@pytest.mark.parametrize("limit", [1, 7])
+@pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_no_image_is_asked_more_often_than_its_budget_allows(limit, served, labels):
     with rest_server(served) as url:
         endpoint = connected(url, queries_per_image=limit)
@@ -131,6 +132,7 @@ def test_no_image_is_asked_more_often_than_its_budget_allows(limit, served, labe
         assert np.array_equal(crafted.images, IMAGES)  # nothing adversarial was seen
 
 
+@pytest.mark.slow
 def test_a_cut_off_image_is_broken_only_if_an_adversarial_one_was_seen(served, labels):
     hopskipjump = create("attacks", "hopskipjump", queries=400)
     with rest_server(served) as url:

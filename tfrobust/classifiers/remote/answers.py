@@ -27,7 +27,7 @@ _AT_ONCE = 500  # keys in one statement
 _PATIENCE = 30.0  # seconds that another process may write
 _SAME = 1e-3  # relative difference of the same model's answers, on other hardware
 _TABLES = """
-CREATE TABLE IF NOT EXISTS spent (queries INTEGER NOT NULL, cached INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS spent (queries INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS models (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, probe BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
@@ -39,13 +39,13 @@ _OPEN: weakref.WeakValueDictionary[Path, Answers] = weakref.WeakValueDictionary(
 
 
 def keys_of(images: Images) -> list[Key]:
-    """Return what images are found by: 16 bytes of a hash of their content.
+    """Return what images are found by: 16 bytes of the SHA-256 of their content.
 
     Args:
         images: float32 `(n, height, width, channels)`.
     """
     rows = np.ascontiguousarray(images, np.float32).reshape(len(images), -1).view(np.uint8)
-    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+    return [hashlib.sha256(row).digest()[:16] for row in rows]
 
 
 def opened(path: Path | None) -> Answers:
@@ -94,7 +94,7 @@ class Answers:
             self._file.execute(f"PRAGMA user_version={_FORMAT}")
             with self._writing():
                 if self._file.execute("SELECT count(*) FROM spent").fetchone() == (0,):
-                    self._file.execute("INSERT INTO spent VALUES (0, 0)")
+                    self._file.execute("INSERT INTO spent VALUES (0)")
 
     def reserve(self, count: int, limit: int | None) -> int:
         """Take queries from the budget, before they leave; return how many there were.
@@ -109,22 +109,12 @@ class Answers:
             self._file.execute("UPDATE spent SET queries = queries + ?", (granted,))
         return granted
 
-    def give_back(self, count: int) -> None:
-        """Return queries to the budget that certainly never left."""
-        with self._errors(), self._writing():
-            self._file.execute("UPDATE spent SET queries = max(0, queries - ?)", (count,))
-
-    def count_cached(self, count: int) -> None:
-        """Count answers that were kept and not asked again."""
-        with self._errors(), self._writing():
-            self._file.execute("UPDATE spent SET cached = cached + ?", (count,))
-
     @property
-    def spent(self) -> tuple[int, int]:
-        """The queries that have left, and the answers that were kept instead."""
+    def spent(self) -> int:
+        """The queries that have left."""
         with self._errors(), self._lock:
-            queries, cached = self._file.execute("SELECT queries, cached FROM spent").fetchone()
-        return int(queries), int(cached)
+            (queries,) = self._file.execute("SELECT queries FROM spent").fetchone()
+        return int(queries)
 
     def model(self, name: str, probe: Logits) -> int:
         """Return the number of a model that answers a fixed image in this way; a new one, if need.
@@ -181,7 +171,7 @@ class Answers:
 
     def discard_unused(self) -> None:
         """Remove a file that this object created, if nothing has been spent."""
-        if self._path is None or not self._new or self.spent[0]:
+        if self._path is None or not self._new or self.spent:
             return
         with self._lock:
             self._file.close()

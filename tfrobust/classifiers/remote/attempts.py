@@ -70,11 +70,6 @@ class Attempt:
             self.asked += rows
             return np.ones(rows, bool)
 
-    def charge_again(self, numbers: np.ndarray) -> Flags:
-        """Count a question that is sent once more for these images, and return which may be."""
-        with self._lock:
-            return self._charge_each(numbers)
-
     def _charge_each(self, numbers: np.ndarray) -> Flags:
         order = np.argsort(numbers, kind="stable")
         ordered = numbers[order]

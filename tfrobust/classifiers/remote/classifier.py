@@ -26,11 +26,12 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.python_calls import call_python
 from tfrobust.classifiers.remote.address import Address, parsed
 from tfrobust.classifiers.remote.answers import Answers, keys_of, opened
-from tfrobust.classifiers.remote.endpoint import Endpoint, Probe, in_range
+from tfrobust.classifiers.remote.endpoint import Endpoint
 from tfrobust.classifiers.remote.grpc_wire import GrpcWire
 from tfrobust.classifiers.remote.options import RemoteOptions
+from tfrobust.classifiers.remote.probe import Probe
 from tfrobust.classifiers.remote.protocol import Description, Wire
-from tfrobust.classifiers.remote.reading import Question, Reading, question_of, reading_of
+from tfrobust.classifiers.remote.reading import Question, Reading, in_range, question_of, reading_of
 from tfrobust.classifiers.remote.rest import RestWire
 from tfrobust.classifiers.remote.sending import Sender, persistently, spent_error
 from tfrobust.errors import ClassifierError, RobustError, UsageError

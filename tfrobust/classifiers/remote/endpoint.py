@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfrobust.classifiers.identity import agree
-from tfrobust.classifiers.loading import UNIT
 from tfrobust.classifiers.remote.address import Address
 from tfrobust.classifiers.remote.answers import Answers, Key, keys_of
 from tfrobust.classifiers.remote.attempts import Attempt
 from tfrobust.classifiers.remote.options import RemoteOptions
-from tfrobust.classifiers.remote.reading import Question, Reading
+from tfrobust.classifiers.remote.probe import Probe
+from tfrobust.classifiers.remote.reading import Question, Reading, in_range
 from tfrobust.classifiers.remote.sending import Sender, spent_error
-from tfrobust.errors import EndpointError
 from tfrobust.meter import Goal, QueryCount
 from tfrobust.types import Flags, Images, Logits
 
-_SAME = 1e-3  # relative difference of two answers of one model, whatever computes them
-
 _GAP = 0.5  # seconds between what is told of the spending
-
-
-@dataclasses.dataclass(frozen=True)
-class Probe:
-    """An image that is asked again and again, and what the model said of it first."""
-
-    image: Images  # (1, height, width, channels)
-    answer: Logits  # (1, classes)
 
 
 class Endpoint:
@@ -69,7 +56,8 @@ class Endpoint:
         self._probed = 0  # requests when the probe was last asked
         self._attempt: Attempt | None = None
         self._lenient = False
-        self._unpaid = 0
+        self._unpaid = self._cached = 0
+        self._counting = threading.Lock()
         self._changed: Callable[[QueryCount], object] | None = None
         self._told = 0.0
         self._lock = threading.RLock()
@@ -113,12 +101,10 @@ class Endpoint:
     @property
     def count(self) -> QueryCount:
         """What was spent so far; see `Meter`."""
-        queries, cached = self._answers.spent
-        limit = self.options.max_queries
         return QueryCount(
-            sent=queries,
-            cached=cached,
-            limit=limit,
+            sent=self._answers.spent,
+            cached=self._cached,
+            limit=self.options.max_queries,
             per_image=self.options.queries_per_image,
             unpaid=self._unpaid,
         )
@@ -144,38 +130,27 @@ class Endpoint:
         return logits
 
     def _ask(self, images: Images, numbers: np.ndarray) -> Logits:
-        rows, classes = len(images), self.reading.num_classes
         attempt = self._attempt if len(numbers) else None
-        logits = np.full((rows, classes), np.nan, np.float32)
         allowed = np.isfinite(images).all(axis=(1, 2, 3))
         if attempt is not None:
-            allowed &= attempt.charge(numbers, rows)
-        keys = keys_of(images)
-        first = {key: row for row, key in reversed(list(enumerate(keys))) if allowed[row]}
-        distinct = sorted(first.values())
-        found = self._answered(images, [keys[row] for row in distinct], distinct, numbers)
-        for row in np.flatnonzero(allowed).tolist():
-            if (answer := found.get(keys[row])) is not None:
-                logits[row] = answer
-        known = np.isfinite(logits).all(axis=1)
-        if attempt is None:
-            return self._for_nobody(logits, known)
-        self._settle(attempt, numbers, images, logits, known)
-        self._probe_again()
-        return logits
-
-    def _for_nobody(self, logits: Logits, known: Flags) -> Logits:
-        """Return answers that no attack asked for; all of them, unless that is not needed."""
-        self._unpaid += int((~known).sum())
-        if not (known.all() or self._lenient):
+            allowed &= attempt.charge(numbers, len(images))
+        asked = np.flatnonzero(allowed)
+        owners = numbers[asked] if len(numbers) == len(images) else numbers
+        unpaid = self._unpaid
+        logits = np.full((len(images), self.reading.num_classes), np.nan, np.float32)
+        logits[asked] = self._answered(images[asked], owners)
+        if attempt is not None:
+            self._settle(attempt, numbers, images, logits)
+        elif self._unpaid > unpaid and not self._lenient:
             raise spent_error(self.options.max_queries)
         self._probe_again()
         return logits
 
     def _settle(
-        self, attempt: Attempt, numbers: np.ndarray, images: Images, logits: Logits, known: Flags
+        self, attempt: Attempt, numbers: np.ndarray, images: Images, logits: Logits
     ) -> None:
         """Remember what an attack saw; answer the rest as if it had failed there."""
+        known = np.isfinite(logits).all(axis=1)
         if len(numbers) == len(images):
             attempt.see(numbers[known], images[known], logits[known])
             attempt.refuse(numbers[~known])
@@ -188,56 +163,64 @@ class Endpoint:
     @property
     def _spent(self) -> bool:
         limit = self.options.max_queries
-        return limit is not None and self._answers.spent[0] >= limit
+        return limit is not None and self._answers.spent >= limit
 
-    def _answered(
-        self, images: Images, keys: list[Key], rows: list[int], numbers: np.ndarray
-    ) -> dict[Key, np.ndarray]:
-        """Return the answers to distinct images that there are, or that can be paid for."""
-        classes, found = self.reading.num_classes, dict[Key, np.ndarray]()
-        left = np.arange(len(keys))
-        if self._model is not None and keys:
-            positions, kept = self._answers.read(self._model, keys, classes)
-            found = {keys[p]: row for p, row in zip(positions.tolist(), kept, strict=True)}
-            left = np.setdiff1d(left, positions, assume_unique=True)
-            if len(positions):
-                self._answers.count_cached(len(positions))
-        granted = self._reserve(len(left))
-        self._unpaid += len(left) - granted
-        chosen = left[:granted]
+    def _answered(self, images: Images, owners: np.ndarray) -> Logits:
+        """Return the answers that there are, or that can be paid for; NaN for the others.
+
+        Args:
+            images: float32 `(rows, height, width, channels)`.
+            owners: see `_payer`.
+        """
+        keys, place = keys_of(images), dict[Key, int]()
+        slot = np.array([place.setdefault(key, len(place)) for key in keys], np.int64)
+        distinct = list(place)
+        first = np.full(len(distinct), len(images))
+        np.minimum.at(first, slot, np.arange(len(images)))
+        found = np.full((len(distinct), self.reading.num_classes), np.nan, np.float32)
+        missing = np.ones(len(distinct), bool)
+        if self._model is not None and distinct:
+            positions, kept = self._answers.read(self._model, distinct, found.shape[1])
+            found[positions], missing[positions] = kept, False
+            self._cached += len(positions)
+        left = np.flatnonzero(missing)
+        chosen = left[: self._reserve(len(left))]
         if len(chosen):
-            wanted = np.array(rows)[chosen]
-            owners = numbers[wanted] if len(numbers) == len(images) else None
-            found |= self._sent(images[wanted], [keys[c] for c in chosen.tolist()], owners)
-        return found
+            rows = first[chosen]
+            pay_again = self._payer(owners[rows] if len(owners) == len(images) else owners, rows)
+            pixels = in_range(images[rows], self._range)
+            for sent in self._sender.send(self._question, pixels, pay_again):
+                if len(sent.rows):
+                    answered = chosen[sent.rows]
+                    found[answered] = self.reading.logits(sent.outputs, len(sent.rows))
+                    self._keep([distinct[k] for k in answered.tolist()], found[answered])
+        return found[slot]
+
+    def _keep(self, keys: list[Key], logits: Logits) -> None:
+        if self._model is not None:
+            self._answers.write(self._model, keys, logits)
 
     def _reserve(self, count: int) -> int:
-        return self._answers.reserve(count, self.options.max_queries) if count else 0
+        """Pay for images, and count those that cannot be paid for."""
+        granted = self._answers.reserve(count, self.options.max_queries) if count else 0
+        with self._counting:
+            self._unpaid += count - granted
+        return granted
 
-    def _sent(
-        self, images: Images, keys: list[Key], owners: np.ndarray | None
-    ) -> dict[Key, np.ndarray]:
-        """Send images that are paid for, and keep each answer as it comes."""
-        found: dict[Key, np.ndarray] = {}
-        pay_again = self._payer(owners)
-        for sent in self._sender.send(self._question, in_range(images, self._range), pay_again):
-            if not len(sent.rows):
-                continue
-            logits = self.reading.logits(sent.outputs, len(sent.rows))
-            answered = [keys[row] for row in sent.rows.tolist()]
-            if self._model is not None:
-                self._answers.write(self._model, answered, logits)
-            found |= dict(zip(answered, logits, strict=True))
-        return found
+    def _payer(self, owners: np.ndarray, rows: np.ndarray) -> Callable[[np.ndarray], Flags]:
+        """Return what pays for images that are sent once more.
 
-    def _payer(self, owners: np.ndarray | None) -> Callable[[np.ndarray], Flags]:
-        """Return what pays for images that are sent once more."""
-        attempt = self._attempt
+        Args:
+            owners: numbers of the attack's images: one a row, or the batch's; none: nobody's.
+            rows: that are sent.
+        """
+        attempt = self._attempt if len(owners) else None
 
-        def pay_again(rows: np.ndarray) -> Flags:
-            allowed = np.ones(len(rows), bool)
-            if attempt is not None and owners is not None:
-                allowed = attempt.charge_again(owners[rows])
+        def pay_again(again: np.ndarray) -> Flags:
+            allowed = np.ones(len(again), bool)
+            if attempt is not None:
+                own = owners[again] if len(owners) == len(rows) else owners
+                allowed = attempt.charge(own, len(again))
             granted = self._reserve(int(allowed.sum()))
             allowed[np.flatnonzero(allowed)[granted:]] = False
             return allowed
@@ -253,35 +236,11 @@ class Endpoint:
         every, requests = self.options.probe_every, self._sender.requests
         if self._model is None or not every or requests - self._probed < every:
             return
-        if not self._reserve(1):
+        if not self._answers.reserve(1, self.options.max_queries):
             return
-        answer = self._fresh(self._probe.image)
-        self._probed = self._sender.requests
-        if answer is not None and not agree(answer, self._probe.answer, _SAME).all():
-            raise changed(self.address)
-
-    def _fresh(self, image: Images) -> Logits | None:
-        """Return the answer to one image that is paid for, past the cache."""
-        for sent in self._sender.send(
-            self._question, in_range(image, self._range), self._payer(None)
-        ):
+        self._probed = requests
+        nobody = self._payer(np.zeros(0, np.int32), np.zeros(1))
+        pixels = in_range(self._probe.image, self._range)
+        for sent in self._sender.send(self._question, pixels, nobody):
             if len(sent.rows):
-                return self.reading.logits(sent.outputs, len(sent.rows))
-        return None
-
-
-def in_range(images: Images, pixel_range: tuple[float, float]) -> Images:
-    """Return images in [0, 1] with the pixels that the model was made for."""
-    least, most = pixel_range
-    if (least, most) == UNIT:
-        return images
-    return images * np.float32(most - least) + np.float32(least)
-
-
-def changed(address: Address) -> EndpointError:
-    """Return the error of an endpoint that answers otherwise than it did."""
-    return EndpointError(
-        f"{address.url}: answers otherwise than at the start of the run: another version is "
-        "served, or the model draws at random; figures of both would be mixed, so the run ends "
-        "here. Repeat the command for the new version, or name one: …/versions/N"
-    )
+                self._probe.compare(self.reading.logits(sent.outputs, 1), self.address)

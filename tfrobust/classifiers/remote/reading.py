@@ -50,6 +50,14 @@ class Question:
         return images.astype(self.dtype)
 
 
+def in_range(images: Images, pixel_range: tuple[float, float]) -> Images:
+    """Return images in [0, 1] with the pixels that the model was made for."""
+    least, most = pixel_range
+    if (least, most) == (0.0, 1.0):
+        return images
+    return images * np.float32(most - least) + np.float32(least)
+
+
 def question_of(
     description: Description, options: RemoteOptions, image_shape: ImageShape | None
 ) -> tuple[Question, ImageShape]:

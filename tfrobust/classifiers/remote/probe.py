@@ -1,0 +1,39 @@
+"""Whether an endpoint is still the same model: one image, asked again now and then."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.remote.address import Address
+from tfrobust.errors import EndpointError
+from tfrobust.types import Images, Logits
+
+_SAME = 1e-3  # relative difference of two answers of one model, whatever computes them
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """An image, and what the model said of it first.
+
+    Attributes:
+        image: float32 `(1, height, width, channels)` in [0, 1].
+        answer: its logits, float32 `(1, classes)`.
+    """
+
+    image: Images
+    answer: Logits
+
+    def compare(self, answer: Logits, address: Address) -> None:
+        """Compare the answer with a later one.
+
+        Raises:
+            EndpointError: they differ by more than other hardware explains.
+        """
+        if not agree(answer, self.answer, _SAME).all():
+            raise EndpointError(
+                f"{address.url}: answers otherwise than at the start of the run: another version "
+                "is served, or the model draws at random; figures of both would be mixed, so the "
+                "run ends here. Repeat the command for the new version, or name one: "
+                "…/versions/N"
+            )
