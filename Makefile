@@ -15,7 +15,7 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote]"
 	touch $(READY)
 
 # Lint, types and the docs run beside the tests: each prints what it found in one piece, and whatever
@@ -43,12 +43,12 @@ types: $(READY)
 
 # Several workers and machines; only slow tests and the bench need it.
 $(RAY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ray]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote,ray]"
 	touch $(RAY)
 
 # Foolbox, ART and PyTorch: what the attacks are measured beside; nothing else needs them.
 $(PEERS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote,bench]"
 	touch $(PEERS)
 
 bench: $(PEERS) $(RAY)
@@ -64,7 +64,7 @@ reference: $(READY)
 
 # The site generator; nothing else needs it. The site is build/site/index.html.
 $(DOCS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote,docs]"
 	touch $(DOCS)
 
 docs: $(DOCS)

@@ -201,5 +201,5 @@ def test_other_files_and_addresses_are_refused(tmp_path):
     (tmp_path / "m.h5").write_bytes(b"x")
     with pytest.raises(ClassifierError, match=r"m.h5: not a readable .h5 file"):
         store.load(tmp_path / "m.h5")
-    with pytest.raises(UsageError, match=r"remote classifiers"):
-        store.load("http://localhost:8501/v1/models/m")
+    with pytest.raises(UsageError, match=r"an endpoint has no files"):
+        store.locate("http://localhost:8501/v1/models/m")

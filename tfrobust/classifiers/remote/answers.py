@@ -44,7 +44,8 @@ def keys_of(images: Images) -> list[Key]:
     Args:
         images: float32 `(n, height, width, channels)`.
     """
-    rows = np.ascontiguousarray(images, np.float32).reshape(len(images), -1).view(np.uint8)
+    size = int(np.prod(images.shape[1:]))
+    rows = np.ascontiguousarray(images, np.float32).reshape(len(images), size).view(np.uint8)
     return [hashlib.sha256(row).digest()[:16] for row in rows]
 
 

@@ -98,6 +98,12 @@ def plan(
 def _check(settings: EvaluationSettings, devices: Sequence[int]) -> None:
     if settings.detectors:
         raise UsageError("plan: predicts no detectors; leave them out")
+    for name, classifier in {**settings.classifiers, **settings.attacked}.items():
+        if classifier.meter is not None:
+            raise UsageError(
+                f"plan: {name}: what an endpoint takes cannot be tried without paying for it; set "
+                "--max-queries and --requests-per-second in the evaluation itself"
+            )
     for count in devices:
         if count < 1:
             raise UsageError(f"devices: expected 1 or more; received: {count}")
