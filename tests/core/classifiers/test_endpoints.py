@@ -73,7 +73,7 @@ def test_an_endpoint_keeps_the_contract_of_all_adapters_and_answers_as_the_file_
         pytest.param("boundary", {"queries": 200}, marks=pytest.mark.slow),
         pytest.param("spsa", {"eps": 0.3, "steps": 3}, marks=pytest.mark.slow),
         pytest.param("zoo", {"queries": 100}, marks=pytest.mark.slow),
-        pytest.param("pointwise", {"queries": 100}, marks=pytest.mark.slow),
+        pytest.param("pointwise", {"restarts": 1}, marks=pytest.mark.slow),
         pytest.param("spatial", {}, marks=pytest.mark.slow),
     ],
 )
