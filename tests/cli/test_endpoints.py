@@ -120,7 +120,7 @@ def one_line_of_several(result, code, *words):
 def test_a_mistake_about_an_endpoint_costs_one_line_and_leaves_nothing(
     tfrobust, with_store, served, url, arguments, code, words
 ):
-    result = tfrobust("evaluate", url, *FAST, "--out", "run", *arguments)
+    result = tfrobust("evaluate", url, "--attack", "square", *FAST, "--out", "run", *arguments)
     errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
     assert (result.code, len(errors)) == (code, 1), result.err
     assert all(word in errors[0] for word in words), errors
@@ -142,14 +142,15 @@ def test_a_mistake_about_an_endpoint_costs_one_line_and_leaves_nothing(
 def test_a_wrong_address_costs_one_line_and_leaves_nothing(
     tfrobust, with_store, address, code, words
 ):
-    result = tfrobust("evaluate", address, *FAST, "--out", "run")
+    result = tfrobust("evaluate", address, "--clean-only", *FAST, "--out", "run")
     one_line(result, code, *words)
     assert "opensesame" not in result.err
     assert not (with_store / "run").exists()
 
 
 def test_another_model_name_is_refused_with_those_that_are_served(tfrobust, with_store, url):
-    result = tfrobust("evaluate", url.replace(NAME, "digit"), *FAST, "--out", "run")
+    other = url.replace(NAME, "digit")
+    result = tfrobust("evaluate", other, "--clean-only", *FAST, "--out", "run")
     one_line(result, 1, "there is no model 'digit'", f"it serves: {NAME}")
     assert not (with_store / "run").exists()
 
