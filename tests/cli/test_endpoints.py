@@ -155,7 +155,11 @@ def test_another_model_name_is_refused_with_those_that_are_served(tfrobust, with
     assert not (with_store / "run").exists()
 
 
-def test_an_endpoint_is_not_exported_and_not_given_to_workers(tfrobust, with_store, url):
+def test_an_endpoint_is_not_exported_and_not_timed_and_shows_what_it_takes(
+    tfrobust, with_store, url
+):
+    planned = tfrobust("plan", "evaluate", url, "--attack", "square", "--limit", "8")
+    one_line_of_several(planned, 2, "what an endpoint takes cannot be tried")
     exported = tfrobust("export", url, "served")
     one_line_of_several(exported, 1, "an endpoint cannot be exported")
     assert not (with_store / "served").exists()

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import sys
 import time
 
 import numpy as np
@@ -212,3 +213,17 @@ def test_the_nearest_adversarial_image_within_the_budget_is_remembered():
     assert np.array_equal(settled[2], IMAGES[2])
     assert not settled[[1, 3]].any()
     assert attempt.cut_off == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "address"),
+    [("httpx", "http://127.0.0.1:9/v1/models/m"), ("tensorflow_serving", "grpc://127.0.0.1:9/m")],
+)
+def test_without_the_extra_one_line_says_what_to_install(module, address, monkeypatch):
+    from tfrobust.store import load
+
+    for name in [name for name in sys.modules if name.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=r"pip install 'tfrobust\[remote\]'"):
+        load(address)
