@@ -158,7 +158,7 @@ def reaches_its_targets(attack: Attack) -> None:
     """
     if not has_option(attack, "targeted") or not has_option(attack, "eps"):
         return
-    wide = {"linf": 0.5, "l2": 6.0, "l1": 60.0}.get(attack.threat.norm or "", 0.5)
+    wide = {"linf": 0.5, "l2": 6.0, "l1": 60.0, "l0": 20.0}.get(attack.threat.norm or "", 0.5)
     changes: dict[str, Any] = {"targeted": True}
     if not attack.minimum_norm:
         changes["eps"] = wide

@@ -16,6 +16,7 @@ CHEAP = {
     "apgd_dlr": {"steps": 8, "restarts": 2},
     "apgd_t": {"steps": 8, "target_classes": 2},
     "autoattack": {"steps": 4, "queries": 20, "target_classes": 2},
+    "bandits": {"queries": 60},
     "bim": {"steps": 5},
     "boundary": {"steps": 100},
     "cleverhans_bim": {"nb_iter": 10},
@@ -31,14 +32,21 @@ CHEAP = {
     "fmn": {"steps": 20},
     "fooling": {"steps": 20, "step_size": 0.1},
     "gap": {"passes": 1, "filters": 2, "blocks": 0},
+    "geoda": {"queries": 140, "frequencies": 1.0},
     "hopskipjump": {"steps": 3, "initial_gradient_eval_steps": 40},
     "mim": {"steps": 5},
+    "nes": {"queries": 100, "samples_per_step": 16},
     "pgd": {"steps": 10},
     "pointwise": {"restarts": 2, "start_steps": 20},
+    "rays": {"queries": 150},
     "salt_and_pepper": {"steps": 60},
+    "sign_hunter": {"queries": 80},
+    "simba": {"queries": 150, "step_size": 0.3},
+    "sparse_rs": {"queries": 60},
     "spatial": {"rotations": 5, "translations": 3},
     "spsa": {"steps": 6, "samples_per_step": 16, "learning_rate": 0.1},
     "square": {"queries": 80},
+    "surfree": {"queries": 140, "frequencies": 1.0},
     "uap": {"passes": 2},
     "zoo": {"binary_search_steps": 3, "steps": 40, "coordinates": 24, "initial_const": 1.0},
 }
@@ -56,6 +64,7 @@ ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts and test_gap.py test them in
 NORMS_OF_ANOTHER = {
     *("bim", "mim", "apgd_dlr", "apgd_t", "fab_t"),
     *("cleverhans_pgd", "cleverhans_madry", "cleverhans_mim"),
+    *("bandits", "geoda", "nes", "sign_hunter"),
 }
 # Their own tests aim at a class; that would be one more trace here.
 AIMED_ELSEWHERE = {
@@ -74,6 +83,8 @@ VARIANTS = {
     ],
     "spatial": [{"search": "random", "interpolation": "nearest"}],
     "spsa": [{"early_stop": False}],
+    "simba": [{"basis": "dct", "loss": "margin"}],
+    "sparse_rs": [{"shape": "patch", "early_stop": False}, {"shape": "frame"}],
     "square": [{"loss": "ce", "early_stop": False}],
 }
 
