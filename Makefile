@@ -58,8 +58,10 @@ bench: $(PEERS) $(RAY)
 diagnosis: $(READY)
 	$(BIN)/python -m benchmarks.diagnosis
 
-reference: $(READY)
+# The curves against queries stand beside the peers' attacks, which are run.
+reference: $(PEERS)
 	$(BIN)/python -m benchmarks.exact
+	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.reference
 
 # The site generator; nothing else needs it. The site is build/site/index.html.

@@ -9,8 +9,9 @@ Chen, Jordan & Wainwright, "HopSkipJumpAttack: a query-efficient decision-based 
 Threat: decision-based, minimum L2 or Linf norm.
 Departures: the nearest image of all steps is returned, not the last. ξ is tried at most twelve
 times; if none is adversarial, the step is skipped. δ is never so small that float32 would round it
-away. All images try the same random directions. With `queries`, a step is done only if its maximum
-cost fits in the budget. For the start and the end see `starting_points`.
+away. All images try the same random directions. With `queries`, the last step has as many probes as
+the budget leaves after its other costs, if they are twenty or more. For the start and the end see
+`starting_points`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tfrobust_attacks.decision.decision_walk import DecisionWalk
 from tfrobust_attacks.decision.starting_points import Oracle, settled, to_boundary
 
 _TRIALS = 12  # of ξ
+_FEWEST = 20  # probes of the last step; fewer than these say too little
 _FIRST_WIDTH = 0.1  # δ of the first step
 _LEAST_CHANGE = 2e-6  # of a pixel in a probe, on average; float32 rounds 1 to 6e-8
 _DRAWN = 8  # directions drawn from one seed: the draws must not depend on the batch
@@ -75,11 +77,12 @@ class HopSkipJump(DecisionWalk):
         if start is None:
             return images
         near, distance = start.images, geometry.distance(start.images, images)
-        shared = run_seed(seeds)
+        shared, schedule = run_seed(seeds), self._schedule(start.queries, halvings)
+        probes = tf.constant(schedule, tf.int32)
         state = iterate(
-            lambda state, number: self._step(classifier, state, number, shared),
+            lambda state, number: self._step(classifier, state, number, shared, probes),
             _State(images, labels, near, distance, near, distance, done=~start.found),
-            steps=self._affordable_steps(start.queries, halvings),
+            steps=len(schedule),
         )
         return blend(start.found, settled(oracle, images, state.best), images)
 
@@ -88,24 +91,30 @@ class HopSkipJump(DecisionWalk):
         precision = pixels ** {"l2": 1.5, "linf": 2.0}[self.norm] / self.gamma
         return min(max(math.ceil(math.log2(precision)), 1), 20)
 
-    def _affordable_steps(self, spent: int, halvings: int) -> int:
+    def _schedule(self, spent: int, halvings: int) -> list[int]:
+        """Return the probes of each step that `queries` has room for."""
+        schedule = [self._probes(number) for number in range(self.steps)]
         if self.queries is None:
-            return self.steps
-        for number in range(self.steps):
-            spent += self._probes(number) + _TRIALS + halvings
-            if spent > self.queries:
-                return number
-        return self.steps
+            return schedule
+        for number, wanted in enumerate(schedule):
+            spent += _TRIALS + halvings
+            schedule[number] = min(wanted, self.queries - spent)
+            if schedule[number] < min(wanted, _FEWEST):
+                return schedule[:number]
+            spent += schedule[number]
+        return schedule
 
     def _probes(self, number: int) -> int:
         wanted = self.initial_gradient_eval_steps * math.sqrt(number + 1)
         return int(min(wanted, self.max_gradient_eval_steps))
 
-    def _step(self, classifier: Classifier, state: _State, number: Any, seed: Any) -> _State:
+    def _step(
+        self, classifier: Classifier, state: _State, number: Any, seed: Any, probes: Any
+    ) -> _State:
         """Estimate the gradient, step along it, and bisect back to the boundary."""
         geometry, halvings = ball(self.norm), self._halvings(math.prod(classifier.image_shape))
         oracle = Oracle(classifier, state.labels, self.targeted)
-        direction = geometry.steepest(self._gradient(oracle, state, number, seed))
+        direction = geometry.steepest(self._gradient(oracle, state, number, seed, probes))
         leapt = _leap(oracle, state, direction, number)
         current = to_boundary(oracle, state.clean, leapt, geometry=geometry, halvings=halvings)
         distance = geometry.distance(current, state.clean)
@@ -117,10 +126,12 @@ class HopSkipJump(DecisionWalk):
             least=tf.minimum(distance, state.least),
         )
 
-    def _gradient(self, oracle: Oracle, state: _State, number: Any, seed: Any) -> Images:
+    def _gradient(
+        self, oracle: Oracle, state: _State, number: Any, seed: Any, schedule: Any
+    ) -> Images:
         """Return the estimated gradient, not normalised."""
         shape, pixels = tf.shape(state.current), math.prod(state.current.shape[1:])
-        probes = tf.gather(tf.constant([self._probes(n) for n in range(self.steps)]), number)
+        probes = tf.gather(schedule, number)
         width = tf.where(number == 0, _FIRST_WIDTH, self.gamma * state.distance / pixels)
         width = tf.maximum(width, _LEAST_CHANGE * math.sqrt(pixels))[:, None, None]
         current = tf.reshape(state.current, (-1, 1, pixels))
