@@ -18,8 +18,10 @@ as fast a query.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,9 +32,9 @@ import numpy as np
 from benchmarks import exact, reference
 from benchmarks.peers.task import NotInstalledError
 from benchmarks.query_contests import CONTESTS, Contest
-from benchmarks.query_figure import drawn
+from benchmarks.query_page import drawn, line, table
 from benchmarks.query_recorder import BudgetSpentError, PeerAttack, Recorder
-from benchmarks.tables import RESULTS, Row, read, replaced, verdict, write
+from benchmarks.tables import RESULTS, Row, read, replaced, write
 from tfrobust import Classifier, create, run_attack
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.reading import arrays
@@ -89,19 +91,21 @@ def theirs(on: Subject, contest: Contest, attack: PeerAttack, count: int) -> tup
     """Return what `ours` does, of the first images."""
     recorder = Recorder(on.classifier, contest.norm, GRID[-1])
     found, asked, seconds = np.full((len(GRID), count), np.inf), 0, 0.0
-    for rank, queries in enumerate(GRID):
-        if queries < attack.least if attack.planned else queries < GRID[-1]:
-            continue
-        recorder.limit = queries
-        run = attack.prepare(recorder, queries)
-        rows = slice(rank, rank + 1) if attack.planned else slice(None)
-        for first in range(0, count, attack.at_once):
-            images = slice(first, min(first + attack.at_once, count))
-            began = time.process_time()
-            _attack(recorder, run, on.images[images], on.labels[images])
-            seconds += time.process_time() - began
-            asked += recorder.asked * (images.stop - first)
-            found[rows, images] = recorder.least(GRID[rows])
+    # ART's GeoDA leaves files where it runs.
+    with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
+        for rank, queries in enumerate(GRID):
+            if queries < attack.least if attack.planned else queries < GRID[-1]:
+                continue
+            recorder.limit = queries
+            run = attack.prepare(recorder, queries)
+            rows = slice(rank, rank + 1) if attack.planned else slice(None)
+            for first in range(0, count, attack.at_once):
+                images = slice(first, min(first + attack.at_once, count))
+                began = time.process_time()
+                _attack(recorder, run, on.images[images], on.labels[images])
+                seconds += time.process_time() - began
+                asked += recorder.asked * (images.stop - first)
+                found[rows, images] = recorder.least(GRID[rows])
     return found, seconds / asked
 
 
@@ -180,50 +184,6 @@ def _row(on: Subject, contest: Contest, what: str, found: np.ndarray, seconds: f
     }
 
 
-_HEAD = f"""# By how many queries
-
-`make reference`: accuracy left within a budget, or median distance, after {{grid}}
-queries an image, over images that the network reads rightly; lower is stronger. *Area*: the mean
-over the logarithm of the queries. Below each of our attacks stand the peers', and in brackets ours
-on the same images. Bars: at no number of queries worse (by more than an image, or 2 %), at least
-{_FASTER:g} × as fast a query. Milliseconds: of processor time, a query of one image at {GRID[-1]:,}
-queries, tracing included.
-"""
-
-
-def table(found: Sequence[Row]) -> str:
-    """Return the rows as Markdown."""
-    grid = ", ".join(f"{queries:,}" for queries in GRID)
-    head = " | ".join(f"{queries:,}" for queries in GRID)
-    lines = [
-        _HEAD.format(grid=grid),
-        "![Accuracy and distance against queries](queries.svg)\n",
-        f"| attack | measure | images | {head} | area | ms | faster | holds |",
-        "|---|---|---|" + "---|" * (len(GRID) + 4),
-    ]
-    return "\n".join([*lines, *map(_line, found)]) + "\n"
-
-
-def _line(row: Row) -> str:
-    same = row.get("ours") or [None] * len(GRID)
-    cells = [
-        _number(value) + (f" ({_number(our)})" if "ours" in row else "")
-        for value, our in zip(row["values"], same, strict=True)
-    ]
-    faster = f"{row['faster']:.1f} ×" if "faster" in row else "–"
-    said = verdict(row)
-    if row.get("worse"):
-        said += f" (worse at {', '.join(map(str, row['worse']))})"
-    return (
-        f"| {row['what']} | {row['measure']} | {row['images']} | {' | '.join(cells)} "
-        f"| {_number(row['area'])} | {row['ms_per_query']:.3f} | {faster} | {said} |"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def main() -> int:
     """Measure and write `results/queries.{json,md,svg}`; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -242,7 +202,7 @@ def main() -> int:
             if given.only and contest.name not in given.only:
                 continue
             fresh = list(rows(on, contest, given.peer_images))
-            print(*map(_line, fresh), sep="\n", flush=True)
+            print(*(line(GRID, row) for row in fresh), sep="\n", flush=True)
             failed |= any(row["holds"] is False for row in fresh)
             _write(replaced(read("queries"), fresh))
     return int(failed)
@@ -251,7 +211,7 @@ def main() -> int:
 def _write(found: Sequence[Row]) -> None:
     order = [contest.name for contest in CONTESTS]
     ordered = sorted(found, key=lambda r: (r["network"] != "mnist", order.index(r["contest"])))
-    write("queries", ordered, table(ordered))
+    write("queries", ordered, table(GRID, ordered))
     Path(RESULTS / "queries.svg").write_text(drawn(GRID, ordered))
 
 

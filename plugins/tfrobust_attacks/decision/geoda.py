@@ -8,11 +8,12 @@ Rahmati, Moosavi-Dezfooli, Frossard & Dai, "GeoDA: a geometric framework for bla
 attacks" (2020). Threat: decision-based, minimum L2 or Linf norm.
 The estimates of later steps get more queries, each λ^(−2/3) times those of the one before, as the
 paper's bound asks. Departures: the number of steps is the largest whose first estimate has
-`first_probes` queries, and all `queries` are spent. σ is a share of the distance (the paper: 0.0002
-a pixel), and radii are bisected to half of it: a probe must reach across the boundary. The mean
-decision is subtracted, as in HopSkipJump. A ray is tried up to 2.25 times as far as x_t; where
-nothing there is adversarial, x_t stays. The nearest image of all steps is returned. All images try
-the same u. For the start and the end see `starting_points`.
+`first_probes` queries (or one step, with fewer), and all `queries` are spent. σ is a share of the
+distance, 2 % a pixel (the paper: 0.0002 a pixel): on MNIST that lowers the median distance by a
+tenth against 0.2 %. Radii are bisected to half of it, for a probe must reach across the boundary.
+The mean decision is subtracted, as in HopSkipJump. A ray is tried up to 2.25 times as far as x_t;
+where nothing there is adversarial, x_t stays. The nearest image of all steps is returned. All
+images try the same u. For the start and the end see `starting_points`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tfrobust_attacks.shared.waves import cosine_waves
 
 _TRIALS = 3  # of a ray: at the distance of x_t, and at 1.5 and 2.25 times that
 _FARTHER = 1.5
+_FEWEST = 20  # probes of the only step, where the budget has room for no more
 
 
 class _State(NamedTuple):
@@ -55,13 +57,15 @@ class GeometricDecision(DecisionWalk):
     queries: int = option("hard limit of queries per image", default=5000, ge=1)
     norm: Literal["l2", "linf"] = option("norm of the distance", default="l2")
     sigma: float = option(
-        "σ: size of a probe in every pixel, as a share of the distance", default=2e-3, gt=0, lt=1
+        "σ: size of a probe in every pixel, as a share of the distance", default=0.02, gt=0, lt=1
     )
     frequencies: float = option(
         "share of the lowest frequencies of each side that probes have", default=0.5, gt=0, le=1
     )
     decay: float = option("λ: from 0 to 1; less gives later steps more", default=0.6, gt=0, lt=1)
-    first_probes: int = option("least queries for the first estimate", default=30, ge=1)
+    first_probes: int = option(
+        "least queries for the first estimate, if there are more", default=120, ge=1
+    )
 
     @property
     def threat(self) -> Threat:
@@ -104,6 +108,8 @@ class GeometricDecision(DecisionWalk):
             growth**number for number in range(len(shares) + 1)
         ):
             shares.append(growth ** len(shares))
+        if not shares and left >= cost + _FEWEST:
+            shares.append(1.0)
         scale = (left - len(shares) * cost) / sum(shares) if shares else 0.0
         return [int(scale * share) for share in shares]
 

@@ -27,7 +27,8 @@ from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.score.sparse_moves import MOVES, Changes
+from tfrobust_attacks.score.sparse_moves import Changes, Moves
+from tfrobust_attacks.score.sparse_shapes import MOVES
 from tfrobust_attacks.shared.scored import ScoreSearch, before_any
 
 
@@ -95,7 +96,7 @@ class SparseRandomSearch(ScoreSearch):
             step, state, steps=steps, early_stop=self.early_stop, outcome=("loss",)
         ).images
 
-    def _try(self, classifier: Classifier, moves: Any, state: _State, changes: Changes) -> _State:
+    def _try(self, classifier: Classifier, moves: Moves, state: _State, changes: Changes) -> _State:
         """Take what changes raise the loss."""
         images = moves.applied(state.clean, changes)
         answer = self.ask(classifier, images, state.labels)

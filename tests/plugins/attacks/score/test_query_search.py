@@ -10,7 +10,8 @@ from tfrobust.errors import UsageError
 from tfrobust.random import content_seeds
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust_attacks.score.sparse_moves import FrameMoves, PatchMoves, PixelMoves
+from tfrobust_attacks.score.sparse_moves import PixelMoves
+from tfrobust_attacks.score.sparse_shapes import FrameMoves, PatchMoves
 
 DUAL = {"linf": 1, "l2": 2}
 SHAPE = (6, 5, 2)
