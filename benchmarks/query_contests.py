@@ -54,7 +54,7 @@ class Contest:
 
 _LINF = {"mnist": 0.2, "digits": 0.1}
 _L2 = {"mnist": 3.0, "digits": 0.8}
-_L0 = {"mnist": 20.0, "digits": 5.0}
+_L0 = {"mnist": 20.0, "digits": 2.0}
 
 
 def _art(name: str, **options: Any) -> PeerAttack:
