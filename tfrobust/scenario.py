@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfrobust.errors import UsageError
 from tfrobust.options import record
+from tfrobust.preparation import Preparation, plain_preparation
 from tfrobust.registry import name_of
 from tfrobust.types import Image, Images, ImageShape, Seeds
 
@@ -61,6 +62,15 @@ class Scenario(abc.ABC):
     @abc.abstractmethod
     def splits(self) -> tuple[str, ...]:
         """The names of the splits: `train`, `test` and, where the data has one, `validation`."""
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """How a picture file becomes an image of it; `None`: pictures cannot become any.
+
+        By default a picture is scaled to `image_shape`. An exported classifier that takes picture
+        files does what this says, and so it must give the pixels of `load`.
+        """
+        return plain_preparation(self.image_shape)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from tfrobust.errors import UsageError
 from tfrobust.serving.settings import FileFormat, Quantize, check_together
 
 
@@ -13,6 +16,7 @@ def check_options(
     detector: str | None,
     attack: str | None,
     defense: list[str] | None,
+    served: Mapping[str, object],
 ) -> None:
     """Refuse options that exclude each other, before TensorFlow is imported.
 
@@ -26,5 +30,17 @@ def check_options(
         detector=detector,
         attack=attack,
         defenses=defense or (),
+        served=served,
         called=lambda field: "--defense" if field == "defenses" else f"--{field}",
     )
+
+
+def warmup_sizes(given: Sequence[int] | None, *, warmup: bool) -> tuple[int, ...]:
+    """Return the batch sizes of warm-up requests; none where none are asked for.
+
+    Raises:
+        UsageError: there are sizes, and nothing to write with them.
+    """
+    if given and not warmup:
+        raise UsageError("--warmup-batch: is the size of warm-up requests; add --warmup")
+    return tuple(dict.fromkeys(given or (1,))) if warmup else ()

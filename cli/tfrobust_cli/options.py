@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tfrobust.registry import entries
-from tfrobust.serving.settings import FileFormat, Quantize
+from tfrobust.serving.settings import FileFormat, Quantize, ServedInput
 
 
 def names_of(kind: str) -> Callable[[str], list[str]]:
@@ -239,6 +239,22 @@ As = Annotated[
 ToBits = Annotated[
     Quantize | None,
     typer.Option(help="Post-training quantization of a tflite file: int8."),
+]
+ServedInputs = Annotated[
+    list[ServedInput] | None,
+    typer.Option("--inputs", help="Also take image_bytes (JPEG, PNG) or uint8; repeatable."),
+]
+Classify = Annotated[
+    bool,
+    typer.Option("--classify", help="Add a signature for the Classify API of TensorFlow Serving."),
+]
+WarmUp = Annotated[
+    bool,
+    typer.Option("--warmup", help="Write requests that TensorFlow Serving replays at loading."),
+]
+WarmUpBatches = Annotated[
+    list[int] | None,
+    typer.Option("--warmup-batch", help="Batch size of those; repeatable; default: 1.", min=1),
 ]
 Samples = Annotated[
     int,

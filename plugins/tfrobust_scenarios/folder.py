@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError, printable
 from tfrobust.options import option, plugin
+from tfrobust.preparation import Preparation, Resize
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.class_folders import LAYOUT, ClassFolders, class_folders
@@ -37,6 +38,13 @@ class ImageFolder(Scenario):
     def image_shape(self) -> ImageShape:
         """As the options say."""
         return self.height, self.width, 1 if self.grey else 3
+
+    @property
+    def preparation(self) -> Preparation:
+        """Turned upright, in grey or in colour, and scaled; see `Scenario`."""
+        height, width, channels = self.image_shape
+        sized = Resize(height=height, width=width)
+        return Preparation(channels=1 if channels == 1 else 3, steps=(sized,), upright=True)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -104,16 +112,8 @@ class ImageFolder(Scenario):
         return files
 
     def _example(self, path: Any, label: Any) -> dict[str, Any]:
-        height, width, channels = self.image_shape
-        image = decoded(path, channels, self._picture)
-
-        def resized() -> Any:
-            return tf.image.resize(image, (height, width), antialias=True)
-
-        # Resizing a picture to its own size changes nothing, and takes longer than decoding it.
-        fits = tf.reduce_all(tf.shape(image)[:2] == (height, width))
-        sized = tf.ensure_shape(tf.cond(fits, lambda: image, resized), self.image_shape)
-        return {"image": tf.clip_by_value(sized, 0.0, 1.0), "label": label}
+        image = self.preparation(decoded(path, self.image_shape[2], self._picture))
+        return {"image": tf.ensure_shape(image, self.image_shape), "label": label}
 
     def _picture(self, path: bytes) -> np.ndarray:
         name = os.path.relpath(os.fsdecode(path), self.path)

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
+from tfrobust.preparation import CentralCrop, Preparation, ShorterSide
 from tfrobust.scenario import Prepared
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.tfds import TfdsScenario
@@ -45,6 +46,15 @@ class Imagenet(TfdsScenario):
     def image_shape(self) -> ImageShape:
         """Square, colour."""
         return self.size, self.size, 3
+
+    @property
+    def preparation(self) -> Preparation:
+        """The shorter side scaled, and the middle of that; see `Scenario`."""
+        steps = (
+            ShorterSide(pixels=round(self.size * _BORDER)),
+            CentralCrop(height=self.size, width=self.size),
+        )
+        return Preparation(channels=3, steps=steps, dct="tensorflow")
 
     @property
     def splits(self) -> tuple[str, ...]:

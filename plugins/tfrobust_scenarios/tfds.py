@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfrobust.errors import UsageError
 from tfrobust.options import plugin
+from tfrobust.preparation import Preparation
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.tfds_preparing import prepared, stored_builder
@@ -40,6 +41,12 @@ class TfdsScenario(Scenario):
     def class_names(self) -> tuple[str, ...]:
         """The names TensorFlow Datasets gives."""
         return tuple(stored_builder(self.dataset).info.features[self.label].names)
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """Pictures are decoded as TensorFlow Datasets does; see `Scenario`."""
+        plain = super().preparation
+        return plain and plain.model_copy(update={"dct": "tensorflow"})
 
     @property
     def splits(self) -> tuple[str, ...]:

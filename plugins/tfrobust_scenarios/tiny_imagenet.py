@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
+from tfrobust.preparation import Preparation, Resize
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.tfds_preparing import data_folder
@@ -73,6 +74,12 @@ class TinyImagenet(Scenario):
     def image_shape(self) -> ImageShape:
         """64×64, colour."""
         return SIDE, SIDE, 3
+
+    @property
+    def preparation(self) -> Preparation:
+        """Pictures are decoded as TensorFlow Datasets does; see `Scenario`."""
+        sized = Resize(height=SIDE, width=SIDE)
+        return Preparation(channels=3, steps=(sized,), dct="tensorflow")
 
     @property
     def class_names(self) -> tuple[str, ...]:

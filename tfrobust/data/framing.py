@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfrobust import registry
 from tfrobust.errors import UsageError
 from tfrobust.options import option, plugin, record
+from tfrobust.preparation import Grey, Preparation, Repeat, Resize
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 
@@ -50,6 +51,11 @@ class Reviewed(Scenario):
     def splits(self) -> tuple[str, ...]:
         """The base scenario's."""
         return self.base.splits
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The base scenario's: a shift of the scene is none."""
+        return self.base.preparation
 
     def count(self, split: str) -> int | None:
         """Return the base scenario's."""
@@ -118,6 +124,21 @@ class Framed(Reviewed):
         height, width, channels = self.base.image_shape
         size = self.framing.size
         return size or height, size or width, self.framing.channels or channels
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The base scenario's, framed."""
+        prepared = self.base.preparation
+        height, width, channels = self.image_shape
+        before = self.base.image_shape[2]
+        if prepared is None:
+            return None
+        if channels != before:
+            prepared = prepared.then(Repeat(channels=channels) if channels == 3 else Grey())
+        if self.framing.size:
+            method = self.framing.interpolation
+            prepared = prepared.then(Resize(height=height, width=width, method=method))
+        return prepared
 
     def load(self, split: str) -> tf.data.Dataset:
         """Return the base scenario's split with every image framed, repeated as often as asked."""

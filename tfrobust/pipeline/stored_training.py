@@ -183,6 +183,7 @@ def _card(plan: TrainingPlan, record: dict[str, Any], classifier: Classifier, na
     return card_of(
         classifier,
         scenario=plan.scenario_name or record["scenario"]["name"],
+        preparation=plan.scenario.preparation,
         model=record["model"],
         training=record["training"],
         seed=record["training"]["seed"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from tfrobust.errors import RobustError
 from tfrobust.pipeline.build import defended, untrained
 from tfrobust.pipeline.plans import trained_on
 from tfrobust.pipeline.reload import network_of
+from tfrobust.preparation import Preparation, plain_preparation
 from tfrobust.scenario import Scenario
+from tfrobust.serving.finishing import finish
 from tfrobust.serving.guard import guard
 from tfrobust.serving.litert_export import FILE, Measured, export_lite
 from tfrobust.serving.servable import Servable, export_servable, separated, whole
 from tfrobust.serving.settings import ExportSettings
+from tfrobust.serving.signatures import more_signatures
+from tfrobust.serving.warmup import check_protos
 from tfrobust.store import models
 from tfrobust.store.cards import renewed_card
 from tfrobust.store.new_versions import claimed_version
@@ -62,6 +67,8 @@ def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _:
     """
     import keras
 
+    if settings.warmup:
+        check_protos()
     keras.utils.set_random_seed(settings.seed)  # defences and detectors may make generators
     classifier = _protected(_loaded(settings, log), settings)
     with claimed_version(Path(folder), settings.version) as place:
@@ -69,9 +76,35 @@ def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _:
             return _lite(_servable(classifier, settings.only), place, settings, log)
         if settings.only:
             return Exported(export_servable(_servable(classifier, settings.only), place))
-        names = settings.scenario.class_names if settings.scenario else ()
-        card = renewed_card(classifier, scenario=settings.scenario_name, class_names=names)
-        return Exported(models.export(classifier, place, card=card))
+        return Exported(_saved_model(classifier, place, settings, log))
+
+
+def _saved_model(classifier: Classifier, place: Path, settings: ExportSettings, log: Log) -> Path:
+    """Write a SavedModel with the signatures that are asked for."""
+    names = settings.scenario.class_names if settings.scenario else ()
+    card = renewed_card(classifier, scenario=settings.scenario_name, class_names=names)
+    if card.preparation is None:
+        card = card.model_copy(update={"preparation": _preparation(classifier, settings, log)})
+    labels = card.class_names if settings.classify else ()
+    more = more_signatures(settings.inputs, card.preparation, card.image_shape, labels)
+    finishing = functools.partial(
+        finish,
+        name=place.parent.resolve().name,
+        image_shape=card.image_shape,
+        classify=settings.classify,
+        warmup=settings.warmup,
+    )
+    return models.export(classifier, place, card=card, more=more, finish=finishing)
+
+
+def _preparation(classifier: Classifier, settings: ExportSettings, log: Log) -> Preparation | None:
+    """Return how pictures became the images of a training whose card does not tell it."""
+    scenario = settings.scenario or trained_on(settings.classifier)
+    if scenario is not None:
+        return scenario.preparation
+    if settings.inputs:
+        log("nothing tells how the training read its pictures: they are scaled, and no more")
+    return plain_preparation(classifier.image_shape)
 
 
 def _loaded(settings: ExportSettings, log: Log) -> Classifier:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfrobust.scenario import Scenario
 
 FileFormat = Literal["saved_model", "tflite"]
+ServedInput = Literal["image_bytes", "uint8"]
 Quantize = Literal["int8"]
 
 
@@ -38,6 +39,10 @@ class ExportSettings:
         images: training images that detectors and quantization learn from, 1 or more.
         seed: decides everything random.
         loading: what the user says about the classifier's file.
+        inputs: forms of images that further signatures of a SavedModel take: files, or 8 bits.
+        classify: whether a SavedModel has a signature for TensorFlow Serving's Classify API.
+        warmup: batch sizes of requests that TensorFlow Serving replays when it loads a SavedModel,
+            one of each for every signature.
 
     Raises:
         UsageError: a number below 1, or options that exclude each other.
@@ -59,6 +64,9 @@ class ExportSettings:
     images: int = 500
     seed: int = 0
     loading: LoadOptions = AS_IT_IS
+    inputs: Sequence[ServedInput] = ()
+    classify: bool = False
+    warmup: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.images < 1:
@@ -72,6 +80,7 @@ class ExportSettings:
             detector=self.detector,
             attack=self.attack,
             defenses=self.defenses,
+            served={"inputs": self.inputs, "classify": self.classify, "warmup": self.warmup},
         )
 
 
@@ -83,6 +92,7 @@ def check_together(
     detector: Detector | str | None,
     attack: Attack | str | None,
     defenses: Sequence[Defense | str],
+    served: Mapping[str, object],
     called: Callable[[str], str] = str,
 ) -> None:
     """Refuse fields of `ExportSettings` that exclude each other.
@@ -94,6 +104,7 @@ def check_together(
         detector: see `ExportSettings`.
         attack: see `ExportSettings`.
         defenses: see `ExportSettings`.
+        served: fields that only a SavedModel of a whole classifier has, by name.
         called: gives what the user calls a field, for messages.
 
     Raises:
@@ -112,4 +123,11 @@ def check_together(
         raise UsageError(
             f"{called('format')} tflite: has logits only; leave out {called('detector')} and "
             f"{called('attack')}"
+        )
+    given = [field for field, value in served.items() if value]
+    if given and (only or form != "saved_model"):
+        other = called("only") if only else f"{called('format')} {form}"
+        raise UsageError(
+            f"{called(given[0])}: is of a SavedModel that classifies; leave it out, or leave out "
+            f"{other}"
         )

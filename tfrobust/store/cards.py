@@ -15,9 +15,11 @@ from tfrobust.environment.versions import environment
 from tfrobust.errors import ClassifierError, StoreError, one_line
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import Positive, Seed, Shape, Share, Text
+from tfrobust.preparation import Preparation
 from tfrobust.registry import entries
 
 CARD = Path("assets.extra") / "tfrobust.json"
+LABELS = CARD.with_name("labels.txt")
 _MOST_PASSES = 10**6
 
 
@@ -27,6 +29,7 @@ class Card(pydantic.BaseModel):
     `None` stands for what is not known, such as the accuracy of a network that a defence was put
     around later. `serves` names the output: `logits`, or what a defence alone shows the classifier
     behind it. `members` are classifiers inside; their logits are outputs under their names.
+    `preparation` is how pictures became the images of the training.
     """
 
     image_shape: Shape
@@ -34,6 +37,7 @@ class Card(pydantic.BaseModel):
     serves: Text = "logits"
     members: tuple[Text, ...] = ()
     scenario: Text | None = None
+    preparation: Preparation | None = None
     model: dict[str, Any] | None = None
     defenses: tuple[AppliedDefense, ...] = ()
     stochastic: bool = False
@@ -127,6 +131,11 @@ def write_card(stored: Path, card: Card) -> None:
     path = card_file(stored)
     path.parent.mkdir(exist_ok=True)
     path.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def write_labels(folder: Path, names: Sequence[str]) -> None:
+    """Write the names of the classes beside a SavedModel's card, one a line."""
+    (folder / LABELS).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def read_card(stored: Path) -> Card | None:

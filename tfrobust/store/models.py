@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ from tfrobust.classifiers.logits import converted
 from tfrobust.classifiers.members import member_of, shown_names, split_member
 from tfrobust.classifiers.remote.address import is_address
 from tfrobust.classifiers.remote.classifier import connect
-from tfrobust.classifiers.saved_model.classifier import SavedModelClassifier, write_saved_model
+from tfrobust.classifiers.saved_model.classifier import (
+    MoreSignatures,
+    SavedModelClassifier,
+    write_saved_model,
+)
 from tfrobust.errors import ClassifierError, PluginError, UsageError
 from tfrobust.files.atomic import atomic_folder
 from tfrobust.registry import entries
@@ -31,6 +35,7 @@ from tfrobust.store.cards import (
     check_card,
     read_card,
     write_card,
+    write_labels,
 )
 from tfrobust.store.layout import check_place, locate
 
@@ -41,6 +46,8 @@ def export(
     *,
     card: Card | None = None,
     note: Path | None = None,
+    more: MoreSignatures = lambda _: {},
+    finish: Callable[[Path], None] = lambda _: None,
 ) -> Path:
     """Write a SavedModel that needs nothing but TensorFlow.
 
@@ -49,6 +56,8 @@ def export(
         folder: the version folder to make, e.g. `saved_models/d1/1`; must not exist.
         card: recorded in `assets.extra/tfrobust.json`.
         note: see `tfrobust.files.atomic.atomic_folder`.
+        more: makes further signatures; see `write_saved_model`.
+        finish: is called with the temporary folder when all else is written.
 
     Returns:
         The folder.
@@ -62,8 +71,11 @@ def export(
     folder = Path(folder)
     check_place(folder)
     with atomic_folder(folder, new=True, note=note) as temporary:
-        write_saved_model(classifier, temporary)
-        write_card(temporary, card or card_of(classifier))
+        write_saved_model(classifier, temporary, more)
+        card = card or card_of(classifier)
+        write_card(temporary, card)
+        write_labels(temporary, card.class_names)
+        finish(temporary)
     return folder
 
 

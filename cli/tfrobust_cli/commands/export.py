@@ -12,7 +12,7 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import log, start_tensorflow, stdout
-from tfrobust_cli.export_options import check_options
+from tfrobust_cli.export_options import check_options, warmup_sizes
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import (
@@ -20,6 +20,7 @@ from tfrobust_cli.options import (
     AddedDefenses,
     As,
     Classifier,
+    Classify,
     DetectedAttack,
     ExportOnly,
     FittingScenario,
@@ -28,7 +29,10 @@ from tfrobust_cli.options import (
     Samples,
     Seed,
     ServedDetector,
+    ServedInputs,
     ToBits,
+    WarmUp,
+    WarmUpBatches,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +50,10 @@ def export(
     only: ExportOnly = None,
     form: As = "saved_model",
     quantize: ToBits = None,
+    inputs: ServedInputs = None,
+    classify: Classify = False,
+    warmup: WarmUp = False,
+    warmup_batch: WarmUpBatches = None,
     defense: AddedDefenses = None,
     detector: ServedDetector = None,
     attack: DetectedAttack = None,
@@ -63,13 +71,16 @@ def export(
 
     Example: [bold]tfrobust export d1 served/guarded --detector kernel_density --attack pgd[/]
 
+    Example: [bold]tfrobust export d1 served/d1 --inputs image_bytes --classify --warmup[/]
+
     Example: [bold]tfrobust export d1-b2 served/calibrater --only calibrater --format tflite
     --quantize int8[/]
     """
     check_options(
         only=only, form=form, quantize=quantize, detector=detector, attack=attack,
-        defense=defense,
+        defense=defense, served={"inputs": inputs, "classify": classify, "warmup": warmup},
     )  # fmt: skip
+    sizes = warmup_sizes(warmup_batch, warmup=warmup)
     plugins = [("defenses", name) for name in defense or ()]
     plugins += [("detectors", detector), ("attacks", attack)] if detector and attack else []
     plugins += scenario_plugins(scenario) if scenario else []
@@ -85,6 +96,7 @@ def export(
         attack=params.build("attacks", attack) if attack else None,
         scenario=opened(scenario, params, seed=seed) if scenario else None,
         scenario_name=scenario, images=images, seed=seed, loading=loading,
+        inputs=tuple(inputs or ()), classify=classify, warmup=sizes,
     )  # fmt: skip
     _print(exporter.export(settings, folder, log=log), as_json=as_json)
 

@@ -24,6 +24,7 @@ import tensorflow as tf
 from tfrobust.data.reading import check_split
 from tfrobust.errors import DataError, UsageError
 from tfrobust.options import option, plugin
+from tfrobust.preparation import Preparation, Resize, Square
 from tfrobust.scenario import Prepared, Scenario
 from tfrobust.types import ImageShape
 from tfrobust_scenarios.objects.selection import Annotated, Selection, classes_of
@@ -77,6 +78,12 @@ class ObjectScenario(Scenario):
     def image_shape(self) -> ImageShape:
         """Square, colour."""
         return self.size, self.size, 3
+
+    @property
+    def preparation(self) -> Preparation:
+        """The middle square, scaled; see `Scenario`."""
+        steps = (Square(), Resize(height=self.size, width=self.size))
+        return Preparation(channels=3, steps=steps, dct="tensorflow")
 
     @property
     def class_names(self) -> tuple[str, ...]:

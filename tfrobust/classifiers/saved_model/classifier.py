@@ -28,6 +28,7 @@ from tfrobust.errors import ClassifierError, one_line
 from tfrobust.types import Images, ImageShape, Logits
 
 _FEATURES, _SURROGATE, _LOGITS = "features", "surrogate", "logits"
+MoreSignatures = Callable[[Callable[[Images], dict[str, Any]]], dict[str, Any]]
 
 
 class SavedModelClassifier(Classifier):
@@ -147,13 +148,21 @@ def _serves_surrogate(loaded: Any, num_classes: int) -> bool:
     return takes == ["images"] and output is not None and output.shape[-1] == num_classes
 
 
-def write_saved_model(classifier: Classifier, folder: Path) -> None:
+def write_saved_model(
+    classifier: Classifier, folder: Path, more: MoreSignatures = lambda _: {}
+) -> None:
     """Write a classifier as a SavedModel into an existing folder.
 
     Custom gradients, such as straight-through ones, are written too.
+
+    Args:
+        classifier: any.
+        folder: where.
+        more: makes further signatures of the function that `serving_default` is.
     """
     spec = tf.TensorSpec((None, *classifier.image_shape), tf.float32, name="images")
-    signatures = {SERVE: tf.function(classifier.outputs, input_signature=[spec])}
+    serve = tf.function(classifier.outputs, input_signature=[spec])
+    signatures = {SERVE: serve, **more(serve)}
     features = tf.function(
         lambda images: {_FEATURES: classifier.features(images)}, input_signature=[spec]
     )
