@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
-from tfrobust.errors import UsageError
-from tfrobust.serving.settings import FileFormat, Quantize, check_together
+from tfrobust.errors import UsageError, did_you_mean
+from tfrobust.serving.settings import DrawKind, FileFormat, Quantize, ServedInput, check_together
 
 
 def check_options(
@@ -17,6 +18,7 @@ def check_options(
     attack: str | None,
     defense: list[str] | None,
     served: Mapping[str, object],
+    draws: DrawKind,
 ) -> None:
     """Refuse options that exclude each other, before TensorFlow is imported.
 
@@ -31,8 +33,25 @@ def check_options(
         attack=attack,
         defenses=defense or (),
         served=served,
+        draws=draws,
         called=lambda field: "--defense" if field == "defenses" else f"--{field}",
     )
+
+
+def served_inputs(given: Sequence[str] | None) -> tuple[ServedInput, ...]:
+    """Return the forms of images that `--inputs` names, each once.
+
+    Raises:
+        UsageError: there is no such form; the nearest is given.
+    """
+    forms: tuple[ServedInput, ...] = get_args(ServedInput)
+    for name in given or ():
+        if name not in forms:
+            raise UsageError(
+                f"--inputs: expected {' or '.join(forms)}; received: {name!r}"
+                f"{did_you_mean(name, forms)}"
+            )
+    return tuple(form for form in forms if form in (given or ()))
 
 
 def warmup_sizes(given: Sequence[int] | None, *, warmup: bool) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tfrobust.registry import entries
-from tfrobust.serving.settings import FileFormat, Quantize, ServedInput
+from tfrobust.serving.settings import DrawKind, FileFormat, Quantize
 
 
 def names_of(kind: str) -> Callable[[str], list[str]]:
@@ -234,19 +234,23 @@ ExportOnly = Annotated[
 ]
 As = Annotated[
     FileFormat,
-    typer.Option("--format", help="SavedModel for TensorFlow Serving, or a LiteRT file."),
+    typer.Option("--format", help="SavedModel for TensorFlow Serving, a LiteRT or an ONNX file."),
 ]
 ToBits = Annotated[
     Quantize | None,
     typer.Option(help="Post-training quantization of a tflite file: int8."),
 ]
 ServedInputs = Annotated[
-    list[ServedInput] | None,
+    list[str] | None,
     typer.Option("--inputs", help="Also take image_bytes (JPEG, PNG) or uint8; repeatable."),
 ]
 Classify = Annotated[
     bool,
     typer.Option("--classify", help="Add a signature for the Classify API of TensorFlow Serving."),
+]
+DrawnBy = Annotated[
+    DrawKind,
+    typer.Option("--draws", help="Random defences draw fresh at each call, or by image content."),
 ]
 WarmUp = Annotated[
     bool,

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 import tfrobust_larq.legacy_keras  # noqa: F401 (must come before Larq)
+from tfrobust.draws import uniform_of_keys
 
 import larq  # isort: skip
 
@@ -108,8 +109,10 @@ class DrawnSign(larq.quantizers.Quantizer):
         """Return drawn signs."""
         if self.gives_mean:
             return tf.clip_by_value(inputs, -1.0, 1.0)
-        seed = self.random_state.assign_add([0, 1])
-        drawn = tf.random.stateless_uniform(tf.shape(inputs), seed)
+        drawn = uniform_of_keys(tf.shape(inputs))
+        if drawn is None:
+            seed = self.random_state.assign_add([0, 1])
+            drawn = tf.random.stateless_uniform(tf.shape(inputs), seed)
 
         def sign(x: Any) -> Any:
             return tf.where(drawn < (x + 1.0) / 2.0, 1.0, -1.0)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from tfrobust.draws import Draws
+
 NoiseName = Literal["gaussian", "laplace"]
 
 
@@ -26,7 +28,7 @@ class Noise(tf.Module):
     def __init__(self, kind: NoiseName, scale: float) -> None:
         super().__init__()
         self.kind, self.scale = kind, scale
-        self.draws = tf.random.Generator.from_seed(random.getrandbits(31))
+        self.draws = Draws(random.getrandbits(31))
 
     def __call__(self, shape: Any) -> Any:
         """Return float32 noise of a shape."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Wrapped
+from tfrobust.draws import repeated
 from tfrobust.types import Images, Logits
 from tfrobust_smoothing.noise import Noise, NoiseName
 
@@ -64,11 +65,13 @@ class Smoothed(Wrapped):
             many = tf.repeat(given[None], self.samples, axis=0)
             rows = tf.reshape(many, (-1, *given.shape[1:]))
             return tf.reshape(self._once(rows), (self.samples, -1, self.num_classes))
+
+        def once(number: Any) -> Logits:
+            with repeated(number):
+                return self._once(given)
+
         return tf.map_fn(
-            lambda _: self._once(given),
-            tf.range(self.samples),
-            fn_output_signature=tf.float32,
-            parallel_iterations=1,
+            once, tf.range(self.samples), fn_output_signature=tf.float32, parallel_iterations=1
         )
 
     def votes(self, images: Images) -> Any:

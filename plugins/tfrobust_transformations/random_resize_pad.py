@@ -22,6 +22,7 @@ import tensorflow as tf
 from tfrobust.adaptive import AdaptiveAttack, descent
 from tfrobust.classifier import Classifier
 from tfrobust.defense import Changes, Defended
+from tfrobust.draws import Draws
 from tfrobust.options import option, plugin
 from tfrobust.scenario import Scenario
 from tfrobust.training.trainer import Trainer
@@ -70,7 +71,7 @@ class _Resized(Transformed):
         super().__init__(inner, self._resized, stochastic=True)
         self._least, self._method = least, method
         seed = tf.random.uniform((), maxval=_SEED_MOST, dtype=tf.int32)  # as the global seed has it
-        self.draws = tf.random.Generator.from_seed(int(seed))
+        self.draws = Draws(int(seed))
 
     def _resized(self, images: Images) -> Images:
         count = tf.shape(images)[0]

@@ -12,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrobust.draws import Draws
+
 _LEVELS = 1 << 16
 
 
@@ -28,14 +30,11 @@ class Mask(tf.Module):
     def __init__(self, rate: float) -> None:
         super().__init__()
         self._kept = min(_LEVELS, max(1, round((1.0 - rate) * _LEVELS)))
-        self.draws = tf.random.Generator.from_seed(random.getrandbits(31))
+        self.draws = Draws(random.getrandbits(31))
 
     def __call__(self, inputs: Any) -> Any:
         """Return the inputs with some set to zero and the others scaled up, of the same shape."""
         if self._kept == _LEVELS:
             return inputs
-        count = tf.size(inputs)
-        pairs = self.draws.uniform_full_int([(count + 1) // 2], dtype=tf.uint32)
-        numbers = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:count]
-        stays = tf.reshape(numbers < tf.constant(self._kept, tf.uint16), tf.shape(inputs))
+        stays = self.draws.chances(tf.shape(inputs), self._kept)
         return tf.where(stays, inputs * (_LEVELS / self._kept), tf.zeros_like(inputs))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.graph import is_functional, split
+from tfrobust.draws import repeated
 from tfrobust.errors import UsageError
 from tfrobust.types import Images, KerasModel
 from tfrobust_uncertainty.batch_statistics import BatchStatistics, of_passes
@@ -70,11 +71,12 @@ class Passes(tf.Module):
         return tf.transpose(rows, (1, 0, 2))
 
     def _one_by_one(self, given: Any) -> Any:
+        def once(number: Any) -> Any:
+            with repeated(number):
+                return self._logits(given)
+
         return tf.map_fn(
-            lambda _: self._logits(given),
-            tf.range(self.samples),
-            fn_output_signature=tf.float32,
-            parallel_iterations=1,
+            once, tf.range(self.samples), fn_output_signature=tf.float32, parallel_iterations=1
         )
 
 

@@ -19,7 +19,7 @@ from tfrobust.errors import UsageError
 from tfrobust.registry import name_of
 from tfrobust.types import Images, Logits
 
-_SAMPLES = 20  # as every gradient attack's option has it
+SAMPLES = 20  # as every gradient attack's option has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +211,7 @@ def victim_of(attack: Attack, classifier: Classifier) -> tuple[Classifier, int]:
         if classifier.surrogate is None:
             raise without_gradients(name_of(attack), asked=classifier.meter is not None)
         victim = Surrogate(classifier, classifier.surrogate)
-    samples = attack.samples or (_SAMPLES if attack.needs_gradients else 1)
+    samples = attack.samples or (SAMPLES if attack.needs_gradients else 1)
     calls = math.ceil(samples / classifier.passes) if classifier.stochastic else 1
     return (victim if calls == 1 else Expected(victim, calls)), calls
 

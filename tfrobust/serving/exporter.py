@@ -7,25 +7,35 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tfrobust.classifier import Classifier
 from tfrobust.data.image_blocks import ImageBlocks
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays, check_fits
-from tfrobust.errors import RobustError
+from tfrobust.errors import RobustError, UsageError
 from tfrobust.pipeline.build import defended, untrained
 from tfrobust.pipeline.plans import trained_on
 from tfrobust.pipeline.reload import network_of
-from tfrobust.preparation import Preparation, plain_preparation
+from tfrobust.preparation import plain_preparation
 from tfrobust.scenario import Scenario
 from tfrobust.serving.finishing import finish
 from tfrobust.serving.guard import guard
 from tfrobust.serving.litert_export import FILE, Measured, export_lite
-from tfrobust.serving.servable import Servable, export_servable, separated, whole
+from tfrobust.serving.onnx_export import CHECKED, check_onnx, export_onnx
+from tfrobust.serving.seeded import SEEDED, Seeded
+from tfrobust.serving.servable import (
+    Servable,
+    export_servable,
+    separated,
+    servable_card,
+    whole,
+)
 from tfrobust.serving.settings import ExportSettings
 from tfrobust.serving.signatures import more_signatures
 from tfrobust.serving.warmup import check_protos
 from tfrobust.store import models
-from tfrobust.store.cards import renewed_card
+from tfrobust.store.cards import Card, renewed_card
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Trainer
@@ -69,11 +79,17 @@ def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _:
 
     if settings.warmup:
         check_protos()
+    if settings.format == "onnx":
+        check_onnx()
     keras.utils.set_random_seed(settings.seed)  # defences and detectors may make generators
     classifier = _protected(_loaded(settings, log), settings)
+    if settings.draws == "content":
+        classifier = Seeded(classifier)
     with claimed_version(Path(folder), settings.version) as place:
         if settings.format == "tflite":
             return _lite(_servable(classifier, settings.only), place, settings, log)
+        if settings.format == "onnx":
+            return Exported(_onnx(classifier, place, settings, log))
         if settings.only:
             return Exported(export_servable(_servable(classifier, settings.only), place))
         return Exported(_saved_model(classifier, place, settings, log))
@@ -81,12 +97,10 @@ def export(settings: ExportSettings, folder: Path | str, *, log: Log = lambda _:
 
 def _saved_model(classifier: Classifier, place: Path, settings: ExportSettings, log: Log) -> Path:
     """Write a SavedModel with the signatures that are asked for."""
-    names = settings.scenario.class_names if settings.scenario else ()
-    card = renewed_card(classifier, scenario=settings.scenario_name, class_names=names)
-    if card.preparation is None:
-        card = card.model_copy(update={"preparation": _preparation(classifier, settings, log)})
+    card = _card(classifier, settings, log)
     labels = card.class_names if settings.classify else ()
-    more = more_signatures(settings.inputs, card.preparation, card.image_shape, labels)
+    beside = {SEEDED: classifier.signature()} if isinstance(classifier, Seeded) else {}
+    made = more_signatures(settings.inputs, card.preparation, card.image_shape, labels)
     finishing = functools.partial(
         finish,
         name=place.parent.resolve().name,
@@ -94,17 +108,22 @@ def _saved_model(classifier: Classifier, place: Path, settings: ExportSettings, 
         classify=settings.classify,
         warmup=settings.warmup,
     )
-    return models.export(classifier, place, card=card, more=more, finish=finishing)
+    return models.export(
+        classifier, place, card=card, more=lambda serve: made(serve) | beside, finish=finishing
+    )
 
 
-def _preparation(classifier: Classifier, settings: ExportSettings, log: Log) -> Preparation | None:
-    """Return how pictures became the images of a training whose card does not tell it."""
+def _card(classifier: Classifier, settings: ExportSettings, log: Log) -> Card:
+    """Return the card of what is exported; an earlier one did not tell the preparation."""
+    names = settings.scenario.class_names if settings.scenario else ()
+    card = renewed_card(classifier, scenario=settings.scenario_name, class_names=names)
+    if card.preparation is not None:
+        return card
     scenario = settings.scenario or trained_on(settings.classifier)
-    if scenario is not None:
-        return scenario.preparation
-    if settings.inputs:
+    if scenario is None and settings.inputs:
         log("nothing tells how the training read its pictures: they are scaled, and no more")
-    return plain_preparation(classifier.image_shape)
+    known = plain_preparation(classifier.image_shape) if scenario is None else scenario.preparation
+    return card.model_copy(update={"preparation": known})
 
 
 def _loaded(settings: ExportSettings, log: Log) -> Classifier:
@@ -112,7 +131,7 @@ def _loaded(settings: ExportSettings, log: Log) -> Classifier:
     scenario, loading = settings.scenario, settings.loading
     if scenario is not None:
         loading = loading.for_images(scenario.image_shape)
-    if settings.only:
+    if settings.only or settings.draws == "content":  # a SavedModel has its own draws inside
         classifier = network_of(settings.classifier, loading)
     else:
         classifier = models.load(settings.classifier, options=loading)
@@ -158,6 +177,31 @@ def _lite(part: Servable, place: Path, settings: ExportSettings, log: Log) -> Ex
         log(f"accuracy is not measured: {error}")
     measured = export_lite(part, place, quantize=settings.quantize, samples=samples, tested=tested)
     return Exported(place / FILE, measured)
+
+
+def _onnx(classifier: Classifier, place: Path, settings: ExportSettings, log: Log) -> Path:
+    """Write an ONNX file, compared on test images, or on noise where there is no scenario."""
+    if classifier.stochastic and not settings.only:
+        raise UsageError(
+            "format onnx: ONNX has no generator that goes on from call to call; let the classifier "
+            "draw by the image: --draws content"
+        )
+    card = _card(classifier, settings, log)
+    outputs = classifier.outputs
+    if settings.only:
+        part = _servable(classifier, settings.only)
+        card = servable_card(part)
+        outputs = part.outputs
+    images = np.random.default_rng(settings.seed).uniform(size=(CHECKED, *card.image_shape))
+    try:
+        scenario = settings.scenario or trained_on(settings.classifier)
+        if scenario is not None:
+            images = arrays(scenario, "test", CHECKED)[0]
+    except RobustError as error:
+        if settings.scenario:
+            raise
+        log(f"compared on noise, not on the training's scenario: {error}")
+    return export_onnx(outputs, place, card, images.astype(np.float32))
 
 
 def _images(

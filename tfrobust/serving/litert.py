@@ -37,7 +37,7 @@ def lite(folder: Path, samples: Images | None = None) -> bytes:
         18264
     """
     try:
-        with _silent():
+        with silent():
             content: bytes = _converter(folder, samples).convert()
     except Exception as error:  # the converter raises whatever its parts raise
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
@@ -72,7 +72,7 @@ class LiteModel:
 
     def __init__(self, content: bytes, threads: int = 1) -> None:
         self.megabytes = len(content) / 1e6
-        with warnings.catch_warnings(), _silent():
+        with warnings.catch_warnings(), silent():
             warnings.simplefilter("ignore", UserWarning)  # it is to move to a package of its own
             self._interpreter: Any = tf.lite.Interpreter(model_content=content, num_threads=threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -84,7 +84,7 @@ class LiteModel:
         images = np.asarray(images, np.float32)
         if images.shape != self._shape:
             self._interpreter.resize_tensor_input(self._input, images.shape)
-            with _silent():
+            with silent():
                 self._interpreter.allocate_tensors()
             self._shape = images.shape
         self._interpreter.set_tensor(self._input, images)
@@ -94,7 +94,7 @@ class LiteModel:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Hide what native code writes to stderr."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

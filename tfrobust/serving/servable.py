@@ -14,7 +14,7 @@ from tfrobust.classifiers.inference import in_batches, predict
 from tfrobust.classifiers.saved_model.classifier import write_function
 from tfrobust.errors import UsageError
 from tfrobust.files.atomic import atomic_folder
-from tfrobust.store.cards import card_of, write_card
+from tfrobust.store.cards import Card, card_of, write_card
 from tfrobust.store.layout import check_place
 from tfrobust.types import Images, ImageShape, Logits
 
@@ -52,11 +52,11 @@ class Servable:
 
     def write(self, folder: Path) -> None:
         """Write a SavedModel into an existing folder."""
+        write_function(self.outputs, self.image_shape, folder, self.trackables)
 
-        def outputs(images: Images) -> dict[str, Any]:
-            return {self.output: self.serve(images)}
-
-        write_function(outputs, self.image_shape, folder, self.trackables)
+    def outputs(self, images: Images) -> dict[str, Any]:
+        """Return what is served, by its name."""
+        return {self.output: self.serve(images)}
 
 
 def whole(classifier: Classifier) -> Servable:
@@ -131,5 +131,10 @@ def export_servable(part: Servable, folder: Path | str) -> Path:
 
 def write_servable_card(part: Servable, folder: Path) -> None:
     """Write a card into a folder that holds a part."""
+    write_card(folder, servable_card(part))
+
+
+def servable_card(part: Servable) -> Card:
+    """Return the card of a part."""
     changes = {"defenses": part.defenses, "serves": part.output, "megabytes": None}
-    write_card(folder, card_of(part.classifier).model_copy(update=changes))
+    return card_of(part.classifier).model_copy(update=changes)

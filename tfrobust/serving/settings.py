@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from tfrobust.detector import Detector
     from tfrobust.scenario import Scenario
 
-FileFormat = Literal["saved_model", "tflite"]
+FileFormat = Literal["saved_model", "tflite", "onnx"]
 ServedInput = Literal["image_bytes", "uint8"]
+DrawKind = Literal["fresh", "content"]
 Quantize = Literal["int8"]
 
 
@@ -28,7 +29,7 @@ class ExportSettings:
         classifier: a name in the store, a SavedModel folder, or a `.keras` or `.h5` file.
         version: number of the version folder; `None`: the next free one.
         only: the name of a defence that is exported without the classifier behind it.
-        format: a SavedModel for TensorFlow Serving, or a file for LiteRT.
+        format: a SavedModel for TensorFlow Serving, a file for LiteRT, or one for ONNX runtimes.
         quantize: post-training quantization of a LiteRT file; `None`: float32.
         defenses: are put around the classifier first, in this order; they train nothing.
         detector: whose `adversarial_score` is served too.
@@ -41,6 +42,8 @@ class ExportSettings:
         loading: what the user says about the classifier's file.
         inputs: forms of images that further signatures of a SavedModel take: files, or 8 bits.
         classify: whether a SavedModel has a signature for TensorFlow Serving's Classify API.
+        draws: of a random classifier: `fresh` at each call, or by the `content` of the image, so
+            that it has one answer; a signature `seeded` then takes seeds for other draws.
         warmup: batch sizes of requests that TensorFlow Serving replays when it loads a SavedModel,
             one of each for every signature.
 
@@ -67,6 +70,7 @@ class ExportSettings:
     inputs: Sequence[ServedInput] = ()
     classify: bool = False
     warmup: Sequence[int] = ()
+    draws: DrawKind = "fresh"
 
     def __post_init__(self) -> None:
         if self.images < 1:
@@ -81,6 +85,7 @@ class ExportSettings:
             attack=self.attack,
             defenses=self.defenses,
             served={"inputs": self.inputs, "classify": self.classify, "warmup": self.warmup},
+            draws=self.draws,
         )
 
 
@@ -93,6 +98,7 @@ def check_together(
     attack: Attack | str | None,
     defenses: Sequence[Defense | str],
     served: Mapping[str, object],
+    draws: DrawKind = "fresh",
     called: Callable[[str], str] = str,
 ) -> None:
     """Refuse fields of `ExportSettings` that exclude each other.
@@ -105,6 +111,7 @@ def check_together(
         attack: see `ExportSettings`.
         defenses: see `ExportSettings`.
         served: fields that only a SavedModel of a whole classifier has, by name.
+        draws: see `ExportSettings`.
         called: gives what the user calls a field, for messages.
 
     Raises:
@@ -124,6 +131,8 @@ def check_together(
             f"{called('format')} tflite: has logits only; leave out {called('detector')} and "
             f"{called('attack')}"
         )
+    if draws != "fresh" and only:
+        raise UsageError(f"{called('draws')}: are those of a whole classifier; leave it out")
     given = [field for field, value in served.items() if value]
     if given and (only or form != "saved_model"):
         other = called("only") if only else f"{called('format')} {form}"

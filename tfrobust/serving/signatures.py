@@ -6,9 +6,10 @@
 | `serve_uint8` | `images`, uint8 `(batch, height, width, channels)` of any size |
 | `classify` | `inputs`, string `(batch,)`: serialized `tf.Example` |
 
-The first two give what `serving_default` gives, `classify` gives `classes` and `scores`. It is called by TensorFlow Serving's Classify API. An example has a feature `image_bytes`
-where `serve_bytes` is exported too, and else `images`, the pixels in [0, 1] row by row. Classes and
-scores belong together pairwise, the most probable first.
+The first two give what `serving_default` gives, `classify` gives `classes` and `scores`: pairs, the
+most probable first. It is called by TensorFlow Serving's Classify API. An example has a feature
+`image_bytes` where `serve_bytes` is exported too, and else `images`, the pixels in [0, 1] row by
+row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`tfrobust export`: a classifier → TensorFlow Serving's layout, or a LiteRT file."""
+"""`tfrobust export`: a classifier → TensorFlow Serving's layout, or a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import log, start_tensorflow, stdout
-from tfrobust_cli.export_options import check_options, warmup_sizes
+from tfrobust_cli.export_options import check_options, served_inputs, warmup_sizes
 from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import (
@@ -22,6 +22,7 @@ from tfrobust_cli.options import (
     Classifier,
     Classify,
     DetectedAttack,
+    DrawnBy,
     ExportOnly,
     FittingScenario,
     Json,
@@ -52,6 +53,7 @@ def export(
     quantize: ToBits = None,
     inputs: ServedInputs = None,
     classify: Classify = False,
+    draws: DrawnBy = "fresh",
     warmup: WarmUp = False,
     warmup_batch: WarmUpBatches = None,
     defense: AddedDefenses = None,
@@ -65,7 +67,7 @@ def export(
     *,
     loading: LoadOptions,
 ) -> None:
-    """Export a classifier as a SavedModel that needs only TensorFlow, or as a LiteRT file.
+    """Export a classifier as a SavedModel that needs only TensorFlow, or for LiteRT or ONNX.
 
     Example: [bold]tfrobust export d1 served/digits[/]
 
@@ -79,7 +81,9 @@ def export(
     check_options(
         only=only, form=form, quantize=quantize, detector=detector, attack=attack,
         defense=defense, served={"inputs": inputs, "classify": classify, "warmup": warmup},
+        draws=draws,
     )  # fmt: skip
+    forms = served_inputs(inputs)
     sizes = warmup_sizes(warmup_batch, warmup=warmup)
     plugins = [("defenses", name) for name in defense or ()]
     plugins += [("detectors", detector), ("attacks", attack)] if detector and attack else []
@@ -96,7 +100,7 @@ def export(
         attack=params.build("attacks", attack) if attack else None,
         scenario=opened(scenario, params, seed=seed) if scenario else None,
         scenario_name=scenario, images=images, seed=seed, loading=loading,
-        inputs=tuple(inputs or ()), classify=classify, warmup=sizes,
+        inputs=forms, classify=classify, warmup=sizes, draws=draws,
     )  # fmt: skip
     _print(exporter.export(settings, folder, log=log), as_json=as_json)
 
