@@ -163,7 +163,7 @@ def compressed_megabytes(model: KerasModel) -> float:
     """Return how many MB (10⁶ bytes) a compressed model takes: kernels Huffman-coded, and the rest.
 
     Example:
-        >>> compressed_megabytes(load("saved_models/small/training/model.keras").model)
+        >>> compressed_megabytes(load("saved_models/small.training/model.keras").model)
         0.004
     """
     kernels = kernels_of(model).values()

@@ -122,8 +122,10 @@ def log_mean(draws: Logits) -> Logits:
 
 def votes_of(draws: Logits) -> Any:
     """Return how many draws each class wins, int32 `(batch, classes)`."""
-    winners = tf.one_hot(tf.argmax(draws, axis=2), tf.shape(draws)[2], dtype=tf.int32)
-    return tf.reduce_sum(winners, axis=0)
+    classes = tf.range(tf.shape(draws, tf.int64)[2])
+    # tf2onnx converts no `one_hot` in a loop.
+    winners = tf.argmax(draws, axis=2)[..., tf.newaxis] == classes
+    return tf.reduce_sum(tf.cast(winners, tf.int32), axis=0)
 
 
 def log_share(votes: Any, mean: Logits) -> Logits:

@@ -112,11 +112,13 @@ def _weights(side: int, share: Any, place: Any, method: Method) -> Any:
     inside = tf.cast((new >= 0) & (new < size), tf.float32)[..., None]
     old = (new + 0.5) * side / size  # its centre, in pixels of the image
     if method == "nearest":
-        return inside * tf.one_hot(tf.cast(tf.floor(old), tf.int32), side)
+        return inside * _chosen(tf.floor(old), side)
     low = tf.floor(old - 0.5)
     part = (old - 0.5 - low)[..., None]
-    below, above = (
-        tf.one_hot(tf.cast(tf.clip_by_value(low + k, 0.0, side - 1.0), tf.int32), side)
-        for k in (0.0, 1.0)
-    )
+    below, above = (_chosen(tf.clip_by_value(low + k, 0.0, side - 1.0), side) for k in (0.0, 1.0))
     return inside * ((1.0 - part) * below + part * above)
+
+
+def _chosen(places: Any, side: int) -> Any:
+    """Return 1 at a place and 0 elsewhere; tf2onnx converts no `one_hot` in a loop."""
+    return tf.cast(places[..., tf.newaxis] == tf.range(side, dtype=tf.float32), tf.float32)

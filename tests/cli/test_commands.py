@@ -26,7 +26,7 @@ def test_train_stores_a_servable_classifier_with_its_card(tfrobust, here):
     assert load("d1").class_names == tuple("0123456789")
     on_disk = json.loads((here / "saved_models/d1/1/assets.extra/tfrobust.json").read_text())
     assert on_disk["clean_accuracy"] == card["clean_accuracy"]
-    assert (here / "saved_models/d1/training/model.keras").exists()
+    assert (here / "saved_models/d1.training/model.keras").exists()
 
 
 def test_training_again_makes_the_next_version_and_resuming_makes_none(tfrobust, here):
@@ -133,11 +133,11 @@ def card_of(folder):
 def test_a_keras_file_is_exported_with_the_card_of_its_training(tfrobust, here):
     trained = ("train", "fully_connected", "--name", "d1", "--epochs", 0, "--seed", 3)
     assert tfrobust(*trained).code == 0
-    result = tfrobust("export", "saved_models/d1/training/model.keras", "served")
+    result = tfrobust("export", "saved_models/d1.training/model.keras", "served")
     assert result.code == 0, result.err
     assert card_of(here / "served/1") == card_of(here / "saved_models/d1/1")
     averaged = ("--defense", "mc_dropout", "-p", "rate=0.5", "-p", "samples=2")
-    result = tfrobust("export", "saved_models/d1/training/model.keras", "averaged", *averaged)
+    result = tfrobust("export", "saved_models/d1.training/model.keras", "averaged", *averaged)
     assert result.code == 0, result.err
     card, before = card_of(here / "averaged/1"), card_of(here / "saved_models/d1/1")
     assert [defense["name"] for defense in card["defenses"]] == ["mc_dropout"]

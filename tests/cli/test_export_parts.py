@@ -137,9 +137,9 @@ def test_without_the_deployed_classifier_the_calibrater_cannot_be_separated(
 ):
     root = both / "moved"
     shutil.copytree(calibrated, root)
-    plan = root / "d1-turned/training/plan.json"
+    plan = root / "d1-turned.training/plan.json"
     plan.write_text(plan.read_text().replace(str(calibrated / "d1"), str(root / "gone")))
-    (root / "d1-turned/training/model.keras").unlink(missing_ok=True)
+    (root / "d1-turned.training/model.keras").unlink(missing_ok=True)
     monkeypatch.setenv("TFROBUST_MODELS", str(root))
     result = tfrobust("export", "d1-turned", "served", "--only", "calibrater")
     assert result.code == 2

@@ -153,7 +153,7 @@ def leftovers(home):
         path
         for path in home.rglob("*")
         if path.name.startswith((".tfrobust-", "incomplete.", ".download-"))
-        or path.name == "unfinished"
+        or path.suffix == ".unfinished"
     ]
 
 
@@ -233,7 +233,7 @@ def test_two_commands_at_once_lose_nothing(name, second, scene, undisturbed):
 
 AT_WORK = {
     "evaluate": "run/.tfrobust-partial/*",
-    "train": "saved_models/m/unfinished/stage-1/checkpoint",
+    "train": "saved_models/m.unfinished/stage-1/checkpoint",
     "prepare": "tfds/tiny_imagenet/incomplete.*",
     "lite": "tmp/.tfrobust-*",
 }
@@ -251,5 +251,5 @@ def test_sigterm_ends_a_real_command_in_one_line_without_leftovers(name, scene):
     assert code == 130, errors
     assert errors.strip().splitlines()[-1].startswith("error: interrupted; ")
     assert "Traceback" not in errors
-    resumable = (".tfrobust-partial", "unfinished")
+    resumable = (".tfrobust-partial", "m.unfinished")
     assert [path for path in leftovers(home) if path.name not in resumable] == []

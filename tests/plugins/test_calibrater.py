@@ -282,7 +282,7 @@ def test_a_deployed_classifier_gets_a_calibrater_and_does_not_change(deployment)
     assert with_calibrater.card.model["deployed"] == str(trained.folder)
     assert with_calibrater.card.model["name"] == "fully_connected"
     assert [defense.name for defense in with_calibrater.card.defenses] == ["calibrater"]
-    assert (root / "m-b2/training/learned-1.keras").exists()
+    assert (root / "m-b2.training/learned-1.keras").exists()
     with pytest.raises(UsageError, match="only: mc_dropout trains nothing; expected a defence"):
         train(deployed, scenario, NOTHING, [create("defenses", "mc_dropout", rate=0.5)])
     with pytest.raises(UsageError, match="only: pgd_training trains the classifier from the begi"):
@@ -385,7 +385,7 @@ def test_after_another_deployment_the_exported_classifier_answers(deployment, tm
     root, _, _, _, with_calibrater = deployment
     images, _ = arrays(create("scenarios", "digits"), "test", 20)
     shutil.copytree(root, tmp_path / "models")
-    plan = tmp_path / "models/m-b2/training/plan.json"
+    plan = tmp_path / "models/m-b2.training/plan.json"
     plan.write_text(plan.read_text().replace(str(root), str(tmp_path / "models")))
     assert isinstance(stored_network("m-b2", tmp_path / "models"), Calibrated)
     shutil.rmtree(tmp_path / "models/m")

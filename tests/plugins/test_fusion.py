@@ -248,9 +248,9 @@ def test_the_exported_classifier_is_used_with_a_notice_where_a_background_has_ch
 
 def test_a_foreground_that_is_gone_is_named(models, tmp_path):
     shutil.copytree(models, tmp_path / "other")
-    plan = tmp_path / "other/fused/training/plan.json"
+    plan = tmp_path / "other/fused.training/plan.json"
     plan.write_text(plan.read_text().replace(str(models / "objects"), "nowhere/objects"))
-    (tmp_path / "other/fused/training/model.keras").unlink()
+    (tmp_path / "other/fused.training/model.keras").unlink()
     with store.rooted(tmp_path / "other"):
         assert "fused: the network it was made of, 'nowhere/" in why_served(network_of("fused"))
 

@@ -25,11 +25,10 @@ from tfrobust.pipeline.deployed import Deployed
 from tfrobust.registry import create, signature
 from tfrobust.scenario import Scenario
 from tfrobust.store.cards import read_card
-from tfrobust.store.layout import home_of, locate, stored
+from tfrobust.store.layout import home_of, locate, stored, training_folder
 from tfrobust.training.options import TrainingOptions
 
 THREADS = "threads"  # in a plan: how many the training ran with
-FINISHED, UNFINISHED = "training", "unfinished"  # folders beside the versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,7 @@ def read_plan(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    kind = _FinishedRecord if path.parent.name == FINISHED else _PlanRecord
+    kind = _FinishedRecord if path.parent.name.endswith("training") else _PlanRecord
     try:
         text = read_bytes(path)
         checked_record(kind, text)
@@ -158,7 +157,7 @@ def trained_on(classifier: str) -> Scenario | None:
     """
     classifier, _ = split_member(classifier)
     if classifier in stored():
-        plan = read_plan(home_of(classifier, None) / FINISHED / "plan.json")
+        plan = read_plan(training_folder(home_of(classifier, None)) / "plan.json")
         if plan is not None:
             return planned_scenario(plan["scenario"])
     card = read_card(locate(classifier))

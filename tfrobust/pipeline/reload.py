@@ -15,12 +15,12 @@ from tfrobust.classifiers.members import member_of, split_member
 from tfrobust.defense import Defended, Defense, Stage
 from tfrobust.errors import ClassifierError, RobustError, one_line
 from tfrobust.pipeline.build import defended, recorded, untrained, with_surrogate
-from tfrobust.pipeline.plans import FINISHED, planned_scenario, read_plan
+from tfrobust.pipeline.plans import planned_scenario, read_plan
 from tfrobust.pipeline.workspace import learned_file
 from tfrobust.registry import create
 from tfrobust.scenario import Scenario
 from tfrobust.store.cards import Card, read_card
-from tfrobust.store.layout import home_of, locate, rooted, stored
+from tfrobust.store.layout import home_of, locate, rooted, stored, training_folder
 from tfrobust.store.models import load
 from tfrobust.training.trainer import Trainer
 
@@ -59,7 +59,7 @@ def stored_network(
         50
     """
     home = home_of(name, root)
-    plan = read_plan(home / FINISHED / "plan.json")
+    plan = read_plan(training_folder(home) / "plan.json")
     if plan is None:
         return load(name, root=root, options=options)
     try:
@@ -83,7 +83,7 @@ def why_served(classifier: Classifier) -> str | None:
     """
     version = Path(split_member(classifier.source)[0])
     home = version.parent
-    plan = read_plan(home / FINISHED / "plan.json")
+    plan = read_plan(training_folder(home) / "plan.json")
     if plan is None or str(plan["version"]) != version.name:
         return None
     try:
@@ -104,7 +104,7 @@ def _put_together(
     options: LoadOptions = AS_IT_IS,
 ) -> Classifier:
     """Return the network that was kept, or deployed, with its defences around it."""
-    file, deployed = home / FINISHED / "model.keras", plan["model"].get("deployed")
+    file, deployed = training_folder(home) / "model.keras", plan["model"].get("deployed")
     version = home / str(plan["version"])
     kept = with_surrogate(load(file, options=options)) if file.exists() else None
     if kept is None and not deployed:
@@ -196,7 +196,7 @@ def _defended_again(
         defense = create("defenses", plugin["name"], **plugin["params"])
         place = len(network.defenses)
         if defense.stage is Stage.AUXILIARY:
-            file = learned_file(home / FINISHED, place + 1)
+            file = learned_file(training_folder(home), place + 1)
             restored = _restored(defense, network, file, home, plan)
             found = _found(card, place, plugin["name"])
             network = recorded(defense, network, Defended(restored, found))

@@ -17,7 +17,7 @@ from tfrobust.files.leftovers import scratch_folder
 from tfrobust.model import ModelBuilder
 from tfrobust.pipeline.build import train
 from tfrobust.pipeline.deployed import Deployed
-from tfrobust.pipeline.plans import UNFINISHED, TrainingPlan
+from tfrobust.pipeline.plans import TrainingPlan
 from tfrobust.pipeline.shared_store import check_alike, check_shared, held_by_chief
 from tfrobust.pipeline.workspace import (
     close_workspace,
@@ -28,7 +28,7 @@ from tfrobust.pipeline.workspace import (
 )
 from tfrobust.scenario import Scenario
 from tfrobust.store.cards import Card, card_of, read_card
-from tfrobust.store.layout import home_of
+from tfrobust.store.layout import home_of, unfinished_folder
 from tfrobust.store.models import export, load
 from tfrobust.store.new_versions import claimed_version
 from tfrobust.training.options import TrainingOptions
@@ -158,9 +158,9 @@ def run_training(
         if version is not None:
             return _finished_before(home / str(version))
         resume = resume and not force
-        trainer = dataclasses.replace(trainer, workspace=home / UNFINISHED, resume=resume)
+        trainer = dataclasses.replace(trainer, workspace=unfinished_folder(home), resume=resume)
         with held_by_chief(workers, workspace(home, record, fresh=not resume)):
-            check_shared(workers, home / UNFINISHED)
+            check_shared(workers, unfinished_folder(home))
             classifier = train(plan.model, plan.scenario, trainer, plan.defenses)
             trainer.log("measuring clean accuracy")
             card = _card(plan, record, classifier, name)

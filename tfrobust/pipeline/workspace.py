@@ -15,9 +15,7 @@ from tfrobust.files.atomic import atomic_folder, disk_errors, made_before
 from tfrobust.files.claims import LOCK, alone, made_folder
 from tfrobust.files.leftovers import remove_folder, sweep
 from tfrobust.pipeline.plans import (
-    FINISHED,
     THREADS,
-    UNFINISHED,
     decides_weights,
     difference,
     read_plan,
@@ -25,16 +23,26 @@ from tfrobust.pipeline.plans import (
     write_plan,
 )
 from tfrobust.store.cards import Card, renewed, write_card
-from tfrobust.store.layout import versions
+from tfrobust.store.layout import (
+    check_trainable_name,
+    move_trainings,
+    training_folder,
+    unfinished_folder,
+    versions,
+)
 
 
 @contextlib.contextmanager
 def occupied(home: Path) -> Iterator[None]:
     """Let only one training of a name run at a time; an empty folder is removed again.
 
+    What an older store has among the versions is moved out of there.
+
     Raises:
         StoreError: another process trains it, or the disk refuses.
+        UsageError: no training can have this name.
     """
+    check_trainable_name(home)
     busy = (
         f"{home}: another training of {home.name} is at work; wait until it is done, or choose "
         "another --name"
@@ -43,6 +51,8 @@ def occupied(home: Path) -> Iterator[None]:
         with disk_errors(home):
             held.enter_context(made_folder(home))
             held.enter_context(alone(home / LOCK, busy))
+            move_trainings(home)
+        sweep(home.parent)
         for folder in home.parent.iterdir():  # what was killed may never be trained again
             sweep(folder)
         yield
@@ -55,13 +65,15 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
         StoreError: an interrupted training is there and `resume` is not given.
         UsageError: it is to be resumed with another plan, or another number of threads.
     """
-    begun = read_plan(home / UNFINISHED / "plan.json")
-    finished = read_plan(home / FINISHED / "plan.json") or {}
+    begun = read_plan(unfinished_folder(home) / "plan.json")
+    finished = read_plan(training_folder(home) / "plan.json") or {}
     version = finished.pop("version", None)
     over = begun == finished and made_before(version_note(home), home) == home / str(version)
     if over or begun is None or not _resumable(home):
         with disk_errors(home):
-            remove_folder(home / UNFINISHED)  # a kill in its last moments, or before its first
+            remove_folder(
+                unfinished_folder(home)
+            )  # a kill in its last moments, or before its first
         begun = None
     if begun is not None:
         if not resume:
@@ -85,7 +97,8 @@ def open_workspace(home: Path, plan: dict[str, Any], *, resume: bool) -> int | N
 
 def plan_stamps(home: Path) -> tuple[tuple[int, int] | None, ...]:
     """Return which plans lie here: it changes when a training of this name begins, and ends."""
-    return tuple(_stamp(home / folder / "plan.json") for folder in (UNFINISHED, FINISHED))
+    folders = unfinished_folder(home), training_folder(home)
+    return tuple(_stamp(folder / "plan.json") for folder in folders)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -98,7 +111,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def version_note(home: Path) -> Path:
     """Return the file that tells which version a training is about to store."""
-    return home / UNFINISHED / "version.json"
+    return unfinished_folder(home) / "version.json"
 
 
 def _check_threads(home: Path, begun: dict[str, Any], plan: dict[str, Any]) -> None:
@@ -120,7 +133,7 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
 
     A training that is refused before its first epoch would be refused again when it is resumed.
     """
-    folder = home / UNFINISHED
+    folder = unfinished_folder(home)
     with disk_errors(home):
         if fresh:
             remove_folder(folder)
@@ -137,13 +150,13 @@ def workspace(home: Path, plan: dict[str, Any], *, fresh: bool) -> Iterator[None
 
 def _resumable(home: Path) -> bool:
     """Tell whether anything is done: an epoch, what a defence keeps, or all but the last steps."""
-    kept = any(kept_work(home / UNFINISHED).glob("*"))
+    kept = any(kept_work(unfinished_folder(home)).glob("*"))
     return kept or _trained(home) or made_before(version_note(home), home) is not None
 
 
 def _trained(home: Path) -> bool:
     """Tell whether an epoch is finished."""
-    return any((home / UNFINISHED).glob("stage-*/checkpoint"))
+    return any((unfinished_folder(home)).glob("stage-*/checkpoint"))
 
 
 def kept_work(folder: Path) -> Path:
@@ -160,7 +173,7 @@ def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, ca
     The network is kept without the defences around it, with a card of its own. Each model that a
     defence has trained lies beside it as `learned-NUMBER.keras`.
     """
-    with atomic_folder(home / FINISHED) as folder:
+    with atomic_folder(training_folder(home)) as folder:
         write_plan(folder / "plan.json", plan)
         while not isinstance(classifier, KerasClassifier) and classifier.inner is not None:
             if isinstance(classifier, Trainable):
@@ -170,7 +183,7 @@ def close_workspace(home: Path, plan: dict[str, Any], classifier: Classifier, ca
             classifier.model.save(folder / "model.keras")
             write_card(folder / "model.keras", renewed(card, classifier))
     with disk_errors(home):
-        remove_folder(home / UNFINISHED)
+        remove_folder(unfinished_folder(home))
 
 
 def learned_file(folder: Path, number: int) -> Path:

@@ -2,8 +2,12 @@
 
 saved_models/NAME/VERSION/           a SavedModel, `serving_default`: images → logits, …
 saved_models/NAME/VERSION/assets.extra/tfrobust.json   its card
-saved_models/NAME/training/          what is needed to train further
-saved_models/NAME/training/model.tfrobust.json   the card of model.keras beside it
+saved_models/NAME.training/          what is needed to train further
+saved_models/NAME.training/model.tfrobust.json   the card of model.keras beside it
+saved_models/NAME.unfinished/        checkpoints of an interrupted training
+
+TensorFlow Serving is pointed at `NAME`, where only versions lie. Older stores have `training` and
+`unfinished` in there. They are read, and moved when the next training of the name begins.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from tfrobust.files.names import check_name, version_number
 from tfrobust.store.cards import read_card
 
 _NAMED = 10  # classifiers listed in a message
+_FINISHED, _UNFINISHED = "training", "unfinished"
 _ROOT: contextvars.ContextVar[Path | None] = contextvars.ContextVar("store_root", default=None)
 
 
@@ -36,6 +41,62 @@ def home_of(name: str, root: Path | None = None) -> Path:
     """
     check_name(name)
     return (root or store_root()) / name
+
+
+def training_folder(home: Path) -> Path:
+    """Return the folder of what is kept of the last training of a name; an older store's too."""
+    return _where_it_lies(home, _FINISHED)
+
+
+def unfinished_folder(home: Path) -> Path:
+    """Return the folder of an interrupted training of a name; an older store's too."""
+    return _where_it_lies(home, _UNFINISHED)
+
+
+def _where_it_lies(home: Path, kind: str) -> Path:
+    now, before = home.with_name(f"{home.name}.{kind}"), home / kind
+    return before if before.is_dir() and not now.exists() else now
+
+
+def check_trainable_name(home: Path) -> None:
+    """Refuse a name whose folder would be that of another one's training.
+
+    Raises:
+        UsageError: says so.
+    """
+    if home.suffix in (f".{_FINISHED}", f".{_UNFINISHED}"):
+        raise UsageError(
+            f"name: expected one without {home.suffix} at its end, where trainings are kept; "
+            f"received: {home.name!r}"
+        )
+
+
+def move_trainings(home: Path) -> None:
+    """Move what an older store has of trainings among the versions to where it lies now.
+
+    Each folder is renamed, and so is here or there, whenever this is killed. Where one is there
+    already, nothing is moved.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for kind in (_FINISHED, _UNFINISHED):
+        now, before = home.with_name(f"{home.name}.{kind}"), home / kind
+        if before.is_dir() and not now.exists():
+            before.rename(now)
+
+
+def moved(path: Path) -> Path:
+    """Return where a file lies that an older store had among the versions.
+
+    Example:
+        >>> moved(Path("saved_models/d1/training/model.keras"))
+        PosixPath('saved_models/d1.training/model.keras')
+    """
+    folder = path.parent
+    if path.exists() or folder.name != _FINISHED:
+        return path
+    return training_folder(folder.parent) / path.name
 
 
 @contextlib.contextmanager
@@ -99,7 +160,7 @@ def locate(classifier: str, root: Path | None = None) -> Path:
     root = root or store_root()
     if is_address(classifier):
         raise UsageError(f"{classifier}: an endpoint has no files; name a stored classifier")
-    for path in (root / classifier, Path(classifier)):
+    for path in (root / classifier, moved(Path(classifier))):
         if path.is_file() or (path / "saved_model.pb").exists():
             return path
         if numbers := versions(path):

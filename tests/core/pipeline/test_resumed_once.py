@@ -76,7 +76,7 @@ def test_a_training_killed_in_its_last_moments_is_stored_once(name, epochs, tmp_
         train(tmp_path, epochs=epochs)
     assert (tmp_path / "m1" / "1").exists() == (not name.startswith("before"))
     resumed = train(tmp_path, epochs=epochs, resume=True)
-    assert names(tmp_path / "m1") == {"1", "training"}
+    assert names(tmp_path / "m1") == {"1"}
     assert resumed.folder.name == "1"
     assert train(tmp_path, epochs=epochs, resume=True).fresh is False
 
@@ -106,17 +106,17 @@ def test_a_version_of_another_training_is_not_taken_for_this_ones(tmp_path, monk
 def test_a_workspace_without_its_plan_is_not_resumed(tmp_path):
     with pytest.raises(KilledError):
         train(tmp_path, callbacks=[Killer("batch_end", 1)])
-    (tmp_path / "m1" / "unfinished" / "plan.json").unlink()
+    (tmp_path / "m1.unfinished" / "plan.json").unlink()
     resumed, whole = train(tmp_path, epochs=1, resume=True), train(tmp_path / "x", epochs=1)
     assert resumed.card == whole.card
-    assert names(tmp_path / "m1") == {"1", "training"}
+    assert names(tmp_path / "m1") == {"1"}
 
 
 def test_leftovers_of_a_kill_before_the_first_epoch_are_removed(tmp_path):
-    (tmp_path / "m1" / "unfinished" / "stage-1").mkdir(parents=True)
-    (tmp_path / "m1" / "unfinished" / "plan.json").write_text(json.dumps(PLAN))
+    (tmp_path / "m1.unfinished" / "stage-1").mkdir(parents=True)
+    (tmp_path / "m1.unfinished" / "plan.json").write_text(json.dumps(PLAN))
     train(tmp_path)
-    assert names(tmp_path / "m1") == {"1", "training"}
+    assert names(tmp_path / "m1") == {"1"}
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +152,12 @@ def test_a_training_is_not_resumed_with_another_number_of_threads(of_two_threads
 def test_a_training_may_start_over_with_another_number_of_threads(of_two_threads, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     assert train(of_two_threads, force=True).folder.name == "1"
-    plan = json.loads((of_two_threads / "m1" / "training" / "plan.json").read_text())
+    plan = json.loads((of_two_threads / "m1.training" / "plan.json").read_text())
     assert plan["threads"] == 3
 
 
 def test_an_older_plan_without_threads_is_resumed(of_two_threads, monkeypatch):
-    path = of_two_threads / "m1" / "unfinished" / "plan.json"
+    path = of_two_threads / "m1.unfinished" / "plan.json"
     plan = json.loads(path.read_text())
     del plan["threads"]
     path.write_text(json.dumps(plan))

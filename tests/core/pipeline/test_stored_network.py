@@ -157,7 +157,7 @@ def test_a_network_that_was_trained_by_its_defence_is_not_trained_again(tmp_path
     assert isinstance(network.inner, KerasClassifier)
     assert [defense.name for defense in network.defenses] == ["pgd_training", "mc_dropout"]
     assert network.defenses == trained.classifier.defenses
-    file = store.load(tmp_path / "m/training/model.keras")
+    file = store.load(tmp_path / "m.training/model.keras")
     assert [defense.name for defense in file.defenses] == ["pgd_training"]
 
 
@@ -187,9 +187,9 @@ def test_without_a_training_the_newest_version_is_loaded(tmp_path, undefended):
 
 def test_the_card_of_the_network_describes_the_network(tmp_path, undefended):
     root, plain = undefended
-    assert store.read_card(root / "m/training/model.keras") == plain.card
+    assert store.read_card(root / "m.training/model.keras") == plain.card
     averaged = run(tmp_path, [create("defenses", "mc_dropout", rate=0.5, samples=2)])
-    card = store.read_card(tmp_path / "m/training/model.keras")
+    card = store.read_card(tmp_path / "m.training/model.keras")
     assert (card.defenses, card.passes, card.clean_accuracy) == ((), 1, None)
     assert card.model == averaged.card.model
 
@@ -226,8 +226,8 @@ def test_a_guard_needs_images_to_learn_from(images, undefended):
 
 def test_a_card_of_another_network_costs_a_line(tmp_path, undefended):
     shutil.copytree(undefended[0], tmp_path, dirs_exist_ok=True)
-    file = tmp_path / "m/training/model.tfrobust.json"
+    file = tmp_path / "m.training/model.tfrobust.json"
     card = json.loads(file.read_text())
     file.write_text(json.dumps(card | {"class_names": ["a", "b"]}))
     with pytest.raises(ClassifierError, match=r"model.keras: class_names: expected 3 names"):
-        store.load(tmp_path / "m/training/model.keras")
+        store.load(tmp_path / "m.training/model.keras")

@@ -74,7 +74,7 @@ def test_a_training_refused_before_its_first_epoch_leaves_nothing_behind(tmp_pat
 def test_a_training_refused_after_an_epoch_leaves_its_work(tmp_path):
     with pytest.raises(UsageError, match="none of it"):
         fine_tuned(tmp_path, small_classifier(), Choosy(epochs=1))
-    assert (tmp_path / "m1/unfinished/kept/crafted.npz").exists()
+    assert (tmp_path / "m1.unfinished/kept/crafted.npz").exists()
 
 
 @pytest.mark.parametrize(

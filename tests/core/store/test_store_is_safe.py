@@ -27,11 +27,11 @@ def stored(root, scenario=None, epochs=1, **how):
 
 def test_a_failed_training_keeps_the_files_of_the_earlier_one(tmp_path):
     stored(tmp_path)
-    kept = {path: path.read_bytes() for path in (tmp_path / "m/training").iterdir()}
+    kept = {path: path.read_bytes() for path in (tmp_path / "m.training").iterdir()}
     with pytest.raises(DataError):
         stored(tmp_path, create("scenarios", "arrays", path=tmp_path / "nothere.npz"))
-    assert {path: path.read_bytes() for path in (tmp_path / "m/training").iterdir()} == kept
-    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["1", "training"]
+    assert {path: path.read_bytes() for path in (tmp_path / "m.training").iterdir()} == kept
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["1"]
 
 
 def test_resuming_a_finished_training_whose_version_was_removed_trains_again(tmp_path):
@@ -60,7 +60,7 @@ class Dim(Shift):
 def test_a_shifted_scenario_is_trained_on_and_recorded(tmp_path):
     scenario: Scenario = Shifted(InMemory(), Dim(), seed=3)
     stored(tmp_path, scenario)
-    plan = json.loads((tmp_path / "m/training/plan.json").read_text())
+    plan = json.loads((tmp_path / "m.training/plan.json").read_text())
     assert plan["scenario"]["shift"] == {"name": "dim", "params": {}, "seed": 3}
 
 

@@ -98,7 +98,7 @@ def test_it_is_stored_like_any_trained_network(tmp_path, monkeypatch):
         create("models", "lenet", width=2), create("scenarios", "digits"), "t", trainer(1),
         [Thermometer(levels=4)],
     )  # fmt: skip
-    served, network = store.load("t"), store.load(tmp_path / "t/training/model.keras")
+    served, network = store.load("t"), store.load(tmp_path / "t.training/model.keras")
     images = tf.constant(np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32))
     assert np.allclose(served(images), network(images), atol=1e-5)
     assert served.defenses[0].adaptive[0].attack == "pgd"
