@@ -5,8 +5,10 @@ READY := .venv/.installed
 PEERS := .venv/.peers
 DOCS := .venv/.docs
 RAY := .venv/.ray
+READERS := .venv/.readers
+KSERVE := .venv-kserve/.installed
 
-.PHONY: demo install test tests test-slow test-pythons lint types bench diagnosis reference docs constraints clean
+.PHONY: demo install test tests test-slow test-pythons readers lint types bench diagnosis reference docs constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -32,6 +34,20 @@ test-slow: $(RAY)
 # With the other Pythons that pyproject.toml declares, where they are installed; each has a .venv-3.N.
 test-pythons: $(READY)
 	.ci/pythons
+
+# Programs that share no code with tfrobust read its exports: OpenVINO, LiteRT, and KServe's Python
+# model server, in a virtual environment of its own.
+readers: $(READERS) $(KSERVE)
+	$(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/core/serving/test_readers.py tests/test_serving_page.py
+
+$(READERS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,readers,serving]"
+	touch $(READERS)
+
+$(KSERVE):
+	test -x .venv-kserve/bin/python || $(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0 tensorflow==2.21.0
+	touch $(KSERVE)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -73,7 +89,7 @@ docs: $(DOCS)
 	$(BIN)/python docs/site/stage.py
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
 
-constraints: $(PEERS) $(DOCS) $(RAY)
+constraints: $(PEERS) $(DOCS) $(RAY) $(READERS) $(READERS)
 	{ echo "# The versions everything was tested with. Renew: make constraints"; \
 	  $(BIN)/python -m pip freeze --exclude-editable --exclude tfrobust | sed 's/+cpu$$//'; } \
 	  > constraints.new

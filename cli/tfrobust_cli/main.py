@@ -25,6 +25,7 @@ from tfrobust_cli.commands import (
     plan,
     plugins,
     report,
+    serve,
     streams,
     study,
     summary,
@@ -64,7 +65,7 @@ def tool(
 
 for command in (
     demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, certify, plan, streams,
-    export, report, check, leaderboard, study,
+    export, serve, report, check, leaderboard, study,
 ):  # fmt: skip
     command.add_to(app)
 
