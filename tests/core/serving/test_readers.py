@@ -5,29 +5,22 @@ a virtual environment of its own.
 """
 
 import base64
-import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
-import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.support import REPO, InMemory, small_model
+from helpers.kserve_server import ask, serving
+from helpers.support import InMemory, small_model
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.registry import create
-from tfrobust.serving import ExportSettings, export, servers
+from tfrobust.serving import ExportSettings, export
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("grappler")]
 IMAGES = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
-KSERVE = Path(os.environ.get(servers.PYTHON, REPO / ".venv-kserve/bin/python"))
 DEFENSES = {
     "none": None,
     "random_resize_pad": {"least": 0.5},
@@ -103,48 +96,10 @@ def test_saved_model_cli_shows_every_signature(exported):
 
 @pytest.fixture(scope="module")
 def kserve(exported):
-    """Let KServe serve on loopback, as `tfrobust serve` starts it; yield how to ask it."""
-    if not KSERVE.exists():
-        pytest.skip(f"no {KSERVE}; make readers")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Let KServe serve on loopback; yield what it serves, and where."""
     path = exported("random_resize_pad")
-    environment = os.environ | {servers.PYTHON: str(KSERVE), "PATH": "/nowhere"}
-    command = [sys.executable, "-m", "tfrobust_cli", "serve", str(path.parent), "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    url = f"http://127.0.0.1:{port}/v1/models/{path.parent.name}"
-    try:
-        _wait_for(url, process)
-        yield path, url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        printed = process.communicate(timeout=60)[1]
-    assert "KServe's Python model server: " in printed
-    assert f"answers at {url}:predict" in printed
-
-
-def _wait_for(url, process, patience=180.0):
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        assert process.poll() is None, process.stderr.read()[-2000:]
-        try:
-            with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 (loopback)
-                if json.load(reply)["ready"]:
-                    return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.5)
-    raise AssertionError(f"{url} does not answer")
-
-
-def ask(url, body):
-    """Return the answer to a prediction request."""
-    content = json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310 (loopback)
-        f"{url}:predict", content, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310
-        return json.load(reply)
+    with serving(path.parent) as port:
+        yield path, f"http://127.0.0.1:{port}/v1/models/{path.parent.name}"
 
 
 def test_kserve_answers_rows_and_columns_as_tensorflow_does(kserve):
@@ -176,4 +131,5 @@ def test_kserve_says_what_is_wrong_with_a_request(kserve):
     for body in ({"instances": [[1.0]]}, {"signature_name": "none", "instances": [1]}):
         with pytest.raises(urllib.error.HTTPError) as refused:
             ask(url, body)
-        assert refused.value.code == 400
+        with refused.value as answer:
+            assert answer.code == 400
