@@ -25,6 +25,7 @@ CALLED = {
     "plan evaluate": ("d1", "--split", "nowhere"),
     "train": ("linear", "--scenario", "circles", "--epochs", "1", "--name", "../up"),
     "export": ("d1", "a_file"),
+    "serve": ("nowhere",),
     "streams": ("d1", "--out", "run"),
     "summary": ("nowhere",),
     "report": ("nowhere",),

@@ -78,6 +78,8 @@ def server_command(
     home = folder.resolve()
     url = f"http://{host}:{port}/v1/models/{home.name}"
     if docker := _docker():
+        if "," in str(home):
+            raise UsageError(f"{home}: Docker mounts no folder with a comma in its path; move it")
         return ServerCommand(
             "TensorFlow Serving in Docker",
             (
