@@ -2,7 +2,7 @@
 
 import pytest
 
-import tfrobust.serving.servers as servers
+from tfrobust.serving import servers
 
 
 @pytest.mark.parametrize(
