@@ -54,7 +54,7 @@ def unfinished_folder(home: Path) -> Path:
 
 
 def _where_it_lies(home: Path, kind: str) -> Path:
-    now, before = home.with_name(f"{home.name}.{kind}"), home / kind
+    now, before = home.parent / f"{home.name}.{kind}", home / kind
     return before if before.is_dir() and not now.exists() else now
 
 
@@ -81,7 +81,7 @@ def move_trainings(home: Path) -> None:
         OSError: the disk refuses.
     """
     for kind in (_FINISHED, _UNFINISHED):
-        now, before = home.with_name(f"{home.name}.{kind}"), home / kind
+        now, before = home.parent / f"{home.name}.{kind}", home / kind
         if before.is_dir() and not now.exists():
             before.rename(now)
 
