@@ -84,3 +84,14 @@ def test_what_cannot_be_seeded_is_refused_in_one_line():
     inner = defended("mc_dropout").replace(batch_dependent=True)
     with pytest.raises(UsageError, match="rest of the batch"):
         Seeded(inner)
+
+
+@pytest.mark.slow
+def test_a_network_of_drawn_signs_has_one_answer_too():
+    model = create("models", "lenet_random_bnn").build((8, 8, 1), 10)
+    inner = KerasClassifier(model, stochastic=True)
+    images = tf.constant(np.random.default_rng(0).uniform(size=(3, 8, 8, 1)), tf.float32)
+    answers = tf.function(Seeded(inner).outputs_of)
+    first, again, other = (answers(images, tf.fill([3], seed))["logits"] for seed in (0, 0, 1))
+    assert (first.numpy() == again.numpy()).all()
+    assert not np.array_equal(first, other)
