@@ -256,7 +256,7 @@ def loaded_as_trained(root, name, trained):
     assert summarized_parts(network.inner, name) is None
     assert network.defenses == trained.classifier.defenses
     images, _ = arrays(create("scenarios", "digits"), "test", 9)
-    alone = load_keras_file(root / name / "training/learned-1.keras")
+    alone = load_keras_file(root / f"{name}.training/learned-1.keras")
     assert np.array_equal(alone(images), network.before(images))
     return network, images
 

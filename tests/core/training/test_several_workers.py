@@ -77,7 +77,7 @@ def stored(folder):
     assert store.versions(folder / "m") == [1]
     left = {path.name for path in folder.rglob("*")}
     assert not any(name.startswith((PREFIX, "stage-", "workers-")) for name in left), left
-    return store.load(folder / "m" / "training" / "model.keras").model.get_weights()
+    return store.load(folder / "m.training" / "model.keras").model.get_weights()
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_after_a_killed_worker_both_are_started_again_and_end_where_nobody_was_k
     assert str(tmp_path / "whole" / "m" / "1") in chief
     assert other == ""
     workers = command(tmp_path / "killed", *epochs)
-    checkpoint = tmp_path / "killed" / "m" / "unfinished" / "stage-1" / "checkpoint"
+    checkpoint = tmp_path / "killed" / "m.unfinished" / "stage-1" / "checkpoint"
     until = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < until:
         time.sleep(0.05)
@@ -113,7 +113,7 @@ def test_after_a_killed_worker_both_are_started_again_and_end_where_nobody_was_k
 def test_a_terminated_worker_loses_no_finished_epoch(tmp_path):
     """As a scheduler does that wants the machine for another: SIGTERM, to one of them or to all."""
     workers = command(tmp_path, "--epochs", "400")
-    checkpoint = tmp_path / "m" / "unfinished" / "stage-1" / "checkpoint"
+    checkpoint = tmp_path / "m.unfinished" / "stage-1" / "checkpoint"
     until = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < until:
         time.sleep(0.05)
