@@ -41,7 +41,7 @@ readers: $(READERS) $(KSERVE)
 	$(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/core/serving/test_readers.py tests/test_serving_page.py
 
 $(READERS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,readers,serving]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,readers,remote,serving]"
 	touch $(READERS)
 
 $(KSERVE):
