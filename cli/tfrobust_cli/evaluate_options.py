@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
     from tfrobust.evaluation.settings import EvaluationSettings
-    from tfrobust.types import Budgets
+    from tfrobust.types import Budgets, Norm
 
 CORRUPTIONS = "corruptions"  # the suite that attacks nothing
 _CLEAN_ONLY = "--clean-only: runs no attack; leave out --attack, --suite and --adaptive"
@@ -167,10 +167,13 @@ class EvaluatedOptions:
         built = [
             params.build("attacks", name, defaults=defaults.get(name)) for name in self.attacks
         ]
-        if self.eps and not self._only_adaptive:
-            built = at_budgets(built, budgets(self.eps))
+        if isinstance(by_norm := self._budgets, dict):
+            built = at_budgets(built, by_norm)
         for (name, option), values in self._sweeps().items():
-            built = at_values(built, option, values, only=name)
+            if (name, option) == (None, "eps"):
+                built = at_budgets(built, values)
+            else:
+                built = at_values(built, option, values, only=name)
         return built
 
     def settings(self, loading: LoadOptions) -> EvaluationSettings:
@@ -224,6 +227,11 @@ class EvaluatedOptions:
         return []
 
     @property
+    def _budgets(self) -> list[float] | dict[Norm, list[float]]:
+        """The budgets of the attacks; none where they are those of adaptive attacks alone."""
+        return [] if self._only_adaptive else budgets(self.eps or [])
+
+    @property
     def _only_adaptive(self) -> bool:
         """Whether the budgets are those of adaptive attacks alone."""
         return self.adaptive and not self.attacks
@@ -242,11 +250,15 @@ class EvaluatedOptions:
             UsageError: an option is swept for all attacks and for one of them.
         """
         sweeps: dict[tuple[str | None, str], list[Any]] = {}
+        if self._budgets and not isinstance(self._budgets, dict):
+            sweeps[None, "eps"] = list(self._budgets)
         for text in self.sweep or []:
             name, option, values = swept(text)
             sweeps.setdefault((name, option), []).extend(values)
         for name, option in sweeps:
-            for_all = (None, option) in sweeps or (option == "eps" and bool(self.eps))
+            if (name, option) == (None, "eps") and isinstance(self._budgets, dict):
+                raise UsageError("--sweep eps: every budget is given by norm; give all by --eps")
+            for_all = (None, option) in sweeps or (option == "eps" and bool(self._budgets))
             if name and for_all:
                 raise UsageError(
                     f"--sweep {name}.{option}: {option} is given for every attack too; give "

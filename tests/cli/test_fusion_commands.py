@@ -30,7 +30,8 @@ def test_streams_are_evaluated_with_the_whole_classifier_and_drawn(tfrobust, fus
         evaluation["classifier"]["name"] for evaluation in json.loads(result.out)["evaluations"]
     ]
     assert names == ["fused", "fused:foreground"]
-    by_path = ("evaluate", "saved_models/fused/1:foreground", *SCENE, "--limit", 5, "--out", "path")
+    member = "saved_models/fused/1:foreground"
+    by_path = ("evaluate", member, *SCENE, "--clean-only", "--limit", 5, "--out", "path")
     result = tfrobust(*by_path, "--no-baselines", "--json")
     assert json.loads(result.out)["evaluations"][0]["classifier"]["name"] == "fused/1:foreground"
 
@@ -63,7 +64,7 @@ def test_streams_are_evaluated_with_the_whole_classifier_and_drawn(tfrobust, fus
     for arguments, words in (
         (("summary", "saved_models/fused/1"), "does not show its parts"),
         (("summary", "fused:sky"), "no member 'sky'"),
-        (("evaluate", "fused:sky", *SCENE, "--out", "x"), "no member 'sky'"),
+        (("evaluate", "fused:sky", *SCENE, "--clean-only", "--out", "x"), "no member 'sky'"),
         (("streams", "objects", *SCENE, "--out", "x"), "expected a classifier that decides by"),
         (("streams", "fused", *SCENE, "--out", "x", "--crafted-on", "sky"), "no member 'sky'"),
         (("streams", "fused", "--out", "x"), "fused does not fit the scenario: images"),

@@ -55,7 +55,7 @@ CASES = [
     (*TRAIN, "--strategy", "all"),
     *[(*EXPORT, "--version", value) for value in ("0", "-1", "x", VAST)],
     *[(*EXPORT, "--images", value) for value in ("0", "x", VAST)],
-    (*EXPORT, "--format", "onnx"),
+    (*EXPORT, "--format", "onyx"),
     (*EXPORT, "--quantize", "int4"),
     *[(*SHOWN, "--count", value) for value in ("0", "601", "x", VAST)],
     *[("streams", "d1", "--out", "run", "--images", value) for value in ("0", "x", VAST)],

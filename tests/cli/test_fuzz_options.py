@@ -31,6 +31,7 @@ CALLED = {
     "report": ("nowhere",),
     "leaderboard": ("nowhere", "--out", "run"),
     "doctor": ("nowhere",),
+    "check": ("nowhere", "--no-masking"),
     "plugins": ("nowhere",),
     "data prepare": ("digits",),
     "data show": ("digits", "--out", "grid.png", "--split", "nowhere"),

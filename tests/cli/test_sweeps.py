@@ -14,7 +14,7 @@ def built(**options):
 
 
 def test_budgets_given_by_eps_and_by_sweep_form_one_curve():
-    attacks = built(eps=[0.1], sweep=["eps=0.2,0.1", "pgd.steps=2", "pgd.steps=3"])
+    attacks = built(eps=["0.1"], sweep=["eps=0.2,0.1", "pgd.steps=2", "pgd.steps=3"])
     assert [(attack.eps, attack.steps) for attack in attacks] == [
         (0.1, 2),
         (0.1, 3),
@@ -25,6 +25,15 @@ def test_budgets_given_by_eps_and_by_sweep_form_one_curve():
     ]
 
 
+def test_budgets_by_norm_are_not_swept_too():
+    with pytest.raises(UsageError, match="--sweep eps: "):
+        built(eps=["linf=0.1"], sweep=["eps=0.2"])
+    attacks = built(eps=["linf=0.1,0.2"], sweep=["pgd.steps=2"])
+    assert [(attack.eps, attack.steps) for attack in attacks] == [
+        (0.1, 2), (0.2, 2), (0.1, 10), (0.2, 10)
+    ]  # fmt: skip
+
+
 def test_an_option_that_is_swept_for_all_and_for_one_is_refused():
     with pytest.raises(UsageError, match=r"--sweep pgd\.eps: eps is given for every attack too"):
-        built(eps=[0.1], sweep=["pgd.eps=0.2"])
+        built(eps=["0.1"], sweep=["pgd.eps=0.2"])

@@ -18,6 +18,7 @@ from tfrobust.keras.given import (
     images_and_labels,
     shape_of,
 )
+from tfrobust.norms.distances import distances, within_budget
 from tfrobust.results.records import Results
 from tfrobust.types import KerasModel
 
@@ -42,7 +43,8 @@ def attack(
         y: class numbers or one-hot rows; none with a dataset.
         attack: a name (`tfrobust plugins attacks` lists them), or an attack.
         eps: the budget, of pixels in [0, 1] whatever `pixel_range` is: 8/255, not 8. `None`: the
-            attack's own.
+            attack's own. What an attack that minimises a distance finds beyond it comes back as
+            the clean image.
         pixel_range: the least and the largest pixel of `x` and of the model.
         seed: decides everything random.
         batch_size: images at a time.
@@ -67,6 +69,10 @@ def attack(
     classifier = classifier_of(model, shape_of(model, images), pixel_range)
     crafted = run_attack(chosen, classifier, images, labels, seed=seed, batch_size=batch_size)
     least, most = pixel_range
+    beyond = ~within_budget(
+        distances(images, crafted.images)[chosen.threat.norm or "linf"], chosen.budget
+    )
+    crafted.images[beyond] = images[beyond]  # of an attack that minimises a distance
     return np.clip(crafted.images * (most - least) + least, least, most).astype(np.float32)
 
 

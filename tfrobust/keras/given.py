@@ -83,7 +83,14 @@ def _read(dataset: tf.data.Dataset, limit: int | None) -> tuple[np.ndarray, np.n
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise UsageError("x: expected a dataset of pairs of images and labels, as model.fit takes")
-    dataset = dataset.unbatch() if len(spec[0].shape) == 4 else dataset
+    if spec[1].shape.rank is None or spec[0].shape.rank is None:
+        raise UsageError("x: expected a dataset whose images and labels have a known rank")
+    # (batch, height, width) and (height, width, channels) look alike; a batch is open or as long
+    # as its labels.
+    is_batched = spec[0].shape.rank == 4 or (
+        spec[0].shape.rank == 3 and spec[1].shape.rank > 0 and spec[0].shape[0] == spec[1].shape[0]
+    )
+    dataset = dataset.unbatch() if is_batched else dataset
     rows = list(dataset.take(-1 if limit is None else limit).as_numpy_iterator())
     if not rows:
         raise DataError("x: expected a dataset with images; received: an empty one")
@@ -152,8 +159,12 @@ def attacks_of(attack: Any, eps: Any, options: dict[str, Any]) -> list[Attack]:
     names = [one for one in several if isinstance(one, str)]
     fitting = {name: _own(name, options) for name in names}
     unused = [option for option in options if not any(option in own for own in fitting.values())]
-    if names and unused:
+    if unused and names:
         create("attacks", names[0], **{option: options[option] for option in unused})  # refused
+    if unused:
+        raise UsageError(
+            f"{', '.join(unused)}: expected no option: the attacks have theirs already"
+        )
     built = [
         create("attacks", one, **fitting[one]) if isinstance(one, str) else one for one in several
     ]

@@ -12,6 +12,7 @@ from tfrobust.classifiers.inference import predicted_classes
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import UsageError
+from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.keras.given import (
     UNIT,
     PixelRange,
@@ -77,6 +78,12 @@ class RobustAccuracy(keras.callbacks.Callback, tf_keras.callbacks.Callback):
         self._run = {"seed": seed, "batch_size": batch_size}
         self._classifier: Classifier | None = None
 
+    def set_model(self, model: Any) -> None:
+        """Take the model that is fitted; of another one nothing is kept."""
+        if self._classifier is not None and model is not self.model:
+            self._classifier = None
+        super().set_model(model)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Attack, and add the accuracy to the logs."""
         if (epoch + 1) % self._every == 0 and logs is not None:
@@ -91,7 +98,9 @@ class RobustAccuracy(keras.callbacks.Callback, tf_keras.callbacks.Callback):
                 break
             images, labels = self._images[right], self._labels[right]
             crafted = run_attack(attack, classifier, images, labels, **self._run)  # type: ignore[arg-type]
-            right[right] = predicted_classes(classifier, crafted.images) == labels
+            clean = CleanImages(images, labels, labels)
+            found = audit_images(classifier, attack, clean, crafted.images)
+            right[right] = found.prediction == labels
         return float(right.mean())
 
     def _current(self) -> Classifier:

@@ -60,12 +60,18 @@ def _conditions(run: Run, evaluation: Evaluation, norm: Norm, eps: float) -> Con
         images=scenario.images,
         seed=scenario.seed,
         labels=hashlib.sha256(run.outcomes.column("label").astype("<i8").tobytes()).hexdigest(),
-        attacks={
-            _title(attack): json.dumps(attack.params | {"eps": eps}, sort_keys=True)
-            for attack in evaluation.attacks
-            if _budget(attack) == (norm, eps)
-        },
+        attacks=_options_by_title(evaluation, norm, eps),
     )
+
+
+def _options_by_title(evaluation: Evaluation, norm: Norm, eps: float) -> dict[str, str]:
+    """Return the options of the attacks at a budget; of two of one title, those of both."""
+    options: dict[str, list[str]] = {}
+    for attack in evaluation.attacks:
+        if _budget(attack) == (norm, eps):
+            known = json.dumps(attack.params | {"eps": eps}, sort_keys=True)
+            options.setdefault(_title(attack), []).append(known)
+    return {title: "; ".join(sorted(several)) for title, several in options.items()}
 
 
 def _entry(

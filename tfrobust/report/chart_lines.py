@@ -1,4 +1,4 @@
-"""The lines of a chart, before they are drawn: attacks, what is proven, and the worst case."""
+"""The lines of a chart, before they are drawn: attacks, what is proven, and all together."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfrobust.report.conditions import figures_of
 from tfrobust.report.curve_axes import Axis, lines_on
 from tfrobust.report.figures import points
 from tfrobust.results.kinds import right_after
 from tfrobust.results.metrics import wilson
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation
-from tfrobust.types import Norm
+from tfrobust.types import Flags, Norm, PerImage
 
-WORST, CERTIFIED = "worst case", "certified"
+TOGETHER, CERTIFIED = "all together", "certified"
 _GRID = 60  # values of a distance that a whole curve is drawn at
 
 
@@ -35,7 +34,7 @@ class DrawnLine:
 def drawn_lines(
     axis: Axis, number: int, evaluation: Evaluation, outcomes: Outcomes
 ) -> Iterator[DrawnLine]:
-    """Yield the attacks, what is proven, and the worst case.
+    """Yield the attacks, what is proven, and all together.
 
     Args:
         axis: what accuracy is drawn against.
@@ -56,81 +55,75 @@ def drawn_lines(
                 [within.accuracy for within in certificate.within],
                 [within.interval for within in certificate.within],
             )
-    if axis.norm and (worst := _worst(axis.norm, number, evaluation, outcomes)):
-        yield worst
+    if axis.norm and (together := _together(axis.norm, number, evaluation, outcomes)):
+        yield together
 
 
-def _worst(norm: Norm, number: int, evaluation: Evaluation, outcomes: Outcomes) -> DrawnLine | None:
+def _together(
+    norm: Norm, number: int, evaluation: Evaluation, outcomes: Outcomes
+) -> DrawnLine | None:
     """Return what all attacks of a norm leave together: never more than any of them leaves.
 
-    It is measured at the budgets that were evaluated. Between them attacks with a budget are drawn
-    straight, attacks that minimise a distance as they are, and the lower of the two counts, less
-    the images that only one of them breaks.
+    At the budgets that were evaluated it is counted image by image; attacks that minimise a
+    distance count there by what they found within it. Between them attacks with a budget are drawn
+    straight, the others as they are, and the lower of the two counts, less the images that only
+    one of them breaks.
     """
-    measured = {0.0: evaluation.clean.accuracy} | {
-        figure.eps: figure.share.accuracy
-        for figure in figures_of(number, evaluation, outcomes)
-        if figure.what == "accuracy" and figure.norm == norm and figure.eps is not None
-    }
-    left = _left_by_distance(norm, number, evaluation, outcomes)
-    budgets = sorted(measured)
-    values = np.asarray(sorted({*budgets, *(left[0] if left else ())}))
+    clean = outcomes.column(f"e{number}_clean") == outcomes.column("label")
+    fixed = _within_budgets(norm, number, evaluation, outcomes)
+    least = _least_distance(norm, number, evaluation, outcomes)
+    budgets = [0.0, *sorted({eps for eps, _ in fixed})]
+    broken = np.sort(least[clean & np.isfinite(least)])
+    beyond = 1.05 * float(broken[-1]) if len(broken) else 0.0
+    grid = np.linspace(0.0, beyond, _GRID) if beyond else np.zeros(0)
+    values = np.asarray(sorted({*budgets, *grid}))
     if len(values) < 2:
         return None
-    count = evaluation.scenario.images
-    shares = np.interp(values, budgets, [measured[eps] for eps in budgets])
-    if left:
-        fixed = _left_at_budgets(norm, number, evaluation, outcomes)
-        lower = np.minimum(np.interp(values, *fixed), np.interp(values, *left))
-        at_budgets = np.interp(budgets, values, lower)
-        less = [
-            max(0.0, lower_ - measured[b]) for b, lower_ in zip(budgets, at_budgets, strict=True)
-        ]
-        shares = lower - np.interp(values, budgets, less)
+    left = [np.logical_and.reduce([clean, *(f for e, f in fixed if e <= eps)]) for eps in budgets]
+    straight = np.interp(values, budgets, [float(flags.mean()) for flags in left])
+    nearer = np.searchsorted(broken, values * (1 + 1e-9), side="right")
+    lower = np.minimum(straight, (clean.sum() - nearer) / len(clean))
+    at = np.searchsorted(values, budgets)
+    exact = [
+        float((flags & (least > eps * (1 + 1e-9))).mean())
+        for flags, eps in zip(left, budgets, strict=True)
+    ]
+    shares = lower - np.interp(values, budgets, lower[at] - exact)
     shares = np.minimum.accumulate(np.maximum(shares, 0.0))
+    count = len(clean)
     return DrawnLine(
-        WORST,
+        TOGETHER,
         "worst",
         values.tolist(),
         shares.tolist(),
         [wilson(share * count, count) for share in shares],
-        marked=[int(np.searchsorted(values, eps)) for eps in budgets],
+        marked=at.tolist(),
     )
 
 
-def _left_at_budgets(
+def _within_budgets(
     norm: Norm, number: int, evaluation: Evaluation, outcomes: Outcomes
-) -> tuple[list[float], list[float]]:
-    """Return budgets, and what attacks with a budget leave together at each, from 0 on."""
-    clean = outcomes.column(f"e{number}_clean") == outcomes.column("label")
-    known = [
+) -> list[tuple[float, Flags]]:
+    """Return the budgets of attacks that have one, and what is right before and after each."""
+    return [
         (float(attack.params["eps"]), right)
         for attack, right in right_after(outcomes, number, evaluation)
-        if attack.threat.norm == norm and attack.params.get("eps") and not attack.minimum_norm
+        if attack.threat.norm == norm
+        and attack.params.get("eps")
+        and not (attack.minimum_norm or attack.corrective)
     ]
-    budgets, shares = [0.0], [float(clean.mean())]
-    for eps in sorted({eps for eps, _ in known}):
-        within = [right for other, right in known if other <= eps]
-        budgets.append(eps)
-        shares.append(float(np.logical_and.reduce(within).mean()))
-    return budgets, shares
 
 
-def _left_by_distance(
+def _least_distance(
     norm: Norm, number: int, evaluation: Evaluation, outcomes: Outcomes
-) -> tuple[list[float], list[float]] | None:
-    """Return distances, and what attacks that minimise them leave at each; `None`: no such."""
-    right = outcomes.column(f"e{number}_clean") == outcomes.column("label")
-    least = np.full(len(right), np.inf)
-    found = False
+) -> PerImage:
+    """Return how near the nearest image is that attacks which minimise a distance found."""
+    least = np.full(len(outcomes), np.inf)
     for k, attack in enumerate(evaluation.attacks):
-        if attack.minimum_norm and attack.threat.norm == norm and not attack.threat.targeted:
-            distance = outcomes.column(f"e{number}_a{k}_{norm}")
-            reached = np.where(outcomes.row(number, k, "reached"), distance, np.inf)
-            least, found = np.minimum(least, reached), True
-    broken = np.sort(least[right & np.isfinite(least)])
-    if not found or not len(broken):
-        return None
-    grid = np.linspace(0.0, 1.05 * float(broken[-1]), _GRID)
-    shares = (right.sum() - np.searchsorted(broken, grid, side="right")) / len(right)
-    return grid.tolist(), shares.tolist()
+        if attack.corrective or attack.threat.targeted or not attack.minimum_norm:
+            continue
+        if attack.threat.norm == norm:
+            distance = outcomes.column(f"e{number}_a{k}_{norm}").astype(np.float64)
+            reached = outcomes.row(number, k, "reached")
+            least = np.minimum(least, np.where(reached, distance, np.inf))
+    return least

@@ -1,4 +1,4 @@
-"""Curves that can be read: a panel a classifier and norm, the worst case in front, attacks behind.
+"""Curves that can be read: a panel a classifier and norm, all together in front, attacks behind.
 
 The SVG is written by hand, with text that is text and colours that follow the page, dark or light.
 It needs no script: a title on each point says its figure. The page's script adds the rest.
@@ -60,7 +60,7 @@ class Panel:
         label: under the axis.
         says: what a reader who does not see it is told.
         ticks: position and text of the marks under the axis.
-        curves: the worst case last, in front of the others.
+        curves: all together last, in front of the others.
     """
 
     title: str

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tfrobust.errors import UsageError
+from tfrobust.errors import StoreError, UsageError
+from tfrobust.files.reading import UnreadableError
 from tfrobust.report.tables import Table, attack_title, percent, scenario_title
 from tfrobust.report.templates import html_templates
-from tfrobust.results.kinds import right_after
-from tfrobust.results.outcomes import Outcomes
+from tfrobust.results.kinds import counted, kind_of
+from tfrobust.results.outcome_checks import check_outcomes
+from tfrobust.results.outcomes import OUTCOMES, Outcomes
 from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import Evaluation, Results
 from tfrobust.results.run_files import check_one_run, read_results
@@ -63,12 +65,14 @@ class Comparison:
         images: on which.
         differences: clean images, the attacks that both runs have, and the worst case over them.
         unmatched: attacks that only one of them has, or with other options.
+        missing: classifier and attack of the first run that the second does not have.
     """
 
     runs: tuple[str, str]
     images: str
     differences: list[Difference]
     unmatched: list[str]
+    missing: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
     @property
     def table(self) -> Table:
@@ -120,15 +124,22 @@ def compare(first: Path | str, second: Path | str) -> Comparison:
         >>> compare("runs/plain", "runs/robust").differences[0].change
         -0.014
     """
-    runs = [_read(Path(folder)) for folder in (first, second)]
+    runs = [read_run(Path(folder)) for folder in (first, second)]
     (results, outcomes), (others, other_outcomes) = runs
     _check_alike((str(first), str(second)), runs)
     differences, unmatched = list[Difference](), list[str]()
-    for number, other in _pairs(results, others):
+    pairs_of, missing = list(_pairs(results, others)), list[tuple[str, str]]()
+    for number, evaluation in enumerate(results.evaluations):
+        if number not in dict(pairs_of):
+            missing.append((evaluation.classifier.name, "the classifier"))
+    for number, other in pairs_of:
         one, two = results.evaluations[number], others.evaluations[other]
         flags, other_flags = _right(outcomes, number, one), _right(other_outcomes, other, two)
         shared = [what for what in flags if what in other_flags]
         unmatched += [what for what in {**flags, **other_flags} if what not in shared]
+        missing += [
+            (two.classifier.name, _title(what)) for what in flags if what not in other_flags
+        ]
         pairs = {what: (flags[what], other_flags[what]) for what in shared}
         if len(shared) > 2:  # clean images and one attack are their own worst case
             worst = (
@@ -140,7 +151,7 @@ def compare(first: Path | str, second: Path | str) -> Comparison:
         differences += [difference(names, _title(what), *pair) for what, pair in pairs.items()]
     titles = list(dict.fromkeys(map(_title, unmatched)))
     images = f"{len(outcomes):,} images of {scenario_title(results.evaluations[0])}"
-    return Comparison((str(first), str(second)), images, differences, titles)
+    return Comparison((str(first), str(second)), images, differences, titles, missing)
 
 
 def difference(names: tuple[str, str], what: str, first: Flags, second: Flags) -> Difference:
@@ -184,9 +195,18 @@ def render_comparison(comparison: Comparison) -> str:
     return template.render(comparison=comparison, table=comparison.table, certain=certain)
 
 
-def _read(folder: Path) -> tuple[Results, Outcomes]:
+def read_run(folder: Path) -> tuple[Results, Outcomes]:
+    """Return the results and outcomes of a run folder, checked.
+
+    Raises:
+        StoreError: a file is missing, damaged or of another run.
+    """
     results, outcomes = read_results(folder), Outcomes.read(folder)
     check_one_run(folder, results, outcomes)
+    try:
+        check_outcomes(results, outcomes)
+    except UnreadableError as error:
+        raise StoreError(f"{folder / OUTCOMES}: {error}; evaluate again") from error
     return results, outcomes
 
 
@@ -224,9 +244,11 @@ def _right(outcomes: Outcomes, number: int, evaluation: Evaluation) -> dict[str,
     """Return which images are right, for clean ones and after each attack with its options."""
     clean = outcomes.column(f"e{number}_clean") == outcomes.column("label")
     flags = {"clean": clean}
-    for attack, right in right_after(outcomes, number, evaluation):
+    for attack, right in counted(outcomes, number, evaluation):
         options = sorted((name, str(value)) for name, value in attack.params.items())
-        flags[f"{attack_title(attack)}{_OPTIONS}{options}"] = right
+        kind = kind_of(attack, evaluation.classifier.name)
+        title = attack_title(attack) + (", adaptive" if kind == "adaptive" else "")
+        flags[f"{title}{_OPTIONS}{kind} {options}"] = right
     return flags
 
 

@@ -128,13 +128,27 @@ def figures_of(number: int, evaluation: Evaluation, outcomes: Outcomes) -> Itera
         yield Figure("accuracy", norm, eps, Proportion.of(np.logical_and.reduce(left)))
     for attack, _ in right:
         yield Figure(attack.name, attack.threat.norm, attack.params.get("eps"), attack)
+    proven: dict[tuple[Norm, float], Proportion] = {}
     for certificate in evaluation.certificates:
+        if certificate.contradictions:
+            continue  # what an attack contradicts proves nothing
         for within in certificate.within:
-            yield Figure("certified", certificate.norm, within.eps, within)
+            known = proven.get((certificate.norm, within.eps))
+            if known is None or known.accuracy < within.accuracy:
+                proven[certificate.norm, within.eps] = within
+    for (norm, eps), share in proven.items():
+        yield Figure("certified", norm, eps, share)
 
 
 def _same(eps: float | None, asked: float) -> bool:
-    return eps is not None and abs(eps - asked) <= 1e-7 * max(asked, 1e-9)
+    """Tell whether a budget is meant, as precisely as it is printed."""
+    return eps is not None and f"{eps:g}" == f"{asked:g}"
+
+
+def _number(text: str) -> float:
+    """Return a number, or a fraction such as 8/255."""
+    over, slash, under = text.partition("/")
+    return float(over) / float(under) if slash else float(over)
 
 
 def read_condition(text: str) -> Condition:
@@ -162,9 +176,9 @@ def read_condition(text: str) -> Condition:
             f"{did_you_mean(norm, NORMS)}"
         )
     try:
-        budget = None if eps is None else float(eps)
+        budget = None if eps is None else _number(eps)
         bound = float(match["bound"])
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         raise UsageError(f"--min: {expected}; received: {text!r}") from None
     if not 0 <= bound <= 1 or (budget is not None and not 0 <= budget < float("inf")):
         raise UsageError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfrobust.report.tables import Table
-from tfrobust.results.kinds import right_after
+from tfrobust.results.kinds import counted
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results
 
@@ -36,7 +36,9 @@ def class_tables(results: Results, outcomes: Outcomes) -> list[Table]:
 def _table(number: int, evaluation: Evaluation, outcomes: Outcomes) -> Table:
     label = outcomes.column("label")
     clean = outcomes.column(f"e{number}_clean") == label
-    after = [left for _, left in right_after(outcomes, number, evaluation)]
+    after = [left for _, left in counted(outcomes, number, evaluation)]
+    if not after:
+        after = [clean]
     held = np.logical_and.reduce([clean, *after])
     some = np.logical_or.reduce(after)
     rows = []
@@ -44,7 +46,9 @@ def _table(number: int, evaluation: Evaluation, outcomes: Outcomes) -> Table:
         own = label == k
         rows.append((float(held[own].sum() - clean[own].sum()) / int(own.sum()), k, own))
     rows.sort(key=lambda row: (row[0], row[1]))
+    left_out = ""
     if len(rows) > _MOST_CLASSES:
+        left_out = f" ({_MOST_CLASSES} of {len(rows)}: the ends)"
         half = _MOST_CLASSES // 2
         rows = [*rows[:half], *rows[-half:]]
     name = evaluation.classifier.name
@@ -64,8 +68,8 @@ def _table(number: int, evaluation: Evaluation, outcomes: Outcomes) -> Table:
                 for _, k, own in rows
             ]
         ],
-        caption=f"the classes that lose most first; of {int(clean.sum())} images that are right, "
-        f"{int(held.sum())} fall to no attack and {fallen} to every one of {len(after)}",
+        caption=f"the classes that lose most first{left_out}; of {int(clean.sum())} images that "
+        f"are right, {int(held.sum())} fall to no attack and {fallen} to every one of {len(after)}",
     )
 
 

@@ -62,8 +62,8 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _of_markdown(text: str) -> str:
-    for special in "\\|*_`<>[]":
-        text = text.replace(special, f"\\{special}" if special not in "[]" else special)
+    for special in "\\|*_`<>![]":
+        text = text.replace(special, f"\\{special}")
     return " ".join(text.split())
 
 
@@ -97,7 +97,8 @@ def as_csv(results: Results) -> str:
     rows = list(rows_of(results))
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+        names = max(rows, key=len)  # a classifier under no attack has fewer
+        writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _of_csv(value) for name, value in row.items()} for row in rows)
     return text.getvalue()

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfrobust.errors import UsageError
-from tfrobust.report.comparison import Comparison, compare
+from tfrobust.report.comparison import Comparison, compare, read_run
 from tfrobust.report.conditions import Condition, Figure, figures_of
 from tfrobust.report.tables import Table, percent, scenario_title
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Verdict
-from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results
-from tfrobust.results.run_files import check_one_run, read_results
+from tfrobust.results.run_files import read_results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +67,8 @@ class Gate:
             raise UsageError(
                 "check: expected something to check: --min, --max-drop-from or --no-masking"
             )
+        if self.diagnoses and not self.no_masking:
+            raise UsageError("--diagnosis: expected --no-masking too, which looks at it")
         if not 0 <= self.max_drop <= 1:
             raise UsageError(
                 f"--max-drop-from: expected a share from 0 to 1; received: {self.max_drop:g}"
@@ -81,8 +82,8 @@ class Gate:
             StoreError: a file is missing, damaged or of an older version.
         """
         folder = Path(run)
-        results, outcomes = read_results(folder), Outcomes.read(folder)
-        check_one_run(folder, results, outcomes)
+        results, outcomes = read_run(folder)
+        self._check_diagnoses(results)
         checked = [*_complete(results)]
         for number, evaluation in enumerate(results.evaluations):
             figures = list(figures_of(number, evaluation, outcomes))
@@ -90,9 +91,18 @@ class Gate:
                 checked += self._asked(condition, figures, evaluation.classifier.name)
             if self.no_masking:
                 checked += _masking(evaluation, self.diagnoses)
-        if self.baseline:
+        if self.baseline and not results.incomplete:
             checked += _drops(compare(self.baseline, folder), self.max_drop)
         return checked
+
+    def _check_diagnoses(self, results: Results) -> None:
+        names = [evaluation.classifier.name for evaluation in results.evaluations]
+        for diagnosis in self.diagnoses:
+            if diagnosis.classifier not in names:
+                raise UsageError(
+                    f"--diagnosis: expected one of {', '.join(names)}; received: one of "
+                    f"{diagnosis.classifier}"
+                )
 
     def _asked(
         self, condition: Condition, figures: Sequence[Figure], classifier: str
@@ -117,16 +127,29 @@ def _masking(evaluation: Evaluation, diagnoses: Sequence[Diagnosis]) -> Iterator
     own = [diagnosis for diagnosis in diagnoses if diagnosis.classifier == name]
     if signs is None and not own:
         yield Checked(
-            name, "no masking", "nothing was looked for; evaluate without --no-diagnosis", False
+            name,
+            "no masking",
+            "nothing was looked for; evaluate with --attack and without --no-diagnosis, or give "
+            "--diagnosis",
+            False,
         )
     if signs is not None:
-        yield Checked(name, "no masking", signs.line, signs.verdict is not Verdict.MASKED)
+        seen = evaluation.signs_of
+        said = signs.line if seen == name else f"{seen}, which the attacks saw: {signs.line}"
+        looked = signs.verdict in (Verdict.FINE, Verdict.SUSPECT)
+        yield Checked(name, "no masking", said, looked or bool(own and not _masked(signs.verdict)))
     for diagnosis in own:
         said = ", ".join(diagnosis.causes) or "nothing suspicious found"
         yield Checked(name, "no masking (diagnosis)", said, diagnosis.verdict is not Verdict.MASKED)
 
 
+def _masked(verdict: Verdict) -> bool:
+    return verdict is Verdict.MASKED
+
+
 def _drops(comparison: Comparison, most: float) -> Iterator[Checked]:
+    for classifier, what in comparison.missing:
+        yield Checked(classifier, f"{what}, as in the baseline", "not in this run", False)
     for one in comparison.differences:
         yield Checked(
             one.classifiers[1],

@@ -9,6 +9,7 @@ from tfrobust.report.conditions import Figure, figures_of
 from tfrobust.report.curve_axes import NORM_TITLES
 from tfrobust.report.tables import scenario_title
 from tfrobust.results.findings import Verdict
+from tfrobust.results.kinds import is_unlimited
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results
 from tfrobust.types import Norm
@@ -53,6 +54,7 @@ def headline(results: Results, outcomes: Outcomes) -> Headline:
         outcomes: of the same run.
     """
     evaluations = results.unshifted
+    attacked = [e for e in evaluations if e.attacks or e.adaptive] or evaluations
     worst = [
         {
             (figure.norm, figure.eps): figure
@@ -60,11 +62,12 @@ def headline(results: Results, outcomes: Outcomes) -> Headline:
             if figure.what == "accuracy"
         }
         for number, evaluation in enumerate(evaluations)
+        if evaluation in attacked
     ]
     verdicts = [e.signs.verdict for e in evaluations if e.signs]
     gravest = max(verdicts, key=list(_LIGHTS).index) if _known(verdicts) else None
     light, sign, word = _LIGHTS[gravest] if gravest else ("none", "○", "not looked for")
-    return Headline(_figures(evaluations, worst), _trust(evaluations, gravest), light, sign, word)
+    return Headline(_figures(attacked, worst), _trust(evaluations, gravest), light, sign, word)
 
 
 def _known(verdicts: Sequence[Verdict]) -> bool:
@@ -77,6 +80,8 @@ def _figures(evaluations: Sequence[Evaluation], worst: Sequence[_Worst]) -> str:
     if not shared:
         clean = "; ".join(f"{e.classifier.name} {_percent(e.clean.accuracy)}" for e in evaluations)
         return f"Clean accuracy on {images}: {clean}; no attack was run"
+    if all(is_unlimited(attack) for e in evaluations for attack in (*e.attacks, *e.adaptive)):
+        return _distances(evaluations, images)
     key = _most_telling(shared, worst)
     ranked = sorted(
         zip(evaluations, (figures[key] for figures in worst), strict=True),
@@ -96,6 +101,18 @@ def _figures(evaluations: Sequence[Evaluation], worst: Sequence[_Worst]) -> str:
     return f"{said}, of {images}{_weakest(best, figure)}"
 
 
+def _distances(evaluations: Sequence[Evaluation], images: str) -> str:
+    """Return how far attacks went that go as far as it takes."""
+    said = [
+        f"{e.classifier.name} {attack.distance[attack.threat.norm].median:.3g} "
+        f"({NORM_TITLES[attack.threat.norm]}, {attack.name})"
+        for e in evaluations
+        for attack in (*e.attacks, *e.adaptive)
+        if attack.threat.norm and attack.distance[attack.threat.norm].median is not None
+    ]
+    return f"Median distance of the adversarial images, on {images}: {', '.join(said) or 'none'}"
+
+
 def _most_telling(shared: set[_Budget], worst: Sequence[_Worst]) -> _Budget:
     """Return the budget at which classifiers differ most; ties go to the one nearest to a half."""
 
@@ -112,8 +129,11 @@ def _weakest(evaluation: Evaluation, figure: Figure) -> str:
     attacks = [
         attack
         for attack in (*evaluation.attacks, *evaluation.adaptive)
-        if figure.eps is None
-        or (attack.threat.norm == figure.norm and attack.params.get("eps") == figure.eps)
+        if not (attack.corrective or is_unlimited(attack))
+        and (
+            figure.eps is None
+            or (attack.threat.norm == figure.norm and attack.params.get("eps") == figure.eps)
+        )
     ]
     if len(attacks) < 2:
         return ""
@@ -126,11 +146,11 @@ def _trust(evaluations: Sequence[Evaluation], gravest: Verdict | None) -> str:
     if gravest is Verdict.FINE:
         return "A few passes find nothing suspicious; tfrobust diagnose looks closer, with attacks."
     lines = [
-        f"{evaluation.classifier.name}: {evaluation.signs.line}"
+        f"{evaluation.signs_of}: {evaluation.signs.line}"
         for evaluation in evaluations
         if evaluation.signs and evaluation.signs.verdict is not Verdict.FINE
     ]
-    return "; ".join(lines) + "."
+    return "; ".join(dict.fromkeys(lines)) + "."
 
 
 def _percent(share: float) -> str:

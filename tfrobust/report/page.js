@@ -9,7 +9,17 @@ const valueOf = (row, column) => {
 const compared = (one, other) =>
   typeof one === "number" && typeof other === "number"
     ? one - other
-    : String(one).localeCompare(String(other), undefined, { numeric: true });
+    : byWordsAndNumbers(String(one), String(other));
+// "pgd ≤ 0.05" stands before "pgd ≤ 0.1": numbers are compared as numbers, decimals too.
+const pieces = (text) => text.split(/(\d+(?:\.\d+)?)/);
+function byWordsAndNumbers(one, other) {
+  const ours = pieces(one), theirs = pieces(other);
+  for (let k = 0; k < Math.min(ours.length, theirs.length); k++) {
+    const order = k % 2 ? Number(ours[k]) - Number(theirs[k]) : ours[k].localeCompare(theirs[k]);
+    if (order) return order;
+  }
+  return ours.length - theirs.length;
+}
 
 const sortable = (table) => {
   const heads = [...table.tHead.rows[0].cells];

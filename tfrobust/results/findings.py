@@ -72,8 +72,9 @@ class Signs(pydantic.BaseModel):
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest verdict of all checks."""
-        return gravest(self.findings)
+        """The gravest verdict of all checks; not applicable where none could be made."""
+        made = any(finding.verdict is not Verdict.NOT_APPLICABLE for finding in self.findings)
+        return gravest(self.findings) if made else Verdict.NOT_APPLICABLE
 
     @property
     def line(self) -> str:
@@ -81,11 +82,13 @@ class Signs(pydantic.BaseModel):
 
         Example:
             >>> Signs(findings=[]).line
-            'nothing suspicious found by 0 checks'
+            'no check could be made'
         """
         grave = [f for f in self.findings if f.verdict in (Verdict.MASKED, Verdict.SUSPECT)]
         if not grave:
             made = [f for f in self.findings if f.verdict is Verdict.FINE]
+            if not made:
+                return "no check could be made"
             return f"nothing suspicious found by {len(made)} checks"
         return "; ".join(f"{finding.verdict}: {finding.says}" for finding in grave)
 

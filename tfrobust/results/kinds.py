@@ -29,6 +29,29 @@ def kind_of(attack: AttackResult, classifier: str) -> Kind:
     return "white box" if attack.threat.knowledge == "white-box" else "black box"
 
 
+def counted(
+    outcomes: Outcomes, number: int, evaluation: Evaluation
+) -> list[tuple[AttackResult, Flags]]:
+    """Return the attacks that a worst case is over, and what is right before and after each.
+
+    Attacks that correct images are no part of it, nor are those that go as far as it takes, where
+    there are others with a budget.
+
+    Args:
+        outcomes: of every image.
+        number: of the evaluation in its run, from 0.
+        evaluation: itself.
+    """
+    known = [one for one in right_after(outcomes, number, evaluation) if not one[0].corrective]
+    limited = [one for one in known if not is_unlimited(one[0])]
+    return limited or known
+
+
+def is_unlimited(attack: AttackResult) -> bool:
+    """Tell whether an attack goes as far as it takes, and so breaks everything sooner or later."""
+    return attack.minimum_norm and attack.params.get("eps") is None
+
+
 def right_after(
     outcomes: Outcomes, number: int, evaluation: Evaluation
 ) -> Iterator[tuple[AttackResult, Flags]]:

@@ -149,7 +149,8 @@ class Outcomes:
             results: of the same run, which knows what the columns are of.
 
         Returns:
-            Columns `image` (its position), `label`, `classifier`, `attack`, `norm`, `eps`, `clean`
+            Columns `image` (its position), `label`, `classifier`, `attack`, `norm`, `eps`,
+            `kind`, `options`, `clean`
             and `prediction` (classes before and after), `success`, and the distances `l0` to
             `linf`.
 

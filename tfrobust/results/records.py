@@ -245,6 +245,12 @@ class Evaluation(pydantic.BaseModel):
     signs: Signs | None = None  # of masked gradients; none were looked for
     warnings: list[Text] = []  # why a figure may say less than it seems to
 
+    @property
+    def signs_of(self) -> str:
+        """Whose gradients the signs are of: the classifier that the attacks saw."""
+        seen = [attack.crafted_on for attack in self.attacks if attack.crafted_on]
+        return seen[0] if seen else self.classifier.name
+
 
 class Incomplete(pydantic.BaseModel):
     """Images [start, stop) of the split that no figure counts, since they could not be computed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -36,15 +37,18 @@ def rows_of(results: Results) -> Iterator[dict[str, Any]]:
         results: of an evaluation.
 
     Returns:
-        Rows of the same keys: `classifier`, `defenses` (innermost first, joined by `+`),
+        Rows of `classifier`, `defenses` (innermost first, joined by `+`),
         `scenario`, `split`, `images`; `attack`, `kind` (`white box`, `black box`, `transfer`,
-        `adaptive` or `noise`), `norm`, `eps`, `targeted`, `crafted_on`; `clean_accuracy`,
+        `adaptive` or `noise`; `clean`: of a classifier under no attack, without the keys of
+        attacks), `norm`, `eps`, `targeted`, `crafted_on`, `options` (JSON); `clean_accuracy`,
         `accuracy` with its 95 % Wilson interval `low` to `high`, `success_rate`, `fooling_ratio`;
         `mean_l0` to `median_linf`: distances of the images that were broken;
         `gradients_per_image`, `queries_per_image`, `violations`, `seconds`. What is not known is
         `None`.
     """
     for evaluation in results.evaluations:
+        if not (evaluation.attacks or evaluation.adaptive):
+            yield _about(evaluation) | _unattacked(evaluation)
         for attack in (*evaluation.attacks, *evaluation.adaptive, *evaluation.baselines):
             yield _about(evaluation) | _found(evaluation, attack)
 
@@ -60,6 +64,13 @@ def _about(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def _unattacked(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the row of a classifier under no attack: its clean accuracy."""
+    low, high = evaluation.clean.interval
+    share = evaluation.clean.accuracy
+    return {"kind": "clean", "clean_accuracy": share, "accuracy": share, "low": low, "high": high}
+
+
 def _found(evaluation: Evaluation, attack: AttackResult) -> dict[str, Any]:
     distances = {
         f"{what}_{norm}": getattr(attack.distance[norm], what)
@@ -73,6 +84,7 @@ def _found(evaluation: Evaluation, attack: AttackResult) -> dict[str, Any]:
         "eps": attack.params.get("eps"),
         "targeted": attack.threat.targeted,
         "crafted_on": attack.crafted_on,
+        "options": json.dumps(attack.params, sort_keys=True),
         "clean_accuracy": evaluation.clean.accuracy,
         "accuracy": attack.accuracy,
         "low": attack.interval[0],
@@ -116,6 +128,8 @@ def fates_of(results: Results, outcomes: Outcomes) -> pd.DataFrame:
                 "attack": attack.name,
                 "norm": attack.threat.norm,
                 "eps": attack.params.get("eps"),
+                "kind": kind_of(attack, evaluation.classifier.name),
+                "options": json.dumps(attack.params, sort_keys=True),
                 "clean": clean,
                 "prediction": outcomes.column(f"e{number}_{key}_prediction"),
                 "success": outcomes.column(f"e{number}_{key}_success"),
@@ -137,7 +151,7 @@ def lines_of(results: Results) -> tuple[str, str, str]:
     names = [evaluation.classifier.name for evaluation in evaluations]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
     about = _about(evaluations[0])
-    attacks = len(evaluations[0].attacks) + len(evaluations[0].adaptive)
+    attacks = max(len(e.attacks) + len(e.adaptive) for e in evaluations)
     worst = ", ".join(f"{e.worst_case.accuracy:.1%}" for e in evaluations[:_SHOWN])
     clean = ", ".join(f"{e.clean.accuracy:.1%}" for e in evaluations[:_SHOWN])
     return (
@@ -154,7 +168,7 @@ def html_of(results: Results) -> str:
     """Return the rows as a table of HTML for a notebook; everything in it is escaped."""
     head = "".join(f"<th>{title}</th>" for title in _IN_HTML.values())
     body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(row[name])}</td>" for name in _IN_HTML) + "</tr>"
+        "<tr>" + "".join(f"<td>{_cell(row.get(name))}</td>" for name in _IN_HTML) + "</tr>"
         for row in rows_of(results)
     )
     said = "<br>".join(html.escape(line) for line in lines_of(results))

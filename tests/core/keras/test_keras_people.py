@@ -87,6 +87,29 @@ def test_the_callback_logs_the_accuracy_of_the_weights_of_each_epoch(kind, softm
     assert watch.measure() == history["robust_accuracy"][-1]
 
 
+def test_a_callback_that_is_used_again_leaves_the_first_model_alone():
+    first, second = small_model(), small_model()
+    second.set_weights([2 * weight for weight in second.get_weights()])
+    before = first.get_weights()
+    watch = RobustAccuracy((X, Y), "fgsm", eps=0.1)
+    for model in (first, second):
+        watch.set_model(model)
+        assert watch.measure() == pytest.approx(
+            evaluate(model, X, Y, "fgsm", eps=0.1).evaluations[0].worst_case.accuracy
+        )
+    assert all(np.array_equal(*pair) for pair in zip(before, first.get_weights(), strict=True))
+
+
+def test_the_budget_of_an_attack_that_minimises_a_distance_counts():
+    model = small_model()
+    expected = evaluate(model, X, Y, "deepfool", eps=0.05, norm="linf").evaluations[0]
+    watch = RobustAccuracy((X, Y), "deepfool", eps=0.05, norm="linf")
+    watch.set_model(model)
+    assert watch.measure() == pytest.approx(expected.worst_case.accuracy)
+    found = attack(model, X, Y, "deepfool", eps=0.05, norm="linf")
+    assert np.abs(found - X).max() <= 0.05 + 1e-6
+
+
 def test_a_scenario_is_watched_on_its_validation_split():
     scenario = InMemory(images=30, with_validation=True)
     model = small_model()

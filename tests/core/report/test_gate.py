@@ -10,9 +10,10 @@ from tfrobust.errors import UsageError
 from tfrobust.evaluation.runs import run
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.registry import create
-from tfrobust.report.conditions import figures_of, read_condition
+from tfrobust.report.conditions import Figure, figures_of, read_condition
 from tfrobust.report.gate import Gate, junit_of, table_of
 from tfrobust.results.outcomes import Outcomes
+from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import Results
 
 SCENARIO = InMemory(images=60)
@@ -112,10 +113,26 @@ def test_masking_has_to_be_looked_for(runs):
     gate = Gate(no_masking=True)
     assert [one.holds for one in gate.check(runs / "both")] == [True]
     [one] = gate.check(runs / "weak")
-    assert (one.holds, one.found) == (
-        False,
-        "nothing was looked for; evaluate without --no-diagnosis",
-    )
+    assert not one.holds
+    assert one.found.startswith("nothing was looked for; evaluate with")
+
+
+def test_an_attack_of_the_baseline_that_is_gone_fails(runs):
+    checked = Gate(baseline=runs / "both", max_drop=1.0).check(runs / "weak")
+    gone = {one.asked for one in checked if not one.holds}
+    assert gone == {
+        "fgsm L∞ ≤ 0.3, as in the baseline",
+        "pgd L∞ ≤ 0.1, as in the baseline",
+        "cw_l2 L2 ≤ 0.5, as in the baseline",
+    }
+
+
+def test_budgets_are_asked_for_as_they_are_printed():
+    figure = Figure("pgd", "linf", 8 / 255, Proportion(accuracy=0.5, interval=(0.4, 0.6)))
+    for typed in ("8/255", "0.0313725", "0.031372549"):
+        assert read_condition(f"pgd@linf={typed} >= 0.4").of([figure], "c") == [figure]
+    with pytest.raises(UsageError, match="such as accuracy"):
+        read_condition("pgd@linf=8/0 >= 0.4")
 
 
 def test_outputs_count_what_fails(runs):

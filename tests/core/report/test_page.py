@@ -11,7 +11,7 @@ import pytest
 from helpers.support import InMemory, small_classifier
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
-from tfrobust.report.chart_lines import WORST, drawn_lines
+from tfrobust.report.chart_lines import TOGETHER, drawn_lines
 from tfrobust.report.charts import panels
 from tfrobust.report.curve_axes import axes_of
 from tfrobust.report.fates import class_tables
@@ -41,7 +41,19 @@ def test_the_worst_case_is_never_above_an_attack_and_meets_what_was_measured(eva
     for axis in axes_of(results):
         for number, evaluation in enumerate(results.evaluations):
             lines = {line.name: line for line in drawn_lines(axis, number, evaluation, outcomes)}
-            worst = lines.pop(WORST)
+            worst = lines.pop(TOGETHER)
+            clean = outcomes.column(f"e{number}_clean") == outcomes.column("label")
+            for at in worst.marked:  # counted image by image
+                left = clean.copy()
+                for k, attack in enumerate(evaluation.attacks):
+                    if attack.threat.norm != axis.norm:
+                        continue
+                    near = outcomes.row(number, k, axis.norm) <= worst.values[at] * (1 + 1e-9)
+                    if attack.minimum_norm:
+                        left &= ~(outcomes.row(number, k, "reached") & near)
+                    elif attack.params["eps"] <= worst.values[at]:
+                        left &= ~outcomes.row(number, k, "success")
+                assert worst.shares[at] == pytest.approx(left.mean())
             assert (np.diff(worst.shares) <= 1e-12).all()
             for line in lines.values():
                 grid = np.linspace(0, max(line.values), 200)
@@ -62,7 +74,7 @@ def test_marks_stand_for_the_figures_of_the_table(evaluated):
         assert [float(mark.says.split(": ")[1].split(" %")[0]) for mark in fgsm.marks] == [
             pytest.approx(100 * figure.accuracy, abs=0.05) for figure in expected
         ]
-        assert panel.curves[-1].name == WORST
+        assert panel.curves[-1].name == TOGETHER
         assert panel.curves[-1].band
 
 

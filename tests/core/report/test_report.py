@@ -72,7 +72,7 @@ def test_every_swept_option_makes_a_curve_of_its_own():
     drawn = dict(panels(evaluated.results, evaluated.outcomes))
     assert list(drawn) == ["linf", "steps", "sigma"]
     expected = {
-        "linf": ["budget ε (L∞)", "bim, steps=1", "bim, steps=3", "worst case"],
+        "linf": ["budget ε (L∞)", "bim, steps=1", "bim, steps=3", "all together"],
         "steps": ["steps", "bim, eps=0.1", "bim, eps=0.2"],
         "sigma": ["standard deviation σ of the kernel, in pixels", "gaussian_blur"],
     }

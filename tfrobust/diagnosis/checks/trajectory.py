@@ -130,7 +130,10 @@ def _restarted(bench: Bench) -> Result:
 def _with_restarts(bench: Bench) -> Attack:
     """Return the attack with restarts; if it has none, the best there is."""
     if has_option(bench.attack, "restarts"):
-        options = _options(bench) | {"restarts": _RESTARTS}
+        own = int(bench.attack.restarts)  # type: ignore[attr-defined]
+        options = _options(bench) | {"restarts": _RESTARTS * max(own, 1)}
+        if has_option(bench.attack, "random_start"):
+            options["random_start"] = True
         return bench.in_ball(name_of(bench.attack), **options)
     if bench.has_gradients:
         return bench.in_ball("pgd", restarts=_RESTARTS)
