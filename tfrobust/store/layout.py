@@ -59,11 +59,25 @@ def _where_it_lies(home: Path, kind: str) -> Path:
 
 
 def check_trainable_name(home: Path) -> None:
-    """Refuse a name whose folder would be that of another one's training.
+    """Refuse a name whose folder would be that of another one's training, or the reverse.
+
+    An older store may hold a classifier where this training would be kept.
 
     Raises:
-        UsageError: says so.
+        UsageError: the name ends as trainings do.
+        StoreError: a classifier lies where the training would be kept.
     """
+    _check_ending(home)
+    for kind in (_FINISHED, _UNFINISHED):
+        other = home.parent / f"{home.name}.{kind}"
+        if versions(other):
+            raise StoreError(
+                f"{other}: a classifier lies where trainings of {home.name} are kept; rename that "
+                "folder, or choose another --name"
+            )
+
+
+def _check_ending(home: Path) -> None:
     if home.suffix in (f".{_FINISHED}", f".{_UNFINISHED}"):
         raise UsageError(
             f"name: expected one without {home.suffix} at its end, where trainings are kept; "
@@ -119,7 +133,9 @@ def check_place(folder: Path, *, serves: str = "logits", file: str = "saved_mode
 
     Raises:
         StoreError: says which.
+        UsageError: it would lie where trainings of another name are kept.
     """
+    _check_ending(folder.parent)
     if folder.exists():
         raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
     for number in versions(folder.parent):

@@ -12,9 +12,9 @@ from tfrobust import pipeline, store
 from tfrobust.classifiers.identity import weights_digest
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.defense import Defense, Stage
-from tfrobust.errors import UsageError
+from tfrobust.errors import StoreError, UsageError
 from tfrobust.options import option, plugin
-from tfrobust.pipeline.workspace import kept_work, plan_stamps
+from tfrobust.pipeline.workspace import kept_work, occupied, plan_stamps
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier
 from tfrobust.training.trainer import Trainer, TrainingOptions
@@ -127,3 +127,17 @@ def test_a_network_is_identified_by_its_weights_and_not_by_its_path(tmp_path):
     changed.model.set_weights([np.roll(weight, 1) for weight in changed.model.get_weights()])
     assert weights_digest(changed) != weights_digest(classifier)
     assert weights_digest(LinearClassifier()) is None  # a plain function
+
+
+@pytest.mark.parametrize("kind", ["training", "unfinished"])
+def test_a_classifier_where_trainings_are_kept_is_neither_removed_nor_made(kind, tmp_path):
+    home = tmp_path / f"m1.{kind}"
+    (home / "1").mkdir(parents=True)
+    (home / "1" / "saved_model.pb").touch()
+    with pytest.raises(StoreError, match=f"m1.{kind}: a classifier lies where"):
+        with occupied(tmp_path / "m1"):
+            pass
+    assert (home / "1" / "saved_model.pb").exists()
+    with pytest.raises(UsageError, match="where trainings are kept"):
+        store.export(LinearClassifier(), tmp_path / f"m2.{kind}" / "1")
+    assert not (tmp_path / f"m2.{kind}").exists()
