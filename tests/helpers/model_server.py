@@ -39,6 +39,7 @@ class Served:
         sizes: images in each prediction request.
         other: whether another model answers.
         wait: seconds before an answer whose fault is `wait`.
+        says: the words of a failure.
     """
 
     def __init__(self, folder: Path, faults: Callable[[int], str] = lambda request: "") -> None:
@@ -59,6 +60,7 @@ class Served:
         self.faults, self.version, self.other = faults, 1, False
         self.images = self.requests = 0
         self.wait = 0.0
+        self.says = "try later"
         self.headers: dict[str, str] = {}
         self.sizes: list[int] = []
         self._lock = threading.Lock()
@@ -128,7 +130,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
             return
         if fault in ("500", "429", "503"):
             wait = {"Retry-After": "0"} if fault == "429" else {}
-            self._json(int(fault), {"error": "try later"}, wait)
+            self._json(int(fault), {"error": self.served.says}, wait)
             return
         if fault == "redirect":
             self._send(307, b"", {"Location": "http://elsewhere.example/"})
@@ -232,7 +234,7 @@ def grpc_server(served: Served) -> Iterator[str]:
             if fault == "wait":
                 time.sleep(served.wait)
             elif fault:
-                context.abort(getattr(grpc.StatusCode, fault), "try later")
+                context.abort(getattr(grpc.StatusCode, fault), served.says)
             outputs = served.predict(request.model_spec.signature_name, images)
             response = predict_pb2.PredictResponse()
             response.model_spec.version.value = served.version

@@ -180,3 +180,21 @@ def test_a_file_that_is_left_behind_holds_what_was_spent_and_nothing_else_is_mad
     with rest_server(served) as url, pytest.raises(UsageError, match="NOSUCH is empty"):
         connected(url, auth="env:NOSUCH", cache=tmp_path / "run" / "queries.sqlite")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("server", [rest_server, grpc_server])
+def test_a_server_that_repeats_the_secret_is_quoted_without_it(server, served, monkeypatch):
+    monkeypatch.setenv("TOKEN", 'Bearer open"sesame')
+    served.faults = lambda request: "PERMISSION_DENIED" if server is grpc_server else "503"
+    served.says = 'no such token: open"sesame'
+    with server(served) as url, pytest.raises(EndpointError, match="no such token: …") as refusal:
+        connected(url, auth="env:TOKEN", retries=0)
+    assert "sesame" not in str(refusal.value)
+
+
+def test_a_header_that_grpc_refuses_is_refused_without_its_value(monkeypatch):
+    monkeypatch.setenv("TOKEN", "opensesame")
+    for header in ("X!Key", "key-bin"):
+        with pytest.raises(UsageError, match="auth_header: expected letters") as refusal:
+            connected("grpc://127.0.0.1:9/m", auth="env:TOKEN", auth_header=header)
+        assert "opensesame" not in str(refusal.value)

@@ -67,9 +67,12 @@ def test_what_is_no_address_is_refused_with_the_form_of_one(text):
         parsed(text)
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated():
+@pytest.mark.parametrize(
+    "text", ["http://me:opensesame@h/v1/models/m", "http://me:opensesame@h:99999/v1/models/m"]
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(text):
     with pytest.raises(UsageError, match="--auth env:VARIABLE") as refusal:
-        parsed("http://me:opensesame@h/v1/models/m")
+        parsed(text)
     assert "opensesame" not in str(refusal.value)
 
 

@@ -99,16 +99,16 @@ def parsed(text: str) -> Address:
         >>> parsed("http://localhost:8501/v1/models/digits/versions/3").version
         3
     """
+    if "@" in text:  # first: no other refusal may print what stands before it
+        raise UsageError(
+            "an address with '@': a password in it would stand in results; leave it out, and give "
+            "--auth env:VARIABLE or file:PATH"
+        )
     try:
         parts = urllib.parse.urlsplit(text)
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError as error:
         raise UsageError(f"{printable(text, 200)}: expected {_FORMS}") from error
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise UsageError(
-            f"{parts.scheme}://…@{host}: a password in an address would stand in results; leave "
-            "it out, and give --auth env:VARIABLE or file:PATH"
-        )
     grpc = parts.scheme.startswith("grpc")
     form = r"/(?P<model>[^/]+)" if grpc else r"(?P<before>.*)/v1/models/(?P<model>[^/]+)"
     found = re.fullmatch(rf"{form}(?:/versions/(?P<version>[0-9]{{1,15}}))?/?", parts.path)

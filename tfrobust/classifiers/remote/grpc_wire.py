@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tfrobust.classifiers.remote.protocol import (
     Description,
     TensorInfo,
     TransientError,
+    hidden,
     needs,
     no_signature,
 )
@@ -25,6 +27,7 @@ _PASSING = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED",
 _NEVER_LEFT = ("failed to connect", "connection refused", "dns resolution failed")
 _UNTRUSTED = ("certificate", "ssl", "handshake")
 _METADATA = "signature_def"
+_HEADER = re.compile(r"[a-z0-9_.-]+")
 
 
 class GrpcWire:
@@ -41,7 +44,8 @@ class GrpcWire:
     def __init__(self, address: Address, options: RemoteOptions) -> None:
         self._grpc, self._messages = needs(_modules)
         self._address, self._timeout = address, options.timeout
-        self._headers = [(name.lower(), value) for name, value in options.headers().items()]
+        self._secrets = options.headers()
+        self._headers = [(_header(name), value) for name, value in self._secrets.items()]
         settings = [
             ("grpc.max_receive_message_length", MOST_BYTES),
             ("grpc.max_send_message_length", -1),
@@ -95,12 +99,16 @@ class GrpcWire:
         try:
             return method(request, timeout=self._timeout, metadata=self._headers)
         except self._grpc.RpcError as error:
-            raise self._failure(error) from error
+            raise self._failure(error) from None  # its text may repeat the secret
+        except (TypeError, ValueError):  # the text of these holds the headers
+            raise EndpointError(
+                f"{self._address.url}: gRPC refuses the request; check --auth-header"
+            ) from None
 
     def _failure(self, error: Any) -> EndpointError:
         """Return what a failed call means."""
         url, code = self._address.url, error.code().name
-        details = one_line(error.details() or code, 200)
+        details = one_line(hidden(error.details() or code, self._secrets), 200)
         words = details.lower()
         if code == "UNAVAILABLE" and self._address.secure and _any(_UNTRUSTED, words):
             return EndpointError(
@@ -145,6 +153,21 @@ def _modules() -> tuple[Any, _Messages]:
     import grpc
 
     return grpc, _Messages()
+
+
+def _header(name: str) -> str:
+    """Return the name of a header as gRPC sends it.
+
+    Raises:
+        UsageError: gRPC has no such headers, or expects bytes in it.
+    """
+    lowered = name.lower()
+    if not _HEADER.fullmatch(lowered) or lowered.endswith("-bin") or lowered.startswith("grpc-"):
+        raise UsageError(
+            "auth_header: expected letters, digits, '_', '-' and '.' for gRPC, without 'grpc-' in "
+            f"front and '-bin' at the end; received: {name!r}"
+        )
+    return lowered
 
 
 def _certificates(options: RemoteOptions) -> bytes | None:

@@ -86,6 +86,19 @@ class Wire(Protocol):
         """Close the connection."""
 
 
+def hidden(text: str, headers: Mapping[str, str]) -> str:
+    """Return a server's words without the values of the headers that it was sent.
+
+    Example:
+        >>> hidden("no such token: abc", {"Authorization": "Bearer abc"})
+        'no such token: …'
+    """
+    for secret in headers.values():
+        for part in (secret, secret.partition(" ")[2].strip()):
+            text = text.replace(part, "…") if part else text
+    return text
+
+
 def needs(module: Callable[[], Any]) -> Any:
     """Return a module of the extra `remote`.
 

@@ -24,6 +24,7 @@ from tfrobust.classifiers.remote.protocol import (
     MOST_BYTES,
     Description,
     TransientError,
+    hidden,
     needs,
     no_signature,
 )
@@ -56,8 +57,9 @@ class RestWire:
     def __init__(self, address: Address, options: RemoteOptions) -> None:
         self._httpx = needs(_httpx)
         self._address, self._timeout = address, options.timeout
+        self._secrets = options.headers()
         self._client = self._httpx.Client(
-            headers={**options.headers(), "Content-Type": "application/json"},
+            headers={**self._secrets, "Content-Type": "application/json"},
             timeout=options.timeout,
             verify=_trusted(options),
             follow_redirects=False,
@@ -177,12 +179,12 @@ class RestWire:
     ) -> dict[str, Any]:
         """Return the JSON of an answer, if it is one."""
         if 300 <= status < 400:
-            place = one_line(headers.get("location", "nowhere"), 200)
+            place = one_line(hidden(headers.get("location", "nowhere"), self._secrets), 200)
             raise EndpointError(
                 f"{url}: is redirected to {place}, and images are not sent to places that were not "
                 "typed; give that address if it is yours"
             )
-        said = said_by(content)
+        said = said_by(content, self._secrets)
         if status in _PASSING:
             wait = retry_after(headers.get("retry-after"))
             raise TransientError(f"{url}: answers {status}{said}", wait=wait)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import email.utils
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tfrobust.classifiers.remote.protocol import TensorInfo
+from tfrobust.classifiers.remote.protocol import TensorInfo, hidden
 from tfrobust.errors import EndpointError, one_line
 
 _DEEPEST = 16  # dimensions of a shape that a server may describe
@@ -65,14 +66,14 @@ def outputs_of(predictions: Any) -> dict[str, np.ndarray]:
         ) from error
 
 
-def said_by(content: bytes) -> str:
-    """Return what a server says of an error, in brackets."""
+def said_by(content: bytes, secrets: Mapping[str, str]) -> str:
+    """Return what a server says of an error, in brackets, without the headers it was sent."""
     try:
         record = json.loads(content[:10_000])
         text = record.get("error", "") if isinstance(record, dict) else ""
     except (ValueError, RecursionError):
         text = ""
-    return f" ({one_line(str(text), 200)})" if text else ""
+    return f" ({one_line(hidden(str(text), secrets), 200)})" if text else ""
 
 
 def retry_after(text: str | None) -> float | None:
