@@ -198,3 +198,10 @@ def test_a_header_that_grpc_refuses_is_refused_without_its_value(monkeypatch):
         with pytest.raises(UsageError, match="auth_header: expected letters") as refusal:
             connected("grpc://127.0.0.1:9/m", auth="env:TOKEN", auth_header=header)
         assert "opensesame" not in str(refusal.value)
+
+
+def test_no_words_of_a_grpc_server_make_a_query_free(served):
+    served.faults = lambda request: "UNAVAILABLE" if request % 2 else ""
+    served.says = "failed to connect to all addresses"
+    with grpc_server(served) as url:
+        assert connected(url).meter.count.sent == served.images

@@ -63,7 +63,7 @@ class GrpcWire:
         """Return what the model says of a signature; see `Wire`."""
         request = self._messages.metadata.GetModelMetadataRequest(metadata_field=[_METADATA])
         self._name(request.model_spec)
-        response = self._call(self._stub.GetModelMetadata, request)
+        response = self._call(self._stub.GetModelMetadata, request, paid=False)
         known = self._messages.metadata.SignatureDefMap()
         if _METADATA not in response.metadata or not response.metadata[_METADATA].Unpack(known):
             raise EndpointError(f"{self._address.url}: its metadata describes no signatures")
@@ -82,7 +82,7 @@ class GrpcWire:
         self._name(request.model_spec)
         request.model_spec.signature_name = signature
         request.inputs[name].CopyFrom(tf.make_tensor_proto(images))
-        response = self._call(self._stub.Predict, request)
+        response = self._call(self._stub.Predict, request, paid=True)
         return {name: _array(name, tensor) for name, tensor in response.outputs.items()}
 
     def close(self) -> None:
@@ -94,18 +94,21 @@ class GrpcWire:
         if self._address.version is not None:
             spec.version.value = self._address.version
 
-    def _call(self, method: Any, request: Any) -> Any:
-        """Send one request, and return the message that comes back."""
+    def _call(self, method: Any, request: Any, *, paid: bool) -> Any:
+        """Send one request, and return the message that comes back.
+
+        What is paid counts as sent whatever fails: only the peer's own words could tell otherwise.
+        """
         try:
             return method(request, timeout=self._timeout, metadata=self._headers)
         except self._grpc.RpcError as error:
-            raise self._failure(error) from None  # its text may repeat the secret
+            raise self._failure(error, paid=paid) from None  # its text may repeat the secret
         except (TypeError, ValueError):  # the text of these holds the headers
             raise EndpointError(
                 f"{self._address.url}: gRPC refuses the request; check --auth-header"
             ) from None
 
-    def _failure(self, error: Any) -> EndpointError:
+    def _failure(self, error: Any, *, paid: bool) -> EndpointError:
         """Return what a failed call means."""
         url, code = self._address.url, error.code().name
         details = one_line(hidden(error.details() or code, self._secrets), 200)
@@ -119,7 +122,7 @@ class GrpcWire:
             if _any(_NEVER_LEFT, words):
                 return TransientError(
                     f"{url}: no server answers ({details}); start it, or check host and port",
-                    left=False,
+                    left=paid,
                 )
             return TransientError(f"{url}: answers {code} ({details})", wait=_pushback(error))
         if code == "NOT_FOUND":

@@ -2,7 +2,8 @@
 
 This is the one place where images leave, and so where queries are counted. A request is paid for
 before it is sent. Where it fails for a passing reason it is sent again after a growing, random
-wait, or the one that the server asks for, and paid for again unless it certainly never left.
+wait, or the one that the server asks for, and paid for again unless it certainly never left, which
+only REST can tell.
 """
 
 from __future__ import annotations
