@@ -121,7 +121,7 @@ def test_a_version_that_changes_is_noticed_and_its_answers_are_not_mixed(served,
 
     cache = tmp_path / "queries.sqlite"
     with rest_server(served) as url:
-        endpoint = connected(url, probe_every=4, cache=cache)
+        endpoint = connected(url, probe_every=3, cache=cache)
         first = predict(endpoint, IMAGES[:8])
         served.other = True
         with pytest.raises(EndpointError, match="answers otherwise than at the start"):
@@ -130,8 +130,26 @@ def test_a_version_that_changes_is_noticed_and_its_answers_are_not_mixed(served,
         assert np.allclose(other(IMAGES[:8]), first[:, ::-1], atol=1e-6)
         served.other = False
         before = served.images
-        assert np.array_equal(connected(url, cache=cache)(IMAGES[:8]), first)
+        again = connected(url, cache=cache)
+        assert np.array_equal(again(IMAGES[:8]), first)
         assert served.images == before + 2
+        assert np.allclose(again(IMAGES[8:]), local(IMAGES[8:]), atol=1e-6)
+
+
+def test_an_answer_of_another_version_over_grpc_ends_the_run_and_takes_unproven_ones_along(
+    served, tmp_path
+):
+    cache = tmp_path / "queries.sqlite"
+    with grpc_server(served) as url:
+        endpoint = connected(url, cache=cache)
+        endpoint(IMAGES[:8])
+        served.version = 2
+        with pytest.raises(EndpointError, match="version 2 answers instead of 1.*run ends here"):
+            endpoint(IMAGES[8:])
+        served.version = 1
+        before = served.images
+        connected(url, cache=cache)(IMAGES[:8])
+        assert served.images == before + 2 + 7 + 8  # the probe twice; its eight images need seven
 
 
 def test_a_model_or_server_that_is_not_there_is_named_with_those_that_are(served):

@@ -170,6 +170,12 @@ class Answers:
         with self._errors(), self._writing():
             self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", kept)
 
+    def remove(self, model: int, keys: Sequence[Key]) -> None:
+        """Keep answers no longer."""
+        with self._errors(), self._writing():
+            delete = "DELETE FROM answers WHERE model = ? AND image = ?"
+            self._file.executemany(delete, [(model, key) for key in keys])
+
     def discard_unused(self) -> None:
         """Remove a file that this object created, if nothing has been spent."""
         if self._path is None or not self._new or self.spent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from tfrobust.classifiers.remote.answers import Answers, Key, keys_of
 from tfrobust.classifiers.remote.attempts import Attempt
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.probe import Probe
+from tfrobust.classifiers.remote.protocol import OtherModelError
 from tfrobust.classifiers.remote.reading import Question, Reading, in_range
 from tfrobust.classifiers.remote.sending import Sender, spent_error
+from tfrobust.errors import EndpointError
 from tfrobust.meter import Goal, QueryCount
 from tfrobust.types import Flags, Images, Logits
 
@@ -54,6 +56,7 @@ class Endpoint:
         self._sender, self._answers, self._model = sender, answers, model
         self._question, self._range, self._probe = question, pixel_range, probe
         self._probed = 0  # requests when the probe was last asked
+        self._unproven: list[Key] = []  # kept since the probe last agreed
         self._attempt: Attempt | None = None
         self._lenient = False
         self._unpaid = self._cached = 0
@@ -121,9 +124,15 @@ class Endpoint:
         Raises:
             BudgetSpentError: no attack asks, and the budget is spent.
             EndpointError: the endpoint does not answer, or not as it should.
+            OtherModelError: another model answers; what it may have answered is not kept.
         """
         with self._lock:
-            logits = self._ask(images, numbers)
+            try:
+                logits = self._ask(images, numbers)
+                self._probe_again()
+            except OtherModelError:
+                self._forget_unproven()
+                raise
         if self._changed and time.monotonic() - self._told > _GAP:
             self._told = time.monotonic()
             self._changed(self.count)
@@ -143,7 +152,6 @@ class Endpoint:
             self._settle(attempt, numbers, images, logits)
         elif self._unpaid > unpaid and not self._lenient:
             raise spent_error(self.options.max_queries)
-        self._probe_again()
         return logits
 
     def _settle(
@@ -199,6 +207,14 @@ class Endpoint:
     def _keep(self, keys: list[Key], logits: Logits) -> None:
         if self._model is not None:
             self._answers.write(self._model, keys, logits)
+            if self.options.probe_every:
+                self._unproven += keys
+
+    def _forget_unproven(self) -> None:
+        """Remove the answers that another model may have given: nobody knows since when it does."""
+        if self._model is not None:
+            self._answers.remove(self._model, self._unproven)
+        self._unproven.clear()
 
     def _reserve(self, count: int) -> int:
         """Pay for images, and count those that cannot be paid for."""
@@ -231,7 +247,8 @@ class Endpoint:
         """Ask the probe again, once enough requests have left.
 
         Raises:
-            EndpointError: the answer is another one.
+            OtherModelError: the answer is another one.
+            EndpointError: there is none.
         """
         every, requests = self.options.probe_every, self._sender.requests
         if self._model is None or not every or requests - self._probed < every:
@@ -243,4 +260,12 @@ class Endpoint:
         pixels = in_range(self._probe.image, self._range)
         for sent in self._sender.send(self._question, pixels, nobody):
             if len(sent.rows):
-                self._probe.compare(self.reading.logits(sent.outputs, 1), self.address)
+                self._probe.compare(self._of_same_form(sent.outputs), self.address)
+                self._unproven.clear()
+
+    def _of_same_form(self, outputs: Mapping[str, np.ndarray]) -> Logits:
+        """Return the probe's logits; an answer of another form is that of another model."""
+        try:
+            return self.reading.logits(outputs, 1)
+        except EndpointError as error:
+            raise OtherModelError(self.address.url, str(error)) from error

@@ -14,6 +14,7 @@ from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import (
     MOST_BYTES,
     Description,
+    OtherModelError,
     TensorInfo,
     TransientError,
     hidden,
@@ -44,6 +45,7 @@ class GrpcWire:
     def __init__(self, address: Address, options: RemoteOptions) -> None:
         self._grpc, self._messages = needs(_modules)
         self._address, self._timeout = address, options.timeout
+        self._version: int | None = None  # that described itself
         self._secrets = options.headers()
         self._headers = [(_header(name), value) for name, value in self._secrets.items()]
         settings = [
@@ -70,19 +72,29 @@ class GrpcWire:
         if signature not in known.signature_def:
             raise no_signature(signature, sorted(known.signature_def))
         found = known.signature_def[signature]
+        self._version = _version(response.model_spec)
         return Description(
             inputs=_tensors(found.inputs),
             outputs=_tensors(found.outputs),
-            version=_version(response.model_spec),
+            version=self._version,
         )
 
     def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
-        """Return all outputs of a signature; see `Wire`."""
+        """Return all outputs of a signature; see `Wire`.
+
+        Raises:
+            OtherModelError: another version answers than the one that described itself.
+        """
         request = self._messages.predict.PredictRequest()
         self._name(request.model_spec)
         request.model_spec.signature_name = signature
         request.inputs[name].CopyFrom(tf.make_tensor_proto(images))
         response = self._call(self._stub.Predict, request, paid=True)
+        version = _version(response.model_spec)
+        if None not in (version, self._version) and version != self._version:
+            raise OtherModelError(
+                self._address.url, f"version {version} answers instead of {self._version}"
+            )
         return {name: _array(name, tensor) for name, tensor in response.outputs.items()}
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfrobust.classifiers.identity import agree
 from tfrobust.classifiers.remote.address import Address
-from tfrobust.errors import EndpointError
+from tfrobust.classifiers.remote.protocol import OtherModelError
 from tfrobust.types import Images, Logits
 
 _SAME = 1e-3  # relative difference of two answers of one model, whatever computes them
@@ -28,12 +28,11 @@ class Probe:
         """Compare the answer with a later one.
 
         Raises:
-            EndpointError: they differ by more than other hardware explains.
+            OtherModelError: they differ by more than other hardware explains.
         """
         if not agree(answer, self.answer, _SAME).all():
-            raise EndpointError(
-                f"{address.url}: answers otherwise than at the start of the run: another version "
-                "is served, or the model draws at random; figures of both would be mixed, so the "
-                "run ends here. Repeat the command for the new version, or name one: "
-                "…/versions/N"
+            raise OtherModelError(
+                address.url,
+                "answers otherwise than at the start of the run: another version is served, or "
+                "the model draws at random",
             )

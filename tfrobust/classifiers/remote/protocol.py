@@ -30,6 +30,16 @@ class TransientError(EndpointError):
         self.left, self.wait = left, wait
 
 
+class OtherModelError(EndpointError):
+    """Another model answers than at the start of the run."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"{url}: {why}; figures of both would be mixed, so the run ends here. Repeat the "
+            "command for the new version, or name one: …/versions/N"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
     """What a model says of an input or output.
