@@ -11,9 +11,11 @@ from helpers.support import small_model
 from tfrobust import store
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.classifiers.remote import sending
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import BudgetSpentError, ClassifierError, EndpointError, UsageError
+from tfrobust.meter import Goal
 from tfrobust.registry import create
 from tfrobust.testing.adapters import check_promises
 
@@ -130,6 +132,20 @@ def test_no_image_is_asked_more_often_than_its_budget_allows(limit, served, labe
         assert served.images - before <= limit * len(IMAGES)
         assert crafted.cut_off == len(IMAGES)
         assert np.array_equal(crafted.images, IMAGES)  # nothing adversarial was seen
+
+
+def test_requests_that_are_sent_again_cost_the_run_and_not_the_image(served, labels, monkeypatch):
+    monkeypatch.setattr(sending, "_FIRST_WAIT", 0.001)
+    with rest_server(served) as url:
+        endpoint = connected(url, queries_per_image=1)
+        before, sent = served.requests, endpoint.meter.count.sent
+        served.faults = lambda request: "503" if request == before + 1 else ""
+        goal = Goal(labels, targeted=False, norm="linf", budget=0.3)
+        with endpoint.meter.attempt(IMAGES, goal) as attempt:
+            endpoint.meter.ask(IMAGES, np.arange(len(IMAGES)))
+            assert attempt.cut_off == 0
+        assert attempt.asked == len(IMAGES)
+        assert endpoint.meter.count.sent == sent + 2 * len(IMAGES)
 
 
 @pytest.mark.slow

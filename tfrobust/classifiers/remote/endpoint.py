@@ -144,10 +144,9 @@ class Endpoint:
         if attempt is not None:
             allowed &= attempt.charge(numbers, len(images))
         asked = np.flatnonzero(allowed)
-        owners = numbers[asked] if len(numbers) == len(images) else numbers
         unpaid = self._unpaid
         logits = np.full((len(images), self.reading.num_classes), np.nan, np.float32)
-        logits[asked] = self._answered(images[asked], owners)
+        logits[asked] = self._answered(images[asked])
         if attempt is not None:
             self._settle(attempt, numbers, images, logits)
         elif self._unpaid > unpaid and not self._lenient:
@@ -173,12 +172,11 @@ class Endpoint:
         limit = self.options.max_queries
         return limit is not None and self._answers.spent >= limit
 
-    def _answered(self, images: Images, owners: np.ndarray) -> Logits:
+    def _answered(self, images: Images) -> Logits:
         """Return the answers that there are, or that can be paid for; NaN for the others.
 
         Args:
             images: float32 `(rows, height, width, channels)`.
-            owners: see `_payer`.
         """
         keys, place = keys_of(images), dict[Key, int]()
         slot = np.array([place.setdefault(key, len(place)) for key in keys], np.int64)
@@ -195,9 +193,8 @@ class Endpoint:
         chosen = left[: self._reserve(len(left))]
         if len(chosen):
             rows = first[chosen]
-            pay_again = self._payer(owners[rows] if len(owners) == len(images) else owners, rows)
             pixels = in_range(images[rows], self._range)
-            for sent in self._sender.send(self._question, pixels, pay_again):
+            for sent in self._sender.send(self._question, pixels, self._pay_again):
                 if len(sent.rows):
                     answered = chosen[sent.rows]
                     found[answered] = self.reading.logits(sent.outputs, len(sent.rows))
@@ -223,25 +220,12 @@ class Endpoint:
             self._unpaid += count - granted
         return granted
 
-    def _payer(self, owners: np.ndarray, rows: np.ndarray) -> Callable[[np.ndarray], Flags]:
-        """Return what pays for images that are sent once more.
+    def _pay_again(self, rows: np.ndarray) -> Flags:
+        """Pay for images that are sent once more: by the run's budget, not by the images' own.
 
-        Args:
-            owners: numbers of the attack's images: one a row, or the batch's; none: nobody's.
-            rows: that are sent.
+        An image must not be given up because a server was busy.
         """
-        attempt = self._attempt if len(owners) else None
-
-        def pay_again(again: np.ndarray) -> Flags:
-            allowed = np.ones(len(again), bool)
-            if attempt is not None:
-                own = owners[again] if len(owners) == len(rows) else owners
-                allowed = attempt.charge(own, len(again))
-            granted = self._reserve(int(allowed.sum()))
-            allowed[np.flatnonzero(allowed)[granted:]] = False
-            return allowed
-
-        return pay_again
+        return np.arange(len(rows)) < self._reserve(len(rows))
 
     def _probe_again(self) -> None:
         """Ask the probe again, once enough requests have left.
@@ -256,9 +240,8 @@ class Endpoint:
         if not self._answers.reserve(1, self.options.max_queries):
             return
         self._probed = requests
-        nobody = self._payer(np.zeros(0, np.int32), np.zeros(1))
         pixels = in_range(self._probe.image, self._range)
-        for sent in self._sender.send(self._question, pixels, nobody):
+        for sent in self._sender.send(self._question, pixels, self._pay_again):
             if len(sent.rows):
                 self._probe.compare(self._of_same_form(sent.outputs), self.address)
                 self._unproven.clear()

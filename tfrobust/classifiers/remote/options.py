@@ -24,7 +24,7 @@ class RemoteOptions:
     Attributes:
         max_queries: over the whole run, interruptions included; `None`: no limit.
         queries_per_image: that one attack may ask about one image, answers from the cache
-            included; `None`: no limit.
+            included, requests that are sent again not; `None`: no limit.
         batch: images a request, at most.
         concurrency: requests at once.
         requests_per_second: at most; `None`: no limit.
