@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfrobust.classifiers.saved_model.operations import check_saved_model
 from tfrobust.errors import UsageError
 from tfrobust.files.names import is_name
 from tfrobust.store.layout import store_root, stored, versions
@@ -39,11 +40,18 @@ class ServerCommand:
     url: str
 
 
-def served_folder(name: str) -> Path:
+def served_folder(name: str, *, trust: bool = False) -> Path:
     """Return the folder of versions that a name in the store, or a path, means.
+
+    The newest version, which is what servers load, is checked as `load` does.
+
+    Args:
+        name: of a classifier in the store, or a path.
+        trust: serve it although its operations touch files, sockets or processes.
 
     Raises:
         UsageError: there are no versions, or it cannot be the name of a model.
+        ClassifierError: the newest may touch files, sockets or processes, or is damaged.
 
     Example:
         >>> served_folder("d1")
@@ -53,6 +61,7 @@ def served_folder(name: str) -> Path:
         if any((folder / str(number) / "saved_model.pb").exists() for number in versions(folder)):
             if not is_name(folder.resolve().name):
                 raise UsageError(f"{folder}: its name cannot be that of a served model; rename it")
+            check_saved_model(folder / str(versions(folder)[-1]), trust=trust)
             return folder
     known = ", ".join(stored()[:10]) or "none"
     raise UsageError(

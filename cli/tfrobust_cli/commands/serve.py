@@ -26,6 +26,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0: all of this machine.")
     ] = "127.0.0.1",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Serve one that may access files or processes.")
+    ] = False,
 ) -> None:
     """Serve a classifier by TensorFlow Serving in Docker, or by KServe's Python model server.
 
@@ -36,7 +39,8 @@ def serve(
     start_tensorflow()
     from tfrobust.serving.servers import served_folder, server_command
 
-    command = server_command(served_folder(name), port=port, grpc_port=grpc_port, host=host)
+    folder = served_folder(name, trust=trust)
+    command = server_command(folder, port=port, grpc_port=grpc_port, host=host)
     log(f"{command.server}: {shlex.join(command.words)}")
     log(f"answers at {command.url}:predict; Ctrl-C ends it")
     process = subprocess.Popen(command.words)  # noqa: S603 (our own words, no shell)

@@ -3,10 +3,11 @@
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from helpers.support import small_classifier
 from tfrobust import store
-from tfrobust.errors import UsageError
+from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.serving import servers
 
 
@@ -62,3 +63,12 @@ def test_what_has_no_versions_is_refused(tmp_path, home, monkeypatch):
     assert servers.served_folder("digits") == home
     with pytest.raises(UsageError, match=r"a folder of versions .*\(there are: digits\)"):
         servers.served_folder(str(home / "1"))
+
+
+def test_a_saved_model_that_touches_files_is_served_only_if_it_is_trusted(tmp_path):
+    spec = tf.TensorSpec((), tf.string)
+    reads = tf.function(lambda path: {"read": tf.io.read_file(path)}, [spec])
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m" / "1"), {"serving_default": reads})
+    with pytest.raises(ClassifierError, match=r"ReadFile.*use --trust"):
+        servers.served_folder(str(tmp_path / "m"))
+    assert servers.served_folder(str(tmp_path / "m"), trust=True) == tmp_path / "m"
