@@ -15,11 +15,12 @@ from tfrobust.preparation import Preparation
 from tfrobust.types import Image, Images
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # how they begin
+_IHDR = b"\0\0\0\rIHDR"  # the length and type of the chunk that says a PNG's size
 _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112  # the tag's number
 _LONGEST_EXIF, _MOST_TAGS = 1 << 16, 128
 _LUMA = (19595, 38470, 7471)  # of 2**16
-_MOST_PIXELS = 89_478_485  # as Pillow has it: a larger picture is a bomb
+_MOST_PIXELS = 2**24  # 4096 by 4096; a larger picture may be a bomb, and takes 200 MB in colour
 
 
 def decoded(files: Any, preparation: Preparation, image_shape: tuple[int, int, int]) -> Images:
@@ -44,7 +45,9 @@ def decoded(files: Any, preparation: Preparation, image_shape: tuple[int, int, i
     def image(file: Any) -> Any:
         return tf.ensure_shape(preparation(_picture(file, preparation)), image_shape)
 
-    return tf.map_fn(image, files, fn_output_signature=tf.TensorSpec(image_shape, tf.float32))
+    one = tf.TensorSpec(image_shape, tf.float32)
+    # One at a time: the memory of several large pictures would add up.
+    return tf.map_fn(image, files, fn_output_signature=one, parallel_iterations=1)
 
 
 def _picture(file: Any, preparation: Preparation) -> Image:
@@ -72,7 +75,12 @@ def _jpeg(file: Any, preparation: Preparation) -> Image:
 
 def _png(file: Any, channels: int) -> Image:
     width, height = (_number(_bytes(file, at, 4), little=False) for at in (16, 20))
-    with tf.control_dependencies([_no_bomb(height * width)]):
+    header_first = tf.debugging.Assert(  # else these bytes are not the size that is decoded
+        tf.strings.substr(file, len(_PNG), len(_IHDR)) == _IHDR,
+        ["image_bytes: expected a PNG file that begins with its header"],
+        name="header_first",
+    )
+    with tf.control_dependencies([header_first, _no_bomb(height * width)]):
         depth, kind = tf.unstack(_bytes(file, 24, 2), num=2)
 
     def deep() -> Any:

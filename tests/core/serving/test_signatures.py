@@ -1,6 +1,7 @@
 """Picture files and 8-bit pixels are answered as the images that the training read from them."""
 
 import io
+import zlib
 
 import keras
 import numpy as np
@@ -152,15 +153,26 @@ def test_what_is_no_picture_is_refused(content, tmp_path):
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
-    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + 2 * (65_000).to_bytes(4, "big") + b"\x08\x02"
-    with pytest.raises(tf.errors.InvalidArgumentError, match="expected at most 89478485 pixels"):
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + 2 * (4097).to_bytes(4, "big") + b"\x08\x02"
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected at most 16777216 pixels"):
         decoded_by(plain_preparation((4, 4, 1)))(tf.constant([header]))
 
 
-def decoded_by(preparation):
-    """Return a traced decoder to images of 4 by 4."""
+def test_a_png_whose_size_stands_elsewhere_than_in_its_first_chunk_is_refused():
+    content = tf.io.encode_png(np.zeros((8, 8, 1), np.uint8)).numpy()
+    text = b"\0\0\0\x08tEXt" + b"\0\0\0\x04" * 2 + zlib.crc32(
+        b"tEXt" + b"\0\0\0\x04" * 2
+    ).to_bytes(4, "big")
+    decode = decoded_by(plain_preparation((8, 8, 1)), side=8)
+    assert decode(tf.constant([content])).shape == (1, 8, 8, 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="begins with its header"):
+        decode(tf.constant([content[:8] + text + content[8:]]))
+
+
+def decoded_by(preparation, side=4):
+    """Return a traced decoder to square images."""
     return tf.function(
-        lambda files: decoded(files, preparation, (4, 4, preparation.channels)),
+        lambda files: decoded(files, preparation, (side, side, preparation.channels)),
         input_signature=[tf.TensorSpec((None,), tf.string)],
     )
 
