@@ -14,8 +14,8 @@ from tfrobust.classifiers.remote.address import parsed
 from tfrobust.classifiers.remote.answers import Answers, keys_of
 from tfrobust.classifiers.remote.attempts import Attempt
 from tfrobust.classifiers.remote.options import RemoteOptions
-from tfrobust.classifiers.remote.protocol import Description
-from tfrobust.classifiers.remote.reading import Reading, reading_of
+from tfrobust.classifiers.remote.protocol import Description, TensorInfo
+from tfrobust.classifiers.remote.reading import Reading, question_of, reading_of
 from tfrobust.classifiers.remote.rest_messages import outputs_of, retry_after, tensors_of
 from tfrobust.errors import EndpointError, StoreError, UsageError
 from tfrobust.meter import Goal
@@ -135,6 +135,15 @@ def test_any_json_is_read_as_logits_or_refused_in_one_line(record):
         assert np.isfinite(logits).all()
         assert logits.shape == (1, reading.num_classes)
     assert len(refusal.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("size", [2**17, 2**13])
+def test_images_that_no_memory_holds_are_refused_and_infinite_sizes_are_unknown(size):
+    record = {"x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": 1e999}]}}}
+    assert tensors_of(record)["x"].shape == (-1,)
+    tensor = TensorInfo("DT_FLOAT", (-1, size, size, 3))
+    with pytest.raises(EndpointError, match=f"at most 67108864 numbers.*received: {size} × {size}"):
+        question_of(Description({"x": tensor}, {}, None), RemoteOptions(), None)
 
 
 def test_probabilities_of_zero_have_finite_logits_and_bad_ones_are_refused():

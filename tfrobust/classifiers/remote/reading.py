@@ -26,6 +26,8 @@ _DTYPES: dict[str, type[np.generic]] = {
 _KNOWN: tuple[str, ...] = ("logits", "probabilities")  # outputs that are read unasked
 _SUM = 1e-2  # that rows of probabilities in half precision miss 1 by, with room
 
+_MOST_SIDE, _MOST_NUMBERS = 2**16, 2**26  # of one image that a server may ask for
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:
@@ -112,6 +114,11 @@ def _sides(name: str, tensor: TensorInfo, image_shape: ImageShape | None) -> Ima
     )
     if min(height, width, channels) < 1:
         raise EndpointError(f"input {name!r}: leaves its size open; name a scenario of that size")
+    if max(height, width, channels) > _MOST_SIDE or height * width * channels > _MOST_NUMBERS:
+        raise EndpointError(
+            f"input {name!r}: expected images of at most {_MOST_NUMBERS} numbers, and no side "
+            f"above {_MOST_SIDE}; received: {height} × {width} × {channels}; check the served model"
+        )
     return height, width, channels
 
 

@@ -43,7 +43,7 @@ def number(text: Any) -> int | None:
     """Return a whole number that JSON holds as text, as protocol buffers write it."""
     try:
         return int(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # 1e999 is infinity
         return None
 
 
