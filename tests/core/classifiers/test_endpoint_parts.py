@@ -1,7 +1,9 @@
 """The parts of the adapter of endpoints: addresses, options, messages, kept answers, counting."""
 
+import contextlib
 import email.utils
 import json
+import sqlite3
 import sys
 import time
 
@@ -180,6 +182,41 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "queries.sqlite").write_text("this is no database, whatever its name may say")
     with pytest.raises(StoreError, match="cannot be used"):
         Answers(tmp_path / "queries.sqlite")
+
+
+def test_a_database_of_something_else_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "queries.sqlite"
+    for statement in ("CREATE TABLE cookies (name TEXT)", "PRAGMA application_id=7"):
+        path.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as file:
+            file.execute(statement)
+        before = path.read_bytes()
+        with pytest.raises(StoreError, match="a database of something else"):
+            Answers(path)
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE spent SET queries = -5",
+        "UPDATE spent SET queries = 'none'",
+        "UPDATE spent SET queries = 1e300",
+        "INSERT INTO spent VALUES (0)",
+        "UPDATE models SET probe = x'0102'",
+        "UPDATE models SET probe = 'text'",
+        "UPDATE answers SET logits = x'0102'",
+        "UPDATE answers SET logits = 7",
+    ],
+)
+def test_a_damaged_value_is_refused_with_what_to_do(damage, tmp_path):
+    logits, keys = np.ones((4, 3), np.float32), keys_of(IMAGES)
+    answers = Answers(tmp_path / "queries.sqlite")
+    answers.write(answers.model("m", logits[:1]), keys, logits)
+    with contextlib.closing(sqlite3.connect(tmp_path / "queries.sqlite")) as file, file:
+        file.execute(damage)
+    with pytest.raises(StoreError, match=r"damaged; put a copy back, or remove the file"):
+        answers.read(answers.model("m", logits[:1]) * answers.reserve(1, None), keys, 3)
 
 
 @given(

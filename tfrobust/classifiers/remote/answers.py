@@ -23,17 +23,17 @@ from tfrobust.errors import StoreError, one_line
 from tfrobust.types import Images, Logits
 
 _FORMAT = 1
+_APPLICATION = 0x74667271  # "tfrq"; files before it have 0
 _AT_ONCE = 500  # keys in one statement
 _PATIENCE = 30.0  # seconds that another process may write
 _SAME = 1e-3  # relative difference of the same model's answers, on other hardware
-_TABLES = """
-CREATE TABLE IF NOT EXISTS spent (queries INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS models (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL, probe BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS answers (
-    model INTEGER NOT NULL, image BLOB NOT NULL, logits BLOB NOT NULL,
-    PRIMARY KEY (model, image)) WITHOUT ROWID;
-"""
+_MOST_SPENT = 2**53  # SQLite adds beyond 2**63 in floating point
+_TABLES = {
+    "spent": "queries INTEGER NOT NULL",
+    "models": "number INTEGER PRIMARY KEY, name TEXT NOT NULL, probe BLOB NOT NULL",
+    "answers": "model INTEGER NOT NULL, image BLOB NOT NULL, logits BLOB NOT NULL, "
+    "PRIMARY KEY (model, image)",
+}
 Key = bytes
 _OPEN: weakref.WeakValueDictionary[Path, Answers] = weakref.WeakValueDictionary()
 
@@ -86,16 +86,51 @@ class Answers:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=NORMAL")
-            (form,) = self._file.execute("PRAGMA user_version").fetchone()
-            if form not in (0, _FORMAT):
-                raise StoreError(f"{path}: holds answers of another version; remove it")
-            self._file.executescript(_TABLES)
+            try:
+                self._open()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _open(self) -> None:
+        """Look whether the file is ours before anything of it is changed; make it, if need."""
+        self._check_ours()
+        self._file.execute("PRAGMA journal_mode=WAL")
+        self._file.execute("PRAGMA synchronous=NORMAL")
+        with self._writing():
+            for name, columns in _TABLES.items():
+                rows = " WITHOUT ROWID" if name == "answers" else ""
+                self._file.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}){rows}")
             self._file.execute(f"PRAGMA user_version={_FORMAT}")
-            with self._writing():
-                if self._file.execute("SELECT count(*) FROM spent").fetchone() == (0,):
-                    self._file.execute("INSERT INTO spent VALUES (0)")
+            self._file.execute(f"PRAGMA application_id={_APPLICATION}")
+            if self._file.execute("SELECT count(*) FROM spent").fetchone() == (0,):
+                self._file.execute("INSERT INTO spent VALUES (0)")
+            self._spent()
+
+    def _check_ours(self) -> None:
+        with self._writing():  # one state of the file: another process may be making it
+            (application,) = self._file.execute("PRAGMA application_id").fetchone()
+            (form,) = self._file.execute("PRAGMA user_version").fetchone()
+            listed = self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            tables = {name for (name,) in listed}
+        if application not in (0, _APPLICATION) or tables - set(_TABLES):
+            raise StoreError(
+                f"{self._path}: is a database of something else; choose another --out"
+            )
+        if form not in (0, _FORMAT):
+            raise StoreError(f"{self._path}: holds answers of another version; remove it")
+
+    def _spent(self) -> int:
+        rows = self._file.execute("SELECT queries FROM spent LIMIT 2").fetchall()
+        if len(rows) != 1 or type(rows[0][0]) is not int or not 0 <= rows[0][0] <= _MOST_SPENT:
+            raise self._damaged("the number of queries")
+        return int(rows[0][0])
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(
+            f"{self._path or 'answers'}: {what} in it is damaged; put a copy back, or remove the "
+            "file, and what was answered is paid for again"
+        )
 
     def reserve(self, count: int, limit: int | None) -> int:
         """Take queries from the budget, before they leave; return how many there were.
@@ -105,7 +140,7 @@ class Answers:
             limit: of all queries; `None`: no limit.
         """
         with self._errors(), self._writing():
-            (spent,) = self._file.execute("SELECT queries FROM spent").fetchone()
+            spent = self._spent()
             granted = count if limit is None else max(0, min(count, limit - spent))
             self._file.execute("UPDATE spent SET queries = queries + ?", (granted,))
         return granted
@@ -114,8 +149,7 @@ class Answers:
     def spent(self) -> int:
         """The queries that have left."""
         with self._errors(), self._lock:
-            (queries,) = self._file.execute("SELECT queries FROM spent").fetchone()
-        return int(queries)
+            return self._spent()
 
     def model(self, name: str, probe: Logits) -> int:
         """Return the number of a model that answers a fixed image in this way; a new one, if need.
@@ -128,6 +162,8 @@ class Answers:
             for number, kept in self._file.execute(
                 "SELECT number, probe FROM models WHERE name = ? ORDER BY number DESC", (name,)
             ).fetchall():
+                if not isinstance(kept, bytes) or len(kept) % 4:
+                    raise self._damaged("the answer to the fixed image")
                 before = np.frombuffer(kept, np.float32).reshape(1, -1)
                 if before.shape == probe.shape and agree(before, probe, _SAME).all():
                     return int(number)
@@ -155,8 +191,9 @@ class Answers:
                 marks = ",".join("?" * len(some))
                 query = f"SELECT image, logits FROM answers WHERE model=? AND image IN ({marks})"  # noqa: S608
                 for key, logits in self._file.execute(query, (model, *some)):
-                    if len(logits) == size:
-                        found[place[key]] = logits
+                    if not isinstance(logits, bytes) or len(logits) != size:
+                        raise self._damaged("an answer")
+                    found[place[key]] = logits
         positions = np.array(sorted(found), np.int64)
         joined = b"".join([found[position] for position in positions.tolist()])
         rows = np.frombuffer(joined, np.float32).reshape(-1, classes)
