@@ -148,6 +148,17 @@ def test_requests_that_are_sent_again_cost_the_run_and_not_the_image(served, lab
         assert endpoint.meter.count.sent == sent + 2 * len(IMAGES)
 
 
+def test_a_shared_question_without_an_answer_decides_no_attack(served, labels):
+    goal = Goal(labels, targeted=False, norm="linf", budget=0.3)
+    shared = np.concatenate([IMAGES, IMAGES[:2] * np.nan])
+    with rest_server(served) as url:
+        endpoint = connected(url)
+        with endpoint.meter.attempt(IMAGES, goal) as attempt:
+            endpoint.meter.ask(shared, np.arange(len(IMAGES)))
+            assert endpoint.meter.refused(np.arange(len(IMAGES))).all()
+            assert np.array_equal(attempt.settled(IMAGES + 1), IMAGES)
+
+
 @pytest.mark.slow
 def test_a_cut_off_image_is_broken_only_if_an_adversarial_one_was_seen(served, labels):
     hopskipjump = create("attacks", "hopskipjump", queries=400)

@@ -55,7 +55,8 @@ class Attempt:
 
         Args:
             numbers: of the images; `(rows,)` where each row is about one, and else those of the
-                batch, which then share the rows: all are answered or none.
+                batch, which then share the rows: all are answered, or none, and then all of
+                these images are refused.
             rows: how many.
         """
         with self._lock:
@@ -63,8 +64,8 @@ class Attempt:
                 return self._charge_each(numbers)
             share = -(-rows // max(1, len(numbers)))
             over = self._refused[numbers] | self._over(self._count[numbers] + share)
-            self._refused[numbers[over]] = True
             if over.any():
+                self._refused[numbers] = True  # what nobody answered must decide nobody's attack
                 return np.zeros(rows, bool)
             self._count[numbers] += share
             self.asked += rows

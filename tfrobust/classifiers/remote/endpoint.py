@@ -163,14 +163,8 @@ class Endpoint:
             attempt.refuse(numbers[~known])
             logits[~known] = attempt.standing(numbers[~known], logits.shape[1])
         elif not known.all():
-            if self._spent:
-                attempt.refuse(numbers)
+            attempt.refuse(numbers)  # all of them: zeros would be an answer, class 0
             logits[~known] = 0.0
-
-    @property
-    def _spent(self) -> bool:
-        limit = self.options.max_queries
-        return limit is not None and self._answers.spent >= limit
 
     def _answered(self, images: Images) -> Logits:
         """Return the answers that there are, or that can be paid for; NaN for the others.
