@@ -22,6 +22,7 @@ from tfrobust.store.layout import store_root, stored, versions
 IMAGE = "tensorflow/serving"
 PYTHON = "TFROBUST_KSERVE_PYTHON"  # names the interpreter that has KServe
 _PATIENCE = 60.0  # seconds that a question may take
+_OPEN = "--host {host}: every machine that reaches this one can ask, without any authentication"
 _SCRIPT = Path(__file__).with_name("kserve_model.py")
 
 
@@ -32,12 +33,14 @@ class ServerCommand:
     Attributes:
         server: what it is called.
         words: the command.
-        url: what it answers at.
+        url: what it answers at, seen from this machine.
+        warning: what the user should know of it; empty: nothing.
     """
 
     server: str
     words: tuple[str, ...]
     url: str
+    warning: str = ""
 
 
 def served_folder(name: str, *, trust: bool = False) -> Path:
@@ -85,7 +88,10 @@ def server_command(
         UsageError: none is installed; says how to install one.
     """
     home = folder.resolve()
-    url = f"http://{host}:{port}/v1/models/{home.name}"
+    place = f"[{host}]" if ":" in host else host
+    open_to_all = host in ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+    url = f"http://{'localhost' if open_to_all else place}:{port}/v1/models/{home.name}"
+    warning = _OPEN.format(host=host) if open_to_all else ""
     if docker := _docker():
         if "," in str(home):
             raise UsageError(f"{home}: Docker mounts no folder with a comma in its path; move it")
@@ -93,11 +99,12 @@ def server_command(
             "TensorFlow Serving in Docker",
             (
                 docker, "run", "--rm", "--init",
-                "--publish", f"{host}:{port}:8501", "--publish", f"{host}:{grpc_port}:8500",
+                "--publish", f"{place}:{port}:8501", "--publish", f"{place}:{grpc_port}:8500",
                 "--mount", f"type=bind,source={home},target=/models/{home.name},readonly",
                 "--env", f"MODEL_NAME={home.name}", IMAGE,
             ),
             url,
+            warning,
         )  # fmt: skip
     if python := _kserve_python():
         newest = home / str(versions(home)[-1])
@@ -108,6 +115,7 @@ def server_command(
                 "--http_port", str(port), "--host", host,
             ),
             url,
+            warning,
         )  # fmt: skip
     raise UsageError(
         f"serve: no server is installed: neither Docker with the image {IMAGE} (docker pull "
@@ -130,7 +138,8 @@ def _kserve_python() -> str | None:
     if named and python is None:
         raise UsageError(f"{PYTHON}: expected a Python interpreter; received: {named!r}")
     looked_up = (
-        "import importlib.util as u; assert u.find_spec('kserve') and u.find_spec('uvicorn')"
+        "import importlib.util as u; "
+        "assert all(map(u.find_spec, ('kserve', 'uvicorn', 'tensorflow')))"
     )
     return python if python and _succeeds([python, "-I", "-c", looked_up]) else None
 

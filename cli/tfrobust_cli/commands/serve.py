@@ -42,6 +42,8 @@ def serve(
     folder = served_folder(name, trust=trust)
     command = server_command(folder, port=port, grpc_port=grpc_port, host=host)
     log(f"{command.server}: {shlex.join(command.words)}")
+    if command.warning:
+        log(f"warning: {command.warning}")
     log(f"answers at {command.url}:predict; Ctrl-C ends it")
     process = subprocess.Popen(command.words)  # noqa: S603 (our own words, no shell)
     try:

@@ -72,3 +72,26 @@ def test_a_saved_model_that_touches_files_is_served_only_if_it_is_trusted(tmp_pa
     with pytest.raises(ClassifierError, match=r"ReadFile.*use --trust"):
         servers.served_folder(str(tmp_path / "m"))
     assert servers.served_folder(str(tmp_path / "m"), trust=True) == tmp_path / "m"
+
+
+@pytest.mark.parametrize(
+    ("host", "place", "answers"),
+    [("0.0.0.0", "0.0.0.0", "localhost"), ("::", "[::]", "localhost"), ("::1", "[::1]", "[::1]")],  # noqa: S104
+)
+def test_an_address_of_all_is_warned_of_and_one_of_ipv6_has_brackets(
+    host, place, answers, home, installed
+):
+    installed("inspect")
+    command = servers.server_command(home, host=host)
+    assert f"{place}:8501:8501" in command.words
+    assert command.url == f"http://{answers}:8501/v1/models/digits"
+    assert bool(command.warning) == (answers == "localhost")
+
+
+def test_a_python_without_tensorflow_is_no_server(home, installed, monkeypatch):
+    installed()
+    asked = []
+    monkeypatch.setattr(servers, "_succeeds", lambda words: asked.append(words[-1]))
+    with pytest.raises(UsageError, match="no server is installed"):
+        servers.server_command(home)
+    assert "'tensorflow'" in asked[-1]
