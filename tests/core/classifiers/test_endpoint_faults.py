@@ -144,7 +144,7 @@ def test_an_answer_of_another_version_over_grpc_ends_the_run_and_takes_unproven_
         endpoint = connected(url, cache=cache)
         endpoint(IMAGES[:8])
         served.version = 2
-        with pytest.raises(EndpointError, match="version 2 answers instead of 1.*run ends here"):
+        with pytest.raises(EndpointError, match=r"version 2 answers instead of 1.*run ends here"):
             endpoint(IMAGES[8:])
         served.version = 1
         before = served.images

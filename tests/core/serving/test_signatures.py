@@ -160,9 +160,11 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
 
 def test_a_png_whose_size_stands_elsewhere_than_in_its_first_chunk_is_refused():
     content = tf.io.encode_png(np.zeros((8, 8, 1), np.uint8)).numpy()
-    text = b"\0\0\0\x08tEXt" + b"\0\0\0\x04" * 2 + zlib.crc32(
-        b"tEXt" + b"\0\0\0\x04" * 2
-    ).to_bytes(4, "big")
+    text = (
+        b"\0\0\0\x08tEXt"
+        + b"\0\0\0\x04" * 2
+        + zlib.crc32(b"tEXt" + b"\0\0\0\x04" * 2).to_bytes(4, "big")
+    )
     decode = decoded_by(plain_preparation((8, 8, 1)), side=8)
     assert decode(tf.constant([content])).shape == (1, 8, 8, 1)
     with pytest.raises(tf.errors.InvalidArgumentError, match="begins with its header"):

@@ -114,9 +114,7 @@ class Answers:
             listed = self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {name for (name,) in listed}
         if application not in (0, _APPLICATION) or tables - set(_TABLES):
-            raise StoreError(
-                f"{self._path}: is a database of something else; choose another --out"
-            )
+            raise StoreError(f"{self._path}: is a database of something else; choose another --out")
         if form not in (0, _FORMAT):
             raise StoreError(f"{self._path}: holds answers of another version; remove it")
 
