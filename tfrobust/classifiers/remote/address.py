@@ -101,8 +101,8 @@ def parsed(text: str) -> Address:
     """
     if "@" in text:  # first: no other refusal may print what stands before it
         raise UsageError(
-            "an address with '@': a password in it would stand in results; leave it out, and give "
-            "--auth env:VARIABLE or file:PATH"
+            "a password in an address would stand in results; leave out what stands before the "
+            "'@', and give --auth env:VARIABLE or file:PATH"
         )
     try:
         parts = urllib.parse.urlsplit(text)

@@ -19,21 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from tfrobust.classifiers.identity import agree
+from tfrobust.classifiers.remote.answers_file import check_ours, make_tables
 from tfrobust.errors import StoreError, one_line
 from tfrobust.types import Images, Logits
 
-_FORMAT = 1
-_APPLICATION = 0x74667271  # "tfrq"; files before it have 0
 _AT_ONCE = 500  # keys in one statement
 _PATIENCE = 30.0  # seconds that another process may write
 _SAME = 1e-3  # relative difference of the same model's answers, on other hardware
 _MOST_SPENT = 2**53  # SQLite adds beyond 2**63 in floating point
-_TABLES = {
-    "spent": "queries INTEGER NOT NULL",
-    "models": "number INTEGER PRIMARY KEY, name TEXT NOT NULL, probe BLOB NOT NULL",
-    "answers": "model INTEGER NOT NULL, image BLOB NOT NULL, logits BLOB NOT NULL, "
-    "PRIMARY KEY (model, image)",
-}
 Key = bytes
 _OPEN: weakref.WeakValueDictionary[Path, Answers] = weakref.WeakValueDictionary()
 
@@ -94,29 +87,13 @@ class Answers:
 
     def _open(self) -> None:
         """Look whether the file is ours before anything of it is changed; make it, if need."""
-        self._check_ours()
+        with self._writing():  # one state of the file: another process may be making it
+            check_ours(self._file, self._path)
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute("PRAGMA synchronous=NORMAL")
         with self._writing():
-            for name, columns in _TABLES.items():
-                rows = " WITHOUT ROWID" if name == "answers" else ""
-                self._file.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}){rows}")
-            self._file.execute(f"PRAGMA user_version={_FORMAT}")
-            self._file.execute(f"PRAGMA application_id={_APPLICATION}")
-            if self._file.execute("SELECT count(*) FROM spent").fetchone() == (0,):
-                self._file.execute("INSERT INTO spent VALUES (0)")
+            make_tables(self._file)
             self._spent()
-
-    def _check_ours(self) -> None:
-        with self._writing():  # one state of the file: another process may be making it
-            (application,) = self._file.execute("PRAGMA application_id").fetchone()
-            (form,) = self._file.execute("PRAGMA user_version").fetchone()
-            listed = self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            tables = {name for (name,) in listed}
-        if application not in (0, _APPLICATION) or tables - set(_TABLES):
-            raise StoreError(f"{self._path}: is a database of something else; choose another --out")
-        if form not in (0, _FORMAT):
-            raise StoreError(f"{self._path}: holds answers of another version; remove it")
 
     def _spent(self) -> int:
         rows = self._file.execute("SELECT queries FROM spent LIMIT 2").fetchall()
