@@ -27,7 +27,7 @@ def decoded(files: Any, preparation: Preparation, image_shape: tuple[int, int, i
     """Return the images of picture files, in a graph.
 
     Args:
-        files: string `(batch,)`: the content of JPEG or PNG files, of any size.
+        files: string `(batch,)`: the content of JPEG or PNG files, at most 2**24 pixels each.
         preparation: of the training.
         image_shape: that comes out.
 

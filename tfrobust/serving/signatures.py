@@ -2,7 +2,7 @@
 
 | signature | takes |
 |---|---|
-| `serve_bytes` | `image_bytes`, string `(batch,)`: JPEG or PNG files of any size |
+| `serve_bytes` | `image_bytes`, string `(batch,)`: JPEG or PNG files, at most 2**24 pixels each |
 | `serve_uint8` | `images`, uint8 `(batch, height, width, channels)` of any size |
 | `classify` | `inputs`, string `(batch,)`: serialized `tf.Example` |
 
