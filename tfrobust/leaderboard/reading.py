@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tfrobust.errors import StoreError, UsageError
-from tfrobust.files.reading import UnreadableError
+from tfrobust.errors import UsageError
 from tfrobust.results.certification import CERTIFICATES, Certification, read_certifications
 from tfrobust.results.diagnosis import DIAGNOSIS, Diagnosis, read_diagnosis
-from tfrobust.results.outcome_checks import check_outcomes
-from tfrobust.results.outcomes import OUTCOMES, Outcomes
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Results
-from tfrobust.results.run_files import check_one_run, read_results
+from tfrobust.results.run_files import read_run
 
 _DEEPEST = 3  # folders below the one that was named
 _RECORDS = ("results.json", DIAGNOSIS, CERTIFICATES)
@@ -93,12 +91,7 @@ def _with_results(folder: Path, deepest: int) -> Iterator[Path]:
 
 
 def _read(folder: Path) -> Run:
-    results, outcomes = read_results(folder), Outcomes.read(folder)
-    check_one_run(folder, results, outcomes)
-    try:
-        check_outcomes(results, outcomes)
-    except UnreadableError as error:
-        raise StoreError(f"{folder / OUTCOMES}: {error}; evaluate again") from error
+    results, outcomes = read_run(folder)
     if results.incomplete:
         raise UsageError(
             f"{folder}: is incomplete, and its figures are of other images than those of complete "

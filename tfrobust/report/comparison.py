@@ -10,16 +10,14 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tfrobust.errors import StoreError, UsageError
-from tfrobust.files.reading import UnreadableError
+from tfrobust.errors import UsageError
 from tfrobust.report.tables import Table, attack_title, percent, scenario_title
 from tfrobust.report.templates import html_templates
 from tfrobust.results.kinds import counted, kind_of
-from tfrobust.results.outcome_checks import check_outcomes
-from tfrobust.results.outcomes import OUTCOMES, Outcomes
+from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import Evaluation, Results
-from tfrobust.results.run_files import check_one_run, read_results
+from tfrobust.results.run_files import read_run
 from tfrobust.types import Flags
 
 _Z95 = 1.959963984540054  # the normal quantile that leaves 2.5 % on either side
@@ -193,21 +191,6 @@ def render_comparison(comparison: Comparison) -> str:
     certain = [d for d in comparison.differences if d.p < _CHANCE]
     template = html_templates().get_template("comparison.html.j2")
     return template.render(comparison=comparison, table=comparison.table, certain=certain)
-
-
-def read_run(folder: Path) -> tuple[Results, Outcomes]:
-    """Return the results and outcomes of a run folder, checked.
-
-    Raises:
-        StoreError: a file is missing, damaged or of another run.
-    """
-    results, outcomes = read_results(folder), Outcomes.read(folder)
-    check_one_run(folder, results, outcomes)
-    try:
-        check_outcomes(results, outcomes)
-    except UnreadableError as error:
-        raise StoreError(f"{folder / OUTCOMES}: {error}; evaluate again") from error
-    return results, outcomes
 
 
 def _check_alike(names: tuple[str, str], runs: list[tuple[Results, Outcomes]]) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfrobust.errors import UsageError
-from tfrobust.report.comparison import Comparison, compare, read_run
+from tfrobust.report.comparison import Comparison, compare
 from tfrobust.report.conditions import Condition, Figure, figures_of
 from tfrobust.report.tables import Table, percent, scenario_title
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Verdict
 from tfrobust.results.records import Evaluation, Results
-from tfrobust.results.run_files import read_results
+from tfrobust.results.run_files import read_results, read_run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tfrobust.files.leftovers import remove_folder
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.results.adversarial import ADVERSARIAL, run_of
+from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import EXAMPLES, OUTCOMES, Outcomes
 from tfrobust.results.records import Results
 from tfrobust.types import Images
@@ -121,6 +122,21 @@ def read_results(folder: Path) -> Results:
         raise StoreError(
             f"{path}: not a result of this version ({error}); evaluate again"
         ) from error
+
+
+def read_run(folder: Path) -> tuple[Results, Outcomes]:
+    """Return the results and outcomes of a run folder, checked against each other.
+
+    Raises:
+        StoreError: a file is missing, damaged or of another run.
+    """
+    results, outcomes = read_results(folder), Outcomes.read(folder)
+    check_one_run(folder, results, outcomes)
+    try:
+        check_outcomes(results, outcomes)
+    except UnreadableError as error:
+        raise StoreError(f"{folder / OUTCOMES}: {error}; evaluate again") from error
+    return results, outcomes
 
 
 def discard_partial(folder: Path) -> None:
