@@ -81,6 +81,7 @@ class Zoo:
             "smoothing": Specimen(
                 lambda: self._trained("lenet", "randomized_smoothing", sigma=0.1)
             ),
+            "weights of two bits": Specimen(lambda: self._trained("lenet_quantized", bits=2)),
         }
 
     def _masked(self) -> dict[str, Specimen]:
@@ -114,6 +115,9 @@ class Zoo:
             ),
             "binary activations": Specimen(
                 lambda: self._trained("lenet_bnn", binary_activations=True), wrong
+            ),
+            "activations of two bits": Specimen(
+                lambda: self._trained("lenet_quantized", bits=2, activation_bits=2), wrong
             ),
             "gradient of the head replaced": Specimen(
                 lambda: masked.NoiseBehindFeatures(self._lenet), wrong
