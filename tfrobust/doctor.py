@@ -18,6 +18,15 @@ SECURITY = (
     "files are checked before anything of them runs, but TensorFlow is no sandbox: open "
     "third-party models only in a container (docs/security.md)"
 )
+_REMEDIES = (
+    "a package is missing or unfit: install tfrobust in a new virtual environment",
+    "a plugin is broken: reinstall the package in brackets, or uninstall it",
+    "a study is broken: correct its file, or uninstall the package that brings it",
+    "tf.keras is Keras 3: set TF_USE_LEGACY_KERAS=1 before Python starts",
+    "no GPU is seen: on a machine that has one, pip install 'tensorflow[and-cuda]'",
+    "no data is prepared: tfrobust data prepare mnist; the scenario digits needs none",
+    "no classifier is stored: tfrobust train lenet --scenario digits",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +124,18 @@ class Diagnosis:
     def broken(self) -> bool:
         """Whether a package, a plugin or a study is broken."""
         return bool(self.packages.broken or self.plugins.broken or self.studies.broken)
+
+    @property
+    def remedies(self) -> list[str]:
+        """What to do about what is broken or missing, a line each; the gravest first."""
+        gpu = any("GPU" in device for device in self.devices)
+        return [line for holds, line in zip(self._lacking(gpu), _REMEDIES, strict=True) if holds]
+
+    def _lacking(self, gpu: bool) -> list[bool]:
+        """Return whether each of the remedies is called for."""
+        lists = (self.data.prepared, self.store.classifiers)
+        broken = (self.packages.broken, self.plugins.broken, self.studies.broken)
+        return [*map(bool, broken), not self.keras_2, not gpu, *(not names for names in lists)]
 
 
 def diagnose() -> Diagnosis:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 import tfrobust
-from tfrobust.errors import RobustError, printable
+from tfrobust.errors import RobustError
+from tfrobust_cli.app import App
 from tfrobust_cli.arguments import check_arguments
 from tfrobust_cli.commands import (
     attack,
@@ -31,12 +32,11 @@ from tfrobust_cli.commands import (
     summary,
     train,
 )
+from tfrobust_cli.console import fail, show_traceback
 from tfrobust_cli.interruptions import terminated_like_ctrl_c, what_next
 from tfrobust_cli.plain import write_what_can_be_shown
 
-_LONGEST = 1000  # characters of a message
-
-app = typer.Typer(
+app = App(
     name="tfrobust",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -71,11 +71,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line.
-
-    Exit codes: 0, 1 (failed), 2 (usage), 3 (masked), 4 (incomplete), 5 (a check fails), 130
-    (interrupted).
-    """
+    """Run the command line; docs/shell.md lists the exit codes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     write_what_can_be_shown()
     try:
@@ -83,9 +79,10 @@ def main() -> None:
         with terminated_like_ctrl_c():
             code = app(standalone_mode=False, prog_name="tfrobust")
     except RobustError as error:
-        _fail(str(error), error.exit_code)
+        show_traceback()
+        fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        _fail(_said_by_typer(error), error.exit_code)
+        fail(_said_by_typer(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
@@ -95,11 +92,11 @@ def main() -> None:
         if error.strerror is None:  # nobody's file: ours to mend
             raise
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; free or permit it, or choose another folder", 1)
+        fail(f"{where}{error.strerror}; free or permit it, or choose another folder", 1)
     except MemoryError:
-        _fail("there is not enough memory; take fewer images at a time, or fewer in all", 1)
+        fail("there is not enough memory; take fewer images at a time, or fewer in all", 1)
     if code == 130:  # Typer turns Ctrl-C into this code
-        _fail(what_next(sys.argv[1:]), code)
+        fail(what_next(sys.argv[1:]), code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -112,16 +109,6 @@ def _said_by_typer(error: typer.TyperException) -> str:
         return f"{message}; received: {error.__cause__.errors()[0]['input']!r}"
     context = getattr(error, "ctx", None)
     return f"{message}; `{context.command_path} --help` shows what there is" if context else message
-
-
-def _fail(message: str, code: int) -> None:
-    """Print one line, shortened and printable, and exit."""
-    line = printable(" ".join(message.split()), limit=10**6)
-    if len(line) > _LONGEST:  # the problem comes first, what to do last
-        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
-    if line:
-        print(f"error: {line}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

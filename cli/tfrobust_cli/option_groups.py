@@ -15,12 +15,13 @@ Declared = Mapping[str, tuple[Any, Any]]  # option → its annotation and its de
 
 
 def option_group(
-    argument: str, declared: Declared, build: Callable[..., Any]
+    argument: str | None, declared: Declared, build: Callable[..., Any]
 ) -> Callable[[Command], Command]:
     """Return a decorator that gives a command a group of options.
 
     Args:
-        argument: the command's keyword argument, which takes what `build` returns.
+        argument: the command's keyword argument, which takes what `build` returns; `None`: nothing
+            takes it, and `build` is called before the command.
         declared: the options, in the order of the help text; they follow the command's own.
         build: takes the options by name; returns the settings object.
     """
@@ -41,7 +42,7 @@ def option_group(
         @functools.wraps(command)
         def with_group(**given: Any) -> None:
             settings = build(**{name: given.pop(name) for name in declared})
-            command(**given, **{argument: settings})
+            command(**given, **({argument: settings} if argument else {}))
 
         with_group.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
         with_group.__annotations__ = {option.name: option.annotation for option in options}

@@ -12,6 +12,7 @@ import typer
 
 from tfrobust.registry import entries
 from tfrobust.serving.settings import DrawKind, FileFormat, Quantize
+from tfrobust_cli.completion import complete_param
 
 
 def names_of(kind: str) -> Callable[[str], list[str]]:
@@ -72,7 +73,12 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option("-p", "--param", help="Option of a plugin: eps=0.1, or pgd.eps=0.1."),
+    typer.Option(
+        "-p",
+        "--param",
+        help="Option of a plugin: eps=0.1, or pgd.eps=0.1.",
+        autocompletion=complete_param,
+    ),
 ]
 Attack = Annotated[str, typer.Option(help="An attack plugin.", autocompletion=names_of("attacks"))]
 Attacks = Annotated[

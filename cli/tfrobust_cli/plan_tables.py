@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tfrobust.environment.durations import duration
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from tfrobust.evaluation.planning.records import Plan, Step
-
-_MINUTE, _HOUR = 60, 3600
 
 
 def print_plan(plan: Plan, *, as_json: bool = False) -> None:
@@ -92,17 +91,3 @@ def _lines(plan: Plan) -> list[str]:
         "between machines"
     )
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it.
-
-    Example:
-        >>> duration(5.21), duration(600), duration(36_000)
-        ('5.2 s', '10 min', '10.0 h')
-    """
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < 2 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    return f"{seconds / _HOUR:,.1f} h"

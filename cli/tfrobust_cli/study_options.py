@@ -7,8 +7,14 @@ from typing import Annotated
 
 import typer
 
+from tfrobust_cli.completion import complete_scale, complete_study
+
 StudyName = Annotated[
-    str, typer.Argument(help="A study by name (see `study list`), or a .toml file.")
+    str,
+    typer.Argument(
+        help="A study by name (see `study list`), or a .toml file.",
+        autocompletion=complete_study,
+    ),
 ]
 StudyResults = Annotated[
     Path | None,
@@ -35,6 +41,9 @@ StudyScenarios = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", help="Option of a scenario: coco.path=DIR."),
 ]
-StudyScale = Annotated[str, typer.Option(help="paper, laptop or smoke: see `study show`.")]
+StudyScale = Annotated[
+    str,
+    typer.Option(help="paper, laptop or smoke: see `study show`.", autocompletion=complete_scale),
+]
 StudyOut = Annotated[Path, typer.Option(help="Folder for the report and the trained networks.")]
 OverviewOut = Annotated[Path, typer.Option(help="Folder for studies.md and studies.html.")]

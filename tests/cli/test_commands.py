@@ -243,6 +243,7 @@ def test_doctor_reports_versions_devices_plugins_and_data(tfrobust, with_store):
     assert report["plugins"]["working"] >= 20
     assert any("CPU" in device for device in report["devices"])
     assert report["store"]["classifiers"] == ["d1"]
+    assert not any("no classifier is stored" in line for line in report["remedies"])
     assert "TensorFlow is no sandbox" in report["security"]
 
 

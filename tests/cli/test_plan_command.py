@@ -6,9 +6,9 @@ import json
 import pytest
 
 from helpers.commands import one_line
+from tfrobust.environment.durations import duration
 from tfrobust_cli.evaluate_options import EvaluatedOptions
 from tfrobust_cli.evaluate_run_options import EvaluateOptions
-from tfrobust_cli.plan_tables import duration
 
 PLAN = ("plan", "evaluate", "d1", "--limit", "16", "--no-baselines")
 

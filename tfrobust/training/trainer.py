@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tfrobust.scenario import Scenario
 from tfrobust.training.checkpoints import Checkpoints, Progressed
 from tfrobust.training.data import TrainingData
 from tfrobust.training.devices import choose_strategy
+from tfrobust.training.epoch_lines import epoch_line
 from tfrobust.training.optimizers import optimizer_for, rate_used
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.steps import Steps
@@ -42,6 +44,7 @@ class Trainer:
             checkpoint: after a resume they start anew.
         report: is called with how far the training is.
         log: is called with a line that a user should know of the training.
+        epoch_log: is called with a line after each epoch: loss, accuracy, time.
         strategy: of tf.distribute; chosen by the options unless given.
 
     Example:
@@ -57,13 +60,15 @@ class Trainer:
     callbacks: Sequence[Any] = ()
     report: Report | None = None
     log: Callable[[str], None] = lambda _: None
+    epoch_log: Callable[[str], None] = lambda _: None
     strategy: Any = None
     _stages: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self.strategy = self.strategy or choose_strategy(self.options.strategy, self.log)
         if not self.workers.chief:
-            self.report, self.log, self.tensorboard = None, lambda _: None, None
+            self.report, self.tensorboard = None, None
+            self.log = self.epoch_log = lambda _: None
 
     @property
     def workers(self) -> Workers:
@@ -141,9 +146,10 @@ class Trainer:
         callbacks = self._callback_list(model, optimizer)
         callbacks.on_train_begin()
         while not self._finished(progress):
-            epoch = len(progress.history)
+            epoch, began = len(progress.history), time.monotonic()
             callbacks.on_epoch_begin(epoch)
             logs = self._epoch(epoch, steps, data, optimizer, callbacks)
+            self._tell(epoch, logs, steps.task, time.monotonic() - began)
             why = check(classifier, data, progress.history, logs) if check else None
             self._write_tensorboard(epoch, logs, stage)
             callbacks.on_epoch_end(epoch, logs)
@@ -208,6 +214,16 @@ class Trainer:
         model.stop_training = False
         model.optimizer = optimizer  # schedulers look for it there
         return keras_of(model).callbacks.CallbackList(list(self.callbacks), model=model)
+
+    def _tell(self, epoch: int, logs: dict[str, float], task: TrainingTask, seconds: float) -> None:
+        line = epoch_line(
+            logs,
+            epoch=epoch + 1,
+            epochs=self.options.epochs,
+            seconds=seconds,
+            perturbed=(task.validate_on or task.perturb) is not None,
+        )
+        self.epoch_log(line)
 
     def _write_tensorboard(self, epoch: int, logs: dict[str, float], stage: str) -> None:
         if self.tensorboard is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust_cli.app import App
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import start_tensorflow, stderr
 from tfrobust_cli.opening import opened
@@ -23,7 +24,7 @@ _Name = Annotated[
 ]
 
 
-app = typer.Typer(help="Prepare and show datasets.")
+app = App(help="Prepare and show datasets.")
 
 
 @app.command("prepare")

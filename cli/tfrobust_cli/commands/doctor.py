@@ -28,7 +28,9 @@ def doctor(as_json: Json = False) -> None:
 
     diagnosis = diagnose()
     if as_json:
-        print(json.dumps(dataclasses.asdict(diagnosis), indent=1))
+        print(
+            json.dumps({**dataclasses.asdict(diagnosis), "remedies": diagnosis.remedies}, indent=1)
+        )
     else:
         _print(diagnosis)
     if diagnosis.broken:
@@ -57,7 +59,10 @@ def _print(diagnosis: Diagnosis) -> None:
     table.add_row("data", f"{diagnosis.data.folder}: {_list(diagnosis.data.prepared)}")
     table.add_row("store", f"{diagnosis.store.folder}: {_list(diagnosis.store.classifiers)}")
     table.add_row("security", diagnosis.security)
-    stdout().print(table)
+    console = stdout()
+    console.print(table)
+    for line in diagnosis.remedies:
+        console.print(f"→ {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _add_broken(table: Table, lines: list[str]) -> None:

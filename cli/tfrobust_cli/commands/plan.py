@@ -8,6 +8,7 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
+from tfrobust_cli.app import App
 from tfrobust_cli.arguments import check_known
 from tfrobust_cli.console import Reporter, start_tensorflow
 from tfrobust_cli.evaluate_options import EvaluatedOptions, plans
@@ -22,7 +23,7 @@ _Devices = Annotated[
     ),
 ]
 
-app = typer.Typer(help="Predict what a command will cost: evaluate.")
+app = App(help="Predict what a command will cost: evaluate.")
 
 
 @app.callback()

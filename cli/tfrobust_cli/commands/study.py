@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from tfrobust.errors import UsageError
+from tfrobust_cli.app import App
 from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.options import Json
@@ -31,7 +32,7 @@ from tfrobust_cli.study_tables import (
 )
 from tfrobust_cli.worker_options import Spread, uses_workers
 
-app = typer.Typer(help="Reproduce published tables: list, show, run, report.")
+app = App(help="Reproduce published tables: list, show, run, report.")
 
 
 @app.command("list")

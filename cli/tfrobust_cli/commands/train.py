@@ -87,7 +87,13 @@ def train(
     params = Parameters(with_weights(param, model, weights), plugins)
     reporter = Reporter()
     # The trainer comes first: several workers meet before TensorFlow does anything else.
-    trainer = Trainer(training, tensorboard=tensorboard, report=reporter, log=reporter.log)
+    trainer = Trainer(
+        training,
+        tensorboard=tensorboard,
+        report=reporter,
+        log=reporter.log,
+        epoch_log=reporter.log,
+    )
     data = opened(scenario, params, seed=training.seed, log=trainer.log)
     start = params.build("models", model) if built else model
     plan = TrainingPlan(
