@@ -100,6 +100,7 @@ class EnsembleTraining(TrainsOnAttacked):
         task = TrainingTask(
             perturb=partly(attacked_on_one(attack, sources), self.share),
             validate_on=in_drawn_order(attacked_in_parts(attack, sources), trainer.options.seed),
+            ramp=self.ramp,
         )
         trainer.fit(classifier, scenario, task)
         return Defended(classifier)

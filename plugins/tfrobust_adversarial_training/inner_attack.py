@@ -63,6 +63,13 @@ class TrainsOnAttacked(Defense):
     options: dict[str, Any] | None = option(
         'further options of the inner attack: {"norm": "l2"}', default=None
     )
+    ramp: float = option(
+        "share of the training in which the attack's changes grow from nothing to all of them, for "
+        "budgets at which a network otherwise learns one class alone: 0.6; 0: all from the start",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
 
     @property
     def adaptive(self) -> tuple[AdaptiveAttack, ...]:
@@ -121,7 +128,8 @@ class TrainsOnBoth(TrainsOnAttacked):
             UsageError: the inner attack is none that a step can run.
         """
         perturb = attacked_by(self.inner_attack())
-        trainer.fit(classifier, scenario, TrainingTask(perturb=perturb, objective=self.objective))
+        task = TrainingTask(perturb=perturb, objective=self.objective, ramp=self.ramp)
+        trainer.fit(classifier, scenario, task)
         return Defended(classifier)
 
 

@@ -5,7 +5,8 @@ min_θ E_{x,y} max_{‖d‖ ≤ ε} L(x + d, y; θ)
 Madry, Makelov, Schmidt, Tsipras & Vladu, "Towards deep learning models resistant to adversarial
 attacks" (2018). Departures: the inner attack is any attack plugin; it sees the network in
 inference mode (its batch normalisation uses the running statistics); the best epoch is that of
-the highest accuracy on attacked validation images (Rice, Wong & Kolter 2020).
+the highest accuracy on attacked validation images (Rice, Wong & Kolter 2020). With `ramp` the
+attack keeps its budget, and what it changes is scaled: x + s · d, s from 0 to 1 along the training.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tfrobust.classifier import Classifier
 from tfrobust.defense import Defended
 from tfrobust.options import plugin
 from tfrobust.scenario import Scenario
+from tfrobust.training.task import TrainingTask
 from tfrobust.training.trainer import Trainer
 from tfrobust_adversarial_training.inner_attack import TrainsOnAttacked, attacked_by
 
@@ -33,5 +35,6 @@ class PgdTraining(TrainsOnAttacked):
         Raises:
             UsageError: the inner attack is none that a step can run.
         """
-        trainer.fit(classifier, scenario, perturb=attacked_by(self.inner_attack()))
+        task = TrainingTask(perturb=attacked_by(self.inner_attack()), ramp=self.ramp)
+        trainer.fit(classifier, scenario, task)
         return Defended(classifier)

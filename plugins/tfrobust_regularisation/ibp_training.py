@@ -22,7 +22,6 @@ from tfrobust.adaptive import AdaptiveAttack
 from tfrobust.attack import Attack
 from tfrobust.bounds import Around, IntervalBounds
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.keras.models import raw
 from tfrobust.defense import NEW_WEIGHTS, Changes, Defended, Defense, Stage
 from tfrobust.options import option, plugin
 from tfrobust.pipeline.fine_tuning import check_tunable
@@ -78,9 +77,7 @@ class IbpTraining(Defense):
             UsageError: as `check` does.
         """
         bounds = self._bounds(classifier)
-        options, images = trainer.options, _count(scenario)
-        shown = options.epochs * int(images * (1.0 - (options.validation or 0.0)))
-        steps = functools.partial(RampedSteps, defense=self, bounds=bounds, images=shown)
+        steps = functools.partial(RampedSteps, defense=self, bounds=bounds)
         trainer.fit(classifier, scenario, TrainingTask(steps=steps, validate_on=self._attacked))
         return Defended(classifier)
 
@@ -111,31 +108,21 @@ class IbpTraining(Defense):
 
 
 class RampedSteps(Steps):
-    """Steps whose ε grows with the optimizer's count of steps, which checkpoints keep.
+    """Steps whose ε grows with the training.
 
     Args:
         *given: as for `Steps`.
         defense: with its options.
         bounds: of the network.
-        images: how many the whole training will be shown.
     """
 
-    def __init__(
-        self, *given: Any, defense: IbpTraining, bounds: IntervalBounds, images: int
-    ) -> None:
+    def __init__(self, *given: Any, defense: IbpTraining, bounds: IntervalBounds) -> None:
         super().__init__(*given)
-        total = max(1, images // self.batch_size)
 
         def objective(
             classifier: Any, images: Images, _: Images, labels: Labels
         ) -> tuple[PerImage, Logits]:
-            done = tf.cast(raw(self._optimizer.iterations), tf.float32) / total
-            return defense.losses(classifier, bounds, images, labels, defense.progress(done))
+            grown = defense.progress(self.progress())
+            return defense.losses(classifier, bounds, images, labels, grown)
 
         self._objective = objective
-
-
-def _count(scenario: Scenario) -> int:
-    """Return how many training images there are, counted where nobody knows."""
-    count = scenario.count("train")
-    return sum(1 for _ in scenario.load("train")) if count is None else count

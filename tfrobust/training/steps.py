@@ -71,6 +71,21 @@ class Steps:
         """Variables that last from step to step, apart from weights and optimizer."""
         return ()
 
+    def progress(self) -> Any:
+        """Return how far the training is, a scalar from 0 to 1.
+
+        It counts the optimizer's updates, which checkpoints keep.
+        """
+        done = tf.cast(raw(self._optimizer.iterations), tf.float32)
+        return tf.minimum(done / float(self.task.updates), 1.0)
+
+    def _grown(self, images: Any, perturbed: Any) -> Any:
+        """Return the images with as much of their change as the training has come to."""
+        if not self.task.ramp:
+            return perturbed
+        grown = tf.minimum(self.progress() / self.task.ramp, 1.0)
+        return images + grown * (perturbed - images)
+
     def _train_together(self, *batch: Any) -> Any:
         """Train a replica, and give all of them the mean of what their running averages moved by.
 
@@ -88,7 +103,8 @@ class Steps:
         return sums
 
     def _train_replica(self, images: Any, labels: Any, index: Any, real: Any, seed: Any) -> Any:
-        perturbed = self._perturbed(self.task.perturb, images, labels, index, seed)
+        whole = self._perturbed(self.task.perturb, images, labels, index, seed)
+        perturbed = self._grown(images, whole)
         with tf.GradientTape() as tape:
             losses, logits = self._objective(self._classifier, images, perturbed, labels)
             loss = self._share(losses, real)

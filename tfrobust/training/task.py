@@ -42,11 +42,14 @@ class TrainingTask:
             `classifier.logits_in_training` as often as it likes; each pass is normalised by the
             averages of its own batch, which go into the running ones. Validation keeps to `loss`.
         validate_on: perturbs the validation images; by default `perturb` does.
+        ramp: share of the training in which what `perturb` changes grows from nothing to all of it,
+            along a line; 0: all of it from the start. Validation images get all of it.
         repeats: consecutive steps on each batch, at least 1. Schedules of the learning rate count
             every step.
         steps: `(classifier, optimizer, strategy, task, batch_size) -> Steps`: makes the steps of
             the training, for one that does more than perturb images and lower an objective; by
             default the class `Steps`.
+        updates: of the weights in the whole training; `Trainer.fit` counts them.
         check: `(classifier, data, history, logs) -> why`, called after each epoch. It returns
             `None` to go on, or a line that tells why the epoch does not count and training ends.
             What it puts into `logs` is kept.
@@ -59,7 +62,9 @@ class TrainingTask:
     loss: Loss = cross_entropy
     objective: Objective | None = None
     validate_on: Perturb | None = None
+    ramp: float = 0.0
     repeats: int = 1
+    updates: int = 1
     steps: StepsFactory | None = None
     check: Check | None = None
 

@@ -118,8 +118,10 @@ class Trainer:
         classifier.weights_changed()
         check_fits(classifier, scenario, "the model")
         data = TrainingData(scenario, self.options)
+        an_epoch = data.steps * task.repeats
+        task = dataclasses.replace(task, updates=max(1, an_epoch * self.options.epochs))
         with self.strategy.scope():
-            optimizer = optimizer_for(trainable.model, self.options, data.steps * task.repeats)
+            optimizer = optimizer_for(trainable.model, self.options, an_epoch)
         make_steps = task.steps or Steps
         steps = make_steps(trainable, optimizer, self.strategy, task, data.batch_size)
         stage = f"stage-{next(self._stages)}"  # a defence may train again

@@ -54,6 +54,22 @@ def test_an_objective_on_perturbed_images_alone_equals_a_loss():
     assert by_loss[1] == by_objective[1]
 
 
+def test_a_ramp_lets_the_change_of_the_images_grow_over_a_share_of_the_training():
+    def brighter(classifier, images, labels, seeds):
+        return images + 1
+
+    def change(classifier, images, perturbed, labels):
+        logits = classifier.logits_in_training(images)
+        return tf.reduce_mean(perturbed - images, axis=(1, 2, 3)) + 0 * logits[:, 0], logits
+
+    task = TrainingTask(perturb=brighter, objective=change, ramp=0.5)
+    options = dataclasses.replace(OPTIONS, epochs=2)
+    _, history = fit(options=options, task=task)
+    steps = TrainingData(DATA, options).steps
+    np.testing.assert_allclose(history[0]["loss"], np.mean(np.arange(steps) / steps), rtol=1e-5)
+    np.testing.assert_allclose(history[1]["loss"], 1, rtol=1e-5)
+
+
 @generations
 def test_an_objective_sees_clean_and_perturbed_images_and_is_traced_once(kind):
     seen = []
