@@ -20,7 +20,7 @@ _COMMON = {
     "attack": "attack out scenario param split limit target seed export force as_json",
     "diagnose": "eps out norm attack scenario param images thorough strict force as_json",
     "certify": "certifier eps out scenario param split limit seed force as_json",
-    "export": "version form quantize inputs classify warmup attack scenario param as_json",
+    "export": "version form quantize inputs classify warmup evaluated scenario param as_json",
 }
 
 

@@ -262,6 +262,12 @@ WarmUp = Annotated[
     bool,
     typer.Option("--warmup", help="Write requests that TensorFlow Serving replays at loading."),
 ]
+EvaluatedIn = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Put what this run of evaluate has measured into the model card."
+    ),
+]
 WarmUpBatches = Annotated[
     list[int] | None,
     typer.Option("--warmup-batch", help="Batch size of those; repeatable; default: 1.", min=1),

@@ -22,6 +22,7 @@ from tfrobust.scenario import Scenario
 from tfrobust.serving.finishing import finish
 from tfrobust.serving.guard import guard
 from tfrobust.serving.litert_export import FILE, Measured, export_lite
+from tfrobust.serving.model_card import evaluation_in, model_card
 from tfrobust.serving.onnx_export import CHECKED, check_onnx, export_onnx
 from tfrobust.serving.seeded import SEEDED, Seeded
 from tfrobust.serving.servable import (
@@ -101,16 +102,26 @@ def _saved_model(classifier: Classifier, place: Path, settings: ExportSettings, 
     labels = card.class_names if settings.classify else ()
     beside = {SEEDED: classifier.signature()} if isinstance(classifier, Seeded) else {}
     made = more_signatures(settings.inputs, card.preparation, card.image_shape, labels)
+    name = place.parent.resolve().name
     finishing = functools.partial(
         finish,
-        name=place.parent.resolve().name,
+        name=name,
         image_shape=card.image_shape,
         classify=settings.classify,
         warmup=settings.warmup,
+        readme=_readme(card, name, settings),
     )
     return models.export(
         classifier, place, card=card, more=lambda serve: made(serve) | beside, finish=finishing
     )
+
+
+def _readme(card: Card, name: str, settings: ExportSettings) -> str:
+    """Return the model card for people, with what a run has measured where one is given."""
+    if settings.evaluated is None:
+        return model_card(card, name)
+    known_as = Path(settings.classifier).name
+    return model_card(card, name, evaluation_in(settings.evaluated, known_as, card))
 
 
 def _card(classifier: Classifier, settings: ExportSettings, log: Log) -> Card:

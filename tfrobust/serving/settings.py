@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
@@ -46,6 +47,8 @@ class ExportSettings:
             that it has one answer; a signature `seeded` then takes seeds for other draws.
         warmup: batch sizes of requests that TensorFlow Serving replays when it loads a SavedModel,
             one of each for every signature.
+        evaluated: the folder of a run that evaluated this classifier, for the model card of a
+            SavedModel; `None`: the card says that nothing is known of its robustness.
 
     Raises:
         UsageError: a number below 1, or options that exclude each other.
@@ -71,6 +74,7 @@ class ExportSettings:
     classify: bool = False
     warmup: Sequence[int] = ()
     draws: DrawKind = "fresh"
+    evaluated: Path | None = None
 
     def __post_init__(self) -> None:
         if self.images < 1:
@@ -84,7 +88,12 @@ class ExportSettings:
             detector=self.detector,
             attack=self.attack,
             defenses=self.defenses,
-            served={"inputs": self.inputs, "classify": self.classify, "warmup": self.warmup},
+            served={
+                "inputs": self.inputs,
+                "classify": self.classify,
+                "warmup": self.warmup,
+                "evaluated": self.evaluated,
+            },
             draws=self.draws,
         )
 

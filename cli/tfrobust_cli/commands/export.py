@@ -23,6 +23,7 @@ from tfrobust_cli.options import (
     Classify,
     DetectedAttack,
     DrawnBy,
+    EvaluatedIn,
     ExportOnly,
     FittingScenario,
     Json,
@@ -56,6 +57,7 @@ def export(
     draws: DrawnBy = "fresh",
     warmup: WarmUp = False,
     warmup_batch: WarmUpBatches = None,
+    evaluated: EvaluatedIn = None,
     defense: AddedDefenses = None,
     detector: ServedDetector = None,
     attack: DetectedAttack = None,
@@ -80,8 +82,10 @@ def export(
     """
     check_options(
         only=only, form=form, quantize=quantize, detector=detector, attack=attack,
-        defense=defense, served={"inputs": inputs, "classify": classify, "warmup": warmup},
-        draws=draws,
+        defense=defense, draws=draws,
+        served={
+            "inputs": inputs, "classify": classify, "warmup": warmup, "evaluated": evaluated,
+        },
     )  # fmt: skip
     forms = served_inputs(inputs)
     sizes = warmup_sizes(warmup_batch, warmup=warmup)
@@ -100,7 +104,7 @@ def export(
         attack=params.build("attacks", attack) if attack else None,
         scenario=opened(scenario, params, seed=seed) if scenario else None,
         scenario_name=scenario, images=images, seed=seed, loading=loading,
-        inputs=forms, classify=classify, warmup=sizes, draws=draws,
+        inputs=forms, classify=classify, warmup=sizes, draws=draws, evaluated=evaluated,
     )  # fmt: skip
     _print(exporter.export(settings, folder, log=log), as_json=as_json)
 
