@@ -9,6 +9,7 @@ import pytest
 import typer
 
 import tfrobust
+from tfrobust.registry import entries
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,3 +135,11 @@ def test_diagrams_are_drawn_and_other_code_stays_as_it_is(stage, tmp_path):
     stage.stage(root, tmp_path / "site", diagram=lambda code: f"<svg>{code}</svg>")
     text = (tmp_path / "site" / "page.md").read_text(encoding="utf-8")
     assert text == f"{code}<svg>a --> b\n</svg>\n"
+
+
+def test_the_first_page_names_every_plugin_but_the_single_shifts():
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    short = {f"cleverhans{name}" for name in re.findall(r"`(_\w+)`", page)}
+    named = set(re.findall(r"`(\w+)`", page)) | short
+    own = [e for e in entries() if e.distribution == "tfrobust" and e.kind != "shifts"]
+    assert {e.name for e in own} - named == set()
