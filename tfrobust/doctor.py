@@ -49,10 +49,12 @@ class Plugins:
     Attributes:
         working: how many can.
         broken: a line for each that cannot.
+        unavailable: a line for each that needs an extra, with what installs it.
     """
 
     working: int
     broken: list[str]
+    unavailable: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,13 +148,18 @@ def diagnose() -> Diagnosis:
         []
     """
     plugins = [checked(entry) for entry in entries()]
-    broken = [entry for entry in plugins if entry.problem]
+    lacking = [entry for entry in plugins if entry.installs]
+    broken = [entry for entry in plugins if entry.problem and not entry.installs]
     return Diagnosis(
         versions=environment(),
         packages=Packages(len({package.name for package in needed_packages()}), broken_packages()),
         devices=[device.name for device in tf.config.list_logical_devices()],
         keras_2=not tf.keras.__name__.startswith("keras."),
-        plugins=Plugins(len(plugins) - len(broken), [_described(entry) for entry in broken]),
+        plugins=Plugins(
+            len(plugins) - len(broken) - len(lacking),
+            [_described(entry) for entry in broken],
+            [f"{entry.kind}/{entry.name}: {entry.installs}" for entry in lacking],
+        ),
         studies=Studies(list(studies()), broken_studies()),
         data=_prepared_data(),
         security=SECURITY,

@@ -27,6 +27,18 @@ class PluginError(RobustError):
     """A plugin cannot be used: it does not import, or breaks its contract."""
 
 
+class UnavailableError(PluginError):
+    """A plugin needs a package that is not installed, and that an extra would install.
+
+    Attributes:
+        command: what installs it.
+    """
+
+    def __init__(self, lacking: str, command: str) -> None:
+        super().__init__(f"{lacking}; {command}")
+        self.command = command
+
+
 class ClassifierError(RobustError):
     """A model cannot serve as a classifier, or does not fit the scenario."""
 

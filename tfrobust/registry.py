@@ -11,12 +11,13 @@ import dataclasses
 import functools
 import importlib
 import os
+import re
 import sys
 from collections import Counter
 from importlib import metadata
 from typing import Any
 
-from tfrobust.errors import PluginError, UsageError, did_you_mean, one_line
+from tfrobust.errors import PluginError, UnavailableError, UsageError, did_you_mean, one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Entry:
         target: `module:Class`.
         distribution: who brought it, with its version.
         problem: why it cannot be used, or `None`.
+        installs: the command that installs what it lacks, where its distribution names that in
+            one of its extras: then it is unavailable, and not broken.
     """
 
     kind: str
@@ -36,23 +39,32 @@ class Entry:
     target: str
     distribution: str
     problem: str | None = None
+    installs: str | None = None
 
     def load(self) -> type:
         """Import the plugin's class.
 
         Raises:
             PluginError: it does not import, or its name is taken twice.
+            UnavailableError: it needs a package that an extra of its distribution would install.
         """
         if self.problem:
             raise PluginError(self._blame(self.problem))
         try:
             loaded = metadata.EntryPoint(self.name, self.target, f"tfrobust.{self.kind}").load()
+        except ModuleNotFoundError as error:
+            if command := _installs(self.distribution, error.name):
+                raise UnavailableError(self._lacks(error.name), command) from error
+            raise PluginError(self._blame(f"{type(error).__name__}: {one_line(error)}")) from error
         except (Exception, SystemExit) as error:  # a third-party module may do anything
             cause = f"{type(error).__name__}: {one_line(error)}"
             raise PluginError(self._blame(cause)) from error
         if fault := _contract_fault(self.kind, loaded):
             raise PluginError(self._blame(fault))
         return loaded
+
+    def _lacks(self, module: str | None) -> str:
+        return f"plugin {self.kind}/{self.name} is unavailable: it needs {module}"
 
     def _blame(self, cause: str) -> str:
         return (
@@ -73,6 +85,25 @@ _CONTRACTS = {
 }
 KINDS = tuple(_CONTRACTS)
 _MANY = 12  # more names than a message should list
+
+
+def _installs(distribution: str, module: str | None) -> str | None:
+    """Return what installs a module that an extra of a distribution names, or `None`.
+
+    Args:
+        distribution: with its version: `tfrobust 0.1.0`.
+        module: that was not found; its package must have the same name.
+    """
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    owner, wanted = distribution.partition(" ")[0], canonicalize_name((module or "").split(".")[0])
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for requirement in map(Requirement, metadata.requires(owner) or ()):
+            extra = re.search(r"extra == ['\"]([\w.-]+)['\"]", str(requirement.marker))
+            if extra and canonicalize_name(requirement.name) == wanted:
+                return f"pip install '{owner}[{extra[1]}]'"
+    return None
 
 
 def _contract_fault(kind: str, loaded: Any) -> str | None:
@@ -145,6 +176,8 @@ def checked(entry: Entry) -> Entry:
     """Return the entry with its problem, if importing it shows one."""
     try:
         entry.load()
+    except UnavailableError as error:
+        return dataclasses.replace(entry, problem=str(error), installs=error.command)
     except PluginError as error:
         cause = str(error).partition("): ")[2] or str(error)
         return dataclasses.replace(entry, problem=entry.problem or cause)

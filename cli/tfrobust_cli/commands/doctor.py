@@ -38,6 +38,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _print(diagnosis: Diagnosis) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False)
@@ -54,6 +55,8 @@ def _print(diagnosis: Diagnosis) -> None:
     _add_broken(table, diagnosis.packages.broken)
     table.add_row("plugins", f"{diagnosis.plugins.working} work")
     _add_broken(table, diagnosis.plugins.broken)
+    for line in diagnosis.plugins.unavailable:
+        table.add_row("[yellow]unavailable[/]", escape(printable(line)))
     table.add_row("studies", _list(diagnosis.studies.installed))
     _add_broken(table, diagnosis.studies.broken)
     table.add_row("data", f"{diagnosis.data.folder}: {_list(diagnosis.data.prepared)}")

@@ -87,7 +87,6 @@ def _found(word: str | None) -> list[Entry]:
 
 
 def _list(listed: list[Entry]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     foreign = any(not entry.distribution.startswith("tfrobust ") for entry in listed)
@@ -96,10 +95,21 @@ def _list(listed: list[Entry]) -> None:
         table.add_section()
         table.add_row(f"[bold]{kind}[/]")
         for entry in several:
-            problem = f"[red]broken[/]: {escape(f'{entry.problem} ({entry.target})')}"
-            what = problem if entry.problem else escape(summary(entry))
-            table.add_row(f"  {entry.name}", what, *([entry.distribution] if foreign else []))
+            table.add_row(
+                f"  {entry.name}", _what(entry), *([entry.distribution] if foreign else [])
+            )
     stdout().print(table)
+
+
+def _what(entry: Entry) -> str:
+    """Return what a plugin is, or why it cannot be used."""
+    from rich.markup import escape
+
+    if entry.installs:
+        return f"[yellow]unavailable[/]: {escape(entry.installs)}"
+    if entry.problem:
+        return f"[red]broken[/]: {escape(f'{entry.problem} ({entry.target})')}"
+    return escape(summary(entry))
 
 
 def _show(plugin: str | None, as_json: bool) -> None:

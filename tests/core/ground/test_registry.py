@@ -9,7 +9,7 @@ import pytest
 from helpers.support import python
 from tfrobust import registry
 from tfrobust.attack import Attack, Threat
-from tfrobust.errors import PluginError, UsageError
+from tfrobust.errors import PluginError, UnavailableError, UsageError
 from tfrobust.options import plugin
 
 
@@ -196,3 +196,25 @@ def test_the_public_names_are_all_there():
     assert dir(tfrobust) == tfrobust.__all__
     with pytest.raises(AttributeError, match=r"no attribute 'atack'"):
         _ = tfrobust.atack
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [("larq.layers", "pip install 'strange[quantised]'"), ("another", None)],
+)
+def test_a_plugin_whose_package_an_extra_installs_is_unavailable_and_not_broken(
+    tmp_path, monkeypatch, module, command
+):
+    (tmp_path / "lacking_plugin.py").write_text(f"import {module}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("larq", "larq.layers", "another"):
+        monkeypatch.setitem(sys.modules, name, None)
+    needed = ["numpy", "larq>=0.1; extra == 'quantised'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
+    entry = registry.Entry("attacks", "strange", "lacking_plugin:Attack", "strange 1.0")
+    found = registry.checked(entry)
+    assert found.installs == command
+    with pytest.raises(UnavailableError if command else PluginError) as raised:
+        entry.load()
+    wanted = f"is unavailable: it needs {module}; {command}" if command else "is broken"
+    assert wanted in str(raised.value)
