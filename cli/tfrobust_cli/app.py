@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from tfrobust.experiment.schema import ORDER
 from tfrobust_cli.console import Verbosity, set_verbosity
 from tfrobust_cli.option_groups import Command, option_group
 
@@ -34,7 +35,8 @@ class App(typer.Typer):
         register = super().command(name, cls=_TwoLevels, **given)
 
         def add(command: Command) -> Command:
-            register(_mannered(command))
+            printable = _printable if name in ORDER else lambda same: same
+            register(_mannered(printable(command)))
             return command
 
         return add
@@ -42,6 +44,15 @@ class App(typer.Typer):
 
 class _TwoLevels(TyperCommand):
     """A command whose `--help` has the options that people use, and `--help-all` all of them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command, or print what was typed as a section of an experiment file."""
+        if not ctx.params.get("print_config"):
+            return super().invoke(ctx)
+        from tfrobust_cli.experiment_options import config_of
+
+        print(config_of(ctx), end="")
+        return None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help: of a command with many options that of the common ones."""
@@ -115,4 +126,22 @@ def _set_manners(*, quiet: bool, verbose: bool, no_color: bool, help_all: bool) 
     set_verbosity(Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.USUAL)
 
 
+_PRINTED: dict[str, tuple[Any, Any]] = {
+    "print_config": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--print-config", help="Print this command as a section of a file for `run`."
+            ),
+        ],
+        False,
+    ),
+}
+
+
+def _nothing(*, print_config: bool) -> None:
+    """Take the option that `_TwoLevels.invoke` has heeded."""
+
+
+_printable = option_group(None, _PRINTED, _nothing)
 _mannered = option_group(None, _MANNERS, _set_manners)

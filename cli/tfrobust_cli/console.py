@@ -53,6 +53,11 @@ def set_verbosity(verbosity: Verbosity) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
 
 
+def verbosity() -> Verbosity:
+    """Return how much this process prints on stderr."""
+    return _verbosity
+
+
 def stdout() -> Console:
     """Return the console for results."""
     return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

@@ -22,10 +22,12 @@ from tfrobust_cli.commands import (
     doctor,
     evaluate,
     export,
+    init,
     leaderboard,
     plan,
     plugins,
     report,
+    run,
     serve,
     streams,
     study,
@@ -64,8 +66,8 @@ def tool(
 
 
 for command in (
-    demo, doctor, plugins, data, summary, train, attack, evaluate, diagnose, certify, plan, streams,
-    export, serve, report, check, leaderboard, study,
+    demo, init, doctor, plugins, data, summary, train, attack, evaluate, diagnose, certify, plan,
+    streams, export, serve, report, check, leaderboard, run, study,
 ):  # fmt: skip
     command.add_to(app)
 
