@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-_GO_ON = {("evaluate",), ("attack",), ("demo",), ("study", "run")}
+_GO_ON = {("evaluate",), ("attack",), ("demo",), ("run",), ("study", "run")}
 
 
 def what_next(arguments: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from tfrobust_cli.experiment_options import arguments_of, step_kinds
 from tfrobust_cli.main import app
 
 REPO = Path(__file__).parents[2]
+COMMANDS = get_command(app).commands
 TYPED = [
     "train lenet --defense pgd_training -p eps=0.1 --epochs 3 --name a --learning-rate 1e-05",
     "evaluate a b --attack pgd --eps linf=0.1,0.2 --eps l2=0.5 --no-diagnosis --seed 3 --out r",
@@ -29,7 +30,7 @@ TYPED = [
 
 def parsed(command, arguments):
     """Return the values that a command gets from words, before it is called."""
-    values = get_command(app).commands[command].make_context(command, list(arguments)).params
+    values = COMMANDS[command].make_context(command, list(arguments)).params
     return {name: value for name, value in values.items() if name != "print_config"}
 
 

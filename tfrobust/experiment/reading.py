@@ -60,6 +60,8 @@ def read_experiment(path: Path, kinds: Sequence[StepKind]) -> Experiment:
         experiment_model(kinds).model_validate(told)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: {_mistake(error, kinds)}") from error
+    except RecursionError as error:  # dotted keys nest without brackets
+        raise UsageError(f"{path}: tables are nested too deeply; two levels do") from error
     steps = tuple(_steps(told, kinds))
     if not steps:
         raise UsageError(f"{path}: asks for nothing; add a section, such as [[train]]")

@@ -77,6 +77,7 @@ def test_tables_are_options_of_plugins_and_budgets_by_norm(tmp_path):
         ('[train]\nmodel = "linear"\nepochs = -1', "train.0.epochs: Input should be greater"),
         ('[train]\nmodel = "liner"', "train[0]: no plugin models/liner; did you mean 'linear'?"),
         ('title = "x"', "asks for nothing; add a section"),
+        (f'[train]\nmodel = "linear"\nparam.{"a." * 5000}b = 1', "nested too deeply"),
         ("[train", "an experiment is a TOML file"),
     ],
 )
