@@ -22,6 +22,7 @@ def usual_verbosity(monkeypatch):
     set_verbosity(Verbosity.USUAL)
 
 
+@pytest.mark.usefixtures("no_progress_lines")
 def test_training_prints_a_line_an_epoch_unless_it_is_to_be_quiet(tfrobust):
     lines = tfrobust(*LITTLE).err.splitlines()[:2]
     assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
