@@ -16,7 +16,8 @@ from tfrobust_cli.option_groups import Command, option_group
 
 # What `--help` shows of a command with many options; `--help-all` shows them all.
 _COMMON = {
-    "train": "scenario name defense only param weights epochs batch_size seed resume as_json",
+    "train": "scenario name defense only distil param weights epochs batch_size seed resume "
+    "as_json",
     "evaluate": "out scenario attack suite param eps adaptive clean_only limit force as_json",
     "attack": "attack out scenario param split limit target seed export force as_json",
     "diagnose": "eps out norm attack scenario param images thorough strict force as_json",

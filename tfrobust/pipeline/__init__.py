@@ -9,6 +9,7 @@ from tfrobust.faces import lazy
 if TYPE_CHECKING:
     from tfrobust.pipeline.build import defended, train, untrained
     from tfrobust.pipeline.deployed import Deployed, as_built
+    from tfrobust.pipeline.distillation import Distillation, DistilOptions, distil
     from tfrobust.pipeline.plans import TrainingPlan
     from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import (
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Deployed",
+    "DistilOptions",
+    "Distillation",
     "Trained",
     "TrainingPlan",
     "as_built",
     "defended",
+    "distil",
     "run_training",
     "run_worker",
     "starting_point",
@@ -42,6 +46,11 @@ __getattr__, __dir__ = lazy(
         "deployed": (
             "Deployed",
             "as_built",
+        ),
+        "distillation": (
+            "DistilOptions",
+            "Distillation",
+            "distil",
         ),
         "plans": ("TrainingPlan",),
         "starting_points": ("starting_point",),

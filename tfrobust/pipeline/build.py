@@ -47,20 +47,34 @@ def train(
     import keras
 
     check_order(defenses)
-    keras.utils.set_random_seed(trainer.options.seed)
     if isinstance(model, Deployed):
+        keras.utils.set_random_seed(trainer.options.seed)
         new_classes = bool(defenses) and defenses[0].changes_classes
         check_fits(model.classifier, scenario, model.name, classes=not new_classes)
         _check(_only_training(defenses), model.classifier, scenario)
         return defended(model.classifier, defenses, scenario, trainer)
-    with trainer.strategy.scope():
-        built = model.build(scenario.image_shape, scenario.num_classes)
-    classifier: Classifier = KerasClassifier(built, class_names=scenario.class_names)
-    classifier = classifier.replace(stochastic=answers_differ(classifier))
+    classifier = built(model, scenario, trainer)
     _check(defenses, classifier, scenario)
     if not (defenses and defenses[0].stage is Stage.TRAINING):
         trainer.fit(classifier, scenario)
     return defended(classifier, defenses, scenario, trainer)
+
+
+def built(model: ModelBuilder, scenario: Scenario, trainer: Trainer) -> Classifier:
+    """Return an untrained classifier; the trainer's seed draws its weights.
+
+    Args:
+        model: the architecture.
+        scenario: whose images and classes it is for.
+        trainer: that is to train it.
+    """
+    import keras
+
+    keras.utils.set_random_seed(trainer.options.seed)
+    with trainer.strategy.scope():
+        network = model.build(scenario.image_shape, scenario.num_classes)
+    classifier = KerasClassifier(network, class_names=scenario.class_names)
+    return classifier.replace(stochastic=answers_differ(classifier))
 
 
 def _only_training(defenses: Sequence[Defense]) -> Sequence[Defense]:

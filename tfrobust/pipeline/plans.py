@@ -22,6 +22,7 @@ from tfrobust.files.record_types import Seed, Text
 from tfrobust.model import ModelBuilder
 from tfrobust.options import record
 from tfrobust.pipeline.deployed import Deployed
+from tfrobust.pipeline.distillation import Distillation
 from tfrobust.registry import create, signature
 from tfrobust.scenario import Scenario
 from tfrobust.store.cards import read_card
@@ -40,6 +41,7 @@ class TrainingPlan:
         scenario: the data.
         defenses: in the order in which they are applied.
         scenario_name: the scenario as the user wrote it, for the card: `digits+b2`.
+        distilled: what the model imitates instead of learning the scenario's labels.
 
     Example:
         >>> TrainingPlan(create("models", "lenet"), open_scenario("digits+b2"),
@@ -50,16 +52,20 @@ class TrainingPlan:
     scenario: Scenario
     defenses: Sequence[Defense] = ()
     scenario_name: str | None = None
+    distilled: Distillation | None = None
 
     def recorded(self, options: TrainingOptions) -> dict[str, Any]:
         """Return the plan as plain JSON values, with the options of its training."""
-        return {
+        plan = {
             "model": _model_record(self.model),
             "scenario": {"called": self.scenario_name, **scenario_record(self.scenario)},
             "defenses": [signature(defense) for defense in self.defenses],
             "training": record(options),
             THREADS: threads(),
         }
+        if self.distilled is not None:
+            plan["distilled"] = {"of": self.distilled.name, **record(self.distilled.options)}
+        return plan
 
 
 def _model_record(model: ModelBuilder | Deployed) -> dict[str, Any]:

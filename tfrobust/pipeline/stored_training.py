@@ -12,22 +12,25 @@ from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.image_blocks import ImageBlocks, accuracy
 from tfrobust.defense import Defense
 from tfrobust.environment.versions import environment
+from tfrobust.errors import UsageError
 from tfrobust.files.atomic import made_before
 from tfrobust.files.leftovers import scratch_folder
 from tfrobust.model import ModelBuilder
 from tfrobust.pipeline.build import train
 from tfrobust.pipeline.deployed import Deployed
+from tfrobust.pipeline.distillation import distil
 from tfrobust.pipeline.plans import TrainingPlan
 from tfrobust.pipeline.shared_store import check_alike, check_shared, held_by_chief
 from tfrobust.pipeline.workspace import (
     close_workspace,
+    kept_work,
     occupied,
     open_workspace,
     version_note,
     workspace,
 )
 from tfrobust.scenario import Scenario
-from tfrobust.store.cards import Card, card_of, read_card
+from tfrobust.store.cards import Card, Imitation, card_of, read_card
 from tfrobust.store.layout import home_of, unfinished_folder
 from tfrobust.store.models import export, load
 from tfrobust.store.new_versions import claimed_version
@@ -161,9 +164,9 @@ def run_training(
         trainer = dataclasses.replace(trainer, workspace=unfinished_folder(home), resume=resume)
         with held_by_chief(workers, workspace(home, record, fresh=not resume)):
             check_shared(workers, unfinished_folder(home))
-            classifier = train(plan.model, plan.scenario, trainer, plan.defenses)
+            classifier, imitates = _trained(plan, trainer)
             trainer.log("measuring clean accuracy")
-            card = _card(plan, record, classifier, name)
+            card = _card(plan, record, classifier, name, imitates)
             trainer.log("exporting")
             folder = _exported(classifier, home, card, workers)
         finished = record | {"version": int(folder.name)}
@@ -176,7 +179,26 @@ def _finished_before(folder: Path) -> Trained:
     return Trained(classifier, folder, read_card(folder) or card_of(classifier), fresh=False)
 
 
-def _card(plan: TrainingPlan, record: dict[str, Any], classifier: Classifier, name: str) -> Card:
+def _trained(plan: TrainingPlan, trainer: Trainer) -> tuple[Classifier, Imitation | None]:
+    """Return the classifier of a plan; of a surrogate, what is known of it too."""
+    if plan.distilled is None:
+        return train(plan.model, plan.scenario, trainer, plan.defenses), None
+    if isinstance(plan.model, Deployed) or plan.defenses or trainer.workers.count > 1:
+        raise UsageError(
+            "distil: expected an architecture, no defences and one worker: a surrogate learns "
+            "answers from the beginning; defend it afterwards"
+        )
+    kept = kept_work(trainer.workspace) if trainer.workspace else None
+    return distil(plan.model, plan.scenario, trainer, plan.distilled, kept=kept)
+
+
+def _card(
+    plan: TrainingPlan,
+    record: dict[str, Any],
+    classifier: Classifier,
+    name: str,
+    imitates: Imitation | None,
+) -> Card:
     """Return the card of a trained classifier, with its accuracy on the test split."""
     tested = ImageBlocks(plan.scenario, "test")
     clean = accuracy(lambda images: clean_predictions(classifier, images, name), tested)
@@ -189,6 +211,7 @@ def _card(plan: TrainingPlan, record: dict[str, Any], classifier: Classifier, na
         seed=record["training"]["seed"],
         clean_accuracy=clean,
         versions=environment(),
+        imitates=imitates,
     )
 
 

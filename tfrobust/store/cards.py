@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
@@ -14,7 +14,7 @@ from tfrobust.classifiers.keras.files import KERAS_SUFFIXES
 from tfrobust.environment.versions import environment
 from tfrobust.errors import ClassifierError, StoreError, one_line
 from tfrobust.files.reading import UnreadableError, read_record
-from tfrobust.files.record_types import Positive, Seed, Shape, Share, Text
+from tfrobust.files.record_types import Count, Positive, Seed, Shape, Share, Text
 from tfrobust.preparation import Preparation
 from tfrobust.registry import entries
 
@@ -23,13 +23,30 @@ LABELS = CARD.with_name("labels.txt")
 _MOST_PASSES = 10**6
 
 
+class Imitation(pydantic.BaseModel):
+    """What a surrogate imitates, and how well.
+
+    `of` is an address or a name. `queries` have left for an endpoint; of a local classifier it is
+    the number of images it was asked about. `agreement` is the share of the `held_out` images that
+    both put into one class, after each training; `images` is how many the last one learned from.
+    """
+
+    of: Text
+    answers: Literal["scores", "labels"]
+    queries: Count
+    images: Count
+    rounds: Count
+    held_out: Count
+    agreement: tuple[Share, ...]
+
+
 class Card(pydantic.BaseModel):
     """The record of a stored model.
 
     `None` stands for what is not known, such as the accuracy of a network that a defence was put
     around later. `serves` names the output: `logits`, or what a defence alone shows the classifier
     behind it. `members` are classifiers inside; their logits are outputs under their names.
-    `preparation` is how pictures became the images of the training.
+    `preparation` is how pictures became the images of the training. `imitates` is of a surrogate.
     """
 
     image_shape: Shape
@@ -49,6 +66,7 @@ class Card(pydantic.BaseModel):
     clean_accuracy: Share | None = None
     megabytes: Positive | None = None
     versions: dict[Text, Text] = {}
+    imitates: Imitation | None = None
 
     @pydantic.field_validator("model")
     @classmethod

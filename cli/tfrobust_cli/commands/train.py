@@ -14,6 +14,7 @@ from tfrobust.training.cluster import check_port, cluster_from
 from tfrobust.training.options import TrainingOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, log, start_tensorflow
+from tfrobust_cli.distil_options import Distilled, check_distilled, distils
 from tfrobust_cli.load_options import check_unused, loads_classifiers
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options import (
@@ -25,6 +26,7 @@ from tfrobust_cli.options import (
     Weights,
     names_of,
 )
+from tfrobust_cli.remote_options import Remote, asks_endpoints
 from tfrobust_cli.training_options import check_only, trains
 from tfrobust_cli.weights import with_weights
 from tfrobust_cli.worker_options import Spread, as_worker, run_as_worker, trains_on_workers
@@ -39,6 +41,8 @@ _Force = Annotated[bool, typer.Option("--force", help="Discard an interrupted tr
 
 
 @loads_classifiers
+@asks_endpoints
+@distils
 @trains_on_workers
 @trains
 def train(
@@ -60,20 +64,27 @@ def train(
     training: TrainingOptions,
     loading: LoadOptions,
     spread: Spread,
+    distilled: Distilled,
+    remote: Remote,
 ) -> None:
     """Train a classifier and export it as a SavedModel.
 
     Example: [bold]tfrobust train lenet --scenario digits --defense pgd_training --name robust[/]
 
     Example: [bold]tfrobust train d1 --only calibrater --scenario digits+b2 --name d1-b2[/]
+
+    Example: [bold]tfrobust train lenet --distil grpc://localhost:8500/digits --name surrogate[/]
     """
     check_only(only, defense=defense, name=name)
+    check_distilled(
+        distilled, remote, only=only, defense=defense, train_workers=spread.settings is not None
+    )
     defenses = [only] if only else list(defense or ())
     built = only is None or weights is not None
     plugins = [*scenario_plugins(scenario), *(("defenses", plugin) for plugin in defenses)]
     plugins += [("models", model)] if built else []
     check_known(plugins)
-    if built:
+    if built and distilled.teacher is None:
         check_unused(loading, f"{model} is built")
     if spread.settings is not None:
         _train_on_ray(spread.settings, name or model)
@@ -101,6 +112,7 @@ def train(
         data,
         [params.build("defenses", plugin) for plugin in defenses],
         scenario_name=scenario,
+        distilled=distilled.distillation(loading.for_images(data.image_shape), remote),
     )
     with reporter:
         trained = run_training(plan, name or model, trainer, resume=resume, force=force)
@@ -142,6 +154,9 @@ def _print(trained: Trained, *, as_json: bool) -> None:
     accuracy, size = trained.card.clean_accuracy, trained.card.megabytes
     known = [f"clean accuracy {accuracy:.2%}"] if accuracy else []
     known += [f"{size:.3g} MB"] if size else []
+    if imitates := trained.card.imitates:
+        known.append(f"agrees with {imitates.of} on {imitates.agreement[-1]:.2%} of")
+        known[-1] += f" {imitates.held_out}, for {imitates.queries} queries"
     print("  ".join([f"{state}{trained.folder}", *known]))
 
 
