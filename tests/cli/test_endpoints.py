@@ -194,3 +194,45 @@ def test_the_checks_that_need_no_gradient_are_made_on_an_endpoint(tfrobust, with
     verdicts = {finding["check"]: finding["verdict"] for finding in record["findings"]}
     assert verdicts["gradients"] == "not applicable"
     assert verdicts["randomness"] == "fine"
+
+
+@pytest.mark.slow
+def test_a_surrogate_of_an_endpoint_serves_transfer_and_its_card_names_what_it_imitates(
+    tfrobust, with_store, served, url
+):
+    distil = ("train", "linear", "--distil", url, "--name", "copy", "--epochs", "2",
+              "--distil-images", "30", "--distil-rounds", "1",
+              "--distil-held-out", "10")  # fmt: skip
+    spent = tfrobust(*distil, "--max-queries", "20")
+    one_line_of_several(spent, 1, "budget does not cover", "--resume")
+    assert served.images == 20
+    result = tfrobust(*distil, "--max-queries", "60", "--resume")
+    assert result.code == 0, result.err
+    assert "attack only what is yours" in result.err
+    assert f"agrees with {url} on" in result.out
+    assert served.images == 60
+    card = json.loads(
+        next((with_store / "saved_models" / "copy" / "1").rglob("tfrobust.json")).read_text()
+    )
+    assert (card["imitates"]["of"], card["imitates"]["queries"]) == (url, 60)
+    moved = tfrobust("evaluate", url, "--attack", "fgsm", "--eps", "0.2", "--crafted-on", "copy",
+                     *FAST, "--out", "transfer")  # fmt: skip
+    assert moved.code == 0, moved.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--max-queries", "9"), ["for --distil alone"]),
+        (("--distil-rounds", "2"), ["give --distil CLASSIFIER"]),
+        (("--distil", "d1", "--defense", "pgd_training"), ["leave out --defense"]),
+        (("--distil", "d1", "--distil-step", "0"), ["step", "greater than 0"]),
+        (("--distil", "http://models.example/v1/models/m"), ["--i-own-this models.example"]),
+        (("--distil", "nosuch"), ["nosuch"]),
+    ],
+)
+def test_a_mistake_about_a_surrogate_costs_one_line_and_leaves_nothing(
+    tfrobust, with_store, arguments, words
+):
+    one_line_of_several(tfrobust("train", "linear", "--name", "copy", *arguments), 2, *words)
+    assert not (with_store / "saved_models" / "copy").exists()

@@ -22,11 +22,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfrobust.classifier import Classifier
+from tfrobust.classifiers.traces import Traces
 from tfrobust.data.reading import arrays, check_fits
 from tfrobust.model import ModelBuilder
 from tfrobust.options import option, plugin
@@ -40,6 +42,7 @@ from tfrobust.types import Images, Labels, Logits
 
 _POOL = 10_000  # images of the training split that the first ones are drawn from
 _TOGETHER = 256  # images in one call
+_STEPPED: Traces[Callable[[Images, Labels, Any], Images]] = Traces(most=2)
 
 
 @plugin
@@ -110,7 +113,7 @@ def distil(
         True
 
     Source:
-        Papernot et al., "Practical Black-Box Attacks against Machine Learning", 2017.
+        Papernot et al. 2017, see the module.
     """
     imitated, name = distillation.teacher(kept), distillation.name
     for notice in imitated.notices:
@@ -122,15 +125,7 @@ def distil(
 
 
 class _Distilling:
-    """One distillation; see `distil`.
-
-    Args:
-        surrogate: untrained.
-        scenario: whose images are asked about.
-        trainer: of the surrogate.
-        options: of the distillation.
-        teacher: is asked.
-    """
+    """One distillation of an untrained surrogate; see `distil`."""
 
     def __init__(
         self,
@@ -157,9 +152,8 @@ class _Distilling:
             self._train(images, answers)
             same = logits_of(self._surrogate, held_out).argmax(1) == expected.argmax(1)
             agreement.append(float(same.mean()))
-            self._trainer.log(
-                f"round {number}: {len(images)} images, agreement {agreement[-1]:.1%} of {len(same)}"
-            )
+            told = f"round {number}: {len(images)} images"
+            self._trainer.log(f"{told}, agreement {agreement[-1]:.1%} of {len(same)}")
         return Imitation(
             of=self._teacher.name,
             answers="labels" if self._teacher.decisions_only else "scores",
@@ -225,19 +219,25 @@ def augmented(surrogate: Classifier, images: Images, labels: Labels, step: float
         >>> augmented(surrogate, images, labels, 0.1).shape == images.shape
         True
     """
-
-    @tf.function(reduce_retracing=True)
-    def stepped(some: Images, their: Labels) -> Images:
-        with tf.GradientTape() as tape:
-            tape.watch(some)
-            score = tf.gather(tf.nn.log_softmax(surrogate(some)), their, batch_dims=1)
-        moved = some + step * tf.sign(tape.gradient(score, some))
-        return tf.clip_by_value(moved, 0.0, 1.0)
-
+    stepped = _STEPPED.of(surrogate, "augmented", lambda: _traced(surrogate))
     starts = range(0, len(images), _TOGETHER)
     batches = (slice(start, start + _TOGETHER) for start in starts)
-    given = [
-        np.asarray(stepped(tf.constant(images[rows]), tf.constant(labels[rows])))
-        for rows in batches
-    ]
+    length = tf.constant(step, tf.float32)
+    given = [np.asarray(stepped(images[rows], labels[rows], length)) for rows in batches]
     return np.concatenate([images[:0], *given])
+
+
+def _traced(surrogate: Classifier) -> Callable[[Images, Labels, Any], Images]:
+    """Return what augments a batch of any size, traced once."""
+    batch = tf.TensorSpec((None, *surrogate.image_shape), tf.float32)
+    types = batch, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.float32)
+
+    @tf.function(input_signature=types)
+    def stepped(images: Images, labels: Labels, length: Any) -> Images:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            score = tf.gather(tf.nn.log_softmax(surrogate(images)), labels, batch_dims=1)
+        moved = images + length * tf.sign(tape.gradient(score, images))
+        return tf.clip_by_value(moved, 0.0, 1.0)
+
+    return stepped  # type: ignore[no-any-return]
