@@ -240,4 +240,4 @@ def _traced(surrogate: Classifier) -> Callable[[Images, Labels, Any], Images]:
         moved = images + length * tf.sign(tape.gradient(score, images))
         return tf.clip_by_value(moved, 0.0, 1.0)
 
-    return stepped  # type: ignore[no-any-return]
+    return stepped

@@ -12,6 +12,7 @@ from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import BudgetSpentError, StoreError, UsageError
+from tfrobust.options import record
 from tfrobust.pipeline.distillation import Distillation, DistilOptions, augmented, distil
 from tfrobust.pipeline.distillation_rounds import KeptRounds
 from tfrobust.pipeline.plans import TrainingPlan
@@ -20,6 +21,7 @@ from tfrobust.registry import create
 from tfrobust.testing.classifiers import LinearClassifier
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Trainer
+from tfrobust_cli import distil_options
 
 FEW = DistilOptions(images=40, rounds=2, held_out=20)
 
@@ -175,3 +177,9 @@ def test_a_surrogate_is_trained_without_defences(scenario, trained, tmp_path):
     with pytest.raises(UsageError, match="defend it afterwards"):
         run_training(plan, "surrogate", trainer(), root=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_has_the_defaults_of_the_options():
+    typed = {name: default for name, (_, default) in distil_options._DECLARED.items()}
+    named = {f"distil_{name}": value for name, value in record(DistilOptions()).items()}
+    assert typed == named | {"distil": None}
