@@ -9,6 +9,7 @@ parameter-free attacks" (2020). Threat: white-box; Linf, L2 or L1.
 Departures: the log odds replace cross-entropy; they rank points alike, and their gradient does not
 vanish. In L1 a step goes towards the corner of the region that the gradient points at (Frank &
 Wolfe), without momentum, instead of the sparse steps of Croce & Hein (2021): see `tfrobust.norms`.
+Their phases at three and two times the radius come first in L1 always: see `apgd_schedule`.
 Starts are drawn uniformly from the ball. With two or three classes the targeted loss has a smaller
 unit. An image that is never adversarial returns its point of highest loss.
 """
@@ -29,7 +30,8 @@ from tfrobust.engine.losses import (
 )
 from tfrobust.options import option, plugin
 from tfrobust.types import Images, Labels, Logits, PerImage
-from tfrobust_attacks.gradient.auto_pgd import ApgdState, AutoPgd
+from tfrobust_attacks.gradient.apgd_state import ApgdState
+from tfrobust_attacks.gradient.auto_pgd import AutoPgd
 from tfrobust_attacks.shared.rivals import likely_rivals
 
 

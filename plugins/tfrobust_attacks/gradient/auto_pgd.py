@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -13,40 +13,15 @@ from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
 from tfrobust.engine.losses import is_adversarial
 from tfrobust.engine.regions import confined
-from tfrobust.norms import Region, ball
+from tfrobust.norms import ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
-from tfrobust.types import Flags, Images, Labels, Logits, PerImage, Seeds
+from tfrobust.types import Images, Labels, Logits, PerImage
+from tfrobust_attacks.gradient.apgd_schedule import Schedule, schedule
+from tfrobust_attacks.gradient.apgd_state import ApgdState, begin
 from tfrobust_attacks.shared.rivals import runs_of
 
 _MOMENTUM = 0.25  # 1 − α of the paper's equation (1)
-
-
-class ApgdState(NamedTuple):
-    """One row an image; what a run of the ascent knows of it."""
-
-    clean: Images
-    region: Region
-    labels: Labels  # to leave; where targeted, to reach
-    rivals: Labels  # (batch, targets): the classes that the targeted loss tries
-    seeds: Seeds
-    current: Images
-    previous: Images
-    gradient: Images  # at `current`
-    loss: PerImage  # at `current`
-    step: Any  # (batch, 1, 1, 1)
-    best: Images  # of this run, by loss
-    best_gradient: Images
-    best_loss: PerImage
-    best_fooled: Flags
-    checked_loss: PerImage  # `best_loss` at the last checkpoint
-    rises: PerImage  # steps since then that raised the loss
-    halved: Flags  # at the last checkpoint
-    result: Images  # an adversarial image; until there is one, the best of all runs
-    result_loss: PerImage
-    fooled: Flags
-    fooled_now: Flags  # at `current`
-    done: Flags
 
 
 _OUTCOME = ("result", "result_loss", "fooled")
@@ -90,7 +65,7 @@ class AutoPgd(GradientAttack):
         region = ball(self.norm).region(images, self.eps)
         state = iterate(
             lambda state, number: self._run(classifier, state, number),
-            _begin(images, region, labels, rivals, seeds),
+            begin(images, region, labels, rivals, seeds),
             steps=runs_of(self.restarts, rivals.shape[1]),
             early_stop=self.early_stop,
             outcome=_OUTCOME,
@@ -99,25 +74,16 @@ class AutoPgd(GradientAttack):
 
     def _run(self, classifier: Classifier, state: ApgdState, run: Any) -> ApgdState:
         """Ascend from one random start, with one loss."""
-        noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], self.eps)
-        start = ball(self.norm).project(state.clean + confined(noise), state.region)
-        state = state._replace(current=start, previous=start)
-        state = self._look(classifier, state, run)
-        zero = tf.zeros_like(state.loss)
-        longest = self.eps if self.norm == "l1" else 2.0 * self.eps
-        state = state._replace(
-            step=tf.fill([tf.shape(start)[0], 1, 1, 1], longest),
-            best=start,
-            best_gradient=state.gradient,
-            best_loss=state.loss,
-            best_fooled=state.fooled_now,
-            checked_loss=state.loss,
-            rises=zero,
-            halved=tf.zeros_like(state.done),
-        )
+        phases = schedule(self.norm, self.steps)
+        radius = phases.factors[0] * self.eps
+        noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], radius)
+        region = ball(self.norm).region(state.clean, radius)
+        start = ball(self.norm).project(state.clean + confined(noise), region)
+        state = state._replace(region=region, current=start, previous=start)
+        state = self._look(classifier, state, run, inside=phases.factors[0] == 1.0)
         state = iterate(
-            lambda state, number: self._step(classifier, state, run, number),
-            state,
+            lambda state, number: self._step(classifier, state, run, number, phases),
+            self._start_here(state, radius),
             steps=self.steps,
             early_stop=self.early_stop,
             outcome=(*_OUTCOME, "best", "best_loss", "best_fooled"),
@@ -130,10 +96,49 @@ class AutoPgd(GradientAttack):
             result_loss=tf.where(higher, state.best_loss, state.result_loss),
         )
 
-    def _step(self, classifier: Classifier, state: ApgdState, run: Any, number: Any) -> ApgdState:
-        """Move, look, and adapt the step at checkpoints."""
-        before = state.loss
-        state = self._look(classifier, self._move(state, number), run)
+    def _start_here(self, state: ApgdState, radius: Any) -> ApgdState:
+        """Begin a phase at the current point: it is the best so far, and the step is longest."""
+        longest = radius if self.norm == "l1" else 2.0 * radius
+        return state._replace(
+            step=tf.fill([tf.shape(state.current)[0], 1, 1, 1], longest),
+            best=state.current,
+            best_gradient=state.gradient,
+            best_loss=state.loss,
+            best_fooled=state.fooled_now,
+            checked_loss=state.loss,
+            rises=tf.zeros_like(state.loss),
+            halved=tf.zeros_like(state.done),
+        )
+
+    def _step(
+        self, classifier: Classifier, state: ApgdState, run: Any, number: Any, phases: Schedule
+    ) -> ApgdState:
+        """Move, look, and adapt the step at checkpoints; or go on in a smaller ball."""
+        before, length = state.loss, tf.gather(tf.constant(phases.lengths), number)
+        if not any(phases.begins):
+            state = self._look(classifier, self._move(state, number), run, inside=True)
+            return self._compare(state, before, length)
+        factor = tf.gather(tf.constant(phases.factors), number)
+        begins = tf.gather(tf.constant(phases.begins), number)
+        radius = factor * self.eps
+        state = tf.cond(
+            begins, lambda: self._shrink(state, radius), lambda: self._move(state, number)
+        )
+        state = self._look(classifier, state, run, inside=factor == 1.0)
+        return tf.cond(
+            begins,
+            lambda: self._start_here(state, radius),
+            lambda: self._compare(state, before, length),
+        )
+
+    def _shrink(self, state: ApgdState, radius: Any) -> ApgdState:
+        """Project the best point into a smaller ball."""
+        region = ball(self.norm).region(state.clean, radius)
+        start = ball(self.norm).project(state.best, region)
+        return state._replace(region=region, current=start, previous=start)
+
+    def _compare(self, state: ApgdState, before: PerImage, length: Any) -> ApgdState:
+        """Remember the best point, and adapt the step at a checkpoint."""
         better = state.loss > state.best_loss
         state = state._replace(
             best=blend(better, state.current, state.best),
@@ -142,7 +147,6 @@ class AutoPgd(GradientAttack):
             best_fooled=tf.where(better, state.fooled_now, state.best_fooled),
             rises=state.rises + tf.cast(state.loss > before, tf.float32),
         )
-        length = tf.gather(tf.constant(checkpoints(self.steps)), number)
         return tf.cond(length > 0, lambda: self._adapt(state, length), lambda: state)
 
     def _move(self, state: ApgdState, number: Any) -> ApgdState:
@@ -155,14 +159,16 @@ class AutoPgd(GradientAttack):
             moved = geometry.project(moved, state.region)
         return state._replace(current=moved, previous=state.current)
 
-    def _look(self, classifier: Classifier, state: ApgdState, run: Any) -> ApgdState:
-        """Find loss, gradient and verdict at the current point."""
+    def _look(
+        self, classifier: Classifier, state: ApgdState, run: Any, *, inside: Any
+    ) -> ApgdState:
+        """Find loss, gradient and, `inside` the ball asked for, verdict at the current point."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.current)
             logits = classifier(state.current)
         loss, slope = self.loss(logits, state, run)
         gradient = pulled_back(tape, logits, state.current, slope)
-        fooled = is_adversarial(logits, state.labels, targeted=self.threat.targeted)
+        fooled = is_adversarial(logits, state.labels, targeted=self.threat.targeted) & inside
         first = fooled & ~state.fooled
         result = tf.cond(
             tf.reduce_any(first),
@@ -191,50 +197,3 @@ class AutoPgd(GradientAttack):
             checked_loss=state.best_loss,
             rises=tf.zeros_like(state.rises),
         )
-
-
-def checkpoints(steps: int) -> list[int]:
-    """Return for each step 0, or at a checkpoint the number of steps since the last one.
-
-    The first interval is 22 % of all steps; each next one is 3 % shorter, down to 6 %.
-    """
-    interval, shortest = max(int(0.22 * steps), 1), max(int(0.06 * steps), 1)
-    shorter = max(int(0.03 * steps), 1)
-    lengths, since = [], 0
-    for _ in range(steps):
-        since += 1
-        lengths.append(since if since == interval else 0)
-        if since == interval:
-            interval, since = max(interval - shorter, shortest), 0
-    return lengths
-
-
-def _begin(
-    images: Images, region: Region, labels: Labels, rivals: Labels, seeds: Seeds
-) -> ApgdState:
-    """Return a state whose every field has its shape; a run sets most of them."""
-    no, zero = tf.zeros_like(labels, tf.bool), tf.zeros_like(labels, tf.float32)
-    return ApgdState(
-        clean=images,
-        region=region,
-        labels=labels,
-        rivals=rivals,
-        seeds=seeds,
-        current=images,
-        previous=images,
-        gradient=images,
-        loss=zero,
-        step=zero[:, None, None, None],
-        best=images,
-        best_gradient=images,
-        best_loss=zero,
-        best_fooled=no,
-        checked_loss=zero,
-        rises=zero,
-        halved=no,
-        result=images,
-        result_loss=zero - float("inf"),
-        fooled=no,
-        fooled_now=no,
-        done=no,
-    )

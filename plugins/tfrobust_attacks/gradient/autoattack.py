@@ -10,8 +10,9 @@ parameter-free attacks" (2020). Threat: white-box; Linf, L2 or L1.
 | `rand` | `apgd_ce`, `apgd_dlr`, on gradients averaged over `samples`: for random classifiers |
 
 Departures: `rand` attacks the mean of the logits, not the mean of the losses. In L1 there is no
-`square`, and `apgd_t` tries 9 classes once instead of 5 classes five times. The parts' own
-departures are in their files.
+`square`, `apgd_ce` runs once instead of five times, and `apgd_t` tries 9 classes instead of 5: as
+many runs together, each from larger balls (`apgd_schedule`). The parts' own departures are in
+their files.
 """
 
 from __future__ import annotations

@@ -9,8 +9,12 @@ attack via random search" (2020). Threat: score-based; Linf or L2.
 Departures: all images of a step try the same window with the same signs, as in AutoAttack's
 version, and each image accepts or rejects it on its own. Where the signs drawn for Linf change
 nothing, the opposite ones are tried (the paper draws again). `queries` counts all forward passes of
-an image: the first classifies the clean image, which is returned if it is misclassified; the
-paper's schedule for p is scaled to `queries`. Windows may touch the lower and the right border too.
+an image: the first classifies the clean image, which is returned if it is misclassified. The
+paper's schedule for p is made for 10,000 queries. In Linf it is scaled to `queries`; in L2 it is
+kept as it is, as in AutoAttack, whose attack by itself scales it in both norms. With 600 queries in
+L2 that leaves 43 of 100 digits instead of 47 (a network trained on PGD, 0.8) and 38 of 60 MNIST
+images instead of 42 (1.5); with 3,000, 40 digits both ways; in Linf it changes nothing.
+Windows may touch the lower and the right border too.
 Targeted attacks use the margin unless `loss` names another loss (the paper: cross-entropy). On a
 linear classifier, the attack reaches the inner maximum in Linf but not in L2, where the sides of
 windows are at least 3 pixels long. All images share the windows, which may lie anywhere: windows

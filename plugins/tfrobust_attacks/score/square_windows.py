@@ -15,8 +15,9 @@ from tfrobust.norms import L2, PIXELS, Linf, Region
 from tfrobust.types import Images, PerImage, Seeds
 from tfrobust_attacks.score.square_pyramids import pyramids, tiles
 
-# p is halved whenever more than such a share of the queries is spent.
-_HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+# p is halved whenever more than so many of the paper's 10,000 queries are spent.
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_PUBLISHED = 10_000
 _SMALLEST = 3  # pixels: the side of the smallest window in L2
 _TINY = 1e-12  # as good as no length
 
@@ -50,13 +51,15 @@ class Moves(abc.ABC):
 
     Attributes:
         margin: share of the ball's radius that is used.
+        rescales: whether the paper's schedule is stretched or squeezed to the steps.
     """
 
     margin: ClassVar[float] = 1.0
+    rescales: ClassVar[bool] = True
 
     def __init__(self, shape: tuple[int, ...], steps: int, p_init: float) -> None:
         self.shape = shape
-        pixels = _shares(steps, p_init) * shape[0] * shape[1]
+        pixels = shares(steps, p_init, rescale=self.rescales) * shape[0] * shape[1]
         self.sides = self._fitting(np.round(np.sqrt(pixels)).astype(int))
 
     def windows(self, seed: Any) -> Windows:
@@ -123,6 +126,7 @@ class L2Moves(Moves):
     """Pyramids: a window gains what another one loses, and what the ball has left."""
 
     margin = 1.0 - 1e-5  # for the rounding of thousands of float32 sums
+    rescales = False
 
     def __init__(self, shape: tuple[int, ...], steps: int, p_init: float) -> None:
         super().__init__(shape, steps, p_init)
@@ -199,7 +203,15 @@ def _sign(uniform: Any) -> Any:
     return 1.0 - 2.0 * tf.floor(2.0 * uniform)
 
 
-def _shares(steps: int, p_init: float) -> Any:
-    """Return p of every step: the paper's schedule for 10,000 queries, stretched or squeezed."""
-    spent = np.floor(np.arange(steps) / steps * 10_000) / 10_000
+def shares(steps: int, p_init: float, *, rescale: bool) -> Any:
+    """Return p of every step, NumPy `(steps,)`: the paper's schedule for 10,000 queries.
+
+    Args:
+        steps: 1 or more.
+        p_init: p of the first step.
+        rescale: stretch or squeeze the schedule to the steps; otherwise fewer steps break it off.
+    """
+    spent = np.arange(steps)
+    if rescale:
+        spent = np.floor(spent / steps * _PUBLISHED)
     return p_init / 2.0 ** np.searchsorted(_HALVINGS, spent)

@@ -2,8 +2,9 @@
 
 Feathers grow in fans: a bright spine each, and barbs that leave it aslant and fray the edge. Where
 feathers overlap, the brightest is seen. Colour and contrast are those of the five photographs that
-the frost of Hendrycks & Dietterich (2019) is cut from, as measured (`_PANES`, `_CONTRAST`); each
-image gets one of the five.
+the frost of Hendrycks & Dietterich (2019) is cut from, as measured (`PANES`, `_CONTRAST`); each
+image gets one of the five. In front of 100 COCO images at 224×224, as many times each of the five,
+mean change and contrast are 0.99 to 1.03 times those of the package `imagecorruptions` 1.1.2.
 No source: the drawing is ours.
 """
 
@@ -18,13 +19,14 @@ from tfrobust.random import fold
 from tfrobust.types import Seed
 from tfrobust_scenarios.corruptions.plasma import plasma, plasma_draws
 
-# Mean red, green and blue of each photograph; the third is the second once more.
-_PANES = (
-    (0.305, 0.585, 0.650),
-    (0.787, 0.805, 0.841),
-    (0.787, 0.805, 0.841),
-    (0.540, 0.599, 0.648),
-    (0.441, 0.484, 0.528),
+# Mean red, green and blue of cuttings of 224×224 of each photograph, whose middle they show more
+# often than its edges; the third is the second once more.
+PANES = (
+    (0.302, 0.579, 0.644),
+    (0.775, 0.792, 0.828),
+    (0.775, 0.792, 0.828),
+    (0.568, 0.626, 0.677),
+    (0.400, 0.445, 0.491),
 )
 # Mean deviation of the grey values within a cutting of each photograph, by the image's size.
 _CONTRAST = {
@@ -69,11 +71,16 @@ def frosted_pane(shape: Any, size: int, seed: Seed) -> Any:
     texture += _GROUND * heights + _GRAIN * grain
     centred = texture - tf.reduce_mean(texture)
     texture = centred / tf.maximum(tf.math.reduce_std(centred), 1e-6)
-    which = tf.random.stateless_uniform((), fold(seed, 4), 0, len(_PANES), tf.int32)
+    which = _which(fold(seed, 4))
     uneven = _UNEVEN * tf.random.stateless_normal((), fold(seed, 5))
     contrast = tf.gather(tf.constant(_CONTRAST[size]), which)
-    colour = tf.gather(tf.constant(_PANES), which) + uneven
+    colour = tf.gather(tf.constant(PANES), which) + uneven
     return tf.clip_by_value(colour + contrast * texture[..., None], 0.0, 1.0)
+
+
+def _which(seed: Seed) -> Any:
+    """Draw which photograph a pane is like."""
+    return tf.random.stateless_uniform((), seed, 0, len(PANES), tf.int32)
 
 
 def feathers(shape: tuple[int, int], scale: float, seed: Seed) -> Any:

@@ -12,6 +12,7 @@ from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images
 from tfrobust_attacks.score.sparse_moves import PixelMoves
 from tfrobust_attacks.score.sparse_shapes import FrameMoves, PatchMoves
+from tfrobust_attacks.score.square_windows import MOVES, shares
 
 DUAL = {"linf": 1, "l2": 2}
 SHAPE = (6, 5, 2)
@@ -184,3 +185,15 @@ def test_a_budget_too_small_for_any_frame_is_refused(linear):
     message = "sparse_rs: eps: the narrowest frame has 18 pixels; received: 17"
     with pytest.raises(UsageError, match=message):
         run_attack(attack, *linear)
+
+
+def test_square_scales_its_schedule_in_linf_and_keeps_the_published_one_in_l2():
+    shape, queries = (64, 64, 3), 600
+    sides = {norm: MOVES[norm](shape, queries, 0.8).sides for norm in MOVES}
+    # The paper halves p after 10, 50, 200, 500, … of 10,000 queries.
+    p = 0.8 / 2.0 ** np.searchsorted([10, 50, 200, 500, 1000], np.arange(queries))
+    published = np.round(np.sqrt(p * 64 * 64)).astype(int)
+    assert np.array_equal(sides["l2"], published // 2 * 2 + 1)
+    assert sides["linf"][0] == published[0]
+    assert sides["linf"][-1] == round(np.sqrt(0.8 / 2**9) * 64)
+    assert np.array_equal(shares(10_000, 0.8, rescale=True), shares(10_000, 0.8, rescale=False))
