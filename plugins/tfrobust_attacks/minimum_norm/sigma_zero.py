@@ -1,6 +1,7 @@
 """σ-zero: gradient steps on a smooth count of the changed pixels, and a threshold that adapts.
 
-δ_{k+1} = Π_τ(clip(x + δ_k − η_k · Adam(g / ‖g‖_∞)) − x),  g = ∇ [f(x + δ) + (1/d) Σ_i s_i / (s_i + σ)]
+δ_{k+1} = Π_τ(clip(x + δ_k − η_k · Adam(g / ‖g‖_∞)) − x)
+g = ∇ [f(x + δ_k) + (1/d) Σ_i s_i / (s_i + σ)]
 f = max(0, z_y − max_{k≠y} z_k), or max(0, max_{k≠t} z_k − z_t) for a target t
 
 s_i is the squared change of pixel i, and d the number of pixels. Π_τ undoes the change of every
@@ -12,7 +13,8 @@ adversarial examples" (2025). Threat: white-box, minimum L0 norm.
 Departures: the norm counts pixels, not values, so all channels of a pixel are kept or undone
 together; with one channel this is the paper's attack. f stays on until the image is adversarial by
 more than rounding can undo. The image after the last step is evaluated as well, which costs a
-forward pass in addition to the `steps` gradients. The paper takes 1000 steps. Targets are ours.
+forward pass in addition to the `steps` gradients. The paper takes 1000 steps, and has no
+targets.
 """
 
 from __future__ import annotations
