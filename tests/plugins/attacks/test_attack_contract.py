@@ -40,6 +40,7 @@ CHEAP = {
     "pointwise": {"restarts": 2, "start_steps": 20},
     "rays": {"queries": 150},
     "salt_and_pepper": {"steps": 60},
+    "sigma_zero": {"steps": 20},
     "sign_hunter": {"queries": 80},
     "simba": {"queries": 150, "step_size": 0.3},
     "sparse_rs": {"queries": 60},
@@ -57,6 +58,7 @@ EXACT_IN_REGIONS = {
     *("fgsm", "bim", "mim", "pgd", "apgd_ce", "apgd_t", "square", "reverse_ifgsm"),
     *("cleverhans_fgsm", "cleverhans_bim", "cleverhans_pgd", "cleverhans_madry", "cleverhans_mim"),
     *("deepfool", "fmn", "fab", "fab_t", "cw_l2", "ead", "ddn", "cleverhans_cw_l2", "jsma"),
+    "sigma_zero",
 }
 ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts and test_gap.py test them in all their norms
 # The closed forms of these in every norm are tested beside them; the code of their norms is that of

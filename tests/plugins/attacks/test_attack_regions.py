@@ -31,6 +31,7 @@ MINIMUM_NORM = [
     ("cw_l2", None, {}),
     ("ead", None, {}),
     ("ddn", None, {}),
+    ("sigma_zero", None, {}),
     ("cleverhans_cw_l2", None, {"learning_rate": 1e-3}),
 ]
 

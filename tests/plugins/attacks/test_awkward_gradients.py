@@ -28,9 +28,10 @@ WHITE_BOX = {
     "ddn": {"steps": 20},
     "fmn": {"steps": 20},
     "jsma": {"targeted": False},
+    "sigma_zero": {"steps": 20},
 }
 # Attacks of one step, that stop no row early, or all of whose state is the outcome.
-WHOLE = ("fgsm", "ddn", "fmn", "deepfool", "spatial", "square", "jsma")
+WHOLE = ("fgsm", "ddn", "fmn", "deepfool", "spatial", "square", "jsma", "sigma_zero")
 # Attacks whose own step leaves the best image of a row alone once the row is done.
 GUARDED = ("cw_l2", "ead", "square", "zoo")
 # Attacks that run the loop of apgd_t and of fab_t.

@@ -1,4 +1,4 @@
-"""DDN, FMN and JSMA keep the contract and come near the known least distances."""
+"""DDN, FMN, JSMA and σ-zero keep the contract and come near the known least distances."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from tfrobust_attacks.minimum_norm.feature_pairs import best_pair
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 NORMS = ["linf", "l2", "l1", "l0"]
-ATTACKS = [("ddn", {}), *(("fmn", {"norm": norm}) for norm in NORMS)]
-IDS = ["ddn", *(f"fmn-{norm}" for norm in NORMS)]
+ATTACKS = [("ddn", {}), ("sigma_zero", {}), *(("fmn", {"norm": norm}) for norm in NORMS)]
+IDS = ["ddn", "sigma_zero", *(f"fmn-{norm}" for norm in NORMS)]
 
 
 def judged(attack, classifier, images, labels, targets="next", batch_size=8):
@@ -117,11 +117,17 @@ def test_every_image_breaks_with_many_classes_and_near_the_boundary_too(
     assert (verdict.distance[norm] >= least * (1 - 1e-4) - rounded).all()
 
 
-@pytest.mark.parametrize(("shape", "norm"), each_once(SHAPES, ["l1", "l0"]))
-def test_sparse_norms_come_as_near_where_the_box_binds_and_many_pixels_must_change(shape, norm):
+SPARSE = [("fmn", {"norm": "l1"}), ("fmn", {"norm": "l0"}), ("sigma_zero", {})]
+
+
+@pytest.mark.parametrize(("shape", "case"), each_once(SHAPES, SPARSE))
+def test_sparse_norms_come_as_near_where_the_box_binds_and_many_pixels_must_change(shape, case):
+    name, options = case
+    attack = create("attacks", name, **options)
+    norm = attack.threat.norm
     classifier = LinearClassifier(shape, 2, seed=2)
     images, labels = confident_images(classifier, 16, spread=0.5)
-    verdict, _ = judged(create("attacks", "fmn", norm=norm), classifier, images, labels)
+    verdict, _ = judged(attack, classifier, images, labels)
     least = least_distance(norm, classifier, images, labels)
     assert np.median(least_l0_of(classifier, images, labels)) >= 2
     assert verdict.success.all()
