@@ -10,6 +10,7 @@ from tfrobust.evaluation.blocks.gathering import AdaptiveRun
 from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.evaluation.judging import Attacked, Subject, attack_result, survivors
 from tfrobust.evaluation.spending import spending_of, spending_warnings
+from tfrobust.evaluation.transfer_warnings import transfer_warnings
 from tfrobust.results.proportions import Proportion
 from tfrobust.results.records import (
     AdaptiveResult,
@@ -78,6 +79,7 @@ def summarize(
         spending=spending_of(classifier),
         warnings=[
             *gradient_warnings(subject.name, results),
+            *transfer_warnings(subject.name, results),
             *spending_warnings(subject.name, classifier, results),
         ],
     )

@@ -3,7 +3,7 @@
 Feathers grow in fans: a bright spine each, and barbs that leave it aslant and fray the edge. Where
 feathers overlap, the brightest is seen. Colour and contrast are those of the five photographs that
 the frost of Hendrycks & Dietterich (2019) is cut from, as measured (`PANES`, `_CONTRAST`); each
-image gets one of the five. In front of 100 COCO images at 224×224, as many times each of the five,
+image gets one of the five. In front of 50 COCO images at 224×224, twelve panes of each of the five,
 mean change and contrast are 0.99 to 1.03 times those of the package `imagecorruptions` 1.1.2.
 No source: the drawing is ours.
 """

@@ -229,6 +229,19 @@ def test_crafted_on_another_classifier_is_judged_by_this_one():
     assert transferred.attacks[0].gradients_per_image == 1
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_transferred_attack_that_stops_at_the_other_border_is_told(stops):
+    attack = create("attacks", "pgd", eps=0.1, steps=2, early_stop=stops)
+    surrogate = LinearClassifier((2, 2, 1), 2)
+    own, transferred = (
+        evaluated(attack, crafted_on=on).results.evaluations[0].warnings
+        for on in (None, ("linear", surrogate))
+    )
+    remedy = "-p pgd.early_stop=false"
+    assert [remedy in line for line in transferred] == [True] * stops
+    assert not any(remedy in line for line in own)
+
+
 @plugin
 class MeanDetector(Detector):
     """Suspects what is far from the clean images' mean brightness, in the attack's direction."""
