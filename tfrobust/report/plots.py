@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from matplotlib.figure import Figure
 
 from tfrobust.errors import UsageError
@@ -11,6 +13,15 @@ from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Results
 
 _WIDTH, _HEIGHT = 6.4, 4.0  # inches of a panel
+
+
+class Drawing(Figure):
+    """A figure that a notebook shows, whether or not pyplot was imported there."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
 
 
 class Plots:
@@ -39,7 +50,7 @@ class Plots:
         axes = axes_of(self._results)
         if not axes:
             raise UsageError("curves: expected an attack with a budget; evaluate with --eps")
-        figure = Figure(figsize=(_WIDTH * len(axes), _HEIGHT), layout="constrained")
+        figure = Drawing(figsize=(_WIDTH * len(axes), _HEIGHT), layout="constrained")
         panels = figure.subplots(1, len(axes), squeeze=False)[0]
         for panel, axis in zip(panels, axes, strict=True):
             draw(panel, axis, self._results, outcomes)
