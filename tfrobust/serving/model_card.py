@@ -135,6 +135,13 @@ def _what_it_is(card: Card, name: str) -> str:
     lines.append(f"- images: {_shape(card.image_shape)}, float32 from 0 to 1")
     lines.append(f"- {len(card.class_names)} classes: {', '.join(names)}{more}")
     lines.append(f"- answers: `{card.serves}`")
+    if card.imitates is not None:
+        copied = card.imitates
+        lines.append(
+            f"- imitates {_plain(copied.of)}: the same class for {copied.agreement[-1]:.1%} of "
+            f"{copied.held_out} held-out images, after {copied.queries:,} queries for "
+            f"{copied.answers}"
+        )
     if card.stochastic:
         lines.append(f"- it answers at random; an answer averages {card.passes} passes")
     if card.batch_dependent:

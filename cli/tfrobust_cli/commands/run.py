@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from tfrobust.errors import UsageError
 from tfrobust_cli.console import Verbosity, log, start_tensorflow, verbosity
 
-_File = Annotated[Path | None, typer.Argument(help="An experiment file: experiment.toml.")]
+_File = Annotated[Path, typer.Argument(help="An experiment file.")]
 _Locked = Annotated[
     bool, typer.Option("--locked", help="Repeat what the lock file says, by the same versions.")
 ]
@@ -23,7 +22,7 @@ _Force = Annotated[bool, typer.Option("--force", help="Do all again, and overwri
 
 
 def run(
-    file: _File = None,
+    file: _File = Path("experiment.toml"),
     locked: _Locked = False,
     dry_run: _DryRun = False,
     schema: _Schema = False,
@@ -44,8 +43,6 @@ def run(
     if schema:
         print(json.dumps(experiment_model(kinds).model_json_schema(), indent=2))
         return
-    if file is None:
-        raise UsageError("FILE: is missing; name an experiment file, such as experiment.toml")
     experiment = read_experiment(file, kinds)
     start_tensorflow()
     from tfrobust.experiment.running import Runner

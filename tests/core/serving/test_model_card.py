@@ -11,7 +11,7 @@ from tfrobust.registry import create
 from tfrobust.results.run_files import write_results
 from tfrobust.serving import ExportSettings, export
 from tfrobust.serving.model_card import evaluation_in, model_card
-from tfrobust.store.cards import card_of
+from tfrobust.store.cards import Imitation, card_of
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,15 @@ def test_without_a_run_the_card_says_that_nothing_is_known_and_how_to_know():
     text = model_card(card_of(small_classifier()), "d1")
     assert "Nothing is known of it. Measure it: `tfrobust evaluate d1" in text
     assert "model-index" not in front_matter(text)
+
+
+def test_a_surrogate_tells_what_it_imitates_and_how_well():
+    imitated = Imitation(
+        of="http://host:1/v1/models/d1", answers="labels", queries=3000, images=1600, rounds=4,
+        held_out=100, agreement=(0.85, 0.93),
+    )  # fmt: skip
+    text = model_card(card_of(small_classifier(), imitates=imitated), "d1")
+    assert "the same class for 93.0% of 100 held-out images, after 3,000 queries" in text
 
 
 def test_names_from_files_are_no_markup():
