@@ -44,7 +44,7 @@ class Sent:
 
 
 class Pace:
-    """Lets so many requests a second pass, evenly.
+    """Lets so many requests a second pass, evenly, and none while the server asks to wait.
 
     Args:
         per_second: at most; `None`: all at once.
@@ -52,18 +52,21 @@ class Pace:
 
     def __init__(self, per_second: float | None) -> None:
         self._gap = 0.0 if per_second is None else 1.0 / per_second
-        self._next = 0.0
+        self._next = self._held = 0.0
         self._lock = threading.Lock()
 
     def wait(self) -> None:
         """Wait until the next request may leave."""
-        if not self._gap:
-            return
         with self._lock:
-            now = time.monotonic()
-            start = max(now, self._next)
+            start = max(time.monotonic(), self._next)
             self._next = start + self._gap
-        time.sleep(start - now)
+        while (left := max(start, self._held) - time.monotonic()) > 0:  # it may be held meanwhile
+            time.sleep(left)
+
+    def hold(self, seconds: float) -> None:
+        """Let no request leave for so long: the server asked one of them to wait."""
+        with self._lock:
+            self._held = max(self._held, time.monotonic() + seconds)
 
 
 class Sender:
@@ -152,6 +155,8 @@ class Sender:
                     outputs = self._wire.predict(question.signature, question.name, put)
                 except TransientError as error:
                     left = error.left
+                    if error.wait is not None and error.wait <= LONGEST_WAIT:
+                        self._pace.hold(error.wait)
                     raise
         return Sent(rows, outputs)
 
