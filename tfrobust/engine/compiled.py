@@ -122,7 +122,10 @@ def _compile(
     ][: 5 if attack.needs_boxes else 4]
     if counted.meter is not None:
         signature.append(tf.TensorSpec((None,), tf.int32))
-    return counted, tf.function(call, input_signature=signature, autograph=attack.autograph)
+    # TensorFlow counts the traces of a function's code, which all attacks share here, and would warn
+    # of them in every notebook; a partial function has none.
+    own = functools.partial(call)
+    return counted, tf.function(own, input_signature=signature, autograph=attack.autograph)
 
 
 def metered(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """All budgets of an attack share one trace, and each has the results of a trace of its own."""
 
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
@@ -321,3 +322,20 @@ def test_a_trace_follows_a_classifier_whose_weights_are_exchanged():
     assert (darker == 0.25).all()
     assert (brighter == 0.75).all()
     assert classifier.calls == calls
+
+
+def test_several_attacks_draw_no_warning_of_tensorflow_about_retracing(caplog):
+    classifier = LinearClassifier((2, 2, 1), 2)
+    images, labels = np.zeros((2, 2, 2, 1), np.float32), np.zeros(2, np.int64)
+    caplog.set_level(logging.WARNING, logger="tensorflow")
+    tensorflow = logging.getLogger("tensorflow")
+    tensorflow.addHandler(caplog.handler)
+    try:
+        for loss in ("ce", "margin"):
+            for norm in ("linf", "l2", "l1"):
+                attack = create("attacks", "pgd", loss=loss, norm=norm, steps=1)
+                for _ in range(2):
+                    run_attack(attack, classifier, images, labels)
+    finally:
+        tensorflow.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text
