@@ -122,8 +122,8 @@ def _compile(
     ][: 5 if attack.needs_boxes else 4]
     if counted.meter is not None:
         signature.append(tf.TensorSpec((None,), tf.int32))
-    # TensorFlow counts the traces of a function's code, which all attacks share here, and would warn
-    # of them in every notebook; a partial function has none.
+    # TensorFlow counts the traces of a function's code, which all attacks share here, and would
+    # warn of them in every notebook; a partial function has none.
     own = functools.partial(call)
     return counted, tf.function(own, input_signature=signature, autograph=attack.autograph)
 
