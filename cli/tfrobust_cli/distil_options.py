@@ -127,7 +127,10 @@ def check_distilled(distilled: Distilled, remote: Remote, **others: object) -> N
     """
     if distilled.teacher is None:
         if distilled.options != {name: _DEFAULTS[name] for name in distilled.options}:
-            raise UsageError("--distil-…: says how a surrogate is made; give --distil CLASSIFIER")
+            raise UsageError(
+                "--distil-images, --distil-rounds, --distil-step and --distil-held-out say how a "
+                "surrogate is made; give --distil CLASSIFIER, or leave them out"
+            )
         if remote.options != RemoteOptions():
             raise UsageError(
                 "train asks an endpoint for --distil alone; give its address there, or leave the "

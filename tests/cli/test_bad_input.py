@@ -242,7 +242,7 @@ def test_defences_in_an_impossible_order_are_refused_with_an_order_that_trains(t
 def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
     from tfrobust.training.trainer import Trainer
 
-    command = ("train", "fully_connected", "--name", "half", "--epochs", 2)
+    command = ("train", "fully_connected", "-q", "--name", "half", "--epochs", 2)
 
     def interrupt(_, epoch, *__):
         if epoch == 1:

@@ -187,7 +187,7 @@ def test_a_full_disk_costs_one_line(command, size, tfrobust, with_store):
 @pytest.mark.parametrize(
     ("command", "folder"),
     [
-        (("train", "linear", "--name", "m", "--epochs", 1), "saved_models/m"),
+        (("train", "linear", "-q", "--name", "m", "--epochs", 1), "saved_models/m"),
         (("export", "d1", "served"), "served"),
         (("export", "d1", "lite", "--format", "tflite"), "lite"),
         (("data", "prepare", "tiny_imagenet", "--archive", "small.zip"), "tfds"),
