@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from tfrobust.experiment.schema import ORDER
 from tfrobust_cli.console import Verbosity, set_verbosity
-from tfrobust_cli.option_groups import Command, option_group
+from tfrobust_cli.options.groups import Command, option_group
 
 # What `--help` shows of a command with many options; `--help-all` shows them all.
 _COMMON = {
@@ -50,7 +50,7 @@ class _TwoLevels(TyperCommand):
         """Call the command, or print what was typed as a section of an experiment file."""
         if not ctx.params.get("print_config"):
             return super().invoke(ctx)
-        from tfrobust_cli.experiment_options import config_of
+        from tfrobust_cli.options.experiment import config_of
 
         print(config_of(ctx), end="")
         return None

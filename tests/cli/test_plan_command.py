@@ -7,8 +7,8 @@ import pytest
 
 from helpers.commands import one_line
 from tfrobust.environment.durations import duration
-from tfrobust_cli.evaluate_options import EvaluatedOptions
-from tfrobust_cli.evaluate_run_options import EvaluateOptions
+from tfrobust_cli.options.evaluate import EvaluatedOptions
+from tfrobust_cli.options.evaluate_run import EvaluateOptions
 
 PLAN = ("plan", "evaluate", "d1", "--limit", "16", "--no-baselines")
 

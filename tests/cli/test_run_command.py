@@ -13,8 +13,8 @@ from typer.main import get_command
 
 from tfrobust.experiment.reading import read_experiment
 from tfrobust.experiment.schema import ORDER
-from tfrobust_cli.experiment_options import arguments_of, step_kinds
 from tfrobust_cli.main import app
+from tfrobust_cli.options.experiment import arguments_of, step_kinds
 
 REPO = Path(__file__).parents[2]
 COMMANDS = get_command(app).commands

@@ -4,7 +4,7 @@ import pytest
 
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters
-from tfrobust_cli.evaluate_run_options import EvaluateOptions
+from tfrobust_cli.options.evaluate_run import EvaluateOptions
 
 
 def built(**options):

@@ -4,7 +4,7 @@ import pytest
 
 from tfrobust.errors import RobustError, UsageError
 from tfrobust.execution import ray_cluster
-from tfrobust_cli.worker_options import as_worker, spread
+from tfrobust_cli.options.worker import as_worker, spread
 
 TRAIN = ("train", "lenet")
 

@@ -9,8 +9,7 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import start_tensorflow
-from tfrobust_cli.load_options import loads_classifiers
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     Attack,
     BatchSize,
     BlockSize,
@@ -27,9 +26,10 @@ from tfrobust_cli.options import (
     Target,
     TargetRule,
 )
-from tfrobust_cli.remote_options import Remote, asks_endpoints
-from tfrobust_cli.tables import print_results
-from tfrobust_cli.worker_options import Spread, uses_workers
+from tfrobust_cli.options.load import loads_classifiers
+from tfrobust_cli.options.remote import Remote, asks_endpoints
+from tfrobust_cli.options.worker import Spread, uses_workers
+from tfrobust_cli.tables.results import print_results
 
 
 @loads_classifiers

@@ -6,12 +6,10 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.certification_tables import print_certifications
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.networks import load_networks
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     Certifiers,
     Classifiers,
     Force,
@@ -24,6 +22,8 @@ from tfrobust_cli.options import (
     Seed,
     Split,
 )
+from tfrobust_cli.options.load import loads_classifiers, notices
+from tfrobust_cli.tables.certification import print_certifications
 
 
 @loads_classifiers

@@ -9,7 +9,7 @@ import typer
 
 from tfrobust.errors import GateError
 from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.tables import rich_table
+from tfrobust_cli.tables.results import rich_table
 
 if TYPE_CHECKING:
     from tfrobust.report.gate import Checked

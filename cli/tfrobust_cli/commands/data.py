@@ -13,7 +13,7 @@ from tfrobust_cli.app import App
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import start_tensorflow, stderr
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options import Json, Params, Seed, Split, names_of
+from tfrobust_cli.options.declared import Json, Params, Seed, Split, names_of
 
 _Name = Annotated[
     str,

@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.options import Force, Json, Out
-from tfrobust_cli.tables import print_results
+from tfrobust_cli.options.declared import Force, Json, Out
+from tfrobust_cli.tables.results import print_results
 
 
 def demo(out: Out = Path("runs/demo"), force: Force = False, as_json: Json = False) -> None:

@@ -12,9 +12,7 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import MaskedError
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.diagnosis_tables import print_diagnosis
-from tfrobust_cli.load_options import loads_classifiers
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     BatchSize,
     Classifier,
     Force,
@@ -25,7 +23,9 @@ from tfrobust_cli.options import (
     Seed,
     Split,
 )
-from tfrobust_cli.remote_options import Remote, asks_endpoints
+from tfrobust_cli.options.load import loads_classifiers
+from tfrobust_cli.options.remote import Remote, asks_endpoints
+from tfrobust_cli.tables.diagnosis import print_diagnosis
 
 if TYPE_CHECKING:
     from tfrobust.results.diagnosis import Diagnosis

@@ -10,7 +10,7 @@ import typer
 
 from tfrobust.errors import printable
 from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.options import Json
+from tfrobust_cli.options.declared import Json
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,11 +10,11 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known
 from tfrobust_cli.console import start_tensorflow
-from tfrobust_cli.evaluate_run_options import EvaluateOptions, evaluates
-from tfrobust_cli.load_options import loads_classifiers
-from tfrobust_cli.remote_options import Remote, asks_endpoints
-from tfrobust_cli.tables import print_results
-from tfrobust_cli.worker_options import Spread, uses_workers
+from tfrobust_cli.options.evaluate_run import EvaluateOptions, evaluates
+from tfrobust_cli.options.load import loads_classifiers
+from tfrobust_cli.options.remote import Remote, asks_endpoints
+from tfrobust_cli.options.worker import Spread, uses_workers
+from tfrobust_cli.tables.results import print_results
 
 if TYPE_CHECKING:
     from tfrobust.results.records import Results

@@ -12,10 +12,8 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import log, start_tensorflow, stdout
-from tfrobust_cli.export_options import check_options, served_inputs, warmup_sizes
-from tfrobust_cli.load_options import loads_classifiers
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     MOST,
     AddedDefenses,
     As,
@@ -36,6 +34,8 @@ from tfrobust_cli.options import (
     WarmUp,
     WarmUpBatches,
 )
+from tfrobust_cli.options.export import check_options, served_inputs, warmup_sizes
+from tfrobust_cli.options.load import loads_classifiers
 
 if TYPE_CHECKING:
     from tfrobust.serving.exporter import Exported

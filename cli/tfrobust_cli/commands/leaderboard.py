@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.options import Force, Json, Out
+from tfrobust_cli.options.declared import Force, Json, Out
 
 if TYPE_CHECKING:
     from tfrobust.leaderboard import Leaderboard

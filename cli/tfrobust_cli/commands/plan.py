@@ -11,9 +11,9 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.app import App
 from tfrobust_cli.arguments import check_known
 from tfrobust_cli.console import Reporter, start_tensorflow
-from tfrobust_cli.evaluate_options import EvaluatedOptions, plans
-from tfrobust_cli.load_options import loads_classifiers
-from tfrobust_cli.plan_tables import print_plan
+from tfrobust_cli.options.evaluate import EvaluatedOptions, plans
+from tfrobust_cli.options.load import loads_classifiers
+from tfrobust_cli.tables.plan import print_plan
 
 _MOST = 1_000_000
 _Devices = Annotated[

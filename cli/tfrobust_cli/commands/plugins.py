@@ -14,8 +14,8 @@ import typer
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.registry import Entry, checked, entries, find
 from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.options import Json
-from tfrobust_cli.summaries import summary
+from tfrobust_cli.options.declared import Json
+from tfrobust_cli.tables.summaries import summary
 
 if TYPE_CHECKING:
     from tfrobust.adaptive import AdaptiveAttack

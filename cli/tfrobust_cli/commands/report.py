@@ -10,7 +10,7 @@ import typer
 
 from tfrobust.errors import UsageError
 from tfrobust_cli.console import start_tensorflow, stdout
-from tfrobust_cli.options import Force
+from tfrobust_cli.options.declared import Force
 
 
 class Format(enum.StrEnum):
@@ -91,7 +91,7 @@ def _formatted(folder: Path, kind: Format) -> str:
 
 def _compare(first: Path, second: Path, out: Path | None) -> None:
     from tfrobust.report.comparison import compare, render_comparison
-    from tfrobust_cli.tables import rich_table
+    from tfrobust_cli.tables.results import rich_table
 
     comparison = compare(first, second)
     stdout().print(rich_table(comparison.table, words=2))

@@ -37,7 +37,7 @@ def run(
     """
     from tfrobust.experiment.reading import read_experiment
     from tfrobust.experiment.schema import experiment_model
-    from tfrobust_cli.experiment_options import execute, plugin_options, scenario_of, step_kinds
+    from tfrobust_cli.options.experiment import execute, plugin_options, scenario_of, step_kinds
 
     kinds = step_kinds()
     if schema:

@@ -10,9 +10,8 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import log, start_tensorflow
-from tfrobust_cli.load_options import loads_classifiers, notices
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     MOST,
     Force,
     Json,
@@ -22,10 +21,11 @@ from tfrobust_cli.options import (
     Seed,
     names_of,
 )
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     Classifier as ClassifierName,
 )
-from tfrobust_cli.stream_tables import print_streams
+from tfrobust_cli.options.load import loads_classifiers, notices
+from tfrobust_cli.tables.stream import print_streams
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier

@@ -11,8 +11,8 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.app import App
 from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.console import Reporter, start_tensorflow, stderr
-from tfrobust_cli.options import Json
-from tfrobust_cli.study_options import (
+from tfrobust_cli.options.declared import Json
+from tfrobust_cli.options.study import (
     OverviewOut,
     StudyName,
     StudyOnly,
@@ -23,14 +23,14 @@ from tfrobust_cli.study_options import (
     StudyStale,
     StudyWeights,
 )
-from tfrobust_cli.study_tables import (
+from tfrobust_cli.options.worker import Spread, uses_workers
+from tfrobust_cli.tables.study import (
     as_records,
     print_claims,
     print_costs,
     print_stale,
     print_study,
 )
-from tfrobust_cli.worker_options import Spread, uses_workers
 
 app = App(help="Reproduce published tables: list, show, run, report.")
 

@@ -12,10 +12,10 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.registry import entries
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import log, start_tensorflow, stdout
-from tfrobust_cli.load_options import check_unused, loads_classifiers, notices
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options import Json, Params, Scenario, names_of
-from tfrobust_cli.remote_options import Remote, asks_endpoints
+from tfrobust_cli.options.declared import Json, Params, Scenario, names_of
+from tfrobust_cli.options.load import check_unused, loads_classifiers, notices
+from tfrobust_cli.options.remote import Remote, asks_endpoints
 
 if TYPE_CHECKING:
     from tfrobust.model import Summary

@@ -14,10 +14,8 @@ from tfrobust.training.cluster import check_port, cluster_from
 from tfrobust.training.options import TrainingOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import Reporter, log, start_tensorflow
-from tfrobust_cli.distil_options import Distilled, check_distilled, distils
-from tfrobust_cli.load_options import check_unused, loads_classifiers
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     Defenses,
     Json,
     Params,
@@ -26,10 +24,12 @@ from tfrobust_cli.options import (
     Weights,
     names_of,
 )
-from tfrobust_cli.remote_options import Remote, asks_endpoints
-from tfrobust_cli.training_options import check_only, trains
-from tfrobust_cli.weights import with_weights
-from tfrobust_cli.worker_options import Spread, as_worker, run_as_worker, trains_on_workers
+from tfrobust_cli.options.distil import Distilled, check_distilled, distils
+from tfrobust_cli.options.load import check_unused, loads_classifiers
+from tfrobust_cli.options.remote import Remote, asks_endpoints
+from tfrobust_cli.options.training import check_only, trains
+from tfrobust_cli.options.weights import with_weights
+from tfrobust_cli.options.worker import Spread, as_worker, run_as_worker, trains_on_workers
 
 if TYPE_CHECKING:
     from tfrobust.execution.settings import WorkerSettings

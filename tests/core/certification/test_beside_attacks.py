@@ -14,7 +14,7 @@ from tfrobust.report.page import render
 from tfrobust.results.records import Results
 from tfrobust.results.run_files import read_results
 from tfrobust.testing import LinearClassifier, grey_images
-from tfrobust_cli.tables import print_results
+from tfrobust_cli.tables.results import print_results
 
 LINEAR = LinearClassifier(num_classes=2)
 IMAGES, LABELS = grey_images(LINEAR, 40)

@@ -21,7 +21,7 @@ from tfrobust.registry import create
 from tfrobust.testing.classifiers import LinearClassifier
 from tfrobust.training.options import TrainingOptions
 from tfrobust.training.trainer import Trainer
-from tfrobust_cli import distil_options
+from tfrobust_cli.options.distil import _DECLARED
 
 FEW = DistilOptions(images=40, rounds=2, held_out=20)
 
@@ -180,6 +180,6 @@ def test_a_surrogate_is_trained_without_defences(scenario, trained, tmp_path):
 
 
 def test_the_command_has_the_defaults_of_the_options():
-    typed = {name: default for name, (_, default) in distil_options._DECLARED.items()}
+    typed = {name: default for name, (_, default) in _DECLARED.items()}
     named = {f"distil_{name}": value for name, value in record(DistilOptions()).items()}
     assert typed == named | {"distil": None}

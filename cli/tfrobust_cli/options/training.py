@@ -14,8 +14,8 @@ from tfrobust.errors import UsageError
 from tfrobust.option_tables import describe
 from tfrobust.options import build
 from tfrobust.training.options import TrainingOptions
-from tfrobust_cli.option_groups import option_group
-from tfrobust_cli.options import Seed
+from tfrobust_cli.options.declared import Seed
+from tfrobust_cli.options.groups import option_group
 
 
 def check_only(only: str | None, *, name: str, **others: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tfrobust.errors import ContradictionError
 from tfrobust_cli.console import stdout
-from tfrobust_cli.tables import rich_table
+from tfrobust_cli.tables.results import rich_table
 
 if TYPE_CHECKING:
     from tfrobust.results.certification import Certifications

@@ -16,7 +16,7 @@ from tfrobust.experiment.schema import ORDER, Setting, Step, StepKind
 from tfrobust.experiment.writing import plain, section_of
 from tfrobust.registry import find
 from tfrobust_cli.arguments import Parameters
-from tfrobust_cli.worker_options import OWN
+from tfrobust_cli.options.worker import OWN
 
 # How a command prints, and what `run` decides itself: whether it goes on or overwrites.
 _LEFT_OUT = {

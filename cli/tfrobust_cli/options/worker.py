@@ -17,7 +17,7 @@ import typer
 from tfrobust.errors import UsageError
 from tfrobust.execution.settings import WorkerSettings
 from tfrobust_cli.console import Reporter
-from tfrobust_cli.option_groups import option_group
+from tfrobust_cli.options.groups import option_group
 
 if TYPE_CHECKING:
     from tfrobust.evaluation.run_frame import RunOptions

@@ -12,7 +12,7 @@ import typer
 
 from tfrobust.classifiers.loading import UNIT, LoadOptions
 from tfrobust.errors import UsageError
-from tfrobust_cli.option_groups import option_group
+from tfrobust_cli.options.groups import option_group
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier

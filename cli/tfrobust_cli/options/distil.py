@@ -14,9 +14,9 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.errors import UsageError
-from tfrobust_cli.option_groups import option_group
-from tfrobust_cli.options import MOST
-from tfrobust_cli.remote_options import Remote
+from tfrobust_cli.options.declared import MOST
+from tfrobust_cli.options.groups import option_group
+from tfrobust_cli.options.remote import Remote
 
 if TYPE_CHECKING:
     from tfrobust.classifier import Classifier

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.console import log
-from tfrobust_cli.evaluate_options import EvaluatedOptions, declared
 from tfrobust_cli.networks import load_networks
-from tfrobust_cli.option_groups import option_group
-from tfrobust_cli.options import BesideCertifiers, Force, Out
+from tfrobust_cli.options.declared import BesideCertifiers, Force, Out
+from tfrobust_cli.options.evaluate import EvaluatedOptions, declared
+from tfrobust_cli.options.groups import option_group
 
 if TYPE_CHECKING:
     from tfrobust.certifier import Certifier

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfrobust import suites
 from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, scenario_plugins
-from tfrobust_cli.option_groups import option_group
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     Adaptive,
     Attacks,
     Baselines,
@@ -36,10 +35,11 @@ from tfrobust_cli.options import (
     TargetRule,
     WithDiagnosis,
 )
-from tfrobust_cli.options import (
+from tfrobust_cli.options.declared import (
     Budgets as TypedBudgets,
 )
-from tfrobust_cli.sweeps import budgets, swept
+from tfrobust_cli.options.groups import option_group
+from tfrobust_cli.options.sweeps import budgets, swept
 
 if TYPE_CHECKING:
     from tfrobust.attack import Attack

@@ -14,8 +14,8 @@ import typer
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.files.output_folders import ANSWERS
-from tfrobust_cli.option_groups import option_group
-from tfrobust_cli.options import MOST
+from tfrobust_cli.options.declared import MOST
+from tfrobust_cli.options.groups import option_group
 
 _PANEL = "Endpoints"
 
