@@ -27,14 +27,12 @@ def load_networks(
         UsageError: an unknown name, or one that is given twice.
         ClassifierError: a file is damaged.
     """
-    from tfrobust.classifiers.checks import check_sound
-    from tfrobust.classifiers.members import shown_names
-    from tfrobust.pipeline.reload import network_of, why_served
+    from tfrobust.pipeline.reload import why_served
+    from tfrobust.pipeline.stored_networks import StoredNetworks
 
-    loaded: dict[str, Classifier] = {}
-    for name, given in zip(shown_names(classifiers), classifiers, strict=True):
-        network = network_of(given, options)
-        loaded[name] = network.replace(**check_sound(network, given))
+    networks = StoredNetworks.named(classifiers, options)
+    loaded = {name: networks.open(name) for name in networks.given}
+    for name, network in loaded.items():
         if network.model is None and (why := why_served(network)):
-            log(f"{given}: loaded as it is served, without its layers: {why}")
+            log(f"{networks.given[name]}: loaded as it is served, without its layers: {why}")
     return loaded

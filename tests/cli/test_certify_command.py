@@ -53,11 +53,6 @@ def test_a_certification_is_printed_written_and_read_again(tfrobust, with_store)
             ("d1: smoothing would certify it with other noise than it answers by",),
         ),
         (("evaluate", "d1", *QUICK), 2, ("--certifier", "give --attack")),
-        (
-            ("evaluate", "d1", "--attack", "fgsm", *QUICK, "--workers", 2),
-            2,
-            ("--certifier", "leave out --workers"),
-        ),
         (("plan", "evaluate", "d1", "--attack", "fgsm", *QUICK), 2, ("--certifier",)),
     ],
 )

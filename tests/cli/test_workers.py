@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.commands import ATTACK, EVALUATE, one_line
@@ -55,6 +56,23 @@ def _timeless(value):
     if isinstance(value, dict):
         return {key: _timeless(inside) for key, inside in value.items() if key != "seconds"}
     return [_timeless(inside) for inside in value] if isinstance(value, list) else value
+
+
+@needs_ray
+@pytest.mark.slow
+def test_certificates_are_the_same_by_two_workers_alone_and_beside_attacks(with_store, trained):
+    trained.model.save(with_store / "layers.keras")
+    smoothing = ("--certifier", "smoothing", "-p", "smoothing.sigma=0.25", "-p", "n=200")
+    for name, workers in (("one", ()), ("two", TWO)):
+        options = ("--limit", "300", "--out", f"runs/{name}", *workers)
+        done("certify", "d1", *smoothing, "--eps", "0.25", *options)
+    crown = ("--certifier", "crown", "-p", "crown.norm=linf", "--attack", "fgsm", "--eps", "0.05")
+    for name, workers in (("alone", ()), ("together", TWO)):
+        done("evaluate", "layers.keras", *crown, "--limit", "64", "--out", f"runs/{name}", *workers)
+    radii = [np.load(with_store / "runs" / name / "radii.npz") for name in ("one", "two")]
+    assert set(radii[0]) == set(radii[1])
+    assert all(np.array_equal(array, radii[1][name]) for name, array in radii[0].items())
+    assert content(with_store / "runs/alone") == content(with_store / "runs/together")
 
 
 @needs_ray

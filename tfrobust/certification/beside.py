@@ -18,6 +18,7 @@ from tfrobust.certification.summaries import contradicted, counted, figures
 from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.errors import UsageError
+from tfrobust.execution.executor import Executor
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.norms.distances import within_budget
 from tfrobust.registry import name_of
@@ -91,6 +92,7 @@ def with_certificates(
     *,
     finished: FinishedWork | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Evaluated:
     """Return an evaluation with what certifiers prove at the budgets of its attacks.
 
@@ -101,10 +103,12 @@ def with_certificates(
         scenario: where the images come from.
         finished: keeps certificates, so that an interrupted run goes on where it stopped.
         progress: receives how many certificates there are.
+        executor: computes the certificates; `None`: this process.
 
     Raises:
         DataError: images or labels break the contract.
         PluginError: a certifier fails, or breaks its contract.
+        WorkerError: workers die; the certificates that there are, are kept.
     """
     if not certifiers:
         return evaluated
@@ -116,7 +120,10 @@ def with_certificates(
         sorted({eps for one in results.evaluations for eps in budgets_in(certifier.norm, one)})
         for certifier in certifiers
     ]
-    every = measure(classifiers, certifiers, part, eps=asked, finished=finished, progress=progress)
+    every = measure(
+        classifiers, certifiers, part,
+        eps=asked, finished=finished, progress=progress, executor=executor,
+    )  # fmt: skip
     evaluations = []
     for number, (evaluation, measured) in enumerate(zip(results.evaluations, every, strict=True)):
         attacked = _Attacked(

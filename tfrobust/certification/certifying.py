@@ -26,6 +26,7 @@ from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.data.survey import survey
 from tfrobust.environment.versions import environment
+from tfrobust.execution.executor import Executor
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import Certification, Certifications
@@ -98,6 +99,7 @@ def certify_settings(
     *,
     finished: FinishedWork | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Certified:
     """Do what `certify` does, with all options in one object.
 
@@ -105,6 +107,7 @@ def certify_settings(
         settings: what is certified, and how.
         finished: keeps certificates, so that an interrupted run goes on where it stopped.
         progress: receives how far it is.
+        executor: computes the certificates; `None`: this process.
     """
     check_all(settings)
     seen = survey(settings.scenario, settings.split, settings.limit, _SURVEYED)
@@ -117,6 +120,7 @@ def certify_settings(
         eps=asked,
         finished=finished,
         progress=progress,
+        executor=executor,
     )
     named = zip(settings.classifiers.items(), measured, strict=True)
     results = Certifications(

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfrobust.certification.pieces import CertificationJob, Piece, Timed
 from tfrobust.certification.resuming import FIELDS, KeptCertificates
 from tfrobust.certification.settings import Progress
-from tfrobust.certifier import Certificates, Certifier
+from tfrobust.certifier import Certifier
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.classifiers.random_state import reseed
 from tfrobust.data.block_reader import BlockReader
 from tfrobust.data.reading import check_images
-from tfrobust.errors import PluginError, RobustError, one_line
+from tfrobust.errors import WorkerError
+from tfrobust.execution.executor import Executor, Failed, InProcess
 from tfrobust.files.finished_work import FinishedWork
-from tfrobust.random import content_seeds
-from tfrobust.registry import name_of
 from tfrobust.scenario import Scenario
-from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
+from tfrobust.types import Flags, Images, Labels, PerImage
 
 _BLOCK = 256  # images that are read together
-_NEAR = 0.95  # of a radius that is asked about; bisection ends nearer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +97,7 @@ def measure(
     eps: Sequence[Sequence[float]],
     finished: FinishedWork | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> list[MeasuredClassifier]:
     """Certify every classifier by every certifier, in one pass over the images.
 
@@ -111,34 +109,115 @@ def measure(
             end just below one of them, which is then asked about by itself.
         finished: keeps certificates, so that an interrupted run goes on where it stopped.
         progress: receives how many certificates there are.
+        executor: computes the certificates; `None`: this process.
 
     Raises:
         PluginError: a certifier fails, or breaks its contract.
         DataError: images or labels break the contract.
         StoreError: the disk refuses what is kept.
+        WorkerError: workers die of some images; the others' certificates are kept.
     """
-    asked = {
-        name: [
-            _Asked(certifier, classifier, radii, KeptCertificates(finished, certifier, classifier))
-            for certifier, radii in zip(certifiers, eps, strict=True)
+    job = CertificationJob(classifiers, certifiers, eps, part.seed)
+    pending = _Pending(job, part, finished, progress)
+    failed = list[str]()
+    for piece, timed in (executor or InProcess()).map(job, pending.pieces()):
+        if isinstance(timed, Failed):
+            failed.append(f"{piece.classifier}: {piece.place}: {timed.cause}")
+        else:
+            pending.receive(piece, timed)
+    if failed:
+        raise WorkerError(f"{failed[0]}; the same command goes on with the certificates there are")
+    return pending.measured()
+
+
+class _Pending:
+    """What is certified of all images, and what is not yet.
+
+    Args:
+        job: what computes it.
+        part: which images.
+        finished: keeps certificates.
+        progress: receives how many there are.
+    """
+
+    def __init__(
+        self,
+        job: CertificationJob,
+        part: Part,
+        finished: FinishedWork | None,
+        progress: Progress | None,
+    ) -> None:
+        self._job, self._part = job, part
+        self._kept = {
+            (name, k): KeptCertificates(finished, certifier, classifier)
+            for name, classifier in job.classifiers.items()
+            for k, certifier in enumerate(job.certifiers)
+        }
+        self._clean: dict[str, list[Labels]] = {name: [] for name in job.classifiers}
+        self._found: dict[tuple[str, int], dict[int, Timed]] = {key: {} for key in self._kept}
+        self._tell = _counting(progress, part.images * len(self._kept))
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the images, and yield those of which no certificates are kept."""
+        part = self._part
+        reader = BlockReader(part.scenario, part.split, part.images, _BLOCK)
+        for start in range(0, part.images, _BLOCK):
+            block = reader.read(start)
+            check_images(block.images, block.labels, part.scenario.num_classes)
+            for name, classifier in self._job.classifiers.items():
+                reseed(classifier, part.seed, start, "certified")
+                self._clean[name].append(clean_predictions(classifier, block.images, name))
+                for k in range(len(self._job.certifiers)):
+                    yield from self._of_block(name, k, start, block.images, block.labels)
+
+    def _of_block(
+        self, name: str, number: int, start: int, images: Images, labels: Labels
+    ) -> Iterator[Piece]:
+        """Yield pieces of a block, as many images at a time as the certifier takes."""
+        kept, eps = self._kept[name, number], self._job.eps[number]
+        size = max(1, self._job.certifiers[number].images_at_once)
+        for first in range(0, len(images), size):
+            some, theirs = images[first : first + size], labels[first : first + size]
+            recipe = kept.recipe(some, theirs, self._part.seed, eps)
+            piece = Piece(name, number, start + first, some, theirs, recipe)
+            timed = kept.load(recipe, len(some))
+            if timed is None:
+                yield piece
+            else:
+                self._take(piece, timed)
+
+    def receive(self, piece: Piece, timed: Timed) -> None:
+        """Keep the certificates of a piece.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        self._kept[piece.classifier, piece.certifier].save(piece.recipe, *timed)
+        self._take(piece, timed)
+
+    def _take(self, piece: Piece, timed: Timed) -> None:
+        self._found[piece.classifier, piece.certifier][piece.start] = timed
+        self._tell(len(piece.images))
+
+    def measured(self) -> list[MeasuredClassifier]:
+        """Return all that was certified, in the order of the images."""
+        numbers = range(len(self._job.certifiers))
+        return [
+            MeasuredClassifier(
+                np.concatenate(clean), tuple(_joined(self._found[name, k]) for k in numbers)
+            )
+            for name, clean in self._clean.items()
         ]
-        for name, classifier in classifiers.items()
-    }
-    clean: dict[str, list[Labels]] = {name: [] for name in classifiers}
-    reader = BlockReader(part.scenario, part.split, part.images, _BLOCK)
-    tell = _counting(progress, part.images * len(classifiers) * len(certifiers))
-    for start in range(0, part.images, _BLOCK):
-        block = reader.read(start)
-        check_images(block.images, block.labels, part.scenario.num_classes)
-        for name, classifier in classifiers.items():
-            reseed(classifier, part.seed, start, "certified")
-            clean[name].append(clean_predictions(classifier, block.images, name))
-            for one in asked[name]:
-                one.certify(block.images, block.labels, part.seed, tell)
-    return [
-        MeasuredClassifier(np.concatenate(clean[name]), tuple(one.measured() for one in several))
-        for name, several in asked.items()
-    ]
+
+
+def _joined(found: Mapping[int, Timed]) -> Measured:
+    """Return the certificates of pieces, by their starts, as those of all images."""
+    several = [found[start] for start in sorted(found)]
+    arrays: dict[str, Any] = {}
+    for field in FIELDS:
+        parts = [getattr(certificates, field) for certificates, _ in several]
+        arrays[field] = None if any(part is None for part in parts) else np.concatenate(parts)
+    return Measured(seconds=sum(seconds for _, seconds in several), **arrays)
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[int], None]:
@@ -153,103 +232,3 @@ def _counting(progress: Progress | None, total: int) -> Callable[[int], None]:
 
     tell(0)
     return tell
-
-
-class _Asked:
-    """A certifier that is asked about a classifier, and what it has answered so far."""
-
-    def __init__(
-        self,
-        certifier: Certifier,
-        classifier: Classifier,
-        eps: Sequence[float],
-        kept: KeptCertificates,
-    ) -> None:
-        self._certifier, self._classifier, self._eps, self._kept = certifier, classifier, eps, kept
-        self._certificates: list[Certificates] = []
-        self._seconds = 0.0
-
-    def certify(
-        self, images: Images, labels: Labels, seed: int, tell: Callable[[int], None]
-    ) -> None:
-        """Certify a block, as many images at a time as the certifier takes."""
-        size = max(1, self._certifier.images_at_once)
-        for start in range(0, len(images), size):
-            some, theirs = images[start : start + size], labels[start : start + size]
-            recipe = self._kept.recipe(some, theirs, seed, self._eps)
-            kept = self._kept.load(recipe, len(some))
-            certificates, seconds = kept or self._timed(some, theirs, content_seeds(seed, some))
-            if not kept:
-                self._kept.save(recipe, certificates, seconds)
-            self._certificates.append(certificates)
-            self._seconds += seconds
-            tell(len(some))
-
-    def _timed(self, images: Images, labels: Labels, seeds: Seeds) -> tuple[Certificates, float]:
-        began = time.perf_counter()
-        certificates = self._certified(images, labels, seeds)
-        return certificates, time.perf_counter() - began
-
-    def _certified(self, images: Images, labels: Labels, seeds: Seeds) -> Certificates:
-        certifier, classifier = self._certifier, self._classifier
-        with _blaming(certifier):
-            found = certifier.certify(classifier, images, labels, seed=seeds)
-            _check(certifier, found, len(images))
-            if type(certifier).verify is Certifier.verify:  # it asks about radii alone
-                return found
-            radii = found.radii.copy()
-            for eps in self._eps:
-                near = (radii < eps) & (radii >= _NEAR * eps)
-                if near.any():
-                    proven = certifier.verify(
-                        classifier, images[near], labels[near], eps, seed=seeds[near]
-                    )
-                    radii[near] = np.where(proven, eps, radii[near])
-        return dataclasses.replace(found, radii=radii, least=_not_below(radii, found.least))
-
-    def measured(self) -> Measured:
-        """Return all that it answered."""
-        joined: dict[str, Any] = {field: self._joined(field) for field in FIELDS}
-        return Measured(seconds=self._seconds, **joined)
-
-    def _joined(self, field: str) -> np.ndarray | None:
-        parts = [getattr(one, field) for one in self._certificates]
-        return None if any(part is None for part in parts) else np.concatenate(parts)
-
-
-def _not_below(radii: PerImage, least: PerImage | None) -> PerImage | None:
-    """Return the least distances, none below a radius: both are rounded to float32."""
-    return None if least is None else np.maximum(least, radii)
-
-
-@contextlib.contextmanager
-def _blaming(certifier: Certifier) -> Iterator[None]:
-    """Name the certifier in what it raises.
-
-    Raises:
-        PluginError: it failed.
-    """
-    try:
-        yield
-    except RobustError:
-        raise
-    except Exception as error:  # a third-party certifier may raise anything
-        cause = f"{type(error).__name__}: {one_line(error)}"
-        raise PluginError(f"certifier {name_of(certifier)} failed: {cause}") from error
-
-
-def _check(certifier: Certifier, certificates: Any, images: int) -> None:
-    """Refuse what is not a certificate of each image.
-
-    Raises:
-        PluginError: what was expected and received.
-    """
-    received = type(certificates).__name__
-    if isinstance(certificates, Certificates):
-        if len(certificates.radii) == images:
-            return
-        received = f"those of {len(certificates.radii)}"
-    raise PluginError(
-        f"certifier {name_of(certifier)} broke its contract: expected certificates of {images} "
-        f"images; received: {received}"
-    )

@@ -8,6 +8,7 @@ import keras
 
 from tfrobust.certification.certifying import certify_settings
 from tfrobust.certification.settings import CertificationSettings, Progress
+from tfrobust.execution.executor import Executor
 from tfrobust.files.arrays import write_arrays
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.files.output_folders import PARTIAL, output_folder, written_together
@@ -22,6 +23,7 @@ def run(
     *,
     force: bool = False,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Certifications:
     """Certify, and write `certificates.json`, `radii.npz` and `report.html`, together.
 
@@ -31,6 +33,7 @@ def run(
             are, hidden, and the same call goes on from them.
         force: overwrite what is in the folder.
         progress: receives how far it is.
+        executor: computes the certificates; `None`: this process.
 
     Returns:
         The content of `certificates.json`.
@@ -38,6 +41,7 @@ def run(
     Raises:
         StoreError: the folder holds other things, is claimed by another process, or the disk
             refuses.
+        WorkerError: workers die; what was proven is kept, and the same call goes on from it.
         UsageError, ClassifierError, DataError, PluginError: as `certify`.
 
     Example:
@@ -48,7 +52,9 @@ def run(
     with output_folder(out, force=force):
         keras.utils.set_random_seed(settings.seed)
         finished = FinishedWork(out / PARTIAL)
-        certified = certify_settings(settings, finished=finished, progress=progress)
+        certified = certify_settings(
+            settings, finished=finished, progress=progress, executor=executor
+        )
         with written_together(out, (CERTIFICATES, RADII, PAGE)) as beside:
             (beside / CERTIFICATES).write_text(certified.results.to_json(), encoding="utf-8")
             write_arrays(beside / RADII, certified.radii)

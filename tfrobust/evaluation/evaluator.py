@@ -110,6 +110,7 @@ def evaluate_settings(
         settings.scenario,
         finished=partial,
         progress=progress,
+        executor=executor,
     )
 
 

@@ -154,7 +154,7 @@ def answers(cluster: Cluster, function: Callable[..., Any], *given: Any) -> dict
 
 def every_machine_sees(cluster: Cluster, path: Path, digest: str) -> bool:
     """Tell whether all machines have a classifier's file of this content under this path."""
-    from tfrobust.execution.travelling import content_digest
+    from tfrobust.execution.content import content_digest
 
     if cluster.local:
         return True

@@ -9,6 +9,7 @@ rest goes on.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from tfrobust.execution.portable import Portable
 from tfrobust.execution.ray_cluster import connected, imported_ray
 from tfrobust.execution.ray_pool import Actor, Pool, Task
 from tfrobust.execution.ray_worker import Done, Exhausted, Refused, Started
+from tfrobust.execution.reopening import Reopening
 from tfrobust.execution.settings import WorkerSettings
 from tfrobust.execution.travelling import StorePacker
 from tfrobust.files.claims import made_folder
@@ -42,6 +44,7 @@ def ray_workers(
     shared: Path | None = None,
     in_flight: int = 2,
     log: Log = lambda _: None,
+    reopening: Reopening | None = None,
 ) -> Iterator[RayExecutor]:
     """Yield an executor whose workers are started when they are needed, and ended at the end.
 
@@ -51,6 +54,7 @@ def ray_workers(
         shared: a folder that all machines must see, if the job writes there.
         in_flight: items that a worker has at a time, the one it computes among them.
         log: receives a line when a worker dies.
+        reopening: opens the classifiers that it knows in the workers; see `StorePacker`.
 
     Raises:
         UsageError: Ray is not installed.
@@ -70,7 +74,7 @@ def ray_workers(
                 f"process; set TF_NUM_INTRAOP_THREADS={settings.threads} before TensorFlow starts"
             )
         with made_folder(logs), contextlib.closing(Pool(cluster, logs)) as pool:
-            yield RayExecutor(pool, in_flight=in_flight, log=log)
+            yield RayExecutor(pool, in_flight=in_flight, log=log, reopening=reopening)
 
 
 class RayExecutor:
@@ -80,10 +84,19 @@ class RayExecutor:
         pool: the workers.
         in_flight: see `ray_workers`.
         log: see `ray_workers`.
+        reopening: see `ray_workers`.
     """
 
-    def __init__(self, pool: Pool, *, in_flight: int = 2, log: Log = lambda _: None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        in_flight: int = 2,
+        log: Log = lambda _: None,
+        reopening: Reopening | None = None,
+    ) -> None:
         self._pool, self._in_flight, self._log = pool, in_flight, log
+        self._reopening = reopening
 
     def map(
         self, job: Job[Item, Rows], items: Iterable[Item]
@@ -96,7 +109,8 @@ class RayExecutor:
         packed: Any = job
         if isinstance(job, Portable):
             cluster = self._pool.cluster
-            packed = job.packed(StorePacker(lambda *file: every_machine_sees(cluster, *file)))
+            sees = functools.partial(every_machine_sees, cluster)
+            packed = job.packed(StorePacker(sees, self._reopening))
         mapping = _Mapping(self._pool, self._in_flight, self._log, packed, iter(items))
         try:
             yield from mapping.results()

@@ -7,7 +7,6 @@ the bytes of the file elsewhere. Plugins and scenarios travel by their registere
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import zipfile
 from collections.abc import Callable
@@ -17,21 +16,21 @@ from typing import Any
 import numpy as np
 
 from tfrobust.classifier import AppliedDefense, Classifier
-from tfrobust.classifiers.identity import agree, answers_of
+from tfrobust.classifiers.identity import answers_of
 from tfrobust.classifiers.loading import AS_IT_IS, LoadOptions
 from tfrobust.classifiers.members import split_member
 from tfrobust.data.names import framed, scenario_record
 from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, RobustError, UsageError
+from tfrobust.execution.content import content_digest, files_of
+from tfrobust.execution.reopening import ReopenedParcel, Reopening, check_same
 from tfrobust.files.leftovers import scratch_folder
 from tfrobust.registry import KINDS, create, name_of, signature
 from tfrobust.scenario import Scenario
-from tfrobust.store.cards import card_file
 from tfrobust.store.models import load
 from tfrobust.types import Logits
 
 MOST_BYTES = 4 * 1024**3  # of a file that is sent; a larger one must lie in a shared folder
-_TOLERANCE = 1e-3  # relative difference of logits that another machine's rounding may make
 
 Sees = Callable[[Path, str], bool]
 
@@ -79,17 +78,7 @@ class StoredParcel:
         return str(path) if member is None else f"{path}:{member}"
 
     def _checked(self, loaded: Classifier) -> Classifier:
-        """Refuse another classifier than the one that was packed."""
-        same = [defense.name for defense in loaded.defenses] == [
-            defense.name for defense in self.defenses
-        ]
-        answers = answers_of(loaded)
-        same = same and answers.shape == self.answers.shape
-        if not (same and agree(answers, self.answers, _TOLERANCE).all()):
-            raise ClassifierError(
-                f"{self.name}: is no longer what {self.source} holds, so that workers load another "
-                "classifier; export it, and load the export"
-            )
+        check_same(self.name, self.source, loaded, self.defenses, self.answers)
         return loaded.replace(source=self.source)
 
 
@@ -128,18 +117,21 @@ class StorePacker:
 
     Args:
         sees: tells whether every worker has a file of this content under this path.
+        reopening: opens the classifiers that it knows; others are loaded from their files.
     """
 
-    def __init__(self, sees: Sees) -> None:
-        self._sees = sees
+    def __init__(self, sees: Sees, reopening: Reopening | None = None) -> None:
+        self._sees, self._reopening = sees, reopening
 
-    def classifier(self, name: str, classifier: Classifier) -> StoredParcel:
+    def classifier(self, name: str, classifier: Classifier) -> StoredParcel | ReopenedParcel:
         """Pack a classifier; see `Packer.classifier`."""
         if classifier.meter is not None:
             raise UsageError(
                 f"{name}: an endpoint is asked by one process, which keeps its budget; leave out "
                 "--workers and --ray, and raise --concurrency instead"
             )
+        if self._reopening and self._reopening.knows(name):
+            return self._reopened(name, classifier, self._reopening)
         path = Path(split_member(classifier.source)[0])
         if not classifier.source or classifier.inner is not None or not path.exists():
             raise UsageError(
@@ -159,6 +151,17 @@ class StorePacker:
             defenses=classifier.defenses,
             answers=np.asarray(answers_of(classifier)),
         )
+
+    def _reopened(self, name: str, classifier: Classifier, reopening: Reopening) -> ReopenedParcel:
+        files = tuple((path, content_digest(path)) for path in reopening.files(name))
+        for path, digest in files:
+            if not self._sees(path, digest):
+                raise UsageError(
+                    f"{name}: is opened with its layers, which does not travel; put {path} into a "
+                    "folder that all machines share, under the same path"
+                )
+        answers = np.asarray(answers_of(classifier))
+        return ReopenedParcel(name, reopening, files, classifier.defenses, answers)
 
     def plugin(self, kind: str, instance: Any) -> NamedPlugin:
         """Describe a plugin; see `Packer.plugin`."""
@@ -197,33 +200,13 @@ def _check_same(
         )
 
 
-def content_digest(path: Path) -> str:
-    """Return the SHA-256 of a classifier's file, or of all files of its folder; empty: none."""
-    content = hashlib.sha256()
-    files = _files(path)
-    for name, file in files.items():
-        content.update(f"{name}\n{file.stat().st_size}\n".encode())
-        with file.open("rb") as opened:
-            for chunk in iter(lambda: opened.read(1 << 20), b""):
-                content.update(chunk)
-    return content.hexdigest() if files else ""
-
-
-def _files(path: Path) -> dict[str, Path]:
-    """Return name in the archive → file; a `.keras` file comes with the card beside it."""
-    if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        return {file.relative_to(path).as_posix(): file for file in inside}
-    return {file.name: file for file in (path, card_file(path)) if file.is_file()}
-
-
 def _packed(name: str, path: Path) -> bytes:
     """Return a zip archive of a classifier's file or folder.
 
     Raises:
         UsageError: it is too large to be sent.
     """
-    files = _files(path)
+    files = files_of(path)
     size = sum(file.stat().st_size for file in files.values())
     if size > MOST_BYTES:
         raise UsageError(

@@ -23,10 +23,12 @@ from tfrobust_cli.options.declared import (
     Split,
 )
 from tfrobust_cli.options.load import loads_classifiers, notices
+from tfrobust_cli.options.worker import Spread, uses_workers
 from tfrobust_cli.tables.certification import print_certifications
 
 
 @loads_classifiers
+@uses_workers
 def certify(
     classifier: Classifiers,
     certifier: Certifiers,
@@ -41,6 +43,7 @@ def certify(
     as_json: Json = False,
     *,
     loading: LoadOptions,
+    spread: Spread,
 ) -> None:
     """Certify how far from each image no attack can change the answer.
 
@@ -52,23 +55,30 @@ def certify(
     """
     named = [*(("certifiers", name) for name in certifier), *scenario_plugins(scenario)]
     check_known(named)
+    spread.prepare()
     start_tensorflow()
     from tfrobust import certification
     from tfrobust.files.output_folders import check_output
+    from tfrobust.pipeline.stored_networks import StoredNetworks
 
     params = Parameters(param, named)
     check_output(out, force=force)
     built = [params.build("certifiers", name) for name in dict.fromkeys(certifier)]
     with Reporter() as reporter:
         data = opened(scenario, params, seed=seed, log=reporter.log)
-        networks = load_networks(classifier, loading.for_images(data.image_shape), reporter.log)
+        loading = loading.for_images(data.image_shape)
+        networks = load_networks(classifier, loading, reporter.log)
         for line in notices(networks):
             reporter.log(line)
         settings = certification.CertificationSettings(
             classifiers=networks, scenario=data, certifiers=built, eps=eps, split=split,
             limit=limit, seed=seed,
         )  # fmt: skip
-        results = certification.run(settings, out, force=force, progress=reporter)
+        again = StoredNetworks.named(classifier, loading)
+        with spread.executor(out, reporter, in_flight=1, reopening=again) as executor:
+            results = certification.run(
+                settings, out, force=force, progress=reporter, executor=executor
+            )
     print_certifications(results, out, as_json=as_json)
 
 

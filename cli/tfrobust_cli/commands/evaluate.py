@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
-from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters, check_known
 from tfrobust_cli.console import start_tensorflow
 from tfrobust_cli.options.evaluate_run import EvaluateOptions, evaluates
@@ -33,11 +32,6 @@ def evaluate(
     --out runs/d1[/]
     """
     options.check()
-    if options.certifier and spread.settings is not None:
-        raise UsageError(
-            "--certifier: asks networks with their layers, which do not travel to workers; leave "
-            "out --workers and --ray, or certify in a run of its own (`tfrobust certify`)"
-        )
     check_known(options.plugins)
     spread.prepare()
     start_tensorflow()
@@ -55,7 +49,8 @@ def _run(options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> Resu
     check_output(options.out, force=options.force)
     settings = options.settings(loading)
     run = evaluation.run_reattack if options.reattack else evaluation.run
-    with spread.run_options(options.out, force=options.force) as how:
+    reopening = options.reopening(loading)
+    with spread.run_options(options.out, force=options.force, reopening=reopening) as how:
         return run(settings, options.out, **how)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tfrobust.certifier import Certifier
     from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
+    from tfrobust.execution.reopening import Reopening
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,18 @@ class EvaluateOptions(EvaluatedOptions):
         if self.certifier:
             return load_networks(self.classifier, loading, log)
         return super().load_classifiers(loading)
+
+    def reopening(self, loading: LoadOptions) -> Reopening | None:
+        """Return what opens the classifiers in workers; `None`: they are loaded from their files.
+
+        Args:
+            loading: how they are loaded.
+        """
+        if not self.certifier:
+            return None
+        from tfrobust.pipeline.stored_networks import StoredNetworks
+
+        return StoredNetworks.named(self.classifier, loading)
 
     def built_certifiers(self, params: Parameters) -> list[Certifier]:
         """Return the certifiers with their options."""

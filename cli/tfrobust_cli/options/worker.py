@@ -22,6 +22,7 @@ from tfrobust_cli.options.groups import option_group
 if TYPE_CHECKING:
     from tfrobust.evaluation.run_frame import RunOptions
     from tfrobust.execution.ray_executor import RayExecutor
+    from tfrobust.execution.reopening import Reopening
 
 _MOST = 10_000
 Workers = Annotated[
@@ -79,7 +80,12 @@ class Spread:
 
     @contextlib.contextmanager
     def executor(
-        self, out: Path, reporter: Reporter, *, in_flight: int = 2
+        self,
+        out: Path,
+        reporter: Reporter,
+        *,
+        in_flight: int = 2,
+        reopening: Reopening | None = None,
     ) -> Iterator[RayExecutor | None]:
         """Yield what computes: workers, or `None` for this process.
 
@@ -87,6 +93,7 @@ class Spread:
             out: the folder of the run, which all machines of a cluster must see.
             reporter: is told when a worker dies.
             in_flight: see `ray_workers`.
+            reopening: see `ray_workers`.
         """
         if self.settings is None:
             yield None
@@ -99,20 +106,31 @@ class Spread:
         with (
             made_folder(out),
             ray_workers(
-                self.settings, logs, shared=out, in_flight=in_flight, log=reporter.log
+                self.settings,
+                logs,
+                shared=out,
+                in_flight=in_flight,
+                log=reporter.log,
+                reopening=reopening,
             ) as executor,
         ):
             yield executor
 
     @contextlib.contextmanager
-    def run_options(self, out: Path, *, force: bool) -> Iterator[RunOptions]:
+    def run_options(
+        self, out: Path, *, force: bool, reopening: Reopening | None = None
+    ) -> Iterator[RunOptions]:
         """Yield how a run folder is written: what computes it, and who is told how far it is.
 
         Args:
             out: the run folder.
             force: write also where it holds other things.
+            reopening: see `ray_workers`.
         """
-        with Reporter() as reporter, self.executor(out, reporter) as executor:
+        with (
+            Reporter() as reporter,
+            self.executor(out, reporter, reopening=reopening) as executor,
+        ):
             yield {
                 "force": force,
                 "progress": reporter,

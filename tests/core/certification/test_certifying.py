@@ -11,10 +11,12 @@ from helpers.lying import Lying, LyingByChance
 from helpers.support import InMemory, refused, small_classifier
 from tfrobust import Certificates, Certifier, certify, create, plugin
 from tfrobust.certification import CertificationSettings, certifying, run
+from tfrobust.certification.certifying import certify_settings
 from tfrobust.certification.summaries import certified_within, contradicted, counted
 from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.data.reading import arrays
-from tfrobust.errors import ClassifierError, PluginError, StoreError, UsageError
+from tfrobust.errors import ClassifierError, PluginError, StoreError, UsageError, WorkerError
+from tfrobust.execution.executor import Failed
 from tfrobust.report.certification import (
     certified_curves,
     certified_table,
@@ -90,6 +92,15 @@ class Interrupted(Rising):
 CALLS: list[int] = []
 
 
+@plugin
+class Counting(Rising):
+    """Keeps how many images it was asked about."""
+
+    def certify(self, classifier, images, labels, *, seed):
+        CALLS.append(len(images))
+        return super().certify(classifier, images, labels, seed=seed)
+
+
 def test_an_interrupted_run_goes_on_from_the_certificates_that_there_are(tmp_path, monkeypatch):
     def settings(seed):
         return CertificationSettings(
@@ -121,6 +132,39 @@ def test_an_interrupted_run_goes_on_from_the_certificates_that_there_are(tmp_pat
     assert CALLS[4:] == [25, 10]  # what is damaged is proven again
     run(settings(1), tmp_path / "run", force=True)
     assert CALLS[6:] == [25, 25, 10]
+
+
+class Backwards:
+    """An executor that computes the last piece first, and some not at all."""
+
+    def __init__(self, failing=()):
+        self.failing = failing
+
+    def map(self, job, pieces):
+        compute = job.start()
+        for piece in reversed(list(pieces)):
+            yield piece, Failed("3 died") if piece.start in self.failing else compute(piece)
+
+
+def test_certificates_are_put_in_order_and_kept_however_workers_return_them(tmp_path):
+    settings = CertificationSettings(
+        classifiers={"one": small_classifier(), "two": small_classifier()},
+        scenario=SCENARIO,
+        certifiers=[Rising(), Counting()],
+        eps=[0.1],
+    )
+    whole = certify_settings(settings)
+
+    with pytest.raises(WorkerError, match=r"two: images 25 to 49: 3 died; the same command goes"):
+        run(settings, tmp_path / "run", executor=Backwards(failing=[25]))
+    CALLS.clear()
+    run(settings, tmp_path / "run", executor=Backwards())
+
+    assert CALLS == [25, 25]  # of the second certifier: what failed, of two classifiers
+    with np.load(tmp_path / "run" / "radii.npz") as radii:
+        assert set(radii) == set(whole.radii)
+        for name, array in radii.items():
+            np.testing.assert_array_equal(array, whole.radii[name])
 
 
 def test_a_radius_that_float32_rounds_down_still_counts_at_its_own_value():

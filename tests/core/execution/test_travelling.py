@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from helpers.rounding import Shadowing
+from tfrobust.certification.pieces import CertificationJob
 from tfrobust.classifier import Wrapped
 from tfrobust.classifiers.identity import answers_of
 from tfrobust.classifiers.keras.classifier import KerasClassifier
+from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.data.names import open_scenario, scenario_record
 from tfrobust.errors import ClassifierError, UsageError
 from tfrobust.evaluation.adaptive.passes import adaptive_passes
@@ -22,6 +24,7 @@ from tfrobust.execution import travelling
 from tfrobust.execution.travelling import StorePacker
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.pipeline.build import defended
+from tfrobust.pipeline.stored_networks import StoredNetworks
 from tfrobust.registry import create
 from tfrobust.store.models import export, load
 from tfrobust.testing import LinearClassifier
@@ -97,6 +100,49 @@ def test_a_classifier_of_no_file_is_told_to_be_exported(build):
 def test_a_defended_classifier_does_not_travel_as_the_one_inside(stored):
     with pytest.raises(UsageError, match="cannot travel to workers"):
         StorePacker(by_path).classifier("live", Wrapped(load(stored["keras"])))
+
+
+@pytest.fixture
+def networks(stored, tmp_path, monkeypatch):
+    """Networks that a command opens by name, which works in the folder of the store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFROBUST_MODELS", ".")
+    return StoredNetworks.named(["d1", "d1.keras"], LoadOptions())
+
+
+def test_a_network_is_opened_with_its_layers_by_a_worker_in_another_folder(
+    networks, tmp_path_factory, monkeypatch
+):
+    opened = {name: networks.open(name) for name in networks.given}
+    packer = StorePacker(by_path, networks)
+    parcels = {name: sent(packer.classifier(name, one)) for name, one in opened.items()}
+    monkeypatch.chdir(tmp_path_factory.mktemp("worker"))
+    arrived = {name: parcel.opened() for name, parcel in parcels.items()}
+
+    assert list(arrived) == ["d1", "d1.keras"]
+    assert arrived["d1.keras"].model.layers
+    for name, classifier in opened.items():
+        np.testing.assert_array_equal(answers_of(arrived[name]), answers_of(classifier))
+
+
+def test_a_network_whose_files_a_worker_does_not_see_is_refused(networks, tmp_path):
+    network = networks.open("d1")
+    with pytest.raises(UsageError, match=r"put .* into a folder that all machines share"):
+        StorePacker(by_bytes, networks).classifier("d1", network)
+    parcel = StorePacker(by_path, networks).classifier("d1", network)
+    (tmp_path / "d1" / "1" / "more").write_text("")
+    with pytest.raises(ClassifierError, match="missing or another file on this worker"):
+        parcel.opened()
+
+
+def test_a_certification_arrives_as_it_was(networks):
+    job = CertificationJob(
+        {"d1": networks.open("d1")}, [create("certifiers", "smoothing", sigma=0.5)], [(0.1,)], 3
+    )
+    arrived = sent(job.packed(StorePacker(by_path, networks)))
+
+    assert [plugin.built() for plugin in arrived.certifiers] == job.certifiers
+    assert (arrived.names, arrived.eps, arrived.seed) == (("d1",), ((0.1,),), 3)
 
 
 def test_a_file_that_is_too_large_is_not_sent(stored, monkeypatch):
