@@ -1,6 +1,7 @@
 """The demo: whether adversarial training helps on handwritten digits.
 
-    plain and robust LeNet → FGSM, PGD, Carlini–Wagner → table, report, two SavedModels
+    plain and robust LeNet → FGSM, PGD, Carlini–Wagner, signs of masked gradients
+                           → table, report, two SavedModels
 
 The same public functions that a notebook would call.
 """
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from tfrobust import store
 from tfrobust.errors import StoreError
-from tfrobust.evaluation.evaluator import evaluate
+from tfrobust.evaluation.evaluator import evaluate_settings
 from tfrobust.evaluation.resuming import Partial
-from tfrobust.evaluation.settings import Progress
+from tfrobust.evaluation.settings import EvaluationSettings, Progress
+from tfrobust.evaluation.signs import with_signs
 from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.files.leftovers import PREFIX
 from tfrobust.files.output_folders import output_folder
@@ -98,6 +100,9 @@ def _run(out: Path, force: bool, progress: Progress | None, log: Callable[[str],
     attacks.append(create("attacks", "cw_l2", **_CARLINI_WAGNER))
     log("attacking what was exported")
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
-    evaluated = evaluate(classifiers, scenario, attacks, partial=Partial(out), progress=progress)
+    settings = EvaluationSettings(classifiers=classifiers, scenario=scenario, attacks=attacks)
+    evaluated = evaluate_settings(settings, partial=Partial(out), progress=progress)
+    log("looking for signs of masked gradients")
+    evaluated = with_signs(settings, evaluated)
     write_run(out, evaluated)
     return Demo(evaluated.results, out, exported)
