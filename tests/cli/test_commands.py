@@ -51,7 +51,7 @@ def test_evaluate_writes_results_outcomes_and_report(tfrobust, with_store):
     assert evaluation["scenario"]["images"] == 40
     assert Outcomes.read(with_store / "run").rows(0, "prediction").shape == (2, 40)
     page = (with_store / "run/report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2 * 6 * 3
+    assert page.count("data:image/webp;base64,") == 2 * 6 * 3
     assert page.count("<script") == 1  # the page's own, which its policy names
     assert "http" not in page.replace("http-equiv", "")
 

@@ -96,6 +96,34 @@ xlabel = "uncertainty"
 """,
 )
 
+# The same with an attack at several values of an option, drawn as a curve.
+SWEPT = SMALL.text.replace(
+    '[conditions.clean]\ntitle = "clean"\njudged = ["plain"]',
+    """[conditions.clean]
+title = "clean"
+judged = ["plain"]
+[conditions.noise]
+title = "noise"
+attack = { name = "white_to_black" }
+sweep = { option = "count", values = [0, 5, 20], averaged = [5, 20] }
+within = { norm = "l0", distance = 5 }
+judged = ["plain"]
+images = 20
+[[curves]]
+title = "Figure 2"
+panels = [{ title = "White to black", condition = "noise" }]
+figure = "plain.accuracy"
+networks = ["small", "large"]
+xlabel = "generations"
+[[tables]]
+title = "Noise"
+columns = [
+    { title = "5", condition = "noise", figure = "plain.accuracy@5" },
+    { title = "20", condition = "noise", figure = "plain.accuracy@20" },
+]
+paper = { small = [0.6, 0.2] }""",
+)
+
 
 def finished_by_hand(study, scale, folder, figures):
     """Write results by hand: `(network, condition) → figures`, the same for every seed."""

@@ -20,9 +20,9 @@ for (const select of filters.querySelectorAll("select")) {
 }
 filters.querySelector("input").addEventListener("input", filter);
 
-const open = () => {
+const openNamed = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (target instanceof HTMLDetailsElement) target.open = true;
 };
-addEventListener("hashchange", open);
-open();
+addEventListener("hashchange", openNamed);
+openNamed();

@@ -13,12 +13,15 @@ from tfrobust.leaderboard.reading import Run
 from tfrobust.leaderboard.records import Board, Entry, Leaderboard
 from tfrobust.report.charts import Panel, geometry, panels
 from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.headline import LIGHTS, Headline
 from tfrobust.report.page import image_grids
 from tfrobust.report.templates import PAGE_SCRIPT, html_templates, script
+from tfrobust.results.findings import Verdict
 from tfrobust.results.kinds import KINDS
 from tfrobust.results.records import Proportion
 
 _FALLEN = 0.05  # of the images: what keeps less has fallen
+_GRIDS = 2  # of images, of each classifier
 _SCRIPT = Path(__file__).with_name("leaderboard.js")
 
 
@@ -28,12 +31,10 @@ class RunShown:
 
     Attributes:
         name: of its folder.
-        panels: accuracy against the budget, see `tfrobust.report.charts`.
         grids: for each of its classifiers, the images under each attack.
     """
 
     name: str
-    panels: list[tuple[str, list[Panel]]]
     grids: Mapping[str, list[dict[str, Any]]]
 
 
@@ -44,13 +45,15 @@ def render_leaderboard(boards: Leaderboard, runs: Sequence[Run]) -> str:
         boards: of the runs.
         runs: for their curves and images.
     """
+    classifiers = sum(len(run.results.evaluations) for run in runs)
     return (
         html_templates(__package__)
         .get_template("leaderboard.html.j2")
         .render(
             boards=[(board, ball_of(board), kinds_of(board)) for board in boards.boards],
-            headline=headline(boards),
-            runs=[_shown(run) for run in runs],
+            headline=lit_headline(boards),
+            panels=_panels(runs),
+            runs=[_shown(run, classifiers) for run in runs],
             area=geometry(),
             script=script(PAGE_SCRIPT, _SCRIPT),
             percent=percent,
@@ -82,6 +85,36 @@ def headline(boards: Leaderboard) -> str:
         f"{ball_of(board)} of {board.images:,} images of {board.scenario}; {fallen} of "
         f"{len(board.entries)} {keep} less than {100 * _FALLEN:.0f}\N{NO-BREAK SPACE}%"
     )
+
+
+def lit_headline(boards: Leaderboard) -> Headline:
+    """Return the headline with its traffic light: what the diagnoses of the first board found."""
+    diagnosed = [entry.diagnosed for entry in boards.boards[0].entries if entry.diagnosed]
+    says = headline(boards)
+    if not diagnosed:
+        return Headline(
+            says, "No classifier of this board was diagnosed.", "none", "○", "not known"
+        )
+    masked = sum(one.verdict is Verdict.MASKED for one in diagnosed)
+    suspect = sum(one.verdict is Verdict.SUSPECT for one in diagnosed)
+    trust = f"Of {len(boards.boards[0].entries)} classifiers {len(diagnosed)} were diagnosed"
+    if masked:
+        return Headline(says, f"{trust}.", *LIGHTS[Verdict.MASKED][:2], f"{masked} masked")
+    if suspect:
+        return Headline(says, f"{trust}.", *LIGHTS[Verdict.SUSPECT][:2], f"{suspect} suspicious")
+    return Headline(says, f"{trust}.", *LIGHTS[Verdict.FINE])
+
+
+def _panels(runs: Sequence[Run]) -> list[tuple[str, list[Panel]]]:
+    """Return the panels of all runs together, each axis once; a panel names its run."""
+    together: dict[str, list[Panel]] = {}
+    for run in runs:
+        for name, several in panels(run.results, run.outcomes):
+            together.setdefault(name, []).extend(
+                dataclasses.replace(panel, title=f"{panel.title} ({run.folder.name})")
+                for panel in several
+            )
+    return list(together.items())
 
 
 def ball_of(board: Board) -> str:
@@ -117,13 +150,10 @@ def anchor(entry: Entry) -> str:
     return f"c{digest}"
 
 
-def _shown(run: Run) -> RunShown:
-    evaluations = run.results.evaluations
-    return RunShown(
-        name=str(run.folder),
-        panels=panels(run.results, run.outcomes),
-        grids={
-            evaluation.classifier.name: image_grids(number, evaluation, run.outcomes)
-            for number, evaluation in enumerate(evaluations)
-        },
-    )
+def _shown(run: Run, classifiers: int) -> RunShown:
+    evaluations, grids = run.results.evaluations, _GRIDS * classifiers
+    shown = {
+        evaluation.classifier.name: image_grids(number, evaluation, run.outcomes, of=grids)
+        for number, evaluation in enumerate(evaluations)
+    }
+    return RunShown(str(run.folder), {name: several[:_GRIDS] for name, several in shown.items()})

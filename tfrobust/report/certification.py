@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from tfrobust.report.certificates import beyond_chance
+from tfrobust.report.certificates import beyond_chance, share_text
+from tfrobust.report.certified_charts import certified_name, certified_panels
+from tfrobust.report.charts import geometry
 from tfrobust.report.curve_axes import NORM_TITLES
-from tfrobust.report.figures import COLOURS, DASHES, as_svg
+from tfrobust.report.headline import Headline
 from tfrobust.report.tables import Row, Table, percent
 from tfrobust.report.templates import html_templates
-from tfrobust.results.certificates import CertificateResult
+from tfrobust.results.certificates import CertificateResult, CertifiedWithin
 from tfrobust.results.certification import Certification, Certifications
-from tfrobust.results.metrics import wilson
 from tfrobust.results.proportions import Spread
 from tfrobust.types import Norm
 
 PAGE = "report.html"
-_STEPS = 400  # points of a curve
+_MOST_NAMED = 3  # more certificates in the headline
+_Proven = tuple[Certification, CertificateResult, CertifiedWithin]
 
 
 def render_certification(results: Certifications, radii: Mapping[str, np.ndarray]) -> str:
@@ -36,11 +37,55 @@ def render_certification(results: Certifications, radii: Mapping[str, np.ndarray
             results=results,
             scenario=_scenario(results.certifications[0]),
             tables=[certified_table(results), radius_table(results)],
-            curves=certified_curves(results, radii),
+            panels=certified_panels(results, radii),
+            area=geometry(),
+            headline=certified_headline(results),
             contradictions=contradiction_lines(results),
             trust=trust_lines(results),
         )
     )
+
+
+def certified_headline(results: Certifications) -> Headline:
+    """Return what is proven, in a sentence, and whether it can be believed.
+
+    The radius is the one at which certificates differ most; of a single one, that at which the
+    share is nearest to a half.
+
+    Example:
+        >>> certified_headline(results).says
+        '78.5 % of 200 images of digits (test) are proven within L∞ ≤ 0.01 of d1 by crown …'
+    """
+    by_ball: dict[tuple[Norm, float], list[_Proven]] = {}
+    for one in results.certifications:
+        for certificate in one.certificates:
+            for within in certificate.within:
+                ball = certificate.norm, within.eps
+                by_ball.setdefault(ball, []).append((one, certificate, within))
+    norm, eps = max(by_ball, key=lambda ball: _telling([w.accuracy for *_, w in by_ball[ball]]))
+    (one, best, within), *others = sorted(
+        by_ball[norm, eps], key=lambda proven: -proven[2].accuracy
+    )
+    low, high = within.interval
+    says = (
+        f"{share_text(within.accuracy)} of {one.scenario.images:,} images of {_scenario(one)} are "
+        f"certified within {NORM_TITLES[norm]} ≤ {eps:g} for {certified_name(one, best)} by "
+        f"{best.name} (95 %: {100 * low:.1f} to {100 * high:.1f})"
+    )
+    for other, certificate, share in others[:_MOST_NAMED]:
+        name = certified_name(other, certificate)
+        says += f", {share_text(share.accuracy)} for {name} by {certificate.name}"
+    if contradicted := contradiction_lines(results):
+        return Headline(says, "; ".join(contradicted) + ".", "bad", "✖", "contradicted")
+    sure = all(c.confidence is None for one in results.certifications for c in one.certificates)
+    word = "proven" if sure else "proven, or with the probability that is told"
+    told = [line for line in trust_lines(results) if not line.endswith(": proven")]
+    return Headline(says, "".join(f"{line}. " for line in told).strip(), "good", "✔", word)
+
+
+def _telling(shares: Sequence[float]) -> tuple[float, float]:
+    """Return how much a radius tells, to be compared."""
+    return max(shares) - min(shares), -abs(max(shares) - 0.5)
 
 
 def certified_table(results: Certifications) -> Table:
@@ -104,23 +149,9 @@ def radius_table(results: Certifications) -> Table:
     )
 
 
-def certified_curves(
-    results: Certifications, radii: Mapping[str, np.ndarray]
-) -> list[tuple[Norm, str]]:
-    """Return `(norm, SVG)` of certified accuracy against the radius; bands are 95 % intervals."""
-    norms = dict.fromkeys(c.norm for one in results.certifications for c in one.certificates)
-    return [(norm, _curve(norm, results, radii)) for norm in norms]
-
-
 def certifier_title(certificate: CertificateResult) -> str:
     """Return a certifier with its norm, such as `crown, L∞`."""
     return f"{certificate.name}, {NORM_TITLES[certificate.norm]}"
-
-
-def certified_name(one: Certification, certificate: CertificateResult) -> str:
-    """Return what was certified, such as `d1`, or `d1 + noise σ=0.25`."""
-    name = one.classifier.name
-    return name if certificate.variant is None else f"{name} {certificate.variant}"
 
 
 def contradiction_lines(results: Certifications) -> list[str]:
@@ -209,32 +240,3 @@ def _scenario(one: Certification) -> str:
     scenario = one.scenario
     shift = f"+{scenario.shift}" if scenario.shift else ""
     return f"{scenario.name}{shift} ({scenario.split})"
-
-
-def _curve(norm: Norm, results: Certifications, radii: Mapping[str, np.ndarray]) -> str:
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    most = 0.0
-    for i, one in enumerate(results.certifications):
-        for k, certificate in enumerate(one.certificates):
-            if certificate.norm != norm:
-                continue
-            own = np.sort(radii[f"c{i}_k{k}_radius"].astype(np.float64))
-            grid = np.linspace(0.0, float(own[-1]) * 1.05 or 1.0, _STEPS)
-            left = [len(own) - int(np.searchsorted(own, r, side="left")) for r in grid]
-            left[0] = int((own > 0).sum())
-            low, high = np.transpose([wilson(count, len(own)) for count in left])
-            colour, dash = COLOURS[i % len(COLOURS)], DASHES[k % len(DASHES)]
-            label = f"{certified_name(one, certificate)} · {certificate.name}".replace("$", r"\$")
-            shares = np.array(left) / len(own)
-            axes.plot(grid, shares, dash, color=colour, drawstyle="steps-post", label=label)
-            axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.12, linewidth=0)
-            most = max(most, float(grid[-1]))
-    axes.set_xlabel(f"radius ({NORM_TITLES[norm]})")
-    axes.set_ylabel("certified accuracy")
-    axes.set_xlim(0, most)
-    axes.set_ylim(-0.02, 1.02)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-    return as_svg(figure, f"certified {norm}")

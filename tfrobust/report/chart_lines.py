@@ -21,7 +21,17 @@ _GRID = 60  # values of a distance that a whole curve is drawn at
 
 @dataclasses.dataclass(frozen=True)
 class DrawnLine:
-    """A line before it is drawn; where not every value is marked, `marked` are those that are."""
+    """A line before it is drawn.
+
+    Attributes:
+        name: in the legend.
+        kind: `attack`, `worst`, `certified`, or `c0` to `c5`: a colour for each.
+        values: of what it is drawn against, rising.
+        shares: at them, in [0, 1].
+        bands: their 95 % intervals or another spread; none: no band.
+        marked: which of the values have a mark; `None`: all of a line that has few.
+        stepped: whether a share counts from the value before it on, as certificates do.
+    """
 
     name: str
     kind: str
@@ -29,6 +39,7 @@ class DrawnLine:
     shares: list[float]
     bands: list[tuple[float, float]]
     marked: list[int] | None = None
+    stepped: bool = False
 
 
 def drawn_lines(

@@ -7,13 +7,15 @@ It needs no script: a title on each point says its figure. The page's script add
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from tfrobust.report.chart_lines import DrawnLine, drawn_lines
+from tfrobust.report.chart_scales import Scale
 from tfrobust.report.curve_axes import NORM_TITLES, Axis, axes_of
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Results
@@ -21,6 +23,7 @@ from tfrobust.results.records import Results
 WIDTH, HEIGHT = 340, 236  # of a panel, in units of its view box
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 10, 10, 40  # margins of the axes in it
 _MOST_MARKED = 20  # points: more are a curve, which needs no marks
+_Point = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Curve:
 
     Attributes:
         name: in the legend.
-        kind: `attack`, `worst` or `certified`.
+        kind: that of a `DrawnLine`; the page's colours go by it.
         path: of the SVG.
         band: its 95 % interval, as the points of a polygon; none: the empty text.
         marks: with their figures.
@@ -53,14 +56,14 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One classifier on one axis.
+    """Curves on one axis.
 
     Attributes:
-        title: the classifier.
+        title: above them, such as the classifier.
         label: under the axis.
         says: what a reader who does not see it is told.
         ticks: position and text of the marks under the axis.
-        curves: all together last, in front of the others.
+        curves: the most important last, in front of the others.
     """
 
     title: str
@@ -92,6 +95,44 @@ def geometry() -> dict[str, Any]:
     }
 
 
+def drawn_panel(
+    *,
+    title: str,
+    label: str,
+    says: str,
+    lines: Sequence[DrawnLine],
+    scale: Scale,
+    said: Callable[[DrawnLine, int], str],
+) -> Panel:
+    """Return lines as a panel.
+
+    Args:
+        title: of the panel.
+        label: under its axis.
+        says: what a reader who does not see it is told.
+        lines: the most important one last, in front.
+        scale: of the axis.
+        said: gives the figure of a point of a line by its number, for its mark.
+    """
+    return Panel(
+        title=title,
+        label=label,
+        says=says,
+        ticks=[(_x(tick, scale), f"{tick:g}") for tick in scale.ticks()],
+        curves=[_curve(line, scale, said) for line in lines],
+    )
+
+
+def spoken(what: str, lines: Sequence[DrawnLine]) -> str:
+    """Return the ends of the most important line, which is the last, in words."""
+    line = lines[-1]
+    first, last = line.shares[0], line.shares[-1]
+    return (
+        f"{what}: {line.name} from {100 * first:.1f} % at {line.values[0]:g} to "
+        f"{100 * last:.1f} % at {line.values[-1]:g}; {len(lines)} line{'s' * (len(lines) != 1)}."
+    )
+
+
 def _panels_on(axis: Axis, results: Results, outcomes: Outcomes) -> Iterator[Panel]:
     drawn = [
         (evaluation, list(drawn_lines(axis, number, evaluation, outcomes)))
@@ -99,62 +140,71 @@ def _panels_on(axis: Axis, results: Results, outcomes: Outcomes) -> Iterator[Pan
     ]
     values = [value for _, lines in drawn for line in lines for value in line.values]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    low = 0.0 if axis.from_clean else low
-    high = high if high > low else low + 1.0
-    ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    scale = Scale(0.0 if axis.from_clean else low, high)
     for evaluation, lines in drawn:
         if lines:
-            yield Panel(
+            yield drawn_panel(
                 title=evaluation.classifier.name,
                 label=axis.label,
-                says=_spoken(axis, lines),
-                ticks=[(_x(tick, low, high), f"{tick:g}") for tick in ticks],
-                curves=[_curve(axis, line, low, high) for line in lines],
+                says=spoken(f"Accuracy against {axis.label}", lines),
+                lines=lines,
+                scale=scale,
+                said=functools.partial(_said, axis),
             )
 
 
-def _curve(axis: Axis, line: DrawnLine, low: float, high: float) -> Curve:
-    xs = [_x(value, low, high) for value in line.values]
-    ys = [_y(share) for share in line.shares]
-    outline = ""
-    if line.kind != "attack":
-        upper = [f"{x:.1f},{_y(top):.1f}" for x, (_, top) in zip(xs, line.bands, strict=True)]
-        lower = [f"{x:.1f},{_y(least):.1f}" for x, (least, _) in zip(xs, line.bands, strict=True)]
-        outline = " ".join([*upper, *reversed(lower)])
+def _curve(line: DrawnLine, scale: Scale, said: Callable[[DrawnLine, int], str]) -> Curve:
+    xs = [_x(value, scale) for value in line.values]
+    outline: list[_Point] = []
+    if line.kind != "attack" and line.bands:
+        lower, upper = (
+            _placed(xs, [band[end] for band in line.bands], stepped=line.stepped) for end in (0, 1)
+        )
+        outline = [*upper, *reversed(lower)]
     every = list(range(len(xs))) if len(xs) <= _MOST_MARKED else []
     marked = every if line.marked is None else line.marked
+    path = _placed(xs, line.shares, stepped=line.stepped)
     return Curve(
         name=line.name,
         kind=line.kind,
-        path="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True)),
-        band=outline,
-        marks=[Mark(round(xs[k], 1), round(ys[k], 1), _said(axis, line, k)) for k in marked],
+        path="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in path),
+        band=" ".join(f"{x:.1f},{y:.1f}" for x, y in outline),
+        marks=[Mark(round(xs[k], 1), round(_y(line.shares[k]), 1), said(line, k)) for k in marked],
     )
+
+
+def _placed(xs: Sequence[float], shares: Sequence[float], *, stepped: bool) -> list[_Point]:
+    """Return the points of a line; of a stepped one the corners too."""
+    points = [(x, _y(share)) for x, share in zip(xs, shares, strict=True)]
+    if not stepped:
+        return points
+    corners = [
+        point
+        for (before, _), (x, y) in itertools.pairwise(points)
+        for point in ((before, y), (x, y))
+    ]
+    return [*points[:1], *corners]
 
 
 def _said(axis: Axis, line: DrawnLine, k: int) -> str:
     """Return the figure of a point: `pgd, L∞ ≤ 0.1: 41.0 % [36.0, 46.0]`."""
-    low, high = line.bands[k]
     where = f"{axis.option} = {line.values[k]:g}"
     if axis.norm:
         where = f"{NORM_TITLES[axis.norm]} ≤ {line.values[k]:g}"
-    figure = f"{100 * line.shares[k]:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{line.name}, {where}: {figure}"
+    return f"{line.name}, {where}: {with_band(line, k)}"
 
 
-def _spoken(axis: Axis, lines: list[DrawnLine]) -> str:
-    """Return the ends of the most important line in words."""
-    line = lines[-1]
-    first, last = line.shares[0], line.shares[-1]
-    return (
-        f"Accuracy against {axis.label}: {line.name} from {100 * first:.1f} % at "
-        f"{line.values[0]:g} to {100 * last:.1f} % at {line.values[-1]:g}; {len(lines)} "
-        f"line{'s' * (len(lines) != 1)}."
-    )
+def with_band(line: DrawnLine, k: int) -> str:
+    """Return the share of a point with its interval: `41.0 % [36.0, 46.0]`."""
+    share = f"{100 * line.shares[k]:.1f} %"
+    if not line.bands:
+        return share
+    low, high = line.bands[k]
+    return f"{share} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _x(value: float, low: float, high: float) -> float:
-    return float(np.interp(value, (low, high), (_LEFT, WIDTH - _RIGHT)))
+def _x(value: float, scale: Scale) -> float:
+    return _LEFT + scale.place(value) * (WIDTH - _RIGHT - _LEFT)
 
 
 def _y(share: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.headline import LIGHTS, Headline
 from tfrobust.report.tables import Table
 from tfrobust.report.templates import html_templates
 from tfrobust.results.diagnosis import Diagnosis
@@ -21,8 +22,15 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
         .get_template("diagnosis.html.j2")
         .render(
             diagnosis=diagnosis,
-            headline=headline(diagnosis),
-            accuracies=accuracies(diagnosis),
+            headline=light(diagnosis),
+            accuracies=[
+                {"title": what, "share": p.accuracy, "interval": p.interval, "says": said}
+                for (what, said), p in zip(
+                    accuracies(diagnosis),
+                    (diagnosis.clean, diagnosis.attacked, diagnosis.lowest),
+                    strict=True,
+                )
+            ],
             findings=[(finding, remedied(finding.remedy)) for finding in diagnosis.findings],
             ball=ball_of(diagnosis),
         )
@@ -45,6 +53,29 @@ def headline(diagnosis: Diagnosis) -> str:
     return (
         f"{diagnosis.verdict}: {'; '.join(diagnosis.causes)}. {diagnosis.attack} leaves "
         f"{_percent(before)}, an attacker who knows at most {_percent(after)}"
+    )
+
+
+def light(diagnosis: Diagnosis) -> Headline:
+    """Return what a diagnosis comes to as the headline of its page, with its traffic light."""
+    before, after = diagnosis.attacked.accuracy, diagnosis.lowest.accuracy
+    verdicts = [finding.verdict for finding in diagnosis.findings]
+    skipped = verdicts.count(Verdict.NOT_APPLICABLE)
+    trust = f"{verdicts.count(Verdict.FINE)} of {len(verdicts) - skipped} checks are fine"
+    if diagnosis.causes:
+        trust = f"{'; '.join(diagnosis.causes)}; {trust}"
+    colour, sign, word = LIGHTS.get(diagnosis.verdict, LIGHTS[Verdict.FINE])
+    return Headline(
+        f"{diagnosis.attack} leaves {_percent(before)}, "
+        + (
+            f"all attacks of the checks together {_percent(after)}"
+            if diagnosis.verdict is Verdict.FINE
+            else f"an attacker who knows at most {_percent(after)}"
+        ),
+        f"{trust}.",
+        colour,
+        sign,
+        word,
     )
 
 

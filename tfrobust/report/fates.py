@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from tfrobust.report.explorer import class_name
 from tfrobust.report.tables import Table
 from tfrobust.results.kinds import counted
 from tfrobust.results.outcomes import Outcomes
@@ -59,7 +58,7 @@ def _table(number: int, evaluation: Evaluation, outcomes: Outcomes) -> Table:
         sections=[
             [
                 (
-                    _named(int(k), evaluation.classifier.class_names),
+                    class_name(int(k), evaluation.classifier.class_names),
                     str(int(own.sum())),
                     f"{clean[own].mean():.1%}",
                     f"{held[own].mean():.1%}",
@@ -87,8 +86,4 @@ def _confused(
     total = sum(counts.values())
     most = sorted(counts, key=lambda other: (-counts[other], other))[:_MOST_CONFUSED]
     names = evaluation.classifier.class_names
-    return ", ".join(f"{_named(k, names)} ({counts[k] / total:.0%})" for k in most) or "–"
-
-
-def _named(number: int, names: Sequence[str]) -> str:
-    return names[number] if number < len(names) else str(number)
+    return ", ".join(f"{class_name(k, names)} ({counts[k] / total:.0%})" for k in most) or "–"

@@ -1,8 +1,7 @@
-"""Figures by Matplotlib: accuracy against the budget; image tiles, as PNG."""
+"""Figures by Matplotlib: accuracy against the budget."""
 
 from __future__ import annotations
 
-import base64
 import io
 
 import matplotlib
@@ -10,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from PIL import Image
 
 from tfrobust.report.curve_axes import Axis, Line, lines_on
 from tfrobust.results.metrics import wilson
@@ -21,7 +19,6 @@ from tfrobust.results.records import Evaluation, Results
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", ":", "-.")
 _METADATA = ("Creator", "Date", "Format", "Type")  # left out: they hold addresses
-_TILE = 96  # pixels: smaller images are enlarged to this
 
 
 def draw(axes: Axes, axis: Axis, results: Results, outcomes: Outcomes | None) -> None:
@@ -117,23 +114,3 @@ def points(
         points.insert(0, (0.0, evaluation.clean.accuracy, evaluation.clean.interval))
     values, shares, bands = zip(*points, strict=True)
     return list(values), list(shares), list(bands)
-
-
-def tile(image: np.ndarray) -> str:
-    """Return an image `(height, width, channels)` in [0, 1] as a PNG data address."""
-    pixels = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels[..., :3])
-    scale = max(1, round(_TILE / max(picture.size)))
-    picture = picture.resize(
-        (picture.width * scale, picture.height * scale), Image.Resampling.NEAREST
-    )
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def perturbation_tile(clean: np.ndarray, adversarial: np.ndarray) -> str:
-    """Return their difference, stretched so that its largest change is black or white."""
-    change = np.nan_to_num(adversarial - clean)
-    largest = float(np.abs(change).max())
-    return tile(0.5 + change / (2 * largest) if largest else np.full_like(change, 0.5))

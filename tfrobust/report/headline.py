@@ -17,7 +17,7 @@ from tfrobust.types import Norm
 _MOST_NAMED = 4  # classifiers in a sentence
 _Budget = tuple[Norm | None, float | None]
 _Worst = dict[_Budget, Figure]
-_LIGHTS = {
+LIGHTS = {  # verdict → the light, a sign and a word for those who see no colours
     Verdict.FINE: ("good", "✔", "nothing suspicious"),
     Verdict.SUSPECT: ("warn", "▲", "suspicious"),
     Verdict.MASKED: ("bad", "✖", "masked"),
@@ -65,13 +65,13 @@ def headline(results: Results, outcomes: Outcomes) -> Headline:
         if evaluation in attacked
     ]
     verdicts = [e.signs.verdict for e in evaluations if e.signs]
-    gravest = max(verdicts, key=list(_LIGHTS).index) if _known(verdicts) else None
-    light, sign, word = _LIGHTS[gravest] if gravest else ("none", "○", "not looked for")
+    gravest = max(verdicts, key=list(LIGHTS).index) if _known(verdicts) else None
+    light, sign, word = LIGHTS[gravest] if gravest else ("none", "○", "not looked for")
     return Headline(_figures(attacked, worst), _trust(evaluations, gravest), light, sign, word)
 
 
 def _known(verdicts: Sequence[Verdict]) -> bool:
-    return bool(verdicts) and all(verdict in _LIGHTS for verdict in verdicts)
+    return bool(verdicts) and all(verdict in LIGHTS for verdict in verdicts)
 
 
 def _figures(evaluations: Sequence[Evaluation], worst: Sequence[_Worst]) -> str:

@@ -94,30 +94,51 @@ for (const chart of document.querySelectorAll("[data-chart]")) {
   }
 }
 
-// An image opens large, with what it was before, what was added, and what it was taken for.
-const dialog = document.createElement("dialog");
+// An image opens large, with what was added, what came of it, and what it was taken for; the arrows
+// go to the images beside it.
+const dialog = document.createElement("dialog"), title = document.createElement("h3");
+const shown = document.createElement("div"), closing = document.createElement("button");
 dialog.setAttribute("aria-label", "images, enlarged");
-dialog.addEventListener("click", () => dialog.close());
+shown.className = "enlarged";
+closing.type = "button";
+closing.textContent = "close";
+closing.addEventListener("click", () => dialog.close());
+dialog.append(title, shown, closing);
 document.body.append(dialog);
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+
+let enlargeAt = () => {};
+let at = 1;
+dialog.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (step) { event.preventDefault(); enlargeAt(at + step); }
+});
 for (const grid of document.querySelectorAll(".grid")) {
   const cells = [...grid.children], columns = cells.length / 4;
-  for (const image of grid.querySelectorAll("img")) {
+  const enlarge = (column) => {
+    if (column < 1 || column >= columns) return;
+    at = column;
+    enlargeAt = enlarge;
+    title.textContent = grid.parentElement.getAttribute("aria-label");
+    shown.replaceChildren(...[0, 1, 2, 3].map((row) => {
+      const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+      const copy = cells[row * columns + column].cloneNode(true);
+      for (const hidden of copy.querySelectorAll("details")) hidden.replaceWith(hidden.lastElementChild);
+      copy.removeAttribute("role");
+      copy.removeAttribute("tabindex");
+      caption.textContent = cells[row * columns].textContent;
+      figure.append(copy, caption);
+      return figure;
+    }));
+    if (!dialog.open) dialog.showModal();
+  };
+  cells.forEach((image, number) => {
+    if (image.tagName !== "IMG") return;
     image.tabIndex = 0;
     image.setAttribute("role", "button");
-    const open = () => {
-      const column = cells.indexOf(image) % columns;
-      const shown = [0, 1, 2, 3].map((row) => {
-        const figure = document.createElement("figure"), caption = document.createElement("figcaption");
-        caption.textContent = cells[row * columns].textContent;
-        figure.append(cells[row * columns + column].cloneNode(true), caption);
-        return figure;
-      });
-      dialog.replaceChildren(...shown);
-      dialog.showModal();
-    };
-    image.addEventListener("click", open);
+    image.addEventListener("click", () => enlarge(number % columns));
     image.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); }
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(number % columns); }
     });
-  }
+  });
 }

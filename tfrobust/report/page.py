@@ -15,11 +15,17 @@ from tfrobust.files.reading import UnreadableError
 from tfrobust.report.adaptive import adaptive_table
 from tfrobust.report.certificates import between_table, chance_lines, contradiction_lines
 from tfrobust.report.charts import geometry, panels
-from tfrobust.report.corruptions import corruption_table, corruption_tiles, error_map
+from tfrobust.report.corruptions import (
+    corruption_headline,
+    corruption_table,
+    corruption_tiles,
+    heat_tables,
+    severity_panels,
+)
 from tfrobust.report.detectors import histograms
 from tfrobust.report.diagnosis import signs_table
+from tfrobust.report.explorer import answers, class_name, confusions, fate_table
 from tfrobust.report.fates import class_tables
-from tfrobust.report.figures import perturbation_tile, tile
 from tfrobust.report.headline import headline
 from tfrobust.report.reattack import reattack_table
 from tfrobust.report.tables import (
@@ -29,7 +35,8 @@ from tfrobust.report.tables import (
     detector_table,
     scenario_title,
 )
-from tfrobust.report.templates import PAGE_SCRIPT, html_templates, script
+from tfrobust.report.templates import html_templates
+from tfrobust.report.tiles import allowance, perturbation_tile, tile
 from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import OUTCOMES, Outcomes
 from tfrobust.results.records import AttackResult, Evaluation, Results
@@ -44,6 +51,7 @@ from tfrobust.results.run_files import (
 )
 
 _TILES = 6  # images a row of the grid
+_FEW_TILES, _MANY_GRIDS = 4, 12  # images of a row on a page of more grids than that
 
 
 def write_report(folder: Path) -> Path:
@@ -96,10 +104,11 @@ def write_run(
 
 def render(results: Results, outcomes: Outcomes) -> str:
     """Return the page; everything that came from outside is escaped."""
+    count = sum(len({a.name for a in evaluation.attacks}) for evaluation in results.evaluations)
     grids = [
         grid
         for number, evaluation in enumerate(results.evaluations)
-        for grid in image_grids(number, evaluation, outcomes)
+        for grid in image_grids(number, evaluation, outcomes, of=count)
     ]
     corrupted = bool(results.corruptions)
     further = (between_table(results), adaptive_table(results), reattack_table(results))
@@ -116,13 +125,15 @@ def render(results: Results, outcomes: Outcomes) -> str:
             certified=any(evaluation.certificates for evaluation in results.evaluations),
             contradictions=contradiction_lines(results),
             chances=chance_lines(results),
-            error_map=error_map(results) if corrupted else None,
+            heat=heat_tables(results) if corrupted else [],
+            severities=severity_panels(results) if corrupted else [],
             tiles=corruption_tiles(results, outcomes) if corrupted else [],
             panels=panels(results, outcomes),
             area=geometry(),
-            headline=None if corrupted else headline(results, outcomes),
+            headline=corruption_headline(results) if corrupted else headline(results, outcomes),
             classes=[] if corrupted else class_tables(results, outcomes),
-            script=script(PAGE_SCRIPT),
+            fates=None if corrupted else fate_table(results, outcomes),
+            confusions=[] if corrupted else confusions(results, outcomes),
             detectors=detector_table(results)
             if any(e.detectors for e in results.evaluations)
             else None,
@@ -137,13 +148,16 @@ def render(results: Results, outcomes: Outcomes) -> str:
     )
 
 
-def image_grids(number: int, evaluation: Evaluation, outcomes: Outcomes) -> list[dict[str, Any]]:
+def image_grids(
+    number: int, evaluation: Evaluation, outcomes: Outcomes, *, of: int
+) -> list[dict[str, Any]]:
     """Return a grid of images for each attack, at the middle one of its budgets.
 
     Args:
         number: of the evaluation in its run, from 0.
         evaluation: itself.
         outcomes: of the run.
+        of: how many grids the page has: the more, the fewer and smaller images.
     """
     by_name: dict[str, list[tuple[int, AttackResult]]] = {}
     for k, attack in enumerate(evaluation.attacks):
@@ -152,35 +166,36 @@ def image_grids(number: int, evaluation: Evaluation, outcomes: Outcomes) -> list
     return [
         {
             "title": f"{evaluation.classifier.name} under {attack_title(attack)}",
-            "cells": _cells(number, k, outcomes, evaluation.classifier.class_names),
+            "cells": _cells(number, k, outcomes, evaluation.classifier.class_names, of),
         }
         for k, attack in chosen
     ]
 
 
-def _cells(number: int, k: int, outcomes: Outcomes, names: Sequence[str]) -> list[dict[str, Any]]:
+def _cells(
+    number: int, k: int, outcomes: Outcomes, names: Sequence[str], grids: int
+) -> list[dict[str, Any]]:
     examples, cells = outcomes.examples, []
+    tiles = _FEW_TILES if grids > _MANY_GRIDS else _TILES
+    most = allowance(grids * tiles * 3)
     indices = examples["example_index"]
     pairs = zip(examples["example_images"], examples[f"e{number}_example_a{k}"], strict=True)
     labels, predicted = outcomes.column("label"), outcomes.column(f"e{number}_clean")
     attacked = outcomes.row(number, k, "prediction")
-    for i, (clean, adversarial) in list(zip(indices, pairs, strict=True))[:_TILES]:
+    shown = enumerate(list(zip(indices, pairs, strict=True))[:tiles])
+    for example, (i, (clean, adversarial)) in shown:
         label, before, after = int(labels[i]), int(predicted[i]), int(attacked[i])
         cells.append(
             {
-                "clean": tile(clean),
-                "change": perturbation_tile(clean, adversarial),
+                "clean": tile(clean, most),
+                "change": perturbation_tile(clean, adversarial, most),
                 "largest": float(np.abs(np.nan_to_num(adversarial - clean)).max()),
-                "adversarial": tile(np.nan_to_num(adversarial)),
-                "label": _named(label, names),
-                "before": _named(before, names),
-                "after": _named(after, names),
+                "adversarial": tile(np.nan_to_num(adversarial), most),
+                "label": class_name(label, names),
+                "before": class_name(before, names),
+                "after": class_name(after, names),
+                "answers": answers(number, k, example, outcomes, names),
                 "state": "wrong" if before != label else "broken" if after != label else "held",
             }
         )
     return cells
-
-
-def _named(number: int, names: Sequence[str]) -> str:
-    """Return a class by its name; by its number where older results know no names."""
-    return names[number] if number < len(names) else str(number)

@@ -15,6 +15,7 @@ from tfrobust.results.records import (
 )
 
 Row = tuple[str, ...]
+HeatRow = tuple[str, list[tuple[float, str]]]  # of a map: a title, and shares with their texts
 
 
 @dataclasses.dataclass(frozen=True)

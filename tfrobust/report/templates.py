@@ -44,10 +44,12 @@ def html_templates(*packages: str) -> jinja2.Environment:
         'page.html.j2'
     """
     places = [jinja2.PackageLoader(package, ".") for package in (*packages, "tfrobust.report")]
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(places),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["script"] = script(PAGE_SCRIPT)  # of a page that gives none of its own
+    return environment

@@ -111,6 +111,18 @@ def _check_examples(
     shape = _check_pictures("example_images", examples, len(examples["example_index"]))
     for k in range(len(evaluation.attacks)):
         _check_array(examples, f"e{number}_example_a{k}", shape, "f")
+    names = [f"e{number}_probabilities_a{k}" for k in range(len(evaluation.attacks))]
+    for name in [f"e{number}_probabilities_clean", *names]:
+        if name in examples:  # older runs have none, and not every classifier is asked
+            _check_probabilities(name, examples, (shape[0], evaluation.classifier.num_classes))
+
+
+def _check_probabilities(
+    name: str, examples: Mapping[str, np.ndarray], shape: tuple[int, int]
+) -> None:
+    array = _check_array(examples, name, shape, "f")
+    if not ((array >= 0) & (array <= 1) | np.isnan(array)).all():
+        raise UnreadableError(f"{name}: expected probabilities from 0 to 1")
 
 
 def _check_pictures(name: str, examples: Mapping[str, np.ndarray], count: int) -> tuple[int, ...]:

@@ -18,13 +18,14 @@ from tfrobust.data.reading import arrays
 from tfrobust.errors import ClassifierError, PluginError, StoreError, UsageError, WorkerError
 from tfrobust.execution.executor import Failed
 from tfrobust.report.certification import (
-    certified_curves,
+    certified_headline,
     certified_table,
     contradiction_lines,
     radius_table,
     render_certification,
     trust_lines,
 )
+from tfrobust.report.certified_charts import _line, certified_panels
 from tfrobust.report.tables import percent
 from tfrobust.results.certification import Certifications, read_certifications
 from tfrobust.results.metrics import wilson
@@ -296,8 +297,7 @@ def test_a_certification_is_written_whole_and_read_again(tmp_path):
         assert len(radii["c1_k1_radius"]) == 30
     page = (tmp_path / "run" / "report.html").read_text()
     assert "a&lt;b" in page
-    assert "<script" not in page
-    assert page.count("<svg") == 1  # both certify in L2
+    assert page.count("<svg") == 2  # a panel a classifier: both certify in L2
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name[0] != ".") == [
         "certificates.json", "radii.npz", "report.html",
     ]  # fmt: skip
@@ -329,8 +329,35 @@ def test_tables_name_every_radius_and_what_is_not_known():
     reach = radius_table(results)
     assert all(len(row) == len(reach.columns) for row in reach.sections[0])
     assert [row[-2] for row in reach.sections[0]] == ["–", "200"]
-    [(norm, svg)] = certified_curves(results, certified(Rising(), Rising()).radii)
-    assert (norm, svg[:4]) == ("l2", "<svg")
+
+
+def test_a_curve_of_certificates_is_never_above_what_is_certified():
+    shown = certified(Rising())
+    [(norm, [panel])] = certified_panels(shown.results, shown.radii)
+    assert (norm, panel.title) == ("l2", "one")
+    [within, _] = shown.results.certifications[0].certificates[0].within
+    [curve] = panel.curves
+    assert f"radius {within.eps:g}: {100 * within.accuracy:.1f} %" in curve.marks[1].says
+    for radii in (np.linspace(0, 1, 40), np.linspace(0, 1, 4000)):  # every step, and fewer
+        line = _line("x", "c0", radii, [0.5])
+        for before, after, share in zip(
+            line.values, line.values[1:], line.shares[1:], strict=False
+        ):
+            for radius in np.linspace(before, after, 5)[1:]:
+                assert share <= np.mean(radii >= radius) + 1e-12
+        assert line.shares[line.marked[1]] == np.mean(radii >= 0.5)
+
+
+def test_a_certification_opens_with_what_is_certified_and_whether_that_can_be_believed():
+    sure, wrong = certified(Rising()).results, certified(Lying()).results
+    sure.certifications[0].certificates[0].contradictions = 0
+    found = certified_headline(sure)
+    assert (found.light, found.word, found.trust) == ("good", "proven", "")
+    shares = [within.accuracy for within in sure.certifications[0].certificates[0].within]
+    nearest = min(shares, key=lambda share: abs(share - 0.5))
+    assert found.says.startswith(f"{100 * nearest:.1f} % of 60 images")
+    assert certified_headline(wrong).light == "bad"
+    assert "CONTRADICTION" in certified_headline(wrong).trust
 
 
 @pytest.mark.parametrize(

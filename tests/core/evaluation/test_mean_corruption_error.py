@@ -1,5 +1,7 @@
 """The mean corruption error, and the evaluation that measures it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -158,10 +160,12 @@ def test_the_report_shows_table_map_and_images(run, tmp_path):
     write_run(tmp_path, run)
     page = (tmp_path / "report.html").read_text()
     assert "Error under corruptions, 40 images of digits (test)" in page
-    assert page.count("<figcaption>") == 4
+    assert page.count("<figcaption>") == 5  # a panel of curves and four images
+    assert page.count("--heat:") == 15
     assert "jpeg compression" in page
     assert "adversarial image" not in page
-    assert page.count("<h3>d</h3>") == 1
+    assert page.count("<h3>d</h3>") == 2  # above its map, and how it was made
+    assert re.search(r"d errs on [\d.]+% of corrupted images and on [\d.]+% of clean ones", page)
 
 
 @at_some

@@ -2,40 +2,15 @@
 
 import pytest
 
-from helpers.small_study import SMALL
+from helpers.small_study import SMALL, SWEPT
 from helpers.study_runs import check_figures
 from tfrobust.errors import UsageError
 from tfrobust.study.cells.cell import cells_of
 from tfrobust.study.rebuild import run_study
+from tfrobust.study.results.curve_charts import curve_panels
 from tfrobust.study.results.lookup import Lookup, in_paper
 from tfrobust.study.results.report import write_study
-
-SWEPT = SMALL.text.replace(
-    '[conditions.clean]\ntitle = "clean"\njudged = ["plain"]',
-    """[conditions.clean]
-title = "clean"
-judged = ["plain"]
-[conditions.noise]
-title = "noise"
-attack = { name = "white_to_black" }
-sweep = { option = "count", values = [0, 5, 20], averaged = [5, 20] }
-within = { norm = "l0", distance = 5 }
-judged = ["plain"]
-images = 20
-[[curves]]
-title = "Figure 2"
-panels = [{ title = "White to black", condition = "noise" }]
-figure = "plain.accuracy"
-networks = ["small", "large"]
-xlabel = "generations"
-[[tables]]
-title = "Noise"
-columns = [
-    { title = "5", condition = "noise", figure = "plain.accuracy@5" },
-    { title = "20", condition = "noise", figure = "plain.accuracy@20" },
-]
-paper = { small = [0.6, 0.2] }""",
-)
+from tfrobust.study.results.swept_lines import swept_curves
 
 
 def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
@@ -53,6 +28,11 @@ def test_a_sweep_has_a_figure_for_each_value_and_their_mean(tmp_path):
     assert near["20"] >= at["20"]
     write_study(study, "tiny", results, tmp_path / "out")
     assert "![Figure 2](figure-1.svg)" in (tmp_path / "out" / "report.md").read_text()
+    [swept] = swept_curves(study, results)
+    [panel] = curve_panels(swept)
+    assert [curve.name for curve in panel.curves] == ["4 units", "32 units"]
+    assert f"4 units at 5: {100 * at['5']:.1f} %" in [mark.says for mark in panel.curves[0].marks]
+    assert panel.curves[0].marks[1].says in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_sweep_may_be_given_by_its_ends_and_its_step(tmp_path):

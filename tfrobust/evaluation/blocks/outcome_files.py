@@ -9,6 +9,7 @@ import numpy as np
 
 from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
+from tfrobust.evaluation.example_answers import example_probabilities
 from tfrobust.results.outcomes import OUTCOMES, Outcomes, write_columns
 from tfrobust.results.records import NORMS
 
@@ -45,6 +46,7 @@ def outcomes_of(
         for k, knowing in enumerate(judgement.adaptive):
             for what in ("prediction", "success", "reached", *NORMS):
                 sources[f"e{number}_x{k}_{what}"] = f"{knowing.run.key}_{what}"
+    examples |= example_probabilities(judged, rows, examples)
     return written_outcomes(columns, sources, examples, folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,68 +11,49 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from tfrobust.report.charts import Panel
 from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.study.results.curve_charts import curve_panels
 from tfrobust.study.results.exhibit_figures import exhibited
 from tfrobust.study.results.lookup import Lookup
-from tfrobust.study.schema.figures import at_value
+from tfrobust.study.results.swept_lines import Swept, swept_curves
 from tfrobust.study.schema.measured import Measured
-from tfrobust.study.schema.pictures import Bars, Curve, Curves, Histograms
+from tfrobust.study.schema.pictures import Bars, Histograms
 from tfrobust.study.schema.study import Study
 from tfrobust.study.schema.sweeps import Bins
 
 
-def pictures(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
-    """Return `(title, SVG)` for each picture whose cells are finished."""
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture of a study.
+
+    Attributes:
+        title: of it.
+        svg: the file that `report.md` shows.
+        panels: the same for the page, where it is curves; else none, and the page shows the file.
+    """
+
+    title: str
+    svg: str
+    panels: list[Panel] = dataclasses.field(default_factory=list)
+
+
+def pictures(study: Study, lookup: Lookup) -> list[Picture]:
+    """Return a picture for each that is declared and whose cells are finished."""
+    swept = (
+        Picture(one.declared.title, _draw_curves(one), curve_panels(one))
+        for one in swept_curves(study, lookup)
+    )
+    drawn = [*_bars(study, lookup), *_histograms(study, lookup)]
     return [
-        *exhibited(study, lookup),
-        *_curves(study, lookup),
-        *_bars(study, lookup),
-        *_histograms(study, lookup),
+        *(Picture(*drawing) for drawing in exhibited(study, lookup)),
+        *swept,
+        *(Picture(*drawing) for drawing in drawn),
     ]
 
 
-def _curves(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
-    drawings = []
-    for declared in study.curves:
-        curves = _declared_lines(study, declared)
-        lines = {
-            (panel.condition, curve): line
-            for panel in declared.panels
-            for curve in curves
-            if (line := _line(study, panel.condition, curve, lookup)) is not None
-        }
-        if lines:
-            drawings.append((declared.title, _draw_curves(declared, curves, lines)))
-    return drawings
-
-
-def _declared_lines(study: Study, declared: Curves) -> Sequence[Curve]:
-    """Return what is drawn in each panel."""
-    return declared.lines or [
-        Curve(title=study.networks[name].title, network=name, figure=declared.figure)
-        for name in declared.networks
-    ]
-
-
-Line = tuple[list[float], np.ndarray]  # values of the sweep; figures (values, seeds)
-
-
-def _line(study: Study, condition: str, curve: Curve, lookup: Lookup) -> Line | None:
-    sweep = study.conditions[condition].sweep
-    if sweep is None:
-        return None
-    figures = [
-        lookup.values(
-            curve.network, Measured(condition=condition, figure=at_value(curve.figure, name))
-        )
-        for name in sweep.names.values()
-    ]
-    return (list(sweep.names), np.array(figures)) if all(figures) else None
-
-
-def _draw_curves(
-    declared: Curves, curves: Sequence[Curve], lines: dict[tuple[str, Curve], Line]
-) -> str:
+def _draw_curves(swept: Swept) -> str:
+    declared, curves, lines = swept.declared, swept.curves, swept.lines
     panels = [p for p in declared.panels if any((p.condition, c) in lines for c in curves)]
     columns = 2 if len(panels) in (1, 2, 4) else 3  # one panel is as large as one of two
     rows = -(-len(panels) // columns)
@@ -90,8 +72,7 @@ def _draw_curves(
             if figures.shape[1] > 1:  # the band: one standard deviation over seeds
                 spread = figures.std(axis=1, ddof=1)
                 axis.fill_between(values, mean - spread, mean + spread, color=colour, alpha=0.15)
-        if declared.xscale == "symlog":
-            least = min(value for values, _ in lines.values() for value in values if value > 0)
+        if (least := swept.logarithmic_from) is not None:
             axis.set_xscale("symlog", linthresh=least, linscale=0.3)
         axis.set_title(panel.title, fontsize=9)
         titles = set(axis.get_legend_handles_labels()[1])

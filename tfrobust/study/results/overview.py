@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,16 @@ from tfrobust.study.results.claims import Claimed, check_claims, verdict
 from tfrobust.study.results.judging import Verdict
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.opening import opening
-from tfrobust.study.results.pages import IN_PAPER, page_templates, written
+from tfrobust.study.results.pages import (
+    IN_PAPER,
+    SIGNS,
+    Tallied,
+    page_templates,
+    tally,
+    written,
+)
 from tfrobust.study.schema.files import find_study, results_folder, studies
 from tfrobust.study.schema.study import Study
-
-_COUNTED = {
-    Verdict.HOLDS: ("holds", "hold"),
-    Verdict.FAILS: ("does not hold", "do not hold"),
-    Verdict.UNJUDGED: ("cannot be judged", "cannot be judged"),
-    Verdict.UNKNOWN: ("is not yet known", "are not yet known"),
-    Verdict.NOT_ASKED: ("is not asked at this scale", "are not asked at this scale"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +53,12 @@ class Overviewed:
     @property
     def counts(self) -> str:
         """How many claims have each verdict, in words."""
-        counted = Counter(claim.verdict for claim in self.claims)
-        return ", ".join(
-            f"{counted[which]} {(one if counted[which] == 1 else several)}"
-            for which, (one, several) in _COUNTED.items()
-            if counted[which]
-        )
+        return ", ".join(f"{one.count} {one.words}" for one in self.tally)
+
+    @property
+    def tally(self) -> list[Tallied]:
+        """How many claims have each verdict."""
+        return tally(claim.verdict for claim in self.claims)
 
 
 def overviewed(
@@ -123,6 +121,9 @@ def write_overview(shown: list[Overviewed], out: Path) -> Path:
             "links": [_link(one, out, kind) for one in shown],
             "verdict": verdict,
             "in_paper": IN_PAPER,
+            "signs": SIGNS,
+            "tally": tally(claim.verdict for one in shown for claim in one.claims),
+            "verdicts": list(Verdict),
         }
         template = page_templates(escaped=kind == "html").get_template(f"overview.{kind}.j2")
         text = template.render(content)

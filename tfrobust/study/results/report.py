@@ -10,14 +10,15 @@ from typing import Any
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import atomic_write
+from tfrobust.report.charts import geometry
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result
 from tfrobust.study.results.claims import check_claims, verdict
-from tfrobust.study.results.figures import pictures
+from tfrobust.study.results.figures import Picture, pictures
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.results.masking import masked_verdicts
 from tfrobust.study.results.opening import opening, reductions
-from tfrobust.study.results.pages import IN_PAPER, page_templates, written
+from tfrobust.study.results.pages import IN_PAPER, SIGNS, page_templates, tally, written
 from tfrobust.study.results.tables import study_tables
 from tfrobust.study.schema.study import Study
 
@@ -47,13 +48,15 @@ def write_study(study: Study, scale: str, lookup: Lookup, *folders: Path) -> Non
         text = template.render(content)
         for folder in folders:
             atomic_write(folder / f"report.{kind}", functools.partial(written, text))
-    for number, (_, svg) in enumerate(content["pictures"], 1):
+    for number, picture in enumerate(content["pictures"], 1):
         for folder in folders:
-            atomic_write(folder / f"figure-{number}.svg", functools.partial(written, svg + "\n"))
+            atomic_write(
+                folder / f"figure-{number}.svg", functools.partial(written, picture.svg + "\n")
+            )
 
 
 def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
-    results = list(lookup)
+    results, claims = list(lookup), check_claims(study, lookup)
     summary = study.scales[scale].summary or study.summary
     told_reductions = summary is None or not summary.trust  # by the line that is written then
     return {
@@ -69,7 +72,10 @@ def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
         "tables": study_tables(study, lookup),
         "opening": opening(study, scale, lookup),
         "reduced": () if told_reductions else reductions(study, scale, lookup),
-        "claims": check_claims(study, lookup),
+        "claims": claims,
+        "tally": tally(claim.verdict for claim in claims),
+        "signs": SIGNS,
+        "area": geometry(),
         "intervals": _INTERVALS[min(len(study.scales[scale].seeds), 2)],
         "commits": _commits(results),
         "machines": list(dict.fromkeys(r.machine for r in results if r.machine)),
@@ -80,8 +86,8 @@ def _content(study: Study, scale: str, lookup: Lookup) -> dict[str, Any]:
     }
 
 
-def _pictures(study: Study, lookup: Lookup) -> list[tuple[str, str]]:
-    """Return the pictures of what cells keep: `(title, SVG)`.
+def _pictures(study: Study, lookup: Lookup) -> list[Picture]:
+    """Return the pictures of what cells keep.
 
     Raises:
         StoreError: a cell keeps other things than its condition declares.
