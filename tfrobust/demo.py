@@ -102,7 +102,6 @@ def _run(out: Path, force: bool, progress: Progress | None, log: Callable[[str],
     classifiers = {folder.parent.name: store.load(folder) for folder in exported}
     settings = EvaluationSettings(classifiers=classifiers, scenario=scenario, attacks=attacks)
     evaluated = evaluate_settings(settings, partial=Partial(out), progress=progress)
-    log("looking for signs of masked gradients")
-    evaluated = with_signs(settings, evaluated)
+    evaluated = with_signs(settings, evaluated, progress)
     write_run(out, evaluated)
     return Demo(evaluated.results, out, exported)

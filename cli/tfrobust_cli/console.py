@@ -87,9 +87,6 @@ class Reporter:
         self._printed = time.monotonic()
 
     def __enter__(self) -> Reporter:
-        if self._shows_bars:
-            self._bar.start()
-            self._task = self._bar.add_task("", total=None)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,6 +99,9 @@ class Reporter:
             self._print_now_and_then(what, done, total)
             return
         title = what.partition(" — ")[0]
+        if self._what is None:  # not before: others show bars of their own until then
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None)
         if title != self._what:
             self._what = title
             self._bar.reset(self._task, total=total, description=escape(what))

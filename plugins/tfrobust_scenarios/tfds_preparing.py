@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tfrobust.data.telling import is_told
 from tfrobust.errors import DataError, StoreError, one_line
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.claims import LOCK, alone, made_folder
@@ -136,11 +137,15 @@ def _remove_empty(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def bars_for_people() -> Iterator[None]:
-    """Keep the progress bars of TensorFlow Datasets out of files and pipes."""
+def bars_for_people(*, told: bool = False) -> Iterator[None]:
+    """Keep the progress bars of TensorFlow Datasets out of files and pipes.
+
+    Args:
+        told: what is done inside tells how far it is: whoever listens shows that instead.
+    """
     import tensorflow_datasets as tfds
 
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not (told and is_told()):
         yield
         return
     tfds.disable_progress_bar()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tfrobust.data.telling import counted, tell
 from tfrobust.errors import DataError, RobustError, one_line
 from tfrobust.files.atomic import disk_errors
 from tfrobust.files.reading import read_json
@@ -22,6 +23,7 @@ NAME, VERSION = "tiny_imagenet", "1.0.0"
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
 _DOWNLOAD = ".download-"
+_MEGABYTE = 1 << 20  # bytes
 _PATIENCE = 20.0  # seconds until a server that does not answer is given up
 
 
@@ -68,7 +70,8 @@ def _prepared(home: Path, path: Path, sha256: str | None, *, strict: bool) -> Pr
     skipped: list[str] = []
 
     def examples(pictures: Iterable[Picture]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for picture in pictures:
+        known = list(pictures)  # names, and no pixels
+        for picture in counted(known, "preparing images", len(known)):
             try:
                 yield picture.name, _example(archive, picture)
             except DataError as error:
@@ -78,7 +81,11 @@ def _prepared(home: Path, path: Path, sha256: str | None, *, strict: bool) -> Pr
 
     builder = _builder_class()(archive, examples, skipped, data_dir=home.parent)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), bars_for_people(), disk_errors(home):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            bars_for_people(told=True),
+            disk_errors(home),
+        ):
             builder.download_and_prepare()
     except RobustError:
         raise
@@ -203,8 +210,11 @@ def _downloaded(folder: Path) -> Path:
     file = folder / URL.rpartition("/")[2]
     try:
         with urllib.request.urlopen(URL, timeout=_PATIENCE) as response, file.open("wb") as out:
-            while block := response.read(1 << 20):
+            megabytes = int(response.headers.get("Content-Length") or 0) // _MEGABYTE
+            while block := response.read(_MEGABYTE):
                 out.write(block)
+                done = out.tell() // _MEGABYTE
+                tell("downloading, in MB", done, max(done, megabytes))
     except OSError as error:
         raise DataError(
             f"tiny_imagenet is not in {folder.parent} and cannot be downloaded "

@@ -55,7 +55,7 @@ def run(settings: EvaluationSettings, out: Path | str, **options: Unpack[RunOpti
             settings, partial=partial, progress=frame.progress, executor=frame.executor
         )
         if settings.diagnosis:
-            evaluated = with_signs(settings, evaluated)
+            evaluated = with_signs(settings, evaluated, frame.progress)
         write_run(out, evaluated)
         frame.tell(suspicions(evaluated.results, settings.classifiers))
     return evaluated.results

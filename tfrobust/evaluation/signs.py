@@ -7,12 +7,14 @@ import dataclasses
 from tfrobust.attack import Attack
 from tfrobust.data.reading import arrays
 from tfrobust.diagnosis.signs import MOST, look_for_signs
-from tfrobust.evaluation.settings import EvaluationSettings
+from tfrobust.evaluation.settings import EvaluationSettings, Progress, reporter
 from tfrobust.results.findings import Signs
 from tfrobust.results.run_files import Evaluated, identified
 
 
-def with_signs(settings: EvaluationSettings, evaluated: Evaluated) -> Evaluated:
+def with_signs(
+    settings: EvaluationSettings, evaluated: Evaluated, progress: Progress | None = None
+) -> Evaluated:
     """Return an evaluation that tells of each classifier whether its gradients can be trusted.
 
     Looked at is what the attacks see: the classifier that they are crafted on, if there is one.
@@ -20,13 +22,15 @@ def with_signs(settings: EvaluationSettings, evaluated: Evaluated) -> Evaluated:
     Args:
         settings: of the evaluation.
         evaluated: what it found.
+        progress: receives how many classifiers were looked at.
     """
     attack = _first_within_a_ball(settings)
     if not settings.attacks:
         return evaluated
     images, labels = arrays(settings.scenario, settings.split, _images(settings))
     seen: dict[str, Signs] = {}
-    for name, classifier in settings.attacked.items():
+    told = reporter(progress, "signs of masked gradients", len(settings.attacked))
+    for done, (name, classifier) in enumerate(settings.attacked.items(), 1):
         seen[name] = look_for_signs(
             classifier,
             images,
@@ -35,6 +39,8 @@ def with_signs(settings: EvaluationSettings, evaluated: Evaluated) -> Evaluated:
             known_classes=settings.scenario.num_classes,
             seed=settings.seed,
         )
+        if told:
+            told(done)
     crafted_on = settings.crafted_on
     evaluations = [
         evaluation.model_copy(

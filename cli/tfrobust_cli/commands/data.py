@@ -11,7 +11,7 @@ import typer
 from tfrobust.errors import UsageError
 from tfrobust_cli.app import App
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
-from tfrobust_cli.console import start_tensorflow, stderr
+from tfrobust_cli.console import Reporter, start_tensorflow, stderr
 from tfrobust_cli.opening import opened
 from tfrobust_cli.options.declared import Json, Params, Seed, Split, names_of
 
@@ -50,9 +50,11 @@ def prepare(
     check_known(named)
     start_tensorflow()
     from tfrobust.data.names import open_scenario
+    from tfrobust.data.telling import told_to
 
     scenario = open_scenario(name, Parameters(param, named).all())
-    prepared = scenario.prepare(archive, sha256=sha256, strict=strict)
+    with Reporter() as reporter, told_to(reporter):
+        prepared = scenario.prepare(archive, sha256=sha256, strict=strict)
     if as_json:
         shown = {
             "folder": str(prepared.folder),

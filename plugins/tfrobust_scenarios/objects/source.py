@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfrobust.data.reading import readable
+from tfrobust.data.telling import counted
 from tfrobust.errors import DataError
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import read_json
@@ -76,7 +77,10 @@ class Source(abc.ABC):
             lambda row, encoded: (row, tf.numpy_function(_decodes, [encoded], tf.bool)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        rows = [row for row, well in readable(checked.as_numpy_iterator()) if not well]
+        looked = counted(
+            readable(checked.as_numpy_iterator()), "looking for broken images", len(images)
+        )
+        rows = [row for row, well in looked if not well]
         return [images[row].name for row in sorted(rows)]
 
     def remember(self, broken: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from helpers.files.tfds_object_files import CocoLayout
 from tfrobust.data.reading import arrays
+from tfrobust.data.telling import told_to
 from tfrobust.errors import DataError
 from tfrobust.registry import create
 
@@ -65,7 +66,11 @@ def test_a_broken_jpeg_is_named_and_once_prepared_left_out_and_not_counted(pairs
     for refuse in (coco(root).prepare, coco(root, strict=True).prepare):
         with pytest.raises(DataError, match=r"000000000002.jpg: broken"):
             refuse(strict=True)
-    prepared = coco(root).prepare()
+    heard = []
+    with told_to(lambda *told: heard.append(told)):
+        prepared = coco(root).prepare()
+    assert heard[0] == ("looking for broken images", 0, 6)
+    assert heard[-1] == ("looking for broken images", 6, 6)
     assert prepared.images == {"train": 2, "test": 2}
     assert prepared.skipped == tuple(f"val2017/00000000000{k}.jpg: broken" for k in (2, 1))
     assert coco(root).prepare() == prepared

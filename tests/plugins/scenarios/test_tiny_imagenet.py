@@ -11,6 +11,7 @@ from helpers.files.tiny_imagenet_files import content, edited, jpeg, zipped
 from helpers.support import shared_folder
 from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
+from tfrobust.data.telling import told_to
 from tfrobust.errors import DataError, UsageError
 from tfrobust.registry import create
 from tfrobust.report.grid import image_grid
@@ -29,6 +30,14 @@ def home(tmp_path, monkeypatch):
 def prepared(home):
     """The small archive, prepared."""
     return create("scenarios", "tiny_imagenet").prepare(zipped(home / "small.zip", content()))
+
+
+def test_preparing_tells_how_far_it_is(home):
+    heard = []
+    with told_to(lambda *told: heard.append(told)):
+        create("scenarios", "tiny_imagenet").prepare(zipped(home / "small.zip", content()))
+    for images in (9, 6):  # of the splits, each by itself
+        assert [done for _, done, total in heard if total == images] == list(range(images + 1))
 
 
 def test_tiny_imagenet_is_prepared_completely_and_keeps_the_contract(prepared):
