@@ -8,7 +8,7 @@ RAY := .venv/.ray
 READERS := .venv/.readers
 KSERVE := .venv-kserve/.installed
 
-.PHONY: demo install test tests test-slow test-pythons readers lint types bench diagnosis reference docs constraints clean
+.PHONY: demo install test tests test-slow test-pythons readers lint types bench diagnosis reference docs screenshots constraints clean
 
 demo: $(READY)
 	$(BIN)/tfrobust demo
@@ -88,6 +88,10 @@ $(DOCS): $(READY)
 docs: $(DOCS)
 	$(BIN)/python docs/site/stage.py
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
+
+# The pictures of README and docs, from a small run in headless Chromium; the run is made once.
+screenshots: $(READY)
+	$(BIN)/python docs/site/screenshots.py
 
 constraints: $(PEERS) $(DOCS) $(RAY) $(READERS) $(READERS)
 	{ echo "# The versions everything was tested with. Renew: make constraints"; \
