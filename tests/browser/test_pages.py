@@ -224,6 +224,24 @@ def test_a_curve_tells_its_figures_and_stands_alone(opened, pages):
     assert chart.locator(".curve.dim").count() == 0
 
 
+def test_a_curve_is_read_between_its_marks_too(opened, pages):
+    page = opened(pages["report"])
+    chart = page.locator("[data-chart]", has=page.locator("svg[data-label*=L2]")).first
+    svg = chart.locator("svg").first
+    area = [float(number) for number in chart.get_attribute("data-area").split()]
+    low, high = (float(number) for number in svg.get_attribute("data-scale").split()[:2])
+    points = svg.locator(".curve.worst path").get_attribute("d")[1:].split("L")
+    x, y = (float(number) for number in points[len(points) // 2].split())
+    box, scale = svg.bounding_box(), svg.bounding_box()["width"] / 340
+    page.mouse.move(box["x"] + scale * (x + 1), box["y"] + scale * y)
+    said = chart.locator(".readout").inner_text()
+    assert ": ≈ " in said
+    value, share = said.rpartition(" %")[0].rpartition(")")[2].split(": ≈ ")
+    expected = low + (x - area[0]) / (area[1] - area[0]) * (high - low)
+    assert float(value) == pytest.approx(expected, rel=0.15)
+    assert float(share) == pytest.approx(100 * (area[3] - y) / (area[3] - area[2]), abs=6)
+
+
 def test_an_image_opens_large_by_the_keyboard(opened, pages):
     page = opened(pages["report"])
     page.locator(".grid img").first.press("Enter")

@@ -18,9 +18,9 @@ def example_probabilities(
 ) -> dict[str, np.ndarray]:
     """Return the probabilities of all classes, float16 `(examples, classes)`, by name.
 
-    They are `e{i}_probabilities_clean` and `e{i}_probabilities_a{k}`. A classifier whose answers
-    cost something, are bare decisions, or depend on the batch is not asked again. Where one draws
-    and now predicts another class than was judged, its row is NaN.
+    They are `e{i}_example_clean_probabilities` and `e{i}_example_a{k}_probabilities`. A classifier
+    whose answers cost something, are bare decisions, or depend on the batch is not asked again.
+    Where one draws and now predicts another class than was judged, its row is NaN.
 
     Args:
         judged: the classifiers, in the order of the results.
@@ -33,11 +33,11 @@ def example_probabilities(
         if not len(rows) or not _can_be_asked(classifier):
             continue
         clean = judgement.subject.clean[rows]
-        answers[f"e{number}_probabilities_clean"] = _answers(
+        answers[f"e{number}_example_clean_probabilities"] = _answers(
             classifier, examples["example_images"], clean
         )
         for k, run in enumerate(judgement.attacked):
-            answers[f"e{number}_probabilities_a{k}"] = _answers(
+            answers[f"e{number}_example_a{k}_probabilities"] = _answers(
                 classifier, examples[f"e{number}_example_a{k}"], run.column("prediction")[rows]
             )
     return answers

@@ -77,10 +77,16 @@ def certified_headline(results: Certifications) -> Headline:
         says += f", {share_text(share.accuracy)} for {name} by {certificate.name}"
     if contradicted := contradiction_lines(results):
         return Headline(says, "; ".join(contradicted) + ".", "bad", "✖", "contradicted")
-    sure = all(c.confidence is None for one in results.certifications for c in one.certificates)
-    word = "proven" if sure else "proven, or with the probability that is told"
+    word = _how_sure([c for one in results.certifications for c in one.certificates])
     told = [line for line in trust_lines(results) if not line.endswith(": proven")]
     return Headline(says, "".join(f"{line}. " for line in told).strip(), "good", "✔", word)
+
+
+def _how_sure(certificates: Sequence[CertificateResult]) -> str:
+    proven = [certificate.confidence is None for certificate in certificates]
+    if all(proven):
+        return "proven"
+    return "proven, or with a probability" if any(proven) else "with a probability"
 
 
 def _telling(shares: Sequence[float]) -> tuple[float, float]:

@@ -64,6 +64,8 @@ class Panel:
         says: what a reader who does not see it is told.
         ticks: position and text of the marks under the axis.
         curves: the most important last, in front of the others.
+        scale: of the axis, by which the page's script reads a curve between its marks; none: it
+            reads marks alone.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Panel:
     says: str
     ticks: list[tuple[float, str]]
     curves: list[Curve]
+    scale: Scale | None = None
 
 
 def panels(results: Results, outcomes: Outcomes) -> list[tuple[str, list[Panel]]]:
@@ -90,6 +93,7 @@ def geometry() -> dict[str, Any]:
         "height": HEIGHT,
         "left": _LEFT,
         "right": WIDTH - _RIGHT,
+        "top": _TOP,
         "bottom": HEIGHT - _BOTTOM,
         "shares": [(_y(share), f"{100 * share:.0f}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
     }
@@ -120,6 +124,7 @@ def drawn_panel(
         says=says,
         ticks=[(_x(tick, scale), f"{tick:g}") for tick in scale.ticks()],
         curves=[_curve(line, scale, said) for line in lines],
+        scale=scale,
     )
 
 

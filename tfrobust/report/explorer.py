@@ -51,7 +51,7 @@ def answers(number: int, k: int, i: int, outcomes: Outcomes, names: Sequence[str
         outcomes: of the run.
         names: of the classes.
     """
-    keys = f"e{number}_probabilities_clean", f"e{number}_probabilities_a{k}"
+    keys = f"e{number}_example_clean_probabilities", f"e{number}_example_a{k}_probabilities"
     if any(key not in outcomes.examples for key in keys):
         return []
     before, after = (outcomes.examples[key][i].astype(np.float64) for key in keys)

@@ -60,6 +60,35 @@ const filterable = (table) => {
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
 for (const table of document.querySelectorAll("table.filterable")) filterable(table);
 
+// Between the marks of a curve, what is drawn there is read off it.
+const pointsOf = (curve) =>
+  curve.querySelector("path").getAttribute("d").slice(1).split("L").map((pair) => pair.split(" ").map(Number));
+const heightAt = (points, x) => {
+  const after = points.findIndex((point) => point[0] >= x);
+  if (after < 1) return null;
+  const [one, other] = [points[after - 1], points[after]];
+  return one[1] + ((x - one[0]) / (other[0] - one[0] || 1)) * (other[1] - one[1]);
+};
+const valueAt = (share, [low, high, from]) => {
+  if (!from || from >= high) return low + share * (high - low);
+  const even = 0.12;  // as chart_scales.py places it
+  return share <= even ? (share / even) * from : from * (high / from) ** ((share - even) / (1 - even));
+};
+function readBetween(svg, event) {
+  const [left, right, top, bottom] = svg.closest("[data-area]").dataset.area.split(" ").map(Number);
+  const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  let nearest = null;
+  for (const curve of svg.querySelectorAll(".curve:not(.dim)")) {
+    const height = heightAt(pointsOf(curve), x);
+    const off = height === null ? Infinity : Math.abs(height - y);
+    if (off < 30 && off <= (nearest?.off ?? Infinity)) nearest = { curve, height, off };
+  }
+  if (!nearest) return "";
+  const value = valueAt((x - left) / (right - left), svg.dataset.scale.split(" ").map(Number));
+  const share = (100 * (bottom - nearest.height)) / (bottom - top);
+  return `${nearest.curve.dataset.name}, ${svg.dataset.label} ${Number(value.toPrecision(2))}: ≈ ${share.toFixed(0)} %`;
+}
+
 // A curve that is chosen stands alone, in all panels of its chart; chosen once more, all are back.
 for (const chart of document.querySelectorAll("[data-chart]")) {
   const readout = chart.querySelector(".readout");
@@ -84,6 +113,12 @@ for (const chart of document.querySelectorAll("[data-chart]")) {
     named[named.indexOf(key)] = button;
     key.replaceWith(button);
   }
+  for (const svg of chart.querySelectorAll("svg[data-scale]"))
+    svg.addEventListener("pointermove", (event) => {
+      if (event.target.closest("circle")) return;  // a mark says its own figure
+      const says = readBetween(svg, event);
+      if (says) { readout.hidden = false; readout.textContent = says; }
+    });
   for (const curve of chart.querySelectorAll(".curve")) {
     curve.addEventListener("click", () => choose(curve.dataset.name));
     for (const mark of curve.querySelectorAll("circle"))

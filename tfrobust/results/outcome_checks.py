@@ -111,8 +111,8 @@ def _check_examples(
     shape = _check_pictures("example_images", examples, len(examples["example_index"]))
     for k in range(len(evaluation.attacks)):
         _check_array(examples, f"e{number}_example_a{k}", shape, "f")
-    names = [f"e{number}_probabilities_a{k}" for k in range(len(evaluation.attacks))]
-    for name in [f"e{number}_probabilities_clean", *names]:
+    names = [f"e{number}_example_a{k}_probabilities" for k in range(len(evaluation.attacks))]
+    for name in [f"e{number}_example_clean_probabilities", *names]:
         if name in examples:  # older runs have none, and not every classifier is asked
             _check_probabilities(name, examples, (shape[0], evaluation.classifier.num_classes))
 

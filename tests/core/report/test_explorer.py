@@ -56,12 +56,12 @@ def test_a_matrix_tells_what_each_class_is_taken_for_before_and_after(evaluated)
 def test_probabilities_are_those_of_the_images_before_and_after(evaluated):
     examples, names = evaluated.outcomes.examples, evaluated.results.evaluations[0].classifier
     for kind in ("clean", "a0", "a1"):
-        array = examples[f"e0_probabilities_{kind}"]
+        array = examples[f"e0_example_{kind}_probabilities"]
         assert array.dtype == np.float16
         assert np.allclose(array.astype(float).sum(axis=1), 1, atol=0.01)
     rows = examples["example_index"]
     predicted = evaluated.outcomes.row(0, 1, "prediction")[rows]
-    assert examples["e0_probabilities_a1"].argmax(axis=1).tolist() == predicted.tolist()
+    assert examples["e0_example_a1_probabilities"].argmax(axis=1).tolist() == predicted.tolist()
     first = answers(0, 1, 0, evaluated.outcomes, names.class_names)
     likeliest = max(first, key=lambda one: one.after)
     assert likeliest.name == names.class_names[predicted[0]]
@@ -80,7 +80,8 @@ def test_a_classifier_that_changes_its_mind_or_whose_answers_cost_tells_no_proba
     examples = {"example_images": images}
     prediction = evaluated.outcomes.column("e0_clean")[evaluated.outcomes.examples["example_index"]]
     other = np.where(rows == 3, (prediction + 1) % 3, prediction)
-    array = example_probabilities([judged(other)], rows, examples)["e0_probabilities_clean"]
+    answered = example_probabilities([judged(other)], rows, examples)
+    array = answered["e0_example_clean_probabilities"]
     assert np.isnan(array).all(axis=1).tolist() == (rows == 3).tolist()
     for traits in ({"decisions_only": True}, {"batch_dependent": True}, {"meter": object()}):
         assert example_probabilities([judged(prediction, **traits)], rows, examples) == {}
@@ -94,9 +95,9 @@ def test_probabilities_of_another_shape_are_refused_and_older_runs_have_none(eva
     file = tmp_path / "examples.npz"
     with np.load(file) as archive:
         arrays = dict(archive)
-    arrays["e0_probabilities_a0"] = arrays["e0_probabilities_a0"] + np.float16(2)
+    arrays["e0_example_a0_probabilities"] = arrays["e0_example_a0_probabilities"] + np.float16(2)
     np.savez(file, **arrays)
-    with pytest.raises(StoreError, match="e0_probabilities_a0: expected probabilities"):
+    with pytest.raises(StoreError, match="e0_example_a0_probabilities: expected probabilities"):
         write_report(tmp_path)
 
 
