@@ -298,6 +298,17 @@ def test_the_gravest_checks_of_a_diagnosis_come_first_when_asked(opened, pages):
     assert page.locator(".findings tbody tr").first.inner_text().startswith("gone")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_cut_on_paper_and_it_is_white_where_the_screen_is_dark(opened, pages, name):
+    inside = {"width": 688, "height": 1000}  # an A4 sheet's 182 mm between its margins
+    page = opened(pages[name], viewport=inside, color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") == 688
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    light = "getComputedStyle(document.documentElement).getPropertyValue('--good').trim()"
+    assert page.evaluate(light) == "#067647"
+
+
 def test_a_page_prints_on_a4(opened, pages, tmp_path):
     page = opened(pages["report"])
     page.pdf(path=tmp_path / "page.pdf", format="A4")
