@@ -36,8 +36,12 @@ def evaluate(
     spread.prepare()
     start_tensorflow()
     loading = remote.applied(loading, options.out)
+    from tfrobust.tracking.runs import track_evaluation
+
     run = _run_corruptions if options.under_corruptions else _run
-    results = run(options, loading, spread)
+    with options.tracking() as tracking:
+        results = run(options, loading, spread)
+        track_evaluation(tracking, results, options.out)
     print_results(results, as_json=options.as_json, out=options.out)
 
 
