@@ -78,10 +78,7 @@ def certify(
         "split": split, "limit": limit, "seed": seed, "param": param,
     }  # fmt: skip
     trackers = built_trackers(tracker, params)
-    with (
-        Reporter() as reporter,
-        tracked(trackers, "certify", out.name, told, reporter.log) as tracking,
-    ):
+    with Reporter() as reporter:
         data = opened(scenario, params, seed=seed, log=reporter.log)
         loading = loading.for_images(data.image_shape)
         networks = load_networks(classifier, loading, reporter.log)
@@ -92,11 +89,14 @@ def certify(
             limit=limit, seed=seed,
         )  # fmt: skip
         again = StoredNetworks.named(classifier, loading)
-        with spread.executor(out, reporter, in_flight=1, reopening=again) as executor:
+        with (
+            tracked(trackers, "certify", out.name, told, reporter.log) as tracking,
+            spread.executor(out, reporter, in_flight=1, reopening=again) as executor,
+        ):
             results = certification.run(
                 settings, out, force=force, progress=reporter, executor=executor
             )
-        track_certification(tracking, results, out)
+            track_certification(tracking, results, out)
     print_certifications(results, out, as_json=as_json)
 
 

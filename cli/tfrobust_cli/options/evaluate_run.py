@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tfrobust.errors import UsageError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
     from tfrobust.execution.reopening import Reopening
-    from tfrobust.tracking.guarded import Tracking
+    from tfrobust.results.records import Results
 
 _TOLD = (
     "classifier scenario split limit attack suite detector certifier adaptive crafted_on param eps "
@@ -88,11 +90,20 @@ class EvaluateOptions(EvaluatedOptions):
         names = dict.fromkeys(self.certifier or [])
         return [params.build("certifiers", name) for name in names]
 
-    def tracking(self) -> Tracking:
-        """Return what tells the trackers of the run; see `tracked`."""
+    @contextlib.contextmanager
+    def tracking(self) -> Iterator[Callable[[Results], Results]]:
+        """Open the run of the trackers; yield what tells them the results, and returns these."""
+        from tfrobust.tracking.runs import track_evaluation
+
         trackers = built_trackers(self.tracker, Parameters(self.param, self.plugins))
         settings = {name: getattr(self, name) for name in _TOLD.split()}
-        return tracked(trackers, "evaluate", self.out.name, settings, log)
+        with tracked(trackers, "evaluate", self.out.name, settings, log) as tracking:
+
+            def told(results: Results) -> Results:
+                track_evaluation(tracking, results, self.out)
+                return results
+
+            yield told
 
 
 evaluates = option_group("options", declared(EvaluateOptions), EvaluateOptions)
