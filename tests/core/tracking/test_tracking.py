@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from tfrobust.options import plugin
+from tfrobust.study.rebuild import StudyRun
+from tfrobust.study.results.claims import Claimed
+from tfrobust.study.results.judging import Verdict
+from tfrobust.study.tracked import track_study
 from tfrobust.testing import tracker_checks
 from tfrobust.tracker import Job, TrackedRun, Tracker
 from tfrobust.tracking import EpochFigures, Tracking
@@ -114,3 +118,16 @@ def test_nobody_is_told_where_there_is_no_tracker():
     with Tracking([], JOB) as tracking:
         tracking.figures({"accuracy": np.float64(0.5)})
         assert not tracking
+
+
+def test_a_study_tells_its_claims_and_its_pages(tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text("", encoding="utf-8")
+    claims = [Claimed("dropout helps", Verdict.HOLDS, [], None)] * 2
+    with Tracking([Remembers()], JOB) as tracking:
+        track_study(tracking, StudyRun(None, None, claims, page))
+    calls = RUNS[0].calls
+    assert calls[0] == ("figures", "", None, {"claims holds": 2.0})
+    told = {"claim": "dropout helps", "verdict": "holds"}
+    assert calls[1:3] == [("trial", f"claim {n}", told, {"holds": 1.0}) for n in (1, 2)]
+    assert calls[3:] == [("artifact", "report.html"), ("close", False)]
