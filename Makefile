@@ -17,7 +17,7 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,remote,serving]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,hf,mlflow,onnx,remote,serving,wandb]"
 	touch $(READY)
 
 # Lint, types and the docs run beside the tests: each prints what it found in one piece, and whatever

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tfrobust.registry import create
     from tfrobust.scenario import BatchShift, Scenario, Shift
     from tfrobust.store.models import export, load
+    from tfrobust.tracker import TrackedRun, Tracker
     from tfrobust.training.trainer import Trainer, TrainingOptions
 
 if "tensorflow" not in sys.modules:
@@ -61,6 +62,8 @@ __all__ = [
     "Shift",
     "Stage",
     "Threat",
+    "TrackedRun",
+    "Tracker",
     "Trainer",
     "TrainingOptions",
     "Wrapped",
@@ -95,6 +98,7 @@ __getattr__, __dir__ = lazy(
         "classifiers.saved_model.classifier": ("SavedModelClassifier",),
         "scenario": ("BatchShift", "Scenario", "Shift"),
         "store": ("export", "load"),
+        "tracker": ("TrackedRun", "Tracker"),
         "training": ("Trainer", "TrainingOptions"),
     },
 )

@@ -82,6 +82,7 @@ _CONTRACTS = {
     "detectors": "tfrobust.detector:Detector",
     "certifiers": "tfrobust.certifier:Certifier",
     "suites": "tfrobust.suites:Suite",
+    "trackers": "tfrobust.tracker:Tracker",
 }
 KINDS = tuple(_CONTRACTS)
 _MANY = 12  # more names than a message should list
@@ -92,7 +93,7 @@ def _installs(distribution: str, module: str | None) -> str | None:
 
     Args:
         distribution: with its version: `tfrobust 0.1.0`.
-        module: that was not found; its package must have the same name.
+        module: that was not found; its package, or the extra, must have the same name.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
@@ -101,7 +102,7 @@ def _installs(distribution: str, module: str | None) -> str | None:
     with contextlib.suppress(metadata.PackageNotFoundError):
         for requirement in map(Requirement, metadata.requires(owner) or ()):
             extra = re.search(r"extra == ['\"]([\w.-]+)['\"]", str(requirement.marker))
-            if extra and canonicalize_name(requirement.name) == wanted:
+            if extra and wanted in map(canonicalize_name, (requirement.name, extra[1])):
                 return f"pip install '{owner}[{extra[1]}]'"
     return None
 

@@ -7,9 +7,12 @@ dropped, and of an animation the first picture is taken.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
+from collections.abc import Callable
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -39,8 +42,26 @@ def picture(file: bytes | str, channels: int, name: str) -> np.ndarray:
     Raises:
         DataError: it is damaged, no picture, or of pixels of an unknown range.
     """
+    return _read(lambda: open(os.fsdecode(file), "rb"), channels, name)
+
+
+def picture_in(content: bytes, channels: int, name: str) -> np.ndarray:
+    """Read a picture from the content of its file; see `picture`."""
+    return _read(lambda: io.BytesIO(content), channels, name)
+
+
+def is_grey(content: bytes) -> bool:
+    """Tell whether the content of a picture's file is grey; a file that is damaged is not."""
     try:
-        with open(os.fsdecode(file), "rb") as opened, Image.open(opened, formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            return image.mode in {"1", "L"} or image.mode.startswith(_SIXTEEN)
+    except Exception:  # what is wrong with it is said by who reads it
+        return False
+
+
+def _read(opening: Callable[[], BinaryIO], channels: int, name: str) -> np.ndarray:
+    try:
+        with opening() as opened, Image.open(opened, formats=_FORMATS) as image:
             _check(image, name)
             return _pixels(ImageOps.exif_transpose(image), channels)
     except DataError:

@@ -249,7 +249,7 @@ def test_an_interrupted_training_is_not_lost(tfrobust, with_store, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_write_tensorboard", interrupt)
+        patched.setattr(Trainer, "_tell", interrupt)
         result = tfrobust(*command)
     one_line(result, 130, "interrupted", "--resume")
     one_line(tfrobust(*command), 1, "interrupted training", "--resume", "--force")

@@ -286,7 +286,7 @@ def test_an_interrupted_training_goes_on_by_either_remedy(tfrobust, here, monkey
     command = (*TRAIN[:-1], 2)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_write_tensorboard", interrupt)
+        patched.setattr(Trainer, "_tell", interrupt)
         assert tfrobust(*command).code == 130
     assert remedy in tfrobust(*command).err
     assert tfrobust(*command, remedy).code == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from helpers.support import python
 from tfrobust.experiment.reading import read_experiment
 from tfrobust.experiment.schema import ORDER
 from tfrobust_cli.main import app
@@ -78,6 +79,39 @@ def test_a_file_without_a_name_or_a_lock_is_refused(tfrobust, here):
     assert "no lock file yet" in tfrobust("run", "x.toml", "--locked").err
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ('suite = "fast"\nparam = { pgd = { stps = 5 } }', ("attacks/pgd has no option 'stps'",)),
+        ('suite = "fast"\nparam = { pgd = { steps = 0 } }', ("pgd: steps", "received: '0'")),
+        ('suite = "fast"\nparam = { mim = { steps = 5 } }', ("uses no plugin 'mim'",)),
+        ('attack = ["pgd"]\nparam = { pgd = { eps = -1 } }', ("pgd: eps", "received: '-1'")),
+    ],
+)
+def test_options_of_all_attacks_are_checked_before_anything_is_computed(
+    tfrobust, here, given, words
+):
+    train = '[[train]]\nmodel = "linear"\nname = "m"\nscenario = "circles"\n'
+    evaluate = f'[[evaluate]]\nclassifier = ["m"]\nout = "r"\n{given}\n'
+    Path("x.toml").write_text(train + evaluate)
+    told = tfrobust("run", "x.toml")
+    assert told.code == 2
+    assert all(word in told.err for word in words), told.err
+    assert not Path("saved_models").exists()
+
+
+def test_a_dry_run_starts_no_tensorflow(here):
+    Path("x.toml").write_text('[[train]]\nmodel = "linear"\n')
+    code = (
+        "import sys; from tfrobust_cli.main import app; "
+        "app(['run', 'x.toml', '--dry-run'], standalone_mode=False); "
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert "1. train linear: to do" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_progress_lines")
 def test_an_experiment_is_run_once_and_repeated_by_its_lock(tfrobust, here):
@@ -112,11 +146,12 @@ def test_init_writes_a_project_and_refuses_a_folder_with_files(tfrobust, here):
 
 
 @pytest.mark.slow
-def test_the_starter_project_runs_and_its_attack_passes_its_tests(tfrobust, here):
+def test_the_starter_project_is_installed_runs_and_its_attack_passes_its_tests(tfrobust, here):
     tfrobust("init", "mine")
-    paths = [str(here / "mine/src"), *(str(REPO / part) for part in ("", "cli", "plugins"))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    for words in (["tfrobust_cli", "run", "experiment.toml"], ["pytest", "-q"]):
+    paths = [str(REPO / part) for part in ("", "cli", "plugins")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here / "site"), *paths])}
+
+    def called(*words):
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd="mine",
@@ -127,5 +162,13 @@ def test_the_starter_project_runs_and_its_attack_passes_its_tests(tfrobust, here
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    install = ("install", "--no-deps", "--no-build-isolation", "--no-index", "--target")
+    called("pip", *install, str(here / "site"), ".")
+    (entry,) = json.loads(called("tfrobust_cli", "plugins", "search", "spread", "--json"))
+    assert (entry["kind"], entry["distribution"]) == ("attacks", "my-attacks 0.1.0")
+    called("tfrobust_cli", "run", "experiment.toml")
+    called("pytest", "-q")
     assert Path("mine/served/robust/1").is_dir()
     assert Path("mine/experiment.lock.json").is_file()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
@@ -16,10 +17,13 @@ from tfrobust.experiment.schema import Step
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.registry import find
-from tfrobust.scenario import Scenario
+
+if TYPE_CHECKING:
+    from tfrobust.scenario import Scenario
 
 _PACKAGES = ("tfrobust", "tensorflow", "keras", "tf_keras", "numpy")
-_ROWS = 256  # images that the revision of a scenario's data is computed from
+_MOST = 2**30  # bytes of a split's images that the revision of its data is computed from
+_ROWS = 256  # at a time
 
 
 class LockedStep(pydantic.BaseModel):
@@ -29,7 +33,7 @@ class LockedStep(pydantic.BaseModel):
         kind: of the step.
         settings: all of them, with defaults.
         plugins: plugin → its options, with defaults.
-        data: revision of its images, see `revision`; `None` where it opens none.
+        data: revision of its images when it was done, see `revision`; `None` where it opens none.
         done: whether it ended well.
         overwrites: whether results that lie in its place are this experiment's own.
     """
@@ -60,6 +64,12 @@ class Lock(pydantic.BaseModel):
     version: Literal[1] = 1
     versions: dict[str, str]
     steps: list[LockedStep]
+
+    def entry_of(self, step: Step) -> LockedStep | None:
+        """Return what it says of a step that is done with these settings; `None`: nothing."""
+        settings = as_json(step.settings)
+        known = (one for one in self.steps if one.done and one.kind == step.kind)
+        return next((one for one in known if one.settings == settings), None)
 
 
 def lock_path(experiment: Path) -> Path:
@@ -104,13 +114,31 @@ def versions_of(steps: Iterable[Step]) -> dict[str, str]:
     return versions
 
 
-def revision(scenario: Scenario) -> str:
-    """Return a digest of the first images and labels of each split, which changes with the data."""
-    digest = hashlib.sha256(repr((scenario.image_shape, scenario.class_names)).encode())
-    for split in scenario.splits:
-        for row in scenario.load_rows(split, 0, _ROWS).as_numpy_iterator():
-            digest.update(row["image"].tobytes())
-            digest.update(repr(row["label"].tolist()).encode())
+def revision(scenario: Scenario, most: int = _MOST) -> str:
+    """Return a digest of the images and labels of each split, which changes with the data.
+
+    Of a split whose images take more memory than `most`, as float32, the first ones and the number
+    of all: a million photographs would take hours to decode. Images are looked at without a shift,
+    which is an option and no data.
+
+    Args:
+        scenario: the data.
+        most: bytes of a split's images.
+    """
+    from tfrobust.data.shifted import Shifted
+
+    data = scenario.base if isinstance(scenario, Shifted) else scenario
+    size = 4 * math.prod(data.image_shape)
+    digest = hashlib.sha256(repr((data.image_shape, data.class_names)).encode())
+    for split in data.splits:
+        images = data.load(split)
+        digest.update(f"{split} {int(images.cardinality())}".encode())
+        rows = images.take(max(1, most // size))
+        # Boxes differ in number from image to image, and make no batch.
+        pairs = rows.map(lambda row: (row["image"], row["label"]))
+        for batch, labels in pairs.batch(_ROWS).as_numpy_iterator():
+            digest.update(batch.tobytes())
+            digest.update(labels.astype("<i8").tobytes())
     return digest.hexdigest()
 
 

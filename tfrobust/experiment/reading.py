@@ -21,6 +21,7 @@ _PLUGINS = {
     "defense": "defenses",
     "detector": "detectors",
     "suite": "suites",
+    "tracker": "trackers",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfrobust.errors import UsageError
 from tfrobust.experiment.lock import (
@@ -20,7 +20,9 @@ from tfrobust.experiment.lock import (
 )
 from tfrobust.experiment.reading import Experiment
 from tfrobust.experiment.schema import Step
-from tfrobust.scenario import Scenario
+
+if TYPE_CHECKING:
+    from tfrobust.scenario import Scenario
 
 _WRITES = {
     "evaluate": "results.json",
@@ -88,7 +90,11 @@ class Runner:
         path, steps = self.experiment.path, self.experiment.steps
         before = self.check_lock() if locked else read_lock(path)
         planned = list(self.planned())
-        entries = [self._entry(step, before, done=done) for step, done in planned]
+        revisions: dict[str, str] = {}
+        entries = [
+            self._entry(step, before, done=done, locked=locked, revisions=revisions)
+            for step, done in planned
+        ]
         if locked and before is not None:
             _check_data(self.experiment, before, entries)
         lock = Lock(versions=versions_of(steps), steps=entries)
@@ -103,25 +109,55 @@ class Runner:
             entries[place].done = True
             write_lock(path, lock)
 
-    def _entry(self, step: Step, before: Lock | None, *, done: bool) -> LockedStep:
+    def _entry(
+        self,
+        step: Step,
+        before: Lock | None,
+        *,
+        done: bool,
+        locked: bool,
+        revisions: dict[str, str],
+    ) -> LockedStep:
+        """Return what the lock says of a step.
+
+        Args:
+            step: what is asked for.
+            before: the lock as it is.
+            done: whether the step is done already; its images are then looked at only to compare.
+            locked: whether they are to be compared.
+            revisions: of the scenarios that were looked at, which takes as long as reading them.
+        """
         scenario = self.scenario(step)
+        then = before.entry_of(step) if before and done and not locked else None
+        if then is not None:
+            data = then.data
+        else:
+            data = _revision(scenario, revisions) if scenario else None
         return LockedStep(
             kind=step.kind,
             settings=as_json(step.settings),
             plugins=self.options(step),
-            data=revision(scenario) if scenario else None,
+            data=data,
             done=done,
             overwrites=_owned(step, before),
         )
 
     def _is_done(self, step: Step, lock: Lock, redone: set[str]) -> bool:
-        settings = as_json(step.settings)
-        known = any(
-            one.done and one.kind == step.kind and one.settings == settings for one in lock.steps
-        )
         output = output_of(step)
         there = output is not None and output.exists()
-        return known and there and not redone & set(_texts(settings))
+        known = lock.entry_of(step) is not None
+        return known and there and not redone & set(_texts(as_json(step.settings)))
+
+
+def _revision(scenario: Scenario, known: dict[str, str]) -> str:
+    """Return the revision of a scenario's data; of one that was looked at already, that one."""
+    from tfrobust.data.names import scenario_record
+
+    data = {name: value for name, value in scenario_record(scenario).items() if name != "shift"}
+    key = repr(data)
+    if key not in known:
+        known[key] = revision(scenario)
+    return known[key]
 
 
 def _owned(step: Step, lock: Lock | None) -> bool:

@@ -21,7 +21,6 @@ from pathlib import Path
 from tfrobust.classifiers.remote.address import is_address
 from tfrobust.errors import ClassifierError, StoreError, UsageError, did_you_mean
 from tfrobust.files.names import check_name, version_number
-from tfrobust.store.cards import read_card
 
 _NAMED = 10  # classifiers listed in a message
 _FINISHED, _UNFINISHED = "training", "unfinished"
@@ -138,6 +137,8 @@ def check_place(folder: Path, *, serves: str = "logits", file: str = "saved_mode
     _check_ending(folder.parent)
     if folder.exists():
         raise StoreError(f"{folder}: exists already and is never overwritten; choose a new version")
+    from tfrobust.store.cards import read_card  # imports TensorFlow
+
     for number in versions(folder.parent):
         other = folder.parent / str(number)
         card = read_card(other)

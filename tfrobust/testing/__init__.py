@@ -19,6 +19,7 @@ from tfrobust.testing.classifiers import (
 )
 from tfrobust.testing.models import defense_checks, detector_checks, model_checks
 from tfrobust.testing.scenarios import scenario_checks, shift_checks
+from tfrobust.testing.trackers import tracker_checks
 
 __all__ = [
     "ConstantClassifier",
@@ -33,4 +34,5 @@ __all__ = [
     "shift_checks",
     "small_classifier",
     "some_boxes",
+    "tracker_checks",
 ]

@@ -6,16 +6,14 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import tensorflow as tf
 
 from tfrobust.classifier import Classifier, Trainable
 from tfrobust.classifiers.keras.models import keras_of
 from tfrobust.data.reading import check_fits, readable
-from tfrobust.errors import ClassifierError, StoreError
+from tfrobust.errors import ClassifierError
 from tfrobust.scenario import Scenario
 from tfrobust.training.checkpoints import Checkpoints, Progressed
 from tfrobust.training.data import TrainingData
@@ -28,6 +26,7 @@ from tfrobust.training.task import History, Loss, Perturb, TrainingSteps, Traini
 from tfrobust.training.workers import Workers, workers_of
 
 Report = Callable[[str, int, int], None]  # what, steps done, steps in all
+OnEpoch = Callable[[str, int, Mapping[str, float]], None]  # stage, epoch, figures
 
 
 @dataclasses.dataclass
@@ -38,8 +37,9 @@ class Trainer:
         options: epochs, batch size, learning rate, …
         workspace: where checkpoints go; `None` keeps none.
         resume: go on from the workspace's checkpoint, if it has one.
-        tensorboard: folder for TensorBoard's logs, or `None`. Each call to `fit` is a run of its
-            own there, `stage-1`, `stage-2`, …: a defence may train several times.
+        on_epoch: is called after each epoch with stage, epoch from 0 and figures, such as
+            `tfrobust.tracking.EpochFigures`. Each call to `fit` is a stage, `stage-1`, `stage-2`,
+            …: a defence may train several times.
         callbacks: Keras callbacks of the model's Keras generation. What they remember is in no
             checkpoint: after a resume they start anew.
         report: is called with how far the training is.
@@ -56,7 +56,7 @@ class Trainer:
     options: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
     workspace: Path | None = None
     resume: bool = False
-    tensorboard: Path | None = None
+    on_epoch: OnEpoch | None = None
     callbacks: Sequence[Any] = ()
     report: Report | None = None
     log: Callable[[str], None] = lambda _: None
@@ -67,7 +67,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.strategy = self.strategy or choose_strategy(self.options.strategy, self.log)
         if not self.workers.chief:
-            self.report, self.tensorboard = None, None
+            self.report, self.on_epoch = None, None
             self.log = self.epoch_log = lambda _: None
 
     @property
@@ -153,7 +153,8 @@ class Trainer:
             logs = self._epoch(epoch, steps, data, optimizer, callbacks)
             self._tell(epoch, logs, steps.task, time.monotonic() - began)
             why = check(classifier, data, progress.history, logs) if check else None
-            self._write_tensorboard(epoch, logs, stage)
+            if self.on_epoch:
+                self.on_epoch(stage, epoch, logs)
             callbacks.on_epoch_end(epoch, logs)
             stop = bool(model.stop_training) or why is not None
             decided = functools.partial(tuple, (logs, stop, why))
@@ -226,18 +227,6 @@ class Trainer:
             perturbed=(task.validate_on or task.perturb) is not None,
         )
         self.epoch_log(line)
-
-    def _write_tensorboard(self, epoch: int, logs: dict[str, float], stage: str) -> None:
-        if self.tensorboard is None:
-            return
-        try:
-            writer = tf.summary.create_file_writer(str(self.tensorboard / stage))
-            with writer.as_default(step=epoch):
-                for key, value in logs.items():
-                    tf.summary.scalar(key, value)
-            writer.close()
-        except tf.errors.OpError as error:
-            raise StoreError(f"cannot write {self.tensorboard}: {error.message}") from error
 
 
 def _trainable(classifier: Classifier) -> Trainable:

@@ -23,6 +23,12 @@ from tfrobust_cli.options.declared import (
     Split,
 )
 from tfrobust_cli.options.load import loads_classifiers, notices
+from tfrobust_cli.options.trackers import (
+    TrackerNames,
+    built_trackers,
+    tracked,
+    tracker_plugins,
+)
 from tfrobust_cli.options.worker import Spread, uses_workers
 from tfrobust_cli.tables.certification import print_certifications
 
@@ -39,6 +45,7 @@ def certify(
     split: Split = "test",
     limit: Limit = None,
     seed: Seed = 0,
+    tracker: TrackerNames = None,
     force: Force = False,
     as_json: Json = False,
     *,
@@ -54,16 +61,23 @@ def certify(
     --out runs/d1-certified[/]
     """
     named = [*(("certifiers", name) for name in certifier), *scenario_plugins(scenario)]
+    named += tracker_plugins(tracker)
     check_known(named)
     spread.prepare()
     start_tensorflow()
     from tfrobust import certification
     from tfrobust.files.output_folders import check_output
     from tfrobust.pipeline.stored_networks import StoredNetworks
+    from tfrobust.tracking.runs import track_certification
 
     params = Parameters(param, named)
     check_output(out, force=force)
     built = [params.build("certifiers", name) for name in dict.fromkeys(certifier)]
+    told = {
+        "classifier": classifier, "certifier": certifier, "scenario": scenario, "eps": eps,
+        "split": split, "limit": limit, "seed": seed, "param": param,
+    }  # fmt: skip
+    trackers = built_trackers(tracker, params)
     with Reporter() as reporter:
         data = opened(scenario, params, seed=seed, log=reporter.log)
         loading = loading.for_images(data.image_shape)
@@ -75,10 +89,14 @@ def certify(
             limit=limit, seed=seed,
         )  # fmt: skip
         again = StoredNetworks.named(classifier, loading)
-        with spread.executor(out, reporter, in_flight=1, reopening=again) as executor:
+        with (
+            tracked(trackers, "certify", out.name, told, reporter.log) as tracking,
+            spread.executor(out, reporter, in_flight=1, reopening=again) as executor,
+        ):
             results = certification.run(
                 settings, out, force=force, progress=reporter, executor=executor
             )
+            track_certification(tracking, results, out)
     print_certifications(results, out, as_json=as_json)
 
 

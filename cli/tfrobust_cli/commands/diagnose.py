@@ -25,6 +25,12 @@ from tfrobust_cli.options.declared import (
 )
 from tfrobust_cli.options.load import loads_classifiers
 from tfrobust_cli.options.remote import Remote, asks_endpoints
+from tfrobust_cli.options.trackers import (
+    TrackerNames,
+    built_trackers,
+    tracked,
+    tracker_plugins,
+)
 from tfrobust_cli.tables.diagnosis import print_diagnosis
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ def diagnose(
     strict: _Strict = False,
     seed: Seed = 0,
     batch_size: BatchSize = 128,
+    tracker: TrackerNames = None,
     force: Force = False,
     as_json: Json = False,
     *,
@@ -76,11 +83,13 @@ def diagnose(
     """
     plugins = [("attacks", attack), ("detectors", detector)]
     named = [*((k, v) for k, v in plugins if v), *scenario_plugins(scenario)]
+    named += tracker_plugins(tracker)
     check_known(named)
     start_tensorflow()
     from tfrobust import diagnosis, serving, store
     from tfrobust.data.names import open_scenario
     from tfrobust.files.output_folders import check_output
+    from tfrobust.tracking.runs import track_diagnosis
 
     params = Parameters([*(param or []), *_budget(attack, eps, norm, param)], named)
     check_output(out, force=force)
@@ -90,7 +99,16 @@ def diagnose(
     loaded = store.load_all([classifier], options=loading)
     ((name, victim),) = loaded.items()
     guards = params.build("detectors", detector) if detector else None
-    with Reporter() as reporter:
+    told = {
+        "classifier": classifier, "eps": eps, "norm": norm, "attack": attack, "detector": detector,
+        "scenario": scenario, "images": images, "split": split, "thorough": thorough, "seed": seed,
+        "param": param,
+    }  # fmt: skip
+    trackers = built_trackers(tracker, params)
+    with (
+        Reporter() as reporter,
+        tracked(trackers, "diagnose", out.name, told, reporter.log) as tracking,
+    ):
         settings = diagnosis.DiagnosisSettings(
             eps=eps, norm=norm, attack=built, images=images, split=split, thorough=thorough,  # type: ignore[arg-type]
             seed=seed, batch_size=batch_size, on_check=_shown_by(reporter),
@@ -100,6 +118,7 @@ def diagnose(
             learned_from = built or diagnosis.default_attack(settings, gradients=gradients)
             victim = serving.with_rejection(victim, guards, learned_from, data, seed=seed)
         found = diagnosis.run(victim, data, settings, out, name=name, force=force)
+        track_diagnosis(tracking, found, out)
     print_diagnosis(found, out, as_json=as_json)
     _refuse_masked(found, strict=strict)
 

@@ -50,8 +50,11 @@ def _run(options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> Resu
     settings = options.settings(loading)
     run = evaluation.run_reattack if options.reattack else evaluation.run
     reopening = options.reopening(loading)
-    with spread.run_options(options.out, force=options.force, reopening=reopening) as how:
-        return run(settings, options.out, **how)
+    with (
+        options.tracking() as tracked,
+        spread.run_options(options.out, force=options.force, reopening=reopening) as how,
+    ):
+        return tracked(run(settings, options.out, **how))
 
 
 def _run_corruptions(options: EvaluateOptions, loading: LoadOptions, spread: Spread) -> Results:
@@ -78,8 +81,11 @@ def _run_corruptions(options: EvaluateOptions, loading: LoadOptions, spread: Spr
         batch_size=options.batch_size,
         block_size=options.block_size,
     )
-    with spread.run_options(options.out, force=options.force) as how:
-        return evaluation.run_corruptions(settings, options.out, **how)
+    with (
+        options.tracking() as tracked,
+        spread.run_options(options.out, force=options.force) as how,
+    ):
+        return tracked(evaluation.run_corruptions(settings, options.out, **how))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -25,8 +25,8 @@ def plugins(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="models, scenarios, shifts, attacks, defenses, detectors, certifiers, suites; or "
-            "'show' or 'search'."
+            help="models, scenarios, shifts, attacks, defenses, detectors, certifiers, suites, "
+            "trackers; or 'show' or 'search'."
         ),
     ] = None,
     plugin: Annotated[

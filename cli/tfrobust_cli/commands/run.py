@@ -44,7 +44,8 @@ def run(
         print(json.dumps(experiment_model(kinds).model_json_schema(), indent=2))
         return
     experiment = read_experiment(file, kinds)
-    start_tensorflow()
+    if not dry_run:
+        start_tensorflow()
     from tfrobust.experiment.running import Runner
 
     manners = {Verbosity.QUIET: ["-q"], Verbosity.VERBOSE: ["-v"]}.get(verbosity(), [])

@@ -23,6 +23,12 @@ from tfrobust_cli.options.study import (
     StudyStale,
     StudyWeights,
 )
+from tfrobust_cli.options.trackers import (
+    TrackerNames,
+    built_trackers,
+    tracked,
+    tracker_plugins,
+)
 from tfrobust_cli.options.worker import Spread, uses_workers
 from tfrobust_cli.tables.study import (
     as_records,
@@ -89,6 +95,7 @@ def run(
     stale: StudyStale = False,
     param: StudyScenarios = None,
     weights: StudyWeights = None,
+    tracker: TrackerNames = None,
     as_json: Json = False,
     *,
     spread: Spread,
@@ -111,19 +118,29 @@ def run(
     from tfrobust.study.cells.given import scenarios_of
     from tfrobust.study.rebuild import StudySettings
     from tfrobust.study.rebuild import run as run_study
+    from tfrobust.study.tracked import track_study
 
+    study = find_study(name)[0]
+    params = Parameters(param, [*scenarios_of(study, scale), *tracker_plugins(tracker)])
+    told = {"study": study.name, "scale": scale, "only": only, "param": param}
+    trackers = built_trackers(tracker, params)
     settings = StudySettings(
         study=name,
         scale=scale,
         results=results,
         only=tuple(only or ()),
         stale=stale,
-        options=Parameters(param, scenarios_of(find_study(name)[0], scale)).all(),
+        options=params.all(),
         weights=tuple(weights or ()),
     )
     # A training is long: none waits behind another while a worker has nothing to do.
-    with Reporter() as reporter, spread.executor(out, reporter, in_flight=1) as executor:
+    with (
+        Reporter() as reporter,
+        tracked(trackers, "study", out.name, told, reporter.log) as tracking,
+        spread.executor(out, reporter, in_flight=1) as executor,
+    ):
         done = run_study(settings, out, progress=reporter, log=reporter.log, executor=executor)
+        track_study(tracking, done)
     if as_json:
         print(json.dumps({"claims": as_records(done.claims), "report": str(done.report)}, indent=1))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfrobust.classifiers.loading import LoadOptions
+from tfrobust.errors import UsageError
+from tfrobust.registry import create
 from tfrobust.training.cluster import check_port, cluster_from
 from tfrobust.training.options import TrainingOptions
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
@@ -27,6 +30,12 @@ from tfrobust_cli.options.declared import (
 from tfrobust_cli.options.distil import Distilled, check_distilled, distils
 from tfrobust_cli.options.load import check_unused, loads_classifiers
 from tfrobust_cli.options.remote import Remote, asks_endpoints
+from tfrobust_cli.options.trackers import (
+    TrackerNames,
+    built_trackers,
+    tracked,
+    tracker_plugins,
+)
 from tfrobust_cli.options.training import check_only, trains
 from tfrobust_cli.options.weights import with_weights
 from tfrobust_cli.options.worker import Spread, as_worker, run_as_worker, trains_on_workers
@@ -34,8 +43,13 @@ from tfrobust_cli.options.worker import Spread, as_worker, run_as_worker, trains
 if TYPE_CHECKING:
     from tfrobust.execution.settings import WorkerSettings
     from tfrobust.pipeline.stored_training import Trained
+    from tfrobust.tracker import Tracker
 
 _Name = Annotated[str, typer.Option(help="Name in saved_models/; default: the model's name.")]
+_TensorBoard = Annotated[
+    Path | None,
+    typer.Option(help="Folder for TensorBoard's logs: short for its tracker.", metavar="DIR"),
+]
 _Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")]
 _Force = Annotated[bool, typer.Option("--force", help="Discard an interrupted training.")]
 
@@ -56,7 +70,8 @@ def train(
     only: TrainOnly = None,
     param: Params = None,
     weights: Weights = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+    tracker: TrackerNames = None,
+    tensorboard: _TensorBoard = None,
     resume: _Resume = False,
     force: _Force = False,
     as_json: Json = False,
@@ -82,7 +97,7 @@ def train(
     defenses = [only] if only else list(defense or ())
     built = only is None or weights is not None
     plugins = [*scenario_plugins(scenario), *(("defenses", plugin) for plugin in defenses)]
-    plugins += [("models", model)] if built else []
+    plugins += [*([("models", model)] if built else []), *tracker_plugins(tracker)]
     check_known(plugins)
     if built and distilled.teacher is None:
         check_unused(loading, f"{model} is built")
@@ -93,6 +108,8 @@ def train(
     from tfrobust.pipeline.plans import TrainingPlan
     from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import run_training
+    from tfrobust.store.cards import card_file
+    from tfrobust.tracking.epochs import EpochFigures
     from tfrobust.training.trainer import Trainer
 
     params = Parameters(with_weights(param, model, weights), plugins)
@@ -100,7 +117,6 @@ def train(
     # The trainer comes first: several workers meet before TensorFlow does anything else.
     trainer = Trainer(
         training,
-        tensorboard=tensorboard,
         report=reporter,
         log=reporter.log,
         epoch_log=reporter.log,
@@ -114,10 +130,30 @@ def train(
         scenario_name=scenario,
         distilled=distilled.distillation(loading.for_images(data.image_shape), remote),
     )
-    with reporter:
+    trackers = _trackers(tracker, tensorboard, params) if trainer.workers.chief else []
+    told = plan.recorded(training) if trackers else {}
+    with reporter, tracked(trackers, "train", name or model, told, trainer.log) as tracking:
+        trainer = dataclasses.replace(trainer, on_epoch=EpochFigures(tracking))
         trained = run_training(plan, name or model, trainer, resume=resume, force=force)
+        tracking.figures({"clean_accuracy": trained.card.clean_accuracy})
+        tracking.artifact(card_file(trained.folder))
     if trainer.workers.chief:
         _print(trained, as_json=as_json)
+
+
+def _trackers(names: list[str] | None, logs: Path | None, params: Parameters) -> list[Tracker]:
+    """Return the trackers, and the one that `--tensorboard` is short for.
+
+    Raises:
+        UsageError: both ask for TensorBoard.
+    """
+    if logs is None:
+        return built_trackers(names, params)
+    if "tensorboard" in (names or ()):
+        raise UsageError(
+            "--tensorboard: is short for --tracker tensorboard with its folder; leave one out"
+        )
+    return [*built_trackers(names, params), create("trackers", "tensorboard", folder=str(logs))]
 
 
 def _start_tensorflow(*, several_workers: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tfrobust.errors import UsageError
@@ -12,12 +14,24 @@ from tfrobust_cli.networks import load_networks
 from tfrobust_cli.options.declared import BesideCertifiers, Force, Out
 from tfrobust_cli.options.evaluate import EvaluatedOptions, declared
 from tfrobust_cli.options.groups import option_group
+from tfrobust_cli.options.trackers import (
+    TrackerNames,
+    built_trackers,
+    tracked,
+    tracker_plugins,
+)
 
 if TYPE_CHECKING:
     from tfrobust.certifier import Certifier
     from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
     from tfrobust.execution.reopening import Reopening
+    from tfrobust.results.records import Results
+
+_TOLD = (
+    "classifier scenario split limit attack suite detector certifier adaptive crafted_on param eps "
+    "sweep seed"
+)  # to trackers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,12 +40,14 @@ class EvaluateOptions(EvaluatedOptions):
 
     out: Out
     certifier: BesideCertifiers = None
+    tracker: TrackerNames = None
     force: Force = False
 
     @property
     def plugins(self) -> list[tuple[str, str]]:
         """Kind and name of every plugin that the command uses."""
-        return [*super().plugins, *(("certifiers", name) for name in self.certifier or [])]
+        certifiers = (("certifiers", name) for name in self.certifier or [])
+        return [*super().plugins, *certifiers, *tracker_plugins(self.tracker)]
 
     def check(self) -> None:
         """Refuse options that have no use for one another.
@@ -73,6 +89,21 @@ class EvaluateOptions(EvaluatedOptions):
         """Return the certifiers with their options."""
         names = dict.fromkeys(self.certifier or [])
         return [params.build("certifiers", name) for name in names]
+
+    @contextlib.contextmanager
+    def tracking(self) -> Iterator[Callable[[Results], Results]]:
+        """Open the run of the trackers; yield what tells them the results, and returns these."""
+        from tfrobust.tracking.runs import track_evaluation
+
+        trackers = built_trackers(self.tracker, Parameters(self.param, self.plugins))
+        settings = {name: getattr(self, name) for name in _TOLD.split()}
+        with tracked(trackers, "evaluate", self.out.name, settings, log) as tracking:
+
+            def told(results: Results) -> Results:
+                track_evaluation(tracking, results, self.out)
+                return results
+
+            yield told
 
 
 evaluates = option_group("options", declared(EvaluateOptions), EvaluateOptions)

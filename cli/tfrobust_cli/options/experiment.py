@@ -10,12 +10,15 @@ from typing import Any
 
 import typer
 
+from tfrobust import suites
 from tfrobust.errors import UsageError, did_you_mean
 from tfrobust.experiment.reading import plugins_of
 from tfrobust.experiment.schema import ORDER, Setting, Step, StepKind
 from tfrobust.experiment.writing import plain, section_of
+from tfrobust.options import build
 from tfrobust.registry import find
 from tfrobust_cli.arguments import Parameters
+from tfrobust_cli.options.evaluate import CORRUPTIONS
 from tfrobust_cli.options.worker import OWN
 
 # How a command prints, and what `run` decides itself: whether it goes on or overwrites.
@@ -23,6 +26,8 @@ _LEFT_OUT = {
     "quiet", "verbose", "no_color", "help_all", "as_json", "resume", "force",
     "print_config",
 }  # fmt: skip
+# Kinds whose options are checked by building; scenarios are opened, and shifts with them.
+_BUILT = {"attacks", "certifiers", "defenses", "detectors", "models", "trackers"}
 
 
 def step_kinds() -> list[StepKind]:
@@ -120,36 +125,49 @@ def plugin_options(step: Step) -> dict[str, dict[str, Any]]:
     """Return the options of the plugins that a step names: their defaults, and what is given.
 
     Raises:
-        UsageError: an option that none of them has; not where a suite brings further plugins.
+        UsageError: an option that none of them has, or a value out of range.
     """
     if step.settings.get("strategy") == "multiworker":
         raise UsageError(
             f"{step.place}.strategy: several machines are started by `tfrobust train`; choose "
             "another strategy, or train with that command first"
         )
-    plugins = plugins_of(step)
-    params = _parameters(step, plugins)
+    members, params = _members(step), _parameters(step)
     return {
-        f"{kind}/{name}": _options(step, kind, name, params.of(name, kind))
-        for kind, name in plugins
-        if kind != "suites"
+        f"{kind}/{name}": _options(
+            step, kind, name, {**members.get(name, {}), **params.of(name, kind)}
+        )
+        for kind, name in _plugins(step)
     }
+
+
+def _members(step: Step) -> Mapping[str, Mapping[str, Any]]:
+    """Return the attacks of the suite that a step names, with what the suite gives them."""
+    suite = step.settings.get("suite")
+    return {} if suite in (None, CORRUPTIONS) else suites.options_in(suite)
 
 
 def _options(step: Step, kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of one plugin: its defaults, and what is given."""
+    """Return the options of one plugin: its defaults, and what is given.
+
+    Raises:
+        UsageError: it has no such option, or a value is out of range.
+    """
     from tfrobust.data.names import options_of
 
-    defaults = {
-        option.name: _recorded(option.default)
-        for option in options_of(kind, find(kind, name).load())
-    }
+    plugin = find(kind, name).load()
+    defaults = {option.name: _recorded(option.default) for option in options_of(kind, plugin)}
     for key in given:
         if key not in defaults:
             raise UsageError(
                 f"{step.place}.param: {kind}/{name} has no option {key!r}"
                 f"{did_you_mean(key, defaults)}"
             )
+    if kind in _BUILT:
+        try:
+            build(plugin, name, given)
+        except UsageError as error:
+            raise UsageError(f"{step.place}.param: {error}") from error
     return {**defaults, **given}
 
 
@@ -160,18 +178,17 @@ def scenario_of(step: Step) -> Any:
         return None
     from tfrobust.data.names import open_scenario
 
-    params = _parameters(step, plugins_of(step))
-    return open_scenario(name, params.all(), seed=step.settings.get("seed") or 0)
+    return open_scenario(name, _parameters(step).all(), seed=step.settings.get("seed") or 0)
 
 
-def _parameters(step: Step, plugins: list[tuple[str, str]]) -> Parameters:
-    """Return the `-p` options; with a suite those of the scenario: others may be of its members."""
-    if step.settings.get("suite") or step.settings.get("adaptive"):
-        own = [plugin for plugin in plugins if plugin[0] in ("scenarios", "shifts")]
-        names = tuple(f"{name}." for _, name in own)
-        given = [pair for pair in step.settings.get("param") or [] if pair.startswith(names)]
-        return Parameters(given, own)
-    return Parameters(step.settings.get("param"), plugins)
+def _plugins(step: Step) -> list[tuple[str, str]]:
+    """Return kind and name of the plugins whose options a step may give, as its command has it."""
+    named = [plugin for plugin in plugins_of(step) if plugin[0] != "suites"]
+    return list(dict.fromkeys([*named, *(("attacks", name) for name in _members(step))]))
+
+
+def _parameters(step: Step) -> Parameters:
+    return Parameters(step.settings.get("param"), _plugins(step))
 
 
 def _recorded(default: Any) -> Any:

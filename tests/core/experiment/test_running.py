@@ -1,14 +1,20 @@
 """Steps are done in order, each once, and the lock says what was done."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from helpers.support import InMemory
+from tfrobust.data.shifted import Shifted
 from tfrobust.errors import GateError, UsageError
-from tfrobust.experiment.lock import lock_path
+from tfrobust.experiment.lock import lock_path, read_lock, revision
 from tfrobust.experiment.reading import Experiment
 from tfrobust.experiment.running import Runner
 from tfrobust.experiment.schema import Step
+from tfrobust.registry import create
 
 
 def step(kind, **settings):
@@ -105,3 +111,56 @@ def test_locked_refuses_another_file_another_version_and_no_lock(world):
     path.write_text(json.dumps(lock))
     with pytest.raises(UsageError, match=r"version of tensorflow: .* installed, '1.0' in the lock"):
         world.run(*world.steps(), locked=True)
+
+
+class Told(InMemory):
+    """Images of one's own."""
+
+    def load(self, split):
+        return tf.data.Dataset.from_tensor_slices(PIXELS[split])
+
+
+PIXELS = {}
+
+
+@pytest.mark.parametrize("where", [0, 299])
+def test_the_revision_changes_with_any_image_or_label_and_with_no_shift(where):
+    def told():
+        images = np.zeros((300, 4, 4, 1), np.float32)
+        return {"image": images, "label": np.zeros(300, np.int64)}
+
+    PIXELS.update(train=told(), test=told())
+    before = revision(Told())
+    assert revision(Shifted(Told(), create("shifts", "contrast"))) == before == revision(Told())
+    PIXELS["test"]["image"][where, 3, 3] = 0.5
+    changed = revision(Told())
+    PIXELS["test"]["label"][where] = 2
+    assert len({before, changed, revision(Told())}) == 3
+
+
+def test_of_a_large_split_the_first_images_and_the_number_are_in_the_revision():
+    images = np.zeros((300, 4, 4, 1), np.float32)
+    one = {"image": images, "label": np.zeros(300, int)}
+    PIXELS.update(train=one, test=one)
+    an_image = 4 * 4 * 4
+    some = revision(Told(), 10 * an_image)
+    images[20] = 0.5
+    assert revision(Told(), 10 * an_image) == some
+    assert revision(Told(), 30 * an_image) != some
+    PIXELS["test"] = {"image": images[:299], "label": np.zeros(299, int)}
+    assert revision(Told(), 10 * an_image) != some
+
+
+def test_data_are_read_once_and_only_for_what_is_not_done(world, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "tfrobust.experiment.running.revision", lambda scenario: read.append(scenario) or "r1"
+    )
+    runner = dataclasses.replace(world.runner(world.steps()), scenario=lambda step: InMemory())
+    runner.run()
+    assert len(read) == 1
+    runner.run()
+    assert len(read) == 2  # for the check, which is always made
+    runner.run(locked=True)
+    assert len(read) == 3
+    assert {one.data for one in read_lock(runner.experiment.path).steps} == {"r1"}

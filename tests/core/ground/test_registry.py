@@ -166,7 +166,10 @@ def test_the_basic_plugins_are_all_registered():
 
 @pytest.mark.parametrize("entry", registry.entries(), ids=lambda e: f"{e.kind}-{e.name}")
 def test_every_bundled_plugin_loads_and_says_what_it_is(entry):
-    cls = entry.load()
+    try:
+        cls = entry.load()
+    except UnavailableError as error:
+        pytest.skip(str(error))
     assert cls.__doc__
     assert cls.__doc__.splitlines()[0].endswith(".")
 
