@@ -8,7 +8,7 @@ Departures from Foolbox: Foolbox keeps the noisy image with the smallest L2 norm
 of its change), and raises and lowers p with a new u each time. Here the image with the fewest
 changed pixels is kept, a new u is tried at the p that hits nine tenths of the places that the best
 one hit, and a u that fooled is tried again with fewer, until it fools no longer. All images try
-the same draws.
+the same draws. A limit of `queries` ends the search earlier.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from tfrobust.norms import L0, PIXELS
 from tfrobust.options import option, plugin
 from tfrobust.random import image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.decision.starting_points import Oracle, settled
+from tfrobust_attacks.decision.starting_points import SETTLING, Oracle, settled
 
+BEFORE = 1  # queries of `least_noise` beyond its steps: the clean image
 _LESS = 0.9  # the next p, as a share of the smallest so far
 _STEEP = 1e9  # the smallest difference of two draws times this exceeds 1: relu becomes a step
 
@@ -52,6 +53,9 @@ class SaltAndPepper(Attack):
         "L0 budget of the evaluation; none: any distance", default=None, ge=0, trace="unused"
     )
     steps: int = option("noisy images to try", default=1000, ge=1)
+    queries: int | None = option(
+        "hard limit of queries per image; none: no limit", default=None, ge=1
+    )
     across_channels: bool = option("change all channels of a pixel together", default=True)
     targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
@@ -64,10 +68,15 @@ class SaltAndPepper(Attack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; the clean one where no noise fools. See `Attack`."""
+        steps = self.steps
+        if self.queries is not None:
+            steps = min(steps, self.queries - BEFORE - SETTLING)
+        if steps < 1:
+            return images
         seeds = image_seeds(seed, tf.shape(images)[0])
         oracle = Oracle(classifier, labels, self.targeted)
         best, found = least_noise(
-            oracle, images, run_seed(seeds), steps=self.steps, alike=self.across_channels
+            oracle, images, run_seed(seeds), steps=steps, alike=self.across_channels
         )
         return blend(found, settled(oracle, images, best), images)
 
@@ -78,7 +87,8 @@ def least_noise(
     """Return the noisy images with the fewest changed pixels that fool, and whether any fools.
 
     Where none fools, and where the clean image is already adversarial, the clean image is returned.
-    `seed` is an int32 scalar; `alike` changes all channels of a pixel together.
+    `seed` is an int32 scalar; `alike` changes all channels of a pixel together. It takes
+    `BEFORE + steps` queries an image at most.
     """
     labels = oracle.labels
     zeros = tf.zeros_like(labels, tf.float32)
