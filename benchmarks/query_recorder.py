@@ -150,16 +150,23 @@ def _art(attack: PeerAttack, recorder: Recorder, options: dict[str, Any]) -> Any
 def _foolbox(attack: PeerAttack, recorder: Recorder, options: dict[str, Any]) -> Any:
     import foolbox
 
-    model = foolbox.TensorFlowModel(lambda x: tf.constant(recorder(x.numpy())), bounds=(0, 1))
     if attack.start_steps:
         first = foolbox.attacks.SaltAndPepperNoiseAttack(steps=attack.start_steps)
         options = options | {"init_attack": first}
+        # Foolbox's pointwise attack indexes by lists, which fails on tensors of TensorFlow.
+        model, given = foolbox.models.NumPyModel(recorder, (0, 1), "channels_last"), np.asarray
+    else:
+
+        def answers(x: Any) -> Any:
+            return tf.constant(recorder(x.numpy()))
+
+        model, given = foolbox.TensorFlowModel(answers, bounds=(0, 1)), tf.constant
     run = getattr(foolbox.attacks, attack.name)(**options)
 
     return lambda images, labels: run(
         model,
-        tf.constant(images),
-        foolbox.criteria.Misclassification(tf.constant(labels)),
+        given(images),
+        foolbox.criteria.Misclassification(given(labels)),
         epsilons=None,
     )
 
