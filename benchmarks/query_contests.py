@@ -135,10 +135,10 @@ CONTESTS = (
         "spatial",
         "spatial",
         "linf",
-        {"max_translation": 1 / 28, "max_rotation": 20.0},
+        {"max_translation": 3 / 28},
         budgets=_ANY,
         within=False,
-        peers=(_foolbox("SpatialAttack", max_translation=1, max_rotation=20, num_rotations=31),),
+        peers=(_foolbox("SpatialAttack", max_translation=3, num_rotations=31),),
     ),
     Contest(
         "salt_and_pepper",
