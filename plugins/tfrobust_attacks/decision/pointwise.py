@@ -11,8 +11,8 @@ Departures: a pixel is reset with all its channels. The salt-and-pepper start is
 `start_steps` tries (`salt_and_pepper`). A success does not end the pass over the pixels; passes are
 repeated until one resets no pixel. `refine` makes one pass: the first pixel it moves brings the
 image to the boundary, and a second pass has nothing left to move. With `queries`, a first start
-takes a quarter of them at most, `refine` has another quarter, and there are as many starts as the
-rest has room for; the last pass may end before its last pixel.
+takes half of them at most, `refine` has a quarter, and there are as many starts as the rest has
+room for; the last pass may end before its last pixel.
 """
 
 from __future__ import annotations
@@ -106,10 +106,10 @@ class Pointwise(Attack):
 
     @property
     def _tries(self) -> int:
-        """Noisy images to try for a start: with a budget, a quarter of it at most."""
+        """Noisy images to try for a start: with a budget, half of it at most."""
         if self.queries is None:
             return self.start_steps
-        return min(self.start_steps, max((self.queries - SETTLING) // 4 - BEFORE, 1))
+        return min(self.start_steps, max((self.queries - SETTLING) // 2 - BEFORE, 1))
 
     def _restart(self, classifier: Classifier, best: _Best, seed: Any) -> _Best:
         """Remove the noise of another start; keep the result if it has fewer pixels."""
