@@ -10,7 +10,7 @@ Threat: decision-based, minimum L2 or Linf norm.
 Departures: δ is 0.1 (in Linf 0.3) of ‖x_t − x‖₂, and the bisection ends at δ/√d of the distance:
 a random probe of length δ moves about δ/√d across the boundary. The paper's δ is γ/d of the
 distance (`gamma=1`), which is so narrow that each bisection takes six halvings more in L2 and
-twelve in Linf; on MNIST wide probes also tell the signs of the gradient better. The nearest image
+thirteen in Linf; on MNIST wide probes also tell the signs of the gradient better. The nearest image
 of all steps is returned, not the last. ξ is tried at most twelve times, with `queries` six; if none
 is adversarial, the step is skipped. δ is never so small that float32 would round it away. All
 images try the same random directions. With `queries`, the search for a start takes at most an
