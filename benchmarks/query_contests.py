@@ -49,16 +49,23 @@ class Contest:
     def measure_on(self, network: str) -> str:
         """Return what is measured."""
         eps, unit = self.eps_on(network), _UNITS[self.norm]
+        if self.budgets is _ANY:
+            return "accuracy"
         return f"median {unit}" if eps is None else f"accuracy, {unit} ≤ {eps:g}"
 
 
 _LINF = {"mnist": 0.2, "digits": 0.1}
 _L2 = {"mnist": 3.0, "digits": 0.8}
 _L0 = {"mnist": 20.0, "digits": 2.0}
+_ANY = {"mnist": 1.0, "digits": 1.0}  # no image is farther: of an attack without a norm
 
 
 def _art(name: str, **options: Any) -> PeerAttack:
     return PeerAttack("art", name, options)
+
+
+def _foolbox(name: str, **options: Any) -> PeerAttack:
+    return PeerAttack("foolbox", name, options)
 
 
 def _simba(**options: Any) -> PeerAttack:
@@ -106,6 +113,53 @@ CONTESTS = (
         peers=(_simba(attack="dct", freq_dim=14),),
     ),
     Contest("sparse_rs, pixels", "sparse_rs", "l0", budgets=_L0),
+    Contest(
+        "square, L2",
+        "square",
+        "l2",
+        {"norm": "l2"},
+        budgets=_L2,
+        peers=(
+            PeerAttack(
+                "art", "SquareAttack", {"norm": 2, "eps": 3.0, "nb_restarts": 1}, "max_iter"
+            ),
+        ),
+    ),
+    Contest(
+        "zoo",
+        "zoo",
+        "l2",
+        peers=(_art("ZooAttack", max_iter=100, use_resize=False, use_importance=False),),
+    ),
+    Contest(
+        "spatial",
+        "spatial",
+        "linf",
+        {"max_translation": 3 / 28},
+        budgets=_ANY,
+        within=False,
+        peers=(_foolbox("SpatialAttack", max_translation=3, num_rotations=31),),
+    ),
+    Contest(
+        "salt_and_pepper",
+        "salt_and_pepper",
+        "l0",
+        peers=(PeerAttack("foolbox", "SaltAndPepperNoiseAttack", {}, "steps"),),
+    ),
+    Contest(
+        "pointwise",
+        "pointwise",
+        "l0",
+        peers=(
+            PeerAttack(
+                "foolbox",
+                "PointwiseAttack",
+                {"l2_binary_search": False},
+                alone=True,
+                start_steps=50,
+            ),
+        ),
+    ),
     Contest("rays", "rays", "linf"),
     Contest(
         "geoda, L∞",
@@ -134,7 +188,7 @@ CONTESTS = (
         "l2",
         peers=(
             _art("HopSkipJump", norm=2, max_iter=64),
-            PeerAttack("foolbox", "HopSkipJumpAttack", {"steps": 64}),
+            _foolbox("HopSkipJumpAttack", steps=64),
         ),
     ),
     Contest(
@@ -143,7 +197,7 @@ CONTESTS = (
         "l2",
         peers=(
             _art("BoundaryAttack", max_iter=2000, sample_size=20, targeted=False),
-            PeerAttack("foolbox", "BoundaryAttack", {"steps": 2000}),
+            _foolbox("BoundaryAttack", steps=2000),
         ),
     ),
 )

@@ -87,6 +87,8 @@ class PeerAttack:
             run once for each number.
         probabilities: whether it wants them instead of logits.
         least: the fewest queries that it can plan by.
+        alone: whether it goes on asking about an image until it is done with all of a batch.
+        start_steps: noisy images that Foolbox's pointwise attack may try for a start.
     """
 
     library: str
@@ -95,11 +97,13 @@ class PeerAttack:
     planned: str | None = None
     probabilities: bool = False
     least: int = 1
+    alone: bool = False
+    start_steps: int | None = None
 
     @property
     def at_once(self) -> int:
         """Images that it attacks together, at most; ART goes image by image."""
-        return 1 if self.library == "art" else 100
+        return 1 if self.library == "art" or self.alone else 100
 
     @property
     def title(self) -> str:
@@ -146,13 +150,23 @@ def _art(attack: PeerAttack, recorder: Recorder, options: dict[str, Any]) -> Any
 def _foolbox(attack: PeerAttack, recorder: Recorder, options: dict[str, Any]) -> Any:
     import foolbox
 
-    model = foolbox.TensorFlowModel(lambda x: tf.constant(recorder(x.numpy())), bounds=(0, 1))
+    if attack.start_steps:
+        first = foolbox.attacks.SaltAndPepperNoiseAttack(steps=attack.start_steps)
+        options = options | {"init_attack": first}
+        # Foolbox's pointwise attack indexes by lists, which fails on tensors of TensorFlow.
+        model, given = foolbox.models.NumPyModel(recorder, (0, 1), "channels_last"), np.asarray
+    else:
+
+        def answers(x: Any) -> Any:
+            return tf.constant(recorder(x.numpy()))
+
+        model, given = foolbox.TensorFlowModel(answers, bounds=(0, 1)), tf.constant
     run = getattr(foolbox.attacks, attack.name)(**options)
 
     return lambda images, labels: run(
         model,
-        tf.constant(images),
-        foolbox.criteria.Misclassification(tf.constant(labels)),
+        given(images),
+        foolbox.criteria.Misclassification(given(labels)),
         epsilons=None,
     )
 

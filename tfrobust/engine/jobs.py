@@ -19,6 +19,7 @@ from tfrobust.engine.compiled import compiled
 from tfrobust.engine.ensemble import Ensemble
 from tfrobust.engine.learning import Learned
 from tfrobust.engine.object_boxes import free_of
+from tfrobust.engine.recording import AskedQueries, recording_of
 from tfrobust.engine.victim import NONE_SEEN, FirstGradients, persistent, victim_of
 from tfrobust.errors import UsageError
 from tfrobust.meter import Goal
@@ -44,6 +45,7 @@ class Crafted:
             first part that asked for any.
         cut_off: images whose attack ended early, because a budget of queries was spent.
         unpaid: whether a larger budget of the whole run would change anything.
+        found: what was reached by each number of queries, if it was recorded.
     """
 
     images: Images
@@ -54,6 +56,7 @@ class Crafted:
     first: FirstGradients = NONE_SEEN
     cut_off: int = 0
     unpaid: bool = False
+    found: AskedQueries | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class RunSettings:
         seed: decides everything random.
         batch_size: images at a time; memory grows with it alone.
         on_progress: called with the number of images done after each batch.
+        record: record what a black-box attack reaches by each number of queries; see
+            `tfrobust.engine.recording`.
 
     Raises:
         UsageError: a batch size below 1.
@@ -82,6 +87,7 @@ class RunSettings:
     seed: int = 0
     batch_size: int = BATCH_SIZE
     on_progress: Callable[[int], None] | None = None
+    record: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -154,7 +160,11 @@ def _metered(attack: Attack, job: Job) -> Crafted:
 
 def _run_batches(attack: Attack, job: Job) -> Crafted:
     """Run one attack on all images of a job, a batch at a time."""
-    counted, call = compiled(persistent(attack, job.classifier), job.classifier)
+    recording = recording_of(attack, job.classifier) if job.settings.record else None
+    if recording:
+        recording.begin(job.images, job.goal)
+    attacked = recording or job.classifier
+    counted, call = compiled(persistent(attack, attacked), attacked)
     counted.reset()
     crafted = np.empty_like(job.images)
     began = time.perf_counter()
@@ -181,12 +191,14 @@ def _run_batches(attack: Attack, job: Job) -> Crafted:
         queries=int(counted.queries.numpy()) + (training.queries if training else 0),
         seconds=time.perf_counter() - began,
         first=training.first if training else counted.first_gradients(),
+        found=recording.found if recording else None,
     )
 
 
 def _run_ensemble(ensemble: Ensemble, job: Job) -> Crafted:
     """Run each attack of an ensemble on the images that are unbroken so far, over all batches."""
     began = time.perf_counter()
+    job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, record=False))
     victim, calls = _VICTIMS.of(
         job.classifier, ensemble, lambda: victim_of(ensemble, job.classifier)
     )

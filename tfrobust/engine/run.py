@@ -34,6 +34,7 @@ class RunOptions(TypedDict, total=False):
     seed: int
     batch_size: int
     on_progress: Callable[[int], None] | None
+    record: bool
 
 
 def run_attack(
@@ -53,8 +54,8 @@ def run_attack(
         classifier: the classifier to fool; must be differentiable for a white-box attack.
         images: float32 `(n, height, width, channels)` in [0, 1].
         labels: int64 `(n,)`: the true classes.
-        **options: `targets`, `known_classes`, `boxes`, `seed`, `batch_size`, `on_progress`: see
-            `RunSettings`.
+        **options: `targets`, `known_classes`, `boxes`, `seed`, `batch_size`, `on_progress`,
+            `record`: see `RunSettings`.
 
     Returns:
         The images the attack returned and what they cost.

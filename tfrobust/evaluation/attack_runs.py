@@ -218,6 +218,7 @@ class AttackRuns:
                 boxes=block.boxes,
                 seed=settings.seed,
                 batch_size=settings.batch_size,
+                record=attacked is subject.classifier,
                 on_progress=reporter(
                     live.progress, _title(subject, attack), self._total, self._block.block.start
                 ),

@@ -14,6 +14,7 @@ from tfrobust.engine.victim import FirstGradients
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.rows import AttackRows, Cost
+from tfrobust.evaluation.query_curves import curve_of
 from tfrobust.registry import signature
 from tfrobust.results import metrics
 from tfrobust.results.records import (
@@ -83,6 +84,7 @@ def audited_rows(
         learning=None,
         examples=crafted.images[block.examples],
         images=crafted.images if keep else None,
+        found=crafted.found,
     )
 
 
@@ -109,8 +111,15 @@ class Attacked(Protocol):
     def cost(self) -> Cost:
         """Of crafting all images, and of learning the attack."""
 
+    @property
+    def recorded(self) -> bool:
+        """Whether what it reached by each number of queries was recorded, for all images."""
+
     def column(self, name: str) -> np.ndarray:
-        """Return `prediction`, `success`, `reached` or a norm's distances, `(images,)`."""
+        """Return `prediction`, `success`, `reached` or a norm's distances, `(images,)`.
+
+        Where it was recorded, also `asked` and `by100`: see `tfrobust.engine.recording`.
+        """
 
 
 def attack_result(
@@ -148,6 +157,7 @@ def attack_result(
         queries_per_image=cost.queries / count,
         violations=attacked.violations,
         cut_off=attacked.cut_off or None,
+        by_queries=curve_of(attacked, subject.clean == labels) if attacked.recorded else None,
         rejected=metrics.share(prediction >= known_classes) if new_classes else None,
         seconds=round(cost.seconds, 3),
     )

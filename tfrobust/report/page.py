@@ -27,6 +27,7 @@ from tfrobust.report.diagnosis import signs_table
 from tfrobust.report.explorer import answers, class_name, confusions, fate_table
 from tfrobust.report.fates import class_tables
 from tfrobust.report.headline import headline
+from tfrobust.report.queries import query_figures, query_table
 from tfrobust.report.reattack import reattack_table
 from tfrobust.report.tables import (
     accuracy_table,
@@ -113,6 +114,7 @@ def render(results: Results, outcomes: Outcomes) -> str:
     corrupted = bool(results.corruptions)
     further = (between_table(results), adaptive_table(results), reattack_table(results))
     more = [table for table in further if table]
+    asked = query_table(results)
     attacked = [accuracy_table(results), *more, cost_table(results)]
     return (
         html_templates()
@@ -138,6 +140,8 @@ def render(results: Results, outcomes: Outcomes) -> str:
             if any(e.detectors for e in results.evaluations)
             else None,
             histograms=histograms(results, outcomes),
+            queries=asked,
+            query_figures=query_figures(results) if asked else [],
             grids=grids,
             diagnoses=[
                 signs_table(evaluation.signs, evaluation.classifier.name)

@@ -24,6 +24,7 @@ from tfrobust.files.record_types import (
 from tfrobust.results.certificates import CertificateBesideAttacks
 from tfrobust.results.findings import Signs
 from tfrobust.results.proportions import Proportion, Spread
+from tfrobust.results.query_curve import QueryCurve
 from tfrobust.results.spending import Spending
 from tfrobust.types import Norm, PerImage
 
@@ -77,6 +78,7 @@ class AttackResult(Proportion):
     queries_per_image: NotNegative
     violations: Count
     cut_off: Count | None = None  # images whose attack a budget of queries ended, where there are
+    by_queries: QueryCurve | None = None  # of a black-box attack on the classifier itself
     rejected: Share | None = None  # put into a class of nothing known, where there is one
     seconds: NotNegative
 
@@ -315,6 +317,21 @@ class Results(pydantic.BaseModel):
         from tfrobust.results.tidy import frame_of
 
         return frame_of(self)
+
+    def queries_to_pandas(self) -> pd.DataFrame:
+        """Return what black-box attacks reached by how many queries, a row for each number.
+
+        Columns: `tidy.query_rows_of`.
+
+        Example:
+            >>> frame = Results.load("runs/d1").queries_to_pandas()
+            >>> frame.pivot(index="queries", columns="attack", values="accuracy")
+        """
+        import pandas as pd
+
+        from tfrobust.results.tidy import query_rows_of
+
+        return pd.DataFrame(list(query_rows_of(self)))
 
     @property
     def plot(self) -> Plots:

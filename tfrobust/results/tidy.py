@@ -43,7 +43,8 @@ def rows_of(results: Results) -> Iterator[dict[str, Any]]:
         attacks), `norm`, `eps`, `targeted`, `crafted_on`, `options` (JSON); `clean_accuracy`,
         `accuracy` with its 95 % Wilson interval `low` to `high`, `success_rate`, `fooling_ratio`;
         `mean_l0` to `median_linf`: distances of the images that were broken;
-        `gradients_per_image`, `queries_per_image`, `violations`, `seconds`. What is not known is
+        `gradients_per_image`, `queries_per_image`; `median_queries`, `accuracy_area` and
+        `distance_area`: see `query_curve.QueryCurve`; `violations`, `seconds`. What is not known is
         `None`.
     """
     for evaluation in results.evaluations:
@@ -94,9 +95,40 @@ def _found(evaluation: Evaluation, attack: AttackResult) -> dict[str, Any]:
         **distances,
         "gradients_per_image": attack.gradients_per_image,
         "queries_per_image": attack.queries_per_image,
+        "median_queries": attack.by_queries and attack.by_queries.median,
+        "accuracy_area": attack.by_queries and attack.by_queries.accuracy_area,
+        "distance_area": attack.by_queries and attack.by_queries.distance_area,
         "violations": attack.violations,
         "seconds": attack.seconds,
     }
+
+
+def query_rows_of(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield a row for each number of queries of each black-box attack on each classifier.
+
+    Args:
+        results: of an evaluation.
+
+    Returns:
+        Rows of `classifier`, `attack`, `kind`, `norm`, `eps` and `options` as in `rows_of`, the
+        number of `queries` an image, and the `accuracy` that is left and the median `distance`
+        that is reached by then; `None`: not known, or not reached.
+    """
+    for evaluation in results.evaluations:
+        for attack in (*evaluation.attacks, *evaluation.adaptive):
+            curve = attack.by_queries
+            for k, queries in enumerate(curve.queries if curve else ()):
+                yield {
+                    "classifier": evaluation.classifier.name,
+                    "attack": attack.name,
+                    "kind": kind_of(attack, evaluation.classifier.name),
+                    "norm": attack.threat.norm,
+                    "eps": attack.params.get("eps"),
+                    "options": json.dumps(attack.params, sort_keys=True),
+                    "queries": queries,
+                    "accuracy": curve.accuracy[k] if curve and curve.accuracy else None,
+                    "distance": curve.distance[k] if curve and curve.distance else None,
+                }
 
 
 def frame_of(results: Results) -> pd.DataFrame:

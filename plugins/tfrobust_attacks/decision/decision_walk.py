@@ -17,6 +17,7 @@ from tfrobust.registry import name_of
 from tfrobust.types import Flags, Images
 from tfrobust_attacks.decision.starting_points import (
     SETTLING,
+    SHARE,
     Oracle,
     Search,
     affordable,
@@ -74,11 +75,18 @@ class DecisionWalk(Attack):
             )
 
     def begin(
-        self, oracle: Oracle, images: Images, seeds: Any, *, geometry: Ball, halvings: int
+        self,
+        oracle: Oracle,
+        images: Images,
+        seeds: Any,
+        *,
+        geometry: Ball,
+        halvings: int,
+        share: int = SHARE,
     ) -> Start | None:
-        """Return the starts; `None` if `queries` is too small for any search."""
+        """Return the starts, for a `share`-th of `queries`; `None` if they are too few for any."""
         given = self._given()
-        search = affordable(self.queries, Search(halvings=halvings, given=len(given)))
+        search = affordable(self.queries, Search(halvings=halvings, given=len(given)), share)
         if search is None:
             return None
         start, found = starting_points(

@@ -10,7 +10,9 @@ possible, which lowers L1 and L2 and keeps L0.
 Departures: a pixel is reset with all its channels. The salt-and-pepper start is the sparsest of
 `start_steps` tries (`salt_and_pepper`). A success does not end the pass over the pixels; passes are
 repeated until one resets no pixel. `refine` makes one pass: the first pixel it moves brings the
-image to the boundary, and a second pass has nothing left to move.
+image to the boundary, and a second pass has nothing left to move. With `queries`, a first start
+takes half of them at most, `refine` has a quarter, and there are as many starts as the rest has
+room for; the last pass may end before its last pixel.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ from tfrobust.norms import L0
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds, run_seed
 from tfrobust.types import Flags, Images, Labels, PerImage
-from tfrobust_attacks.decision.salt_and_pepper import least_noise
-from tfrobust_attacks.decision.starting_points import Oracle, settled
+from tfrobust_attacks.decision.salt_and_pepper import BEFORE, least_noise
+from tfrobust_attacks.decision.starting_points import SETTLING, Oracle, settled
 
 _HALVINGS = 10  # of a pixel's change, in `refine`
+_UNLIMITED = 2**30  # queries, where there is no limit
 _PASSES = 1  # added to the seed of a start for the order of its pixels: other draws
 
 
@@ -38,6 +41,7 @@ class _Best(NamedTuple):
     labels: Labels
     image: Images
     distance: PerImage  # infinity where nothing was found
+    left: Any  # (batch,): queries
     done: Flags
 
 
@@ -47,6 +51,7 @@ class _State(NamedTuple):
     current: Images  # adversarial
     turn: Any  # (batch, pixels): the pixel with the largest value is next; 0: nothing to try
     improved: Flags  # this pass reset a pixel
+    left: Any  # (batch,): queries
     done: Flags
 
 
@@ -61,6 +66,9 @@ class Pointwise(Attack):
     )
     restarts: int = option("number of starts; the best result is kept", default=10, ge=1)
     start_steps: int = option("noisy images to try for a start", default=50, ge=1)
+    queries: int | None = option(
+        "hard limit of queries per image; none: no limit", default=None, ge=1
+    )
     refine: bool = option("also reduce L1 and L2 over the same pixels", default=False)
     targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
@@ -73,6 +81,10 @@ class Pointwise(Attack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; the clean one where no noise fools. See `Attack`."""
+        limit = _UNLIMITED if self.queries is None else self.queries - SETTLING
+        if limit < BEFORE + 1:
+            return images
+        set_aside = limit // 4 if self.refine else 0
         shared = tf.stack([run_seed(image_seeds(seed, tf.shape(images)[0])), 0])
         best = iterate(
             lambda best, number: self._restart(classifier, best, fold(shared, number)[0]),
@@ -81,17 +93,29 @@ class Pointwise(Attack):
                 labels=labels,
                 image=images,
                 distance=tf.fill(tf.shape(labels), float("inf")),
+                left=tf.fill(tf.shape(labels), limit - set_aside),
                 done=tf.zeros_like(labels, tf.bool),
             ),
             steps=self.restarts,
         )
-        image = self._refined(classifier, best, fold(shared, -1)[0]) if self.refine else best.image
+        image = best.image
+        if self.refine:
+            best = best._replace(left=best.left + set_aside)
+            image = self._refined(classifier, best, fold(shared, -1)[0])
         return settled(Oracle(classifier, labels, self.targeted), images, image)
+
+    @property
+    def _tries(self) -> int:
+        """Noisy images to try for a start: with a budget, half of it at most."""
+        if self.queries is None:
+            return self.start_steps
+        return min(self.start_steps, max((self.queries - SETTLING) // 2 - BEFORE, 1))
 
     def _restart(self, classifier: Classifier, best: _Best, seed: Any) -> _Best:
         """Remove the noise of another start; keep the result if it has fewer pixels."""
         oracle = Oracle(classifier, best.labels, self.targeted)
-        start, found = least_noise(oracle, best.clean, seed, steps=self.start_steps, alike=True)
+        start, found = least_noise(oracle, best.clean, seed, steps=self._tries, alike=True)
+        left = best.left - (BEFORE + self._tries)
         seed += _PASSES
         state = _State(
             clean=best.clean,
@@ -99,7 +123,8 @@ class Pointwise(Attack):
             current=start,
             turn=_shuffled(start, best.clean, tf.stack([seed, -1])),
             improved=tf.zeros_like(found),
-            done=~found,
+            left=left,
+            done=~found | (left < 1),
         )
         state = iterate(
             lambda state, number: self._take_back(classifier, state, tf.stack([seed, number])),
@@ -111,6 +136,8 @@ class Pointwise(Attack):
         return best._replace(
             image=blend(nearer, state.current, best.image),
             distance=tf.where(nearer, distance, best.distance),
+            left=state.left,
+            done=best.done | (state.left < BEFORE + self._tries),
         )
 
     def _take_back(self, classifier: Classifier, state: _State, seed: Any) -> _State:
@@ -119,12 +146,13 @@ class Pointwise(Attack):
         tried = pixel * state.clean + (1.0 - pixel) * state.current
         hit = Oracle(classifier, state.labels, self.targeted).fooled(tried)
         current, improved = blend(hit, tried, state.current), state.improved | hit
-        over = tf.reduce_max(turn, axis=1) == 0
+        over, left = tf.reduce_max(turn, axis=1) == 0, state.left - 1
         return state._replace(
             current=current,
             turn=blend(over, _shuffled(current, state.clean, seed), turn),
             improved=improved & ~over,
-            done=state.done | (over & ~improved),
+            left=left,
+            done=state.done | (over & ~improved) | (left < 1),
         )
 
     def _refined(self, classifier: Classifier, best: _Best, seed: Any) -> Images:
@@ -136,7 +164,8 @@ class Pointwise(Attack):
             current=best.image,
             turn=turn,
             improved=tf.zeros_like(best.done),
-            done=tf.reduce_max(turn, axis=1) == 0,
+            left=best.left,
+            done=(tf.reduce_max(turn, axis=1) == 0) | (best.left < _HALVINGS),
         )
         state = iterate(
             lambda state, _: self._move_back(classifier, state), state, steps=turn.shape[1]
@@ -164,8 +193,9 @@ class Pointwise(Attack):
             (0, zeros, zeros + 1.0),
             parallel_iterations=1,
         )[2]
-        done = tf.reduce_max(turn, axis=1) == 0
-        return state._replace(current=at(high), turn=turn, done=state.done | done)
+        left = state.left - _HALVINGS
+        done = state.done | (tf.reduce_max(turn, axis=1) == 0) | (left < _HALVINGS)
+        return state._replace(current=at(high), turn=turn, left=left, done=done)
 
 
 def _next(state: _State) -> tuple[Images, Any]:

@@ -26,6 +26,7 @@ from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
 
 _GRIDS = (2, 4, 8, 10**6)  # patches per side; at most one per pixel
 _OUTWARDS = 1e-3  # how far beyond the boundary an attack ends, as a share of the distance
+SHARE = 4  # a search takes at most a quarter of a budget
 SETTLING = 3  # queries per image in `settled`
 
 
@@ -63,12 +64,12 @@ class Search(NamedTuple):
         return 1 + self.pictures + self.given + self.lines * (self.stops - 1) + self.halvings
 
 
-def affordable(queries: int | None, search: Search) -> Search | None:
-    """Return a search that fits the budget, and takes at most a quarter of it if possible.
+def affordable(queries: int | None, search: Search, share: int = SHARE) -> Search | None:
+    """Return a search that fits the budget, and takes at most a `share`-th of it if possible.
 
     `None` if even the smallest search and `settled` cost more than the budget.
     """
-    while queries is not None and 4 * search.queries > queries:
+    while queries is not None and share * search.queries > queries:
         if search.lines == 1:
             return search if search.queries + SETTLING <= queries else None
         search = search._replace(

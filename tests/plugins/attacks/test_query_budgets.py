@@ -20,7 +20,16 @@ SCORE = {
     "square": {"eps": 1e-4},
     "zoo": {"coordinates": 4, "learning_rate": 1e-6},
 }
-DECISION = ["boundary", "geoda", "hopskipjump", "rays", "surfree"]
+DECISION = [
+    "boundary",
+    "geoda",
+    "hopskipjump",
+    "pointwise",
+    "rays",
+    "salt_and_pepper",
+    "spatial",
+    "surfree",
+]
 OTHERS_TEST = {"boundary", "hopskipjump", "spsa", "zoo"}  # their budgets, though not on an endpoint
 SPENT_IN_FULL = ["bandits", "sign_hunter", "simba", "square"]
 SEVERAL = [1, 2, 3, 60]
@@ -79,6 +88,17 @@ def test_no_image_costs_a_decision_based_attack_one_query_more_than_allowed(name
     attack = create("attacks", name, queries=queries)
     crafted = run_attack(attack, served, images, labels)
     assert crafted.queries <= queries
-    assert served.counts.sum() == crafted.queries + 1  # the size of the clean logits, not counted
-    if queries > 40:
+    # The size of the clean logits is not counted.
+    assert served.counts.sum() == crafted.queries + attack.minimum_norm
+    if queries > 40 and name != "spatial":
         assert clean_predictions(served, crafted.images)[0] != labels[0]
+
+
+@pytest.mark.parametrize("queries", [60, pytest.param(250, marks=pytest.mark.slow)])
+def test_refining_is_part_of_the_budget_of_pointwise(queries):
+    classifier = LinearClassifier((6, 5, 2), 3)
+    images, labels = grey_images(classifier, 1, spread=0.3)
+    attack = create("attacks", "pointwise", queries=queries, refine=True)
+    crafted = run_attack(attack, classifier, images, labels)
+    assert queries / 2 < crafted.queries <= queries
+    assert clean_predictions(classifier, crafted.images)[0] != labels[0]

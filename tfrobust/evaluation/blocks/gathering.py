@@ -9,6 +9,7 @@ import numpy as np
 
 from tfrobust.attack import Attack
 from tfrobust.data.survey import Survey
+from tfrobust.engine.recording import GRID
 from tfrobust.evaluation.blocks.block import Block
 from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.rows import AttackRows, BlockRows, Cost, DetectorRows
@@ -24,6 +25,7 @@ class _Sums:
 
     violations: int = 0
     cut_off: int = 0
+    recorded: bool = True  # in all blocks so far
     cost: Cost = dataclasses.field(default_factory=Cost)
     learning: Cost | None = None
     examples: dict[int, Images] = dataclasses.field(default_factory=dict)
@@ -34,6 +36,7 @@ class _Sums:
     def add(self, block: Block, rows: AttackRows, *, keep: bool) -> None:
         self.violations += rows.violations
         self.cut_off += rows.cut_off
+        self.recorded &= rows.found is not None
         self.cost += rows.cost
         if rows.learning and (self.learning is None or rows.learning.most > self.learning.most):
             self.learning = rows.learning  # blocks of a resumed run read from a file what it cost
@@ -64,6 +67,11 @@ class GatheredAttack:
     def cut_off(self) -> int:
         """How many images' attacks ended early, because a budget of queries was spent."""
         return self.sums.cut_off
+
+    @property
+    def recorded(self) -> bool:
+        """Whether what it reached by each number of queries was recorded, for all images."""
+        return self.sums.recorded
 
     @property
     def cost(self) -> Cost:
@@ -180,6 +188,9 @@ class Gathered:
             "reached": rows.reached,
             **rows.distance,
         }
+        if rows.found is not None:
+            columns["asked"] = rows.found.asked
+            columns |= {f"by{q}": rows.found.least[:, k] for k, q in enumerate(GRID)}
         for k, detector in enumerate(rows.detectors):
             columns[f"d{k}_clean"] = detector.clean
             columns[f"d{k}_adversarial"] = detector.adversarial

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrobust.engine.recording import GRID, AskedQueries
 from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import NONE_SEEN, FirstGradients
 from tfrobust.results.records import NORMS, FittedOn
@@ -113,6 +114,7 @@ class AttackRows:
         images: all of them, attacked; `None` unless they are kept.
         detectors: those that look at this classifier.
         cut_off: images whose attack ended early, because a budget of queries was spent.
+        found: what was reached by each number of queries, of a black-box attack.
     """
 
     prediction: Labels
@@ -126,6 +128,7 @@ class AttackRows:
     images: Images | None = None
     detectors: tuple[DetectorRows, ...] = ()
     cut_off: int = 0
+    found: AskedQueries | None = None
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         """Return everything as named arrays, for a file."""
@@ -143,6 +146,8 @@ class AttackRows:
             arrays["learning"] = self.learning.as_array()
         if self.images is not None:
             arrays["images"] = self.images
+        if self.found is not None:
+            arrays["asked"], arrays["least"] = self.found.asked, self.found.least
         for k, detector in enumerate(self.detectors):
             arrays[f"d{k}_clean"] = detector.clean
             arrays[f"d{k}_adversarial"] = detector.adversarial
@@ -178,6 +183,7 @@ class AttackRows:
             examples=_images(arrays["examples"], (expected.examples, *shape)),
             images=_images(arrays["images"], (count, *shape)) if expected.keeps_images else None,
             detectors=tuple(_detector(arrays, k, count) for k in range(expected.detectors)),
+            found=_found(arrays, count) if "asked" in arrays else None,
         )
 
 
@@ -189,6 +195,14 @@ def _detector(arrays: Mapping[str, np.ndarray], k: int, count: int) -> DetectorR
         threshold=float(arrays[f"d{k}_threshold"]),
         fitted_on=FittedOn(**dict(zip(FittedOn.model_fields, numbers, strict=True))),
     )
+
+
+def _found(arrays: Mapping[str, np.ndarray], count: int) -> AskedQueries:
+    asked = _checked(arrays["asked"], (count,), "i")
+    least = _checked(arrays["least"], (count, len(GRID)), "f")
+    if (asked < 0).any() or not (least >= 0).all():
+        raise ValueError("asked, least: expected numbers from 0")
+    return AskedQueries(asked, least)
 
 
 def checked_classes(array: np.ndarray, count: int, classes: int) -> Labels:
