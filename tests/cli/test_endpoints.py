@@ -59,6 +59,26 @@ def test_an_endpoint_is_evaluated_as_the_file_is_and_a_repeated_run_pays_nothing
 
 
 @pytest.mark.slow
+def test_what_is_judged_of_an_endpoint_of_picture_files_is_what_it_was_sent(
+    tfrobust, with_store, stored, tmp_path_factory
+):
+    """0.1 is 25.5 levels, and the pixels of the digits, sixteenths, lie between levels."""
+    folder = tmp_path_factory.mktemp("served")
+    exported = tfrobust("export", "d1", folder / "digits", "--inputs", "image_bytes")
+    assert exported.code == 0, exported.err
+    with rest_server(Served(folder / "digits" / "1")) as url:
+        result = tfrobust("evaluate", url, "d1", "--signature", "serve_bytes", "--attack", "pgd",
+                          "--eps", "0.1", "--crafted-on", "d1", *FAST, "--out", "run")  # fmt: skip
+        assert result.code == 0, result.err
+        assert "sent, and judged, in 256 levels" in result.err
+        shown = tfrobust("summary", url, "--signature", "serve_bytes")
+        assert "8×8×1" in shown.out
+    for attack in results(with_store / "run")["attacks"]:
+        assert attack["violations"] == 0
+        assert attack["distance"]["linf"]["mean"] in (None, pytest.approx(25 / 255, abs=1e-6))
+
+
+@pytest.mark.slow
 def test_a_spent_budget_ends_the_attack_and_not_the_run_and_a_larger_one_goes_on(
     tfrobust, with_store, served, url
 ):

@@ -112,7 +112,9 @@ def train(
         data,
         [params.build("defenses", plugin) for plugin in defenses],
         scenario_name=scenario,
-        distilled=distilled.distillation(loading.for_images(data.image_shape), remote),
+        distilled=distilled.distillation(
+            loading.for_images(data.image_shape, data.class_names), remote
+        ),
     )
     with reporter:
         trained = run_training(plan, name or model, trainer, resume=resume, force=force)

@@ -26,15 +26,20 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.python_calls import call_python
 from tfrobust.classifiers.remote.address import Address, parsed
 from tfrobust.classifiers.remote.answers import Answers, keys_of, opened
+from tfrobust.classifiers.remote.chosen_output import reading_of
 from tfrobust.classifiers.remote.endpoint import Endpoint
 from tfrobust.classifiers.remote.grpc_wire import GrpcWire
+from tfrobust.classifiers.remote.inputs import question_of
 from tfrobust.classifiers.remote.options import RemoteOptions
+from tfrobust.classifiers.remote.paid_answers import PaidAnswers
 from tfrobust.classifiers.remote.probe import Probe
 from tfrobust.classifiers.remote.protocol import Description, Wire
-from tfrobust.classifiers.remote.reading import Question, Reading, in_range, question_of, reading_of
+from tfrobust.classifiers.remote.questions import Question
+from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.rest import RestWire
 from tfrobust.classifiers.remote.sending import Sender, persistently, spent_error
 from tfrobust.errors import ClassifierError, RobustError, UsageError
+from tfrobust.norms.levels import rounded
 from tfrobust.types import Flags, Images, ImageShape, Logits
 
 _TWICE = 1e-4  # relative difference of two answers of a model that draws nothing
@@ -125,6 +130,7 @@ class _Connecting:
             lambda: self._wire.describe(self._remote.signature), self._remote.retries
         )
         question, shape = question_of(description, self._remote, self._options.image_shape)
+        question = question.ranging(self._options.pixel_range)
         answers = opened(self._remote.cache)
         try:
             return self._probed(description, question, shape, answers)
@@ -137,34 +143,39 @@ class _Connecting:
     ) -> RemoteClassifier:
         """Return the classifier, after asking it about one image, twice."""
         sender, image = Sender(self._wire, self._remote, answers), probes(shape)[:1]
+        image = image if question.levels is None else rounded(image, question.levels)
         outputs, again = (self._paid(sender, answers, question, image) for _ in range(2))
-        reading = reading_of(description, outputs, 1, self._remote)
+        named = self._options.class_names
+        reading = reading_of(description, outputs, 1, self._remote, named)
         probe = Probe(image, reading.logits(outputs, 1))
         drawn = not agree(reading.logits(again, 1), probe.answer, _TWICE).all()
         model = None
         if not drawn:
             version = self._address.version or description.version
-            name = self._address.url, version, question, reading, self._options.pixel_range
-            model = answers.model(repr(name), probe.answer)
+            name = self._address.url, version, question, reading, question.pixel_range
+            more = (reading.names_in, reading.names) if reading.names_in else ()
+            model = answers.model(repr((*name, *more)), probe.answer)
             answers.write(model, keys_of(image), probe.answer)
-        endpoint = Endpoint(
-            self._address,
-            self._remote,
-            sender=sender,
+        paid = PaidAnswers(
+            sender,
+            question,
+            reading,
             answers=answers,
             model=model,
-            question=question,
-            reading=reading,
-            pixel_range=self._options.pixel_range,
             probe=probe,
+            remote=self._remote,
+            address=self._address,
         )
+        endpoint = Endpoint(paid, self._remote)
         weakref.finalize(endpoint, _close, sender, self._wire)
         return RemoteClassifier(
             endpoint,
             image_shape=shape,
             num_classes=reading.num_classes,
+            class_names=reading.names,
             stochastic=drawn,
             decisions_only=reading.kind == "labels",
+            levels=question.levels,
             source=self._address.url,
             loaded_with=self._options,
             notices=tuple(_notices(description, question, reading, drawn=drawn)),
@@ -180,8 +191,7 @@ class _Connecting:
             return np.full(len(rows), bool(answers.reserve(1, limit)))
 
         if pay(np.zeros(1)).all():
-            pixels = in_range(image, self._options.pixel_range)
-            for sent in sender.send(question, pixels, pay):
+            for sent in sender.send(question, image, pay):
                 if len(sent.rows):
                     return sent.outputs
         raise spent_error(limit)
@@ -201,10 +211,13 @@ def _notices(
     output = repr(reading.output) if reading.output else "its only output"
     if reading.kind == "probabilities":
         yield f"{output} holds probabilities; their logarithms serve as logits"
+    if reading.kind == "log-probabilities":
+        yield f"{output} holds logarithms of probabilities; they serve as logits"
     if reading.kind == "labels":
         yield f"{output} holds labels alone; score-based attacks cannot be run on it"
-    if question.dtype is np.uint8:
-        yield "it takes bytes: pixels are rounded before they are sent"
+    if question.levels is not None:
+        how = "picture files, and gets PNG" if question.by_file else "numbers of 8 bits"
+        yield f"it takes {how}: images are sent, and judged, in {question.levels} levels"
     if drawn:
         yield (
             "it answers the same image differently; its answers are not kept, and an interrupted "
