@@ -51,10 +51,17 @@ def test_an_endpoint_is_evaluated_as_the_file_is_and_a_repeated_run_pays_nothing
     assert remote["spending"]["sent"] == served.images <= 500
     assert remote["spending"]["left"] == 500 - served.images
     assert local["spending"] is None
+    told = remote["attacks"][0]["queries_per_image"] * 8
+    assert remote["spending"]["by"]["attacks"]["sent"] <= told
+    assert sum(remote["spending"]["by"]["attacks"].values()) == told
+    assert sum(asked["sent"] for asked in remote["spending"]["by"].values()) == served.images
+    assert f"{served.images} queries left (probes 3, attacks" in first.err
+    assert remote["signs"] is None  # which take 75 passes an image, and look for gradients
+    assert local["signs"] is not None
     before = served.images
     again = tfrobust(*run, "--force")
     assert again.code == 0, again.err
-    assert served.images == before + 2
+    assert served.images == before + 1  # whether it is still the same model
     assert figures(results(with_store / "run")) == figures(remote)
 
 

@@ -15,18 +15,21 @@ from tfrobust.results.run_files import Evaluated, identified
 def with_signs(settings: EvaluationSettings, evaluated: Evaluated) -> Evaluated:
     """Return an evaluation that tells of each classifier whether its gradients can be trusted.
 
-    Looked at is what the attacks see: the classifier that they are crafted on, if there is one.
+    Looked at is what the attacks see: the classifier that they are crafted on, if there is one. One
+    whose answers cost, and which has no gradient to mask, is left out: see `diagnose`.
 
     Args:
         settings: of the evaluation.
         evaluated: what it found.
     """
     attack = _first_within_a_ball(settings)
-    if not settings.attacks:
+    if not settings.attacks or all(c.meter is not None for c in settings.attacked.values()):
         return evaluated
     images, labels = arrays(settings.scenario, settings.split, _images(settings))
     seen: dict[str, Signs] = {}
     for name, classifier in settings.attacked.items():
+        if classifier.meter is not None:
+            continue
         seen[name] = look_for_signs(
             classifier,
             images,
@@ -38,7 +41,7 @@ def with_signs(settings: EvaluationSettings, evaluated: Evaluated) -> Evaluated:
     crafted_on = settings.crafted_on
     evaluations = [
         evaluation.model_copy(
-            update={"signs": seen[crafted_on[0] if crafted_on else evaluation.classifier.name]}
+            update={"signs": seen.get(crafted_on[0] if crafted_on else evaluation.classifier.name)}
         )
         for evaluation in evaluated.results.evaluations
     ]

@@ -99,6 +99,14 @@ Labels = Annotated[
     Path | None,
     _word("--labels", help="Names of an endpoint's classes, one a line.", metavar="FILE"),
 ]
+Stochastic = Annotated[
+    bool,
+    typer.Option(
+        "--stochastic",
+        help="It draws at random: keep no answers.",
+        rich_help_panel=_PANEL,
+    ),
+]
 _DEFAULTS = RemoteOptions()
 _DECLARED: dict[str, tuple[Any, Any]] = {
     "max_queries": (MaxQueries, None),
@@ -120,6 +128,7 @@ _DECLARED: dict[str, tuple[Any, Any]] = {
     "encoding": (Encoding, None),
     "feature": (Feature, None),
     "labels": (Labels, None),
+    "stochastic": (Stochastic, False),
 }
 
 

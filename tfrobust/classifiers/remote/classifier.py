@@ -79,7 +79,7 @@ class RemoteClassifier(Classifier):
 
 
 def connect(text: str, options: LoadOptions) -> RemoteClassifier:
-    """Return an endpoint as a classifier, once it has answered about one image, twice.
+    """Return an endpoint as a classifier, once it has answered about one image.
 
     Args:
         text: its address.
@@ -141,20 +141,24 @@ class _Connecting:
     def _probed(
         self, description: Description, question: Question, shape: ImageShape, answers: Answers
     ) -> RemoteClassifier:
-        """Return the classifier, after asking it about one image, twice."""
+        """Return the classifier, after asking it about one image; twice, if it is new.
+
+        A model that answers as one whose answers are kept has been asked more often than twice.
+        """
         sender, image = Sender(self._wire, self._remote, answers), probes(shape)[:1]
         image = image if question.levels is None else rounded(image, question.levels)
-        outputs, again = (self._paid(sender, answers, question, image) for _ in range(2))
+        before = answers.spent
+        outputs = self._paid(sender, answers, question, image)
         named = self._options.class_names
         reading = reading_of(description, outputs, 1, self._remote, named)
         probe = Probe(image, reading.logits(outputs, 1))
-        drawn = not agree(reading.logits(again, 1), probe.answer, _TWICE).all()
-        model = None
-        if not drawn:
-            version = self._address.version or description.version
-            name = self._address.url, version, question, reading, question.pixel_range
-            more = (reading.names_in, reading.names) if reading.names_in else ()
-            model = answers.model(repr((*name, *more)), probe.answer)
+        name = self._name(description, question, reading)
+        drawn, model = self._remote.stochastic, None
+        if not drawn and (model := answers.known(name, probe.answer)) is None:
+            again = reading.logits(self._paid(sender, answers, question, image), 1)
+            drawn = not agree(again, probe.answer, _TWICE).all()
+        if not drawn and model is None:
+            model = answers.model(name, probe.answer)
             answers.write(model, keys_of(image), probe.answer)
         paid = PaidAnswers(
             sender,
@@ -165,8 +169,9 @@ class _Connecting:
             probe=probe,
             remote=self._remote,
             address=self._address,
+            probed=answers.spent - before,
         )
-        endpoint = Endpoint(paid, self._remote)
+        endpoint, told = Endpoint(paid, self._remote), self._remote.stochastic
         weakref.finalize(endpoint, _close, sender, self._wire)
         return RemoteClassifier(
             endpoint,
@@ -178,8 +183,14 @@ class _Connecting:
             levels=question.levels,
             source=self._address.url,
             loaded_with=self._options,
-            notices=tuple(_notices(description, question, reading, drawn=drawn)),
+            notices=tuple(_notices(description, question, reading, drawn=drawn, told=told)),
         )
+
+    def _name(self, description: Description, question: Question, reading: Reading) -> str:
+        """Return what kept answers are found by, beside the probe's answer."""
+        version = self._address.version or description.version
+        name = self._address.url, version, question, reading, question.pixel_range
+        return repr((*name, *((reading.names_in, reading.names) if reading.names_in else ())))
 
     def _paid(
         self, sender: Sender, answers: Answers, question: Question, image: Images
@@ -204,7 +215,7 @@ def _close(sender: Sender, wire: Wire) -> None:
 
 
 def _notices(
-    description: Description, question: Question, reading: Reading, *, drawn: bool
+    description: Description, question: Question, reading: Reading, *, drawn: bool, told: bool
 ) -> Iterator[str]:
     """Yield what the user should know of an endpoint."""
     yield _ETHICS
@@ -219,9 +230,7 @@ def _notices(
         how = "picture files, and gets PNG" if question.by_file else "numbers of 8 bits"
         yield f"it takes {how}: images are sent, and judged, in {question.levels} levels"
     if drawn:
-        yield (
-            "it answers the same image differently; its answers are not kept, and an interrupted "
-            "run pays for them again"
-        )
+        why = "it draws at random, as was said" if told else "it answers the same image differently"
+        yield f"{why}; its answers are not kept, and an interrupted run pays for them again"
     elif description.version is not None:
         yield f"version {description.version} answers"

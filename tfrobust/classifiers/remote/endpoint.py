@@ -13,7 +13,7 @@ from tfrobust.classifiers.remote.attempts import Attempt
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.paid_answers import PaidAnswers
 from tfrobust.classifiers.remote.sending import spent_error
-from tfrobust.meter import Goal, QueryCount
+from tfrobust.meter import Goal, Purpose, QueryCount
 from tfrobust.norms.levels import rounded
 from tfrobust.types import Flags, Images, Logits
 
@@ -60,7 +60,7 @@ class Endpoint:
 
     @contextlib.contextmanager
     def lenient(self) -> Iterator[None]:
-        """Answer NaN where nothing can be paid for any more; see `Meter`."""
+        """Answer an audit, NaN where nothing can be paid for any more; see `Meter`."""
         self._lenient = True
         try:
             yield
@@ -78,11 +78,18 @@ class Endpoint:
         """What was spent so far; see `Meter`."""
         return QueryCount(
             sent=self._paid.sent,
-            cached=self._paid.cached,
+            cached=sum(asked.kept for asked in self._paid.by.values()),
             limit=self._options.max_queries,
             per_image=self._options.queries_per_image,
             unpaid=self._paid.unpaid,
+            repeated=self._paid.repeated,
+            by=dict(self._paid.by),
         )
+
+    def prove(self) -> None:
+        """Ask once more whether it is still the same model; see `Meter`."""
+        with self._lock:
+            self._paid.prove()
 
     # What the graph calls.
 
@@ -91,7 +98,8 @@ class Endpoint:
 
         Args:
             images: float32 `(rows, height, width, channels)` in [0, 1].
-            numbers: of the attack's images, see `Attempt.charge`; none: no attack asks.
+            numbers: of the attack's images, see `Attempt.charge`; none: no attack asks; negative
+                ones: the engine does, beside the attack (`tfrobust.classifiers.asking.beside`).
 
         Raises:
             BudgetSpentError: no attack asks, and the budget is spent.
@@ -106,7 +114,8 @@ class Endpoint:
         return logits
 
     def _ask(self, images: Images, numbers: np.ndarray) -> Logits:
-        attempt = self._attempt if len(numbers) else None
+        beside = bool(len(numbers)) and numbers[0] < 0
+        attempt = self._attempt if len(numbers) and not beside else None
         images = self._as_sent(images, attempt, numbers)
         allowed = np.isfinite(images).all(axis=(1, 2, 3))
         if attempt is not None:
@@ -114,12 +123,17 @@ class Endpoint:
         asked = np.flatnonzero(allowed)
         unpaid = self._paid.unpaid
         logits = np.full((len(images), self._paid.reading.num_classes), np.nan, np.float32)
-        logits[asked] = self._paid.to(images[asked])
+        logits[asked] = self._paid.to(images[asked], self._purpose(attempt))
         if attempt is not None:
             self._settle(attempt, numbers, images, logits)
-        elif self._paid.unpaid > unpaid and not self._lenient:
+        elif self._paid.unpaid > unpaid and not (self._lenient or beside):
             raise spent_error(self._options.max_queries)
         return logits
+
+    def _purpose(self, attempt: Attempt | None) -> Purpose:
+        if attempt is not None:
+            return "attacks"
+        return "audits" if self._lenient else "others"
 
     def _as_sent(self, images: Images, attempt: Attempt | None, numbers: np.ndarray) -> Images:
         """Return images with the pixels that the endpoint sees: what is asked is what is judged."""

@@ -48,6 +48,7 @@ class RemoteOptions:
         feature: of the `tf.Example` that holds the image, of an endpoint with the Classify API;
             `None`: `image_bytes` of PNG files, `images` of numbers.
         labels: a file with the names of the classes, one a line, in their order.
+        stochastic: whether the endpoint is known to draw at random: no answers are kept then.
         cache: the SQLite file that answers are kept in; `None`: in memory.
 
     Raises:
@@ -77,6 +78,7 @@ class RemoteOptions:
     encoding: Encoding | None = None
     feature: str | None = None
     labels: Path | None = None
+    stochastic: bool = False
     cache: Path | None = None
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from tfrobust.classifiers.remote.questions import Question
 from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.sending import Sender
 from tfrobust.errors import EndpointError
+from tfrobust.meter import Asked, Purpose
 from tfrobust.types import Flags, Images, Logits
 
 
@@ -31,9 +33,11 @@ class PaidAnswers:
         probe: what tells whether it is still the same model.
         remote: how it is asked.
         address: of the model.
+        probed: questions that have been asked about the probe.
 
     Attributes:
-        cached: answers that were kept and not asked again.
+        by: questions by what they were for; see `QueryCount`.
+        repeated: images that were sent again.
         unpaid: images that could not be asked, because the budget of the run was spent.
     """
 
@@ -48,6 +52,7 @@ class PaidAnswers:
         probe: Probe,
         remote: RemoteOptions,
         address: Address,
+        probed: int,
     ) -> None:
         self.question, self.reading = question, reading
         self._sender, self._answers, self._model = sender, answers, model
@@ -55,32 +60,55 @@ class PaidAnswers:
         self._probed = 0  # requests when the probe was last asked
         self._unproven: list[Key] = []  # kept since the probe last agreed
         self._counting = threading.Lock()
-        self.cached = self.unpaid = 0
+        self.repeated = self.unpaid = 0
+        self.by: dict[Purpose, Asked] = {
+            "probes": Asked(sent=probed),
+            "attacks": Asked(),
+            "audits": Asked(),
+            "others": Asked(),
+        }
 
     @property
     def sent(self) -> int:
         """Images that have left in the whole run."""
         return self._answers.spent
 
-    def to(self, images: Images) -> Logits:
+    def to(self, images: Images, purpose: Purpose) -> Logits:
         """Return the answers that there are, or that can be paid for; NaN for the others.
 
         Args:
             images: float32 `(rows, height, width, channels)` in [0, 1].
+            purpose: of the questions.
 
         Raises:
             EndpointError: the endpoint does not answer, or not as it should.
             OtherModelError: another model answers; what it may have answered is not kept.
         """
         try:
-            logits = self._to(images)
-            self._probe_again()
+            logits = self._to(images, purpose)
+            if self._sender.requests - self._probed >= (self._remote.probe_every or math.inf):
+                self._probe_again()
         except OtherModelError:
             self._forget_unproven()
             raise
         return logits
 
-    def _to(self, images: Images) -> Logits:
+    def prove(self) -> None:
+        """Ask the probe again, if anything was answered since it last agreed.
+
+        Raises:
+            EndpointError: it is not answered.
+            OtherModelError: another model answers; what it may have answered is not kept.
+        """
+        if not self._unproven:
+            return
+        try:
+            self._probe_again()
+        except OtherModelError:
+            self._forget_unproven()
+            raise
+
+    def _to(self, images: Images, purpose: Purpose) -> Logits:
         keys, place = keys_of(images), dict[Key, int]()
         slot = np.array([place.setdefault(key, len(place)) for key in keys], np.int64)
         distinct = list(place)
@@ -91,9 +119,10 @@ class PaidAnswers:
         if self._model is not None and distinct:
             positions, kept = self._answers.read(self._model, distinct, found.shape[1])
             found[positions], missing[positions] = kept, False
-            self.cached += len(positions)
         left = np.flatnonzero(missing)
         chosen = left[: self._reserve(len(left))]
+        unpaid = int(np.isin(slot, left[len(chosen) :]).sum())
+        self._count(purpose, len(chosen), len(images) - len(chosen) - unpaid)
         if len(chosen):
             rows = first[chosen]
             for sent in self._sender.send(self.question, images[rows], self._pay_again):
@@ -102,6 +131,10 @@ class PaidAnswers:
                     found[answered] = self.reading.logits(sent.outputs, len(sent.rows))
                     self._keep([distinct[k] for k in answered.tolist()], found[answered])
         return found[slot]
+
+    def _count(self, purpose: Purpose, sent: int, kept: int) -> None:
+        before = self.by[purpose]
+        self.by[purpose] = Asked(before.sent + sent, before.kept + kept)
 
     def _keep(self, keys: list[Key], logits: Logits) -> None:
         if self._model is not None:
@@ -127,21 +160,22 @@ class PaidAnswers:
 
         An image must not be given up because a server was busy.
         """
-        return np.arange(len(rows)) < self._reserve(len(rows))
+        granted = self._reserve(len(rows))
+        with self._counting:
+            self.repeated += granted
+        return np.arange(len(rows)) < granted
 
     def _probe_again(self) -> None:
-        """Ask the probe again, once enough requests have left.
+        """Ask the probe again, where there is a budget for it.
 
         Raises:
             OtherModelError: the answer is another one.
             EndpointError: there is none.
         """
-        every, requests = self._remote.probe_every, self._sender.requests
-        if self._model is None or not every or requests - self._probed < every:
+        if self._model is None or not self._answers.reserve(1, self._remote.max_queries):
             return
-        if not self._answers.reserve(1, self._remote.max_queries):
-            return
-        self._probed = requests
+        self._probed = self._sender.requests
+        self._count("probes", 1, 0)
         for sent in self._sender.send(self.question, self._probe.image, self._pay_again):
             if len(sent.rows):
                 self._probe.compare(self._of_same_form(sent.outputs), self._address)
