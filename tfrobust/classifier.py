@@ -68,6 +68,8 @@ class Traits:
             follow instead (BPDA); `None` if there is none. All follow it where this one is not
             differentiable; where it is, only those that know the defence (`evaluate --adaptive`).
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
+        imitates: the address or name of what a surrogate was trained to answer like; empty: of no
+            surrogate.
         notices: what was converted when it was loaded, and doubts, a sentence each.
         loaded_with: what the user said about its file; `None`: nothing.
     """
@@ -88,6 +90,7 @@ class Traits:
     levels: int | None = None
     surrogate: Classifier | None = dataclasses.field(default=None, metadata=_OWN)
     gives_logits: bool = dataclasses.field(default=False, metadata=_OWN)
+    imitates: str = dataclasses.field(default="", metadata=_OWN)
     notices: tuple[str, ...] = dataclasses.field(default=(), metadata=_OWN)
     loaded_with: LoadOptions | None = dataclasses.field(default=None, metadata=_OWN)
 

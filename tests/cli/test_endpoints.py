@@ -242,9 +242,12 @@ def test_a_surrogate_of_an_endpoint_serves_transfer_and_its_card_names_what_it_i
         next((with_store / "saved_models" / "copy" / "1").rglob("tfrobust.json")).read_text()
     )
     assert (card["imitates"]["of"], card["imitates"]["queries"]) == (url, 60)
-    moved = tfrobust("evaluate", url, "--attack", "fgsm", "--eps", "0.2", "--crafted-on", "copy",
-                     *FAST, "--out", "transfer")  # fmt: skip
+    assert "imitates" in tfrobust("summary", "copy").out
+    moved = tfrobust("evaluate", url, "copy", "--attack", "fgsm", "--eps", "0.2",
+                     "--crafted-on", "copy", *FAST, "--out", "transfer")  # fmt: skip
     assert moved.code == 0, moved.err
+    evaluations = json.loads((with_store / "transfer" / "results.json").read_text())["evaluations"]
+    assert [one["classifier"]["imitates"] for one in evaluations] == [None, url]
 
 
 @pytest.mark.parametrize(
