@@ -1,6 +1,7 @@
 """An endpoint is a classifier as any other: its answers, its attacks, what is counted and kept."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 from helpers.model_server import Served, grpc_server, rest_server
 from helpers.support import small_model
 from tfrobust import store
+from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.remote import sending
@@ -180,6 +182,23 @@ def test_the_end_of_a_run_asks_once_more_whether_it_was_one_model_if_anything_wa
         before = served.images
         spent.meter.prove()
         assert served.images == before
+
+
+def test_outside_of_attacks_the_thread_that_asks_is_the_one_that_wants_the_answer(
+    served, monkeypatch
+):
+    """A graph would wait in this one for what another one fetches, and take twice as long."""
+    with rest_server(served) as url:
+        endpoint = connected(url)
+        asked, ask = [], type(endpoint.meter)._ask
+
+        def noted(*given):
+            asked.append(threading.get_ident())
+            return ask(*given)
+
+        monkeypatch.setattr(type(endpoint.meter), "_ask", noted)
+        predict(endpoint, IMAGES, 4)
+        assert asked == 2 * [threading.get_ident()]
 
 
 def test_an_endpoint_that_is_said_to_draw_is_believed(served):
