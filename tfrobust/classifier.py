@@ -61,11 +61,15 @@ class Traits:
         source: the file or folder it was loaded from, or the empty string.
         meter: counts what is asked, where each answer costs; `None`: answers cost nothing.
         decisions_only: whether its logits tell the predicted class and nothing else.
+        levels: how many levels of brightness a pixel has when this classifier sees it, as one that
+            takes picture files has 256; `None`: those of floating point.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
         surrogate: a differentiable classifier close to this one, whose gradients white-box attacks
             follow instead (BPDA); `None` if there is none. All follow it where this one is not
             differentiable; where it is, only those that know the defence (`evaluate --adaptive`).
         gives_logits: whether its graph shows that it answers in logits; else the values are asked.
+        imitates: the address or name of what a surrogate was trained to answer like; empty: of no
+            surrogate.
         notices: what was converted when it was loaded, and doubts, a sentence each.
         loaded_with: what the user said about its file; `None`: nothing.
     """
@@ -83,8 +87,10 @@ class Traits:
     reads_bytes: bool = False
     meter: Meter | None = None
     decisions_only: bool = False
+    levels: int | None = None
     surrogate: Classifier | None = dataclasses.field(default=None, metadata=_OWN)
     gives_logits: bool = dataclasses.field(default=False, metadata=_OWN)
+    imitates: str = dataclasses.field(default="", metadata=_OWN)
     notices: tuple[str, ...] = dataclasses.field(default=(), metadata=_OWN)
     loaded_with: LoadOptions | None = dataclasses.field(default=None, metadata=_OWN)
 

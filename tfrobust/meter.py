@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -29,6 +29,17 @@ class Goal:
     budget: float | None
 
 
+Purpose = Literal["probes", "attacks", "audits", "others"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Questions for one purpose: `sent` ones have left, the answers to `kept` ones were there."""
+
+    sent: int = 0
+    kept: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class QueryCount:
     """What a metered classifier has cost so far.
@@ -36,10 +47,16 @@ class QueryCount:
     Attributes:
         sent: images that have left, those that were sent again too; of all metered classifiers of
             the run, interruptions included.
-        cached: answers that were kept and not asked again, of this classifier and process.
+        cached: questions whose answers were kept and not asked again, of this classifier and
+            process.
         limit: of those that leave; `None`: none.
         per_image: limit of what one attack may ask about one image; `None`: none.
         unpaid: images that could not be asked, because the limit was reached.
+        repeated: images that were sent again, because a request had failed; of this classifier and
+            process.
+        by: the questions of this classifier and process, by what they were for: `probes` whether it
+            is still the same model, `attacks`, `audits` of what those made, and `others`: clean
+            images, and the checks when it is loaded.
     """
 
     sent: int
@@ -47,6 +64,8 @@ class QueryCount:
     limit: int | None = None
     per_image: int | None = None
     unpaid: int = 0
+    repeated: int = 0
+    by: Mapping[Purpose, Asked] = dataclasses.field(default_factory=dict)
 
 
 class Counting(Protocol):
@@ -89,4 +108,11 @@ class Meter(Protocol):
         """Tell how much is spent, now and then, while something is asked inside."""
 
     def lenient(self) -> AbstractContextManager[None]:
-        """Answer NaN inside, where a question outside of attacks cannot be paid for."""
+        """Answer NaN inside, where a question of an audit cannot be paid for."""
+
+    def prove(self) -> None:
+        """Ask, at the end of a run, whether all its answers are those of one model.
+
+        Raises:
+            EndpointError: they are not.
+        """

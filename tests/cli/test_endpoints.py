@@ -51,11 +51,38 @@ def test_an_endpoint_is_evaluated_as_the_file_is_and_a_repeated_run_pays_nothing
     assert remote["spending"]["sent"] == served.images <= 500
     assert remote["spending"]["left"] == 500 - served.images
     assert local["spending"] is None
+    told = remote["attacks"][0]["queries_per_image"] * 8
+    assert remote["spending"]["by"]["attacks"]["sent"] <= told
+    assert sum(remote["spending"]["by"]["attacks"].values()) == told
+    assert sum(asked["sent"] for asked in remote["spending"]["by"].values()) == served.images
+    assert f"{served.images} queries left (probes 3, attacks" in first.err
+    assert remote["signs"] is None  # which take 75 passes an image, and look for gradients
+    assert local["signs"] is not None
     before = served.images
     again = tfrobust(*run, "--force")
     assert again.code == 0, again.err
-    assert served.images == before + 2
+    assert served.images == before + 1  # whether it is still the same model
     assert figures(results(with_store / "run")) == figures(remote)
+
+
+@pytest.mark.slow
+def test_what_is_judged_of_an_endpoint_of_picture_files_is_what_it_was_sent(
+    tfrobust, with_store, stored, tmp_path_factory
+):
+    """0.1 is 25.5 levels, and the pixels of the digits, sixteenths, lie between levels."""
+    folder = tmp_path_factory.mktemp("served")
+    exported = tfrobust("export", "d1", folder / "digits", "--inputs", "image_bytes")
+    assert exported.code == 0, exported.err
+    with rest_server(Served(folder / "digits" / "1")) as url:
+        result = tfrobust("evaluate", url, "d1", "--signature", "serve_bytes", "--attack", "pgd",
+                          "--eps", "0.1", "--crafted-on", "d1", *FAST, "--out", "run")  # fmt: skip
+        assert result.code == 0, result.err
+        assert "sent, and judged, in 256 levels" in result.err
+        shown = tfrobust("summary", url, "--signature", "serve_bytes")
+        assert "8×8×1" in shown.out
+    for attack in results(with_store / "run")["attacks"]:
+        assert attack["violations"] == 0
+        assert attack["distance"]["linf"]["mean"] in (None, pytest.approx(25 / 255, abs=1e-6))
 
 
 @pytest.mark.slow
@@ -215,9 +242,12 @@ def test_a_surrogate_of_an_endpoint_serves_transfer_and_its_card_names_what_it_i
         next((with_store / "saved_models" / "copy" / "1").rglob("tfrobust.json")).read_text()
     )
     assert (card["imitates"]["of"], card["imitates"]["queries"]) == (url, 60)
-    moved = tfrobust("evaluate", url, "--attack", "fgsm", "--eps", "0.2", "--crafted-on", "copy",
-                     *FAST, "--out", "transfer")  # fmt: skip
+    assert "imitates" in tfrobust("summary", "copy").out
+    moved = tfrobust("evaluate", url, "copy", "--attack", "fgsm", "--eps", "0.2",
+                     "--crafted-on", "copy", *FAST, "--out", "transfer")  # fmt: skip
     assert moved.code == 0, moved.err
+    evaluations = json.loads((with_store / "transfer" / "results.json").read_text())["evaluations"]
+    assert [one["classifier"]["imitates"] for one in evaluations] == [None, url]
 
 
 @pytest.mark.parametrize(

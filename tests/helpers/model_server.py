@@ -7,6 +7,7 @@ go wrong, and can be told to fail in the ways that networks do (`faults`).
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import json
@@ -89,6 +90,36 @@ def _described(signature: Any) -> dict[str, Any]:
     return json_format.MessageToDict(signature, preserving_proto_field_name=True)
 
 
+def _instances(rows: list[Any]) -> np.ndarray:
+    """Return what a request holds: numbers, or bytes in base64."""
+    if not isinstance(rows[0], dict):
+        return np.array(rows)
+    return np.array([base64.b64decode(row["b64"], validate=True) for row in rows], object)
+
+
+def _examples(rows: list[dict[str, Any]]) -> np.ndarray:
+    """Return the serialized examples of a request, bytes or floats of one feature each."""
+    examples = []
+    for row in rows:
+        ((name, value),) = row.items()
+        example = tf.train.Example()
+        feature = example.features.feature[name]
+        if isinstance(value, dict):
+            feature.bytes_list.value.append(base64.b64decode(value["b64"], validate=True))
+        else:
+            feature.float_list.value.extend(value)
+        examples.append(example.SerializeToString())
+    return np.array(examples, object)
+
+
+def _pairs(outputs: dict[str, np.ndarray]) -> list[Any]:
+    """Return the answer of the Classify API, an image a row."""
+    rows = zip(outputs["classes"], outputs["scores"], strict=True)
+    return [
+        [[name.decode(), float(score)] for name, score in zip(*row, strict=True)] for row in rows
+    ]
+
+
 class RestHandler(http.server.BaseHTTPRequestHandler):
     """TensorFlow Serving's REST API, as far as a client of predictions needs it.
 
@@ -122,7 +153,9 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        images = np.array(body["instances"])
+        name = body.get("signature_name", "serving_default")
+        classifies = self.path.endswith(":classify")
+        images = _examples(body["examples"]) if classifies else _instances(body["instances"])
         fault = self.served.begin(len(images), dict(self.headers))
         if fault == "drop":
             self.close_connection = True
@@ -135,8 +168,11 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         if fault == "redirect":
             self._send(307, b"", {"Location": "http://elsewhere.example/"})
             return
-        outputs = self.served.predict(body.get("signature_name", "serving_default"), images)
-        self._answer(fault, outputs)
+        outputs = self.served.predict(name, images)
+        if classifies:
+            self._json(200, {"results": _pairs(outputs)})
+        else:
+            self._answer(fault, outputs)
 
     def _answer(self, fault: str, outputs: dict[str, np.ndarray]) -> None:
         if fault == "slow":
@@ -208,6 +244,7 @@ def grpc_server(served: Served) -> Iterator[str]:
 
     import grpc
     from tensorflow_serving.apis import (
+        classification_pb2,
         get_model_metadata_pb2,
         predict_pb2,
         prediction_service_pb2_grpc,
@@ -240,6 +277,20 @@ def grpc_server(served: Served) -> Iterator[str]:
             response.model_spec.version.value = served.version
             for name, output in outputs.items():
                 response.outputs[name].CopyFrom(tf.make_tensor_proto(output))
+            return response
+
+        def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+            examples = request.input.example_list.examples
+            served.begin(len(examples), {})
+            self._check(request, context)
+            serialized = np.array([one.SerializeToString() for one in examples], object)
+            rows = _pairs(served.predict(request.model_spec.signature_name, serialized))
+            response = classification_pb2.ClassificationResponse()
+            response.model_spec.version.value = served.version
+            for row in rows:
+                classes = response.result.classifications.add()
+                for label, score in row:
+                    classes.classes.add(label=label, score=score)
             return response
 
         def _check(self, request: Any, context: Any) -> None:

@@ -42,6 +42,13 @@ def asking(numbers: Any, refused: Callable[[Any], Any]) -> Iterator[None]:
         _REFUSED.reset(token)
 
 
+def beside() -> contextlib.AbstractContextManager[None]:
+    """Let what the engine asks inside about the batch cost the run, and none of the images."""
+    if NUMBERS.now is None:
+        return contextlib.nullcontext()
+    return NUMBERS.held(tf.fill(tf.shape(NUMBERS.now), -1))
+
+
 def refused_rows(rows: Any) -> Flags | None:
     """Return which rows of the batch get no answers any more, bool `(rows,)`; `None`: all do.
 

@@ -20,7 +20,17 @@ _FORWARD: Traces[Any] = Traces(most=64)  # an evaluation comes back to each for 
 
 def predict(classifier: Classifier, images: Images, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """Return the logits of all images, float32 `(n, classes)`."""
+    if classifier.meter is not None:
+        return in_batches(_asked(classifier), images, batch_size)
     return in_batches(forward(classifier), images, batch_size)
+
+
+def _asked(classifier: Classifier) -> Callable[[Images], Any]:
+    """Return the call of a classifier that is asked by Python, without a graph around it.
+
+    A graph would wait in one thread for the answer that another one fetches.
+    """
+    return lambda images: classifier(tf.constant(images, tf.float32))
 
 
 def in_batches(

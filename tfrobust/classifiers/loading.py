@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfrobust.classifiers.remote.options import RemoteOptions
@@ -25,6 +25,8 @@ class LoadOptions:
         trust: run a SavedModel although its operations touch files, sockets or processes.
         custom_objects: modules whose Keras classes the file may name. Their code is run.
         image_shape: `(height, width, channels)` where the file leaves the size open.
+        class_names: of the images that it is asked about; what an endpoint names is put into
+            their order.
         remote: how an endpoint is asked.
     """
 
@@ -33,6 +35,7 @@ class LoadOptions:
     trust: bool = False
     custom_objects: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
+    class_names: tuple[str, ...] = ()
     remote: RemoteOptions = _REMOTE
 
     def __post_init__(self) -> None:
@@ -61,13 +64,15 @@ class LoadOptions:
             raise UsageError(f"pixel_range: expected two numbers; received: {given!r}")
         return cls(to_logits=record.get("to_logits") is True, pixel_range=(given[0], given[1]))
 
-    def for_images(self, image_shape: tuple[int, int, int]) -> LoadOptions:
-        """Return the options with a size for files that leave it open.
+    def for_images(
+        self, image_shape: tuple[int, int, int], class_names: Sequence[str] = ()
+    ) -> LoadOptions:
+        """Return the options with a size for files that leave it open, and the classes' names.
 
         Example:
             >>> store.load("open.keras", options=LoadOptions().for_images((8, 8, 1)))
         """
-        return dataclasses.replace(self, image_shape=image_shape)
+        return dataclasses.replace(self, image_shape=image_shape, class_names=tuple(class_names))
 
 
 AS_IT_IS = LoadOptions()

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
-from tfrobust.classifiers.asking import asking
+from tfrobust.classifiers.asking import asking, beside
 from tfrobust.classifiers.traces import Traces
 from tfrobust.engine import regions
 from tfrobust.engine.losses import own_and_best_other
@@ -98,7 +98,8 @@ def _compile(
         """Return what the logits' rounding is measured by, where an attack seeks the boundary."""
         if not attack.minimum_norm or attack.eager:
             return None
-        return size_of(*own_and_best_other(counted.inner(images), labels))
+        with beside():  # the engine asks for them, and not the attack
+            return size_of(*own_and_best_other(counted.inner(images), labels))
 
     def everywhere(inputs: Any, images: Images, labels: Labels, seeds: Any) -> Images:
         with kept_whole(counted, images), CLEAN_SIZES.held(sizes(images, labels)):

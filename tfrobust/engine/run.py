@@ -21,6 +21,7 @@ from tfrobust.engine.victim import (
     check_knowledge,
 )
 from tfrobust.errors import PluginError, UsageError, one_line
+from tfrobust.norms.levels import rounded
 from tfrobust.registry import name_of
 from tfrobust.types import Boxes, Images, Labels, TargetRule
 
@@ -74,6 +75,8 @@ def run_attack(
     """
     settings = RunSettings(**options)
     check_images(images, labels, classifier.num_classes)
+    if classifier.levels is not None:  # balls are round what the classifier sees
+        images = rounded(images, classifier.levels)
     if isinstance(attack, LearningAttack):
         attack = learned(attack, classifier, images, labels, seed=settings.seed)
     _check_attack(attack, classifier)

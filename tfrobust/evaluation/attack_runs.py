@@ -19,6 +19,7 @@ from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, ClassifierRows, Cost, DetectorRows
 from tfrobust.evaluation.judging import Subject, audited_rows
 from tfrobust.evaluation.resuming import BlockFiles
+from tfrobust.evaluation.sent_images import as_sent
 from tfrobust.evaluation.settings import EvaluationSettings, Progress, reporter
 from tfrobust.evaluation.spending import LiveSpending
 from tfrobust.registry import name_of, signature
@@ -137,6 +138,7 @@ class AttackRuns:
         self, subject: Subject, attack: Attack, crafted: Crafted, watched: bool
     ) -> AttackRows:
         settings, block = self._settings, self._block
+        crafted = as_sent(crafted, subject.classifier, attack, block.images)
         attacked = settings.attacked_by(subject.classifier)
         unpaid = _unpaid(subject.classifier)
         self._reseed(subject.classifier, "audit", signature(attack))

@@ -19,6 +19,7 @@ from tfrobust.evaluation.learned_attacks import learned_from
 from tfrobust.evaluation.notices import suspicions
 from tfrobust.evaluation.run_frame import Run, RunOptions, before
 from tfrobust.evaluation.settings import EvaluationSettings, checked
+from tfrobust.evaluation.spending import spending_notes
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import name_of
 from tfrobust.report.page import write_run
@@ -87,6 +88,7 @@ def craft(
 
         write_run(out, evaluated, images)
         frame.tell(suspicions(evaluated.results, settings.classifiers))
+        frame.tell(spending_notes(evaluated.results))
     return evaluated.results
 
 

@@ -164,6 +164,9 @@ def gather(
         if progress and executor:
             progress("images", done, job.images)
     gathered.finish()
+    for classifier in {c for p in passes for c in (*p.classifiers.values(), *p.attacked.values())}:
+        if classifier.meter is not None:
+            classifier.meter.prove()
     if not gathered.ranges:
         raise DataError(f"no block could be computed: {gathered.incomplete[0].cause}")
     return gathered

@@ -21,6 +21,7 @@ from tfrobust.evaluation.reattacking import reattack, with_earlier
 from tfrobust.evaluation.run_frame import Run, RunOptions, before
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.evaluation.signs import with_signs
+from tfrobust.evaluation.spending import spending_notes
 from tfrobust.report.page import write_run
 from tfrobust.results.records import Results
 
@@ -58,6 +59,7 @@ def run(settings: EvaluationSettings, out: Path | str, **options: Unpack[RunOpti
             evaluated = with_signs(settings, evaluated, frame.progress)
         write_run(out, evaluated)
         frame.tell(suspicions(evaluated.results, settings.classifiers))
+        frame.tell(spending_notes(evaluated.results))
     return evaluated.results
 
 

@@ -17,7 +17,8 @@ def with_signs(
 ) -> Evaluated:
     """Return an evaluation that tells of each classifier whether its gradients can be trusted.
 
-    Looked at is what the attacks see: the classifier that they are crafted on, if there is one.
+    Looked at is what the attacks see: the classifier that they are crafted on, if there is one. One
+    whose answers cost, and which has no gradient to mask, is left out: see `diagnose`.
 
     Args:
         settings: of the evaluation.
@@ -25,12 +26,13 @@ def with_signs(
         progress: receives how many classifiers were looked at.
     """
     attack = _first_within_a_ball(settings)
-    if not settings.attacks:
+    subjects = {name: c for name, c in settings.attacked.items() if c.meter is None}
+    if not settings.attacks or not subjects:
         return evaluated
     images, labels = arrays(settings.scenario, settings.split, _images(settings))
     seen: dict[str, Signs] = {}
-    told = reporter(progress, "signs of masked gradients", len(settings.attacked))
-    for done, (name, classifier) in enumerate(settings.attacked.items(), 1):
+    told = reporter(progress, "signs of masked gradients", len(subjects))
+    for done, (name, classifier) in enumerate(subjects.items(), 1):
         seen[name] = look_for_signs(
             classifier,
             images,
@@ -44,7 +46,7 @@ def with_signs(
     crafted_on = settings.crafted_on
     evaluations = [
         evaluation.model_copy(
-            update={"signs": seen[crafted_on[0] if crafted_on else evaluation.classifier.name]}
+            update={"signs": seen.get(crafted_on[0] if crafted_on else evaluation.classifier.name)}
         )
         for evaluation in evaluated.results.evaluations
     ]

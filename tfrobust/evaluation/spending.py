@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from tfrobust.classifier import Classifier
 from tfrobust.evaluation.settings import Progress
 from tfrobust.meter import QueryCount
-from tfrobust.results.records import AttackResult
-from tfrobust.results.spending import Spending
+from tfrobust.results.records import AttackResult, Results
+from tfrobust.results.spending import Asked, Spending
 
 
 def spending_of(classifier: Classifier) -> Spending | None:
@@ -24,7 +25,30 @@ def spending_of(classifier: Classifier) -> Spending | None:
         limit=count.limit,
         left=left,
         per_image=count.per_image,
+        by={purpose: Asked(**dataclasses.asdict(asked)) for purpose, asked in count.by.items()},
+        repeated=count.repeated,
     )
+
+
+def spending_notes(results: Results) -> Iterator[str]:
+    """Yield a line for each endpoint: how much it was asked, and what for.
+
+    Example:
+        >>> list(spending_notes(results))
+        ['http://…: 206 queries left (probes 3, attacks 172, audits 25, others 6); kept answers …']
+    """
+    for evaluation in results.evaluations:
+        spending = evaluation.spending
+        if spending is None or not spending.by:
+            continue
+        sent = sum(asked.sent for asked in spending.by.values()) + spending.repeated
+        parts = [f"{purpose} {asked.sent:,}" for purpose, asked in spending.by.items()]
+        parts += [f"sent again {spending.repeated:,}"] if spending.repeated else []
+        kept = spending.by["attacks"].kept
+        yield (
+            f"{evaluation.classifier.name}: {sent:,} queries left ({', '.join(parts)}); kept "
+            f"answers served {kept:,} of {kept + spending.by['attacks'].sent:,} that attacks asked"
+        )
 
 
 def spending_warnings(

@@ -61,6 +61,7 @@ def summarize(
             defenses=list(classifier.defenses),
             megabytes=None if classifier.meter is not None else megabytes(classifier),
             passes=classifier.passes,
+            imitates=classifier.imitates or None,
             class_names=(*known, *classifier.class_names[len(known) :]) if attacked else (),
         ),
         scenario=scenario,

@@ -38,7 +38,18 @@ def classifier_summary(name: str, network: Classifier) -> Summary:
     for applied in network.defenses:
         if defense := defense_of(applied):
             summary.totals.update(defense.summary_totals(network, applied.found))
+    summary.totals.update(_imitated(name))
     return summary
+
+
+def _imitated(name: str) -> dict[str, str]:
+    """Return the line of a surrogate: what it imitates, and how often both agree."""
+    card = read_card(locate(split_member(name)[0]))
+    if card is None or card.imitates is None:
+        return {}
+    copied = card.imitates
+    agreement = f", the same class for {copied.agreement[-1]:.1%} of images held out"
+    return {"imitates": copied.of + (agreement if copied.held_out else "")}
 
 
 def _endpoint(network: Classifier) -> Summary:

@@ -130,7 +130,7 @@ def _masking(evaluation: Evaluation, diagnoses: Sequence[Diagnosis]) -> Iterator
             name,
             "no masking",
             "nothing was looked for; evaluate with --attack and without --no-diagnosis, or give "
-            "--diagnosis",
+            "--diagnosis, as an endpoint needs it",
             False,
         )
     if signs is not None:

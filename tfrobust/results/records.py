@@ -207,7 +207,8 @@ class ClassifierRecord(pydantic.BaseModel):
     """Whose robustness was measured.
 
     `class_names` are known where it was attacked: the scenario's, and the classifier's own beyond.
-    `megabytes` are those of its weights; `passes` are the draws that an answer averages.
+    `megabytes` are those of its weights; `passes` are the draws that an answer averages. A
+    surrogate `imitates` another classifier, by its address or name.
     """
 
     name: Text
@@ -218,6 +219,7 @@ class ClassifierRecord(pydantic.BaseModel):
     class_names: tuple[Text, ...] = ()
     megabytes: NotNegative | None = None
     passes: Count = 1
+    imitates: Text | None = None
 
 
 class ScenarioRecord(pydantic.BaseModel):

@@ -94,6 +94,11 @@ def card_of(classifier: Classifier, **more: Any) -> Card:
     return Card(members=tuple(classifier.members), **traits, **more)
 
 
+def imitated(card: Card) -> str:
+    """Return what a surrogate imitates; the empty string of any other model."""
+    return "" if card.imitates is None else card.imitates.of
+
+
 def renewed_card(
     classifier: Classifier, *, scenario: str | None = None, class_names: Sequence[str] = ()
 ) -> Card:

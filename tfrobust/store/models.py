@@ -33,6 +33,7 @@ from tfrobust.store.cards import (
     averaged,
     card_of,
     check_card,
+    imitated,
     read_card,
     write_card,
     write_labels,
@@ -141,6 +142,7 @@ def _from_keras_file(path: Path, options: LoadOptions) -> KerasClassifier:
     traits: dict[str, Any] = {"source": str(path), "loaded_with": options}
     if card is not None:
         traits |= {name: getattr(card, name) for name in ("class_names", "defenses", "megabytes")}
+        traits["imitates"] = imitated(card)
     try:
         model = scaled(sized(plain(model), options.image_shape), options.pixel_range)
         if options.to_logits:
@@ -182,4 +184,4 @@ def _from_saved_model(path: Path, options: LoadOptions) -> SavedModelClassifier:
         **traits,
     )
     check_card(card, classifier, path)
-    return classifier.replace(class_names=card.class_names)
+    return classifier.replace(class_names=card.class_names, imitates=imitated(card))

@@ -81,9 +81,9 @@ def attack(
     check_output(out, force=force)
     data = open_scenario(scenario, params.all(), seed=seed)
     shape = data.image_shape
-    loading = remote.applied(loading, out)
+    loading = remote.applied(loading, out).for_images(shape, data.class_names)
     settings = evaluation.EvaluationSettings(
-        classifiers=store.load_all([classifier], options=loading.for_images(shape)),
+        classifiers=store.load_all([classifier], options=loading),
         scenario=data, attacks=[built], split=split, limit=limit, targets=target.value, seed=seed,
         batch_size=batch_size, block_size=block_size,
     )  # fmt: skip

@@ -95,7 +95,7 @@ def diagnose(
     check_output(out, force=force)
     built = params.build("attacks", attack) if attack else None
     data = open_scenario(scenario, params.all(), seed=seed)
-    loading = remote.applied(loading, out).for_images(data.image_shape)
+    loading = remote.applied(loading, out).for_images(data.image_shape, data.class_names)
     loaded = store.load_all([classifier], options=loading)
     ((name, victim),) = loaded.items()
     guards = params.build("detectors", detector) if detector else None

@@ -68,7 +68,7 @@ def _run_corruptions(options: EvaluateOptions, loading: LoadOptions, spread: Spr
     scenario = open_scenario(options.scenario, params.all())
     baseline = [options.normalise_by] if options.normalise_by else []
     typed = list(dict.fromkeys([*options.classifier, *baseline]))
-    loading = loading.for_images(scenario.image_shape)
+    loading = loading.for_images(scenario.image_shape, scenario.class_names)
     classifiers = store.load_all(typed, options=loading)
     called = dict(zip(typed, classifiers, strict=True))
     settings = evaluation.CorruptionSettings(

@@ -128,7 +128,9 @@ def train(
         data,
         [params.build("defenses", plugin) for plugin in defenses],
         scenario_name=scenario,
-        distilled=distilled.distillation(loading.for_images(data.image_shape), remote),
+        distilled=distilled.distillation(
+            loading.for_images(data.image_shape, data.class_names), remote
+        ),
     )
     trackers = _trackers(tracker, tensorboard, params) if trainer.workers.chief else []
     told = plan.recorded(training) if trackers else {}

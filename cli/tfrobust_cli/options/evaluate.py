@@ -193,7 +193,7 @@ class EvaluatedOptions:
         attacks = self.built_attacks(params)
         detectors = [params.build("detectors", name) for name in self.detector or []]
         scenario = open_scenario(self.scenario, params.all(), seed=self.seed)
-        loading = loading.for_images(scenario.image_shape)
+        loading = loading.for_images(scenario.image_shape, scenario.class_names)
         classifiers = self.load_classifiers(loading)
         crafted_on = None
         if self.crafted_on:

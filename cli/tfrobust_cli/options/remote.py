@@ -13,6 +13,7 @@ import typer
 
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.remote.options import RemoteOptions
+from tfrobust.errors import UsageError
 from tfrobust.files.output_folders import ANSWERS
 from tfrobust_cli.options.declared import MOST
 from tfrobust_cli.options.groups import option_group
@@ -74,6 +75,38 @@ Output = Annotated[
 NumClasses = Annotated[
     int | None, _number("Classes of an endpoint that answers in labels alone.", least=2)
 ]
+ImageShape = Annotated[
+    str | None,
+    _word(
+        "--image-shape",
+        help="Size of sent images, where the endpoint does not say it.",
+        metavar="HEIGHT,WIDTH,CHANNELS",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    _word(
+        "--encoding",
+        help="Send numbers or png, where the endpoint does not say it.",
+        metavar="HOW",
+    ),
+]
+Feature = Annotated[
+    str | None,
+    _word("--feature", help="Feature of an example, of the Classify API.", metavar="NAME"),
+]
+Labels = Annotated[
+    Path | None,
+    _word("--labels", help="Names of an endpoint's classes, one a line.", metavar="FILE"),
+]
+Stochastic = Annotated[
+    bool,
+    typer.Option(
+        "--stochastic",
+        help="It draws at random: keep no answers.",
+        rich_help_panel=_PANEL,
+    ),
+]
 _DEFAULTS = RemoteOptions()
 _DECLARED: dict[str, tuple[Any, Any]] = {
     "max_queries": (MaxQueries, None),
@@ -91,6 +124,11 @@ _DECLARED: dict[str, tuple[Any, Any]] = {
     "signature": (Signature, _DEFAULTS.signature),
     "output": (Output, None),
     "num_classes": (NumClasses, None),
+    "image_shape": (ImageShape, None),
+    "encoding": (Encoding, None),
+    "feature": (Feature, None),
+    "labels": (Labels, None),
+    "stochastic": (Stochastic, False),
 }
 
 
@@ -115,13 +153,32 @@ class Remote:
         return dataclasses.replace(loading, remote=dataclasses.replace(self.options, cache=cache))
 
 
-def remote(*, remote_batch: int, i_own_this: list[str] | None, **options: Any) -> Remote:
+def remote(
+    *, remote_batch: int, i_own_this: list[str] | None, image_shape: str | None, **options: Any
+) -> Remote:
     """Return the settings of these options.
 
     Raises:
         UsageError: a number out of range, or authentication of another form.
     """
-    return Remote(RemoteOptions(batch=remote_batch, owned=tuple(i_own_this or ()), **options))
+    owned, shape = tuple(i_own_this or ()), None if image_shape is None else _shape(image_shape)
+    return Remote(RemoteOptions(batch=remote_batch, owned=owned, image_shape=shape, **options))
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    """Return three numbers.
+
+    Raises:
+        UsageError: they are others.
+    """
+    try:
+        height, width, channels = map(int, text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            "--image-shape: expected height, width and channels, such as 28,28,1; received: "
+            f"{text!r}"
+        ) from error
+    return height, width, channels
 
 
 asks_endpoints = option_group("remote", _DECLARED, remote)

@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from tfrobust.classifiers.remote.address import parsed
 from tfrobust.classifiers.remote.answers import Answers, keys_of
 from tfrobust.classifiers.remote.attempts import Attempt
+from tfrobust.classifiers.remote.chosen_output import reading_of
+from tfrobust.classifiers.remote.inputs import question_of
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import Description, TensorInfo, TransientError
-from tfrobust.classifiers.remote.reading import Question, Reading, question_of, reading_of
+from tfrobust.classifiers.remote.questions import Question
+from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.rest_messages import outputs_of, retry_after, tensors_of
 from tfrobust.classifiers.remote.sending import Sender
 from tfrobust.errors import EndpointError, StoreError, UsageError

@@ -1,6 +1,7 @@
 """An endpoint is a classifier as any other: its answers, its attacks, what is counted and kept."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 from helpers.model_server import Served, grpc_server, rest_server
 from helpers.support import small_model
 from tfrobust import store
+from tfrobust.classifiers.inference import predict
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.remote import sending
@@ -85,10 +87,15 @@ def test_an_attack_makes_of_an_endpoint_what_it_makes_of_the_same_file(
     attack = create("attacks", attack, **options)
     with rest_server(served) as url:
         endpoint = connected(url)
+        endpoint(IMAGES)
         before = served.images
         crafted = run_attack(attack, endpoint, IMAGES, labels)
-        assert np.array_equal(crafted.images, run_attack(attack, local, IMAGES, labels).images)
-        assert served.images - before <= crafted.queries
+        on_file = run_attack(attack, local, IMAGES, labels)
+        assert np.array_equal(crafted.images, on_file.images)
+        assert crafted.queries == on_file.queries
+        asked = endpoint.meter.count.by["attacks"]
+        assert asked.sent + asked.kept == crafted.queries
+        assert served.images - before == asked.sent
         assert crafted.cut_off == 0
 
 
@@ -118,8 +125,92 @@ def test_what_was_answered_is_never_paid_again(served, labels, tmp_path):
         before = served.images
         again = connected(url, cache=cache)
         run_attack(square(), again, IMAGES, labels)
-        assert served.images == before + 2  # whether it is still the same model
+        assert served.images == before + 1  # whether it is still the same model
         assert again.meter.count.cached > 0
+
+
+def test_every_query_that_left_was_for_something_and_attacks_tell_theirs(
+    served, local, labels, monkeypatch
+):
+    monkeypatch.setattr(sending, "_FIRST_WAIT", 0.001)
+    with rest_server(served) as url:
+        endpoint = connected(url)
+        assert endpoint.meter.count.by["probes"].sent == 2
+        endpoint(IMAGES)
+        before = served.requests
+        served.faults = lambda request: "503" if request == before + 1 else ""
+        goal = Goal(labels, targeted=False, norm="linf", budget=0.3)
+        numbers = np.arange(len(IMAGES))
+        with endpoint.meter.attempt(IMAGES, goal) as attempt:
+            endpoint.meter.ask(IMAGES, numbers)
+            endpoint.meter.ask(IMAGES / 2, numbers)
+            endpoint.meter.ask(IMAGES, -np.ones_like(numbers))  # the engine
+        with endpoint.meter.lenient():
+            endpoint(IMAGES / 3)
+        count, many = endpoint.meter.count, len(IMAGES)
+    assert attempt.asked == 2 * many
+    assert {purpose: (asked.sent, asked.kept) for purpose, asked in count.by.items()} == {
+        "probes": (2, 0),
+        "attacks": (many, many),
+        "audits": (many, 0),
+        "others": (7 + many, count.by["others"].kept),
+    }
+    assert count.repeated == many
+    assert served.images == count.sent == sum(a.sent for a in count.by.values()) + count.repeated
+
+
+def test_the_end_of_a_run_asks_once_more_whether_it_was_one_model_if_anything_was_asked(
+    served, tmp_path
+):
+    with rest_server(served) as url:
+        endpoint = connected(url, cache=tmp_path / "queries.sqlite")
+        endpoint(IMAGES)
+        before = served.images
+        endpoint.meter.prove()
+        endpoint.meter.prove()
+        assert served.images == before + 1
+        endpoint(IMAGES / 2)
+        served.other = True
+        with pytest.raises(EndpointError, match="answers otherwise than at the start"):
+            endpoint.meter.prove()
+        served.other, before = False, served.images
+        endpoint(IMAGES / 2)  # what the other model may have answered is gone
+        assert served.images == before + len(IMAGES)
+        spent = connected(url, max_queries=endpoint.meter.count.sent + 1 + len(IMAGES),
+                          cache=tmp_path / "queries.sqlite")  # fmt: skip
+        spent(IMAGES / 3)
+        before = served.images
+        spent.meter.prove()
+        assert served.images == before
+
+
+def test_outside_of_attacks_the_thread_that_asks_is_the_one_that_wants_the_answer(
+    served, monkeypatch
+):
+    """A graph would wait in this one for what another one fetches, and take twice as long."""
+    with rest_server(served) as url:
+        endpoint = connected(url)
+        asked, ask = [], type(endpoint.meter)._ask
+
+        def noted(*given):
+            asked.append(threading.get_ident())
+            return ask(*given)
+
+        monkeypatch.setattr(type(endpoint.meter), "_ask", noted)
+        predict(endpoint, IMAGES, 4)
+        assert asked == 2 * [threading.get_ident()]
+
+
+def test_an_endpoint_that_is_said_to_draw_is_believed(served):
+    with rest_server(served) as url:
+        endpoint = connected(url, stochastic=True)
+        assert endpoint.stochastic
+        assert "as was said" in endpoint.notices[-1]
+        before = served.images
+        endpoint(IMAGES)
+        endpoint(IMAGES)
+        assert served.images == before + 2 * len(IMAGES)
+        assert endpoint.meter.count.by["probes"].sent == 1
 
 
 @pytest.mark.parametrize("limit", [pytest.param(1, marks=pytest.mark.slow), 7])

@@ -126,14 +126,14 @@ class Answers:
         with self._errors(), self._lock:
             return self._spent()
 
-    def model(self, name: str, probe: Logits) -> int:
-        """Return the number of a model that answers a fixed image in this way; a new one, if need.
+    def known(self, name: str, probe: Logits) -> int | None:
+        """Return the number of a model that answers a fixed image in this way, if there is one.
 
         Args:
             name: address, version, signature and output.
             probe: its answer, float32 `(1, classes)`.
         """
-        with self._errors(), self._writing():
+        with self._errors(), self._lock:
             for number, kept in self._file.execute(
                 "SELECT number, probe FROM models WHERE name = ? ORDER BY number DESC", (name,)
             ).fetchall():
@@ -142,6 +142,19 @@ class Answers:
                 before = np.frombuffer(kept, np.float32).reshape(1, -1)
                 if before.shape == probe.shape and agree(before, probe, _SAME).all():
                     return int(number)
+        return None
+
+    def model(self, name: str, probe: Logits) -> int:
+        """Return the number of a model that answers a fixed image in this way; a new one, if need.
+
+        Args:
+            name: address, version, signature and output.
+            probe: its answer, float32 `(1, classes)`.
+        """
+        with self._errors(), self._writing():
+            number = self.known(name, probe)
+            if number is not None:
+                return number
             insert = "INSERT INTO models (name, probe) VALUES (?, ?)"
             return int(self._file.execute(insert, (name, probe.tobytes())).lastrowid or 0)
 

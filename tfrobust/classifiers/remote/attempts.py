@@ -13,6 +13,7 @@ import numpy as np
 
 from tfrobust.meter import Goal
 from tfrobust.norms.distances import distances, within_budget
+from tfrobust.norms.levels import rounded, rounded_within
 from tfrobust.types import Flags, Images, Logits
 
 
@@ -23,12 +24,17 @@ class Attempt:
         images: float32 `(n, height, width, channels)`: before the attack.
         goal: what the attack wants of them.
         limit: queries an image; `None`: no limit.
+        levels: how many levels a sent pixel has; `None`: those of floating point.
 
     Attributes:
         asked: questions about these images, answers from the cache included.
     """
 
-    def __init__(self, images: Images, goal: Goal, limit: int | None) -> None:
+    def __init__(
+        self, images: Images, goal: Goal, limit: int | None, *, levels: int | None = None
+    ) -> None:
+        self._levels = levels
+        images = images if levels is None else rounded(images, levels)
         self._clean, self._goal, self._limit = images, goal, limit
         self._count = np.zeros(len(images), np.int64)
         self._refused = np.zeros(len(images), bool)
@@ -124,4 +130,16 @@ class Attempt:
     def settled(self, crafted: Images) -> Images:
         """Return what an attack made, with the best that was seen of images that were cut off."""
         flags = self._refused[:, None, None, None]
-        return np.where(flags, self._best, crafted)
+        return np.where(flags, self._best, self.as_sent(np.arange(len(crafted)), crafted))
+
+    def as_sent(self, numbers: np.ndarray, images: Images) -> Images:
+        """Return images with the pixels that the endpoint sees, those of the ball in the ball.
+
+        Args:
+            numbers: `(rows,)`: whose.
+            images: `(rows, height, width, channels)`.
+        """
+        if self._levels is None:
+            return images
+        goal = self._goal
+        return rounded_within(self._clean[numbers], images, self._levels, goal.norm, goal.budget)

@@ -26,15 +26,20 @@ from tfrobust.classifiers.loading import LoadOptions
 from tfrobust.classifiers.python_calls import call_python
 from tfrobust.classifiers.remote.address import Address, parsed
 from tfrobust.classifiers.remote.answers import Answers, keys_of, opened
+from tfrobust.classifiers.remote.chosen_output import reading_of
 from tfrobust.classifiers.remote.endpoint import Endpoint
 from tfrobust.classifiers.remote.grpc_wire import GrpcWire
+from tfrobust.classifiers.remote.inputs import question_of
 from tfrobust.classifiers.remote.options import RemoteOptions
+from tfrobust.classifiers.remote.paid_answers import PaidAnswers
 from tfrobust.classifiers.remote.probe import Probe
 from tfrobust.classifiers.remote.protocol import Description, Wire
-from tfrobust.classifiers.remote.reading import Question, Reading, in_range, question_of, reading_of
+from tfrobust.classifiers.remote.questions import Question
+from tfrobust.classifiers.remote.reading import Reading
 from tfrobust.classifiers.remote.rest import RestWire
 from tfrobust.classifiers.remote.sending import Sender, persistently, spent_error
 from tfrobust.errors import ClassifierError, RobustError, UsageError
+from tfrobust.norms.levels import rounded
 from tfrobust.types import Flags, Images, ImageShape, Logits
 
 _TWICE = 1e-4  # relative difference of two answers of a model that draws nothing
@@ -74,7 +79,7 @@ class RemoteClassifier(Classifier):
 
 
 def connect(text: str, options: LoadOptions) -> RemoteClassifier:
-    """Return an endpoint as a classifier, once it has answered about one image, twice.
+    """Return an endpoint as a classifier, once it has answered about one image.
 
     Args:
         text: its address.
@@ -125,6 +130,7 @@ class _Connecting:
             lambda: self._wire.describe(self._remote.signature), self._remote.retries
         )
         question, shape = question_of(description, self._remote, self._options.image_shape)
+        question = question.ranging(self._options.pixel_range)
         answers = opened(self._remote.cache)
         try:
             return self._probed(description, question, shape, answers)
@@ -135,40 +141,56 @@ class _Connecting:
     def _probed(
         self, description: Description, question: Question, shape: ImageShape, answers: Answers
     ) -> RemoteClassifier:
-        """Return the classifier, after asking it about one image, twice."""
+        """Return the classifier, after asking it about one image; twice, if it is new.
+
+        A model that answers as one whose answers are kept has been asked more often than twice.
+        """
         sender, image = Sender(self._wire, self._remote, answers), probes(shape)[:1]
-        outputs, again = (self._paid(sender, answers, question, image) for _ in range(2))
-        reading = reading_of(description, outputs, 1, self._remote)
+        image = image if question.levels is None else rounded(image, question.levels)
+        before = answers.spent
+        outputs = self._paid(sender, answers, question, image)
+        named = self._options.class_names
+        reading = reading_of(description, outputs, 1, self._remote, named)
         probe = Probe(image, reading.logits(outputs, 1))
-        drawn = not agree(reading.logits(again, 1), probe.answer, _TWICE).all()
-        model = None
-        if not drawn:
-            version = self._address.version or description.version
-            name = self._address.url, version, question, reading, self._options.pixel_range
-            model = answers.model(repr(name), probe.answer)
+        name = self._name(description, question, reading)
+        drawn, model = self._remote.stochastic, None
+        if not drawn and (model := answers.known(name, probe.answer)) is None:
+            again = reading.logits(self._paid(sender, answers, question, image), 1)
+            drawn = not agree(again, probe.answer, _TWICE).all()
+        if not drawn and model is None:
+            model = answers.model(name, probe.answer)
             answers.write(model, keys_of(image), probe.answer)
-        endpoint = Endpoint(
-            self._address,
-            self._remote,
-            sender=sender,
+        paid = PaidAnswers(
+            sender,
+            question,
+            reading,
             answers=answers,
             model=model,
-            question=question,
-            reading=reading,
-            pixel_range=self._options.pixel_range,
             probe=probe,
+            remote=self._remote,
+            address=self._address,
+            probed=answers.spent - before,
         )
+        endpoint, told = Endpoint(paid, self._remote), self._remote.stochastic
         weakref.finalize(endpoint, _close, sender, self._wire)
         return RemoteClassifier(
             endpoint,
             image_shape=shape,
             num_classes=reading.num_classes,
+            class_names=reading.names,
             stochastic=drawn,
             decisions_only=reading.kind == "labels",
+            levels=question.levels,
             source=self._address.url,
             loaded_with=self._options,
-            notices=tuple(_notices(description, question, reading, drawn=drawn)),
+            notices=tuple(_notices(description, question, reading, drawn=drawn, told=told)),
         )
+
+    def _name(self, description: Description, question: Question, reading: Reading) -> str:
+        """Return what kept answers are found by, beside the probe's answer."""
+        version = self._address.version or description.version
+        name = self._address.url, version, question, reading, question.pixel_range
+        return repr((*name, *((reading.names_in, reading.names) if reading.names_in else ())))
 
     def _paid(
         self, sender: Sender, answers: Answers, question: Question, image: Images
@@ -180,8 +202,7 @@ class _Connecting:
             return np.full(len(rows), bool(answers.reserve(1, limit)))
 
         if pay(np.zeros(1)).all():
-            pixels = in_range(image, self._options.pixel_range)
-            for sent in sender.send(question, pixels, pay):
+            for sent in sender.send(question, image, pay):
                 if len(sent.rows):
                     return sent.outputs
         raise spent_error(limit)
@@ -194,21 +215,22 @@ def _close(sender: Sender, wire: Wire) -> None:
 
 
 def _notices(
-    description: Description, question: Question, reading: Reading, *, drawn: bool
+    description: Description, question: Question, reading: Reading, *, drawn: bool, told: bool
 ) -> Iterator[str]:
     """Yield what the user should know of an endpoint."""
     yield _ETHICS
     output = repr(reading.output) if reading.output else "its only output"
     if reading.kind == "probabilities":
         yield f"{output} holds probabilities; their logarithms serve as logits"
+    if reading.kind == "log-probabilities":
+        yield f"{output} holds logarithms of probabilities; they serve as logits"
     if reading.kind == "labels":
         yield f"{output} holds labels alone; score-based attacks cannot be run on it"
-    if question.dtype is np.uint8:
-        yield "it takes bytes: pixels are rounded before they are sent"
+    if question.levels is not None:
+        how = "picture files, and gets PNG" if question.by_file else "numbers of 8 bits"
+        yield f"it takes {how}: images are sent, and judged, in {question.levels} levels"
     if drawn:
-        yield (
-            "it answers the same image differently; its answers are not kept, and an interrupted "
-            "run pays for them again"
-        )
+        why = "it draws at random, as was said" if told else "it answers the same image differently"
+        yield f"{why}; its answers are not kept, and an interrupted run pays for them again"
     elif description.version is not None:
         yield f"version {description.version} answers"

@@ -1,24 +1,20 @@
-"""An endpoint that is asked within a budget: kept answers first, then requests, each paid for."""
+"""An endpoint as an attack sees it: asked within a budget of the run and one of each image."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfrobust.classifiers.remote.address import Address
-from tfrobust.classifiers.remote.answers import Answers, Key, keys_of
 from tfrobust.classifiers.remote.attempts import Attempt
 from tfrobust.classifiers.remote.options import RemoteOptions
-from tfrobust.classifiers.remote.probe import Probe
-from tfrobust.classifiers.remote.protocol import OtherModelError
-from tfrobust.classifiers.remote.reading import Question, Reading, in_range
-from tfrobust.classifiers.remote.sending import Sender, spent_error
-from tfrobust.errors import EndpointError
-from tfrobust.meter import Goal, QueryCount
+from tfrobust.classifiers.remote.paid_answers import PaidAnswers
+from tfrobust.classifiers.remote.sending import spent_error
+from tfrobust.meter import Goal, Purpose, QueryCount
+from tfrobust.norms.levels import rounded
 from tfrobust.types import Flags, Images, Logits
 
 _GAP = 0.5  # seconds between what is told of the spending
@@ -28,39 +24,14 @@ class Endpoint:
     """Answers questions about images; see `tfrobust.meter.Meter` for what an attack sees.
 
     Args:
-        address: of the model.
+        paid: answers.
         options: how it is asked.
-        sender: sends.
-        answers: kept ones, and what is spent.
-        model: its number among those answers; `None`: answers are not kept, because they are drawn.
-        question: how images are put.
-        reading: what of an answer is read.
-        pixel_range: the least and the largest pixel that the model takes.
-        probe: what tells whether it is still the same model.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        options: RemoteOptions,
-        *,
-        sender: Sender,
-        answers: Answers,
-        model: int | None,
-        question: Question,
-        reading: Reading,
-        pixel_range: tuple[float, float],
-        probe: Probe,
-    ) -> None:
-        self.address, self.options, self.reading = address, options, reading
-        self._sender, self._answers, self._model = sender, answers, model
-        self._question, self._range, self._probe = question, pixel_range, probe
-        self._probed = 0  # requests when the probe was last asked
-        self._unproven: list[Key] = []  # kept since the probe last agreed
+    def __init__(self, paid: PaidAnswers, options: RemoteOptions) -> None:
+        self._paid, self._options = paid, options
         self._attempt: Attempt | None = None
         self._lenient = False
-        self._unpaid = self._cached = 0
-        self._counting = threading.Lock()
         self._changed: Callable[[QueryCount], object] | None = None
         self._told = 0.0
         self._lock = threading.RLock()
@@ -71,7 +42,8 @@ class Endpoint:
     def attempt(self, images: Images, goal: Goal) -> Iterator[Attempt]:
         """Count what one attack asks about each of its images; see `Meter`."""
         before = self._attempt
-        self._attempt = Attempt(images, goal, self.options.queries_per_image)
+        limit = self._options.queries_per_image
+        self._attempt = Attempt(images, goal, limit, levels=self._paid.question.levels)
         try:
             yield self._attempt
         finally:
@@ -88,7 +60,7 @@ class Endpoint:
 
     @contextlib.contextmanager
     def lenient(self) -> Iterator[None]:
-        """Answer NaN where nothing can be paid for any more; see `Meter`."""
+        """Answer an audit, NaN where nothing can be paid for any more; see `Meter`."""
         self._lenient = True
         try:
             yield
@@ -105,12 +77,19 @@ class Endpoint:
     def count(self) -> QueryCount:
         """What was spent so far; see `Meter`."""
         return QueryCount(
-            sent=self._answers.spent,
-            cached=self._cached,
-            limit=self.options.max_queries,
-            per_image=self.options.queries_per_image,
-            unpaid=self._unpaid,
+            sent=self._paid.sent,
+            cached=sum(asked.kept for asked in self._paid.by.values()),
+            limit=self._options.max_queries,
+            per_image=self._options.queries_per_image,
+            unpaid=self._paid.unpaid,
+            repeated=self._paid.repeated,
+            by=dict(self._paid.by),
         )
+
+    def prove(self) -> None:
+        """Ask once more whether it is still the same model; see `Meter`."""
+        with self._lock:
+            self._paid.prove()
 
     # What the graph calls.
 
@@ -119,7 +98,8 @@ class Endpoint:
 
         Args:
             images: float32 `(rows, height, width, channels)` in [0, 1].
-            numbers: of the attack's images, see `Attempt.charge`; none: no attack asks.
+            numbers: of the attack's images, see `Attempt.charge`; none: no attack asks; negative
+                ones: the engine does, beside the attack (`tfrobust.classifiers.asking.beside`).
 
         Raises:
             BudgetSpentError: no attack asks, and the budget is spent.
@@ -127,31 +107,42 @@ class Endpoint:
             OtherModelError: another model answers; what it may have answered is not kept.
         """
         with self._lock:
-            try:
-                logits = self._ask(images, numbers)
-                self._probe_again()
-            except OtherModelError:
-                self._forget_unproven()
-                raise
+            logits = self._ask(images, numbers)
         if self._changed and time.monotonic() - self._told > _GAP:
             self._told = time.monotonic()
             self._changed(self.count)
         return logits
 
     def _ask(self, images: Images, numbers: np.ndarray) -> Logits:
-        attempt = self._attempt if len(numbers) else None
+        beside = bool(len(numbers)) and numbers[0] < 0
+        attempt = self._attempt if len(numbers) and not beside else None
+        images = self._as_sent(images, attempt, numbers)
         allowed = np.isfinite(images).all(axis=(1, 2, 3))
         if attempt is not None:
             allowed &= attempt.charge(numbers, len(images))
         asked = np.flatnonzero(allowed)
-        unpaid = self._unpaid
-        logits = np.full((len(images), self.reading.num_classes), np.nan, np.float32)
-        logits[asked] = self._answered(images[asked])
+        unpaid = self._paid.unpaid
+        logits = np.full((len(images), self._paid.reading.num_classes), np.nan, np.float32)
+        logits[asked] = self._paid.to(images[asked], self._purpose(attempt))
         if attempt is not None:
             self._settle(attempt, numbers, images, logits)
-        elif self._unpaid > unpaid and not self._lenient:
-            raise spent_error(self.options.max_queries)
+        elif self._paid.unpaid > unpaid and not (self._lenient or beside):
+            raise spent_error(self._options.max_queries)
         return logits
+
+    def _purpose(self, attempt: Attempt | None) -> Purpose:
+        if attempt is not None:
+            return "attacks"
+        return "audits" if self._lenient else "others"
+
+    def _as_sent(self, images: Images, attempt: Attempt | None, numbers: np.ndarray) -> Images:
+        """Return images with the pixels that the endpoint sees: what is asked is what is judged."""
+        levels = self._paid.question.levels
+        if levels is None:
+            return images
+        if attempt is None or len(numbers) != len(images):
+            return rounded(images, levels)
+        return attempt.as_sent(numbers, images)
 
     def _settle(
         self, attempt: Attempt, numbers: np.ndarray, images: Images, logits: Logits
@@ -165,84 +156,3 @@ class Endpoint:
         elif not known.all():
             attempt.refuse(numbers)  # all of them: zeros would be an answer, class 0
             logits[~known] = 0.0
-
-    def _answered(self, images: Images) -> Logits:
-        """Return the answers that there are, or that can be paid for; NaN for the others.
-
-        Args:
-            images: float32 `(rows, height, width, channels)`.
-        """
-        keys, place = keys_of(images), dict[Key, int]()
-        slot = np.array([place.setdefault(key, len(place)) for key in keys], np.int64)
-        distinct = list(place)
-        first = np.full(len(distinct), len(images))
-        np.minimum.at(first, slot, np.arange(len(images)))
-        found = np.full((len(distinct), self.reading.num_classes), np.nan, np.float32)
-        missing = np.ones(len(distinct), bool)
-        if self._model is not None and distinct:
-            positions, kept = self._answers.read(self._model, distinct, found.shape[1])
-            found[positions], missing[positions] = kept, False
-            self._cached += len(positions)
-        left = np.flatnonzero(missing)
-        chosen = left[: self._reserve(len(left))]
-        if len(chosen):
-            rows = first[chosen]
-            pixels = in_range(images[rows], self._range)
-            for sent in self._sender.send(self._question, pixels, self._pay_again):
-                if len(sent.rows):
-                    answered = chosen[sent.rows]
-                    found[answered] = self.reading.logits(sent.outputs, len(sent.rows))
-                    self._keep([distinct[k] for k in answered.tolist()], found[answered])
-        return found[slot]
-
-    def _keep(self, keys: list[Key], logits: Logits) -> None:
-        if self._model is not None:
-            self._answers.write(self._model, keys, logits)
-            if self.options.probe_every:
-                self._unproven += keys
-
-    def _forget_unproven(self) -> None:
-        """Remove the answers that another model may have given: nobody knows since when it does."""
-        if self._model is not None:
-            self._answers.remove(self._model, self._unproven)
-        self._unproven.clear()
-
-    def _reserve(self, count: int) -> int:
-        """Pay for images, and count those that cannot be paid for."""
-        granted = self._answers.reserve(count, self.options.max_queries) if count else 0
-        with self._counting:
-            self._unpaid += count - granted
-        return granted
-
-    def _pay_again(self, rows: np.ndarray) -> Flags:
-        """Pay for images that are sent once more: by the run's budget, not by the images' own.
-
-        An image must not be given up because a server was busy.
-        """
-        return np.arange(len(rows)) < self._reserve(len(rows))
-
-    def _probe_again(self) -> None:
-        """Ask the probe again, once enough requests have left.
-
-        Raises:
-            OtherModelError: the answer is another one.
-            EndpointError: there is none.
-        """
-        every, requests = self.options.probe_every, self._sender.requests
-        if self._model is None or not every or requests - self._probed < every:
-            return
-        if not self._answers.reserve(1, self.options.max_queries):
-            return
-        self._probed = requests
-        pixels = in_range(self._probe.image, self._range)
-        for sent in self._sender.send(self._question, pixels, self._pay_again):
-            if len(sent.rows):
-                self._probe.compare(self._of_same_form(sent.outputs), self.address)
-                self._unproven.clear()
-
-    def _of_same_form(self, outputs: Mapping[str, np.ndarray]) -> Logits:
-        """Return the probe's logits; an answer of another form is that of another model."""
-        try:
-            return self.reading.logits(outputs, 1)
-        except EndpointError as error:
-            raise OtherModelError(self.address.url, str(error)) from error

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfrobust.classifiers.remote.address import Address
+from tfrobust.classifiers.remote.grpc_messages import (
+    add_feature,
+    array_of,
+    classes_of,
+    fill,
+    pushback,
+    tensors_of,
+    version_of,
+)
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import (
+    CLASSIFY,
     MOST_BYTES,
     Description,
     OtherModelError,
-    TensorInfo,
     TransientError,
     hidden,
+    named_signature,
     needs,
-    no_signature,
 )
 from tfrobust.errors import EndpointError, UsageError, one_line
 from tfrobust.types import Images
@@ -69,14 +76,20 @@ class GrpcWire:
         known = self._messages.metadata.SignatureDefMap()
         if _METADATA not in response.metadata or not response.metadata[_METADATA].Unpack(known):
             raise EndpointError(f"{self._address.url}: its metadata describes no signatures")
-        if signature not in known.signature_def:
-            raise no_signature(signature, sorted(known.signature_def))
+        signature = named_signature(signature, known.signature_def)
         found = known.signature_def[signature]
-        self._version = _version(response.model_spec)
+        self._version = version_of(response.model_spec)
         return Description(
-            inputs=_tensors(found.inputs),
-            outputs=_tensors(found.outputs),
+            inputs=tensors_of(found.inputs),
+            outputs=tensors_of(found.outputs),
             version=self._version,
+            beside=tuple(
+                tensors_of(other.inputs)
+                for key, other in known.signature_def.items()
+                if key != signature
+            ),
+            signature=signature,
+            classifies=found.method_name == CLASSIFY,
         )
 
     def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
@@ -88,14 +101,32 @@ class GrpcWire:
         request = self._messages.predict.PredictRequest()
         self._name(request.model_spec)
         request.model_spec.signature_name = signature
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(images))
+        fill(request.inputs[name], images)
         response = self._call(self._stub.Predict, request, paid=True)
-        version = _version(response.model_spec)
+        self._check_version(response)
+        return {name: array_of(name, tensor) for name, tensor in response.outputs.items()}
+
+    def classify(self, signature: str, feature: str, images: Images) -> dict[str, np.ndarray]:
+        """Return classes and scores; see `Wire`.
+
+        Raises:
+            OtherModelError: another version answers than the one that described itself.
+        """
+        request = self._messages.classification.ClassificationRequest()
+        self._name(request.model_spec)
+        request.model_spec.signature_name = signature
+        for image in images:
+            add_feature(request.input.example_list.examples.add(), feature, image)
+        response = self._call(self._stub.Classify, request, paid=True)
+        self._check_version(response)
+        return classes_of(response.result)
+
+    def _check_version(self, response: Any) -> None:
+        version = version_of(response.model_spec)
         if None not in (version, self._version) and version != self._version:
             raise OtherModelError(
                 self._address.url, f"version {version} answers instead of {self._version}"
             )
-        return {name: _array(name, tensor) for name, tensor in response.outputs.items()}
 
     def close(self) -> None:
         """Close the connection."""
@@ -136,7 +167,7 @@ class GrpcWire:
                     f"{url}: no server answers ({details}); start it, or check host and port",
                     left=paid,
                 )
-            return TransientError(f"{url}: answers {code} ({details})", wait=_pushback(error))
+            return TransientError(f"{url}: answers {code} ({details})", wait=pushback(error))
         if code == "NOT_FOUND":
             return EndpointError(
                 f"{url}: there is no model {self._address.model!r} ({details}); check name and "
@@ -155,13 +186,14 @@ class _Messages:
 
     def __init__(self) -> None:
         from tensorflow_serving.apis import (
+            classification_pb2,
             get_model_metadata_pb2,
             predict_pb2,
             prediction_service_pb2_grpc,
         )
 
         self.metadata, self.predict = get_model_metadata_pb2, predict_pb2
-        self.stub = prediction_service_pb2_grpc
+        self.classification, self.stub = classification_pb2, prediction_service_pb2_grpc
 
 
 def _modules() -> tuple[Any, _Messages]:
@@ -194,53 +226,5 @@ def _certificates(options: RemoteOptions) -> bytes | None:
         raise UsageError(f"ca_file: {options.ca_file}: {one_line(error)}") from error
 
 
-def _tensors(described: Any) -> dict[str, TensorInfo]:
-    """Return the tensors of a signature as its metadata describes them."""
-    from tensorflow.core.framework import types_pb2
-
-    return {
-        one_line(name, 200): TensorInfo(
-            types_pb2.DataType.Name(tensor.dtype),
-            None
-            if tensor.tensor_shape.unknown_rank
-            else tuple(dim.size for dim in tensor.tensor_shape.dim),
-        )
-        for name, tensor in described.items()
-    }
-
-
-def _version(spec: Any) -> int | None:
-    return int(spec.version.value) if spec.HasField("version") else None
-
-
-def _array(name: str, tensor: Any) -> np.ndarray:
-    """Return a tensor of an answer; its shape may promise no more than the bytes of an answer.
-
-    Raises:
-        EndpointError: it does, or is no tensor.
-    """
-    sizes = [dim.size for dim in tensor.tensor_shape.dim]
-    if min(sizes, default=0) < 0 or math.prod(sizes) * 4 > MOST_BYTES:
-        raise EndpointError(f"the output {one_line(name, 80)!r} has the shape {sizes}: too large")
-    try:
-        return tf.make_ndarray(tensor)
-    except (TypeError, ValueError) as error:
-        raise EndpointError(
-            f"the output {one_line(name, 80)!r} is no tensor ({one_line(error, 80)})"
-        ) from error
-
-
 def _any(parts: tuple[str, ...], words: str) -> bool:
     return any(part in words for part in parts)
-
-
-def _pushback(error: Any) -> float | None:
-    """Return the seconds that a server asks to wait, as gRPC's retries or a proxy spell it."""
-    for name, value in error.trailing_metadata() or ():
-        scale = {"grpc-retry-pushback-ms": 1e-3, "retry-after": 1.0}.get(name)
-        if scale is not None:
-            try:
-                return max(0.0, float(value) * scale)
-            except ValueError:
-                return None
-    return None

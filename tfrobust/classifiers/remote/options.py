@@ -7,9 +7,12 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from tfrobust.errors import UsageError
+from tfrobust.types import ImageShape
 
+Encoding = Literal["numbers", "png"]
 _LONGEST = 64 * 1024  # bytes of a secret
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 
@@ -39,6 +42,13 @@ class RemoteOptions:
         signature: of the served model.
         output: of the signature; `None`: `logits`, else `probabilities`, else the only one.
         num_classes: of an endpoint that answers in labels alone.
+        image_shape: `(height, width, channels)` of the images that are sent, where the endpoint
+            does not say it; picture files of this size.
+        encoding: `numbers` or `png`, where the endpoint does not say what it takes.
+        feature: of the `tf.Example` that holds the image, of an endpoint with the Classify API;
+            `None`: `image_bytes` of PNG files, `images` of numbers.
+        labels: a file with the names of the classes, one a line, in their order.
+        stochastic: whether the endpoint is known to draw at random: no answers are kept then.
         cache: the SQLite file that answers are kept in; `None`: in memory.
 
     Raises:
@@ -64,6 +74,11 @@ class RemoteOptions:
     signature: str = "serving_default"
     output: str | None = None
     num_classes: int | None = None
+    image_shape: ImageShape | None = None
+    encoding: Encoding | None = None
+    feature: str | None = None
+    labels: Path | None = None
+    stochastic: bool = False
     cache: Path | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +90,13 @@ class RemoteOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name}: expected a number above 0; received: {value}")
+        if self.encoding not in (None, "numbers", "png"):
+            raise UsageError(f"encoding: expected numbers or png; received: {self.encoding!r}")
+        if self.image_shape is not None and not all(0 < n <= 2**16 for n in self.image_shape):
+            raise UsageError(
+                "image_shape: expected height, width and channels, such as 28,28,1; received: "
+                f"{','.join(map(str, self.image_shape))}"
+            )
         if self.auth is not None and not re.fullmatch(r"(env|file):.+", self.auth):
             raise UsageError(
                 "auth: expected env:VARIABLE or file:PATH, which hold the header's value; a secret "

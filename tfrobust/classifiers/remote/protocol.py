@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,8 @@ from tfrobust.types import Images
 
 MOST_BYTES = 64 * 2**20  # of an answer
 LONGEST_WAIT = 300.0  # seconds that a server may ask for before the next try
+CLASSIFY = "tensorflow/serving/classify"  # the method of a signature
+_DEFAULT = "serving_default"
 _INSTALL = "pip install 'tfrobust[remote]'"
 
 
@@ -61,11 +63,17 @@ class Description:
         inputs: of the signature, by name; empty where the server describes nothing.
         outputs: of the signature.
         version: that answers; `None`: not known.
+        beside: the inputs of each other signature.
+        signature: whose inputs and outputs these are; empty: not known.
+        classifies: whether it is called by the Classify API.
     """
 
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
     version: int | None
+    beside: tuple[Mapping[str, TensorInfo], ...] = ()
+    signature: str = ""
+    classifies: bool = False
 
 
 class Wire(Protocol):
@@ -85,11 +93,24 @@ class Wire(Protocol):
         Args:
             signature: its name.
             name: of its input.
-            images: `(n, height, width, channels)`, in the input's type.
+            images: `(n, height, width, channels)`, in the input's type; picture files: bytes,
+                object `(n,)`.
 
         Raises:
             TransientError: the same request may be answered later.
             EndpointError: it never will be.
+        """
+
+    def classify(self, signature: str, feature: str, images: Images) -> dict[str, np.ndarray]:
+        """Return `classes` and `scores` of the Classify API, `(n, classes)` each.
+
+        Args:
+            signature: its name.
+            feature: of the `tf.Example` that holds an image.
+            images: as `predict` takes them; numbers go pixel by pixel.
+
+        Raises:
+            TransientError, EndpointError: see `predict`.
         """
 
     def close(self) -> None:
@@ -122,6 +143,20 @@ def needs(module: Callable[[], Any]) -> Any:
             f"an endpoint is asked through packages that are not installed ({one_line(error)}); "
             f"install them: {_INSTALL}"
         ) from error
+
+
+def named_signature(signature: str, known: Collection[str]) -> str:
+    """Return the signature that is meant: the one that was named, or the only one there is.
+
+    Raises:
+        EndpointError: there is no such signature.
+    """
+    served = sorted(name for name in known if not name.startswith("__"))
+    if signature in known:
+        return signature
+    if signature == _DEFAULT and len(served) == 1:
+        return served[0]
+    raise no_signature(signature, served)
 
 
 def no_signature(signature: str, known: list[str]) -> EndpointError:

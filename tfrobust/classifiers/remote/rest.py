@@ -3,10 +3,11 @@
     GET  …/v1/models/NAME[/versions/N]/metadata    signatures, with shapes and types
     GET  …/v1/models/NAME[/versions/N]             the version that answers
     POST …/v1/models/NAME[/versions/N]:predict     {"instances": […]} → {"predictions": […]}
+    POST …/v1/models/NAME[/versions/N]:classify    {"examples": […]} → {"results": […]}
 
 Images go as rows ("instances"), which other servers of this protocol understand too. Numbers are
-written so that float32 comes back bit for bit. Redirects are not followed: images would go to a
-place that nobody typed.
+written so that float32 comes back bit for bit; a picture file is `{"b64": …}`. Redirects are not
+followed: images would go to a place that nobody typed.
 """
 
 from __future__ import annotations
@@ -21,26 +22,25 @@ import numpy as np
 from tfrobust.classifiers.remote.address import Address
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import (
+    CLASSIFY,
     MOST_BYTES,
     Description,
     TransientError,
-    hidden,
+    named_signature,
     needs,
-    no_signature,
 )
 from tfrobust.classifiers.remote.rest_messages import (
+    NotFoundError,
     at,
+    classes_of,
     number,
     outputs_of,
-    retry_after,
-    said_by,
+    record_of,
+    rows_of,
     tensors_of,
 )
 from tfrobust.errors import EndpointError, one_line
 from tfrobust.types import Images
-
-_PASSING = {408, 429, 500, 502, 503, 504}
-_NOT_FOUND = 404
 
 
 class RestWire:
@@ -74,28 +74,44 @@ class RestWire:
         """Return what the model says of a signature; see `Wire`."""
         try:
             record = self._get(f"{self._address.url}/metadata")
-        except _NotFoundError:
+        except NotFoundError:
             return self._undescribed()
         signatures = at(record, "metadata", "signature_def", "signature_def")
         if not isinstance(signatures, dict):
             raise EndpointError(f"{self._address.url}: its metadata describes no signatures")
-        if signature not in signatures:
-            raise no_signature(signature, sorted(map(str, signatures)))
+        signature = named_signature(signature, signatures)
         found = signatures[signature]
         version = at(record, "model_spec", "version")
         return Description(
             inputs=tensors_of(at(found, "inputs")),
             outputs=tensors_of(at(found, "outputs")),
             version=number(version),
+            beside=tuple(
+                tensors_of(at(other, "inputs"))
+                for key, other in signatures.items()
+                if key != signature
+            ),
+            signature=signature,
+            classifies=at(found, "method_name") == CLASSIFY,
         )
 
     def predict(self, signature: str, name: str, images: Images) -> dict[str, np.ndarray]:
         """Return all outputs of a signature; see `Wire`."""
-        body: dict[str, Any] = {"instances": images.tolist()}
+        body: dict[str, Any] = {"instances": rows_of(images)}
         if signature != "serving_default":
             body["signature_name"] = signature
         record = self._ask("POST", f"{self._address.url}:predict", json.dumps(body).encode())
         return outputs_of(at(record, "predictions"))
+
+    def classify(self, signature: str, feature: str, images: Images) -> dict[str, np.ndarray]:
+        """Return classes and scores; see `Wire`."""
+        if images.dtype != object:
+            images = images.reshape(len(images), -1)
+        examples = [{feature: row} for row in rows_of(images)]
+        body = {"signature_name": signature, "examples": examples}
+        record = self._ask("POST", f"{self._address.url}:classify", json.dumps(body).encode())
+        # TensorFlow Serving answers `results`; its documentation says `result`.
+        return classes_of(record.get("results", record.get("result")))
 
     def close(self) -> None:
         """Close the connection."""
@@ -106,7 +122,7 @@ class RestWire:
         address = self._address
         try:
             record = self._get(address.url)
-        except _NotFoundError as error:
+        except NotFoundError as error:
             others = self._others()
             known = f"; it serves: {', '.join(others)}" if others else ""
             raise EndpointError(
@@ -157,7 +173,7 @@ class RestWire:
             ) from error
         except httpx.HTTPError as error:
             raise TransientError(f"{url}: the connection broke ({one_line(error, 120)})") from error
-        return self._record(url, status, headers, content)
+        return record_of(url, status, headers, content, self._secrets)
 
     def _exchange(
         self, method: str, url: str, body: bytes | None
@@ -173,45 +189,6 @@ class RestWire:
                 if time.monotonic() > deadline:  # a trickle keeps each single read alive
                     raise self._httpx.ReadTimeout("the answer takes too long")
             return response.status_code, response.headers, bytes(content)
-
-    def _record(
-        self, url: str, status: int, headers: Mapping[str, str], content: bytes
-    ) -> dict[str, Any]:
-        """Return the JSON of an answer, if it is one."""
-        if 300 <= status < 400:
-            place = one_line(hidden(headers.get("location", "nowhere"), self._secrets), 200)
-            raise EndpointError(
-                f"{url}: is redirected to {place}, and images are not sent to places that were not "
-                "typed; give that address if it is yours"
-            )
-        said = said_by(content, self._secrets)
-        if status in _PASSING:
-            wait = retry_after(headers.get("retry-after"))
-            raise TransientError(f"{url}: answers {status}{said}", wait=wait)
-        if status == _NOT_FOUND:
-            raise _NotFoundError(f"answers 404{said}")
-        if status in (401, 403):
-            raise EndpointError(
-                f"{url}: answers {status}{said}; give the authentication header's value by --auth "
-                "env:VARIABLE or file:PATH"
-            )
-        if status != 200:
-            raise EndpointError(f"{url}: answers {status}{said}")
-        if content.lstrip()[:1] == b"<":
-            raise EndpointError(
-                f"{url}: answers a web page instead of JSON; check that this is a model server"
-            )
-        try:
-            record = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise TransientError(f"{url}: the answer is no JSON ({one_line(error, 80)})") from error
-        if not isinstance(record, dict):
-            raise EndpointError(f"{url}: the answer is no record; check that it is a model server")
-        return record
-
-
-class _NotFoundError(EndpointError):
-    """The server knows no such path."""
 
 
 def _httpx() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import json
 import time
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.classifiers.remote.protocol import TensorInfo, hidden
+from tfrobust.classifiers.remote.protocol import TensorInfo, TransientError, hidden
 from tfrobust.errors import EndpointError, one_line
 
+_PASSING, _NOT_FOUND = {408, 429, 500, 502, 503, 504}, 404
 _DEEPEST = 16  # dimensions of a shape that a server may describe
 
 
@@ -47,6 +49,18 @@ def number(text: Any) -> int | None:
         return None
 
 
+def rows_of(images: np.ndarray) -> list[Any]:
+    """Return images as JSON has them: nested lists of numbers, or files in base64.
+
+    Args:
+        images: `(n, height, width, channels)`, or bytes, object `(n,)`.
+    """
+    if images.dtype != object:
+        rows: list[Any] = images.tolist()
+        return rows
+    return [{"b64": base64.b64encode(file).decode()} for file in images]
+
+
 def outputs_of(predictions: Any) -> dict[str, np.ndarray]:
     """Return rows as one array an output.
 
@@ -64,6 +78,76 @@ def outputs_of(predictions: Any) -> dict[str, np.ndarray]:
         raise EndpointError(
             f"the predictions of a request differ in form ({one_line(error, 80)})"
         ) from error
+
+
+def classes_of(results: Any) -> dict[str, np.ndarray]:
+    """Return the pairs of the Classify API as two arrays, `classes` and `scores`.
+
+    Raises:
+        EndpointError: they are no pairs, or rows of different lengths.
+    """
+    try:
+        classes = np.array([[str(label) for label, _ in row] for row in results])
+        scores = np.array([[float(score) for _, score in row] for row in results])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EndpointError(
+            f"the answer holds no classes with scores ({one_line(error, 80)}); check that it is a "
+            "model server"
+        ) from error
+    return {"classes": classes, "scores": scores}
+
+
+class NotFoundError(EndpointError):
+    """The server knows no such path."""
+
+
+def record_of(
+    url: str, status: int, headers: Mapping[str, str], content: bytes, secrets: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the JSON of an answer.
+
+    Args:
+        url: that was asked.
+        status: of the answer.
+        headers: of the answer.
+        content: of the answer.
+        secrets: headers of the request, which are not repeated.
+
+    Raises:
+        NotFoundError: the server knows no such path.
+        TransientError: the same request may be answered later.
+        EndpointError: it is no answer, and never will be.
+    """
+    if 300 <= status < 400:
+        place = one_line(hidden(headers.get("location", "nowhere"), secrets), 200)
+        raise EndpointError(
+            f"{url}: is redirected to {place}, and images are not sent to places that were not "
+            "typed; give that address if it is yours"
+        )
+    said = said_by(content, secrets)
+    if status in _PASSING:
+        wait = retry_after(headers.get("retry-after"))
+        raise TransientError(f"{url}: answers {status}{said}", wait=wait)
+    if status == _NOT_FOUND:
+        raise NotFoundError(f"answers 404{said}")
+    if status in (401, 403):
+        raise EndpointError(
+            f"{url}: answers {status}{said}; give the authentication header's value by --auth "
+            "env:VARIABLE or file:PATH"
+        )
+    if status != 200:
+        raise EndpointError(f"{url}: answers {status}{said}")
+    if content.lstrip()[:1] == b"<":
+        raise EndpointError(
+            f"{url}: answers a web page instead of JSON; check that this is a model server"
+        )
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise TransientError(f"{url}: the answer is no JSON ({one_line(error, 80)})") from error
+    if not isinstance(record, dict):
+        raise EndpointError(f"{url}: the answer is no record; check that it is a model server")
+    return record
 
 
 def said_by(content: bytes, secrets: Mapping[str, str]) -> str:

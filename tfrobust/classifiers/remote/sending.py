@@ -20,7 +20,7 @@ import numpy as np
 from tfrobust.classifiers.remote.answers import Answers
 from tfrobust.classifiers.remote.options import RemoteOptions
 from tfrobust.classifiers.remote.protocol import LONGEST_WAIT, TransientError, Wire, needs
-from tfrobust.classifiers.remote.reading import Question
+from tfrobust.classifiers.remote.questions import Question
 from tfrobust.errors import BudgetSpentError, EndpointError
 from tfrobust.types import Flags, Images
 
@@ -151,8 +151,7 @@ class Sender:
                     self.requests += 1
                 left = True
                 try:
-                    put = question.put(images[rows])
-                    outputs = self._wire.predict(question.signature, question.name, put)
+                    outputs = question.ask(self._wire, images[rows])
                 except TransientError as error:
                     left = error.left
                     if error.wait is not None and error.wait <= LONGEST_WAIT:

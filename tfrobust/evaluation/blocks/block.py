@@ -12,6 +12,7 @@ import numpy as np
 from tfrobust.data.block_reader import ImageRows
 from tfrobust.data.survey import Survey, digest_of
 from tfrobust.errors import DataError
+from tfrobust.norms.levels import rounded
 from tfrobust.types import Boxes, Images, Labels
 
 BLOCK_SIZE = 1024
@@ -90,14 +91,20 @@ class BlockImages:
     Args:
         block: which.
         read: reads its images.
+        levels: to round their pixels to; `None`: they stay as they are. See `Traits.levels`.
     """
 
-    def __init__(self, block: Block, read: Callable[[], ImageRows]) -> None:
-        self.block, self._read = block, read
+    def __init__(
+        self, block: Block, read: Callable[[], ImageRows], levels: int | None = None
+    ) -> None:
+        self.block, self._read, self._levels = block, read, levels
 
     @functools.cached_property
     def _rows(self) -> ImageRows:
-        return as_surveyed(self.block, self._read())
+        rows = as_surveyed(self.block, self._read())
+        if self._levels is None:
+            return rows
+        return dataclasses.replace(rows, images=rounded(rows.images, self._levels))
 
     @property
     def images(self) -> Images:

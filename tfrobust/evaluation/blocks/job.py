@@ -19,6 +19,7 @@ from tfrobust.evaluation.blocks.packed import PackedSettings, ParcelShelf
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import BlockRows, ClassifierRows
 from tfrobust.evaluation.resuming import BlockFiles, Partial
+from tfrobust.evaluation.sent_images import fewest_levels
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
 from tfrobust.execution.portable import Packer, Parcel
 from tfrobust.types import Labels
@@ -117,6 +118,8 @@ class BlockWork:
         self._prepared = Prepared(
             first, job.images, job.progress, files=files, training_content=job.training_content
         )
+        # One grid for all: classifiers are compared on the same images.
+        self._levels = fewest_levels([one for p in job.passes for one in p.classifiers.values()])
         self._reader = BlockReader(
             first.scenario,
             first.split,
@@ -147,7 +150,7 @@ class BlockWork:
 
     def __call__(self, block: Block) -> BlockRows:
         """Return the rows of a block."""
-        images = BlockImages(block, lambda: self._reader.read(block.start))
+        images = BlockImages(block, lambda: self._reader.read(block.start), self._levels)
         with self._remembering():
             known: dict[str, Labels] = {}
             passes = []
