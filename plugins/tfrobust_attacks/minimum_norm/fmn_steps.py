@@ -110,7 +110,13 @@ def from_best(state: BallState) -> BallState:
 
 
 def closing_run(
-    classifier: Classifier, state: BallState, *, norm: str, steps: Any, enough: Any = -1.0
+    classifier: Classifier,
+    state: BallState,
+    *,
+    norm: str,
+    steps: Any,
+    gamma: float = _GAMMA,
+    enough: Any = -1.0,
 ) -> BallState:
     """Bring the best images nearer, along the boundary on which they lie.
 
@@ -122,6 +128,7 @@ def closing_run(
         state: with `best` and `best_distance`; rows that are done are left alone.
         norm: which distance is to shrink: `linf`, `l2` or `l1`.
         steps: gradients an image, an integer or a scalar tensor.
+        gamma: γ₀; where it is large, the ball opens wide enough to leave the region of the best.
         enough: a distance that ends an image's run.
     """
     count = tf.maximum(tf.cast(steps, tf.float32), 1.0)
@@ -132,7 +139,7 @@ def closing_run(
             classifier,
             state,
             norm=norm,
-            gamma=_LAST_GAMMA + (_GAMMA - _LAST_GAMMA) * turn,
+            gamma=_LAST_GAMMA + (gamma - _LAST_GAMMA) * turn,
             size=_LAST_SIZE + (_SIZE - _LAST_SIZE) * turn,
             loss_of=margin_of(targeted=False),
         )
