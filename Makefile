@@ -77,6 +77,7 @@ diagnosis: $(READY)
 # The curves against queries stand beside the peers' attacks, which are run.
 reference: $(PEERS)
 	$(BIN)/python -m benchmarks.exact
+	$(BIN)/python -m benchmarks.optimality
 	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.reference
 

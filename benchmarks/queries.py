@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import exact, reference
+from benchmarks import exact_subjects, reference
 from benchmarks.peers.task import NotInstalledError
 from benchmarks.query_contests import CONTESTS, Contest
 from benchmarks.query_page import drawn, line, table
@@ -65,7 +65,7 @@ def subjects(count: int) -> Iterator[Subject]:
     else:
         print(f"mnist: skipped: {reference.FOLDER} is not there; it is not part of the clone")
     images, labels = arrays(create("scenarios", "digits"), "test", 360)
-    yield _right("digits", exact.network(), images, labels, count)
+    yield _right("digits", exact_subjects.network(), images, labels, count)
 
 
 def _right(name: str, classifier: Classifier, images: Any, labels: Any, count: int) -> Subject:

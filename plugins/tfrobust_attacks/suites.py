@@ -28,6 +28,13 @@ class Standard(Suite):
 
 
 @plugin
+class MinimumNorm(Suite):
+    """The distance to the nearest adversarial image, as near as gradients find one."""
+
+    members: ClassVar[Members] = {"nearest": {}}
+
+
+@plugin
 class Baselines(Suite):
     """Noise that is shown beside every evaluation: what changes of the same size do by chance."""
 

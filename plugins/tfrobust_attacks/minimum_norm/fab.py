@@ -32,9 +32,11 @@ from tfrobust.norms.distances import widest
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
 from tfrobust.types import Flags, Images, Labels, PerImage, Seeds
+from tfrobust_attacks.minimum_norm.fmn_steps import closing_run, start
 from tfrobust_attacks.minimum_norm.line_search import Line, nearest_on_line
 from tfrobust_attacks.shared.rivals import likely_rivals, nearest_boundary, runs_of, slopes_towards
 
+_CLOSING = 30  # gradients of the closing run, per cent of `steps`
 _FINAL_STEPS = 3  # of the search on the line to the image, as in the paper
 
 
@@ -102,10 +104,26 @@ class _Boundary(GradientAttack):
             distance=tf.where(wrong, 0.0, tf.fill(tf.shape(labels), float("inf"))),
             done=wrong,
         )
-        return iterate(
+        state = iterate(
             lambda state, number: self._run(classifier, state, number),
             state,
             steps=runs_of(self.restarts, self._targets(state)),
+        )
+        return self._close_in(classifier, state)
+
+    def _close_in(self, classifier: Classifier, state: _State) -> Images:
+        """Bring the nearest images nearer, along the boundary that they ended on."""
+        found = start(state.clean, state.labels)._replace(
+            best=state.best,
+            best_distance=state.distance,
+            done=state.done | tf.math.is_inf(state.distance),
+        )
+        return closing_run(
+            classifier,
+            found,
+            norm=self.norm,
+            steps=self.steps * _CLOSING // 100,
+            enough=self._limit(),
         ).best
 
     @abc.abstractmethod
@@ -148,8 +166,10 @@ class _Boundary(GradientAttack):
 
     def _enough(self, distance: PerImage) -> Flags:
         """Return which distances end an image's search: those within eps, with `early_stop`."""
-        limit = self.eps if self.early_stop and self.eps is not None else -1.0
-        return distance <= limit
+        return distance <= self._limit()
+
+    def _limit(self) -> Any:
+        return self.eps if self.early_stop and self.eps is not None else -1.0
 
     def _start(self, state: _State, restart: Any) -> Images:
         """Return the image itself; at later restarts, a random point within half the distance."""

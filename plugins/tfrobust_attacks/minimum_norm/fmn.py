@@ -8,34 +8,42 @@ In L0, ε counts pixels: it starts at 0 and changes by at least one.
 
 Pintor, Roli, Brendel & Biggio, "Fast minimum-norm adversarial attacks through adaptive norm
 constraints" (2021). Threat: white-box, minimum Linf, L2, L1 or L0 norm.
-Departures: a step is clipped to the box before it is projected, not after, so that no ε is lost on
-pixels outside [0, 1]; all projections but L0's shorten every pixel, so that the box still holds. In
-L0, Π is the nearest point of ball and box, with all channels of a pixel together. In L1, Π takes
-three steps of Newton's method from the last threshold and scales the rest. The image after the last
-step is evaluated as well, which costs a forward pass in addition to the `steps` gradients. There
+Departures: the paper's single run ends at the boundary that L leads to, which need not be the
+nearest one. Here three fifths of the steps are short runs from the clean image towards each of the
+`target_classes` most likely other classes, L = z_k − z_y, within the distance found so far; the
+rest is a run from the best image, with α in units of its perturbation. The paper's run is left with
+`target_classes=0`, for targets, in L0 and with fewer than nine steps. A step is clipped to the box
+before it is projected, not after, so that no ε is lost on pixels outside [0, 1]; all projections
+but L0's shorten every pixel, so that the box still holds. In L0, Π is the nearest point of ball and
+box, with all channels of a pixel together. In L1, Π takes three steps of Newton's method from the
+last threshold and scales the rest. The image after the last step is evaluated as well, which costs
+a forward pass in addition to the `steps` gradients, and so does the choice of the classes. There
 are no adversarial starting points.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from tfrobust.attack import GradientAttack, Threat
 from tfrobust.classifier import Classifier
-from tfrobust.engine.gradients import pulled_back
-from tfrobust.engine.loop import blend, iterate
-from tfrobust.engine.losses import clearly_adversarial, loss_and_slope, own_and_best_other
-from tfrobust.engine.rounding import size_of
+from tfrobust.engine.loop import iterate
 from tfrobust.options import option, plugin
-from tfrobust.types import Flags, Images, Labels, Logits
-from tfrobust_attacks.minimum_norm.fmn_balls import BALLS, BallState, slopes_of
-
-_LAST_STEP = 0.01  # α falls to this share of itself along half a cosine
-_LAST_GAMMA = 0.001  # γ falls to this, in the same way
-_CLEARLY = 2e-5  # how far beyond the boundary the first phase aims, as a share of both logits
+from tfrobust.types import Images, Labels, Logits, PerImage
+from tfrobust_attacks.minimum_norm.fmn_balls import BallState
+from tfrobust_attacks.minimum_norm.fmn_schedule import ANY, Schedule, classes_tried, schedule
+from tfrobust_attacks.minimum_norm.fmn_steps import (
+    Loss,
+    ball_step,
+    from_best,
+    from_clean,
+    judged,
+    margin_of,
+    start,
+)
+from tfrobust_attacks.shared.rivals import likely_rivals, slopes_towards
 
 
 @plugin
@@ -54,6 +62,9 @@ class FastMinimumNorm(GradientAttack):
     steps: int = option("gradients per image", default=100, ge=1)
     gamma: float = option("γ₀: relative change of ε in the first step", default=0.05, gt=0, lt=1)
     step_size: float = option("α₀: size of the first step, as an L2 norm", default=1.0, gt=0)
+    target_classes: int = option(
+        "likely classes to try one by one first; 0: none, as in the paper", default=5, ge=0
+    )
     targeted: bool = option("reach a given class instead of leaving the true one", default=False)
 
     @property
@@ -65,59 +76,48 @@ class FastMinimumNorm(GradientAttack):
         self, classifier: Classifier, images: Images, labels: Labels, *, seed: Any
     ) -> Images:
         """Return adversarial images; the clean one where none was found. See `Attack`."""
-        gammas = tf.constant(_annealed(self.gamma, min(self.gamma, _LAST_GAMMA), self.steps))
-        sizes = tf.constant(_annealed(self.step_size, _LAST_STEP * self.step_size, self.steps))
+        wanted = 0 if self.targeted or self.norm == "l0" else self.target_classes
+        count = classes_tried(min(wanted, classifier.num_classes - 1), self.steps)
+        rivals = likely_rivals(classifier(images), labels, count) if count else None
+        numbers = schedule(self.steps, self.gamma, self.step_size, count)
         state = iterate(
-            lambda state, number: self._step(classifier, state, gammas[number], sizes[number]),
-            _start(images, labels),
+            lambda state, number: self._step(classifier, state, rivals, numbers.at(number)),
+            start(images, labels),
             steps=self.steps,
             early_stop=False,
         )
-        return self._judge(state, classifier(state.current))[0].best
+        return judged(state, classifier(state.current), targeted=self.targeted)[0].best
 
-    def _step(self, classifier: Classifier, state: BallState, gamma: Any, size: Any) -> BallState:
-        """Evaluate the current image, adapt ε to the verdict, and step inside the new ball."""
-        geometry = BALLS[self.norm]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(state.current)
-            logits = classifier(state.current)
-        loss, slope = loss_and_slope(logits, state.labels, targeted=self.targeted, loss="margin")
-        gradient = pulled_back(tape, logits, state.current, slope)
-        state, adversarial = self._judge(state, logits)
-        # On the boundary itself no image is clearly adversarial yet, and ε would not change.
-        gap = tf.abs(loss) + _CLEARLY * size_of(*own_and_best_other(logits, state.labels))
-        slopes = slopes_of(gradient)
-        closer, farther = geometry.radii(state, gamma, gap, slopes)
-        state = state._replace(radius=tf.where(adversarial, closer, farther))
-        return geometry.project(state, state.current + slopes.step(size))
-
-    def _judge(self, state: BallState, logits: Logits) -> tuple[BallState, Flags]:
-        """Keep the current image if it is the nearest adversarial one."""
-        adversarial = clearly_adversarial(logits, state.labels, targeted=self.targeted)
-        better = adversarial & (state.distance < state.best_distance)
-        state = state._replace(
-            best=blend(better, state.current, state.best),
-            best_distance=tf.where(better, state.distance, state.best_distance),
+    def _step(
+        self, classifier: Classifier, state: BallState, rivals: Labels | None, now: Schedule
+    ) -> BallState:
+        """Start a run where one starts; take a step."""
+        loss_of = margin_of(targeted=self.targeted)
+        if rivals is not None:
+            state = tf.cond(now.clean, lambda: from_clean(state), lambda: state)
+            state = tf.cond(now.best, lambda: from_best(state), lambda: state)
+            loss_of = _towards(rivals, now.rival)
+        return ball_step(
+            classifier,
+            state,
+            norm=self.norm,
+            gamma=now.gamma,
+            size=now.size,
+            loss_of=loss_of,
+            targeted=self.targeted,
         )
-        return state, adversarial
 
 
-def _annealed(first: float, last: float, steps: int) -> list[float]:
-    """Return one number per step, falling along half a cosine."""
-    turns = (math.cos(math.pi * number / steps) for number in range(steps))
-    return [last + (first - last) * (1.0 + turn) / 2.0 for turn in turns]
+def _towards(rivals: Labels, number: Any) -> Loss:
+    """Return the lead of the likely class of this number; of any class for `ANY`."""
 
+    def loss_of(logits: Logits, labels: Labels) -> tuple[PerImage, Logits]:
+        def lead() -> tuple[PerImage, Logits]:
+            chosen = tf.gather(rivals, [number], axis=1)
+            slope = slopes_towards(chosen, labels, logits.shape[1])[0]
+            return tf.reduce_sum(slope * logits, axis=1), slope
 
-def _start(images: Images, labels: Labels) -> BallState:
-    zeros = tf.zeros_like(labels, tf.float32)
-    return BallState(
-        clean=images,
-        labels=labels,
-        radius=zeros,
-        threshold=zeros,
-        current=images,
-        distance=zeros,
-        best=images,
-        best_distance=zeros + float("inf"),
-        done=tf.zeros_like(labels, tf.bool),
-    )
+        margin = margin_of(targeted=False)
+        return tf.cond(tf.equal(number, ANY), lambda: margin(logits, labels), lead)
+
+    return loss_of

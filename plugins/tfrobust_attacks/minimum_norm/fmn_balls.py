@@ -24,6 +24,7 @@ class BallState(NamedTuple):
     clean: Images
     labels: Labels
     radius: PerImage  # ε
+    scale: PerImage  # what a step is measured in: 1, or the L2 norm of the best perturbation
     threshold: PerImage  # λ of the last projection into the L1 ball
     current: Images
     distance: PerImage  # of the current image

@@ -13,12 +13,13 @@ from tfrobust.registry import create, name_of
 def test_the_suites_are_those_of_the_documentation():
     assert suites.names_in("fast") == ["fgsm", "pgd", "deepfool", "square"]
     assert suites.names_in("standard") == ["autoattack", "cw_l2", "gaussian_noise"]
+    assert suites.names_in("minimum_norm") == ["nearest"]
     assert suites.names_in("baselines") == [
         "gaussian_noise", "uniform_noise", "contrast", "gaussian_blur",
     ]  # fmt: skip
     assert suites.gradient_free() == ["square", "hopskipjump"]
     assert suites.options_in("fast")["square"] == {"queries": 500}
-    for name in ("fast", "standard", "baselines", "gradient_free"):
+    for name in ("fast", "standard", "minimum_norm", "baselines", "gradient_free"):
         assert all(isinstance(attack, Attack) for attack in suites.suite(name))
 
 

@@ -35,6 +35,7 @@ CHEAP = {
     "geoda": {"queries": 140, "frequencies": 1.0},
     "hopskipjump": {"steps": 3, "initial_gradient_eval_steps": 40},
     "mim": {"steps": 5},
+    "nearest": {"steps": 5, "target_classes": 2},
     "nes": {"queries": 100, "samples_per_step": 16},
     "pgd": {"steps": 10},
     "pointwise": {"restarts": 2, "start_steps": 20},
@@ -66,7 +67,7 @@ ONE_NORM = {"autoattack": 1, "gap": 1}  # its parts and test_gap.py test them in
 NORMS_OF_ANOTHER = {
     *("bim", "mim", "apgd_dlr", "apgd_t", "fab_t"),
     *("cleverhans_pgd", "cleverhans_madry", "cleverhans_mim"),
-    *("bandits", "geoda", "nes", "sign_hunter"),
+    *("bandits", "geoda", "nearest", "nes", "sign_hunter"),
 }
 # Their own tests aim at a class; that would be one more trace here.
 AIMED_ELSEWHERE = {
