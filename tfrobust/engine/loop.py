@@ -25,7 +25,9 @@ from tfrobust.types import Flags
 State = TypeVar("State")
 
 # A batch shrinks in eighths: few enough shapes for a GPU to tune its kernels to, and at most an
-# eighth of the batch is computed for nothing.
+# eighth of the batch is computed for nothing. Refilling a batch from the images still waiting would
+# save 4 to 7 % of the time of `pgd`, `apgd_ce` and `deepfool` (LeNet, 128 images, one core): an
+# image costs a tenth more in a batch of 64 than in one of 128, and twice as much in one of 12.
 _PARTS = 8
 
 
