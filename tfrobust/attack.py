@@ -216,7 +216,8 @@ class WrappedAttack(Attack):
     """An attack around another one, with that attack's name and threat model.
 
     It has no options of its own, and answers with the wrapped attack's for all that the contract
-    declares apart from `check` and `__call__` (`FORWARDED`); a subclass overrides what it changes.
+    declares apart from `check`, `continued` and `__call__` (`FORWARDED`); a subclass overrides what
+    it changes.
 
     Attributes:
         wrapped: the attack with its options.
@@ -243,6 +244,10 @@ class WrappedAttack(Attack):
     def check(self, classifier: Classifier) -> None:
         """Refuse what the wrapped attack refuses."""
         self.wrapped.check(classifier)
+
+    def continued(self) -> Attack:
+        """Return the wrapper around the wrapped attack as it goes on."""
+        return dataclasses.replace(self, wrapped=self.wrapped.continued())
 
 
 class _OfWrapped:
