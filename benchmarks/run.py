@@ -33,6 +33,7 @@ from benchmarks import (
     pgd,
     retraining,
     startup,
+    warm_curve,
     workers,
 )
 from benchmarks.plan import Plan
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "contests_lenet": functools.partial(contests.measure, name="lenet"),
     "contests_resnet": functools.partial(contests.measure, name="resnet"),
     "curve": curve.measure,
+    "warm_curve": warm_curve.measure,
     "passes": passes.measure,
     "noise": noise.measure,
     "certificates": certificates.measure,
@@ -66,6 +68,7 @@ _TITLES = {
     "contests_lenet": "Beside Foolbox, ART, CleverHans and the original AutoAttack: LeNet, MNIST",
     "contests_resnet": "The same: residual network, CIFAR-10",
     "curve": "A curve of eight budgets: LeNet, MNIST",
+    "warm_curve": "A curve of eight budgets with a warm start: LeNet, MNIST",
     "passes": "Monte Carlo dropout: fifty passes beside one",
     "noise": "Pixel noise",
     "certificates": "Certificates by noise ÷ bare forward passes",

@@ -88,6 +88,8 @@ class Attack(abc.ABC):
             leaves it out.
         ignores_input: set it where nothing of the image remains in the result, so that its label no
             longer applies: trainings refuse it.
+        takes_starts: set it where the attack begins at the points that are held for it, if there
+            are any; see `tfrobust.engine.starts`.
         strength: set it where the attack is bounded in no norm and has an option that says how
             strong it is; reports show it, and draw a curve over it.
 
@@ -113,6 +115,7 @@ class Attack(abc.ABC):
     autograph: ClassVar[bool] = False
     corrective: ClassVar[bool] = False
     ignores_input: ClassVar[bool] = False
+    takes_starts: ClassVar[bool] = False
     strength: ClassVar[Strength | None] = None
 
     def __init_subclass__(cls, **given: Any) -> None:
@@ -138,6 +141,13 @@ class Attack(abc.ABC):
     def target_class(self) -> int | None:
         """The one class that a targeted attack aims at; `None`: it takes any targets."""
         return None
+
+    def continued(self) -> Attack:
+        """Return the attack as it goes on from where it ended at a smaller budget.
+
+        An attack that `takes_starts` needs fewer steps there; any other one is the same.
+        """
+        return self
 
     @property
     def needs_gradients(self) -> bool:
@@ -206,7 +216,8 @@ class WrappedAttack(Attack):
     """An attack around another one, with that attack's name and threat model.
 
     It has no options of its own, and answers with the wrapped attack's for all that the contract
-    declares apart from `check` and `__call__` (`FORWARDED`); a subclass overrides what it changes.
+    declares apart from `check`, `continued` and `__call__` (`FORWARDED`); a subclass overrides what
+    it changes.
 
     Attributes:
         wrapped: the attack with its options.
@@ -234,6 +245,10 @@ class WrappedAttack(Attack):
         """Refuse what the wrapped attack refuses."""
         self.wrapped.check(classifier)
 
+    def continued(self) -> Attack:
+        """Return the wrapper around the wrapped attack as it goes on."""
+        return dataclasses.replace(self, wrapped=self.wrapped.continued())
+
 
 class _OfWrapped:
     """An attribute of the wrapped attack; of the class, what `Attack` declares.
@@ -260,6 +275,7 @@ FORWARDED = (
     "autograph",
     "corrective",
     "ignores_input",
+    "takes_starts",
     "strength",
     "budget",
     "target_class",

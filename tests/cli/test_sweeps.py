@@ -37,3 +37,10 @@ def test_budgets_by_norm_are_not_swept_too():
 def test_an_option_that_is_swept_for_all_and_for_one_is_refused():
     with pytest.raises(UsageError, match=r"--sweep pgd\.eps: eps is given for every attack too"):
         built(eps=["0.1"], sweep=["pgd.eps=0.2"])
+
+
+def test_a_warm_start_is_refused_where_it_has_no_use():
+    for options in ({"crafted_on": "d2", "attack": ["pgd"]}, {"suite": "corruptions"}):
+        given = EvaluateOptions(classifier=["d1"], out=None, warm_start=True, **options)
+        with pytest.raises(UsageError, match="--warm-start: goes on from the classifier's own"):
+            given.check()

@@ -22,7 +22,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.asking import asking, beside
 from tfrobust.classifiers.traces import Traces
-from tfrobust.engine import regions
+from tfrobust.engine import regions, starts
 from tfrobust.engine.losses import own_and_best_other
 from tfrobust.engine.rounding import CLEAN_SIZES, size_of
 from tfrobust.engine.victim import Counted, victim_of
@@ -37,17 +37,27 @@ from tfrobust.types import Images, Labels
 COMPILED: Traces[tuple[Counted, Callable[..., Any]]] = Traces(most=256)
 
 
-def compiled(attack: Attack, classifier: Classifier) -> tuple[Counted, Callable[..., Any]]:
+def compiled(
+    attack: Attack, classifier: Classifier, *, begins_at: bool = False
+) -> tuple[Counted, Callable[..., Any]]:
     """Trace an attack on a classifier once, for batches of any size and all of its inputs' values.
 
+    Args:
+        attack: the attack.
+        classifier: whose calls are counted.
+        begins_at: whether it is given points to begin at; see `tfrobust.engine.starts`.
+
     Returns:
-        What counts the classifier's calls, and `(images, labels, seeds) -> images`; of an attack on
-        a region, `(images, labels, seeds, free pixels) -> images`. Where the classifier has a
-        meter, the numbers of the images come last.
+        What counts the classifier's calls, and `(images, labels, seeds) -> images`. After the seeds
+        come the free pixels of an attack on a region, the points to begin at, and, where the
+        classifier has a meter, the numbers of the images.
     """
     inputs = _inputs_of(attack)
+    key = _key_of(attack)
     counted, function = COMPILED.of(
-        classifier, _key_of(attack), lambda: _compile(attack, classifier, inputs)
+        classifier,
+        (key, "begins_at") if begins_at else key,
+        lambda: _compile(attack, classifier, inputs, begins_at=begins_at),
     )
     return counted, functools.partial(function, inputs)
 
@@ -87,9 +97,13 @@ def _key_of(attack: Attack) -> Hashable:
 
 
 def _compile(
-    attack: Attack, classifier: Classifier, inputs: Mapping[str, np.generic]
+    attack: Attack,
+    classifier: Classifier,
+    inputs: Mapping[str, np.generic],
+    *,
+    begins_at: bool,
 ) -> tuple[Counted, Callable[..., Any]]:
-    """Return what counts, and `(inputs, images, labels, seeds[, free pixels]) -> images`."""
+    """Return what counts, and `(inputs, images, labels, seeds[, …]) -> images`."""
     counted = Counted(*victim_of(attack, classifier))
     traced = attack if attack.eager else without_options(attack, _unused(attack))
     confined = regions.Confined(counted)
@@ -111,6 +125,7 @@ def _compile(
             return with_values(traced, inputs)(confined, images, labels, seed=seeds)
 
     call: Callable[..., Any] = within if attack.needs_boxes else everywhere
+    call = beginning(call) if begins_at else call
     call = call if counted.meter is None else metered(call, counted.meter)
     if attack.eager:
         return counted, call
@@ -121,12 +136,25 @@ def _compile(
         tf.TensorSpec((None, 2), tf.int32),
         tf.TensorSpec((None, *classifier.image_shape[:2], 1), tf.bool),
     ][: 5 if attack.needs_boxes else 4]
+    if begins_at:
+        signature.append(tf.TensorSpec((None, *classifier.image_shape), tf.float32))
     if counted.meter is not None:
         signature.append(tf.TensorSpec((None,), tf.int32))
     # TensorFlow counts the traces of a function's code, which all attacks share here, and would
     # warn of them in every notebook; a partial function has none.
     own = functools.partial(call)
     return counted, tf.function(own, input_signature=signature, autograph=attack.autograph)
+
+
+def beginning(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call that takes the points to begin at last."""
+
+    def begun(*inputs: Any) -> Images:
+        *others, points = inputs
+        with starts.held(points):
+            return call(*others)
+
+    return begun
 
 
 def metered(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -24,8 +24,11 @@ class Ensemble(Attack):
 
     A subclass names its `attacks`. `tfrobust.run_attack` takes the broken images out of the
     batches between the attacks; called directly, every attack is run on every image, with the same
-    result. An image that no attack breaks, or that was misclassified before, comes back unchanged.
+    result. Attacks that take starting points go on from those of the whole. An image that no attack
+    breaks, or that was misclassified before, comes back unchanged.
     """
+
+    takes_starts: ClassVar[bool] = True  # for the attacks that do
 
     def __init_subclass__(cls, **given: Any) -> None:
         """Refuse the method `parts` of an earlier release.

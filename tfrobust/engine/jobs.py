@@ -69,6 +69,9 @@ class RunSettings:
             never one that is masked by a large negative logit, which no attack reaches. An attack
             on one class has its own target: see `one_class`.
         known_classes: a rule picks among this many classes, the first ones; none: among all.
+        starts: where the attack ended at a smaller budget, float32 `(n, height, width, channels)`
+            in the ball and in [0, 1]. It goes on from there (`Attack.continued`), unless it has no
+            use for such points (`Attack.takes_starts`).
         boxes: for an attack on a region, float32 `(n, k, 4)` filled up with zeros, or `(k, 4)` an
             image; see `tfrobust.data.boxes`. An image whose region has no pixel stays unchanged.
         seed: decides everything random.
@@ -83,6 +86,7 @@ class RunSettings:
 
     targets: Labels | TargetRule = "least_likely"
     known_classes: int | None = None
+    starts: Images | None = None
     boxes: Boxes | Sequence[Boxes] | None = None
     seed: int = 0
     batch_size: int = BATCH_SIZE
@@ -101,6 +105,7 @@ class Job:
     classifier: Classifier
     images: Images
     goal: Labels  # the classes to leave, or those to reach
+    starts: Images | None  # where to begin, if the attack takes such points
     boxes: Boxes | None  # (n, most, 4), if the attack needs them
     settings: RunSettings
     numbers: np.ndarray  # of the images, among those that the attack began with
@@ -109,11 +114,13 @@ class Job:
     def rest(self, rows: np.ndarray) -> Job:
         """Return the same job with only some of the images; those left out count as done."""
         boxes = None if self.boxes is None else self.boxes[rows]
+        starts = None if self.starts is None else self.starts[rows]
         done = self.done + len(self.images) - len(rows)
         return dataclasses.replace(
             self,
             images=self.images[rows],
             goal=self.goal[rows],
+            starts=starts,
             boxes=boxes,
             numbers=self.numbers[rows],
             done=done,
@@ -160,11 +167,13 @@ def _metered(attack: Attack, job: Job) -> Crafted:
 
 def _run_batches(attack: Attack, job: Job) -> Crafted:
     """Run one attack on all images of a job, a batch at a time."""
+    starts = job.starts if attack.takes_starts else None
+    attack = attack if starts is None else attack.continued()
     recording = recording_of(attack, job.classifier) if job.settings.record else None
     if recording:
         recording.begin(job.images, job.goal)
     attacked = recording or job.classifier
-    counted, call = compiled(persistent(attack, attacked), attacked)
+    counted, call = compiled(persistent(attack, attacked), attacked, begins_at=starts is not None)
     counted.reset()
     crafted = np.empty_like(job.images)
     began = time.perf_counter()
@@ -178,6 +187,7 @@ def _run_batches(attack: Attack, job: Job) -> Crafted:
         free = free_of(attack, None if job.boxes is None else job.boxes[rows], images)
         inputs = [tf.constant(images), tf.constant(job.goal[rows], tf.int64), tf.constant(seeds)]
         inputs += [] if free is None else [free]
+        inputs += [] if starts is None else [tf.constant(starts[rows])]
         inputs += [] if counted.meter is None else [tf.constant(job.numbers[rows])]
         counted.begin_batch()
         batch = craft_batch(attack, counted, call, inputs)

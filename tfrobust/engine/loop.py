@@ -9,6 +9,7 @@ once, and so does a row that gets no answers any more (`tfrobust.classifiers.ask
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,13 +18,16 @@ import tensorflow as tf
 from tfrobust.classifiers.asking import NUMBERS, refused_rows
 from tfrobust.engine.regions import REGION
 from tfrobust.engine.rounding import CLEAN_SIZES
+from tfrobust.engine.starts import STARTS
 from tfrobust.engine.whole_batch import is_kept_whole
 from tfrobust.types import Flags
 
 State = TypeVar("State")
 
 # A batch shrinks in eighths: few enough shapes for a GPU to tune its kernels to, and at most an
-# eighth of the batch is computed for nothing.
+# eighth of the batch is computed for nothing. Refilling a batch from the images still waiting would
+# save 4 to 7 % of the time of `pgd`, `apgd_ce` and `deepfool` (LeNet, 128 images, one core): an
+# image costs a tenth more in a batch of 64 than in one of 128, and twice as much in one of 12.
 _PARTS = 8
 
 
@@ -69,7 +73,10 @@ def iterate(
 
     def body(number: Any, rows: Any, state: Any, finished: Any) -> Any:
         rows, state, finished = _shrink(rows, state, finished, part)
-        with REGION.narrowed(rows), CLEAN_SIZES.narrowed(rows), NUMBERS.narrowed(rows):
+        held = (one.narrowed(rows) for one in (REGION, CLEAN_SIZES, NUMBERS, STARTS))
+        with contextlib.ExitStack() as stack:
+            for narrowed in held:
+                stack.enter_context(narrowed)
             stepped = step(state, number)
         state = _without_refused(rows, _freeze(state, stepped, outcome))
         return number + 1, rows, state, finished

@@ -17,9 +17,7 @@ from tfrobust.engine.jobs import Crafted, Job, RunSettings, run_job
 from tfrobust.engine.learning import LearningAttack, learned
 from tfrobust.engine.object_boxes import checked_boxes
 from tfrobust.engine.targets import choose_targets, one_class
-from tfrobust.engine.victim import (
-    check_knowledge,
-)
+from tfrobust.engine.victim import check_knowledge
 from tfrobust.errors import PluginError, UsageError, one_line
 from tfrobust.norms.levels import rounded
 from tfrobust.registry import name_of
@@ -31,6 +29,7 @@ class RunOptions(TypedDict, total=False):
 
     targets: Labels | TargetRule
     known_classes: int | None
+    starts: Images | None
     boxes: Boxes | Sequence[Boxes] | None
     seed: int
     batch_size: int
@@ -55,8 +54,8 @@ def run_attack(
         classifier: the classifier to fool; must be differentiable for a white-box attack.
         images: float32 `(n, height, width, channels)` in [0, 1].
         labels: int64 `(n,)`: the true classes.
-        **options: `targets`, `known_classes`, `boxes`, `seed`, `batch_size`, `on_progress`,
-            `record`: see `RunSettings`.
+        **options: `targets`, `known_classes`, `starts`, `boxes`, `seed`, `batch_size`,
+            `on_progress`, `record`: see `RunSettings`.
 
     Returns:
         The images the attack returned and what they cost.
@@ -83,7 +82,8 @@ def run_attack(
     check_batches(classifier, len(images), settings.batch_size)
     boxes = checked_boxes(attack, settings.boxes, len(images))
     numbers = np.arange(len(images), dtype=np.int32)
-    job = Job(classifier, images, labels, boxes, settings, numbers)
+    starts = _checked_starts(settings.starts, images)
+    job = Job(classifier, images, labels, starts, boxes, settings, numbers)
     targeted = attack.threat.targeted
     if targeted:
         job = dataclasses.replace(job, goal=_classes_to_reach(attack, job))
@@ -105,6 +105,15 @@ def _classes_to_reach(attack: Attack, job: Job) -> Labels:
         known=settings.known_classes,
         seed=settings.seed,
         batch_size=settings.batch_size,
+    )
+
+
+def _checked_starts(starts: Images | None, images: Images) -> Images | None:
+    if starts is None or (starts.shape == images.shape and starts.dtype == images.dtype):
+        return starts
+    raise UsageError(
+        f"starts: expected {images.dtype} {images.shape}, a point an image; "
+        f"received: {starts.dtype} {starts.shape}"
     )
 
 

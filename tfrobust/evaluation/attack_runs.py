@@ -17,11 +17,12 @@ from tfrobust.evaluation.attack_groups import grouped
 from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, ClassifierRows, Cost, DetectorRows
+from tfrobust.evaluation.curves import Part, Rung
 from tfrobust.evaluation.judging import Subject, audited_rows
 from tfrobust.evaluation.resuming import BlockFiles
 from tfrobust.evaluation.sent_images import as_sent
 from tfrobust.evaluation.settings import EvaluationSettings, Progress, reporter
-from tfrobust.evaluation.spending import LiveSpending
+from tfrobust.evaluation.spending import LiveSpending, unpaid_by
 from tfrobust.registry import name_of, signature
 from tfrobust.types import Labels
 
@@ -70,7 +71,7 @@ class AttackRuns:
             subjects.append(Subject(name, classifier, clean))
         attacked: dict[tuple[str, Attack], AttackRows] = {}
         noise: dict[tuple[str, Attack], AttackRows] = {}
-        for group in grouped([*settings.attacks, *baselines]):
+        for group in grouped([*settings.attacks, *baselines], warm_start=settings.warm_start):
             hostile = [attack for attack in dict.fromkeys(group) if attack in settings.attacks]
             beside = [attack for attack in dict.fromkeys(group) if attack in baselines]
             for subject in subjects:
@@ -135,16 +136,21 @@ class AttackRuns:
         return self._files.load(self._settings, subject.classifier, attack, watched=watched)
 
     def _judged(
-        self, subject: Subject, attack: Attack, crafted: Crafted, watched: bool
+        self,
+        subject: Subject,
+        attack: Attack,
+        crafted: Crafted,
+        watched: bool,
+        after: Rung | None = None,
     ) -> AttackRows:
-        settings, block = self._settings, self._block
-        crafted = as_sent(crafted, subject.classifier, attack, block.images)
-        attacked = settings.attacked_by(subject.classifier)
-        unpaid = _unpaid(subject.classifier)
+        settings, attacked = self._settings, self._settings.attacked_by(subject.classifier)
+        crafted = as_sent(crafted, subject.classifier, attack, self._block.images)
+        unpaid = unpaid_by(subject.classifier)
         self._reseed(subject.classifier, "audit", signature(attack))
         rows = audited_rows(
-            block, subject, attack, crafted, settings.batch_size, keep=settings.keep_images
+            self._block, subject, attack, crafted, settings.batch_size, keep=settings.keep_images
         )
+        rows = rows if after is None else after.kept(rows)
         ready = self._prepared.ready(without_budget(attack), attacked)
         learning = None
         if isinstance(ready, Learned):
@@ -155,7 +161,7 @@ class AttackRuns:
             learning=learning,
             detectors=self._scores(subject, attack, crafted) if watched else (),
         )
-        whole = not crafted.unpaid and _unpaid(subject.classifier) == unpaid
+        whole = not crafted.unpaid and unpaid_by(subject.classifier) == unpaid
         if self._files and whole:  # a larger budget would change the others
             self._files.save(settings, subject.classifier, attack, rows, watched=watched)
         return rows
@@ -201,11 +207,15 @@ class AttackRuns:
             (None, stage): crafted for stage, crafted in zip(stages, grown, strict=True)
         }
 
-    def _run(self, subject: Subject, attacked: Classifier, attack: Attack) -> Crafted:
+    def _run(
+        self, subject: Subject, attacked: Classifier, attack: Attack, part: Part | None = None
+    ) -> Crafted:
+        """Run an attack; with `part`, on some images from points to begin at."""
         settings, block = self._settings, self._block
+        rows = slice(None) if part is None else part.rows
         targets = None
         if attack.threat.targeted and attack.target_class is None:
-            targets = self._prepared.targets(attack, attacked, block)
+            targets = self._prepared.targets(attack, attacked, block)[rows]
         ready = self._prepared.ready(attack, attacked)
         self._reseed(attacked, "crafts", signature(attack))
         live = LiveSpending(self._progress, attacked)
@@ -213,14 +223,15 @@ class AttackRuns:
             return run_attack(
                 ready,
                 attacked,
-                block.images,
-                block.labels,
+                block.images[rows],
+                block.labels[rows],
                 targets=targets,
                 known_classes=settings.scenario.num_classes,
-                boxes=block.boxes,
+                starts=None if part is None else part.starts,
+                boxes=None if block.boxes is None else block.boxes[rows],
                 seed=settings.seed,
                 batch_size=settings.batch_size,
-                record=attacked is subject.classifier,
+                record=attacked is subject.classifier and part is None,
                 on_progress=reporter(
                     live.progress, _title(subject, attack), self._total, self._block.block.start
                 ),
@@ -232,11 +243,6 @@ class AttackRuns:
 
     def _reporter(self, what: str) -> Callable[[int], None] | None:
         return reporter(self._progress, what, self._total, self._block.block.start)
-
-
-def _unpaid(classifier: Classifier) -> int:
-    """Return how many images could not be asked so far, because the run's budget was spent."""
-    return 0 if classifier.meter is None else classifier.meter.count.unpaid
 
 
 def _title(subject: Subject, attack: Attack) -> str:

@@ -21,6 +21,7 @@ from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
 from tfrobust.evaluation.blocks.job import BlockWork, EvaluationJob
 from tfrobust.evaluation.blocks.outcome_files import outcomes_of
 from tfrobust.evaluation.blocks.rows import BlockRows
+from tfrobust.evaluation.curves import with_smaller_budgets
 from tfrobust.evaluation.detection import judge_detector
 from tfrobust.evaluation.judging import left_to_do
 from tfrobust.evaluation.resuming import Partial
@@ -61,7 +62,7 @@ def evaluate(
         progress: receives how far each attack is.
         **options: `split`, `limit`, `crafted_on`, `baselines`, `detectors`, `watched`, `targets`,
             `seed`, `batch_size`, `block_size`, `keep_images`, `diagnosis`, `adaptive`,
-            `follows_surrogate`, `certifiers`: see `EvaluationSettings`.
+            `follows_surrogate`, `warm_start`, `certifiers`: see `EvaluationSettings`.
 
     Returns:
         Results and outcomes, ready for `tfrobust.report.write_run`.
@@ -207,7 +208,7 @@ def _evaluation(
         fooled = run.column("success") & left_to_do(run.attack, subject.clean, labels)
         for detector, rows in zip(settings.detectors, run.detectors(), strict=False):
             lines.append(judge_detector(detector, run.attack, rows, fooled))
-    return summarize(
+    evaluation = summarize(
         subject,
         labels,
         scenario,
@@ -217,6 +218,10 @@ def _evaluation(
         detectors=lines,
         adaptive=judgement.adaptive,
     )
+    if not settings.warm_start:
+        return evaluation
+    attacks = with_smaller_budgets(evaluation.attacks, settings.attacks)
+    return evaluation.model_copy(update={"attacks": attacks})
 
 
 def scenario_record(scenario: Scenario, split: str, images: int, seed: int) -> ScenarioRecord:

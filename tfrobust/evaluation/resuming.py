@@ -22,6 +22,7 @@ from tfrobust.evaluation.blocks.block import Block
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, Expected, checked_classes
 from tfrobust.evaluation.corruption_settings import CorruptionSettings
+from tfrobust.evaluation.curves import curves
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.files.output_folders import PARTIAL
@@ -198,9 +199,16 @@ class BlockFiles:
             "detectors": detectors,
             "fitted_on": self.prepared.training_content if detectors else None,
             "follows_surrogate": settings.follows_surrogate,
+            "continues": self._smaller_budgets(settings, attack),
             "queries_per_image": None if meter is None else meter.count.per_image,
         }
         return self._recipe(settings, what, attacked, judged)
+
+    def _smaller_budgets(self, settings: EvaluationSettings, attack: Attack) -> list[float]:
+        """Return the budgets that a warm-started attack went through before."""
+        warm = curves(settings.attacks) if settings.warm_start else []
+        budgets = [one.eps for curve in warm if attack in curve for one in curve]
+        return [eps for eps in budgets if eps is not None and eps < (attack.eps or 0.0)]
 
     def _recipe(
         self, settings: EvaluationSettings, what: dict[str, Any], *classifiers: Classifier

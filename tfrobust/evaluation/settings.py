@@ -47,6 +47,7 @@ class EvaluationOptions(TypedDict, total=False):
     diagnosis: bool
     adaptive: Budgets | None
     follows_surrogate: bool
+    warm_start: bool
     certifiers: Sequence[Certifier]
 
 
@@ -80,12 +81,14 @@ class EvaluationSettings:
             `None`: not. See `tfrobust.evaluation.adaptive`.
         follows_surrogate: attacks follow the surrogate that a classifier declares, even if it is
             differentiable.
+        warm_start: a fixed-budget attack at several budgets goes on from the next smaller one: an
+            image that is broken there is not attacked again. See `tfrobust.evaluation.curves`.
         certifiers: tell what is proven at the budgets of the attacks in their norm; of `evaluate`
             and `run` alone. See `tfrobust.certification.beside`.
 
     Raises:
-        UsageError: there is no classifier, or a batch or a block has no image; adaptive attacks
-            would be crafted on another classifier.
+        UsageError: there is no classifier, or a batch or a block has no image; adaptive attacks or
+            warm starts would be crafted on another classifier.
 
     Example:
         >>> EvaluationSettings(classifiers={"d1": load("d1")}, limit=100,
@@ -110,6 +113,7 @@ class EvaluationSettings:
     diagnosis: bool = False
     adaptive: Budgets | None = None
     follows_surrogate: bool = False
+    warm_start: bool = False
     certifiers: Sequence[Certifier] = ()
 
     def __post_init__(self) -> None:
@@ -117,6 +121,11 @@ class EvaluationSettings:
         if self.adaptive is not None and self.crafted_on:
             raise UsageError(
                 "adaptive: expected attacks that are crafted on the classifier itself; leave out "
+                "crafted_on (--crafted-on)"
+            )
+        if self.warm_start and self.crafted_on:
+            raise UsageError(
+                "warm_start: an image that breaks one classifier may not break another; leave out "
                 "crafted_on (--crafted-on)"
             )
         check_sizes(self.batch_size, self.block_size)

@@ -118,3 +118,8 @@ class LiveSpending:
         if self._last is not None and self._progress is not None:
             what, done, total = self._last
             self._progress(f"{what} — {spent_line(count)}", done, total)
+
+
+def unpaid_by(classifier: Classifier) -> int:
+    """Return how many images could not be asked so far, because the run's budget was spent."""
+    return 0 if classifier.meter is None else classifier.meter.count.unpaid

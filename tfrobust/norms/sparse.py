@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +12,8 @@ from tfrobust.norms.contract import PIXELS, RADIUS, TINY, Region, radii, way_and
 from tfrobust.types import Images, PerImage, Seeds
 
 _ROUNDING = 2e-6  # of a float32 sum over some thousand pixels
-_FEW = 48  # pixels that an L1 step fills, in most cases
+_FEW = 48  # pixels that a step to a hyperplane fills, in most cases
+_MORE = 8  # pixels looked at beyond those that an L1 step fills, as a rule
 
 
 class L1:
@@ -26,8 +28,13 @@ class L1:
         return tf.reduce_sum(tf.abs(images - others), PIXELS)
 
     def region(self, clean: Images, eps: Any) -> Region:
-        """Return the centre and the radius, shortened by what float32 sums may be off."""
-        return clean, radii(clean, eps) * (1.0 - _ROUNDING)
+        """Return the centre, the radius and which way each pixel can move: once an attack.
+
+        The radius is shortened by what float32 sums may be off. A pixel that can rise has 1 in the
+        third tensor, one that can fall −1 in the fourth; the others have 0.
+        """
+        up, down = tf.cast(clean < 1, clean.dtype), -tf.cast(clean > 0, clean.dtype)
+        return clean, radii(clean, eps) * (1.0 - _ROUNDING), up, down
 
     def project(self, images: Images, region: Region) -> Images:
         """Return the nearest image (in L2) inside both the ball and [0, 1].
@@ -35,7 +42,7 @@ class L1:
         min(max(|u| − λ, 0), room) with the sign of u: λ is 0 inside the ball, and otherwise
         where the sum is the radius.
         """
-        centre, radius = region
+        centre, radius, *_ = region
         change = images - centre
         room = tf.where(change > 0, 1.0 - centre, centre)
         size = tf.abs(change)
@@ -67,10 +74,17 @@ class L1:
 
     def _corner(self, gradient: Images, region: Region) -> Images:
         """Return argmax ⟨gradient, x⟩ over the region: fill the steepest pixels to their walls."""
-        centre, radius = region
-        room = tf.where(gradient > 0, 1.0 - centre, centre)
-        share = _fill_steepest(tf.abs(gradient), room, radius)
-        return centre + tf.sign(gradient) * share * room
+        centre, radius, up, down = region
+        # The steepest pixels take half of the range each, as a rule, or more.
+        few = tf.cast(tf.math.ceil(2.25 * tf.reduce_max(radius)), tf.int32) + _MORE
+        slope = tf.maximum(gradient * up, gradient * down)
+
+        def room(order: Any) -> Any:
+            start = _rows(centre, order)
+            return tf.where(_rows(gradient, order) > 0, 1.0 - start, start)
+
+        order, share = _fill_steepest(slope, room, radius, few)
+        return _moved(centre, order, share * room(order) * tf.sign(_rows(gradient, order)))
 
     def draw(self, seeds: Seeds, shape: Any, eps: Any) -> Images:
         """Draw signed exponentials over their sum, one of which belongs to no pixel."""
@@ -83,8 +97,11 @@ class L1:
         """Move the pixels that raise the sum most to their walls, one after the other."""
         gap, way, room = way_and_room(images, normal, gap)
         steep = tf.abs(normal)
-        share = _fill_steepest(steep, steep * room, gap)
-        return tf.clip_by_value(images + way * share * room, 0.0, 1.0)
+        takes = steep * room
+        steep = tf.where(takes > 0, steep, 0.0)
+        order, share = _fill_steepest(steep, lambda order: _rows(takes, order), gap, _FEW)
+        moves = share * _rows(way * room, order)
+        return tf.clip_by_value(_moved(images, order, moves), 0.0, 1.0)
 
 
 class L0:
@@ -111,43 +128,88 @@ class L0:
         return tf.where(keep, inside, centre)
 
 
-def _fill_steepest(slope: Images, takes: Images, amount: Any) -> Images:
+def _fill_steepest(
+    slope: Images, takes: Callable[[Any], Any], amount: Any, few: Any
+) -> tuple[Any, Any]:
     """Distribute an amount to the pixels with the largest slope, up to what each can take.
 
+    A whole sort costs several times the search for the few pixels that take it all, as a rule, or
+    have a slope at all. Where those are not enough, four times as many are looked at, and so on.
+
     Args:
-        slope: `(batch, height, width, channels)`, ≥ 0; a pixel of slope 0 gets nothing.
-        takes: how much each pixel can take, of the same shape.
+        slope: `(batch, height, width, channels)`, ≥ 0; a pixel of slope 0 gets nothing, as must
+            one that can take nothing.
+        takes: `(batch, some) -> (batch, some)`: how much these pixels can take.
         amount: `(batch, 1, 1, 1)`.
+        few: how many pixels are looked at first.
 
     Returns:
-        What each pixel gets, as a share of `takes` from 0 to 1; equal slopes get equal shares.
+        Which pixels get something, int32 `(batch, some)`, counted row by row, and how much, as a
+        share of what it can take; equal slopes get equal shares.
     """
-    slope = slope * tf.cast(takes > 0, slope.dtype)  # nothing is dealt to a pixel at its wall
-    last = _last_slope(slope, takes, amount)[:, None, None, None]
-    above = tf.cast(slope > last, slope.dtype)
-    tied = tf.cast((slope == last) & (slope > 0), slope.dtype)
-    left = tf.maximum(amount - tf.reduce_sum(above * takes, PIXELS, keepdims=True), 0.0)
-    wanted = tf.reduce_sum(tied * takes, PIXELS, keepdims=True)
-    return above + tied * tf.minimum(1.0, left / tf.maximum(wanted, TINY))
-
-
-def _last_slope(slope: Images, takes: Images, amount: Any) -> PerImage:
-    """Return the slope of the pixel that gets the last of the amount."""
     pixels = tf.reduce_prod(tf.shape(slope)[1:])
     flat = tf.reshape(slope, (tf.shape(slope)[0], pixels))
-    room = tf.reshape(takes, tf.shape(flat))
+    amount = amount[:, :, 0, 0]
 
-    def among(count: Any) -> tuple[PerImage, Any]:
+    def among(count: Any) -> tuple[Any, Any, Any]:
         falling, order = tf.nn.top_k(flat, count)
-        taken = tf.cumsum(tf.gather(room, order, batch_dims=1), axis=1)
-        full = tf.math.count_nonzero(taken < amount[:, :, 0, 0], 1, dtype=tf.int32)
-        last = tf.gather(falling, tf.minimum(full, count - 1), batch_dims=1)
-        return last, tf.reduce_all((full < count) | (falling[:, -1] <= 0))
+        share, enough = _shares(falling, takes(order), amount)
+        return order, share, enough | (count >= pixels)
 
-    # Few pixels take it all, as a rule, or have a slope at all, and a whole sort costs three times
-    # the search for a few.
-    last, enough = among(tf.minimum(_FEW, pixels))
-    return tf.cond(enough, lambda: last, lambda: among(pixels)[0])
+    def more(count: Any, *_: Any) -> tuple[Any, ...]:
+        count = tf.minimum(4 * count, pixels)
+        return count, *among(count)
+
+    count = tf.minimum(few, pixels)
+    free = tf.TensorShape([None, None])
+    _, order, share, _ = tf.while_loop(
+        lambda count, order, share, enough: ~enough,
+        more,
+        (count, *among(count)),
+        shape_invariants=(tf.TensorShape([]), free, free, tf.TensorShape([])),
+        parallel_iterations=1,
+    )
+    return order, share
+
+
+def _shares(falling: Any, takes: Any, amount: Any) -> tuple[Any, Any]:
+    """Return what share of `takes` each pixel gets, and whether no other pixel gets anything.
+
+    Args:
+        falling: slopes, the largest first, `(batch, some)`.
+        takes: how much these pixels can take.
+        amount: `(batch, 1)`.
+    """
+    taken = tf.cumsum(takes, axis=1)
+    full = tf.math.count_nonzero(taken < amount, 1, keepdims=True, dtype=tf.int32)
+    some = tf.shape(falling)[1]
+    last = tf.gather(falling, tf.minimum(full, some - 1), batch_dims=1)
+    above = tf.cast(falling > last, falling.dtype)
+    tied = tf.cast((falling == last) & (falling > 0), falling.dtype)
+    left = tf.maximum(amount - tf.reduce_sum(above * takes, 1, keepdims=True), 0.0)
+    wanted = tf.reduce_sum(tied * takes, 1, keepdims=True)
+    # A pixel that is not among these may be as steep as the last one of them.
+    least = falling[:, -1:]
+    enough = tf.reduce_all(((full < some) & (least < last)) | (least <= 0))
+    return above + tied * tf.minimum(1.0, left / tf.maximum(wanted, TINY)), enough
+
+
+def _rows(images: Images, order: Any) -> Any:
+    """Return the values of some pixels of each image, `(batch, some)`."""
+    shape = tf.shape(images)
+    flat = tf.reshape(images, (shape[0], tf.reduce_prod(shape[1:])))
+    return tf.gather(flat, order, batch_dims=1)
+
+
+def _moved(images: Images, order: Any, moves: Any) -> Images:
+    """Return images of which some pixels have moved."""
+    shape = tf.shape(images)
+    pixels = tf.reduce_prod(shape[1:])
+    places = order + pixels * tf.range(shape[0])[:, None]
+    flat = tf.tensor_scatter_nd_add(
+        tf.reshape(images, [-1]), tf.reshape(places, [-1, 1]), tf.reshape(moves, [-1])
+    )
+    return tf.reshape(flat, shape)
 
 
 def _soft_threshold(size: Images, room: Images, radius: Any) -> Any:

@@ -125,6 +125,11 @@ def render(results: Results, outcomes: Outcomes) -> str:
             evaluations=results.unshifted,
             tables=[corruption_table(results)] if corrupted else attacked,
             certified=any(evaluation.certificates for evaluation in results.evaluations),
+            warm=any(
+                attack.continued_from is not None
+                for evaluation in results.evaluations
+                for attack in evaluation.attacks
+            ),
             contradictions=contradiction_lines(results),
             chances=chance_lines(results),
             heat=heat_tables(results) if corrupted else [],

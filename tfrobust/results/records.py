@@ -68,6 +68,7 @@ class AttackResult(Proportion):
     params: AttackParams
     threat: ThreatRecord
     minimum_norm: bool = False
+    continued_from: NotNegative | None = None  # the smaller budget that a warm start went on from
     corrective: bool = False  # it corrects images: its accuracy is that of the images it made
     crafted_on: Text | None
     success_rate: Share | None

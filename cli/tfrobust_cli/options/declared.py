@@ -135,6 +135,14 @@ Budgets = Annotated[
         "for a curve.",
     ),
 ]
+WarmStart = Annotated[
+    bool,
+    typer.Option(
+        "--warm-start",
+        help="At several --eps, attack only what the next smaller budget left, from where it "
+        "ended: cheaper, accuracy falls by construction.",
+    ),
+]
 CleanOnly = Annotated[
     bool, typer.Option("--clean-only", help="Run no attack: measure clean accuracy alone.")
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Literal
+import dataclasses
+from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
 
@@ -13,12 +14,14 @@ from tfrobust.engine.gradients import pulled_back
 from tfrobust.engine.loop import blend, iterate
 from tfrobust.engine.losses import is_adversarial
 from tfrobust.engine.regions import confined
-from tfrobust.norms import ball
+from tfrobust.engine.starts import starting_points
+from tfrobust.norms import Region, ball
 from tfrobust.options import option, plugin
 from tfrobust.random import fold, image_seeds
 from tfrobust.types import Images, Labels, Logits, PerImage
 from tfrobust_attacks.gradient.apgd_schedule import Schedule, schedule
 from tfrobust_attacks.gradient.apgd_state import ApgdState, begin
+from tfrobust_attacks.gradient.ascent import CONTINUED
 from tfrobust_attacks.shared.rivals import runs_of
 
 _MOMENTUM = 0.25  # 1 − α of the paper's equation (1)
@@ -30,6 +33,8 @@ _OUTCOME = ("result", "result_loss", "fooled")
 @plugin
 class AutoPgd(GradientAttack):
     """What the three variants share; they differ in the loss."""
+
+    takes_starts: ClassVar[bool] = True
 
     eps: float = option(
         "radius of the ball, in the unit of the norm", default=0.1, ge=0, trace="input"
@@ -52,6 +57,10 @@ class AutoPgd(GradientAttack):
     def threat(self) -> Threat:
         """White-box, within the ball."""
         return Threat("white-box", self.norm)
+
+    def continued(self) -> AutoPgd:
+        """Return the attack with a fifth of its steps; see `Attack`."""
+        return dataclasses.replace(self, steps=-(-self.steps // CONTINUED))
 
     @abc.abstractmethod
     def loss(self, logits: Logits, state: ApgdState, run: Any) -> tuple[PerImage, Logits]:
@@ -76,9 +85,8 @@ class AutoPgd(GradientAttack):
         """Ascend from one random start, with one loss."""
         phases = schedule(self.norm, self.steps)
         radius = phases.factors[0] * self.eps
-        noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], radius)
         region = ball(self.norm).region(state.clean, radius)
-        start = ball(self.norm).project(state.clean + confined(noise), region)
+        start = self._start(state, region, radius, run)
         state = state._replace(region=region, current=start, previous=start)
         state = self._look(classifier, state, run, inside=phases.factors[0] == 1.0)
         state = iterate(
@@ -95,6 +103,21 @@ class AutoPgd(GradientAttack):
             result=blend(higher, state.best, state.result),
             result_loss=tf.where(higher, state.best_loss, state.result_loss),
         )
+
+    def _start(self, state: ApgdState, region: Region, radius: Any, run: Any) -> Images:
+        """Return a random point, or the one that is held for the first start with each loss."""
+        points = starting_points()
+        if points is None:
+            return self._random_start(state, region, radius, run)
+        return tf.cond(
+            run < state.rivals.shape[1],
+            lambda: points,
+            lambda: self._random_start(state, region, radius, run),
+        )
+
+    def _random_start(self, state: ApgdState, region: Region, radius: Any, run: Any) -> Images:
+        noise = ball(self.norm).draw(fold(state.seeds, run), tf.shape(state.clean)[1:], radius)
+        return ball(self.norm).project(state.clean + confined(noise), region)
 
     def _start_here(self, state: ApgdState, radius: Any) -> ApgdState:
         """Begin a phase at the current point: it is the best so far, and the step is longest."""

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfrobust.classifier import Classifier
 from tfrobust.engine.loop import blend, iterate
 from tfrobust.engine.regions import confined
+from tfrobust.engine.starts import starting_points
 from tfrobust.errors import UsageError
 from tfrobust.norms import ball
 from tfrobust.options import derived, option, plugin
@@ -69,6 +70,14 @@ class ProjectedGradientDescent(Ascent):
         return self.evaluate_loss(classifier, state)
 
     def _start(self, state: AscentState, number: Any) -> Images:
+        points = starting_points()
+        if points is None:
+            return self._random_start(state, number)
+        if self.restarts == 1:
+            return points
+        return tf.cond(number == 0, lambda: points, lambda: self._random_start(state, number))
+
+    def _random_start(self, state: AscentState, number: Any) -> Images:
         if not self.random_start:
             return state.clean
         shape = tf.shape(state.clean)[1:]

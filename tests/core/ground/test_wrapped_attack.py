@@ -9,7 +9,7 @@ from tfrobust.engine.victim import persistent
 from tfrobust.options import option, plugin
 from tfrobust.testing import LinearClassifier
 
-OWN = {"threat", "check"}  # which a wrapper forwards by methods of its own
+OWN = {"continued", "threat", "check"}  # which a wrapper forwards by methods of its own
 
 
 @plugin

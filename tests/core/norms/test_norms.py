@@ -221,3 +221,32 @@ def test_the_l0_ball_keeps_the_pixels_that_changed_most():
         L0().distance(L0().project(clean + change, L0().region(clean, 0.0)), clean).numpy().max()
         == 0
     )
+
+
+def filled_by_sorting(gradient, images, eps):
+    """The corner of the L1 region: a whole sort, one pixel after the other; equal slopes share."""
+    corner = images.astype(np.float64).reshape(len(images), -1)
+    for row, slopes in zip(corner, gradient.reshape(corner.shape), strict=True):
+        left = eps
+        for slope in sorted(set(np.abs(slopes[slopes != 0])), reverse=True):
+            tied = np.flatnonzero(np.abs(slopes) == slope)
+            room = np.where(slopes[tied] > 0, 1 - row[tied], row[tied])
+            share = min(1.0, left / room.sum()) if room.sum() else 0.0
+            row[tied] += np.sign(slopes[tied]) * share * room
+            left -= share * room.sum()
+    return corner.reshape(images.shape)
+
+
+@pytest.mark.parametrize("levels", [None, 3], ids=["distinct", "tied"])
+@pytest.mark.parametrize("eps", [0.3, 4.0, 40.0])
+def test_the_l1_corner_is_that_of_a_whole_sort(eps, levels):
+    rng = np.random.default_rng(7)
+    images = rng.choice([0.0, 0.25, 0.9, 1.0], (4, 8, 8, 1)).astype(np.float32)
+    gradient = rng.normal(size=images.shape).astype(np.float32)
+    if levels:
+        gradient = np.round(levels * gradient) / levels
+    gradient[3] = 0.0
+    region = ball("l1").region(tf.constant(images), eps)
+    step = tf.function(ball("l1").step)
+    moved = step(tf.constant(images), tf.constant(gradient, tf.float32), 1e3, region).numpy()
+    assert np.abs(moved - filled_by_sorting(gradient, images, eps)).max() < 2e-4

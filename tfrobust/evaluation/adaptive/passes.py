@@ -65,6 +65,7 @@ def adaptive_passes(settings: EvaluationSettings) -> list[AdaptivePass]:
                 detectors=(),
                 adaptive=None,
                 follows_surrogate=True,
+                warm_start=False,
             )
             passes.append(AdaptivePass(name, own, attacks))
     return passes

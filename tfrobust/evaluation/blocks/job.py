@@ -21,6 +21,7 @@ from tfrobust.evaluation.blocks.rows import BlockRows, ClassifierRows
 from tfrobust.evaluation.resuming import BlockFiles, Partial
 from tfrobust.evaluation.sent_images import fewest_levels
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
+from tfrobust.evaluation.warm_runs import WarmRuns
 from tfrobust.execution.portable import Packer, Parcel
 from tfrobust.types import Labels
 
@@ -167,7 +168,8 @@ class BlockWork:
         files = None
         if self._partial:
             files = BlockFiles(self._partial, images.block, self._prepared)
-        runs = AttackRuns(
+        runs_of = WarmRuns if settings.warm_start else AttackRuns
+        runs = runs_of(
             settings,
             images,
             self._prepared,
