@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from benchmarks.tables import Row, verdict
-from tfrobust.report.figures import COLOURS, DASHES, as_svg
+from tfrobust.report.charts.figures import COLOURS, DASHES, as_svg
 
 
 def drawn(grid: Sequence[int], rows: Sequence[Row]) -> str:

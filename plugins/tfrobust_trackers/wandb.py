@@ -71,8 +71,10 @@ class WandbRun(TrackedRun):
     def close(self, *, failed: bool = False) -> None:
         """Log the table and the files, and wait until they are sent or written."""
         if self._trials:
-            columns = list(dict.fromkeys(name for trial in self._trials for name in trial))
-            rows = [[trial.get(column) for column in columns] for trial in self._trials]
+            columns: list[str | int] = list(
+                dict.fromkeys(name for trial in self._trials for name in trial)
+            )
+            rows = [[trial.get(str(column)) for column in columns] for trial in self._trials]
             table = wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
             self._run.log({"trials": table})
         if self._has_files:

@@ -10,6 +10,7 @@ ends the graph; the main thread does the rest.
 
 from __future__ import annotations
 
+import atexit
 import collections
 import contextlib
 import functools
@@ -82,8 +83,9 @@ def raised_in_python() -> Iterator[None]:
 def _wires() -> tuple[socket.socket, socket.socket]:
     """Return a pair of sockets: what the system writes signals to, and where they are read."""
     writes, reads = socket.socketpair()
-    writes.setblocking(False)
-    reads.setblocking(False)
+    for wire in (writes, reads):
+        wire.setblocking(False)
+        atexit.register(wire.close)
     return writes, reads
 
 

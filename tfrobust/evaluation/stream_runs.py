@@ -13,7 +13,7 @@ from tfrobust.evaluation.streams import Projected, Streamed, projected, some_att
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import output_folder
 from tfrobust.registry import name_of
-from tfrobust.report.projections import projections_figure
+from tfrobust.report.charts.projections import projections_figure
 from tfrobust.scenario import Scenario
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfrobust.report.certificates import beyond_chance, share_text
-from tfrobust.report.certified_charts import certified_name, certified_panels
-from tfrobust.report.charts import geometry
-from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.report.charts.certified import certified_name, certified_panels
+from tfrobust.report.charts.panels import geometry
 from tfrobust.report.headline import Headline
 from tfrobust.report.tables import Row, Table, percent
 from tfrobust.report.templates import html_templates

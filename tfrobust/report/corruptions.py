@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.report.chart_lines import DrawnLine
-from tfrobust.report.chart_scales import Scale
-from tfrobust.report.charts import Panel, drawn_panel, spoken, with_band
+from tfrobust.report.charts.lines import DrawnLine
+from tfrobust.report.charts.panels import Panel, drawn_panel, spoken, with_band
+from tfrobust.report.charts.scales import Scale
+from tfrobust.report.charts.tiles import allowance, tile
 from tfrobust.report.headline import Headline
 from tfrobust.report.tables import HeatRow, Row, Table, scenario_title
-from tfrobust.report.tiles import allowance, tile
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import CorruptionErrors, Results
 

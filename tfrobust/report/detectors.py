@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.report.charts.figures import COLOURS, as_svg
 from tfrobust.report.tables import attacked_by
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import DetectorResult, Evaluation, Results

@@ -14,7 +14,8 @@ from tfrobust.files.output_folders import written_together
 from tfrobust.files.reading import UnreadableError
 from tfrobust.report.adaptive import adaptive_table
 from tfrobust.report.certificates import between_table, chance_lines, contradiction_lines
-from tfrobust.report.charts import geometry, panels
+from tfrobust.report.charts.panels import geometry, panels
+from tfrobust.report.charts.tiles import allowance, perturbation_tile, tile
 from tfrobust.report.corruptions import (
     corruption_headline,
     corruption_table,
@@ -37,7 +38,6 @@ from tfrobust.report.tables import (
     scenario_title,
 )
 from tfrobust.report.templates import html_templates
-from tfrobust.report.tiles import allowance, perturbation_tile, tile
 from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import OUTCOMES, Outcomes
 from tfrobust.results.records import AttackResult, Evaluation, Results

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from tfrobust.report.curve_axes import NORM_TITLES
-from tfrobust.report.figures import COLOURS, DASHES, as_svg
+from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.report.charts.figures import COLOURS, DASHES, as_svg
 from tfrobust.report.tables import Table, attack_title
 from tfrobust.results.query_curve import QueryCurve
 from tfrobust.results.records import AttackResult, Results

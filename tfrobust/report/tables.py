@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfrobust.report.curve_axes import NORM_TITLES, strength_of
+from tfrobust.report.charts.axes import NORM_TITLES, strength_of
 from tfrobust.results.records import (
     NORMS,
     AttackResult,

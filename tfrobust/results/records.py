@@ -31,7 +31,7 @@ from tfrobust.types import Norm, PerImage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tfrobust.report.plots import Plots
+    from tfrobust.report.charts.plots import Plots
 
 NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")  # in the order of every record
 
@@ -340,7 +340,7 @@ class Results(pydantic.BaseModel):
     def plot(self) -> Plots:
         """Figures of these results: `results.plot.curves()`."""
         # Reports stand on results; this is a way to them for whoever holds results in a notebook.
-        plots: Plots = importlib.import_module("tfrobust.report.plots").Plots(self)
+        plots: Plots = importlib.import_module("tfrobust.report.charts.plots").Plots(self)
         return plots
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from tfrobust import Certificates, Certifier, create, evaluate, plugin
 from tfrobust.errors import ContradictionError, UsageError
 from tfrobust.evaluation import EvaluationSettings, reattack, run
 from tfrobust.report.certificates import between_table, chance_lines, contradiction_lines
-from tfrobust.report.charts import panels
+from tfrobust.report.charts.panels import panels
 from tfrobust.report.page import render
 from tfrobust.results.records import Results
 from tfrobust.results.run_files import read_results

@@ -25,7 +25,7 @@ from tfrobust.report.certification import (
     render_certification,
     trust_lines,
 )
-from tfrobust.report.certified_charts import _line, certified_panels
+from tfrobust.report.charts.certified import _line, certified_panels
 from tfrobust.report.tables import percent
 from tfrobust.results.certification import Certifications, read_certifications
 from tfrobust.results.metrics import wilson

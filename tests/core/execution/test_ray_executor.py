@@ -13,7 +13,7 @@ import pytest
 from helpers.jobs import Sums, Variables
 from helpers.ray_tests import helpers_found, needs_ray, two_machines  # noqa: F401 (fixtures)
 from tfrobust.errors import DataError, StoreError, WorkerError
-from tfrobust.execution import agreement, ray_cluster, ray_executor
+from tfrobust.execution import agreement, ray_cluster, ray_mapping
 from tfrobust.execution.executor import Failed
 from tfrobust.execution.ray_executor import ray_workers
 from tfrobust.execution.settings import WorkerSettings
@@ -143,7 +143,7 @@ def test_a_worker_without_a_place_has_no_items_and_is_named(
     monkeypatch,
 ):
     ray = ray_cluster.imported_ray()
-    monkeypatch.setattr(ray_executor, "_PATIENCE", 1)
+    monkeypatch.setattr(ray_mapping, "_PATIENCE", 1)
     lines: list[str] = []
     settings = WorkerSettings(workers=2, address=two_machines, cpus_per_worker=1)
     with ray_cluster.connected(settings):

@@ -15,9 +15,9 @@ from tfrobust.evaluation import evaluate
 from tfrobust.evaluation.example_answers import example_probabilities
 from tfrobust.registry import create
 from tfrobust.report import write_report, write_run
+from tfrobust.report.charts.tiles import PAGE_BYTES, tile
 from tfrobust.report.explorer import answers, confusions, fate_table
 from tfrobust.report.page import render
-from tfrobust.report.tiles import PAGE_BYTES, tile
 from tfrobust.results.outcomes import Outcomes
 
 

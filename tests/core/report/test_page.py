@@ -11,9 +11,9 @@ import pytest
 from helpers.support import InMemory, small_classifier
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
-from tfrobust.report.chart_lines import TOGETHER, drawn_lines
-from tfrobust.report.charts import panels
-from tfrobust.report.curve_axes import axes_of
+from tfrobust.report.charts.axes import axes_of
+from tfrobust.report.charts.lines import TOGETHER, drawn_lines
+from tfrobust.report.charts.panels import panels
 from tfrobust.report.fates import class_tables
 from tfrobust.report.headline import headline
 from tfrobust.report.page import render

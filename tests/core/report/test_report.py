@@ -7,9 +7,9 @@ from helpers.support import InMemory, small_classifier
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.registry import create
 from tfrobust.report import accuracy_table, cost_table
-from tfrobust.report.charts import panels
+from tfrobust.report.charts.panels import panels
+from tfrobust.report.charts.projections import projections_figure
 from tfrobust.report.page import render
-from tfrobust.report.projections import projections_figure
 from tfrobust.report.tables import attack_title
 from tfrobust.results.records import Results
 

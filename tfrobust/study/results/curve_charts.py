@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfrobust.report.chart_lines import DrawnLine
-from tfrobust.report.chart_scales import Scale
-from tfrobust.report.charts import Panel, drawn_panel, spoken
+from tfrobust.report.charts.lines import DrawnLine
+from tfrobust.report.charts.panels import Panel, drawn_panel, spoken
+from tfrobust.report.charts.scales import Scale
 from tfrobust.study.results.swept_lines import Line, Swept
 
 _COLOURS = 6  # of lines, in the page's style

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from tfrobust.report.figures import COLOURS, as_svg
-from tfrobust.report.projections import projections_figure
+from tfrobust.report.charts.figures import COLOURS, as_svg
+from tfrobust.report.charts.projections import projections_figure
 from tfrobust.study.results.lookup import Lookup
 from tfrobust.study.schema.pictures import ExhibitView, Gallery, Projection, Scatter
 from tfrobust.study.schema.study import Study

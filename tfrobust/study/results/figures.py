@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from tfrobust.report.charts import Panel
-from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.report.charts.figures import COLOURS, as_svg
+from tfrobust.report.charts.panels import Panel
 from tfrobust.study.results.curve_charts import curve_panels
 from tfrobust.study.results.exhibit_figures import exhibited
 from tfrobust.study.results.lookup import Lookup

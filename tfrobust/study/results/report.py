@@ -10,7 +10,7 @@ from typing import Any
 
 from tfrobust.errors import StoreError, one_line
 from tfrobust.files.atomic import atomic_write
-from tfrobust.report.charts import geometry
+from tfrobust.report.charts.panels import geometry
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.result_file import Result
 from tfrobust.study.results.claims import check_claims, verdict

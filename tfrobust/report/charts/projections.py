@@ -8,7 +8,7 @@ import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfrobust.report.figures import COLOURS, as_svg
+from tfrobust.report.charts.figures import COLOURS, as_svg
 from tfrobust.types import Labels
 
 

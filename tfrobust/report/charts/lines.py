@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfrobust.report.curve_axes import Axis, lines_on
-from tfrobust.report.figures import points
+from tfrobust.report.charts.axes import Axis, lines_on
+from tfrobust.report.charts.figures import points
 from tfrobust.results.kinds import right_after
 from tfrobust.results.metrics import wilson
 from tfrobust.results.outcomes import Outcomes

@@ -7,8 +7,8 @@ import io
 from matplotlib.figure import Figure
 
 from tfrobust.errors import UsageError
-from tfrobust.report.curve_axes import axes_of
-from tfrobust.report.figures import draw
+from tfrobust.report.charts.axes import axes_of
+from tfrobust.report.charts.figures import draw
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Results
 

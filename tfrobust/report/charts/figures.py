@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from tfrobust.report.curve_axes import Axis, Line, lines_on
+from tfrobust.report.charts.axes import Axis, Line, lines_on
 from tfrobust.results.metrics import wilson
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Evaluation, Results

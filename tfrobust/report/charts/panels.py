@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tfrobust.report.chart_lines import DrawnLine, drawn_lines
-from tfrobust.report.chart_scales import Scale
-from tfrobust.report.curve_axes import NORM_TITLES, Axis, axes_of
+from tfrobust.report.charts.axes import NORM_TITLES, Axis, axes_of
+from tfrobust.report.charts.lines import DrawnLine, drawn_lines
+from tfrobust.report.charts.scales import Scale
 from tfrobust.results.outcomes import Outcomes
 from tfrobust.results.records import Results
 

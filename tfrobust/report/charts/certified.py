@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tfrobust.report.chart_lines import DrawnLine
-from tfrobust.report.chart_scales import Scale
-from tfrobust.report.charts import Panel, drawn_panel, spoken, with_band
-from tfrobust.report.curve_axes import NORM_TITLES
+from tfrobust.report.charts.axes import NORM_TITLES
+from tfrobust.report.charts.lines import DrawnLine
+from tfrobust.report.charts.panels import Panel, drawn_panel, spoken, with_band
+from tfrobust.report.charts.scales import Scale
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import Certification, Certifications
 from tfrobust.results.metrics import wilson

@@ -1,0 +1,1 @@
+"""What a page draws: panels of curves with lines, scales and axes; Matplotlib figures; tiles."""
