@@ -61,8 +61,8 @@ class Traits:
         source: the file or folder it was loaded from, or the empty string.
         meter: counts what is asked, where each answer costs; `None`: answers cost nothing.
         decisions_only: whether its logits tell the predicted class and nothing else.
-        levels: how many levels of brightness a pixel has when this classifier sees it, as one that
-            takes picture files has 256; `None`: those of floating point.
+        pixel_levels: how many levels of brightness a pixel has when this classifier sees it: 256
+            where it takes picture files; `None`: those of floating point.
         reads_bytes: whether its first layer brings pixels of 0 … 255 to the size of 1.
         surrogate: a differentiable classifier close to this one, whose gradients white-box attacks
             follow instead (BPDA); `None` if there is none. All follow it where this one is not
@@ -87,7 +87,7 @@ class Traits:
     reads_bytes: bool = False
     meter: Meter | None = None
     decisions_only: bool = False
-    levels: int | None = None
+    pixel_levels: int | None = None
     surrogate: Classifier | None = dataclasses.field(default=None, metadata=_OWN)
     gives_logits: bool = dataclasses.field(default=False, metadata=_OWN)
     imitates: str = dataclasses.field(default="", metadata=_OWN)

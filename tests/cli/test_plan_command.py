@@ -29,12 +29,12 @@ def test_json_keeps_what_was_measured_and_what_is_projected_apart(with_store, tf
     assert plan["images"] == 16
 
 
-def test_plan_takes_the_options_of_evaluate_but_those_of_its_output_and_its_certifiers():
+def test_plan_takes_the_options_of_evaluate_but_those_of_its_output_and_what_is_beside_or_after_the_attacks():
     names = [
         {field.name for field in dataclasses.fields(options)}
         for options in (EvaluateOptions, EvaluatedOptions)
     ]
-    assert names[0] - names[1] == {"out", "force", "certifier"}
+    assert names[0] - names[1] == {"out", "force", "certifier", "tracker", "warm_start"}
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,12 @@ class Recording(Wrapped):
         inner: answers.
         norm: of the distances; `None`: they are 0.
         targeted: whether the attack wants to reach its labels, or to leave them.
-        free: questions about each image that the engine asks first, and not the attack.
     """
 
-    def __init__(self, inner: Classifier, norm: Norm | None, *, targeted: bool, free: int) -> None:
+    def __init__(self, inner: Classifier, norm: Norm | None, *, targeted: bool) -> None:
         meter = inner.meter or cast(Meter, _Unpriced())
         super().__init__(inner, meter=meter)
-        self._norm, self._targeted, self._free = norm, targeted, free
+        self._norm, self._targeted = norm, targeted
         self._clean = _variable((0, *self.image_shape), tf.float32)
         self._labels, self._asked = _variable((0,), tf.int64), _variable((0,), tf.int64)
         self._least = _variable((0,), tf.float32)  # (images × bins,)
@@ -75,28 +74,31 @@ class Recording(Wrapped):
         """Forget all, and record what is asked about other images, float32 `(n, …)`."""
         self._clean.assign(images)
         self._labels.assign(np.asarray(labels, np.int64))
-        self._asked.assign(np.full(len(images), -self._free, np.int64))
+        self._asked.assign(np.zeros(len(images), np.int64))
         self._least.assign(np.full(len(images) * _BINS, np.inf, np.float32))
 
     @property
     def found(self) -> AskedQueries:
         """What was asked since `begin`."""
         least = self._least.numpy().reshape(-1, _BINS)[:, : len(GRID)]
-        asked = np.maximum(self._asked.numpy(), 0)
-        return AskedQueries(asked, np.minimum.accumulate(least, axis=1))
+        return AskedQueries(self._asked.numpy(), np.minimum.accumulate(least, axis=1))
 
     def __call__(self, images: Images) -> Logits:
         """Return the inner classifier's logits, and record."""
         logits = self.inner(images)
         numbers = NUMBERS.now
         if numbers is not None:
-            rows = tf.shape(logits)[0]
-            tf.cond(
-                tf.equal(tf.size(numbers), rows),
-                lambda: self._see(numbers, images, logits),
-                lambda: self._charge(numbers, tf.fill(tf.shape(numbers), tf.cast(rows, tf.int64))),
-            )
+            ours = tf.reduce_all(numbers >= 0)  # others are the engine's: see `asking.beside`
+            tf.cond(ours, lambda: self._record(numbers, images, logits), lambda: tf.constant(0))
         return logits
+
+    def _record(self, numbers: Any, images: Images, logits: Logits) -> Any:
+        rows = tf.shape(logits)[0]
+        return tf.cond(
+            tf.equal(tf.size(numbers), rows),
+            lambda: self._see(numbers, images, logits),
+            lambda: self._charge(numbers, tf.fill(tf.shape(numbers), tf.cast(rows, tf.int64))),
+        )
 
     def _see(self, numbers: Any, images: Images, logits: Logits) -> Any:
         """Record a question of which each row is about one image."""
@@ -141,11 +143,10 @@ def recording_of(attack: Attack, classifier: Classifier) -> Recording | None:
     if classifier.stochastic or classifier.batch_dependent:
         return None
     norm, targeted = attack.threat.norm, attack.threat.targeted
-    free = int(attack.minimum_norm and not attack.eager)  # for the size of the clean logits
     return _RECORDINGS.of(
         classifier,
-        (norm, targeted, free),
-        lambda: Recording(classifier, norm, targeted=targeted, free=free),
+        (norm, targeted),
+        lambda: Recording(classifier, norm, targeted=targeted),
     )
 
 

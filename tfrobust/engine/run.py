@@ -74,8 +74,8 @@ def run_attack(
     """
     settings = RunSettings(**options)
     check_images(images, labels, classifier.num_classes)
-    if classifier.levels is not None:  # balls are round what the classifier sees
-        images = rounded(images, classifier.levels)
+    if classifier.pixel_levels is not None:  # balls are round what the classifier sees
+        images = rounded(images, classifier.pixel_levels)
     if isinstance(attack, LearningAttack):
         attack = learned(attack, classifier, images, labels, seed=settings.seed)
     _check_attack(attack, classifier)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.inference import predict
+from tfrobust.classifiers.random_state import reseed
 from tfrobust.evaluation.blocks.gathering import Judgement
 from tfrobust.types import Images, Labels
 
@@ -33,10 +34,12 @@ def example_probabilities(
         if not len(rows) or not _can_be_asked(classifier):
             continue
         clean = judgement.subject.clean[rows]
+        reseed(classifier, "example", number)  # whatever was drawn before, in whichever order
         answers[f"e{number}_example_clean_probabilities"] = _answers(
             classifier, examples["example_images"], clean
         )
         for k, run in enumerate(judgement.attacked):
+            reseed(classifier, "example", number, k)
             answers[f"e{number}_example_a{k}_probabilities"] = _answers(
                 classifier, examples[f"e{number}_example_a{k}"], run.column("prediction")[rows]
             )

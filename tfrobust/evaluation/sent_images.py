@@ -14,7 +14,9 @@ from tfrobust.types import Images
 
 def fewest_levels(classifiers: Iterable[Classifier]) -> int | None:
     """Return how many levels the pixels of an evaluation have; `None`: those of floating point."""
-    return min((one.levels for one in classifiers if one.levels is not None), default=None)
+    return min(
+        (one.pixel_levels for one in classifiers if one.pixel_levels is not None), default=None
+    )
 
 
 def as_sent(crafted: Crafted, classifier: Classifier, attack: Attack, clean: Images) -> Crafted:
@@ -26,8 +28,8 @@ def as_sent(crafted: Crafted, classifier: Classifier, attack: Attack, clean: Ima
         attack: whose ball the images stay in.
         clean: the images before, `(n, height, width, channels)`.
     """
-    if classifier.levels is None:
+    if classifier.pixel_levels is None:
         return crafted
     norm, budget = attack.threat.norm, attack.budget
-    images = rounded_within(clean, crafted.images, classifier.levels, norm, budget)
+    images = rounded_within(clean, crafted.images, classifier.pixel_levels, norm, budget)
     return dataclasses.replace(crafted, images=images)

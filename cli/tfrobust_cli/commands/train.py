@@ -109,6 +109,7 @@ def train(
     from tfrobust.pipeline.starting_points import starting_point
     from tfrobust.pipeline.stored_training import run_training
     from tfrobust.store.cards import card_file
+    from tfrobust.store.layout import check_trainable_name, home_of
     from tfrobust.tracking.epochs import EpochFigures
     from tfrobust.training.trainer import Trainer
 
@@ -132,6 +133,7 @@ def train(
             loading.for_images(data.image_shape, data.class_names), remote
         ),
     )
+    check_trainable_name(home_of(name or model))  # before trackers begin a run of that name
     trackers = _trackers(tracker, tensorboard, params) if trainer.workers.chief else []
     told = plan.recorded(training) if trackers else {}
     with reporter, tracked(trackers, "train", name or model, told, trainer.log) as tracking:

@@ -72,7 +72,7 @@ def test_an_endpoint_with_a_classify_signature_alone_answers_in_the_order_of_the
 def test_an_example_holds_a_file_where_another_signature_takes_files(local, tmp_path):
     with rest_server(Served(exported(local, tmp_path, "image_bytes"))) as url:
         endpoint = connected(url, ANIMALS, signature=CLASSIFY)
-        assert endpoint.levels == 256
+        assert endpoint.pixel_levels == 256
         files = connected(url, signature=BYTES)(IMAGES)
         assert np.allclose(np.argmax(endpoint(IMAGES), 1), np.argmax(files, 1))
         assert np.allclose(files, local(rounded(IMAGES, 256)), atol=1e-5)

@@ -63,11 +63,11 @@ def test_an_endpoint_of_picture_files_answers_as_the_network_does_to_the_pixels_
     with server(served) as url:
         endpoint = connected(url, signature=BYTES)
         check_promises(endpoint, differentiable=False)
-        assert (endpoint.image_shape, endpoint.levels) == ((4, 4, 1), 256)
+        assert (endpoint.image_shape, endpoint.pixel_levels) == ((4, 4, 1), 256)
         assert "gets PNG" in endpoint.notices[1]
         assert np.allclose(endpoint(IMAGES), local(rounded(IMAGES, 256)), atol=1e-5)
         bytes_of = connected(url, signature=UINT8, image_shape=(4, 4, 1))
-        assert bytes_of.levels == 256
+        assert bytes_of.pixel_levels == 256
         assert np.array_equal(bytes_of(IMAGES), endpoint(IMAGES))
 
 

@@ -49,6 +49,7 @@ def test_results_are_strict_json_of_the_agreed_form(several, tmp_path):
         "class_names": ["class 0", "class 1", "class 2"],
         "megabytes": 0.001292,
         "passes": 1,
+        "imitates": None,
     }  # fmt: skip
     scenario = {"name": "in_memory", "shift": None, "split": "test", "images": 24, "seed": 5}
     assert first["scenario"] == scenario

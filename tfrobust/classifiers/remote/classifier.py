@@ -180,7 +180,7 @@ class _Connecting:
             class_names=reading.names,
             stochastic=drawn,
             decisions_only=reading.kind == "labels",
-            levels=question.levels,
+            pixel_levels=question.levels,
             source=self._address.url,
             loaded_with=self._options,
             notices=tuple(_notices(description, question, reading, drawn=drawn, told=told)),

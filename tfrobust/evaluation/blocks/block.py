@@ -91,7 +91,7 @@ class BlockImages:
     Args:
         block: which.
         read: reads its images.
-        levels: to round their pixels to; `None`: they stay as they are. See `Traits.levels`.
+        levels: to round their pixels to; `None`: they stay as they are. See `Traits.pixel_levels`.
     """
 
     def __init__(
