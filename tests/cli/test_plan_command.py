@@ -29,7 +29,7 @@ def test_json_keeps_what_was_measured_and_what_is_projected_apart(with_store, tf
     assert plan["images"] == 16
 
 
-def test_plan_takes_the_options_of_evaluate_but_those_of_its_output_and_what_is_beside_or_after_the_attacks():
+def test_plan_takes_the_options_of_evaluate_but_those_of_its_output_and_of_what_is_beside_attacks():
     names = [
         {field.name for field in dataclasses.fields(options)}
         for options in (EvaluateOptions, EvaluatedOptions)
