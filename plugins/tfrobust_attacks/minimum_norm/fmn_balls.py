@@ -116,11 +116,14 @@ class _L1(_Convex):
         """Shrink every pixel by the same λ, max(|δ| − λ, 0), so that the sum is the radius.
 
         The sum is convex in λ, so Newton's steps stay below the exact λ, and the result is
-        too long, never too short.
+        too long, never too short. They start from the last threshold, unless no pixel exceeds it
+        any more, as where steps become shorter: the sum has no slope there.
         """
         size = tf.abs(change)
-        lowest = tf.reduce_max(size, PIXELS) - state.radius  # one pixel must not exceed the sum
-        threshold = tf.maximum(state.threshold, lowest)
+        largest = tf.reduce_max(size, PIXELS)
+        lowest = largest - state.radius  # one pixel must not exceed the sum
+        threshold = tf.where(state.threshold < largest, state.threshold, lowest)
+        threshold = tf.maximum(threshold, lowest)
         for _ in range(_NEWTON_STEPS):
             over = tf.nn.relu(size - _along(threshold))
             excess = tf.reduce_sum(over, PIXELS) - state.radius

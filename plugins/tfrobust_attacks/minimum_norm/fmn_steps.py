@@ -101,12 +101,15 @@ def from_clean(state: BallState) -> BallState:
 
 
 def from_best(state: BallState) -> BallState:
-    """Start a run from the best image; from the clean one where there is none."""
+    """Start a run from the best image; where there is none, go on from the current one."""
     found = tf.math.is_finite(state.best_distance)
-    distance = tf.where(found, state.best_distance, 0.0)
     length = L2().distance(state.best, state.clean)
-    scale = tf.where(found, length, 1.0)
-    return state._replace(current=state.best, distance=distance, radius=distance, scale=scale)
+    return state._replace(
+        current=blend(found, state.best, state.current),
+        distance=tf.where(found, state.best_distance, state.distance),
+        radius=tf.where(found, state.best_distance, state.radius),
+        scale=tf.where(found, length, 1.0),
+    )
 
 
 def closing_run(

@@ -12,6 +12,8 @@ from tfrobust.errors import UsageError
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, small_classifier
 from tfrobust_attacks.minimum_norm.feature_pairs import best_pair
+from tfrobust_attacks.minimum_norm.fmn_balls import BALLS
+from tfrobust_attacks.minimum_norm.fmn_steps import start
 
 SHAPES = [(6, 5, 2), (8, 8, 1), (4, 4, 3)]
 NORMS = ["linf", "l2", "l1", "l0"]
@@ -115,6 +117,18 @@ def test_every_image_breaks_with_many_classes_and_near_the_boundary_too(
     assert np.median(verdict.distance[norm] / least) <= 1.05
     rounded = 1e-6  # of logits in float32, where the least distance is a thousandth
     assert (verdict.distance[norm] >= least * (1 - 1e-4) - rounded).all()
+
+
+def test_steps_that_become_shorter_still_end_on_the_l1_ball():
+    """The last λ, of a longer step, may lie above all pixels, where the sum is flat."""
+    clean = tf.fill((1, 4, 4, 1), 0.5)
+    state = start(clean, tf.zeros(1, tf.int64))
+    state = state._replace(radius=tf.constant([1e-3]), threshold=tf.constant([0.5]))
+    step = np.zeros((1, 4, 4, 1), np.float32)
+    step[0, 0, :2, 0] = 0.3, 0.2
+    stepped = BALLS["l1"].project(state, clean + step)
+    np.testing.assert_allclose(stepped.distance, [1e-3], rtol=1e-3)
+    np.testing.assert_allclose(np.abs(stepped.current - clean).sum(), 1e-3, rtol=1e-3)
 
 
 SPARSE = [("fmn", {"norm": "l1"}), ("fmn", {"norm": "l0"}), ("sigma_zero", {})]
