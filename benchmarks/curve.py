@@ -21,7 +21,7 @@ from benchmarks.tables import Row
 from tfrobust import create, run_attack
 from tfrobust.attack import Attack
 from tfrobust.engine.compiled import COMPILED
-from tfrobust.evaluation.sweeps import at_budgets
+from tfrobust.evaluation.curves.sweeps import at_budgets
 
 _BAR = 1.3
 _BUDGETS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35)

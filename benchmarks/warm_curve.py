@@ -19,9 +19,9 @@ from benchmarks.plan import Plan
 from benchmarks.tables import Row
 from tfrobust import create
 from tfrobust.attack import Attack
+from tfrobust.evaluation.curves.sweeps import at_budgets
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.sweeps import at_budgets
-from tfrobust.results.records import AttackResult
+from tfrobust.results.attack_records import AttackResult
 
 _BAR = 2.5
 _IMAGES = 200

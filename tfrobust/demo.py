@@ -14,11 +14,11 @@ from pathlib import Path
 
 from tfrobust import store
 from tfrobust.errors import StoreError
+from tfrobust.evaluation.curves.sweeps import at_budgets
 from tfrobust.evaluation.evaluator import evaluate_settings
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
-from tfrobust.evaluation.signs import with_signs
-from tfrobust.evaluation.sweeps import at_budgets
+from tfrobust.evaluation.warnings.signs import with_signs
 from tfrobust.files.leftovers import PREFIX
 from tfrobust.files.output_folders import output_folder
 from tfrobust.pipeline.stored_training import train_and_store

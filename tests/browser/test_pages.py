@@ -8,7 +8,7 @@ import pytest
 
 from helpers.small_study import SMALL, SWEPT, finished_by_hand
 from helpers.support import InMemory, small_classifier
-from tfrobust.evaluation.corruption_errors import corruption_errors
+from tfrobust.evaluation.corruptions.errors import corruption_errors
 from tfrobust.evaluation.runs import run
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.leaderboard import run as rank

@@ -34,7 +34,9 @@ def tfrobust(monkeypatch, capsys, request):
         from tfrobust.results.findings import Signs
 
         nothing = Signs(findings=[])
-        monkeypatch.setattr("tfrobust.evaluation.signs.look_for_signs", lambda *_, **__: nothing)
+        monkeypatch.setattr(
+            "tfrobust.evaluation.warnings.signs.look_for_signs", lambda *_, **__: nothing
+        )
 
     def call(*arguments) -> Result:
         monkeypatch.setattr(sys, "argv", ["tfrobust", *map(str, arguments)])

@@ -20,7 +20,7 @@ from tfrobust.classifiers.members import member_of, split_member
 from tfrobust.data.reading import arrays
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import ClassifierError, DataError, UsageError
-from tfrobust.evaluation.streams import Streamed, projected
+from tfrobust.evaluation.streams.features import Streamed, projected
 from tfrobust.pipeline.build import defended
 from tfrobust.pipeline.deployed import Deployed, as_built
 from tfrobust.pipeline.fine_tuning import check_tunable, described

@@ -32,7 +32,7 @@ from tfrobust.registry import name_of, signature
 from tfrobust.results import metrics
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding, Remedy, Verdict
-from tfrobust.results.records import Proportion
+from tfrobust.results.proportions import Proportion
 from tfrobust.scenario import Scenario
 
 __all__ = ["Diagnosis", "Finding", "Remedy", "Verdict", "diagnose"]

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.corruption_settings import CorruptionSettings
-    from tfrobust.evaluation.corruptions import evaluate_corruptions
+    from tfrobust.evaluation.corruptions.measuring import evaluate_corruptions
+    from tfrobust.evaluation.corruptions.settings import CorruptionSettings
     from tfrobust.evaluation.crafting import craft
+    from tfrobust.evaluation.curves.sweeps import at_budgets, at_values
     from tfrobust.evaluation.evaluator import evaluate, evaluate_settings
     from tfrobust.evaluation.planning.planner import plan
     from tfrobust.evaluation.planning.records import Plan
     from tfrobust.evaluation.reattacking import reattack
     from tfrobust.evaluation.runs import run, run_corruptions, run_reattack
     from tfrobust.evaluation.settings import EvaluationSettings, Progress
-    from tfrobust.evaluation.stream_runs import StreamResults, StreamSettings, run_streams
-    from tfrobust.evaluation.sweeps import at_budgets, at_values
+    from tfrobust.evaluation.streams.runs import StreamResults, StreamSettings, run_streams
     from tfrobust.results.run_files import Evaluated
 
 __all__ = [
@@ -44,8 +44,8 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "corruption_settings": ("CorruptionSettings",),
-        "corruptions": ("evaluate_corruptions",),
+        "corruptions.settings": ("CorruptionSettings",),
+        "corruptions.measuring": ("evaluate_corruptions",),
         "crafting": ("craft",),
         "evaluator": ("Evaluated", "evaluate", "evaluate_settings"),
         "planning.planner": ("plan",),
@@ -53,7 +53,7 @@ __getattr__, __dir__ = lazy(
         "reattacking": ("reattack",),
         "runs": ("run", "run_corruptions", "run_reattack"),
         "settings": ("EvaluationSettings", "Progress"),
-        "stream_runs": ("StreamResults", "StreamSettings", "run_streams"),
-        "sweeps": ("at_budgets", "at_values"),
+        "streams.runs": ("StreamResults", "StreamSettings", "run_streams"),
+        "curves.sweeps": ("at_budgets", "at_values"),
     },
 )

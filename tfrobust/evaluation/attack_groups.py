@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tfrobust.attack import Attack
 from tfrobust.engine.staged import GrowingAttack, grown_together
 from tfrobust.evaluation.blocks.prepared import without_budget
-from tfrobust.evaluation.curves import curves
+from tfrobust.evaluation.curves.warm_starts import curves
 
 
 def grouped(attacks: Sequence[Attack], *, warm_start: bool = False) -> list[tuple[Attack, ...]]:

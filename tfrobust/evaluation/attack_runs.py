@@ -17,7 +17,7 @@ from tfrobust.evaluation.attack_groups import grouped
 from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, ClassifierRows, Cost, DetectorRows
-from tfrobust.evaluation.curves import Part, Rung
+from tfrobust.evaluation.curves.warm_starts import Part, Rung
 from tfrobust.evaluation.judging import Subject, audited_rows
 from tfrobust.evaluation.resuming import BlockFiles
 from tfrobust.evaluation.sent_images import as_sent

@@ -16,10 +16,10 @@ from tfrobust.evaluation.blocks.gathering import Gathered
 from tfrobust.evaluation.blocks.rows import BlockRows
 from tfrobust.evaluation.evaluator import assemble, gather
 from tfrobust.evaluation.learned_attacks import learned_from
-from tfrobust.evaluation.notices import suspicions
 from tfrobust.evaluation.run_frame import Run, RunOptions, before
 from tfrobust.evaluation.settings import EvaluationSettings, checked
 from tfrobust.evaluation.spending import spending_notes
+from tfrobust.evaluation.warnings.notices import suspicions
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import name_of
 from tfrobust.report.page import write_run

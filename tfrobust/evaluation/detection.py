@@ -25,7 +25,7 @@ from tfrobust.detector import Detector, FittedDetector
 from tfrobust.evaluation.blocks.rows import DetectorRows
 from tfrobust.evaluation.fitting_images import FittingImages
 from tfrobust.registry import name_of, signature
-from tfrobust.results.records import DetectorResult, FittedOn, Moments, OverFooling
+from tfrobust.results.detectors import DetectorResult, FittedOn, Moments, OverFooling
 from tfrobust.types import Flags, Images, PerImage
 
 _SCORERS: Traces[Callable[..., Any]] = Traces(most=256)  # every block comes back to each

@@ -21,7 +21,7 @@ from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
 from tfrobust.evaluation.blocks.job import BlockWork, EvaluationJob
 from tfrobust.evaluation.blocks.outcome_files import outcomes_of
 from tfrobust.evaluation.blocks.rows import BlockRows
-from tfrobust.evaluation.curves import with_smaller_budgets
+from tfrobust.evaluation.curves.warm_starts import with_smaller_budgets
 from tfrobust.evaluation.detection import judge_detector
 from tfrobust.evaluation.judging import left_to_do
 from tfrobust.evaluation.resuming import Partial

@@ -23,7 +23,7 @@ from tfrobust.engine.run import run_attack
 from tfrobust.engine.targets import choose_targets
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.judging import left_to_do
-from tfrobust.results.records import FittedOn
+from tfrobust.results.detectors import FittedOn
 from tfrobust.scenario import Scenario
 from tfrobust.types import Boxes, Flags, Images, Labels
 

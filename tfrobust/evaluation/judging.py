@@ -14,17 +14,11 @@ from tfrobust.engine.victim import FirstGradients
 from tfrobust.evaluation.audit import CleanImages, audit_images
 from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.rows import AttackRows, Cost
-from tfrobust.evaluation.query_curves import curve_of
+from tfrobust.evaluation.curves.queries import curve_of
 from tfrobust.registry import signature
 from tfrobust.results import metrics
-from tfrobust.results.records import (
-    NORMS,
-    AttackResult,
-    GradientShares,
-    Proportion,
-    Spread,
-    ThreatRecord,
-)
+from tfrobust.results.attack_records import NORMS, AttackResult, GradientShares, ThreatRecord
+from tfrobust.results.proportions import Proportion, Spread
 from tfrobust.types import Flags, Labels
 
 

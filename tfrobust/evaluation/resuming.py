@@ -21,8 +21,8 @@ from tfrobust.environment.versions import threads
 from tfrobust.evaluation.blocks.block import Block
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import AttackRows, Expected, checked_classes
-from tfrobust.evaluation.corruption_settings import CorruptionSettings
-from tfrobust.evaluation.curves import curves
+from tfrobust.evaluation.corruptions.settings import CorruptionSettings
+from tfrobust.evaluation.curves.warm_starts import curves
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.files.finished_work import FinishedWork
 from tfrobust.files.output_folders import PARTIAL

@@ -12,9 +12,9 @@ import keras
 
 from tfrobust.engine.learning import remembering
 from tfrobust.evaluation.adaptive.passes import adaptive_notes
-from tfrobust.evaluation.notices import notices
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
+from tfrobust.evaluation.warnings.notices import notices
 from tfrobust.execution.executor import Executor
 from tfrobust.files.output_folders import PARTIAL, output_folder
 

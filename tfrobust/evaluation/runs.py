@@ -12,16 +12,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from tfrobust.evaluation.corruption_settings import CorruptionSettings
-from tfrobust.evaluation.corruptions import evaluate_corruptions
+from tfrobust.evaluation.corruptions.measuring import evaluate_corruptions
+from tfrobust.evaluation.corruptions.settings import CorruptionSettings
 from tfrobust.evaluation.evaluator import evaluate_settings
 from tfrobust.evaluation.learned_attacks import keep_learned
-from tfrobust.evaluation.notices import notices, suspicions
 from tfrobust.evaluation.reattacking import reattack, with_earlier
 from tfrobust.evaluation.run_frame import Run, RunOptions, before
 from tfrobust.evaluation.settings import EvaluationSettings
-from tfrobust.evaluation.signs import with_signs
 from tfrobust.evaluation.spending import spending_notes
+from tfrobust.evaluation.warnings.notices import notices, suspicions
+from tfrobust.evaluation.warnings.signs import with_signs
 from tfrobust.report.page import write_run
 from tfrobust.results.records import Results
 

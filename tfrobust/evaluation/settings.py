@@ -82,7 +82,7 @@ class EvaluationSettings:
         follows_surrogate: attacks follow the surrogate that a classifier declares, even if it is
             differentiable.
         warm_start: a fixed-budget attack at several budgets goes on from the next smaller one: an
-            image that is broken there is not attacked again. See `tfrobust.evaluation.curves`.
+            image that is broken there is not attacked again. See `evaluation.curves.warm_starts`.
         certifiers: tell what is proven at the budgets of the attacks in their norm; of `evaluate`
             and `run` alone. See `tfrobust.certification.beside`.
 

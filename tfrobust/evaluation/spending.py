@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from tfrobust.classifier import Classifier
 from tfrobust.evaluation.settings import Progress
 from tfrobust.meter import QueryCount
-from tfrobust.results.records import AttackResult, Results
+from tfrobust.results.attack_records import AttackResult
+from tfrobust.results.records import Results
 from tfrobust.results.spending import Asked, Spending
 
 

@@ -7,19 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tfrobust.classifiers.inference import megabytes
 from tfrobust.evaluation.blocks.gathering import AdaptiveRun
-from tfrobust.evaluation.gradient_warnings import gradient_warnings
 from tfrobust.evaluation.judging import Attacked, Subject, attack_result, survivors
 from tfrobust.evaluation.spending import spending_of, spending_warnings
-from tfrobust.evaluation.transfer_warnings import transfer_warnings
+from tfrobust.evaluation.warnings.gradients import gradient_warnings
+from tfrobust.evaluation.warnings.transfers import transfer_warnings
+from tfrobust.results.attack_records import AdaptiveResult, BudgetedWorstCase
+from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.proportions import Proportion
-from tfrobust.results.records import (
-    AdaptiveResult,
-    BudgetedWorstCase,
-    ClassifierRecord,
-    DetectorResult,
-    Evaluation,
-    ScenarioRecord,
-)
+from tfrobust.results.records import ClassifierRecord, Evaluation, ScenarioRecord
 from tfrobust.types import Flags, Labels
 
 

@@ -13,7 +13,7 @@ from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.classifiers.keras.forms import check_structure, plain, scaled, sized
 from tfrobust.classifiers.logits import converted
 from tfrobust.errors import DataError, UsageError
-from tfrobust.evaluation.sweeps import at_budgets
+from tfrobust.evaluation.curves.sweeps import at_budgets
 from tfrobust.options import option_names
 from tfrobust.registry import create, find
 from tfrobust.scenario import Scenario

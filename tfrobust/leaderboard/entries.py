@@ -14,8 +14,10 @@ from tfrobust.leaderboard.model_info import model_info
 from tfrobust.leaderboard.reading import Material, Run
 from tfrobust.leaderboard.records import Attacked, Entry
 from tfrobust.report.tables import attack_title
+from tfrobust.results.attack_records import AttackResult
 from tfrobust.results.kinds import KINDS, kind_of, right_after
-from tfrobust.results.records import AttackResult, Evaluation, Proportion
+from tfrobust.results.proportions import Proportion
+from tfrobust.results.records import Evaluation
 from tfrobust.types import Flags, Norm
 
 

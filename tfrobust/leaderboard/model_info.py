@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfrobust.leaderboard.records import Entry
-from tfrobust.results.records import Proportion
+from tfrobust.results.proportions import Proportion
 
 
 def model_info(

@@ -18,7 +18,7 @@ from tfrobust.report.page import image_grids
 from tfrobust.report.templates import PAGE_SCRIPT, html_templates, script
 from tfrobust.results.findings import Verdict
 from tfrobust.results.kinds import KINDS
-from tfrobust.results.records import Proportion
+from tfrobust.results.proportions import Proportion
 
 _FALLEN = 0.05  # of the images: what keeps less has fallen
 _GRIDS = 2  # of images, of each classifier

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tfrobust.report.tables import Row, Table, attack_title, percent
-from tfrobust.results.records import AdaptiveRecord, Evaluation, Results
+from tfrobust.results.attack_records import AdaptiveRecord
+from tfrobust.results.records import Evaluation, Results
 
 _FOLLOWED = {"surrogate": "the surrogate", "own": "its own gradients", "none": "no gradients"}
 

@@ -13,8 +13,9 @@ from tfrobust.report.charts.scales import Scale
 from tfrobust.report.charts.tiles import allowance, tile
 from tfrobust.report.headline import Headline
 from tfrobust.report.tables import HeatRow, Row, Table, scenario_title
+from tfrobust.results.corruption_errors import CorruptionErrors
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import CorruptionErrors, Results
+from tfrobust.results.records import Results
 
 _MOST_NAMED = 3  # more classifiers in the headline
 

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from tfrobust.report.charts.figures import COLOURS, as_svg
 from tfrobust.report.tables import attacked_by
+from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import DetectorResult, Evaluation, Results
+from tfrobust.results.records import Evaluation, Results
 
 _BINS = 50
 _CLEAN, _ADVERSARIAL = COLOURS[0], COLOURS[1]

@@ -10,7 +10,7 @@ from tfrobust.report.tables import Table
 from tfrobust.report.templates import html_templates
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding, Remedy, Signs, Verdict
-from tfrobust.results.records import Proportion
+from tfrobust.results.proportions import Proportion
 
 PAGE = "diagnosis.html"
 

@@ -20,7 +20,8 @@ from tfrobust.report.tables import (
     detector_table,
     scenario_title,
 )
-from tfrobust.results.records import AttackResult, Evaluation, Results
+from tfrobust.results.attack_records import AttackResult
+from tfrobust.results.records import Evaluation, Results
 from tfrobust.results.tidy import rows_of
 
 _LATEX = {

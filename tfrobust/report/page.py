@@ -38,9 +38,10 @@ from tfrobust.report.tables import (
     scenario_title,
 )
 from tfrobust.report.templates import html_templates
+from tfrobust.results.attack_records import AttackResult
 from tfrobust.results.outcome_checks import check_outcomes
 from tfrobust.results.outcomes import OUTCOMES, Outcomes
-from tfrobust.results.records import AttackResult, Evaluation, Results
+from tfrobust.results.records import Evaluation, Results
 from tfrobust.results.run_files import (
     OLDER_FILES,
     RUN_FILES,

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from tfrobust.report.charts.axes import NORM_TITLES
 from tfrobust.report.charts.figures import COLOURS, DASHES, as_svg
 from tfrobust.report.tables import Table, attack_title
+from tfrobust.results.attack_records import AttackResult
 from tfrobust.results.query_curve import QueryCurve
-from tfrobust.results.records import AttackResult, Results
+from tfrobust.results.records import Results
 
 _SHOWN = (10, 100, 1_000, 10_000)  # queries of the table's columns
 _ACCURACY = "accuracy"

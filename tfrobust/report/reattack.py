@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tfrobust.report.tables import Row, Table, attack_title
-from tfrobust.results.records import AttackResult, Evaluation, Results
+from tfrobust.results.attack_records import AttackResult
+from tfrobust.results.records import Evaluation, Results
 
 
 def reattack_table(results: Results) -> Table | None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from tfrobust.report.charts.axes import NORM_TITLES, strength_of
-from tfrobust.results.records import (
-    NORMS,
-    AttackResult,
-    DetectorResult,
-    Evaluation,
-    Proportion,
-    Results,
-)
+from tfrobust.results.attack_records import NORMS, AttackResult
+from tfrobust.results.detectors import DetectorResult
+from tfrobust.results.proportions import Proportion
+from tfrobust.results.records import Evaluation, Results
 
 Row = tuple[str, ...]
 HeatRow = tuple[str, list[tuple[float, str]]]  # of a map: a title, and shares with their texts

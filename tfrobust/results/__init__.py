@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from tfrobust.faces import lazy
 
 if TYPE_CHECKING:
+    from tfrobust.results.attack_records import AttackResult
     from tfrobust.results.certification import Certifications, read_certifications
-    from tfrobust.results.records import AttackResult, DetectorResult, Evaluation, Results
+    from tfrobust.results.detectors import DetectorResult
+    from tfrobust.results.records import Evaluation, Results
     from tfrobust.results.run_files import Evaluated, read_results, write_results
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "attack_records": ("AttackResult",),
         "certification": ("Certifications", "read_certifications"),
-        "records": ("AttackResult", "DetectorResult", "Evaluation", "Results"),
+        "detectors": ("DetectorResult",),
+        "records": ("Evaluation", "Results"),
         "run_files": ("Evaluated", "read_results", "write_results"),
     },
 )

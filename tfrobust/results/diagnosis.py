@@ -12,7 +12,7 @@ from tfrobust.errors import StoreError, one_line
 from tfrobust.files.reading import UnreadableError, read_record
 from tfrobust.files.record_types import AttackParams, Count, NotNegative, Positive, Seed, Text
 from tfrobust.results.findings import Finding, Verdict, gravest
-from tfrobust.results.records import Proportion
+from tfrobust.results.proportions import Proportion
 from tfrobust.types import Norm
 
 DIAGNOSIS = "diagnosis.json"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from tfrobust.results.attack_records import AdaptiveResult, AttackResult
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import AdaptiveResult, AttackResult, Evaluation
+from tfrobust.results.records import Evaluation
 from tfrobust.types import Flags
 
 Kind = Literal["white box", "black box", "transfer", "adaptive", "noise"]

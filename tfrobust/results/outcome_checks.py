@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from tfrobust.files.reading import UnreadableError
+from tfrobust.results.attack_records import NORMS, AttackResult
 from tfrobust.results.metrics import survivors
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import NORMS, AttackResult, Evaluation, Results
+from tfrobust.results.records import Evaluation, Results
 
 _CLOSE = 1e-6  # figures are written with all their digits; older runs rounded some
 _IS = {

@@ -4,204 +4,24 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pydantic
 
 from tfrobust.classifier import AppliedDefense
-from tfrobust.files.record_types import (
-    AttackParams,
-    Count,
-    Finite,
-    NotNegative,
-    Place,
-    Seed,
-    Shape,
-    Share,
-    Text,
-)
+from tfrobust.files.record_types import Count, NotNegative, Place, Seed, Shape, Text
+from tfrobust.results.attack_records import AdaptiveResult, AttackResult, BudgetedWorstCase
 from tfrobust.results.certificates import CertificateBesideAttacks
+from tfrobust.results.corruption_errors import CorruptionErrors
+from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.findings import Signs
-from tfrobust.results.proportions import Proportion, Spread
-from tfrobust.results.query_curve import QueryCurve
+from tfrobust.results.proportions import Proportion
 from tfrobust.results.spending import Spending
-from tfrobust.types import Norm, PerImage
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tfrobust.report.charts.plots import Plots
-
-NORMS: tuple[Norm, ...] = ("l0", "l1", "l2", "linf")  # in the order of every record
-
-
-class BudgetedWorstCase(Proportion):
-    """The worst case over the attacks of one norm within one budget."""
-
-    norm: Norm
-    eps: Finite
-
-
-class ThreatRecord(pydantic.BaseModel):
-    """The threat model of one attack."""
-
-    knowledge: Text
-    norm: Norm | None
-    targeted: bool
-
-
-class GradientShares(pydantic.BaseModel):
-    """Shares of the images whose first gradient was zero everywhere, or NaN or infinite somewhere.
-
-    An attack that finds no gradient fails for that, and its figure says nothing of robustness.
-    """
-
-    zero: Share
-    non_finite: Share
-
-
-class AttackResult(Proportion):
-    """What one attack did to one classifier; DESIGN's definitions of every figure."""
-
-    name: Text
-    params: AttackParams
-    threat: ThreatRecord
-    minimum_norm: bool = False
-    continued_from: NotNegative | None = None  # the smaller budget that a warm start went on from
-    corrective: bool = False  # it corrects images: its accuracy is that of the images it made
-    crafted_on: Text | None
-    success_rate: Share | None
-    fooling_ratio: Share
-    distance: dict[Norm, Spread]
-    gradients: GradientShares | None = None  # where it asked for any
-    gradients_per_image: NotNegative
-    queries_per_image: NotNegative
-    violations: Count
-    cut_off: Count | None = None  # images whose attack a budget of queries ended, where there are
-    by_queries: QueryCurve | None = None  # of a black-box attack on the classifier itself
-    rejected: Share | None = None  # put into a class of nothing known, where there is one
-    seconds: NotNegative
-
-    @pydantic.model_validator(mode="after")
-    def _measures_every_norm(self) -> AttackResult:
-        if set(self.distance) != set(NORMS):
-            raise ValueError(f"distance: expected {', '.join(NORMS)}")
-        return self
-
-
-class AdaptiveRecord(pydantic.BaseModel):
-    """Why an attack is adaptive, and what it followed.
-
-    Attributes:
-        defenses: that declare it, innermost first.
-        why: what makes it strong against them.
-        source: the paper that broke or examined them.
-        follows: whose gradients it used: the declared `surrogate`'s, the classifier's `own`, or
-            `none` of them.
-        draws: calls of a random classifier that each step averages; 1 of one that is not random.
-    """
-
-    defenses: list[Text]
-    why: Text = ""
-    source: Text = ""
-    follows: Literal["surrogate", "own", "none"]
-    draws: Count = 1
-
-
-class AdaptiveResult(AttackResult):
-    """What an attack did to a classifier whose defences it knows."""
-
-    adaptive: AdaptiveRecord
-
-
-class Moments(pydantic.BaseModel):
-    """Mean and variance of the scores of one kind of images."""
-
-    mean: Finite
-    variance: NotNegative
-
-    @classmethod
-    def of(cls, values: PerImage) -> Moments:
-        """Return those of `(n,)` values."""
-        exact = np.asarray(values, np.float64)
-        return cls(mean=float(exact.mean()), variance=float(exact.var()))
-
-
-class OverFooling(pydantic.BaseModel):
-    """How well a detector tells the images that fooled the classifier from clean ones.
-
-    An attacked image that fools nobody is hardly adversarial. `None` where the attack fooled with
-    no image; `accuracy` weights clean and fooling images equally.
-    """
-
-    images: Count
-    auroc: Share | None = None
-    tpr_at_5_fpr: Share | None = None
-    accuracy: Share | None = None
-    adversarial: Moments | None = None
-
-
-class FittedOn(pydantic.BaseModel):
-    """How many training images a detector learned from, and which attacked ones.
-
-    `fooling` of them fooled the classifier; where those are enough it learned from them alone.
-    """
-
-    clean: Count
-    adversarial: Count
-    fooling: Count
-    only_fooling: bool
-
-
-class DetectorResult(pydantic.BaseModel):
-    """How well one detector tells one attack's images from clean ones.
-
-    The figures are over all attacked images, those of `fooled` over the ones that fooled the
-    classifier. Older results tell neither those nor their numbers, nor the attack's budget.
-    """
-
-    name: Text
-    params: dict[str, Any]
-    attack: Text
-    norm: Norm | None = None
-    eps: Finite | None = None
-    auroc: Share
-    tpr_at_5_fpr: Share
-    accuracy: Share
-    threshold: Finite
-    clean: Moments
-    adversarial: Moments
-    attacked: Count | None = None
-    fooled: OverFooling | None = None
-    fitted_on: FittedOn | None = None
-
-
-class CorruptionErrors(pydantic.BaseModel):
-    """One classifier's errors under the fifteen corruptions; see `tfrobust.evaluation.corruptions`.
-
-    The ratios are `None` without a baseline, and where there is nothing to divide by.
-    """
-
-    classifier: Text
-    clean: Share
-    errors: dict[Text, list[Share]] = pydantic.Field(min_length=1)  # corruption → at each severity
-    mean: dict[Text, Share]  # corruption → mean of these
-    mce: Share
-    baseline: Text | None = None
-    ratio: dict[Text, NotNegative | None] = {}  # corruption → error as a share of the baseline's
-    mce_ratio: NotNegative | None = None
-    relative_mce_ratio: Finite | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _is_rectangular(self) -> CorruptionErrors:
-        if len({len(severities) for severities in self.errors.values()}) != 1 or not all(
-            self.errors.values()
-        ):
-            raise ValueError("errors: expected as many severities of each corruption")
-        if set(self.mean) != set(self.errors):
-            raise ValueError("mean: expected one of each corruption")
-        return self
 
 
 class ClassifierRecord(pydantic.BaseModel):

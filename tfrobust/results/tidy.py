@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfrobust.errors import UsageError
+from tfrobust.results.attack_records import NORMS, AttackResult
 from tfrobust.results.kinds import kind_of
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import NORMS, AttackResult, Evaluation, Results
+from tfrobust.results.records import Evaluation, Results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tfrobust.errors import StoreError
+from tfrobust.results.attack_records import AttackResult
 from tfrobust.results.certificates import CertificateResult
 from tfrobust.results.certification import CERTIFICATES, Certifications
+from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.diagnosis import DIAGNOSIS, Diagnosis
 from tfrobust.results.kinds import kind_of
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import AttackResult, DetectorResult, Evaluation, Results
+from tfrobust.results.records import Evaluation, Results
 from tfrobust.results.tidy import rows_of
 from tfrobust.tracking.guarded import Tracking
 

@@ -77,7 +77,7 @@ def streams(
 
 def _loaded(classifier: str, loading: LoadOptions) -> Classifier:
     """Return the network, not the SavedModel of it, which shows no streams."""
-    from tfrobust.evaluation.streams import Streamed
+    from tfrobust.evaluation.streams.features import Streamed
     from tfrobust.pipeline.reload import network_of, why_served
 
     network = network_of(classifier, loading)

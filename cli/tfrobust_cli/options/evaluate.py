@@ -161,7 +161,7 @@ class EvaluatedOptions:
         Raises:
             UsageError: an option that none of them has, or a value out of range.
         """
-        from tfrobust.evaluation.sweeps import at_budgets, at_values
+        from tfrobust.evaluation.curves.sweeps import at_budgets, at_values
 
         defaults = suites.options_in(self.suite) if self.suite else {}
         built = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tfrobust_cli.console import stdout
 
 if TYPE_CHECKING:
-    from tfrobust.evaluation.stream_runs import StreamResults
+    from tfrobust.evaluation.streams.runs import StreamResults
 
 
 def print_streams(results: StreamResults, *, as_json: bool) -> None:

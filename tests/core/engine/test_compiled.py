@@ -13,7 +13,7 @@ from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.engine import compiled as compiling
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import PluginError
-from tfrobust.evaluation.sweeps import at_budgets
+from tfrobust.evaluation.curves.sweeps import at_budgets
 from tfrobust.options import derived, option, plugin, with_values
 from tfrobust.registry import create
 from tfrobust.testing import LinearClassifier, grey_images, some_boxes

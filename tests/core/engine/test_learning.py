@@ -12,9 +12,9 @@ from tfrobust.data.spooled import spooled
 from tfrobust.engine.learning import learned, remembering
 from tfrobust.engine.run import run_attack
 from tfrobust.errors import StoreError, UsageError
+from tfrobust.evaluation.curves.sweeps import at_budgets
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.learned_attacks import file_notes, keep_learned, learned_from
-from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.files.arrays import read_arrays, write_arrays
 from tfrobust.registry import create, name_of
 from tfrobust.serving.learned_export import check_exportable, export_learned

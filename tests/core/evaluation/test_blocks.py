@@ -20,7 +20,7 @@ from tfrobust.evaluation.blocks.block import BlockImages, surveyed
 from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.corrupted import ConditionBlock, CorruptionJob
 from tfrobust.evaluation.blocks.prepared import Prepared
-from tfrobust.evaluation.corruption_settings import CorruptionSettings
+from tfrobust.evaluation.corruptions.settings import CorruptionSettings
 from tfrobust.evaluation.evaluator import evaluate_settings
 from tfrobust.evaluation.resuming import Partial
 from tfrobust.execution import Failed, InProcess

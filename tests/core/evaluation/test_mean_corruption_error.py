@@ -11,8 +11,8 @@ from tfrobust.data.names import open_scenario
 from tfrobust.data.reading import arrays
 from tfrobust.data.shifted import Shifted
 from tfrobust.errors import ClassifierError, UsageError
-from tfrobust.evaluation.corruption_errors import corruption_errors
-from tfrobust.evaluation.corruptions import CorruptionSettings, evaluate_corruptions
+from tfrobust.evaluation.corruptions.errors import corruption_errors
+from tfrobust.evaluation.corruptions.measuring import CorruptionSettings, evaluate_corruptions
 from tfrobust.files.output_folders import PARTIAL
 from tfrobust.registry import create
 from tfrobust.report import corruption_table, write_run

@@ -6,8 +6,8 @@ import pydantic
 import pytest
 
 from helpers.support import InMemory, small_classifier
+from tfrobust.evaluation.curves.queries import area
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.query_curves import area
 from tfrobust.registry import create
 from tfrobust.report.page import render
 from tfrobust.report.queries import query_figures, query_table

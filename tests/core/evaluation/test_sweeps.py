@@ -3,7 +3,7 @@
 import pytest
 
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.sweeps import at_budgets, at_values
+from tfrobust.evaluation.curves.sweeps import at_budgets, at_values
 from tfrobust.registry import create, name_of
 
 

@@ -10,7 +10,7 @@ from tfrobust.engine.run import run_attack
 from tfrobust.engine.victim import FirstGradients
 from tfrobust.errors import PluginError, UsageError
 from tfrobust.evaluation.evaluator import evaluate
-from tfrobust.evaluation.gradient_warnings import gradient_warnings
+from tfrobust.evaluation.warnings.gradients import gradient_warnings
 from tfrobust.registry import create
 from tfrobust.report.page import render
 from tfrobust.results.records import Results

@@ -8,11 +8,11 @@ import pytest
 
 from helpers.support import InMemory
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.curves import curves, smaller_budgets
+from tfrobust.evaluation.curves.sweeps import at_budgets
+from tfrobust.evaluation.curves.warm_starts import curves, smaller_budgets
 from tfrobust.evaluation.evaluator import evaluate
 from tfrobust.evaluation.runs import run
 from tfrobust.evaluation.settings import EvaluationSettings
-from tfrobust.evaluation.sweeps import at_budgets
 from tfrobust.registry import create
 from tfrobust.results.run_files import read_results
 from tfrobust.testing import small_classifier

@@ -18,7 +18,7 @@ from tfrobust.registry import create
 from tfrobust.results.diagnosis import Diagnosis
 from tfrobust.results.findings import Finding
 from tfrobust.results.outcomes import Outcomes
-from tfrobust.results.records import Proportion
+from tfrobust.results.proportions import Proportion
 from tfrobust.testing import small_classifier
 from tfrobust.training.trainer import Trainer
 

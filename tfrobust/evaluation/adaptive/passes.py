@@ -22,7 +22,7 @@ from tfrobust.evaluation.adaptive.attacks import (
 )
 from tfrobust.evaluation.blocks.gathering import AdaptiveRun, Gathered, Judgement
 from tfrobust.evaluation.settings import EvaluationSettings
-from tfrobust.results.records import AdaptiveRecord
+from tfrobust.results.attack_records import AdaptiveRecord
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tfrobust.data.block_reader import BlockReader, ImageRows
 from tfrobust.evaluation.blocks.block import Block, BlockImages
 from tfrobust.evaluation.blocks.packed import ParcelShelf
 from tfrobust.evaluation.blocks.prepared import Prepared
-from tfrobust.evaluation.corruption_settings import CorruptionSettings
+from tfrobust.evaluation.corruptions.settings import CorruptionSettings
 from tfrobust.evaluation.resuming import Partial, recipe
 from tfrobust.evaluation.settings import EvaluationSettings
 from tfrobust.execution.portable import PackedPlugin, PackedScenario, Packer, Parcel

@@ -15,7 +15,9 @@ from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.rows import AttackRows, BlockRows, Cost, DetectorRows
 from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.settings import EvaluationSettings
-from tfrobust.results.records import AdaptiveRecord, FittedOn, Incomplete
+from tfrobust.results.attack_records import AdaptiveRecord
+from tfrobust.results.detectors import FittedOn
+from tfrobust.results.records import Incomplete
 from tfrobust.types import Images, Labels
 
 

@@ -18,10 +18,10 @@ from tfrobust.evaluation.blocks.block import Block, BlockImages
 from tfrobust.evaluation.blocks.packed import PackedSettings, ParcelShelf
 from tfrobust.evaluation.blocks.prepared import Prepared, without_budget
 from tfrobust.evaluation.blocks.rows import BlockRows, ClassifierRows
+from tfrobust.evaluation.curves.warm_runs import WarmRuns
 from tfrobust.evaluation.resuming import BlockFiles, Partial
 from tfrobust.evaluation.sent_images import fewest_levels
 from tfrobust.evaluation.settings import EvaluationSettings, Progress
-from tfrobust.evaluation.warm_runs import WarmRuns
 from tfrobust.execution.portable import Packer, Parcel
 from tfrobust.types import Labels
 

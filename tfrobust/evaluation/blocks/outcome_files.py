@@ -10,8 +10,8 @@ import numpy as np
 from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.gathering import Gathered, Judgement
 from tfrobust.evaluation.example_answers import example_probabilities
+from tfrobust.results.attack_records import NORMS
 from tfrobust.results.outcomes import OUTCOMES, Outcomes, write_columns
-from tfrobust.results.records import NORMS
 
 _NARROW = {"float64": np.dtype(np.float32), "int64": np.dtype(np.int32)}
 

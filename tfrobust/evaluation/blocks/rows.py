@@ -11,7 +11,8 @@ import numpy as np
 from tfrobust.engine.recording import GRID, AskedQueries
 from tfrobust.engine.run import Crafted
 from tfrobust.engine.victim import NONE_SEEN, FirstGradients
-from tfrobust.results.records import NORMS, FittedOn
+from tfrobust.results.attack_records import NORMS
+from tfrobust.results.detectors import FittedOn
 from tfrobust.types import Flags, Images, ImageShape, Labels, PerImage
 
 

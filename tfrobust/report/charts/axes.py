@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from tfrobust.attack import Attack, Strength
 from tfrobust.errors import RobustError, printable
 from tfrobust.registry import find
-from tfrobust.results.records import AttackResult, Evaluation, Results
+from tfrobust.results.attack_records import AttackResult
+from tfrobust.results.records import Evaluation, Results
 from tfrobust.types import Norm
 
 NORM_TITLES: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}

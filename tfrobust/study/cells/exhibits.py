@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrobust.classifier import Classifier, Separable
 from tfrobust.classifiers.inference import in_batches, predict
-from tfrobust.evaluation.streams import Streamed, of_few_classes, projected
+from tfrobust.evaluation.streams.features import Streamed, of_few_classes, projected
 from tfrobust.types import Images, Labels
 
 _STEPS = 61  # of the lattice, along each axis

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tfrobust.classifier import Classifier
-from tfrobust.evaluation.streams import Streamed
+from tfrobust.evaluation.streams.features import Streamed
+from tfrobust.results.attack_records import AttackResult
+from tfrobust.results.detectors import DetectorResult
 from tfrobust.results.kinds import Kind
 from tfrobust.results.metrics import wilson
-from tfrobust.results.records import AttackResult, DetectorResult, Evaluation
+from tfrobust.results.records import Evaluation
 from tfrobust.results.run_files import Evaluated
 from tfrobust.study.cells.cell import Cell
 from tfrobust.study.cells.right import right_under

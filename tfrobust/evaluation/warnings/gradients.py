@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfrobust import suites
-from tfrobust.results.records import AttackResult
+from tfrobust.results.attack_records import AttackResult
 
 _WORTH_NOTING = 0.01  # of the images
 

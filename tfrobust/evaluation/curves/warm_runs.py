@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tfrobust.attack import Attack
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.blocks.rows import AttackRows
-from tfrobust.evaluation.curves import Rung, curves
+from tfrobust.evaluation.curves.warm_starts import Rung, curves
 from tfrobust.evaluation.judging import Subject
 
 

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfrobust.results.records import CorruptionErrors, Evaluation
+from tfrobust.results.corruption_errors import CorruptionErrors
+from tfrobust.results.records import Evaluation
 
 
 def corruption_errors(

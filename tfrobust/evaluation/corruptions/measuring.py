@@ -20,8 +20,8 @@ from tfrobust.evaluation.blocks.columns import Columns
 from tfrobust.evaluation.blocks.corrupted import ConditionBlock, CorruptionJob
 from tfrobust.evaluation.blocks.gathering import computed_ranges
 from tfrobust.evaluation.blocks.outcome_files import written_outcomes
-from tfrobust.evaluation.corruption_errors import corruption_errors
-from tfrobust.evaluation.corruption_settings import CorruptionSettings, Shifts
+from tfrobust.evaluation.corruptions.errors import corruption_errors
+from tfrobust.evaluation.corruptions.settings import CorruptionSettings, Shifts
 from tfrobust.evaluation.evaluator import scenario_record
 from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.resuming import Partial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrobust.results.records import AttackResult
+from tfrobust.results.attack_records import AttackResult
 
 
 def transfer_warnings(classifier: str, attacks: Sequence[AttackResult]) -> list[str]:

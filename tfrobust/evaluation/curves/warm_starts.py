@@ -20,7 +20,7 @@ from tfrobust.engine.run import Crafted
 from tfrobust.engine.staged import GrowingAttack
 from tfrobust.evaluation.blocks.rows import AttackRows
 from tfrobust.options import has_option, record
-from tfrobust.results.records import AttackResult
+from tfrobust.results.attack_records import AttackResult
 from tfrobust.types import Flags, Images
 
 

@@ -9,7 +9,7 @@ from tfrobust.attack import Attack
 from tfrobust.classifier import Classifier
 from tfrobust.classifiers.members import member_of
 from tfrobust.errors import UsageError
-from tfrobust.evaluation.streams import Projected, Streamed, projected, some_attacked
+from tfrobust.evaluation.streams.features import Projected, Streamed, projected, some_attacked
 from tfrobust.files.atomic import atomic_write
 from tfrobust.files.output_folders import output_folder
 from tfrobust.registry import name_of

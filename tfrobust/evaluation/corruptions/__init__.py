@@ -1,0 +1,1 @@
+"""Classifiers under the fifteen corruptions of ImageNet-C, and their mean error."""

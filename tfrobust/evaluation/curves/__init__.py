@@ -1,0 +1,1 @@
+"""Attacks at several budgets, values and numbers of queries."""

@@ -1,0 +1,1 @@
+"""What each stream of a fused classifier sees and weighs: the command `streams`."""

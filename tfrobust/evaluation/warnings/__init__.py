@@ -1,0 +1,1 @@
+"""What the user of an evaluation should know of its figures."""
