@@ -191,6 +191,7 @@ def test_a_sweep_over_counts_of_noise_gives_a_curve(tfrobust, with_store):
     assert "white_to_black  × 30" in page
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_result_where_a_detector_draws(tfrobust, here, random_network):
     chosen = ("--detector", "variance_logistic", "--attack", "fgsm", "--no-baselines")
     detectors = []
@@ -202,6 +203,7 @@ def test_one_seed_gives_one_result_where_a_detector_draws(tfrobust, here, random
     assert detectors[0] == detectors[1] != detectors[2]
 
 
+@pytest.mark.slow
 def test_one_seed_exports_one_guard(tfrobust, here, random_network):
     guard = ("--detector", "variance_logistic", "--attack", "fgsm", "--images", 100)
     averaged = ("--defense", "mc_dropout", "-p", "mc_dropout.samples=5")

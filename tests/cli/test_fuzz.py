@@ -8,6 +8,7 @@ import pytest
 
 from helpers.files.fuzz_files import ARRAYS, FOLDERS, NETWORKS, PICTURES, RUNS, STUDIES
 from helpers.fuzz_runs import Runner, check_refused, check_sane
+from helpers.thinned import thinned
 
 LONG, VAST = "x" * 200_000, str(10**30)
 ODD = ("\x1b[2J\x1b[31mred", "two\nlines", "[red]marked[/]", "\u202eback", "a" * 256, LONG, "../up")
@@ -169,7 +170,7 @@ def run(tmp_path_factory, stored):
     return Runner(tmp_path_factory.mktemp("fuzz"), stored)
 
 
-@pytest.mark.parametrize("arguments", [named(case) for case in CASES])
+@pytest.mark.parametrize("arguments", thinned((named(case) for case in CASES), one_in=2))
 def test_a_bad_input_costs_one_line(run, arguments):
     check_refused(run(*arguments))
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from helpers.files.fuzz_files import IMAGES, LABELS, keras_file, png
 from helpers.fuzz_runs import Runner, check_refused, check_sane
+from helpers.thinned import thinned
 
 LATE = "expected one of train, test; received: 'nowhere'"  # everything before was right
 ATTACK = ("evaluate", "d1", "--out", "run", "--split", "nowhere")
@@ -93,7 +94,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("option", VALUES)
+@pytest.mark.parametrize("option", thinned(VALUES))
 @generated(8)
 @given(value=NUMBERS | TEXT.filter(lambda text: not text.startswith("-")))
 def test_a_value_is_taken_only_if_it_is_a_number_in_its_range(run, option, value):
@@ -192,7 +193,7 @@ def test_damaged_arrays_are_read_or_refused(run, data):
     drawn_or_refused(run(*command, files={"damaged.npz": data}))
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", thinned(PICTURES))
 @generated(5)
 @given(data=st.data())
 def test_a_damaged_picture_is_read_or_refused_by_its_name(run, name, data):

@@ -381,6 +381,7 @@ def test_a_trained_calibrater_is_stored_and_loaded_without_training(deployment):
     np.testing.assert_allclose(predict(network, images), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_after_another_deployment_the_exported_classifier_answers(deployment, tmp_path):
     root, _, _, _, with_calibrater = deployment
     images, _ = arrays(create("scenarios", "digits"), "test", 20)
@@ -396,6 +397,7 @@ def test_after_another_deployment_the_exported_classifier_answers(deployment, tm
     assert np.allclose(again(images), with_calibrater.classifier(images), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_two_seeds_give_two_calibraters_and_one_seed_gives_one():
     linear = LinearClassifier((8, 8, 1), 3)

@@ -282,6 +282,7 @@ def test_a_pruned_network_is_stored_loaded_and_served_like_any_other(digits, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_compressed_network_gets_a_calibrater_and_both_are_loaded(digits, tmp_path):
     quick = Trainer(TrainingOptions(epochs=1))
     few = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
@@ -400,6 +401,7 @@ def test_every_kernel_at_any_depth_is_compressed_and_the_size_is_what_counting_g
     ]
 
 
+@pytest.mark.slow
 def test_codebooks_of_nested_kernels_are_loaded_to_the_last_bit(digits, tmp_path):
     defense = create("defenses", "deep_compression", bits=2, prune_epochs=0, tune_epochs=0)
     compressed, fresh = defense.apply(transferred(), digits, Trainer()).classifier, transferred()

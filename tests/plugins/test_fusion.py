@@ -150,6 +150,7 @@ def dear(models):
         return fused(LONG, foreground, scenario, **options), scenario, foreground, before
 
 
+@pytest.mark.slow
 def test_a_higher_penalty_takes_weight_from_the_foreground_alone(models, dear):
     with store.rooted(models):
         cheap = stored_network("fused", models).mean_weights()
@@ -223,7 +224,9 @@ def test_a_fused_classifier_is_served_with_its_members_and_rebuilt(models):
 
 
 @pytest.mark.parametrize(
-    "now", [network(seed=9), network(units=9), None], ids=["retrained", "of other units", "gone"]
+    "now",
+    [network(seed=9), pytest.param(network(units=9), marks=pytest.mark.slow), None],
+    ids=["retrained", "of other units", "gone"],
 )
 def test_the_exported_classifier_is_used_with_a_notice_where_a_background_has_changed(
     models, tmp_path, now
@@ -292,6 +295,7 @@ def test_an_attack_through_the_joint_classifier_sees_both_streams(models):
     assert tf.reduce_mean(losses[0]) > tf.reduce_mean(losses[1])
 
 
+@pytest.mark.slow
 def test_foreground_and_background_may_be_weights_files_of_any_classes(tmp_path):
     scenes, objects = (
         torch_files.zipped(

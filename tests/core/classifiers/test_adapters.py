@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from helpers.pairs import each_once
+from helpers.thinned import thinned
 from tfrobust import store
 from tfrobust.classifier import Classifier, Wrapped
 from tfrobust.classifiers.keras.classifier import KerasClassifier
@@ -20,7 +21,10 @@ SHAPE = (4, 4, 1)
 IMAGES = np.random.default_rng(1).uniform(size=(6, *SHAPE)).astype(np.float32)
 GENERATIONS = {"keras3": keras, "tf_keras": tf_keras}
 PRECISIONS = ["float32", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"]
-OF_KERAS_2 = {"float32", "mixed_bfloat16", "float64"}  # in the fast tests
+EVERY_RUN = {  # the others are slow
+    "keras3": {"float32", "mixed_bfloat16", "float16"},
+    "tf_keras": {"mixed_bfloat16", "float64"},
+}
 
 
 def network(kind, dtype="float32", last=None, drop=0.0):
@@ -66,7 +70,7 @@ def reference():
         pytest.param(
             kind,
             dtype,
-            marks=[] if kind == "keras3" or dtype in OF_KERAS_2 else pytest.mark.slow,
+            marks=[] if dtype in EVERY_RUN[kind] else pytest.mark.slow,
         )
         for kind in GENERATIONS
         for dtype in PRECISIONS
@@ -212,7 +216,10 @@ def test_a_network_with_attention_keeps_the_contract(tmp_path):
     check_promises(store.load(tmp_path / "m.keras"))
 
 
-@pytest.mark.parametrize("head", ["softmax", "sigmoid", "rounded softmax", "file of sigmoids"])
+HEADS = "softmax", "sigmoid", "rounded softmax", "file of sigmoids"
+
+
+@pytest.mark.parametrize("head", thinned(HEADS, one_in=2))
 def test_a_converted_network_has_the_figures_of_its_linear_head(
     head, trained, test_images, tmp_path
 ):

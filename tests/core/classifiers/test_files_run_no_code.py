@@ -16,6 +16,7 @@ import pytest
 import tf_keras
 
 from helpers.files import evil_keras_files as evil
+from helpers.thinned import product
 from tfrobust import store
 from tfrobust.classifiers.keras import files, models
 from tfrobust.classifiers.keras.files import check_keras_file
@@ -24,6 +25,7 @@ from tfrobust.errors import ClassifierError
 
 SHAPE = (4, 4, 1)
 KINDS = {"keras": keras, "tf_keras": tf_keras}
+SUFFIXES = "keras", "h5"
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +65,9 @@ def copy(plain, tmp_path):
     return of
 
 
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("place", evil.PLACES)
+@pytest.mark.parametrize(
+    ("place", "kind", "suffix"), product(evil.PLACES, KINDS, SUFFIXES, one_in=4)
+)
 def test_code_that_a_file_names_is_refused_before_it_runs(place, kind, suffix, copy, mark):
     path = evil.spoil(copy(f"{kind}.{suffix}"), place)
     with pytest.raises(ClassifierError) as refusal:
@@ -86,9 +88,7 @@ def test_keras_2_itself_would_run_the_lambda(copy, mark):
     assert mark.exists()
 
 
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("place", evil.COMPILED)
+@pytest.mark.parametrize(("kind", "suffix", "place"), product(KINDS, SUFFIXES, evil.COMPILED))
 def test_code_in_the_compile_options_of_a_model_is_refused(place, kind, suffix, copy, mark):
     path = evil.spoil_compiled(copy(f"{kind}.{suffix}"), place)
     words = r"at compile_config|compile_config.* names"

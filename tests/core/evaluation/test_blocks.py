@@ -107,6 +107,7 @@ def test_the_block_size_changes_no_image_that_is_kept():
     np.testing.assert_array_equal(cut_up.adversarial[0][0], whole.adversarial[0][0])
 
 
+@pytest.mark.slow
 def test_the_block_size_changes_nothing_when_networks_are_attacked_again(tmp_path):
     both = {"old": small_classifier(), "new": small_classifier(dropout=0.0)}
     both["new"].model.layers[-1].bias.assign([0.5, 0.0, 0.0])
@@ -226,6 +227,7 @@ def test_images_of_a_failed_block_are_left_out_of_the_adversarial_folder(tmp_pat
         np.testing.assert_array_equal(part, whole[rest])
 
 
+@pytest.mark.slow
 def test_the_order_of_the_blocks_changes_nothing(tmp_path):
     some = settings(*ATTACKS, block_size=16)
     assert untimed(run(some, tmp_path, executor=Dying())) == untimed(
@@ -273,6 +275,7 @@ def test_the_threshold_of_a_detector_is_that_of_the_first_block(order, threshold
     assert [detector.threshold for detector in evaluation.detectors] == [threshold]
 
 
+@pytest.mark.slow
 def test_a_stochastic_classifier_draws_the_same_after_an_interruption(tmp_path, monkeypatch):
     drawing = {"c": Drawing(small_classifier())}
     some = settings(FGSM, classifiers=drawing, baselines=(), block_size=16)

@@ -87,7 +87,7 @@ def test_an_ordinary_network_has_none(name, network, attacked):
     assert (crafted.first.zero, crafted.first.non_finite) == (0, 0)
 
 
-@pytest.mark.parametrize("name", ["cw_l2", "ead"])
+@pytest.mark.parametrize("name", ["cw_l2", pytest.param("ead", marks=pytest.mark.slow)])
 def test_several_gradients_at_once_count_one_first_gradient_per_image_in_every_trace(
     name, attacked
 ):

@@ -207,7 +207,12 @@ def test_robustbench_fields_are_percent_in_text(runs):
     ("attacks", "images", "differs"),
     [
         ([*fgsm(0.1, 0.3), create("attacks", "square", eps=0.3, queries=20)], 20, "images 40 and"),
-        (fgsm(0.1, 0.3), None, "only one of them was under square L∞ ≤ 0.3"),
+        pytest.param(
+            fgsm(0.1, 0.3),
+            None,
+            "only one of them was under square L∞ ≤ 0.3",
+            marks=pytest.mark.slow,
+        ),
         (
             [*fgsm(0.1, 0.3), create("attacks", "square", eps=0.3, queries=21)],
             None,

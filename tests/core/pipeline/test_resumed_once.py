@@ -81,6 +81,7 @@ def test_a_training_killed_in_its_last_moments_is_stored_once(name, epochs, tmp_
     assert train(tmp_path, epochs=epochs, resume=True).fresh is False
 
 
+@pytest.mark.slow
 def test_a_version_with_other_defences_is_another_version(tmp_path, monkeypatch):
     """The wrapping defences may change on a resume, which makes another version."""
     with (
@@ -103,6 +104,7 @@ def test_a_version_of_another_training_is_not_taken_for_this_ones(tmp_path, monk
     assert train(tmp_path, resume=True).folder.name == "2"
 
 
+@pytest.mark.slow
 def test_a_workspace_without_its_plan_is_not_resumed(tmp_path):
     with pytest.raises(KilledError):
         train(tmp_path, callbacks=[Killer("batch_end", 1)])
@@ -112,6 +114,7 @@ def test_a_workspace_without_its_plan_is_not_resumed(tmp_path):
     assert names(tmp_path / "m1") == {"1"}
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_kill_before_the_first_epoch_are_removed(tmp_path):
     (tmp_path / "m1.unfinished" / "stage-1").mkdir(parents=True)
     (tmp_path / "m1.unfinished" / "plan.json").write_text(json.dumps(PLAN))

@@ -105,6 +105,7 @@ def test_a_run_that_was_killed_after_some_cells_continues(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_run_that_was_killed_in_its_second_network_continues(study, tmp_path, monkeypatch):
     done = counted(monkeypatch, stop_after=3)
     with pytest.raises(KeyboardInterrupt):
@@ -117,6 +118,7 @@ def test_a_run_that_was_killed_in_its_second_network_continues(study, tmp_path, 
     assert len(results) == 4
 
 
+@pytest.mark.slow
 def test_a_run_continues_on_another_machine_with_copied_results(
     finished, study, tmp_path, monkeypatch
 ):
@@ -162,6 +164,7 @@ def test_an_edit_invalidates_only_the_cells_that_it_touches(old, new, again, fin
     assert lost - kept == again or (again == {"small", "large"} and not kept)
 
 
+@pytest.mark.slow
 def test_a_network_whose_training_was_interrupted_before_an_edit_is_trained_again(
     tmp_path, monkeypatch
 ):

@@ -33,6 +33,7 @@ def test_its_logits_and_gradients_are_those_of_the_chosen_classifier_bit_for_bit
 
 
 @pytest.mark.parametrize("attack", [create("attacks", "pgd"), create("attacks", "deepfool")])
+@pytest.mark.slow
 def test_a_traced_attack_follows_the_switch(attack, switched):
     images, labels = grey_images(switched.to("linear"))
     for name in ("network", "linear"):

@@ -47,12 +47,12 @@ MOMENTS = [
 
 
 RICHEST = "decay and cosine"  # it drops units, too
-QUICK = {("plain", 0), ("dropout", 1), ("sgd and step schedule", 3)}  # each kind at one moment
+QUICK = {("plain", 0), ("dropout", 1), ("sgd and step schedule", 3), (RICHEST, 2), (RICHEST, 4)}
 AT_MOMENTS = [
     pytest.param(
         moment,
         kind,
-        marks=[] if kind == RICHEST or (kind, place) in QUICK else pytest.mark.slow,
+        marks=[] if (kind, place) in QUICK else pytest.mark.slow,
         id=f"{moment[0]}-{moment[1]}-{kind}",
     )
     for place, moment in enumerate(MOMENTS)

@@ -74,6 +74,7 @@ def models(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_networks_are_loaded_by_name_and_by_path_and_do_not_change(models):
     defense = ensemble(networks=["first", str(models / "second.keras")], eps=0.05)
     classifier, networks = small_classifier(), []
@@ -139,6 +140,7 @@ def learned_on(classifier, file):
     return learned(uap, classifier, *grey_images(classifier, 10))
 
 
+@pytest.mark.slow
 def test_a_pattern_learned_before_may_be_the_inner_attack(models, tmp_path):
     pattern = learned_on(SOURCES[1], tmp_path / "uap.npz").arrays["perturbation"]
     assert np.abs(pattern).max() > 0.05

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from helpers.pairs import each_once
 from helpers.support import Brightness, small_model
+from helpers.thinned import thinned
 from tfrobust.classifiers.keras.classifier import KerasClassifier
 from tfrobust.engine.object_boxes import free_of
 from tfrobust.engine.run import run_attack
@@ -113,7 +114,7 @@ def lead(classifier, images, labels):
     return logits[rows, 1 - labels] - logits[rows, labels]
 
 
-@pytest.mark.parametrize(("name", "norm", "options", "region"), in_turn(FIXED_BUDGET))
+@pytest.mark.parametrize(("name", "norm", "options", "region"), thinned(in_turn(FIXED_BUDGET)))
 def test_the_inner_maximum_over_the_region_is_reached(name, norm, options, region):
     batch_size = 3 if region == "foreground" else 8
     classifier, images, labels, boxes = case()
@@ -138,7 +139,7 @@ BALLS = [("linf", "background"), ("l2", "foreground")]
 @pytest.mark.parametrize(
     ("name", "ball"),
     [
-        *each_once(PARTS, BALLS),
+        *thinned(each_once(PARTS, BALLS), one_in=2),
         *(pytest.param("autoattack", ball, marks=pytest.mark.slow) for ball in BALLS),
     ],
 )
@@ -244,7 +245,9 @@ def test_a_random_classifier_is_averaged_and_counted_inside_a_region_too():
     assert part.queries == plain.queries
 
 
-@pytest.mark.parametrize("name", ["pgd", "deepfool", "fab", "ddn", "cw_l2", "jsma", "ead", "fmn"])
+@pytest.mark.parametrize(
+    "name", thinned(["pgd", "deepfool", "fab", "ddn", "cw_l2", "jsma", "ead", "fmn"])
+)
 def test_where_the_region_is_empty_nothing_moves(name):
     """A box that covers the whole image leaves no background, which is not an error."""
     images = np.full((3, 2, 2, 1), 0.4, np.float32)

@@ -112,6 +112,7 @@ def test_a_solver_that_the_network_contradicts_is_not_believed(monkeypatch, solv
         assert (found.least > found.radii).all()
 
 
+@pytest.mark.slow
 def test_large_logits_are_searched_like_small_ones():
     shown = some_images(4, (2, 1, 1))
     small, large = two_pixels(3), two_pixels(3)

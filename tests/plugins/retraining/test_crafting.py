@@ -57,6 +57,7 @@ def folder(tmp_path_factory):
     return lambda: tmp_path_factory.mktemp("kept")
 
 
+@pytest.mark.slow
 def test_more_adversarial_images_than_training_images_are_crafted_in_turns(network, scenario):
     messages = []
     record = retraining(
@@ -96,6 +97,7 @@ class Careless(Attack):
         return images * 0.3 + dark[:, None, None, None]
 
 
+@pytest.mark.slow
 def test_broken_images_are_left_out_and_reported(network, scenario, digits, monkeypatch):
     messages = []
     monkeypatch.setattr(Retraining, "collected_attack", lambda _: Careless())
@@ -191,6 +193,7 @@ def test_a_disk_that_is_too_small_is_reported_before_anything_is_crafted(
         crafted(network, scenario, folder(), **FGSM)
 
 
+@pytest.mark.slow
 def test_another_attack_or_network_takes_nothing_from_a_workspace(network, scenario, folder):
     """Two retrainings may stand in one chain of defences."""
     images, _ = arrays(scenario, "train")
@@ -226,6 +229,7 @@ def test_an_interrupted_crafting_keeps_what_the_attack_learned(
     np.testing.assert_array_equal(crafted(network, scenario, kept, **GAP).images, whole.images)
 
 
+@pytest.mark.slow
 def test_collecting_uses_the_same_pattern_that_an_evaluation_learns(network, scenario, folder):
     images, labels = arrays(scenario, "train")
     attack = create("attacks", "gap", **GAP["options"])

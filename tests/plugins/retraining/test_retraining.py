@@ -183,6 +183,7 @@ def test_an_attack_by_gradients_is_refused_without_gradients(network, scenario):
 
 
 @EPOCHS
+@pytest.mark.slow
 def test_a_second_retraining_keeps_the_new_class_and_adds_others(epochs, network, scenario):
     once = retrained(network, scenario, **NOISE, epochs=epochs)
     again = retrained(once, scenario, **NOISE, epochs=epochs)
@@ -191,6 +192,7 @@ def test_a_second_retraining_keeps_the_new_class_and_adds_others(epochs, network
     assert more.class_names == (*once.class_names, "noise")
 
 
+@pytest.mark.slow
 def test_without_their_originals_fewer_images_find_their_label(network, scenario):
     known = retraining(network, scenario, **FGSM, epochs=0).found
     unknown = retraining(network, scenario, **FGSM, epochs=0, originals="unknown").found
@@ -200,6 +202,7 @@ def test_without_their_originals_fewer_images_find_their_label(network, scenario
     assert unknown["label_accuracy"] == pytest.approx(wild, abs=0.01)
 
 
+@pytest.mark.slow
 def test_starting_from_scratch_draws_new_weights(network, scenario):
     fresh = retrained(network, scenario, **FGSM, start="scratch", epochs=0)
     further = retrained(network, scenario, **FGSM, epochs=0)

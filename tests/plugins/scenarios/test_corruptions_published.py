@@ -6,6 +6,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from helpers import corruption_reference as reference
+from helpers.thinned import product
 from tfrobust.random import fold
 from tfrobust.registry import create
 from tfrobust_scenarios.corruptions.blur import GlassBlur, moved, shuffled
@@ -16,8 +17,9 @@ from tfrobust_scenarios.corruptions.weather import falling, whitened
 
 SEED = tf.constant([3, 4])
 SIZES = 32, 64, 224
+SEVERITIES = 1, 2, 3, 4, 5
+at_each = pytest.mark.parametrize(("size", "severity"), product(SIZES, SEVERITIES))
 each_size = pytest.mark.parametrize("size", SIZES)
-each_severity = pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 
 
 def picture(size, channels=3):
@@ -39,8 +41,7 @@ def constants(name, size, severity):
     return type(shift).strengths[size][severity - 1]
 
 
-@each_size
-@each_severity
+@at_each
 def test_gaussian_noise_adds_the_draws(size, severity):
     image = picture(size)
     draws = tf.random.stateless_normal(image.shape, SEED).numpy()
@@ -61,8 +62,7 @@ def test_shot_noise_has_a_poisson_variables_mean_and_variance(size, value):
     assert np.allclose(noisy * quanta, np.round(noisy * quanta), atol=1e-3)
 
 
-@each_size
-@each_severity
+@at_each
 def test_impulse_noise_loses_its_share_of_values_half_to_white(size, severity):
     image = np.full((size, size, 3), 0.5, np.float32)
     noisy = corrupted("impulse_noise", image, severity)
@@ -74,8 +74,7 @@ def test_impulse_noise_loses_its_share_of_values_half_to_white(size, severity):
     assert set(channels.ravel()) & {1, 2}, "channels are lost together"
 
 
-@each_size
-@each_severity
+@at_each
 def test_defocus_blur_is_a_convolution_with_the_disk(size, severity):
     image = picture(size)
     expected = reference.defocus(image, *constants("defocus_blur", size, severity))
@@ -130,8 +129,7 @@ def test_motion_blur_equals_that_of_imagemagick(angle, radius, sigma):
     assert np.allclose(blurred, expected, atol=1e-5)
 
 
-@each_size
-@each_severity
+@at_each
 def test_zoom_blur_is_the_mean_of_enlarged_images(size, severity):
     image = picture(size)
     factors = np.arange(1, *constants("zoom_blur", size, severity))
@@ -139,8 +137,7 @@ def test_zoom_blur_is_the_mean_of_enlarged_images(size, severity):
     assert np.allclose(corrupted("zoom_blur", image, severity), expected, atol=1e-5)
 
 
-@each_size
-@each_severity
+@at_each
 def test_snow_falls_as_published(size, severity):
     mean, deviation, zoom, threshold, radius, sigma, clear = constants("snow", size, severity)
     noise = np.random.default_rng(severity).normal(mean, deviation, (size, size, 1))
@@ -176,8 +173,7 @@ def test_plasma_is_the_diamond_square_algorithm(size, decay):
     assert np.allclose(drawn, expected, atol=1e-5)
 
 
-@each_size
-@each_severity
+@at_each
 def test_fog_dims_and_lifts_as_published(size, severity):
     image, (amount, decay) = picture(size), constants("fog", size, severity)
     heights = plasma(plasma_draws(SEED, image.shape), decay).numpy()[:size, :size, None]
@@ -185,8 +181,7 @@ def test_fog_dims_and_lifts_as_published(size, severity):
     assert np.allclose(corrupted("fog", image, severity), np.clip(expected, 0, 1), atol=1e-5)
 
 
-@each_size
-@each_severity
+@at_each
 def test_frost_blends_image_and_pane_as_published(size, severity):
     image, (kept, iced) = picture(size), constants("frost", size, severity)
     pane = frosted_pane(image.shape, size, SEED).numpy()
@@ -213,8 +208,7 @@ def test_panes_have_the_photographs_brightness_contrast_and_tint(size, count):
     assert 0.5 < correlation < 0.95, "neighbouring pixels of ice are neither alike nor strangers"
 
 
-@each_size
-@each_severity
+@at_each
 def test_brightness_raises_the_value_in_hsv(size, severity):
     image = picture(size)[:24, :24]
     image[0, 0] = 0  # black has no hue
@@ -224,8 +218,7 @@ def test_brightness_raises_the_value_in_hsv(size, severity):
     assert np.allclose(brightened, reference.brighter(image, strength), atol=1e-5)
 
 
-@each_size
-@each_severity
+@at_each
 def test_contrast_shrinks_towards_each_channels_mean(size, severity):
     image, kept = picture(size), constants("contrast", size, severity)
     mean = image.mean((0, 1))
@@ -233,8 +226,7 @@ def test_contrast_shrinks_towards_each_channels_mean(size, severity):
     assert np.allclose(corrupted("contrast", image, severity), expected, atol=1e-5)
 
 
-@each_size
-@each_severity
+@at_each
 def test_elastic_transform_maps_and_displaces(size, severity):
     image = picture(size)
     factor, sigma, reach = np.array(constants("elastic_transform", size, severity)) * size
@@ -249,8 +241,7 @@ def test_elastic_transform_maps_and_displaces(size, severity):
     assert np.abs(distorted - reference.elastic(image, noise, factor, sigma)).max() < 1e-3
 
 
-@each_size
-@each_severity
+@at_each
 def test_pixelation_equals_the_box_filter_of_pillow(size, severity):
     image, share = picture(size), constants("pixelate", size, severity)
     pixelated = corrupted("pixelate", image, severity)
@@ -259,8 +250,7 @@ def test_pixelation_equals_the_box_filter_of_pillow(size, severity):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@each_size
-@each_severity
+@at_each
 def test_jpeg_equals_that_of_libjpeg(size, severity, channels):
     image, quality = picture(size, channels), constants("jpeg_compression", size, severity)
     compressed = corrupted("jpeg_compression", image, severity)

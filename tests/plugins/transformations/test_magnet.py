@@ -112,6 +112,7 @@ def test_the_detector_fires_where_one_of_the_two_exceeds_what_clean_images_reach
     assert np.array_equal(scores, fitted.score(tf.constant(clean), outputs))
 
 
+@pytest.mark.slow
 def test_the_detector_trains_an_auto_encoder_for_a_classifier_that_has_none():
     classifier = LinearClassifier((8, 8, 1), 3)
     clean = DIGITS.load_rows("train", 0, 128)

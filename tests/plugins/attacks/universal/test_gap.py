@@ -47,7 +47,11 @@ def test_on_a_linear_classifier_gap_comes_near_the_best_universal_perturbation(n
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({}, marks=pytest.mark.slow), {"mode": "image"}, {"norm": "l2", "eps": 2.0}],
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"mode": "image"}, marks=pytest.mark.slow),
+        {"norm": "l2", "eps": 2.0},
+    ],
 )
 def test_a_pattern_learned_on_training_images_fools_on_others(trained, digits, options):
     attack = gap(**({"eps": 0.25, "passes": 8, "batch_size": 50, "learning_rate": 5e-3} | options))
@@ -69,6 +73,7 @@ def test_universal_gives_one_pattern_and_image_gives_one_for_each_image(linear):
     assert np.abs(per_image - per_image[:1]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_a_target_is_reached_and_images_of_that_class_count_as_unbroken(trained, digits):
     images, labels = digits["train"]
     attack = gap(eps=0.4, target=3, passes=6, batch_size=50, learning_rate=5e-3)
