@@ -17,7 +17,7 @@ install: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,hf,mlflow,onnx,remote,serving,wandb]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,hf,mlflow,onnx,remote,serving,wandb]"
 	touch $(READY)
 
 # Lint, types and the docs run beside the tests: each prints what it found in one piece, and whatever
@@ -41,12 +41,12 @@ readers: $(READERS) $(KSERVE)
 	$(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/core/serving/test_readers.py tests/test_serving_page.py
 
 $(READERS): $(READY)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,readers,remote,serving]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,readers,remote,serving]"
 	touch $(READERS)
 
 $(KSERVE):
 	test -x .venv-kserve/bin/python || $(PYTHON) -m venv .venv-kserve
-	.venv-kserve/bin/python -m pip install --quiet --no-compile --disable-pip-version-check kserve==0.21.0 tensorflow==2.21.0
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0 tensorflow==2.21.0
 	touch $(KSERVE)
 
 lint: $(READY)
@@ -59,12 +59,12 @@ types: $(READY)
 
 # Several workers and machines; only slow tests and the bench need it.
 $(RAY): $(READY)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,remote,ray]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote,ray]"
 	touch $(RAY)
 
 # Foolbox, ART and PyTorch: what the attacks are measured beside; nothing else needs them.
 $(PEERS): $(READY)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,remote,bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote,bench]"
 	touch $(PEERS)
 
 bench: $(PEERS) $(RAY)
@@ -83,7 +83,7 @@ reference: $(PEERS)
 
 # The site generator; nothing else needs it. The site is build/site/index.html.
 $(DOCS): $(READY)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,remote,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,remote,docs]"
 	touch $(DOCS)
 
 docs: $(DOCS)
