@@ -34,7 +34,7 @@ def test_plan_takes_the_options_of_evaluate_but_those_of_its_output_and_of_what_
         {field.name for field in dataclasses.fields(options)}
         for options in (EvaluateOptions, EvaluatedOptions)
     ]
-    assert names[0] - names[1] == {"out", "force", "certifier", "tracker", "warm_start"}
+    assert names[0] - names[1] == {"out", "force", "certifier", "tracker"}
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,13 @@ from tfrobust_cli.options.declared import (
     Sweeps,
     Target,
     TargetRule,
+    WarmStart,
     WithDiagnosis,
 )
 from tfrobust_cli.options.declared import (
     Budgets as TypedBudgets,
 )
+from tfrobust_cli.options.fitting import check_fitting
 from tfrobust_cli.options.groups import option_group
 from tfrobust_cli.options.sweeps import budgets, swept
 
@@ -50,11 +52,6 @@ if TYPE_CHECKING:
     from tfrobust.types import Budgets, Norm
 
 CORRUPTIONS = "corruptions"  # the suite that attacks nothing
-_CLEAN_ONLY = "--clean-only: runs no attack; leave out --attack, --suite and --adaptive"
-_NO_ATTACK = (
-    "evaluate: expected an attack: give --attack pgd or --suite fast, or --clean-only to measure "
-    "clean accuracy alone"
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +74,7 @@ class EvaluatedOptions:
     clean_only: CleanOnly = False
     diagnosis: WithDiagnosis = True
     normalise_by: NormaliseBy = None
+    warm_start: WarmStart = False
     split: Split = "test"
     limit: Limit = None
     target: Target = TargetRule.LEAST_LIKELY
@@ -106,54 +104,12 @@ class EvaluatedOptions:
         return [*named, *scenario_plugins(self.scenario)]
 
     def check(self) -> None:
-        """Refuse options that have no use for one another.
+        """Refuse options that have no use for one another; see `fitting`.
 
         Raises:
             UsageError: names them.
         """
-        if self.count:
-            counts = ",".join(self.count)
-            raise UsageError(f"--count: any option can be swept now; write --sweep count={counts}")
-        if self.under_corruptions:
-            self._check_attacks_nothing()
-            return
-        if self.normalise_by:
-            raise UsageError("--normalise-by: only --suite corruptions has errors to divide")
-        if self.adaptive and self.crafted_on:
-            raise UsageError("--adaptive: crafts on the classifier itself; leave out --crafted-on")
-        if self.reattack and not self.crafted_on:
-            raise UsageError("--reattack: expected --crafted-on, the classifier attacked before")
-        if self.crafted_on and not self.attacks:
-            raise UsageError("--crafted-on: expected attacks; give --attack or --suite too")
-        if self.detector and not self.attacks:
-            raise UsageError(
-                "evaluate: a detector learns from an attack; give --attack or --suite too"
-            )
-        if self.clean_only == bool(self.attacks or self.adaptive):
-            raise UsageError(_CLEAN_ONLY if self.clean_only else _NO_ATTACK)
-
-    def _check_attacks_nothing(self) -> None:
-        attacking = (
-            "attack",
-            "eps",
-            "sweep",
-            "detector",
-            "crafted_on",
-            "reattack",
-            "adaptive",
-            "clean_only",
-        )
-        given = [f"--{name.replace('_', '-')}" for name in attacking if getattr(self, name)]
-        if given:
-            raise UsageError(
-                "--suite corruptions: runs no attacks; leave out "
-                f"{', '.join(given)}, or evaluate attacks in a run of their own"
-            )
-        if "+" in self.scenario:
-            raise UsageError(
-                "--suite corruptions: expected a scenario without a shift; "
-                f"received: {self.scenario}"
-            )
+        check_fitting(self)
 
     def built_attacks(self, params: Parameters) -> list[Attack]:
         """Return the attacks, each at every budget and at every value of a sweep.
@@ -213,6 +169,7 @@ class EvaluatedOptions:
             block_size=self.block_size,
             adaptive=self._adaptive_budgets,
             diagnosis=self.diagnosis,
+            warm_start=self.warm_start,
             certifiers=self.built_certifiers(params),
         )
 

@@ -11,7 +11,7 @@ from tfrobust.errors import UsageError
 from tfrobust_cli.arguments import Parameters
 from tfrobust_cli.console import log
 from tfrobust_cli.networks import load_networks
-from tfrobust_cli.options.declared import BesideCertifiers, Force, Out, WarmStart
+from tfrobust_cli.options.declared import BesideCertifiers, Force, Out
 from tfrobust_cli.options.evaluate import EvaluatedOptions, declared
 from tfrobust_cli.options.groups import option_group
 from tfrobust_cli.options.trackers import (
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tfrobust.certifier import Certifier
     from tfrobust.classifier import Classifier
     from tfrobust.classifiers.loading import LoadOptions
-    from tfrobust.evaluation.settings import EvaluationSettings
     from tfrobust.execution.reopening import Reopening
     from tfrobust.results.records import Results
 
@@ -41,7 +40,6 @@ class EvaluateOptions(EvaluatedOptions):
 
     out: Out
     certifier: BesideCertifiers = None
-    warm_start: WarmStart = False
     tracker: TrackerNames = None
     force: Force = False
 
@@ -63,16 +61,7 @@ class EvaluateOptions(EvaluatedOptions):
                 "--certifier: tells what is proven at the budgets of attacks; give --attack, "
                 "without --reattack, or use `tfrobust certify`"
             )
-        if self.warm_start and (self.crafted_on or self.under_corruptions):
-            raise UsageError(
-                "--warm-start: goes on from the classifier's own broken images; leave out "
-                "--crafted-on and --suite corruptions"
-            )
         super().check()
-
-    def settings(self, loading: LoadOptions) -> EvaluationSettings:
-        """Return the settings of the library; see `EvaluatedOptions`."""
-        return dataclasses.replace(super().settings(loading), warm_start=self.warm_start)
 
     def load_classifiers(self, loading: LoadOptions) -> dict[str, Classifier]:
         """Return the classifiers; certifiers need the layers and the noise of those in the store.

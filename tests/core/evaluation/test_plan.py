@@ -136,6 +136,16 @@ def test_a_plan_counts_what_the_evaluation_counts():
     assert step.passes == result.queries_per_image + 1
 
 
+def test_a_warm_started_curve_is_one_step_and_costs_what_the_evaluation_pays_for_all_budgets():
+    attacks = [create("attacks", "pgd", eps=eps, steps=5) for eps in (0.02, 0.05)]
+    asked = dataclasses.replace(settings(*attacks, images=8), split="test", warm_start=True)
+    _clean, step = evaluation.plan(asked, clock=ticking(1.0)).steps
+    results = evaluation.evaluate_settings(asked).results.evaluations[0].attacks
+    assert step.title == "pgd ε=0.02, 0.05"
+    assert step.gradients == pytest.approx(sum(one.gradients_per_image for one in results))
+    assert step.passes == pytest.approx(sum(one.queries_per_image for one in results) + 2)
+
+
 def test_images_come_from_the_whole_split():
     from tfrobust.evaluation.planning.images import trial_images
 

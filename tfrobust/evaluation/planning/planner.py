@@ -138,7 +138,8 @@ def _steps(
     small = dataclasses.replace(settings, attacks=tuple(scaled.values()))
     prepared = Prepared(small, len(trial.full.images))
     trials = Trials(small, trial, prepared, clock)
-    groups = [*grouped(small.attacks), *grouped(small.baselines or ())]
+    warm = settings.warm_start
+    groups = [*grouped(small.attacks, warm_start=warm), *grouped(small.baselines or ())]
     learned: dict[object, float] = {}
     factors = {less: _factor(attack, less) for attack, less in scaled.items()}
     steps: list[Step] = []

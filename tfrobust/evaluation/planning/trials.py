@@ -17,6 +17,8 @@ from tfrobust.classifiers.inference import clean_predictions
 from tfrobust.evaluation.attack_runs import AttackRuns
 from tfrobust.evaluation.blocks.block import BlockImages
 from tfrobust.evaluation.blocks.prepared import Prepared
+from tfrobust.evaluation.curves.warm_runs import WarmRuns
+from tfrobust.evaluation.curves.warm_starts import curves
 from tfrobust.evaluation.judging import Subject
 from tfrobust.evaluation.planning.groups import Key, key_of, title_of
 from tfrobust.evaluation.planning.images import TrialImages
@@ -72,6 +74,7 @@ class Trials:
         clock: Clock,
     ) -> None:
         self._settings, self._images, self._clock = settings, images, clock
+        self._runs_of = WarmRuns if settings.warm_start else AttackRuns
         self._prepared = prepared
         self._done: dict[Key, tuple[BlockImages, AttackRuns]] = {}
         self._clean: dict[tuple[int, str], Subject] = {}
@@ -155,15 +158,18 @@ class Trials:
     ) -> Measured:
         subject, count = self._subject(name, images), len(images.images)
         shared = runs is not None
-        runs = runs or AttackRuns(self._settings, images, self._prepared)
+        runs = runs or self._runs_of(self._settings, images, self._prepared)
         began = self._clock()
         rows = runs.attack_all(subject, group)
-        seconds, cost = self._clock() - began, rows[0].cost
+        seconds = self._clock() - began
+        # Budgets of a curve are crafted one after the other; other groups share what is crafted.
+        climbed = self._settings.warm_start and bool(curves(group))
+        costs = [row.cost for row in rows] if climbed else [rows[0].cost]
         return Measured(
             images=count,
             seconds=seconds,
-            gradients=0.0 if shared else cost.gradients / count,
-            passes=len(group) + (0.0 if shared else cost.queries / count),
+            gradients=0.0 if shared else sum(cost.gradients for cost in costs) / count,
+            passes=len(group) + (0.0 if shared else sum(cost.queries for cost in costs) / count),
             runs=runs,
         )
 
