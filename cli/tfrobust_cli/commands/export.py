@@ -13,21 +13,17 @@ from tfrobust.serving.settings import ExportSettings
 from tfrobust_cli.arguments import Parameters, check_known, scenario_plugins
 from tfrobust_cli.console import log, start_tensorflow, stdout
 from tfrobust_cli.opening import opened
-from tfrobust_cli.options.declared import (
-    MOST,
+from tfrobust_cli.options.declared import MOST, Classifier, Json, Params, Seed
+from tfrobust_cli.options.declared_export import (
     AddedDefenses,
     As,
-    Classifier,
     Classify,
     DetectedAttack,
     DrawnBy,
     EvaluatedIn,
     ExportOnly,
     FittingScenario,
-    Json,
-    Params,
     Samples,
-    Seed,
     ServedDetector,
     ServedInputs,
     ToBits,
